@@ -1,0 +1,1 @@
+"""What the stored points say: differences and reports."""

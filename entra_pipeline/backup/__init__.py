@@ -1,0 +1,1 @@
+"""A run of a scope: full, incremental, synthetic full, and the proof of completeness."""

@@ -1,0 +1,38 @@
+"""The catalogue of object types that can be protected.
+
+Adding a type is adding one entry to a module of `catalogue.types`: assets, Arrow schema, SQL columns, permissions list
+and documentation follow from it (docs/catalogue.md shows how).
+"""
+
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation
+from entra_pipeline.catalogue.sdk import Kind, Property
+from entra_pipeline.catalogue.types import TYPES
+
+CATALOGUE: dict[str, ObjectType] = {entry.name: entry for entry in TYPES}
+"""Every object type, by name, in the order in which a report lists them."""
+
+RELATIONS: dict[str, tuple[ObjectType, Relation]] = {
+    relation.name: (entry, relation) for entry in TYPES for relation in entry.relations
+}
+"""Every relation, by table name, with the type that owns it."""
+
+
+def table_names(types: list[str] | None = None) -> list[str]:
+    """Names of all tables, objects before the relations they own; restricted to the given object types if any."""
+    chosen = [CATALOGUE[name] for name in types] if types is not None else list(CATALOGUE.values())
+    return [name for entry in chosen for name in (entry.name, *(relation.name for relation in entry.relations))]
+
+
+__all__ = [
+    "CATALOGUE",
+    "RELATIONS",
+    "Category",
+    "Kind",
+    "Lane",
+    "ObjectType",
+    "Parent",
+    "Property",
+    "Read",
+    "Relation",
+    "table_names",
+]

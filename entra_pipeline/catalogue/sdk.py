@@ -1,0 +1,100 @@
+"""Property names and types of Graph objects, read from msgraph-sdk's generated models.
+
+Kiota generates for each model a table of functions, JSON name → "read yourself from this parse node". Calling them
+with a node that only records which reader they ask for yields name and type of each property, without parsing docs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+
+class Kind(StrEnum):
+    """How a property's value looks in JSON."""
+
+    STRING = "string"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    NUMBER = "number"
+    DATETIME = "datetime"
+    DATE = "date"
+    COMPLEX = "complex"
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A structural property: its kind, and whether it is a collection of that kind.
+
+    `model` names the msgraph-sdk class of a complex property (`AssignedLicense`), and is empty for scalars.
+    """
+
+    kind: Kind
+    many: bool = False
+    model: str = ""
+
+
+_READERS = {
+    "get_str_value": Kind.STRING,
+    "get_bool_value": Kind.BOOLEAN,
+    "get_int_value": Kind.INTEGER,
+    "get_float_value": Kind.NUMBER,
+    "get_datetime_value": Kind.DATETIME,
+    "get_date_value": Kind.DATE,
+}
+_PRIMITIVES = {"str": Kind.STRING, "bool": Kind.BOOLEAN, "int": Kind.INTEGER, "float": Kind.NUMBER}
+_COLLECTIONS = {"get_collection_of_object_values", "get_collection_of_primitive_values", "get_collection_of_enum_values"}
+
+
+class _RecordingNode:
+    """Stands in for a Kiota ParseNode: remembers the one reader that is called on it, and with what class."""
+
+    reader = ""
+    argument: Any = None
+
+    def __getattr__(self, reader: str) -> Any:
+        def record(*arguments: Any) -> None:
+            self.reader = reader
+            self.argument = arguments[0] if arguments else None
+
+        return record
+
+
+def model_class(model: str) -> Any:
+    """The msgraph-sdk class generated in module `model` (`conditional_access_policy` → `ConditionalAccessPolicy`)."""
+    module = importlib.import_module(f"msgraph.generated.models.{model}")
+    return getattr(module, "".join(part[:1].upper() + part[1:] for part in model.split("_")))
+
+
+@lru_cache(maxsize=None)
+def model_properties(model: str) -> dict[str, Property]:
+    """Structural properties of the model, by JSON name. Navigation properties and `@odata.*` are not among them.
+
+    In the SDK a property whose class has an id of its own (a subclass of `Entity`) is a navigation property.
+    """
+    from msgraph.generated.models.entity import Entity
+
+    properties = {}
+    for name, read in model_class(model)().get_field_deserializers().items():
+        node = _RecordingNode()
+        read(node)
+        argument = node.argument
+        if name.startswith("@") or (isinstance(argument, type) and issubclass(argument, Entity)):
+            continue
+        properties[name] = _property(node.reader, argument)
+    return properties
+
+
+def _property(reader: str, argument: Any) -> Property:
+    many = reader in _COLLECTIONS
+    if reader in _READERS:
+        return Property(_READERS[reader])
+    if "object" in reader:
+        return Property(Kind.COMPLEX, many, argument.__name__)
+    if reader == "get_collection_of_primitive_values":
+        return Property(_PRIMITIVES.get(getattr(argument, "__name__", str(argument)), Kind.STRING), many)
+    # Enums, GUIDs, durations, times of day and bytes are strings in JSON.
+    return Property(Kind.STRING, many)

@@ -1,0 +1,1 @@
+"""Microsoft Graph: credentials, pacing, paging, delta, batch."""

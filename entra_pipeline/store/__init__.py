@@ -1,0 +1,1 @@
+"""Recovery points in a store: layout, manifests, commit, read, verify."""

@@ -16,6 +16,9 @@ RELATIONS: dict[str, tuple[ObjectType, Relation]] = {
 }
 """Every relation, by table name, with the type that owns it."""
 
+BY_GRAPH_TYPE: dict[str, ObjectType] = {entry.graph_type: entry for entry in TYPES}
+"""Every object type, by its name in `@odata.type` without the namespace."""
+
 
 def table_names(types: list[str] | None = None) -> list[str]:
     """Names of all tables, objects before the relations they own; restricted to the given object types if any."""
@@ -24,6 +27,7 @@ def table_names(types: list[str] | None = None) -> list[str]:
 
 
 __all__ = [
+    "BY_GRAPH_TYPE",
     "CATALOGUE",
     "RELATIONS",
     "Category",

@@ -52,12 +52,15 @@ class Relation:
         segment: The navigation property in Graph, for example `members`.
         read: How it is read.
         many: False when an object has at most one target (`manager`).
+        inverse: The navigation property that leads back from the target (`memberOf`), read when an object that was
+            deleted comes back with its links.
     """
 
     name: str
     segment: str
     read: Read
     many: bool = True
+    inverse: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,12 @@ class ObjectType:
         found = {name: kind for model in (self.model, *self.subtypes) for name, kind in model_properties(model).items()}
         names = sorted(found.keys() - self.not_listable, key=lambda name: (name != "id", name))
         return {name: found[name] for name in names}
+
+    @property
+    def graph_type(self) -> str:
+        """The name of the type in `@odata.type`, for example `servicePrincipal`."""
+        first, *rest = self.model.split("_")
+        return first + "".join(part.capitalize() for part in rest)
 
     def selection(self, granted: frozenset[str]) -> list[str]:
         """The properties to name in `$select`, sorted; empty when Graph returns everything by itself.

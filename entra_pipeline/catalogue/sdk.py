@@ -88,6 +88,12 @@ def model_properties(model: str) -> dict[str, Property]:
     return properties
 
 
+@lru_cache(maxsize=None)
+def has_navigation(model: str, segment: str) -> bool:
+    """Whether objects of the model have the navigation property `segment`."""
+    return segment in model_class(model)().get_field_deserializers() and segment not in model_properties(model)
+
+
 def _property(reader: str, argument: Any) -> Property:
     many = reader in _COLLECTIONS
     if reader in _READERS:

@@ -34,8 +34,8 @@ TYPES = (
         count=True,
         identity=("displayName", "mailNickname"),
         relations=(
-            Relation("group_members", "members", Read.DELTA),
-            Relation("group_owners", "owners", Read.DELTA),
+            Relation("group_members", "members", Read.DELTA, inverse="memberOf"),
+            Relation("group_owners", "owners", Read.DELTA, inverse="ownedObjects"),
         ),
     ),
     ObjectType(
@@ -49,7 +49,7 @@ TYPES = (
         extensible="AdministrativeUnit",
         page_size=999,
         count=True,
-        relations=(Relation("administrative_unit_members", "members", Read.DELTA),),
+        relations=(Relation("administrative_unit_members", "members", Read.DELTA, inverse="memberOf"),),
     ),
     ObjectType(
         name="scoped_role_members",

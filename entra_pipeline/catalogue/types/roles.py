@@ -13,7 +13,7 @@ TYPES = (
         model="directory_role",
         permissions=_READ_ROLES,
         delta=True,
-        relations=(Relation("directory_role_members", "members", Read.DELTA),),
+        relations=(Relation("directory_role_members", "members", Read.DELTA, inverse="memberOf"),),
     ),
     ObjectType(
         name="role_definitions",

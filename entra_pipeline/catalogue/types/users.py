@@ -39,7 +39,7 @@ TYPES = (
         count=True,
         identity=("userPrincipalName", "displayName"),
         relations=(
-            Relation("user_manager", "manager", Read.DELTA, many=False),
+            Relation("user_manager", "manager", Read.DELTA, many=False, inverse="directReports"),
             Relation("user_sponsors", "sponsors", Read.EXPAND),
         ),
     ),

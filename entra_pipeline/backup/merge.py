@@ -1,0 +1,276 @@
+"""Staged rows against the parent's state: what has to be stored.
+
+What belongs here: folding repeats and partial objects, dropping replays, comparing complete listings. What does not:
+where rows come from (`read`), how they look in Parquet (`parquet`).
+
+Each function leaves its result in the temporary table `merged` of the given connection and returns the counts. `merged`
+has the columns of the stored rows but for the typed ones: `id, parent_id, change, raw`, or `source_id, target_id,
+target_type, change, reason`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from entra_pipeline.backup.staging import DELETE, UPSERT, read_staged
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_FETCH_ROWS = 10_000
+_MERGED_OBJECTS = pa.schema(
+    [("id", pa.string()), ("parent_id", pa.string()), ("change", pa.string()), ("raw", pa.large_string())]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows to store, and what they mean against the parent: objects (or edges) added, changed and deleted."""
+
+    rows: int
+    added: int
+    changed: int
+    deleted: int
+
+
+def merge_objects(
+    connection: duckdb.DuckDBPyConnection, staged: Path, parent: str | None, *, complete: bool, base: bool
+) -> Counts:
+    """Objects to store.
+
+    Args:
+        connection: Where `merged` is made.
+        staged: Rows by `staging.OBJECT_ROWS`.
+        parent: SQL of the parent's state with at least `id` and `_raw`; None when there is none.
+        complete: The staged rows are the whole collection; otherwise they are changes on top of the parent.
+        base: Store the whole state; otherwise only what differs from the parent.
+    """
+    connection.register("staged", read_staged(staged))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE before AS {_parent_objects(parent, whole=complete or base)}")
+    if complete:
+        # Only what arrived more than once needs folding.
+        connection.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE repeated AS
+            SELECT id FROM staged GROUP BY id HAVING count(*) > 1 OR bool_or(change = 'delete')
+            """
+        )
+        rows = _folded(
+            connection,
+            """
+            SELECT id, parent_id, change, raw, NULL FROM staged SEMI JOIN repeated USING (id) ORDER BY id, seq
+            """,
+            keep_unchanged=True,
+        )
+        _load(connection, rows)
+        connection.execute(
+            """
+            DELETE FROM merged WHERE change = 'delete';
+            INSERT INTO merged SELECT id, parent_id, change, raw FROM staged ANTI JOIN repeated USING (id);
+            """
+        )
+        counts = _compare_listing(connection)
+        if not base:
+            _reduce_to_differences(connection)
+            counts = _count_changes(connection)
+    else:
+        rows = _folded(
+            connection,
+            """
+            SELECT s.id, s.parent_id, s.change, s.raw, b.raw
+            FROM staged s LEFT JOIN before b USING (id) ORDER BY s.id, s.seq
+            """,
+            keep_unchanged=False,
+        )
+        _load(connection, rows)
+        counts = _count_changes(connection)
+        if base:
+            connection.execute(
+                """
+                INSERT INTO merged SELECT id, parent_id, 'upsert', raw FROM before ANTI JOIN merged USING (id);
+                DELETE FROM merged WHERE change = 'delete';
+                """
+            )
+    connection.unregister("staged")
+    return Counts(_scalar(connection, "SELECT count(*) FROM merged"), counts.added, counts.changed, counts.deleted)
+
+
+def merge_edges(
+    connection: duckdb.DuckDBPyConnection, staged: Path, parent: str | None, *, complete: bool, base: bool, many: bool
+) -> Counts:
+    """Edges to store; arguments as for `merge_objects`, `many` is False when a source has at most one target."""
+    connection.register("staged", read_staged(staged))
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE before AS {parent or "SELECT '' source_id, '' target_id, '' target_type LIMIT 0"};
+        CREATE OR REPLACE TEMP TABLE latest AS
+        SELECT source_id, target_id, arg_max(target_type, seq) target_type, arg_max(change, seq) change, max(seq) seq
+        FROM staged GROUP BY source_id, target_id;
+        """
+    )
+    if not many:
+        connection.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE latest AS
+            WITH chosen AS (
+                SELECT source_id, arg_max(target_id, seq) target_id FROM latest WHERE change = 'upsert' GROUP BY source_id
+            ), replaced AS (
+                SELECT b.source_id, b.target_id, b.target_type, 'delete' AS change, 0 AS seq
+                FROM before b JOIN chosen c USING (source_id) WHERE b.target_id <> c.target_id
+            )
+            SELECT l.* FROM latest l ANTI JOIN chosen USING (source_id)
+            UNION ALL SELECT l.* FROM latest l SEMI JOIN chosen USING (source_id, target_id)
+            UNION ALL SELECT * FROM replaced
+            """
+        )
+    gone = (
+        "SELECT source_id, target_id, target_type FROM before ANTI JOIN (FROM latest WHERE change = 'upsert') "
+        "USING (source_id, target_id)"
+        if complete
+        else "SELECT source_id, target_id, b.target_type FROM before b "
+        "JOIN (FROM latest WHERE change = 'delete') USING (source_id, target_id)"
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE merged AS
+        SELECT source_id, target_id, target_type, 'upsert' AS change, NULL::VARCHAR AS reason
+        FROM latest ANTI JOIN before USING (source_id, target_id) WHERE change = 'upsert'
+        UNION ALL SELECT source_id, target_id, target_type, 'delete', 'removed' FROM ({gone})
+        """
+    )
+    connection.unregister("staged")
+    added = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'upsert'")
+    deleted = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'delete'")
+    if base:
+        connection.execute(
+            """
+            INSERT INTO merged SELECT source_id, target_id, target_type, 'upsert', NULL
+            FROM before ANTI JOIN (FROM merged WHERE change = 'delete') USING (source_id, target_id);
+            DELETE FROM merged WHERE change = 'delete';
+            """
+        )
+    return Counts(_scalar(connection, "SELECT count(*) FROM merged"), added, 0, deleted)
+
+
+def fold(rows: Iterable[tuple[str, str | None]], start: str | None) -> dict[str, msgspec.Raw] | None:
+    """An object after a sequence of news about it; None when the last news is that it is gone.
+
+    Graph promises that an update holds at least the changed properties, not all of them (Graph doc:
+    delta-query-overview), so each is laid over what was known.
+
+    Args:
+        rows: (`upsert`, JSON) or (`delete`, None), in the order of arrival.
+        start: The object as JSON before the first row, None when it did not exist.
+    """
+    members = _members.decode(start) if start is not None else None
+    for change, raw in rows:
+        if change == DELETE or raw is None:
+            members = None
+        else:
+            members = {**(members or {}), **_members.decode(raw)}
+    return members
+
+
+def same(one: dict[str, msgspec.Raw], other: dict[str, msgspec.Raw]) -> bool:
+    """Whether two objects say the same: null and absent are equal, and the order of members does not matter."""
+    if {k: bytes(v) for k, v in one.items()} == {k: bytes(v) for k, v in other.items()}:
+        return True
+    return _plain(one) == _plain(other)
+
+
+def _plain(members: dict[str, msgspec.Raw]) -> dict[str, object]:
+    decoded = {name: msgspec.json.decode(raw) for name, raw in members.items()}
+    return {name: value for name, value in decoded.items() if value is not None}
+
+
+def _parent_objects(parent: str | None, *, whole: bool) -> str:
+    if parent is None:
+        return "SELECT NULL::VARCHAR id, NULL::VARCHAR parent_id, NULL::VARCHAR raw LIMIT 0"
+    needed = "" if whole else "SEMI JOIN staged USING (id)"
+    return f"SELECT id, parent_id, raw FROM ({parent}) {needed}"
+
+
+def _folded(
+    connection: duckdb.DuckDBPyConnection, rows: str, *, keep_unchanged: bool
+) -> Iterator[tuple[str, str | None, str, str | None]]:
+    """Final rows `(id, parent_id, change, raw)` of objects with several rows, from SQL ordered by id and arrival."""
+    # A cursor of its own would not see the temporary tables: the result is read in batches from this connection, and
+    # nothing else runs on it meanwhile.
+    reader = connection.execute(rows).fetch_record_batch(_FETCH_ROWS)
+    stream = (row for batch in reader for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    for identifier, group in groupby(stream, key=lambda row: row[0]):
+        news = list(group)
+        before = news[0][4]
+        after = fold([(change, raw) for _, _, change, raw, _ in news], before)
+        if after is None:
+            if before is not None or keep_unchanged:
+                yield identifier, None, DELETE, None
+        elif keep_unchanged or before is None or not same(after, _members.decode(before)):
+            yield identifier, news[-1][1], UPSERT, msgspec.json.encode(after).decode()
+
+
+def _load(connection: duckdb.DuckDBPyConnection, rows: Iterator[tuple[str, str | None, str, str | None]]) -> None:
+    """Makes `merged` of the rows."""
+    chunks: list[pa.Table] = []
+    while chunk := [row for _, row in zip(range(_FETCH_ROWS), rows, strict=False)]:
+        columns = zip(*chunk, strict=True)
+        chunks.append(
+            pa.table([pa.array(c, t) for c, t in zip(columns, _MERGED_OBJECTS.types, strict=True)], schema=_MERGED_OBJECTS)
+        )
+    connection.register("folded", pa.concat_tables(chunks) if chunks else _MERGED_OBJECTS.empty_table())
+    connection.execute("CREATE OR REPLACE TEMP TABLE merged AS SELECT * FROM folded")
+    connection.unregister("folded")
+
+
+def _compare_listing(connection: duckdb.DuckDBPyConnection) -> Counts:
+    """Counts of a whole listing in `merged` against `before`."""
+    row = connection.execute(
+        """
+        SELECT count(*) FILTER (b.id IS NULL), count(*) FILTER (m.raw <> b.raw), count(*) FILTER (m.id IS NULL)
+        FROM merged m FULL JOIN before b USING (id)
+        """
+    ).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY has one row
+    return Counts(0, *row)
+
+
+def _reduce_to_differences(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leaves in `merged` only what differs from `before`, and adds what is missing as deleted."""
+    candidates = connection.execute(
+        "SELECT m.id, m.raw, b.raw FROM merged m JOIN before b USING (id) WHERE m.raw <> b.raw"
+    ).fetchall()
+    alike = [i for i, now, then in candidates if same(_members.decode(now), _members.decode(then))]
+    connection.register("alike", pa.table({"id": pa.array(alike, pa.string())}))
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE merged AS
+        SELECT m.id, m.parent_id, m.change, m.raw FROM merged m
+        ANTI JOIN before b ON m.id = b.id AND m.raw = b.raw ANTI JOIN alike a ON m.id = a.id
+        UNION ALL SELECT id, NULL, 'delete', NULL FROM before ANTI JOIN merged USING (id)
+        """
+    )
+    connection.unregister("alike")
+
+
+def _count_changes(connection: duckdb.DuckDBPyConnection) -> Counts:
+    """Counts of the change rows in `merged` against `before`."""
+    row = connection.execute(
+        """
+        SELECT count(*) FILTER (m.change = 'upsert' AND b.id IS NULL),
+               count(*) FILTER (m.change = 'upsert' AND b.id IS NOT NULL), count(*) FILTER (m.change = 'delete')
+        FROM merged m LEFT JOIN before b USING (id)
+        """
+    ).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY has one row
+    return Counts(0, *row)
+
+
+def _scalar(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY has one row
+    return int(row[0])

@@ -1,0 +1,92 @@
+"""How rows look in Parquet: the columns of a table, derived from the catalogue, and the file itself.
+
+Objects: `id`, `_parent_id` for child types, one column per property under Graph's own name, `_raw`, `_change`. Scalars
+are typed, lists of scalars are lists, everything complex is JSON text. A value that does not fit its column becomes
+null there, is counted, and is never lost: `_raw` has it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from entra_pipeline.catalogue import CATALOGUE, Kind, ObjectType, Property
+
+_SQL_TYPES = {
+    Kind.STRING: "VARCHAR",
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.INTEGER: "BIGINT",
+    Kind.NUMBER: "DOUBLE",
+    Kind.DATETIME: "TIMESTAMPTZ",
+    Kind.DATE: "DATE",
+    Kind.COMPLEX: "JSON",
+}
+# Small row groups let a reader that asks for one object skip the rest; rows are sorted by id.
+_PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+
+
+def column_types(entry: ObjectType) -> dict[str, str]:
+    """The DuckDB types of the property columns of an object type, `id` not among them."""
+    return {name: _column_type(kind) for name, kind in entry.properties.items() if name != "id"}
+
+
+def _column_type(kind: Property) -> str:
+    if kind.kind is Kind.COMPLEX:
+        return "JSON"
+    return f"{_SQL_TYPES[kind.kind]}[]" if kind.many else _SQL_TYPES[kind.kind]
+
+
+def write_objects(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> dict[str, int]:
+    """Writes the rows of `merged` (see `merge`) as objects, sorted by id.
+
+    Returns:
+        Values that do not fit their column, by column; columns without any are left out.
+    """
+    entry = CATALOGUE[table]
+    types = column_types(entry)
+    shape = _json_shape(types)
+    parent = "parent_id AS _parent_id," if entry.parent else ""
+    columns = "".join(f't."{name}", ' for name in types)
+    connection.execute(
+        f"""
+        COPY (
+            SELECT id, {parent} {columns} raw AS _raw, change AS _change
+            FROM (SELECT *, json_transform(raw, '{shape}') AS t FROM merged) ORDER BY id
+        ) TO '{path}' {_PARQUET}
+        """
+    )
+    return _misfits(connection, path, types)
+
+
+def write_edges(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Writes the rows of `merged` (see `merge`) as edges, sorted by source and target."""
+    connection.execute(
+        f"""
+        COPY (
+            SELECT source_id, target_id, target_type, change AS _change, reason AS _reason
+            FROM merged ORDER BY source_id, target_id
+        ) TO '{path}' {_PARQUET}
+        """
+    )
+
+
+def _json_shape(types: dict[str, str]) -> str:
+    """The structure that DuckDB's json_transform takes: lists are written as `["VARCHAR"]`."""
+    shape = {name: [kind[:-2]] if kind.endswith("[]") else kind for name, kind in types.items()}
+    return msgspec.json.encode(shape).decode()
+
+
+def _misfits(connection: duckdb.DuckDBPyConnection, path: Path, types: dict[str, str]) -> dict[str, int]:
+    typed = {name: kind for name, kind in types.items() if kind not in {"VARCHAR", "JSON"}}
+    if not typed:
+        return {}
+    untyped = _json_shape(dict.fromkeys(typed, "JSON"))
+    given = ", ".join(f'count(j."{name}")' for name in typed)
+    kept = ", ".join(f'count("{name}")' for name in typed)
+    present = connection.execute(f"SELECT {given} FROM (SELECT json_transform(raw, '{untyped}') j FROM merged)").fetchone()
+    stored = connection.execute(f"SELECT {kept} FROM read_parquet('{path}')").fetchone()
+    return {
+        name: there - here for name, there, here in zip(typed, present or (), stored or (), strict=True) if there > here
+    }

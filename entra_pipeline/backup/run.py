@@ -1,0 +1,325 @@
+"""A run of a scope: one recovery point, from the lock to the manifest.
+
+`Run` is used by the command (`backup`) and, step by step, by the Dagster assets: read and stage the tables, then commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+import entra_pipeline
+from entra_pipeline.backup.read import Reader, Reading, Unread
+from entra_pipeline.backup.selection import Chosen, choose, selectable_types
+from entra_pipeline.backup.settle import Settlement, deleted_ids
+from entra_pipeline.backup.tables import Tables, is_objects
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
+from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
+from entra_pipeline.errors import GraphError, GraphPermissionDenied
+from entra_pipeline.graph import Graph, Ledger
+from entra_pipeline.project import Scope
+from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import connect
+
+# Extensions are registered for these types by applications anywhere in the tenant (Graph doc: extensibility-overview).
+_EXTENSIONS_PATH = "directoryObjects/getAvailableExtensionProperties"
+
+
+class Progress(Protocol):
+    """What a run tells while it works."""
+
+    def rows(self, table: str, rows: int) -> None:
+        """`rows` rows of a table have been read so far."""
+
+    def done(self, entry: TableEntry) -> None:
+        """A table is read and written."""
+
+    def phase(self, text: str) -> None:
+        """The run has come to another part of its work."""
+
+
+class Silence:
+    """A `Progress` that tells nobody."""
+
+    def rows(self, table: str, rows: int) -> None:
+        """Nothing."""
+
+    def done(self, entry: TableEntry) -> None:
+        """Nothing."""
+
+    def phase(self, text: str) -> None:
+        """Nothing."""
+
+
+class _Extension(msgspec.Struct):
+    name: str
+    targets: list[str] = msgspec.field(default_factory=list, name="targetObjects")
+
+
+class _Extensions(msgspec.Struct):
+    value: list[_Extension]
+
+
+@dataclass
+class Run:
+    """A recovery point in the making.
+
+    Attributes:
+        scope: What to protect.
+        store: Where it goes.
+        graph: The tenant.
+        point: Key of the recovery point.
+        full: Everything is read and based anew.
+        clock: The one clock.
+        progress: Told what happens.
+    """
+
+    scope: Scope
+    store: ScopeStore
+    graph: Graph
+    point: str
+    full: bool
+    clock: Clock
+    progress: Progress
+    parent: Manifest | None
+    tables: Tables
+    started: datetime
+    types: list[str]
+    granted: frozenset[str] = frozenset()
+    chosen: Chosen | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+
+    async def read(self, types: Sequence[str] | None = None, *, again: bool = False) -> AsyncIterator[TableEntry]:
+        """Reads object types with their relations, settles them, and yields the staged entry of each table.
+
+        Args:
+            types: Object types to read; all of the scope when None. The others are carried from the parent, unless an
+                earlier try of this point has staged them.
+            again: Whether a type that fails may be tried again for this point: then a passing failure is left
+                unstaged for the next try instead of becoming a gap.
+        """
+        wanted = [name for name in self.types if types is None or name in types]
+        self.tables.entries.update(self.store.staged(self.point))
+        self.granted = await self.graph.sign_in()
+        self.progress.phase("reading")
+        reader = await self._reader(wanted)
+        outcomes = await self._read_all(reader, wanted)
+        self.progress.phase("comparing and writing")
+        left: set[str] = set()
+        readings = sorted((o for o in outcomes if isinstance(o, Reading)), key=lambda r: not is_objects(r.table))
+        gone = None
+        for reading in readings:
+            if gone is None and not is_objects(reading.table):
+                gone = await deleted_ids(self.tables)
+            self.progress.done(await self.tables.write(reading, gone))
+        for outcome in outcomes:
+            if isinstance(outcome, Unread):
+                if again and not isinstance(outcome.error, GraphPermissionDenied):
+                    left.add(outcome.table)
+                else:
+                    self.progress.done(self._gap(outcome))
+        self.progress.phase("proving")
+        await Settlement(self.tables, reader, self.ledger).settle()
+        for table, entry in self.tables.entries.items():
+            if table not in left:
+                self.store.stage(self.point, entry)
+                yield entry
+
+    async def _reader(self, wanted: list[str]) -> Reader:
+        folder = self.tables.folder
+        if self.scope.select is not None:
+            self.chosen = await choose(self.graph, self.scope.select.users, self.scope.select.groups, self.ledger)
+        return Reader(
+            graph=self.graph,
+            folder=folder,
+            clock=self.clock,
+            parent=self.parent,
+            granted=self.granted,
+            extensions=await self._extensions(wanted),
+            chosen=self.chosen,
+            progress=self.progress.rows,
+        )
+
+    async def _extensions(self, wanted: list[str]) -> dict[str, tuple[str, ...]]:
+        """Names of directory extensions by the type they target; Graph returns them only when they are selected."""
+        if not any(CATALOGUE[name].extensible for name in wanted):
+            return {}
+        try:
+            answer = await self.graph.fetch(
+                _EXTENSIONS_PATH,
+                msgspec.json.Decoder(_Extensions).decode,
+                ledger=self.ledger,
+                method="POST",
+                body=b"{}",
+                headers={"Content-Type": "application/json"},
+            )
+        except GraphPermissionDenied as error:
+            self.extension_gap = _permission_gap("directory extensions", error, "Directory.Read.All", "")
+            return {}
+        found: dict[str, list[str]] = {}
+        for extension in sorted(answer.value, key=lambda one: one.name):
+            for target in extension.targets:
+                found.setdefault(target, []).append(extension.name)
+        return {target: tuple(names) for target, names in found.items()}
+
+    extension_gap: Gap | None = None
+
+    async def _read_all(self, reader: Reader, wanted: list[str]) -> list[Reading | Unread]:
+        reads = [read for name in wanted for read in reader.reads(CATALOGUE[name], full=self.full)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(read) for read in reads]
+        return [outcome for task in tasks for outcome in task.result()]
+
+    def _gap(self, unread: Unread) -> TableEntry:
+        """The entry of a table that could not be read: the parent's rows, and what is missing."""
+        before = self.tables.before(unread.table)
+        since = ""
+        if before is not None and self.parent is not None:
+            since = next((gap.since for gap in before.gaps if gap.since), self.parent.recovery_point)
+        entry = CATALOGUE.get(unread.table) or RELATIONS[unread.table][0]
+        gap = Gap(what="not read", reason=unread.error.message, remedy=unread.error.remedy, since=since)
+        if isinstance(unread.error, GraphPermissionDenied):
+            gap = _permission_gap("not read", unread.error, entry.permissions[0], since)
+        return self.tables.carry(unread.table, unread.ledger, iso(self.clock()), gap=gap)
+
+    def commit(self) -> Manifest:
+        """Writes the manifest, which makes the recovery point exist.
+
+        Raises:
+            RecoveryPointRefused: The point exists, or its parent is no longer the latest.
+            ScopeBusy: The lock was lost to another backup.
+        """
+        self.progress.phase("committing")
+        entries = {**self.tables.entries, **self.store.staged(self.point)}
+        for table in table_names(self.types):
+            if table not in entries:
+                note = "not asked for in this run"
+                entries[table] = self.tables.carry(table, Ledger(), iso(self.clock()), gap=None, note=note)
+        entries = {table: entries[table] for table in table_names(self.types)}
+        incomplete = any(entry.gaps for entry in entries.values())
+        full = all(entry.read == "full" for entry in entries.values() if entry.read not in {"carried", "never"})
+        manifest = Manifest(
+            tool=f"entra-pipeline {entra_pipeline.__version__} (Python {platform.python_version()})",
+            scope=self.scope.name,
+            tenant_id=self.graph.tenant.tenant_id or "",
+            recovery_point=self.point,
+            kind="full" if full else "incremental",
+            status="finished with exception" if incomplete else "finished",
+            started=iso(self.started),
+            finished=iso(self.clock()),
+            parent=self.parent.recovery_point if self.parent else "",
+            tables=entries,
+            selection={name: sorted(ids) for name, ids in self.chosen.members.items()} if self.chosen else {},
+        )
+        return self.store.commit(manifest)
+
+
+@asynccontextmanager
+async def open_run(
+    scope: Scope,
+    store: ScopeStore,
+    graph: Graph,
+    *,
+    point: str,
+    full: bool,
+    started: datetime,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> AsyncIterator[Run]:
+    """A run for a minted point; the caller holds the scope's lock."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="entra-pipeline-")))
+        connection = connect(store.files, temp=folder)
+        stack.callback(connection.close)
+        parent = await asyncio.to_thread(store.latest)
+        due = full or parent is None or full_is_due(scope, store, clock())
+        types = scope.types()
+        if scope.select is not None and scope.protect == "all":
+            types = selectable_types(types)
+        yield Run(
+            scope=scope,
+            store=store,
+            graph=graph,
+            point=point,
+            full=due,
+            clock=clock,
+            progress=progress or Silence(),
+            parent=parent,
+            tables=Tables(store, point, parent, connection, folder, due, scope.max_incrementals),
+            started=started,
+            types=types,
+        )
+
+
+def full_is_due(scope: Scope, store: ScopeStore, now: datetime) -> bool:
+    """Whether the scope's full backup frequency has passed since the last full backup."""
+    frequency = scope.full_backup_frequency
+    if frequency is None:
+        return False
+    for point in reversed(store.points()):
+        manifest = store.manifest(point)
+        if manifest.kind == "full":
+            return frequency.after(parse_iso(manifest.started)) <= now
+    return True
+
+
+async def backup(
+    scope: Scope,
+    store: ScopeStore,
+    graph: Graph,
+    *,
+    full: bool = False,
+    types: Sequence[str] | None = None,
+    manual: bool = True,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Backs a scope up: one recovery point, from the lock to the manifest.
+
+    Args:
+        scope: What to protect.
+        store: Where it goes.
+        graph: The tenant, open.
+        full: Read everything, whatever delta could tell.
+        types: Only these object types; the others are carried from the parent.
+        manual: Started by a person, not by the schedule.
+        clock: The one clock.
+        progress: Told what happens.
+
+    Raises:
+        ScopeBusy: Another backup of the scope is running.
+        ConfigurationError, GraphError, StoreError: Nothing was committed.
+    """
+    started = clock()
+    with store.lock():
+        point = store.mint(manual=manual)
+        try:
+            async with open_run(
+                scope, store, graph, point=point, full=full, started=started, clock=clock, progress=progress
+            ) as run:
+                async for _ in run.read(types):
+                    pass
+                return await asyncio.to_thread(run.commit)
+        except BaseException:
+            store.discard(point)
+            raise
+
+
+def _permission_gap(what: str, error: GraphError, permission: str, since: str) -> Gap:
+    return Gap(
+        what=what,
+        reason=error.message,
+        remedy=f"Grant the application permission {permission} to the app registration and consent to it as an "
+        "administrator; if it is granted, the tenant may lack the licence.",
+        since=since,
+    )

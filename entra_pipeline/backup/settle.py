@@ -1,0 +1,273 @@
+"""Settling a point: what the tables, each read for itself, say together.
+
+Types are read concurrently while the tenant lives, and delta is known to have holes. So after the reads: chosen objects
+enter and leave, counts are compared with Graph's, objects that came back bring their links, the ends of new edges are
+looked up, and edges whose ends are gone drop out. Corrections are written as further change files; what cannot be
+settled is a named gap.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import pyarrow as pa
+
+from entra_pipeline.backup.read import Reader
+from entra_pipeline.backup.split import neighbour, object_id
+from entra_pipeline.backup.staging import DELETE, UPSERT
+from entra_pipeline.backup.tables import Tables, ids_table
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType, Relation
+from entra_pipeline.catalogue.sdk import has_navigation
+from entra_pipeline.clock import parse_iso
+from entra_pipeline.errors import GraphError
+from entra_pipeline.graph import Ledger
+from entra_pipeline.graph.client import explain, query
+from entra_pipeline.store.manifest import Gap
+
+_READ = {"full", "incremental", "unchanged", "synthetic full"}
+_COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Settles the tables of one run.
+
+    Attributes:
+        tables: The tables, read and written.
+        reader: To look things up in the tenant.
+        ledger: Counts the requests of settling.
+    """
+
+    tables: Tables
+    reader: Reader
+    ledger: Ledger
+
+    async def settle(self) -> None:
+        """Runs every step, in the order in which one may cause work for the next."""
+        for entry in self._object_types():
+            await self._step(entry.name, self._chosen_come_and_go(entry))
+        for entry in self._object_types():
+            if entry.count and not self._partial(entry):
+                await self._step(entry.name, self._compare_count(entry))
+        for entry in self._object_types():
+            await self._step(entry.name, self._bring_back_links(entry))
+        for table in self._edge_tables():
+            await self._step(table, self._look_up_ends(table))
+        await self._drop_dead_ends()
+
+    async def _step(self, table: str, step: object) -> None:
+        """Awaits a step; what Graph refuses becomes a gap of the table instead of the end of the run."""
+        try:
+            await step  # type: ignore[misc]
+        except GraphError as error:
+            self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
+
+    def _was_read(self, table: str) -> bool:
+        return table in self.tables.entries and self.tables.entries[table].read in _READ
+
+    def _object_types(self) -> list[ObjectType]:
+        """Types read in this run that stand for themselves."""
+        return [entry for entry in CATALOGUE.values() if entry.parent is None and self._was_read(entry.name)]
+
+    def _edge_tables(self) -> list[str]:
+        return [table for table in RELATIONS if self._was_read(table)]
+
+    def _partial(self, entry: ObjectType) -> bool:
+        """Whether only chosen objects of the type are protected."""
+        chosen = self.reader.chosen
+        return chosen is not None and chosen.keeps(entry) is not None
+
+    # --- Chosen objects ----------------------------------------------------------------------------------------------
+
+    async def _chosen_come_and_go(self, entry: ObjectType) -> None:
+        chosen = self.reader.chosen
+        ids = chosen.ids(entry) if chosen else None
+        if chosen is None or ids is None:
+            return
+        for _, name in (one for one in chosen.missing if one[0] == entry.name):
+            gap = Gap(
+                what="chosen object",
+                reason=f"{name!r} is chosen and not in the tenant",
+                remedy="Correct the scope's `select`, or restore the object.",
+            )
+            self.tables.flag(entry.name, gaps=[gap])
+        live = {str(row[0]) for row in await self.tables.query(f"SELECT id FROM ({self.tables.sql(entry.name)})")}
+        rows: list[tuple[object, ...]] = [(identifier, None, DELETE, None) for identifier in sorted(live - ids)]
+        found = await self._fetch(entry, sorted(ids - live))
+        rows += [(identifier, None, UPSERT, raw) for identifier, raw in found.items() if raw is not None]
+        if rows:
+            await self.tables.amend(entry.name, rows)
+
+    # --- Counts ------------------------------------------------------------------------------------------------------
+
+    async def _compare_count(self, entry: ObjectType) -> None:
+        """Live rows against `$count`; a difference is traced to its objects by listing all ids, and healed."""
+        reported = await self.reader.graph.count(entry.path, ledger=self.ledger)
+        self.tables.flag(entry.name, reported=reported)
+        live = self.tables.entries[entry.name].live
+        if reported == live:
+            return
+        listed: set[str] = set()
+        url = query(entry.path, select="id", top=entry.page_size)
+        async for page in self.reader.graph.pages(url, ledger=self.ledger, lane=entry.lane):
+            listed.update(object_id(raw) for raw in page.value)
+        stored = {str(row[0]) for row in await self.tables.query(f"SELECT id FROM ({self.tables.sql(entry.name)})")}
+        found = await self._fetch(entry, sorted(listed ^ stored))
+        healed: list[tuple[object, ...]] = [
+            (identifier, None, UPSERT, raw) if raw is not None else (identifier, None, DELETE, None)
+            for identifier, raw in found.items()
+            if (raw is not None) != (identifier in stored)
+        ]
+        if healed:
+            note = f"healed: {len(healed)} objects that delta had not told (Graph counts {reported}, delta gave {live})"
+            await self.tables.amend(entry.name, healed, note=note)
+        else:
+            note = f"Graph counts {reported}, its list has {len(listed)}: its count lags, every id is accounted for"
+            self.tables.flag(entry.name, notes=[note])
+
+    # --- Objects that came back --------------------------------------------------------------------------------------
+
+    async def _bring_back_links(self, entry: ObjectType) -> None:
+        """An object restored from the recycle bin has its links again; Graph's delta need not say so."""
+        returned = await self._returned(entry)
+        if not returned:
+            return
+        found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+        for relation in entry.delta_relations():
+            if self._was_read(relation.name):
+                async for owner, items in self.reader.collections(entry, relation.segment, returned, "id", self.ledger):
+                    found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(neighbour, items)]
+        for segment, relations in _inverses(entry).items():
+            wanted = {owner.graph_type: relation for owner, relation in relations if self._was_read(relation.name)}
+            if not wanted:
+                continue
+            async for target, items in self.reader.collections(entry, segment, returned, "id", self.ledger):
+                for other in map(neighbour, items):
+                    relation = wanted.get(other.target_type)
+                    if relation is not None and self._in_scope(other.target_type, other.id):
+                        found[relation.name].append((other.id, target, entry.graph_type, UPSERT))
+        for table, rows in found.items():
+            await self.tables.amend(table, rows)
+
+    async def _returned(self, entry: ObjectType) -> list[str]:
+        """Ids that are new in this point but older than the parent: restored, entered the selection, or healed."""
+        before, now = self.tables.before(entry.name), self.tables.entries[entry.name]
+        if before is None or self.tables.parent is None or not now.added or not _has_links(entry):
+            return []
+        rows = await self.tables.query(
+            f"""
+            SELECT id, raw->>'$.createdDateTime' FROM ({self.tables.sql(entry.name)})
+            ANTI JOIN ({self.tables.sql_before(entry.name)}) USING (id)
+            """
+        )
+        since = parse_iso(self.tables.parent.started)
+        entered = self._partial(entry)
+        return sorted(str(identifier) for identifier, born in rows if entered or not _younger(born, since))
+
+    def _in_scope(self, graph_type: str, identifier: str) -> bool:
+        chosen = self.reader.chosen
+        ids = chosen.ids(BY_GRAPH_TYPE[graph_type]) if chosen and graph_type in BY_GRAPH_TYPE else None
+        return ids is None or identifier in ids
+
+    # --- Ends of edges -----------------------------------------------------------------------------------------------
+
+    async def _look_up_ends(self, table: str) -> None:
+        """Every new edge's ends are stored objects; one that is not was deleted meanwhile, or delta has not told it."""
+        if not self.tables.entries[table].added:
+            return
+        known = self._wholly_read()
+        before = self.tables.sql_before(table)
+        fresh = f"({self.tables.sql(table)})" + (f" ANTI JOIN ({before}) USING (source_id, target_id)" if before else "")
+        for graph_type, entry in known.items():
+            ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
+            if RELATIONS[table][0] is entry:
+                ends.append(f"SELECT source_id AS id FROM {fresh}")
+            rows = await self.tables.query(
+                f"SELECT DISTINCT id FROM ({' UNION ALL '.join(ends)}) ANTI JOIN ({self.tables.sql(entry.name)}) USING (id)"
+            )
+            unknown = sorted(str(row[0]) for row in rows)
+            if not unknown:
+                continue
+            found = await self._fetch(entry, unknown)
+            there: list[tuple[object, ...]] = [(i, None, UPSERT, raw) for i, raw in found.items() if raw is not None]
+            if there:
+                note = f"healed: {len(there)} objects that only {table} had told"
+                await self.tables.amend(entry.name, there, note=note)
+            await self._drop_edges(table, ids_table(i for i, raw in found.items() if raw is None))
+
+    def _wholly_read(self) -> dict[str, ObjectType]:
+        """Types of which every object is known, by Graph's name."""
+        return {entry.graph_type: entry for entry in self._object_types() if not self._partial(entry)}
+
+    async def _drop_dead_ends(self) -> None:
+        """Edges drop out with the objects deleted since the parent."""
+        gone = await deleted_ids(self.tables)
+        if gone.num_rows:
+            for table in self._edge_tables():
+                await self._drop_edges(table, gone)
+
+    async def _drop_edges(self, table: str, gone: pa.Table) -> None:
+        if not gone.num_rows:
+            return
+        rows = await self.tables.query(
+            f"""
+            SELECT source_id, target_id, target_type, 'delete' FROM ({self.tables.sql(table)})
+            WHERE source_id IN (SELECT id FROM gone) OR target_id IN (SELECT id FROM gone)
+            """,
+            gone=gone,
+        )
+        if rows:
+            await self.tables.amend(table, rows, gone=gone)
+
+    async def _fetch(self, entry: ObjectType, ids: Iterable[str]) -> dict[str, str | None]:
+        """Objects by id as JSON; None for one that is gone."""
+        found: dict[str, str | None] = {}
+        async for result in self.reader.objects(entry, ids, self.ledger):
+            if result.status == 404:
+                found[result.request.key] = None
+            elif result.status >= 300:
+                raise explain(result)
+            else:
+                members = msgspec.json.decode(result.body, type=dict[str, msgspec.Raw])
+                # A single object says of itself where it was read from; a listed one does not.
+                members.pop("@odata.context", None)
+                found[result.request.key] = msgspec.json.encode(members).decode()
+        return found
+
+
+async def deleted_ids(tables: Tables) -> pa.Table:
+    """Ids of objects that the parent had and the new state has not, of all types that others link to."""
+    ids: list[str] = []
+    for entry in CATALOGUE.values():
+        now = tables.entries.get(entry.name)
+        if now is None or entry.parent is not None or now.read not in _READ or not now.deleted:
+            continue
+        before = tables.sql_before(entry.name)
+        if before:
+            rows = await tables.query(f"SELECT id FROM ({before}) ANTI JOIN ({tables.sql(entry.name)}) USING (id)")
+            ids += [str(row[0]) for row in rows]
+    return ids_table(ids)
+
+
+def _inverses(entry: ObjectType) -> dict[str, list[tuple[ObjectType, Relation]]]:
+    """Relations that may lead to objects of a type, by the navigation property that leads back."""
+    found: dict[str, list[tuple[ObjectType, Relation]]] = defaultdict(list)
+    for owner, relation in RELATIONS.values():
+        if relation.inverse and has_navigation(entry.model, relation.inverse):
+            found[relation.inverse].append((owner, relation))
+    return found
+
+
+def _has_links(entry: ObjectType) -> bool:
+    return bool(entry.delta_relations() or _inverses(entry))
+
+
+def _younger(born: object, since: datetime) -> bool:
+    try:
+        return parse_iso(str(born)) >= since
+    except ValueError:
+        return False

@@ -1,0 +1,485 @@
+"""One tenant seen by one app registration: requests that are paced, retried and counted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from time import monotonic, time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+
+from entra_pipeline.catalogue import Lane
+from entra_pipeline.errors import (
+    ConfigurationError,
+    DeltaLinkExpired,
+    EntraPipelineError,
+    GraphError,
+    GraphNotFound,
+    GraphPermissionDenied,
+    GraphProtocolError,
+    GraphUnavailable,
+)
+from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
+from entra_pipeline.graph.ledger import Ledger
+from entra_pipeline.graph.pacing import Pacer, backoff
+from entra_pipeline.graph.pages import Page, decode_page
+
+if TYPE_CHECKING:
+    from entra_pipeline.project import Tenant
+
+_T = TypeVar("_T")
+
+BATCH_SIZE = 20
+"""Requests in a `$batch` at the most (Graph doc: json-batching)."""
+
+_PASSING = {408, 429, 500, 502, 503, 504, 509}
+_TRIES = 8
+_TRIES_BEFORE_FIRST_ANSWER = 4
+# A link that comes back this often is a circle, not a page served twice.
+_SAME_LINK = 3
+_HEADERS = {
+    "Accept": "application/json",
+    # Without it, Graph replaces members of an evolvable enum that it thinks we do not know (Graph doc: best-practices).
+    "Prefer": "include-unknown-enum-members",
+    # A backup gives way to the tenant's own traffic (Graph doc: throttling).
+    "x-ms-throttle-priority": "low",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a batch.
+
+    Attributes:
+        url: Path and query under the Graph root, without a leading slash.
+        key: The caller's own mark, handed back with the result.
+    """
+
+    url: str
+    key: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The final answer to a request of a batch: `status`, and the body as Graph sent it (empty when there is none)."""
+
+    request: Request
+    status: int
+    body: bytes
+
+
+class _ErrorDetail(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+    inner: dict[str, Any] | None = msgspec.field(default=None, name="innerError")
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _ErrorDetail = msgspec.field(default_factory=_ErrorDetail)
+
+
+class _BatchItem(msgspec.Struct):
+    id: str
+    status: int
+    headers: dict[str, Any] | None = None
+    body: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _BatchBody(msgspec.Struct):
+    responses: list[_BatchItem]
+
+
+_error_decoder = msgspec.json.Decoder(_ErrorBody)
+_batch_decoder = msgspec.json.Decoder(_BatchBody)
+
+
+@dataclass(slots=True)
+class _Tries:
+    """How often, and how long, one request has been tried."""
+
+    limit: int
+    started: float = field(default_factory=monotonic)
+    count: int = 0
+    renewals: int = 0
+    last: str = ""
+
+
+class Graph:
+    """Reads a tenant through Microsoft Graph v1.0.
+
+    Use as an asynchronous context manager. One object, with one pacing budget, serves all concurrent reads of a run.
+
+    Args:
+        tenant: The tenant and its app registration.
+        patience: Seconds after which a request that keeps failing for passing reasons is given up.
+    """
+
+    def __init__(self, tenant: Tenant, *, patience: float = 900.0) -> None:
+        context = trust(tenant.ca_bundle)
+        self.tenant = tenant
+        self.root = graph_root(tenant)
+        self.pacer = Pacer()
+        self.total = Ledger()
+        self._patience = patience
+        self._credential = Credential(tenant, context)
+        self._answered = False
+        self._client = httpx.AsyncClient(
+            verify=context,
+            timeout=httpx.Timeout(100.0, connect=15.0),
+            limits=httpx.Limits(max_connections=16, max_keepalive_connections=16),
+        )
+        self._adapter = _adapter(self._client, self._credential, token_scope(tenant), self.root)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def sign_in(self) -> frozenset[str]:
+        """Gets a token, so that a wrong credential is told before anything else happens.
+
+        Returns:
+            The application permissions the token carries; empty when it does not tell.
+
+        Raises:
+            ConfigurationError: Entra refuses the credential or cannot be reached.
+        """
+        await self._credential.get_token(token_scope(self.tenant))
+        return self._credential.granted()
+
+    async def fetch(
+        self,
+        url: str,
+        decode: Callable[[bytes], _T],
+        *,
+        ledger: Ledger,
+        lane: Lane = Lane.DIRECTORY,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+    ) -> _T:
+        """The decoded answer to one request, after as many tries as it takes.
+
+        Args:
+            url: Absolute, or a path under the Graph root.
+            decode: Turns the body into the result; `msgspec.DecodeError` counts as a passing failure, because a body
+                that was cut off decodes badly.
+            ledger: Counts the request.
+            lane: Throttling lane.
+            headers: Added to those that every request carries.
+            method: HTTP method.
+            body: JSON body of a request that has one.
+
+        Raises:
+            GraphPermissionDenied, GraphNotFound, GraphError: Graph refused for good.
+            GraphUnavailable: Graph kept failing for passing reasons.
+            ConfigurationError: Entra refuses the credential, or Graph cannot be reached at all.
+        """
+        tries = _Tries(_TRIES)
+        while True:
+            tries.count += 1
+            response = await self._send(method, url, headers, body, ledger, lane)
+            if isinstance(response, httpx.HTTPError):
+                tries.last = f"{type(response).__name__}: {response}".rstrip(": ")
+                if not self._answered:
+                    tries.limit = _TRIES_BEFORE_FIRST_ANSWER
+                await self._again(tries, ledger, lane, 0.0)
+                continue
+            self._answered = True
+            status = response.status_code
+            if status < 300:
+                try:
+                    return decode(response.content)
+                except msgspec.DecodeError as error:
+                    tries.last = f"the body was cut off or is not JSON ({error})"
+                    await self._again(tries, ledger, lane, 0.0)
+                    continue
+            if status == 401 and tries.renewals < 2:
+                tries.renewals += 1
+                ledger.retries += 1
+                await self._credential.renew(_bearer(response.request))
+                continue
+            error = _explain(status, response.content, response.headers)
+            if status not in _PASSING:
+                raise error
+            tries.last = error.message
+            ledger.throttled += status == 429
+            await self._again(tries, ledger, lane, _retry_after(response.headers))
+
+    async def pages(
+        self, url: str, *, ledger: Ledger, lane: Lane = Lane.DIRECTORY, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Page]:
+        """The pages of a collection, or of one round of a delta query, in order, until Graph names no next page.
+
+        Raises:
+            GraphProtocolError: A link leads to another host, or in a circle.
+            And what `fetch` raises.
+        """
+        seen: dict[str, int] = {}
+        link: str | None = url
+        while link is not None:
+            page = await self.fetch(link, decode_page, ledger=ledger, lane=lane, headers=headers)
+            yield page
+            link = page.next_link
+            if link is not None:
+                self._check_link(link)
+                seen[link] = seen.get(link, 0) + 1
+                if seen[link] > _SAME_LINK:
+                    raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
+
+    async def count(self, path: str, *, ledger: Ledger) -> int:
+        """The number of objects in a collection, by `$count` (Graph doc: aad-advanced-queries).
+
+        Counts come from an index that lags behind the directory by seconds to minutes.
+        """
+        return await self.fetch(
+            f"{path}/$count", _decode_count, ledger=ledger, headers={"ConsistencyLevel": "eventual", "Accept": "text/plain"}
+        )
+
+    async def batch(
+        self, requests: Sequence[Request], *, ledger: Ledger, lane: Lane = Lane.DIRECTORY
+    ) -> AsyncIterator[Result]:
+        """The answers to many GET requests, 20 to a `$batch`; parts that fail for passing reasons are asked again.
+
+        Yields results in no particular order, one per request. A refusal of one request is a result with its status,
+        not an error.
+
+        Raises:
+            GraphUnavailable: A request kept failing for passing reasons.
+            And what `fetch` raises.
+        """
+        waiting = list(requests)
+        tries = _Tries(_TRIES)
+        while waiting:
+            now, waiting = waiting[:BATCH_SIZE], waiting[BATCH_SIZE:]
+            body = msgspec.json.encode(
+                {
+                    "requests": [
+                        {"id": str(number), "method": "GET", "url": f"/{request.url}", "headers": _HEADERS}
+                        for number, request in enumerate(now)
+                    ]
+                }
+            )
+            answer = await self.fetch(
+                "$batch",
+                _batch_decoder.decode,
+                ledger=ledger,
+                lane=lane,
+                method="POST",
+                body=body,
+                headers={"Content-Type": "application/json"},
+            )
+            items = {item.id: item for item in answer.responses}
+            units = sum(int(_number(_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses)
+            ledger.resource_units += units
+            self.pacer.spend(units)
+            failed: list[Request] = []
+            pause = 0.0
+            for number, request in enumerate(now):
+                item = items.get(str(number))
+                if item is not None and item.status not in _PASSING:
+                    yield Result(request, item.status, bytes(item.body))
+                    continue
+                failed.append(request)
+                if item is not None:
+                    ledger.throttled += item.status == 429
+                    pause = max(pause, _retry_after(_headers(item)))
+                    tries.last = f"status {item.status} in a batch"
+            if failed:
+                tries.count = tries.count + 1 if len(failed) == len(now) else 0
+                ledger.retries += len(failed) - 1
+                waiting = failed + waiting
+                await self._again(tries, ledger, lane, pause)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        ledger: Ledger,
+        lane: Lane,
+    ) -> httpx.Response | httpx.HTTPError:
+        """One try: the response whatever its status, or the reason why there is none."""
+        from kiota_abstractions.method import Method
+        from kiota_abstractions.request_information import RequestInformation
+
+        request = RequestInformation()
+        request.http_method = Method(method)
+        request.url = url if "://" in url else f"{self.root}/{url}"
+        request.add_request_options([_NATIVE])
+        for name, value in {**_HEADERS, "client-request-id": str(uuid.uuid4()), **(headers or {})}.items():
+            request.headers.add(name, value)
+        request.content = body
+        await self.pacer.admit(lane)
+        async with self.pacer.slots:
+            ledger.requests += 1
+            self.total.requests += 1
+            try:
+                response: httpx.Response = await self._adapter.send_primitive_async(request, "bytes", {})
+            except httpx.HTTPError as error:
+                return error
+        ledger.bytes_read += len(response.content)
+        units = _number(response.headers.get("x-ms-resource-unit"))
+        ledger.resource_units += int(units)
+        self.pacer.spend(int(units))
+        throttled = response.status_code in {429, 503}
+        self.pacer.heed(
+            lane,
+            _retry_after(response.headers) if throttled else 0.0,
+            _number(response.headers.get("x-ms-throttle-limit-percentage")),
+        )
+        return response
+
+    async def _again(self, tries: _Tries, ledger: Ledger, lane: Lane, retry_after: float) -> None:
+        """Waits before the next try; raises when patience is at its end."""
+        if tries.count >= tries.limit or monotonic() - tries.started > self._patience:
+            raise self._gave_up(tries)
+        ledger.retries += 1
+        if retry_after > 0:
+            self.pacer.heed(lane, retry_after, 0.0)
+        else:
+            await _sleep(backoff(tries.count))
+
+    def _gave_up(self, tries: _Tries) -> EntraPipelineError:
+        if not self._answered:
+            return self.tenant.error(
+                "graph_url",
+                f"Microsoft Graph cannot be reached at {self.root} ({tries.last})",
+                remedy="Check the network, the proxy and the `graph_url` and `cloud` settings of the tenant.",
+            )
+        return GraphUnavailable(
+            f"Microsoft Graph kept failing, {tries.count} times in {monotonic() - tries.started:.0f} s; last: {tries.last}",
+            remedy="The next backup takes up where this one stopped; if it persists, look at Microsoft's service health.",
+        )
+
+    def _check_link(self, link: str) -> None:
+        """Refuses to carry the token to another host than Graph's own."""
+        there, here = urlsplit(link), urlsplit(self.root)
+        own = urlsplit(CLOUDS[self.tenant.cloud][1])
+        if (there.scheme, there.netloc) not in {(here.scheme, here.netloc), (own.scheme, own.netloc)}:
+            raise GraphProtocolError(
+                f"a next link of Graph leads to another host: {there.scheme}://{there.netloc}",
+                remedy="If a proxy or gateway stands before Graph, let it rewrite @odata.nextLink to its own address.",
+            )
+
+
+def query(path: str, **options: str | int | None) -> str:
+    """`path` with OData query options: `query("users", select="id", top=999)` → `users?$select=id&$top=999`.
+
+    Options that are None or empty are left out. The separators of OData stay readable in logs.
+    """
+    given = [f"${name}={quote(str(value), safe=',()$=;/:@')}" for name, value in options.items() if value]
+    return f"{path}?{'&'.join(given)}" if given else path
+
+
+def expired(error: GraphError) -> bool:
+    """Whether an error on a delta link means that the link can no longer be followed.
+
+    Documented: 410, or a 40x such as syncStateNotFound (Graph doc: delta-query-overview). Seen on users: 400
+    `Request_UnsupportedQuery`, "DeltaLink older than 30 days is not supported."
+    """
+    return isinstance(error, DeltaLinkExpired) or error.status in {400, 404, 410}
+
+
+class _NativeHandler:
+    """Hands the HTTP response through msgraph-sdk's adapter as it is."""
+
+    async def handle_response_async(self, response: httpx.Response, error_map: object) -> httpx.Response:
+        return response
+
+
+def _native_option() -> Any:
+    from kiota_http.middleware.options import ResponseHandlerOption
+
+    return ResponseHandlerOption(_NativeHandler())  # type: ignore[arg-type]
+
+
+_NATIVE = _native_option()
+
+
+async def _sleep(seconds: float) -> None:
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
+def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root: str) -> Any:
+    """msgraph-sdk's request adapter with its own middleware, but for the retries, which the pacing here does."""
+    from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
+    from kiota_http.middleware.options import RetryHandlerOption
+    from msgraph.graph_request_adapter import GraphRequestAdapter, options
+    from msgraph_core import GraphClientFactory
+
+    provider = AzureIdentityAuthenticationProvider(credential, scopes=[scope], allowed_hosts=[])  # type: ignore[arg-type]
+    middleware = {**options, RetryHandlerOption.get_key(): RetryHandlerOption(should_retry=False, max_retries=0)}
+    GraphClientFactory.create_with_default_middleware(client=client, options=middleware)
+    adapter = GraphRequestAdapter(provider, client)
+    adapter.base_url = root
+    return adapter
+
+
+def _bearer(request: httpx.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+
+
+def _decode_count(body: bytes) -> int:
+    try:
+        return int(body.decode("utf-8-sig"))
+    except ValueError as error:
+        raise msgspec.DecodeError(f"not a count: {body[:40]!r}") from error
+
+
+def _explain(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
+    """The error that Graph's answer means (Graph doc: errors)."""
+    try:
+        detail = _error_decoder.decode(body).error
+    except msgspec.DecodeError:
+        detail = _ErrorDetail(message=body[:200].decode("utf-8", "replace"))
+    kinds: dict[int, type[GraphError]] = {403: GraphPermissionDenied, 404: GraphNotFound, 410: DeltaLinkExpired}
+    text = f"{status} {detail.code}: {detail.message}" if detail.code else f"{status} {detail.message}".rstrip()
+    request_id = headers.get("request-id", "") or str((detail.inner or {}).get("request-id", ""))
+    return kinds.get(status, GraphError)(
+        f"Graph answered {text}", status=status, code=detail.code, request_id=request_id
+    )
+
+
+def explain(result: Result) -> GraphError:
+    """The error that a refused request of a batch means."""
+    return _explain(result.status, result.body, {})
+
+
+def _headers(item: _BatchItem) -> dict[str, str]:
+    return {name.lower(): str(value) for name, value in (item.headers or {}).items()}
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds to wait by `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3); 0 when absent or unreadable."""
+    value = headers.get("retry-after", "") or ""
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (ValueError, TypeError, IndexError):
+        return 0.0
+
+
+def _number(value: str | None) -> float:
+    try:
+        return float(value or 0)
+    except ValueError:
+        return 0.0
+
+
+__all__ = ["BATCH_SIZE", "Graph", "Request", "Result", "expired", "explain", "query"]

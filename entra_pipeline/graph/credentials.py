@@ -1,0 +1,198 @@
+"""How an app registration proves who it is: azure-identity, for every cloud and kind of credential."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import ssl
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from requests import Session
+from requests.adapters import HTTPAdapter
+
+from entra_pipeline.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from entra_pipeline.project import Tenant
+
+# Graph doc: concepts/deployments.
+CLOUDS = {
+    "global": ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
+    "usgov": ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
+    "usgov-dod": ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+    "china": ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
+}
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# Entra's error codes that name the setting at fault (Entra doc: reference-error-codes).
+_WRONG_SETTING = {
+    "AADSTS7000215": ("client_secret", "Create a client secret for the app registration and store its *value* (not its id)."),
+    "AADSTS7000222": ("client_secret", "The client secret has expired: create a new one for the app registration."),
+    "AADSTS700016": ("client_id", "Use the Application (client) ID of an app registration in this tenant."),
+    "AADSTS90002": ("tenant_id", "Use the Directory (tenant) ID shown on the tenant's overview page."),
+    "AADSTS700027": ("certificate", "Upload the certificate's public part to the app registration."),
+}
+
+
+def trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """A TLS context that trusts the public authorities, those of the machine, and `ca_bundle`.
+
+    The variables SSL_CERT_FILE, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are honoured, whichever the operator knows.
+    """
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    files = [os.environ.get(variable, "") for variable in _CA_VARIABLES]
+    for file in [*files, str(ca_bundle or "")]:
+        if file and Path(file).is_file():
+            context.load_verify_locations(file)
+    return context
+
+
+class Credential:
+    """The tenant's credential, as the token provider of msgraph-sdk wants it.
+
+    Tokens are kept until shortly before they expire; `renew` forgets them, for the case that Graph refuses one early.
+    """
+
+    def __init__(self, tenant: Tenant, context: ssl.SSLContext) -> None:
+        self._tenant = tenant
+        self._context = context
+        self._inner = _build(tenant, context)
+        self._token: AccessToken | None = None
+        self._fresh_until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """A valid token for the scopes.
+
+        Raises:
+            ConfigurationError: Entra refused the credential, or cannot be reached; names the setting at fault.
+        """
+        async with self._lock:
+            claims = options.pop("claims", None)
+            if self._token is None or claims or time.time() >= self._fresh_until:
+                extra = {"claims": claims} if claims else {}
+                token = await asyncio.to_thread(self._ask, *scopes, **extra, **options)
+                lifetime = token.expires_on - time.time()
+                self._token = token
+                self._fresh_until = token.expires_on - min(300.0, lifetime * 0.1)
+            return self._token
+
+    def _ask(self, *scopes: str, **options: Any) -> AccessToken:
+        try:
+            return self._inner.get_token(*scopes, **options)
+        except ClientAuthenticationError as error:
+            raise self._refused(str(error)) from None
+        except (ServiceRequestError, ServiceResponseError) as error:
+            raise self._tenant.error(
+                "authority",
+                f"cannot be reached to sign in: {authority_of(self._tenant)} ({type(error.inner_exception or error).__name__})",
+                remedy="Check the network, the proxy and the `authority` and `cloud` settings of the tenant.",
+            ) from None
+
+    def _refused(self, answer: str) -> ConfigurationError:
+        first_line = answer.splitlines()[0].split(" Trace ID:")[0]
+        for code, (key, remedy) in _WRONG_SETTING.items():
+            if code in answer:
+                return self._tenant.error(key, f"Entra ID refused to sign in: {first_line}", remedy=remedy)
+        return self._tenant.error(
+            "client_id",
+            f"Entra ID refused to sign in: {first_line}",
+            remedy="Check tenant_id, client_id and the credential against the app registration.",
+        )
+
+    async def renew(self, refused: str) -> None:
+        """Forgets the token that Graph refused, unless somebody has renewed it meanwhile."""
+        async with self._lock:
+            if self._token is not None and self._token.token == refused:
+                self._token = None
+                self._inner = _build(self._tenant, self._context)
+
+    @property
+    def token(self) -> str:
+        """The token in use, empty before the first."""
+        return self._token.token if self._token else ""
+
+    def granted(self) -> frozenset[str]:
+        """Application permissions in the token's `roles` claim; empty when the token cannot be read."""
+        try:
+            payload = self.token.split(".")[1]
+            claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            return frozenset(claims.get("roles", []))
+        except (IndexError, ValueError, AttributeError, TypeError):
+            return frozenset()
+
+
+def authority_of(tenant: Tenant) -> str:
+    """Base URL of the token endpoint."""
+    return tenant.authority or CLOUDS[tenant.cloud][0]
+
+
+def graph_root(tenant: Tenant) -> str:
+    """Base URL of Graph v1.0, without a slash at the end."""
+    return tenant.graph_url or f"{CLOUDS[tenant.cloud][1]}/v1.0"
+
+
+def token_scope(tenant: Tenant) -> str:
+    """The scope to ask a token for: the Graph root of the tenant's cloud and `/.default`."""
+    if tenant.graph_url and tenant.authority:
+        parts = urlsplit(tenant.graph_url)
+        return f"{parts.scheme}://{parts.netloc}/.default"
+    return f"{CLOUDS[tenant.cloud][1]}/.default"
+
+
+class _TrustingAdapter(HTTPAdapter):
+    """Gives requests the TLS context that the rest of the program uses."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **options)
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        return super().proxy_manager_for(*args, ssl_context=self._context, **options)
+
+
+def _build(tenant: Tenant, context: ssl.SSLContext) -> TokenCredential:
+    from azure.identity import (
+        CertificateCredential,
+        ClientSecretCredential,
+        ManagedIdentityCredential,
+        WorkloadIdentityCredential,
+    )
+
+    if tenant.managed_identity:
+        return ManagedIdentityCredential(client_id=tenant.client_id)
+    session = Session()
+    session.mount("https://", _TrustingAdapter(context))
+    options: dict[str, Any] = {
+        "authority": authority_of(tenant),
+        # Instance discovery asks Microsoft's global cloud about an authority that it does not know.
+        "disable_instance_discovery": tenant.authority is not None,
+        "transport": RequestsTransport(session=session, session_owner=True),
+        "retry_total": 4,
+        "retry_backoff_factor": 0.4,
+    }
+    if tenant.workload_identity:
+        return WorkloadIdentityCredential(tenant_id=tenant.tenant_id, client_id=tenant.client_id, **options)
+    if tenant.certificate is not None:
+        return CertificateCredential(
+            tenant.tenant_id,
+            tenant.client_id,
+            certificate_data=tenant.certificate.read(),
+            password=tenant.certificate.password_value(),
+            **options,
+        )
+    assert tenant.client_secret is not None  # noqa: S101 - the project's validation asks for one kind of credential
+    return ClientSecretCredential(tenant.tenant_id, tenant.client_id, tenant.client_secret.reveal(), **options)

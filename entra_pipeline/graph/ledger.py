@@ -1,0 +1,32 @@
+"""What a read cost: requests, resource units, retries. One ledger per table of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts of one piece of work.
+
+    Attributes:
+        requests: HTTP requests sent, retries included. A `$batch` counts as one.
+        resource_units: Sum of `x-ms-resource-unit` as Graph reported it (Graph doc: throttling-limits).
+        retries: Requests (or parts of a batch) sent again after a passing failure.
+        throttled: Answers with status 429.
+        bytes_read: Bytes of response bodies, after decompression.
+    """
+
+    requests: int = 0
+    resource_units: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes_read: int = 0
+
+    def add(self, other: Ledger) -> None:
+        """Adds the counts of `other` to this one."""
+        self.requests += other.requests
+        self.resource_units += other.resource_units
+        self.retries += other.retries
+        self.throttled += other.throttled
+        self.bytes_read += other.bytes_read

@@ -1,0 +1,37 @@
+"""A page of a Graph collection, split into its objects without decoding them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from entra_pipeline.errors import GraphProtocolError
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a collection or of a delta query (Graph doc: paging, delta-query-overview).
+
+    Attributes:
+        value: The objects, each the bytes that Graph sent.
+        next_link: URL of the next page, or None.
+        delta_link: URL of the next round of a delta query, on the last page of a round, or None.
+    """
+
+    value: list[msgspec.Raw]
+    next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
+    delta_link: str | None = msgspec.field(default=None, name="@odata.deltaLink")
+
+
+_decoder = msgspec.json.Decoder(Page)
+
+
+def decode_page(body: bytes) -> Page:
+    """Splits the body of a page.
+
+    Raises:
+        msgspec.DecodeError: The body is not JSON (it was cut off, for example): a passing failure.
+        GraphProtocolError: The body is JSON but not a page.
+    """
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise GraphProtocolError(f"Graph answered something that is not a page of a collection: {error}") from error

@@ -1,0 +1,128 @@
+"""What a place for named byte objects can do, whatever it is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from uuid import uuid4
+
+import duckdb
+
+from entra_pipeline.clock import Clock
+from entra_pipeline.errors import AlreadyExists, EntraPipelineError, StoreError
+from entra_pipeline.store.files.locks import Hold
+
+CHUNK = 1 << 20
+
+
+class StoredFile(NamedTuple):
+    """An object in a listing: its key, its size in bytes, when it was last written (aware, UTC)."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class Blame(Protocol):
+    """Makes the error for a setting that proved wrong in use, for example `ConfigurationError` with file and key."""
+
+    def __call__(self, key: str, message: str, /, *, remedy: str) -> EntraPipelineError: ...
+
+
+def blame_store(_key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
+    """The error when nothing is known of a configuration file."""
+    return StoreError(message, remedy=remedy)
+
+
+class Files(ABC):
+    """Named byte objects. Keys are relative, with `/` between their parts.
+
+    Every method raises StoreError when the place cannot be reached, is full or refuses, and the error of `Blame` when
+    that is the fault of a setting.
+    """
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> None:
+        """Writes a new object, all or nothing; raises AlreadyExists when the key is taken."""
+
+    @abstractmethod
+    def replace(self, key: str, data: bytes) -> None:
+        """Writes a small object over whatever is there; a reader sees the old bytes or the new."""
+
+    @abstractmethod
+    def upload(self, key: str, path: Path) -> None:
+        """Stores a local file, however large; it becomes visible when all of it has arrived."""
+
+    @abstractmethod
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The object in pieces of about 1 MiB; raises NotInStore when it is absent."""
+
+    def read(self, key: str) -> bytes:
+        """The whole object; raises NotInStore when it is absent."""
+        return b"".join(self.stream(key))
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """The object's size in bytes; raises NotInStore when it is absent."""
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        """The objects whose key starts with `prefix`, in the order of their keys."""
+
+    @abstractmethod
+    def folders(self) -> Sequence[str]:
+        """The first parts of all keys that have more than one part."""
+
+    @abstractmethod
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; keys that are absent are fine."""
+
+    @abstractmethod
+    def url(self, key: str) -> str:
+        """What DuckDB reads the object by: an absolute path or `s3://bucket/key`."""
+
+    @abstractmethod
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Enables a DuckDB connection to read what `url` gives."""
+
+    @abstractmethod
+    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
+        """Holds a name exclusively among all processes that use this place; raises ScopeBusy when it is held.
+
+        Args:
+            key: The name; objects under it belong to the lock.
+            what: What is held, for the message.
+            clock: The time.
+        """
+
+    @abstractmethod
+    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
+        """Removes what writes that never ended left behind before a moment; what it was (or, dry, would be)."""
+
+    def check(self) -> None:
+        """Writes, reads and removes a small object, and tries to create it twice.
+
+        Raises:
+            StoreError: The place cannot be used; or it overwrites where it was asked to create, and so could lose a
+                recovery point.
+        """
+        key = f"_check/{uuid4().hex}"
+        self.create(key, b"first")
+        try:
+            try:
+                self.create(key, b"second")
+            except AlreadyExists:
+                pass
+            else:
+                raise StoreError(
+                    f"{self} overwrites an object that was to be created only when absent",
+                    remedy="use an S3 service that honours If-None-Match: * on PUT",
+                )
+            if self.read(key) != b"first":
+                raise StoreError(f"{self} gave back other bytes than were written", remedy="use another storage")
+        finally:
+            self.delete([key])

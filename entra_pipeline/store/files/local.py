@@ -1,0 +1,233 @@
+"""A local folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from shutil import copyfileobj
+from typing import BinaryIO, Protocol
+from uuid import uuid4
+
+import duckdb
+import msgspec
+
+from entra_pipeline.clock import Clock, iso
+from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy, StoreError
+from entra_pipeline.store.files.interface import CHUNK, Blame, Files, StoredFile, blame_store
+from entra_pipeline.store.files.locks import Hold, Holder
+
+# Bytes on their way; on the same file system as their destination, and outside of every listing.
+_UNFINISHED = ".unfinished"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+class LocalFiles(Files):
+    """A folder; made when something is written.
+
+    Args:
+        root: The folder.
+        blame: Makes the error when the folder's path cannot be used (key `path`).
+    """
+
+    def __init__(self, root: Path, *, blame: Blame = blame_store) -> None:
+        self.root = root.absolute()
+        self._blame = blame
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def create(self, key: str, data: bytes) -> None:
+        with self._explained(key), self._unfinished() as (file, written):
+            file.write(data)
+            _sync(file)
+            try:
+                self._place(key, lambda path: os.link(written, path))
+            except FileExistsError:
+                raise AlreadyExists(f"{self._path(key)} exists already") from None
+
+    def replace(self, key: str, data: bytes) -> None:
+        with self._explained(key), self._unfinished() as (file, written):
+            file.write(data)
+            _sync(file)
+            self._place(key, written.replace)
+
+    def upload(self, key: str, path: Path) -> None:
+        with self._explained(key), self._unfinished() as (file, written):
+            with path.open("rb") as source:
+                copyfileobj(source, file, CHUNK)
+            _sync(file)
+            self._place(key, written.replace)
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        with self._explained(key), self._path(key).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def size(self, key: str) -> int:
+        with self._explained(key):
+            return self._path(key).stat().st_size
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        folder = self.root / prefix.rpartition("/")[0]
+        found = []
+        with self._explained(prefix):
+            for parent, folders, names in os.walk(folder, onerror=_raise_unless_absent):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                for name in names:
+                    path = Path(parent, name)
+                    key = path.relative_to(self.root).as_posix()
+                    if key.startswith(prefix):
+                        try:
+                            state = path.stat()
+                        except FileNotFoundError:
+                            # Deleted since the folder was read.
+                            continue
+                        found.append(StoredFile(key, state.st_size, datetime.fromtimestamp(state.st_mtime, UTC)))
+        yield from sorted(found)
+
+    def folders(self) -> Sequence[str]:
+        with self._explained(""):
+            if not self.root.exists():
+                return []
+            return sorted(path.name for path in self.root.iterdir() if path.is_dir() and path.name[0] != ".")
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = self._path(key)
+            with self._explained(key):
+                path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self.root:
+                    break
+                try:
+                    folder.rmdir()
+                except OSError:
+                    # Not empty, or gone already.
+                    break
+
+    def url(self, key: str) -> str:
+        return str(self._path(key))
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Nothing to do: DuckDB reads local files by itself."""
+
+    @contextmanager
+    def lock(self, key: str, what: str, clock: Clock) -> Iterator[Hold]:
+        """As `Files.lock`, by flock(2): the lock ends with the process, however that ends."""
+        path = self._path(f"{key}.lock")
+        with self._explained(key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with os.fdopen(descriptor, "r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _busy(file, what) from None
+            file.truncate(0)
+            file.write(msgspec.json.encode(Holder.here(iso(clock()))))
+            file.flush()
+            yield _Flock()
+
+    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
+        left = []
+        with self._explained(_UNFINISHED):
+            for path in sorted((self.root / _UNFINISHED).glob("*")):
+                if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
+                    left.append(f"{_UNFINISHED}/{path.name}")
+                    if not dry_run:
+                        path.unlink(missing_ok=True)
+        return left
+
+    def _path(self, key: str) -> Path:
+        parts = PurePosixPath(key)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise StoreError(f"{key!r} is not a key: it leads out of the storage", remedy="run verify on the scope")
+        return self.root / parts
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[tuple[BinaryIO, Path]]:
+        folder = self.root / _UNFINISHED
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / uuid4().hex
+        try:
+            with path.open("xb") as file:
+                yield file, path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _place(self, key: str, move: _Move) -> None:
+        """Gives written bytes their name, durably: the folders on the way are new or synced too."""
+        path = self._path(key)
+        for attempt in range(3):
+            fresh = [folder for folder in path.parents if not folder.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                move(path)
+            except FileNotFoundError:
+                # A delete took the folder, empty for a moment, in between.
+                if attempt == 2:
+                    raise
+            else:
+                break
+        for folder in {path.parent, *(folder.parent for folder in fresh)}:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._error(key, error) from error
+
+    def _error(self, key: str, error: OSError) -> EntraPipelineError:
+        if isinstance(error, FileNotFoundError):
+            return NotInStore(f"{self.root / key} does not exist")
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno in _FULL:
+            return StoreError(f"{self.root} is full ({reason})", remedy="free space there, or move the storage")
+        if error.errno in _REFUSED:
+            return self._blame(
+                "path",
+                f"{error.filename or self.root / key} cannot be used ({reason})",
+                remedy="name a folder that this user may read and write",
+            )
+        return StoreError(f"{self.root / key}: {reason}", remedy="look at the disk and the file system")
+
+
+class _Flock:
+    """A lock that cannot be lost while its process lives."""
+
+    def confirm(self) -> None:
+        """Nothing to do."""
+
+
+class _Move(Protocol):
+    def __call__(self, path: Path, /) -> object: ...
+
+
+def _busy(file: BinaryIO, what: str) -> ScopeBusy:
+    try:
+        return msgspec.json.decode(file.read(), type=Holder).busy(what)
+    except msgspec.DecodeError:
+        # The holder has the lock and has not said yet who it is.
+        return ScopeBusy(f"{what} is held by another process", remedy="wait until it has ended")
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -1,0 +1,305 @@
+"""An S3 bucket, or a prefix of one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ResponseStreamingError,
+)
+
+from entra_pipeline.clock import Clock
+from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, StoreError
+from entra_pipeline.store.files.interface import CHUNK, Blame, Files, StoredFile, blame_store
+from entra_pipeline.store.files.leases import lease
+from entra_pipeline.store.files.locks import Hold
+
+_MULTIPART_BYTES = 64 << 20
+_DELETE_KEYS = 1000  # AWS API reference, DeleteObjects: at most 1,000 keys
+_ATTEMPTS = 5
+
+# AWS API reference, "Error responses"; the codes that mean that a setting is wrong, with the setting and the remedy.
+_SETTINGS = {
+    "NoSuchBucket": ("bucket", "create the bucket, or name another"),
+    "InvalidBucketName": ("bucket", "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens"),
+    "PermanentRedirect": ("region", "name the region and endpoint that the bucket is in"),
+    "AuthorizationHeaderMalformed": ("region", "name the region that the bucket is in"),
+    "InvalidAccessKeyId": ("access_key_id", "use an access key that the service knows"),
+    "SignatureDoesNotMatch": ("secret_access_key", "use the secret that belongs to the access key"),
+    "AccessDenied": (
+        "access_key_id",
+        "allow this access key s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject on the bucket",
+    ),
+    "ExpiredToken": ("access_key_id", "renew the credentials"),
+}
+_ABSENT = {"NoSuchKey", "404", "NotFound"}
+_TAKEN = "PreconditionFailed"
+_CONFLICT = "ConditionalRequestConflict"
+
+
+def client_config(*, path_style: bool) -> Config:
+    """How the S3 client behaves: bounded retries, and only those checksums that every S3 service understands.
+
+    Args:
+        path_style: Address the bucket in the path, as most services other than AWS want it.
+    """
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=32,
+        s3={"addressing_style": "path" if path_style else "auto"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+class S3Files(Files):
+    """A bucket.
+
+    Args:
+        client: boto3's S3 client; `client_config` is how it should be configured.
+        bucket: Name of the bucket.
+        prefix: What all keys start with, without `/` at its ends; empty for the whole bucket.
+        duckdb_secret: Parameters of DuckDB's S3 secret (KEY_ID, SECRET, REGION, ENDPOINT, URL_STYLE, USE_SSL,
+            SESSION_TOKEN).
+        blame: Makes the error when a setting proves wrong (keys as in the storage's table: `bucket`, `access_key_id` …).
+    """
+
+    def __init__(
+        self,
+        client: BaseClient,
+        bucket: str,
+        prefix: str = "",
+        *,
+        duckdb_secret: Mapping[str, str],
+        blame: Blame = blame_store,
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._secret = duckdb_secret
+        self._blame = blame
+
+    def __str__(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}"
+
+    def create(self, key: str, data: bytes) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._put(key, data, IfNoneMatch="*")
+            except ClientError as error:
+                if _code(error) == _CONFLICT and attempt + 1 < _ATTEMPTS:
+                    # Another create or delete of the key is under way (S3 user guide, "Conditional writes"): ask again.
+                    time.sleep(0.1 * 2**attempt)
+                    continue
+                if _code(error) != _TAKEN:
+                    raise self._error(key, error) from error
+                # The client repeats a request whose answer was lost; what is in the way may be our own.
+                if error.response["ResponseMetadata"].get("RetryAttempts", 0) and self.read(key) == data:
+                    return
+                raise AlreadyExists(f"{self}{key} exists already") from None
+            except BotoCoreError as error:
+                raise self._error(key, error) from error
+            else:
+                return
+
+    def replace(self, key: str, data: bytes) -> None:
+        with self._explained(key):
+            self._put(key, data)
+
+    def _put(self, key: str, data: bytes, **conditions: str) -> None:
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, ContentMD5=digest, **conditions)
+
+    def upload(self, key: str, path: Path) -> None:
+        if path.stat().st_size <= _MULTIPART_BYTES:
+            self.replace(key, path.read_bytes())
+            return
+        with self._explained(key):
+            self._client.upload_file(
+                str(path),
+                self._bucket,
+                self._prefix + key,
+                Config=TransferConfig(multipart_threshold=_MULTIPART_BYTES, multipart_chunksize=_MULTIPART_BYTES // 4),
+            )
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        position = 0
+        etag = ""
+        attempt = 0
+        while True:
+            try:
+                # A broken transfer goes on where it stopped, in the same version of the object.
+                goes_on = {"Range": f"bytes={position}-", "IfMatch": etag} if position else {}
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **goes_on)
+                etag = answer["ETag"]
+                for chunk in answer["Body"].iter_chunks(CHUNK):
+                    position += len(chunk)
+                    yield chunk
+            except (HTTPClientError, ResponseStreamingError) as error:
+                attempt += 1
+                if attempt == _ATTEMPTS:
+                    raise self._error(key, error) from error
+            except (ClientError, BotoCoreError) as error:
+                raise self._error(key, error) from error
+            else:
+                return
+
+    def size(self, key: str) -> int:
+        with self._explained(key):
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+            return int(answer["ContentLength"])
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        with self._explained(prefix):
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    modified: datetime = item["LastModified"]
+                    yield StoredFile(item["Key"].removeprefix(self._prefix), item["Size"], modified)
+
+    def folders(self) -> Sequence[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
+        )
+        with self._explained(""):
+            found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ())]
+        return [name.removeprefix(self._prefix).rstrip("/") for name in found]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        remaining = iter(keys)
+        while some := list(islice(remaining, _DELETE_KEYS)):
+            with self._explained(some[0]):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": self._prefix + key} for key in some], "Quiet": True},
+                )
+            for failure in answer.get("Errors", ()):
+                raise StoreError(
+                    f"{failure['Key']} could not be deleted from {self}: {failure['Code']} {failure.get('Message', '')}",
+                    remedy="allow s3:DeleteObject on the bucket",
+                )
+
+    def url(self, key: str) -> str:
+        return f"{self}{key}"
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            connection.execute(f"LOAD {_quoted(str(_httpfs()))}")
+            parameters = ", ".join(f"{name} {_quoted(value)}" for name, value in self._secret.items())
+            connection.execute(
+                f"CREATE OR REPLACE SECRET {_identifier('entra_pipeline ' + self._bucket)} "
+                f"(TYPE s3, SCOPE {_quoted(str(self))}, {parameters})"
+            )
+        except duckdb.Error as error:
+            # The statement holds the secret, and DuckDB may quote it: neither message nor cause goes on.
+            raise StoreError(
+                f"DuckDB could not be prepared for {self}: {type(error).__name__}",
+                remedy="install duckdb and duckdb-extension-httpfs in the same version",
+            ) from None
+
+    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
+        """As `Files.lock`, by a lease that is renewed in a thread."""
+        return lease(self, key, what, clock)
+
+    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
+        cleared = []
+        with self._explained(""):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            for upload in (upload for page in pages for upload in page.get("Uploads", ())):
+                if upload["Initiated"] < before:
+                    cleared.append(upload["Key"].removeprefix(self._prefix))
+                    if not dry_run:
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+        return cleared
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError, S3UploadFailedError) as error:
+            raise self._error(key, error) from error
+
+    def _error(self, key: str, error: Exception) -> EntraPipelineError:
+        if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, ClientError | BotoCoreError):
+            # boto3 turns the cause into text when a file is uploaded.
+            error = error.__context__
+        if isinstance(error, ClientError):
+            return self._answer(key, error)
+        if isinstance(error, NoCredentialsError | PartialCredentialsError):
+            return self._blame(
+                "access_key_id",
+                f"there are no credentials for {self}",
+                remedy="set access_key_id and secret_access_key",
+            )
+        if isinstance(error, ParamValidationError):
+            return self._blame("bucket", f"{self} is not a possible address: {error}", remedy="name an existing bucket")
+        if isinstance(error, HTTPClientError):
+            return self._blame(
+                "endpoint_url",
+                f"{self} cannot be reached: {error}",
+                remedy="check the address, the network and that the service runs",
+            )
+        return StoreError(f"{self}{key}: {error}", remedy="try again; then look at the storage service")
+
+    def _answer(self, key: str, error: ClientError) -> EntraPipelineError:
+        code = _code(error)
+        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+        if code in _ABSENT:
+            return NotInStore(f"{self}{key} does not exist")
+        if status == 403 and code not in _SETTINGS:
+            # The answer to HEAD has no body, hence no code.
+            code = "AccessDenied"
+        said = error.response["Error"].get("Message") or ""
+        message = f"{self}{key}: {error.operation_name} was answered {code}" + (f", {said!r}" if said else "")
+        if code in _SETTINGS:
+            setting, remedy = _SETTINGS[code]
+            return self._blame(setting, message, remedy=remedy)
+        if status >= 500:
+            return StoreError(f"{message} (HTTP {status}), repeatedly", remedy="try again when the service is well")
+        return StoreError(message, remedy="look up the code in the storage service's documentation")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code", ""))
+
+
+def _httpfs() -> Path:
+    """The httpfs extension that the package index brought: nothing is downloaded at run time."""
+    spec = find_spec("duckdb_extension_httpfs")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    return folder / "extensions" / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

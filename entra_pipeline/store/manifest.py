@@ -1,0 +1,197 @@
+"""What a recovery point says about itself.
+
+What belongs here: the shape of a manifest, its canonical bytes, its seal. What does not: where manifests are kept and
+when they become visible (`recovery_points`). The format is public: docs/storage-format.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from entra_pipeline.errors import IntegrityError
+
+FORMAT = "entra-pipeline/recovery-point"
+VERSION = 1
+
+Read = Literal["full", "incremental", "unchanged", "synthetic full", "carried", "never"]
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the recovery point does not have.
+
+    Attributes:
+        what: What is missing, for example `group_members of Sales`.
+        reason: Why.
+        remedy: What to do about it; may be empty.
+        since: The recovery point whose data is shown instead; empty when nothing is.
+    """
+
+    what: str
+    reason: str
+    remedy: str = ""
+    since: str = ""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A Parquet file.
+
+    Attributes:
+        key: Where it is, from the root of the store.
+        rows: Rows in it.
+        bytes: Its size.
+        sha256: SHA-256 of its bytes, in hexadecimal.
+        recovery_point: The point that wrote it.
+        role: `base` holds the whole state of its moment, `changes` what differs from the parts before it.
+    """
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    recovery_point: str
+    role: Literal["base", "changes"]
+
+
+class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An object type or relation at a recovery point.
+
+    Attributes:
+        table: Its name.
+        kind: `objects` are keyed by `id`, `edges` by `source_id` and `target_id`.
+        read: How it came about.
+        parts: Its files; the state is the base, then the changes in this order, the last row of a key winning.
+        live: Rows of the state.
+        added: Rows that the parent's state does not have.
+        changed: Rows that differ from the parent's state.
+        deleted: Rows that only the parent's state has.
+        reported: What Graph's `$count` said; None when it was not asked.
+        delta_link: Where the next incremental read starts; empty when the next read is full.
+        delta_minted: When Graph gave the delta link, RFC 3339.
+        signature: Hash of the query and the selection; when it changes, the delta link is worth nothing.
+        started: First request, RFC 3339.
+        finished: Last request, RFC 3339.
+        requests: Requests sent to Graph.
+        resource_units: What they cost (Graph doc: throttling-limits, identity and access).
+        retries: Requests that had to be repeated.
+        throttled: Requests answered with 429.
+        bytes_read: Bytes of response bodies.
+        misfits: Values that did not fit their column and are only in `_raw`, by column.
+        gaps: What is missing.
+        notes: What a person should know.
+    """
+
+    table: str
+    kind: Literal["objects", "edges"]
+    read: Read
+    parts: tuple[Part, ...]
+    live: int
+    added: int
+    changed: int
+    deleted: int
+    reported: int | None
+    delta_link: str = ""
+    delta_minted: str = ""
+    signature: str = ""
+    started: str
+    finished: str
+    requests: int
+    resource_units: int
+    retries: int
+    throttled: int
+    bytes_read: int
+    misfits: dict[str, int]
+    gaps: tuple[Gap, ...]
+    notes: tuple[str, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A recovery point.
+
+    Attributes:
+        format: Says what the file is.
+        version: Version of the format; a reader refuses one that it does not know.
+        tool: What wrote it, with its version.
+        scope: Name of the scope.
+        tenant_id: Id of the tenant.
+        recovery_point: Its key.
+        kind: How it came about.
+        status: `finished` is complete and proven; `finished with exception` has gaps.
+        started: When the run started, RFC 3339.
+        finished: When it was done reading, RFC 3339.
+        parent: The recovery point before it; empty for the first.
+        parent_sha256: SHA-256 of the bytes of the parent's manifest; empty for the first.
+        tables: Every object type and relation of the scope.
+        selection: Resolved ids of chosen users and groups; empty when everything is protected.
+        seal: SHA-256 of the manifest's own bytes with an empty seal.
+    """
+
+    format: str = FORMAT
+    version: int = VERSION
+    tool: str
+    scope: str
+    tenant_id: str
+    recovery_point: str
+    kind: Literal["full", "incremental", "synthetic full"]
+    status: Literal["finished", "finished with exception"]
+    started: str
+    finished: str
+    parent: str = ""
+    parent_sha256: str = ""
+    tables: dict[str, TableEntry]
+    selection: dict[str, list[str]]
+    seal: str = ""
+
+
+def canonical(value: Manifest | TableEntry | dict[str, object]) -> bytes:
+    """Canonical JSON: members sorted by name, no white space, UTF-8, a newline at the end."""
+    return msgspec.json.encode(value, order="sorted") + b"\n"
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def seal(manifest: Manifest) -> Manifest:
+    """The manifest with its seal."""
+    return msgspec.structs.replace(manifest, seal=sha256(canonical(msgspec.structs.replace(manifest, seal=""))))
+
+
+def decode(data: bytes, source: str) -> Manifest:
+    """The manifest in the bytes of a file.
+
+    Args:
+        data: The file.
+        source: Its name, for messages.
+
+    Raises:
+        IntegrityError: Not a manifest, one of a later version, or not the bytes that were sealed.
+    """
+    damaged = "restore the file from a copy of the storage; the recovery points before and after it can still be read"
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format != FORMAT:
+            raise IntegrityError(f"{source} is not a manifest: its format is {head.format!r}", remedy=damaged)
+        if head.version > VERSION:
+            raise IntegrityError(
+                f"{source} is in version {head.version} of the format; this release reads up to {VERSION}",
+                remedy="use the release that wrote it, or a later one",
+            )
+        # The seal is checked on the bytes, not on what was understood of them: a later minor release may add members.
+        unsealed = data.replace(f'"seal":"{head.seal}"'.encode(), b'"seal":""', 1)
+        if sha256(unsealed) != head.seal:
+            raise IntegrityError(f"{source} was changed after it was written", remedy=damaged)
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{source} cannot be read: {error}", remedy=damaged) from error
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """The members that are read before the others are believed."""
+
+    format: str
+    version: int
+    seal: str

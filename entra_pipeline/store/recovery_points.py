@@ -1,0 +1,449 @@
+"""Recovery points of a scope: their names, their files, and the moment when they become visible.
+
+What belongs here: the layout of the store and the commit protocol (docs/storage-format.md). What does not: how a place
+holds bytes (`files`), what the rows mean (`backup`), what is right and wrong in a store (`verify`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from entra_pipeline.clock import Clock, parse_iso, system_clock
+from entra_pipeline.errors import (
+    AlreadyExists,
+    IntegrityError,
+    NotInStore,
+    RecoveryPointRefused,
+    StoreError,
+    UsageError,
+)
+from entra_pipeline.store.files import Files, Hold
+from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, decode, seal, sha256
+
+_KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
+_KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
+# A clock that is corrected by more than this since the newest point was wrong then or is wrong now.
+_CLOCK_TOLERANCE = timedelta(minutes=5)
+_PARALLEL = 16
+
+_log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
+_T = TypeVar("_T")
+
+
+def moment_of(point: str) -> datetime:
+    """The moment in the key of a recovery point; raises UsageError for what is no key."""
+    match = _KEY.fullmatch(point)
+    try:
+        if match is None:
+            raise ValueError
+        return datetime.strptime(match[1], _KEY_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        raise UsageError(
+            f"{point!r} is not a recovery point", remedy="a recovery point looks like 2026-11-23T05-00-00Z"
+        ) from None
+
+
+class ScopeStore:
+    """The recovery points of one scope.
+
+    Args:
+        files: The place.
+        scope: Name of the scope.
+        clock: The time.
+    """
+
+    def __init__(self, files: Files, scope: str, clock: Clock = system_clock) -> None:
+        self.files = files
+        self.scope = scope
+        self._clock = clock
+        self._hold: Hold | None = None
+
+    # --- What is there -----------------------------------------------------------------------------------------------
+
+    def points(self) -> list[str]:
+        """Keys of the committed recovery points, oldest first."""
+        prefix = f"_recovery_points/{self.scope}/"
+        names = (file.key.removeprefix(prefix) for file in self.files.list(prefix))
+        return sorted(name.removesuffix(".json") for name in names if _KEY.fullmatch(name.removesuffix(".json")))
+
+    def manifest(self, point: str) -> Manifest:
+        """A recovery point.
+
+        Raises:
+            NotInStore: There is none of this key.
+            IntegrityError: Its manifest is not what was written.
+        """
+        return self._decoded(point, self.manifest_bytes(point))
+
+    def manifest_bytes(self, point: str) -> bytes:
+        """The manifest as it is stored; raises NotInStore."""
+        try:
+            return self.files.read(self.manifest_key(point))
+        except NotInStore:
+            raise self._unknown(point) from None
+
+    def latest(self) -> Manifest | None:
+        """The newest recovery point; None when there is none."""
+        points = self.points()
+        return self.manifest(points[-1]) if points else None
+
+    def at(self, moment: datetime | str) -> Manifest:
+        """The newest recovery point that is not after a moment.
+
+        Args:
+            moment: A moment; or a text: a key, an RFC 3339 time, or `latest`.
+
+        Raises:
+            UsageError: The text is none of these.
+            NotInStore: There is no such recovery point.
+        """
+        points = self.points()
+        if isinstance(moment, str):
+            if moment in points:
+                return self.manifest(moment)
+            if _KEY.fullmatch(moment):
+                raise self._unknown(moment)
+            if moment == "latest":
+                moment = datetime.max.replace(tzinfo=UTC)
+            else:
+                try:
+                    moment = parse_iso(moment)
+                except ValueError:
+                    raise UsageError(
+                        f"{moment!r} is neither a recovery point nor a time",
+                        remedy="give a recovery point, a time with its zone such as 2026-11-23T05:00:00Z, or latest",
+                    ) from None
+        before = [point for point in points if moment_of(point) <= moment]
+        if not before:
+            when = f"; the first is {points[0]}" if points else ""
+            raise NotInStore(
+                f"scope {self.scope!r} has no recovery point at that time{when}",
+                remedy="choose a later time" if points else f"run: entra-pipeline backup {self.scope}",
+            )
+        return self.manifest(before[-1])
+
+    def _unknown(self, point: str) -> NotInStore:
+        return NotInStore(
+            f"scope {self.scope!r} has no recovery point {point}", remedy=f"run: entra-pipeline points {self.scope}"
+        )
+
+    def manifest_key(self, point: str) -> str:
+        """Where a manifest is."""
+        moment_of(point)
+        return f"_recovery_points/{self.scope}/{point}.json"
+
+    def _decoded(self, point: str, data: bytes) -> Manifest:
+        manifest = decode(data, self.manifest_key(point))
+        if (manifest.scope, manifest.recovery_point) != (self.scope, point):
+            raise IntegrityError(
+                f"{self.manifest_key(point)} is the manifest of {manifest.recovery_point} of scope {manifest.scope!r}",
+                remedy="restore the file from a copy of the storage",
+            )
+        return manifest
+
+    # --- Names -------------------------------------------------------------------------------------------------------
+
+    def mint(self, *, manual: bool = False, at: datetime | None = None) -> str:
+        """The key of a new recovery point; it sorts after every committed one.
+
+        Args:
+            manual: The point is asked for by a person, not by a schedule: the key gets a suffix of its own.
+            at: The moment of the schedule; the present when None, or when a newer point exists already.
+
+        Raises:
+            RecoveryPointRefused: The newest point lies in the future.
+        """
+        points = self.points()
+        taken = set(points) | self._staged_points()
+        now = self._clock()
+        moment = (at or now).replace(microsecond=0)
+        if points:
+            newest = moment_of(points[-1])
+            if moment <= newest:
+                moment = max(now.replace(microsecond=0), newest + timedelta(seconds=1))
+            if moment > now + _CLOCK_TOLERANCE and newest > now:
+                raise RecoveryPointRefused(
+                    f"the newest recovery point of scope {self.scope!r}, {points[-1]}, lies in the future",
+                    remedy="set the clock of this machine right; if the point's time is wrong, wait until it has passed",
+                )
+        while True:
+            key = moment.astimezone(UTC).strftime(_KEY_TIME) + (f"-m{secrets.token_hex(2)}" if manual else "")
+            if key not in taken:
+                return key
+            if not manual:
+                moment += timedelta(seconds=1)
+
+    def require_open(self, point: str) -> None:
+        """Raises RecoveryPointRefused when a point exists already, or could not be committed because a newer one does."""
+        points = self.points()
+        if point in points:
+            raise RecoveryPointRefused(
+                f"recovery point {point} of scope {self.scope!r} exists and never changes",
+                remedy=f"take a new one: entra-pipeline backup {self.scope}",
+            )
+        if points and moment_of(point) <= moment_of(points[-1]):
+            raise RecoveryPointRefused(
+                f"recovery point {point} of scope {self.scope!r} cannot be made any more: {points[-1]} is newer, and the "
+                "past cannot be read from Graph",
+                remedy=f"take a new one: entra-pipeline backup {self.scope}",
+            )
+
+    # --- One at a time -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the scope: no other process (and no other ScopeStore) backs it up or sweeps it meanwhile.
+
+        Raises:
+            ScopeBusy: Somebody else does; the message says who, where, and since when.
+        """
+        with self._locked():
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[Hold]:
+        with self.files.lock(f"_locks/{self.scope}", f"scope {self.scope!r}", self._clock) as hold:
+            self._hold = hold
+            try:
+                yield hold
+            finally:
+                self._hold = None
+
+    @contextmanager
+    def _held(self) -> Iterator[Hold]:
+        """The lock that is held, or one for this moment."""
+        if self._hold is not None:
+            self._hold.confirm()
+            yield self._hold
+        else:
+            with self._locked() as hold:
+                yield hold
+
+    # --- A point in the making ---------------------------------------------------------------------------------------
+
+    def write_part(
+        self, point: str, table: str, number: int, path: Path, *, role: Literal["base", "changes"], rows: int
+    ) -> Part:
+        """Stores a Parquet file of a point in the making.
+
+        Args:
+            point: Key of the point.
+            table: Object type or relation.
+            number: Number of the file among those that the point writes for the table, from 0.
+            path: The local file.
+            role: What it holds; see `Part`.
+            rows: Rows in it.
+
+        Raises:
+            RecoveryPointRefused: The point is committed.
+        """
+        self._require_uncommitted(point)
+        key = f"{self._parts(table, point)}part-{number:05d}.parquet"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.files.upload(key, path)
+        return Part(key=key, rows=rows, bytes=path.stat().st_size, sha256=digest, recovery_point=point, role=role)
+
+    def stage(self, point: str, entry: TableEntry) -> None:
+        """Remembers a table of a point in the making, so that a repeated run need not read it again."""
+        self._require_uncommitted(point)
+        self.files.replace(f"{self._staging(point)}{entry.table}.json", canonical(entry))
+
+    def staged(self, point: str) -> dict[str, TableEntry]:
+        """The tables that are remembered, by name."""
+        entries: dict[str, TableEntry] = {}
+        for file in self.files.list(self._staging(point)):
+            try:
+                entry = msgspec.json.decode(self.files.read(file.key), type=TableEntry)
+            except msgspec.DecodeError as error:
+                raise IntegrityError(
+                    f"{file.key} cannot be read: {error}", remedy="discard the run and repeat it"
+                ) from error
+            entries[entry.table] = entry
+        return entries
+
+    def discard(self, point: str) -> None:
+        """Removes what is there of a point in the making; raises RecoveryPointRefused when it is committed."""
+        self._require_uncommitted(point)
+        entries = [file.key for file in self.files.list(self._staging(point))]
+        tables = [name for name in self.files.folders() if not name.startswith("_")]
+        parts = [file.key for table in tables for file in self.files.list(self._parts(table, point))]
+        # Parts last: an entry never names a file that is gone.
+        self.files.delete(entries)
+        self.files.delete(parts)
+
+    def _parts(self, table: str, point: str) -> str:
+        return f"{table}/scope={self.scope}/recovery_point={point}/"
+
+    def _staging(self, point: str) -> str:
+        return f"_staged/{self.scope}/{point}/"
+
+    def _staged_points(self) -> set[str]:
+        prefix = f"_staged/{self.scope}/"
+        return {file.key.removeprefix(prefix).partition("/")[0] for file in self.files.list(prefix)}
+
+    def _require_uncommitted(self, point: str) -> None:
+        try:
+            self.files.size(self.manifest_key(point))
+        except NotInStore:
+            return
+        raise RecoveryPointRefused(
+            f"recovery point {point} of scope {self.scope!r} exists and never changes",
+            remedy=f"take a new one: entra-pipeline backup {self.scope}",
+        )
+
+    # --- Commit ------------------------------------------------------------------------------------------------------
+
+    def commit(self, manifest: Manifest) -> Manifest:
+        """Makes a recovery point visible: checks everything that it names, then creates its manifest.
+
+        Args:
+            manifest: The point; `parent_sha256` and `seal` are filled in here.
+
+        Returns:
+            The manifest as it was stored.
+
+        Raises:
+            RecoveryPointRefused: It exists, its parent is no longer the newest point, or its tenant is another.
+            IntegrityError: A file that it names is absent or differs.
+            ScopeBusy: The lock was lost; or, when this store does not hold it, somebody else does.
+        """
+        with self._held() as hold:
+            manifest = self._chained(manifest)
+            self._check_parts(manifest)
+            manifest = seal(manifest)
+            hold.confirm()
+            try:
+                self.files.create(self.manifest_key(manifest.recovery_point), canonical(manifest))
+            except AlreadyExists:
+                raise RecoveryPointRefused(
+                    f"recovery point {manifest.recovery_point} of scope {self.scope!r} was committed meanwhile",
+                    remedy=f"take a new one: entra-pipeline backup {self.scope}",
+                ) from None
+            try:
+                self.files.delete([file.key for file in self.files.list(self._staging(manifest.recovery_point))])
+            except StoreError as error:
+                # The point stands; the next sweep removes them.
+                _log.warning("staged entries of %s remain: %s", manifest.recovery_point, error.message)
+        return manifest
+
+    def _chained(self, manifest: Manifest) -> Manifest:
+        """The manifest with its parent's hash, if it is the next in the chain."""
+        point = manifest.recovery_point
+        if manifest.scope != self.scope:
+            raise RecoveryPointRefused(f"recovery point {point} is of scope {manifest.scope!r}, not {self.scope!r}")
+        self.require_open(point)
+        points = self.points()
+        parent = points[-1] if points else ""
+        if manifest.parent != parent:
+            raise RecoveryPointRefused(
+                f"recovery point {point} of scope {self.scope!r} was made on top of {manifest.parent or 'nothing'}, but the "
+                f"newest is {parent or 'none'}",
+                remedy=f"take a new one: entra-pipeline backup {self.scope}",
+            )
+        if not parent:
+            return msgspec.structs.replace(manifest, parent_sha256="")
+        data = self.manifest_bytes(parent)
+        tenant = self._decoded(parent, data).tenant_id
+        if tenant != manifest.tenant_id:
+            raise RecoveryPointRefused(
+                f"the recovery points of scope {self.scope!r} are of tenant {tenant}, this one is of {manifest.tenant_id}",
+                remedy="give every tenant a scope of its own",
+            )
+        return msgspec.structs.replace(manifest, parent_sha256=sha256(data))
+
+    def _check_parts(self, manifest: Manifest) -> None:
+        parts = []
+        for name, entry in manifest.tables.items():
+            for part in entry.parts:
+                if name != entry.table or not part.key.startswith(self._parts(name, part.recovery_point)):
+                    raise IntegrityError(f"{part.key} does not belong to {name!r} of scope {self.scope!r}")
+                parts.append(part)
+        in_parallel(lambda part: self._check_part(part, fresh=part.recovery_point == manifest.recovery_point), parts)
+
+    def _check_part(self, part: Part, *, fresh: bool) -> None:
+        try:
+            problem = part_problem(self.files, part) if fresh else size_problem(self.files, part)
+        except NotInStore:
+            problem = "is not in the store"
+        if problem:
+            raise IntegrityError(f"{part.key} {problem}", remedy="take a full backup, so that nothing is built on it")
+
+    # --- Jobs --------------------------------------------------------------------------------------------------------
+
+    def write_job(self, job: dict[str, object]) -> None:
+        """Stores the record of a job under its `id`."""
+        self.files.replace(f"_jobs/{self.scope}/{job['id']}.json", canonical(job))
+
+    def jobs(self) -> list[dict[str, object]]:
+        """Records of all jobs, in the order of their ids."""
+        keys = [file.key for file in self.files.list(f"_jobs/{self.scope}/")]
+        return [msgspec.json.decode(data, type=dict[str, object]) for data in in_parallel(self.files.read, keys)]
+
+    # --- Sweep -------------------------------------------------------------------------------------------------------
+
+    def sweep(self, *, grace: timedelta, dry_run: bool = False) -> list[str]:
+        """Removes orphans: what runs that never committed left behind.
+
+        Args:
+            grace: Only files older than this; longer than any run takes.
+            dry_run: Say what would be removed, and remove nothing.
+
+        Returns:
+            Keys of the orphans.
+
+        Raises:
+            ScopeBusy: A backup of the scope is running.
+            IntegrityError: A manifest cannot be read, so that nobody knows which files it names; nothing is removed.
+        """
+        if dry_run:
+            return self._sweep(grace, dry_run=True)
+        with self._held():
+            return self._sweep(grace, dry_run=False)
+
+    def _sweep(self, grace: timedelta, *, dry_run: bool) -> list[str]:
+        before = self._clock() - grace
+        # Files first, manifests second: what is committed in between is not taken for an orphan.
+        prefixes = [f"_staged/{self.scope}/"]
+        prefixes += [f"{name}/scope={self.scope}/" for name in self.files.folders() if not name.startswith("_")]
+        old = [file.key for prefix in prefixes for file in self.files.list(prefix) if file.modified < before]
+        manifests = in_parallel(self.manifest, self.points())
+        named = {part.key for manifest in manifests for entry in manifest.tables.values() for part in entry.parts}
+        orphans = [key for key in old if key not in named]
+        if not dry_run:
+            self.files.delete(orphans)
+        return [*orphans, *self.files.clear_unfinished(before, dry_run=dry_run)]
+
+
+def size_problem(files: Files, part: Part) -> str:
+    """What is wrong with the size of a stored part; empty when nothing is. Raises NotInStore."""
+    size = files.size(part.key)
+    return "" if size == part.bytes else f"has {size} bytes instead of {part.bytes}"
+
+
+def part_problem(files: Files, part: Part) -> str:
+    """What is wrong with the bytes of a stored part; empty when nothing is. Raises NotInStore."""
+    if problem := size_problem(files, part):
+        return problem
+    digest = hashlib.sha256()
+    for chunk in files.stream(part.key):
+        digest.update(chunk)
+    return "" if digest.hexdigest() == part.sha256 else "has other bytes than were written: its SHA-256 differs"
+
+
+def in_parallel(function: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
+    """Results of a function that waits for the storage, in the order of the items."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return list(pool.map(function, items))

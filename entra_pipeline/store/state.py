@@ -1,0 +1,94 @@
+"""The state of a table at a recovery point, as SQL over its files.
+
+What belongs here: the rule that makes a state of parts, and a DuckDB connection that can read them. What does not: what
+the columns mean, and views for people (`analysis`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from entra_pipeline.store.files import Files
+from entra_pipeline.store.manifest import Part, TableEntry
+
+KEYS = {"objects": ("id",), "edges": ("source_id", "target_id")}
+# Columns that say how a row came to be; the state has none of them.
+_CHANGE_COLUMNS = {"objects": ("_change",), "edges": ("_change", "_reason")}
+_NOTHING = {
+    "objects": "NULL::VARCHAR AS id, NULL::VARCHAR AS _parent_id, NULL::VARCHAR AS _raw",
+    "edges": "NULL::VARCHAR AS source_id, NULL::VARCHAR AS target_id, NULL::VARCHAR AS target_type",
+}
+
+
+def connect(files: Files, *, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that reads the store.
+
+    It takes at most half of the memory that DuckDB would, spills to disk beyond, thinks in UTC and downloads nothing.
+
+    Args:
+        files: The store's place.
+        temp: Folder to spill to; DuckDB's own choice when None.
+    """
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    amount, unit = str(connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]).split()
+    connection.execute(f"SET memory_limit = '{float(amount) / 2:.1f} {unit}'")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    if temp is not None:
+        connection.execute(f"SET temp_directory = {sql_text(str(temp))}")
+    files.prepare(connection)
+    return connection
+
+
+def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
+    """SQL of the state: the base, then the changes in their order; the last row of a key wins, deletes drop out.
+
+    The base is read once and compared only with the keys that changed. An entry without parts gives no rows, and only
+    the columns that every table of its kind has.
+
+    Args:
+        files: The store's place.
+        entry: The table's entry in a manifest.
+        columns: What to select, in SQL, over the table's columns without `_change` and `_reason`.
+    """
+    bases = [part for part in entry.parts if part.role == "base"]
+    changes = [part for part in entry.parts if part.role == "changes"]
+    without = ", ".join(_CHANGE_COLUMNS[entry.kind])
+    keys = ", ".join(KEYS[entry.kind])
+    if not entry.parts:
+        return f"SELECT {columns} FROM (SELECT {_NOTHING[entry.kind]} WHERE false)"
+    base = f"SELECT * EXCLUDE ({without}) FROM {parquet(files, bases)}"
+    if not changes:
+        return f"SELECT {columns} FROM ({base})"
+    # The order of the parts is written into the query: names need not sort by time.
+    numbered = " UNION ALL BY NAME ".join(
+        f"SELECT {{0}}, {number} AS _part FROM {parquet(files, [part])}" for number, part in enumerate(changes)
+    )
+    latest = (
+        f"SELECT * EXCLUDE (_part, {without}) "
+        f"FROM ({numbered.format('*')}) SEMI JOIN _touched USING ({keys}, _part) WHERE _change = 'upsert'"
+    )
+    both = f"{base} ANTI JOIN _touched USING ({keys}) UNION ALL BY NAME {latest}" if bases else latest
+    return (
+        f"WITH _touched AS MATERIALIZED "
+        f"(SELECT {keys}, max(_part) AS _part FROM ({numbered.format(keys)}) GROUP BY {keys}) "
+        f"SELECT {columns} FROM ({both})"
+    )
+
+
+def parquet(files: Files, parts: list[Part]) -> str:
+    """SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
+    names = ", ".join(sql_text(_literal(files.url(part.key))) for part in parts)
+    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+
+
+def sql_text(text: str) -> str:
+    """A string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _literal(url: str) -> str:
+    """A file's name as a pattern that matches nothing else: DuckDB takes every name for a pattern."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in url)

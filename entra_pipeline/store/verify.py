@@ -1,0 +1,139 @@
+"""Whether a scope's recovery points are what was written.
+
+What belongs here: checking, part by part and point by point. What does not: mending; a damaged store is only reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import duckdb
+
+from entra_pipeline.errors import ConfigurationError, IntegrityError, NotInStore
+from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
+from entra_pipeline.store.recovery_points import ScopeStore, in_parallel, part_problem
+from entra_pipeline.store.state import KEYS, connect, parquet, state_query
+
+
+class Finding(NamedTuple):
+    """What was found of a table of a recovery point, or of the point itself.
+
+    Attributes:
+        point: The recovery point.
+        table: The table; empty for the manifest and its place in the chain.
+        ok: Whether all is well.
+        problem: What is not; empty when all is well.
+    """
+
+    point: str
+    table: str
+    ok: bool
+    problem: str
+
+
+def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[Finding]:
+    """Checks recovery points: seals and chain of the manifests, bytes and rows of every part, live rows of every table.
+
+    A part or a state that several points share is read once.
+
+    Args:
+        store: The scope's store.
+        points: The points to check; all when None.
+
+    Yields:
+        For every point a finding for its manifest, then one per table; several where there are several problems.
+
+    Raises:
+        NotInStore: A point that was asked for does not exist.
+        StoreError: The storage cannot be read.
+    """
+    present = store.points()
+    for point in points or ():
+        if point not in present:
+            store.manifest_bytes(point)
+    check = _Check(store, present)
+    for point in present if points is None else points:
+        yield from check.point(point)
+
+
+class _Check:
+    """What is known so far of the parts and states of a scope."""
+
+    def __init__(self, store: ScopeStore, present: list[str]) -> None:
+        self._store = store
+        self._present = present
+        self._connection = connect(store.files)
+        self._parts: dict[Part, str] = {}
+        self._rows: dict[Part, tuple[int, ...]] = {}
+        self._live: dict[tuple[Part, ...], int] = {}
+
+    def point(self, point: str) -> Iterator[Finding]:
+        try:
+            manifest = self._store.manifest(point)
+        except IntegrityError as error:
+            yield Finding(point, "", False, error.message)
+            return
+        problem = self._chain_problem(manifest)
+        yield Finding(point, "", not problem, problem)
+        fresh = {part for entry in manifest.tables.values() for part in entry.parts} - self._parts.keys()
+        self._parts.update(in_parallel(lambda part: (part, self._bytes_problem(part)), fresh))
+        for table, entry in sorted(manifest.tables.items()):
+            problems = list(self._table_problems(table, entry))
+            yield from (Finding(point, table, False, problem) for problem in problems)
+            if not problems:
+                yield Finding(point, table, True, "")
+
+    def _chain_problem(self, manifest: Manifest) -> str:
+        place = self._present.index(manifest.recovery_point)
+        before = self._present[place - 1] if place else ""
+        if manifest.parent != before:
+            if manifest.parent not in self._present:
+                return f"its parent {manifest.parent} is missing"
+            return f"its parent is {manifest.parent or 'none'}, but the point before it is {before}"
+        if before and sha256(self._store.manifest_bytes(before)) != manifest.parent_sha256:
+            return f"the manifest of its parent {before} is not the one that it was made on: its SHA-256 differs"
+        return ""
+
+    def _bytes_problem(self, part: Part) -> str:
+        try:
+            return part_problem(self._store.files, part)
+        except NotInStore:
+            return "is not in the store"
+
+    def _table_problems(self, table: str, entry: TableEntry) -> Iterator[str]:
+        if entry.table != table:
+            yield f"its entry is that of {entry.table}"
+        damaged = [f"{part.key} {self._parts[part]}" for part in entry.parts if self._parts[part]]
+        yield from damaged
+        if damaged:
+            return
+        try:
+            for part in entry.parts:
+                yield from self._rows_problems(entry, part)
+            live = self._live_rows(entry)
+        except duckdb.Error as error:
+            yield f"its files cannot be read: {error}"
+            return
+        if live != entry.live:
+            yield f"it has {live} live rows instead of {entry.live}"
+
+    def _rows_problems(self, entry: TableEntry, part: Part) -> Iterator[str]:
+        if part not in self._rows:
+            key = f"({', '.join(KEYS[entry.kind])})"
+            self._rows[part] = self._numbers(
+                f"SELECT count(*), count(DISTINCT {key}) FROM {parquet(self._store.files, [part])}"
+            )
+        rows, keys = self._rows[part]
+        if rows != part.rows:
+            yield f"{part.key} has {rows} rows instead of {part.rows}"
+        if rows != keys:
+            yield f"{part.key} has more than one row for {rows - keys} keys"
+
+    def _live_rows(self, entry: TableEntry) -> int:
+        if entry.parts not in self._live:
+            (self._live[entry.parts],) = self._numbers(state_query(self._store.files, entry, "count(*)"))
+        return self._live[entry.parts]
+
+    def _numbers(self, query: str) -> tuple[int, ...]:
+        return tuple(int(number) for number in self._connection.execute(query).fetchall()[0])

@@ -220,7 +220,9 @@ def _load(connection: duckdb.DuckDBPyConnection, rows: Iterator[tuple[str, str |
     while chunk := [row for _, row in zip(range(_FETCH_ROWS), rows, strict=False)]:
         columns = zip(*chunk, strict=True)
         chunks.append(
-            pa.table([pa.array(c, t) for c, t in zip(columns, _MERGED_OBJECTS.types, strict=True)], schema=_MERGED_OBJECTS)
+            pa.table(
+                [pa.array(c, t) for c, t in zip(columns, _MERGED_OBJECTS.types, strict=True)], schema=_MERGED_OBJECTS
+            )
         )
     connection.register("folded", pa.concat_tables(chunks) if chunks else _MERGED_OBJECTS.empty_table())
     connection.execute("CREATE OR REPLACE TEMP TABLE merged AS SELECT * FROM folded")

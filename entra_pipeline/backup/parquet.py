@@ -85,7 +85,9 @@ def _misfits(connection: duckdb.DuckDBPyConnection, path: Path, types: dict[str,
     untyped = _json_shape(dict.fromkeys(typed, "JSON"))
     given = ", ".join(f'count(j."{name}")' for name in typed)
     kept = ", ".join(f'count("{name}")' for name in typed)
-    present = connection.execute(f"SELECT {given} FROM (SELECT json_transform(raw, '{untyped}') j FROM merged)").fetchone()
+    present = connection.execute(
+        f"SELECT {given} FROM (SELECT json_transform(raw, '{untyped}') j FROM merged)"
+    ).fetchone()
     stored = connection.execute(f"SELECT {kept} FROM read_parquet('{path}')").fetchone()
     return {
         name: there - here for name, there, here in zip(typed, present or (), stored or (), strict=True) if there > here

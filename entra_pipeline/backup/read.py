@@ -120,10 +120,10 @@ class Reader:
 
     async def _read_objects(self, entry: ObjectType, ledger: Ledger, *, full: bool) -> list[Reading]:
         if entry.parent is not None:
-            return [await self._read_children(entry, ledger)]
+            return await self._read_children(entry, ledger)
         if entry.delta:
             return await self._read_delta(entry, ledger, full=full)
-        return [await self._read_list(entry, ledger)]
+        return await self._read_list(entry, ledger)
 
     async def _read_delta(self, entry: ObjectType, ledger: Ledger, *, full: bool) -> list[Reading]:
         notes: list[str] = []
@@ -159,7 +159,11 @@ class Reader:
             delta_link = ""
             try:
                 # A filter without ids would be no filter: nobody is chosen, so there is nothing to ask.
-                pages = _no_pages() if self._chosen_ids(entry) == frozenset() else self.graph.pages(url, ledger=ledger, lane=entry.lane)
+                pages = (
+                    _no_pages()
+                    if self._chosen_ids(entry) == frozenset()
+                    else self.graph.pages(url, ledger=ledger, lane=entry.lane)
+                )
                 async for page in pages:
                     split_delta_page(page if keep is None else _kept(page, keep), objects, edges)
                     delta_link = page.delta_link or ""
@@ -197,7 +201,7 @@ class Reader:
             return None
         return before.delta_link
 
-    async def _read_list(self, entry: ObjectType, ledger: Ledger) -> Reading:
+    async def _read_list(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
         notes: list[str] = []
         url = query(entry.path, select=",".join(self.properties_to_select(entry, notes)), top=entry.page_size)
 
@@ -209,7 +213,7 @@ class Reader:
         keep = self._keep(entry)
         return await self._listing(entry.name, OBJECT_ROWS, fill, ledger, notes)
 
-    async def _read_children(self, entry: ObjectType, ledger: Ledger) -> Reading:
+    async def _read_children(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
         parent = entry.parent
         assert parent is not None  # noqa: S101 - the caller asks only for child types
         owner = CATALOGUE[parent.type]
@@ -217,7 +221,9 @@ class Reader:
         notes: list[str] = []
 
         async def fill(objects: Staging) -> None:
-            async for owner_id, items in self._neighbourhoods(owner, parent.segment, parent.read, "", ledger, notes):
+            async for owner_id, items in self._neighbourhoods(
+                owner, parent.segment, parent.read, ledger, notes, top=entry.page_size
+            ):
                 page = Page(items)
                 split_list_page(page if keep is None else _kept(page, keep), objects, owner_id)
                 self.progress(entry.name, objects.rows)
@@ -226,12 +232,12 @@ class Reader:
 
     # --- Relations ---------------------------------------------------------------------------------------------------
 
-    async def _read_relation(self, entry: ObjectType, relation: Relation, ledger: Ledger) -> Reading:
+    async def _read_relation(self, entry: ObjectType, relation: Relation, ledger: Ledger) -> list[Reading]:
         notes: list[str] = []
 
         async def fill(edges: Staging) -> None:
             async for owner_id, items in self._neighbourhoods(
-                entry, relation.segment, relation.read, "id", ledger, notes
+                entry, relation.segment, relation.read, ledger, notes, select="id", top=entry.page_size
             ):
                 stage_edges(owner_id, items, edges)
                 self.progress(relation.name, edges.rows)
@@ -239,7 +245,15 @@ class Reader:
         return await self._listing(relation.name, EDGE_ROWS, fill, ledger, notes)
 
     async def _neighbourhoods(
-        self, owner: ObjectType, segment: str, read: Read, select: str, ledger: Ledger, notes: list[str]
+        self,
+        owner: ObjectType,
+        segment: str,
+        read: Read,
+        ledger: Ledger,
+        notes: list[str],
+        *,
+        select: str = "",
+        top: int | None,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """For each owner that has any: its id, and the items of its collection `segment`."""
         ids = self._chosen_ids(owner)
@@ -264,14 +278,21 @@ class Reader:
             url = query(owner.path, select="id", top=owner.page_size)
             found = [split_expanded(raw, "")[0] async for p in self.graph.pages(url, ledger=ledger) for raw in p.value]
             ids = frozenset(found)
-        async for owner_id, items in self.collections(owner, segment, sorted(ids), select, ledger):
+        async for owner_id, items in self.collections(owner, segment, sorted(ids), ledger, select=select, top=top):
             yield owner_id, items
 
     async def collections(
-        self, owner: ObjectType, segment: str, ids: Sequence[str], select: str, ledger: Ledger
+        self,
+        owner: ObjectType,
+        segment: str,
+        ids: Sequence[str],
+        ledger: Ledger,
+        *,
+        select: str = "id",
+        top: int | None = None,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """The items of `segment` of the given owners, page by page; owners that are gone meanwhile bring nothing."""
-        requests = [Request(query(f"{owner.path}/{i}/{segment}", select=select, top=999), i) for i in ids]
+        requests = [Request(query(f"{owner.path}/{i}/{segment}", select=select, top=top), i) for i in ids]
         async for result in self.graph.batch(requests, ledger=ledger, lane=owner.lane):
             if result.status == 404:
                 continue
@@ -299,7 +320,7 @@ class Reader:
         fill: Callable[[Staging], Coroutine[None, None, None]],
         ledger: Ledger,
         notes: list[str],
-    ) -> Reading:
+    ) -> list[Reading]:
         """A complete read, begun anew once when Graph forgets its own page token half-way."""
         started = self.clock()
         for last in (False, True):
@@ -310,7 +331,7 @@ class Reader:
             except GraphError as error:
                 if last or error.code != _UNREADABLE_PAGE_TOKEN:
                     raise
-        return Reading(table, staged.path, True, started, self.clock(), ledger, notes=notes)
+        return [Reading(table, staged.path, True, started, self.clock(), ledger, notes=notes)]
 
     def properties_to_select(self, entry: ObjectType, notes: list[str]) -> list[str]:
         """What `$select` names: nothing where Graph returns everything by itself and no extension must be asked for."""

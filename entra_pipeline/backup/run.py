@@ -9,30 +9,26 @@ import asyncio
 import platform
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 import entra_pipeline
+from entra_pipeline.backup.extensions import extension_names
 from entra_pipeline.backup.read import Reader, Reading, Unread
 from entra_pipeline.backup.selection import Chosen, choose, selectable_types
 from entra_pipeline.backup.settle import Settlement, deleted_ids
 from entra_pipeline.backup.tables import Tables, is_objects
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
-from entra_pipeline.errors import GraphError, GraphPermissionDenied
+from entra_pipeline.errors import EntraPipelineError, GraphError, GraphPermissionDenied, StoreError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
-
-# Extensions are registered for these types by applications anywhere in the tenant (Graph doc: extensibility-overview).
-_EXTENSIONS_PATH = "directoryObjects/getAvailableExtensionProperties"
 
 
 class Progress(Protocol):
@@ -59,15 +55,6 @@ class Silence:
 
     def phase(self, text: str) -> None:
         """Nothing."""
-
-
-class _Extension(msgspec.Struct):
-    name: str
-    targets: list[str] = msgspec.field(default_factory=list, name="targetObjects")
-
-
-class _Extensions(msgspec.Struct):
-    value: list[_Extension]
 
 
 @dataclass
@@ -98,6 +85,7 @@ class Run:
     granted: frozenset[str] = frozenset()
     chosen: Chosen | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    extension_gap: Gap | None = None
 
     async def read(self, types: Sequence[str] | None = None, *, again: bool = False) -> AsyncIterator[TableEntry]:
         """Reads object types with their relations, settles them, and yields the staged entry of each table.
@@ -128,6 +116,9 @@ class Run:
                     left.add(outcome.table)
                 else:
                     self.progress.done(self._gap(outcome))
+        if self.extension_gap is not None:
+            for name in (n for n in wanted if CATALOGUE[n].extensible):
+                self.tables.flag(name, gaps=[self.extension_gap])
         self.progress.phase("proving")
         await Settlement(self.tables, reader, self.ledger).settle()
         for table, entry in self.tables.entries.items():
@@ -151,33 +142,22 @@ class Run:
         )
 
     async def _extensions(self, wanted: list[str]) -> dict[str, tuple[str, ...]]:
-        """Names of directory extensions by the type they target; Graph returns them only when they are selected."""
         if not any(CATALOGUE[name].extensible for name in wanted):
             return {}
         try:
-            answer = await self.graph.fetch(
-                _EXTENSIONS_PATH,
-                msgspec.json.Decoder(_Extensions).decode,
-                ledger=self.ledger,
-                method="POST",
-                body=b"{}",
-                headers={"Content-Type": "application/json"},
-            )
-        except GraphPermissionDenied as error:
+            return await extension_names(self.graph, self.ledger)
+        except GraphError as error:
             self.extension_gap = _permission_gap("directory extensions", error, "Directory.Read.All", "")
             return {}
-        found: dict[str, list[str]] = {}
-        for extension in sorted(answer.value, key=lambda one: one.name):
-            for target in extension.targets:
-                found.setdefault(target, []).append(extension.name)
-        return {target: tuple(names) for target, names in found.items()}
-
-    extension_gap: Gap | None = None
 
     async def _read_all(self, reader: Reader, wanted: list[str]) -> list[Reading | Unread]:
         reads = [read for name in wanted for read in reader.reads(CATALOGUE[name], full=self.full)]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(read) for read in reads]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(read) for read in reads]
+        except* EntraPipelineError as errors:
+            # What ends one read ends the run, and once is enough to say it.
+            raise errors.exceptions[0] from None
         return [outcome for task in tasks for outcome in task.result()]
 
     def _gap(self, unread: Unread) -> TableEntry:
@@ -311,7 +291,9 @@ async def backup(
                     pass
                 return await asyncio.to_thread(run.commit)
         except BaseException:
-            store.discard(point)
+            # Nothing was committed; what cannot be cleared away now, the next sweep does.
+            with suppress(StoreError):
+                store.discard(point)
             raise
 
 

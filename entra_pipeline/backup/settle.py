@@ -139,13 +139,13 @@ class Settlement:
         found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
         for relation in entry.delta_relations():
             if self._was_read(relation.name):
-                async for owner, items in self.reader.collections(entry, relation.segment, returned, "id", self.ledger):
+                async for owner, items in self.reader.collections(entry, relation.segment, returned, self.ledger):
                     found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(neighbour, items)]
         for segment, relations in _inverses(entry).items():
             wanted = {owner.graph_type: relation for owner, relation in relations if self._was_read(relation.name)}
             if not wanted:
                 continue
-            async for target, items in self.reader.collections(entry, segment, returned, "id", self.ledger):
+            async for target, items in self.reader.collections(entry, segment, returned, self.ledger):
                 for other in map(neighbour, items):
                     relation = wanted.get(other.target_type)
                     if relation is not None and self._in_scope(other.target_type, other.id):
@@ -181,7 +181,9 @@ class Settlement:
             return
         known = self._wholly_read()
         before = self.tables.sql_before(table)
-        fresh = f"({self.tables.sql(table)})" + (f" ANTI JOIN ({before}) USING (source_id, target_id)" if before else "")
+        fresh = f"({self.tables.sql(table)})" + (
+            f" ANTI JOIN ({before}) USING (source_id, target_id)" if before else ""
+        )
         for graph_type, entry in known.items():
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
             if RELATIONS[table][0] is entry:

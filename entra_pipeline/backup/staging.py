@@ -64,7 +64,13 @@ class Staging:
         if size:
             sequence = range(self.rows - size, self.rows)
             self._writer.write_batch(
-                pa.record_batch([pa.array(values, t) for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)], schema=self._schema)
+                pa.record_batch(
+                    [
+                        pa.array(values, t)
+                        for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)
+                    ],
+                    schema=self._schema,
+                )
             )
             for column in self._columns:
                 column.clear()

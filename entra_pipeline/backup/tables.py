@@ -76,9 +76,6 @@ class Tables:
         return self._sql(self.entries[table])
 
     def _sql(self, entry: TableEntry) -> str:
-        if not entry.parts:
-            names = "id, parent_id, raw" if is_objects(entry.table) else "source_id, target_id, target_type"
-            return "SELECT " + ", ".join(f"NULL::VARCHAR AS {name}" for name in names.split(", ")) + " LIMIT 0"
         if not is_objects(entry.table):
             return state_query(self.store.files, entry, "source_id, target_id, target_type")
         owner = "_parent_id" if CATALOGUE[entry.table].parent else "NULL::VARCHAR"
@@ -120,7 +117,9 @@ class Tables:
         counts, part, misfits = await self._work(
             lambda: self._store(reading.staged, table, self.sql_before(table), reading.complete, base, 0, gone)
         )
-        parts = (part,) if base and part else (*(before.parts if before and not base else ()), *((part,) if part else ()))
+        parts = (
+            (part,) if base and part else (*(before.parts if before and not base else ()), *((part,) if part else ()))
+        )
         if base:
             read = "full" if reading.complete else "synthetic full"
         else:
@@ -148,7 +147,9 @@ class Tables:
         self.entries[table] = entry
         return entry
 
-    async def amend(self, table: str, rows: Sequence[tuple[object, ...]], *, note: str = "", gone: pa.Table | None = None) -> None:
+    async def amend(
+        self, table: str, rows: Sequence[tuple[object, ...]], *, note: str = "", gone: pa.Table | None = None
+    ) -> None:
         """Adds rows to the new state of a table: corrections found after the read.
 
         Args:
@@ -181,7 +182,14 @@ class Tables:
         )
 
     def _store(
-        self, staged: Path, table: str, parent: str | None, complete: bool, base: bool, number: int, gone: pa.Table | None
+        self,
+        staged: Path,
+        table: str,
+        parent: str | None,
+        complete: bool,
+        base: bool,
+        number: int,
+        gone: pa.Table | None,
     ) -> tuple[Counts, Part | None, dict[str, int]]:
         path = self.folder / f"{table}.parquet"
         misfits: dict[str, int] = {}
@@ -239,12 +247,22 @@ class Tables:
             )
         else:
             entry = msgspec.structs.replace(
-                before, read="carried", added=0, changed=0, deleted=0, reported=None, gaps=gaps, notes=notes, **costs(ledger)
+                before,
+                read="carried",
+                added=0,
+                changed=0,
+                deleted=0,
+                reported=None,
+                gaps=gaps,
+                notes=notes,
+                **costs(ledger),
             )
         self.entries[table] = entry
         return entry
 
-    def flag(self, table: str, *, gaps: Iterable[Gap] = (), notes: Iterable[str] = (), reported: int | None = None) -> None:
+    def flag(
+        self, table: str, *, gaps: Iterable[Gap] = (), notes: Iterable[str] = (), reported: int | None = None
+    ) -> None:
         """Adds what the proof found to an entry."""
         entry = self.entries[table]
         self.entries[table] = msgspec.structs.replace(

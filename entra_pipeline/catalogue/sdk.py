@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 
@@ -46,7 +46,11 @@ _READERS = {
     "get_date_value": Kind.DATE,
 }
 _PRIMITIVES = {"str": Kind.STRING, "bool": Kind.BOOLEAN, "int": Kind.INTEGER, "float": Kind.NUMBER}
-_COLLECTIONS = {"get_collection_of_object_values", "get_collection_of_primitive_values", "get_collection_of_enum_values"}
+_COLLECTIONS = {
+    "get_collection_of_object_values",
+    "get_collection_of_primitive_values",
+    "get_collection_of_enum_values",
+}
 
 
 class _RecordingNode:
@@ -69,7 +73,7 @@ def model_class(model: str) -> Any:
     return getattr(module, "".join(part[:1].upper() + part[1:] for part in model.split("_")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def model_properties(model: str) -> dict[str, Property]:
     """Structural properties of the model, by JSON name. Navigation properties and `@odata.*` are not among them.
 
@@ -88,7 +92,7 @@ def model_properties(model: str) -> dict[str, Property]:
     return properties
 
 
-@lru_cache(maxsize=None)
+@cache
 def has_navigation(model: str, segment: str) -> bool:
     """Whether objects of the model have the navigation property `segment`."""
     return segment in model_class(model)().get_field_deserializers() and segment not in model_properties(model)

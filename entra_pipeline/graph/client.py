@@ -16,7 +16,6 @@ import msgspec
 
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import (
-    ConfigurationError,
     DeltaLinkExpired,
     EntraPipelineError,
     GraphError,
@@ -242,7 +241,10 @@ class Graph:
         Counts come from an index that lags behind the directory by seconds to minutes.
         """
         return await self.fetch(
-            f"{path}/$count", _decode_count, ledger=ledger, headers={"ConsistencyLevel": "eventual", "Accept": "text/plain"}
+            f"{path}/$count",
+            _decode_count,
+            ledger=ledger,
+            headers={"ConsistencyLevel": "eventual", "Accept": "text/plain"},
         )
 
     async def batch(

@@ -33,7 +33,10 @@ CLOUDS = {
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # Entra's error codes that name the setting at fault (Entra doc: reference-error-codes).
 _WRONG_SETTING = {
-    "AADSTS7000215": ("client_secret", "Create a client secret for the app registration and store its *value* (not its id)."),
+    "AADSTS7000215": (
+        "client_secret",
+        "Create a client secret for the app registration and store its *value* (not its id).",
+    ),
     "AADSTS7000222": ("client_secret", "The client secret has expired: create a new one for the app registration."),
     "AADSTS700016": ("client_id", "Use the Application (client) ID of an app registration in this tenant."),
     "AADSTS90002": ("tenant_id", "Use the Directory (tenant) ID shown on the tenant's overview page."),

@@ -12,7 +12,9 @@ from entra_pipeline.backup.merge import Counts, merge_edges, merge_objects
 from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
-VALUES = st.one_of(st.none(), st.integers(0, 3), st.text("x\"'é🙂\\", max_size=3), st.lists(st.integers(0, 2), max_size=2))
+VALUES = st.one_of(
+    st.none(), st.integers(0, 3), st.text("x\"'é🙂\\", max_size=3), st.lists(st.integers(0, 2), max_size=2)
+)
 MEMBERS = st.dictionaries(st.sampled_from(["p", "q", "r"]), VALUES, max_size=3)
 NEWS = st.lists(st.tuples(IDS, st.one_of(st.none(), MEMBERS)), max_size=12)
 STATE = st.dictionaries(IDS, MEMBERS, max_size=4)

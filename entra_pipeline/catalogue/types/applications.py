@@ -49,6 +49,7 @@ TYPES = (
         path="",
         model="app_role_assignment",
         permissions=_READ_APPLICATIONS,
+        page_size=999,
         parent=Parent("service_principals", "appRoleAssignedTo", Read.EXPAND),
         identity=("principalDisplayName", "resourceDisplayName"),
         belongs_to="principalId",

@@ -1,0 +1,69 @@
+"""Directory extensions: properties that applications have registered for users, groups and others.
+
+Graph returns them only when they are selected by name, so a backup has to know which there are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from entra_pipeline.errors import GraphError
+from entra_pipeline.graph import Graph, Ledger
+from entra_pipeline.graph.client import query
+
+# All extensions of the tenant in one answer (Graph doc: directoryobject-getavailableextensionproperties).
+_AVAILABLE = "directoryObjects/getAvailableExtensionProperties"
+
+
+class _Extension(msgspec.Struct):
+    name: str
+    targets: list[str] = msgspec.field(default_factory=list, name="targetObjects")
+
+
+class _Available(msgspec.Struct):
+    value: list[_Extension]
+
+
+class _Application(msgspec.Struct):
+    extensions: list[_Extension] = msgspec.field(default_factory=list, name="extensionProperties")
+
+
+_available = msgspec.json.Decoder(_Available)
+_application = msgspec.json.Decoder(_Application)
+
+
+async def extension_names(graph: Graph, ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """Names of the directory extensions, sorted, by the type they target (`User`, `Group` …).
+
+    Where the one request for all is refused, those registered by the tenant's own applications are listed.
+
+    Raises:
+        GraphError: Both ways are refused.
+    """
+    try:
+        answer = await graph.fetch(
+            _AVAILABLE,
+            _available.decode,
+            ledger=ledger,
+            method="POST",
+            body=b"{}",
+            headers={"Content-Type": "application/json"},
+        )
+        return _by_target(answer.value)
+    except GraphError:
+        url = query("applications", select="id", expand="extensionProperties", top=999)
+        pages = graph.pages(url, ledger=ledger)
+        return _by_target(
+            [one async for page in pages for raw in page.value for one in _application.decode(raw).extensions]
+        )
+
+
+def _by_target(extensions: Iterable[_Extension]) -> dict[str, tuple[str, ...]]:
+    names: dict[str, set[str]] = defaultdict(set)
+    for extension in extensions:
+        for target in extension.targets:
+            names[target].add(extension.name)
+    return {target: tuple(sorted(found)) for target, found in names.items()}

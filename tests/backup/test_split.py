@@ -1,0 +1,84 @@
+"""A page of Graph becomes rows."""
+
+import json
+
+import pytest
+
+from entra_pipeline.backup.split import split_delta_page, split_expanded, split_list_page
+from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.errors import GraphProtocolError
+from entra_pipeline.graph.pages import decode_page
+
+GROUP_RELATIONS = CATALOGUE["groups"].delta_relations()
+
+
+def page_of(*objects: dict) -> bytes:
+    return json.dumps({"@odata.context": "x", "value": objects, "@odata.deltaLink": "https://g/d"}).encode()
+
+
+def split(tmp_path, *objects: dict):
+    with Staging(tmp_path / "o", OBJECT_ROWS) as rows:
+        edges = {relation: Staging(tmp_path / relation.name, EDGE_ROWS) for relation in GROUP_RELATIONS}
+        split_delta_page(decode_page(page_of(*objects)), rows, edges)
+        for staged in edges.values():
+            staged.close()
+    members = edges[RELATIONS["group_members"][1]]
+    return (
+        [(r["id"], r["change"], r["raw"] and json.loads(r["raw"])) for r in read_staged(rows.path).to_pylist()],
+        [
+            (r["source_id"], r["target_id"], r["target_type"], r["change"])
+            for r in read_staged(members.path).to_pylist()
+        ],
+    )
+
+
+def test_relation_payloads_become_edges_and_leave_the_object(tmp_path):
+    rows, edges = split(
+        tmp_path,
+        {
+            "displayName": 'says "@removed" itself',
+            "id": "g",
+            "members@delta": [
+                {"@odata.type": "#microsoft.graph.user", "id": "u"},
+                {"@odata.type": "#microsoft.graph.servicePrincipal", "id": "s", "@removed": {"reason": "deleted"}},
+            ],
+        },
+    )
+    assert rows == [("g", UPSERT, {"displayName": 'says "@removed" itself', "id": "g"})]
+    assert edges == [("g", "u", "user", UPSERT), ("g", "s", "servicePrincipal", DELETE)]
+
+
+def test_a_slice_with_nothing_but_members_is_no_news_of_the_group(tmp_path):
+    rows, edges = split(tmp_path, {"id": "g", "members@delta": [{"@odata.type": "#microsoft.graph.user", "id": "u"}]})
+    assert rows == []
+    assert edges == [("g", "u", "user", UPSERT)]
+
+
+@pytest.mark.parametrize("reason", ["changed", "deleted"])
+def test_a_removed_object_is_a_deletion(tmp_path, reason):
+    assert split(tmp_path, {"id": "g", "@removed": {"reason": reason}})[0] == [("g", DELETE, None)]
+
+
+def test_relations_that_nobody_asked_for_leave_the_object_too(tmp_path):
+    rows, _ = split(tmp_path, {"id": "g", "displayName": "d", "registeredOwners@delta": [{"id": "u"}]})
+    assert rows == [("g", UPSERT, {"id": "g", "displayName": "d"})]
+
+
+def test_listed_objects_are_kept_as_graph_sent_them(tmp_path):
+    body = b'{"value":[{"id" : "a", "n":1.50, "s":"\\u00e9 \xf0\x9f\x99\x82"}]}'
+    with Staging(tmp_path / "o", OBJECT_ROWS) as rows:
+        split_list_page(decode_page(body), rows)
+    assert read_staged(rows.path).column("raw").to_pylist() == ['{"id" : "a", "n":1.50, "s":"\\u00e9 🙂"}']
+
+
+def test_expanded_items_come_apart(tmp_path):
+    identifier, items = split_expanded(b'{"id":"a","owners":[{"id":"u"},{"id":"v"}]}', "owners")
+    assert (identifier, [bytes(item) for item in items]) == ("a", [b'{"id":"u"}', b'{"id":"v"}'])
+    assert split_expanded(b'{"id":"a"}', "owners") == ("a", [])
+
+
+@pytest.mark.parametrize("body", [b'{"error":{}}', b'{"value":{}}', b"[]"])
+def test_what_is_not_a_page_is_refused(body):
+    with pytest.raises(GraphProtocolError):
+        decode_page(body)

@@ -20,11 +20,14 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ResponseStreamingError,
+    SSLError,
 )
 
 from entra_pipeline.clock import Clock
@@ -51,6 +54,7 @@ _SETTINGS = {
     ),
     "ExpiredToken": ("access_key_id", "renew the credentials"),
 }
+_UNREACHABLE = (ConnectTimeoutError, EndpointConnectionError, SSLError)
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _TAKEN = "PreconditionFailed"
 _CONFLICT = "ConditionalRequestConflict"
@@ -260,7 +264,7 @@ class S3Files(Files):
             )
         if isinstance(error, ParamValidationError):
             return self._blame("bucket", f"{self} is not a possible address: {error}", remedy="name an existing bucket")
-        if isinstance(error, HTTPClientError):
+        if isinstance(error, _UNREACHABLE):
             return self._blame(
                 "endpoint_url",
                 f"{self} cannot be reached: {error}",

@@ -1,0 +1,132 @@
+"""An S3 server for the session: a real Ceph RADOS Gateway where one is installed, else moto's server.
+
+`s3_endpoint` is the server, `s3_bucket` a fresh bucket for each test. What a report is worth depends on the server, so
+its header says which one it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import boto3
+import pytest
+
+from entra_pipeline.store.files import S3Files
+from entra_pipeline.store.files.interface import Blame, blame_store
+from entra_pipeline.store.files.s3 import client_config
+
+CEPH = Path(__file__).with_name("ceph.sh")
+_NEEDED = ("radosgw", "ceph-mon", "ceph-osd", "ceph", "uuidgen", "curl")
+
+
+class Endpoint(NamedTuple):
+    """An S3 server and the credentials of a user who may do anything there."""
+
+    url: str
+    access_key_id: str = "test"
+    secret_access_key: str = "testtest"
+    region: str = "us-east-1"
+
+    def client(self, **changes: str) -> Any:
+        """boto3's client, configured as the product's; `changes` replace parameters of boto3.client."""
+        return boto3.client(
+            "s3",
+            **{
+                "endpoint_url": self.url,
+                "aws_access_key_id": self.access_key_id,
+                "aws_secret_access_key": self.secret_access_key,
+                "region_name": self.region,
+                "config": client_config(path_style=True),
+                **changes,
+            },
+        )
+
+
+class Bucket(NamedTuple):
+    """A bucket of its own."""
+
+    endpoint: Endpoint
+    name: str
+
+    def files(self, prefix: str = "", *, client: Any = None, blame: Blame = blame_store) -> S3Files:
+        """The bucket (or a prefix of it) as the store sees it."""
+        return S3Files(
+            client or self.endpoint.client(),
+            self.name,
+            prefix,
+            duckdb_secret={
+                "KEY_ID": self.endpoint.access_key_id,
+                "SECRET": self.endpoint.secret_access_key,
+                "REGION": self.endpoint.region,
+                "ENDPOINT": self.endpoint.url.removeprefix("http://"),
+                "URL_STYLE": "path",
+                "USE_SSL": "false",
+            },
+            blame=blame,
+        )
+
+
+def ceph_is_installed() -> bool:
+    """Whether the tests have a real S3 server."""
+    return all(shutil.which(program) for program in _NEEDED)
+
+
+def describe() -> str:
+    """The line for the report's header."""
+    return "S3: Ceph RADOS Gateway" if ceph_is_installed() else "S3: moto's server (Ceph is not installed)"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """The S3 server, started once."""
+    if ceph_is_installed():
+        folder = tmp_path_factory.mktemp("ceph")
+        port = _free_ports(3)
+        try:
+            subprocess.run([CEPH, "start", folder, str(port)], check=True, stdout=subprocess.DEVNULL)
+            yield Endpoint(f"http://127.0.0.1:{port}")
+        finally:
+            subprocess.run([CEPH, "stop", folder], check=True)
+            # The OSD keeps a little on disk even in memory; what pytest retains need not hold it.
+            shutil.rmtree(folder, ignore_errors=True)
+    else:
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        try:
+            host, port = server.get_host_and_port()
+            yield Endpoint(f"http://{host}:{port}")
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_endpoint: Endpoint) -> Bucket:
+    """A fresh bucket."""
+    name = f"test-{uuid4().hex[:12]}"
+    s3_endpoint.client().create_bucket(Bucket=name)
+    return Bucket(s3_endpoint, name)
+
+
+def _free_ports(count: int) -> int:
+    """The first of some neighbouring ports that nobody listens on."""
+    for first in range(20_000 + (uuid4().int % 10_000), 32_000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for offset, each in enumerate(sockets):
+                each.bind(("127.0.0.1", first + offset))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for each in sockets:
+                each.close()
+    raise RuntimeError("no free ports")

@@ -1,0 +1,368 @@
+"""Places: what a local folder and a bucket promise alike, and how each fails."""
+
+from __future__ import annotations
+
+import errno
+import http.server
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from entra_pipeline.clock import system_clock
+from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, NotInStore, StoreError
+from entra_pipeline.store.files import Files, LocalFiles
+from entra_pipeline.store.files.s3 import client_config
+from entra_pipeline.store.state import connect
+from tests import s3
+from tests.s3 import Bucket, Endpoint
+
+
+@pytest.fixture(params=["local", "s3"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+    if request.param == "local":
+        return LocalFiles(tmp_path / "store")
+    bucket: Bucket = request.getfixturevalue("s3_bucket")
+    return bucket.files("backups/prod")
+
+
+def blame(key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
+    return ConfigurationError(message, file="project.toml", key=f"storage.main.{key}", remedy=remedy)
+
+
+# --- What both promise -----------------------------------------------------------------------------------------------
+
+
+def test_bytes_come_back(files: Files) -> None:
+    files.create("a/b.json", b"one")
+    files.replace("a/c", b"")
+    assert files.read("a/b.json") == b"one"
+    assert files.read("a/c") == b""
+    assert files.size("a/b.json") == 3
+
+
+def test_create_never_overwrites(files: Files) -> None:
+    files.create("key", b"one")
+    with pytest.raises(AlreadyExists):
+        files.create("key", b"two")
+    assert files.read("key") == b"one"
+
+
+def test_one_of_many_creators_wins(files: Files) -> None:
+    won: list[int] = []
+
+    def attempt(number: int) -> None:
+        try:
+            files.create("race", b"%d" % number)
+        except AlreadyExists:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert files.read("race") == b"%d" % won[0]
+
+
+def test_replace_overwrites(files: Files) -> None:
+    files.replace("key", b"one")
+    files.replace("key", b"two")
+    assert files.read("key") == b"two"
+
+
+def test_a_listing_has_what_starts_with_the_prefix_in_order(files: Files) -> None:
+    for key in ("x/b/2", "x/b/1", "x/a", "x/bc", "y"):
+        files.replace(key, key.encode())
+    assert [file.key for file in files.list("x/b")] == ["x/b/1", "x/b/2", "x/bc"]
+    assert [file.key for file in files.list("x/b/")] == ["x/b/1", "x/b/2"]
+    assert list(files.list("z/")) == []
+    assert [file.size for file in files.list("")] == [3, 5, 5, 4, 1]
+    assert files.folders() == ["x"]
+    age = system_clock() - next(files.list("y")).modified
+    assert abs(age) < timedelta(minutes=5)
+
+
+def test_delete_takes_what_is_there(files: Files) -> None:
+    for key in ("d/1", "d/2", "e"):
+        files.replace(key, b"x")
+    files.delete(["d/1", "absent", "d/2"])
+    assert [file.key for file in files.list("")] == ["e"]
+    files.replace("d/1", b"again")
+    assert files.read("d/1") == b"again"
+    files.delete([])
+
+
+def test_a_listing_is_not_cut_at_a_page(files: Files) -> None:
+    keys = [f"many/{number:04d}" for number in range(1003)]
+    threads = [
+        threading.Thread(target=lambda some=keys[start::8]: [files.replace(key, b"") for key in some])
+        for start in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [file.key for file in files.list("many/")] == keys
+    files.delete(keys)
+    assert list(files.list("many/")) == []
+
+
+def test_an_absent_key_is_not_in_the_store(files: Files) -> None:
+    for read in (files.read, files.size, lambda key: next(files.stream(key))):
+        with pytest.raises(NotInStore):
+            read("a/b")
+
+
+def test_an_uploaded_file_is_the_file(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    data = os.urandom(1 << 20) * 70
+    path.write_bytes(data)
+    files.upload("parts/large", path)
+    assert b"".join(files.stream("parts/large")) == data
+    path.write_bytes(b"small")
+    files.upload("parts/large", path)
+    assert files.read("parts/large") == b"small"
+
+
+def test_duckdb_reads_what_url_gives(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    duckdb.execute(f"COPY (SELECT range AS n FROM range(1000)) TO '{path}'")
+    files.upload("table/scope=x/part.parquet", path)
+    with connect(files) as connection:
+        query = f"SELECT sum(n) FROM '{files.url('table/scope=x/part.parquet')}'"
+        assert connection.execute(query).fetchall() == [(499_500,)]
+
+
+def test_a_usable_place_passes_the_check_and_is_left_clean(files: Files) -> None:
+    files.check()
+    assert list(files.list("")) == []
+    assert files.clear_unfinished(system_clock() + timedelta(days=1)) == []
+
+
+# --- A local folder --------------------------------------------------------------------------------------------------
+
+
+def test_a_write_that_was_killed_is_invisible_and_can_be_cleared(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path)
+    child = os.fork()
+    if child == 0:
+        # The process dies between writing the bytes and giving them their name.
+        files._place = lambda key, move: os.kill(os.getpid(), 9)  # type: ignore[method-assign,assignment]
+        files.create("a/b", b"bytes")
+    os.waitpid(child, 0)
+    assert list(files.list("")) == []
+    assert files.folders() == []
+    assert files.clear_unfinished(system_clock() - timedelta(hours=1)) == []
+    later = system_clock() + timedelta(hours=1)
+    assert len(files.clear_unfinished(later, dry_run=True)) == 1
+    assert len(files.clear_unfinished(later)) == 1
+    assert files.clear_unfinished(later) == []
+
+
+@pytest.mark.parametrize("key", ["../outside", "/etc/passwd", "a/../../b"])
+def test_no_key_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
+    with pytest.raises(StoreError, match="leads out"):
+        LocalFiles(tmp_path / "store").replace(key, b"x")
+
+
+def test_a_file_in_the_place_of_the_folder_is_blamed_on_the_path(tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"")
+    with pytest.raises(ConfigurationError, match=r"project.toml: storage.main.path: .*Not a directory"):
+        LocalFiles(tmp_path / "store", blame=blame).check()
+
+
+def test_a_full_disk_is_said_to_be_full_and_leaves_nothing(tmp_path: Path) -> None:
+    # A limit on the size of files stands in for the end of the disk: both end a write in the middle.
+    child = os.fork()
+    if child == 0:
+        import resource
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            LocalFiles(tmp_path).create("a", bytes(5000))
+        except StoreError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_the_errors_of_a_full_disk_are_explained(tmp_path: Path, number: int) -> None:
+    error = LocalFiles(tmp_path)._error("a", OSError(number, os.strerror(number)))
+    assert isinstance(error, StoreError)
+    assert "is full" in error.message
+    assert error.remedy
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+def test_a_forbidden_folder_is_blamed_on_the_path(tmp_path: Path, number: int) -> None:
+    error = LocalFiles(tmp_path, blame=blame)._error("a", OSError(number, os.strerror(number), str(tmp_path)))
+    assert isinstance(error, ConfigurationError)
+    assert error.key == "storage.main.path"
+
+
+# --- A bucket --------------------------------------------------------------------------------------------------------
+
+
+def test_a_create_whose_answer_was_lost_succeeded(s3_bucket: Bucket) -> None:
+    client = s3_bucket.endpoint.client()
+    lost: list[int] = []
+
+    def lose_first_answer(response: object, **_: object) -> float | None:
+        lost.append(1)
+        return 0.01 if len(lost) == 1 else None
+
+    client.meta.events.register_first("needs-retry.s3.PutObject", lose_first_answer)
+    files = s3_bucket.files(client=client)
+    files.create("manifest", b"mine")
+    assert len(lost) == 2
+    assert files.read("manifest") == b"mine"
+    lost.clear()
+    with pytest.raises(AlreadyExists):
+        files.create("manifest", b"another's")
+
+
+def test_a_prefix_does_not_see_its_neighbours(s3_bucket: Bucket) -> None:
+    s3_bucket.files("prod").replace("a", b"x")
+    s3_bucket.files("production").replace("b", b"x")
+    assert [file.key for file in s3_bucket.files("prod").list("")] == ["a"]
+    assert s3_bucket.files("/prod/").url("a") == f"s3://{s3_bucket.name}/prod/a"
+
+
+def test_unfinished_multipart_uploads_are_cleared(s3_bucket: Bucket) -> None:
+    client = s3_bucket.endpoint.client()
+    client.create_multipart_upload(Bucket=s3_bucket.name, Key="prod/left")
+    files = s3_bucket.files("prod")
+    later = system_clock() + timedelta(hours=1)
+    assert files.clear_unfinished(system_clock() - timedelta(hours=1)) == []
+    assert files.clear_unfinished(later, dry_run=True) == ["left"]
+    assert files.clear_unfinished(later) == ["left"]
+    assert files.clear_unfinished(later) == []
+
+
+def test_a_missing_bucket_is_blamed_on_the_bucket(s3_endpoint: Endpoint) -> None:
+    files = Bucket(s3_endpoint, "no-such-bucket").files(blame=blame)
+    for use in (files.check, lambda: list(files.list("")), lambda: files.read("a"), lambda: files.delete(["a"])):
+        with pytest.raises(ConfigurationError, match=r"storage.main.bucket: .*NoSuchBucket"):
+            use()
+
+
+def test_an_impossible_bucket_is_blamed_on_the_bucket(s3_endpoint: Endpoint) -> None:
+    with pytest.raises(ConfigurationError, match=r"storage.main.bucket: "):
+        Bucket(s3_endpoint, "Not A Bucket!").files(blame=blame).check()
+
+
+class _Answering(http.server.BaseHTTPRequestHandler):
+    """An S3 service that has one answer to everything."""
+
+    status = 0
+    code = ""
+
+    def handle_any(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = f"<Error><Code>{self.code}</Code><Message>No.</Message></Error>".encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int, str], Endpoint]]:
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def start(status: int, code: str) -> Endpoint:
+        handler = type("Answer", (_Answering,), {"status": status, "code": code})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return Endpoint(f"http://127.0.0.1:{server.server_port}", secret_access_key="not-to-be-shown")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "key"),
+    [
+        (403, "AccessDenied", "access_key_id"),
+        (403, "InvalidAccessKeyId", "access_key_id"),
+        (403, "SignatureDoesNotMatch", "secret_access_key"),
+        (404, "NoSuchBucket", "bucket"),
+        (400, "AuthorizationHeaderMalformed", "region"),
+    ],
+)
+def test_a_refusal_is_blamed_on_its_setting(
+    answering: Callable[[int, str], Endpoint], status: int, code: str, key: str
+) -> None:
+    files = Bucket(answering(status, code), "bucket").files(blame=blame)
+    with pytest.raises(ConfigurationError) as caught:
+        files.check()
+    assert caught.value.key == f"storage.main.{key}"
+    assert code in caught.value.message
+    assert caught.value.remedy
+    assert "not-to-be-shown" not in f"{caught.value!r} {caught.value}"
+
+
+def test_a_refused_head_is_blamed_on_the_credentials(answering: Callable[[int, str], Endpoint]) -> None:
+    with pytest.raises(ConfigurationError, match="storage.main.access_key_id"):
+        Bucket(answering(403, "AccessDenied"), "bucket").files(blame=blame).size("key")
+
+
+def _impatient(endpoint: Endpoint) -> Files:
+    from botocore.config import Config
+
+    config = client_config(path_style=True).merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
+    return Bucket(endpoint, "bucket").files(client=endpoint.client(config=config), blame=blame)
+
+
+def test_an_ailing_service_is_not_blamed_on_a_setting(
+    answering: Callable[[int, str], Endpoint], tmp_path: Path
+) -> None:
+    files = _impatient(answering(500, "InternalError"))
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(65 << 20)
+    for use in (lambda: files.create("a", b"x"), lambda: files.upload("a", path), lambda: list(files.list(""))):
+        with pytest.raises(StoreError, match=r"InternalError.*HTTP 500"):
+            use()
+
+
+def test_an_unreachable_service_is_blamed_on_the_endpoint() -> None:
+    with pytest.raises(ConfigurationError, match=r"storage.main.endpoint_url: .*cannot be reached"):
+        _impatient(Endpoint("http://127.0.0.1:9")).check()
+
+
+def test_wrong_credentials_are_blamed_on_them(s3_bucket: Bucket) -> None:
+    stranger = s3_bucket.endpoint._replace(access_key_id="nobody", secret_access_key="not-to-be-shown")
+    files = Bucket(stranger, s3_bucket.name).files(blame=blame)
+    if s3.ceph_is_installed():
+        with pytest.raises(ConfigurationError, match=r"access_key_id: .*InvalidAccessKeyId"):
+            files.check()
+    else:
+        # moto's server lets everybody in.
+        files.check()
+
+
+def test_duckdb_never_shows_the_secret(s3_bucket: Bucket) -> None:
+    files = s3_bucket.files()
+    with connect(files) as connection:
+        assert "testtest" not in str(connection.execute("FROM duckdb_secrets()").fetchall())
+    assert "testtest" not in repr(files) + str(files)

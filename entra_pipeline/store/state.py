@@ -62,26 +62,20 @@ def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
     base = f"SELECT * EXCLUDE ({without}) FROM {parquet(files, bases)}"
     if not changes:
         return f"SELECT {columns} FROM ({base})"
-    # The order of the parts is written into the query: names need not sort by time.
-    numbered = " UNION ALL BY NAME ".join(
-        f"SELECT {{0}}, {number} AS _part FROM {parquet(files, [part])}" for number, part in enumerate(changes)
-    )
-    latest = (
-        f"SELECT * EXCLUDE (_part, {without}) "
-        f"FROM ({numbered.format('*')}) SEMI JOIN _touched USING ({keys}, _part) WHERE _change = 'upsert'"
-    )
-    both = f"{base} ANTI JOIN _touched USING ({keys}) UNION ALL BY NAME {latest}" if bases else latest
-    return (
-        f"WITH _touched AS MATERIALIZED "
-        f"(SELECT {keys}, max(_part) AS _part FROM ({numbered.format(keys)}) GROUP BY {keys}) "
-        f"SELECT {columns} FROM ({both})"
-    )
+    # The order is that of the manifest, written into the query: names need not sort by time.
+    urls = ", ".join(sql_text(files.url(part.key)) for part in changes)
+    source = parquet(files, changes, ", filename = '_file'")
+    order = f"coalesce(list_position([{urls}], _file), error('no part of the entry: ' || _file))"
+    latest = f"SELECT * FROM {source} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order} DESC) = 1"
+    changed = f"SELECT * EXCLUDE ({without}, _file) FROM _latest WHERE _change = 'upsert'"
+    both = f"{base} ANTI JOIN _latest USING ({keys}) UNION ALL BY NAME {changed}" if bases else changed
+    return f"WITH _latest AS MATERIALIZED ({latest}) SELECT {columns} FROM ({both})"
 
 
-def parquet(files: Files, parts: list[Part]) -> str:
+def parquet(files: Files, parts: list[Part], options: str = "") -> str:
     """SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
     names = ", ".join(sql_text(_literal(files.url(part.key))) for part in parts)
-    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false{options})"
 
 
 def sql_text(text: str) -> str:

@@ -118,7 +118,8 @@ def merge_edges(
             """
             CREATE OR REPLACE TEMP TABLE latest AS
             WITH chosen AS (
-                SELECT source_id, arg_max(target_id, seq) target_id FROM latest WHERE change = 'upsert' GROUP BY source_id
+                SELECT source_id, arg_max(target_id, seq) target_id
+                FROM latest WHERE change = 'upsert' GROUP BY source_id
             ), replaced AS (
                 SELECT b.source_id, b.target_id, b.target_type, 'delete' AS change, 0 AS seq
                 FROM before b JOIN chosen c USING (source_id) WHERE b.target_id <> c.target_id

@@ -1,7 +1,7 @@
 """Reading a tenant: which requests bring the rows of a table, and the rows themselves into staging files.
 
-What belongs here: delta rounds, listings, expanded and per-object reads, of one object type with its relations. What does
-not: what the rows mean against the parent (`merge`), and across types (`settle`).
+What belongs here: delta rounds, listings, expanded and per-object reads, of one object type with its relations. What
+does not: what the rows mean against the parent (`merge`), and across types (`settle`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 
 from entra_pipeline.backup.selection import Chosen
 from entra_pipeline.backup.split import neighbour, split_delta_page, split_expanded, split_list_page
@@ -316,7 +317,7 @@ class Reader:
     async def _listing(
         self,
         table: str,
-        schema: object,
+        schema: pa.Schema,
         fill: Callable[[Staging], Coroutine[None, None, None]],
         ledger: Ledger,
         notes: list[str],
@@ -325,7 +326,7 @@ class Reader:
         started = self.clock()
         for last in (False, True):
             try:
-                with Staging(self._path(table), schema) as staged:  # type: ignore[arg-type]
+                with Staging(self._path(table), schema) as staged:
                     await fill(staged)
                 break
             except GraphError as error:
@@ -367,7 +368,8 @@ def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging) -> 
 
 
 async def _no_pages() -> AsyncIterator[Page]:
-    for page in ():
+    nothing: tuple[Page, ...] = ()
+    for page in nothing:
         yield page
 
 
@@ -378,8 +380,8 @@ def _kept(page: Page, keep: Callable[[msgspec.Raw], bool]) -> Page:
 def _refused_properties(error: GraphError, names: list[str]) -> set[str]:
     """The properties that a 400 names as not selectable.
 
-    Seen: "Could not find a property named 'x' on type 'microsoft.graph.user'." and "$expand/$select is not supported for
-    the following properties: x, y".
+    Seen: "Could not find a property named 'x' on type 'microsoft.graph.user'." and "$expand/$select is not supported
+    for the following properties: x, y".
     """
     if error.status != 400 or isinstance(error, GraphPermissionDenied):
         return set()

@@ -1,6 +1,7 @@
 """A run of a scope: one recovery point, from the lock to the manifest.
 
-`Run` is used by the command (`backup`) and, step by step, by the Dagster assets: read and stage the tables, then commit.
+`Run` is used by the command (through `backup`) and, step by step, by the Dagster assets: read and stage the tables,
+then commit.
 """
 
 from __future__ import annotations
@@ -243,7 +244,7 @@ async def open_run(
 
 def full_is_due(scope: Scope, store: ScopeStore, now: datetime) -> bool:
     """Whether the scope's full backup frequency has passed since the last full backup."""
-    frequency = scope.full_backup_frequency
+    frequency = scope.full_frequency
     if frequency is None:
         return False
     for point in reversed(store.points()):

@@ -9,7 +9,7 @@ settled is a named gap.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,10 +59,10 @@ class Settlement:
             await self._step(table, self._look_up_ends(table))
         await self._drop_dead_ends()
 
-    async def _step(self, table: str, step: object) -> None:
+    async def _step(self, table: str, step: Awaitable[None]) -> None:
         """Awaits a step; what Graph refuses becomes a gap of the table instead of the end of the run."""
         try:
-            await step  # type: ignore[misc]
+            await step
         except GraphError as error:
             self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
 
@@ -147,9 +147,9 @@ class Settlement:
                 continue
             async for target, items in self.reader.collections(entry, segment, returned, self.ledger):
                 for other in map(neighbour, items):
-                    relation = wanted.get(other.target_type)
-                    if relation is not None and self._in_scope(other.target_type, other.id):
-                        found[relation.name].append((other.id, target, entry.graph_type, UPSERT))
+                    back = wanted.get(other.target_type)
+                    if back is not None and self._in_scope(other.target_type, other.id):
+                        found[back.name].append((other.id, target, entry.graph_type, UPSERT))
         for table, rows in found.items():
             await self.tables.amend(table, rows)
 
@@ -188,8 +188,9 @@ class Settlement:
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
             if RELATIONS[table][0] is entry:
                 ends.append(f"SELECT source_id AS id FROM {fresh}")
+            stored = self.tables.sql(entry.name)
             rows = await self.tables.query(
-                f"SELECT DISTINCT id FROM ({' UNION ALL '.join(ends)}) ANTI JOIN ({self.tables.sql(entry.name)}) USING (id)"
+                f"SELECT DISTINCT id FROM ({' UNION ALL '.join(ends)}) ANTI JOIN ({stored}) USING (id)"
             )
             unknown = sorted(str(row[0]) for row in rows)
             if not unknown:

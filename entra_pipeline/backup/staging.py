@@ -1,7 +1,7 @@
 """What a read brings, kept on local disk until it is typed and written: rows in the order of arrival.
 
-Two shapes. Objects: `seq` (order of arrival), `id`, `parent_id`, `change`, `raw` (the JSON that Graph sent). Edges: `seq`,
-`source_id`, `target_id`, `target_type`, `change`. Memory holds one batch; the rest is in an Arrow IPC file.
+Two shapes. Objects: `seq` (order of arrival), `id`, `parent_id`, `change`, `raw` (the JSON that Graph sent). Edges:
+`seq`, `source_id`, `target_id`, `target_type`, `change`. Memory holds one batch; the rest is in an Arrow IPC file.
 """
 
 from __future__ import annotations

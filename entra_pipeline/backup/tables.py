@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import duckdb
 import msgspec
@@ -22,7 +22,7 @@ from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, Staging
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import iso
 from entra_pipeline.graph import Ledger
-from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry
+from entra_pipeline.store.manifest import Gap, Manifest, Part, Read, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import state_query
 
@@ -120,6 +120,7 @@ class Tables:
         parts = (
             (part,) if base and part else (*(before.parts if before and not base else ()), *((part,) if part else ()))
         )
+        read: Read
         if base:
             read = "full" if reading.complete else "synthetic full"
         else:
@@ -206,8 +207,9 @@ class Tables:
                 write_edges(self.connection, path)
         part = None
         if counts.rows:
-            role = "base" if base else "changes"
-            part = self.store.write_part(self.point, table, number, path, role=role, rows=counts.rows)
+            part = self.store.write_part(
+                self.point, table, number, path, role="base" if base else "changes", rows=counts.rows
+            )
         return counts, part, misfits
 
     def _give_reasons(self, gone: pa.Table) -> None:
@@ -273,15 +275,25 @@ class Tables:
         )
 
 
-def costs(ledger: Ledger) -> dict[str, int]:
-    """The fields of an entry that say what the read cost."""
-    return {
-        "requests": ledger.requests,
-        "resource_units": ledger.resource_units,
-        "retries": ledger.retries,
-        "throttled": ledger.throttled,
-        "bytes_read": ledger.bytes_read,
-    }
+class Costs(TypedDict):
+    """The fields of an entry that say what its read cost."""
+
+    requests: int
+    resource_units: int
+    retries: int
+    throttled: int
+    bytes_read: int
+
+
+def costs(ledger: Ledger) -> Costs:
+    """What a ledger says, as fields of an entry."""
+    return Costs(
+        requests=ledger.requests,
+        resource_units=ledger.resource_units,
+        retries=ledger.retries,
+        throttled=ledger.throttled,
+        bytes_read=ledger.bytes_read,
+    )
 
 
 def ids_table(ids: Iterable[str]) -> pa.Table:

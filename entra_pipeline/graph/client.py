@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ class Graph:
     """
 
     def __init__(self, tenant: Tenant, *, patience: float = 900.0) -> None:
-        context = trust(tenant.ca_bundle)
+        context = trust(tenant.ca_file)
         self.tenant = tenant
         self.root = graph_root(tenant)
         self.pacer = Pacer()
@@ -207,10 +208,10 @@ class Graph:
                 ledger.retries += 1
                 await self._credential.renew(_bearer(response.request))
                 continue
-            error = _explain(status, response.content, response.headers)
+            refusal = _explain(status, response.content, response.headers)
             if status not in _PASSING:
-                raise error
-            tries.last = error.message
+                raise refusal
+            tries.last = refusal.message
             ledger.throttled += status == 429
             await self._again(tries, ledger, lane, _retry_after(response.headers))
 
@@ -350,7 +351,7 @@ class Graph:
         if retry_after > 0:
             self.pacer.heed(lane, retry_after, 0.0)
         else:
-            await _sleep(backoff(tries.count))
+            await asyncio.sleep(backoff(tries.count))
 
     def _gave_up(self, tries: _Tries) -> EntraPipelineError:
         if not self._answered:
@@ -360,8 +361,8 @@ class Graph:
                 remedy="Check the network, the proxy and the `graph_url` and `cloud` settings of the tenant.",
             )
         return GraphUnavailable(
-            f"Microsoft Graph kept failing, {tries.count} times in {monotonic() - tries.started:.0f} s; last: {tries.last}",
-            remedy="The next backup takes up where this one stopped; if it persists, look at Microsoft's service health.",
+            f"Microsoft Graph kept failing, {tries.count} times in {monotonic() - tries.started:.0f} s: {tries.last}",
+            remedy="The next backup takes up where this one stopped; if it stays, look at Microsoft's service health.",
         )
 
     def _check_link(self, link: str) -> None:
@@ -403,16 +404,10 @@ class _NativeHandler:
 def _native_option() -> Any:
     from kiota_http.middleware.options import ResponseHandlerOption
 
-    return ResponseHandlerOption(_NativeHandler())  # type: ignore[arg-type]
+    return ResponseHandlerOption(_NativeHandler())
 
 
 _NATIVE = _native_option()
-
-
-async def _sleep(seconds: float) -> None:
-    import asyncio
-
-    await asyncio.sleep(seconds)
 
 
 def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root: str) -> Any:
@@ -422,7 +417,7 @@ def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root
     from msgraph.graph_request_adapter import GraphRequestAdapter, options
     from msgraph_core import GraphClientFactory
 
-    provider = AzureIdentityAuthenticationProvider(credential, scopes=[scope], allowed_hosts=[])  # type: ignore[arg-type]
+    provider = AzureIdentityAuthenticationProvider(credential, scopes=[scope], allowed_hosts=[])
     middleware = {**options, RetryHandlerOption.get_key(): RetryHandlerOption(should_retry=False, max_retries=0)}
     GraphClientFactory.create_with_default_middleware(client=client, options=middleware)
     adapter = GraphRequestAdapter(provider, client)
@@ -431,7 +426,7 @@ def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root
 
 
 def _bearer(request: httpx.Request) -> str:
-    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
 
 
 def _decode_count(body: bytes) -> int:

@@ -96,9 +96,10 @@ class Credential:
         except ClientAuthenticationError as error:
             raise self._refused(str(error)) from None
         except (ServiceRequestError, ServiceResponseError) as error:
+            cause = type(error.inner_exception or error).__name__
             raise self._tenant.error(
                 "authority",
-                f"cannot be reached to sign in: {authority_of(self._tenant)} ({type(error.inner_exception or error).__name__})",
+                f"cannot be reached to sign in: {authority_of(self._tenant)} ({cause})",
                 remedy="Check the network, the proxy and the `authority` and `cloud` settings of the tenant.",
             ) from None
 

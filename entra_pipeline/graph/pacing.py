@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from entra_pipeline.catalogue import Lane
@@ -34,7 +34,7 @@ class Pacer:
     def __init__(
         self,
         *,
-        sleep: Callable[[float], object] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._sleep = sleep
@@ -55,7 +55,7 @@ class Pacer:
         """Waits until a request in this lane may be sent."""
         async with self._order[lane]:
             while (wait := self._wait(lane)) > 0:
-                await self._sleep(wait)  # type: ignore[misc]
+                await self._sleep(wait)
             if interval := _LANE_INTERVALS.get(lane):
                 self._resume[lane] = self._now() + interval
 
@@ -98,4 +98,4 @@ class Pacer:
 
 def backoff(attempt: int) -> float:
     """Seconds to wait before try number `attempt` (from 1) where Graph named no time: exponential with full jitter."""
-    return random.uniform(0.5, 1.0) * min(30.0, 0.5 * 2**attempt)  # noqa: S311
+    return random.uniform(0.5, 1.0) * min(30.0, 0.5 * 2.0**attempt)  # noqa: S311

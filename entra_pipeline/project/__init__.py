@@ -1,0 +1,45 @@
+"""The project's configuration: dagster_project.toml, checked before anything is done with it.
+
+`load_project` reads it, `create_scope`, `edit_scope` and `delete_scope` change it in place. What it means is documented in
+docs/configuration.md.
+"""
+
+from entra_pipeline.project.editing import create_scope, delete_scope, edit_scope
+from entra_pipeline.project.loading import load_project
+from entra_pipeline.project.models import (
+    Certificate,
+    LocalStorage,
+    Mail,
+    NotificationProfile,
+    Project,
+    RestoreApp,
+    S3Storage,
+    Scope,
+    Selection,
+    SimulatedTenant,
+    Storage,
+    Tenant,
+)
+from entra_pipeline.project.periods import Period
+from entra_pipeline.project.secrets import Secret
+
+__all__ = [
+    "Certificate",
+    "LocalStorage",
+    "Mail",
+    "NotificationProfile",
+    "Period",
+    "Project",
+    "RestoreApp",
+    "S3Storage",
+    "Scope",
+    "Secret",
+    "Selection",
+    "SimulatedTenant",
+    "Storage",
+    "Tenant",
+    "create_scope",
+    "delete_scope",
+    "edit_scope",
+    "load_project",
+]

@@ -1,0 +1,372 @@
+"""The configuration as objects: storage profiles, tenants, scopes, notification profiles."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.errors import UsageError
+from entra_pipeline.project.base import Section, wrong
+from entra_pipeline.project.periods import Period
+from entra_pipeline.project.secrets import Secret
+from entra_pipeline.project.suggestions import did_you_mean
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+Status = Literal["finished", "finished with exception", "failed"]
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+DEFAULT_FULL_BACKUP_FREQUENCY = Period(3, "month")
+
+
+def _guid(value: str) -> str:
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise wrong("is no GUID", "Write one such as 3f2504e0-4f89-11d3-9a0c-0305e82c3301.") from None
+
+
+def _https(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname:
+        raise wrong("is no https address", "Write an address that starts with https://.")
+    return value.rstrip("/")
+
+
+def _web(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise wrong("is no web address", "Write an address that starts with https:// or http://.")
+    return value.rstrip("/")
+
+
+def _mail_address(value: str) -> str:
+    name, _, host = value.rpartition("@")
+    if not name or "." not in host or any(c.isspace() for c in value):
+        raise wrong("is no mail address", "Write one such as entra-admins@example.com.")
+    return value
+
+
+def _bucket(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise wrong(
+            f"{value!r} is no bucket name", "Use 3 to 63 lower-case letters, digits, dots and hyphens (S3's rule)."
+        )
+    return value
+
+
+Bucket = Annotated[str, AfterValidator(_bucket)]
+Guid = Annotated[str, AfterValidator(_guid)]
+HttpsUrl = Annotated[str, AfterValidator(_https)]
+WebUrl = Annotated[str, AfterValidator(_web)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+# TOML knows strings only; a path is one.
+FilePath = Annotated[Path, Field(strict=False)]
+
+
+class LocalStorage(Section):
+    """A folder on this machine."""
+
+    kind: Literal["local"]
+    path: FilePath
+
+    @property
+    def root(self) -> Path:
+        """The folder, absolute."""
+        return self.resolve(self.path)
+
+
+class S3Storage(Section):
+    """A bucket of any S3 store."""
+
+    kind: Literal["s3"]
+    bucket: Bucket
+    prefix: str = ""
+    endpoint_url: WebUrl | None = None
+    region: str = "us-east-1"
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    object_lock: Literal["governance", "compliance"] | None = None
+
+    @field_validator("prefix")
+    @classmethod
+    def _clean_prefix(cls, value: str) -> str:
+        if value.startswith("/") or ".." in value.split("/"):
+            raise wrong("is no prefix", 'Write it without a leading slash, for example "prod/entra".')
+        return value.strip("/")
+
+    @model_validator(mode="after")
+    def _both_keys(self) -> S3Storage:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise wrong(
+                "has half a key",
+                "Set both access_key_id and secret_access_key, or neither: then the machine's own role is used.",
+            )
+        return self
+
+
+Storage = Annotated[LocalStorage | S3Storage, Field(discriminator="kind")]
+
+
+class Certificate(Section):
+    """A certificate with its private key, PEM or PKCS #12."""
+
+    path: FilePath
+    password: Secret | None = None
+
+    def read(self) -> bytes:
+        """The file's bytes; raises ConfigurationError when it cannot be read."""
+        path = self.resolve(self.path)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise self.error("path", f"{path} cannot be read ({error.strerror})", remedy="Correct the path.") from None
+
+    def password_value(self) -> str | None:
+        """The password of the private key, if it has one."""
+        return self.password.reveal() if self.password else None
+
+
+class SimulatedTenant(Section):
+    """A simulated tenant inside the process, for trying things out."""
+
+    users: Annotated[int, Field(ge=0, le=1_000_000)] = 200
+    groups: Annotated[int, Field(ge=0, le=100_000)] = 20
+    seed: int = 7
+    state: FilePath = Path(".demo/tenant")
+    port: Annotated[int, Field(ge=1024, le=65534)] = 8480
+
+    @property
+    def folder(self) -> Path:
+        """Where the tenant lives, absolute."""
+        return self.resolve(self.state)
+
+
+class RestoreApp(Section):
+    """The app registration that may write."""
+
+    client_id: Guid
+    client_secret: Secret | None = None
+    certificate: Certificate | None = None
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> RestoreApp:
+        if (self.client_secret is None) == (self.certificate is None):
+            raise wrong("needs one credential", "Set one of client_secret and certificate.")
+        return self
+
+
+class Tenant(Section):
+    """An Entra directory and the app registration that reads it."""
+
+    name: str = ""
+    tenant_id: Guid | None = None
+    client_id: Guid | None = None
+    client_secret: Secret | None = None
+    certificate: Certificate | None = None
+    managed_identity: bool = False
+    workload_identity: bool = False
+    cloud: Literal["global", "usgov", "usgov-dod", "china"] = "global"
+    graph_url: WebUrl | None = None
+    authority: HttpsUrl | None = None
+    ca_bundle: FilePath | None = None
+    seats: Annotated[int, Field(gt=0)] | None = None
+    restore: RestoreApp | None = None
+    simulator: SimulatedTenant | None = None
+
+    @field_validator("graph_url")
+    @classmethod
+    def _graph_root(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if urlsplit(value).scheme == "http" and urlsplit(value).hostname not in _LOOPBACK:
+            raise wrong(
+                "would send tokens in the clear",
+                "Write an address that starts with https:// (http:// only on loopback).",
+            )
+        return value if value.endswith("/v1.0") else f"{value}/v1.0"
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Tenant:
+        kinds = {
+            "client_secret": self.client_secret is not None,
+            "certificate": self.certificate is not None,
+            "managed_identity": self.managed_identity,
+            "workload_identity": self.workload_identity,
+        }
+        given = [kind for kind, there in kinds.items() if there]
+        if self.simulator is not None:
+            others = [*given, *(k for k in ("tenant_id", "client_id", "graph_url", "authority") if getattr(self, k))]
+            if others:
+                raise wrong(f"is simulated and has {', '.join(others)} too", "Remove them, or remove simulator.")
+            return self
+        if len(given) != 1:
+            found = f"has {' and '.join(given)}" if given else "has no credential"
+            raise wrong(found, f"Set one of {', '.join(kinds)}.")
+        for key in ("tenant_id", "client_id"):
+            if getattr(self, key) is None and not self.managed_identity:
+                raise wrong(f"{key} is missing", "Add it; it is shown on the overview page of the app registration.")
+        if self.tenant_id is None:
+            raise wrong("tenant_id is missing", "Add it; it is shown on the overview page of the tenant.")
+        return self
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Certificates to trust besides the machine's own, absolute."""
+        return self.resolve(self.ca_bundle) if self.ca_bundle else None
+
+
+class Selection(Section):
+    """Chosen users and groups."""
+
+    users: list[str] = []
+    groups: list[str] = []
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Selection:
+        if not self.users and not self.groups:
+            raise wrong(
+                "chooses nobody", "Choose at least one user or group, or remove `select` to protect everything."
+            )
+        if any(not name.strip() for name in (*self.users, *self.groups)):
+            raise wrong("has an empty name", "Remove it.")
+        return self
+
+
+class Scope(Section):
+    """One tenant and what to protect of it, where, when and for how long."""
+
+    name: str = ""
+    description: str = ""
+    tenant: str
+    storage: str
+    protect: Literal["all"] | list[str] = "all"
+    select: Selection | None = None
+    schedule: str | None = None
+    timezone: str = "UTC"
+    retention: Period = Period(0, "year")
+    full_backup_frequency: Period | None = None
+    max_incrementals: Annotated[int, Field(ge=1, le=1000)] = 30
+
+    @field_validator("protect", mode="before")
+    @classmethod
+    def _known_types(cls, value: object) -> object:
+        if value == "all":
+            return value
+        if not isinstance(value, list) or not value:
+            raise wrong("says nothing to protect", 'Write "all", or a list of object types or categories.')
+        known = [*CATALOGUE, *categories()]
+        for one in value:
+            if one not in CATALOGUE and str(one).lower() not in {c.lower() for c in categories()}:
+                raise wrong(
+                    f"{one!r} is no object type and no category{did_you_mean(str(one), known)}",
+                    "entra-pipeline catalogue shows what can be protected.",
+                )
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str | None) -> str | None:
+        from croniter import croniter
+
+        if value is None:
+            return None
+        named = value.startswith("@") and value != "@reboot"
+        if not croniter.is_valid(value) or not (named or len(value.split()) == 5):
+            raise wrong(
+                f"{value!r} is no cron expression", 'Write five fields, for example "0 */6 * * *" (every six hours).'
+            )
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError):
+            raise wrong(
+                f"{value!r} is no time zone", 'Write one of the IANA database, for example "Europe/Stockholm".'
+            ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _frequency(self) -> Scope:
+        frequency = self.full_backup_frequency
+        if frequency is None:
+            return self
+        if not self.retention.in_years:
+            raise wrong(
+                "full_backup_frequency goes with a retention in years only",
+                "Remove it, or write the retention in years.",
+            )
+        if frequency.forever or not frequency < self.retention:
+            raise wrong(
+                f"a full backup every {frequency} is too seldom for a retention of {self.retention}",
+                "Shorten full_backup_frequency, or lengthen the retention.",
+            )
+        return self
+
+    @property
+    def full_frequency(self) -> Period | None:
+        """How often a full backup is due; None when only the first is."""
+        return self.full_backup_frequency or (DEFAULT_FULL_BACKUP_FREQUENCY if self.retention.in_years else None)
+
+    def types(self) -> list[str]:
+        """Names of the protected object types, in the order of the catalogue."""
+        if self.protect == "all":
+            return list(CATALOGUE)
+        wanted = {one.lower() for one in self.protect}
+        return [name for name, entry in CATALOGUE.items() if name in wanted or entry.category.lower() in wanted]
+
+
+class NotificationProfile(Section):
+    """Who is told of which outcome."""
+
+    to: Annotated[list[MailAddress], Field(min_length=1)]
+    backup: list[Status] = []
+    restore: list[Status] = []
+
+
+class Mail(Section):
+    """How mail is sent."""
+
+    host: Annotated[str, StringConstraints(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    from_: MailAddress = Field(alias="from")
+    username: str | None = None
+    password: Secret | None = None
+
+
+class Project(Section):
+    """The whole configuration."""
+
+    storage: dict[Name, Storage] = {}
+    tenants: dict[Name, Tenant] = {}
+    scopes: dict[Name, Scope] = {}
+    notifications: dict[Name, NotificationProfile] = {}
+    mail: Mail | None = None
+
+    @property
+    def file(self) -> Path:
+        """The configuration file."""
+        return self._file
+
+    def scope(self, name: str) -> Scope:
+        """A scope by name; raises UsageError when there is none."""
+        if name not in self.scopes:
+            raise UsageError(
+                f"there is no scope {name!r} in {self.file}{did_you_mean(name, self.scopes)}",
+                remedy="entra-pipeline scope list shows them; entra-pipeline scope create makes one.",
+            )
+        return self.scopes[name]
+
+
+def categories() -> list[str]:
+    """The names of the catalogue's categories, each once."""
+    return list(dict.fromkeys(entry.category.value for entry in CATALOGUE.values()))

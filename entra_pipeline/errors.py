@@ -66,7 +66,9 @@ class GraphError(EntraPipelineError):
         request_id: Graph's `request-id`, to quote to Microsoft support.
     """
 
-    def __init__(self, message: str, *, status: int = 0, code: str = "", request_id: str = "", remedy: str = "") -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, code: str = "", request_id: str = "", remedy: str = ""
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.status = status
         self.code = code

@@ -32,7 +32,7 @@ DELTA_LINK_LIFE = timedelta(days=6)
 EXPAND_LIMIT = 20
 # Graph's delta takes at most 50 ids in $filter (Graph doc: delta-query-groups).
 FILTER_IDS = 50
-_UNREADABLE_PAGE_TOKEN = "Directory_ExpiredPageToken"
+_PAGE_LINK_EXPIRED = "Directory_ExpiredPageToken"
 
 
 @dataclass(slots=True)
@@ -330,7 +330,7 @@ class Reader:
                     await fill(staged)
                 break
             except GraphError as error:
-                if last or error.code != _UNREADABLE_PAGE_TOKEN:
+                if last or error.code != _PAGE_LINK_EXPIRED:
                     raise
         return [Reading(table, staged.path, True, started, self.clock(), ledger, notes=notes)]
 

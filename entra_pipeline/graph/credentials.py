@@ -188,15 +188,17 @@ def _build(tenant: Tenant, context: ssl.SSLContext) -> TokenCredential:
         "retry_total": 4,
         "retry_backoff_factor": 0.4,
     }
+    # The project's validation asks for both ids wherever one of these is used.
+    tenant_id, client_id = tenant.tenant_id or "", tenant.client_id or ""
     if tenant.workload_identity:
-        return WorkloadIdentityCredential(tenant_id=tenant.tenant_id, client_id=tenant.client_id, **options)
+        return WorkloadIdentityCredential(tenant_id=tenant_id, client_id=client_id, **options)
     if tenant.certificate is not None:
         return CertificateCredential(
-            tenant.tenant_id,
-            tenant.client_id,
+            tenant_id,
+            client_id,
             certificate_data=tenant.certificate.read(),
             password=tenant.certificate.password_value(),
             **options,
         )
     assert tenant.client_secret is not None  # noqa: S101 - the project's validation asks for one kind of credential
-    return ClientSecretCredential(tenant.tenant_id, tenant.client_id, tenant.client_secret.reveal(), **options)
+    return ClientSecretCredential(tenant_id, client_id, tenant.client_secret.reveal(), **options)

@@ -1,7 +1,7 @@
 """The project's configuration: dagster_project.toml, checked before anything is done with it.
 
-`load_project` reads it, `create_scope`, `edit_scope` and `delete_scope` change it in place. What it means is documented in
-docs/configuration.md.
+`load_project` reads it, `create_scope`, `edit_scope` and `delete_scope` change it in place. What it means is
+documented in docs/configuration.md.
 """
 
 from entra_pipeline.project.editing import create_scope, delete_scope, edit_scope

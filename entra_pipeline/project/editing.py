@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tomlkit.toml_document import TOMLDocument
 
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project.loading import load_project, parse_project
-from entra_pipeline.project.models import Scope
+from entra_pipeline.project.models import Project, Scope
 
 
 def create_scope(file: Path, name: str, values: Mapping[str, Any]) -> Scope:
@@ -31,7 +31,7 @@ def create_scope(file: Path, name: str, values: Mapping[str, Any]) -> Scope:
     """
 
     def change(document: TOMLDocument) -> None:
-        scopes = document.setdefault("scopes", tomlkit.table(is_super_table=True))
+        scopes = _scopes(document)
         if name in scopes:
             raise UsageError(
                 f"there is a scope {name!r} in {file}",
@@ -43,16 +43,16 @@ def create_scope(file: Path, name: str, values: Mapping[str, Any]) -> Scope:
 
 
 def edit_scope(file: Path, name: str, changes: Mapping[str, Any]) -> Scope:
-    """Changes settings of a scope; None removes one. Raises like `create_scope`, and UsageError for an unknown scope."""
+    """Changes settings of a scope; None removes one. Raises like `create_scope`; UsageError for an unknown scope."""
     load_project(file).scope(name)
 
     def change(document: TOMLDocument) -> None:
-        scope = document["scopes"][name]  # type: ignore[index]
+        scope = _scopes(document)[name]
         for key, value in changes.items():
             if value is None:
-                scope.pop(key, None)  # type: ignore[union-attr]
+                scope.pop(key, None)
             else:
-                scope[key] = _item(value)  # type: ignore[index]
+                scope[key] = _item(value)
 
     return _change(file, change).scope(name)
 
@@ -62,12 +62,16 @@ def delete_scope(file: Path, name: str) -> None:
     load_project(file).scope(name)
 
     def change(document: TOMLDocument) -> None:
-        del document["scopes"][name]  # type: ignore[union-attr]
+        del _scopes(document)[name]
 
     _change(file, change)
 
 
-def _change(file: Path, change: Callable[[TOMLDocument], None]) -> Any:
+def _scopes(document: TOMLDocument) -> MutableMapping[str, Any]:
+    return document.setdefault("scopes", tomlkit.table(is_super_table=True))  # type: ignore[no-any-return]
+
+
+def _change(file: Path, change: Callable[[TOMLDocument], None]) -> Project:
     before = file.read_bytes()
     document = tomlkit.parse(before.decode())
     change(document)

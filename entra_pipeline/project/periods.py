@@ -57,7 +57,8 @@ class Period:
         if self.forever:
             return datetime.max.replace(tzinfo=moment.tzinfo)
         steps: dict[str, Any] = {f"{self.unit}s": self.count}
-        return moment + relativedelta(**steps)
+        end: datetime = moment + relativedelta(**steps)
+        return end
 
     def __lt__(self, other: Period) -> bool:
         return self._days() < other._days()

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 
 from entra_pipeline.project.base import Section, wrong
 
-
 _HOW = 'Write { env = "NAME" } or { file = "path" }.'
 
 

@@ -1,0 +1,49 @@
+# Everything runs in .venv, which is made from the lock when it is missing or the lock has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.made-from-$(shell cksum requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+
+$(STAMP):
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	@echo "Installing the locked dependencies (a few minutes, once) …"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(STAMP)  ## Back up a simulated tenant: full, live changes, incremental, what changed
+	$(BIN)/entra-pipeline demo
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3
+	$(BIN)/python -m pytest -m chaos --override-ini addopts="-q --strict-markers" --chaos-kills 50
+
+lint: $(STAMP)  ## Style, types, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+dagster: $(STAMP)  ## Dagster's UI with the demo scope, at http://127.0.0.1:3000
+	mkdir -p .dagster && cp dagster.yaml .dagster/dagster.yaml
+	DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
+
+lock:  ## Renew requirements.lock from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --group dev --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --upgrade pyproject.toml --output-file requirements.lock
+
+clean:  ## Remove what running and building left behind
+	rm -rf .venv .demo .dagster .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo test chaos lint format dagster lock clean help

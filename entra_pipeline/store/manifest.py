@@ -170,7 +170,7 @@ def decode(data: bytes, source: str) -> Manifest:
     Raises:
         IntegrityError: Not a manifest, one of a later version, or not the bytes that were sealed.
     """
-    damaged = "restore the file from a copy of the storage; the recovery points before and after it can still be read"
+    damaged = "Restore the file from a copy of the storage; the recovery points before and after it can still be read."
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format != FORMAT:
@@ -178,7 +178,7 @@ def decode(data: bytes, source: str) -> Manifest:
         if head.version > VERSION:
             raise IntegrityError(
                 f"{source} is in version {head.version} of the format; this release reads up to {VERSION}",
-                remedy="use the release that wrote it, or a later one",
+                remedy="Use the release that wrote it, or a later one.",
             )
         # The seal is checked on the bytes, not on what was understood of them: a later minor release may add members.
         unsealed = data.replace(f'"seal":"{head.seal}"'.encode(), b'"seal":""', 1)

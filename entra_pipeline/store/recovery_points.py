@@ -51,7 +51,7 @@ def moment_of(point: str) -> datetime:
         return datetime.strptime(match[1], _KEY_TIME).replace(tzinfo=UTC)
     except ValueError:
         raise UsageError(
-            f"{point!r} is not a recovery point", remedy="a recovery point looks like 2026-11-23T05-00-00Z"
+            f"{point!r} is not a recovery point", remedy="A recovery point looks like 2026-11-23T05-00-00Z."
         ) from None
 
 
@@ -123,20 +123,20 @@ class ScopeStore:
                 except ValueError:
                     raise UsageError(
                         f"{moment!r} is neither a recovery point nor a time",
-                        remedy="give a recovery point, a time with its zone such as 2026-11-23T05:00:00Z, or latest",
+                        remedy="Give a recovery point, a time with its zone such as 2026-11-23T05:00:00Z, or latest.",
                     ) from None
         before = [point for point in points if moment_of(point) <= moment]
         if not before:
             when = f"; the first is {points[0]}" if points else ""
             raise NotInStore(
                 f"scope {self.scope!r} has no recovery point at that time{when}",
-                remedy="choose a later time" if points else f"run: entra-pipeline backup {self.scope}",
+                remedy="Choose a later time." if points else f"Run: entra-pipeline backup {self.scope}",
             )
         return self.manifest(before[-1])
 
     def _unknown(self, point: str) -> NotInStore:
         return NotInStore(
-            f"scope {self.scope!r} has no recovery point {point}", remedy=f"run: entra-pipeline points {self.scope}"
+            f"scope {self.scope!r} has no recovery point {point}", remedy=f"Run: entra-pipeline points {self.scope}"
         )
 
     def manifest_key(self, point: str) -> str:
@@ -149,7 +149,7 @@ class ScopeStore:
         if (manifest.scope, manifest.recovery_point) != (self.scope, point):
             raise IntegrityError(
                 f"{self.manifest_key(point)} is the manifest of {manifest.recovery_point} of scope {manifest.scope!r}",
-                remedy="restore the file from a copy of the storage",
+                remedy="Restore the file from a copy of the storage.",
             )
         return manifest
 
@@ -176,7 +176,7 @@ class ScopeStore:
             if moment > now + _CLOCK_TOLERANCE and newest > now:
                 raise RecoveryPointRefused(
                     f"the newest recovery point of scope {self.scope!r}, {points[-1]}, lies in the future",
-                    remedy="set the clock of this machine right; if the point's time is wrong, wait until it has passed",
+                    remedy="Set the clock of this machine right; if the point's time is wrong, wait until it has passed.",
                 )
         while True:
             key = moment.astimezone(UTC).strftime(_KEY_TIME) + (f"-m{secrets.token_hex(2)}" if manual else "")
@@ -187,18 +187,23 @@ class ScopeStore:
 
     def require_open(self, point: str) -> None:
         """Raises RecoveryPointRefused when a point exists already, or could not be committed because a newer one does."""
+        self._require_uncommitted(point)
         points = self.points()
-        if point in points:
-            raise RecoveryPointRefused(
-                f"recovery point {point} of scope {self.scope!r} exists and never changes",
-                remedy=f"take a new one: entra-pipeline backup {self.scope}",
-            )
         if points and moment_of(point) <= moment_of(points[-1]):
-            raise RecoveryPointRefused(
-                f"recovery point {point} of scope {self.scope!r} cannot be made any more: {points[-1]} is newer, and the "
-                "past cannot be read from Graph",
-                remedy=f"take a new one: entra-pipeline backup {self.scope}",
-            )
+            raise self._refused(point, f"comes too late: {points[-1]} is newer, and Graph cannot be read as it was")
+
+    def _require_uncommitted(self, point: str) -> None:
+        try:
+            self.files.size(self.manifest_key(point))
+        except NotInStore:
+            return
+        raise self._refused(point, "exists and never changes")
+
+    def _refused(self, point: str, why: str) -> RecoveryPointRefused:
+        return RecoveryPointRefused(
+            f"recovery point {point} of scope {self.scope!r} {why}",
+            remedy=f"Take a new one: entra-pipeline backup {self.scope}",
+        )
 
     # --- One at a time -----------------------------------------------------------------------------------------------
 
@@ -269,7 +274,7 @@ class ScopeStore:
                 entry = msgspec.json.decode(self.files.read(file.key), type=TableEntry)
             except msgspec.DecodeError as error:
                 raise IntegrityError(
-                    f"{file.key} cannot be read: {error}", remedy="discard the run and repeat it"
+                    f"{file.key} cannot be read: {error}", remedy="Discard the run and repeat it."
                 ) from error
             entries[entry.table] = entry
         return entries
@@ -293,16 +298,6 @@ class ScopeStore:
     def _staged_points(self) -> set[str]:
         prefix = f"_staged/{self.scope}/"
         return {file.key.removeprefix(prefix).partition("/")[0] for file in self.files.list(prefix)}
-
-    def _require_uncommitted(self, point: str) -> None:
-        try:
-            self.files.size(self.manifest_key(point))
-        except NotInStore:
-            return
-        raise RecoveryPointRefused(
-            f"recovery point {point} of scope {self.scope!r} exists and never changes",
-            remedy=f"take a new one: entra-pipeline backup {self.scope}",
-        )
 
     # --- Commit ------------------------------------------------------------------------------------------------------
 
@@ -328,10 +323,7 @@ class ScopeStore:
             try:
                 self.files.create(self.manifest_key(manifest.recovery_point), canonical(manifest))
             except AlreadyExists:
-                raise RecoveryPointRefused(
-                    f"recovery point {manifest.recovery_point} of scope {self.scope!r} was committed meanwhile",
-                    remedy=f"take a new one: entra-pipeline backup {self.scope}",
-                ) from None
+                raise self._refused(manifest.recovery_point, "was committed meanwhile") from None
             try:
                 self.files.delete([file.key for file in self.files.list(self._staging(manifest.recovery_point))])
             except StoreError as error:
@@ -343,15 +335,13 @@ class ScopeStore:
         """The manifest with its parent's hash, if it is the next in the chain."""
         point = manifest.recovery_point
         if manifest.scope != self.scope:
-            raise RecoveryPointRefused(f"recovery point {point} is of scope {manifest.scope!r}, not {self.scope!r}")
+            raise self._refused(point, f"is one of scope {manifest.scope!r}")
         self.require_open(point)
         points = self.points()
         parent = points[-1] if points else ""
         if manifest.parent != parent:
-            raise RecoveryPointRefused(
-                f"recovery point {point} of scope {self.scope!r} was made on top of {manifest.parent or 'nothing'}, but the "
-                f"newest is {parent or 'none'}",
-                remedy=f"take a new one: entra-pipeline backup {self.scope}",
+            raise self._refused(
+                point, f"was made on top of {manifest.parent or 'nothing'}, but the newest is {parent or 'none'}"
             )
         if not parent:
             return msgspec.structs.replace(manifest, parent_sha256="")
@@ -360,7 +350,7 @@ class ScopeStore:
         if tenant != manifest.tenant_id:
             raise RecoveryPointRefused(
                 f"the recovery points of scope {self.scope!r} are of tenant {tenant}, this one is of {manifest.tenant_id}",
-                remedy="give every tenant a scope of its own",
+                remedy="Give every tenant a scope of its own.",
             )
         return msgspec.structs.replace(manifest, parent_sha256=sha256(data))
 
@@ -379,7 +369,9 @@ class ScopeStore:
         except NotInStore:
             problem = "is not in the store"
         if problem:
-            raise IntegrityError(f"{part.key} {problem}", remedy="take a full backup, so that nothing is built on it")
+            raise IntegrityError(
+                f"{part.key} {problem}", remedy=f"Build on nothing: entra-pipeline backup {self.scope} --full"
+            )
 
     # --- Jobs --------------------------------------------------------------------------------------------------------
 

@@ -120,9 +120,9 @@ class Files(ABC):
             else:
                 raise StoreError(
                     f"{self} overwrites an object that was to be created only when absent",
-                    remedy="use an S3 service that honours If-None-Match: * on PUT",
+                    remedy="Use an S3 service that honours If-None-Match: * on PUT.",
                 )
             if self.read(key) != b"first":
-                raise StoreError(f"{self} gave back other bytes than were written", remedy="use another storage")
+                raise StoreError(f"{self} gave back other bytes than were written", remedy="Use another storage.")
         finally:
             self.delete([key])

@@ -61,7 +61,7 @@ class Lease:
             if self._lost is None and self._clock() >= parse_iso(self._mine.expires):
                 self._lost = ScopeBusy(
                     f"the lock of {self._what} could not be renewed in time and expired",
-                    remedy="run the backup again",
+                    remedy="Run the backup again.",
                 )
             if self._lost is None and (top := _top(self._files, self._key)) and top[0] > self._generation:
                 self._lost = top[1].holder.busy(self._what)

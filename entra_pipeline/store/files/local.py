@@ -147,7 +147,7 @@ class LocalFiles(Files):
     def _path(self, key: str) -> Path:
         parts = PurePosixPath(key)
         if parts.is_absolute() or ".." in parts.parts:
-            raise StoreError(f"{key!r} is not a key: it leads out of the storage", remedy="run verify on the scope")
+            raise StoreError(f"{key!r} is not a key: it leads out of the storage", remedy="Run verify on the scope.")
         return self.root / parts
 
     @contextmanager
@@ -194,14 +194,14 @@ class LocalFiles(Files):
             return NotInStore(f"{self.root / key} does not exist")
         reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno in _FULL:
-            return StoreError(f"{self.root} is full ({reason})", remedy="free space there, or move the storage")
+            return StoreError(f"{self.root} is full ({reason})", remedy="Free space there, or move the storage.")
         if error.errno in _REFUSED:
             return self._blame(
                 "path",
                 f"{error.filename or self.root / key} cannot be used ({reason})",
-                remedy="name a folder that this user may read and write",
+                remedy="Name a folder that this user may read and write.",
             )
-        return StoreError(f"{self.root / key}: {reason}", remedy="look at the disk and the file system")
+        return StoreError(f"{self.root / key}: {reason}", remedy="Look at the disk and the file system.")
 
 
 class _Flock:
@@ -220,7 +220,7 @@ def _busy(file: BinaryIO, what: str) -> ScopeBusy:
         return msgspec.json.decode(file.read(), type=Holder).busy(what)
     except msgspec.DecodeError:
         # The holder has the lock and has not said yet who it is.
-        return ScopeBusy(f"{what} is held by another process", remedy="wait until it has ended")
+        return ScopeBusy(f"{what} is held by another process", remedy="Wait until it has ended.")
 
 
 def _sync(file: BinaryIO) -> None:

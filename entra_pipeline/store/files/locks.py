@@ -62,7 +62,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
         """The error for somebody who wants the lock too."""
         return ScopeBusy(
             f"{what} is held by process {self.pid} on {self.host} since {self.since}",
-            remedy="wait until it has ended; the lock of a process that died frees itself",
+            remedy="Wait until it has ended; the lock of a process that died frees itself.",
         )
 
 

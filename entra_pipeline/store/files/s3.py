@@ -42,17 +42,17 @@ _ATTEMPTS = 5
 
 # AWS API reference, "Error responses"; the codes that mean that a setting is wrong, with the setting and the remedy.
 _SETTINGS = {
-    "NoSuchBucket": ("bucket", "create the bucket, or name another"),
-    "InvalidBucketName": ("bucket", "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens"),
-    "PermanentRedirect": ("region", "name the region and endpoint that the bucket is in"),
-    "AuthorizationHeaderMalformed": ("region", "name the region that the bucket is in"),
-    "InvalidAccessKeyId": ("access_key_id", "use an access key that the service knows"),
-    "SignatureDoesNotMatch": ("secret_access_key", "use the secret that belongs to the access key"),
+    "NoSuchBucket": ("bucket", "Create the bucket, or name another."),
+    "InvalidBucketName": ("bucket", "A bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens."),
+    "PermanentRedirect": ("region", "Name the region and endpoint that the bucket is in."),
+    "AuthorizationHeaderMalformed": ("region", "Name the region that the bucket is in."),
+    "InvalidAccessKeyId": ("access_key_id", "Use an access key that the service knows."),
+    "SignatureDoesNotMatch": ("secret_access_key", "Use the secret that belongs to the access key."),
     "AccessDenied": (
         "access_key_id",
-        "allow this access key s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject on the bucket",
+        "Allow this access key s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject on the bucket.",
     ),
-    "ExpiredToken": ("access_key_id", "renew the credentials"),
+    "ExpiredToken": ("access_key_id", "Renew the credentials."),
 }
 _UNREACHABLE = (ConnectTimeoutError, EndpointConnectionError, SSLError)
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
@@ -203,7 +203,7 @@ class S3Files(Files):
             for failure in answer.get("Errors", ()):
                 raise StoreError(
                     f"{failure['Key']} could not be deleted from {self}: {failure['Code']} {failure.get('Message', '')}",
-                    remedy="allow s3:DeleteObject on the bucket",
+                    remedy="Allow s3:DeleteObject on the bucket.",
                 )
 
     def url(self, key: str) -> str:
@@ -221,7 +221,7 @@ class S3Files(Files):
             # The statement holds the secret, and DuckDB may quote it: neither message nor cause goes on.
             raise StoreError(
                 f"DuckDB could not be prepared for {self}: {type(error).__name__}",
-                remedy="install duckdb and duckdb-extension-httpfs in the same version",
+                remedy="Install duckdb and duckdb-extension-httpfs in the same version.",
             ) from None
 
     def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
@@ -260,24 +260,26 @@ class S3Files(Files):
             return self._blame(
                 "access_key_id",
                 f"there are no credentials for {self}",
-                remedy="set access_key_id and secret_access_key",
+                remedy="Set access_key_id and secret_access_key.",
             )
         if isinstance(error, ParamValidationError):
-            return self._blame("bucket", f"{self} is not a possible address: {error}", remedy="name an existing bucket")
+            return self._blame(
+                "bucket", f"{self} is not a possible address: {error}", remedy="Name an existing bucket."
+            )
         if isinstance(error, _UNREACHABLE):
             return self._blame(
                 "endpoint_url",
                 f"{self} cannot be reached: {error}",
-                remedy="check the address, the network and that the service runs",
+                remedy="Check the address, the network and that the service runs.",
             )
-        return StoreError(f"{self}{key}: {error}", remedy="try again; then look at the storage service")
+        return StoreError(f"{self}{key}: {error}", remedy="Try again; then look at the storage service.")
 
     def _answer(self, key: str, error: ClientError) -> EntraPipelineError:
         code = _code(error)
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
         if code in _ABSENT:
             return NotInStore(f"{self}{key} does not exist")
-        if status == 403 and code not in _SETTINGS:
+        if code == "403":
             # The answer to HEAD has no body, hence no code.
             code = "AccessDenied"
         said = error.response["Error"].get("Message") or ""
@@ -286,8 +288,8 @@ class S3Files(Files):
             setting, remedy = _SETTINGS[code]
             return self._blame(setting, message, remedy=remedy)
         if status >= 500:
-            return StoreError(f"{message} (HTTP {status}), repeatedly", remedy="try again when the service is well")
-        return StoreError(message, remedy="look up the code in the storage service's documentation")
+            return StoreError(f"{message} (HTTP {status}), repeatedly", remedy="Try again when the service is well.")
+        return StoreError(message, remedy="Look up the code in the storage service's documentation.")
 
 
 def _code(error: ClientError) -> str:

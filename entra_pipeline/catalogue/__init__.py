@@ -26,6 +26,18 @@ def table_names(types: list[str] | None = None) -> list[str]:
     return [name for entry in chosen for name in (entry.name, *(relation.name for relation in entry.relations))]
 
 
+def permissions_for(types: list[str]) -> list[str]:
+    """The application permissions that reading the given object types takes, least privileged, sorted.
+
+    Directory.Read.All is among them because one request for the directory extensions of the whole tenant needs it.
+    """
+    chosen = [CATALOGUE[name] for name in types]
+    needed = {entry.permissions[0] for entry in chosen} | {p for entry in chosen for p in entry.gated.values()}
+    if any(entry.extensible for entry in chosen):
+        needed.add("Directory.Read.All")
+    return sorted(needed)
+
+
 __all__ = [
     "BY_GRAPH_TYPE",
     "CATALOGUE",
@@ -38,5 +50,6 @@ __all__ = [
     "Property",
     "Read",
     "Relation",
+    "permissions_for",
     "table_names",
 ]

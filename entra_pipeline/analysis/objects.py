@@ -1,0 +1,103 @@
+"""The objects and edges of a recovery point, filtered by a condition or a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+
+from entra_pipeline.catalogue import table_names
+from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.store.manifest import Manifest, TableEntry
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import connect, sql_text, state_query
+
+_BATCH = 1000
+
+
+def table_entry(manifest: Manifest, table: str) -> TableEntry:
+    """A table of a recovery point.
+
+    Raises:
+        UsageError: There is no such object type or relation.
+        NotInStore: The recovery point does not have it.
+    """
+    known = table_names()
+    if table not in known:
+        raise UsageError(
+            f"there is no object type or relation {table!r}{did_you_mean(table, known)}",
+            remedy="entra-pipeline catalogue lists them.",
+        )
+    entry = manifest.tables.get(table)
+    if entry is None:
+        raise NotInStore(
+            f"recovery point {manifest.recovery_point} does not have {table}: the scope did not protect it",
+            remedy="Add it to the scope's `protect`, and back up again.",
+        )
+    return entry
+
+
+def find(
+    store: ScopeStore, manifest: Manifest, table: str, *, where: str = "", search: str = "", limit: int | None = None
+) -> Iterator[str]:
+    """The rows of a table at a recovery point, each as JSON text, ordered by id.
+
+    Objects are exactly what Graph returned; edges are `{"source_id", "target_id", "target_type"}`.
+
+    Args:
+        store: The scope's store.
+        manifest: The recovery point.
+        table: Object type or relation.
+        where: SQL condition over the table's columns, in DuckDB's dialect.
+        search: Text that must occur in the row, whatever the case.
+        limit: Rows at the most.
+
+    Raises:
+        UsageError: Unknown table, or a condition that DuckDB does not understand.
+        NotInStore: The recovery point does not have the table.
+    """
+    entry = table_entry(manifest, table)
+    objects = entry.kind == "objects"
+    row = (
+        "_raw"
+        if objects
+        else "CAST(to_json({source_id: source_id, target_id: target_id, target_type: target_type}) AS VARCHAR)"
+    )
+    conditions = [f"({where})"] if where else []
+    if search:
+        text = "_raw" if objects else "concat_ws(' ', source_id, target_id, target_type)"
+        conditions.append(f"contains(lower({text}), lower({sql_text(search)}))")
+    with connect(store.files) as connection:
+        connection.execute("SET preserve_insertion_order = false")
+        if where:
+            _check(connection, f"SELECT 1 FROM ({state_query(store.files, entry)}) WHERE {where}")
+        query = (
+            f"SELECT {row} FROM ({state_query(store.files, entry)}) "
+            f"{'WHERE ' + ' AND '.join(conditions) if conditions else ''} "
+            f"ORDER BY {'id' if objects else 'source_id, target_id'} {f'LIMIT {limit}' if limit is not None else ''}"
+        )
+        try:
+            result = connection.execute(query)
+            while rows := result.fetchmany(_BATCH):
+                yield from (str(one[0]) for one in rows)
+        except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
+            raise UsageError(f"the condition fails: {_first_line(error)}", remedy="Correct --where.") from None
+
+
+def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Refuses a condition that is more, or other, than a condition."""
+    try:
+        statements = connection.extract_statements(query)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise UsageError("the condition holds more than a condition", remedy="Give one SQL condition to --where.")
+        connection.execute(f"EXPLAIN {query}")
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+        raise UsageError(
+            f"the condition is not understood: {_first_line(error)}",
+            remedy="Give a DuckDB condition over the columns, for example --where \"displayName LIKE 'A%'\".",
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

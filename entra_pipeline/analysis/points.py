@@ -1,0 +1,46 @@
+"""Recovery points as rows for people and programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from entra_pipeline.store.manifest import Manifest
+
+
+def point_row(manifest: Manifest) -> dict[str, Any]:
+    """A recovery point: key, kind, status, window, live rows by table, and gaps by table."""
+    return {
+        "recovery_point": manifest.recovery_point,
+        "kind": manifest.kind,
+        "status": manifest.status,
+        "started": manifest.started,
+        "finished": manifest.finished,
+        "types": {table: entry.live for table, entry in manifest.tables.items()},
+        "gaps": [
+            {"table": table, "what": gap.what, "reason": gap.reason, "remedy": gap.remedy, "since": gap.since}
+            for table, entry in manifest.tables.items()
+            for gap in entry.gaps
+        ],
+    }
+
+
+def table_rows(manifest: Manifest) -> list[dict[str, Any]]:
+    """The tables of a recovery point: how each was read, its rows, changes against the parent, and cost."""
+    return [
+        {
+            "table": table,
+            "read": entry.read,
+            "live": entry.live,
+            "added": entry.added,
+            "changed": entry.changed,
+            "deleted": entry.deleted,
+            "reported": entry.reported,
+            "requests": entry.requests,
+            "resource_units": entry.resource_units,
+            "retries": entry.retries,
+            "throttled": entry.throttled,
+            "misfits": entry.misfits,
+            "notes": list(entry.notes),
+        }
+        for table, entry in manifest.tables.items()
+    ]

@@ -1,0 +1,117 @@
+"""The `entra-pipeline` command.
+
+What belongs here: words, tables, progress and exit codes. What does not: the work itself, which the core does. Each
+command is in a module that is imported only when it runs, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import click
+
+from entra_pipeline.errors import EntraPipelineError
+
+# Name → (where the command is, what help says in the list).
+COMMANDS = {
+    "demo": ("demo:demo", "Back up a simulated tenant: full, live changes, incremental, what changed."),
+    "simulate": ("simulate:simulate", "Serve a simulated tenant over HTTP."),
+    "scope": ("scopes:scope", "List, show, create, edit and delete scopes."),
+    "backup": ("backups:backup", "Take a recovery point of a scope now."),
+    "points": ("points:points", "List the recovery points of a scope."),
+    "objects": ("points:objects", "Show the objects of a recovery point."),
+    "verify": ("points:verify", "Check the checksums, chain and counts of recovery points."),
+    "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
+    "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),
+}
+_INTERRUPTED = 130
+
+
+class _Lazy(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"entra_pipeline.cli.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from entra_pipeline.project.suggestions import did_you_mean
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no such command: {args[0]}{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--project",
+    "project_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration. [default: $ENTRA_PIPELINE_PROJECT or ./dagster_project.toml]",
+)
+@click.version_option(package_name="entra-pipeline", prog_name="entra-pipeline")
+@click.pass_context
+def cli(ctx: click.Context, project_file: Path | None) -> None:
+    """Back up Microsoft Entra ID tenants: recovery points as Parquet on S3 or disk.
+
+    Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 finished with exception.
+    """
+    ctx.obj = project_file
+
+
+def main() -> None:
+    """Entry point: runs the command and explains errors without stack traces."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command with the given arguments; the exit code."""
+    try:
+        return int(cli.main(args=arguments, prog_name="entra-pipeline", standalone_mode=False) or 0)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what was committed before stands, nothing else is visible", err=True)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except EntraPipelineError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except Exception as error:
+        trace = _keep_trace()
+        click.echo(
+            f"unexpected error: {type(error).__name__}: {error}\n  → This is a defect; report it with {trace}.",
+            err=True,
+        )
+        return 1
+
+
+def _keep_trace() -> str:
+    handle, name = tempfile.mkstemp(prefix="entra-pipeline-error-", suffix=".txt")
+    with os.fdopen(handle, "w") as file:
+        traceback.print_exc(file=file)
+    return name

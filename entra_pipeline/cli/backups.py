@@ -1,0 +1,121 @@
+"""`backup`: take a recovery point now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from entra_pipeline.analysis.points import point_row, table_rows
+from entra_pipeline.backup.jobs import backup_job, totals
+from entra_pipeline.backup.run import backup as take_backup
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.cli.context import as_json, console, print_json, print_table, project_of
+from entra_pipeline.cli.progress import progress
+from entra_pipeline.errors import UsageError
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.tenants import open_graph
+
+FINISHED_WITH_EXCEPTION = 3
+
+
+@click.command()
+@click.argument("scope_name", metavar="SCOPE")
+@click.option("--full", is_flag=True, help="Read everything, whatever delta could tell.")
+@click.option(
+    "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Only these object types; the others stay as they were."
+)
+@as_json
+@click.pass_context
+def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str], json_: bool) -> int:
+    """Take a recovery point of SCOPE now.
+
+    The first backup of a scope is full; the next ones read what changed. Ends with exit code 3 when the recovery point
+    lacks something: it stands, and names what it lacks and what to do.
+    """
+    project = project_of(ctx)
+    scope = project.scope(scope_name)
+    wanted = wanted_types(scope, types)
+    manifest = run_backup(project, scope, full=full, types=wanted)
+    if json_:
+        print_json({**point_row(manifest), "tables": table_rows(manifest), "totals": totals(manifest)})
+    else:
+        click.echo(manifest.recovery_point)
+        print_summary(manifest)
+    return FINISHED_WITH_EXCEPTION if manifest.status == "finished with exception" else 0
+
+
+def wanted_types(scope: Scope, given: Sequence[str]) -> list[str] | None:
+    """The object types that were asked for; None when none were named."""
+    names = [name.strip() for one in given for name in one.split(",") if name.strip()]
+    protected = scope.types()
+    for name in names:
+        if name in RELATIONS:
+            owner = RELATIONS[name][0].name
+            raise UsageError(f"{name} is read with its object type", remedy=f"Ask for {owner}: --types {owner}")
+        if name not in CATALOGUE:
+            raise UsageError(
+                f"there is no object type {name!r}{did_you_mean(name, CATALOGUE)}",
+                remedy="entra-pipeline catalogue lists them.",
+            )
+        if name not in protected:
+            raise UsageError(
+                f"scope {scope.name!r} does not protect {name}",
+                remedy="Add it to the scope's `protect`, or leave it out.",
+            )
+    return names or None
+
+
+def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] | None) -> Manifest:
+    """Takes a recovery point with progress and a job record."""
+    store = open_store(project, scope.name)
+    store.files.check()
+
+    async def work() -> Manifest:
+        with backup_job(store, trigger="command") as job, progress() as told:
+            async with open_graph(project.tenants[scope.tenant]) as graph:
+                job.manifest = await take_backup(scope, store, graph, full=full, types=types, progress=told)
+            return job.manifest
+
+    return asyncio.run(work())
+
+
+def print_summary(manifest: Manifest) -> None:
+    """What a recovery point holds, what changed, and what it lacks."""
+    rows = table_rows(manifest)
+    total = totals(manifest)
+    columns = {
+        "table": "table",
+        "read": "read",
+        "live": "rows",
+        "added": "added",
+        "changed": "changed",
+        "deleted": "deleted",
+        "requests": "requests",
+    }
+    print_table(rows, columns, right=("live", "added", "changed", "deleted", "requests"))
+    out = console()
+    out.print(
+        f"{manifest.kind} of scope {manifest.scope}: [bold]{total['objects']:,}[/] objects, "
+        f"[bold]{total['edges']:,}[/] links; {total['requests']} requests, {total['bytes_written']:,} bytes written"
+    )
+    for row in rows:
+        for note in row["notes"]:
+            out.print(f"[dim]{row['table']}: {note}[/]")
+    colour = "green" if manifest.status == "finished" else "yellow"
+    out.print(f"[{colour}]{manifest.status}[/]")
+    print_gaps(manifest)
+
+
+def print_gaps(manifest: Manifest) -> None:
+    """What a recovery point lacks, and what to do."""
+    out = console()
+    for table, entry in manifest.tables.items():
+        for gap in entry.gaps:
+            since = f" (shown as of {gap.since})" if gap.since else ""
+            out.print(f"[yellow]![/] {table}: {gap.what}{since}: {gap.reason}", markup=True)
+            out.print(f"    → {gap.remedy}", markup=False)

@@ -1,0 +1,65 @@
+"""`catalogue`: what can be protected, and which permissions that takes."""
+
+from __future__ import annotations
+
+import click
+
+from entra_pipeline.catalogue import CATALOGUE, ObjectType, permissions_for
+from entra_pipeline.cli.context import as_table, print_json, print_rows
+from entra_pipeline.errors import UsageError
+
+
+@click.command()
+@click.option("--permissions", is_flag=True, help="Only the application permissions to grant, least privileged.")
+@click.option("--markdown", is_flag=True, help="The table of docs/catalogue.md.")
+@as_table
+def catalogue(permissions: bool, markdown: bool, json_: bool, csv_: bool) -> None:
+    """Show what can be protected, and the permissions that takes."""
+    if permissions and markdown:
+        raise UsageError("--permissions and --markdown exclude each other", remedy="Choose one.")
+    if permissions:
+        needed = permissions_for(list(CATALOGUE))
+        if json_:
+            print_json(needed)
+        else:
+            click.echo("\n".join(needed))
+        return
+    if markdown:
+        click.echo(markdown_table())
+        return
+    rows = [
+        {
+            "type": entry.name,
+            "title": entry.title,
+            "category": entry.category.value,
+            "path": path_of(entry),
+            "delta": entry.delta,
+            "relations": [relation.name for relation in entry.relations],
+            "permissions": list(entry.permissions),
+        }
+        for entry in CATALOGUE.values()
+    ]
+    columns = {"type": "type", "category": "category", "path": "Graph path", "delta": "delta", "relations": "relations"}
+    print_rows(rows, columns, json_=json_, csv_=csv_)
+
+
+def path_of(entry: ObjectType) -> str:
+    """The Graph path of a type, with `{id}` where a child type has its owner's."""
+    if entry.parent is None:
+        return f"/{entry.path}"
+    return f"/{CATALOGUE[entry.parent.type].path}/{{id}}/{entry.parent.segment}"
+
+
+def markdown_table() -> str:
+    """The catalogue as a Markdown table."""
+    lines = [
+        "| object type | category | Graph path | read by | relations | least permission |",
+        "|---|---|---|---|---|---|",
+    ]
+    for entry in CATALOGUE.values():
+        how = "delta" if entry.delta else "list"
+        relations = ", ".join(f"`{relation.name}`" for relation in entry.relations)
+        lines.append(
+            f"| `{entry.name}` | {entry.category} | `{path_of(entry)}` | {how} | {relations} | {entry.permissions[0]} |"
+        )
+    return "\n".join(lines)

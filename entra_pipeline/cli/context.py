@@ -1,0 +1,124 @@
+"""What commands share: the project, a scope's store, and how results are printed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from entra_pipeline.errors import UsageError
+from entra_pipeline.project import Project, load_project
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def project_of(ctx: click.Context) -> Project:
+    """The project that the command was called for."""
+    return load_project(ctx.find_root().obj)
+
+
+def project_file(ctx: click.Context) -> Path:
+    """The project's file, for commands that change it."""
+    return project_of(ctx).file
+
+
+def as_json(command: _F) -> _F:
+    """Adds `--json`."""
+    return click.option("--json", "json_", is_flag=True, help="Print JSON.")(command)
+
+
+def as_table(command: _F) -> _F:
+    """Adds `--json` and `--csv`."""
+    return as_json(click.option("--csv", "csv_", is_flag=True, help="Print CSV.")(command))
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as indented JSON, in UTF-8."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    *,
+    json_: bool = False,
+    csv_: bool = False,
+    title: str = "",
+    empty: str = "nothing",
+    right: Iterable[str] = (),
+) -> None:
+    """Prints rows as a table for people, or as JSON or CSV for programs.
+
+    Args:
+        rows: The rows; JSON prints them as they are.
+        columns: Key → heading, of what the table shows.
+        json_: Print JSON.
+        csv_: Print CSV.
+        title: Above the table.
+        empty: What the table says when there are no rows.
+        right: Keys of columns that are aligned to the right.
+    """
+    if json_ and csv_:
+        raise UsageError("--json and --csv exclude each other", remedy="Choose one.")
+    if json_:
+        print_json(rows)
+    elif csv_:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_plain(row.get(key)) for key in columns] for row in rows)
+        click.echo(out.getvalue(), nl=False)
+    elif not rows:
+        click.echo(empty)
+    else:
+        print_table(rows, columns, title=title, right=right)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, title: str = "", right: Iterable[str] = ()
+) -> None:
+    """Prints a table for people."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    numbers = set(right)
+    for key, heading in columns.items():
+        table.add_column(heading, justify="right" if key in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_plain(row.get(key)), style=_style(row.get(key))) for key in columns))
+    console().print(table)
+
+
+def console(*, err: bool = False) -> Any:
+    """A rich console; without a terminal it is wide enough not to break lines."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value)
+    return str(value)
+
+
+_STYLES = {"finished": "green", "finished with exception": "yellow", "failed": "red", "ok": "green"}
+
+
+def _style(value: Any) -> str:
+    return _STYLES.get(value, "") if isinstance(value, str) else ""

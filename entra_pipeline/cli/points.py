@@ -1,0 +1,156 @@
+"""`points`, `objects`, `verify`: what is in the store."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from entra_pipeline.analysis.objects import find, table_entry
+from entra_pipeline.analysis.points import point_row
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.cli.context import as_json, as_table, console, print_json, print_rows, project_of
+from entra_pipeline.errors import UsageError
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.verify import verify as verify_points
+
+_SHOWN = 50
+
+
+@click.command()
+@click.argument("scope_name", metavar="SCOPE")
+@as_table
+@click.pass_context
+def points(ctx: click.Context, scope_name: str, json_: bool, csv_: bool) -> None:
+    """List the recovery points of SCOPE, oldest first."""
+    project = project_of(ctx)
+    project.scope(scope_name)
+    store = open_store(project, scope_name)
+    rows = [point_row(store.manifest(point)) for point in store.points()]
+    if not json_:
+        objects = set(CATALOGUE)
+        for row in rows:
+            row["objects"] = sum(live for table, live in row["types"].items() if table in objects)
+            row["links"] = sum(live for table, live in row["types"].items() if table not in objects)
+            row["lacks"] = sorted({gap["table"] for gap in row["gaps"]})
+    columns = {
+        "recovery_point": "recovery point",
+        "kind": "kind",
+        "status": "status",
+        "objects": "objects",
+        "links": "links",
+        "lacks": "lacks",
+    }
+    print_rows(
+        rows,
+        columns,
+        json_=json_,
+        csv_=csv_,
+        empty=f"scope {scope_name} has no recovery point yet; entra-pipeline backup {scope_name} takes one",
+        right=("objects", "links"),
+    )
+
+
+@click.command()
+@click.argument("scope_name", metavar="SCOPE")
+@click.argument("table", metavar="TYPE")
+@click.option(
+    "--at", "moment", default="latest", metavar="POINT|TIME", help="A recovery point, or a time with its zone."
+)
+@click.option("--where", default="", metavar="SQL", help="A DuckDB condition over the columns.")
+@click.option("--search", default="", metavar="TEXT", help="Only rows in which the text occurs.")
+@click.option("--limit", type=click.IntRange(min=1), help=f"Rows at the most. [default: all; {_SHOWN} in the table]")
+@as_table
+@click.pass_context
+def objects(
+    ctx: click.Context,
+    scope_name: str,
+    table: str,
+    moment: str,
+    where: str,
+    search: str,
+    limit: int | None,
+    json_: bool,
+    csv_: bool,
+) -> None:
+    """Show the objects of TYPE (or the links of a relation) at a recovery point of SCOPE.
+
+    JSON gives each object exactly as Microsoft Graph returned it.
+    """
+    if json_ and csv_:
+        raise UsageError("--json and --csv exclude each other", remedy="Choose one.")
+    project = project_of(ctx)
+    project.scope(scope_name)
+    store = open_store(project, scope_name)
+    manifest = store.at(moment)
+    entry = table_entry(manifest, table)
+    shown = limit if limit is not None or json_ or csv_ else _SHOWN + 1
+    rows = find(store, manifest, table, where=where, search=search, limit=shown)
+    if json_:
+        separator = "[\n"
+        for row in rows:
+            click.echo(separator + row, nl=False)
+            separator = ",\n"
+        click.echo("\n]" if separator == ",\n" else "[]")
+        return
+    names = _columns(table)
+    if csv_:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        for row in rows:
+            members = msgspec.json.decode(row)
+            writer.writerow([_cell(members.get(name)) for name in names])
+        return
+    decoded = [msgspec.json.decode(row) for row in rows]
+    more = limit is None and len(decoded) > _SHOWN
+    print_rows(decoded[:_SHOWN] if more else decoded, {name: name for name in names}, empty="nothing matches")
+    for gap in entry.gaps:
+        console(err=True).print(f"[yellow]![/] {gap.what}: {gap.reason}\n    → {gap.remedy}")
+    if more:
+        click.echo(f"… more; --limit N, --json or --csv show them (at {manifest.recovery_point}: {entry.live} in all)")
+
+
+def _columns(table: str) -> list[str]:
+    if table not in CATALOGUE:
+        return ["source_id", "target_id", "target_type"]
+    entry = CATALOGUE[table]
+    usual = ["id", *entry.identity, "userType", "accountEnabled", "groupTypes", "state", "principalId", "resourceId"]
+    return [name for name in dict.fromkeys(usual) if name in entry.properties]
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else msgspec.json.encode(value).decode()
+
+
+@click.command()
+@click.argument("scope_name", metavar="SCOPE")
+@click.option("--at", "moment", metavar="POINT|TIME", help="Only this recovery point. [default: all]")
+@click.option("--all", "every", is_flag=True, help="Every recovery point (the default).")
+@as_json
+@click.pass_context
+def verify(ctx: click.Context, scope_name: str, moment: str | None, every: bool, json_: bool) -> int:
+    """Check the recovery points of SCOPE: checksums of all files, the chain of manifests, rows and counts.
+
+    Ends with exit code 1 when anything is not as it was written.
+    """
+    if moment and every:
+        raise UsageError("--at and --all exclude each other", remedy="Choose one.")
+    project = project_of(ctx)
+    project.scope(scope_name)
+    store = open_store(project, scope_name)
+    chosen = [store.at(moment).recovery_point] if moment else None
+    findings = list(verify_points(store, chosen))
+    problems = [finding for finding in findings if not finding.ok]
+    if json_:
+        print_json([{"recovery_point": f.point, "table": f.table, "ok": f.ok, "problem": f.problem} for f in findings])
+    else:
+        rows = [{"point": f.point, "table": f.table or "manifest", "problem": f.problem} for f in problems]
+        if rows:
+            print_rows(rows, {"point": "recovery point", "table": "what", "problem": "problem"})
+        checked = len({finding.point for finding in findings})
+        verdict = f"[red]{len(problems)} problems[/]" if problems else "[green]all is as it was written[/]"
+        console().print(f"{checked} recovery points, {len(findings)} checks: {verdict}")
+    return 1 if problems else 0

@@ -1,0 +1,83 @@
+"""Progress of a backup: bars on a terminal, plain lines otherwise, always on standard error."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+from entra_pipeline.cli.context import console
+from entra_pipeline.store.manifest import TableEntry
+
+
+class Lines:
+    """Plain lines, for logs."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to tidy."""
+
+    def rows(self, table: str, rows: int) -> None:
+        """Not told: a log wants results."""
+
+    def done(self, entry: TableEntry) -> None:
+        """A line for a table that is written."""
+        changes = f" (+{entry.added} ~{entry.changed} -{entry.deleted})" if entry.read != "full" else ""
+        click.echo(f"{entry.table}: {entry.read}, {entry.live} rows{changes}", err=True)
+
+    def phase(self, text: str) -> None:
+        """A line for a part of the work."""
+        click.echo(f"{text} …", err=True)
+
+
+class Bars:
+    """A live line for each table that is being read."""
+
+    def __init__(self) -> None:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description:<34}"),
+            TextColumn("{task.fields[count]:>12}"),
+            TimeElapsedColumn(),
+            console=console(err=True),
+            transient=True,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._phase = self._progress.add_task("starting", total=None, count="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def rows(self, table: str, rows: int) -> None:
+        """Moves a table's line."""
+        if table not in self._tasks:
+            self._tasks[table] = self._progress.add_task(table, total=None, count="")
+        self._progress.update(self._tasks[table], count=f"{rows:,}")
+
+    def done(self, entry: TableEntry) -> None:
+        """Ends a table's line."""
+        self.rows(entry.table, entry.live)
+        self._progress.update(self._tasks[entry.table], total=1, completed=1)
+
+    def phase(self, text: str) -> None:
+        """Says what is being done."""
+        self._progress.update(self._phase, description=f"[bold]{text}")
+
+
+def progress() -> Lines | Bars:
+    """What suits the place where standard error goes."""
+    return Bars() if sys.stderr.isatty() else Lines()

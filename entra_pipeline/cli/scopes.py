@@ -1,0 +1,206 @@
+"""`scope`: what is protected, where, when and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from entra_pipeline.cli.context import as_json, as_table, print_json, print_rows, project_file, project_of
+from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.project import Project, Scope, create_scope, delete_scope, edit_scope
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_SETTINGS = (
+    ("--description", "For people."),
+    ("--tenant", "Name of a [tenants] table."),
+    ("--storage", "Name of a [storage] table."),
+    ("--schedule", "Cron expression of five fields, for example '0 */6 * * *'."),
+    ("--timezone", "Time zone of the schedule, for example Europe/Stockholm."),
+    ("--retention", "For example '30 days', '2 years', 'forever'."),
+    ("--full-backup-frequency", "With a retention in years, for example '3 months'."),
+)
+
+
+def _settings(command: _F) -> _F:
+    """The options that set a scope's settings."""
+    command = click.option(
+        "--select-group",
+        "select_groups",
+        multiple=True,
+        metavar="NAME",
+        help="Protect this group and its members only.",
+    )(command)
+    command = click.option(
+        "--select-user", "select_users", multiple=True, metavar="NAME", help="Protect this user only; may be repeated."
+    )(command)
+    command = click.option(
+        "--protect", metavar="all|TYPE[,TYPE…]", help="Object types or categories, separated by commas."
+    )(command)
+    for name, text in reversed(_SETTINGS):
+        command = click.option(name, metavar="TEXT", help=text)(command)
+    return command
+
+
+def _values(given: dict[str, Any]) -> dict[str, Any]:
+    """The given options as settings of the file; what was not given is left out."""
+    values = {key: value for key, value in given.items() if isinstance(value, str) and key != "protect"}
+    if given["protect"] is not None:
+        names = [name.strip() for name in given["protect"].split(",")]
+        values["protect"] = "all" if names == ["all"] else names
+    select = {"users": list(given["select_users"]), "groups": list(given["select_groups"])}
+    if any(select.values()):
+        values["select"] = {kind: names for kind, names in select.items() if names}
+    return values
+
+
+@click.group()
+def scope() -> None:
+    """List, show, create, edit and delete scopes."""
+
+
+@scope.command("list")
+@as_table
+@click.pass_context
+def list_scopes(ctx: click.Context, json_: bool, csv_: bool) -> None:
+    """List the scopes with their last recovery point and the next scheduled one."""
+    project = project_of(ctx)
+    rows = [_row(project, one) for one in project.scopes.values()]
+    columns = {
+        "scope": "scope",
+        "tenant": "tenant",
+        "storage": "storage",
+        "schedule": "schedule",
+        "retention": "retention",
+        "recovery_points": "points",
+        "last": "last recovery point",
+        "status": "status",
+        "next": "next",
+    }
+    empty = f"no scope in {project.file}; entra-pipeline scope create makes one"
+    print_rows(rows, columns, json_=json_, csv_=csv_, empty=empty, right=("recovery_points",))
+
+
+def _row(project: Project, one: Scope) -> dict[str, Any]:
+    from entra_pipeline.store.opening import open_store
+
+    row: dict[str, Any] = {
+        "scope": one.name,
+        "description": one.description,
+        "tenant": one.tenant,
+        "storage": one.storage,
+        "schedule": one.schedule or "",
+        "retention": str(one.retention),
+        "next": next_run(one),
+    }
+    try:
+        store = open_store(project, one.name)
+        points = store.points()
+        latest = store.latest()
+        return {
+            **row,
+            "recovery_points": len(points),
+            "last": latest.recovery_point if latest else "",
+            "status": latest.status if latest else "never backed up",
+        }
+    except EntraPipelineError as error:
+        return {**row, "recovery_points": None, "last": "", "status": f"storage: {error.message}"}
+
+
+def next_run(one: Scope, now: datetime | None = None) -> str:
+    """When the schedule is due next, in the scope's time zone; empty without a schedule."""
+    from zoneinfo import ZoneInfo
+
+    from croniter import croniter
+
+    if one.schedule is None:
+        return ""
+    here = (now or datetime.now(UTC)).astimezone(ZoneInfo(one.timezone))
+    due: datetime = croniter(one.schedule, here).get_next(datetime)
+    return due.isoformat(timespec="minutes")
+
+
+@scope.command("show")
+@click.argument("name", metavar="SCOPE")
+@as_json
+@click.pass_context
+def show(ctx: click.Context, name: str, json_: bool) -> None:
+    """Show a scope: its settings, what it protects, and the permissions that takes."""
+    from entra_pipeline.catalogue import permissions_for
+
+    project = project_of(ctx)
+    one = project.scope(name)
+    types = one.types()
+    row = {
+        **_row(project, one),
+        "timezone": one.timezone,
+        "full_backup_frequency": str(one.full_frequency or ""),
+        "max_incrementals": one.max_incrementals,
+        "protect": one.protect,
+        "select": one.select.model_dump() if one.select else None,
+        "types": types,
+        "permissions": permissions_for(types),
+    }
+    if json_:
+        print_json(row)
+        return
+    shown = {**row, "select": _spoken(one), "types": types}
+    rows = [{"key": key.replace("_", " "), "value": value} for key, value in shown.items() if value not in ("", None)]
+    print_rows(rows, {"key": "setting", "value": "value"})
+
+
+def _spoken(one: Scope) -> str:
+    if one.select is None:
+        return ""
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in one.select.model_dump().items() if names)
+
+
+@scope.command("create")
+@click.argument("name", metavar="SCOPE")
+@_settings
+@click.pass_context
+def create(ctx: click.Context, name: str, **given: Any) -> None:
+    """Create a scope."""
+    file = project_file(ctx)
+    values = _values(given)
+    for needed in ("tenant", "storage"):
+        if needed not in values:
+            raise UsageError(f"--{needed} is missing", remedy=f"Name one of the [{needed}] tables of {file}.")
+    create_scope(file, name, values)
+    click.echo(f"created scope {name} in {file}")
+
+
+@scope.command("edit")
+@click.argument("name", metavar="SCOPE")
+@_settings
+@click.option("--unset", multiple=True, metavar="KEY", help="Remove a setting; may be repeated.")
+@click.pass_context
+def edit(ctx: click.Context, name: str, unset: tuple[str, ...], **given: Any) -> None:
+    """Change settings of a scope; comments in the file stay."""
+    file = project_file(ctx)
+    changes = {**_values(given), **{key.replace("-", "_"): None for key in unset}}
+    if not changes:
+        raise UsageError(
+            "nothing to change", remedy="Give at least one setting; entra-pipeline scope edit --help lists them."
+        )
+    unknown = set(changes) - set(Scope.model_fields)
+    if unknown:
+        raise UsageError(f"a scope has no setting {sorted(unknown)[0]!r}", remedy="docs/configuration.md lists them.")
+    edit_scope(file, name, changes)
+    click.echo(f"changed scope {name} in {file}: {', '.join(sorted(changes))}")
+
+
+@scope.command("delete")
+@click.argument("name", metavar="SCOPE")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def delete(ctx: click.Context, name: str, yes: bool) -> None:
+    """Delete a scope from the configuration; its recovery points stay in the storage."""
+    project = project_of(ctx)
+    project.scope(name)
+    if not yes:
+        click.confirm(f"Delete scope {name}? Its recovery points stay in the storage.", abort=True)
+    delete_scope(project.file, name)
+    click.echo(f"deleted scope {name} from {project.file}; its recovery points stay in the storage")

@@ -1,0 +1,35 @@
+"""`simulate`: a simulated tenant over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import click
+
+from entra_pipeline.simulator import Simulator
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1024, 65534), default=8480, show_default=True, help="Graph; port + 1 has TLS."
+)
+@click.option("--users", type=click.IntRange(0, 1_000_000), default=200, show_default=True)
+@click.option("--groups", type=click.IntRange(0, 100_000), default=20, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same tenant.")
+@click.option("--https", is_flag=True, help="Graph over TLS as well.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="A folder to keep the tenant in. [default: forgotten at the end]"
+)
+def simulate(port: int, users: int, groups: int, seed: int, https: bool, state: Path | None) -> None:
+    """Serve a simulated tenant over HTTP until interrupted.
+
+    Prints the table that makes it a tenant of dagster_project.toml.
+    """
+    with Simulator(users=users, groups=groups, seed=seed, https=https, port=port, state=state) as tenant:
+        click.echo(tenant.tenant_table())
+        click.echo(f"# serving {users} users and {groups} groups at {tenant.graph_url}; Ctrl-C ends it", err=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)

@@ -1,7 +1,7 @@
 """From a storage profile of the project to a store.
 
-What belongs here: turning settings into clients, so that what a place refuses is blamed on the setting at fault, with file
-and key. What does not: what the settings may be (`project`).
+What belongs here: turning settings into clients, so that what a place refuses is blamed on the setting at fault, with
+file and key. What does not: what the settings may be (`project`).
 """
 
 from __future__ import annotations

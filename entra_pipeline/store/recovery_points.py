@@ -36,6 +36,8 @@ _KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
 # A clock that is corrected by more than this since the newest point was wrong then or is wrong now.
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 _PARALLEL = 16
+# Among the staged entries, which are named after tables.
+_RUN = "_run.json"
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -176,7 +178,7 @@ class ScopeStore:
             if moment > now + _CLOCK_TOLERANCE and newest > now:
                 raise RecoveryPointRefused(
                     f"the newest recovery point of scope {self.scope!r}, {points[-1]}, lies in the future",
-                    remedy="Set the clock of this machine right; if the point's time is wrong, wait until it has passed.",
+                    remedy="Set this machine's clock right; if the point's time is wrong, wait until it has passed.",
                 )
         while True:
             key = moment.astimezone(UTC).strftime(_KEY_TIME) + (f"-m{secrets.token_hex(2)}" if manual else "")
@@ -186,7 +188,7 @@ class ScopeStore:
                 moment += timedelta(seconds=1)
 
     def require_open(self, point: str) -> None:
-        """Raises RecoveryPointRefused when a point exists already, or could not be committed because a newer one does."""
+        """Raises RecoveryPointRefused when a point exists already, or a newer one does."""
         self._require_uncommitted(point)
         points = self.points()
         if points and moment_of(point) <= moment_of(points[-1]):
@@ -270,6 +272,8 @@ class ScopeStore:
         """The tables that are remembered, by name."""
         entries: dict[str, TableEntry] = {}
         for file in self.files.list(self._staging(point)):
+            if file.key.endswith(_RUN):
+                continue
             try:
                 entry = msgspec.json.decode(self.files.read(file.key), type=TableEntry)
             except msgspec.DecodeError as error:
@@ -278,6 +282,18 @@ class ScopeStore:
                 ) from error
             entries[entry.table] = entry
         return entries
+
+    def stage_run(self, point: str, run: dict[str, object]) -> None:
+        """Remembers what a repeated run of a point in the making has to know besides its tables."""
+        self._require_uncommitted(point)
+        self.files.replace(f"{self._staging(point)}{_RUN}", canonical(run))
+
+    def staged_run(self, point: str) -> dict[str, object] | None:
+        """What `stage_run` remembered; None when there is nothing."""
+        try:
+            return msgspec.json.decode(self.files.read(f"{self._staging(point)}{_RUN}"), type=dict[str, object])
+        except NotInStore:
+            return None
 
     def discard(self, point: str) -> None:
         """Removes what is there of a point in the making; raises RecoveryPointRefused when it is committed."""
@@ -349,7 +365,7 @@ class ScopeStore:
         tenant = self._decoded(parent, data).tenant_id
         if tenant != manifest.tenant_id:
             raise RecoveryPointRefused(
-                f"the recovery points of scope {self.scope!r} are of tenant {tenant}, this one is of {manifest.tenant_id}",
+                f"scope {self.scope!r} holds recovery points of tenant {tenant}, this one is of {manifest.tenant_id}",
                 remedy="Give every tenant a scope of its own.",
             )
         return msgspec.structs.replace(manifest, parent_sha256=sha256(data))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,12 +62,12 @@ class DyingFiles(Files):
     def list(self, prefix: str) -> Iterator[StoredFile]:
         yield from self._step(lambda: sorted(self._files.list(prefix)))
 
-    def folders(self) -> Iterable[str]:
+    def folders(self) -> Sequence[str]:
         return self._step(self._files.folders)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self._step(lambda key=key: self._files.delete([key]))
+            self._step(partial(self._files.delete, [key]))
 
     def url(self, key: str) -> str:
         return self._files.url(key)
@@ -77,5 +78,5 @@ class DyingFiles(Files):
     def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
         return self._step(lambda: self._files.lock(key, what, clock))
 
-    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Iterable[str]:
+    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
         return self._step(lambda: self._files.clear_unfinished(before, dry_run=dry_run))

@@ -154,7 +154,7 @@ def test_a_write_that_was_killed_is_invisible_and_can_be_cleared(tmp_path: Path)
     child = os.fork()
     if child == 0:
         # The process dies between writing the bytes and giving them their name.
-        files._place = lambda key, move: os.kill(os.getpid(), 9)  # type: ignore[method-assign,assignment]
+        files._place = lambda key, move: os.kill(os.getpid(), 9)  # type: ignore[method-assign]
         files.create("a/b", b"bytes")
     os.waitpid(child, 0)
     assert list(files.list("")) == []
@@ -277,9 +277,9 @@ class _Answering(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
 
-    def log_message(self, format: str, *args: object) -> None: ...
+    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
@@ -322,7 +322,7 @@ def test_a_refusal_is_blamed_on_its_setting(
 
 
 def test_a_refused_head_is_blamed_on_the_credentials(answering: Callable[[int, str], Endpoint]) -> None:
-    with pytest.raises(ConfigurationError, match="storage.main.access_key_id"):
+    with pytest.raises(ConfigurationError, match=r"storage.main.access_key_id"):
         Bucket(answering(403, "AccessDenied"), "bucket").files(blame=blame).size("key")
 
 

@@ -84,9 +84,8 @@ def test_the_lock_of_a_killed_process_is_free_at_once(place: tuple[Files, list[s
 
 def test_two_stores_in_one_process_exclude_each_other(place: tuple[Files, list[str]]) -> None:
     files, _ = place
-    with ScopeStore(files, "contoso").lock():
-        with pytest.raises(ScopeBusy), ScopeStore(files, "contoso").lock():
-            raise AssertionError
+    with ScopeStore(files, "contoso").lock(), pytest.raises(ScopeBusy), ScopeStore(files, "contoso").lock():
+        raise AssertionError
     with ScopeStore(files, "contoso").lock():
         pass
 
@@ -184,9 +183,8 @@ def test_who_was_overtaken_cannot_commit_even_when_its_clock_stood_still(s3_buck
         point = slow.mint()
         made = manifest(slow, point, entry([put(slow, tmp_path, point, [upsert("1", "Adele")])], 1))
         time.now += LIFETIME
-        with ScopeStore(files, "contoso", time).lock():
-            with pytest.raises(ScopeBusy, match="is held by process"):
-                slow.commit(made)
+        with ScopeStore(files, "contoso", time).lock(), pytest.raises(ScopeBusy, match="is held by process"):
+            slow.commit(made)
         assert slow.points() == []
     # What the overtaken one gave back was not its own any more: the lock is free, and taken only once.
     with slow.lock(), pytest.raises(ScopeBusy), ScopeStore(files, "contoso", frozen).lock():

@@ -30,7 +30,8 @@ class StoredFile(NamedTuple):
 class Blame(Protocol):
     """Makes the error for a setting that proved wrong in use, for example `ConfigurationError` with file and key."""
 
-    def __call__(self, key: str, message: str, /, *, remedy: str) -> EntraPipelineError: ...
+    def __call__(self, key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
+        """The error; `key` is the name of the setting in its table."""
 
 
 def blame_store(_key: str, message: str, /, *, remedy: str) -> EntraPipelineError:

@@ -1,5 +1,7 @@
 """A local folder."""
 
+# ruff: noqa: D102 - what the methods do is said in `interface`
+
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,7 @@
 """An S3 bucket, or a prefix of one."""
 
+# ruff: noqa: D102 - what the methods do is said in `interface`
+
 from __future__ import annotations
 
 import base64
@@ -86,7 +88,7 @@ class S3Files(Files):
         prefix: What all keys start with, without `/` at its ends; empty for the whole bucket.
         duckdb_secret: Parameters of DuckDB's S3 secret (KEY_ID, SECRET, REGION, ENDPOINT, URL_STYLE, USE_SSL,
             SESSION_TOKEN).
-        blame: Makes the error when a setting proves wrong (keys as in the storage's table: `bucket`, `access_key_id` …).
+        blame: Makes the error when a setting proves wrong (keys as in the profile: `bucket`, `access_key_id` …).
     """
 
     def __init__(
@@ -202,7 +204,7 @@ class S3Files(Files):
                 )
             for failure in answer.get("Errors", ()):
                 raise StoreError(
-                    f"{failure['Key']} could not be deleted from {self}: {failure['Code']} {failure.get('Message', '')}",
+                    f"{failure['Key']} could not be deleted from {self}: {failure['Code']}",
                     remedy="Allow s3:DeleteObject on the bucket.",
                 )
 

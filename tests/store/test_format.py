@@ -1,0 +1,55 @@
+"""The documented format is the one that is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pytest
+
+from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry, sha256
+from entra_pipeline.store.recovery_points import ScopeStore
+from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/storage-format.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("title", "struct"),
+    [("Canonical JSON", Manifest), ("An **entry**", TableEntry), ("A **part**:", Part), ("A **gap**:", Gap)],
+)
+def test_the_document_has_every_member_and_no_other(title: str, struct: type[msgspec.Struct]) -> None:
+    table = re.search(r"\| member \|.*?\n\n", DOCUMENT[DOCUMENT.index(title) :], re.DOTALL)
+    assert table is not None
+    cells = [line.split("|")[1] for line in table[0].strip().splitlines()[2:]]
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(struct.__struct_fields__)
+
+
+def test_the_documented_query_shows_the_state_in_stock_duckdb(tmp_path: Path) -> None:
+    time = Time()
+    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso", time)
+    first = take(store, tmp_path, store.mint(), "Adele", "Alex", "Diego")
+    time.pass_(hours=1)
+    point = store.mint()
+    assert f"_recovery_points/contoso/{point}.json" in DOCUMENT
+    changes = put(store, tmp_path, point, [upsert("1", "Alexandra"), gone("2")], role="changes")
+    store.commit(manifest(store, point, entry([*first.tables["users"].parts, changes], 2)))
+    found = re.search(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert found is not None
+    query = found[1].replace("/var/backups/entra/", f"{tmp_path}/store/")
+    with duckdb.connect() as connection:
+        relation = connection.execute(query)
+        columns = [column[0] for column in relation.description or ()]
+        assert sorted(columns) == ["_raw", "displayName", "id"]
+        rows = [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
+    assert sorted((row["id"], row["displayName"]) for row in rows) == [("0", "Adele"), ("1", "Alexandra")]
+
+
+def test_the_documented_seal_can_be_checked_with_nothing_but_a_hash(tmp_path: Path) -> None:
+    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso", Time())
+    made = take(store, tmp_path, store.mint(), "Adele")
+    data = store.manifest_bytes(made.recovery_point)
+    assert sha256(re.sub(rb'"seal":"\w+"', b'"seal":""', data)) == made.seal

@@ -1,0 +1,84 @@
+"""The errors Microsoft Graph answers with (Graph doc: concepts/errors).
+
+What belongs here: the exception that becomes an error response, and the ones with fixed wording. What does not: when
+they are raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Failure(Exception):
+    """An error response.
+
+    Attributes:
+        status: HTTP status.
+        code: Graph's error code.
+        message: Graph's message.
+        headers: Headers the response carries besides the usual ones.
+        details: `error.details`, each with code, message and target.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        details: list[dict[str, str]] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = dict(headers or {})
+        self.details = details or []
+
+
+def bad_request(message: str, *, details: list[dict[str, str]] | None = None) -> Failure:
+    return Failure(400, "Request_BadRequest", message, details=details)
+
+
+def unsupported(message: str) -> Failure:
+    return Failure(400, "Request_UnsupportedQuery", message)
+
+
+def not_found(key: str) -> Failure:
+    return Failure(
+        404,
+        "Request_ResourceNotFound",
+        f"Resource '{key}' does not exist or one of its queried reference-property objects are not present.",
+    )
+
+
+def no_segment(segment: str) -> Failure:
+    return Failure(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
+
+
+def unknown_property(name: str, type_name: str) -> Failure:
+    return Failure(400, "BadRequest", f"Could not find a property named '{name}' on type 'microsoft.graph.{type_name}'.")
+
+
+def denied() -> Failure:
+    return Failure(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+
+
+def invalid_token(message: str) -> Failure:
+    return Failure(
+        401, "InvalidAuthenticationToken", message, headers={"WWW-Authenticate": 'Bearer realm="", error="invalid_token"'}
+    )
+
+
+def conflict(name: str) -> Failure:
+    message = f"Another object with the same value for property {name} already exists."
+    return bad_request(message, details=[{"code": "ObjectConflict", "message": message, "target": name}])
+
+
+def same_key(message: str) -> Failure:
+    return Failure(409, "Request_MultipleObjectsWithSameKeyValue", message)
+
+
+def method_not_allowed() -> Failure:
+    return Failure(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")

@@ -1,0 +1,69 @@
+"""What can be turned on the simulated tenant while it runs: faults, limits, delta's habits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+FAULTS = ("429", "429-no-retry-after", "503", "504", "reset", "truncated", "short")
+"""Kinds of faults: refusals; a connection closed in mid-body; a 200 whose JSON is cut, with a Content-Length that fits, and
+with one that promises more."""
+
+EXPIRY_FORMS = ("gone", "unsupported", "sync_state_not_found")
+"""How a delta link that can no longer be followed is answered: 410, 400 Request_UnsupportedQuery, 404 syncStateNotFound."""
+
+
+@dataclass(slots=True)
+class Knobs:
+    """All settings, at what a healthy tenant has.
+
+    Attributes:
+        seed: What the pages that are repeated or followed by an empty one depend on.
+        throttle_units, throttle_writes, throttle_conditional_access: Enforce these limits.
+        fault_rate, fault_kinds: Share of Graph requests that fail, and how.
+        deny: Path prefixes answered with a status.
+        latency: Seconds each Graph request takes longer.
+        token_lifetime: Seconds an access token is valid.
+        issued_after: Access tokens issued before (seconds since 1970) are refused.
+        empty_pages, repeat_pages: Share of pages followed by an empty page, or by themselves again.
+        delta_page_size: Objects per page of delta.
+        delta_slice_size: Links of one object per page of delta.
+        replays: Old news told again on each page of delta: so many objects and so many removals.
+        disorder: Objects of a delta page come in any order.
+        hole: Ids of objects whose changes delta never tells.
+        partial: Incremental rounds carry only ids and what changed.
+        expired_before: Delta links minted before (seconds since 1970, the tenant's clock) have expired.
+        expiry_form: One of EXPIRY_FORMS; empty = as usual for the set.
+        lag: Seconds after which a created object can be read.
+        conflicts: Share of writes answered 409 Directory_ConcurrencyViolation.
+    """
+
+    seed: int = 0
+    throttle_units: bool = True
+    throttle_writes: bool = True
+    throttle_conditional_access: bool = True
+    fault_rate: float = 0.0
+    fault_kinds: tuple[str, ...] = FAULTS
+    deny: dict[str, int] = field(default_factory=dict)
+    latency: float = 0.0
+    token_lifetime: int = 3599
+    issued_after: float = 0.0
+    empty_pages: float = 0.0
+    repeat_pages: float = 0.0
+    delta_page_size: int = 200
+    delta_slice_size: int = 1000
+    replays: int = 0
+    disorder: bool = False
+    hole: frozenset[str] = frozenset()
+    partial: bool = False
+    expired_before: float = 0.0
+    expiry_form: str = ""
+    lag: float = 0.0
+    conflicts: float = 0.0
+
+    def hits(self, kind: str, rate: float, key: str, number: int) -> bool:
+        """Whether a fault of the rate strikes page `number` of the list `key`: the same every time."""
+        if rate <= 0:
+            return False
+        digest = blake2b(f"{self.seed}:{kind}:{key}:{number}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest) < rate * 2**32

@@ -1,0 +1,637 @@
+"""The entity sets of the simulated tenant: one entry each, from which paths, defaults, rights and costs follow.
+
+What belongs here: facts about Graph's v1.0 surface, as tables. What does not: behaviour. They are written down from
+Graph's documentation, independently of the catalogue, so that the two check each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+from entra_pipeline.catalogue.sdk import Property, model_properties
+
+
+class Link(IntEnum):
+    """Kinds of stored links. Numbers are part of a persistent tenant's file: never reuse one."""
+
+    GROUP_MEMBERS = 1
+    GROUP_OWNERS = 2
+    USER_MANAGER = 3
+    USER_SPONSORS = 4
+    UNIT_MEMBERS = 5
+    ROLE_MEMBERS = 6
+    APPLICATION_OWNERS = 7
+    PRINCIPAL_OWNERS = 8
+    DEVICE_OWNERS = 9
+    DEVICE_USERS = 10
+    # From here on the source owns the target: the target is hidden and purged with it.
+    CREDENTIALS = 20
+    EXTENSIONS = 21
+    SCOPED_MEMBERS = 22
+    SCOPED_MEMBER_USER = 23
+    ASSIGNED_TO = 24
+    ASSIGNMENTS = 25
+    GRANT_CLIENT = 26
+    GRANT_RESOURCE = 27
+    GRANT_PRINCIPAL = 28
+    ROLE_ASSIGNED = 29
+
+
+OWNING = tuple(int(code) for code in Link if code >= Link.CREDENTIALS)
+"""Links whose target cannot live without its source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A navigation property.
+
+    Attributes:
+        name: The path segment.
+        codes: Stored links it shows; several when it is a union (`memberOf`).
+        inverse: Read from target to source.
+        many: A collection (else a single object).
+        transitive: Follows the links of the same code to any depth.
+        delta: "default" when delta tracks it unasked, "select" when only if selected, "" when not at all.
+        targets: Types a written reference may have; empty means read-only.
+        part: Type of the objects it owns; empty for references to directory objects.
+        units: Resource units of a read, before modifiers.
+        read: Application permissions, any of which allows reading; empty means those of the set.
+        write: The same for writing.
+    """
+
+    name: str
+    codes: tuple[Link, ...]
+    inverse: bool = False
+    many: bool = True
+    transitive: bool = False
+    delta: str = ""
+    targets: tuple[str, ...] = ()
+    part: str = ""
+    units: int = 1
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntitySet:
+    """One collection of objects of a type.
+
+    Attributes:
+        name: OData type without namespace (`user`); also the key in storage.
+        path: Path under /v1.0; empty for parts that are only reached through a parent.
+        model: Module of the msgraph-sdk model, the source of property names and kinds.
+        default: What a list returns without `$select`; None = everything but `on_select` and `single_only`.
+        on_select: Returned only when selected.
+        single_only: Held outside the directory: a list that selects them is answered 501.
+        untracked: Delta refuses to select them.
+        navigation: Relations, by segment.
+        page: Default page size; 0 = does not page.
+        largest_page: Largest `$top`.
+        delta: Has a delta function.
+        bin: Path of its recycle bin; empty = deletion is final.
+        units: Resource units of listing, and of getting one.
+        lane: Throttling lane: "directory" or "conditional_access".
+        advanced: `$count` and advanced queries are supported.
+        alternate: Property that is an alternate key (`appId`), or the one that also serves as key (`userPrincipalName`).
+        required: Properties a POST must have.
+        read_only: Properties a write must not have.
+        immutable: Properties only POST may have.
+        create, update, delete: Whether the method exists for applications.
+        read, write: Application permissions, any of which allows it.
+    """
+
+    name: str
+    path: str
+    model: str
+    read: tuple[str, ...]
+    write: tuple[str, ...] = ()
+    default: tuple[str, ...] | None = None
+    on_select: frozenset[str] = frozenset()
+    single_only: frozenset[str] = frozenset()
+    untracked: frozenset[str] = frozenset()
+    relations: tuple[Relation, ...] = ()
+    page: int = 100
+    largest_page: int = 999
+    delta: bool = False
+    bin: str = ""
+    units: tuple[int, int] = (1, 1)
+    lane: str = "directory"
+    advanced: bool = False
+    alternate: str = ""
+    required: tuple[str, ...] = ()
+    read_only: frozenset[str] = frozenset()
+    immutable: frozenset[str] = frozenset()
+    create: bool = True
+    update: bool = True
+    delete: bool = True
+    subtypes: tuple[str, ...] = ()
+    gated: tuple[tuple[str, str], ...] = ()
+
+    def properties(self) -> dict[str, Property]:
+        """Names and kinds of all structural properties, those of subtypes included."""
+        return _properties((self.model, *self.subtypes))
+
+    def listed(self) -> tuple[str, ...]:
+        """What a list returns without `$select`, in order."""
+        return _listed(self.name)
+
+    def relation(self, segment: str) -> Relation | None:
+        return _relations(self.name).get(segment)
+
+    def tracked(self) -> tuple[Relation, ...]:
+        """Relations that delta can report."""
+        return tuple(relation for relation in self.relations if relation.delta)
+
+
+_USER_READ = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+_USER_WRITE = ("User.ReadWrite.All", "Directory.ReadWrite.All")
+_GROUP_READ = ("Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+_GROUP_WRITE = ("Group.ReadWrite.All", "Directory.ReadWrite.All")
+_MEMBER_READ = ("GroupMember.Read.All", "GroupMember.ReadWrite.All", *_GROUP_READ)
+_MEMBER_WRITE = ("GroupMember.ReadWrite.All", *_GROUP_WRITE)
+_UNIT_READ = (
+    "AdministrativeUnit.Read.All",
+    "AdministrativeUnit.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+)
+_UNIT_WRITE = ("AdministrativeUnit.ReadWrite.All", "Directory.ReadWrite.All")
+_APPLICATION_READ = (
+    "Application.Read.All",
+    "Application.ReadWrite.All",
+    "Application.ReadWrite.OwnedBy",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+)
+_APPLICATION_WRITE = ("Application.ReadWrite.All", "Application.ReadWrite.OwnedBy")
+_ASSIGNMENT_WRITE = ("AppRoleAssignment.ReadWrite.All",)
+_GRANT_READ = ("Directory.Read.All", "Directory.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All")
+_ROLE_READ = (
+    "RoleManagement.Read.Directory",
+    "RoleManagement.ReadWrite.Directory",
+    "RoleManagement.Read.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+)
+_ROLE_WRITE = ("RoleManagement.ReadWrite.Directory",)
+_POLICY_READ = ("Policy.Read.All", "Policy.Read.ConditionalAccess")
+_POLICY_WRITE = ("Policy.ReadWrite.ConditionalAccess",)
+_STRENGTH_READ = ("Policy.Read.AuthenticationMethod", "Policy.ReadWrite.AuthenticationMethod", "Policy.Read.All")
+_STRENGTH_WRITE = ("Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod")
+_DEVICE_READ = ("Device.Read.All", "Device.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+_DEVICE_WRITE = ("Device.ReadWrite.All", "Directory.ReadWrite.All")
+_DOMAIN_READ = ("Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All")
+_DOMAIN_WRITE = ("Domain.ReadWrite.All",)
+_ORGANIZATION_READ = ("Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "User.Read.All")
+_ORGANIZATION_WRITE = ("Organization.ReadWrite.All",)
+_SKU_READ = ("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All")
+
+_ANYONE = ("user", "group", "device", "servicePrincipal", "orgContact")
+_OWNERS = ("user", "servicePrincipal")
+_MEMBERSHIPS = (Link.GROUP_MEMBERS, Link.UNIT_MEMBERS, Link.ROLE_MEMBERS)
+_MEMBER_OF = Relation("memberOf", _MEMBERSHIPS, inverse=True, units=2)
+_TRANSITIVE_MEMBER_OF = Relation("transitiveMemberOf", (Link.GROUP_MEMBERS,), inverse=True, transitive=True, units=2)
+_ASSIGNMENTS = Relation(
+    "appRoleAssignments",
+    (Link.ASSIGNMENTS,),
+    part="appRoleAssignment",
+    read=_APPLICATION_READ,
+    write=_ASSIGNMENT_WRITE,
+)
+_OWNED_OBJECTS = Relation(
+    "ownedObjects", (Link.GROUP_OWNERS, Link.APPLICATION_OWNERS, Link.PRINCIPAL_OWNERS), inverse=True, units=2
+)
+
+USER_DEFAULT = (
+    "businessPhones",
+    "displayName",
+    "givenName",
+    "jobTitle",
+    "mail",
+    "mobilePhone",
+    "officeLocation",
+    "preferredLanguage",
+    "surname",
+    "userPrincipalName",
+    "id",
+)
+_USER_SINGLE = frozenset(
+    "aboutMe birthday hireDate interests mySite pastProjects preferredName responsibilities schools skills "
+    "mailboxSettings".split()
+)
+_GROUP_SINGLE = frozenset(
+    "accessType allowExternalSenders autoSubscribeNewMembers hideFromAddressLists hideFromOutlookClients isFavorite "
+    "isSubscribedByMail unseenConversationsCount unseenCount unseenMessagesCount".split()
+)
+_SYNCED = frozenset(
+    "onPremisesDistinguishedName onPremisesDomainName onPremisesLastSyncDateTime onPremisesNetBiosName "
+    "onPremisesProvisioningErrors onPremisesSamAccountName onPremisesSecurityIdentifier onPremisesSyncEnabled "
+    "onPremisesUserPrincipalName".split()
+)
+_MINTED = frozenset("id createdDateTime deletedDateTime securityIdentifier".split())
+
+SETS: tuple[EntitySet, ...] = (
+    EntitySet(
+        "user",
+        "users",
+        "user",
+        _USER_READ,
+        _USER_WRITE,
+        default=USER_DEFAULT,
+        single_only=_USER_SINGLE,
+        untracked=_USER_SINGLE | {"signInActivity", "cloudLicensing", "deviceEnrollmentLimit", "print"},
+        relations=(
+            Relation("manager", (Link.USER_MANAGER,), many=False, delta="select", targets=("user", "orgContact")),
+            Relation("directReports", (Link.USER_MANAGER,), inverse=True),
+            Relation("sponsors", (Link.USER_SPONSORS,), targets=("user", "group")),
+            _MEMBER_OF,
+            _TRANSITIVE_MEMBER_OF,
+            _OWNED_OBJECTS,
+            Relation("registeredDevices", (Link.DEVICE_USERS,), inverse=True),
+            Relation("ownedDevices", (Link.DEVICE_OWNERS,), inverse=True),
+            _ASSIGNMENTS,
+            Relation("oauth2PermissionGrants", (Link.GRANT_PRINCIPAL,), part="oAuth2PermissionGrant", read=_GRANT_READ),
+        ),
+        delta=True,
+        bin="directory/deletedItems",
+        units=(2, 1),
+        advanced=True,
+        alternate="userPrincipalName",
+        required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName", "passwordProfile"),
+        read_only=_MINTED
+        | _SYNCED
+        | frozenset(
+            "proxyAddresses imAddresses assignedPlans provisionedPlans licenseAssignmentStates creationType "
+            "lastPasswordChangeDateTime signInActivity signInSessionsValidFromDateTime refreshTokensValidFromDateTime "
+            "serviceProvisioningErrors isManagementRestricted isResourceAccount externalUserStateChangeDateTime "
+            "assignedLicenses legalAgeGroupClassification".split()
+        ),
+        gated=(
+            ("customSecurityAttributes", "CustomSecAttributeAssignment.Read.All"),
+            ("employeeLeaveDateTime", "User-LifeCycleInfo.Read.All"),
+            ("signInActivity", "AuditLog.Read.All"),
+        ),
+    ),
+    EntitySet(
+        "group",
+        "groups",
+        "group",
+        _GROUP_READ,
+        _GROUP_WRITE,
+        on_select=frozenset(
+            "assignedLicenses assignedLabels licenseProcessingState isManagementRestricted onPremisesExtensionAttributes "
+            "uniqueName hasMembersWithLicenseErrors isArchived".split()
+        ),
+        single_only=_GROUP_SINGLE,
+        untracked=_GROUP_SINGLE,
+        relations=(
+            Relation(
+                "members",
+                (Link.GROUP_MEMBERS,),
+                delta="default",
+                targets=_ANYONE,
+                units=3,
+                read=_MEMBER_READ,
+                write=_MEMBER_WRITE,
+            ),
+            Relation("owners", (Link.GROUP_OWNERS,), delta="select", targets=_OWNERS, read=_MEMBER_READ),
+            _MEMBER_OF,
+            _TRANSITIVE_MEMBER_OF,
+            Relation("transitiveMembers", (Link.GROUP_MEMBERS,), transitive=True, units=5, read=_MEMBER_READ),
+            _ASSIGNMENTS,
+        ),
+        delta=True,
+        bin="directory/deletedItems",
+        advanced=True,
+        required=("displayName", "mailEnabled", "mailNickname", "securityEnabled"),
+        read_only=_MINTED
+        | _SYNCED
+        | frozenset(
+            "mail proxyAddresses renewedDateTime expirationDateTime assignedLicenses licenseProcessingState "
+            "serviceProvisioningErrors isManagementRestricted hasMembersWithLicenseErrors assignedLabels isArchived".split()
+        ),
+        immutable=frozenset(("isAssignableToRole", "uniqueName", "resourceBehaviorOptions")),
+    ),
+    EntitySet(
+        "administrativeUnit",
+        "directory/administrativeUnits",
+        "administrative_unit",
+        _UNIT_READ,
+        _UNIT_WRITE,
+        relations=(
+            Relation("members", (Link.UNIT_MEMBERS,), delta="default", targets=("user", "group", "device")),
+            Relation(
+                "scopedRoleMembers",
+                (Link.SCOPED_MEMBERS,),
+                part="scopedRoleMembership",
+                read=_ROLE_READ,
+                write=_ROLE_WRITE,
+            ),
+        ),
+        delta=True,
+        bin="directory/deletedItems",
+        advanced=True,
+        required=("displayName",),
+        read_only=_MINTED,
+        immutable=frozenset(("isMemberManagementRestricted",)),
+    ),
+    EntitySet(
+        "scopedRoleMembership",
+        "",
+        "scoped_role_membership",
+        _ROLE_READ,
+        _ROLE_WRITE,
+        required=("roleId", "roleMemberInfo"),
+        read_only=frozenset(("id", "administrativeUnitId")),
+        update=False,
+    ),
+    EntitySet(
+        "application",
+        "applications",
+        "application",
+        _APPLICATION_READ,
+        _APPLICATION_WRITE,
+        on_select=frozenset(("authenticationBehaviors", "managerApplications")),
+        relations=(
+            Relation("owners", (Link.APPLICATION_OWNERS,), targets=_OWNERS),
+            Relation("federatedIdentityCredentials", (Link.CREDENTIALS,), part="federatedIdentityCredential"),
+            Relation("extensionProperties", (Link.EXTENSIONS,), part="extensionProperty", units=2),
+        ),
+        delta=True,
+        bin="directory/deletedItems",
+        units=(2, 2),
+        advanced=True,
+        alternate="appId",
+        required=("displayName",),
+        read_only=_MINTED
+        | frozenset(
+            "appId publisherDomain verifiedPublisher certification applicationTemplateId disabledByMicrosoftStatus "
+            "passwordCredentials createdByAppId".split()
+        ),
+        immutable=frozenset(("uniqueName",)),
+    ),
+    EntitySet(
+        "federatedIdentityCredential",
+        "",
+        "federated_identity_credential",
+        _APPLICATION_READ,
+        _APPLICATION_WRITE,
+        required=("name", "issuer", "subject", "audiences"),
+        read_only=frozenset(("id",)),
+        immutable=frozenset(("name",)),
+    ),
+    EntitySet(
+        "extensionProperty",
+        "",
+        "extension_property",
+        _APPLICATION_READ,
+        _APPLICATION_WRITE,
+        required=("name", "dataType", "targetObjects"),
+        read_only=frozenset(("id", "deletedDateTime", "appDisplayName", "isSyncedFromOnPremises")),
+        update=False,
+    ),
+    EntitySet(
+        "servicePrincipal",
+        "servicePrincipals",
+        "service_principal",
+        _APPLICATION_READ,
+        _APPLICATION_WRITE,
+        on_select=frozenset(("customSecurityAttributes",)),
+        relations=(
+            Relation("owners", (Link.PRINCIPAL_OWNERS,), targets=_OWNERS),
+            Relation(
+                "appRoleAssignedTo", (Link.ASSIGNED_TO,), part="appRoleAssignment", write=_ASSIGNMENT_WRITE
+            ),
+            Relation("appRoleAssignments", (Link.ASSIGNMENTS,), part="appRoleAssignment", units=2, write=_ASSIGNMENT_WRITE),
+            Relation("oauth2PermissionGrants", (Link.GRANT_CLIENT,), part="oAuth2PermissionGrant", read=_GRANT_READ),
+            _MEMBER_OF,
+            _TRANSITIVE_MEMBER_OF,
+            _OWNED_OBJECTS,
+        ),
+        delta=True,
+        bin="directory/deletedItems",
+        advanced=True,
+        alternate="appId",
+        required=("appId",),
+        read_only=_MINTED
+        | frozenset(
+            "appDisplayName appOwnerOrganizationId verifiedPublisher applicationTemplateId disabledByMicrosoftStatus "
+            "passwordCredentials oauth2PermissionScopes resourceSpecificApplicationPermissions servicePrincipalType "
+            "signInAudience createdByAppId".split()
+        ),
+        immutable=frozenset(("appId",)),
+        gated=(("customSecurityAttributes", "CustomSecAttributeAssignment.Read.All"),),
+    ),
+    EntitySet(
+        "appRoleAssignment",
+        "",
+        "app_role_assignment",
+        _APPLICATION_READ,
+        _ASSIGNMENT_WRITE,
+        required=("principalId", "resourceId", "appRoleId"),
+        read_only=_MINTED | {"principalDisplayName", "principalType", "resourceDisplayName"},
+        update=False,
+    ),
+    EntitySet(
+        "oAuth2PermissionGrant",
+        "oauth2PermissionGrants",
+        "o_auth2_permission_grant",
+        _GRANT_READ,
+        ("DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All"),
+        delta=True,
+        units=(2, 2),
+        required=("clientId", "consentType", "resourceId", "scope"),
+        read_only=frozenset(("id",)),
+        immutable=frozenset(("clientId", "consentType", "resourceId", "principalId")),
+    ),
+    EntitySet(
+        "directoryRole",
+        "directoryRoles",
+        "directory_role",
+        _ROLE_READ,
+        _ROLE_WRITE,
+        relations=(Relation("members", (Link.ROLE_MEMBERS,), delta="default", targets=("user", "group", "servicePrincipal")),),
+        page=0,
+        delta=True,
+        alternate="roleTemplateId",
+        required=("roleTemplateId",),
+        read_only=frozenset(("id", "deletedDateTime", "displayName", "description")),
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "unifiedRoleDefinition",
+        "roleManagement/directory/roleDefinitions",
+        "unified_role_definition",
+        _ROLE_READ,
+        _ROLE_WRITE,
+        required=("displayName", "isEnabled", "rolePermissions"),
+        read_only=frozenset(("id", "isBuiltIn")),
+        immutable=frozenset(("templateId",)),
+    ),
+    EntitySet(
+        "unifiedRoleAssignment",
+        "roleManagement/directory/roleAssignments",
+        "unified_role_assignment",
+        _ROLE_READ,
+        _ROLE_WRITE,
+        required=("principalId", "roleDefinitionId"),
+        read_only=frozenset(("id",)),
+        update=False,
+    ),
+    EntitySet(
+        "conditionalAccessPolicy",
+        "identity/conditionalAccess/policies",
+        "conditional_access_policy",
+        _POLICY_READ,
+        _POLICY_WRITE,
+        bin="identity/conditionalAccess/deletedItems/policies",
+        lane="conditional_access",
+        required=("displayName", "state", "conditions"),
+        read_only=frozenset("id createdDateTime modifiedDateTime deletedDateTime templateId".split()),
+    ),
+    EntitySet(
+        "namedLocation",
+        "identity/conditionalAccess/namedLocations",
+        "named_location",
+        _POLICY_READ,
+        _POLICY_WRITE,
+        bin="identity/conditionalAccess/deletedItems/namedLocations",
+        lane="conditional_access",
+        subtypes=("ip_named_location", "country_named_location"),
+        required=("@odata.type", "displayName"),
+        read_only=frozenset("id createdDateTime modifiedDateTime deletedDateTime".split()),
+    ),
+    EntitySet(
+        "authenticationStrengthPolicy",
+        "policies/authenticationStrengthPolicies",
+        "authentication_strength_policy",
+        _STRENGTH_READ,
+        _STRENGTH_WRITE,
+        required=("displayName", "allowedCombinations"),
+        read_only=frozenset("id createdDateTime modifiedDateTime policyType requirementsSatisfied".split()),
+        immutable=frozenset(("allowedCombinations",)),
+    ),
+    EntitySet(
+        "device",
+        "devices",
+        "device",
+        _DEVICE_READ,
+        _DEVICE_WRITE,
+        on_select=frozenset(("isManagementRestricted",)),
+        relations=(
+            Relation("registeredOwners", (Link.DEVICE_OWNERS,), targets=_OWNERS),
+            Relation("registeredUsers", (Link.DEVICE_USERS,), targets=_OWNERS),
+            _MEMBER_OF,
+            _TRANSITIVE_MEMBER_OF,
+        ),
+        delta=True,
+        advanced=True,
+        read_only=_MINTED
+        | frozenset(
+            "approximateLastSignInDateTime deviceId isManagementRestricted registrationDateTime "
+            "onPremisesLastSyncDateTime onPremisesSyncEnabled trustType".split()
+        ),
+        create=False,
+    ),
+    EntitySet(
+        "domain",
+        "domains",
+        "domain",
+        _DOMAIN_READ,
+        _DOMAIN_WRITE,
+        required=("id",),
+        read_only=frozenset("authenticationType availabilityStatus isAdminManaged isInitial isRoot isVerified state".split()),
+        immutable=frozenset(("id",)),
+    ),
+    EntitySet(
+        "organization",
+        "organization",
+        "organization",
+        _ORGANIZATION_READ,
+        _ORGANIZATION_WRITE,
+        read_only=_MINTED | frozenset("assignedPlans provisionedPlans verifiedDomains tenantType displayName".split()),
+        create=False,
+        delete=False,
+    ),
+    EntitySet(
+        "subscribedSku",
+        "subscribedSkus",
+        "subscribed_sku",
+        _SKU_READ,
+        page=0,
+        units=(3, 3),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+)
+
+BY_NAME = {entry.name: entry for entry in SETS}
+BY_PATH = {tuple(entry.path.lower().split("/")): entry for entry in SETS if entry.path}
+DIRECTORY_OBJECTS = frozenset(
+    ("user", "group", "administrativeUnit", "application", "servicePrincipal", "directoryRole", "device")
+)
+"""Types that /directoryObjects and the recycle bin of the directory know."""
+
+BACKUP_ROLES = (
+    "Directory.Read.All",
+    "User.Read.All",
+    "Group.Read.All",
+    "Application.Read.All",
+    "Device.Read.All",
+    "AdministrativeUnit.Read.All",
+    "Organization.Read.All",
+    "Domain.Read.All",
+    "RoleManagement.Read.Directory",
+    "Policy.Read.All",
+    "Policy.Read.AuthenticationMethod",
+    "LicenseAssignment.Read.All",
+    "AuditLog.Read.All",
+    "CustomSecAttributeAssignment.Read.All",
+    "User-LifeCycleInfo.Read.All",
+)
+"""What the simulated backup app registration is granted."""
+
+RESTORE_ROLES = (
+    *BACKUP_ROLES,
+    "User.ReadWrite.All",
+    "User.DeleteRestore.All",
+    "LicenseAssignment.ReadWrite.All",
+    "Group.ReadWrite.All",
+    "AdministrativeUnit.ReadWrite.All",
+    "Application.ReadWrite.All",
+    "AppRoleAssignment.ReadWrite.All",
+    "DelegatedPermissionGrant.ReadWrite.All",
+    "RoleManagement.ReadWrite.Directory",
+    "Policy.ReadWrite.ConditionalAccess",
+    "Policy.ReadWrite.AuthenticationMethod",
+    "Device.ReadWrite.All",
+    "Domain.ReadWrite.All",
+    "Organization.ReadWrite.All",
+)
+"""What the simulated restore app registration is granted."""
+
+
+@lru_cache(maxsize=None)
+def _properties(models: tuple[str, ...]) -> dict[str, Property]:
+    merged: dict[str, Property] = {}
+    for model in models:
+        merged.update(model_properties(model))
+    return merged
+
+
+@lru_cache(maxsize=None)
+def _listed(name: str) -> tuple[str, ...]:
+    entry = BY_NAME[name]
+    if entry.default is not None:
+        return entry.default
+    names = [p for p in entry.properties() if p not in entry.on_select and p not in entry.single_only and p != "id"]
+    return ("id", *names)
+
+
+@lru_cache(maxsize=None)
+def _relations(name: str) -> dict[str, Relation]:
+    return {relation.name: relation for relation in BY_NAME[name].relations}

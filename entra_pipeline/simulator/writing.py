@@ -1,0 +1,833 @@
+"""Answers to POST, PATCH, PUT and DELETE: what Graph accepts, and what it refuses.
+
+What belongs here: the rules of writing, per type where they differ. What does not: how the directory stores it. Property
+names and kinds come from msgraph-sdk's models, as the service's own metadata does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from entra_pipeline.catalogue.sdk import Kind, Property, has_navigation, model_properties
+from entra_pipeline.simulator import builtin
+from entra_pipeline.simulator.directory import Body, Directory, Row, State
+from entra_pipeline.simulator.failures import (
+    Failure,
+    bad_request,
+    conflict,
+    denied,
+    method_not_allowed,
+    not_found,
+    same_key,
+)
+from entra_pipeline.simulator.generate import Identity, Ids
+from entra_pipeline.simulator.paths import Place
+from entra_pipeline.simulator.projection import shape
+from entra_pipeline.simulator.requests import JSON, Answer, Request
+from entra_pipeline.simulator.sets import BY_NAME, EntitySet, Link, Relation
+from entra_pipeline.simulator.tokens import Caller
+
+_MOST_BOUND = 20
+_MOST_OWNERS = 100
+_WRONG_VALUES = "One or more property values specified are invalid."
+_SYNCED = (
+    "Unable to update the specified properties for on-premises mastered Directory Sync objects or objects currently "
+    "undergoing migration."
+)
+# What may be changed in Entra on an object that is mastered on-premises (Entra doc: users of hybrid tenants).
+_CLOUD_OWNED = {"usageLocation", "preferredDataLocation", "passwordPolicies", "customSecurityAttributes"}
+_KINDS: dict[Kind, tuple[type, ...]] = {
+    Kind.STRING: (str,),
+    Kind.BOOLEAN: (bool,),
+    Kind.INTEGER: (int,),
+    Kind.NUMBER: (int, float),
+    Kind.DATETIME: (str,),
+    Kind.DATE: (str,),
+    Kind.COMPLEX: (dict,),
+}
+_EXTENSION_KINDS: dict[str, tuple[type, ...]] = {
+    "String": (str,),
+    "Integer": (int,),
+    "LargeInteger": (int,),
+    "Boolean": (bool,),
+    "DateTime": (str,),
+    "Binary": (str,),
+}
+
+
+class Writer:
+    """Writes to one tenant."""
+
+    def __init__(self, directory: Directory, identity: Identity, seed: int) -> None:
+        self.directory = directory
+        self.identity = identity
+        self._ids = Ids(seed)
+
+    def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
+        """The answer to a write. Raises Failure; a refused write changes nothing."""
+        with self.directory.writing():
+            if place.deleted:
+                return self._bin(request, place, caller)
+            if place.relation is not None:
+                return self._relation(request, place)
+            if place.entry is None:
+                raise method_not_allowed()
+            if place.tail:
+                return self._action(request, place)
+            if request.method == "POST" and not place.key:
+                row = self.create(place.entry, request.json(), root=request.root)
+                return self._created(row)
+            if request.method == "PATCH" and place.key:
+                self.patch(self._existing(place.entry, place.key), request.json())
+                return Answer(204)
+            if request.method == "DELETE" and place.key:
+                self.delete(self._existing(place.entry, place.key))
+                return Answer(204)
+        raise method_not_allowed()
+
+    # --- objects -----------------------------------------------------------------------------------------------------
+
+    def create(self, entry: EntitySet, given: Body, *, root: str = "", trusted: bool = False) -> Row:
+        """Creates an object.
+
+        Args:
+            given: What the request sent, `…@odata.bind` included.
+            trusted: Sent by the control API: nothing is checked, what is missing is made up.
+        """
+        if not entry.create and not trusted:
+            # Devices are registered by users, not by applications (Graph permissions reference).
+            raise denied() if entry.name == "device" else method_not_allowed()
+        bound = {name.removesuffix("@odata.bind"): given[name] for name in given if name.endswith("@odata.bind")}
+        body = {name: value for name, value in given.items() if not name.endswith("@odata.bind")}
+        if not trusted:
+            self._check_required(entry, body)
+            self._check(entry, body, creating=True)
+        preset = _PRESETS.get(entry.name)
+        key = ""
+        if preset:
+            body = preset(self, body, trusted)
+        identifier = str(body.pop("id", "") or self._mint())
+        if entry.alternate:
+            key = str(body.get(entry.alternate, ""))
+        row = self.directory.insert(entry.name, identifier, body, key or None)
+        for name, references in bound.items():
+            self._bind(row, entry, name, references)
+        connect = _CONNECTIONS.get(entry.name)
+        if connect:
+            connect(self, row, msgspec.json.decode(row.body), trusted)
+        return row
+
+    def patch(self, row: Row, given: Body, *, trusted: bool = False) -> None:
+        """Changes properties of an object, and adds the references bound to it."""
+        entry = BY_NAME[row.type]
+        bound = {name.removesuffix("@odata.bind"): given[name] for name in given if name.endswith("@odata.bind")}
+        body = {name: value for name, value in given.items() if not name.endswith("@odata.bind")}
+        current = msgspec.json.decode(row.body)
+        key = None
+        if not trusted:
+            if not entry.update:
+                raise method_not_allowed()
+            self._check(entry, body, creating=False)
+            self._check_change(entry, row, current, body)
+        if row.type == "application":
+            body.pop("@odata.type", None)
+        if row.type == "user":
+            body.pop("passwordProfile", None)
+        if entry.alternate and entry.alternate in body:
+            key = str(body[entry.alternate])
+        if "modifiedDateTime" in entry.properties() and body:
+            body["modifiedDateTime"] = self.directory.stamp()
+        if body:
+            self.directory.update(row.seq, body, key=key)
+        for name, references in bound.items():
+            self._bind(row, entry, name, references)
+
+    def delete(self, row: Row, *, trusted: bool = False) -> None:
+        """Deletes an object: to the recycle bin when its type has one, else for good."""
+        entry = BY_NAME[row.type]
+        current = msgspec.json.decode(row.body)
+        if not trusted:
+            if not entry.delete:
+                raise method_not_allowed()
+            if current.get("isBuiltIn") or current.get("policyType") == "builtIn":
+                raise bad_request("Built-in objects cannot be deleted.")
+            if row.type == "namedLocation" and current.get("isTrusted"):
+                raise bad_request("A trusted named location cannot be deleted. Set isTrusted to false first.")
+            if row.type == "domain" and (current.get("isInitial") or current.get("isDefault")):
+                raise bad_request("The initial or default domain cannot be deleted.")
+        if row.type == "unifiedRoleAssignment":
+            self._mirror_role(current, present=False)
+        if not entry.bin:
+            self.directory.purge(row.seq)
+            return
+        self.directory.soft_delete(row.seq)
+        if row.type == "application":
+            for principal in self.directory.by_key("servicePrincipal", current["appId"]):
+                self.directory.soft_delete(principal.seq)
+
+    def _existing(self, entry: EntitySet, key: str) -> Row:
+        row = self.directory.find(key, entry.name)
+        if row is None:
+            raise not_found(key)
+        return row
+
+    def _created(self, row: Row) -> Answer:
+        names = tuple(msgspec.json.decode(row.body)) if BY_NAME[row.type].default is not None else None
+        body = shape(row.type, names)([row.body])[0]
+        return Answer(201, msgspec.json.encode(body), {"Content-Type": JSON})
+
+    def _mint(self) -> str:
+        """A new id: by seed and how many have been minted."""
+        return self._ids("created", self._count())
+
+    def _count(self) -> int:
+        number = int(self.directory.meta("created") or 0) + 1
+        self.directory.remember("created", str(number))
+        return number
+
+    # --- checks ------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_required(entry: EntitySet, body: Body) -> None:
+        missing = [name for name in entry.required if body.get(name) is None]
+        if entry.name == "user" and missing == ["passwordProfile"] and body.get("onPremisesImmutableId"):
+            return
+        if missing:
+            details = [{"code": "MissingProperty", "message": f"'{n}' is required.", "target": n} for n in missing]
+            raise bad_request(
+                f"A value is required for property '{missing[0]}' of resource '{entry.name.capitalize()}'.", details=details
+            )
+
+    def _check(self, entry: EntitySet, body: Body, *, creating: bool) -> None:
+        """Names, kinds, and whether they may be written at all."""
+        known = entry.properties()
+        extensions = self.directory.extensions()
+        for name, value in body.items():
+            if name == "@odata.type" or name.endswith("@odata.type"):
+                continue
+            if name in extensions:
+                self._check_extension(entry, name, value, extensions[name])
+                continue
+            if name not in known:
+                raise bad_request(f"Property '{name}' does not exist on type 'microsoft.graph.{entry.name}'. {_WRONG_VALUES}")
+            if name in entry.read_only or (name in entry.immutable and not creating):
+                raise bad_request(f"Property '{name}' is read-only and cannot be set.")
+            if creating and name in entry.single_only:
+                raise bad_request(f"Property '{name}' cannot be set when the object is created.")
+            _check_value(name, value, known[name])
+        if entry.name == "namedLocation" and creating:
+            self._check_location(body)
+
+    @staticmethod
+    def _check_extension(entry: EntitySet, name: str, value: object, declared: tuple[str, tuple[str, ...]]) -> None:
+        kind, targets = declared
+        if entry.name not in {target[:1].lower() + target[1:] for target in targets}:
+            raise bad_request(f"The extension property '{name}' is not available on {entry.name}.")
+        kinds = _EXTENSION_KINDS.get(kind, (str,))
+        if value is not None and not (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
+            raise bad_request(f"Invalid value specified for property '{name}' of resource '{entry.name.capitalize()}'.")
+
+    @staticmethod
+    def _check_location(body: Body) -> None:
+        kind = str(body["@odata.type"])
+        needed = {
+            "#microsoft.graph.ipNamedLocation": "ipRanges",
+            "#microsoft.graph.countryNamedLocation": "countriesAndRegions",
+        }.get(kind)
+        if needed is None or not body.get(needed):
+            raise bad_request(f"Invalid named location: {_WRONG_VALUES}")
+
+    def _check_change(self, entry: EntitySet, row: Row, current: Body, body: Body) -> None:
+        """What may not be changed on this very object."""
+        if current.get("isBuiltIn") or current.get("policyType") == "builtIn":
+            raise bad_request("Built-in objects cannot be updated.")
+        if current.get("onPremisesSyncEnabled") and row.type in {"user", "group"}:
+            owned = [name for name in body if name not in _CLOUD_OWNED and not name.startswith("extension_")]
+            if owned:
+                raise bad_request(_SYNCED)
+        if row.type == "user" and body.get("userPrincipalName"):
+            self._check_user_name(str(body["userPrincipalName"]), row.seq)
+        if row.type == "application" and body.get("identifierUris"):
+            self._check_uris(body["identifierUris"], row.seq)
+        for name in entry.required:
+            if name in body and body[name] is None and name != "passwordProfile":
+                raise bad_request(f"Invalid value specified for property '{name}' of resource '{entry.name.capitalize()}'.")
+        odata_type = body.get("@odata.type")
+        if odata_type and current.get("@odata.type") not in {None, odata_type}:
+            raise bad_request("The type of an object cannot be changed.")
+
+    def _check_user_name(self, name: str, seq: int = 0) -> None:
+        domain = name.rpartition("@")[2].lower()
+        verified = {row.id.lower() for row in self.directory.page("domain") if msgspec.json.decode(row.body)["isVerified"]}
+        if "@" not in name or domain not in verified:
+            raise bad_request(
+                "The domain portion of the userPrincipalName property is invalid. You must use one of the verified domain "
+                "names in your organization."
+            )
+        if any(row.seq != seq for row in self.directory.by_key("user", name)):
+            raise conflict("userPrincipalName")
+
+    def _check_uris(self, uris: list[str], seq: int = 0) -> None:
+        for uri in uris:
+            where = "EXISTS (SELECT 1 FROM json_each(o.json, '$.identifierUris') j WHERE j.value = ? COLLATE NOCASE)"
+            if any(row.seq != seq for row in self.directory.page("application", where=where, values=(uri,))):
+                raise conflict("identifierUris")
+
+    # --- references --------------------------------------------------------------------------------------------------
+
+    def _bind(self, row: Row, entry: EntitySet, name: str, references: object) -> None:
+        relation = entry.relation(name)
+        if relation is None or not relation.targets:
+            raise bad_request(f"Property '{name}' does not exist on type 'microsoft.graph.{entry.name}'.")
+        if not relation.many:
+            references = [references]
+        if not isinstance(references, list):
+            raise bad_request(_WRONG_VALUES)
+        if len(references) > _MOST_BOUND:
+            raise bad_request(f"The number of references for '{name}' exceeds the limit of {_MOST_BOUND} in a single request.")
+        for reference in references:
+            self.add_reference(row, relation, self._referenced(str(reference)))
+
+    def _referenced(self, reference: str) -> Row:
+        identifier = urlsplit(reference).path.rstrip("/").rpartition("/")[2]
+        row = self.directory.find(identifier)
+        if row is None:
+            raise not_found(identifier)
+        return row
+
+    def add_reference(self, row: Row, relation: Relation, target: Row, *, trusted: bool = False) -> None:
+        """Adds a link, checked unless trusted."""
+        code = relation.codes[0]
+        if not trusted:
+            self._check_members(row, relation)
+            if target.type not in relation.targets:
+                raise bad_request(
+                    f"The object type '{target.type}' is not allowed as a reference for '{relation.name}'."
+                )
+            if relation.many and self.directory.has_link(code, row.seq, target.seq):
+                raise bad_request(
+                    "One or more added object references already exist for the following modified properties: "
+                    f"'{relation.name}'."
+                )
+            owners = self.directory.count_linked(relation.codes, row.seq) if relation.name == "owners" else 0
+            if owners >= _MOST_OWNERS:
+                raise Failure(
+                    403,
+                    "Directory_QuotaExceeded",
+                    f"Unable to perform operation as '{owners + 1}' would exceed the maximum quota count "
+                    f"'{_MOST_OWNERS}' for forward-link 'owners'.",
+                )
+        if not relation.many:
+            for old in self.directory.linked(relation.codes, row.seq):
+                if old.seq != target.seq:
+                    self.directory.unlink(code, row.seq, old.seq)
+        self.directory.link(code, row.seq, target.seq)
+        if code == Link.ROLE_MEMBERS:
+            self._mirror_member(row, target, present=True)
+
+    def remove_reference(self, row: Row, relation: Relation, target: Row, *, trusted: bool = False) -> None:
+        """Removes a link, checked unless trusted."""
+        code = relation.codes[0]
+        if not trusted:
+            self._check_members(row, relation)
+            if not self.directory.has_link(code, row.seq, target.seq):
+                raise bad_request(
+                    "One or more removed object references do not exist for the following modified properties: "
+                    f"'{relation.name}'."
+                )
+            if relation.name == "owners" and row.type == "group" and self.directory.count_linked(relation.codes, row.seq) == 1:
+                raise bad_request("The group must have at least one owner, hence this owner cannot be removed.")
+        self.directory.unlink(code, row.seq, target.seq)
+        if code == Link.ROLE_MEMBERS:
+            self._mirror_member(row, target, present=False)
+
+    @staticmethod
+    def _check_members(row: Row, relation: Relation) -> None:
+        if relation.codes[0] != Link.GROUP_MEMBERS:
+            return
+        group = msgspec.json.decode(row.body)
+        if "DynamicMembership" in group.get("groupTypes", ()):
+            raise bad_request("Insufficient privileges: the membership of a dynamic group cannot be changed by hand.")
+        if group.get("onPremisesSyncEnabled"):
+            raise bad_request(_SYNCED)
+
+    def _relation(self, request: Request, place: Place) -> Answer:
+        entry, relation = place.entry, place.relation
+        assert entry is not None and relation is not None
+        row = self._existing(entry, place.key)
+        if relation.part:
+            return self._part(request, row, relation, place.item)
+        if place.tail != "$ref" or not relation.targets:
+            raise method_not_allowed()
+        if request.method == "DELETE":
+            if relation.many:
+                self.remove_reference(row, relation, self._referenced(place.item))
+            else:
+                found = self.directory.linked(relation.codes, row.seq)
+                if not found:
+                    raise not_found(relation.name)
+                self.remove_reference(row, relation, found[0])
+            return Answer(204)
+        if request.method != ("POST" if relation.many else "PUT") or place.item:
+            raise method_not_allowed()
+        reference = request.json().get("@odata.id")
+        if not isinstance(reference, str):
+            raise bad_request("A value is required for property '@odata.id'.")
+        self.add_reference(row, relation, self._referenced(reference))
+        return Answer(204)
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _part(self, request: Request, row: Row, relation: Relation, item: str) -> Answer:
+        if request.method == "POST" and not item:
+            return self._created(self.create_part(row, relation, request.json()))
+        found = [part for part in self.directory.linked(relation.codes, row.seq) if part.id == item]
+        if not found:
+            raise not_found(item)
+        if request.method == "PATCH":
+            self.patch(found[0], request.json())
+        elif request.method == "DELETE":
+            self.delete(found[0])
+        else:
+            raise method_not_allowed()
+        return Answer(204)
+
+    def create_part(self, row: Row, relation: Relation, given: Body, *, trusted: bool = False) -> Row:
+        """Creates an object that belongs to another one."""
+        entry = BY_NAME[relation.part]
+        if relation.part == "oAuth2PermissionGrant":
+            raise method_not_allowed()
+        given = dict(given)
+        if relation.part == "scopedRoleMembership":
+            given.pop("administrativeUnitId", None)
+        if relation.part == "federatedIdentityCredential":
+            self._check_credential(row, relation, given)
+        part = self.create(entry, given, trusted=trusted)
+        body = msgspec.json.decode(part.body)
+        if relation.part in {"federatedIdentityCredential", "extensionProperty", "scopedRoleMembership"}:
+            self.directory.link(relation.codes[0], row.seq, part.seq)
+        if relation.part == "extensionProperty" and not trusted:
+            application = msgspec.json.decode(row.body)
+            name = f"extension_{application['appId'].replace('-', '')}_{body['name']}"
+            if name in self.directory.extensions():
+                raise conflict("name")
+            self.directory.update(part.seq, {"name": name, "appDisplayName": application["displayName"]})
+        if relation.part == "scopedRoleMembership":
+            member = self._referenced(str(body["roleMemberInfo"].get("id", "")))
+            shown = {"id": member.id, "displayName": msgspec.json.decode(member.body).get("displayName")}
+            self.directory.update(part.seq, {"administrativeUnitId": row.id, "roleMemberInfo": shown})
+            self.directory.link(Link.SCOPED_MEMBER_USER, member.seq, part.seq)
+        return self.directory.by_seq(part.seq)
+
+    def _check_credential(self, row: Row, relation: Relation, given: Body) -> None:
+        present = [msgspec.json.decode(part.body) for part in self.directory.linked(relation.codes, row.seq)]
+        if any(part["name"] == given.get("name") for part in present):
+            raise same_key(f"FederatedIdentityCredential with name {given.get('name')} already exists.")
+        if len(present) >= _MOST_BOUND:
+            raise bad_request("No more than 20 federated identity credentials can be added to an application.")
+
+    # --- the recycle bin ---------------------------------------------------------------------------------------------
+
+    def _bin(self, request: Request, place: Place, caller: Caller) -> Answer:
+        row = self.directory.find(place.key, states=(State.DELETED,)) if place.key else None
+        if row is None or (place.entry is not None and row.type != place.entry.name):
+            raise not_found(place.key)
+        entry = BY_NAME[row.type]
+        wanted = ("User.DeleteRestore.All", *entry.write) if row.type == "user" else entry.write
+        if not caller.may(wanted):
+            raise denied()
+        if request.method == "DELETE" and not place.tail:
+            if row.type == "administrativeUnit":
+                raise bad_request("Administrative units cannot be permanently deleted.")
+            self.directory.purge(row.seq)
+            return Answer(204)
+        if request.method != "POST" or place.tail != "restore":
+            raise method_not_allowed()
+        given = request.json() if request.body else {}
+        restored = self.restore(row, given)
+        body = shape(row.type, None, tag=not entry.subtypes)([restored.body])[0]
+        return Answer(200, msgspec.json.encode(body), {"Content-Type": JSON})
+
+    def restore(self, row: Row, given: Body) -> Row:
+        """Brings an object back from the recycle bin. Raises Failure when something live took its name."""
+        body = msgspec.json.decode(row.body)
+        changes: Body = {}
+        if row.type == "user":
+            name = str(given.get("newUserPrincipalName") or body["userPrincipalName"][32:])
+            self._check_user_name(name)
+            if given.get("newUserPrincipalName"):
+                changes["userPrincipalName"] = name
+        if row.type == "application":
+            self._check_uris(body.get("identifierUris") or [])
+        if row.type == "servicePrincipal" and self.directory.by_key("servicePrincipal", body["appId"]):
+            raise _principal_exists(body["appId"])
+        if row.type == "namedLocation" and body.get("isTrusted"):
+            changes["isTrusted"] = False
+        return self.directory.restore(row.seq, changes)
+
+    # --- actions -----------------------------------------------------------------------------------------------------
+
+    def _action(self, request: Request, place: Place) -> Answer:
+        assert place.entry is not None
+        if request.method != "POST":
+            raise method_not_allowed()
+        row = self._existing(place.entry, place.key)
+        if place.tail == "assignLicense":
+            return self._assign_license(row, request.json())
+        given = request.json()
+        current = msgspec.json.decode(row.body)
+        if current.get("policyType") == "builtIn":
+            raise bad_request("Built-in objects cannot be updated.")
+        previous = current["allowedCombinations"]
+        self.directory.update(row.seq, {"allowedCombinations": given["allowedCombinations"]})
+        result = {"previousCombinations": previous, "currentCombinations": given["allowedCombinations"]}
+        return Answer(200, msgspec.json.encode(result), {"Content-Type": JSON})
+
+    def _assign_license(self, row: Row, given: Body) -> Answer:
+        body = msgspec.json.decode(row.body)
+        if "addLicenses" not in given or "removeLicenses" not in given:
+            raise bad_request("A value is required for property 'addLicenses' and 'removeLicenses'.")
+        if row.type == "user" and not body.get("usageLocation"):
+            raise bad_request("License assignment cannot be done for user with invalid usage location.")
+        known = {msgspec.json.decode(sku.body)["skuId"] for sku in self.directory.page("subscribedSku")}
+        held = {item["skuId"]: item for item in body.get("assignedLicenses") or ()}
+        for sku in given["removeLicenses"]:
+            if held.pop(sku, None) is None:
+                raise bad_request("User does not have a corresponding license.")
+        for item in given["addLicenses"]:
+            if item.get("skuId") not in known:
+                raise bad_request(f"License {item.get('skuId')} does not correspond to a valid company License.")
+            held[item["skuId"]] = {"disabledPlans": item.get("disabledPlans") or [], "skuId": item["skuId"]}
+        changes: Body = {"assignedLicenses": list(held.values())}
+        if row.type == "user":
+            by_group = [s for s in body.get("licenseAssignmentStates") or () if s.get("assignedByGroup")]
+            changes["licenseAssignmentStates"] = by_group + [
+                {**item, "assignedByGroup": None, "state": "Active", "error": "None", "lastUpdatedDateTime": self.directory.stamp()}
+                for item in held.values()
+            ]
+        self.directory.update(row.seq, changes)
+        after = self.directory.by_seq(row.seq)
+        return Answer(200, msgspec.json.encode(shape(row.type, None)([after.body])[0]), {"Content-Type": JSON})
+
+    # --- roles: a member of an activated role is an assignment of its definition over the whole directory ------------
+
+    def _mirror_role(self, assignment: Body, *, present: bool) -> None:
+        if assignment.get("directoryScopeId") != "/":
+            return
+        roles = self.directory.by_key("directoryRole", str(assignment["roleDefinitionId"]))
+        principal = self.directory.find(str(assignment["principalId"]))
+        if roles and principal:
+            change = self.directory.link if present else self.directory.unlink
+            change(Link.ROLE_MEMBERS, roles[0].seq, principal.seq)
+
+    def _mirror_member(self, role: Row, member: Row, *, present: bool) -> None:
+        template = msgspec.json.decode(role.body)["roleTemplateId"]
+        held = [
+            row
+            for row in self.directory.linked((Link.ROLE_ASSIGNED,), member.seq)
+            if (body := msgspec.json.decode(row.body))["roleDefinitionId"] == template and body["directoryScopeId"] == "/"
+        ]
+        if present and not held:
+            body = {"principalId": member.id, "roleDefinitionId": template, "directoryScopeId": "/"}
+            row = self.directory.insert("unifiedRoleAssignment", self._mint().replace("-", "") + "-1", body)
+            self.directory.link(Link.ROLE_ASSIGNED, member.seq, row.seq)
+        if not present:
+            for row in held:
+                self.directory.purge(row.seq)
+
+    # --- what Graph adds to a new object -----------------------------------------------------------------------------
+
+    def preset_user(self, body: Body, trusted: bool) -> Body:
+        name = str(body.get("userPrincipalName") or f"made{self._count():06}@{self.identity.initial_domain}")
+        if not trusted:
+            self._check_user_name(name)
+        body.pop("passwordProfile", None)
+        issuer = {"signInType": "userPrincipalName", "issuer": self.identity.initial_domain, "issuerAssignedId": name}
+        made = {
+            "accountEnabled": True,
+            "displayName": name.partition("@")[0],
+            "mailNickname": name.partition("@")[0],
+            "userPrincipalName": name,
+            "createdDateTime": self.directory.stamp(),
+            "businessPhones": [],
+            "assignedLicenses": [],
+            "assignedPlans": [],
+            "identities": [issuer],
+            "imAddresses": [],
+            "otherMails": [],
+            "proxyAddresses": [f"SMTP:{body['mail']}"] if body.get("mail") else [],
+            "userType": "Member",
+        }
+        return {**made, **body}
+
+    def preset_group(self, body: Body, trusted: bool) -> Body:
+        nickname = str(body.get("mailNickname") or f"made{self._count():06}")
+        unified = "Unified" in (body.get("groupTypes") or ())
+        if not trusted:
+            if body.get("mailEnabled") and not unified:
+                raise bad_request("Mail-enabled security groups and distribution lists cannot be created in Microsoft Graph.")
+            if unified and not body.get("mailEnabled"):
+                raise bad_request("Property 'mailEnabled' must be true for a Microsoft 365 group.")
+            dynamic = "DynamicMembership" in (body.get("groupTypes") or ())
+            if dynamic != bool(body.get("membershipRule")):
+                raise bad_request("Property 'membershipRule' is required for, and only for, dynamic groups.")
+            if not re.fullmatch(r"[!#$%&'*+./0-9=?A-Z^_`a-z{|}~-]{1,64}", nickname):
+                raise bad_request("Invalid value specified for property 'mailNickname' of resource 'Group'.")
+        mail = f"{nickname}@{self.identity.domain}" if unified else None
+        now = self.directory.stamp()
+        made = {
+            "createdDateTime": now,
+            "renewedDateTime": now,
+            "description": None,
+            "displayName": nickname,
+            "groupTypes": [],
+            "mail": mail,
+            "mailEnabled": unified,
+            "mailNickname": nickname,
+            "proxyAddresses": [f"SMTP:{mail}"] if mail else [],
+            "resourceBehaviorOptions": [],
+            "resourceProvisioningOptions": [],
+            "securityEnabled": not unified,
+            "visibility": "Public" if unified else None,
+        }
+        return {**made, **body}
+
+    def preset_application(self, body: Body, trusted: bool) -> Body:
+        if not trusted:
+            self._check_uris(body.get("identifierUris") or [])
+        made = {
+            "appId": self._mint(),
+            "createdDateTime": self.directory.stamp(),
+            "displayName": "Application",
+            "publisherDomain": self.identity.initial_domain,
+            "signInAudience": "AzureADandPersonalMicrosoftAccount",
+            "identifierUris": [],
+            "tags": [],
+            "addIns": [],
+            "appRoles": [],
+            "keyCredentials": [],
+            "passwordCredentials": [],
+            "requiredResourceAccess": [],
+        }
+        return {**made, **body}
+
+    def preset_principal(self, body: Body, trusted: bool) -> Body:
+        app_id = str(body.get("appId", "")).lower()
+        applications = self.directory.by_key("application", app_id)
+        if not trusted and self.directory.by_key("servicePrincipal", app_id):
+            raise _principal_exists(app_id)
+        if not applications and not trusted:
+            raise bad_request(f"The appId '{app_id}' of the service principal does not reference a valid application object.")
+        application = msgspec.json.decode(applications[0].body) if applications else {}
+        made = {
+            "accountEnabled": True,
+            "addIns": [],
+            "alternativeNames": [],
+            "appDisplayName": application.get("displayName"),
+            "appOwnerOrganizationId": self.identity.tenant_id,
+            "appRoleAssignmentRequired": False,
+            "appRoles": application.get("appRoles", []),
+            "displayName": application.get("displayName"),
+            "keyCredentials": [],
+            "oauth2PermissionScopes": (application.get("api") or {}).get("oauth2PermissionScopes", []),
+            "passwordCredentials": [],
+            "replyUrls": (application.get("web") or {}).get("redirectUris", []),
+            "servicePrincipalNames": [app_id, *application.get("identifierUris", ())],
+            "servicePrincipalType": "Application",
+            "signInAudience": application.get("signInAudience"),
+            "tags": [],
+        }
+        return {**made, **body}
+
+    def preset_role(self, body: Body, trusted: bool) -> Body:
+        template = str(body.get("roleTemplateId", ""))
+        found = [role for role in builtin.ROLES if role[0] == template]
+        if not trusted and (not found or self.directory.by_key("directoryRole", template)):
+            raise bad_request("A conflicting object with one or more of the specified property values is present.")
+        return {"displayName": found[0][1] if found else "", "description": found[0][2] if found else "", **body}
+
+    def preset_definition(self, body: Body, trusted: bool) -> Body:
+        identifier = str(body.get("templateId") or body.get("id") or self._mint())
+        if not trusted and self.directory.find(identifier):
+            raise conflict("templateId")
+        made = {"isBuiltIn": False, "isEnabled": True, "resourceScopes": ["/"], "templateId": identifier, "version": None}
+        return {**made, **body, "id": identifier}
+
+    def preset_assignment(self, body: Body, trusted: bool) -> Body:
+        principal = self.directory.find(str(body.get("principalId")))
+        definition = self.directory.find(str(body.get("roleDefinitionId")), "unifiedRoleDefinition")
+        if not trusted:
+            if principal is None or definition is None:
+                raise not_found(str(body.get("roleDefinitionId" if principal else "principalId")))
+            if not body.get("directoryScopeId") and not body.get("appScopeId"):
+                raise bad_request("A value is required for property 'directoryScopeId' or 'appScopeId'.")
+            if principal.type == "group" and not msgspec.json.decode(principal.body).get("isAssignableToRole"):
+                raise bad_request("The group is not assignable to roles (isAssignableToRole is false).")
+            for row in self.directory.linked((Link.ROLE_ASSIGNED,), principal.seq):
+                held = msgspec.json.decode(row.body)
+                if all(held.get(n) == body.get(n) for n in ("roleDefinitionId", "directoryScopeId", "appScopeId")):
+                    raise bad_request("A conflicting object with one or more of the specified property values is present.")
+        return {**body, "id": body.get("id") or self._mint().replace("-", "") + "-1"}
+
+    def preset_app_role(self, body: Body, trusted: bool) -> Body:
+        principal = self.directory.find(str(body.get("principalId")))
+        resource = self.directory.find(str(body.get("resourceId")), "servicePrincipal")
+        if principal is None or resource is None:
+            raise not_found(str(body.get("resourceId" if principal else "principalId")))
+        if principal.type not in {"user", "group", "servicePrincipal"}:
+            raise bad_request("The principal must be a user, a group or a service principal.")
+        offered = msgspec.json.decode(resource.body)
+        if not trusted:
+            roles = {role["id"] for role in offered.get("appRoles") or ()}
+            if body["appRoleId"] not in roles | {"00000000-0000-0000-0000-000000000000"}:
+                raise bad_request(f"Permission being assigned was not found on application '{offered['appId']}'.")
+            for row in self.directory.linked((Link.ASSIGNMENTS,), principal.seq):
+                held = msgspec.json.decode(row.body)
+                if held["resourceId"] == resource.id and held["appRoleId"] == body["appRoleId"]:
+                    raise bad_request("Permission being assigned already exists on the object")
+        made = {
+            "createdDateTime": self.directory.stamp(),
+            "principalDisplayName": msgspec.json.decode(principal.body).get("displayName"),
+            "principalType": principal.type[:1].upper() + principal.type[1:],
+            "resourceDisplayName": offered.get("displayName"),
+        }
+        return {"id": self._mint().replace("-", "")[:27] + "AQ", **made, **body}
+
+    def preset_grant(self, body: Body, trusted: bool) -> Body:
+        ends = ("clientId", "resourceId", *(["principalId"] if body.get("consentType") == "Principal" else []))
+        for name in ends:
+            if not trusted and self.directory.find(str(body.get(name))) is None:
+                raise not_found(str(body.get(name)))
+        client = self.directory.find(str(body.get("clientId")))
+        for row in self.directory.linked((Link.GRANT_CLIENT,), client.seq) if client and not trusted else ():
+            held = msgspec.json.decode(row.body)
+            if all(held.get(name) == body.get(name) for name in ("resourceId", "consentType", "principalId")):
+                raise same_key("Permission entry already exists.")
+        return {"principalId": None, **body, "id": body.get("id") or self._mint().replace("-", "") + "_Xk"}
+
+    def preset_dated(self, body: Body, trusted: bool) -> Body:
+        """What has a date of creation, and nothing else of its own."""
+        return {"createdDateTime": self.directory.stamp(), "modifiedDateTime": None, **body}
+
+    def preset_strength(self, body: Body, trusted: bool) -> Body:
+        made = {"policyType": "custom", "requirementsSatisfied": "mfa", "combinationConfigurations": []}
+        return {**self.preset_dated(made, trusted), **body}
+
+    def preset_domain(self, body: Body, trusted: bool) -> Body:
+        made = {
+            "authenticationType": "Managed",
+            "isAdminManaged": True,
+            "isDefault": False,
+            "isInitial": False,
+            "isRoot": True,
+            "isVerified": False,
+            "supportedServices": [],
+        }
+        return {**made, **body}
+
+    def preset_extension(self, body: Body, trusted: bool) -> Body:
+        return {"appDisplayName": "", "isMultiValued": False, "isSyncedFromOnPremises": False, **body}
+
+    # --- how a new object hangs together with others -----------------------------------------------------------------
+
+    def connect_assignment(self, row: Row, body: Body, trusted: bool) -> None:
+        principal = self.directory.find(str(body["principalId"]))
+        if principal:
+            self.directory.link(Link.ROLE_ASSIGNED, principal.seq, row.seq)
+        self._mirror_role(body, present=True)
+
+    def connect_app_role(self, row: Row, body: Body, trusted: bool) -> None:
+        self._link_from(Link.ASSIGNED_TO, body.get("resourceId"), row)
+        self._link_from(Link.ASSIGNMENTS, body.get("principalId"), row)
+
+    def connect_grant(self, row: Row, body: Body, trusted: bool) -> None:
+        self._link_from(Link.GRANT_CLIENT, body.get("clientId"), row)
+        self._link_from(Link.GRANT_RESOURCE, body.get("resourceId"), row)
+        self._link_from(Link.GRANT_PRINCIPAL, body.get("principalId"), row)
+
+    def _link_from(self, code: Link, identifier: object, row: Row) -> None:
+        source = self.directory.find(str(identifier)) if identifier else None
+        if source:
+            self.directory.link(code, source.seq, row.seq)
+
+
+_PRESETS: dict[str, Callable[[Writer, Body, bool], Body]] = {
+    "user": Writer.preset_user,
+    "group": Writer.preset_group,
+    "application": Writer.preset_application,
+    "servicePrincipal": Writer.preset_principal,
+    "directoryRole": Writer.preset_role,
+    "unifiedRoleDefinition": Writer.preset_definition,
+    "unifiedRoleAssignment": Writer.preset_assignment,
+    "appRoleAssignment": Writer.preset_app_role,
+    "oAuth2PermissionGrant": Writer.preset_grant,
+    "conditionalAccessPolicy": Writer.preset_dated,
+    "namedLocation": Writer.preset_dated,
+    "authenticationStrengthPolicy": Writer.preset_strength,
+    "domain": Writer.preset_domain,
+    "extensionProperty": Writer.preset_extension,
+}
+_CONNECTIONS: dict[str, Callable[[Writer, Row, Body, bool], None]] = {
+    "unifiedRoleAssignment": Writer.connect_assignment,
+    "appRoleAssignment": Writer.connect_app_role,
+    "oAuth2PermissionGrant": Writer.connect_grant,
+}
+
+
+def _principal_exists(app_id: str) -> Failure:
+    return same_key(
+        "The service principal cannot be created, updated, or restored because the service principal name "
+        f"{app_id} is already in use."
+    )
+
+
+def _check_value(name: str, value: object, declared: Property) -> None:
+    """Kind of a value, and of everything inside it. Raises Failure (400)."""
+    if value is None:
+        return
+    if declared.many:
+        if not isinstance(value, list):
+            raise _wrong_kind(name, value, declared)
+        for item in value:
+            _check_value(name, item, Property(declared.kind, False, declared.model))
+        return
+    if not isinstance(value, _KINDS[declared.kind]) or (isinstance(value, bool) and declared.kind is not Kind.BOOLEAN):
+        raise _wrong_kind(name, value, declared)
+    if declared.kind is Kind.COMPLEX and isinstance(value, dict) and declared.model:
+        model = str(value.get("@odata.type", "")).removeprefix("#microsoft.graph.") or declared.model
+        known = _complex(model)
+        for inner, inner_value in value.items():
+            if "@odata" in inner or known is None:
+                continue
+            if inner not in known:
+                if has_navigation(_module(model), inner):
+                    continue
+                raise bad_request(f"Property '{inner}' does not exist on type 'microsoft.graph.{model}'. {_WRONG_VALUES}")
+            _check_value(inner, inner_value, known[inner])
+
+
+def _complex(class_name: str) -> dict[str, Property] | None:
+    """Properties of a complex type; None when any are allowed (open types), or the SDK does not know it."""
+    try:
+        return model_properties(_module(class_name)) or None
+    except (ImportError, AttributeError):
+        return None
+
+
+def _module(class_name: str) -> str:
+    """The msgraph-sdk module of a class: `ConditionalAccessUsers` → `conditional_access_users`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
+
+
+def _wrong_kind(name: str, value: object, declared: Property) -> Failure:
+    return Failure(
+        400,
+        "Request_BadRequest",
+        f"Cannot convert the value of property '{name}' ({type(value).__name__}) to the expected type "
+        f"'{'Collection of ' if declared.many else ''}{declared.kind.value}'. {_WRONG_VALUES}",
+    )

@@ -89,7 +89,7 @@ def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     """Refuses a condition that is more, or other, than a condition."""
     try:
         statements = connection.extract_statements(query)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        if len(statements) != 1 or statements[0].type.name != "SELECT":
             raise UsageError("the condition holds more than a condition", remedy="Give one SQL condition to --where.")
         connection.execute(f"EXPLAIN {query}")
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:

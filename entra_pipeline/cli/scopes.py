@@ -46,7 +46,9 @@ def _settings(command: _F) -> _F:
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:
     """The given options as settings of the file; what was not given is left out."""
-    values = {key: value for key, value in given.items() if isinstance(value, str) and key != "protect"}
+    values: dict[str, Any] = {
+        key: value for key, value in given.items() if isinstance(value, str) and key != "protect"
+    }
     if given["protect"] is not None:
         names = [name.strip() for name in given["protect"].split(",")]
         values["protect"] = "all" if names == ["all"] else names
@@ -161,7 +163,7 @@ def _spoken(one: Scope) -> str:
 @click.argument("name", metavar="SCOPE")
 @_settings
 @click.pass_context
-def create(ctx: click.Context, name: str, **given: Any) -> None:
+def create(ctx: click.Context, /, name: str, **given: Any) -> None:
     """Create a scope."""
     file = project_file(ctx)
     values = _values(given)
@@ -177,7 +179,7 @@ def create(ctx: click.Context, name: str, **given: Any) -> None:
 @_settings
 @click.option("--unset", multiple=True, metavar="KEY", help="Remove a setting; may be repeated.")
 @click.pass_context
-def edit(ctx: click.Context, name: str, unset: tuple[str, ...], **given: Any) -> None:
+def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any) -> None:
     """Change settings of a scope; comments in the file stay."""
     file = project_file(ctx)
     changes = {**_values(given), **{key.replace("-", "_"): None for key in unset}}

@@ -9,27 +9,31 @@ from __future__ import annotations
 import asyncio
 import platform
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 import entra_pipeline
 from entra_pipeline.backup.extensions import extension_names
 from entra_pipeline.backup.read import Reader, Reading, Unread
 from entra_pipeline.backup.selection import Chosen, choose, selectable_types
 from entra_pipeline.backup.settle import Settlement, deleted_ids
-from entra_pipeline.backup.tables import Tables, is_objects
+from entra_pipeline.backup.tables import Tables, carried, is_objects, known
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, GraphError, GraphPermissionDenied, StoreError
+from entra_pipeline.errors import EntraPipelineError, GraphError, GraphPermissionDenied, NotInStore, StoreError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
+
+_NOT_ASKED = "not asked for in this run"
 
 
 class Progress(Protocol):
@@ -88,17 +92,21 @@ class Run:
     ledger: Ledger = field(default_factory=Ledger)
     extension_gap: Gap | None = None
 
-    async def read(self, types: Sequence[str] | None = None, *, again: bool = False) -> AsyncIterator[TableEntry]:
-        """Reads object types with their relations, settles them, and yields the staged entry of each table.
+    async def read(
+        self, types: Sequence[str] | None = None, *, stage: bool = False, again: bool = False
+    ) -> AsyncIterator[TableEntry]:
+        """Reads object types with their relations, settles them, and yields the entry of each table.
 
         Args:
             types: Object types to read; all of the scope when None. The others are carried from the parent, unless an
                 earlier try of this point has staged them.
-            again: Whether a type that fails may be tried again for this point: then a passing failure is left
-                unstaged for the next try instead of becoming a gap.
+            stage: Remember the entries in the store, so that another process can go on or commit.
+            again: Whether a type that fails may be tried again for this point: then a passing failure is left out
+                for the next try instead of becoming a gap.
         """
         wanted = [name for name in self.types if types is None or name in types]
-        self.tables.entries.update(self.store.staged(self.point))
+        if stage:
+            self.tables.entries.update(await asyncio.to_thread(self.store.staged, self.point))
         self.granted = await self.graph.sign_in()
         self.progress.phase("reading")
         reader = await self._reader(wanted)
@@ -124,8 +132,12 @@ class Run:
         await Settlement(self.tables, reader, self.ledger).settle()
         for table, entry in self.tables.entries.items():
             if table not in left:
-                self.store.stage(self.point, entry)
+                if stage:
+                    await asyncio.to_thread(self.store.stage, self.point, entry)
                 yield entry
+        if stage:
+            context: dict[str, object] = msgspec.to_builtins(self._context())
+            await asyncio.to_thread(self.store.stage_run, self.point, context)
 
     async def _reader(self, wanted: list[str]) -> Reader:
         folder = self.tables.folder
@@ -171,38 +183,88 @@ class Run:
         gap = Gap(what="not read", reason=unread.error.message, remedy=unread.error.remedy, since=since)
         if isinstance(unread.error, GraphPermissionDenied):
             gap = _permission_gap("not read", unread.error, entry.permissions[0], since)
-        return self.tables.carry(unread.table, unread.ledger, iso(self.clock()), gap=gap)
+        return self.tables.carry(unread.table, unread.ledger, iso(self.clock()), gap)
 
     def commit(self) -> Manifest:
-        """Writes the manifest, which makes the recovery point exist.
-
-        Raises:
-            RecoveryPointRefused: The point exists, or its parent is no longer the latest.
-            ScopeBusy: The lock was lost to another backup.
-        """
+        """Writes the manifest, which makes the recovery point exist; raises like `commit_point`."""
         self.progress.phase("committing")
-        entries = {**self.tables.entries, **self.store.staged(self.point)}
-        for table in table_names(self.types):
-            if table not in entries:
-                note = "not asked for in this run"
-                entries[table] = self.tables.carry(table, Ledger(), iso(self.clock()), gap=None, note=note)
-        entries = {table: entries[table] for table in table_names(self.types)}
-        incomplete = any(entry.gaps for entry in entries.values())
-        full = all(entry.read == "full" for entry in entries.values() if entry.read not in {"carried", "never"})
-        manifest = Manifest(
-            tool=f"entra-pipeline {entra_pipeline.__version__} (Python {platform.python_version()})",
-            scope=self.scope.name,
-            tenant_id=self.graph.tenant.tenant_id or "",
-            recovery_point=self.point,
-            kind="full" if full else "incremental",
-            status="finished with exception" if incomplete else "finished",
+        return commit_point(self.scope, self.store, self.point, self._context(), self.tables.entries, self.clock)
+
+    def _context(self) -> Context:
+        return Context(
             started=iso(self.started),
-            finished=iso(self.clock()),
+            tenant_id=self.graph.tenant.tenant_id or "",
             parent=self.parent.recovery_point if self.parent else "",
-            tables=entries,
+            types=self.types,
             selection={name: sorted(ids) for name, ids in self.chosen.members.items()} if self.chosen else {},
         )
-        return self.store.commit(manifest)
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What a commit has to know besides the tables; staged with them, so that another process can commit.
+
+    Attributes:
+        started: When the run started, RFC 3339.
+        tenant_id: Id of the tenant that was read.
+        parent: The recovery point that the run builds on; empty for the first.
+        types: Object types of the scope.
+        selection: Resolved ids of chosen users and groups.
+    """
+
+    started: str
+    tenant_id: str
+    parent: str
+    types: list[str]
+    selection: dict[str, list[str]]
+
+
+def commit_point(
+    scope: Scope, store: ScopeStore, point: str, context: Context, entries: Mapping[str, TableEntry], clock: Clock
+) -> Manifest:
+    """Writes the manifest of a point whose tables are written; tables that nobody asked for are carried.
+
+    Raises:
+        RecoveryPointRefused: The point exists, or its parent is no longer the latest.
+        IntegrityError: A file is absent or differs.
+        ScopeBusy: The lock was lost to another backup.
+    """
+    parent = store.manifest(context.parent) if context.parent else None
+    now = iso(clock())
+    tables = {
+        table: entries.get(table) or carried(known(parent, table), table, Ledger(), now, notes=(_NOT_ASKED,))
+        for table in table_names(context.types)
+    }
+    full = all(entry.read == "full" for entry in tables.values() if entry.read not in {"carried", "never"})
+    manifest = Manifest(
+        tool=f"entra-pipeline {entra_pipeline.__version__} (Python {platform.python_version()})",
+        scope=scope.name,
+        tenant_id=context.tenant_id,
+        recovery_point=point,
+        kind="full" if full else "incremental",
+        status="finished with exception" if any(entry.gaps for entry in tables.values()) else "finished",
+        started=context.started,
+        finished=now,
+        parent=context.parent,
+        tables=tables,
+        selection=context.selection,
+    )
+    return store.commit(manifest)
+
+
+def commit_staged(scope: Scope, store: ScopeStore, point: str, clock: Clock = system_clock) -> Manifest:
+    """Commits what earlier steps staged for a point.
+
+    Raises:
+        NotInStore: Nothing is staged.
+        And what `commit_point` raises.
+    """
+    staged = store.staged_run(point)
+    if staged is None:
+        raise NotInStore(
+            f"nothing has been read for recovery point {point} of scope {scope.name!r}",
+            remedy="Materialise the snapshots of the same partition first.",
+        )
+    return commit_point(scope, store, point, msgspec.convert(staged, Context), store.staged(point), clock)
 
 
 @asynccontextmanager
@@ -224,9 +286,7 @@ async def open_run(
         stack.callback(connection.close)
         parent = await asyncio.to_thread(store.latest)
         due = full or parent is None or full_is_due(scope, store, clock())
-        types = scope.types()
-        if scope.select is not None and scope.protect == "all":
-            types = selectable_types(types)
+        types = protected_types(scope)
         yield Run(
             scope=scope,
             store=store,
@@ -240,6 +300,12 @@ async def open_run(
             started=started,
             types=types,
         )
+
+
+def protected_types(scope: Scope) -> list[str]:
+    """The object types that a scope protects; of chosen users and groups, only what can belong to them."""
+    types = scope.types()
+    return selectable_types(types) if scope.select is not None and scope.protect == "all" else types
 
 
 def full_is_due(scope: Scope, store: ScopeStore, now: datetime) -> bool:

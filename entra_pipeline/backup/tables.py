@@ -63,8 +63,7 @@ class Tables:
 
     def before(self, table: str) -> TableEntry | None:
         """The parent's entry, if it has rows to build on."""
-        entry = self.parent.tables.get(table) if self.parent else None
-        return entry if entry is not None and entry.read != "never" else None
+        return known(self.parent, table)
 
     def sql_before(self, table: str) -> str | None:
         """SQL of the parent's state; None when there is none."""
@@ -224,43 +223,10 @@ class Tables:
 
     # --- Tables that were not read -----------------------------------------------------------------------------------
 
-    def carry(self, table: str, ledger: Ledger, now: str, *, gap: Gap | None, note: str = "") -> TableEntry:
-        """The entry of a table that was not read: the parent's rows and delta link, or nothing where there are none."""
-        before = self.before(table)
-        gaps = (gap,) if gap else ()
-        notes = (note,) if note else ()
-        if before is None:
-            entry = TableEntry(
-                table=table,
-                kind="objects" if is_objects(table) else "edges",
-                read="never",
-                parts=(),
-                live=0,
-                added=0,
-                changed=0,
-                deleted=0,
-                reported=None,
-                started=now,
-                finished=now,
-                misfits={},
-                gaps=gaps,
-                notes=notes,
-                **costs(ledger),
-            )
-        else:
-            entry = msgspec.structs.replace(
-                before,
-                read="carried",
-                added=0,
-                changed=0,
-                deleted=0,
-                reported=None,
-                gaps=gaps,
-                notes=notes,
-                **costs(ledger),
-            )
-        self.entries[table] = entry
-        return entry
+    def carry(self, table: str, ledger: Ledger, now: str, gap: Gap) -> TableEntry:
+        """The entry of a table that could not be read: the parent's rows and delta link, and what is missing."""
+        self.entries[table] = carried(self.before(table), table, ledger, now, gaps=(gap,))
+        return self.entries[table]
 
     def flag(
         self, table: str, *, gaps: Iterable[Gap] = (), notes: Iterable[str] = (), reported: int | None = None
@@ -273,6 +239,53 @@ class Tables:
             notes=(*entry.notes, *notes),
             reported=entry.reported if reported is None else reported,
         )
+
+
+def known(manifest: Manifest | None, table: str) -> TableEntry | None:
+    """The entry of a table in a manifest, if it has rows to build on."""
+    entry = manifest.tables.get(table) if manifest else None
+    return entry if entry is not None and entry.read != "never" else None
+
+
+def carried(
+    before: TableEntry | None,
+    table: str,
+    ledger: Ledger,
+    now: str,
+    *,
+    gaps: tuple[Gap, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> TableEntry:
+    """The entry of a table that was not read: the parent's rows and delta link, or no rows where it has none."""
+    if before is not None:
+        return msgspec.structs.replace(
+            before,
+            read="carried",
+            added=0,
+            changed=0,
+            deleted=0,
+            reported=None,
+            gaps=gaps,
+            notes=notes,
+            **costs(ledger),
+        )
+    return TableEntry(
+        table=table,
+        kind="objects" if is_objects(table) else "edges",
+        read="never",
+        parts=(),
+        live=0,
+        added=0,
+        changed=0,
+        deleted=0,
+        reported=None,
+        started=now,
+        finished=now,
+        misfits={},
+        gaps=gaps,
+        notes=notes,
+        **costs(ledger),
+    )
 
 
 class Costs(TypedDict):

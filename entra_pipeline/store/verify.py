@@ -52,18 +52,19 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[F
     for point in points or ():
         if point not in present:
             store.manifest_bytes(point)
-    check = _Check(store, present)
-    for point in present if points is None else points:
-        yield from check.point(point)
+    with connect(store.files) as connection:
+        check = _Check(store, present, connection)
+        for point in present if points is None else points:
+            yield from check.point(point)
 
 
 class _Check:
     """What is known so far of the parts and states of a scope."""
 
-    def __init__(self, store: ScopeStore, present: list[str]) -> None:
+    def __init__(self, store: ScopeStore, present: list[str], connection: duckdb.DuckDBPyConnection) -> None:
         self._store = store
         self._present = present
-        self._connection = connect(store.files)
+        self._connection = connection
         self._parts: dict[Part, str] = {}
         self._rows: dict[Part, tuple[int, ...]] = {}
         self._live: dict[tuple[Part, ...], int] = {}

@@ -428,6 +428,7 @@ def test_a_bucket_holds_points_as_a_folder_does(s3_bucket: Bucket, tmp_path: Pat
     assert problems == [("2026-11-23T05-00-00Z", "users"), ("2026-11-23T06-00-00Z", "users")]
 
 
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_a_killed_process_leaves_no_partial_manifest(tmp_path: Path) -> None:
     """A real process, killed by the kernel in the middle of the create."""
     store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso", Time())

@@ -25,6 +25,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
@@ -57,6 +58,7 @@ _SETTINGS = {
     "ExpiredToken": ("access_key_id", "Renew the credentials."),
 }
 _UNREACHABLE = (ConnectTimeoutError, EndpointConnectionError, SSLError)
+_BROKEN = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _TAKEN = "PreconditionFailed"
 _CONFLICT = "ConditionalRequestConflict"
@@ -162,7 +164,7 @@ class S3Files(Files):
                 for chunk in answer["Body"].iter_chunks(CHUNK):
                     position += len(chunk)
                     yield chunk
-            except (HTTPClientError, ResponseStreamingError) as error:
+            except _BROKEN as error:
                 attempt += 1
                 if attempt == _ATTEMPTS:
                     raise self._error(key, error) from error

@@ -251,10 +251,14 @@ def test_a_repeated_run_finds_what_the_first_had_read(store: ScopeStore, tmp_pat
     point = store.mint()
     made = entry([put(store, tmp_path, point, [upsert("0", "Adele")])], 1)
     store.stage(point, made)
+    assert store.staged_run(point) is None
+    store.stage_run(point, {"parent": ""})
     assert store.staged(point) == {"users": made}
+    assert store.staged_run(point) == {"parent": ""}
     assert store.staged("2026-11-23T09-00-00Z") == {}
     store.commit(manifest(store, point, made))
     assert store.staged(point) == {}
+    assert store.staged_run(point) is None
 
 
 def test_discarding_a_run_leaves_nothing_of_it(store: ScopeStore, tmp_path: Path, time: Time) -> None:

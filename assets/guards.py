@@ -1,0 +1,45 @@
+"""What a partition may be materialised for. Dagster would overwrite; a recovery point never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from assets.names import RETRY_TAG
+from entra_pipeline.errors import EntraPipelineError, RecoveryPointRefused
+from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+
+_YOUNG = timedelta(hours=24)
+_AHEAD = timedelta(minutes=5)
+
+
+def require_capturable(store: ScopeStore, point: str, now: datetime | None = None) -> None:
+    """Refuses a key that no snapshot can be taken for.
+
+    Raises:
+        UsageError: Not the key of a recovery point.
+        RecoveryPointRefused: It exists, a newer one exists, or its moment is not the present.
+    """
+    age = (now or datetime.now(UTC)) - moment_of(point)
+    store.require_open(point)
+    if age > _YOUNG or age < -_AHEAD:
+        raise RecoveryPointRefused(
+            f"{point} is not the present: Graph shows the tenant as it is now, and a past moment cannot be captured again",
+            remedy="Take a new recovery point: launch the backup job, or add a partition with the present time.",
+        )
+
+
+@contextmanager
+def explained(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
+    """Turns our errors into failures that say what to do, and that are not tried again when trying cannot help."""
+    try:
+        yield
+    except EntraPipelineError as error:
+        permanent = error.exit_code == 2 or isinstance(error, RecoveryPointRefused)
+        if permanent:
+            # The daemon that retries runs looks at tags only.
+            context.instance.add_run_tags(context.run_id, {RETRY_TAG: "false"})
+        raise dg.Failure(error.message, metadata={"remedy": error.remedy or "-"}, allow_retries=not permanent) from None

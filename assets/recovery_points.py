@@ -1,0 +1,105 @@
+"""The recovery point of a scope: the commit gate. It exists, for everybody, once this asset is materialised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from croniter import croniter
+
+from assets.guards import explained
+from assets.names import RECOVERY_POINT, asset_key, identifier, object_types, partitions, run_tags
+from entra_pipeline.backup.jobs import backup_job, totals
+from entra_pipeline.backup.run import commit_staged
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.project import Scope
+from entra_pipeline.store.manifest import Manifest
+from resources import StorageResource
+
+_TICKS_LOOKED_AT = 400
+
+
+def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
+    """The asset that verifies the parts of a point and writes its manifest."""
+
+    @dg.asset(
+        key=asset_key(scope.name, RECOVERY_POINT),
+        deps=[asset_key(scope.name, name) for name in object_types(scope)],
+        partitions_def=partitions(scope.name),
+        group_name=identifier(scope.name),
+        description=f"A recovery point of scope {scope.name}: verifies the snapshots and commits them, all or nothing.",
+        kinds={"json"},
+        op_tags=run_tags(scope),
+        freshness_policy=freshness(scope),
+    )
+    def recovery_point(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult[Any]:
+        with explained(context):
+            store = storage.open(scope.name)
+            trigger = context.run.tags.get("dagster/schedule_name", "dagster")
+            with backup_job(store, trigger=trigger) as job:
+                job.manifest = commit_staged(scope, store, context.partition_key)
+        return dg.MaterializeResult(metadata=point_metadata(job.manifest))
+
+    return recovery_point
+
+
+def freshness(scope: Scope) -> dg.FreshnessPolicy | None:
+    """Fails when no point has come for one and a half times the longest pause of the schedule."""
+    if scope.schedule is None:
+        return None
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    ticks = croniter(scope.schedule, start)
+    moments = [start, *(ticks.get_next(datetime) for _ in range(_TICKS_LOOKED_AT))][1:]
+    longest = max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
+    return dg.FreshnessPolicy.time_window(
+        fail_window=max(longest * 1.5, timedelta(minutes=2)), warn_window=max(longest * 1.1, timedelta(minutes=1))
+    )
+
+
+def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
+    """What Dagster shows of a recovery point: totals, a table of what it holds, and what it lacks."""
+    total = totals(manifest)
+    records = [
+        dg.TableRecord(
+            {
+                "type": table,
+                "read": e.read,
+                "rows": e.live,
+                "added": e.added,
+                "changed": e.changed,
+                "deleted": e.deleted,
+            }
+        )
+        for table, e in manifest.tables.items()
+    ]
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn("type", "string"),
+            dg.TableColumn("read", "string"),
+            *(dg.TableColumn(name, "int") for name in ("rows", "added", "changed", "deleted")),
+        ]
+    )
+    gaps = [
+        f"- **{table}**: {gap.what}: {gap.reason} → {gap.remedy}"
+        for table, entry in manifest.tables.items()
+        for gap in entry.gaps
+    ]
+    return {
+        "status": manifest.status,
+        "kind": manifest.kind,
+        "parent": manifest.parent or "none",
+        "objects": total["objects"],
+        "links": total["edges"],
+        "object_types": sum(table in CATALOGUE for table in manifest.tables),
+        "added": total["added"],
+        "changed": total["changed"],
+        "deleted": total["deleted"],
+        "bytes_written": total["bytes_written"],
+        "requests": total["requests"],
+        "resource_units": total["resource_units"],
+        "throttled": total["throttled"],
+        "tables": dg.MetadataValue.table(records, schema),
+        "lacks": dg.MetadataValue.md("\n".join(gaps) or "nothing"),
+    }

@@ -1,0 +1,158 @@
+"""The snapshots of a scope: one multi-asset, a spec per object type.
+
+One asset function reads all types of a scope, so that they share one client, one budget and one event loop; each type is
+an asset of its own, with its own metadata, and a repeated run reads only what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets.guards import explained, require_capturable
+from assets.names import asset_key, identifier, object_types, partitions, run_tags
+from entra_pipeline.backup.parquet import column_types
+from entra_pipeline.backup.run import open_run
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.clock import system_clock
+from entra_pipeline.errors import GraphUnavailable
+from entra_pipeline.project import Scope
+from entra_pipeline.store.manifest import TableEntry
+from resources import StorageResource, TenantResource
+
+MAX_RETRIES = 2
+
+
+class LogProgress:
+    """Tells a run's progress in its log."""
+
+    def __init__(self, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> None:
+        self._log = context.log
+
+    def rows(self, table: str, rows: int) -> None:
+        """Not told row by row."""
+
+    def done(self, entry: TableEntry) -> None:
+        """One line per table."""
+        self._log.info(
+            f"{entry.table}: {entry.read}, {entry.live} rows (+{entry.added} ~{entry.changed} -{entry.deleted}), "
+            f"{entry.requests} requests"
+        )
+
+    def phase(self, text: str) -> None:
+        """One line per part of the work."""
+        self._log.info(text)
+
+
+def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
+    """The multi-asset of a scope."""
+    types = object_types(scope)
+
+    @dg.multi_asset(
+        name=f"snapshots_{identifier(scope.name)}",
+        specs=[_spec(scope, name) for name in types],
+        partitions_def=partitions(scope.name),
+        can_subset=True,
+        op_tags=run_tags(scope),
+    )
+    async def snapshots(
+        context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
+    ) -> AsyncIterator[dg.MaterializeResult[Any]]:
+        point = context.partition_key
+        wanted = [name for name in types if asset_key(scope.name, name) in context.selected_asset_keys]
+        with explained(context):
+            store = storage.open(scope.name)
+            require_capturable(store, point)
+            entries: dict[str, TableEntry] = {}
+            with store.lock():
+                async with (
+                    tenants.open(scope.name) as graph,
+                    open_run(
+                        scope,
+                        store,
+                        graph,
+                        point=point,
+                        full=False,
+                        started=system_clock(),
+                        progress=LogProgress(context),
+                    ) as run,
+                ):
+                    async for entry in run.read(wanted, stage=True, again=tries_left(context)):
+                        entries[entry.table] = entry
+            for name in wanted:
+                if name in entries:
+                    own = {table: entries[table] for table in _tables(name) if table in entries}
+                    yield dg.MaterializeResult(
+                        asset_key=asset_key(scope.name, name),
+                        metadata=table_metadata(own, name),
+                    )
+            missing = [table for name in wanted for table in _tables(name) if table not in entries]
+            if missing:
+                raise GraphUnavailable(
+                    f"could not be read for passing reasons: {', '.join(missing)}",
+                    remedy="The next try of this run reads only these; on the last, they become named gaps.",
+                )
+
+    return snapshots
+
+
+def tries_left(context: dg.AssetExecutionContext) -> bool:
+    """Whether the daemon will try this run again if it fails."""
+    tags = context.run.tags
+    return int(tags.get("dagster/retry_number", "0")) < int(tags.get("dagster/max_retries", "0"))
+
+
+def _spec(scope: Scope, name: str) -> dg.AssetSpec:
+    entry = CATALOGUE[name]
+    where = (
+        f"`/{entry.path}`" if entry.path else f"`{entry.parent.segment}` of {entry.parent.type}" if entry.parent else ""
+    )
+    relations = "".join(f"\n- `{relation.name}`" for relation in entry.relations)
+    return dg.AssetSpec(
+        asset_key(scope.name, name),
+        skippable=True,
+        group_name=identifier(scope.name),
+        description=f"{entry.title}, from {where} of Microsoft Graph."
+        + (f"\n\nRelations stored with it:{relations}" if relations else ""),
+        tags={"entra/category": identifier(entry.category.lower())},
+        kinds={"parquet"},
+        metadata={"permissions": ", ".join(entry.permissions), "category": entry.category.value},
+    )
+
+
+def _tables(name: str) -> list[str]:
+    return [name, *(relation.name for relation in CATALOGUE[name].relations)]
+
+
+def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str, Any]:
+    """What Dagster shows of an object type at a recovery point: rows, changes, cost, gaps, columns."""
+    own = entries[name]
+    written = [part for entry in entries.values() for part in entry.parts]
+    gaps = [f"{table}: {gap.what}: {gap.reason} → {gap.remedy}" for table, e in entries.items() for gap in e.gaps]
+    notes = [f"{table}: {note}" for table, entry in entries.items() for note in entry.notes]
+    relations = {table: dg.MetadataValue.int(entry.live) for table, entry in entries.items() if table != name}
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn("id", "VARCHAR"),
+            *(dg.TableColumn(column, kind) for column, kind in column_types(CATALOGUE[name]).items()),
+            dg.TableColumn("_raw", "JSON", description="The object exactly as Graph returned it"),
+        ]
+    )
+    return {
+        "dagster/row_count": own.live,
+        "dagster/column_schema": schema,
+        "read": own.read,
+        "added": sum(entry.added for entry in entries.values()),
+        "changed": sum(entry.changed for entry in entries.values()),
+        "deleted": sum(entry.deleted for entry in entries.values()),
+        **relations,
+        "bytes": sum(part.bytes for part in written),
+        "files": len(written),
+        "requests": sum(entry.requests for entry in entries.values()),
+        "resource_units": sum(entry.resource_units for entry in entries.values()),
+        "throttled": sum(entry.throttled for entry in entries.values()),
+        "gaps": dg.MetadataValue.md("\n".join(f"- {gap}" for gap in gaps) or "none"),
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in notes) or "none"),
+    }

@@ -1,18 +1,17 @@
-"""Dagster assets: for every scope one asset per object type, the recovery point that commits them, and its checks."""
+"""Dagster assets: for every scope one asset per object type, and the recovery point that commits and checks them."""
 
 from collections.abc import Sequence
 
 import dagster as dg
 
-from assets.checks import scope_checks
 from assets.recovery_points import recovery_point_asset
 from assets.snapshots import snapshot_assets
 from entra_pipeline.project import Scope
 
 
-def scope_assets(scope: Scope) -> tuple[Sequence[dg.AssetsDefinition], Sequence[dg.AssetChecksDefinition]]:
-    """The assets and the asset checks of a scope."""
-    return [snapshot_assets(scope), recovery_point_asset(scope)], scope_checks(scope)
+def scope_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
+    """The assets of a scope."""
+    return [snapshot_assets(scope), recovery_point_asset(scope)]
 
 
 __all__ = ["scope_assets"]

@@ -1,4 +1,4 @@
-"""Asset checks of a recovery point: is it complete, and is the chain of manifests intact."""
+"""Asset checks of a recovery point, evaluated when it is committed: is it complete, and does the chain hold."""
 
 from __future__ import annotations
 
@@ -6,48 +6,61 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from assets.names import RECOVERY_POINT, SCOPE_TAG, asset_key, partitions
-from entra_pipeline.project import Scope
+from assets.names import RECOVERY_POINT, asset_key
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
-from resources import StorageResource
 
 
-def scope_checks(scope: Scope) -> Sequence[dg.AssetChecksDefinition]:
+def check_specs(scope: str) -> Sequence[dg.AssetCheckSpec]:
     """The checks of a scope's recovery points."""
-    key = asset_key(scope.name, RECOVERY_POINT)
+    key = asset_key(scope, RECOVERY_POINT)
+    return [
+        dg.AssetCheckSpec(
+            "complete", asset=key, description="The point holds all that the scope protects, and has proven it."
+        ),
+        dg.AssetCheckSpec(
+            "chained", asset=key, description="The manifest is as it was written, and so is its place in the chain."
+        ),
+    ]
 
-    @dg.asset_check(
-        asset=key,
-        name="complete",
-        description="The point holds everything that the scope protects, and has proven it.",
-        partitions_def=partitions(scope.name),
-        op_tags={SCOPE_TAG: scope.name},
-    )
-    def complete(context: dg.AssetCheckExecutionContext, storage: StorageResource) -> dg.AssetCheckResult:
-        manifest = storage.open(scope.name).manifest(context.partition_key)
-        gaps = [f"{table}: {gap.what}: {gap.reason}" for table, e in manifest.tables.items() for gap in e.gaps]
-        return dg.AssetCheckResult(
+
+def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetCheckResult]:
+    """The results of the checks for a committed point.
+
+    Checksums of the files are not computed again: the commit has just done that. `entra-pipeline verify` does it for
+    all.
+    """
+    gaps = [f"- **{table}**: {gap.what}: {gap.reason}" for table, e in manifest.tables.items() for gap in e.gaps]
+    # The first finding of a point is about its manifest; the files come after it, and are not asked for.
+    chain = next(verify(store, [manifest.recovery_point]))
+    return [
+        dg.AssetCheckResult(
+            check_name="complete",
             passed=not gaps,
             severity=dg.AssetCheckSeverity.WARN,
-            description="nothing is missing" if not gaps else f"{len(gaps)} gaps",
-            metadata={"gaps": dg.MetadataValue.md("\n".join(f"- {gap}" for gap in gaps) or "none")},
-        )
-
-    @dg.asset_check(
-        asset=key,
-        name="intact",
-        description="Every file of the point has the checksum, the rows and the place in the chain that were written.",
-        partitions_def=partitions(scope.name),
-        op_tags={SCOPE_TAG: scope.name},
-    )
-    def intact(context: dg.AssetCheckExecutionContext, storage: StorageResource) -> dg.AssetCheckResult:
-        findings = list(verify(storage.open(scope.name), [context.partition_key]))
-        problems = [f"{finding.table or 'manifest'}: {finding.problem}" for finding in findings if not finding.ok]
-        return dg.AssetCheckResult(
-            passed=not problems,
+            description=f"{len(gaps)} gaps" if gaps else "nothing is missing",
+            metadata={"gaps": dg.MetadataValue.md("\n".join(gaps) or "none")},
+        ),
+        dg.AssetCheckResult(
+            check_name="chained",
+            passed=chain.ok,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=f"{len(findings)} checks" if not problems else f"{len(problems)} problems",
-            metadata={"problems": dg.MetadataValue.md("\n".join(f"- {one}" for one in problems) or "none")},
-        )
+            description=chain.problem or "the chain holds",
+        ),
+    ]
 
-    return [complete, intact]
+
+def check_evaluations(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetCheckEvaluation]:
+    """The same, as events for a point that was committed without its asset."""
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=asset_key(manifest.scope, RECOVERY_POINT),
+            check_name=str(result.check_name),
+            passed=result.passed,
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata,
+        )
+        for result in check_results(store, manifest)
+    ]

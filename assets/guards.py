@@ -27,7 +27,7 @@ def require_capturable(store: ScopeStore, point: str, now: datetime | None = Non
     store.require_open(point)
     if age > _YOUNG or age < -_AHEAD:
         raise RecoveryPointRefused(
-            f"{point} is not the present: Graph shows the tenant as it is now, and a past moment cannot be captured again",
+            f"{point} is not the present: Graph shows the tenant as it is, and a past moment cannot be captured again",
             remedy="Take a new recovery point: launch the backup job, or add a partition with the present time.",
         )
 

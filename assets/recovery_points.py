@@ -1,16 +1,17 @@
 """The recovery point of a scope: the commit gate. It exists, for everybody, once this asset is materialised."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
 from croniter import croniter
 
+from assets.checks import check_results, check_specs
 from assets.guards import explained
 from assets.names import RECOVERY_POINT, asset_key, identifier, object_types, partitions, run_tags
+from entra_pipeline.analysis.points import table_rows
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
@@ -33,14 +34,16 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
         kinds={"json"},
         op_tags=run_tags(scope),
         freshness_policy=freshness(scope),
+        check_specs=check_specs(scope.name),
     )
-    def recovery_point(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult[Any]:
+    def recovery_point(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context):
             store = storage.open(scope.name)
             trigger = context.run.tags.get("dagster/schedule_name", "dagster")
             with backup_job(store, trigger=trigger) as job:
                 job.manifest = commit_staged(scope, store, context.partition_key)
-        return dg.MaterializeResult(metadata=point_metadata(job.manifest))
+            checks = check_results(store, job.manifest)
+        return dg.MaterializeResult(metadata=point_metadata(job.manifest), check_results=checks)
 
     return recovery_point
 
@@ -52,7 +55,7 @@ def freshness(scope: Scope) -> dg.FreshnessPolicy | None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     ticks = croniter(scope.schedule, start)
     moments = [start, *(ticks.get_next(datetime) for _ in range(_TICKS_LOOKED_AT))][1:]
-    longest = max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
+    longest = max(later - earlier for earlier, later in pairwise(moments))
     return dg.FreshnessPolicy.time_window(
         fail_window=max(longest * 1.5, timedelta(minutes=2)), warn_window=max(longest * 1.1, timedelta(minutes=1))
     )
@@ -61,24 +64,15 @@ def freshness(scope: Scope) -> dg.FreshnessPolicy | None:
 def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
     """What Dagster shows of a recovery point: totals, a table of what it holds, and what it lacks."""
     total = totals(manifest)
+    columns = ("read", "live", "added", "changed", "deleted")
     records = [
-        dg.TableRecord(
-            {
-                "type": table,
-                "read": e.read,
-                "rows": e.live,
-                "added": e.added,
-                "changed": e.changed,
-                "deleted": e.deleted,
-            }
-        )
-        for table, e in manifest.tables.items()
+        dg.TableRecord({"type": row["table"], **{key: row[key] for key in columns}}) for row in table_rows(manifest)
     ]
     schema = dg.TableSchema(
         columns=[
             dg.TableColumn("type", "string"),
             dg.TableColumn("read", "string"),
-            *(dg.TableColumn(name, "int") for name in ("rows", "added", "changed", "deleted")),
+            *(dg.TableColumn(name, "int") for name in columns[1:]),
         ]
     )
     gaps = [

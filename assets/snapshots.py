@@ -1,12 +1,10 @@
 """The snapshots of a scope: one multi-asset, a spec per object type.
 
-One asset function reads all types of a scope, so that they share one client, one budget and one event loop; each type is
-an asset of its own, with its own metadata, and a repeated run reads only what is missing.
+One asset function reads all types of a scope, so that they share one client, one budget and one event loop; each type
+is an asset of its own, with its own metadata, and a repeated run reads only what is missing.
 """
 
-from __future__ import annotations
-
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -57,9 +55,10 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
         can_subset=True,
         op_tags=run_tags(scope),
     )
-    async def snapshots(
+    # Without a return annotation: Dagster takes one on many outputs for a tuple of them.
+    async def snapshots(  # type: ignore[no-untyped-def]
         context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
-    ) -> AsyncIterator[dg.MaterializeResult[Any]]:
+    ):
         point = context.partition_key
         wanted = [name for name in types if asset_key(scope.name, name) in context.selected_asset_keys]
         with explained(context):
@@ -83,12 +82,12 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
                         entries[entry.table] = entry
             for name in wanted:
                 if name in entries:
-                    own = {table: entries[table] for table in _tables(name) if table in entries}
+                    own = {table: entries[table] for table in own_tables()[name] if table in entries}
                     yield dg.MaterializeResult(
                         asset_key=asset_key(scope.name, name),
                         metadata=table_metadata(own, name),
                     )
-            missing = [table for name in wanted for table in _tables(name) if table not in entries]
+            missing = [table for name in wanted for table in own_tables()[name] if table not in entries]
             if missing:
                 raise GraphUnavailable(
                     f"could not be read for passing reasons: {', '.join(missing)}",
@@ -106,9 +105,7 @@ def tries_left(context: dg.AssetExecutionContext) -> bool:
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:
     entry = CATALOGUE[name]
-    where = (
-        f"`/{entry.path}`" if entry.path else f"`{entry.parent.segment}` of {entry.parent.type}" if entry.parent else ""
-    )
+    where = f"`{entry.parent.segment}` of {entry.parent.type}" if entry.parent else f"`/{entry.path}`"
     relations = "".join(f"\n- `{relation.name}`" for relation in entry.relations)
     return dg.AssetSpec(
         asset_key(scope.name, name),
@@ -122,8 +119,9 @@ def _spec(scope: Scope, name: str) -> dg.AssetSpec:
     )
 
 
-def _tables(name: str) -> list[str]:
-    return [name, *(relation.name for relation in CATALOGUE[name].relations)]
+def own_tables() -> dict[str, list[str]]:
+    """For each object type, the tables that its asset stands for: its objects and its relations."""
+    return {name: [name, *(relation.name for relation in entry.relations)] for name, entry in CATALOGUE.items()}
 
 
 def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str, Any]:

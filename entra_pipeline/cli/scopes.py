@@ -46,9 +46,7 @@ def _settings(command: _F) -> _F:
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:
     """The given options as settings of the file; what was not given is left out."""
-    values: dict[str, Any] = {
-        key: value for key, value in given.items() if isinstance(value, str) and key != "protect"
-    }
+    values: dict[str, Any] = {key: value for key, value in given.items() if isinstance(value, str) and key != "protect"}
     if given["protect"] is not None:
         names = [name.strip() for name in given["protect"].split(",")]
         values["protect"] = "all" if names == ["all"] else names

@@ -1,1 +1,1 @@
-"""Jobs, schedules and sensors of Dagster."""
+"""Dagster's moving parts: jobs, schedules, and bringing Dagster in line with the store."""

@@ -57,6 +57,11 @@ def moment_of(point: str) -> datetime:
         ) from None
 
 
+def key_of(moment: datetime) -> str:
+    """The key of a recovery point of a moment."""
+    return moment.astimezone(UTC).strftime(_KEY_TIME)
+
+
 class ScopeStore:
     """The recovery points of one scope.
 
@@ -168,7 +173,7 @@ class ScopeStore:
             RecoveryPointRefused: The newest point lies in the future.
         """
         points = self.points()
-        taken = set(points) | self._staged_points()
+        taken = set(points) | self.staged_points()
         now = self._clock()
         moment = (at or now).replace(microsecond=0)
         if points:
@@ -181,7 +186,7 @@ class ScopeStore:
                     remedy="Set this machine's clock right; if the point's time is wrong, wait until it has passed.",
                 )
         while True:
-            key = moment.astimezone(UTC).strftime(_KEY_TIME) + (f"-m{secrets.token_hex(2)}" if manual else "")
+            key = key_of(moment) + (f"-m{secrets.token_hex(2)}" if manual else "")
             if key not in taken:
                 return key
             if not manual:
@@ -311,7 +316,8 @@ class ScopeStore:
     def _staging(self, point: str) -> str:
         return f"_staged/{self.scope}/{point}/"
 
-    def _staged_points(self) -> set[str]:
+    def staged_points(self) -> set[str]:
+        """Keys of the points in the making."""
         prefix = f"_staged/{self.scope}/"
         return {file.key.removeprefix(prefix).partition("/")[0] for file in self.files.list(prefix)}
 

@@ -1,0 +1,36 @@
+"""`sync-dagster`: Dagster's partitions and materialisations from the manifests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+import dagster as dg
+
+from entra_pipeline.cli.context import as_json, print_rows, project_of
+from entra_pipeline.errors import UsageError
+from entra_pipeline.orchestration.sync import sync_scope
+from entra_pipeline.store.opening import open_store
+
+
+@click.command("sync-dagster")
+@click.argument("scope_name", metavar="[SCOPE]", required=False)
+@as_json
+@click.pass_context
+def sync_dagster(ctx: click.Context, scope_name: str | None, json_: bool) -> None:
+    """Bring Dagster's partitions and materialisations in line with the recovery points of SCOPE, or of all scopes.
+
+    For points that were taken without Dagster, and after Dagster's database was lost. Doing it again does nothing.
+    """
+    project = project_of(ctx)
+    names = [project.scope(scope_name).name] if scope_name else list(project.scopes)
+    try:
+        instance = dg.DagsterInstance.get()
+    except Exception as error:
+        raise UsageError(
+            f"Dagster's instance cannot be opened: {error}", remedy="Set DAGSTER_HOME to the folder with dagster.yaml."
+        ) from None
+    with instance:
+        rows = [asdict(sync_scope(open_store(project, name), instance)) for name in names]
+    columns = {name: name for name in ("scope", "points", "added", "removed", "reported")}
+    print_rows(rows, columns, json_=json_, empty="no scope", right=("points", "added", "removed", "reported"))

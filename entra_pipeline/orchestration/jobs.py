@@ -1,0 +1,119 @@
+"""The two ways to run a backup in Dagster.
+
+`backup_<scope>` materialises the assets of one partition: what the schedule launches. `backup_now_<scope>` needs no
+partition: it mints the key itself, takes the backup in one step and reports the materialisations under the new
+partition.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from assets.checks import check_evaluations
+from assets.guards import explained
+from assets.names import (
+    RECOVERY_POINT,
+    asset_key,
+    identifier,
+    object_types,
+    partitions_name,
+    run_tags,
+)
+from assets.recovery_points import point_metadata
+from assets.snapshots import MAX_RETRIES, LogProgress, own_tables, table_metadata
+from entra_pipeline.backup.jobs import backup_job
+from entra_pipeline.backup.run import backup
+from entra_pipeline.project import Scope
+from entra_pipeline.store.manifest import Manifest
+from resources import StorageResource, TenantResource
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+# Definitions of all scopes are imported by every process: a process per step would be the slowest way to run.
+EXECUTOR = dg.in_process_executor
+
+
+def retry_tags() -> dict[str, str]:
+    """A run that failed for passing reasons is tried again, and reads only the types that are missing."""
+    return {"dagster/max_retries": str(MAX_RETRIES), "dagster/retry_strategy": "FROM_ASSET_FAILURE"}
+
+
+def backup_job_name(scope: Scope) -> str:
+    """The name of the job that a scope's schedule launches."""
+    return f"backup_{identifier(scope.name)}"
+
+
+def backup_asset_job(scope: Scope) -> "UnresolvedAssetJobDefinition":
+    """The job that materialises all assets of a scope for one recovery point."""
+    keys = [asset_key(scope.name, name) for name in (*object_types(scope), RECOVERY_POINT)]
+    return dg.define_asset_job(
+        name=backup_job_name(scope),
+        selection=dg.AssetSelection.assets(*keys),
+        executor_def=EXECUTOR,
+        tags={**run_tags(scope), **retry_tags()},
+        description=f"Backs up scope {scope.name} for one recovery point. To back up now, use backup_now instead.",
+    )
+
+
+class BackupNow(dg.Config):
+    """What to back up now.
+
+    Attributes:
+        full: Read everything, whatever delta could tell.
+    """
+
+    full: bool = False
+
+
+def backup_now_job(scope: Scope) -> dg.JobDefinition:
+    """The job that takes a recovery point now."""
+
+    @dg.op(name=f"take_recovery_point_{identifier(scope.name)}")
+    def take_recovery_point(
+        context: dg.OpExecutionContext, config: BackupNow, tenants: TenantResource, storage: StorageResource
+    ) -> None:
+        with explained(context):
+            store = storage.open(scope.name)
+
+            async def work() -> Manifest:
+                with backup_job(store, trigger="dagster: backup now") as job:
+                    async with tenants.open(scope.name) as graph:
+                        job.manifest = await backup(
+                            scope, store, graph, full=config.full, progress=LogProgress(context)
+                        )
+                    return job.manifest
+
+            manifest = asyncio.run(work())
+        context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
+        for materialization in materializations(scope.name, manifest):
+            context.log_event(materialization)
+        for evaluation in check_evaluations(store, manifest):
+            context.instance.report_runless_asset_event(evaluation)
+
+    @dg.job(
+        name=f"backup_now_{identifier(scope.name)}",
+        executor_def=EXECUTOR,
+        tags=run_tags(scope),
+        description=f"Takes a recovery point of scope {scope.name} now. Needs no partition: it makes one.",
+    )
+    def backup_now() -> None:
+        take_recovery_point()
+
+    return backup_now
+
+
+def materializations(scope: str, manifest: Manifest) -> list[dg.AssetMaterialization]:
+    """What Dagster is told of a committed point: one materialisation per object type, and the point's own."""
+    point = manifest.recovery_point
+    found = []
+    for name in (name for name in manifest.tables if name in own_tables()):
+        tables = {table: manifest.tables[table] for table in own_tables()[name] if table in manifest.tables}
+        found.append(
+            dg.AssetMaterialization(asset_key(scope, name), partition=point, metadata=table_metadata(tables, name))
+        )
+    found.append(
+        dg.AssetMaterialization(asset_key(scope, RECOVERY_POINT), partition=point, metadata=point_metadata(manifest))
+    )
+    return found

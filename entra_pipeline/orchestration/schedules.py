@@ -1,0 +1,39 @@
+"""Where a scope's schedule is made: its cron in its time zone becomes a Dagster schedule that mints recovery points."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.names import identifier, partitions_name
+from entra_pipeline.orchestration.jobs import backup_job_name
+from entra_pipeline.project import Scope
+from entra_pipeline.store.recovery_points import key_of
+
+
+def backup_schedule(scope: Scope) -> dg.ScheduleDefinition | None:
+    """The schedule of a scope; None when it has none.
+
+    The key comes from the scheduled time, so that a tick that is evaluated twice asks for one run.
+    """
+    if scope.schedule is None:
+        return None
+
+    @dg.schedule(
+        name=f"schedule_{identifier(scope.name)}",
+        cron_schedule=scope.schedule,
+        execution_timezone=scope.timezone,
+        job_name=backup_job_name(scope),
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Backs up scope {scope.name}: {scope.schedule} ({scope.timezone}).",
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        return request(scope, context.instance, context.scheduled_execution_time)
+
+    return tick
+
+
+def request(scope: Scope, instance: dg.DagsterInstance, scheduled: datetime) -> dg.RunRequest:
+    """The run that a tick asks for; its partition is added first, as a run of an unknown one would fail."""
+    point = key_of(scheduled.astimezone(UTC))
+    instance.add_dynamic_partitions(partitions_name(scope.name), [point])
+    return dg.RunRequest(run_key=point, partition_key=point)

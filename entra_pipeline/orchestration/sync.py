@@ -1,0 +1,45 @@
+"""Dagster in line with the store. The store is the truth: what Dagster has lost, or never saw, is told it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from assets.names import RECOVERY_POINT, asset_key, partitions_name
+from entra_pipeline.orchestration.jobs import materializations
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What was done for a scope: partitions added and removed, points reported."""
+
+    scope: str
+    points: int
+    added: int
+    removed: int
+    reported: int
+
+
+def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
+    """Adds a partition for every recovery point, removes those of points that are gone, and reports materialisations.
+
+    Doing it again does nothing.
+    """
+    name = partitions_name(store.scope)
+    points = store.points()
+    there = set(instance.get_dynamic_partitions(name))
+    staged = store.staged_points()
+    added = [point for point in points if point not in there]
+    # A partition whose run is still under way has no point yet, and is none of our business.
+    removed = sorted(there - set(points) - staged)
+    instance.add_dynamic_partitions(name, added)
+    for point in removed:
+        instance.delete_dynamic_partition(name, point)
+    told = instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
+    reported = [point for point in points if point not in told]
+    for point in reported:
+        for materialization in materializations(store.scope, store.manifest(point)):
+            instance.report_runless_asset_event(materialization)
+    return Synced(store.scope, len(points), len(added), len(removed), len(reported))

@@ -1,0 +1,321 @@
+"""The parts of the demonstration: a day in the life of a simulated tenant, what came of it, and the proof.
+
+What belongs here: changing the simulated tenant, comparing two recovery points for people's eyes, comparing a recovery
+point with the tenant. What does not: how it is told on a terminal (`cli.demo`), and a comparison for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from entra_pipeline.analysis.objects import find
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
+from entra_pipeline.errors import UsageError
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.simulator import Control
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import connect, state_query
+
+SCOPE = "demo"
+_FEWEST_USERS = 20
+_FEWEST_GROUPS = 3
+
+Body = dict[str, Any]
+"""An object as JSON."""
+
+
+# --- The project -----------------------------------------------------------------------------------------------------
+
+
+def is_demo(project: Project) -> bool:
+    """Whether the project has a scope `demo` on a simulated tenant."""
+    scope = project.scopes.get(SCOPE)
+    return scope is not None and project.tenants[scope.tenant].simulator is not None
+
+
+def demo_project(folder: Path, *, users: int, groups: int, port: int) -> Project:
+    """The demonstration's project in a folder of its own, written when it is not there.
+
+    Raises:
+        UsageError: The folder holds a demonstration of another size, or the tenant would be too small to change.
+    """
+    if users < _FEWEST_USERS or groups < _FEWEST_GROUPS:
+        raise UsageError(
+            f"{users} users and {groups} groups are too few to show anything",
+            remedy=f"Ask for at least {_FEWEST_USERS} users and {_FEWEST_GROUPS} groups.",
+        )
+    file = folder / "dagster_project.toml"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(
+            f"# The demonstration of entra-pipeline: a simulated tenant, backed up to a local folder.\n"
+            f'[storage.demo]\nkind = "local"\npath = "backup"\n\n'
+            f"[tenants.demo]\n"
+            f'simulator = {{ users = {users}, groups = {groups}, seed = 7, state = "tenant", port = {port} }}\n\n'
+            f'[scopes.demo]\ndescription = "Everything in a simulated tenant"\n'
+            f'tenant = "demo"\nstorage = "demo"\nretention = "2 years"\n',
+            encoding="utf-8",
+        )
+    project = load_project(file)
+    tenant = project.tenants.get(SCOPE)
+    made = tenant.simulator if tenant is not None and is_demo(project) else None
+    if made is None or (made.users, made.groups) != (users, groups):
+        found = f"of {made.users} users and {made.groups} groups" if made else "that is no demonstration"
+        raise UsageError(
+            f"{file} has a tenant {found}",
+            remedy="Choose another folder with --directory, or remove this one.",
+        )
+    return project
+
+
+# --- A day in the life of a tenant -----------------------------------------------------------------------------------
+
+
+class Event(NamedTuple):
+    """Something that happened in the tenant: the kind of change, and a sentence about it."""
+
+    kind: str
+    text: str
+
+
+def prepare(control: Control) -> None:
+    """Sees to it that somebody is in the recycle bin to come back later."""
+    if not control.dump("users", deleted=True):
+        control.delete(f"users/{_people(control)[-1]['id']}")
+
+
+def live(control: Control) -> Iterator[Event]:
+    """Changes the tenant in every way an administrator does; each change is made when its event is asked for.
+
+    Raises:
+        RuntimeError: The simulator refuses a change.
+    """
+    people = _people(control)
+    members = control.edges("groups", "members")
+    owners = control.edges("groups", "owners")
+    group = _group(control, members)
+    place = f"groups/{group['id']}"
+    inside = {target for source, target, kind in members if source == group["id"] and kind == "user"}
+    owning = {target for source, target, kind in owners if source == group["id"] and kind == "user"}
+    outside = iter([one for one in people if one["id"] not in inside | owning])
+    name = group["displayName"]
+
+    number = len(people) + len(control.dump("users", deleted=True)) + 1
+    boss = next(outside)
+    account = f"astrid.{number}"
+    domain = people[0]["userPrincipalName"].partition("@")[2]
+    created = control.create(
+        "users",
+        {
+            "displayName": f"Astrid Lind {number}",
+            "userPrincipalName": f"{account}@{domain}",
+            "mailNickname": account,
+            "accountEnabled": True,
+            "department": "Finance",
+            "jobTitle": "Controller",
+        },
+    )
+    control.add_link(f"users/{created}/manager", boss["id"])
+    yield Event("create", f"Astrid Lind {number} is hired; {boss['displayName']} is her manager")
+
+    control.add_link(f"{place}/members", created)
+    yield Event("add member", f"Astrid Lind {number} joins the group {name}")
+
+    promoted = next(outside)
+    title = "Head of Finance" if promoted.get("jobTitle") != "Head of Finance" else "Head of Security"
+    control.patch(f"users/{promoted['id']}", {"jobTitle": title, "department": title.removeprefix("Head of ")})
+    yield Event("update", f"{promoted['displayName']} becomes {title}")
+
+    reached = next(one for one in outside if one.get("mobilePhone"))
+    control.patch(f"users/{reached['id']}", {"mobilePhone": None})
+    yield Event("clear a property", f"{reached['displayName']} has no mobile phone any more")
+
+    moved = next(outside)
+    control.add_link(f"users/{moved['id']}/manager", promoted["id"])
+    yield Event("change manager", f"{moved['displayName']} now reports to {promoted['displayName']}")
+
+    returning = control.dump("users", deleted=True)[0]
+    control.restore(returning["id"])
+    yield Event("restore", f"{returning['displayName']} comes back from the recycle bin")
+
+    leaving = next(outside)
+    control.delete(f"users/{leaving['id']}")
+    yield Event("delete", f"{leaving['displayName']} leaves, and the account is deleted")
+
+    if inside:
+        gone = min(inside)
+        control.remove_link(f"{place}/members", gone)
+        yield Event("remove member", f"{_name(people, gone)} is taken out of the group {name}")
+
+    owner = next(outside)
+    control.add_link(f"{place}/owners", owner["id"])
+    yield Event("add owner", f"{owner['displayName']} becomes an owner of the group {name}")
+    if owning:
+        former = min(owning)
+        control.remove_link(f"{place}/owners", former)
+        yield Event("remove owner", f"{_name(people, former)} is no longer an owner of the group {name}")
+
+    policy = min(control.dump("identity/conditionalAccess/policies"), key=lambda one: str(one["displayName"]))
+    state = "disabled" if policy["state"] != "disabled" else "enabled"
+    control.patch(f"identity/conditionalAccess/policies/{policy['id']}", {"state": state})
+    yield Event("conditional access", f"somebody sets the policy {policy['displayName']!r} to {state}")
+
+
+def _people(control: Control) -> list[Body]:
+    """The members of the tenant whose accounts are cloud accounts, in a fixed order."""
+    users = control.dump("users")
+    mine = [one for one in users if one.get("userType") != "Guest" and not one.get("onPremisesSyncEnabled")]
+    return sorted(mine, key=lambda one: str(one["id"]))
+
+
+def _group(control: Control, members: set[tuple[str, str, str]]) -> Body:
+    """An assigned group with a middling number of members."""
+    sizes: dict[str, int] = {}
+    for source, _, _ in members:
+        sizes[source] = sizes.get(source, 0) + 1
+    groups = [
+        one for one in control.dump("groups") if not one.get("membershipRule") and not one.get("onPremisesSyncEnabled")
+    ]
+    ranked = sorted(groups, key=lambda one: (sizes.get(one["id"], 0), one["id"]))
+    return ranked[len(ranked) // 2]
+
+
+def _name(people: list[Body], identifier: str) -> str:
+    return str(next((one["displayName"] for one in people if one["id"] == identifier), identifier))
+
+
+# --- What came of it -------------------------------------------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """A row that two recovery points disagree on.
+
+    Attributes:
+        table: Object type or relation.
+        kind: `added`, `changed` or `deleted`.
+        name: What people call it; for a link, both ends.
+        before: Properties that differ, as they were; empty for links.
+        after: The same properties, as they are.
+    """
+
+    table: str
+    kind: str
+    name: str
+    before: Body
+    after: Body
+
+
+def differences(store: ScopeStore, before: Manifest, after: Manifest) -> Iterator[Difference]:
+    """Where the states at two recovery points of a scope differ, table by table."""
+    names = _names(store, (before, after))
+    for table, entry in after.tables.items():
+        if not entry.added + entry.changed + entry.deleted:
+            continue
+        keys = "id" if entry.kind == "objects" else "source_id, target_id"
+        value = "_raw" if entry.kind == "objects" else "target_type AS _raw"
+        old, new = (state_query(store.files, point.tables[table], f"{keys}, {value}") for point in (before, after))
+        with connect(store.files) as connection:
+            rows = connection.execute(
+                f"SELECT {keys}, a._raw, b._raw FROM ({old}) a FULL JOIN ({new}) b USING ({keys}) "
+                f"WHERE a._raw IS DISTINCT FROM b._raw ORDER BY ALL"
+            ).fetchall()
+        for *key, was, becomes in rows:
+            kind = "added" if was is None else "deleted" if becomes is None else "changed"
+            if entry.kind == "edges":
+                source, target = (names.get(one, one) for one in key)
+                link = f"{source} · {RELATIONS[table][1].segment} · {target}"
+                yield Difference(table, kind, link, {}, {})
+                continue
+            first, second = (msgspec.json.decode(text) if text else {} for text in (was, becomes))
+            differing = [k for k in {**first, **second} if first.get(k) != second.get(k)] if kind == "changed" else []
+            yield Difference(
+                table,
+                kind,
+                title(CATALOGUE[table], second or first),
+                {k: first.get(k) for k in differing},
+                {k: second.get(k) for k in differing},
+            )
+
+
+def title(entry: ObjectType, body: Body) -> str:
+    """What people call an object."""
+    usual = ("displayName", *entry.identity, "id")
+    return str(next((body[key] for key in usual if body.get(key)), ""))
+
+
+def _names(store: ScopeStore, points: tuple[Manifest, ...]) -> dict[str, str]:
+    """What people call the objects that links lead between, by id; the last point that has an object names it."""
+    names: dict[str, str] = {}
+    with connect(store.files) as connection:
+        for point in points:
+            for table in point.tables.keys() & {"users", "groups", "applications", "service_principals", "devices"}:
+                name = "coalesce(json_extract_string(_raw, '$.displayName'), id)"
+                query = state_query(store.files, point.tables[table], f"id, {name}")
+                names.update(connection.execute(query).fetchall())
+    return names
+
+
+# --- The proof -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Picture:
+    """The whole tenant as it truly is at a moment: objects by type and id, links by relation."""
+
+    objects: dict[str, dict[str, Body]] = field(default_factory=dict)
+    links: dict[str, set[tuple[str, str, str]]] = field(default_factory=dict)
+
+
+@dataclass
+class Comparison:
+    """A recovery point against the tenant: what was compared, and what differs."""
+
+    objects: int = 0
+    properties: int = 0
+    links: int = 0
+    differing: list[str] = field(default_factory=list)
+
+
+def look(control: Control, types: list[str]) -> Picture:
+    """The tenant as the simulator itself knows it, not as Graph tells it."""
+    picture = Picture()
+    for name in types:
+        entry = CATALOGUE[name]
+        # Parts have no collection of their own; the simulator knows them by their type's name.
+        where = entry.path or entry.graph_type
+        picture.objects[name] = {body["id"]: _without_nulls(body) for body in control.dump(where)}
+        for relation in entry.relations:
+            picture.links[relation.name] = control.edges(where, relation.segment)
+    return picture
+
+
+def compare(store: ScopeStore, manifest: Manifest, picture: Picture) -> Comparison:
+    """Compares the state at a recovery point with the tenant: object by object, property by property, link by link.
+
+    A property that is null and one that was never set count as equal: Graph's delta does not tell them apart.
+    """
+    result = Comparison()
+    for table, truth in picture.objects.items():
+        stored = {body["id"]: _without_nulls(body) for body in map(msgspec.json.decode, find(store, manifest, table))}
+        for identifier in sorted(truth.keys() | stored.keys()):
+            result.objects += 1
+            true, kept = truth.get(identifier, {}), stored.get(identifier, {})
+            for key in true.keys() | kept.keys():
+                result.properties += 1
+                if true.get(key) != kept.get(key):
+                    result.differing.append(f"{table} {identifier} {key}")
+    for table, links in picture.links.items():
+        found = {tuple(msgspec.json.decode(row).values()) for row in find(store, manifest, table)}
+        result.links += len(links | found)
+        result.differing += [f"{table} {' '.join(link)}" for link in sorted(links ^ found)]
+    return result
+
+
+def _without_nulls(body: Body) -> Body:
+    return {key: value for key, value in body.items() if value is not None}

@@ -11,12 +11,12 @@ from entra_pipeline.analysis.points import point_row, table_rows
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
-from entra_pipeline.cli.context import as_json, console, print_json, print_table, project_of
+from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.suggestions import did_you_mean
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import Gap, Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
 
@@ -86,36 +86,46 @@ def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] |
 
 def print_summary(manifest: Manifest) -> None:
     """What a recovery point holds, what changed, and what it lacks."""
+    from rich.markup import escape
+
     rows = table_rows(manifest)
     total = totals(manifest)
-    columns = {
-        "table": "table",
-        "read": "read",
-        "live": "rows",
-        "added": "added",
-        "changed": "changed",
-        "deleted": "deleted",
-        "requests": "requests",
-    }
-    print_table(rows, columns, right=("live", "added", "changed", "deleted", "requests"))
-    out = console()
-    out.print(
+    same = [row for row in rows if row["read"] == "unchanged"]
+    numbers = {name: name for name in ("added", "changed", "deleted", "requests")}
+    columns = {"table": "table", "read": "read", "live": "rows", **numbers}
+    if len(same) < len(rows):
+        print_table([row for row in rows if row not in same], columns, right=("live", *numbers))
+    if same:
+        say(f"[dim]unchanged: {', '.join(f'{row["table"]} ({row["live"]:,})' for row in same)}[/]\n")
+    say(
         f"{manifest.kind} of scope {manifest.scope}: [bold]{total['objects']:,}[/] objects, "
-        f"[bold]{total['edges']:,}[/] links; {total['requests']} requests, {total['bytes_written']:,} bytes written"
+        f"[bold]{total['edges']:,}[/] links; {total['requests']:,} requests, {total['rows_written']:,} rows in "
+        f"{size(total['bytes_written'])} written"
     )
     for row in rows:
         for note in row["notes"]:
-            out.print(f"[dim]{row['table']}: {note}[/]")
+            say(f"[dim]{row['table']}: {escape(note)}[/]")
     colour = "green" if manifest.status == "finished" else "yellow"
-    out.print(f"[{colour}]{manifest.status}[/]")
-    print_gaps(manifest)
-
-
-def print_gaps(manifest: Manifest) -> None:
-    """What a recovery point lacks, and what to do."""
-    out = console()
+    say(f"[{colour}]{manifest.status}[/]")
     for table, entry in manifest.tables.items():
-        for gap in entry.gaps:
-            since = f" (shown as of {gap.since})" if gap.since else ""
-            out.print(f"[yellow]![/] {table}: {gap.what}{since}: {gap.reason}", markup=True)
-            out.print(f"    → {gap.remedy}", markup=False)
+        print_gaps(table, entry.gaps)
+
+
+def print_gaps(table: str, gaps: Sequence[Gap], *, err: bool = False) -> None:
+    """What a recovery point lacks of a table, and what to do."""
+    from rich.markup import escape
+
+    for gap in gaps:
+        since = f" (shown as of {gap.since})" if gap.since else ""
+        say(f"[yellow]![/] {table}: {escape(gap.what)}{since}: {escape(gap.reason)}", err=err)
+        say(f"    → {escape(gap.remedy)}", err=err)
+
+
+def size(amount: int) -> str:
+    """A number of bytes for people, in units of 1,000."""
+    number, unit = float(amount), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if number < 1000:
+            break
+        number, unit = number / 1000, larger
+    return f"{number:,.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:,.1f} {unit}"

@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -15,6 +15,11 @@ import msgspec
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, load_project
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Columns where no terminal says how many there are: wide enough for the widest table.
+_WIDE = 240
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -72,7 +77,7 @@ def print_rows(
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_plain(row.get(key)) for key in columns] for row in rows)
+        writer.writerows([csv_cell(row.get(key)) for key in columns] for row in rows)
         click.echo(out.getvalue(), nl=False)
     elif not rows:
         click.echo(empty)
@@ -97,12 +102,22 @@ def print_table(
     console().print(table)
 
 
-def console(*, err: bool = False) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value as CSV holds it: scalars as they are, what is nested as JSON."""
+    return value if isinstance(value, str | int | float | None) else msgspec.json.encode(value).decode()
+
+
+def console(*, err: bool = False) -> Console:
     """A rich console; without a terminal it is wide enough not to break lines."""
     from rich.console import Console
 
     stream = sys.stderr if err else sys.stdout
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints a line with rich's markup; a terminal wraps it, nothing else does."""
+    console(err=err).print(text, soft_wrap=True)
 
 
 def _plain(value: Any) -> str:
@@ -111,7 +126,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}".replace(",", " ")
+        return f"{value:,}"
     if isinstance(value, list | tuple):
         return ", ".join(str(one) for one in value)
     return str(value)

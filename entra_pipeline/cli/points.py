@@ -12,7 +12,8 @@ import msgspec
 from entra_pipeline.analysis.objects import find, table_entry
 from entra_pipeline.analysis.points import point_row
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.cli.context import as_json, as_table, console, print_json, print_rows, project_of
+from entra_pipeline.cli.backups import print_gaps
+from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, print_rows, project_of, say
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.verify import verify as verify_points
@@ -102,13 +103,12 @@ def objects(
         writer.writerow(names)
         for row in rows:
             members = msgspec.json.decode(row)
-            writer.writerow([_cell(members.get(name)) for name in names])
+            writer.writerow([csv_cell(members.get(name)) for name in names])
         return
     decoded = [msgspec.json.decode(row) for row in rows]
     more = limit is None and len(decoded) > _SHOWN
     print_rows(decoded[:_SHOWN] if more else decoded, {name: name for name in names}, empty="nothing matches")
-    for gap in entry.gaps:
-        console(err=True).print(f"[yellow]![/] {gap.what}: {gap.reason}\n    → {gap.remedy}")
+    print_gaps(table, entry.gaps, err=True)
     if more:
         click.echo(f"… more; --limit N, --json or --csv show them (at {manifest.recovery_point}: {entry.live} in all)")
 
@@ -119,10 +119,6 @@ def _columns(table: str) -> list[str]:
     entry = CATALOGUE[table]
     usual = ["id", *entry.identity, "userType", "accountEnabled", "groupTypes", "state", "principalId", "resourceId"]
     return [name for name in dict.fromkeys(usual) if name in entry.properties]
-
-
-def _cell(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | None) else msgspec.json.encode(value).decode()
 
 
 @click.command()
@@ -152,5 +148,5 @@ def verify(ctx: click.Context, scope_name: str, moment: str | None, every: bool,
             print_rows(rows, {"point": "recovery point", "table": "what", "problem": "problem"})
         checked = len({finding.point for finding in findings})
         verdict = f"[red]{len(problems)} problems[/]" if problems else "[green]all is as it was written[/]"
-        console().print(f"{checked} recovery points, {len(findings)} checks: {verdict}")
+        say(f"{checked} recovery points, {len(findings)} checks: {verdict}")
     return 1 if problems else 0

@@ -1,18 +1,19 @@
 """The parts of the demonstration: a day in the life of a simulated tenant, what came of it, and the proof.
 
-What belongs here: changing the simulated tenant, comparing two recovery points for people's eyes, comparing a recovery
-point with the tenant. What does not: how it is told on a terminal (`cli.demo`), and a comparison for programs.
+What belongs here: changing the simulated tenant, telling changes in words, comparing a recovery point with
+the tenant. What does not: how it is told on a terminal (`cli.demo`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from entra_pipeline.analysis.changes import Change
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import UsageError
@@ -25,6 +26,8 @@ from entra_pipeline.store.state import connect, state_query
 SCOPE = "demo"
 _FEWEST_USERS = 20
 _FEWEST_GROUPS = 3
+_NAMED = {"users", "groups", "applications", "service_principals", "devices", "administrative_units", "directory_roles"}
+_LONGEST = 60
 
 Body = dict[str, Any]
 """An object as JSON."""
@@ -193,54 +196,14 @@ def _name(people: list[Body], identifier: str) -> str:
 # --- What came of it -------------------------------------------------------------------------------------------------
 
 
-class Difference(NamedTuple):
-    """A row that two recovery points disagree on.
-
-    Attributes:
-        table: Object type or relation.
-        kind: `added`, `changed` or `deleted`.
-        name: What people call it; for a link, both ends.
-        before: Properties that differ, as they were; empty for links.
-        after: The same properties, as they are.
-    """
-
-    table: str
-    kind: str
-    name: str
-    before: Body
-    after: Body
-
-
-def differences(store: ScopeStore, before: Manifest, after: Manifest) -> Iterator[Difference]:
-    """Where the states at two recovery points of a scope differ, table by table."""
-    names = _names(store, (before, after))
-    for table, entry in after.tables.items():
-        if not entry.added + entry.changed + entry.deleted:
-            continue
-        keys = "id" if entry.kind == "objects" else "source_id, target_id"
-        value = "_raw" if entry.kind == "objects" else "target_type AS _raw"
-        old, new = (state_query(store.files, point.tables[table], f"{keys}, {value}") for point in (before, after))
-        with connect(store.files) as connection:
-            rows = connection.execute(
-                f"SELECT {keys}, a._raw, b._raw FROM ({old}) a FULL JOIN ({new}) b USING ({keys}) "
-                f"WHERE a._raw IS DISTINCT FROM b._raw ORDER BY ALL"
-            ).fetchall()
-        for *key, was, becomes in rows:
-            kind = "added" if was is None else "deleted" if becomes is None else "changed"
-            if entry.kind == "edges":
-                source, target = (names.get(one, one) for one in key)
-                link = f"{source} · {RELATIONS[table][1].segment} · {target}"
-                yield Difference(table, kind, link, {}, {})
-                continue
-            first, second = (msgspec.json.decode(text) if text else {} for text in (was, becomes))
-            differing = [k for k in {**first, **second} if first.get(k) != second.get(k)] if kind == "changed" else []
-            yield Difference(
-                table,
-                kind,
-                title(CATALOGUE[table], second or first),
-                {k: first.get(k) for k in differing},
-                {k: second.get(k) for k in differing},
-            )
+def tell(change: Change, names: Mapping[str, str]) -> str:
+    """A change in words: who, and each property before → after."""
+    if change.table in RELATIONS:
+        source, target = (names.get(key, key) for key in change.key)
+        return f"{source} · {RELATIONS[change.table][1].segment} · {target}"
+    who = title(CATALOGUE[change.table], change.after or change.before or {})
+    properties = change.properties() if change.kind == "changed" else {}
+    return "; ".join([who, *(f"{name}: {_short(was)} → {_short(now)}" for name, (was, now) in properties.items())])
 
 
 def title(entry: ObjectType, body: Body) -> str:
@@ -249,16 +212,21 @@ def title(entry: ObjectType, body: Body) -> str:
     return str(next((body[key] for key in usual if body.get(key)), ""))
 
 
-def _names(store: ScopeStore, points: tuple[Manifest, ...]) -> dict[str, str]:
+def names(store: ScopeStore, points: Sequence[Manifest]) -> dict[str, str]:
     """What people call the objects that links lead between, by id; the last point that has an object names it."""
-    names: dict[str, str] = {}
+    found: dict[str, str] = {}
     with connect(store.files) as connection:
         for point in points:
-            for table in point.tables.keys() & {"users", "groups", "applications", "service_principals", "devices"}:
+            for table in point.tables.keys() & _NAMED:
                 name = "coalesce(json_extract_string(_raw, '$.displayName'), id)"
                 query = state_query(store.files, point.tables[table], f"id, {name}")
-                names.update(connection.execute(query).fetchall())
-    return names
+                found.update(connection.execute(query).fetchall())
+    return found
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 # --- The proof -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, StoreError
@@ -59,7 +60,7 @@ def backup_job(store: ScopeStore, *, trigger: str, clock: Clock = system_clock) 
             store.write_job(record)
 
 
-def totals(manifest: Manifest) -> dict[str, object]:
+def totals(manifest: Manifest) -> dict[str, Any]:
     """A recovery point in numbers: rows stored and changed, bytes, requests, gaps."""
     entries = list(manifest.tables.values())
     own = [part for entry in entries for part in entry.parts if part.recovery_point == manifest.recovery_point]

@@ -96,7 +96,8 @@ def print_summary(manifest: Manifest) -> None:
     if len(same) < len(rows):
         print_table([row for row in rows if row not in same], columns, right=("live", *numbers))
     if same:
-        say(f"[dim]unchanged: {', '.join(f'{row["table"]} ({row["live"]:,})' for row in same)}[/]\n")
+        listed = ", ".join(f"{row['table']} ({row['live']:,})" for row in same)
+        say(f"[dim]unchanged: {listed}[/]\n")
     say(
         f"{manifest.kind} of scope {manifest.scope}: [bold]{total['objects']:,}[/] objects, "
         f"[bold]{total['edges']:,}[/] links; {total['requests']:,} requests, {total['rows_written']:,} rows in "

@@ -68,7 +68,8 @@ def demo(ctx: click.Context, users: int, groups: int) -> int:
             out.print(f"  {told}")
         out.rule("[bold]4. An incremental backup")
         incremental = run_backup(project, scope, full=False, types=None)
-        print_gaps(incremental)
+        for table, entry in incremental.tables.items():
+            print_gaps(table, entry.gaps)
         _compare_cost(full, incremental)
         out.rule("[bold]5. What changed")
         store = open_store(project, scope)

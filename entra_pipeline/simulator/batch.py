@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from entra_pipeline.simulator.chance import dice
 from entra_pipeline.simulator.failures import Failure
 from entra_pipeline.simulator.requests import JSON, Answer, Request, clean_path, parse_options
 from entra_pipeline.simulator.tenant import Tenant
@@ -29,7 +29,7 @@ def answer_batch(tenant: Tenant, request: Request) -> Answer:
             done[item["id"].lower()] = _one(tenant, request, item)
     responses = list(done.values())
     # The order of responses is not that of requests, as in Graph; the same requests give the same order.
-    random.Random(len(request.body)).shuffle(responses)
+    dice(len(request.body)).shuffle(responses)
     return Answer(200, msgspec.json.encode({"responses": responses}), {"Content-Type": JSON}, units=0)
 
 

@@ -25,7 +25,11 @@ ROLES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "fe930be7-5e62-47db-91af-98c3a49a38b1",
         "User Administrator",
         "Can manage all aspects of users and groups, including resetting passwords for limited admins.",
-        ("microsoft.directory/users/create", "microsoft.directory/users/delete", "microsoft.directory/users/basic/update"),
+        (
+            "microsoft.directory/users/create",
+            "microsoft.directory/users/delete",
+            "microsoft.directory/users/basic/update",
+        ),
     ),
     (
         "729827e3-9c14-49f7-bb1b-9608f156bbb8",

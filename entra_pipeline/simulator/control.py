@@ -135,9 +135,7 @@ class ControlPanel:
 
     def _dump(self, path: str, deleted: bool, after: int, limit: int) -> Any:
         entry = self._entry(path)
-        rows = self.directory.page(
-            entry.name, after=after, limit=limit, state=State.DELETED if deleted else State.LIVE
-        )
+        rows = self.directory.page(entry.name, after=after, limit=limit, state=State.DELETED if deleted else State.LIVE)
         if entry.default is None and not entry.on_select:
             bodies = shape(entry.name, None)([row.body for row in rows])
         else:

@@ -6,7 +6,6 @@ Everything a round needs is in its tokens: the server keeps no sessions.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from entra_pipeline.simulator.chance import dice
 from entra_pipeline.simulator.directory import Row, State
 from entra_pipeline.simulator.failures import Failure, denied, unsupported
 from entra_pipeline.simulator.odata import check_select, parse_select
@@ -79,8 +79,7 @@ class Delta:
 
     def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
         """A page of a round. Raises Failure."""
-        entry = place.entry
-        assert entry is not None
+        entry = place.set
         given = request.options.get("$skiptoken"), request.options.get("$deltatoken")
         if given[0] and given[1]:
             raise unsupported("$skiptoken and $deltatoken cannot be combined.")
@@ -149,7 +148,9 @@ class Delta:
             relations = [name for name, relation in tracked.items() if relation.delta == "default"]
         else:
             relations = [name for name in select if name in tracked]
-        properties = None if select is None else [name for name in dict.fromkeys(("id", *select)) if name not in tracked]
+        properties = (
+            None if select is None else [name for name in dict.fromkeys(("id", *select)) if name not in tracked]
+        )
         if properties == ["id"] and relations and select and "id" not in select:
             # Only relations were asked for: the properties come by default.
             properties = None
@@ -194,7 +195,7 @@ class Delta:
         values, position, more = self._collect(request, entry, start)
         knobs = self.tenant.knobs
         if knobs.disorder:
-            random.Random(f"{token.number}:{token.until}").shuffle(values)
+            dice(token.number, token.until).shuffle(values)
         if token.repeat:
             return self._more(request, entry, _moved(token, token.after, token.relation, token.target), values)
         key = f"{entry.name}/delta {token.since}"
@@ -259,7 +260,11 @@ class Delta:
         select = None if token.select is None else tuple(token.select)
         live = [row for row in rows if row.state == State.LIVE]
         shown = dict(
-            zip((row.seq for row in live), shape(entry.name, select, fill=False)([row.body for row in live]), strict=True)
+            zip(
+                (row.seq for row in live),
+                shape(entry.name, select, fill=False)([row.body for row in live]),
+                strict=True,
+            )
         )
         knobs = self.tenant.knobs
         minimal = "return=minimal" in request.headers.get("prefer", "")
@@ -293,7 +298,7 @@ class Delta:
                 continue
             begun = row.seq == token.after and token.relation >= 0
             links: dict[str, Any] = {}
-            room = min(knobs.delta_slice_size, budget)
+            room = knobs.delta_slice_size
             end = None
             for index in range(token.relation if begun else 0, len(token.relations)):
                 relation = _relation(entry, token.relations[index])
@@ -337,7 +342,7 @@ class Delta:
             return []
         extras: list[Any] = []
         select = None if token.select is None else tuple(token.select)
-        chance = random.Random(f"{token.number}:{token.until}:{token.since}")
+        chance = dice(token.number, token.until, token.since)
         for row in self.directory.page(entry.name, after=chance.randrange(1, 50), limit=self.tenant.knobs.replays):
             extras += shape(entry.name, select, fill=False)([row.body])
         for row in self.directory.page(entry.name, limit=self.tenant.knobs.replays, state=State.DELETED):
@@ -394,6 +399,4 @@ def _merged(body: Any, links: dict[str, Any]) -> Any:
 
 
 def _relation(entry: EntitySet, name: str) -> Relation:
-    relation = entry.relation(name)
-    assert relation is not None
-    return relation
+    return next(relation for relation in entry.tracked() if relation.name == name)

@@ -173,9 +173,7 @@ class Directory:
 
     def load_objects(self, type_name: str, rows: Iterable[tuple[int, str, str | None, str]]) -> None:
         """Writes (seq, id, key, JSON) rows of a new tenant, in order of seq."""
-        self._db.executemany(
-            f"INSERT INTO objects (seq, type, id, key, json) VALUES (?, '{type_name}', ?, ?, ?)", rows
-        )
+        self._db.executemany(f"INSERT INTO objects (seq, type, id, key, json) VALUES (?, '{type_name}', ?, ?, ?)", rows)
 
     def load_links(self, code: Link, rows: Iterable[tuple[int, int]]) -> None:
         """Writes (source, target) rows of a new tenant; a pair given twice counts once."""
@@ -369,7 +367,15 @@ class Directory:
         seq = int(self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM objects").fetchone()[0])
         self._db.execute(
             "INSERT INTO objects (seq, type, id, key, json, changed, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (seq, type_name, identifier, key.lower() if key else None, _json({"id": identifier, **body}), change, change),
+            (
+                seq,
+                type_name,
+                identifier,
+                key.lower() if key else None,
+                _json({"id": identifier, **body}),
+                change,
+                change,
+            ),
         )
         self._forget(type_name)
         return self.by_seq(seq)

@@ -38,14 +38,17 @@ class Failure(Exception):
 
 
 def bad_request(message: str, *, details: list[dict[str, str]] | None = None) -> Failure:
+    """400, the general refusal."""
     return Failure(400, "Request_BadRequest", message, details=details)
 
 
 def unsupported(message: str) -> Failure:
+    """400, a query that the set does not support."""
     return Failure(400, "Request_UnsupportedQuery", message)
 
 
 def not_found(key: str) -> Failure:
+    """404, an object that is not there."""
     return Failure(
         404,
         "Request_ResourceNotFound",
@@ -54,31 +57,43 @@ def not_found(key: str) -> Failure:
 
 
 def no_segment(segment: str) -> Failure:
+    """400, a path that does not exist."""
     return Failure(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
 
 
 def unknown_property(name: str, type_name: str) -> Failure:
-    return Failure(400, "BadRequest", f"Could not find a property named '{name}' on type 'microsoft.graph.{type_name}'.")
+    """400, a property that the type does not have."""
+    return Failure(
+        400, "BadRequest", f"Could not find a property named '{name}' on type 'microsoft.graph.{type_name}'."
+    )
 
 
 def denied() -> Failure:
+    """403, a permission or directory role is missing."""
     return Failure(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
 def invalid_token(message: str) -> Failure:
+    """401, no token, or one that is not good (any more)."""
     return Failure(
-        401, "InvalidAuthenticationToken", message, headers={"WWW-Authenticate": 'Bearer realm="", error="invalid_token"'}
+        401,
+        "InvalidAuthenticationToken",
+        message,
+        headers={"WWW-Authenticate": 'Bearer realm="", error="invalid_token"'},
     )
 
 
 def conflict(name: str) -> Failure:
+    """400, a value that must be unique is taken."""
     message = f"Another object with the same value for property {name} already exists."
     return bad_request(message, details=[{"code": "ObjectConflict", "message": message, "target": name}])
 
 
 def same_key(message: str) -> Failure:
+    """409, an object with the same key exists."""
     return Failure(409, "Request_MultipleObjectsWithSameKeyValue", message)
 
 
 def method_not_allowed() -> Failure:
+    """405, the path exists, the method on it does not."""
     return Failure(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator import builtin
+from entra_pipeline.simulator.chance import dice
 from entra_pipeline.simulator.directory import Directory
 from entra_pipeline.simulator.sets import Link
 
@@ -23,14 +24,78 @@ EPOCH = datetime(2021, 3, 1, 8, 0, 0, tzinfo=UTC)
 """When the tenant was founded."""
 
 _EVERYONE = "00000000-0000-0000-0000-000000000000"
-_GIVEN = (
-    "Adele Alex Åsa Björn Çağla Chloé Diego Élodie Emma Fatima Grady Hanna Henrietta Isaiah Jón Johanna Joni Lee Lidia "
-    "Lynne Łukasz Megan Miriam Nestor Núria Patti Pradeep Søren Sanjay 美咲 伟 Zoë Ólafur Σοφία Иван מרים"
-).split()
-_FAMILY = (
-    "Andersson Bowen Cloud Cramer Dvořák Fernández Gruber Håkansson Ivanov Johansson Kowalski Langer Müller Nguyễn "
-    "O'Neil Öberg Patel Quinn Robbins Siciliani Şahin Tanaka Uddin Vance Wilke Xu Young Zimmermann 佐藤 王 Æbelø Ward"
-).split()
+_GIVEN = [
+    "Adele",
+    "Alex",
+    "Åsa",
+    "Björn",
+    "Çağla",
+    "Chloé",
+    "Diego",
+    "Élodie",
+    "Emma",
+    "Fatima",
+    "Grady",
+    "Hanna",
+    "Henrietta",
+    "Isaiah",
+    "Jón",
+    "Johanna",
+    "Joni",
+    "Lee",
+    "Lidia",
+    "Lynne",
+    "Łukasz",
+    "Megan",
+    "Miriam",
+    "Nestor",
+    "Núria",
+    "Patti",
+    "Pradeep",
+    "Søren",
+    "Sanjay",
+    "美咲",
+    "伟",
+    "Zoë",
+    "Ólafur",
+    "Σοφία",
+    "Иван",
+    "מרים",
+]
+_FAMILY = [
+    "Andersson",
+    "Bowen",
+    "Cloud",
+    "Cramer",
+    "Dvořák",
+    "Fernández",
+    "Gruber",
+    "Håkansson",
+    "Ivanov",
+    "Johansson",
+    "Kowalski",
+    "Langer",
+    "Müller",
+    "Nguyễn",
+    "O'Neil",
+    "Öberg",
+    "Patel",
+    "Quinn",
+    "Robbins",
+    "Siciliani",
+    "Şahin",
+    "Tanaka",
+    "Uddin",
+    "Vance",
+    "Wilke",
+    "Xu",
+    "Young",
+    "Zimmermann",
+    "佐藤",
+    "王",
+    "Æbelø",
+    "Ward",
+]
 _DEPARTMENTS = ("Engineering", "Försäljning", "Finance", "HR", "Legal", "Support", "R&D 🚀", "Operations")
 _TITLES = ("Engineer", "Manager", "Analyst", "Assistant", "Director", "Consultant", "Säljare")
 _CITIES = (("Stockholm", "SE"), ("Köln", "DE"), ("Paris", "FR"), ("Oslo", "NO"), ("Seattle", "US"), ("東京", "JP"))
@@ -165,7 +230,7 @@ class _Maker:
         return first
 
     def _random(self, kind: str, number: int = 0) -> random.Random:
-        return random.Random(f"{self.plan.seed}:{kind}:{number}")
+        return dice(self.plan.seed, kind, number)
 
     # --- what every tenant has ---------------------------------------------------------------------------------------
 
@@ -467,7 +532,9 @@ class _Maker:
         links: dict[Link, list[tuple[int, int]]] = {Link.ASSIGNED_TO: [], Link.ASSIGNMENTS: []}
         base = self._next
 
-        def assign(resource: int, resource_id: str, resource_name: str, principal: tuple[int, str, str, str], role: str) -> None:
+        def assign(
+            resource: int, resource_id: str, resource_name: str, principal: tuple[int, str, str, str], role: str
+        ) -> None:
             seq = base + len(bodies)
             number = len(bodies)
             links[Link.ASSIGNED_TO].append((resource, seq))
@@ -568,7 +635,11 @@ class _Maker:
             "identities": [
                 {"signInType": "federated", "issuer": "ExternalAzureAD", "issuerAssignedId": None}
                 if guest
-                else {"signInType": "userPrincipalName", "issuer": self.who.initial_domain, "issuerAssignedId": principal}
+                else {
+                    "signInType": "userPrincipalName",
+                    "issuer": self.who.initial_domain,
+                    "issuerAssignedId": principal,
+                }
             ],
             "imAddresses": [] if guest else [mail],
             "jobTitle": _TITLES[number % len(_TITLES)] if number % 9 else None,
@@ -693,7 +764,9 @@ class _Maker:
             "approximateLastSignInDateTime": stamp(EPOCH + timedelta(minutes=number)),
             "deviceId": self.ids("deviceId", number),
             "displayName": f"{'DESKTOP' if windows else 'iPhone'}-{number:06}",
-            "extensionAttributes": {f"extensionAttribute{i}": "BYOD" if i == 1 and not windows else None for i in range(1, 16)},
+            "extensionAttributes": {
+                f"extensionAttribute{i}": "BYOD" if i == 1 and not windows else None for i in range(1, 16)
+            },
             "isCompliant": number % 5 != 0,
             "isManaged": True,
             "operatingSystem": "Windows" if windows else "IPhone",
@@ -757,7 +830,8 @@ class _Maker:
             self.directory.load_links(Link.UNIT_MEMBERS, groups)
         if not self.users:
             return
-        bodies, owner_links, user_links = [], [], []
+        bodies: list[dict[str, Any]] = []
+        owner_links, user_links = [], []
         base = self._next
         for number in range(0, self.units, 2):
             user = number * 3 % self.users
@@ -858,7 +932,9 @@ class _Maker:
                         "createdDateTime": stamp(moment),
                         "modifiedDateTime": None,
                         "isTrusted": False,
-                        "ipRanges": [{"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "198.51.100.7/32"}],
+                        "ipRanges": [
+                            {"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "198.51.100.7/32"}
+                        ],
                     },
                 ]
             ),

@@ -34,6 +34,20 @@ class Place:
     tail: str = ""
     deleted: bool = False
 
+    @property
+    def set(self) -> EntitySet:
+        """The set, where there has to be one. Raises Failure (400) where there is none."""
+        if self.entry is None:
+            raise no_segment(self.key or self.tail)
+        return self.entry
+
+    @property
+    def followed(self) -> Relation:
+        """The relation, where there has to be one. Raises Failure (400) where there is none."""
+        if self.relation is None:
+            raise no_segment(self.key or self.tail)
+        return self.relation
+
 
 _ACTIONS = {
     "user": {"assignLicense"},

@@ -25,6 +25,7 @@ def shape(type_name: str, select: tuple[str, ...] | None, *, fill: bool = True, 
     """How objects of the type are shown.
 
     Args:
+        type_name: The type.
         select: Properties to show; None = what Graph returns by default.
         fill: Show properties never set as null (else leave them out, as delta does).
         tag: Lead with `@odata.type`, as Graph does where the type does not follow from the path.
@@ -33,7 +34,7 @@ def shape(type_name: str, select: tuple[str, ...] | None, *, fill: bool = True, 
     head = {"@odata.type": _raw(f"#microsoft.graph.{type_name}")} if tag else {}
     if select is None and entry.default is None:
         hidden = entry.on_select | entry.single_only
-        nulls = {name: _NULL for name in entry.listed()} if fill and not entry.subtypes else {}
+        nulls = dict.fromkeys(entry.listed(), _NULL) if fill and not entry.subtypes else {}
 
         def whole(bodies: Sequence[bytes]) -> list[Any]:
             found = _dicts.decode(_array(bodies))

@@ -75,8 +75,7 @@ class Reader:
     # --- one object --------------------------------------------------------------------------------------------------
 
     def _object(self, request: Request, place: Place, caller: Caller) -> Answer:
-        entry = place.entry
-        assert entry is not None
+        entry = place.set
         states = (State.DELETED,) if place.deleted else (State.LIVE,)
         row = self.directory.find(place.key, entry.name, states=states)
         if row is None:
@@ -121,8 +120,7 @@ class Reader:
     # --- lists -------------------------------------------------------------------------------------------------------
 
     def _list(self, request: Request, place: Place, caller: Caller) -> Answer:
-        entry = place.entry
-        assert entry is not None
+        entry = place.set
         select = self._select(request, entry, caller, listing=True)
         condition = self._filter(request, entry)
         limit = self._top(request, entry, select)
@@ -132,9 +130,15 @@ class Reader:
         state = State.DELETED if place.deleted else State.LIVE
 
         def fetch(after: int, count: int) -> list[Row]:
-            where = {"after": 0, "offset": after, "order": order} if order else {"after": after}
             return self.directory.page(
-                entry.name, limit=count, where=condition.sql, values=condition.values, state=state, **where  # type: ignore[arg-type]
+                entry.name,
+                after=0 if order else after,
+                offset=after if order else 0,
+                order=order or "o.seq",
+                limit=count,
+                where=condition.sql,
+                values=condition.values,
+                state=state,
             )
 
         rows, link = self._page(request, limit, fetch, ordered=bool(order))
@@ -145,9 +149,7 @@ class Reader:
             head["@odata.count"] = self.directory.count(entry.name, condition.sql, condition.values, state=state)
         return _page_of(head, link, bodies)
 
-    def _page(
-        self, request: Request, limit: int, fetch: Any, *, ordered: bool = False
-    ) -> tuple[list[Row], str]:
+    def _page(self, request: Request, limit: int, fetch: Any, *, ordered: bool = False) -> tuple[list[Row], str]:
         """The rows of the page that the request means, and the link to the next; with the faults that are on."""
         token = request.options.get("$skiptoken")
         here = self.tenant.signer.open(token, Continuation) if token else Continuation(0, 0)
@@ -199,7 +201,11 @@ class Reader:
         if not text:
             return Condition()
         condition = compile_filter(entry, text, self.directory.extensions())
-        if (condition.advanced or "$orderby" in request.options) and entry.name in DIRECTORY_OBJECTS and not request.counts:
+        if (
+            (condition.advanced or "$orderby" in request.options)
+            and entry.name in DIRECTORY_OBJECTS
+            and not request.counts
+        ):
             raise unsupported(
                 "Operator or combination of options is not supported without the ConsistencyLevel:eventual header and "
                 "$count=true."
@@ -223,7 +229,9 @@ class Reader:
         """The page size; 0 = all at once."""
         text = request.options.get("$top")
         largest = entry.largest_page
-        if entry.name == "user" and ("signInActivity" in (select or ()) or "signInActivity" in request.options.get("$filter", "")):
+        if entry.name == "user" and (
+            "signInActivity" in (select or ()) or "signInActivity" in request.options.get("$filter", "")
+        ):
             largest = 500
         if text is None or not entry.page:
             return entry.page
@@ -243,14 +251,18 @@ class Reader:
     def _count(self, request: Request, place: Place) -> Answer:
         if not request.advanced:
             raise unsupported("$count is not supported without the ConsistencyLevel:eventual header.")
-        entry = place.entry
-        assert entry is not None
+        entry = place.set
         if place.relation is not None:
             row = self._owner(place)
             where, values = ("o.type = ?", [place.cast]) if place.cast else ("1", [])
             relation = place.relation
             number = self.directory.count_linked(
-                relation.codes, row.seq, inverse=relation.inverse, transitive=relation.transitive, where=where, values=values
+                relation.codes,
+                row.seq,
+                inverse=relation.inverse,
+                transitive=relation.transitive,
+                where=where,
+                values=values,
             )
         else:
             if not entry.advanced:
@@ -263,15 +275,13 @@ class Reader:
     # --- relations ---------------------------------------------------------------------------------------------------
 
     def _owner(self, place: Place) -> Row:
-        assert place.entry is not None
-        row = self.directory.find(place.key, place.entry.name)
+        row = self.directory.find(place.key, place.set.name)
         if row is None:
             raise not_found(place.key)
         return row
 
     def _related(self, request: Request, place: Place, caller: Caller) -> Answer:
-        entry, relation = place.entry, place.relation
-        assert entry is not None and relation is not None
+        entry, relation = place.set, place.followed
         row = self._owner(place)
         select = parse_select(request.options.get("$select"))
         if place.item:
@@ -309,7 +319,12 @@ class Reader:
         head: dict[str, Any] = {"@odata.context": f"{request.root}/$metadata#{name}"}
         if request.counts and "$skiptoken" not in request.options:
             head["@odata.count"] = self.directory.count_linked(
-                relation.codes, row.seq, inverse=relation.inverse, transitive=relation.transitive, where=where, values=values
+                relation.codes,
+                row.seq,
+                inverse=relation.inverse,
+                transitive=relation.transitive,
+                where=where,
+                values=values,
             )
         if shown:
             bodies = shape(shown.name, select)([found.body for found in rows])
@@ -321,7 +336,7 @@ class Reader:
         self, request: Request, row: Row, relation: Relation, item: str, select: tuple[str, ...] | None
     ) -> Answer:
         found = self.directory.linked(relation.codes, row.seq, where="o.id = ?", values=(item,))
-        if not relation.part and not found or relation.inverse:
+        if (not relation.part and not found) or relation.inverse:
             raise not_found(item)
         if not found and relation.part == "federatedIdentityCredential":
             found = self.directory.linked(
@@ -333,13 +348,12 @@ class Reader:
 
     def _references(self, request: Request, place: Place) -> Answer:
         row = self._owner(place)
-        assert place.relation is not None
-        found = self.directory.linked(place.relation.codes, row.seq, inverse=place.relation.inverse)
+        found = self.directory.linked(place.followed.codes, row.seq, inverse=place.followed.inverse)
         links = [{"@odata.id": f"{request.root}/directoryObjects/{target.id}"} for target in found]
-        if place.relation.many:
+        if place.followed.many:
             return _json({"value": links})
         if not links:
-            raise not_found(place.relation.name)
+            raise not_found(place.followed.name)
         return _json(links[0])
 
     def _mixed(self, rows: Sequence[Row], select: tuple[str, ...] | None, caller: Caller) -> list[Any]:
@@ -361,7 +375,9 @@ class Reader:
     def _expands(request: Request) -> list[Expand]:
         return parse_expand(request.options.get("$expand", ""))
 
-    def _expand(self, request: Request, entry: EntitySet, rows: Sequence[Row], bodies: list[Any], caller: Caller) -> None:
+    def _expand(
+        self, request: Request, entry: EntitySet, rows: Sequence[Row], bodies: list[Any], caller: Caller
+    ) -> None:
         """Adds expanded relations to the bodies, in place: 20 items of each at the most, and no link to the rest."""
         wanted = self._expands(request)
         if len(wanted) > 1 and entry.name in DIRECTORY_OBJECTS:

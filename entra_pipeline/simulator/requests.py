@@ -83,4 +83,5 @@ def parse_options(query: str) -> dict[str, str]:
 
 
 def clean_path(raw: str) -> str:
+    """A path as sent, decoded, without slashes at the ends."""
     return unquote(raw).strip("/")

@@ -149,7 +149,8 @@ class Simulator:
     @property
     def _folder(self) -> Path:
         folder = self._state or self._temporary
-        assert folder is not None, "the simulator has not been started"
+        if folder is None:
+            raise SimulatorError("the simulator has not been started")
         return folder
 
     def tenant_table(self, name: str = "simulated") -> str:
@@ -210,7 +211,12 @@ class Simulator:
             remembered = _Kept(plan.seed, plan.users, plan.groups, self._port, self._tls_port, key)
             _write_secret(folder / "simulator.json", msgspec.json.encode(remembered).decode())
         tenant = Tenant(directory, self._identity, Signer(bytes.fromhex(key)), self.plan.seed)
-        tenant.audiences |= {self._root, self.authority, f"http://localhost:{self._port}", f"https://localhost:{self._tls_port}"}
+        tenant.audiences |= {
+            self._root,
+            self.authority,
+            f"http://localhost:{self._port}",
+            f"https://localhost:{self._tls_port}",
+        }
         self._serve(tenant, ports)
         self.control = Control(self._root)
 
@@ -235,7 +241,7 @@ class Simulator:
 
     def _own_state(self) -> bool:
         """Whether this process is the one to serve the state folder; the system frees the lock when it dies."""
-        lock = open(self._folder / "lock", "w")  # noqa: SIM115 - held as long as the simulator runs
+        lock = (self._folder / "lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache
 
 from entra_pipeline.catalogue.sdk import Property, model_properties
 
@@ -218,19 +218,48 @@ USER_DEFAULT = (
     "id",
 )
 _USER_SINGLE = frozenset(
-    "aboutMe birthday hireDate interests mySite pastProjects preferredName responsibilities schools skills "
-    "mailboxSettings".split()
+    [
+        "aboutMe",
+        "birthday",
+        "hireDate",
+        "interests",
+        "mySite",
+        "pastProjects",
+        "preferredName",
+        "responsibilities",
+        "schools",
+        "skills",
+        "mailboxSettings",
+    ]
 )
 _GROUP_SINGLE = frozenset(
-    "accessType allowExternalSenders autoSubscribeNewMembers hideFromAddressLists hideFromOutlookClients isFavorite "
-    "isSubscribedByMail unseenConversationsCount unseenCount unseenMessagesCount".split()
+    [
+        "accessType",
+        "allowExternalSenders",
+        "autoSubscribeNewMembers",
+        "hideFromAddressLists",
+        "hideFromOutlookClients",
+        "isFavorite",
+        "isSubscribedByMail",
+        "unseenConversationsCount",
+        "unseenCount",
+        "unseenMessagesCount",
+    ]
 )
 _SYNCED = frozenset(
-    "onPremisesDistinguishedName onPremisesDomainName onPremisesLastSyncDateTime onPremisesNetBiosName "
-    "onPremisesProvisioningErrors onPremisesSamAccountName onPremisesSecurityIdentifier onPremisesSyncEnabled "
-    "onPremisesUserPrincipalName".split()
+    [
+        "onPremisesDistinguishedName",
+        "onPremisesDomainName",
+        "onPremisesLastSyncDateTime",
+        "onPremisesNetBiosName",
+        "onPremisesProvisioningErrors",
+        "onPremisesSamAccountName",
+        "onPremisesSecurityIdentifier",
+        "onPremisesSyncEnabled",
+        "onPremisesUserPrincipalName",
+    ]
 )
-_MINTED = frozenset("id createdDateTime deletedDateTime securityIdentifier".split())
+_MINTED = frozenset(["id", "createdDateTime", "deletedDateTime", "securityIdentifier"])
 
 SETS: tuple[EntitySet, ...] = (
     EntitySet(
@@ -263,10 +292,24 @@ SETS: tuple[EntitySet, ...] = (
         read_only=_MINTED
         | _SYNCED
         | frozenset(
-            "proxyAddresses imAddresses assignedPlans provisionedPlans licenseAssignmentStates creationType "
-            "lastPasswordChangeDateTime signInActivity signInSessionsValidFromDateTime refreshTokensValidFromDateTime "
-            "serviceProvisioningErrors isManagementRestricted isResourceAccount externalUserStateChangeDateTime "
-            "assignedLicenses legalAgeGroupClassification".split()
+            [
+                "proxyAddresses",
+                "imAddresses",
+                "assignedPlans",
+                "provisionedPlans",
+                "licenseAssignmentStates",
+                "creationType",
+                "lastPasswordChangeDateTime",
+                "signInActivity",
+                "signInSessionsValidFromDateTime",
+                "refreshTokensValidFromDateTime",
+                "serviceProvisioningErrors",
+                "isManagementRestricted",
+                "isResourceAccount",
+                "externalUserStateChangeDateTime",
+                "assignedLicenses",
+                "legalAgeGroupClassification",
+            ]
         ),
         gated=(
             ("customSecurityAttributes", "CustomSecAttributeAssignment.Read.All"),
@@ -281,8 +324,16 @@ SETS: tuple[EntitySet, ...] = (
         _GROUP_READ,
         _GROUP_WRITE,
         on_select=frozenset(
-            "assignedLicenses assignedLabels licenseProcessingState isManagementRestricted onPremisesExtensionAttributes "
-            "uniqueName hasMembersWithLicenseErrors isArchived".split()
+            [
+                "assignedLicenses",
+                "assignedLabels",
+                "licenseProcessingState",
+                "isManagementRestricted",
+                "onPremisesExtensionAttributes",
+                "uniqueName",
+                "hasMembersWithLicenseErrors",
+                "isArchived",
+            ]
         ),
         single_only=_GROUP_SINGLE,
         untracked=_GROUP_SINGLE,
@@ -309,8 +360,19 @@ SETS: tuple[EntitySet, ...] = (
         read_only=_MINTED
         | _SYNCED
         | frozenset(
-            "mail proxyAddresses renewedDateTime expirationDateTime assignedLicenses licenseProcessingState "
-            "serviceProvisioningErrors isManagementRestricted hasMembersWithLicenseErrors assignedLabels isArchived".split()
+            [
+                "mail",
+                "proxyAddresses",
+                "renewedDateTime",
+                "expirationDateTime",
+                "assignedLicenses",
+                "licenseProcessingState",
+                "serviceProvisioningErrors",
+                "isManagementRestricted",
+                "hasMembersWithLicenseErrors",
+                "assignedLabels",
+                "isArchived",
+            ]
         ),
         immutable=frozenset(("isAssignableToRole", "uniqueName", "resourceBehaviorOptions")),
     ),
@@ -367,8 +429,16 @@ SETS: tuple[EntitySet, ...] = (
         required=("displayName",),
         read_only=_MINTED
         | frozenset(
-            "appId publisherDomain verifiedPublisher certification applicationTemplateId disabledByMicrosoftStatus "
-            "passwordCredentials createdByAppId".split()
+            [
+                "appId",
+                "publisherDomain",
+                "verifiedPublisher",
+                "certification",
+                "applicationTemplateId",
+                "disabledByMicrosoftStatus",
+                "passwordCredentials",
+                "createdByAppId",
+            ]
         ),
         immutable=frozenset(("uniqueName",)),
     ),
@@ -401,10 +471,10 @@ SETS: tuple[EntitySet, ...] = (
         on_select=frozenset(("customSecurityAttributes",)),
         relations=(
             Relation("owners", (Link.PRINCIPAL_OWNERS,), targets=_OWNERS),
+            Relation("appRoleAssignedTo", (Link.ASSIGNED_TO,), part="appRoleAssignment", write=_ASSIGNMENT_WRITE),
             Relation(
-                "appRoleAssignedTo", (Link.ASSIGNED_TO,), part="appRoleAssignment", write=_ASSIGNMENT_WRITE
+                "appRoleAssignments", (Link.ASSIGNMENTS,), part="appRoleAssignment", units=2, write=_ASSIGNMENT_WRITE
             ),
-            Relation("appRoleAssignments", (Link.ASSIGNMENTS,), part="appRoleAssignment", units=2, write=_ASSIGNMENT_WRITE),
             Relation("oauth2PermissionGrants", (Link.GRANT_CLIENT,), part="oAuth2PermissionGrant", read=_GRANT_READ),
             _MEMBER_OF,
             _TRANSITIVE_MEMBER_OF,
@@ -417,9 +487,19 @@ SETS: tuple[EntitySet, ...] = (
         required=("appId",),
         read_only=_MINTED
         | frozenset(
-            "appDisplayName appOwnerOrganizationId verifiedPublisher applicationTemplateId disabledByMicrosoftStatus "
-            "passwordCredentials oauth2PermissionScopes resourceSpecificApplicationPermissions servicePrincipalType "
-            "signInAudience createdByAppId".split()
+            [
+                "appDisplayName",
+                "appOwnerOrganizationId",
+                "verifiedPublisher",
+                "applicationTemplateId",
+                "disabledByMicrosoftStatus",
+                "passwordCredentials",
+                "oauth2PermissionScopes",
+                "resourceSpecificApplicationPermissions",
+                "servicePrincipalType",
+                "signInAudience",
+                "createdByAppId",
+            ]
         ),
         immutable=frozenset(("appId",)),
         gated=(("customSecurityAttributes", "CustomSecAttributeAssignment.Read.All"),),
@@ -452,7 +532,9 @@ SETS: tuple[EntitySet, ...] = (
         "directory_role",
         _ROLE_READ,
         _ROLE_WRITE,
-        relations=(Relation("members", (Link.ROLE_MEMBERS,), delta="default", targets=("user", "group", "servicePrincipal")),),
+        relations=(
+            Relation("members", (Link.ROLE_MEMBERS,), delta="default", targets=("user", "group", "servicePrincipal")),
+        ),
         page=0,
         delta=True,
         alternate="roleTemplateId",
@@ -490,7 +572,7 @@ SETS: tuple[EntitySet, ...] = (
         bin="identity/conditionalAccess/deletedItems/policies",
         lane="conditional_access",
         required=("displayName", "state", "conditions"),
-        read_only=frozenset("id createdDateTime modifiedDateTime deletedDateTime templateId".split()),
+        read_only=frozenset(["id", "createdDateTime", "modifiedDateTime", "deletedDateTime", "templateId"]),
     ),
     EntitySet(
         "namedLocation",
@@ -502,7 +584,7 @@ SETS: tuple[EntitySet, ...] = (
         lane="conditional_access",
         subtypes=("ip_named_location", "country_named_location"),
         required=("@odata.type", "displayName"),
-        read_only=frozenset("id createdDateTime modifiedDateTime deletedDateTime".split()),
+        read_only=frozenset(["id", "createdDateTime", "modifiedDateTime", "deletedDateTime"]),
     ),
     EntitySet(
         "authenticationStrengthPolicy",
@@ -511,7 +593,7 @@ SETS: tuple[EntitySet, ...] = (
         _STRENGTH_READ,
         _STRENGTH_WRITE,
         required=("displayName", "allowedCombinations"),
-        read_only=frozenset("id createdDateTime modifiedDateTime policyType requirementsSatisfied".split()),
+        read_only=frozenset(["id", "createdDateTime", "modifiedDateTime", "policyType", "requirementsSatisfied"]),
         immutable=frozenset(("allowedCombinations",)),
     ),
     EntitySet(
@@ -531,8 +613,15 @@ SETS: tuple[EntitySet, ...] = (
         advanced=True,
         read_only=_MINTED
         | frozenset(
-            "approximateLastSignInDateTime deviceId isManagementRestricted registrationDateTime "
-            "onPremisesLastSyncDateTime onPremisesSyncEnabled trustType".split()
+            [
+                "approximateLastSignInDateTime",
+                "deviceId",
+                "isManagementRestricted",
+                "registrationDateTime",
+                "onPremisesLastSyncDateTime",
+                "onPremisesSyncEnabled",
+                "trustType",
+            ]
         ),
         create=False,
     ),
@@ -543,7 +632,9 @@ SETS: tuple[EntitySet, ...] = (
         _DOMAIN_READ,
         _DOMAIN_WRITE,
         required=("id",),
-        read_only=frozenset("authenticationType availabilityStatus isAdminManaged isInitial isRoot isVerified state".split()),
+        read_only=frozenset(
+            ["authenticationType", "availabilityStatus", "isAdminManaged", "isInitial", "isRoot", "isVerified", "state"]
+        ),
         immutable=frozenset(("id",)),
     ),
     EntitySet(
@@ -552,7 +643,8 @@ SETS: tuple[EntitySet, ...] = (
         "organization",
         _ORGANIZATION_READ,
         _ORGANIZATION_WRITE,
-        read_only=_MINTED | frozenset("assignedPlans provisionedPlans verifiedDomains tenantType displayName".split()),
+        read_only=_MINTED
+        | frozenset(["assignedPlans", "provisionedPlans", "verifiedDomains", "tenantType", "displayName"]),
         create=False,
         delete=False,
     ),
@@ -615,7 +707,7 @@ RESTORE_ROLES = (
 """What the simulated restore app registration is granted."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _properties(models: tuple[str, ...]) -> dict[str, Property]:
     merged: dict[str, Property] = {}
     for model in models:
@@ -623,7 +715,7 @@ def _properties(models: tuple[str, ...]) -> dict[str, Property]:
     return merged
 
 
-@lru_cache(maxsize=None)
+@cache
 def _listed(name: str) -> tuple[str, ...]:
     entry = BY_NAME[name]
     if entry.default is not None:
@@ -632,6 +724,6 @@ def _listed(name: str) -> tuple[str, ...]:
     return ("id", *names)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _relations(name: str) -> dict[str, Relation]:
     return {relation.name: relation for relation in BY_NAME[name].relations}

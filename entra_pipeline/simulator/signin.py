@@ -96,7 +96,10 @@ def issue(tenant: Tenant, name: str, form: Mapping[str, str]) -> dict[str, Any]:
     audience = scope.removesuffix("/.default").rstrip("/")
     if not scope.endswith("/.default"):
         raise SignInRefused(
-            400, "invalid_scope", 1002012, f"The provided value for scope {scope} is not valid: it must end in /.default."
+            400,
+            "invalid_scope",
+            1002012,
+            f"The provided value for scope {scope} is not valid: it must end in /.default.",
         )
     if audience not in tenant.audiences:
         raise SignInRefused(
@@ -158,7 +161,10 @@ def _check_assertion(tenant: Tenant, client_id: str, assertion: str) -> None:
         if claims.get("iss") == claims.get("sub") == client_id and claims.get("exp", 0) > time.time():
             return
     raise SignInRefused(
-        401, "invalid_client", 700027, "The certificate with identifier used to sign the client assertion is not registered."
+        401,
+        "invalid_client",
+        700027,
+        "The certificate with identifier used to sign the client assertion is not registered.",
     )
 
 

@@ -5,7 +5,6 @@ Path, token, permission, throttling, then reading, delta or writing.
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from collections import Counter, deque
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from entra_pipeline.simulator.chance import dice
 from entra_pipeline.simulator.delta import Delta
 from entra_pipeline.simulator.directory import Directory
 from entra_pipeline.simulator.failures import Failure, denied, method_not_allowed, not_found
@@ -81,7 +81,7 @@ class Tenant:
         }
         self.certificates: dict[str, list[str]] = {}
         self.audiences: set[str] = {"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"}
-        self.chance = random.Random(seed)
+        self.chance = dice(seed)
         self.reader = Reader(self)
         self.delta = Delta(self)
         self.writer = Writer(self.directory, identity, seed)
@@ -106,7 +106,9 @@ class Tenant:
         answer.units = price.units
         answer.headers.setdefault("x-ms-resource-unit", str(price.units))
         query = "&".join(
-            f"{option}={value}" for option, value in request.options.items() if option not in {"$skiptoken", "$deltatoken"}
+            f"{option}={value}"
+            for option, value in request.options.items()
+            if option not in {"$skiptoken", "$deltatoken"}
         )
         self.ledger.note(Entry(request.method, request.path, query, answer.status, price.units), name)
         return answer
@@ -183,7 +185,9 @@ class Tenant:
         if request.method not in {"POST", "PATCH", "PUT", "DELETE"} or place.tail in {"delta", "$count"}:
             raise method_not_allowed()
         if self.knobs.conflicts and self.chance.random() < self.knobs.conflicts:
-            raise Failure(409, "Directory_ConcurrencyViolation", "Unable to complete the request due to data concurrency.")
+            raise Failure(
+                409, "Directory_ConcurrencyViolation", "Unable to complete the request due to data concurrency."
+            )
         answer = self.writer.answer(request, place, caller)
         if answer.status == 201 and self.knobs.lag:
             self._born[msgspec.json.decode(answer.body)["id"]] = time.monotonic()

@@ -87,7 +87,9 @@ class Throttle:
         self._lane = Bucket(1.0, 1.0)
         self._certificates = Bucket(150.0, 60.0)
 
-    def admit(self, client_id: str, tenant_id: str, place: Place, price: Cost, users: int, select: str) -> dict[str, str]:
+    def admit(
+        self, client_id: str, tenant_id: str, place: Place, price: Cost, users: int, select: str
+    ) -> dict[str, str]:
         """Headers about throttling for the response. Raises Failure (429)."""
         scope = f"Tenant_Application/ReadWrite/{client_id}/{tenant_id}"
         entry = place.entry

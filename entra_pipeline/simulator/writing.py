@@ -7,14 +7,12 @@ names and kinds come from msgraph-sdk's models, as the service's own metadata do
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from entra_pipeline.catalogue.sdk import Kind, Property, has_navigation, model_properties
-from entra_pipeline.simulator import builtin
+from entra_pipeline.simulator.creation import Creation, principal_exists
 from entra_pipeline.simulator.directory import Body, Directory, Row, State
 from entra_pipeline.simulator.failures import (
     Failure,
@@ -25,7 +23,7 @@ from entra_pipeline.simulator.failures import (
     not_found,
     same_key,
 )
-from entra_pipeline.simulator.generate import Identity, Ids
+from entra_pipeline.simulator.generate import Identity
 from entra_pipeline.simulator.paths import Place
 from entra_pipeline.simulator.projection import shape
 from entra_pipeline.simulator.requests import JSON, Answer, Request
@@ -65,8 +63,7 @@ class Writer:
 
     def __init__(self, directory: Directory, identity: Identity, seed: int) -> None:
         self.directory = directory
-        self.identity = identity
-        self._ids = Ids(seed)
+        self.creation = Creation(directory, identity, seed)
 
     def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
         """The answer to a write. Raises Failure; a refused write changes nothing."""
@@ -80,7 +77,7 @@ class Writer:
             if place.tail:
                 return self._action(request, place)
             if request.method == "POST" and not place.key:
-                row = self.create(place.entry, request.json(), root=request.root)
+                row = self.create(place.entry, request.json())
                 return self._created(row)
             if request.method == "PATCH" and place.key:
                 self.patch(self._existing(place.entry, place.key), request.json())
@@ -92,10 +89,11 @@ class Writer:
 
     # --- objects -----------------------------------------------------------------------------------------------------
 
-    def create(self, entry: EntitySet, given: Body, *, root: str = "", trusted: bool = False) -> Row:
+    def create(self, entry: EntitySet, given: Body, *, trusted: bool = False) -> Row:
         """Creates an object.
 
         Args:
+            entry: The set it goes to.
             given: What the request sent, `…@odata.bind` included.
             trusted: Sent by the control API: nothing is checked, what is missing is made up.
         """
@@ -107,19 +105,13 @@ class Writer:
         if not trusted:
             self._check_required(entry, body)
             self._check(entry, body, creating=True)
-        preset = _PRESETS.get(entry.name)
-        key = ""
-        if preset:
-            body = preset(self, body, trusted)
-        identifier = str(body.pop("id", "") or self._mint())
-        if entry.alternate:
-            key = str(body.get(entry.alternate, ""))
+        body = self.creation.preset(entry.name, body, trusted)
+        identifier = str(body.pop("id", "") or self.creation.mint())
+        key = str(body.get(entry.alternate, "")) if entry.alternate else ""
         row = self.directory.insert(entry.name, identifier, body, key or None)
         for name, references in bound.items():
             self._bind(row, entry, name, references)
-        connect = _CONNECTIONS.get(entry.name)
-        if connect:
-            connect(self, row, msgspec.json.decode(row.body), trusted)
+        self.creation.connect(row, msgspec.json.decode(row.body))
         return row
 
     def patch(self, row: Row, given: Body, *, trusted: bool = False) -> None:
@@ -161,7 +153,7 @@ class Writer:
             if row.type == "domain" and (current.get("isInitial") or current.get("isDefault")):
                 raise bad_request("The initial or default domain cannot be deleted.")
         if row.type == "unifiedRoleAssignment":
-            self._mirror_role(current, present=False)
+            self.creation.mirror_role(current, present=False)
         if not entry.bin:
             self.directory.purge(row.seq)
             return
@@ -181,15 +173,6 @@ class Writer:
         body = shape(row.type, names)([row.body])[0]
         return Answer(201, msgspec.json.encode(body), {"Content-Type": JSON})
 
-    def _mint(self) -> str:
-        """A new id: by seed and how many have been minted."""
-        return self._ids("created", self._count())
-
-    def _count(self) -> int:
-        number = int(self.directory.meta("created") or 0) + 1
-        self.directory.remember("created", str(number))
-        return number
-
     # --- checks ------------------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -200,7 +183,8 @@ class Writer:
         if missing:
             details = [{"code": "MissingProperty", "message": f"'{n}' is required.", "target": n} for n in missing]
             raise bad_request(
-                f"A value is required for property '{missing[0]}' of resource '{entry.name.capitalize()}'.", details=details
+                f"A value is required for property '{missing[0]}' of resource '{entry.name.capitalize()}'.",
+                details=details,
             )
 
     def _check(self, entry: EntitySet, body: Body, *, creating: bool) -> None:
@@ -214,7 +198,9 @@ class Writer:
                 self._check_extension(entry, name, value, extensions[name])
                 continue
             if name not in known:
-                raise bad_request(f"Property '{name}' does not exist on type 'microsoft.graph.{entry.name}'. {_WRONG_VALUES}")
+                raise bad_request(
+                    f"Property '{name}' does not exist on type 'microsoft.graph.{entry.name}'. {_WRONG_VALUES}"
+                )
             if name in entry.read_only or (name in entry.immutable and not creating):
                 raise bad_request(f"Property '{name}' is read-only and cannot be set.")
             if creating and name in entry.single_only:
@@ -251,32 +237,17 @@ class Writer:
             if owned:
                 raise bad_request(_SYNCED)
         if row.type == "user" and body.get("userPrincipalName"):
-            self._check_user_name(str(body["userPrincipalName"]), row.seq)
+            self.creation.check_user_name(str(body["userPrincipalName"]), row.seq)
         if row.type == "application" and body.get("identifierUris"):
-            self._check_uris(body["identifierUris"], row.seq)
+            self.creation.check_uris(body["identifierUris"], row.seq)
         for name in entry.required:
             if name in body and body[name] is None and name != "passwordProfile":
-                raise bad_request(f"Invalid value specified for property '{name}' of resource '{entry.name.capitalize()}'.")
+                raise bad_request(
+                    f"Invalid value specified for property '{name}' of resource '{entry.name.capitalize()}'."
+                )
         odata_type = body.get("@odata.type")
         if odata_type and current.get("@odata.type") not in {None, odata_type}:
             raise bad_request("The type of an object cannot be changed.")
-
-    def _check_user_name(self, name: str, seq: int = 0) -> None:
-        domain = name.rpartition("@")[2].lower()
-        verified = {row.id.lower() for row in self.directory.page("domain") if msgspec.json.decode(row.body)["isVerified"]}
-        if "@" not in name or domain not in verified:
-            raise bad_request(
-                "The domain portion of the userPrincipalName property is invalid. You must use one of the verified domain "
-                "names in your organization."
-            )
-        if any(row.seq != seq for row in self.directory.by_key("user", name)):
-            raise conflict("userPrincipalName")
-
-    def _check_uris(self, uris: list[str], seq: int = 0) -> None:
-        for uri in uris:
-            where = "EXISTS (SELECT 1 FROM json_each(o.json, '$.identifierUris') j WHERE j.value = ? COLLATE NOCASE)"
-            if any(row.seq != seq for row in self.directory.page("application", where=where, values=(uri,))):
-                raise conflict("identifierUris")
 
     # --- references --------------------------------------------------------------------------------------------------
 
@@ -289,7 +260,9 @@ class Writer:
         if not isinstance(references, list):
             raise bad_request(_WRONG_VALUES)
         if len(references) > _MOST_BOUND:
-            raise bad_request(f"The number of references for '{name}' exceeds the limit of {_MOST_BOUND} in a single request.")
+            raise bad_request(
+                f"The number of references for '{name}' exceeds the limit of {_MOST_BOUND} in a single request."
+            )
         for reference in references:
             self.add_reference(row, relation, self._referenced(str(reference)))
 
@@ -340,7 +313,11 @@ class Writer:
                     "One or more removed object references do not exist for the following modified properties: "
                     f"'{relation.name}'."
                 )
-            if relation.name == "owners" and row.type == "group" and self.directory.count_linked(relation.codes, row.seq) == 1:
+            if (
+                relation.name == "owners"
+                and row.type == "group"
+                and self.directory.count_linked(relation.codes, row.seq) == 1
+            ):
                 raise bad_request("The group must have at least one owner, hence this owner cannot be removed.")
         self.directory.unlink(code, row.seq, target.seq)
         if code == Link.ROLE_MEMBERS:
@@ -357,8 +334,7 @@ class Writer:
             raise bad_request(_SYNCED)
 
     def _relation(self, request: Request, place: Place) -> Answer:
-        entry, relation = place.entry, place.relation
-        assert entry is not None and relation is not None
+        entry, relation = place.set, place.followed
         row = self._existing(entry, place.key)
         if relation.part:
             return self._part(request, row, relation, place.item)
@@ -459,13 +435,13 @@ class Writer:
         changes: Body = {}
         if row.type == "user":
             name = str(given.get("newUserPrincipalName") or body["userPrincipalName"][32:])
-            self._check_user_name(name)
+            self.creation.check_user_name(name)
             if given.get("newUserPrincipalName"):
                 changes["userPrincipalName"] = name
         if row.type == "application":
-            self._check_uris(body.get("identifierUris") or [])
+            self.creation.check_uris(body.get("identifierUris") or [])
         if row.type == "servicePrincipal" and self.directory.by_key("servicePrincipal", body["appId"]):
-            raise _principal_exists(body["appId"])
+            raise principal_exists(body["appId"])
         if row.type == "namedLocation" and body.get("isTrusted"):
             changes["isTrusted"] = False
         return self.directory.restore(row.seq, changes)
@@ -473,10 +449,9 @@ class Writer:
     # --- actions -----------------------------------------------------------------------------------------------------
 
     def _action(self, request: Request, place: Place) -> Answer:
-        assert place.entry is not None
         if request.method != "POST":
             raise method_not_allowed()
-        row = self._existing(place.entry, place.key)
+        row = self._existing(place.set, place.key)
         if place.tail == "assignLicense":
             return self._assign_license(row, request.json())
         given = request.json()
@@ -507,283 +482,36 @@ class Writer:
         if row.type == "user":
             by_group = [s for s in body.get("licenseAssignmentStates") or () if s.get("assignedByGroup")]
             changes["licenseAssignmentStates"] = by_group + [
-                {**item, "assignedByGroup": None, "state": "Active", "error": "None", "lastUpdatedDateTime": self.directory.stamp()}
+                {
+                    **item,
+                    "assignedByGroup": None,
+                    "state": "Active",
+                    "error": "None",
+                    "lastUpdatedDateTime": self.directory.stamp(),
+                }
                 for item in held.values()
             ]
         self.directory.update(row.seq, changes)
         after = self.directory.by_seq(row.seq)
         return Answer(200, msgspec.json.encode(shape(row.type, None)([after.body])[0]), {"Content-Type": JSON})
 
-    # --- roles: a member of an activated role is an assignment of its definition over the whole directory ------------
-
-    def _mirror_role(self, assignment: Body, *, present: bool) -> None:
-        if assignment.get("directoryScopeId") != "/":
-            return
-        roles = self.directory.by_key("directoryRole", str(assignment["roleDefinitionId"]))
-        principal = self.directory.find(str(assignment["principalId"]))
-        if roles and principal:
-            change = self.directory.link if present else self.directory.unlink
-            change(Link.ROLE_MEMBERS, roles[0].seq, principal.seq)
+    # --- roles -------------------------------------------------------------------------------------------------------
 
     def _mirror_member(self, role: Row, member: Row, *, present: bool) -> None:
         template = msgspec.json.decode(role.body)["roleTemplateId"]
         held = [
             row
             for row in self.directory.linked((Link.ROLE_ASSIGNED,), member.seq)
-            if (body := msgspec.json.decode(row.body))["roleDefinitionId"] == template and body["directoryScopeId"] == "/"
+            if (body := msgspec.json.decode(row.body))["roleDefinitionId"] == template
+            and body["directoryScopeId"] == "/"
         ]
         if present and not held:
             body = {"principalId": member.id, "roleDefinitionId": template, "directoryScopeId": "/"}
-            row = self.directory.insert("unifiedRoleAssignment", self._mint().replace("-", "") + "-1", body)
+            row = self.directory.insert("unifiedRoleAssignment", self.creation.mint().replace("-", "") + "-1", body)
             self.directory.link(Link.ROLE_ASSIGNED, member.seq, row.seq)
         if not present:
             for row in held:
                 self.directory.purge(row.seq)
-
-    # --- what Graph adds to a new object -----------------------------------------------------------------------------
-
-    def preset_user(self, body: Body, trusted: bool) -> Body:
-        name = str(body.get("userPrincipalName") or f"made{self._count():06}@{self.identity.initial_domain}")
-        if not trusted:
-            self._check_user_name(name)
-        body.pop("passwordProfile", None)
-        issuer = {"signInType": "userPrincipalName", "issuer": self.identity.initial_domain, "issuerAssignedId": name}
-        made = {
-            "accountEnabled": True,
-            "displayName": name.partition("@")[0],
-            "mailNickname": name.partition("@")[0],
-            "userPrincipalName": name,
-            "createdDateTime": self.directory.stamp(),
-            "businessPhones": [],
-            "assignedLicenses": [],
-            "assignedPlans": [],
-            "identities": [issuer],
-            "imAddresses": [],
-            "otherMails": [],
-            "proxyAddresses": [f"SMTP:{body['mail']}"] if body.get("mail") else [],
-            "userType": "Member",
-        }
-        return {**made, **body}
-
-    def preset_group(self, body: Body, trusted: bool) -> Body:
-        nickname = str(body.get("mailNickname") or f"made{self._count():06}")
-        unified = "Unified" in (body.get("groupTypes") or ())
-        if not trusted:
-            if body.get("mailEnabled") and not unified:
-                raise bad_request("Mail-enabled security groups and distribution lists cannot be created in Microsoft Graph.")
-            if unified and not body.get("mailEnabled"):
-                raise bad_request("Property 'mailEnabled' must be true for a Microsoft 365 group.")
-            dynamic = "DynamicMembership" in (body.get("groupTypes") or ())
-            if dynamic != bool(body.get("membershipRule")):
-                raise bad_request("Property 'membershipRule' is required for, and only for, dynamic groups.")
-            if not re.fullmatch(r"[!#$%&'*+./0-9=?A-Z^_`a-z{|}~-]{1,64}", nickname):
-                raise bad_request("Invalid value specified for property 'mailNickname' of resource 'Group'.")
-        mail = f"{nickname}@{self.identity.domain}" if unified else None
-        now = self.directory.stamp()
-        made = {
-            "createdDateTime": now,
-            "renewedDateTime": now,
-            "description": None,
-            "displayName": nickname,
-            "groupTypes": [],
-            "mail": mail,
-            "mailEnabled": unified,
-            "mailNickname": nickname,
-            "proxyAddresses": [f"SMTP:{mail}"] if mail else [],
-            "resourceBehaviorOptions": [],
-            "resourceProvisioningOptions": [],
-            "securityEnabled": not unified,
-            "visibility": "Public" if unified else None,
-        }
-        return {**made, **body}
-
-    def preset_application(self, body: Body, trusted: bool) -> Body:
-        if not trusted:
-            self._check_uris(body.get("identifierUris") or [])
-        made = {
-            "appId": self._mint(),
-            "createdDateTime": self.directory.stamp(),
-            "displayName": "Application",
-            "publisherDomain": self.identity.initial_domain,
-            "signInAudience": "AzureADandPersonalMicrosoftAccount",
-            "identifierUris": [],
-            "tags": [],
-            "addIns": [],
-            "appRoles": [],
-            "keyCredentials": [],
-            "passwordCredentials": [],
-            "requiredResourceAccess": [],
-        }
-        return {**made, **body}
-
-    def preset_principal(self, body: Body, trusted: bool) -> Body:
-        app_id = str(body.get("appId", "")).lower()
-        applications = self.directory.by_key("application", app_id)
-        if not trusted and self.directory.by_key("servicePrincipal", app_id):
-            raise _principal_exists(app_id)
-        if not applications and not trusted:
-            raise bad_request(f"The appId '{app_id}' of the service principal does not reference a valid application object.")
-        application = msgspec.json.decode(applications[0].body) if applications else {}
-        made = {
-            "accountEnabled": True,
-            "addIns": [],
-            "alternativeNames": [],
-            "appDisplayName": application.get("displayName"),
-            "appOwnerOrganizationId": self.identity.tenant_id,
-            "appRoleAssignmentRequired": False,
-            "appRoles": application.get("appRoles", []),
-            "displayName": application.get("displayName"),
-            "keyCredentials": [],
-            "oauth2PermissionScopes": (application.get("api") or {}).get("oauth2PermissionScopes", []),
-            "passwordCredentials": [],
-            "replyUrls": (application.get("web") or {}).get("redirectUris", []),
-            "servicePrincipalNames": [app_id, *application.get("identifierUris", ())],
-            "servicePrincipalType": "Application",
-            "signInAudience": application.get("signInAudience"),
-            "tags": [],
-        }
-        return {**made, **body}
-
-    def preset_role(self, body: Body, trusted: bool) -> Body:
-        template = str(body.get("roleTemplateId", ""))
-        found = [role for role in builtin.ROLES if role[0] == template]
-        if not trusted and (not found or self.directory.by_key("directoryRole", template)):
-            raise bad_request("A conflicting object with one or more of the specified property values is present.")
-        return {"displayName": found[0][1] if found else "", "description": found[0][2] if found else "", **body}
-
-    def preset_definition(self, body: Body, trusted: bool) -> Body:
-        identifier = str(body.get("templateId") or body.get("id") or self._mint())
-        if not trusted and self.directory.find(identifier):
-            raise conflict("templateId")
-        made = {"isBuiltIn": False, "isEnabled": True, "resourceScopes": ["/"], "templateId": identifier, "version": None}
-        return {**made, **body, "id": identifier}
-
-    def preset_assignment(self, body: Body, trusted: bool) -> Body:
-        principal = self.directory.find(str(body.get("principalId")))
-        definition = self.directory.find(str(body.get("roleDefinitionId")), "unifiedRoleDefinition")
-        if not trusted:
-            if principal is None or definition is None:
-                raise not_found(str(body.get("roleDefinitionId" if principal else "principalId")))
-            if not body.get("directoryScopeId") and not body.get("appScopeId"):
-                raise bad_request("A value is required for property 'directoryScopeId' or 'appScopeId'.")
-            if principal.type == "group" and not msgspec.json.decode(principal.body).get("isAssignableToRole"):
-                raise bad_request("The group is not assignable to roles (isAssignableToRole is false).")
-            for row in self.directory.linked((Link.ROLE_ASSIGNED,), principal.seq):
-                held = msgspec.json.decode(row.body)
-                if all(held.get(n) == body.get(n) for n in ("roleDefinitionId", "directoryScopeId", "appScopeId")):
-                    raise bad_request("A conflicting object with one or more of the specified property values is present.")
-        return {**body, "id": body.get("id") or self._mint().replace("-", "") + "-1"}
-
-    def preset_app_role(self, body: Body, trusted: bool) -> Body:
-        principal = self.directory.find(str(body.get("principalId")))
-        resource = self.directory.find(str(body.get("resourceId")), "servicePrincipal")
-        if principal is None or resource is None:
-            raise not_found(str(body.get("resourceId" if principal else "principalId")))
-        if principal.type not in {"user", "group", "servicePrincipal"}:
-            raise bad_request("The principal must be a user, a group or a service principal.")
-        offered = msgspec.json.decode(resource.body)
-        if not trusted:
-            roles = {role["id"] for role in offered.get("appRoles") or ()}
-            if body["appRoleId"] not in roles | {"00000000-0000-0000-0000-000000000000"}:
-                raise bad_request(f"Permission being assigned was not found on application '{offered['appId']}'.")
-            for row in self.directory.linked((Link.ASSIGNMENTS,), principal.seq):
-                held = msgspec.json.decode(row.body)
-                if held["resourceId"] == resource.id and held["appRoleId"] == body["appRoleId"]:
-                    raise bad_request("Permission being assigned already exists on the object")
-        made = {
-            "createdDateTime": self.directory.stamp(),
-            "principalDisplayName": msgspec.json.decode(principal.body).get("displayName"),
-            "principalType": principal.type[:1].upper() + principal.type[1:],
-            "resourceDisplayName": offered.get("displayName"),
-        }
-        return {"id": self._mint().replace("-", "")[:27] + "AQ", **made, **body}
-
-    def preset_grant(self, body: Body, trusted: bool) -> Body:
-        ends = ("clientId", "resourceId", *(["principalId"] if body.get("consentType") == "Principal" else []))
-        for name in ends:
-            if not trusted and self.directory.find(str(body.get(name))) is None:
-                raise not_found(str(body.get(name)))
-        client = self.directory.find(str(body.get("clientId")))
-        for row in self.directory.linked((Link.GRANT_CLIENT,), client.seq) if client and not trusted else ():
-            held = msgspec.json.decode(row.body)
-            if all(held.get(name) == body.get(name) for name in ("resourceId", "consentType", "principalId")):
-                raise same_key("Permission entry already exists.")
-        return {"principalId": None, **body, "id": body.get("id") or self._mint().replace("-", "") + "_Xk"}
-
-    def preset_dated(self, body: Body, trusted: bool) -> Body:
-        """What has a date of creation, and nothing else of its own."""
-        return {"createdDateTime": self.directory.stamp(), "modifiedDateTime": None, **body}
-
-    def preset_strength(self, body: Body, trusted: bool) -> Body:
-        made = {"policyType": "custom", "requirementsSatisfied": "mfa", "combinationConfigurations": []}
-        return {**self.preset_dated(made, trusted), **body}
-
-    def preset_domain(self, body: Body, trusted: bool) -> Body:
-        made = {
-            "authenticationType": "Managed",
-            "isAdminManaged": True,
-            "isDefault": False,
-            "isInitial": False,
-            "isRoot": True,
-            "isVerified": False,
-            "supportedServices": [],
-        }
-        return {**made, **body}
-
-    def preset_extension(self, body: Body, trusted: bool) -> Body:
-        return {"appDisplayName": "", "isMultiValued": False, "isSyncedFromOnPremises": False, **body}
-
-    # --- how a new object hangs together with others -----------------------------------------------------------------
-
-    def connect_assignment(self, row: Row, body: Body, trusted: bool) -> None:
-        principal = self.directory.find(str(body["principalId"]))
-        if principal:
-            self.directory.link(Link.ROLE_ASSIGNED, principal.seq, row.seq)
-        self._mirror_role(body, present=True)
-
-    def connect_app_role(self, row: Row, body: Body, trusted: bool) -> None:
-        self._link_from(Link.ASSIGNED_TO, body.get("resourceId"), row)
-        self._link_from(Link.ASSIGNMENTS, body.get("principalId"), row)
-
-    def connect_grant(self, row: Row, body: Body, trusted: bool) -> None:
-        self._link_from(Link.GRANT_CLIENT, body.get("clientId"), row)
-        self._link_from(Link.GRANT_RESOURCE, body.get("resourceId"), row)
-        self._link_from(Link.GRANT_PRINCIPAL, body.get("principalId"), row)
-
-    def _link_from(self, code: Link, identifier: object, row: Row) -> None:
-        source = self.directory.find(str(identifier)) if identifier else None
-        if source:
-            self.directory.link(code, source.seq, row.seq)
-
-
-_PRESETS: dict[str, Callable[[Writer, Body, bool], Body]] = {
-    "user": Writer.preset_user,
-    "group": Writer.preset_group,
-    "application": Writer.preset_application,
-    "servicePrincipal": Writer.preset_principal,
-    "directoryRole": Writer.preset_role,
-    "unifiedRoleDefinition": Writer.preset_definition,
-    "unifiedRoleAssignment": Writer.preset_assignment,
-    "appRoleAssignment": Writer.preset_app_role,
-    "oAuth2PermissionGrant": Writer.preset_grant,
-    "conditionalAccessPolicy": Writer.preset_dated,
-    "namedLocation": Writer.preset_dated,
-    "authenticationStrengthPolicy": Writer.preset_strength,
-    "domain": Writer.preset_domain,
-    "extensionProperty": Writer.preset_extension,
-}
-_CONNECTIONS: dict[str, Callable[[Writer, Row, Body, bool], None]] = {
-    "unifiedRoleAssignment": Writer.connect_assignment,
-    "appRoleAssignment": Writer.connect_app_role,
-    "oAuth2PermissionGrant": Writer.connect_grant,
-}
-
-
-def _principal_exists(app_id: str) -> Failure:
-    return same_key(
-        "The service principal cannot be created, updated, or restored because the service principal name "
-        f"{app_id} is already in use."
-    )
 
 
 def _check_value(name: str, value: object, declared: Property) -> None:
@@ -807,7 +535,9 @@ def _check_value(name: str, value: object, declared: Property) -> None:
             if inner not in known:
                 if has_navigation(_module(model), inner):
                     continue
-                raise bad_request(f"Property '{inner}' does not exist on type 'microsoft.graph.{model}'. {_WRONG_VALUES}")
+                raise bad_request(
+                    f"Property '{inner}' does not exist on type 'microsoft.graph.{model}'. {_WRONG_VALUES}"
+                )
             _check_value(inner, inner_value, known[inner])
 
 

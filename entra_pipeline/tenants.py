@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
+from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Secret, Tenant
+
+if TYPE_CHECKING:
+    from entra_pipeline.simulator import Simulator
 
 
 @asynccontextmanager
@@ -15,27 +20,20 @@ async def open_graph(tenant: Tenant) -> AsyncIterator[Graph]:
     """The tenant, ready to be read; a simulated one runs until the context ends.
 
     Raises:
-        ConfigurationError: Entra refuses the credential, or cannot be reached.
+        ConfigurationError: Entra refuses the credential, or cannot be reached; the simulated tenant cannot be started.
     """
     if tenant.simulator is None:
         async with Graph(tenant) as graph:
             yield graph
         return
-    from entra_pipeline.simulator import Simulator
-
-    wanted = tenant.simulator
-    simulator = await asyncio.to_thread(
-        Simulator(
-            users=wanted.users, groups=wanted.groups, seed=wanted.seed, state=wanted.folder, port=wanted.port
-        ).__enter__
-    )
+    running = simulated(tenant)
+    simulator = await asyncio.to_thread(running.__enter__)
     try:
-        secret = wanted.folder / "client_secret"
         stand_in = tenant.model_copy(
             update={
                 "tenant_id": simulator.tenant_id,
                 "client_id": simulator.client_id,
-                "client_secret": Secret(file=secret),
+                "client_secret": Secret(file=tenant.simulator.folder / "client_secret"),
                 "graph_url": simulator.graph_url,
                 "authority": simulator.authority,
                 "ca_bundle": simulator.ca_bundle,
@@ -44,4 +42,30 @@ async def open_graph(tenant: Tenant) -> AsyncIterator[Graph]:
         async with Graph(stand_in) as graph:
             yield graph
     finally:
-        await asyncio.to_thread(simulator.__exit__, None, None, None)
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+@contextmanager
+def simulated(tenant: Tenant) -> Iterator[Simulator]:
+    """The simulated tenant of the configuration, serving; one that another process serves is shared.
+
+    Raises:
+        UsageError: The tenant is a real one.
+        ConfigurationError: It cannot be started: a port is taken, or its folder is held by a process that hangs.
+    """
+    from entra_pipeline.simulator import Simulator, SimulatorError
+
+    wanted = tenant.simulator
+    if wanted is None:
+        raise UsageError(f"tenant {tenant.name!r} is not simulated")
+    simulator = Simulator(
+        users=wanted.users, groups=wanted.groups, seed=wanted.seed, state=wanted.folder, port=wanted.port
+    )
+    try:
+        simulator.start()
+    except SimulatorError as error:
+        raise tenant.error("simulator", error.message, remedy=error.remedy) from None
+    try:
+        yield simulator
+    finally:
+        simulator.stop()

@@ -2,304 +2,224 @@
 
 from __future__ import annotations
 
-import time
+import os
+import shlex
+import shutil
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
+from entra_pipeline import demo as story
 from entra_pipeline.analysis.changes import Change, changes
-from entra_pipeline.analysis.objects import find
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS
-from entra_pipeline.cli.backups import print_gaps, print_summary, run_backup
-from entra_pipeline.cli.context import console, print_table
-from entra_pipeline.errors import ConfigurationError, EntraPipelineError
-from entra_pipeline.project import Project, Tenant, load_project
-from entra_pipeline.simulator import Control, Simulator
+from entra_pipeline.backup.jobs import totals
+from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, run_backup, size
+from entra_pipeline.cli.context import console, print_table, say
+from entra_pipeline.clock import system_clock
+from entra_pipeline.errors import UsageError
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.loading import FILE_NAME, VARIABLE
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.tenants import simulated
 
-_PROJECT = """\
-# A simulated tenant on this machine, made by `entra-pipeline demo`.
-[storage.demo]
-kind = "local"
-path = "backup"
-
-[tenants.demo]
-simulator = {{ users = {users}, groups = {groups}, seed = 7, state = "tenant", port = 8480 }}
-
-[scopes.demo]
-description = "Everything in a simulated tenant"
-tenant = "demo"
-storage = "demo"
-"""
-_EXAMPLES = 14
+_USERS, _GROUPS, _PORT, _DIRECTORY = 200, 20, 8480, Path(".demo")
+# Examples of each kind of change to each table; more would hide the forest.
+_EXAMPLES = 2
 
 
 @click.command()
-@click.option("--users", type=click.IntRange(20, 100_000), default=200, show_default=True)
-@click.option("--groups", type=click.IntRange(5, 10_000), default=20, show_default=True)
+@click.option("--users", type=click.IntRange(0, 100_000), help=f"[default: {_USERS}]")
+@click.option("--groups", type=click.IntRange(0, 10_000), help=f"[default: {_GROUPS}]")
+@click.option("--port", type=click.IntRange(1024, 65534), help=f"Of the simulated tenant. [default: {_PORT}]")
+@click.option("--directory", type=click.Path(path_type=Path), help=f"Where everything goes. [default: {_DIRECTORY}]")
 @click.pass_context
-def demo(ctx: click.Context, users: int, groups: int) -> int:
-    """Back up a simulated tenant: a full backup, live changes, an incremental backup, what changed.
+def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | None, directory: Path | None) -> int:
+    """Back up a simulated tenant: a full backup, live changes, an incremental backup, what changed, and the proof.
 
-    Uses the scope `demo` of the project where its tenant is simulated; elsewhere it makes a project in .demo/.
+    Without options it uses the scope `demo` of the project here, if its tenant is simulated; otherwise it makes a
+    project in a folder of its own. It can be run again and again, and adds recovery points.
     """
-    project = _project(ctx.find_root().obj, users, groups)
-    scope = project.scope("demo")
-    out = console()
-    started = time.monotonic()
-    with _simulator(project.tenants[scope.tenant]) as simulator:
-        counts = simulator.control.counts()
-        out.rule("[bold]1. A simulated tenant")
-        out.print(
-            f"It speaks Microsoft Graph at {simulator.graph_url}: "
-            + ", ".join(f"{counts[kind]:,} {kind}" for kind in ("users", "groups", "applications", "devices"))
+    started = system_clock()
+    project = None if users or groups or port or directory else _here(ctx.find_root().obj)
+    if project is None:
+        project = story.demo_project(
+            directory or _DIRECTORY, users=users or _USERS, groups=groups or _GROUPS, port=port or _PORT
         )
-        out.rule("[bold]2. A full backup")
+    scope = project.scope(story.SCOPE)
+    store = open_store(project, scope)
+    with simulated(project.tenants[scope.tenant]) as tenant:
+        counts = tenant.control.counts()
+        _heading("A simulated tenant")
+        say(
+            f"It speaks Microsoft Graph at {tenant.graph_url}: "
+            + ", ".join(f"{counts[kind]:,} {kind}" for kind in ("users", "groups", "applications", "devices"))
+            + " and what belongs to them."
+        )
+        story.prepare(tenant.control)
+
+        _heading("A full backup")
+        before = story.look(tenant.control, scope.types())
         full = run_backup(project, scope, full=True, types=None)
         print_summary(full)
-        out.rule("[bold]3. The tenant lives")
-        for told in change_tenant(simulator.control):
-            out.print(f"  {told}")
-        out.rule("[bold]4. An incremental backup")
+
+        _heading("The tenant lives")
+        for event in story.live(tenant.control):
+            say(f"  [cyan]{event.kind:<18}[/] {_escaped(event.text)}")
+
+        _heading("An incremental backup")
+        after = story.look(tenant.control, scope.types())
         incremental = run_backup(project, scope, full=False, types=None)
         for table, entry in incremental.tables.items():
             print_gaps(table, entry.gaps)
-        _compare_cost(full, incremental)
-        out.rule("[bold]5. What changed")
-        store = open_store(project, scope)
-        _show(list(changes(store, full, incremental)), _names(store, full, incremental))
-        out.rule("[bold]6. Is it the tenant?")
-        objects, links, wrong = compare(store, incremental, simulator.control)
-        for problem in wrong:
-            out.print(f"[red]differs:[/] {problem}")
-        if not wrong:
-            out.print(
-                f"[green]Yes:[/] {objects:,} objects and {links:,} links, property by property, are what it has now."
-            )
-    out.rule("[bold]Where to look next")
-    _next_steps(project, store)
-    out.print(f"[dim]{time.monotonic() - started:.0f} s in all[/]")
-    return 1 if wrong else 0
+        _print_cost((full, incremental))
+
+    _heading("What changed between the two points")
+    _print_changes(list(changes(store, full, incremental)), story.names(store, (full, incremental)))
+
+    _heading("Is what is stored what the tenant had?")
+    proven = all(_print_proof(store, manifest, picture) for manifest, picture in ((full, before), (incremental, after)))
+
+    _heading("Where to look next")
+    _print_next(project, full)
+    say(f"[dim]{(system_clock() - started).total_seconds():.0f} seconds in all[/]")
+    if not proven:
+        return 1
+    return 0 if full.status == incremental.status == "finished" else FINISHED_WITH_EXCEPTION
 
 
-def _project(file: Path | None, users: int, groups: int) -> Project:
-    """The project whose scope `demo` is simulated, or one made for the purpose."""
-    try:
-        project = load_project(file)
-        if "demo" in project.scopes and project.tenants[project.scopes["demo"].tenant].simulator:
-            return project
-    except ConfigurationError:
-        if file is not None:
-            raise
-    made = Path(".demo") / "dagster_project.toml"
-    made.parent.mkdir(exist_ok=True)
-    if not made.exists():
-        made.write_text(_PROJECT.format(users=users, groups=groups))
-    return load_project(made)
+def _here(file: Path | None) -> Project | None:
+    """The project that the command was called for, if it has the demonstration in it."""
+    asked = file is not None or VARIABLE in os.environ
+    if not asked and not Path(FILE_NAME).exists():
+        return None
+    project = load_project(file)
+    if story.is_demo(project):
+        return project
+    if asked:
+        raise UsageError(
+            f"{project.file} has no scope {story.SCOPE!r} on a simulated tenant",
+            remedy="Leave --project (and ENTRA_PIPELINE_PROJECT) out: the demonstration then makes its own.",
+        )
+    return None
 
 
-def _simulator(tenant: Tenant) -> Simulator:
-    wanted = tenant.simulator
-    if wanted is None:
-        raise EntraPipelineError("the demo's tenant is not simulated")
-    return Simulator(users=wanted.users, groups=wanted.groups, seed=wanted.seed, state=wanted.folder, port=wanted.port)
+def _heading(text: str) -> None:
+    out = console()
+    out.print()
+    out.print(f"[bold]{text}[/]")
 
 
-def change_tenant(control: Control) -> list[str]:
-    """Changes of every kind; what was done, in words."""
-    users = [user for user in control.dump("users") if not user.get("onPremisesSyncEnabled")]
-    groups = [
-        group
-        for group in control.dump("groups")
-        if not group.get("membershipRule")
-        and not group.get("onPremisesSyncEnabled")
-        and not group["isAssignableToRole"]
-    ]
-    members = Counter(source for source, _, _ in control.edges("groups", "members"))
-    big = max(groups, key=lambda group: members[group["id"]])
-    doomed = next(group for group in reversed(groups) if group is not big)
-    inside = {target for source, target, _ in control.edges("groups", "members") if source == big["id"]}
-    outsider = next(user for user in users if user["id"] not in inside)
-    managed = {source: target for source, target, _ in control.edges("users", "manager")}
-    report = next(user for user in users if user["id"] in managed)
-    manager = next(user for user in users if user["id"] not in {report["id"], managed[report["id"]]})
-    renamed, cleared, leaver, returner, fired = users[3], next(u for u in users[4:] if u.get("city")), *users[5:8]
-    policy = control.dump("identity/conditionalAccess/policies")[0]
+def _escaped(text: str) -> str:
+    from rich.markup import escape
 
-    control.delete(f"users/{returner['id']}")
-    steps: list[tuple[str, Callable[[], Any]]] = [
-        ("created: user Nadia Öberg", lambda: control.create("users", {"displayName": "Nadia Öberg"})),
-        (
-            f"updated: {renamed['displayName']} moves to Legal",
-            lambda: control.patch(f"users/{renamed['id']}", {"department": "Legal", "jobTitle": "Counsel"}),
-        ),
-        (
-            f"cleared: the city of {cleared['displayName']}",
-            lambda: control.patch(f"users/{cleared['id']}", {"city": None}),
-        ),
-        (f"deleted: user {leaver['displayName']}", lambda: control.delete(f"users/{leaver['id']}")),
-        (f"deleted and restored: user {returner['displayName']}", lambda: control.restore(returner["id"])),
-        (f"deleted for good: user {fired['displayName']}", lambda: _delete_for_good(control, fired["id"])),
-        (f"deleted: group {doomed['displayName']}", lambda: control.delete(f"groups/{doomed['id']}")),
-        (
-            f"joined: {outsider['displayName']} is in {big['displayName']}",
-            lambda: control.add_link(f"groups/{big['id']}/members", outsider["id"]),
-        ),
-        (
-            f"left: somebody is no longer in {big['displayName']}",
-            lambda: control.remove_link(
-                f"groups/{big['id']}/members", min(inside - {leaver["id"], fired["id"], returner["id"]})
-            ),
-        ),
-        (
-            f"owner: {outsider['displayName']} owns {big['displayName']}",
-            lambda: control.add_link(f"groups/{big['id']}/owners", outsider["id"]),
-        ),
-        (
-            f"manager: {report['displayName']} reports to {manager['displayName']}",
-            lambda: control.add_link(f"users/{report['id']}/manager", manager["id"]),
-        ),
-        (
-            f"policy: {policy['displayName']} is disabled",
-            lambda: control.patch(
-                f"identity/conditionalAccess/policies/{policy['id']}",
-                {"state": "disabled" if policy["state"] != "disabled" else "enabled"},
-            ),
-        ),
-    ]
-    done = []
-    for words, step in steps:
-        step()
-        done.append(words)
-    return done
+    return escape(text)
 
 
-def _delete_for_good(control: Control, identifier: str) -> None:
-    control.delete(f"users/{identifier}")
-    control.purge(identifier)
-
-
-def _compare_cost(full: Manifest, incremental: Manifest) -> None:
+def _print_cost(points: Sequence[Manifest]) -> None:
     rows = []
-    for manifest in (full, incremental):
-        own = [p for e in manifest.tables.values() for p in e.parts if p.recovery_point == manifest.recovery_point]
+    for manifest in points:
+        total = totals(manifest)
         rows.append(
             {
-                "kind": manifest.kind,
                 "point": manifest.recovery_point,
-                "rows": sum(part.rows for part in own),
-                "bytes": sum(part.bytes for part in own),
-                "read": sum(entry.bytes_read for entry in manifest.tables.values()),
+                "kind": manifest.kind,
                 "status": manifest.status,
+                "requests": total["requests"],
+                "received": size(sum(entry.bytes_read for entry in manifest.tables.values())),
+                "rows": total["rows_written"],
+                "written": size(total["bytes_written"]),
             }
         )
-    columns = {
-        "kind": "kind",
-        "point": "recovery point",
-        "rows": "rows written",
-        "bytes": "bytes written",
-        "read": "bytes from Graph",
-        "status": "status",
-    }
-    print_table(rows, columns, right=("rows", "bytes", "read"))
-
-
-def _show(found: list[Change], names: dict[str, str]) -> None:
-    totals: dict[str, Counter[str]] = {}
-    for change in found:
-        totals.setdefault(change.table, Counter())[change.kind] += 1
-    kinds = ("added", "changed", "deleted")
-    rows = [{"table": table, **{kind: count[kind] or None for kind in kinds}} for table, count in totals.items()]
-    print_table(rows, {"table": "type", **{kind: kind for kind in kinds}}, right=kinds)
-    out = console()
-    for change in found[:_EXAMPLES]:
-        out.print(f"  {_words(change, names)}", markup=False)
-    if len(found) > _EXAMPLES:
-        out.print(f"  … and {len(found) - _EXAMPLES} more", markup=False)
-
-
-def _words(change: Change, names: dict[str, str]) -> str:
-    who = " → ".join(names.get(key, key) for key in change.key)
-    if change.kind != "changed":
-        return f"{change.table}: {change.kind}: {who}"
-    told = ", ".join(
-        f"{name}: {_short(before)} → {_short(after)}" for name, (before, after) in change.properties().items()
+    columns = {"point": "recovery point", **{key: key for key in ("kind", "status", "requests", "received")}}
+    print_table(
+        rows,
+        {**columns, "rows": "rows written", "written": "written"},
+        right=("requests", "received", "rows", "written"),
     )
-    return f"{change.table}: changed: {who}: {told}"
 
 
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
+def _print_changes(found: list[Change], names: dict[str, str]) -> None:
+    """How many changes of each kind every table had, each with an example or two."""
+    count = Counter((change.table, change.kind) for change in found)
+    seen: Counter[tuple[str, str]] = Counter()
+    rows: list[dict[str, Any]] = []
+    shown = ""
+    tables = list(dict.fromkeys(change.table for change in found))
+    for change in sorted(found, key=lambda one: (tables.index(one.table), one.kind)):
+        group = (change.table, change.kind)
+        seen[group] += 1
+        if seen[group] > _EXAMPLES:
+            continue
+        first = seen[group] == 1
+        rows.append(
+            {
+                "table": change.table if change.table != shown else "",
+                "kind": change.kind if first else "",
+                "count": count[group] if first else None,
+                "example": story.tell(change, names),
+            }
+        )
+        shown = change.table
+    print_table(rows, {"table": "table", "kind": "", "count": "", "example": "for example"}, right=("count",))
 
 
-def _names(store: ScopeStore, *manifests: Manifest) -> dict[str, str]:
-    names = {}
-    for manifest in manifests:
-        for table in (
-            "users",
-            "groups",
-            "service_principals",
-            "applications",
-            "conditional_access_policies",
-            "devices",
-        ):
-            for row in find(store, manifest, table):
-                members = msgspec.json.decode(row)
-                names[members["id"]] = members.get("displayName") or members["id"]
-    return names
+def _print_proof(store: ScopeStore, manifest: Manifest, picture: story.Picture) -> bool:
+    """Compares a recovery point with the tenant as it was; whether they are the same."""
+    result = story.compare(store, manifest, picture)
+    what = (
+        f"{manifest.recovery_point}: {result.objects:,} objects with {result.properties:,} properties and "
+        f"{result.links:,} links compared"
+    )
+    if not result.differing:
+        say(f"[green]✓[/] {what}: no difference")
+        return True
+    say(f"[red]✗[/] {what}: {len(result.differing):,} differences")
+    for one in result.differing[:10]:
+        say(f"    {_escaped(one)}")
+    return False
 
 
-def compare(store: ScopeStore, manifest: Manifest, control: Control) -> tuple[int, int, list[str]]:
-    """A recovery point against the simulated tenant as it is now.
-
-    Returns:
-        Objects and links compared, and what differs, in words.
-    """
-    wrong: list[str] = []
-    objects = links = 0
-    for table, entry in manifest.tables.items():
-        rows = find(store, manifest, table)
-        if entry.kind == "objects":
-            stored = {members["id"]: members for members in map(_without_nulls, map(msgspec.json.decode, rows))}
-            of_type = CATALOGUE[table]
-            truth = {o["id"]: o for o in map(_without_nulls, control.dump(of_type.path or of_type.graph_type))}
-            wrong += [
-                f"{table} {i}" for i in sorted(stored.keys() | truth.keys()) if not _same(stored.get(i), truth.get(i))
-            ]
-            objects += len(truth)
-        else:
-            owner, relation = RELATIONS[table]
-            edges = {(e["source_id"], e["target_id"]) for e in map(msgspec.json.decode, rows)}
-            real = {(source, target) for source, target, _ in control.edges(owner.path, relation.segment)}
-            wrong += [f"{table} {source} → {target}" for source, target in sorted(edges ^ real)]
-            links += len(real)
-    return objects, links, wrong
-
-
-def _without_nulls(members: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value not in (None, [])}
-
-
-def _same(stored: dict[str, Any] | None, truth: dict[str, Any] | None) -> bool:
-    return stored == truth
-
-
-def _next_steps(project: Project, store: ScopeStore) -> None:
-    flag = "" if project.file == Path("dagster_project.toml").resolve() else f" --project {project.file}"
-    command = f"entra-pipeline{flag}"
-    files = store.files.url("users/scope=demo/*/*.parquet")
+def _print_next(project: Project, full: Manifest) -> None:
+    """What to type next, as it has to be typed from this folder."""
+    command = _command()
+    if project.file != Path(FILE_NAME).resolve():
+        command += f" --project {shlex.quote(_relative(project.file))}"
+    storage = project.storage[project.scope(story.SCOPE).storage]
     steps = [
         (f"{command} points demo", "the recovery points"),
-        (f"{command} objects demo groups --search sales", "what a point holds"),
+        (f"{command} objects demo users --where \"department = 'Finance'\"", "what a point holds"),
         (f"{command} verify demo", "checksums, chain and counts"),
-        (f"duckdb -c \"SELECT department, count(*) FROM '{files}' GROUP BY ALL\"", "the same files, without us"),
-        ("make dagster", "Dagster's UI: assets, partitions, schedules"),
+        (f"{command} backup demo", "one more recovery point"),
     ]
-    print_table([{"run": run, "to see": what} for run, what in steps], {"run": "run", "to see": "to see"})
+    if storage.kind == "local":
+        part = full.tables["users"].parts[0].key
+        query = f"SELECT department, count(*) FROM '{_relative(storage.root / part)}' GROUP BY ALL"
+        steps.append(
+            (
+                f'{_relative(Path(sys.executable))} -c "import duckdb; print(duckdb.sql(\\"{query}\\"))"',
+                "stock DuckDB, without us",
+            )
+        )
+    if Path("Makefile").exists() and Path("workspace.yaml").exists():
+        steps.append(("make dagster", "Dagster's UI: assets, partitions, schedules"))
+    for typed, why in steps:
+        say(f"  [dim]# {why}[/]\n  {_escaped(typed)}")
+
+
+def _command() -> str:
+    """How this command was called: by its name where the shell finds it, otherwise by its path."""
+    called = Path(sys.argv[0])
+    found = shutil.which("entra-pipeline")
+    if found and Path(found).resolve() == called.resolve():
+        return "entra-pipeline"
+    return shlex.quote(_relative(called)) if called.name == "entra-pipeline" else "entra-pipeline"
+
+
+def _relative(path: Path) -> str:
+    """A path as seen from this folder, when that is shorter."""
+    return min((os.path.relpath(path), str(path)), key=len)

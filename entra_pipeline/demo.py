@@ -100,6 +100,7 @@ def live(control: Control) -> Iterator[Event]:
         RuntimeError: The simulator refuses a change.
     """
     people = _people(control)
+    called = {one["id"]: one["displayName"] for one in control.dump("users")}
     members = control.edges("groups", "members")
     owners = control.edges("groups", "owners")
     group = _group(control, members)
@@ -154,7 +155,7 @@ def live(control: Control) -> Iterator[Event]:
     if inside:
         gone = min(inside)
         control.remove_link(f"{place}/members", gone)
-        yield Event("remove member", f"{_name(people, gone)} is taken out of the group {name}")
+        yield Event("remove member", f"{called[gone]} is taken out of the group {name}")
 
     owner = next(outside)
     control.add_link(f"{place}/owners", owner["id"])
@@ -162,7 +163,7 @@ def live(control: Control) -> Iterator[Event]:
     if owning:
         former = min(owning)
         control.remove_link(f"{place}/owners", former)
-        yield Event("remove owner", f"{_name(people, former)} is no longer an owner of the group {name}")
+        yield Event("remove owner", f"{called[former]} is no longer an owner of the group {name}")
 
     policy = min(control.dump("identity/conditionalAccess/policies"), key=lambda one: str(one["displayName"]))
     state = "disabled" if policy["state"] != "disabled" else "enabled"
@@ -187,10 +188,6 @@ def _group(control: Control, members: set[tuple[str, str, str]]) -> Body:
     ]
     ranked = sorted(groups, key=lambda one: (sizes.get(one["id"], 0), one["id"]))
     return ranked[len(ranked) // 2]
-
-
-def _name(people: list[Body], identifier: str) -> str:
-    return str(next((one["displayName"] for one in people if one["id"] == identifier), identifier))
 
 
 # --- What came of it -------------------------------------------------------------------------------------------------

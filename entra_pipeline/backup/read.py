@@ -291,14 +291,21 @@ class Reader:
         *,
         select: str = "id",
         top: int | None = None,
+        many: bool = True,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """The items of `segment` of the given owners, page by page; owners that are gone meanwhile bring nothing."""
+        """The items of `segment` of the given owners, page by page; owners that are gone meanwhile bring nothing.
+
+        Where an owner has one item at most (`many` is False), Graph answers with the item itself, or 404 without one.
+        """
         requests = [Request(query(f"{owner.path}/{i}/{segment}", select=select, top=top), i) for i in ids]
         async for result in self.graph.batch(requests, ledger=ledger, lane=owner.lane):
             if result.status == 404:
                 continue
             if result.status >= 300:
                 raise explain(result)
+            if not many:
+                yield result.request.key, [msgspec.Raw(result.body)]
+                continue
             page = decode_page(result.body)
             yield result.request.key, page.value
             if page.next_link:

@@ -139,7 +139,9 @@ class Settlement:
         found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
         for relation in entry.delta_relations():
             if self._was_read(relation.name):
-                async for owner, items in self.reader.collections(entry, relation.segment, returned, self.ledger):
+                async for owner, items in self.reader.collections(
+                    entry, relation.segment, returned, self.ledger, many=relation.many
+                ):
                     found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(neighbour, items)]
         for segment, relations in _inverses(entry).items():
             wanted = {owner.graph_type: relation for owner, relation in relations if self._was_read(relation.name)}

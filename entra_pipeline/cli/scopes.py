@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
 
 from entra_pipeline.cli.context import as_json, as_table, print_json, print_rows, project_file, project_of
+from entra_pipeline.clock import Clock, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, Scope, create_scope, delete_scope, edit_scope
 
@@ -77,6 +78,8 @@ def list_scopes(ctx: click.Context, json_: bool, csv_: bool) -> None:
         "recovery_points": "points",
         "last": "last recovery point",
         "status": "status",
+        "last_good": "last good",
+        "age": "age",
         "next": "next",
     }
     empty = f"no scope in {project.file}; entra-pipeline scope create makes one"
@@ -99,17 +102,37 @@ def _row(project: Project, one: Scope) -> dict[str, Any]:
         store = open_store(project, one.name)
         points = store.points()
         latest = store.latest()
+        good = next((one for one in map(store.manifest, reversed(points)) if one.status == "finished"), None)
         return {
             **row,
             "recovery_points": len(points),
             "last": latest.recovery_point if latest else "",
             "status": latest.status if latest else "never backed up",
+            "last_good": good.recovery_point if good else "",
+            "age": _age(good.started) if good else "",
         }
     except EntraPipelineError as error:
-        return {**row, "recovery_points": None, "last": "", "status": f"storage: {error.message}"}
+        return {
+            **row,
+            "recovery_points": None,
+            "last": "",
+            "status": f"storage: {error.message}",
+            "last_good": "",
+            "age": "",
+        }
 
 
-def next_run(one: Scope, now: datetime | None = None) -> str:
+def _age(moment: str) -> str:
+    """How long ago a moment was, in its largest unit."""
+    seconds = (system_clock() - parse_iso(moment)).total_seconds()
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {unit}{'s' if number > 1 else ''}"
+    return "under a minute"
+
+
+def next_run(one: Scope, clock: Clock = system_clock) -> str:
     """When the schedule is due next, in the scope's time zone; empty without a schedule."""
     from zoneinfo import ZoneInfo
 
@@ -117,7 +140,7 @@ def next_run(one: Scope, now: datetime | None = None) -> str:
 
     if one.schedule is None:
         return ""
-    here = (now or datetime.now(UTC)).astimezone(ZoneInfo(one.timezone))
+    here = clock().astimezone(ZoneInfo(one.timezone))
     due: datetime = croniter(one.schedule, here).get_next(datetime)
     return due.isoformat(timespec="minutes")
 
@@ -146,9 +169,13 @@ def show(ctx: click.Context, name: str, json_: bool) -> None:
     if json_:
         print_json(row)
         return
-    shown = {**row, "select": _spoken(one), "types": types}
-    rows = [{"key": key.replace("_", " "), "value": value} for key, value in shown.items() if value not in ("", None)]
-    print_rows(rows, {"key": "setting", "value": "value"})
+    shown = {**row, "select": _spoken(one)}
+    rows = [
+        {"key": key.replace("_", " "), "value": "\n".join(value) if isinstance(value, list) else value}
+        for key, value in shown.items()
+        if value not in ("", None)
+    ]
+    print_rows(rows, {"key": "scope", "value": one.name})
 
 
 def _spoken(one: Scope) -> str:

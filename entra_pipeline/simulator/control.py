@@ -225,6 +225,7 @@ class Control:
         self._client = httpx.Client(base_url=f"{url.rstrip('/')}/_control/", timeout=300, trust_env=False)
 
     def close(self) -> None:
+        """Closes the connection; the simulator goes on."""
         self._client.close()
 
     def order(self, name: str, **values: Any) -> Any:

@@ -66,6 +66,7 @@ class Creation:
             raise conflict("userPrincipalName")
 
     def check_uris(self, uris: list[str], seq: int = 0) -> None:
+        """Raises Failure when an identifier URI is taken by another live application."""
         for uri in uris:
             where = "EXISTS (SELECT 1 FROM json_each(o.json, '$.identifierUris') j WHERE j.value = ? COLLATE NOCASE)"
             if any(row.seq != seq for row in self.directory.page("application", where=where, values=(uri,))):

@@ -104,6 +104,7 @@ class Simulator:
         self._directory: Directory | None = None
         self._servers: list[uvicorn.Server] = []
         self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.attached = False
 
     # --- who and where -----------------------------------------------------------------------------------------------
@@ -224,9 +225,9 @@ class Simulator:
         """Stops serving, unless another process does; a tenant without state is gone."""
         if hasattr(self, "control"):
             self.control.close()
-        for server in self._servers:
-            server.should_exit = True
         if self._thread is not None:
+            if self._loop is not None and self._loop.is_running():
+                self._loop.call_soon_threadsafe(_end, self._servers)
             self._thread.join()
         self._servers, self._thread = [], None
         if self._directory is not None:
@@ -292,13 +293,15 @@ class Simulator:
     def _bind(self, kept: _Kept | None) -> _Ports:
         port = self._wanted_port
         wanted = (port, port + 1) if port else (kept.port, kept.tls_port) if kept else (0, 0)
-        sockets = []
+        sockets: list[socket.socket] = []
         for number in wanted:
             listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listening.bind(("127.0.0.1", number))
             except OSError as error:
+                for unused in (*sockets, listening):
+                    unused.close()
                 raise SimulatorError(
                     f"port {number} of 127.0.0.1 is taken: the simulated tenant cannot listen there ({error.strerror})",
                     remedy="Choose another port, or end the program that uses it.",
@@ -320,13 +323,22 @@ class Simulator:
             **options,  # type: ignore[arg-type]
         )
         self._servers = [uvicorn.Server(plain), uvicorn.Server(secure)]
-        self._thread = threading.Thread(target=_run, args=(self._servers, ports), name="entra-simulator", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(ports,), name="entra-simulator", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + _START_SECONDS
         while not all(server.started for server in self._servers):
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise SimulatorError("the simulated tenant did not start")
             time.sleep(0.01)
+
+    def _run(self, ports: _Ports) -> None:
+        """The thread that serves."""
+
+        async def both() -> None:
+            self._loop = asyncio.get_running_loop()
+            await asyncio.gather(self._servers[0].serve([ports.http]), self._servers[1].serve([ports.tls]))
+
+        uvloop.run(both())
 
 
 def serve(
@@ -352,11 +364,13 @@ def serve(
             return
 
 
-def _run(servers: list[uvicorn.Server], ports: _Ports) -> None:
-    async def both() -> None:
-        await asyncio.gather(servers[0].serve([ports.http]), servers[1].serve([ports.tls]))
-
-    uvloop.run(both())
+def _end(servers: list[uvicorn.Server]) -> None:
+    """Ends the servers at once: clients that keep a connection open are not waited for."""
+    for server in servers:
+        server.should_exit = server.force_exit = True
+        for connection in list(server.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -149,7 +149,8 @@ def _check_assertion(tenant: Tenant, client_id: str, assertion: str) -> None:
         der = certificate.public_bytes(Encoding.DER)
         prints = {_text(sha1(der, usedforsecurity=False).digest()), _text(sha256(der).digest())}
         key = certificate.public_key()
-        if not prints & {header.get("x5t"), header.get("x5t#S256")} or not isinstance(key, rsa.RSAPublicKey):
+        named = {str(header.get(name, "")).rstrip("=") for name in ("x5t", "x5t#S256")}
+        if not prints & named or not isinstance(key, rsa.RSAPublicKey):
             continue
         scheme: padding.AsymmetricPadding = padding.PKCS1v15()
         if header.get("alg") == "PS256":

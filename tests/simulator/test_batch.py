@@ -20,7 +20,12 @@ def test_every_request_has_its_own_answer(reader: Client) -> None:
     answer = reader.send("POST", "$batch", {"requests": requests})
     assert answer.status_code == 200
     found = {response["id"]: response for response in answer.json()["responses"]}
-    assert {number: response["status"] for number, response in found.items()} == {"0": 200, "1": 404, "2": 200, "3": 400}
+    assert {number: response["status"] for number, response in found.items()} == {
+        "0": 200,
+        "1": 404,
+        "2": 200,
+        "3": 400,
+    }
     assert found["0"]["body"]["value"]
     assert found["0"]["headers"]["x-ms-resource-unit"] == "1"
     assert found["1"]["body"]["error"]["code"] == "Request_ResourceNotFound"

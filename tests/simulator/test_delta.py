@@ -66,7 +66,9 @@ def test_every_set_with_delta_has_a_full_round(path: str, simulator: Simulator, 
     assert {item["id"] for item in items} == {item["id"] for item in simulator.control.dump(path)}
 
 
-@pytest.mark.parametrize("path", ["domains", "roleManagement/directory/roleAssignments", "identity/conditionalAccess/policies"])
+@pytest.mark.parametrize(
+    "path", ["domains", "roleManagement/directory/roleAssignments", "identity/conditionalAccess/policies"]
+)
 def test_sets_without_delta(path: str, client: Client) -> None:
     assert client.send("GET", f"{path}/delta").status_code == 400
 
@@ -259,10 +261,16 @@ def test_top_is_silently_ignored(client: Client) -> None:
         ("groups", "", (410, "resyncRequired", "Resync required.")),
         ("users", "gone", (410, "resyncRequired", "Resync required.")),
         ("groups", "unsupported", (400, "Request_UnsupportedQuery", "DeltaLink older than 30 days is not supported.")),
-        ("groups", "sync_state_not_found", (404, "syncStateNotFound", "The sync state generation is not found; resync is required.")),
+        (
+            "groups",
+            "sync_state_not_found",
+            (404, "syncStateNotFound", "The sync state generation is not found; resync is required."),
+        ),
     ],
 )
-def test_expired_links(path: str, form: str, expected: tuple[int, str, str], simulator: Simulator, client: Client) -> None:
+def test_expired_links(
+    path: str, form: str, expected: tuple[int, str, str], simulator: Simulator, client: Client
+) -> None:
     _, link = client.round(f"{path}/delta")
     simulator.control.expire_delta_links(form)
     assert client.refused("GET", link) == expected

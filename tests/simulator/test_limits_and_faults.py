@@ -62,12 +62,17 @@ def test_resource_units_run_out(simulator: Simulator, client: Client) -> None:
     assert warned
     assert int(refused[0]["retry-after"]) >= 1
     assert refused[0]["x-ms-throttle-information"] == "ResourceUnitLimitExceeded"
-    assert refused[0]["x-ms-throttle-scope"] == f"Tenant_Application/ReadWrite/{simulator.client_id}/{simulator.tenant_id}"
+    assert (
+        refused[0]["x-ms-throttle-scope"] == f"Tenant_Application/ReadWrite/{simulator.client_id}/{simulator.tenant_id}"
+    )
     simulator.control.knobs(throttle_units=False)
     assert client.send("GET", "users").status_code == 200
 
 
-@pytest.mark.parametrize(("kind", "status", "retry_after"), [("429", 429, True), ("429-no-retry-after", 429, False), ("503", 503, False), ("504", 504, False)])
+@pytest.mark.parametrize(
+    ("kind", "status", "retry_after"),
+    [("429", 429, True), ("429-no-retry-after", 429, False), ("503", 503, False), ("504", 504, False)],
+)
 def test_faults_that_refuse(kind: str, status: int, retry_after: bool, simulator: Simulator, client: Client) -> None:
     simulator.control.faults(1.0, [kind])
     answer = client.send("GET", "users")

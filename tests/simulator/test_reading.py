@@ -77,7 +77,9 @@ def test_users_return_the_default_properties_only(reader: Client) -> None:
 def test_groups_leave_out_what_needs_select(reader: Client) -> None:
     group = reader.get("groups?$top=1")["value"][0]
     assert {"displayName", "membershipRule", "securityIdentifier"} <= set(group)
-    assert not {"assignedLicenses", "assignedLabels", "onPremisesExtensionAttributes", "allowExternalSenders"} & set(group)
+    assert not {"assignedLicenses", "assignedLabels", "onPremisesExtensionAttributes", "allowExternalSenders"} & set(
+        group
+    )
     assert "assignedLicenses" in reader.get("groups?$top=1&$select=id,assignedLicenses")["value"][0]
 
 
@@ -304,7 +306,9 @@ def test_the_recycle_bin_lists_by_type(simulator: Simulator, client: Client) -> 
     user = client.get("users?$top=1")["value"][0]
     simulator.control.delete(f"users/{user['id']}")
     assert client.send("GET", f"users/{user['id']}").status_code == 404
-    deleted = client.get("directory/deletedItems/microsoft.graph.user?$select=id,userPrincipalName,deletedDateTime")["value"]
+    deleted = client.get("directory/deletedItems/microsoft.graph.user?$select=id,userPrincipalName,deletedDateTime")[
+        "value"
+    ]
     assert [item["id"] for item in deleted] == [user["id"]]
     assert deleted[0]["deletedDateTime"]
     assert deleted[0]["userPrincipalName"] == user["id"].replace("-", "") + user["userPrincipalName"]

@@ -49,23 +49,29 @@ def test_azure_identity_gets_a_token_that_graph_accepts(shared: Simulator) -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "number"),
+    ("changes", "explanation"),
     [
         ({"client_secret": "wrong"}, "AADSTS7000215"),
         ({"client_id": "11111111-2222-3333-4444-555555555555"}, "AADSTS700016"),
-        ({"tenant_id": "11111111-2222-3333-4444-555555555555"}, "AADSTS90002"),
+        # azure-identity asks for the tenant's OpenID configuration first, and does not pass on why there is none.
+        ({"tenant_id": "11111111-2222-3333-4444-555555555555"}, "Unable to get authority configuration"),
     ],
 )
-def test_azure_identity_is_told_what_is_wrong(changes: dict[str, str], number: str, shared: Simulator) -> None:
+def test_azure_identity_is_told_what_is_wrong(changes: dict[str, str], explanation: str, shared: Simulator) -> None:
     with credential(shared, **changes) as signed_in, pytest.raises(ClientAuthenticationError) as refused:
         signed_in.get_token(scope(shared))
-    assert number in str(refused.value) or "AADSTS90002" in str(refused.value) or "invalid" in str(refused.value).lower()
+    assert explanation in str(refused.value)
 
 
 def test_the_answer_to_a_wrong_secret(shared: Simulator) -> None:
     answer = httpx.post(
         f"{shared.authority}/{shared.tenant_id}/oauth2/v2.0/token",
-        data={"client_id": shared.client_id, "client_secret": "x", "grant_type": "client_credentials", "scope": scope(shared)},
+        data={
+            "client_id": shared.client_id,
+            "client_secret": "x",
+            "grant_type": "client_credentials",
+            "scope": scope(shared),
+        },
         verify=ssl.create_default_context(cafile=str(shared.ca_bundle)),
         trust_env=False,
     )
@@ -110,6 +116,8 @@ def test_a_certificate_signs_in_once_it_is_registered(simulator: Simulator, tmp_
     assert token()
 
 
+# The SDK warns of classes that it uses itself.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_real_sdk_reads_writes_and_explains(simulator: Simulator) -> None:
     from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
     from msgraph.generated.models.group import Group
@@ -155,9 +163,11 @@ def test_graph_over_tls() -> None:
         client.close()
 
 
-@pytest.mark.parametrize("header", ["", "Bearer ", "Bearer x.y.z", "Basic dTpw"])
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer x.y.z", "Basic dTpw"])
 def test_without_a_good_token(header: str, shared: Simulator) -> None:
-    answer = httpx.get(f"{shared.graph_url}/users", headers={"Authorization": header} if header else {}, trust_env=False)
+    answer = httpx.get(
+        f"{shared.graph_url}/users", headers={"Authorization": header} if header else {}, trust_env=False
+    )
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "InvalidAuthenticationToken"
 

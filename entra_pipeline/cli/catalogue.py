@@ -59,7 +59,9 @@ def markdown_table() -> str:
     for entry in CATALOGUE.values():
         how = "delta" if entry.delta else "list"
         relations = ", ".join(f"`{relation.name}`" for relation in entry.relations)
+        gated = [f"`{name}`: {permission}" for name, permission in sorted(entry.gated.items())]
+        permissions = "; ".join([entry.permissions[0], *gated])
         lines.append(
-            f"| `{entry.name}` | {entry.category} | `{path_of(entry)}` | {how} | {relations} | {entry.permissions[0]} |"
+            f"| `{entry.name}` | {entry.category} | `{path_of(entry)}` | {how} | {relations} | {permissions} |"
         )
     return "\n".join(lines)

@@ -41,5 +41,5 @@ def explained(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iter
         permanent = error.exit_code == 2 or isinstance(error, RecoveryPointRefused)
         if permanent:
             # The daemon that retries runs looks at tags only.
-            context.instance.add_run_tags(context.run_id, {RETRY_TAG: "false"})
-        raise dg.Failure(error.message, metadata={"remedy": error.remedy or "-"}, allow_retries=not permanent) from None
+            context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
+        raise dg.Failure(error.message, metadata={"remedy": error.remedy or "-"}) from None

@@ -129,7 +129,8 @@ class Run:
             for name in (n for n in wanted if CATALOGUE[n].extensible):
                 self.tables.flag(name, gaps=[self.extension_gap])
         self.progress.phase("proving")
-        await Settlement(self.tables, reader, self.ledger).settle()
+        fresh = frozenset(reading.table for reading in readings)
+        await Settlement(self.tables, reader, self.ledger, fresh).settle()
         for table, entry in self.tables.entries.items():
             if table not in left:
                 if stage:

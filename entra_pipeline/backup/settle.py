@@ -40,23 +40,27 @@ class Settlement:
         tables: The tables, read and written.
         reader: To look things up in the tenant.
         ledger: Counts the requests of settling.
+        fresh: Tables that this run has read; the others were settled when an earlier try read them.
     """
 
     tables: Tables
     reader: Reader
     ledger: Ledger
+    fresh: frozenset[str]
 
     async def settle(self) -> None:
         """Runs every step, in the order in which one may cause work for the next."""
-        for entry in self._object_types():
+        types = [entry for entry in self._object_types() if entry.name in self.fresh]
+        for entry in types:
             await self._step(entry.name, self._chosen_come_and_go(entry))
-        for entry in self._object_types():
+        for entry in types:
             if entry.count and not self._partial(entry):
                 await self._step(entry.name, self._compare_count(entry))
-        for entry in self._object_types():
+        for entry in types:
             await self._step(entry.name, self._bring_back_links(entry))
         for table in self._edge_tables():
-            await self._step(table, self._look_up_ends(table))
+            if table in self.fresh:
+                await self._step(table, self._look_up_ends(table))
         await self._drop_dead_ends()
 
     async def _step(self, table: str, step: Awaitable[None]) -> None:

@@ -134,6 +134,8 @@ class Graph:
             timeout=httpx.Timeout(100.0, connect=15.0),
             limits=httpx.Limits(max_connections=16, max_keepalive_connections=16),
         )
+        # msgraph-sdk wraps these in its middleware, which does not pass on the order to close.
+        self._transports = [self._client._transport, *self._client._mounts.values()]
         self._adapter = _adapter(self._client, self._credential, token_scope(tenant), self.root)
 
     async def __aenter__(self) -> Self:
@@ -143,6 +145,9 @@ class Graph:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.aclose()
+        for transport in self._transports:
+            if transport is not None:
+                await transport.aclose()
 
     async def sign_in(self) -> frozenset[str]:
         """Gets a token, so that a wrong credential is told before anything else happens.

@@ -1,0 +1,82 @@
+"""A project on a simulated tenant, its definitions, and a Dagster instance of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from entra_pipeline.definitions import build_definitions
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+
+PROJECT = """\
+[storage.disk]
+kind = "local"
+path = "backup"
+
+[tenants.contoso]
+tenant_id = "{tenant_id}"
+client_id = "{client_id}"
+client_secret = {{ file = "secret" }}
+graph_url = "{graph_url}"
+authority = "{authority}"
+ca_bundle = "{ca_bundle}"
+
+[scopes.contoso-eu]
+tenant = "contoso"
+storage = "disk"
+protect = ["users", "groups", "domains"]
+schedule = "30 2 * * *"
+timezone = "Europe/Stockholm"
+"""
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(users=30, groups=4, seed=11) as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once: how long they wait is not what these tests are about."""
+    monkeypatch.setattr("entra_pipeline.graph.client.backoff", lambda attempt: 0.0)
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+
+
+@pytest.fixture
+def project(tmp_path: Path, simulator: Simulator) -> Iterator[Project]:
+    (tmp_path / "secret").write_text(simulator.client_secret)
+    file = tmp_path / "dagster_project.toml"
+    file.write_text(
+        PROJECT.format(
+            tenant_id=simulator.tenant_id,
+            client_id=simulator.client_id,
+            graph_url=simulator.graph_url,
+            authority=simulator.authority,
+            ca_bundle=simulator.ca_bundle,
+        )
+    )
+    yield load_project(file)
+    simulator.control.deny("domains", 0)
+    simulator.control.faults(0)
+
+
+@pytest.fixture
+def definitions(project: Project) -> dg.Definitions:
+    return build_definitions(project)
+
+
+@pytest.fixture
+def store(project: Project) -> ScopeStore:
+    return open_store(project, "contoso-eu")
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as one:
+        yield one

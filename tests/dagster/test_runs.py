@@ -1,0 +1,208 @@
+"""Runs of the code location, in this process, against a simulated tenant."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from assets.guards import require_capturable
+from assets.names import RETRY_TAG, asset_key, partitions_name
+from entra_pipeline.definitions import build_definitions
+from entra_pipeline.errors import RecoveryPointRefused, UsageError
+from entra_pipeline.orchestration.schedules import request
+from entra_pipeline.orchestration.sync import sync_scope
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.recovery_points import ScopeStore, key_of
+
+SCOPE = "contoso-eu"
+PARTITIONS = partitions_name(SCOPE)
+TYPES = ["users", "groups", "domains"]
+
+
+def run_backup(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, point: str, **options: object
+) -> dg.ExecuteInProcessResult:
+    instance.add_dynamic_partitions(PARTITIONS, [point])
+    job = definitions.resolve_job_def("backup_contoso_eu")
+    return job.execute_in_process(instance=instance, partition_key=point, raise_on_error=False, **options)
+
+
+def now() -> str:
+    return key_of(datetime.now(UTC))
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    return " ".join(str(e.event_specific_data.error) for e in result.all_events if e.event_type_value == "STEP_FAILURE")
+
+
+def materialized(instance: dg.DagsterInstance, table: str) -> set[str]:
+    return set(instance.get_materialized_partitions(asset_key(SCOPE, table)))
+
+
+def test_a_run_makes_a_recovery_point_with_metadata(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, simulator: Simulator
+) -> None:
+    point = now()
+    assert run_backup(definitions, instance, point).success
+    assert store.points() == [point]
+    assert {table: materialized(instance, table) for table in (*TYPES, "recovery_point")} == dict.fromkeys(
+        (*TYPES, "recovery_point"), {point}
+    )
+    users = instance.get_latest_materialization_event(asset_key(SCOPE, "users"))
+    assert users is not None
+    metadata = users.asset_materialization.metadata  # type: ignore[union-attr]
+    assert metadata["dagster/row_count"].value == 30
+    assert metadata["user_manager"].value == len(simulator.control.edges("users", "manager"))
+    columns = {column.name: column.type for column in metadata["dagster/column_schema"].value.columns}
+    assert (columns["accountEnabled"], columns["businessPhones"], columns["identities"]) == (
+        "BOOLEAN",
+        "VARCHAR[]",
+        "JSON",
+    )
+    job = store.jobs()[-1]
+    assert (job["status"], job["recovery_point"]) == ("finished", point)
+    assert store.staged_points() == set()
+
+
+def test_a_point_is_never_overwritten(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore
+) -> None:
+    point = now()
+    assert run_backup(definitions, instance, point).success
+    before = store.manifest_bytes(point)
+    result = run_backup(definitions, instance, point)
+    assert not result.success
+    assert "exists and never changes" in failure(result)
+    assert instance.get_run_by_id(result.run_id).tags[RETRY_TAG] == "false"  # type: ignore[union-attr]
+    assert store.manifest_bytes(point) == before
+
+
+@pytest.mark.parametrize(
+    ("age", "refused"), [(0, False), (23, False), (25, True), (24 * 365, True), (-1, True)], ids=str
+)
+def test_only_the_present_can_be_captured(store: ScopeStore, age: int, refused: bool) -> None:
+    present = datetime.now(UTC)
+    point = key_of(present - timedelta(hours=age))
+    if refused:
+        with pytest.raises(RecoveryPointRefused, match="cannot be captured again"):
+            require_capturable(store, point, present)
+    else:
+        require_capturable(store, point, present)
+
+
+def test_a_partition_that_is_no_recovery_point_is_refused(store: ScopeStore) -> None:
+    with pytest.raises(UsageError, match="not a recovery point"):
+        require_capturable(store, "yesterday")
+
+
+def test_a_denied_type_is_a_gap_and_a_warning(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, simulator: Simulator
+) -> None:
+    simulator.control.deny("domains", 403)
+    point = now()
+    result = run_backup(definitions, instance, point)
+    assert result.success
+    assert store.manifest(point).status == "finished with exception"
+    checks = {e.asset_check_evaluation_data.check_name: e.asset_check_evaluation_data for e in checks_of(result)}
+    assert checks["complete"].passed is False
+    assert checks["complete"].severity is dg.AssetCheckSeverity.WARN
+    assert checks["chained"].passed is True
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
+    return [event for event in result.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]
+
+
+def test_a_retry_reads_only_what_failed(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, simulator: Simulator
+) -> None:
+    simulator.control.deny("domains", 500)
+    point = now()
+    first = run_backup(definitions, instance, point)
+    assert not first.success
+    assert "domains" in failure(first)
+    assert store.points() == []
+    assert (materialized(instance, "users"), materialized(instance, "domains")) == ({point}, set())
+    simulator.control.deny("domains", 0)
+    simulator.control.ledger(reset=True)
+    keys = [asset_key(SCOPE, "domains"), asset_key(SCOPE, "recovery_point")]
+    again = run_backup(definitions, instance, point, asset_selection=keys)
+    assert again.success
+    manifest = store.manifest(point)
+    assert manifest.status == "finished"
+    assert {table: entry.read for table, entry in manifest.tables.items() if entry.kind == "objects"} == dict.fromkeys(
+        TYPES, "full"
+    )
+    paths = {entry["path"] for entry in simulator.control.ledger(entries=True)["entries"]}
+    assert not any(path.startswith(("users", "groups")) for path in paths)
+
+
+def test_on_the_last_try_a_type_that_keeps_failing_is_a_gap(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, simulator: Simulator
+) -> None:
+    simulator.control.deny("domains", 500)
+    point = now()
+    assert run_backup(definitions, instance, point, tags={"dagster/retry_number": "2"}).success
+    assert [gap.what for gap in store.manifest(point).tables["domains"].gaps] == ["not read"]
+
+
+def test_backup_now_needs_no_partition(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore
+) -> None:
+    assert definitions.resolve_job_def("backup_now_contoso_eu").execute_in_process(instance=instance).success
+    points = store.points()
+    assert len(points) == 1
+    assert instance.get_dynamic_partitions(PARTITIONS) == points
+    assert materialized(instance, "recovery_point") == materialized(instance, "groups") == set(points)
+
+
+def test_a_tick_asks_for_one_run_of_the_scheduled_moment(project: Project, instance: dg.DagsterInstance) -> None:
+    scheduled = datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
+    scope = project.scope(SCOPE)
+    one, same = request(scope, instance, scheduled), request(scope, instance, scheduled)
+    assert one.partition_key == one.run_key == same.run_key == "2026-07-01T00-30-00Z"
+    assert instance.get_dynamic_partitions(PARTITIONS) == ["2026-07-01T00-30-00Z"]
+
+
+def test_a_tick_after_a_backup_of_the_same_minute_is_refused_not_overwritten(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore
+) -> None:
+    scheduled = key_of(datetime.now(UTC) - timedelta(seconds=20))
+    assert definitions.resolve_job_def("backup_now_contoso_eu").execute_in_process(instance=instance).success
+    taken = store.points()
+    result = run_backup(definitions, instance, scheduled)
+    assert not result.success
+    assert "is newer" in failure(result)
+    assert store.points() == taken
+
+
+def test_what_dagster_lost_is_told_again(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, tmp_path
+) -> None:
+    run_backup(definitions, instance, now())
+    definitions.resolve_job_def("backup_now_contoso_eu").execute_in_process(instance=instance)
+    points = store.points()
+    (tmp_path / "other").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "other")) as empty:
+        first = sync_scope(store, empty)
+        assert (first.added, first.reported, first.removed) == (2, 2, 0)
+        assert empty.get_dynamic_partitions(PARTITIONS) == points
+        assert materialized(empty, "users") == materialized(empty, "recovery_point") == set(points)
+        empty.add_dynamic_partitions(PARTITIONS, ["2020-01-01T00-00-00Z"])
+        second = sync_scope(store, empty)
+        assert (second.added, second.reported, second.removed) == (0, 0, 1)
+
+
+def test_a_hundred_scopes_are_a_hundred_groups_jobs_and_schedules(project: Project) -> None:
+    text = project.file.read_text()
+    start = text.index("[scopes.contoso-eu]")
+    scopes = [text[start:].replace("contoso-eu", f"scope-{number:03}") for number in range(100)]
+    project.file.write_text(text[:start] + "\n".join(scopes))
+    definitions = build_definitions(load_project(project.file))
+    specs = list(definitions.resolve_all_asset_specs())
+    assert len({spec.group_name for spec in specs}) == 100
+    assert len(specs) == 100 * (len(TYPES) + 1)
+    repository = definitions.get_repository_def()
+    assert len(repository.schedule_defs) == 100
+    assert {spec.key.path[0] for spec in specs} == {f"scope-{number:03}" for number in range(100)}

@@ -1,4 +1,4 @@
-"""A certificate authority of its own and a certificate for this machine, because azure-identity signs in over TLS only."""
+"""A certificate authority and a certificate for this machine, because azure-identity signs in over TLS only."""
 
 from __future__ import annotations
 

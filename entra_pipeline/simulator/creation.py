@@ -1,7 +1,7 @@
 """Creating objects: what Graph demands and makes up for each type, and how a new object hangs together with others.
 
-What belongs here: one method per type that has rules of its own, and the tables that name them. What does not: rules that
-hold for every type (`writing`).
+What belongs here: one method per type that has rules of its own, and the tables that name them. What does not: rules
+that hold for every type (`writing`).
 """
 
 from __future__ import annotations
@@ -53,14 +53,15 @@ class Creation:
         return number
 
     def check_user_name(self, name: str, seq: int = 0) -> None:
+        """Raises Failure when the name is taken by a live user or its domain is not verified."""
         domain = name.rpartition("@")[2].lower()
         verified = {
             row.id.lower() for row in self.directory.page("domain") if msgspec.json.decode(row.body)["isVerified"]
         }
         if "@" not in name or domain not in verified:
             raise bad_request(
-                "The domain portion of the userPrincipalName property is invalid. You must use one of the verified domain "
-                "names in your organization."
+                "The domain portion of the userPrincipalName property is invalid. You must use one of the verified "
+                "domain names in your organization."
             )
         if any(row.seq != seq for row in self.directory.by_key("user", name)):
             raise conflict("userPrincipalName")
@@ -73,7 +74,7 @@ class Creation:
                 raise conflict("identifierUris")
 
     def mirror_role(self, assignment: Body, *, present: bool) -> None:
-        """A member of an activated role is an assignment of its definition over the whole directory, and the reverse."""
+        """Keeps members of an activated role the same as the assignments of its definition over the directory."""
         if assignment.get("directoryScopeId") != "/":
             return
         roles = self.directory.by_key("directoryRole", str(assignment["roleDefinitionId"]))

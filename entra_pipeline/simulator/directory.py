@@ -3,8 +3,8 @@
 What belongs here: storing, finding, soft deletion, restoring, purging. What does not: what Graph allows, how an object
 looks in a response (`projection`), which page comes next (`reading`, `delta`).
 
-An object's JSON holds what was ever set: a property set back to null stays as null, one never set is absent. That is the
-difference Graph's delta makes (Graph doc: user-delta).
+An object's JSON holds what was ever set: a property set back to null stays as null, one never set is absent. That is
+the difference Graph's delta makes (Graph doc: user-delta).
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class Directory:
         self._counts: dict[str, int] = {}
 
     def close(self) -> None:
+        """Closes the file."""
         with self.lock:
             self._db.close()
 
@@ -118,6 +119,7 @@ class Directory:
         return str(found[0]) if found else ""
 
     def remember(self, key: str, value: str) -> None:
+        """Remembers a setting."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def now(self) -> datetime:
@@ -146,6 +148,7 @@ class Directory:
         return self._change
 
     def next_change(self) -> int:
+        """The number of a new change."""
         self._change += 1
         self.remember("change", str(self._change))
         self._counts.clear()
@@ -180,6 +183,7 @@ class Directory:
         self._db.executemany(f"INSERT OR IGNORE INTO links (code, source, target) VALUES ({int(code)}, ?, ?)", rows)
 
     def finish_loading(self) -> None:
+        """Builds the indexes, once everything is written."""
         self._db.executescript(_INDEXES)
         self._db.execute("ANALYZE")
 
@@ -205,6 +209,7 @@ class Directory:
         )
 
     def by_seq(self, seq: int) -> Row:
+        """The object, whatever its state."""
         return self._rows(f"SELECT {_COLUMNS} FROM objects o WHERE o.seq = ?", (seq,))[0]
 
     def by_ids(self, ids: Sequence[str]) -> list[Row]:
@@ -271,6 +276,7 @@ class Directory:
         where: str = "1",
         values: Sequence[object] = (),
     ) -> int:
+        """How many live objects are at the other end of the links."""
         inner = self._linked_sql("o.seq", codes, inverse, transitive, where)
         return int(self._db.execute(f"SELECT count(*) FROM ({inner})", (seq, 0, *values)).fetchone()[0])
 
@@ -284,7 +290,10 @@ class Directory:
                 f" AND live UNION SELECT l.{there} FROM reach r JOIN objects g ON g.seq = r.seq AND g.state = 0"
                 f" JOIN links l ON l.{here} = r.seq AND l.code IN ({kinds}) AND l.live) "
             )
-            return f"{reach}SELECT {columns} FROM reach JOIN objects o USING (seq) WHERE o.state = 0 AND o.seq > ? AND ({where})"
+            return (
+                f"{reach}SELECT {columns} FROM reach JOIN objects o USING (seq)"
+                f" WHERE o.state = 0 AND o.seq > ? AND ({where})"
+            )
         return (
             f"SELECT DISTINCT {columns} FROM links l JOIN objects o ON o.seq = l.{there}"
             f" WHERE l.{here} = ? AND l.code IN ({kinds}) AND l.live AND o.state = 0 AND o.seq > ? AND ({where})"

@@ -1,7 +1,7 @@
 """A tenant made up from a seed: the same seed gives the same tenant, name by name and id by id.
 
-Objects are written in batches, so that a million users take no more memory than a thousand. Ids are hashes of seed, type
-and number, so that a reference needs no table of what was made before.
+Objects are written in batches, so that a million users take no more memory than a thousand. Ids are hashes of seed,
+type and number, so that a reference needs no table of what was made before.
 """
 
 from __future__ import annotations
@@ -154,6 +154,7 @@ class Ids:
         self._prefix = f"{seed}:".encode()
 
     def __call__(self, kind: str, number: int) -> str:
+        """The id of the number-th object of the kind."""
         digest = blake2b(self._prefix + f"{kind}:{number}".encode(), digest_size=16).hexdigest()
         return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-a{digest[17:20]}-{digest[20:]}"
 
@@ -481,7 +482,8 @@ class _Maker:
     def _application_parts(self) -> None:
         links: dict[Link, list[tuple[int, int]]] = {Link.CREDENTIALS: [], Link.EXTENSIONS: []}
         first = self.first["application"]
-        credentials, extensions = [], []
+        credentials: list[tuple[int, dict[str, Any]]] = []
+        extensions: list[tuple[int, dict[str, Any]]] = []
         for number in range(0, self.applications, 3):
             credentials.append(
                 (

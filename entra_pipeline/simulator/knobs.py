@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 FAULTS = ("429", "429-no-retry-after", "503", "504", "reset", "truncated", "short")
-"""Kinds of faults: refusals; a connection closed in mid-body; a 200 whose JSON is cut, with a Content-Length that fits, and
-with one that promises more."""
+"""Kinds of faults: refusals; a connection closed in mid-body; a 200 whose JSON is cut, with a Content-Length that
+fits, and with one that promises more."""
 
 EXPIRY_FORMS = ("gone", "unsupported", "sync_state_not_found")
-"""How a delta link that can no longer be followed is answered: 410, 400 Request_UnsupportedQuery, 404 syncStateNotFound."""
+"""How a delta link that can no longer be followed is answered: 410; 400 Request_UnsupportedQuery; 404."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """OData query options: parsing, checking, and `$filter` as SQL.
 
-What belongs here: the language (OData 4.01 URL conventions, the part of it that Graph's directory understands). What does
-not: which object set is meant, and what is done with the result.
+What belongs here: the language (OData 4.01 URL conventions, the part of it that Graph's directory understands). What
+does not: which object set is meant, and what is done with the result.
 """
 
 from __future__ import annotations

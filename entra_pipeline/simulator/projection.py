@@ -65,7 +65,7 @@ def shape(type_name: str, select: tuple[str, ...] | None, *, fill: bool = True, 
 
 
 def nulled(type_name: str, identifier: str) -> dict[str, Any]:
-    """An object whose type the caller may not read: its default properties, all null (Graph doc: group-list-members)."""
+    """An object whose type the caller may not read: its default properties, null (Graph doc: group-list-members)."""
     body: dict[str, Any] = {"@odata.type": f"#microsoft.graph.{type_name}", "id": identifier}
     return {**body, **{name: None for name in BY_NAME[type_name].listed() if name != "id"}}
 

@@ -1,7 +1,7 @@
 """Answers to GET: lists, objects, relations, counts, the recycle bin.
 
-What belongs here: Graph's rules of reading other than delta's. Pages go by sequence number, so that an object created or
-deleted meanwhile neither shifts nor repeats others.
+What belongs here: Graph's rules of reading other than delta's. Pages go by sequence number, so that an object created
+or deleted meanwhile neither shifts nor repeats others.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Simulator:
         https: Graph over TLS as well (tokens always are).
         port: Of Graph; the port after it serves TLS. 0 = any two free ones.
         state: Folder that keeps the tenant, its keys and its ports over restarts. A second simulator on the same folder
-            attaches to the running one and stops nothing when it ends. None = a tenant that lives as long as this object.
+            attaches to the running one and stops nothing when it ends. None = a tenant as short-lived as this object.
         memberships: Group memberships in all; None = five per user.
         empty: Only what a fresh tenant has.
         clock: The time the tenant's own clock starts from.
@@ -111,6 +111,7 @@ class Simulator:
 
     @property
     def tenant_id(self) -> str:
+        """The directory (tenant) id."""
         return self._identity.tenant_id
 
     @property
@@ -120,6 +121,7 @@ class Simulator:
 
     @property
     def client_secret(self) -> str:
+        """Secret of the app registration that may read."""
         return self._identity.client_secret
 
     @property
@@ -129,18 +131,22 @@ class Simulator:
 
     @property
     def restore_client_secret(self) -> str:
+        """Secret of the app registration that may write."""
         return self._identity.restore_client_secret
 
     @property
     def graph_url(self) -> str:
+        """Root of Graph, with `/v1.0`."""
         return f"{self.authority if self.https else self._root}/v1.0"
 
     @property
     def authority(self) -> str:
+        """Where tokens come from."""
         return f"https://127.0.0.1:{self._tls_port}"
 
     @property
     def ca_bundle(self) -> Path:
+        """The certificate authority to trust for TLS."""
         return self._folder / "ca.pem"
 
     @property

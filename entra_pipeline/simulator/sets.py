@@ -94,7 +94,7 @@ class EntitySet:
         units: Resource units of listing, and of getting one.
         lane: Throttling lane: "directory" or "conditional_access".
         advanced: `$count` and advanced queries are supported.
-        alternate: Property that is an alternate key (`appId`), or the one that also serves as key (`userPrincipalName`).
+        alternate: Property that is an alternate key (`appId`), or that also serves as key (`userPrincipalName`).
         required: Properties a POST must have.
         read_only: Properties a write must not have.
         immutable: Properties only POST may have.
@@ -138,6 +138,7 @@ class EntitySet:
         return _listed(self.name)
 
     def relation(self, segment: str) -> Relation | None:
+        """The relation of the name, None when there is none."""
         return _relations(self.name).get(segment)
 
     def tracked(self) -> tuple[Relation, ...]:

@@ -1,4 +1,4 @@
-"""The sign-in side: OpenID configuration and the client-credentials flow (Entra doc: v2-oauth2-client-creds-grant-flow)."""
+"""The sign-in side: OpenID configuration and the client-credentials flow (Entra doc: v2-oauth2-client-creds)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class SignInRefused(Exception):
         self.status, self.error, self.number, self.text = status, error, number, text
 
     def body(self) -> dict[str, Any]:
+        """The answer, as Entra words it."""
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         return {
@@ -79,8 +80,8 @@ def issue(tenant: Tenant, name: str, form: Mapping[str, str]) -> dict[str, Any]:
             400,
             "unauthorized_client",
             700016,
-            f"Application with identifier '{client_id}' was not found in the directory 'Contoso'. This can happen if the "
-            "application has not been installed by the administrator of the tenant.",
+            f"Application with identifier '{client_id}' was not found in the directory 'Contoso'. This can happen if "
+            "the application has not been installed by the administrator of the tenant.",
         )
     if form.get("client_assertion_type") == _ASSERTION:
         _check_assertion(tenant, client_id, form.get("client_assertion", ""))
@@ -89,8 +90,8 @@ def issue(tenant: Tenant, name: str, form: Mapping[str, str]) -> dict[str, Any]:
             401,
             "invalid_client",
             7000215,
-            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not "
-            f"the client secret ID, for a secret added to app '{client_id}'.",
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
+            f"not the client secret ID, for a secret added to app '{client_id}'.",
         )
     scope = form.get("scope", "").split(" ")[0]
     audience = scope.removesuffix("/.default").rstrip("/")
@@ -130,8 +131,8 @@ def _check_tenant(tenant: Tenant, name: str) -> None:
             400,
             "invalid_request",
             90002,
-            f"Tenant '{name}' not found. Check to make sure you have the correct tenant ID and are signing into the correct "
-            "cloud.",
+            f"Tenant '{name}' not found. Check to make sure you have the correct tenant ID and are signing into the "
+            "correct cloud.",
         )
 
 

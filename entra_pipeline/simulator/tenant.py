@@ -51,6 +51,7 @@ class Ledger:
         self.sets: Counter[str] = Counter()
 
     def note(self, entry: Entry, name: str) -> None:
+        """Takes down a request; `name` is the type it was about."""
         self.entries.append(entry)
         self.requests += 1
         self.units += entry.units

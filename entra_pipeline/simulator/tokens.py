@@ -34,6 +34,7 @@ class Caller:
     roles: frozenset[str]
 
     def may(self, any_of: tuple[str, ...]) -> bool:
+        """Whether the caller has one of the permissions; all of them are application permissions."""
         return not self.roles.isdisjoint(any_of)
 
 
@@ -47,6 +48,7 @@ class Signer:
         return hmac.new(self._key, data, sha256).digest()
 
     def access_token(self, claims: dict[str, Any]) -> str:
+        """A signed token with the claims."""
         head = _encode(msgspec.json.encode({"typ": "JWT", "alg": "HS256"}))
         body = f"{head}.{_encode(msgspec.json.encode(claims))}"
         return f"{body}.{_encode(self._mac(body.encode()))}"

@@ -1,7 +1,7 @@
 """Answers to POST, PATCH, PUT and DELETE: what Graph accepts, and what it refuses.
 
-What belongs here: the rules of writing, per type where they differ. What does not: how the directory stores it. Property
-names and kinds come from msgraph-sdk's models, as the service's own metadata does.
+What belongs here: the rules of writing, per type where they differ. What does not: how the directory stores it.
+Property names and kinds come from msgraph-sdk's models, as the service's own metadata does.
 """
 
 from __future__ import annotations

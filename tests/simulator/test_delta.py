@@ -158,7 +158,7 @@ def test_a_large_group_comes_in_40_slices(simulator: Simulator, client: Client) 
     group = simulator.control.create("groups", {"displayName": "Everybody"})
     simulator.control.add_link(f"groups/{group}/members", *users)
     simulator.control.delta(slice_size=63)
-    pages = [page for page in client.pages("groups/delta?$select=displayName,members")]
+    pages = list(client.pages("groups/delta?$select=displayName,members"))
     slices = [item for page in pages for item in page["value"] if item["id"] == group and "members@delta" in item]
     assert len(slices) == 40
     assert max(len(item["members@delta"]) for item in slices) <= 63

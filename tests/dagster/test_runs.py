@@ -46,9 +46,9 @@ def test_a_run_makes_a_recovery_point_with_metadata(
     point = now()
     assert run_backup(definitions, instance, point).success
     assert store.points() == [point]
-    assert {table: materialized(instance, table) for table in (*TYPES, "recovery_point")} == dict.fromkeys(
-        (*TYPES, "recovery_point"), {point}
-    )
+    assert {table: materialized(instance, table) for table in (*TYPES, "recovery_point")} == {
+        table: {point} for table in (*TYPES, "recovery_point")
+    }
     users = instance.get_latest_materialization_event(asset_key(SCOPE, "users"))
     assert users is not None
     metadata = users.asset_materialization.metadata  # type: ignore[union-attr]

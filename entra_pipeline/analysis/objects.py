@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import duckdb
 
 from entra_pipeline.catalogue import table_names
-from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -56,6 +56,7 @@ def find(
     Raises:
         UsageError: Unknown table, or a condition that DuckDB does not understand.
         NotInStore: The recovery point does not have the table.
+        StoreError: A file of the table cannot be read.
     """
     entry = table_entry(manifest, table)
     objects = entry.kind == "objects"
@@ -64,25 +65,53 @@ def find(
         if objects
         else "CAST(to_json({source_id: source_id, target_id: target_id, target_type: target_type}) AS VARCHAR)"
     )
-    conditions = [f"({where})"] if where else []
+    conditions = [_bracketed(where)] if where else []
     if search:
         text = "_raw" if objects else "concat_ws(' ', source_id, target_id, target_type)"
         conditions.append(f"contains(lower({text}), lower({sql_text(search)}))")
     with connect(store.files) as connection:
         connection.execute("SET preserve_insertion_order = false")
+        _confine(connection, store, entry)
+        state = f"FROM ({state_query(store.files, entry)})"
+        filtered = f"{state} WHERE {' AND '.join(conditions)}" if conditions else state
+        order = "id" if objects else "source_id, target_id"
+        query = f"SELECT {row} {filtered} ORDER BY {order} {f'LIMIT {limit}' if limit is not None else ''}"
+        try:
+            connection.execute(f"EXPLAIN SELECT 1 {state}")
+        except duckdb.Error as error:
+            raise _unreadable(store, manifest, table, error) from None
         if where:
-            _check(connection, f"SELECT 1 FROM ({state_query(store.files, entry)}) WHERE {where}")
-        query = (
-            f"SELECT {row} FROM ({state_query(store.files, entry)}) "
-            f"{'WHERE ' + ' AND '.join(conditions) if conditions else ''} "
-            f"ORDER BY {'id' if objects else 'source_id, target_id'} {f'LIMIT {limit}' if limit is not None else ''}"
-        )
+            _check(connection, f"SELECT 1 {state} WHERE {_bracketed(where)}")
         try:
             result = connection.execute(query)
             while rows := result.fetchmany(_BATCH):
                 yield from (str(one[0]) for one in rows)
-        except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
-            raise UsageError(f"the condition fails: {_first_line(error)}", remedy="Correct --where.") from None
+        except duckdb.Error as error:
+            if where and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
+                raise UsageError(
+                    f"the condition fails: {_first_line(error)}", remedy="Correct the condition."
+                ) from None
+            raise _unreadable(store, manifest, table, error) from None
+
+
+def _unreadable(store: ScopeStore, manifest: Manifest, table: str, error: duckdb.Error) -> StoreError:
+    return StoreError(
+        f"{table} of recovery point {manifest.recovery_point} cannot be read: {_first_line(error)}",
+        remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
+    )
+
+
+def _bracketed(condition: str) -> str:
+    """A condition that stays one whatever follows it; the line break ends a comment in it."""
+    return f"({condition}\n)"
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, store: ScopeStore, entry: TableEntry) -> None:
+    """Lets the connection read the table's files and nothing else: a condition is text from a stranger."""
+    paths = ", ".join(sql_text(store.files.url(part.key)) for part in entry.parts)
+    connection.execute(f"SET allowed_paths = [{paths}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -90,9 +119,9 @@ def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     try:
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type.name != "SELECT":
-            raise UsageError("the condition holds more than a condition", remedy="Give one SQL condition to --where.")
+            raise UsageError("the condition holds more than a condition", remedy="Give one SQL condition.")
         connection.execute(f"EXPLAIN {query}")
-    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+    except (duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
         raise UsageError(
             f"the condition is not understood: {_first_line(error)}",
             remedy="Give a DuckDB condition over the columns, for example --where \"displayName LIKE 'A%'\".",

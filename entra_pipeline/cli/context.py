@@ -104,7 +104,8 @@ def print_table(
 
 def csv_cell(value: Any) -> Any:
     """A value as CSV holds it: scalars as they are, what is nested as JSON."""
-    return value if isinstance(value, str | int | float | None) else msgspec.json.encode(value).decode()
+    plain = isinstance(value, str | int | float | None) and not isinstance(value, bool)
+    return value if plain else msgspec.json.encode(value).decode()
 
 
 def console(*, err: bool = False) -> Console:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from itertools import chain, islice
 
 import click
 import msgspec
@@ -13,8 +14,10 @@ from entra_pipeline.analysis.points import point_row
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli.backups import print_gaps
 from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, print_rows, project_of, say
-from entra_pipeline.errors import UsageError
+from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify as verify_points
 
 _SHOWN = 50
@@ -85,7 +88,7 @@ def objects(
     project = project_of(ctx)
     project.scope(scope_name)
     store = open_store(project, scope_name)
-    manifest = store.at(moment)
+    manifest = _at(store, moment)
     entry = table_entry(manifest, table)
     shown = limit if limit is not None or json_ or csv_ else _SHOWN + 1
     rows = find(store, manifest, table, where=where, search=search, limit=shown)
@@ -99,8 +102,10 @@ def objects(
     names = _columns(table)
     if csv_:
         writer = csv.writer(sys.stdout, lineterminator="\n")
+        # A condition that is refused is refused before the heading.
+        first = list(islice(rows, 1))
         writer.writerow(names)
-        for row in rows:
+        for row in chain(first, rows):
             members = msgspec.json.decode(row)
             writer.writerow([csv_cell(members.get(name)) for name in names])
         return
@@ -110,6 +115,14 @@ def objects(
     print_gaps(table, entry.gaps, err=True)
     if more:
         click.echo(f"… more; --limit N, --json or --csv show them (at {manifest.recovery_point}: {entry.live} in all)")
+
+
+def _at(store: ScopeStore, moment: str) -> Manifest:
+    """The recovery point that was asked for; raises UsageError when there is none."""
+    try:
+        return store.at(moment)
+    except NotInStore as error:
+        raise UsageError(error.message, remedy=error.remedy) from None
 
 
 def _columns(table: str) -> list[str]:
@@ -136,7 +149,7 @@ def verify(ctx: click.Context, scope_name: str, moment: str | None, every: bool,
     project = project_of(ctx)
     project.scope(scope_name)
     store = open_store(project, scope_name)
-    chosen = [store.at(moment).recovery_point] if moment else None
+    chosen = [_at(store, moment).recovery_point] if moment else None
     findings = list(verify_points(store, chosen))
     problems = [finding for finding in findings if not finding.ok]
     if json_:

@@ -192,9 +192,9 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> None:
     """Create a scope."""
     file = project_file(ctx)
     values = _values(given)
-    for needed in ("tenant", "storage"):
+    for needed, table in (("tenant", "tenants"), ("storage", "storage")):
         if needed not in values:
-            raise UsageError(f"--{needed} is missing", remedy=f"Name one of the [{needed}] tables of {file}.")
+            raise UsageError(f"--{needed} is missing", remedy=f"Name one of the [{table}.NAME] tables of {file}.")
     create_scope(file, name, values)
     click.echo(f"created scope {name} in {file}")
 

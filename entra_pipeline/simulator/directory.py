@@ -96,7 +96,7 @@ class Directory:
         self.lock = threading.RLock()
         self._clock = clock
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute(f"PRAGMA journal_mode = {'WAL' if durable else 'OFF'}")
+        self._db.execute(f"PRAGMA journal_mode = {'WAL' if durable else 'MEMORY'}")
         self._db.execute(f"PRAGMA synchronous = {'NORMAL' if durable else 'OFF'}")
         self._db.execute("PRAGMA cache_size = -131072")
         self._db.execute("PRAGMA temp_store = MEMORY")

@@ -901,46 +901,40 @@ class _Maker:
 
     def _conditional_access(self) -> None:
         moment = EPOCH + timedelta(days=90)
-        self._write(
-            "namedLocation",
-            iter(
-                [
-                    {
-                        "@odata.type": "#microsoft.graph.ipNamedLocation",
-                        "id": self.ids("location", 0),
-                        "displayName": "Huvudkontoret",
-                        "createdDateTime": stamp(moment, "5796446"),
-                        "modifiedDateTime": stamp(moment, "5796446"),
-                        "isTrusted": True,
-                        "ipRanges": [
-                            {"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "203.0.113.0/24"},
-                            {"@odata.type": "#microsoft.graph.iPv6CidrRange", "cidrAddress": "2001:db8::/48"},
-                        ],
-                    },
-                    {
-                        "@odata.type": "#microsoft.graph.countryNamedLocation",
-                        "id": self.ids("location", 1),
-                        "displayName": "Nordics ❄️",
-                        "createdDateTime": stamp(moment, "7238848"),
-                        "modifiedDateTime": None,
-                        "countriesAndRegions": ["SE", "NO", "DK", "FI", "IS"],
-                        "includeUnknownCountriesAndRegions": False,
-                        "countryLookupMethod": "clientIpAddress",
-                    },
-                    {
-                        "@odata.type": "#microsoft.graph.ipNamedLocation",
-                        "id": self.ids("location", 2),
-                        "displayName": "Partner office",
-                        "createdDateTime": stamp(moment),
-                        "modifiedDateTime": None,
-                        "isTrusted": False,
-                        "ipRanges": [
-                            {"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "198.51.100.7/32"}
-                        ],
-                    },
-                ]
-            ),
-        )
+        locations: list[dict[str, Any]] = [
+            {
+                "@odata.type": "#microsoft.graph.ipNamedLocation",
+                "id": self.ids("location", 0),
+                "displayName": "Huvudkontoret",
+                "createdDateTime": stamp(moment, "5796446"),
+                "modifiedDateTime": stamp(moment, "5796446"),
+                "isTrusted": True,
+                "ipRanges": [
+                    {"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "203.0.113.0/24"},
+                    {"@odata.type": "#microsoft.graph.iPv6CidrRange", "cidrAddress": "2001:db8::/48"},
+                ],
+            },
+            {
+                "@odata.type": "#microsoft.graph.countryNamedLocation",
+                "id": self.ids("location", 1),
+                "displayName": "Nordics ❄️",
+                "createdDateTime": stamp(moment, "7238848"),
+                "modifiedDateTime": None,
+                "countriesAndRegions": ["SE", "NO", "DK", "FI", "IS"],
+                "includeUnknownCountriesAndRegions": False,
+                "countryLookupMethod": "clientIpAddress",
+            },
+            {
+                "@odata.type": "#microsoft.graph.ipNamedLocation",
+                "id": self.ids("location", 2),
+                "displayName": "Partner office",
+                "createdDateTime": stamp(moment),
+                "modifiedDateTime": None,
+                "isTrusted": False,
+                "ipRanges": [{"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "198.51.100.7/32"}],
+            },
+        ]
+        self._write("namedLocation", iter(locations))
         self._write("conditionalAccessPolicy", map(self._policy, range(6)))
 
     def _policy(self, number: int) -> dict[str, Any]:

@@ -286,15 +286,21 @@ class Simulator:
     def _open_directory(self, folder: Path) -> Directory:
         """The stored tenant; one whose making was interrupted is made again."""
         path = folder / "tenant.sqlite3"
-        directory = Directory(path, self._clock, durable=self._state is not None)
-        if not directory.meta("complete"):
-            directory.close()
-            for file in folder.glob("tenant.sqlite3*"):
-                file.unlink()
-            directory = Directory(path, self._clock, durable=self._state is not None)
-            fill(directory, self.plan)
-            directory.remember("complete", "yes")
-        return directory
+        durable = self._state is not None
+        directory = Directory(path, self._clock, durable=durable)
+        if directory.meta("complete"):
+            return directory
+        directory.close()
+        for file in folder.glob("tenant.sqlite3*"):
+            file.unlink()
+        # A tenant half made is thrown away: what makes it need not be durable, and is faster for it.
+        directory = Directory(path, self._clock, durable=False)
+        fill(directory, self.plan)
+        directory.remember("complete", "yes")
+        if not durable:
+            return directory
+        directory.close()
+        return Directory(path, self._clock, durable=True)
 
     def _bind(self, kept: _Kept | None) -> _Ports:
         port = self._wanted_port

@@ -328,8 +328,7 @@ class Graph:
         for name, value in {**_HEADERS, "client-request-id": str(uuid.uuid4()), **(headers or {})}.items():
             request.headers.add(name, value)
         request.content = body
-        await self.pacer.admit(lane)
-        async with self.pacer.slots:
+        async with self.pacer.turn(lane):
             ledger.requests += 1
             self.total.requests += 1
             try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from entra_pipeline.catalogue import Lane
@@ -46,18 +47,27 @@ class Pacer:
         self._resume: dict[Lane, float] = {}
         self._order: dict[Lane, asyncio.Lock] = {lane: asyncio.Lock() for lane in Lane}
 
-    @property
-    def slots(self) -> asyncio.Semaphore:
-        """Held while a request is under way, so that few enough are."""
-        return self._slots
-
-    async def admit(self, lane: Lane) -> None:
-        """Waits until a request in this lane may be sent."""
+    @asynccontextmanager
+    async def turn(self, lane: Lane) -> AsyncIterator[None]:
+        """Waits until a request in this lane may be sent; the request is sent inside the context."""
+        interval = _LANE_INTERVALS.get(lane)
+        if interval is None:
+            async with self._order[lane]:
+                await self._until_free(lane)
+            async with self._slots:
+                yield
+            return
+        # One at a time, and the interval counts from the end: what counts is when Graph gets it, not when it was sent.
         async with self._order[lane]:
-            while (wait := self._wait(lane)) > 0:
-                await self._sleep(wait)
-            if interval := _LANE_INTERVALS.get(lane):
-                self._resume[lane] = self._now() + interval
+            await self._until_free(lane)
+            try:
+                yield
+            finally:
+                self._resume[lane] = max(self._resume.get(lane, 0.0), self._now() + interval)
+
+    async def _until_free(self, lane: Lane) -> None:
+        while (wait := self._wait(lane)) > 0:
+            await self._sleep(wait)
 
     def spend(self, units: int) -> None:
         """Takes what a request cost, as Graph reported it, from the budget."""

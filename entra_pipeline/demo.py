@@ -6,7 +6,7 @@ the tenant. What does not: how it is told on a terminal (`cli.demo`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,8 @@ _FEWEST_USERS = 20
 _FEWEST_GROUPS = 3
 _NAMED = {"users", "groups", "applications", "service_principals", "devices", "administrative_units", "directory_roles"}
 _LONGEST = 60
+_CLEARED = {"mobilePhone": "mobile phone", "officeLocation": "office", "city": "city", "jobTitle": "job title"}
+_CLEARABLE = tuple(_CLEARED)
 
 Body = dict[str, Any]
 """An object as JSON."""
@@ -102,16 +104,20 @@ def live(control: Control) -> Iterator[Event]:
     people = _people(control)
     called = {one["id"]: one["displayName"] for one in control.dump("users")}
     members = control.edges("groups", "members")
-    owners = control.edges("groups", "owners")
     group = _group(control, members)
-    place = f"groups/{group['id']}"
-    inside = {target for source, target, kind in members if source == group["id"] and kind == "user"}
-    owning = {target for source, target, kind in owners if source == group["id"] and kind == "user"}
-    outside = iter([one for one in people if one["id"] not in inside | owning])
-    name = group["displayName"]
+    place, name = f"groups/{group['id']}", group["displayName"]
+    inside = [target for source, target, kind in members if source == group["id"] and kind == "user"]
+    owners = [t for source, t, kind in control.edges("groups", "owners") if source == group["id"] and kind == "user"]
+    free = list(people)
+
+    def somebody(*conditions: Callable[[Body], object]) -> Body:
+        """Somebody to whom nothing has happened yet, for whom the first condition that fits anybody holds."""
+        one = next((one for fits in conditions for one in free if fits(one)), free[0])
+        free.remove(one)
+        return one
 
     number = len(people) + len(control.dump("users", deleted=True)) + 1
-    boss = next(outside)
+    boss = somebody()
     account = f"astrid.{number}"
     domain = people[0]["userPrincipalName"].partition("@")[2]
     created = control.create(
@@ -131,16 +137,17 @@ def live(control: Control) -> Iterator[Event]:
     control.add_link(f"{place}/members", created)
     yield Event("add member", f"Astrid Lind {number} joins the group {name}")
 
-    promoted = next(outside)
+    promoted = somebody()
     title = "Head of Finance" if promoted.get("jobTitle") != "Head of Finance" else "Head of Security"
     control.patch(f"users/{promoted['id']}", {"jobTitle": title, "department": title.removeprefix("Head of ")})
     yield Event("update", f"{promoted['displayName']} becomes {title}")
 
-    reached = next(one for one in outside if one.get("mobilePhone"))
-    control.patch(f"users/{reached['id']}", {"mobilePhone": None})
-    yield Event("clear a property", f"{reached['displayName']} has no mobile phone any more")
+    lost = somebody(*(lambda one, key=key: one.get(key) for key in _CLEARABLE))
+    cleared = next((key for key in _CLEARABLE if lost.get(key)), _CLEARABLE[0])
+    control.patch(f"users/{lost['id']}", {cleared: None})
+    yield Event("clear a property", f"{lost['displayName']} has no {_CLEARED[cleared]} any more")
 
-    moved = next(outside)
+    moved = somebody()
     control.add_link(f"users/{moved['id']}/manager", promoted["id"])
     yield Event("change manager", f"{moved['displayName']} now reports to {promoted['displayName']}")
 
@@ -148,22 +155,22 @@ def live(control: Control) -> Iterator[Event]:
     control.restore(returning["id"])
     yield Event("restore", f"{returning['displayName']} comes back from the recycle bin")
 
-    leaving = next(outside)
+    leaving = somebody(lambda one: one["id"] in inside)
     control.delete(f"users/{leaving['id']}")
     yield Event("delete", f"{leaving['displayName']} leaves, and the account is deleted")
 
-    if inside:
-        gone = min(inside)
-        control.remove_link(f"{place}/members", gone)
-        yield Event("remove member", f"{called[gone]} is taken out of the group {name}")
+    staying = sorted(set(inside) - {leaving["id"]})
+    if staying:
+        control.remove_link(f"{place}/members", staying[0])
+        yield Event("remove member", f"{called[staying[0]]} is taken out of the group {name}")
 
-    owner = next(outside)
+    owner = somebody(lambda one: one["id"] not in owners)
     control.add_link(f"{place}/owners", owner["id"])
     yield Event("add owner", f"{owner['displayName']} becomes an owner of the group {name}")
-    if owning:
-        former = min(owning)
-        control.remove_link(f"{place}/owners", former)
-        yield Event("remove owner", f"{called[former]} is no longer an owner of the group {name}")
+    former = sorted(set(owners) - {leaving["id"], owner["id"]})
+    if former:
+        control.remove_link(f"{place}/owners", former[0])
+        yield Event("remove owner", f"{called[former[0]]} is no longer an owner of the group {name}")
 
     policy = min(control.dump("identity/conditionalAccess/policies"), key=lambda one: str(one["displayName"]))
     state = "disabled" if policy["state"] != "disabled" else "enabled"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from entra_pipeline.analysis.points import tables_in_order
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
@@ -46,7 +47,7 @@ def changes(store: ScopeStore, older: Manifest, newer: Manifest) -> Iterator[Cha
     A table whose files are the same in both is not read.
     """
     with connect(store.files) as connection:
-        for table, now in newer.tables.items():
+        for table, now in tables_in_order(newer).items():
             then = older.tables.get(table)
             if then is None or then.parts == now.parts:
                 continue

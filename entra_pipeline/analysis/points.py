@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.catalogue import table_names
+from entra_pipeline.store.manifest import Manifest, TableEntry
+
+
+def tables_in_order(manifest: Manifest) -> dict[str, TableEntry]:
+    """The tables of a recovery point in the catalogue's order; what this release does not know comes last."""
+    known = [table for table in table_names() if table in manifest.tables]
+    return {table: manifest.tables[table] for table in dict.fromkeys([*known, *sorted(manifest.tables)])}
 
 
 def point_row(manifest: Manifest) -> dict[str, Any]:
@@ -15,10 +22,10 @@ def point_row(manifest: Manifest) -> dict[str, Any]:
         "status": manifest.status,
         "started": manifest.started,
         "finished": manifest.finished,
-        "types": {table: entry.live for table, entry in manifest.tables.items()},
+        "types": {table: entry.live for table, entry in tables_in_order(manifest).items()},
         "gaps": [
             {"table": table, "what": gap.what, "reason": gap.reason, "remedy": gap.remedy, "since": gap.since}
-            for table, entry in manifest.tables.items()
+            for table, entry in tables_in_order(manifest).items()
             for gap in entry.gaps
         ],
     }
@@ -42,5 +49,5 @@ def table_rows(manifest: Manifest) -> list[dict[str, Any]]:
             "misfits": entry.misfits,
             "notes": list(entry.notes),
         }
-        for table, entry in manifest.tables.items()
+        for table, entry in tables_in_order(manifest).items()
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from entra_pipeline.analysis.points import point_row, table_rows
+from entra_pipeline.analysis.points import point_row, table_rows, tables_in_order
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
@@ -108,7 +108,7 @@ def print_summary(manifest: Manifest) -> None:
             say(f"[dim]{row['table']}: {escape(note)}[/]")
     colour = "green" if manifest.status == "finished" else "yellow"
     say(f"[{colour}]{manifest.status}[/]")
-    for table, entry in manifest.tables.items():
+    for table, entry in tables_in_order(manifest).items():
         print_gaps(table, entry.gaps)
 
 

@@ -1,0 +1,92 @@
+"""A full backup holds the tenant: every object, every property, every link, as Graph tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from entra_pipeline.catalogue import CATALOGUE, table_names
+from entra_pipeline.demo import compare
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.manifest import Manifest
+from tests.backup.conftest import Protected
+
+NASTY = 'Ångström "Å" \\ \u6771\u4eac \U0001f98a \u2028 \u0001 \ud7ff'
+UNKNOWN = {"newScalar": NASTY, "newComplex": {"b": [1, None, {"a": "ü"}, 1.0, 9007199254740993], "a": None}}
+"""Properties that no model knows."""
+UNSELECTED = [entry.path for entry in CATALOGUE.values() if entry.path and not entry.select]
+"""Where Graph returns whatever there is, because nothing in particular is asked for."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Protected, Manifest]]:
+    """A tenant and a full backup of everything in it."""
+    with Simulator(users=120, groups=25, seed=9) as simulator:
+        protected = Protected(simulator, tmp_path_factory.mktemp("whole"))
+        control = protected.control
+        user = control.dump("users")[0]["id"]
+        control.patch(f"users/{user}", {"displayName": NASTY})
+        for path in UNSELECTED:
+            control.patch(f"{path}/{control.dump(path)[0]['id']}", UNKNOWN)
+        yield protected, protected.backup()
+
+
+def test_every_object_property_and_link_of_the_tenant_is_in_the_point(whole: tuple[Protected, Manifest]) -> None:
+    protected, manifest = whole
+    assert manifest.kind == "full"
+    assert manifest.tables.keys() == set(table_names())
+    protected.assert_same(manifest)
+
+
+def test_the_tenant_has_something_of_everything(whole: tuple[Protected, Manifest]) -> None:
+    """So that the comparison says something about every table."""
+    _, manifest = whole
+    assert [table for table, entry in manifest.tables.items() if not entry.live] == []
+
+
+def test_the_comparison_would_tell(whole: tuple[Protected, Manifest]) -> None:
+    protected, manifest = whole
+    picture = protected.picture()
+    identifier = min(picture.objects["domains"])
+    picture.objects["domains"][identifier]["passwordValidityPeriodInDays"] = -1
+    del picture.objects["devices"][min(picture.objects["devices"])]
+    picture.links["group_members"].pop()
+    differing = compare(protected.store, manifest, picture).differing
+    assert f"domains {identifier} passwordValidityPeriodInDays" in differing
+    assert {line.split()[0] for line in differing} == {"domains", "devices", "group_members"}
+
+
+def test_what_no_model_knows_is_kept_as_it_came(whole: tuple[Protected, Manifest]) -> None:
+    protected, manifest = whole
+    for entry in (entry for entry in CATALOGUE.values() if entry.path in UNSELECTED):
+        (found,) = [one for one in protected.objects(manifest, entry.name).values() if "newScalar" in one]
+        assert {name: found[name] for name in UNKNOWN} == UNKNOWN
+
+
+def test_directory_extensions_are_kept(whole: tuple[Protected, Manifest]) -> None:
+    protected, manifest = whole
+    for table in ("users", "groups"):
+        names = {name for one in protected.objects(manifest, table).values() for name in one}
+        assert any(name.startswith("extension_") and name.endswith("_costCenter") for name in names)
+
+
+def test_polymorphic_objects_say_what_they_are(whole: tuple[Protected, Manifest]) -> None:
+    protected, manifest = whole
+    kinds = {one["@odata.type"] for one in protected.objects(manifest, "named_locations").values()}
+    assert kinds == {"#microsoft.graph.ipNamedLocation", "#microsoft.graph.countryNamedLocation"}
+
+
+def test_the_proof_has_compared_counts(whole: tuple[Protected, Manifest]) -> None:
+    _, manifest = whole
+    for entry in CATALOGUE.values():
+        table = manifest.tables[entry.name]
+        assert table.reported == (table.live if entry.count else None)
+
+
+def test_a_part_says_whose_it_is(whole: tuple[Protected, Manifest]) -> None:
+    protected, manifest = whole
+    owners = dict(protected.rows(manifest, "app_role_assignments", "id, _parent_id"))
+    assert owners == {
+        identifier: one["resourceId"] for identifier, one in protected.objects(manifest, "app_role_assignments").items()
+    }

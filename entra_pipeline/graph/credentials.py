@@ -17,6 +17,7 @@ from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.core.pipeline.transport import RequestsTransport
 from requests import Session
 from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
 
 from entra_pipeline.errors import ConfigurationError
 
@@ -31,6 +32,7 @@ CLOUDS = {
     "china": ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
 }
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_RIGHT_TENANT = "Use the Directory (tenant) ID shown on the tenant's overview page."
 # Entra's error codes that name the setting at fault (Entra doc: reference-error-codes).
 _WRONG_SETTING = {
     "AADSTS7000215": (
@@ -39,7 +41,10 @@ _WRONG_SETTING = {
     ),
     "AADSTS7000222": ("client_secret", "The client secret has expired: create a new one for the app registration."),
     "AADSTS700016": ("client_id", "Use the Application (client) ID of an app registration in this tenant."),
-    "AADSTS90002": ("tenant_id", "Use the Directory (tenant) ID shown on the tenant's overview page."),
+    "AADSTS90002": ("tenant_id", _RIGHT_TENANT),
+    # What MSAL says when Entra does not know the tenant whose endpoints it asks for.
+    "Unable to get authority configuration": ("tenant_id", _RIGHT_TENANT),
+    "AADSTS500011": ("graph_url", "Write the address of Graph in the cloud of the `authority`, or remove both."),
     "AADSTS700027": ("certificate", "Upload the certificate's public part to the app registration."),
 }
 
@@ -94,14 +99,28 @@ class Credential:
         try:
             return self._inner.get_token(*scopes, **options)
         except ClientAuthenticationError as error:
+            # The question which endpoints the authority has is asked outside azure-core's pipeline: when nobody
+            # answers it, azure-identity calls that a failed authentication.
+            if isinstance(error.__cause__, RequestException | ServiceRequestError | ServiceResponseError):
+                raise self._unreachable(error.__cause__) from None
             raise self._refused(str(error)) from None
         except (ServiceRequestError, ServiceResponseError) as error:
-            cause = type(error.inner_exception or error).__name__
-            raise self._tenant.error(
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: Exception) -> ConfigurationError:
+        cause = type(getattr(error, "inner_exception", None) or error).__name__
+        where = authority_of(self._tenant)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return self._tenant.error(
                 "authority",
-                f"cannot be reached to sign in: {authority_of(self._tenant)} ({cause})",
-                remedy="Check the network, the proxy and the `authority` and `cloud` settings of the tenant.",
-            ) from None
+                f"{where} has a certificate that is not trusted",
+                remedy="If a proxy or a private cloud is meant, name its certificate authority with `ca_bundle`.",
+            )
+        return self._tenant.error(
+            "authority",
+            f"cannot be reached to sign in: {where} ({cause})",
+            remedy="Check the network, the proxy and the `authority` and `cloud` settings of the tenant.",
+        )
 
     def _refused(self, answer: str) -> ConfigurationError:
         first_line = answer.splitlines()[0].split(" Trace ID:")[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from entra_pipeline.backup.run import backup
@@ -18,7 +19,7 @@ from entra_pipeline.demo import Picture, compare, look
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import load_project
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.manifest import Manifest, TableEntry
+from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.state import connect, state_query
 from entra_pipeline.store.verify import verify
@@ -114,16 +115,14 @@ class Protected:
 
     def written(self, manifest: Manifest, table: str) -> list[dict[str, Any]]:
         """The rows that a point itself has written for a table, the columns that say what changed included."""
-        own = [self.store.files.url(part.key) for part in parts_of(manifest, manifest.tables[table])]
-        with connect(self.store.files) as connection:
-            return [
-                row
-                for url in own
-                for row in connection.execute("SELECT * FROM read_parquet(?)", [url]).to_arrow_table().to_pylist()
-            ]
+        return [
+            row
+            for part in parts_of(manifest, manifest.tables[table])
+            for row in pq.ParquetFile(self.store.files.url(part.key)).read().to_pylist()
+        ]
 
 
-def parts_of(manifest: Manifest, entry: TableEntry) -> list[Any]:
+def parts_of(manifest: Manifest, entry: TableEntry) -> list[Part]:
     """The files that a point itself has written for a table."""
     return [part for part in entry.parts if part.recovery_point == manifest.recovery_point]
 

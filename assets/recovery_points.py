@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -18,8 +18,6 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Manifest
 from resources import StorageResource
-
-_TICKS_LOOKED_AT = 400
 
 
 def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
@@ -52,12 +50,24 @@ def freshness(scope: Scope) -> dg.FreshnessPolicy | None:
     """Fails when no point has come for one and a half times the longest pause of the schedule."""
     if scope.schedule is None:
         return None
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    ticks = croniter(scope.schedule, start)
-    moments = [start, *(ticks.get_next(datetime) for _ in range(_TICKS_LOOKED_AT))][1:]
-    longest = max(later - earlier for earlier, later in pairwise(moments))
+    longest = longest_pause(scope.schedule)
     return dg.FreshnessPolicy.time_window(
         fail_window=max(longest * 1.5, timedelta(minutes=2)), warn_window=max(longest * 1.1, timedelta(minutes=1))
+    )
+
+
+@cache
+def longest_pause(schedule: str) -> timedelta:
+    """The longest time between two ticks of a cron expression, found by looking at a year from many moments.
+
+    Steps of 17 hours come by every hour of the day and every day of the week; twelve longer ones by every month.
+    """
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    moments = [start + timedelta(hours=17 * step) for step in range(40)]
+    moments += [start + timedelta(days=30 * month) for month in range(12)]
+    return max(
+        croniter(schedule, moment).get_next(datetime) - croniter(schedule, moment).get_prev(datetime)
+        for moment in moments
     )
 
 

@@ -94,10 +94,6 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was committed before stands, nothing else is visible", err=True)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except EntraPipelineError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code

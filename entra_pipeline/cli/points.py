@@ -14,6 +14,7 @@ from entra_pipeline.analysis.points import point_row
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli.backups import print_gaps
 from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, print_rows, project_of, say
+from entra_pipeline.cli.progress import checking
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
@@ -150,7 +151,11 @@ def verify(ctx: click.Context, scope_name: str, moment: str | None, every: bool,
     project.scope(scope_name)
     store = open_store(project, scope_name)
     chosen = [_at(store, moment).recovery_point] if moment else None
-    findings = list(verify_points(store, chosen))
+    findings = []
+    with checking() as tell:
+        for finding in verify_points(store, chosen):
+            tell(finding.point, finding.table)
+            findings.append(finding)
     problems = [finding for finding in findings if not finding.ok]
     if json_:
         print_json([{"recovery_point": f.point, "table": f.table, "ok": f.ok, "problem": f.problem} for f in findings])

@@ -1,8 +1,10 @@
-"""Progress of a backup: bars on a terminal, plain lines otherwise, always on standard error."""
+"""Progress: live lines on a terminal, plain lines otherwise, always on standard error."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,3 +83,21 @@ class Bars:
 def progress() -> Lines | Bars:
     """What suits the place where standard error goes."""
     return Bars() if sys.stderr.isatty() else Lines()
+
+
+@contextmanager
+def checking() -> Iterator[Callable[[str, str], None]]:
+    """What to call with the recovery point and the table at hand: a terminal shows both, a log a line per point."""
+    if sys.stderr.isatty():
+        with console(err=True).status("checking …") as status:
+            yield lambda point, table: status.update(f"checking {point} {table}")
+        return
+    told = ""
+
+    def tell(point: str, table: str) -> None:
+        nonlocal told
+        if point != told:
+            click.echo(f"checking {point} …", err=True)
+            told = point
+
+    yield tell

@@ -65,10 +65,9 @@ def longest_pause(schedule: str) -> timedelta:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     moments = [start + timedelta(hours=17 * step) for step in range(40)]
     moments += [start + timedelta(days=30 * month) for month in range(12)]
-    return max(
-        croniter(schedule, moment).get_next(datetime) - croniter(schedule, moment).get_prev(datetime)
-        for moment in moments
-    )
+    ticks: list[datetime] = [croniter(schedule, moment).get_next(datetime) for moment in moments]
+    pauses: list[timedelta] = [tick - croniter(schedule, tick).get_prev(datetime) for tick in ticks]
+    return max(pauses)
 
 
 def point_metadata(manifest: Manifest) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from assets.guards import require_capturable
 from assets.names import RETRY_TAG, asset_key, partitions_name
+from assets.recovery_points import longest_pause
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import RecoveryPointRefused, UsageError
 from entra_pipeline.orchestration.schedules import request
@@ -206,3 +207,18 @@ def test_a_hundred_scopes_are_a_hundred_groups_jobs_and_schedules(project: Proje
     repository = definitions.get_repository_def()
     assert len(repository.schedule_defs) == 100
     assert {spec.key.path[0] for spec in specs} == {f"scope-{number:03}" for number in range(100)}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "hours"),
+    [
+        ("0 */6 * * *", 6),
+        ("@daily", 24),
+        ("0 3 * * 0", 7 * 24),
+        ("0 0 1 * *", 31 * 24),
+        ("30 2 * * 1-5", 72),
+        ("0 9-17 * * 1-5", 64),
+    ],
+)
+def test_freshness_knows_the_longest_pause_of_a_schedule(schedule: str, hours: int) -> None:
+    assert longest_pause(schedule) == timedelta(hours=hours)

@@ -1,0 +1,164 @@
+"""Dagster's UI as a person sees it: `dagster dev` and a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from entra_pipeline.project import Project
+from entra_pipeline.store.recovery_points import ScopeStore
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+LOCATION = "/locations/entra-pipeline"
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--window-size=1500,1000",
+)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def dagster_ui(project: Project, tmp_path: Path) -> Iterator[str]:
+    """Dagster's address, run as `make dagster` runs it, for the test's project."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home)
+    port = free_port()
+    environment = os.environ | {"DAGSTER_HOME": str(home), "ENTRA_PIPELINE_PROJECT": str(project.file)}
+    dagster = Path(sys.executable).with_name("dagster")
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(
+            [dagster, "dev", "-w", "workspace.yaml", "-p", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: answers(address), 60, lambda: (home / "log").read_text()[-3000:])
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(5)
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/server_info", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def until(condition: Callable[[], bool], seconds: float, why: Callable[[], str] = lambda: "") -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, why()
+        time.sleep(0.3)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path / 'chromium'}"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+class Page:
+    """What a person does with a page: look for words, press buttons."""
+
+    def __init__(self, driver: webdriver.Chrome, address: str) -> None:
+        self.driver = driver
+        self.address = address
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.address + path)
+
+    def shows(self, *words: str, seconds: float = 30) -> None:
+        until(lambda: all(word in self.text() for word in words), seconds, lambda: f"{words} not in: {self.text()}")
+
+    def text(self) -> str:
+        try:
+            return self.driver.find_element(By.TAG_NAME, "body").text
+        except (StaleElementReferenceException, NoSuchElementException):
+            return ""
+
+    def press(self, label: str, seconds: float = 30) -> None:
+        def button() -> WebElement | None:
+            found = [b for b in self.driver.find_elements(By.TAG_NAME, "button") if b.text.strip() == label]
+            return found[0] if found and found[0].is_enabled() else None
+
+        WebDriverWait(self.driver, seconds, ignored_exceptions=[StaleElementReferenceException]).until(
+            lambda _: button()
+        ).click()
+
+
+def test_a_backup_is_launched_and_seen_in_the_ui(dagster_ui: str, browser: webdriver.Chrome, store: ScopeStore) -> None:
+    page = Page(browser, dagster_ui)
+    page.open(f"{LOCATION}/jobs/backup_now_contoso_eu/playground")
+    page.shows("Launch Run")
+    if "Join the Dagster community" in page.text():
+        page.press("Skip")
+        until(lambda: "Join the Dagster community" not in page.text(), 10)
+    page.press("Launch Run")
+    until(lambda: "/runs/" in browser.current_url, 30)
+    page.shows("Success", seconds=60)
+    points = store.points()
+    assert len(points) == 1
+
+    page.open("/assets?groups=contoso_eu")
+    page.shows("contoso-eu", "users", "recovery_point")
+
+    page.open(f"{LOCATION}/asset-groups/contoso_eu/list")
+    page.shows("users", "groups", "domains", "recovery_point")
+
+    page.open("/assets/contoso-eu/users?view=partitions")
+    page.shows(points[0], "Materialized (1)")
+
+    page.open("/assets/contoso-eu/recovery_point?view=events")
+    page.shows("Metadata", "status", "finished", "objects", "links", "resource_units", "lacks")
+    assert re.search(r"objects\s+\d+", page.text())
+
+    page.open("/automation")
+    page.shows("schedule_contoso_eu")

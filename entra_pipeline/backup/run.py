@@ -128,6 +128,9 @@ class Run:
         if self.extension_gap is not None:
             for name in (n for n in wanted if CATALOGUE[n].extensible):
                 self.tables.flag(name, gaps=[self.extension_gap])
+        # Names of extensions, and who is chosen: what was asked before the reads serves the types that are read first.
+        for table in (name for name in wanted[:1] if name in self.tables.entries):
+            self.tables.charge(table, self.ledger.take())
         self.progress.phase("proving")
         fresh = frozenset(reading.table for reading in readings)
         await Settlement(self.tables, reader, self.ledger, fresh).settle()

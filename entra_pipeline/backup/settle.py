@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -47,20 +47,27 @@ class Settlement:
     reader: Reader
     ledger: Ledger
     fresh: frozenset[str]
+    _linked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     async def settle(self) -> None:
-        """Runs every step, in the order in which one may cause work for the next."""
+        """Runs every step, in the order in which one may cause work for the next, until none does."""
         types = [entry for entry in self._object_types() if entry.name in self.fresh]
         for entry in types:
             await self._step(entry.name, self._chosen_come_and_go(entry))
-        for entry in types:
-            if entry.count and not self._partial(entry):
-                await self._step(entry.name, self._compare_count(entry))
-        for entry in types:
-            await self._step(entry.name, self._bring_back_links(entry))
-        for table in self._edge_tables():
-            if table in self.fresh:
-                await self._step(table, self._look_up_ends(table))
+        unsettled = types
+        while unsettled:
+            for entry in unsettled:
+                if entry.count and not self._partial(entry):
+                    await self._step(entry.name, self._compare_count(entry))
+            for entry in unsettled:
+                await self._step(entry.name, self._bring_back_links(entry))
+            compared = {entry.name: self.tables.entries[entry.name].live for entry in types}
+            for table in self._edge_tables():
+                if table in self.fresh:
+                    await self._step(table, self._look_up_ends(table))
+            # An object that only an edge has told upsets the count, and has links of its own.
+            unsettled = [entry for entry in types if self.tables.entries[entry.name].live != compared[entry.name]]
         await self._drop_dead_ends()
 
     async def _step(self, table: str, step: Awaitable[None]) -> None:
@@ -69,6 +76,7 @@ class Settlement:
             await step
         except GraphError as error:
             self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
+        self.tables.charge(table, self.ledger.take())
 
     def _was_read(self, table: str) -> bool:
         return table in self.tables.entries and self.tables.entries[table].read in _READ
@@ -127,6 +135,7 @@ class Settlement:
             if (raw is not None) != (identifier in stored)
         ]
         if healed:
+            self._healed[entry.name].update(str(identifier) for identifier, _, change, _ in healed if change == UPSERT)
             note = f"healed: {len(healed)} objects that delta had not told (Graph counts {reported}, delta gave {live})"
             await self.tables.amend(entry.name, healed, note=note)
         else:
@@ -137,9 +146,10 @@ class Settlement:
 
     async def _bring_back_links(self, entry: ObjectType) -> None:
         """An object restored from the recycle bin has its links again; Graph's delta need not say so."""
-        returned = await self._returned(entry)
+        returned = sorted(set(await self._returned(entry)) - self._linked[entry.name])
         if not returned:
             return
+        self._linked[entry.name].update(returned)
         found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
         for relation in entry.delta_relations():
             if self._was_read(relation.name):
@@ -160,7 +170,10 @@ class Settlement:
             await self.tables.amend(table, rows)
 
     async def _returned(self, entry: ObjectType) -> list[str]:
-        """Ids that are new in this point but older than the parent: restored, entered the selection, or healed."""
+        """Ids that are new in this point, but not to delta as a matter of course.
+
+        They are older than the parent (restored), entered the selection, or were healed.
+        """
         before, now = self.tables.before(entry.name), self.tables.entries[entry.name]
         if before is None or self.tables.parent is None or not now.added or not _has_links(entry):
             return []
@@ -171,8 +184,8 @@ class Settlement:
             """
         )
         since = parse_iso(self.tables.parent.started)
-        entered = self._partial(entry)
-        return sorted(str(identifier) for identifier, born in rows if entered or not _younger(born, since))
+        entered, healed = self._partial(entry), self._healed[entry.name]
+        return [str(one) for one, born in rows if entered or one in healed or not _younger(born, since)]
 
     def _in_scope(self, graph_type: str, identifier: str) -> bool:
         chosen = self.reader.chosen
@@ -204,6 +217,7 @@ class Settlement:
             found = await self._fetch(entry, unknown)
             there: list[tuple[object, ...]] = [(i, None, UPSERT, raw) for i, raw in found.items() if raw is not None]
             if there:
+                self._healed[entry.name].update(str(identifier) for identifier, *_ in there)
                 note = f"healed: {len(there)} objects that only {table} had told"
                 await self.tables.amend(entry.name, there, note=note)
             await self._drop_edges(table, ids_table(i for i, raw in found.items() if raw is None))

@@ -228,6 +228,18 @@ class Tables:
         self.entries[table] = carried(self.before(table), table, ledger, now, gaps=(gap,))
         return self.entries[table]
 
+    def charge(self, table: str, ledger: Ledger) -> None:
+        """Adds what was spent on a table after its read."""
+        entry = self.entries[table]
+        self.entries[table] = msgspec.structs.replace(
+            entry,
+            requests=entry.requests + ledger.requests,
+            resource_units=entry.resource_units + ledger.resource_units,
+            retries=entry.retries + ledger.retries,
+            throttled=entry.throttled + ledger.throttled,
+            bytes_read=entry.bytes_read + ledger.bytes_read,
+        )
+
     def flag(
         self, table: str, *, gaps: Iterable[Gap] = (), notes: Iterable[str] = (), reported: int | None = None
     ) -> None:

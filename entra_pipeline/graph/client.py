@@ -125,7 +125,6 @@ class Graph:
         self.tenant = tenant
         self.root = graph_root(tenant)
         self.pacer = Pacer()
-        self.total = Ledger()
         self._patience = patience
         self._credential = Credential(tenant, context)
         self._answered = False
@@ -330,7 +329,6 @@ class Graph:
         request.content = body
         async with self.pacer.turn(lane):
             ledger.requests += 1
-            self.total.requests += 1
             try:
                 response: httpx.Response = await self._adapter.send_primitive_async(request, "bytes", {})
             except httpx.HTTPError as error:

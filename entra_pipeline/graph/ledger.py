@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(slots=True)
@@ -23,10 +23,8 @@ class Ledger:
     throttled: int = 0
     bytes_read: int = 0
 
-    def add(self, other: Ledger) -> None:
-        """Adds the counts of `other` to this one."""
-        self.requests += other.requests
-        self.resource_units += other.resource_units
-        self.retries += other.retries
-        self.throttled += other.throttled
-        self.bytes_read += other.bytes_read
+    def take(self) -> Ledger:
+        """The counts so far; this ledger starts again at zero."""
+        taken = replace(self)
+        self.requests = self.resource_units = self.retries = self.throttled = self.bytes_read = 0
+        return taken

@@ -94,11 +94,8 @@ class Protected:
         assert found.objects
         gaps = {name: entry.gaps for name, entry in manifest.tables.items() if entry.gaps}
         assert (manifest.status, gaps) == ("finished", {})
-        assert self.problems() == []
-
-    def problems(self) -> list[str]:
-        """What `verify` finds wrong in the whole store."""
-        return [f"{one.table}: {one.problem}" for one in verify(self.store, None) if not one.ok]
+        findings = verify(self.store, [manifest.recovery_point])
+        assert [f"{one.table}: {one.problem}" for one in findings if not one.ok] == []
 
     def objects(self, manifest: Manifest, table: str) -> dict[str, dict[str, Any]]:
         """The stored objects of a type, by id."""

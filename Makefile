@@ -20,7 +20,7 @@ test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
 
 chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3
-	$(BIN)/python -m pytest -m chaos --override-ini addopts="-q --strict-markers" --chaos-kills 50
+	$(BIN)/python -m pytest tests/chaos --chaos-kills 50
 
 lint: $(STAMP)  ## Style, types, and the direction of imports
 	$(BIN)/ruff check .

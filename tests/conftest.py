@@ -29,3 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("browser")]
     items[:] = [item for item in items if not item.get_closest_marker("browser")]
     config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often the chaos tests kill a backup, on each kind of storage."""
+    parser.addoption("--chaos-kills", type=int, default=3, help="Kills per storage; `make chaos` makes 50.")

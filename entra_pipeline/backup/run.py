@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
 import msgspec
 
 import entra_pipeline
@@ -172,9 +173,10 @@ class Run:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(read) for read in reads]
-        except* EntraPipelineError as errors:
+        except ExceptionGroup as errors:
             # What ends one read ends the run, and once is enough to say it.
-            raise errors.exceptions[0] from None
+            explained = errors.subgroup(EntraPipelineError) or errors
+            raise _first(explained) from None
         return [outcome for task in tasks for outcome in task.result()]
 
     def _gap(self, unread: Unread) -> TableEntry:
@@ -291,7 +293,7 @@ async def open_run(
         parent = await asyncio.to_thread(store.latest)
         due = full or parent is None or full_is_due(scope, store, clock())
         types = protected_types(scope)
-        yield Run(
+        run = Run(
             scope=scope,
             store=store,
             graph=graph,
@@ -304,6 +306,14 @@ async def open_run(
             started=started,
             types=types,
         )
+        try:
+            yield run
+        except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
+            raise StoreError(
+                f"files could not be read or written: {str(error).splitlines()[0]}",
+                remedy=f"Look at the space and memory of this machine (working files are in {folder.parent}) and at "
+                "the storage; nothing was committed.",
+            ) from error
 
 
 def protected_types(scope: Scope) -> list[str]:
@@ -366,6 +376,10 @@ async def backup(
             with suppress(StoreError):
                 store.discard(point)
             raise
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _permission_gap(what: str, error: GraphError, permission: str, since: str) -> Gap:

@@ -26,12 +26,12 @@ from entra_pipeline.backup.selection import Chosen, choose, selectable_types
 from entra_pipeline.backup.settle import Settlement, deleted_ids
 from entra_pipeline.backup.tables import Tables, carried, is_objects, known
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
-from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
+from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphPermissionDenied, NotInStore, StoreError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
-from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect
 
 _NOT_ASKED = "not asked for in this run"
@@ -251,6 +251,7 @@ def commit_point(
         started=context.started,
         finished=now,
         parent=context.parent,
+        last_full=point if full else parent.last_full if parent else "",
         tables=tables,
         selection=context.selection,
     )
@@ -291,7 +292,7 @@ async def open_run(
         connection = connect(store.files, temp=folder)
         stack.callback(connection.close)
         parent = await asyncio.to_thread(store.latest)
-        due = full or parent is None or full_is_due(scope, store, clock())
+        due = full or parent is None or full_is_due(scope, parent, clock())
         types = protected_types(scope)
         run = Run(
             scope=scope,
@@ -322,16 +323,12 @@ def protected_types(scope: Scope) -> list[str]:
     return selectable_types(types) if scope.select is not None and scope.protect == "all" else types
 
 
-def full_is_due(scope: Scope, store: ScopeStore, now: datetime) -> bool:
+def full_is_due(scope: Scope, latest: Manifest, now: datetime) -> bool:
     """Whether the scope's full backup frequency has passed since the last full backup."""
     frequency = scope.full_frequency
     if frequency is None:
         return False
-    for point in reversed(store.points()):
-        manifest = store.manifest(point)
-        if manifest.kind == "full":
-            return frequency.after(parse_iso(manifest.started)) <= now
-    return True
+    return not latest.last_full or frequency.after(moment_of(latest.last_full)) <= now
 
 
 async def backup(

@@ -123,6 +123,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         finished: When it was done reading, RFC 3339.
         parent: The recovery point before it; empty for the first.
         parent_sha256: SHA-256 of the bytes of the parent's manifest; empty for the first.
+        last_full: The newest full recovery point up to this one, itself included.
         tables: Every object type and relation of the scope.
         selection: Resolved ids of chosen users and groups; empty when everything is protected.
         seal: SHA-256 of the manifest's own bytes with an empty seal.
@@ -140,6 +141,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     finished: str
     parent: str = ""
     parent_sha256: str = ""
+    last_full: str = ""
     tables: dict[str, TableEntry]
     selection: dict[str, list[str]]
     seal: str = ""

@@ -23,7 +23,7 @@ from entra_pipeline.clock import Clock, iso, parse_iso
 from entra_pipeline.errors import DeltaLinkExpired, GraphError, GraphPermissionDenied, GraphProtocolError
 from entra_pipeline.graph import Graph, Ledger, Page, Request, Result
 from entra_pipeline.graph.client import expired, explain, query
-from entra_pipeline.graph.pages import decode_page
+from entra_pipeline.graph.pages import decode_count, decode_page
 from entra_pipeline.store.manifest import Manifest
 
 # Graph keeps delta tokens of directory objects for 7 days (Graph doc: delta-query-overview); one day is for us.
@@ -155,8 +155,8 @@ class Reader:
         started = self.clock()
         relations = entry.delta_relations()
         keep = self._keep(entry)
-        with Staging(self._path(entry.name), OBJECT_ROWS) as objects:
-            edges = {relation: Staging(self._path(relation.name), EDGE_ROWS) for relation in relations}
+        with Staging(self.staged_path(entry.name), OBJECT_ROWS) as objects:
+            edges = {relation: Staging(self.staged_path(relation.name), EDGE_ROWS) for relation in relations}
             delta_link = ""
             try:
                 # A filter without ids would be no filter: nobody is chosen, so there is nothing to ask.
@@ -312,6 +312,22 @@ class Reader:
                 async for following in self.graph.pages(page.next_link, ledger=ledger, lane=owner.lane):
                     yield result.request.key, following.value
 
+    async def link_counts(
+        self, owner: ObjectType, segment: str, ids: Sequence[str], ledger: Ledger
+    ) -> AsyncIterator[tuple[str, int | None]]:
+        """How many items `segment` of the given owners has; None where Graph does not tell.
+
+        Owners that are gone meanwhile bring nothing. Counts come from an index that lags behind the directory by
+        seconds to minutes (Graph doc: aad-advanced-queries).
+        """
+        eventual = {"ConsistencyLevel": "eventual"}
+        requests = [
+            Request(query(f"{owner.path}/{i}/{segment}", select="id", count="true", top=1), i, eventual) for i in ids
+        ]
+        async for result in self.graph.batch(requests, ledger=ledger, lane=owner.lane):
+            if result.status != 404:
+                yield result.request.key, decode_count(result.body) if result.status < 300 else None
+
     async def objects(self, entry: ObjectType, ids: Iterable[str], ledger: Ledger) -> AsyncIterator[Result]:
         """Single objects, with the properties that a listing has; the result of one that is gone has status 404."""
         select = ",".join(self.properties_to_select(entry, []))
@@ -333,7 +349,7 @@ class Reader:
         started = self.clock()
         for last in (False, True):
             try:
-                with Staging(self._path(table), schema) as staged:
+                with Staging(self.staged_path(table), schema) as staged:
                     await fill(staged)
                 break
             except GraphError as error:
@@ -363,7 +379,8 @@ class Reader:
         """Tells which objects of a listing belong to the scope; None when all do."""
         return self.chosen.keeps(entry) if self.chosen else None
 
-    def _path(self, table: str) -> Path:
+    def staged_path(self, table: str) -> Path:
+        """Where the rows that a read brought for a table are."""
         return self.folder / f"{table}.arrow"
 
 

@@ -59,10 +59,12 @@ class Request:
     Attributes:
         url: Path and query under the Graph root, without a leading slash.
         key: The caller's own mark, handed back with the result.
+        headers: Added to those that every request carries.
     """
 
     url: str
     key: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,12 @@ class Graph:
             body = msgspec.json.encode(
                 {
                     "requests": [
-                        {"id": str(number), "method": "GET", "url": f"/{request.url}", "headers": _HEADERS}
+                        {
+                            "id": str(number),
+                            "method": "GET",
+                            "url": f"/{request.url}",
+                            "headers": {**_HEADERS, **request.headers},
+                        }
                         for number, request in enumerate(now)
                     ]
                 }

@@ -21,6 +21,11 @@ class Page(msgspec.Struct, frozen=True):
     delta_link: str | None = msgspec.field(default=None, name="@odata.deltaLink")
 
 
+class _Counted(msgspec.Struct):
+    count: int | None = msgspec.field(default=None, name="@odata.count")
+
+
+_counted = msgspec.json.Decoder(_Counted)
 _decoder = msgspec.json.Decoder(Page)
 
 
@@ -35,3 +40,11 @@ def decode_page(body: bytes) -> Page:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise GraphProtocolError(f"Graph answered something that is not a page of a collection: {error}") from error
+
+
+def decode_count(body: bytes) -> int | None:
+    """`@odata.count` of a page, which Graph gives when it is asked to count; None when there is none."""
+    try:
+        return _counted.decode(body).count
+    except msgspec.DecodeError:
+        return None

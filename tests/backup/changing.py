@@ -22,7 +22,6 @@ class Life:
     def __init__(self, control: Control, seed: int) -> None:
         self._control = control
         self._random = random.Random(seed)
-        self._bin: set[str] = set()
 
     def go_on(self, changes: int) -> None:
         """Makes changes, one after the other; one that finds nothing to change is left out."""
@@ -37,13 +36,12 @@ class Life:
             self._unlink,
             self._unlink,
         ]
-        self._bin = {one["id"] for path in _BINS for one in self._control.dump(path, deleted=True)}
         for _ in range(changes):
             self._random.choice(kinds)()
 
-    def _one(self, path: str) -> str:
-        """The id of an object; empty when there is none."""
-        found = sorted(one["id"] for one in self._control.dump(path))
+    def _one(self, path: str, *, deleted: bool = False) -> str:
+        """The id of an object, live or in the recycle bin; empty when there is none."""
+        found = sorted(one["id"] for one in self._control.dump(path, deleted=deleted))
         return self._random.choice(found) if found else ""
 
     def _set(self) -> str:
@@ -69,9 +67,7 @@ class Life:
                 self._control.purge(chosen)
 
     def _restore(self) -> None:
-        if self._bin:
-            chosen = self._random.choice(sorted(self._bin))
-            self._bin.remove(chosen)
+        if chosen := self._one(self._set(), deleted=True):
             self._control.restore(chosen)
 
     def _relation(self) -> tuple[str, str]:

@@ -102,3 +102,20 @@ def test_a_difference_in_the_count_is_healed_and_told(change: str, tenant: Tenan
     one.assert_same(second)
     assert any("healed" in note for note in second.tables["users"].notes)
     assert second.tables["users"].reported == second.tables["users"].live == len(control.dump("users"))
+
+
+def test_a_restored_object_has_lost_what_it_lost_before_it_was_deleted(tenant: Tenant) -> None:
+    """Delta tells a restored object as a new one: the links it has, and none of those it has lost."""
+    one = tenant(protect(*MAIN_TYPES))
+    control = one.control
+    first = one.backup()
+    for path, relation in (("groups", "members"), ("users", "manager"), ("directory/administrativeUnits", "members")):
+        source, target, _ = sorted(control.edges(path, relation))[0]
+        control.remove_link(f"{path}/{source}/{relation}", target)
+        control.delete(f"{path}/{source}")
+        control.restore(source)
+    second = one.backup()
+    one.assert_same(second)
+    for table in ("group_members", "user_manager", "administrative_unit_members"):
+        assert second.tables[table].notes == ("healed: 1 links that delta had not told",)
+    assert totals(second)[0] < 2 * totals(first)[0]

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+# Not exported by Dagster, which offers no other way to say which materialisation a check was about.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+
 from assets.names import RECOVERY_POINT, asset_key
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -51,16 +56,22 @@ def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetChe
     ]
 
 
-def check_evaluations(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetCheckEvaluation]:
-    """The same, as events for a point that was committed without its asset."""
-    return [
-        dg.AssetCheckEvaluation(
-            asset_key=asset_key(manifest.scope, RECOVERY_POINT),
-            check_name=str(result.check_name),
-            passed=result.passed,
-            severity=result.severity,
-            description=result.description,
-            metadata=result.metadata,
+def report_checks(store: ScopeStore, manifest: Manifest, instance: dg.DagsterInstance) -> None:
+    """Reports the same for a point whose materialisation is not a step's: nobody else ties the results to it."""
+    key = asset_key(manifest.scope, RECOVERY_POINT)
+    latest = instance.fetch_materializations(key, limit=1).records[0]
+    target = AssetCheckEvaluationTargetMaterializationData(
+        storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
+    )
+    for result in check_results(store, manifest):
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=key,
+                check_name=str(result.check_name),
+                passed=result.passed,
+                severity=result.severity,
+                description=result.description,
+                metadata=result.metadata,
+                target_materialization_data=target,
+            )
         )
-        for result in check_results(store, manifest)
-    ]

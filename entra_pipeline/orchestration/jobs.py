@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.checks import check_evaluations
+from assets.checks import report_checks
 from assets.guards import explained
 from assets.names import (
     RECOVERY_POINT,
@@ -89,8 +89,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
         context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
         for materialization in materializations(scope.name, manifest):
             context.log_event(materialization)
-        for evaluation in check_evaluations(store, manifest):
-            context.instance.report_runless_asset_event(evaluation)
+        report_checks(store, manifest, context.instance)
 
     @dg.job(
         name=f"backup_now_{identifier(scope.name)}",

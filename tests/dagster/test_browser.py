@@ -150,8 +150,8 @@ def test_a_backup_is_launched_and_seen_in_the_ui(dagster_ui: str, browser: webdr
     page.open("/assets?groups=contoso_eu")
     page.shows("contoso-eu", "users", "recovery_point")
 
-    page.open(f"{LOCATION}/asset-groups/contoso_eu/list")
-    page.shows("users", "groups", "domains", "recovery_point")
+    page.open(f"{LOCATION}/asset-groups/contoso_eu/lineage")
+    page.shows("users", "groups", "domains", "recovery_point", "2 / 2 Passed")
 
     page.open("/assets/contoso-eu/users?view=partitions")
     page.shows(points[0], "Materialized (1)")

@@ -369,7 +369,14 @@ class Reader:
         return [*chosen, *extensions]
 
     def _signature(self, entry: ObjectType, url: str) -> str:
-        return hashlib.sha256(url.encode()).hexdigest()[:16]
+        """Of everything that decides which rows a delta round brings: the query, and what is kept of its answer.
+
+        Chosen objects that a filter cannot name come and go one by one (`settle`); what belongs to them does not.
+        """
+        kept = ""
+        if self.chosen is not None and self.chosen.keeps(entry) is not None:
+            kept = "chosen" if self._chosen_ids(entry) is not None else " ".join(sorted(self.chosen.everybody))
+        return hashlib.sha256(f"{url} {kept}".encode()).hexdigest()[:16]
 
     def _chosen_ids(self, entry: ObjectType) -> frozenset[str] | None:
         """Ids of the chosen objects of a type; None when the type is protected as a whole."""

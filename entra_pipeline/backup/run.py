@@ -23,7 +23,7 @@ import entra_pipeline
 from entra_pipeline.backup.extensions import extension_names
 from entra_pipeline.backup.read import Reader, Reading, Unread
 from entra_pipeline.backup.selection import Chosen, choose, selectable_types
-from entra_pipeline.backup.settle import Settlement, deleted_ids
+from entra_pipeline.backup.settle import Settlement
 from entra_pipeline.backup.tables import Tables, carried, is_objects, known
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.clock import Clock, iso, system_clock
@@ -115,10 +115,11 @@ class Run:
         self.progress.phase("comparing and writing")
         left: set[str] = set()
         readings = sorted((o for o in outcomes if isinstance(o, Reading)), key=lambda r: not is_objects(r.table))
+        settlement = Settlement(self.tables, reader, self.ledger, frozenset(reading.table for reading in readings))
         gone = None
         for reading in readings:
             if gone is None and not is_objects(reading.table):
-                gone = await deleted_ids(self.tables)
+                gone = await settlement.gone()
             self.progress.done(await self.tables.write(reading, gone))
         for outcome in outcomes:
             if isinstance(outcome, Unread):
@@ -133,8 +134,7 @@ class Run:
         for table in (name for name in wanted[:1] if name in self.tables.entries):
             self.tables.charge(table, self.ledger.take())
         self.progress.phase("proving")
-        fresh = frozenset(reading.table for reading in readings)
-        await Settlement(self.tables, reader, self.ledger, fresh).settle()
+        await settlement.settle()
         for table, entry in self.tables.entries.items():
             if table not in left:
                 if stage:

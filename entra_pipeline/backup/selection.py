@@ -41,13 +41,18 @@ class Chosen:
         """The chosen ids of a type; None for a type whose objects are not chosen one by one."""
         return self.members.get(entry.name)
 
+    @property
+    def everybody(self) -> frozenset[str]:
+        """The ids of all chosen objects."""
+        return frozenset().union(*self.members.values())
+
     def keeps(self, entry: ObjectType) -> Callable[[msgspec.Raw], bool] | None:
         """Tells whether an object belongs to the scope; None when every object of the type does."""
         ids = self.ids(entry)
         if ids is not None:
             return lambda raw: object_id(raw) in ids
         if entry.belongs_to:
-            owners = frozenset().union(*self.members.values())
+            owners = self.everybody
             member = msgspec.json.Decoder(dict[str, msgspec.Raw])
             return lambda raw: _text(member.decode(raw).get(entry.belongs_to)) in owners
         return None

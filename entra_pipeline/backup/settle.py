@@ -19,7 +19,7 @@ import pyarrow as pa
 from entra_pipeline.backup.read import Reader
 from entra_pipeline.backup.split import neighbour, object_id
 from entra_pipeline.backup.staging import DELETE, UPSERT, read_staged
-from entra_pipeline.backup.tables import Tables, ids_table
+from entra_pipeline.backup.tables import Tables, gone_table, ids_table
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso
@@ -49,6 +49,7 @@ class Settlement:
     fresh: frozenset[str]
     _linked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _in_tenant: dict[str, bool] = field(default_factory=dict)
 
     async def settle(self) -> None:
         """Runs every step, in the order in which one may cause work for the next, until none does."""
@@ -80,8 +81,11 @@ class Settlement:
         try:
             await step
         except GraphError as error:
-            self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
+            self._unproven(table, error)
         self.tables.charge(table, self.ledger.take())
+
+    def _unproven(self, table: str, error: GraphError) -> None:
+        self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
 
     def _was_read(self, table: str) -> bool:
         return table in self.tables.entries and self.tables.entries[table].read in _READ
@@ -293,15 +297,55 @@ class Settlement:
                 self._healed[entry.name].update(str(identifier) for identifier, *_ in there)
                 note = f"healed: {len(there)} objects that only {table} had told"
                 await self.tables.amend(entry.name, there, note=note)
-            await self._drop_edges(table, ids_table(i for i, raw in found.items() if raw is None))
+            await self._drop_edges(table, gone_table(i for i, raw in found.items() if raw is None))
 
     def _wholly_read(self) -> dict[str, ObjectType]:
         """Types of which every object is known, by Graph's name."""
         return {entry.graph_type: entry for entry in self._object_types() if not self._partial(entry)}
 
+    async def gone(self) -> pa.Table:
+        """Objects that the parent had and the new state has not, of all types that others link to (`gone_table`)."""
+        dead: set[str] = set()
+        left: set[str] = set()
+        for entry in self._object_types():
+            before = self.tables.sql_before(entry.name)
+            if before is None or not self.tables.entries[entry.name].deleted:
+                continue
+            now = self.tables.sql(entry.name)
+            rows = await self.tables.query(f"SELECT id FROM ({before}) ANTI JOIN ({now}) USING (id)")
+            lost = {str(row[0]) for row in rows}
+            died = await self._dead(entry, lost) if self._partial(entry) else lost
+            dead |= died
+            left |= lost - died
+        return gone_table(dead, left)
+
+    async def _dead(self, entry: ObjectType, lost: set[str]) -> set[str]:
+        """Those of the objects, no longer in the scope, that are not in the tenant either.
+
+        Only those are looked up that an edge of the scope leads to.
+        """
+        linked: set[str] = set()
+        for table in RELATIONS:
+            owner, before = RELATIONS[table][0].name, self.tables.sql_before(table)
+            if before is not None and owner in self.tables.entries:
+                rows = await self.tables.query(
+                    f"SELECT DISTINCT target_id FROM ({before}) SEMI JOIN lost ON target_id = lost.id "
+                    f"SEMI JOIN ({self.tables.sql(owner)}) owner ON source_id = owner.id",
+                    lost=ids_table(lost),
+                )
+                linked.update(str(row[0]) for row in rows)
+        unknown = sorted(linked - self._in_tenant.keys())
+        try:
+            found = await self._fetch(entry, unknown)
+        except GraphError as error:
+            self._unproven(entry.name, error)
+            found = dict.fromkeys(unknown, "")
+        self._in_tenant.update((identifier, raw is not None) for identifier, raw in found.items())
+        return {identifier for identifier in linked if not self._in_tenant[identifier]}
+
     async def _drop_dead_ends(self) -> None:
-        """Edges drop out with the objects deleted since the parent."""
-        gone = await deleted_ids(self.tables)
+        """Edges drop out with the objects that went since the parent."""
+        gone = await self.gone()
         if gone.num_rows:
             for table in self._edge_tables():
                 await self._drop_edges(table, gone)
@@ -312,7 +356,7 @@ class Settlement:
         rows = await self.tables.query(
             f"""
             SELECT source_id, target_id, target_type, 'delete' FROM ({self.tables.sql(table)})
-            WHERE source_id IN (SELECT id FROM gone) OR target_id IN (SELECT id FROM gone)
+            WHERE source_id IN (SELECT id FROM gone) OR target_id IN (SELECT id FROM gone WHERE dead)
             """,
             gone=gone,
         )
@@ -333,20 +377,6 @@ class Settlement:
                 members.pop("@odata.context", None)
                 found[result.request.key] = msgspec.json.encode(members).decode()
         return found
-
-
-async def deleted_ids(tables: Tables) -> pa.Table:
-    """Ids of objects that the parent had and the new state has not, of all types that others link to."""
-    ids: list[str] = []
-    for entry in CATALOGUE.values():
-        now = tables.entries.get(entry.name)
-        if now is None or entry.parent is not None or now.read not in _READ or not now.deleted:
-            continue
-        before = tables.sql_before(entry.name)
-        if before:
-            rows = await tables.query(f"SELECT id FROM ({before}) ANTI JOIN ({tables.sql(entry.name)}) USING (id)")
-            ids += [str(row[0]) for row in rows]
-    return ids_table(ids)
 
 
 def _inverses(entry: ObjectType) -> dict[str, list[tuple[ObjectType, Relation]]]:

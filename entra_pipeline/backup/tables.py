@@ -105,8 +105,8 @@ class Tables:
 
         Args:
             reading: The read.
-            gone: For edges: ids of objects deleted since the parent, so that an edge that went with its end is told
-                from one that was removed.
+            gone: For edges: objects that went since the parent (`gone_table`), so that an edge that went with its end
+                is told from one that was removed.
         """
         table = reading.table
         before = self.before(table)
@@ -215,7 +215,8 @@ class Tables:
         self.connection.register("gone", gone)
         self.connection.execute(
             """
-            UPDATE merged SET reason = 'target deleted' WHERE change = 'delete' AND target_id IN (SELECT id FROM gone);
+            UPDATE merged SET reason = 'target deleted'
+            WHERE change = 'delete' AND target_id IN (SELECT id FROM gone WHERE dead);
             UPDATE merged SET reason = 'source deleted' WHERE change = 'delete' AND source_id IN (SELECT id FROM gone);
             """
         )
@@ -324,3 +325,15 @@ def costs(ledger: Ledger) -> Costs:
 def ids_table(ids: Iterable[str]) -> pa.Table:
     """Ids as a table with the one column `id`, to be named in a query."""
     return pa.table({"id": pa.array(list(ids), pa.string())})
+
+
+def gone_table(dead: Iterable[str], left: Iterable[str] = ()) -> pa.Table:
+    """Objects that are no longer stored: columns `id`, `dead`.
+
+    Args:
+        dead: Ids of those that are no longer in the tenant; no edge leads to or from them.
+        left: Ids of those that the scope no longer chooses; they take the edges that lead from them.
+    """
+    dead, left = list(dead), list(left)
+    flags = [True] * len(dead) + [False] * len(left)
+    return pa.table({"id": pa.array([*dead, *left], pa.string()), "dead": pa.array(flags, pa.bool_())})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -240,7 +240,7 @@ def commit_point(
         table: entries.get(table) or carried(known(parent, table), table, Ledger(), now, notes=(_NOT_ASKED,))
         for table in table_names(context.types)
     }
-    full = all(entry.read == "full" for entry in tables.values() if entry.read not in {"carried", "never"})
+    full = parent is None or _is_full(tables.values())
     manifest = Manifest(
         tool=f"entra-pipeline {entra_pipeline.__version__} (Python {platform.python_version()})",
         scope=scope.name,
@@ -256,6 +256,14 @@ def commit_point(
         selection=context.selection,
     )
     return store.commit(manifest)
+
+
+def _is_full(entries: Collection[TableEntry]) -> bool:
+    """Whether everything was read in full, but for what Graph refused."""
+    refused = {"carried", "never"}
+    return any(entry.read == "full" for entry in entries) and all(
+        entry.read == "full" or (entry.read in refused and entry.gaps) for entry in entries
+    )
 
 
 def commit_staged(scope: Scope, store: ScopeStore, point: str, clock: Clock = system_clock) -> Manifest:

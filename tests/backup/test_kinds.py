@@ -1,0 +1,161 @@
+"""When a backup is full, incremental or synthetic, for the point as a whole and for each type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from entra_pipeline.store.manifest import Manifest
+from tests.backup.changing import Life
+from tests.backup.conftest import MAIN_TYPES, Protected, parts_of, protect
+
+Tenant = Callable[..., Protected]
+
+
+def reads(manifest: Manifest) -> dict[str, str]:
+    return {table: entry.read for table, entry in manifest.tables.items()}
+
+
+def roles(manifest: Manifest, table: str) -> list[str]:
+    return [part.role for part in manifest.tables[table].parts]
+
+
+def test_after_many_incrementals_a_base_is_made_of_stored_files(tenant: Tenant) -> None:
+    one = tenant(f"{protect('users', 'groups', 'domains')}\nmax_incrementals = 3")
+    life = Life(one.control, seed=1)
+    user = min(user["id"] for user in one.control.dump("users"))
+    history = [(one.backup(), one.picture())]
+    for round_ in range(5):
+        life.go_on(10)
+        one.control.patch(f"users/{user}", {"jobTitle": f"Title {round_}"})
+        history.append((one.backup(), one.picture()))
+    for manifest, picture in history:
+        one.assert_same(manifest, picture)
+    kinds = [manifest.tables["users"].read for manifest, _ in history]
+    assert kinds == ["full", "incremental", "incremental", "incremental", "synthetic full", "incremental"]
+    based, _ = history[4]
+    assert based.kind == "incremental"
+    assert roles(based, "users") == ["base"]
+    assert parts_of(based, based.tables["users"]) == list(based.tables["users"].parts)
+    assert based.tables["users"].requests < history[0][0].tables["users"].requests + 3
+    assert roles(history[5][0], "users") == ["base", "changes"]
+    # Types without changes have nothing to make a base of.
+    assert roles(history[5][0], "domains") == ["base"]
+    assert history[5][0].tables["domains"].parts == history[0][0].tables["domains"].parts
+
+
+def test_a_synthetic_full_is_made_for_edges_and_listed_types_too(tenant: Tenant) -> None:
+    one = tenant(f"{protect('groups', 'domains')}\nmax_incrementals = 1")
+    control = one.control
+    group = min(group["id"] for group in control.dump("groups"))
+    domain = min(domain["id"] for domain in control.dump("domains"))
+    users = sorted(user["id"] for user in control.dump("users"))
+    taken = {target for source, target, _ in control.edges("groups", "members") if source == group}
+    one.backup()
+    for number, user in enumerate([user for user in users if user not in taken][:4]):
+        control.add_link(f"groups/{group}/members", user)
+        control.patch(f"domains/{domain}", {"passwordValidityPeriodInDays": 100 + number})
+        manifest = one.backup()
+        one.assert_same(manifest)
+        expected = "synthetic full" if number % 2 else "incremental"
+        assert (reads(manifest)["group_members"], manifest.tables["group_members"].added) == (expected, 1)
+        assert (roles(manifest, "group_members"), roles(manifest, "domains")) == (
+            (["base"], ["base"]) if number % 2 else (["base", "changes"], ["base", "changes"])
+        )
+
+
+def test_a_full_backup_is_due_after_its_frequency(tenant: Tenant) -> None:
+    one = tenant(f'{protect("users", "domains")}\nfull_backup_frequency = "20 days"')
+    kinds = []
+    for _ in range(8):
+        one.assert_same(manifest := one.backup())
+        kinds.append(manifest.kind)
+        one.advance(days=5)
+    assert kinds == ["full", *["incremental"] * 3, "full", *["incremental"] * 3]
+
+
+def test_a_full_backup_can_be_asked_for(tenant: Tenant) -> None:
+    one = tenant(protect("users", "domains"))
+    one.backup()
+    manifest = one.backup(full=True)
+    one.assert_same(manifest)
+    assert manifest.kind == "full"
+    assert set(reads(manifest).values()) == {"full"}
+    assert all(entry.parts == tuple(parts_of(manifest, entry)) for entry in manifest.tables.values())
+
+
+def test_a_point_is_full_only_when_everything_was_read_in_full(tenant: Tenant) -> None:
+    one = tenant(protect("users", "domains"))
+    one.control.deny("domains")
+    first = one.backup()
+    assert (first.kind, first.last_full) == ("full", first.recovery_point)
+    one.control.deny("users")
+    nothing = one.backup(full=True)
+    assert (nothing.kind, nothing.last_full) == ("incremental", first.recovery_point)
+    one.control.deny("users", 0)
+    one.control.deny("domains", 0)
+    part = one.backup(full=True, types=["users"])
+    assert (part.kind, part.last_full) == ("incremental", first.recovery_point)
+    one.control.deny("domains")
+    whole = one.backup(full=True)
+    assert (whole.kind, whole.last_full) == ("full", whole.recovery_point)
+
+
+def test_a_delta_link_older_than_six_days_is_not_used(tenant: Tenant) -> None:
+    one = tenant(protect("users"))
+    one.backup()
+    one.advance(days=5, hours=23)
+    assert reads(one.backup())["users"] == "unchanged"
+    Life(one.control, seed=2).go_on(10)
+    # The link is that of the point before, minted just now: its age counts, not that of the base.
+    one.advance(days=5, hours=23)
+    assert reads(one.backup())["users"] == "incremental"
+    one.advance(days=6, seconds=5)
+    manifest = one.backup()
+    assert reads(manifest)["users"] == "full"
+    assert one.control.ledger()["statuses"].get("400") is None
+    one.assert_same(manifest)
+
+
+def test_a_new_directory_extension_brings_its_values_by_a_full_read(tenant: Tenant) -> None:
+    one = tenant(protect("users", "groups"))
+    control = one.control
+    one.backup()
+    application = min(one["id"] for one in control.dump("applications"))
+    made = {"name": "extension_0123456789abcdef0123456789abcdef_shoeSize", "dataType": "Integer"}
+    control.create(f"applications/{application}/extensionProperties", {**made, "targetObjects": ["User"]})
+    user = min(user["id"] for user in control.dump("users"))
+    control.patch(f"users/{user}", {made["name"]: 43})
+    manifest = one.backup()
+    one.assert_same(manifest)
+    assert one.objects(manifest, "users")[user][made["name"]] == 43
+    assert (reads(manifest)["users"], reads(manifest)["user_manager"]) == ("full", "full")
+    assert manifest.tables["groups"].read != "full"
+
+
+def test_types_that_are_not_asked_for_are_carried(tenant: Tenant) -> None:
+    one = tenant(protect(*MAIN_TYPES, "domains"))
+    life = Life(one.control, seed=3)
+    first, then = one.backup(), one.picture()
+    life.go_on(40)
+    second = one.backup(types=["groups"])
+    assert second.status == "finished"
+    now = one.picture()
+    for table, entry in second.tables.items():
+        if table.startswith("group"):
+            assert entry.read != "carried"
+        else:
+            assert entry.read == "carried"
+            assert entry.parts == first.tables[table].parts
+            assert entry.notes == ("not asked for in this run",)
+    assert one.objects(second, "groups").keys() == now.objects["groups"].keys()
+    assert one.objects(second, "users").keys() == then.objects["users"].keys()
+    life.go_on(40)
+    one.assert_same(one.backup())
+
+
+def test_types_that_were_never_read_have_no_rows_and_say_so(tenant: Tenant) -> None:
+    one = tenant(protect("users", "domains"))
+    first = one.backup(types=["domains"])
+    assert (first.tables["users"].read, first.tables["users"].live) == ("never", 0)
+    assert first.tables["users"].notes
+    one.assert_same(one.backup())

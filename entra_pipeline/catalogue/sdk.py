@@ -54,15 +54,19 @@ _COLLECTIONS = {
 
 
 class _RecordingNode:
-    """Stands in for a Kiota ParseNode: remembers the one reader that is called on it, and with what class."""
+    """Stands in for a Kiota ParseNode: remembers the one reader that is called on it, and with what class.
+
+    It gives itself as the value, so that the attribute of the model that it ends up in can be found.
+    """
 
     reader = ""
     argument: Any = None
 
     def __getattr__(self, reader: str) -> Any:
-        def record(*arguments: Any) -> None:
+        def record(*arguments: Any) -> _RecordingNode:
             self.reader = reader
             self.argument = arguments[0] if arguments else None
+            return self
 
         return record
 
@@ -82,13 +86,14 @@ def model_properties(model: str) -> dict[str, Property]:
     from msgraph.generated.models.entity import Entity
 
     properties = {}
-    for name, read in model_class(model)().get_field_deserializers().items():
+    instance = model_class(model)()
+    for name, read in instance.get_field_deserializers().items():
         node = _RecordingNode()
         read(node)
         argument = node.argument
         if name.startswith("@") or (isinstance(argument, type) and issubclass(argument, Entity)):
             continue
-        properties[name] = _property(node.reader, argument)
+        properties[name] = _property(node.reader, argument, listed=_is_list(instance, node))
     return properties
 
 
@@ -98,8 +103,16 @@ def has_navigation(model: str, segment: str) -> bool:
     return segment in model_class(model)().get_field_deserializers() and segment not in model_properties(model)
 
 
-def _property(reader: str, argument: Any) -> Property:
-    many = reader in _COLLECTIONS
+def _is_list(instance: Any, value: object) -> bool:
+    """Whether the attribute of the model that holds the value is declared as a list."""
+    attribute = next(name for name, held in vars(instance).items() if held is value)
+    declared = next(c.__annotations__[attribute] for c in type(instance).__mro__ if attribute in c.__annotations__)
+    return "list[" in str(declared)
+
+
+def _property(reader: str, argument: Any, *, listed: bool) -> Property:
+    # An enum of flags is read as a collection, but is one string in JSON: "none", or "mfa,somethingElse".
+    many = reader in _COLLECTIONS and listed
     if reader in _READERS:
         return Property(_READERS[reader])
     if "object" in reader:

@@ -28,7 +28,8 @@ def sync_dagster(ctx: click.Context, scope_name: str | None, json_: bool) -> Non
         instance = dg.DagsterInstance.get()
     except Exception as error:
         raise UsageError(
-            f"Dagster's instance cannot be opened: {error}", remedy="Set DAGSTER_HOME to the folder with dagster.yaml."
+            f"Dagster's instance cannot be opened: {str(error).splitlines()[0].strip()}",
+            remedy="Set DAGSTER_HOME to the folder with dagster.yaml.",
         ) from None
     with instance:
         rows = [asdict(sync_scope(open_store(project, name), instance)) for name in names]

@@ -1,6 +1,7 @@
-"""Directory extensions: properties that applications have registered for users, groups and others.
+"""Properties that have to be asked for by name, although no catalogue can know them.
 
-Graph returns them only when they are selected by name, so a backup has to know which there are.
+Directory extensions are registered by applications for users, groups and others. Graph returns them only when they are
+selected by name, and then nothing else that is not.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.graph.client import query
+from entra_pipeline.graph.pages import decode_page
 
 # All extensions of the tenant in one answer (Graph doc: directoryobject-getavailableextensionproperties).
 _AVAILABLE = "directoryObjects/getAvailableExtensionProperties"
@@ -31,6 +34,7 @@ class _Application(msgspec.Struct):
     extensions: list[_Extension] = msgspec.field(default_factory=list, name="extensionProperties")
 
 
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _available = msgspec.json.Decoder(_Available)
 _application = msgspec.json.Decoder(_Application)
 
@@ -59,6 +63,21 @@ async def extension_names(graph: Graph, ledger: Ledger) -> dict[str, tuple[str, 
         return _by_target(
             [one async for page in pages for raw in page.value for one in _application.decode(raw).extensions]
         )
+
+
+async def new_properties(graph: Graph, entry: ObjectType, ledger: Ledger) -> tuple[str, ...]:
+    """Properties of an object type that Graph returns by itself and the catalogue does not know (yet), sorted.
+
+    Once extensions of the type are selected, these would no longer come by themselves. Graph returns each property that
+    it returns by default with every object of a list, if only as null: one object tells all.
+
+    Raises:
+        GraphError: Graph refuses.
+    """
+    url = query(entry.path, top=1 if entry.page_size else None)
+    page = await graph.fetch(url, decode_page, ledger=ledger, lane=entry.lane)
+    names = {name for raw in page.value for name in _members.decode(raw) if "@" not in name}
+    return tuple(sorted(names - entry.properties.keys()))
 
 
 def _by_target(extensions: Iterable[_Extension]) -> dict[str, tuple[str, ...]]:

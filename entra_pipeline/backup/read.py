@@ -82,9 +82,11 @@ class Reader:
         clock: The one clock.
         parent: The manifest that the run builds on, None for the first.
         granted: Application permissions of the token.
-        extensions: Directory extension names by the type they target (`User` → names).
+        extensions: Directory extensions, and other properties to ask for by name, by the type they target (`User` →
+            names).
         chosen: The chosen users and groups, None when the scope protects everything.
         progress: Called with a table and the number of rows read so far.
+        refused: Properties that Graph has refused to select, by object type.
     """
 
     graph: Graph
@@ -95,6 +97,7 @@ class Reader:
     extensions: dict[str, tuple[str, ...]]
     chosen: Chosen | None
     progress: Callable[[str, int], None]
+    refused: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def reads(self, entry: ObjectType, *, full: bool) -> list[Coroutine[None, None, list[Reading | Unread]]]:
         """The independent reads that bring an object type and its relations; each ends in readings or their failure."""
@@ -128,24 +131,23 @@ class Reader:
 
     async def _read_delta(self, entry: ObjectType, ledger: Ledger, *, full: bool) -> list[Reading]:
         notes: list[str] = []
-        names = self.properties_to_select(entry, notes)
         while True:
+            names = self.properties_to_select(entry)
             url = self._delta_url(entry, names)
             signature = self._signature(entry, url)
             link = None if full else self._usable_delta_link(entry, signature)
+            told = [*notes, *self._not_protected(entry)]
             try:
-                return await self._delta_round(entry, link or url, ledger, signature, notes, complete=link is None)
+                return await self._delta_round(entry, link or url, ledger, signature, told, complete=link is None)
             except GraphError as error:
-                refused = _refused_properties(error, names)
-                if refused:
-                    names = [name for name in names if name not in refused]
-                    notes.append(f"Graph does not let delta select {', '.join(sorted(refused))}: not protected")
-                elif link is not None and expired(error):
+                if self._does_without(entry, names, error):
+                    continue
+                if link is not None and expired(error):
                     notes.append(f"read in full: the delta link had expired ({error.message})")
                     full = True
                 elif link is None and isinstance(error, DeltaLinkExpired):
                     # The initial round itself was cut short by Graph: it begins anew, once.
-                    return await self._delta_round(entry, url, ledger, signature, notes, complete=True)
+                    return await self._delta_round(entry, url, ledger, signature, told, complete=True)
                 else:
                     raise
 
@@ -203,16 +205,21 @@ class Reader:
         return before.delta_link
 
     async def _read_list(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
-        notes: list[str] = []
-        url = query(entry.path, select=",".join(self.properties_to_select(entry, notes)), top=entry.page_size)
-
-        async def fill(objects: Staging) -> None:
-            async for page in self.graph.pages(url, ledger=ledger, lane=entry.lane):
-                split_list_page(page if keep is None else _kept(page, keep), objects)
-                self.progress(entry.name, objects.rows)
-
         keep = self._keep(entry)
-        return await self._listing(entry.name, OBJECT_ROWS, fill, ledger, notes)
+        while True:
+            names = self.properties_to_select(entry)
+            url = query(entry.path, select=",".join(names), top=entry.page_size)
+
+            async def fill(objects: Staging, url: str = url) -> None:
+                async for page in self.graph.pages(url, ledger=ledger, lane=entry.lane):
+                    split_list_page(page if keep is None else _kept(page, keep), objects)
+                    self.progress(entry.name, objects.rows)
+
+            try:
+                return await self._listing(entry.name, OBJECT_ROWS, fill, ledger, self._not_protected(entry))
+            except GraphError as error:
+                if not self._does_without(entry, names, error):
+                    raise
 
     async def _read_children(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
         parent = entry.parent
@@ -330,7 +337,7 @@ class Reader:
 
     async def objects(self, entry: ObjectType, ids: Iterable[str], ledger: Ledger) -> AsyncIterator[Result]:
         """Single objects, with the properties that a listing has; the result of one that is gone has status 404."""
-        select = ",".join(self.properties_to_select(entry, []))
+        select = ",".join(self.properties_to_select(entry))
         requests = [Request(query(f"{entry.path}/{identifier}", select=select), identifier) for identifier in ids]
         async for result in self.graph.batch(requests, ledger=ledger, lane=entry.lane):
             yield result
@@ -357,16 +364,27 @@ class Reader:
                     raise
         return [Reading(table, staged.path, True, started, self.clock(), ledger, notes=notes)]
 
-    def properties_to_select(self, entry: ObjectType, notes: list[str]) -> list[str]:
+    def properties_to_select(self, entry: ObjectType) -> list[str]:
         """What `$select` names: nothing where Graph returns everything by itself and no extension must be asked for."""
         extensions = self.extensions.get(entry.extensible, ())
         if not entry.select and not extensions:
             return []
-        for name, permission in entry.gated.items():
-            if permission not in self.granted:
-                notes.append(f"not protected: {name} (grant {permission} to protect it)")
         chosen = entry.selection(self.granted) if entry.select else list(entry.properties)
-        return [*chosen, *extensions]
+        refused = self.refused.get(entry.name, frozenset())
+        return [name for name in (*chosen, *extensions) if name not in refused]
+
+    def _does_without(self, entry: ObjectType, names: list[str], error: GraphError) -> bool:
+        """Whether Graph has refused to select some of the names, which are then no longer asked for."""
+        refused = _refused_properties(error, names)
+        self.refused[entry.name] = self.refused.get(entry.name, frozenset()) | refused
+        return bool(refused)
+
+    def _not_protected(self, entry: ObjectType) -> list[str]:
+        """Notes on the properties that a read does without."""
+        gated = entry.gated.items() if entry.select else ()
+        notes = [f"not protected: {name} (grant {p} to protect it)" for name, p in gated if p not in self.granted]
+        refused = ", ".join(sorted(self.refused.get(entry.name, ())))
+        return [*notes, f"not protected: {refused} (Graph refuses to list it)"] if refused else notes
 
     def _signature(self, entry: ObjectType, url: str) -> str:
         """Of everything that decides which rows a delta round brings: the query, and what is kept of its answer.
@@ -408,17 +426,17 @@ def _kept(page: Page, keep: Callable[[msgspec.Raw], bool]) -> Page:
     return Page([raw for raw in page.value if keep(raw)], page.next_link, page.delta_link)
 
 
-def _refused_properties(error: GraphError, names: list[str]) -> set[str]:
+def _refused_properties(error: GraphError, names: list[str]) -> frozenset[str]:
     """The properties that a 400 names as not selectable.
 
     Seen: "Could not find a property named 'x' on type 'microsoft.graph.user'." and "$expand/$select is not supported
     for the following properties: x, y".
     """
     if error.status != 400 or isinstance(error, GraphPermissionDenied):
-        return set()
+        return frozenset()
     _, marked, listed = error.message.partition("not supported for the following properties:")
     words = {word.strip(" .'") for word in listed.split(",")} if marked else set()
     _, marked, rest = error.message.partition("property named '")
     if marked:
         words.add(rest.partition("'")[0])
-    return words & set(names)
+    return frozenset(words & set(names))

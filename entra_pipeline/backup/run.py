@@ -20,7 +20,7 @@ import duckdb
 import msgspec
 
 import entra_pipeline
-from entra_pipeline.backup.extensions import extension_names
+from entra_pipeline.backup.extensions import extension_names, new_properties
 from entra_pipeline.backup.read import Reader, Reading, Unread
 from entra_pipeline.backup.selection import Chosen, choose, selectable_types
 from entra_pipeline.backup.settle import Settlement
@@ -160,13 +160,20 @@ class Run:
         )
 
     async def _extensions(self, wanted: list[str]) -> dict[str, tuple[str, ...]]:
-        if not any(CATALOGUE[name].extensible for name in wanted):
+        extensible = [CATALOGUE[name] for name in wanted if CATALOGUE[name].extensible]
+        if not extensible:
             return {}
         try:
-            return await extension_names(self.graph, self.ledger)
+            names = await extension_names(self.graph, self.ledger)
         except GraphError as error:
             self.extension_gap = _permission_gap("directory extensions", error, "Directory.Read.All", "")
             return {}
+        for entry in extensible:
+            if entry.extensible in names and not entry.select:
+                # What refuses this refuses the read of the type, too, and is told there.
+                with suppress(GraphError):
+                    names[entry.extensible] += await new_properties(self.graph, entry, self.ledger)
+        return names
 
     async def _read_all(self, reader: Reader, wanted: list[str]) -> list[Reading | Unread]:
         reads = [read for name in wanted for read in reader.reads(CATALOGUE[name], full=self.full)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,7 +11,7 @@ from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.demo import compare
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected
+from tests.backup.conftest import Protected, protect
 
 NASTY = 'Ångström "Å" \\ \u6771\u4eac \U0001f98a \u2028 \u0001 \ud7ff'
 UNKNOWN = {"newScalar": NASTY, "newComplex": {"b": [1, None, {"a": "ü"}, 1.0, 9007199254740993], "a": None}}
@@ -90,3 +91,52 @@ def test_a_part_says_whose_it_is(whole: tuple[Protected, Manifest]) -> None:
     assert owners == {
         identifier: one["resourceId"] for identifier, one in protected.objects(manifest, "app_role_assignments").items()
     }
+
+
+def extend(protected: Protected, target: str) -> str:
+    """Registers a directory extension for a type; returns its name."""
+    application = min(one["id"] for one in protected.control.dump("applications"))
+    name = f"extension_00000000000000000000000000000001_of{target}"
+    body = {"name": name, "dataType": "String", "targetObjects": [target]}
+    protected.control.create(f"applications/{application}/extensionProperties", body)
+    return name
+
+
+def test_extensions_of_other_types_take_nothing_else_away(
+    tenant: Callable[..., Protected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once something is selected by name, Graph returns nothing else: all that it returns by itself is named, too."""
+    entry = CATALOGUE["administrative_units"]
+    # As if Graph had learnt a property that the model does not know.
+    monkeypatch.setitem(CATALOGUE, entry.name, dataclasses.replace(entry, not_listable=frozenset({"displayName"})))
+    one = tenant(protect(entry.name))
+    extension = extend(one, entry.extensible)
+    unit = min(unit["id"] for unit in one.control.dump(entry.path))
+    one.control.patch(f"{entry.path}/{unit}", {extension: "set"})
+    for _ in range(2):
+        manifest = one.backup()
+        one.assert_same(manifest)
+        found = one.objects(manifest, entry.name)
+        assert all(body["displayName"] for body in found.values())
+        assert {identifier for identifier, body in found.items() if extension in body} == {unit}
+        one.control.patch(f"{entry.path}/{unit}", {"displayName": "Renamed"})
+    assert manifest.tables[entry.name].read == "incremental"
+
+
+def test_a_property_that_graph_refuses_to_list_is_done_without_and_told(
+    tenant: Callable[..., Protected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = tenant(protect("users", "organization"))
+    one.control.patch(f"organization/{one.control.dump('organization')[0]['id']}", UNKNOWN)
+    extend(one, "Organization")
+    users = dataclasses.replace(CATALOGUE["users"], not_listable=CATALOGUE["users"].not_listable - {"signInActivity"})
+    monkeypatch.setitem(CATALOGUE, "users", users)
+    for _ in range(2):
+        manifest = one.backup()
+        assert manifest.status == "finished"
+        assert "not protected: signInActivity (Graph refuses to list it)" in manifest.tables["users"].notes
+        (note,) = manifest.tables["organization"].notes
+        assert "newComplex, newScalar (Graph refuses to list it)" in note
+        assert manifest.tables["users"].live == len(one.control.dump("users"))
+        one.control.patch(f"users/{min(user['id'] for user in one.control.dump('users'))}", {"jobTitle": "Changed"})
+    assert manifest.tables["users"].read == "incremental"

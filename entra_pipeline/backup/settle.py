@@ -50,6 +50,8 @@ class Settlement:
     _linked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _in_tenant: dict[str, bool] = field(default_factory=dict)
+    _gone: dict[tuple[int, ...], pa.Table] = field(default_factory=dict)
+    _dropped: set[tuple[int, ...]] = field(default_factory=set)
 
     async def settle(self) -> None:
         """Runs every step, in the order in which one may cause work for the next, until none does."""
@@ -272,14 +274,18 @@ class Settlement:
     # --- Ends of edges -----------------------------------------------------------------------------------------------
 
     async def _look_up_ends(self, table: str) -> None:
-        """Every new edge's ends are stored objects; one that is not was deleted meanwhile, or delta has not told it."""
-        if not self.tables.entries[table].added:
-            return
+        """Every new edge's ends are stored objects; one that is not was deleted meanwhile, or delta has not told it.
+
+        Edges that the parent carried have not kept up with the objects, or run ahead of them: all are looked at.
+        """
         known = self._wholly_read()
-        before = self.tables.sql_before(table)
-        fresh = f"({self.tables.sql(table)})" + (
-            f" ANTI JOIN ({before}) USING (source_id, target_id)" if before else ""
-        )
+        before = self.tables.before(table)
+        late = {name for name in (table, *(e.name for e in known.values())) if self._was_carried(name)}
+        if not self.tables.entries[table].added and not late:
+            return
+        fresh = f"({self.tables.sql(table)})"
+        if before is not None and not late:
+            fresh += f" ANTI JOIN ({self.tables.sql_before(table)}) USING (source_id, target_id)"
         for graph_type, entry in known.items():
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
             if RELATIONS[table][0] is entry:
@@ -299,12 +305,27 @@ class Settlement:
                 await self.tables.amend(entry.name, there, note=note)
             await self._drop_edges(table, gone_table(i for i, raw in found.items() if raw is None))
 
+    def _was_carried(self, table: str) -> bool:
+        before = self.tables.before(table)
+        return before is not None and before.read == "carried"
+
     def _wholly_read(self) -> dict[str, ObjectType]:
         """Types of which every object is known, by Graph's name."""
         return {entry.graph_type: entry for entry in self._object_types() if not self._partial(entry)}
 
     async def gone(self) -> pa.Table:
         """Objects that the parent had and the new state has not, of all types that others link to (`gone_table`)."""
+        movements = self._movements()
+        if movements not in self._gone:
+            self._gone[movements] = await self._find_gone()
+        return self._gone[movements]
+
+    def _movements(self) -> tuple[int, ...]:
+        """How many objects of each type have come and gone: as long as that stays, so does who."""
+        entries = [self.tables.entries[entry.name] for entry in self._object_types()]
+        return tuple(number for entry in entries for number in (entry.added, entry.deleted))
+
+    async def _find_gone(self) -> pa.Table:
         dead: set[str] = set()
         left: set[str] = set()
         for entry in self._object_types():
@@ -344,7 +365,10 @@ class Settlement:
         return {identifier for identifier in linked if not self._in_tenant[identifier]}
 
     async def _drop_dead_ends(self) -> None:
-        """Edges drop out with the objects that went since the parent."""
+        """Edges drop out with the objects that went since the parent; once is enough, unless more have gone."""
+        if self._movements() in self._dropped:
+            return
+        self._dropped.add(self._movements())
         gone = await self.gone()
         if gone.num_rows:
             for table in self._edge_tables():

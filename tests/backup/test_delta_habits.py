@@ -119,3 +119,14 @@ def test_a_restored_object_has_lost_what_it_lost_before_it_was_deleted(tenant: T
     for table in ("group_members", "user_manager", "administrative_unit_members"):
         assert second.tables[table].notes == ("healed: 1 links that delta had not told",)
     assert totals(second)[0] < 2 * totals(first)[0]
+
+
+def test_edges_that_were_carried_catch_up_with_the_objects(tenant: Tenant) -> None:
+    one = tenant(protect("users", "groups"))
+    control = one.control
+    one.backup()
+    group, user, _ = min(edge for edge in control.edges("groups", "members") if edge[2] == "user")
+    control.delete(f"users/{user}")
+    one.backup(types=["users"])
+    control.delta(hole=[group])
+    one.assert_same(one.backup())

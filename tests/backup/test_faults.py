@@ -31,8 +31,8 @@ def state(one: Protected, manifest: Manifest) -> dict[str, str]:
 @pytest.fixture
 def calm_and_stormy(tenant: Tenant, tmp_path: Path) -> tuple[Protected, Protected]:
     """Two scopes on one tenant, each with a store of its own."""
-    calm = tenant(TABLES, users=350, groups=50)
-    calm.control.delta(page_size=5)
+    calm = tenant(TABLES, users=200, groups=30)
+    calm.control.delta(page_size=4)
     return calm, Protected(calm.simulator, tmp_path, TABLES)
 
 
@@ -51,7 +51,7 @@ def test_faults_change_nothing_but_the_number_of_requests(calm_and_stormy: tuple
         requests["calm"] += totals(expected)[0]
         requests["stormy"] += totals(found)[0]
         retries += sum(entry.retries for entry in found.tables.values())
-        life.go_on(60)
+        life.go_on(40)
     assert retries >= 5
     assert requests["stormy"] <= 1.3 * requests["calm"]
 
@@ -61,10 +61,10 @@ def test_each_kind_of_fault_is_survived(kind: str, tenant: Tenant) -> None:
     one = tenant(protect("users", "groups", "applications"))
     one.control.delta(page_size=5)
     # Graph's own pause after a 429 is a second: a few are enough.
-    one.control.faults(0.05 if kind == "429" else 0.3, [kind])
-    one.assert_same(one.backup())
-    Life(one.control, seed=2).go_on(20)
-    one.assert_same(one.backup())
+    one.control.faults(0.15 if kind == "429" else 0.3, [kind])
+    manifest = one.backup()
+    one.assert_same(manifest)
+    assert sum(entry.retries for entry in manifest.tables.values()) > 0
 
 
 def test_tokens_that_live_for_seconds_and_are_revoked_in_the_middle_of_a_run(tenant: Tenant) -> None:
@@ -89,16 +89,17 @@ def test_tokens_that_live_for_seconds_and_are_revoked_in_the_middle_of_a_run(ten
 
 @pytest.mark.parametrize("form", EXPIRY_FORMS)
 def test_an_expired_delta_link_brings_a_full_read(form: str, tenant: Tenant) -> None:
-    one = tenant(protect(*MAIN_TYPES))
+    types = ["users", "groups"]
+    one = tenant(protect(*types))
     one.backup()
     Life(one.control, seed=3).go_on(20)
     one.control.expire_delta_links(form)
     manifest = one.backup()
     one.assert_same(manifest)
-    for table in MAIN_TYPES:
+    for table in types:
         assert manifest.tables[table].read == "full"
         assert any("delta link had expired" in note for note in manifest.tables[table].notes)
     Life(one.control, seed=4).go_on(20)
     after = one.backup()
     one.assert_same(after)
-    assert {after.tables[table].read for table in MAIN_TYPES} <= {"incremental", "unchanged"}
+    assert {after.tables[table].read for table in types} <= {"incremental", "unchanged"}

@@ -11,7 +11,7 @@ from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.demo import compare
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
+from tests.backup.conftest import Protected, protect, totals
 
 NASTY = 'Ångström "Å" \\ \u6771\u4eac \U0001f98a \u2028 \u0001 \ud7ff'
 UNKNOWN = {"newScalar": NASTY, "newComplex": {"b": [1, None, {"a": "ü"}, 1.0, 9007199254740993], "a": None}}
@@ -91,6 +91,16 @@ def test_a_part_says_whose_it_is(whole: tuple[Protected, Manifest]) -> None:
     assert owners == {
         identifier: one["resourceId"] for identifier, one in protected.objects(manifest, "app_role_assignments").items()
     }
+
+
+def test_every_request_is_in_the_bill(tenant: Callable[..., Protected]) -> None:
+    one = tenant(protect("users", "groups", "domains"))
+    for _ in range(2):
+        one.control.ledger(reset=True)
+        manifest = one.backup()
+        bill = one.control.ledger()
+        assert totals(manifest)[0] == bill["requests"]
+        assert sum(entry.resource_units for entry in manifest.tables.values()) == bill["units"]
 
 
 def extend(protected: Protected, target: str) -> str:

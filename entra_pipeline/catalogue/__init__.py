@@ -4,7 +4,7 @@ Adding a type is adding one entry to a module of `catalogue.types`: assets, Arro
 and documentation follow from it (docs/catalogue.md shows how).
 """
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Restore
 from entra_pipeline.catalogue.sdk import Kind, Property
 from entra_pipeline.catalogue.types import TYPES
 
@@ -16,7 +16,7 @@ RELATIONS: dict[str, tuple[ObjectType, Relation]] = {
 }
 """Every relation, by table name, with the type that owns it."""
 
-BY_GRAPH_TYPE: dict[str, ObjectType] = {entry.graph_type: entry for entry in TYPES}
+BY_GRAPH_TYPE: dict[str, ObjectType] = {entry.graph_type: entry for entry in TYPES if not entry.shows}
 """Every object type, by its name in `@odata.type` without the namespace."""
 
 
@@ -32,7 +32,8 @@ def permissions_for(types: list[str]) -> list[str]:
     Directory.Read.All is among them because one request for the directory extensions of the whole tenant needs it.
     """
     chosen = [CATALOGUE[name] for name in types]
-    needed = {entry.permissions[0] for entry in chosen} | {p for entry in chosen for p in entry.gated.values()}
+    asked = [entry for entry in chosen if not entry.delegated and not entry.optional]
+    needed = {entry.permissions[0] for entry in asked} | {p for entry in asked for p in entry.gated.values()}
     if any(entry.extensible for entry in chosen):
         needed.add("Directory.Read.All")
     return sorted(needed)
@@ -50,6 +51,7 @@ __all__ = [
     "Property",
     "Read",
     "Relation",
+    "Restore",
     "permissions_for",
     "table_names",
 ]

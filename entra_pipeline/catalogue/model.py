@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from entra_pipeline.catalogue.sdk import Property, model_properties
+from entra_pipeline.catalogue.sdk import JSON, Property, class_name, model_properties
 
 
 class Category(StrEnum):
@@ -20,8 +20,12 @@ class Category(StrEnum):
     ENTERPRISE_APPLICATIONS = "Enterprise applications"
     ROLES = "Roles"
     CONDITIONAL_ACCESS = "Conditional access"
+    POLICIES = "Policies"
     DEVICES = "Devices"
+    GOVERNANCE = "Governance"
+    EXTERNAL_IDENTITIES = "External identities"
     TENANT = "Tenant"
+    RECYCLE_BIN = "Recycle bin"
 
 
 class Lane(StrEnum):
@@ -30,6 +34,10 @@ class Lane(StrEnum):
     DIRECTORY = "directory"
     CONDITIONAL_ACCESS = "conditional access"
     """1 request per second per tenant over all apps, 429 without Retry-After."""
+    REPORTS = "reports"
+    """5 requests per 10 seconds per app and tenant."""
+    IDENTITY = "identity providers and user flows"
+    """200 requests per minute per app and tenant, 300 per tenant."""
 
 
 class Read(StrEnum):
@@ -54,6 +62,9 @@ class Relation:
         many: False when an object has at most one target (`manager`).
         inverse: The navigation property that leads back from the target (`memberOf`), read when an object that was
             deleted comes back with its links.
+        target: Type of the targets in `@odata.type`, where Graph's answer does not say it.
+        permission: Application permission that would allow writing, too: the relation is read only when the access
+            token carries it.
     """
 
     name: str
@@ -61,6 +72,8 @@ class Relation:
     read: Read
     many: bool = True
     inverse: str = ""
+    target: str = ""
+    permission: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +84,41 @@ class Parent:
         type: Name of the owning object type, for example `applications`.
         segment: Navigation property of the owner, for example `federatedIdentityCredentials`.
         read: `Read.EXPAND` or `Read.EACH`.
+        many: False when an owner has at most one such object (`branding`), and Graph answers with it, or 404.
+        path: Path and query of one owner's objects with `{id}` for the owner's id, where that is not
+            `<owner>/{id}/<segment>` (privilegedAccess/group takes `$filter=groupId eq '{id}'`).
+        where: SQL condition over the owner's JSON, `raw`; owners that do not meet it have no such objects.
     """
 
     type: str
     segment: str
     read: Read
+    many: bool = True
+    path: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Whether and how objects of a type come back.
+
+    Attributes:
+        possible: Whether they can be restored through Graph by an application.
+        how: By which requests; or why not.
+    """
+
+    possible: bool
+    how: str
+
+
+def restored(how: str) -> Restore:
+    """The restore rule of a type that comes back, by the given requests."""
+    return Restore(True, how)
+
+
+def kept(why: str) -> Restore:
+    """The restore rule of a type that is kept as evidence only, for the given reason."""
+    return Restore(False, why)
 
 
 @dataclass(frozen=True)
@@ -88,23 +131,39 @@ class ObjectType:
         title: A plain name for people, singular, for example "Enterprise application".
         path: Path under the Graph root, for example `servicePrincipals`. Empty for child types.
         model: Module of the msgraph-sdk model, for example `service_principal`; types and names come from there.
+        permissions: Application permissions that allow reading, least privileged first (Graph permissions reference).
+        restore: Whether and how its objects come back.
         subtypes: Modules of derived models, where the collection is polymorphic (`ip_named_location`); their properties
             become columns too.
-        permissions: Application permissions that allow reading, least privileged first (Graph permissions reference).
+        singleton: The path leads to one object, not to a collection.
+        key: Property that identifies an object where Graph's objects have no `id` (`tenantId` of partners). A singleton
+            without any is stored under the name of its type.
         delta: Whether `<path>/delta` exists and tracks the type.
         select: True when Graph returns only a part of the properties unless `$select` names them.
+        projection: `$select` of exactly these properties, where a type shows a part of other objects.
+        on_request: Properties that Graph returns only when `$select` names them, though it returns the others unasked.
+        expand: Navigation properties whose items belong to the object and are asked for with `$expand`.
+        inline: Navigation properties that Graph puts into the object unasked.
+        filter: `$filter` without which Graph refuses the list.
+        one_by_one: Graph's list leaves out properties that only the single object shows.
         not_listable: Properties Graph refuses or never fills in a list or delta query.
         gated: Properties that need a permission of their own: name → application permission. They are selected only
             when the access token carries it.
+        secret: A property that is read, one object at a time, only when a scope asks for it (`key` of BitLocker keys).
         extensible: The name under which directory extensions target this type (`User`, `Group` …), if they can.
         page_size: `$top` for list requests; None where Graph does not page or does not take `$top`.
-        count: Whether `<path>/$count` is offered.
+        count: Whether to ask `<path>/$count`. Graph may refuse; then the proof does without.
         parent: Set for child types.
+        local_ids: Ids of a child type are unique within their parent only: its objects are stored as `<parent>/<id>`.
         relations: Edge sets whose source is this type.
         identity: Properties by which a person or another system knows the object, best first.
         belongs_to: Property that holds the id of the user or group the object belongs to; a scope of chosen users and
             groups keeps these objects with them.
         lane: Throttling lane.
+        licence: What the tenant has to have for the feature to exist; empty when every tenant has it.
+        delegated: Graph offers it to a signed-in user only, never to an application.
+        optional: Read only when the access token carries the permission, because that would allow writing, too.
+        shows: Name of the type whose objects this type shows from another side (deleted users, licences of users).
     """
 
     name: str
@@ -113,32 +172,58 @@ class ObjectType:
     path: str
     model: str
     permissions: tuple[str, ...]
+    restore: Restore
     subtypes: tuple[str, ...] = ()
+    singleton: bool = False
+    key: str = "id"
     delta: bool = False
     select: bool = False
+    projection: tuple[str, ...] = ()
+    on_request: frozenset[str] = frozenset()
+    expand: tuple[str, ...] = ()
+    inline: tuple[str, ...] = ()
+    filter: str = ""
+    one_by_one: bool = False
     not_listable: frozenset[str] = frozenset()
     gated: Mapping[str, str] = field(default_factory=dict)
+    secret: str = ""
     extensible: str = ""
     page_size: int | None = None
-    count: bool = False
+    count: bool = True
     parent: Parent | None = None
+    local_ids: bool = False
     relations: tuple[Relation, ...] = ()
     identity: tuple[str, ...] = ("displayName",)
     belongs_to: str = ""
     lane: Lane = Lane.DIRECTORY
+    licence: str = ""
+    delegated: bool = False
+    optional: bool = False
+    shows: str = ""
 
     @cached_property
     def properties(self) -> dict[str, Property]:
-        """Structural properties that Graph can return in a list, by name, in alphabetical order, `id` first."""
+        """Properties that Graph can return in a list, by name, in alphabetical order, `id` first.
+
+        Expanded and inline navigation properties are among them, as JSON.
+        """
         found = {name: kind for model in (self.model, *self.subtypes) for name, kind in model_properties(model).items()}
-        names = sorted(found.keys() - self.not_listable, key=lambda name: (name != "id", name))
+        if self.projection:
+            found = {name: found[name] for name in self.projection}
+        found |= {name.partition("(")[0]: JSON for name in (*self.expand, *self.inline)}
+        names = sorted(found.keys() - self.not_listable - {self.secret}, key=lambda name: (name != "id", name))
         return {name: found[name] for name in names}
 
     @property
     def graph_type(self) -> str:
         """The name of the type in `@odata.type`, for example `servicePrincipal`."""
-        first, *rest = self.model.split("_")
-        return first + "".join(part.capitalize() for part in rest)
+        name = class_name(self.model)
+        return name[0].lower() + name[1:]
+
+    @property
+    def collection(self) -> bool:
+        """Whether the type is a collection of its own, listed as a whole."""
+        return self.parent is None and not self.singleton
 
     def selection(self, granted: frozenset[str]) -> list[str]:
         """The properties to name in `$select`, sorted; empty when Graph returns everything by itself.
@@ -146,9 +231,15 @@ class ObjectType:
         Args:
             granted: Application permissions in the access token; a gated property without its permission is left out.
         """
+        if self.projection:
+            return list(self.projection)
         if not self.select:
             return []
-        return [name for name in self.properties if self.gated.get(name, "") in {"", *granted}]
+        return self.allowed(self.properties, granted)
+
+    def allowed(self, names: Mapping[str, object] | frozenset[str], granted: frozenset[str]) -> list[str]:
+        """Those of the properties that the access token may select, sorted."""
+        return sorted(name for name in names if self.gated.get(name, "") in {"", *granted})
 
     def delta_relations(self) -> tuple[Relation, ...]:
         """Relations that the type's delta query tracks."""

@@ -37,6 +37,9 @@ class Property:
     model: str = ""
 
 
+JSON = Property(Kind.COMPLEX)
+"""A property whose value is kept as JSON, whatever is in it."""
+
 _READERS = {
     "get_str_value": Kind.STRING,
     "get_bool_value": Kind.BOOLEAN,
@@ -71,10 +74,14 @@ class _RecordingNode:
         return record
 
 
+def class_name(model: str) -> str:
+    """The class in module `model`: `conditional_access_policy` → `ConditionalAccessPolicy`."""
+    return "".join(part[:1].upper() + part[1:] for part in model.rpartition(".")[2].split("_"))
+
+
 def model_class(model: str) -> Any:
-    """The msgraph-sdk class generated in module `model` (`conditional_access_policy` → `ConditionalAccessPolicy`)."""
-    module = importlib.import_module(f"msgraph.generated.models.{model}")
-    return getattr(module, "".join(part[:1].upper() + part[1:] for part in model.split("_")))
+    """The msgraph-sdk class generated in module `model`, which may be in a package (`identity_governance.workflow`)."""
+    return getattr(importlib.import_module(f"msgraph.generated.models.{model}"), class_name(model))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -43,6 +44,8 @@ _TRIES = 8
 _TRIES_BEFORE_FIRST_ANSWER = 4
 # A link that comes back this often is a circle, not a page served twice.
 _SAME_LINK = 3
+# Enough to hide the way to Graph and back; the pacer keeps the budget.
+_BATCHES_AT_ONCE = 4
 _HEADERS = {
     "Accept": "application/json",
     # Without it, Graph replaces members of an evolvable enum that it thinks we do not know (Graph doc: best-practices).
@@ -172,6 +175,7 @@ class Graph:
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
         body: bytes | None = None,
+        weight: int = 1,
     ) -> _T:
         """The decoded answer to one request, after as many tries as it takes.
 
@@ -184,6 +188,7 @@ class Graph:
             headers: Added to those that every request carries.
             method: HTTP method.
             body: JSON body of a request that has one.
+            weight: Requests that it stands for: those in a `$batch` count one by one.
 
         Raises:
             GraphPermissionDenied, GraphNotFound, GraphError: Graph refused for good.
@@ -193,7 +198,7 @@ class Graph:
         tries = _Tries(_TRIES)
         while True:
             tries.count += 1
-            response = await self._send(method, url, headers, body, ledger, lane)
+            response = await self._send(method, url, headers, body, ledger, lane, weight)
             if isinstance(response, httpx.HTTPError):
                 tries.last = f"{type(response).__name__}: {response}".rstrip(": ")
                 if not self._answered:
@@ -234,6 +239,7 @@ class Graph:
         link: str | None = url
         while link is not None:
             page = await self.fetch(link, decode_page, ledger=ledger, lane=lane, headers=headers)
+            ledger.pages += 1
             yield page
             link = page.next_link
             if link is not None:
@@ -266,10 +272,26 @@ class Graph:
             GraphUnavailable: A request kept failing for passing reasons.
             And what `fetch` raises.
         """
+        chunks = [requests[start : start + BATCH_SIZE] for start in range(0, len(requests), BATCH_SIZE)]
+        under_way: deque[asyncio.Task[list[Result]]] = deque()
+        try:
+            while chunks or under_way:
+                while chunks and len(under_way) < _BATCHES_AT_ONCE:
+                    under_way.append(asyncio.create_task(self._answers(chunks.pop(0), ledger, lane)))
+                for result in await under_way.popleft():
+                    yield result
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _answers(self, requests: Sequence[Request], ledger: Ledger, lane: Lane) -> list[Result]:
+        """The answers to at most `BATCH_SIZE` requests."""
+        results: list[Result] = []
         waiting = list(requests)
         tries = _Tries(_TRIES)
         while waiting:
-            now, waiting = waiting[:BATCH_SIZE], waiting[BATCH_SIZE:]
+            now = waiting
             body = msgspec.json.encode(
                 {
                     "requests": [
@@ -291,28 +313,30 @@ class Graph:
                 method="POST",
                 body=body,
                 headers={"Content-Type": "application/json"},
+                weight=len(now),
             )
             items = {item.id: item for item in answer.responses}
             units = sum(int(_number(_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses)
+            ledger.items += len(now)
             ledger.resource_units += units
-            self.pacer.spend(units)
-            failed: list[Request] = []
+            self.pacer.spend(units, len(now))
+            waiting = []
             pause = 0.0
             for number, request in enumerate(now):
                 item = items.get(str(number))
                 if item is not None and item.status not in _PASSING:
-                    yield Result(request, item.status, bytes(item.body))
+                    results.append(Result(request, item.status, bytes(item.body)))
                     continue
-                failed.append(request)
+                waiting.append(request)
                 if item is not None:
                     ledger.throttled += item.status == 429
                     pause = max(pause, _retry_after(_headers(item)))
                     tries.last = f"status {item.status} in a batch"
-            if failed:
-                tries.count = tries.count + 1 if len(failed) == len(now) else 0
-                ledger.retries += len(failed) - 1
-                waiting = failed + waiting
+            if waiting:
+                tries.count = tries.count + 1 if len(waiting) == len(now) else 0
+                ledger.retries += len(waiting) - 1
                 await self._again(tries, ledger, lane, pause)
+        return results
 
     async def _send(
         self,
@@ -322,6 +346,7 @@ class Graph:
         body: bytes | None,
         ledger: Ledger,
         lane: Lane,
+        weight: int,
     ) -> httpx.Response | httpx.HTTPError:
         """One try: the response whatever its status, or the reason why there is none."""
         from kiota_abstractions.method import Method
@@ -334,7 +359,7 @@ class Graph:
         for name, value in {**_HEADERS, "client-request-id": str(uuid.uuid4()), **(headers or {})}.items():
             request.headers.add(name, value)
         request.content = body
-        async with self.pacer.turn(lane):
+        async with self.pacer.turn(lane, weight):
             ledger.requests += 1
             try:
                 response: httpx.Response = await self._adapter.send_primitive_async(request, "bytes", {})
@@ -343,7 +368,7 @@ class Graph:
         ledger.bytes_read += len(response.content)
         units = _number(response.headers.get("x-ms-resource-unit"))
         ledger.resource_units += int(units)
-        self.pacer.spend(int(units))
+        self.pacer.spend(int(units), 0 if weight > 1 else 1)
         throttled = response.status_code in {429, 503}
         self.pacer.heed(
             lane,
@@ -388,10 +413,10 @@ class Graph:
 def query(path: str, **options: str | int | None) -> str:
     """`path` with OData query options: `query("users", select="id", top=999)` → `users?$select=id&$top=999`.
 
-    Options that are None or empty are left out. The separators of OData stay readable in logs.
+    Options that are None or empty are left out; a path that has options already gets more. The separators of OData stay readable in logs.
     """
     given = [f"${name}={quote(str(value), safe=',()$=;/:@')}" for name, value in options.items() if value]
-    return f"{path}?{'&'.join(given)}" if given else path
+    return f"{path}{'&' if '?' in path else '?'}{'&'.join(given)}" if given else path
 
 
 def expired(error: GraphError) -> bool:

@@ -11,6 +11,8 @@ class Ledger:
 
     Attributes:
         requests: HTTP requests sent, retries included. A `$batch` counts as one.
+        items: Requests inside batches.
+        pages: Pages of collections, each read to the next until Graph named none.
         resource_units: Sum of `x-ms-resource-unit` as Graph reported it (Graph doc: throttling-limits).
         retries: Requests (or parts of a batch) sent again after a passing failure.
         throttled: Answers with status 429.
@@ -18,6 +20,8 @@ class Ledger:
     """
 
     requests: int = 0
+    items: int = 0
+    pages: int = 0
     resource_units: int = 0
     retries: int = 0
     throttled: int = 0
@@ -26,5 +30,6 @@ class Ledger:
     def take(self) -> Ledger:
         """The counts so far; this ledger starts again at zero."""
         taken = replace(self)
-        self.requests = self.resource_units = self.retries = self.throttled = self.bytes_read = 0
+        self.requests = self.items = self.pages = self.resource_units = self.retries = self.throttled = 0
+        self.bytes_read = 0
         return taken

@@ -5,18 +5,27 @@ from entra_pipeline.catalogue.types import (
     applications,
     conditional_access,
     devices,
+    external_identities,
+    governance,
     groups,
+    policies,
+    recycle_bin,
     roles,
     tenant,
     users,
 )
 
-TYPES: tuple[ObjectType, ...] = (
+_LIVE: tuple[ObjectType, ...] = (
     *users.TYPES,
     *groups.TYPES,
     *applications.TYPES,
     *roles.TYPES,
     *conditional_access.TYPES,
+    *policies.TYPES,
     *devices.TYPES,
     *tenant.TYPES,
+    *governance.TYPES,
+    *external_identities.TYPES,
 )
+
+TYPES: tuple[ObjectType, ...] = (*_LIVE, *recycle_bin.deleted(_LIVE))

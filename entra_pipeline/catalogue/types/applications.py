@@ -1,6 +1,6 @@
 """App registrations, enterprise applications, and what is granted to them."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation
+from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, restored
 
 _READ_APPLICATIONS = ("Application.Read.All", "Directory.Read.All")
 
@@ -12,10 +12,13 @@ TYPES = (
         path="applications",
         model="application",
         permissions=_READ_APPLICATIONS,
+        restore=restored(
+            "from the recycle bin, else POST /applications, PATCH (with a new appId); not: secrets and private keys"
+        ),
         delta=True,
+        on_request=frozenset({"authenticationBehaviors", "managerApplications"}),
         extensible="Application",
         page_size=999,
-        count=True,
         identity=("displayName", "appId"),
         relations=(Relation("application_owners", "owners", Read.EXPAND),),
     ),
@@ -26,7 +29,19 @@ TYPES = (
         path="",
         model="federated_identity_credential",
         permissions=("Application.Read.All",),
+        restore=restored("POST to federatedIdentityCredentials of the application, PATCH"),
         parent=Parent("applications", "federatedIdentityCredentials", Read.EXPAND),
+        identity=("name",),
+    ),
+    ObjectType(
+        name="extension_properties",
+        category=Category.APPLICATIONS,
+        title="Directory extension definition",
+        path="",
+        model="extension_property",
+        permissions=("Application.Read.All", "Directory.Read.All"),
+        restore=restored("POST to extensionProperties of the application; the name carries its appId"),
+        parent=Parent("applications", "extensionProperties", Read.EXPAND),
         identity=("name",),
     ),
     ObjectType(
@@ -36,9 +51,14 @@ TYPES = (
         path="servicePrincipals",
         model="service_principal",
         permissions=_READ_APPLICATIONS,
+        restore=restored(
+            "from the recycle bin after its application, else POST /servicePrincipals, PATCH; not: SAML signing key, "
+            "provisioning secrets, managed identities"
+        ),
         delta=True,
+        on_request=frozenset({"customSecurityAttributes"}),
+        gated={"customSecurityAttributes": "CustomSecAttributeAssignment.Read.All"},
         page_size=999,
-        count=True,
         identity=("displayName", "appId"),
         relations=(Relation("service_principal_owners", "owners", Read.EXPAND),),
     ),
@@ -49,6 +69,7 @@ TYPES = (
         path="",
         model="app_role_assignment",
         permissions=_READ_APPLICATIONS,
+        restore=restored("POST to appRoleAssignedTo of the resource's service principal"),
         page_size=999,
         parent=Parent("service_principals", "appRoleAssignedTo", Read.EXPAND),
         identity=("principalDisplayName", "resourceDisplayName"),
@@ -61,9 +82,49 @@ TYPES = (
         path="oauth2PermissionGrants",
         model="o_auth2_permission_grant",
         permissions=("Directory.Read.All",),
+        restore=restored("POST /oauth2PermissionGrants, PATCH of scope"),
         delta=True,
         page_size=999,
         identity=("scope",),
         belongs_to="principalId",
+    ),
+    ObjectType(
+        name="delegated_permission_classifications",
+        category=Category.ENTERPRISE_APPLICATIONS,
+        title="Delegated permission classification",
+        path="",
+        model="delegated_permission_classification",
+        permissions=("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
+        restore=restored("POST to delegatedPermissionClassifications of the service principal"),
+        parent=Parent("service_principals", "delegatedPermissionClassifications", Read.EACH),
+        identity=("permissionName",),
+    ),
+    ObjectType(
+        name="synchronization_jobs",
+        category=Category.ENTERPRISE_APPLICATIONS,
+        title="Provisioning job",
+        path="",
+        model="synchronization_job",
+        permissions=("Synchronization.Read.All",),
+        restore=restored("POST to synchronization/jobs of the service principal, from its template; not: credentials"),
+        parent=Parent(
+            "service_principals",
+            "synchronization/jobs",
+            Read.EACH,
+            where="raw->>'$.servicePrincipalType' IS DISTINCT FROM 'ManagedIdentity'",
+        ),
+        identity=("templateId",),
+    ),
+    ObjectType(
+        name="synchronization_schemas",
+        category=Category.ENTERPRISE_APPLICATIONS,
+        title="Attribute mapping of a provisioning job",
+        path="",
+        model="synchronization_schema",
+        permissions=("Synchronization.Read.All",),
+        restore=restored("PUT schema of the provisioning job"),
+        inline=("directories",),
+        parent=Parent("synchronization_jobs", "schema", Read.EACH, many=False),
+        identity=("id",),
     ),
 )

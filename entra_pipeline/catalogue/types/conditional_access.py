@@ -1,6 +1,6 @@
-"""Conditional access: policies, named locations, authentication strengths."""
+"""Conditional access: policies, named locations, authentication strengths and contexts, terms of use."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, kept, restored
 
 TYPES = (
     ObjectType(
@@ -10,6 +10,9 @@ TYPES = (
         path="identity/conditionalAccess/policies",
         model="conditional_access_policy",
         permissions=("Policy.Read.All",),
+        restore=restored(
+            "from the recycle bin, else POST /identity/conditionalAccess/policies, PATCH; report-only unless asked for"
+        ),
         lane=Lane.CONDITIONAL_ACCESS,
     ),
     ObjectType(
@@ -20,6 +23,7 @@ TYPES = (
         model="named_location",
         subtypes=("country_named_location", "ip_named_location"),
         permissions=("Policy.Read.All",),
+        restore=restored("from the recycle bin, else POST /identity/conditionalAccess/namedLocations, PATCH"),
         lane=Lane.CONDITIONAL_ACCESS,
     ),
     ObjectType(
@@ -29,5 +33,28 @@ TYPES = (
         path="policies/authenticationStrengthPolicies",
         model="authentication_strength_policy",
         permissions=("Policy.Read.AuthenticationMethod", "Policy.Read.All"),
+        restore=restored(
+            "POST /policies/authenticationStrengthPolicies, PATCH, updateAllowedCombinations; built-in: fixed"
+        ),
+        inline=("combinationConfigurations",),
+    ),
+    ObjectType(
+        name="authentication_context_class_references",
+        category=Category.CONDITIONAL_ACCESS,
+        title="Authentication context",
+        path="identity/conditionalAccess/authenticationContextClassReferences",
+        model="authentication_context_class_reference",
+        permissions=("AuthenticationContext.Read.All", "Policy.Read.ConditionalAccess"),
+        restore=restored("PATCH by id, c1 to c99, which creates it where it is missing"),
+    ),
+    ObjectType(
+        name="agreements",
+        category=Category.CONDITIONAL_ACCESS,
+        title="Terms of use",
+        path="identityGovernance/termsOfUse/agreements",
+        model="agreement",
+        permissions=("Agreement.Read.All",),
+        restore=kept("Graph offers it to a signed-in user only"),
+        delegated=True,
     ),
 )

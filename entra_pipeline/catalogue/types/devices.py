@@ -1,6 +1,6 @@
-"""Devices, with their registered owners and users."""
+"""Devices with their registered owners and users, and what is known of their recovery secrets."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Read, Relation
+from entra_pipeline.catalogue.model import Category, ObjectType, Read, Relation, kept
 
 TYPES = (
     ObjectType(
@@ -10,14 +10,37 @@ TYPES = (
         path="devices",
         model="device",
         permissions=("Device.Read.All", "Directory.Read.All"),
+        restore=kept("a device comes back by joining again; a few properties of a live device can be patched"),
         delta=True,
+        on_request=frozenset({"isManagementRestricted"}),
         extensible="Device",
         page_size=999,
-        count=True,
         identity=("displayName", "deviceId"),
         relations=(
             Relation("device_registered_owners", "registeredOwners", Read.EXPAND),
             Relation("device_registered_users", "registeredUsers", Read.EXPAND),
         ),
+    ),
+    ObjectType(
+        name="bitlocker_recovery_keys",
+        category=Category.DEVICES,
+        title="BitLocker recovery key",
+        path="informationProtection/bitlocker/recoveryKeys",
+        model="bitlocker_recovery_key",
+        permissions=("BitlockerKey.ReadBasic.All", "BitlockerKey.Read.All"),
+        restore=kept("keys are escrowed by devices"),
+        secret="key",  # noqa: S106 - the name of a property
+        identity=("id",),
+    ),
+    ObjectType(
+        name="device_local_credentials",
+        category=Category.DEVICES,
+        title="Local administrator password (Windows LAPS)",
+        path="directory/deviceLocalCredentials",
+        model="device_local_credential_info",
+        permissions=("DeviceLocalCredential.ReadBasic.All", "DeviceLocalCredential.Read.All"),
+        restore=kept("passwords are escrowed by devices"),
+        not_listable=frozenset({"credentials"}),
+        identity=("deviceName",),
     ),
 )

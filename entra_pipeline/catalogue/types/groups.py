@@ -1,6 +1,6 @@
-"""Groups and administrative units: the collections of a directory."""
+"""Groups with their settings, and administrative units: the collections of a directory."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation
+from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, kept, restored
 
 # Held by Exchange or Teams: readable only one group at a time, or never (Graph doc: resources/group).
 _NOT_IN_LISTS = {
@@ -26,12 +26,16 @@ TYPES = (
         path="groups",
         model="group",
         permissions=("Group.Read.All", "Directory.Read.All"),
+        restore=restored(
+            "from the recycle bin, else POST /groups, PATCH, members and owners by reference, assignLicense; "
+            "not: distribution lists and mail-enabled security groups (Exchange), mailbox, site; synced groups in "
+            "Active Directory"
+        ),
         delta=True,
         select=True,
         not_listable=frozenset(_NOT_IN_LISTS),
         extensible="Group",
         page_size=999,
-        count=True,
         identity=("displayName", "mailNickname"),
         relations=(
             Relation("group_members", "members", Read.DELTA, inverse="memberOf"),
@@ -45,10 +49,10 @@ TYPES = (
         path="directory/administrativeUnits",
         model="administrative_unit",
         permissions=("AdministrativeUnit.Read.All", "Directory.Read.All"),
+        restore=restored("from the recycle bin, else POST /directory/administrativeUnits, PATCH, members by reference"),
         delta=True,
         extensible="AdministrativeUnit",
         page_size=999,
-        count=True,
         relations=(Relation("administrative_unit_members", "members", Read.DELTA, inverse="memberOf"),),
     ),
     ObjectType(
@@ -58,7 +62,36 @@ TYPES = (
         path="",
         model="scoped_role_membership",
         permissions=("RoleManagement.Read.Directory", "Directory.Read.All"),
+        restore=restored("POST to scopedRoleMembers of the administrative unit"),
         parent=Parent("administrative_units", "scopedRoleMembers", Read.EACH),
         identity=("id",),
+    ),
+    ObjectType(
+        name="group_settings",
+        category=Category.GROUPS,
+        title="Group setting",
+        path="groupSettings",
+        model="group_setting",
+        permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),
+        restore=restored("POST /groupSettings, PATCH"),
+    ),
+    ObjectType(
+        name="group_setting_templates",
+        category=Category.GROUPS,
+        title="Group setting template",
+        path="groupSettingTemplates",
+        model="group_setting_template",
+        permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),
+        restore=kept("Microsoft's, the same in every tenant"),
+    ),
+    ObjectType(
+        name="group_lifecycle_policies",
+        category=Category.GROUPS,
+        title="Group lifecycle policy",
+        path="groupLifecyclePolicies",
+        model="group_lifecycle_policy",
+        permissions=("Directory.Read.All",),
+        restore=restored("POST /groupLifecyclePolicies, PATCH"),
+        identity=("managedGroupTypes",),
     ),
 )

@@ -1,6 +1,19 @@
-"""The tenant itself: organization, domains, subscriptions."""
+"""The tenant itself: organization, branding, domains, subscriptions, custom security attributes, contacts."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType
+from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, kept, restored
+
+# Streams: a list shows where they are, not what is in them.
+_IMAGES = frozenset(
+    {"backgroundImage", "bannerLogo", "customCSS", "favicon", "headerLogo", "squareLogo", "squareLogoDark"}
+)
+_DNS_RECORDS = (
+    "domain_dns_cname_record",
+    "domain_dns_mx_record",
+    "domain_dns_srv_record",
+    "domain_dns_txt_record",
+    "domain_dns_unavailable_record",
+)
+_READ_ATTRIBUTES = ("CustomSecAttributeDefinition.Read.All",)
 
 TYPES = (
     ObjectType(
@@ -10,6 +23,7 @@ TYPES = (
         path="organization",
         model="organization",
         permissions=("Organization.Read.All", "Directory.Read.All"),
+        restore=restored("PATCH /organization/{id}"),
         extensible="Organization",
     ),
     ObjectType(
@@ -19,6 +33,7 @@ TYPES = (
         path="domains",
         model="domain",
         permissions=("Domain.Read.All", "Directory.Read.All"),
+        restore=kept("a domain is added and verified by a DNS record"),
         identity=("id",),
     ),
     ObjectType(
@@ -28,6 +43,132 @@ TYPES = (
         path="subscribedSkus",
         model="subscribed_sku",
         permissions=("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All"),
+        restore=kept("subscriptions are bought"),
         identity=("skuPartNumber",),
+    ),
+    ObjectType(
+        name="company_subscriptions",
+        category=Category.TENANT,
+        title="Commercial subscription",
+        path="directory/subscriptions",
+        model="company_subscription",
+        permissions=("Organization.Read.All", "Directory.Read.All"),
+        restore=kept("subscriptions are bought"),
+        identity=("skuPartNumber",),
+    ),
+    ObjectType(
+        name="organizational_brandings",
+        category=Category.TENANT,
+        title="Company branding",
+        path="",
+        model="organizational_branding",
+        permissions=("OrganizationalBranding.Read.All", "Organization.Read.All"),
+        restore=restored("PATCH /organization/{id}/branding; images are named, not kept"),
+        not_listable=_IMAGES,
+        parent=Parent("organization", "branding", Read.EACH, many=False),
+        identity=("id",),
+    ),
+    ObjectType(
+        name="organizational_branding_localizations",
+        category=Category.TENANT,
+        title="Company branding in a language",
+        path="",
+        model="organizational_branding_localization",
+        permissions=("OrganizationalBranding.Read.All", "Organization.Read.All"),
+        restore=restored("POST to branding/localizations, PATCH; images are named, not kept"),
+        not_listable=_IMAGES,
+        parent=Parent("organization", "branding/localizations", Read.EACH),
+        identity=("id",),
+    ),
+    ObjectType(
+        name="certificate_based_auth_configurations",
+        category=Category.TENANT,
+        title="Certificate-based authentication",
+        path="",
+        model="certificate_based_auth_configuration",
+        permissions=("Organization.Read.All",),
+        restore=restored("POST to certificateBasedAuthConfiguration of the organization"),
+        parent=Parent("organization", "certificateBasedAuthConfiguration", Read.EACH),
+        identity=("id",),
+    ),
+    ObjectType(
+        name="domain_federation_configurations",
+        category=Category.TENANT,
+        title="Federation of a domain",
+        path="",
+        model="internal_domain_federation",
+        permissions=("Domain-InternalFederation.Read.All", "Domain.Read.All"),
+        restore=restored("POST to federationConfiguration of the domain, PATCH"),
+        parent=Parent(
+            "domains", "federationConfiguration", Read.EACH, where="raw->>'$.authenticationType' = 'Federated'"
+        ),
+    ),
+    ObjectType(
+        name="domain_service_configuration_records",
+        category=Category.TENANT,
+        title="DNS record that a domain's services need",
+        path="",
+        model="domain_dns_record",
+        subtypes=_DNS_RECORDS,
+        permissions=("Domain.Read.All",),
+        restore=kept("DNS records are kept at the domain's registrar"),
+        parent=Parent("domains", "serviceConfigurationRecords", Read.EACH),
+        identity=("label", "recordType"),
+    ),
+    ObjectType(
+        name="domain_verification_dns_records",
+        category=Category.TENANT,
+        title="DNS record that proves a domain",
+        path="",
+        model="domain_dns_record",
+        subtypes=_DNS_RECORDS,
+        permissions=("Domain.Read.All",),
+        restore=kept("DNS records are kept at the domain's registrar"),
+        parent=Parent("domains", "verificationDnsRecords", Read.EACH),
+        identity=("label", "recordType"),
+    ),
+    ObjectType(
+        name="contacts",
+        category=Category.TENANT,
+        title="Organizational contact",
+        path="contacts",
+        model="org_contact",
+        permissions=("OrgContact.Read.All", "Directory.Read.All"),
+        restore=kept("read-only in Graph; contacts are made in Exchange or Active Directory"),
+        delta=True,
+        page_size=999,
+        relations=(Relation("contact_manager", "manager", Read.EXPAND, many=False),),
+    ),
+    ObjectType(
+        name="attribute_sets",
+        category=Category.TENANT,
+        title="Custom security attribute set",
+        path="directory/attributeSets",
+        model="attribute_set",
+        permissions=_READ_ATTRIBUTES,
+        restore=restored("POST /directory/attributeSets, PATCH"),
+        identity=("id",),
+    ),
+    ObjectType(
+        name="custom_security_attribute_definitions",
+        category=Category.TENANT,
+        title="Custom security attribute definition",
+        path="directory/customSecurityAttributeDefinitions",
+        model="custom_security_attribute_definition",
+        permissions=_READ_ATTRIBUTES,
+        restore=restored("POST /directory/customSecurityAttributeDefinitions, PATCH; never deleted, only deprecated"),
+        expand=("allowedValues",),
+        identity=("id",),
+    ),
+    ObjectType(
+        name="on_premises_synchronization",
+        category=Category.TENANT,
+        title="Directory synchronization settings",
+        path="directory/onPremisesSynchronization",
+        model="on_premises_directory_synchronization",
+        permissions=("OnPremDirectorySynchronization.Read.All",),
+        restore=kept("Graph offers it to a signed-in user only"),
+        identity=("id",),
+        delegated=True,
     ),
 )

@@ -23,7 +23,7 @@ _SQL_TYPES = {
     Kind.DATE: "DATE",
     Kind.COMPLEX: "JSON",
 }
-# Small row groups let a reader that asks for one object skip the rest; rows are sorted by id.
+# Small row groups let a reader skip, and bound what the writer holds in memory.
 _PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
 
 
@@ -38,8 +38,14 @@ def _column_type(kind: Property) -> str:
     return f"{_SQL_TYPES[kind.kind]}[]" if kind.many else _SQL_TYPES[kind.kind]
 
 
-def write_objects(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> dict[str, int]:
-    """Writes the rows of `merged` (see `merge`) as objects, sorted by id.
+def write_objects(connection: duckdb.DuckDBPyConnection, source: str, table: str, path: Path) -> dict[str, int]:
+    """Writes rows as objects, in the order in which they are.
+
+    Args:
+        connection: Where the rows are.
+        source: Name of a table with the columns `id, parent_id, change, raw`.
+        table: The object type.
+        path: The file.
 
     Returns:
         Values that do not fit their column, by column; columns without any are left out.
@@ -53,21 +59,19 @@ def write_objects(connection: duckdb.DuckDBPyConnection, table: str, path: Path)
         f"""
         COPY (
             SELECT id, {parent} {columns} raw AS _raw, change AS _change
-            FROM (SELECT *, json_transform(raw, '{shape}') AS t FROM merged) ORDER BY id
+            FROM (SELECT id, parent_id, change, raw, json_transform(raw, '{shape}') AS t FROM {source})
         ) TO '{path}' {_PARQUET}
         """
     )
-    return _misfits(connection, path, types)
+    return _misfits(connection, source, path, types)
 
 
-def write_edges(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Writes the rows of `merged` (see `merge`) as edges, sorted by source and target."""
+def write_edges(connection: duckdb.DuckDBPyConnection, source: str, path: Path) -> None:
+    """Writes rows `source_id, target_id, target_type, change, reason` of a table or query as edges."""
     connection.execute(
         f"""
-        COPY (
-            SELECT source_id, target_id, target_type, change AS _change, reason AS _reason
-            FROM merged ORDER BY source_id, target_id
-        ) TO '{path}' {_PARQUET}
+        COPY (SELECT source_id, target_id, target_type, change AS _change, reason AS _reason FROM {source})
+        TO '{path}' {_PARQUET}
         """
     )
 
@@ -78,7 +82,7 @@ def _json_shape(types: dict[str, str]) -> str:
     return msgspec.json.encode(shape).decode()
 
 
-def _misfits(connection: duckdb.DuckDBPyConnection, path: Path, types: dict[str, str]) -> dict[str, int]:
+def _misfits(connection: duckdb.DuckDBPyConnection, source: str, path: Path, types: dict[str, str]) -> dict[str, int]:
     typed = {name: kind for name, kind in types.items() if kind not in {"VARCHAR", "JSON"}}
     if not typed:
         return {}
@@ -86,7 +90,7 @@ def _misfits(connection: duckdb.DuckDBPyConnection, path: Path, types: dict[str,
     given = ", ".join(f'count(j."{name}")' for name in typed)
     kept = ", ".join(f'count("{name}")' for name in typed)
     present = connection.execute(
-        f"SELECT {given} FROM (SELECT json_transform(raw, '{untyped}') j FROM merged)"
+        f"SELECT {given} FROM (SELECT json_transform(raw, '{untyped}') j FROM {source})"
     ).fetchone()
     stored = connection.execute(f"SELECT {kept} FROM read_parquet('{path}')").fetchone()
     return {

@@ -1,75 +1,45 @@
 """Reading a tenant: which requests bring the rows of a table, and the rows themselves into staging files.
 
-What belongs here: delta rounds, listings, expanded and per-object reads, of one object type with its relations. What
-does not: what the rows mean against the parent (`merge`), and across types (`settle`).
+What belongs here: delta rounds, listings and single objects, of types that stand for themselves. What does not: what is
+read owner by owner (`owned`), what the rows mean against the parent (`merge`), and across types (`settle`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 
+from entra_pipeline.backup.reading import Outcome, Reading, Unavailable, Unread
 from entra_pipeline.backup.selection import Chosen
-from entra_pipeline.backup.split import neighbour, split_delta_page, split_expanded, split_list_page
+from entra_pipeline.backup.split import identify, split_delta_page, split_list_page, without_context
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
-from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
+from entra_pipeline.backup.tables import Tables
+from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.clock import Clock, iso, parse_iso
-from entra_pipeline.errors import DeltaLinkExpired, GraphError, GraphPermissionDenied, GraphProtocolError
+from entra_pipeline.errors import (
+    DeltaLinkExpired,
+    GraphError,
+    GraphNotFound,
+    GraphPermissionDenied,
+    GraphProtocolError,
+)
 from entra_pipeline.graph import Graph, Ledger, Page, Request, Result
 from entra_pipeline.graph.client import expired, explain, query
-from entra_pipeline.graph.pages import decode_count, decode_page
 from entra_pipeline.store.manifest import Manifest
 
 # Graph keeps delta tokens of directory objects for 7 days (Graph doc: delta-query-overview); one day is for us.
 DELTA_LINK_LIFE = timedelta(days=6)
-# Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
-EXPAND_LIMIT = 20
 # Graph's delta takes at most 50 ids in $filter (Graph doc: delta-query-groups).
 FILTER_IDS = 50
 _PAGE_LINK_EXPIRED = "Directory_ExpiredPageToken"
-
-
-@dataclass(slots=True)
-class Reading:
-    """What the read of one table brought.
-
-    Attributes:
-        table: Name of the object type or relation.
-        staged: Rows in the order of arrival.
-        complete: The rows are the whole table; otherwise changes since the parent.
-        delta_link: Where the next round starts, for tables read by delta.
-        delta_minted: When that link was minted, by our clock.
-        signature: Hash of everything that shapes the query; another signature asks for a full read.
-        started, finished: The read window.
-        ledger: What it cost. Relations tracked by their owner's delta cost nothing of their own.
-        notes: What a person should know and is not a gap.
-    """
-
-    table: str
-    staged: Path
-    complete: bool
-    started: datetime
-    finished: datetime
-    ledger: Ledger
-    delta_link: str = ""
-    delta_minted: str = ""
-    signature: str = ""
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A table that could not be read, and why."""
-
-    table: str
-    error: GraphError
-    ledger: Ledger
+_LICENCE_MISSING = re.compile(r"licen[cs]e|premium", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,55 +48,75 @@ class Reader:
 
     Attributes:
         graph: The tenant.
+        tables: Where the rows go, and what was known before.
         folder: Where staging files go.
         clock: The one clock.
         parent: The manifest that the run builds on, None for the first.
         granted: Application permissions of the token.
-        extensions: Directory extensions, and other properties to ask for by name, by the type they target (`User` →
-            names).
+        extensions: Directory extensions, and other properties to ask for by name, by object type.
         chosen: The chosen users and groups, None when the scope protects everything.
+        reveal: Object types whose secret the scope asks for.
         progress: Called with a table and the number of rows read so far.
         refused: Properties that Graph has refused to select, by object type.
     """
 
     graph: Graph
+    tables: Tables
     folder: Path
     clock: Clock
     parent: Manifest | None
     granted: frozenset[str]
     extensions: dict[str, tuple[str, ...]]
     chosen: Chosen | None
+    reveal: frozenset[str]
     progress: Callable[[str, int], None]
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def reads(self, entry: ObjectType, *, full: bool) -> list[Coroutine[None, None, list[Reading | Unread]]]:
-        """The independent reads that bring an object type and its relations; each ends in readings or their failure."""
+    async def read(self, entry: ObjectType, *, full: bool) -> list[Outcome]:
+        """Reads an object type that stands for itself, with the relations that its delta query tracks."""
         tables = [entry.name, *(relation.name for relation in entry.delta_relations())]
-        own = self._guarded(tables, lambda ledger: self._read_objects(entry, ledger, full=full))
-        others = [
-            self._guarded([relation.name], lambda ledger, r=relation: self._read_relation(entry, r, ledger))  # type: ignore[misc]
-            for relation in entry.relations
-            if relation.read is not Read.DELTA
-        ]
-        return [own, *others]
+        return await self.guarded(entry, tables, lambda ledger: self._read_objects(entry, ledger, full=full))
 
-    async def _guarded(
-        self, tables: Sequence[str], read: Callable[[Ledger], Coroutine[None, None, list[Reading]]]
-    ) -> list[Reading | Unread]:
+    async def guarded(
+        self,
+        entry: ObjectType,
+        tables: Sequence[str],
+        read: Callable[[Ledger], Coroutine[None, None, list[Reading]]],
+    ) -> list[Outcome]:
+        """The outcome of a read of some tables of a type: what Graph refuses is an outcome, too."""
         ledger = Ledger()
+        if reason := self._not_offered(entry):
+            return [Unavailable(table, reason, ledger) for table in tables]
         try:
             return list(await read(ledger))
         except GraphError as error:
             costs = [ledger, *(Ledger() for _ in tables[1:])]
+            if self._not_licensed(entry, tables, error):
+                reason = f"not in this tenant: it takes {entry.licence} ({error.message})"
+                return [Unavailable(table, reason, cost) for table, cost in zip(tables, costs, strict=True)]
             return [Unread(table, error, cost) for table, cost in zip(tables, costs, strict=True)]
+
+    def _not_offered(self, entry: ObjectType) -> str:
+        """Why a type is not even asked for; empty when it is."""
+        permission = entry.permissions[0]
+        if entry.delegated:
+            return f"Graph offers it to a signed-in user only, with {permission}, never to an application"
+        if entry.optional and permission not in self.granted:
+            return f"takes {permission}, which would allow writing, too; grant it to protect this type as well"
+        return ""
+
+    def _not_licensed(self, entry: ObjectType, tables: Sequence[str], error: GraphError) -> bool:
+        """Whether Graph says that the tenant does not have the feature; what it once had, it has lost, and misses."""
+        said = error.status in {400, 403} and _LICENCE_MISSING.search(f"{error.code} {error.message}") is not None
+        return bool(entry.licence) and said and not any(self.tables.live_before(table) for table in tables)
 
     # --- Objects -----------------------------------------------------------------------------------------------------
 
     async def _read_objects(self, entry: ObjectType, ledger: Ledger, *, full: bool) -> list[Reading]:
-        if entry.parent is not None:
-            return await self._read_children(entry, ledger)
         if entry.delta:
             return await self._read_delta(entry, ledger, full=full)
+        if entry.singleton:
+            return await self._read_singleton(entry, ledger)
         return await self._read_list(entry, ledger)
 
     async def _read_delta(self, entry: ObjectType, ledger: Ledger, *, full: bool) -> list[Reading]:
@@ -156,43 +146,43 @@ class Reader:
     ) -> list[Reading]:
         started = self.clock()
         relations = entry.delta_relations()
-        keep = self._keep(entry)
-        with Staging(self.staged_path(entry.name), OBJECT_ROWS) as objects:
-            edges = {relation: Staging(self.staged_path(relation.name), EDGE_ROWS) for relation in relations}
+        keep = self.keep(entry)
+        with self.staging(entry.name, OBJECT_ROWS, base=complete) as objects:
+            edges = {relation: self.staging(relation.name, EDGE_ROWS, base=complete) for relation in relations}
             delta_link = ""
             try:
                 # A filter without ids would be no filter: nobody is chosen, so there is nothing to ask.
                 pages = (
                     _no_pages()
-                    if self._chosen_ids(entry) == frozenset()
+                    if self.chosen_ids(entry) == frozenset()
                     else self.graph.pages(url, ledger=ledger, lane=entry.lane)
                 )
                 async for page in pages:
-                    split_delta_page(page if keep is None else _kept(page, keep), objects, edges)
+                    split_delta_page(page if keep is None else kept(page, keep), objects, edges)
                     delta_link = page.delta_link or ""
                     self.progress(entry.name, objects.rows)
             finally:
                 for staged in edges.values():
                     staged.close()
-        if not delta_link and self._chosen_ids(entry) != frozenset():
+        if not delta_link and self.chosen_ids(entry) != frozenset():
             raise GraphProtocolError(f"the last page of {entry.path}/delta has no delta link")
         finished = self.clock()
         common = {"complete": complete, "started": started, "finished": finished, "signature": signature}
         own = Reading(
             entry.name,
-            objects.path,
+            objects.staged,
             ledger=ledger,
             delta_link=delta_link,
             delta_minted=iso(started),
             notes=notes,
             **common,  # type: ignore[arg-type]
         )
-        return [own, *(Reading(r.name, s.path, ledger=Ledger(), **common) for r, s in edges.items())]  # type: ignore[arg-type]
+        return [own, *(Reading(r.name, s.staged, ledger=Ledger(), **common) for r, s in edges.items())]  # type: ignore[arg-type]
 
     def _delta_url(self, entry: ObjectType, names: list[str]) -> str:
         relations = [relation.segment for relation in entry.delta_relations()] if names else []
         condition = None
-        if (ids := self._chosen_ids(entry)) is not None and len(ids) <= FILTER_IDS:
+        if (ids := self.chosen_ids(entry)) is not None and len(ids) <= FILTER_IDS:
             condition = " or ".join(f"id eq '{identifier}'" for identifier in sorted(ids))
         return query(f"{entry.path}/delta", select=",".join([*names, *relations]), filter=condition)
 
@@ -204,172 +194,118 @@ class Reader:
             return None
         return before.delta_link
 
+    async def _read_singleton(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
+        async def fill(objects: Staging) -> None:
+            try:
+                body = await self.graph.fetch(entry.path, without_context, ledger=ledger, lane=entry.lane)
+            except GraphNotFound:
+                return
+            objects.append(identify(body, entry.key, otherwise=entry.name), None, UPSERT, body.decode())
+
+        return await self.listing(entry.name, OBJECT_ROWS, fill, ledger)
+
     async def _read_list(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
-        keep = self._keep(entry)
+        keep = self.keep(entry)
+        # A list in one page can count itself; where it has more, counting is an advanced query of its own.
+        counts = entry.count and entry.page_size is None
         while True:
             names = self.properties_to_select(entry)
-            url = query(entry.path, select=",".join(names), top=entry.page_size)
+            url = self.list_url(entry, counts=counts)
 
-            async def fill(objects: Staging, url: str = url) -> None:
+            async def fill(objects: Staging, url: str = url) -> int | None:
+                counted = None
                 async for page in self.graph.pages(url, ledger=ledger, lane=entry.lane):
-                    split_list_page(page if keep is None else _kept(page, keep), objects)
+                    counted = page.count if counted is None else counted
+                    shown = page if keep is None else kept(page, keep)
+                    if entry.one_by_one or entry.name in self.reveal:
+                        ids = [identify(raw, entry.key) for raw in shown.value]
+                        shown = Page(await self._singly(entry, ids, ledger))
+                    split_list_page(shown, objects, key=entry.key)
                     self.progress(entry.name, objects.rows)
+                return counted
 
             try:
-                return await self._listing(entry.name, OBJECT_ROWS, fill, ledger, self._not_protected(entry))
+                return await self.listing(entry.name, OBJECT_ROWS, fill, ledger, self._not_protected(entry))
             except GraphError as error:
-                if not self._does_without(entry, names, error):
+                if counts and error.status in {400, 501}:
+                    counts = False
+                elif not self._does_without(entry, names, error):
                     raise
 
-    async def _read_children(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
-        parent = entry.parent
-        assert parent is not None  # noqa: S101 - the caller asks only for child types
-        owner = CATALOGUE[parent.type]
-        keep = self._keep(entry)
-        notes: list[str] = []
+    def list_url(self, entry: ObjectType, *, counts: bool = False) -> str:
+        """The request for all objects of a type."""
+        return query(
+            entry.path,
+            select=",".join(self.properties_to_select(entry)),
+            expand=",".join(entry.expand),
+            filter=entry.filter,
+            top=entry.page_size,
+            count="true" if counts else None,
+        )
 
-        async def fill(objects: Staging) -> None:
-            async for owner_id, items in self._neighbourhoods(
-                owner, parent.segment, parent.read, ledger, notes, top=entry.page_size
-            ):
-                page = Page(items)
-                split_list_page(page if keep is None else _kept(page, keep), objects, owner_id)
-                self.progress(entry.name, objects.rows)
-
-        return await self._listing(entry.name, OBJECT_ROWS, fill, ledger, notes)
-
-    # --- Relations ---------------------------------------------------------------------------------------------------
-
-    async def _read_relation(self, entry: ObjectType, relation: Relation, ledger: Ledger) -> list[Reading]:
-        notes: list[str] = []
-
-        async def fill(edges: Staging) -> None:
-            async for owner_id, items in self._neighbourhoods(
-                entry, relation.segment, relation.read, ledger, notes, select="id", top=entry.page_size
-            ):
-                stage_edges(owner_id, items, edges)
-                self.progress(relation.name, edges.rows)
-
-        return await self._listing(relation.name, EDGE_ROWS, fill, ledger, notes)
-
-    async def _neighbourhoods(
-        self,
-        owner: ObjectType,
-        segment: str,
-        read: Read,
-        ledger: Ledger,
-        notes: list[str],
-        *,
-        select: str = "",
-        top: int | None,
-    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """For each owner that has any: its id, and the items of its collection `segment`."""
-        ids = self._chosen_ids(owner)
-        if ids is None and read is Read.EXPAND:
-            nested = f"{segment}($select={select})" if select else segment
-            url = query(owner.path, select="id", expand=nested, top=owner.page_size)
-            long: list[str] = []
-            try:
-                async for page in self.graph.pages(url, ledger=ledger, lane=owner.lane):
-                    for raw in page.value:
-                        owner_id, items = split_expanded(raw, segment)
-                        if len(items) >= EXPAND_LIMIT:
-                            long.append(owner_id)
-                        elif items:
-                            yield owner_id, items
-                ids = frozenset(long)
-            except GraphError as error:
-                if error.status not in {400, 501}:
-                    raise
-                notes.append(f"read one by one: Graph does not expand {segment} of {owner.path} ({error.message})")
-        if ids is None:
-            url = query(owner.path, select="id", top=owner.page_size)
-            found = [split_expanded(raw, "")[0] async for p in self.graph.pages(url, ledger=ledger) for raw in p.value]
-            ids = frozenset(found)
-        async for owner_id, items in self.collections(owner, segment, sorted(ids), ledger, select=select, top=top):
-            yield owner_id, items
-
-    async def collections(
-        self,
-        owner: ObjectType,
-        segment: str,
-        ids: Sequence[str],
-        ledger: Ledger,
-        *,
-        select: str = "id",
-        top: int | None = None,
-        many: bool = True,
-    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """The items of `segment` of the given owners, page by page; owners that are gone meanwhile bring nothing.
-
-        Where an owner has one item at most (`many` is False), Graph answers with the item itself, or 404 without one.
-        """
-        requests = [Request(query(f"{owner.path}/{i}/{segment}", select=select, top=top), i) for i in ids]
-        async for result in self.graph.batch(requests, ledger=ledger, lane=owner.lane):
-            if result.status == 404:
-                continue
-            if result.status >= 300:
+    async def _singly(self, entry: ObjectType, ids: list[str], ledger: Ledger) -> list[msgspec.Raw]:
+        """Objects of a list read one by one, because the list does not show all of them."""
+        select = ",".join([*entry.properties, entry.secret]) if entry.name in self.reveal else ""
+        requests = [Request(query(f"{entry.path}/{one}", select=select), one) for one in ids]
+        found: list[msgspec.Raw] = []
+        async for result in self.graph.batch(requests, ledger=ledger, lane=entry.lane):
+            if result.status >= 300 and result.status != 404:
                 raise explain(result)
-            if not many:
-                yield result.request.key, [msgspec.Raw(result.body)]
-                continue
-            page = decode_page(result.body)
-            yield result.request.key, page.value
-            if page.next_link:
-                async for following in self.graph.pages(page.next_link, ledger=ledger, lane=owner.lane):
-                    yield result.request.key, following.value
-
-    async def link_counts(
-        self, owner: ObjectType, segment: str, ids: Sequence[str], ledger: Ledger
-    ) -> AsyncIterator[tuple[str, int | None]]:
-        """How many items `segment` of the given owners has; None where Graph does not tell.
-
-        Owners that are gone meanwhile bring nothing. Counts come from an index that lags behind the directory by
-        seconds to minutes (Graph doc: aad-advanced-queries).
-        """
-        eventual = {"ConsistencyLevel": "eventual"}
-        requests = [
-            Request(query(f"{owner.path}/{i}/{segment}", select="id", count="true", top=1), i, eventual) for i in ids
-        ]
-        async for result in self.graph.batch(requests, ledger=ledger, lane=owner.lane):
-            if result.status != 404:
-                yield result.request.key, decode_count(result.body) if result.status < 300 else None
+            if result.status < 300:
+                found.append(msgspec.Raw(without_context(result.body)))
+        return found
 
     async def objects(self, entry: ObjectType, ids: Iterable[str], ledger: Ledger) -> AsyncIterator[Result]:
         """Single objects, with the properties that a listing has; the result of one that is gone has status 404."""
         select = ",".join(self.properties_to_select(entry))
-        requests = [Request(query(f"{entry.path}/{identifier}", select=select), identifier) for identifier in ids]
+        expand = ",".join(entry.expand)
+        requests = [Request(query(f"{entry.path}/{one}", select=select, expand=expand), one) for one in ids]
         async for result in self.graph.batch(requests, ledger=ledger, lane=entry.lane):
             yield result
 
     # --- What all share ----------------------------------------------------------------------------------------------
 
-    async def _listing(
+    async def listing(
         self,
         table: str,
         schema: pa.Schema,
-        fill: Callable[[Staging], Coroutine[None, None, None]],
+        fill: Callable[[Staging], Coroutine[None, None, int | None]],
         ledger: Ledger,
-        notes: list[str],
+        notes: list[str] | None = None,
     ) -> list[Reading]:
-        """A complete read, begun anew once when Graph forgets its own page token half-way."""
+        """A complete read, begun anew once when Graph forgets its own page token half-way.
+
+        Args:
+            table: The table.
+            schema: Shape of its rows.
+            fill: Stages the rows, and tells how many Graph counted, if it did.
+            ledger: Counts the requests.
+            notes: Handed on with the reading.
+        """
         started = self.clock()
         for last in (False, True):
             try:
-                with Staging(self.staged_path(table), schema) as staged:
-                    await fill(staged)
+                with self.staging(table, schema, base=self.tables.full) as staging:
+                    counted = await fill(staging)
                 break
             except GraphError as error:
                 if last or error.code != _PAGE_LINK_EXPIRED:
                     raise
-        return [Reading(table, staged.path, True, started, self.clock(), ledger, notes=notes)]
+        finished = self.clock()
+        return [Reading(table, staging.staged, True, started, finished, ledger, counted=counted, notes=notes or [])]
+
+    def staging(self, table: str, schema: pa.Schema, *, base: bool) -> Staging:
+        """Where rows are staged; those that are the whole of a new base are typed and written as they come."""
+        typed = self.tables.typing(table) if base else None
+        return Staging(self.folder / f"{table}.arrow", schema, typed)
 
     def properties_to_select(self, entry: ObjectType) -> list[str]:
         """What `$select` names: nothing where Graph returns everything by itself and no extension must be asked for."""
-        extensions = self.extensions.get(entry.extensible, ())
-        if not entry.select and not extensions:
+        extensions = self.extensions.get(entry.name, ())
+        chosen = entry.selection(self.granted)
+        if not chosen and not extensions:
             return []
-        chosen = entry.selection(self.granted) if entry.select else list(entry.properties)
+        chosen = chosen or entry.allowed(entry.properties, self.granted)
         refused = self.refused.get(entry.name, frozenset())
         return [name for name in (*chosen, *extensions) if name not in refused]
 
@@ -381,7 +317,7 @@ class Reader:
 
     def _not_protected(self, entry: ObjectType) -> list[str]:
         """Notes on the properties that a read does without."""
-        gated = entry.gated.items() if entry.select else ()
+        gated = entry.gated.items()
         notes = [f"not protected: {name} (grant {p} to protect it)" for name, p in gated if p not in self.granted]
         refused = ", ".join(sorted(self.refused.get(entry.name, ())))
         return [*notes, f"not protected: {refused} (Graph refuses to list it)"] if refused else notes
@@ -393,27 +329,16 @@ class Reader:
         """
         kept = ""
         if self.chosen is not None and self.chosen.keeps(entry) is not None:
-            kept = "chosen" if self._chosen_ids(entry) is not None else " ".join(sorted(self.chosen.everybody))
+            kept = "chosen" if self.chosen_ids(entry) is not None else " ".join(sorted(self.chosen.everybody))
         return hashlib.sha256(f"{url} {kept}".encode()).hexdigest()[:16]
 
-    def _chosen_ids(self, entry: ObjectType) -> frozenset[str] | None:
+    def chosen_ids(self, entry: ObjectType) -> frozenset[str] | None:
         """Ids of the chosen objects of a type; None when the type is protected as a whole."""
         return self.chosen.ids(entry) if self.chosen else None
 
-    def _keep(self, entry: ObjectType) -> Callable[[msgspec.Raw], bool] | None:
+    def keep(self, entry: ObjectType) -> Callable[[msgspec.Raw], bool] | None:
         """Tells which objects of a listing belong to the scope; None when all do."""
         return self.chosen.keeps(entry) if self.chosen else None
-
-    def staged_path(self, table: str) -> Path:
-        """Where the rows that a read brought for a table are."""
-        return self.folder / f"{table}.arrow"
-
-
-def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging) -> None:
-    """Stages the edges from an owner to each of the listed directory objects."""
-    for raw in items:
-        other = neighbour(raw)
-        edges.append(owner_id, other.id, other.target_type, UPSERT)
 
 
 async def _no_pages() -> AsyncIterator[Page]:
@@ -422,7 +347,8 @@ async def _no_pages() -> AsyncIterator[Page]:
         yield page
 
 
-def _kept(page: Page, keep: Callable[[msgspec.Raw], bool]) -> Page:
+def kept(page: Page, keep: Callable[[msgspec.Raw], bool]) -> Page:
+    """The page with only the objects that belong to the scope."""
     return Page([raw for raw in page.value if keep(raw)], page.next_link, page.delta_link)
 
 

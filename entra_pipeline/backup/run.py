@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import tempfile
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,9 @@ import msgspec
 
 import entra_pipeline
 from entra_pipeline.backup.extensions import extension_names, new_properties
-from entra_pipeline.backup.read import Reader, Reading, Unread
+from entra_pipeline.backup.owned import OwnedReader, owned_tables
+from entra_pipeline.backup.read import Reader
+from entra_pipeline.backup.reading import Outcome, Reading, Unavailable, Unread
 from entra_pipeline.backup.selection import Chosen, choose, selectable_types
 from entra_pipeline.backup.settle import Settlement
 from entra_pipeline.backup.tables import Tables, carried, is_objects, known
@@ -111,19 +113,21 @@ class Run:
         self.granted = await self.graph.sign_in()
         self.progress.phase("reading")
         reader = await self._reader(wanted)
-        outcomes = await self._read_all(reader, wanted)
-        self.progress.phase("comparing and writing")
+        owned = OwnedReader(reader, self.tables)
         left: set[str] = set()
-        readings = sorted((o for o in outcomes if isinstance(o, Reading)), key=lambda r: not is_objects(r.table))
-        settlement = Settlement(self.tables, reader, self.ledger, frozenset(reading.table for reading in readings))
-        gone = None
-        for reading in readings:
-            if gone is None and not is_objects(reading.table):
-                gone = await settlement.gone()
-            self.progress.done(await self.tables.write(reading, gone))
-        for outcome in outcomes:
-            if isinstance(outcome, Unread):
-                if again and not isinstance(outcome.error, GraphPermissionDenied):
+        fresh: set[str] = set()
+        settlement = Settlement(self.tables, owned, self.ledger, fresh)
+        for reads in self._levels(reader, owned, wanted):
+            outcomes = await _side_by_side(reads)
+            fresh.update(outcome.table for outcome in outcomes if isinstance(outcome, Reading))
+            for outcome in sorted(outcomes, key=lambda one: not is_objects(one.table)):
+                if isinstance(outcome, Reading):
+                    gone = None if is_objects(outcome.table) else await settlement.gone()
+                    self.progress.done(await self.tables.write(outcome, gone))
+                elif isinstance(outcome, Unavailable):
+                    now = iso(self.clock())
+                    self.progress.done(self.tables.unavailable(outcome.table, outcome.ledger, now, outcome.reason))
+                elif again and not isinstance(outcome.error, GraphPermissionDenied):
                     left.add(outcome.table)
                 else:
                     self.progress.done(self._gap(outcome))
@@ -144,47 +148,57 @@ class Run:
             context: dict[str, object] = msgspec.to_builtins(self._context())
             await asyncio.to_thread(self.store.stage_run, self.point, context)
 
+    def _levels(
+        self, reader: Reader, owned: OwnedReader, wanted: list[str]
+    ) -> Iterator[list[Coroutine[None, None, list[Outcome]]]]:
+        """The reads, those first that others need to know their owners; one level is made when the last is written."""
+        entries = [CATALOGUE[name] for name in wanted]
+        tables = [(one.level, one) for entry in entries for one in owned_tables(entry)]
+        # Where only the owners that delta tells are read, delta comes first.
+        levels = [(max(level, 1) if owned.rests(one) else level, one) for level, one in tables]
+        yield [
+            *(reader.read(entry, full=self.full) for entry in entries if entry.parent is None),
+            *(owned.read(one) for level, one in levels if level == 0),
+        ]
+        for this in sorted({level for level, _ in levels if level}):
+            yield [owned.read(one) for level, one in levels if level == this]
+
     async def _reader(self, wanted: list[str]) -> Reader:
         folder = self.tables.folder
         if self.scope.select is not None:
             self.chosen = await choose(self.graph, self.scope.select.users, self.scope.select.groups, self.ledger)
         return Reader(
             graph=self.graph,
+            tables=self.tables,
             folder=folder,
             clock=self.clock,
             parent=self.parent,
             granted=self.granted,
             extensions=await self._extensions(wanted),
             chosen=self.chosen,
+            reveal=frozenset({"bitlocker_recovery_keys"} if self.scope.bitlocker_keys else ()),
             progress=self.progress.rows,
         )
 
     async def _extensions(self, wanted: list[str]) -> dict[str, tuple[str, ...]]:
-        extensible = [CATALOGUE[name] for name in wanted if CATALOGUE[name].extensible]
-        if not extensible:
-            return {}
-        try:
-            names = await extension_names(self.graph, self.ledger)
-        except GraphError as error:
-            self.extension_gap = _permission_gap("directory extensions", error, "Directory.Read.All", "")
-            return {}
-        for entry in extensible:
-            if entry.extensible in names and not entry.select:
+        """Properties that have to be asked for by name, by object type."""
+        names: dict[str, tuple[str, ...]] = {}
+        entries = [CATALOGUE[name] for name in wanted]
+        targets: dict[str, tuple[str, ...]] = {}
+        if any(entry.extensible for entry in entries):
+            try:
+                targets = await extension_names(self.graph, self.ledger)
+            except GraphError as error:
+                self.extension_gap = _permission_gap("directory extensions", error, "Directory.Read.All", "")
+        for entry in entries:
+            asked = (*targets.get(entry.extensible, ()), *entry.allowed(entry.on_request, self.granted))
+            if asked and not entry.select:
                 # What refuses this refuses the read of the type, too, and is told there.
                 with suppress(GraphError):
-                    names[entry.extensible] += await new_properties(self.graph, entry, self.ledger)
+                    asked += await new_properties(self.graph, entry, self.ledger)
+            if asked:
+                names[entry.name] = tuple(dict.fromkeys(asked))
         return names
-
-    async def _read_all(self, reader: Reader, wanted: list[str]) -> list[Reading | Unread]:
-        reads = [read for name in wanted for read in reader.reads(CATALOGUE[name], full=self.full)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(read) for read in reads]
-        except ExceptionGroup as errors:
-            # What ends one read ends the run, and once is enough to say it.
-            explained = errors.subgroup(EntraPipelineError) or errors
-            raise _first(explained) from None
-        return [outcome for task in tasks for outcome in task.result()]
 
     def _gap(self, unread: Unread) -> TableEntry:
         """The entry of a table that could not be read: the parent's rows, and what is missing."""
@@ -266,10 +280,11 @@ def commit_point(
 
 
 def _is_full(entries: Collection[TableEntry]) -> bool:
-    """Whether everything was read in full, but for what Graph refused."""
+    """Whether everything was read in full, but for what Graph refused or does not offer."""
     refused = {"carried", "never"}
     return any(entry.read == "full" for entry in entries) and all(
-        entry.read == "full" or (entry.read in refused and entry.gaps) for entry in entries
+        entry.read == "full" or (entry.read in refused and (entry.gaps or entry.notes != (_NOT_ASKED,)))
+        for entry in entries
     )
 
 
@@ -322,6 +337,7 @@ async def open_run(
             started=started,
             types=types,
         )
+        stack.callback(run.tables.close)
         try:
             yield run
         except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
@@ -388,6 +404,17 @@ async def backup(
             with suppress(StoreError):
                 store.discard(point)
             raise
+
+
+async def _side_by_side(reads: Sequence[Coroutine[None, None, list[Outcome]]]) -> list[Outcome]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(read) for read in reads]
+    except ExceptionGroup as errors:
+        # What ends one read ends the run, and once is enough to say it.
+        explained = errors.subgroup(EntraPipelineError) or errors
+        raise _first(explained) from None
+    return [outcome for task in tasks for outcome in task.result()]
 
 
 def _first(error: BaseException) -> BaseException:

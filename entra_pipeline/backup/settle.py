@@ -8,27 +8,35 @@ settled is a named gap.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Awaitable, Iterable
+import asyncio
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 import pyarrow as pa
 
+from entra_pipeline.backup.owned import EXPAND_LIMIT, OwnedReader
 from entra_pipeline.backup.read import Reader
-from entra_pipeline.backup.split import neighbour, object_id
-from entra_pipeline.backup.staging import DELETE, UPSERT, read_staged
+from entra_pipeline.backup.split import identify, neighbour, without_context
+from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.backup.tables import Tables, gone_table, ids_table
-from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType, Relation
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, Lane, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import GraphError
-from entra_pipeline.graph import Ledger
+from entra_pipeline.graph import Ledger, Request
 from entra_pipeline.graph.client import explain, query
+from entra_pipeline.graph.pages import decode_count
 from entra_pipeline.store.manifest import Gap
 
 _READ = {"full", "incremental", "unchanged", "synthetic full"}
+# Seconds to wait before Graph is asked again for what it counts and does not show: its indexes lag behind each other.
+_COUNT_PAUSES = (0.0, 2.0, 4.0)
+# Owners of many links that a whole round counts: one resource unit each, paid from what a full backup leaves.
+_OWNERS_COUNTED = 5_000
 _COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
 
 
@@ -38,15 +46,16 @@ class Settlement:
 
     Attributes:
         tables: The tables, read and written.
-        reader: To look things up in the tenant.
+        owned: To look things up in the tenant.
         ledger: Counts the requests of settling.
         fresh: Tables that this run has read; the others were settled when an earlier try read them.
     """
 
     tables: Tables
-    reader: Reader
+    owned: OwnedReader
     ledger: Ledger
-    fresh: frozenset[str]
+    fresh: Set[str]
+    _recount: set[str] = field(default_factory=set)
     _linked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _in_tenant: dict[str, bool] = field(default_factory=dict)
@@ -60,14 +69,18 @@ class Settlement:
             await self._step(entry.name, self._chosen_come_and_go(entry))
         await self._drop_dead_ends()
         for entry in types:
+            await self._step(entry.name, self._confirm_deletions(entry))
             for relation in entry.delta_relations():
-                if relation.name in self.fresh and self.tables.entries[relation.name].read != "full":
-                    await self._step(relation.name, self._check_links(entry, relation))
+                if relation.name in self.fresh:
+                    whole = self.tables.readings[relation.name].complete
+                    check = self._prove_links if whole and relation.many else self._check_links
+                    await self._step(relation.name, check(entry, relation))
         unsettled = types
         while unsettled:
+            counts = await self._counts(unsettled)
             for entry in unsettled:
-                if entry.count and not self._partial(entry):
-                    await self._step(entry.name, self._compare_count(entry))
+                if (reported := counts.get(entry.name)) is not None:
+                    await self._step(entry.name, self._compare_count(entry, reported))
             for entry in unsettled:
                 await self._step(entry.name, self._bring_back_links(entry))
             compared = {entry.name: self.tables.entries[entry.name].live for entry in types}
@@ -88,6 +101,11 @@ class Settlement:
 
     def _unproven(self, table: str, error: GraphError) -> None:
         self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
+
+    @property
+    def reader(self) -> Reader:
+        """Reads what stands for itself."""
+        return self.owned.reader
 
     def _was_read(self, table: str) -> bool:
         return table in self.tables.entries and self.tables.entries[table].read in _READ
@@ -125,41 +143,161 @@ class Settlement:
         if rows:
             await self.tables.amend(entry.name, rows)
 
+    # --- Deletions ---------------------------------------------------------------------------------------------------
+
+    async def _confirm_deletions(self, entry: ObjectType) -> None:
+        """An object that a list no longer has is asked for by name: a list that lost a page must not delete it."""
+        before, now = self.tables.sql_before(entry.name), self.tables.entries[entry.name]
+        if entry.delta or entry.shows or not entry.collection or before is None or not now.deleted:
+            return
+        rows = await self.tables.query(
+            f"SELECT id, raw FROM ({before}) ANTI JOIN ({self.tables.sql(entry.name)}) USING (id) ORDER BY id"
+        )
+        keep = self.reader.keep(entry)
+        lost = [str(one) for one, raw in rows if keep is None or keep(msgspec.Raw(str(raw).encode()))]
+        found = await self._fetch(entry, lost)
+        there: list[tuple[object, ...]] = [(i, None, UPSERT, raw) for i, raw in found.items() if raw is not None]
+        if there:
+            note = f"healed: {len(there)} objects that Graph's list left out, and has ({_some(i for i, *_ in there)})"
+            await self.tables.amend(entry.name, there, note=note)
+
     # --- Counts ------------------------------------------------------------------------------------------------------
 
-    async def _compare_count(self, entry: ObjectType) -> None:
-        """Live rows against `$count`; a difference is traced to its objects by listing all ids, and healed."""
+    async def _counts(self, entries: Sequence[ObjectType]) -> dict[str, int]:
+        """How many objects Graph counts, by type: said with the list, or asked of all types that have pages at once."""
+        counts = {}
+        asked = []
+        for entry in entries:
+            if not entry.count or not entry.collection or self._partial(entry):
+                continue
+            reading = self.tables.readings.get(entry.name)
+            if reading is not None and reading.counted is not None and entry.name not in self._recount:
+                counts[entry.name] = reading.counted
+            elif entry.page_size is not None and entry.lane is Lane.DIRECTORY:
+                asked.append(entry)
+        for entry in entries:
+            self._recount.add(entry.name)
         try:
-            reported = await self.reader.graph.count(entry.path, ledger=self.ledger)
+            async for name, count in self._count(asked):
+                if count is not None:
+                    counts[name] = count
         except GraphError as error:
-            if error.status not in {400, 404, 405, 501}:
-                raise
-            self.tables.flag(entry.name, notes=[f"Graph does not count {entry.path} ({error.message})"])
-            return
-        self.tables.flag(entry.name, reported=reported)
-        live = self.tables.entries[entry.name].live
-        if reported == live:
-            return
-        listed: set[str] = set()
-        url = query(entry.path, select="id", top=entry.page_size)
-        async for page in self.reader.graph.pages(url, ledger=self.ledger, lane=entry.lane):
-            listed.update(object_id(raw) for raw in page.value)
-        stored = {str(row[0]) for row in await self.tables.query(f"SELECT id FROM ({self.tables.sql(entry.name)})")}
-        found = await self._fetch(entry, sorted(listed ^ stored))
-        healed: list[tuple[object, ...]] = [
-            (identifier, None, UPSERT, raw) if raw is not None else (identifier, None, DELETE, None)
-            for identifier, raw in found.items()
-            if (raw is not None) != (identifier in stored)
-        ]
-        if healed:
-            self._healed[entry.name].update(str(identifier) for identifier, _, change, _ in healed if change == UPSERT)
-            note = f"healed: {len(healed)} objects that delta had not told (Graph counts {reported}, delta gave {live})"
-            await self.tables.amend(entry.name, healed, note=note)
-        else:
-            note = f"Graph counts {reported}, its list has {len(listed)}: its count lags, every id is accounted for"
-            self.tables.flag(entry.name, notes=[note])
+            for entry in asked:
+                self._unproven(entry.name, error)
+        if asked:
+            self.tables.charge(asked[0].name, self.ledger.take())
+        return counts
 
-    # --- Links of objects that delta told ----------------------------------------------------------------------------
+    async def _count(self, entries: Sequence[ObjectType]) -> AsyncIterator[tuple[str, int | None]]:
+        """Graph's count of each type; None where it does not tell (Graph doc: aad-advanced-queries).
+
+        Counts come from an index that lags behind the directory by seconds to minutes.
+        """
+        eventual = {"ConsistencyLevel": "eventual"}
+        requests = [
+            Request(query(entry.path, select="id", count="true", top=1, filter=entry.filter), entry.name, eventual)
+            for entry in entries
+        ]
+        async for result in self.reader.graph.batch(requests, ledger=self.ledger):
+            if result.status >= 300 and result.status not in {400, 404, 405, 501}:
+                raise explain(result)
+            yield result.request.key, decode_count(result.body) if result.status < 300 else None
+
+    async def _compare_count(self, entry: ObjectType, reported: int) -> None:
+        """Live rows against Graph's count; a difference is traced to its objects by listing all ids, and healed."""
+        told = self.tables.entries[entry.name].live
+        healed: set[str] = set()
+        for pause in _COUNT_PAUSES:
+            if reported == self.tables.entries[entry.name].live:
+                break
+            await asyncio.sleep(pause)
+            stored = {str(row[0]) for row in await self.tables.query(f"SELECT id FROM ({self.tables.sql(entry.name)})")}
+            found = await self._look_again(entry, stored)
+            wrong: list[tuple[object, ...]] = [
+                (identifier, None, UPSERT, raw) if raw is not None else (identifier, None, DELETE, None)
+                for identifier, raw in found.items()
+                if (raw is not None) != (identifier in stored)
+            ]
+            if wrong:
+                await self.tables.amend(entry.name, wrong)
+                healed.update(str(identifier) for identifier, *_ in wrong)
+                self._healed[entry.name].update(str(one) for one, _, change, _ in wrong if change == UPSERT)
+            async for _, count in self._count([entry]):
+                reported = reported if count is None else count
+        live = self.tables.entries[entry.name].live
+        if healed:
+            note = f"healed: {len(healed)} objects that delta had not told (Graph counts {reported}, delta gave {told})"
+            self.tables.flag(entry.name, notes=[note])
+        if reported > live:
+            reason = f"Graph counts {reported} {entry.name} and shows {live}: {reported - live} cannot be read"
+            self.tables.flag(entry.name, gaps=[Gap(what="objects", reason=reason, remedy=_COUNT_AGAIN)])
+        elif reported < live:
+            note = f"Graph counts {reported}, and shows {live}: its count lags, every object is accounted for"
+            self.tables.flag(entry.name, notes=[note])
+        self.tables.flag(entry.name, reported=reported)
+
+    async def _look_again(self, entry: ObjectType, stored: set[str]) -> dict[str, str | None]:
+        """What Graph says of the objects that only one of its list and the stored state has; None for one that is gone.
+
+        Lists that are read as a whole anyway are read again; of others the ids, and single objects.
+        """
+        url = query(entry.path, select="id", top=entry.page_size) if entry.delta else self.reader.list_url(entry)
+        listed: dict[str, str | None] = {}
+        async for page in self.reader.graph.pages(url, ledger=self.ledger, lane=entry.lane):
+            for raw in page.value:
+                listed[identify(raw, entry.key)] = "" if entry.delta else bytes(raw).decode()
+        differing = sorted(listed.keys() ^ stored)
+        if entry.delta:
+            return await self._fetch(entry, differing)
+        found = {one: listed.get(one) for one in differing}
+        if entry.shows:
+            return found
+        return found | await self._fetch(entry, [one for one, raw in found.items() if raw is None])
+
+    # --- Links that a delta round told -------------------------------------------------------------------------------
+
+    async def _prove_links(self, entry: ObjectType, relation: Relation) -> None:
+        """The links of a whole round against Graph's other ways to show them.
+
+        A probe shows all links of owners that have few; owners of many are counted, as many as fit into the budget.
+        """
+        chosen = self.reader.chosen_ids(entry)
+        staging = Staging(self.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS)
+        long: list[str] | None = None
+        if chosen is None and entry.page_size is not None:
+            try:
+                long = await self.owned.probe(entry, relation, self.ledger, staging)
+            except GraphError as error:
+                if error.status not in {400, 501}:
+                    raise
+                staging = Staging(self.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS)
+        staging.close()
+        if long is None:
+            long = list(await self.tables.owners(entry))
+        else:
+            shown, few = read_staged(staging.staged), ids_table(long)
+            rows = await self.tables.query(
+                f"""
+                WITH shown AS (SELECT DISTINCT source_id, target_id, target_type FROM shown),
+                     stored AS (FROM ({self.tables.sql(relation.name)}) s ANTI JOIN few ON s.source_id = few.id)
+                SELECT DISTINCT source_id FROM (
+                    (FROM shown ANTI JOIN stored USING (source_id, target_id))
+                    UNION ALL BY NAME (FROM stored ANTI JOIN shown USING (source_id, target_id))
+                )
+                """,
+                shown=shown,
+                few=few,
+            )
+            differing = [str(row[0]) for row in rows]
+            await self._heal_links(entry, relation, differing, shown_by="delta")
+        counted = sorted(long, key=lambda one: hashlib.sha256(f"{self.tables.point} {one}".encode()).digest())
+        counted = sorted(counted[:_OWNERS_COUNTED])
+        await self._heal_links(entry, relation, await self._miscounted(entry, relation, counted), shown_by="delta")
+        owners = self.tables.entries[entry.name].live
+        self.tables.prove(relation.name, compared=owners - len(long) + len(counted))
+        if len(counted) < len(long):
+            note = f"links of {len(counted)} of the {len(long)} owners with {EXPAND_LIMIT} and more were counted"
+            self.tables.flag(relation.name, notes=[note])
 
     async def _check_links(self, entry: ObjectType, relation: Relation) -> None:
         """Graph tells a restored object as a new one, with the links it has: those it lost meanwhile are not told.
@@ -167,15 +305,19 @@ class Settlement:
         So whoever delta told, and had links before, is asked how many there are; where the numbers differ, which.
         """
         owners = await self._told_with_links(entry, relation)
+        compared = len(owners)
         if relation.many and entry.page_size:
             owners = await self._miscounted(entry, relation, owners)
+        await self._heal_links(entry, relation, owners, shown_by="delta")
+        self.tables.prove(relation.name, compared=compared)
+
+    async def _heal_links(self, entry: ObjectType, relation: Relation, owners: list[str], *, shown_by: str) -> None:
+        """Reads the links of some owners, one by one, and writes what differs; names what Graph counts but hides."""
         if not owners:
             return
         listed: set[tuple[object, ...]] = set()
         answered = set() if relation.many else set(owners)
-        async for owner, items in self.reader.collections(
-            entry, relation.segment, owners, self.ledger, many=relation.many
-        ):
+        async for owner, items in self.owned.links(entry, relation, owners, self.ledger):
             answered.add(owner)
             listed.update((owner, n.id, n.target_type) for n in map(neighbour, items))
         rows = await self.tables.query(
@@ -186,8 +328,26 @@ class Settlement:
         stored = set(rows)
         differing = [(*one, UPSERT) for one in listed - stored] + [(*one, DELETE) for one in stored - listed]
         if differing:
-            note = f"healed: {len(differing)} links that delta had not told"
+            who = _some({str(one[0]) for one in differing})
+            note = f"healed: {len(differing)} links that {shown_by} had not told ({entry.title.lower()} {who})"
             await self.tables.amend(relation.name, sorted(differing, key=str), note=note)
+        if relation.many and entry.page_size:
+            await self._name_hidden(entry, relation, sorted(answered), Counter(str(one[0]) for one in listed))
+
+    async def _name_hidden(
+        self, entry: ObjectType, relation: Relation, owners: list[str], listed: Mapping[str, int]
+    ) -> None:
+        for pause in _COUNT_PAUSES:
+            await asyncio.sleep(pause)
+            counts = self.owned.link_counts(entry, relation.segment, owners, self.ledger)
+            hidden = {owner: count async for owner, count in counts if count is not None and count > listed[owner]}
+            if not hidden:
+                return
+            owners = sorted(hidden)
+        for owner, count in hidden.items():
+            what = f"{relation.name} of {entry.title.lower()} {owner}"
+            reason = f"Graph counts {count} and shows {listed[owner]}"
+            self.tables.flag(relation.name, gaps=[Gap(what=what, reason=reason, remedy=_COUNT_AGAIN)])
 
     async def _told_with_links(self, entry: ObjectType, relation: Relation) -> list[str]:
         """Live objects that delta told in this run and that had links in the parent.
@@ -205,8 +365,8 @@ class Settlement:
             SEMI JOIN (SELECT id FROM told UNION ALL SELECT source_id FROM told_links) seen ON source_id = seen.id
             ORDER BY source_id
             """,
-            told=read_staged(self.reader.staged_path(entry.name)),
-            told_links=read_staged(self.reader.staged_path(relation.name)),
+            told=read_staged(self.tables.readings[entry.name].staged),
+            told_links=read_staged(self.tables.readings[relation.name].staged),
         )
         return [str(row[0]) for row in rows]
 
@@ -218,8 +378,8 @@ class Settlement:
             owners=ids_table(owners),
         )
         stored = {str(row[0]): row[1] for row in rows}
-        counts = self.reader.link_counts(entry, relation.segment, owners, self.ledger)
-        return sorted([owner async for owner, count in counts if count != stored.get(owner, 0)])
+        counts = self.owned.link_counts(entry, relation.segment, owners, self.ledger)
+        return sorted([owner async for owner, count in counts if count not in {None, stored.get(owner, 0)}])
 
     # --- Objects that came back --------------------------------------------------------------------------------------
 
@@ -232,15 +392,13 @@ class Settlement:
         found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
         for relation in entry.delta_relations():
             if self._was_read(relation.name):
-                async for owner, items in self.reader.collections(
-                    entry, relation.segment, returned, self.ledger, many=relation.many
-                ):
+                async for owner, items in self.owned.links(entry, relation, returned, self.ledger):
                     found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(neighbour, items)]
         for segment, relations in _inverses(entry).items():
             wanted = {owner.graph_type: relation for owner, relation in relations if self._was_read(relation.name)}
             if not wanted:
                 continue
-            async for target, items in self.reader.collections(entry, segment, returned, self.ledger):
+            async for target, items in self.owned.collections(entry, segment, returned, self.ledger):
                 for other in map(neighbour, items):
                     back = wanted.get(other.target_type)
                     if back is not None and self._in_scope(other.target_type, other.id):
@@ -396,11 +554,14 @@ class Settlement:
             elif result.status >= 300:
                 raise explain(result)
             else:
-                members = msgspec.json.decode(result.body, type=dict[str, msgspec.Raw])
-                # A single object says of itself where it was read from; a listed one does not.
-                members.pop("@odata.context", None)
-                found[result.request.key] = msgspec.json.encode(members).decode()
+                found[result.request.key] = without_context(result.body).decode()
         return found
+
+
+def _some(ids: Iterable[object]) -> str:
+    """A few ids, for a person to look at."""
+    found = sorted(map(str, ids))
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def _inverses(entry: ObjectType) -> dict[str, list[tuple[ObjectType, Relation]]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -36,14 +38,42 @@ _identified = msgspec.json.Decoder(_Identified)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _neighbours = msgspec.json.Decoder(list[Neighbour])
 _string = msgspec.json.Decoder(str)
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 # Keys of a delta object that say nothing about the object itself.
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
+# What Graph adds to a single object's answer (Graph doc: best-practices).
+_CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
 
 
-def split_list_page(page: Page, objects: Staging, parent_id: str | None = None) -> None:
+def split_list_page(page: Page, objects: Staging, *, key: str = "id", parent_id: str | None = None) -> None:
     """Stages the objects of a page of an ordinary collection."""
     for raw in page.value:
-        objects.append(_identified.decode(raw).id, parent_id, UPSERT, bytes(raw).decode())
+        objects.append(identify(raw, key), parent_id, UPSERT, bytes(raw).decode())
+
+
+def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") -> str:
+    """What an object is stored under: its `id`, or where it has none another key.
+
+    Args:
+        raw: The object.
+        key: The property that identifies it.
+        otherwise: What to store it under when it has no key; a hash of what it says when empty, so that it is not lost.
+    """
+    if key == "id":
+        with suppress(msgspec.ValidationError):
+            return _identified.decode(raw).id
+    value = _members.decode(raw).get(key)
+    if value is not None and bytes(value) != b"null":
+        return _string.decode(value)
+    return otherwise or hashlib.sha256(bytes(raw)).hexdigest()[:32]
+
+
+def without_context(body: bytes) -> bytes:
+    """A single object as a list would show it: it does not say of itself where it was read from."""
+    members = _members.decode(body)
+    if not members.keys() & _CONTEXT:
+        return body
+    return msgspec.json.encode({name: value for name, value in members.items() if name not in _CONTEXT})
 
 
 def split_delta_page(page: Page, objects: Staging, edges: dict[Relation, Staging]) -> None:
@@ -77,10 +107,16 @@ def _stage_neighbours(source_id: str, neighbours: Iterable[Neighbour], staged: S
 
 
 def split_expanded(raw: bytes | msgspec.Raw, segment: str) -> tuple[str, list[msgspec.Raw]]:
-    """The id of an object read with `$expand=<segment>`, and the expanded items as Graph sent them."""
+    """The id of an object read with `$expand=<segment>`, and the expanded items as Graph sent them.
+
+    A relation with one item at most is expanded to the item itself.
+    """
     members = _members.decode(raw)
     items = members.get(segment)
-    return _string.decode(members["id"]), msgspec.json.decode(items, type=list[msgspec.Raw]) if items else []
+    identifier = _string.decode(members["id"])
+    if items is None or bytes(items) == b"null":
+        return identifier, []
+    return identifier, _items.decode(items) if bytes(items).startswith(b"[") else [items]
 
 
 def neighbour(raw: bytes | msgspec.Raw) -> Neighbour:

@@ -1,16 +1,20 @@
 """What a read brings, kept on local disk until it is typed and written: rows in the order of arrival.
 
 Two shapes. Objects: `seq` (order of arrival), `id`, `parent_id`, `change`, `raw` (the JSON that Graph sent). Edges:
-`seq`, `source_id`, `target_id`, `target_type`, `change`. Memory holds one batch; the rest is in an Arrow IPC file.
+`seq`, `source_id`, `target_id`, `target_type`, `change`. Memory holds one batch; the rest is in Arrow IPC files of at
+most `SEGMENT_ROWS` rows, so that a segment can be typed and written while the next one is filled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 UPSERT = "upsert"
 DELETE = "delete"
@@ -33,23 +37,42 @@ EDGE_ROWS = pa.schema(
         ("change", pa.string()),
     ]
 )
-_BATCH_ROWS = 20_000
+_BATCH_ROWS = 5_000
+SEGMENT_ROWS = 50_000
+"""Rows in a segment at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Staged rows: their schema, and their files in the order of arrival."""
+
+    schema: pa.Schema
+    segments: tuple[Path, ...]
 
 
 class Staging:
-    """Appends rows to an Arrow IPC file.
+    """Appends rows to Arrow IPC files.
 
     Args:
-        path: The file; replaced if it exists.
+        path: Where the first segment goes, replaced if it exists; the others get a number.
         schema: `OBJECT_ROWS` or `EDGE_ROWS`.
+        on_segment: Told of each segment that is complete, in order.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.path = path
+    def __init__(self, path: Path, schema: pa.Schema, on_segment: Callable[[Path], None] | None = None) -> None:
         self.rows = 0
+        self._path = path
         self._schema = schema
+        self._on_segment = on_segment
         self._columns: list[list[object]] = [[] for _ in schema.names[1:]]
-        self._writer = pa.ipc.new_file(path, schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+        self._segments: list[Path] = []
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
+        self._in_segment = 0
+
+    @property
+    def staged(self) -> Staged:
+        """What has been staged; complete when the staging is closed."""
+        return Staged(self._schema, tuple(self._segments))
 
     def append(self, *values: object) -> None:
         """Adds one row; `seq` is counted here, the other columns are given in the order of the schema."""
@@ -61,24 +84,39 @@ class Staging:
 
     def _flush(self) -> None:
         size = len(self._columns[0])
-        if size:
-            sequence = range(self.rows - size, self.rows)
-            self._writer.write_batch(
-                pa.record_batch(
-                    [
-                        pa.array(values, t)
-                        for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)
-                    ],
-                    schema=self._schema,
-                )
+        if not size:
+            return
+        if self._writer is None:
+            name = self._path.name if not self._segments else f"{len(self._segments)}-{self._path.name}"
+            self._segments.append(self._path.with_name(name))
+            self._writer = pa.ipc.new_file(
+                self._segments[-1], self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
             )
-            for column in self._columns:
-                column.clear()
+        sequence = range(self.rows - size, self.rows)
+        self._writer.write_batch(
+            pa.record_batch(
+                [pa.array(values, t) for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)],
+                schema=self._schema,
+            )
+        )
+        for column in self._columns:
+            column.clear()
+        self._in_segment += size
+        if self._in_segment >= SEGMENT_ROWS:
+            self._end_segment()
+
+    def _end_segment(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self._in_segment = 0
+            if self._on_segment is not None:
+                self._on_segment(self._segments[-1])
 
     def close(self) -> None:
-        """Writes what is left; the file can be read afterwards."""
+        """Writes what is left; the files can be read afterwards."""
         self._flush()
-        self._writer.close()
+        self._end_segment()
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +127,13 @@ class Staging:
         self.close()
 
 
-def read_staged(path: Path) -> pa.Table:
-    """The staged rows, mapped from disk, not loaded."""
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()
+def read_staged(staged: Staged) -> ds.Dataset | pa.Table:
+    """The staged rows, for DuckDB or Arrow to scan batch by batch; the order of arrival is in `seq`."""
+    if not staged.segments:
+        return staged.schema.empty_table()
+    return ds.dataset([str(path) for path in staged.segments], format="ipc", schema=staged.schema)
+
+
+def read_segment(path: Path, schema: pa.Schema) -> ds.Dataset:
+    """The rows of one segment."""
+    return ds.dataset([str(path)], format="ipc", schema=schema)

@@ -6,7 +6,8 @@ One DuckDB connection serves a run. Its work is done in a thread, one piece at a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, TypeVar
@@ -14,16 +15,18 @@ from typing import TypedDict, TypeVar
 import duckdb
 import msgspec
 import pyarrow as pa
+import pyarrow.dataset as ds
 
-from entra_pipeline.backup.merge import Counts, merge_edges, merge_objects
+from entra_pipeline.backup.merge import Counts, compare_whole, is_plain, merge_edges, merge_objects
 from entra_pipeline.backup.parquet import write_edges, write_objects
-from entra_pipeline.backup.read import Reading
-from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, Staging
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.backup.prewrite import Prewriter
+from entra_pipeline.backup.reading import Reading
+from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.clock import iso
 from entra_pipeline.graph import Ledger
 from entra_pipeline.store.manifest import Gap, Manifest, Part, Read, TableEntry
-from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.recovery_points import ScopeStore, part_number
 from entra_pipeline.store.state import state_query
 
 _T = TypeVar("_T")
@@ -47,6 +50,7 @@ class Tables:
         full: Every table that is read gets a new base.
         max_changes: Change files a table may have behind its base before a new base is written.
         entries: What is known of each table so far.
+        readings: What was read of each table.
     """
 
     store: ScopeStore
@@ -57,6 +61,9 @@ class Tables:
     full: bool
     max_changes: int
     entries: dict[str, TableEntry] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    _prewriter: Prewriter | None = None
+    _next: dict[str, int] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # --- What stands in the store ------------------------------------------------------------------------------------
@@ -80,7 +87,7 @@ class Tables:
         owner = "_parent_id" if CATALOGUE[entry.table].parent else "NULL::VARCHAR"
         return state_query(self.store.files, entry, f"id, {owner} AS parent_id, _raw AS raw")
 
-    async def query(self, sql: str, **tables: pa.Table) -> list[tuple[object, ...]]:
+    async def query(self, sql: str, **tables: pa.Table | ds.Dataset) -> list[tuple[object, ...]]:
         """Rows of a query, in which each of `tables` can be named."""
 
         def run() -> list[tuple[object, ...]]:
@@ -98,7 +105,72 @@ class Tables:
         async with self._turn:
             return await asyncio.to_thread(function)
 
+    def live_before(self, table: str) -> int:
+        """Rows of the parent's state."""
+        entry = self.before(table)
+        return entry.live if entry else 0
+
+    async def owners(self, entry: ObjectType, where: str = "", ids: Sequence[str] | None = None) -> dict[str, str]:
+        """Objects of the new state that can own others: their parent's id (empty when they have none) by their own.
+
+        Args:
+            entry: Their type.
+            where: SQL condition over `raw` that they have to meet.
+            ids: Only these.
+        """
+        condition = where or "true"
+        only = "SEMI JOIN wanted USING (id)" if ids is not None else ""
+        rows = await self.query(
+            f"SELECT id, parent_id FROM ({self.sql(entry.name)}) {only} WHERE {condition} ORDER BY id",
+            wanted=ids_table(ids or ()),
+        )
+        return {str(one): str(parent or "") for one, parent in rows}
+
+    async def told(self, reading: Reading) -> tuple[list[str], list[str]]:
+        """Ids of the objects that a delta round told, sorted: those that are there, and those that are gone."""
+        rows = await self.query(
+            "SELECT id, arg_max(change, seq) FROM told GROUP BY id ORDER BY id", told=read_staged(reading.staged)
+        )
+        there = [str(one) for one, change in rows if change == UPSERT]
+        return there, [str(one) for one, change in rows if change == DELETE]
+
+    async def belonging(self, table: str, owners: Sequence[str]) -> list[tuple[object, ...]]:
+        """What the parent's state knows of some owners, as staging rows that take it back."""
+        before = self.sql_before(table)
+        if before is None or not owners:
+            return []
+        columns, owner = (
+            ("id, parent_id, 'delete', NULL", "parent_id")
+            if is_objects(table)
+            else ("source_id, target_id, target_type, 'delete'", "source_id")
+        )
+        return await self.query(
+            f"SELECT {columns} FROM ({before}) rows SEMI JOIN owners ON rows.{owner} = owners.id",
+            owners=ids_table(owners),
+        )
+
     # --- What a read adds --------------------------------------------------------------------------------------------
+
+    def typing(self, table: str) -> Callable[[Path], None]:
+        """Takes the segments of the whole of a new base, to be written while the next ones are read."""
+        if self._prewriter is None:
+            self._prewriter = Prewriter(self.folder, self._number, self._store_base)
+        return self._prewriter.begin(table)
+
+    def _number(self, table: str) -> int:
+        """The next number of a file that this point writes for a table."""
+        parts = self.entries[table].parts if table in self.entries else ()
+        taken = [part_number(part.key) for part in parts if part.recovery_point == self.point]
+        self._next[table] = number = max([self._next.get(table, -1), *taken]) + 1
+        return number
+
+    def _store_base(self, table: str, number: int, path: Path, rows: int) -> Part:
+        return self.store.write_part(self.point, table, number, path, role="base", rows=rows)
+
+    def close(self) -> None:
+        """Ends what goes on beside the run."""
+        if self._prewriter is not None:
+            self._prewriter.close()
 
     async def write(self, reading: Reading, gone: pa.Table | None = None) -> TableEntry:
         """Writes what a read brought; the new entry of the table.
@@ -109,21 +181,29 @@ class Tables:
                 is told from one that was removed.
         """
         table = reading.table
+        self.readings[table] = reading
         before = self.before(table)
         # A complete delta round replaces what was known; a listing is compared with it, unless a full was asked for.
         base = reading.complete and (self.full or bool(reading.signature))
         base = base or before is None or not 0 < len(before.parts) <= self.max_changes
-        counts, part, misfits = await self._work(
-            lambda: self._store(reading.staged, table, self.sql_before(table), reading.complete, base, 0, gone)
-        )
-        parts = (
-            (part,) if base and part else (*(before.parts if before and not base else ()), *((part,) if part else ()))
-        )
+        written = await asyncio.to_thread(self._prewriter.finish, table) if self._prewriter is not None else []
+        many = is_objects(table) or RELATIONS[table][1].many
+        if written and base and await self._work(lambda: is_plain(self.connection, reading.staged, many=many)):
+            counts = await self._work(lambda: compare_whole(self.connection, reading.staged, self.sql_before(table)))
+            own = tuple(one.part for one in written)
+            misfits = _added_up(one.misfits for one in written)
+        else:
+            number = self._number(table)
+            counts, part, misfits = await self._work(
+                lambda: self._store(reading.staged, table, self.sql_before(table), reading.complete, base, number, gone)
+            )
+            own = (part,) if part else ()
+        parts = own if base else (*(before.parts if before else ()), *own)
         read: Read
         if base:
             read = "full" if reading.complete else "synthetic full"
         else:
-            read = "incremental" if part else "unchanged"
+            read = "incremental" if own else "unchanged"
         entry = TableEntry(
             table=table,
             kind="objects" if is_objects(table) else "edges",
@@ -133,12 +213,14 @@ class Tables:
             added=counts.added,
             changed=counts.changed,
             deleted=counts.deleted,
-            reported=None,
+            reported=reading.counted,
             delta_link=reading.delta_link,
             delta_minted=reading.delta_minted,
             signature=reading.signature,
             started=iso(reading.started),
             finished=iso(reading.finished),
+            listed=iso(reading.started) if reading.complete else before.listed if before else "",
+            owners=reading.owners,
             misfits=misfits,
             gaps=(),
             notes=tuple(reading.notes),
@@ -160,12 +242,12 @@ class Tables:
         """
         entry = self.entries[table]
         path = self.folder / f"{table}.amend.arrow"
-        with Staging(path, OBJECT_ROWS if is_objects(table) else EDGE_ROWS) as staged:
+        with Staging(path, OBJECT_ROWS if is_objects(table) else EDGE_ROWS) as staging:
             for row in rows:
-                staged.append(*row)
-        number = sum(part.recovery_point == self.point for part in entry.parts)
+                staging.append(*row)
+        number = self._number(table)
         counts, part, misfits = await self._work(
-            lambda: self._store(path, table, self._sql(entry), False, False, number, gone)
+            lambda: self._store(staging.staged, table, self._sql(entry), False, False, number, gone)
         )
         if part is None:
             return
@@ -177,13 +259,13 @@ class Tables:
             added=entry.added + counts.added,
             changed=entry.changed + counts.changed,
             deleted=entry.deleted + counts.deleted,
-            misfits={k: entry.misfits.get(k, 0) + misfits.get(k, 0) for k in {**entry.misfits, **misfits}},
+            misfits=_added_up([entry.misfits, misfits]),
             notes=(*entry.notes, note) if note else entry.notes,
         )
 
     def _store(
         self,
-        staged: Path,
+        staged: Staged,
         table: str,
         parent: str | None,
         complete: bool,
@@ -196,14 +278,14 @@ class Tables:
         if is_objects(table):
             counts = merge_objects(self.connection, staged, parent, complete=complete, base=base)
             if counts.rows:
-                misfits = write_objects(self.connection, table, path)
+                misfits = write_objects(self.connection, "merged", table, path)
         else:
             many = RELATIONS[table][1].many
             counts = merge_edges(self.connection, staged, parent, complete=complete, base=base, many=many)
             if gone is not None:
                 self._give_reasons(gone)
             if counts.rows:
-                write_edges(self.connection, path)
+                write_edges(self.connection, "(FROM merged ORDER BY source_id, target_id)", path)
         part = None
         if counts.rows:
             part = self.store.write_part(
@@ -224,6 +306,11 @@ class Tables:
 
     # --- Tables that were not read -----------------------------------------------------------------------------------
 
+    def unavailable(self, table: str, ledger: Ledger, now: str, reason: str) -> TableEntry:
+        """The entry of a table that Graph does not offer here: what the parent has, and why there is no news."""
+        self.entries[table] = carried(self.before(table), table, ledger, now, notes=(reason,))
+        return self.entries[table]
+
     def carry(self, table: str, ledger: Ledger, now: str, gap: Gap) -> TableEntry:
         """The entry of a table that could not be read: the parent's rows and delta link, and what is missing."""
         self.entries[table] = carried(self.before(table), table, ledger, now, gaps=(gap,))
@@ -235,11 +322,18 @@ class Tables:
         self.entries[table] = msgspec.structs.replace(
             entry,
             requests=entry.requests + ledger.requests,
+            items=entry.items + ledger.items,
+            pages=entry.pages + ledger.pages,
             resource_units=entry.resource_units + ledger.resource_units,
             retries=entry.retries + ledger.retries,
             throttled=entry.throttled + ledger.throttled,
             bytes_read=entry.bytes_read + ledger.bytes_read,
         )
+
+    def prove(self, table: str, *, compared: int) -> None:
+        """Notes how many owners' rows were compared with what Graph shows or counts of them elsewhere."""
+        entry = self.entries[table]
+        self.entries[table] = msgspec.structs.replace(entry, compared=entry.compared + compared)
 
     def flag(
         self, table: str, *, gaps: Iterable[Gap] = (), notes: Iterable[str] = (), reported: int | None = None
@@ -305,6 +399,8 @@ class Costs(TypedDict):
     """The fields of an entry that say what its read cost."""
 
     requests: int
+    items: int
+    pages: int
     resource_units: int
     retries: int
     throttled: int
@@ -315,11 +411,20 @@ def costs(ledger: Ledger) -> Costs:
     """What a ledger says, as fields of an entry."""
     return Costs(
         requests=ledger.requests,
+        items=ledger.items,
+        pages=ledger.pages,
         resource_units=ledger.resource_units,
         retries=ledger.retries,
         throttled=ledger.throttled,
         bytes_read=ledger.bytes_read,
     )
+
+
+def _added_up(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total)
 
 
 def ids_table(ids: Iterable[str]) -> pa.Table:

@@ -28,7 +28,7 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
 from entra_pipeline.graph.ledger import Ledger
-from entra_pipeline.graph.pacing import Pacer, backoff
+from entra_pipeline.graph.pacing import ONE_BY_ONE, Pacer, backoff
 from entra_pipeline.graph.pages import Page, decode_page
 
 if TYPE_CHECKING:
@@ -272,6 +272,10 @@ class Graph:
             GraphUnavailable: A request kept failing for passing reasons.
             And what `fetch` raises.
         """
+        if lane in ONE_BY_ONE:
+            for request in requests:
+                yield await self._answer(request, ledger, lane)
+            return
         chunks = [requests[start : start + BATCH_SIZE] for start in range(0, len(requests), BATCH_SIZE)]
         under_way: deque[asyncio.Task[list[Result]]] = deque()
         try:
@@ -284,6 +288,19 @@ class Graph:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _answer(self, request: Request, ledger: Ledger, lane: Lane) -> Result:
+        """The answer to a request that a batch would only get throttled."""
+        try:
+            body = await self.fetch(request.url, bytes, ledger=ledger, lane=lane, headers=request.headers)
+        except GraphUnavailable:
+            raise
+        except GraphError as error:
+            if not error.status:
+                raise
+            refusal = {"error": {"code": error.code, "message": error.message}}
+            return Result(request, error.status, msgspec.json.encode(refusal))
+        return Result(request, 200, body)
 
     async def _answers(self, requests: Sequence[Request], ledger: Ledger, lane: Lane) -> list[Result]:
         """The answers to at most `BATCH_SIZE` requests."""
@@ -413,7 +430,8 @@ class Graph:
 def query(path: str, **options: str | int | None) -> str:
     """`path` with OData query options: `query("users", select="id", top=999)` → `users?$select=id&$top=999`.
 
-    Options that are None or empty are left out; a path that has options already gets more. The separators of OData stay readable in logs.
+    Options that are None or empty are left out; a path that has options already gets more. The separators of OData stay
+    readable in logs.
     """
     given = [f"${name}={quote(str(value), safe=',()$=;/:@')}" for name, value in options.items() if value]
     return f"{path}{'&' if '?' in path else '?'}{'&'.join(given)}" if given else path

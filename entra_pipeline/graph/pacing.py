@@ -40,6 +40,9 @@ LIMITS = {
     Lane.IDENTITY: Limit(20, 6.3),
 }
 
+ONE_BY_ONE = frozenset(lane for lane, limit in LIMITS.items() if limit.requests == 1)
+"""Lanes in which the requests of a batch would be refused but for the first."""
+
 
 class Pacer:
     """Admits requests at the speed the tenant allows.

@@ -14,18 +14,15 @@ class Page(msgspec.Struct, frozen=True):
         value: The objects, each the bytes that Graph sent.
         next_link: URL of the next page, or None.
         delta_link: URL of the next round of a delta query, on the last page of a round, or None.
+        count: Objects in the whole collection, on the first page, where Graph was asked and tells.
     """
 
     value: list[msgspec.Raw]
     next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
     delta_link: str | None = msgspec.field(default=None, name="@odata.deltaLink")
-
-
-class _Counted(msgspec.Struct):
     count: int | None = msgspec.field(default=None, name="@odata.count")
 
 
-_counted = msgspec.json.Decoder(_Counted)
 _decoder = msgspec.json.Decoder(Page)
 
 
@@ -45,6 +42,6 @@ def decode_page(body: bytes) -> Page:
 def decode_count(body: bytes) -> int | None:
     """`@odata.count` of a page, which Graph gives when it is asked to count; None when there is none."""
     try:
-        return _counted.decode(body).count
+        return _decoder.decode(body).count
     except msgspec.DecodeError:
         return None

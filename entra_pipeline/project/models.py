@@ -252,6 +252,7 @@ class Scope(Section):
     timezone: str = "UTC"
     retention: Period = Period(0, "year")
     full_backup_frequency: Period | None = None
+    bitlocker_keys: bool = False
     max_incrementals: Annotated[int, Field(ge=1, le=1000)] = 30
 
     @field_validator("protect", mode="before")

@@ -73,7 +73,12 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
         signature: Hash of the query and the selection; when it changes, the delta link is worth nothing.
         started: First request, RFC 3339.
         finished: Last request, RFC 3339.
-        requests: Requests sent to Graph.
+        listed: When the last read began that read everything, RFC 3339; later ones read what had changed.
+        owners: Owners whose rows were read to the end, where the table is read owner by owner.
+        compared: Owners whose rows were compared with what Graph shows or counts of them elsewhere.
+        pages: Pages of collections read, each to the next until Graph named none.
+        requests: HTTP requests sent to Graph; a `$batch` counts as one.
+        items: Requests inside batches.
         resource_units: What they cost (Graph doc: throttling-limits, identity and access).
         retries: Requests that had to be repeated.
         throttled: Requests answered with 429.
@@ -97,7 +102,12 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     signature: str = ""
     started: str
     finished: str
+    listed: str = ""
+    owners: int = 0
+    compared: int = 0
+    pages: int = 0
     requests: int
+    items: int = 0
     resource_units: int
     retries: int
     throttled: int

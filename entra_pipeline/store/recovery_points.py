@@ -38,10 +38,16 @@ _CLOCK_TOLERANCE = timedelta(minutes=5)
 _PARALLEL = 16
 # Among the staged entries, which are named after tables.
 _RUN = "_run.json"
+_PART = "part-"
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _T = TypeVar("_T")
+
+
+def part_number(key: str) -> int:
+    """The number of a Parquet file among those that a point wrote for a table."""
+    return int(key.rpartition(_PART)[2].removesuffix(".parquet"))
 
 
 def moment_of(point: str) -> datetime:
@@ -262,7 +268,7 @@ class ScopeStore:
             RecoveryPointRefused: The point is committed.
         """
         self._require_uncommitted(point)
-        key = f"{self._parts(table, point)}part-{number:05d}.parquet"
+        key = f"{self._parts(table, point)}{_PART}{number:05d}.parquet"
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.files.upload(key, path)

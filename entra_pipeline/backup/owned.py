@@ -1,0 +1,385 @@
+"""Reading what belongs to an owner: relations that no delta query tracks, and the objects of child types.
+
+What belongs here: `$expand` as a probe, one request per owner in batches, and which owners have to be asked at all.
+What does not: types that stand for themselves (`read`), and what the rows mean against the parent (`merge`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+
+import msgspec
+import pyarrow as pa
+
+from entra_pipeline.backup.read import Reader, kept
+from entra_pipeline.backup.reading import Outcome, Reading, Unavailable
+from entra_pipeline.backup.split import identify, neighbour, split_expanded, without_context
+from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
+from entra_pipeline.backup.tables import Tables
+from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
+from entra_pipeline.clock import parse_iso
+from entra_pipeline.errors import GraphError
+from entra_pipeline.graph import Graph, Ledger, Page, Request
+from entra_pipeline.graph.client import BATCH_SIZE, explain, query
+from entra_pipeline.graph.pages import decode_count, decode_page
+
+# Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
+EXPAND_LIMIT = 20
+# Graph takes at most 15 values in an `in` (Graph doc: filter-query-parameter).
+_FILTER_VALUES = 15
+# Owners that cost more requests than this are not all asked at every incremental backup ...
+_ALL_OWNERS_EACH_TIME = 20
+# ... but once a day; a schedule may come a little early.
+_ALL_OWNERS_EVERY = timedelta(hours=23)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A table that is read owner by owner.
+
+    Attributes:
+        table: Its name.
+        entry: The object type that it belongs to: the child type itself, or the type whose relation it is.
+        owner: The type of the owners.
+        segment: What comes behind the owner's address.
+        read: How it is read.
+        many: False when an owner has at most one.
+        relation: The relation, when the table holds edges.
+        path: Path and query for one owner, when that is not its address and the segment.
+        where: SQL condition that owners have to meet.
+    """
+
+    table: str
+    entry: ObjectType
+    owner: ObjectType
+    segment: str
+    read: Read
+    many: bool
+    relation: Relation | None = None
+    path: str = ""
+    where: str = ""
+
+    @property
+    def level(self) -> int:
+        """How many other reads have to come first: those of the owners, where they have to be known one by one."""
+        above = owned_tables(self.owner)[0].level if self.owner.parent else 0
+        return above + 1 if self.read is Read.EACH or self.owner.parent else 0
+
+
+def owned_tables(entry: ObjectType) -> list[Owned]:
+    """The tables of an object type that are read owner by owner; the type's own comes first."""
+    tables = []
+    if (parent := entry.parent) is not None:
+        owner = CATALOGUE[parent.type]
+        tables.append(
+            Owned(
+                entry.name,
+                entry,
+                owner,
+                parent.segment,
+                parent.read,
+                parent.many,
+                path=parent.path,
+                where=parent.where,
+            )
+        )
+    for relation in entry.relations:
+        if relation.read is not Read.DELTA:
+            tables.append(
+                Owned(relation.name, entry, entry, relation.segment, relation.read, relation.many, relation=relation)
+            )
+    return tables
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedReader:
+    """Reads what belongs to owners, for one run.
+
+    Attributes:
+        reader: Reads what stands for itself; knows the scope and the query options.
+        tables: To know the owners.
+    """
+
+    reader: Reader
+    tables: Tables
+
+    @property
+    def _graph(self) -> Graph:
+        return self.reader.graph
+
+    def rests(self, owned: Owned) -> bool:
+        """Whether only the owners that delta tells are read: there are many, and all were read less than a day ago."""
+        before, owners = self.tables.before(owned.table), self.tables.before(owned.owner.name)
+        if self.tables.full or before is None or owners is None or not before.listed or not owned.owner.delta:
+            return False
+        if self.reader.chosen_ids(owned.owner) is not None:
+            return False
+        each_request = (owned.owner.page_size or 1) if owned.read is Read.EXPAND else BATCH_SIZE
+        if ceil(owners.live / each_request) <= _ALL_OWNERS_EACH_TIME:
+            return False
+        return self.reader.clock() - parse_iso(before.listed) < _ALL_OWNERS_EVERY
+
+    async def read(self, owned: Owned) -> list[Outcome]:
+        """Reads one table."""
+        permission = owned.relation.permission if owned.relation else ""
+        if permission and permission not in self.reader.granted:
+            reason = f"takes {permission}, which would allow writing, too; grant it to protect this relation as well"
+            return [Unavailable(owned.table, reason, Ledger())]
+        return await self.reader.guarded(owned.entry, [owned.table], lambda ledger: self._read(owned, ledger))
+
+    async def _read(self, owned: Owned, ledger: Ledger) -> list[Reading]:
+        told = self.tables.readings.get(owned.owner.name)
+        if told is not None and not told.complete and self.rests(owned):
+            return [await self._read_told(owned, told, ledger)]
+        notes: list[str] = []
+        closed = 0
+
+        async def fill(staging: Staging) -> None:
+            nonlocal closed
+            closed = 0
+            async for owner_id, items in self._all(owned, ledger, notes):
+                self._stage(owned, owner_id, items, staging)
+                closed += 1
+                self.reader.progress(owned.table, staging.rows)
+
+        readings = await self.reader.listing(owned.table, _schema(owned), fill, ledger, notes)
+        for reading in readings:
+            reading.owners = closed
+        return readings
+
+    async def _read_told(self, owned: Owned, told: Reading, ledger: Ledger) -> Reading:
+        """What belongs to the owners that delta told; all that was known of them is taken back first."""
+        started = self.reader.clock()
+        there, gone = await self.tables.told(told)
+        with self.reader.staging(owned.table, _schema(owned), base=False) as staging:
+            for row in await self.tables.belonging(owned.table, [*there, *gone]):
+                staging.append(*row)
+            async for owner_id, items in self._told_items(owned, there, ledger):
+                self._stage(owned, owner_id, items, staging)
+        before = self.tables.before(owned.table)
+        since = before.listed if before else ""
+        note = (
+            f"delta does not track it: read for the {len(there)} {owned.owner.name} that delta told; all were read at "
+            f"{since}, and are once a day"
+        )
+        return Reading(
+            owned.table, staging.staged, False, started, self.reader.clock(), ledger, owners=len(there), notes=[note]
+        )
+
+    def _stage(self, owned: Owned, owner_id: str, items: Iterable[msgspec.Raw], staging: Staging) -> None:
+        if owned.relation is not None:
+            stage_edges(owner_id, items, staging, owned.relation.target)
+            return
+        entry = owned.entry
+        keep = self.reader.keep(entry)
+        page = Page(list(items))
+        for raw in (page if keep is None else kept(page, keep)).value:
+            identifier = identify(raw, entry.key)
+            staging.append(
+                f"{owner_id}/{identifier}" if entry.local_ids else identifier, owner_id, UPSERT, bytes(raw).decode()
+            )
+
+    # --- Owners ------------------------------------------------------------------------------------------------------
+
+    async def _all(
+        self, owned: Owned, ledger: Ledger, notes: list[str]
+    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
+        """For each owner that has any: its id, and its items."""
+        ids: Iterable[str] | None = self.reader.chosen_ids(owned.owner)
+        if ids is None and owned.read is Read.EXPAND:
+            long: list[str] = []
+            try:
+                async for page in self._graph.pages(self._probe(owned), ledger=ledger, lane=owned.owner.lane):
+                    for owner_id, items in self._short(page, owned, long):
+                        yield owner_id, items
+                ids = long
+            except GraphError as error:
+                if error.status not in {400, 501}:
+                    raise
+                notes.append(
+                    f"read one by one: Graph does not expand {owned.segment} of {owned.owner.path} ({error.message})"
+                )
+        addresses = await self._addresses(owned, ids, ledger)
+        async for owner_id, items in self._each(owned, addresses, ledger):
+            yield owner_id, items
+
+    async def _addresses(self, owned: Owned, ids: Iterable[str] | None, ledger: Ledger) -> dict[str, str]:
+        """Where each owner's items are, by its id: of the given owners, or of all that can have any."""
+        parents: dict[str, str] = {}
+        if ids is None and owned.owner.name in self.tables.entries:
+            parents = await self.tables.owners(owned.owner, owned.where)
+            ids = parents
+        elif ids is None:
+            url = query(owned.owner.path, select="id", top=owned.owner.page_size)
+            pages = self._graph.pages(url, ledger=ledger, lane=owned.owner.lane)
+            ids = [identify(raw, owned.owner.key) async for page in pages for raw in page.value]
+        return {one: self._address(owned, one, parents.get(one, "")) for one in sorted(ids)}
+
+    @staticmethod
+    def _address(owned: Owned, identifier: str, parent_id: str) -> str:
+        if owned.path:
+            return owned.path.format(id=identifier)
+        return f"{address(owned.owner, identifier, parent_id)}/{owned.segment}"
+
+    async def _each(
+        self, owned: Owned, addresses: dict[str, str], ledger: Ledger
+    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
+        select = "id" if owned.relation is not None and not owned.relation.target else ""
+        top = owned.entry.page_size if owned.many else None
+        expand = ",".join(owned.entry.expand) if owned.relation is None else ""
+        requests = [
+            Request(query(path, select=select, expand=expand, top=top), owner_id)
+            for owner_id, path in addresses.items()
+        ]
+        async for answer in self._answers(requests, owned.entry, ledger, many=owned.many):
+            yield answer
+
+    async def collections(
+        self, owner: ObjectType, segment: str, ids: Sequence[str], ledger: Ledger, *, many: bool = True
+    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
+        """The ends of `segment` of the given owners, page by page; owners that are gone meanwhile bring nothing.
+
+        Where an owner has one item at most (`many` is False), Graph answers with the item itself, or 404 without one.
+        """
+        top = owner.page_size if many else None
+        requests = [Request(query(f"{owner.path}/{i}/{segment}", select="id", top=top), i) for i in ids]
+        async for answer in self._answers(requests, owner, ledger, many=many):
+            yield answer
+
+    async def _answers(
+        self, requests: Sequence[Request], entry: ObjectType, ledger: Ledger, *, many: bool
+    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
+        async for result in self._graph.batch(requests, ledger=ledger, lane=entry.lane):
+            if result.status == 404 or not result.body:
+                continue
+            if result.status >= 300:
+                raise explain(result)
+            if not many:
+                yield result.request.key, [msgspec.Raw(without_context(result.body))]
+                continue
+            page = decode_page(result.body)
+            ledger.pages += 1
+            yield result.request.key, page.value
+            if page.next_link:
+                async for following in self._graph.pages(page.next_link, ledger=ledger, lane=entry.lane):
+                    yield result.request.key, following.value
+
+    async def links(
+        self, owner: ObjectType, relation: Relation, ids: list[str], ledger: Ledger
+    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
+        """The ends of a relation of the given owners, with as few requests as Graph allows."""
+        # A probe shows 20 at the most; owners of many are read one by one from the start.
+        read = Read.EACH if relation.many else Read.EXPAND
+        owned = Owned(relation.name, owner, owner, relation.segment, read, relation.many, relation=relation)
+        async for answer in self._told_items(owned, ids, ledger):
+            yield answer
+
+    async def link_counts(
+        self, owner: ObjectType, segment: str, ids: Sequence[str], ledger: Ledger
+    ) -> AsyncIterator[tuple[str, int | None]]:
+        """How many items `segment` of the given owners has; None where Graph does not tell.
+
+        Owners that are gone meanwhile bring nothing. Counts come from an index that lags behind the directory by
+        seconds to minutes (Graph doc: aad-advanced-queries).
+        """
+        eventual = {"ConsistencyLevel": "eventual"}
+        requests = [
+            Request(query(f"{owner.path}/{i}/{segment}", select="id", count="true", top=1), i, eventual) for i in ids
+        ]
+        async for result in self._graph.batch(requests, ledger=ledger, lane=owner.lane):
+            if result.status != 404:
+                yield result.request.key, decode_count(result.body) if result.status < 300 else None
+
+    # --- Probes ------------------------------------------------------------------------------------------------------
+
+    def _probe(self, owned: Owned, condition: str = "") -> str:
+        nested = f"{owned.segment}($select=id)" if owned.relation is not None else owned.segment
+        top = owned.owner.page_size if not condition else None
+        return query(owned.owner.path, filter=condition, select="id", expand=nested, top=top)
+
+    def _short(self, page: Page, owned: Owned, long: list[str]) -> list[tuple[str, list[msgspec.Raw]]]:
+        """Owners on a page whose items Graph has shown all; those it may have cut are added to `long`."""
+        found = []
+        for raw in page.value:
+            owner_id, items = split_expanded(raw, owned.segment)
+            if len(items) >= EXPAND_LIMIT:
+                long.append(owner_id)
+            elif items:
+                found.append((owner_id, items))
+        return found
+
+    async def probe(self, owner: ObjectType, relation: Relation, ledger: Ledger, staging: Staging) -> list[str]:
+        """Stages the edges of all owners that have few, and returns the ids of those with many.
+
+        Raises:
+            GraphError: Graph does not expand the relation.
+        """
+        owned = Owned(relation.name, owner, owner, relation.segment, Read.EXPAND, relation.many, relation=relation)
+        long: list[str] = []
+        async for page in self._graph.pages(self._probe(owned), ledger=ledger, lane=owner.lane):
+            for owner_id, items in self._short(page, owned, long):
+                stage_edges(owner_id, items, staging, relation.target)
+        return long
+
+    async def _told_items(
+        self, owned: Owned, ids: list[str], ledger: Ledger
+    ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
+        """Items of some owners: 15 owners to a probe, 20 probes to a batch, where Graph lets them be named so."""
+        if owned.read is Read.EXPAND:
+            try:
+                answers, long = await self._some(owned, ids, ledger)
+            except GraphError:
+                answers, long = {}, ids
+            for owner_id, items in answers.items():
+                yield owner_id, items
+            addresses = await self._addresses(owned, long, ledger)
+        else:
+            able = await self.tables.owners(owned.owner, owned.where, ids)
+            addresses = {one: self._address(owned, one, parent) for one, parent in able.items()}
+        async for owner_id, items in self._each(owned, addresses, ledger):
+            yield owner_id, items
+
+    async def _some(
+        self, owned: Owned, ids: Sequence[str], ledger: Ledger
+    ) -> tuple[dict[str, list[msgspec.Raw]], list[str]]:
+        """Probes of some owners: the items of those with few, and the ids of those with many.
+
+        Raises:
+            GraphError: Graph refuses to name owners so, or has answered with others.
+        """
+        chunks = [ids[start : start + _FILTER_VALUES] for start in range(0, len(ids), _FILTER_VALUES)]
+        conditions = [f"id in ({','.join(repr(one) for one in chunk)})" for chunk in chunks]
+        requests = [Request(self._probe(owned, condition)) for condition in conditions]
+        wanted = set(ids)
+        found: dict[str, list[msgspec.Raw]] = {}
+        long: list[str] = []
+        async for result in self._graph.batch(requests, ledger=ledger, lane=owned.owner.lane):
+            if result.status >= 300:
+                raise explain(result)
+            page = decode_page(result.body)
+            if page.next_link or any(split_expanded(raw, "")[0] not in wanted for raw in page.value):
+                raise GraphError(f"Graph does not filter {owned.owner.path} by ids", status=400)
+            found.update(self._short(page, owned, long))
+        return found, long
+
+
+def address(entry: ObjectType, identifier: str, parent_id: str = "") -> str:
+    """Path of one object under the Graph root."""
+    if entry.parent is None:
+        return f"{entry.path}/{identifier}"
+    local = identifier.removeprefix(f"{parent_id}/") if entry.local_ids else identifier
+    return f"{CATALOGUE[entry.parent.type].path}/{parent_id}/{entry.parent.segment}/{local}"
+
+
+def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging, target: str = "") -> None:
+    """Stages the edges from an owner to each of the listed objects."""
+    for raw in items:
+        other = neighbour(raw)
+        edges.append(owner_id, other.id, other.target_type or target, UPSERT)
+
+
+def _schema(owned: Owned) -> pa.Schema:
+    return EDGE_ROWS if owned.relation is not None else OBJECT_ROWS

@@ -1,0 +1,91 @@
+"""Typing and writing a new base while its rows are still coming.
+
+What belongs here: one thread beside the network that turns each complete segment of staged rows into a Parquet file of
+the store. What does not: whether the files may be used (`tables` decides when all rows are there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from entra_pipeline.backup.parquet import write_edges, write_objects
+from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.store.manifest import Part
+
+_MEMORY = "256MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A segment in the store: its file, and values that did not fit their column, by column."""
+
+    part: Part
+    misfits: dict[str, int]
+
+
+@dataclass
+class Prewriter:
+    """Writes segments, in order, in a thread of its own.
+
+    Attributes:
+        folder: For files on their way to the store.
+        number: The next number of a file of a table.
+        store: Stores a local file of so many rows as part number so-and-so of a table.
+    """
+
+    folder: Path
+    number: Callable[[str], int]
+    store: Callable[[str, int, Path, int], Part]
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "prewrite"))
+    _connection: duckdb.DuckDBPyConnection | None = None
+    _segments: dict[str, list[Future[Written]]] = field(default_factory=dict)
+
+    def begin(self, table: str) -> Callable[[Path], None]:
+        """Starts a table, anew if it was started before; what is returned takes its segments."""
+        self._segments[table] = futures = []
+        schema = OBJECT_ROWS if table in CATALOGUE else EDGE_ROWS
+
+        def segment(path: Path) -> None:
+            futures.append(self._thread.submit(self._write, table, self.number(table), path, schema))
+
+        return segment
+
+    def finish(self, table: str) -> list[Written]:
+        """The files of a table, when all are written; empty when none was started. Raises what writing raised."""
+        return [future.result() for future in self._segments.pop(table, [])]
+
+    def close(self) -> None:
+        """Ends the thread; what it has not begun is dropped."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _write(self, table: str, number: int, path: Path, schema: pa.Schema) -> Written:
+        if self._connection is None:
+            # One thread and little memory: it works beside the network and the rest of the run.
+            self._connection = duckdb.connect(
+                config={"threads": "1", "memory_limit": _MEMORY, "temp_directory": str(self.folder / "prewrite")}
+            )
+            self._connection.execute("SET TimeZone = 'UTC'")
+        rows = read_segment(path, schema)
+        self._connection.register("segment", rows)
+        file = self.folder / f"{table}.{number}.parquet"
+        try:
+            misfits: dict[str, int] = {}
+            if schema is OBJECT_ROWS:
+                misfits = write_objects(self._connection, "segment", table, file)
+            else:
+                source = f"SELECT *, NULL::VARCHAR AS reason FROM segment WHERE change = '{UPSERT}'"
+                write_edges(self._connection, f"({source})", file)
+        finally:
+            self._connection.unregister("segment")
+        part = self.store(table, number, file, rows.count_rows())
+        file.unlink()
+        return Written(part, misfits)

@@ -1,0 +1,63 @@
+"""What the read of a table brought, or why it brought nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from entra_pipeline.backup.staging import Staged
+from entra_pipeline.errors import GraphError
+from entra_pipeline.graph import Ledger
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the read of one table brought.
+
+    Attributes:
+        table: Name of the object type or relation.
+        staged: Rows in the order of arrival.
+        complete: The rows are the whole table; otherwise changes since the parent.
+        delta_link: Where the next round starts, for tables read by delta.
+        delta_minted: When that link was minted, by our clock.
+        signature: Hash of everything that shapes the query; another signature asks for a full read.
+        started, finished: The read window.
+        ledger: What it cost. Relations tracked by their owner's delta cost nothing of their own.
+        counted: What Graph counted in the same answer, None when it did not.
+        owners: Owners whose rows were read to the end, for tables that are read owner by owner.
+        notes: What a person should know and is not a gap.
+    """
+
+    table: str
+    staged: Staged
+    complete: bool
+    started: datetime
+    finished: datetime
+    ledger: Ledger
+    delta_link: str = ""
+    delta_minted: str = ""
+    signature: str = ""
+    counted: int | None = None
+    owners: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A table that could not be read, and why."""
+
+    table: str
+    error: GraphError
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A table that Graph does not offer to this application or tenant, so that nothing is missing without it."""
+
+    table: str
+    reason: str
+    ledger: Ledger
+
+
+Outcome = Reading | Unread | Unavailable

@@ -23,6 +23,7 @@ from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet
 from entra_pipeline.simulator.tenant import Ledger, Tenant
 
 _GUARDED = {"seed"}
+_SETS = ("hole", "hidden", "hidden_links", "hidden_types")
 
 
 class WrongOrder(Exception):
@@ -125,11 +126,13 @@ class ControlPanel:
     # --- the truth ---------------------------------------------------------------------------------------------------
 
     def _entry(self, path: str) -> EntitySet:
-        """The set at the path; sets of parts have none and go by their type's name."""
+        """The set at the path; sets of parts go by their type's name, or the path from any owner (`domains/-/…`)."""
         if path in BY_NAME:
             return BY_NAME[path]
         place = self._place(path)
-        if place.entry is None or place.key:
+        if place.relation is not None and place.relation.part:
+            return BY_NAME[place.relation.part]
+        if place.entry is None or (place.key and not place.entry.singleton):
             raise WrongOrder(f"{path} is not a set")
         return place.entry
 
@@ -174,14 +177,14 @@ class ControlPanel:
         for name, value in changes.items():
             if not hasattr(knobs, name) or name in _GUARDED:
                 raise WrongOrder(f"no such knob: {name}")
-            if name == "hole":
+            if name in _SETS:
                 value = frozenset(value)
             if name == "fault_kinds":
                 value = tuple(value)
                 if not set(value) <= set(FAULTS):
                     raise WrongOrder(f"kinds of faults are {', '.join(FAULTS)}")
             setattr(knobs, name, value)
-        return {**asdict(knobs), "hole": sorted(knobs.hole)}
+        return {**asdict(knobs), **{name: sorted(getattr(knobs, name)) for name in _SETS}}
 
     def _deny(self, prefix: str, status: int) -> Any:
         if status:
@@ -311,6 +314,20 @@ class Control:
     def deny(self, prefix: str, status: int = 403) -> None:
         """Paths with the prefix are answered with the status; 0 = no longer."""
         self.order("deny", prefix=prefix, status=status)
+
+    def hide(
+        self,
+        *,
+        objects: Iterable[str] = (),
+        links: Iterable[str] = (),
+        types: Iterable[str] = (),
+        in_lists: bool = False,
+    ) -> None:
+        """Leaves objects, links (`<owner id>/<relation>/<target id>`) or types (`user`) out of what delta tells.
+
+        They are still counted, and still answer by themselves; `in_lists` leaves them out of lists, too.
+        """
+        self.knobs(hidden=list(objects), hidden_links=list(links), hidden_types=list(types), hidden_in_lists=in_lists)
 
     def expire_delta_links(self, form: str = "") -> None:
         """All delta links minted so far have expired; `form` is one of `knobs.EXPIRY_FORMS`."""

@@ -19,7 +19,7 @@ class Knobs:
 
     Attributes:
         seed: What the pages that are repeated or followed by an empty one depend on.
-        throttle_units, throttle_writes, throttle_conditional_access: Enforce these limits.
+        throttle_units, throttle_writes, throttle_conditional_access, throttle_lanes: Enforce these limits.
         fault_rate, fault_kinds: Share of Graph requests that fail, and how.
         deny: Path prefixes answered with a status.
         latency: Seconds each Graph request takes longer.
@@ -31,6 +31,11 @@ class Knobs:
         replays: Old news told again on each page of delta: so many objects and so many removals.
         disorder: Objects of a delta page come in any order.
         hole: Ids of objects whose changes delta never tells.
+        hidden: Ids of objects that delta rounds leave out, though they are counted and answer by themselves.
+        hidden_links: The same for links, as `<owner id>/<relation>/<target id>`.
+        hidden_types: The same for whole types.
+        hidden_in_lists: Lists leave out what is hidden, too.
+        unlicensed: The tenant lacks the licences that some types belong to.
         partial: Incremental rounds carry only ids and what changed.
         expired_before: Delta links minted before (seconds since 1970, the tenant's clock) have expired.
         expiry_form: One of EXPIRY_FORMS; empty = as usual for the set.
@@ -42,6 +47,7 @@ class Knobs:
     throttle_units: bool = True
     throttle_writes: bool = True
     throttle_conditional_access: bool = True
+    throttle_lanes: bool = True
     fault_rate: float = 0.0
     fault_kinds: tuple[str, ...] = FAULTS
     deny: dict[str, int] = field(default_factory=dict)
@@ -55,6 +61,11 @@ class Knobs:
     replays: int = 0
     disorder: bool = False
     hole: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    hidden_links: frozenset[str] = frozenset()
+    hidden_types: frozenset[str] = frozenset()
+    hidden_in_lists: bool = False
+    unlicensed: bool = False
     partial: bool = False
     expired_before: float = 0.0
     expiry_form: str = ""

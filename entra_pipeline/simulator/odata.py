@@ -80,8 +80,8 @@ def parse_expand(text: str) -> list[Expand]:
         if not matched:
             raise unsupported("Invalid $expand.")
         options = dict(option.split("=", 1) for option in split_outside(matched[2] or "", ";") if "=" in option)
-        if set(options) - {"$select"}:
-            raise unsupported(f"Query option '{min(set(options) - {'$select'})}' is not supported inside $expand.")
+        if unknown := set(options) - {"$select", "$expand"}:
+            raise unsupported(f"Query option '{min(unknown)}' is not supported inside $expand.")
         found.append(Expand(matched[1], parse_select(options.get("$select"))))
     return found
 

@@ -9,6 +9,7 @@ from entra_pipeline.simulator.failures import no_segment
 from entra_pipeline.simulator.sets import BY_NAME, BY_PATH, DIRECTORY_OBJECTS, EntitySet, Relation
 
 _KEYED = re.compile(r"(\w+)\((?:(\w+)=)?'((?:[^']|'')*)'\)")
+_BINS = {tuple(entry.bin.lower().split("/")): entry for entry in BY_NAME.values() if entry.bin}
 _LONGEST = max(len(path) for path in BY_PATH)
 
 
@@ -64,11 +65,8 @@ def resolve(path: str) -> Place:
         return _directory_objects(segments[1:])
     if lower[:2] == ["directory", "deleteditems"]:
         return _bin(segments[2:])
-    if lower[:3] == ["identity", "conditionalaccess", "deleteditems"]:
-        entry = BY_PATH.get(("identity", "conditionalaccess", *lower[3:4]))
-        if entry is None or len(segments) > 6 or (len(segments) == 6 and segments[5] != "restore"):
-            raise no_segment(segments[-1])
-        return Place(entry, key="".join(segments[4:5]), tail="".join(segments[5:6]), deleted=True)
+    if "deleteditems" in lower:
+        return _own_bin(segments, lower)
     for length in range(_LONGEST, 0, -1):
         entry = BY_PATH.get(tuple(lower[:length]))
         if entry:
@@ -89,7 +87,9 @@ def _segments(path: str) -> list[str]:
 
 def _below(entry: EntitySet, rest: list[str]) -> Place:
     if not rest:
-        return Place(entry)
+        return Place(entry, key=entry.name if entry.singleton else "")
+    if entry.singleton:
+        raise no_segment(rest[0])
     key, *rest = rest
     if key == "$count" and not rest:
         return Place(entry, tail="$count")
@@ -103,8 +103,12 @@ def _below(entry: EntitySet, rest: list[str]) -> Place:
     if segment in _ACTIONS.get(entry.name, ()) and not rest:
         return Place(entry, key=key, tail=segment)
     relation = entry.relation(segment)
+    if rest and (longer := entry.relation(f"{segment}/{rest[0]}")):
+        relation, rest = longer, rest[1:]
     if relation is None:
         raise no_segment(segment)
+    if relation.part and len(rest) > 1 and relation.many and not rest[0].startswith(("$", "microsoft.graph.")):
+        return _below(BY_NAME[relation.part], rest)
     return _relation(entry, key, relation, rest)
 
 
@@ -129,6 +133,18 @@ def _directory_objects(rest: list[str]) -> Place:
     if name in {"getByIds", "getAvailableExtensionProperties"}:
         return Place(None, tail=name)
     return Place(None, key=name)
+
+
+def _own_bin(segments: list[str], lower: list[str]) -> Place:
+    """The recycle bin that a service keeps for itself, of conditional access for example."""
+    length = lower.index("deleteditems") + 2
+    entry = _BINS.get(tuple(lower[:length]))
+    rest = segments[length:]
+    if entry is None or len(rest) > 2 or (len(rest) == 2 and rest[1] != "restore"):
+        raise no_segment(segments[-1])
+    if rest == ["$count"]:
+        return Place(entry, tail="$count", deleted=True)
+    return Place(entry, key="".join(rest[:1]), tail="".join(rest[1:2]), deleted=True)
 
 
 def _bin(rest: list[str]) -> Place:

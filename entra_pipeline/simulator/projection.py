@@ -33,7 +33,7 @@ def shape(type_name: str, select: tuple[str, ...] | None, *, fill: bool = True, 
     entry = BY_NAME[type_name]
     head = {"@odata.type": _raw(f"#microsoft.graph.{type_name}")} if tag else {}
     if select is None and entry.default is None:
-        hidden = entry.on_select | entry.single_only
+        hidden = entry.hidden()
         nulls = dict.fromkeys(entry.listed(), _NULL) if fill and not entry.subtypes else {}
 
         def whole(bodies: Sequence[bytes]) -> list[Any]:

@@ -125,7 +125,9 @@ class Reader:
         condition = self._filter(request, entry)
         limit = self._top(request, entry, select)
         order = self._order(request, entry)
-        if self._expands(request) and request.counts:
+        if entry.filters and not any(name in request.options.get("$filter", "") for name in entry.filters):
+            raise bad_request(f"The required filter on {' or '.join(entry.filters)} is missing.")
+        if self._expands(request) and request.counts and entry.name in DIRECTORY_OBJECTS:
             raise unsupported("$expand is not supported together with advanced queries.")
         state = State.DELETED if place.deleted else State.LIVE
 
@@ -143,9 +145,12 @@ class Reader:
 
         rows, link = self._page(request, limit, fetch, ordered=bool(order))
         bodies = self._bodies(entry, rows, select)
+        if entry.list_hides:
+            bodies = [{k: v for k, v in _as_dict(body).items() if k not in entry.list_hides} for body in bodies]
         self._expand(request, entry, rows, bodies, caller)
         head: dict[str, Any] = {"@odata.context": _context(request, entry, select)}
-        if request.counts and entry.advanced and "$skiptoken" not in request.options:
+        counts = request.counts if entry.name in DIRECTORY_OBJECTS else request.asks_count
+        if counts and "$skiptoken" not in request.options:
             head["@odata.count"] = self.directory.count(entry.name, condition.sql, condition.values, state=state)
         return _page_of(head, link, bodies)
 
@@ -195,7 +200,7 @@ class Reader:
     def _filter(self, request: Request, entry: EntitySet) -> Condition:
         if "$search" in request.options:
             raise unsupported("$search is not supported by the simulated tenant.")
-        if "$skip" in request.options:
+        if "$skip" in request.options and entry.name in DIRECTORY_OBJECTS:
             raise bad_request("'$skip' is not supported by the service.")
         text = request.options.get("$filter")
         if not text:
@@ -265,8 +270,6 @@ class Reader:
                 values=values,
             )
         else:
-            if not entry.advanced:
-                raise unsupported(f"$count is not supported on {entry.path}.")
             condition = self._filter(_counting(request), entry)
             state = State.DELETED if place.deleted else State.LIVE
             number = self.directory.count(entry.name, condition.sql, condition.values, state=state)
@@ -290,8 +293,13 @@ class Reader:
             found = self.directory.linked(relation.codes, row.seq, limit=1)
             if not found:
                 raise not_found(relation.name)
-            body = self._mixed(found, select, caller)[0]
-            return _json({"@odata.context": f"{request.root}/$metadata#directoryObjects/$entity", **_as_dict(body)})
+            if relation.part:
+                body = shape(relation.part, select)([found[0].body])[0]
+                context = f"{request.root}/$metadata#{entry.path}/{relation.name}/$entity"
+            else:
+                body = self._mixed(found, select, caller)[0]
+                context = f"{request.root}/$metadata#directoryObjects/$entity"
+            return _json({"@odata.context": context, **_as_dict(body)})
         shown = BY_NAME[relation.part or place.cast] if relation.part or place.cast else None
         where, values = ("o.type = ?", (place.cast,)) if place.cast else ("1", ())
         if request.options.get("$filter"):
@@ -328,6 +336,7 @@ class Reader:
             )
         if shown:
             bodies = shape(shown.name, select)([found.body for found in rows])
+            self._expand(request, shown, rows, bodies, caller)
         else:
             bodies = self._mixed(rows, select, caller)
         return _page_of(head, link, bodies)
@@ -383,6 +392,12 @@ class Reader:
         if len(wanted) > 1 and entry.name in DIRECTORY_OBJECTS:
             raise unsupported("Only one property can be expanded in a request for this entity set.")
         for item in wanted:
+            if item.segment in entry.expandable:
+                for index, row in enumerate(rows):
+                    stored = msgspec.json.decode(row.body, type=dict[str, msgspec.Raw]).get(item.segment)
+                    if stored is not None:
+                        bodies[index] = {**_as_dict(bodies[index]), item.segment: stored}
+                continue
             relation = entry.relation(item.segment)
             if relation is None:
                 raise unknown_property(item.segment, entry.name)

@@ -49,8 +49,13 @@ class Request:
 
     @property
     def counts(self) -> bool:
-        """`$count=true` that is heard: without the header, Graph ignores it."""
-        return self.advanced and self.options.get("$count", "").lower() == "true"
+        """`$count=true` that is heard by the directory: without the header, Graph ignores it."""
+        return self.advanced and self.asks_count
+
+    @property
+    def asks_count(self) -> bool:
+        """`$count=true`, heard or not."""
+        return self.options.get("$count", "").lower() == "true"
 
     def json(self) -> dict[str, Any]:
         """The body as an object. Raises Failure (400)."""

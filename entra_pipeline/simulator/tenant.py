@@ -25,6 +25,7 @@ from entra_pipeline.simulator.requests import JSON, Answer, Request
 from entra_pipeline.simulator.sets import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES
 from entra_pipeline.simulator.throttle import Cost, Throttle, cost, throttled
 from entra_pipeline.simulator.tokens import Caller, Signer
+from entra_pipeline.simulator.unseen import leave_out
 from entra_pipeline.simulator.writing import Writer
 
 _LEDGER_LENGTH = 200_000
@@ -154,6 +155,13 @@ class Tenant:
                 raise denied() if status == 403 else Failure(status, "Denied", "Refused by the control API.")
         if not self._permitted(request.method, place, caller):
             raise denied()
+        entry = BY_NAME[place.relation.part] if place.relation is not None and place.relation.part else place.entry
+        if self.knobs.unlicensed and entry is not None and entry.licensed:
+            raise Failure(
+                403,
+                "AadPremiumLicenseRequired",
+                "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance license.",
+            )
         users = self.directory.count("user")
         return self.throttle.admit(
             caller.client_id, self.identity.tenant_id, place, price, users, request.options.get("$select", "")
@@ -164,6 +172,8 @@ class Tenant:
         if place.entry is None:
             types = [BY_NAME[name] for name in DIRECTORY_OBJECTS]
             return any(caller.may(entry.read if reading else entry.write) for entry in types)
+        if place.entry.delegated:
+            return False
         if place.relation is not None:
             own = place.relation.read if reading else place.relation.write
             return caller.may(own or (place.entry.read if reading else place.entry.write))
@@ -181,8 +191,8 @@ class Tenant:
         if request.method == "GET":
             self._check_lag(place)
             if place.tail == "delta":
-                return self.delta.answer(request, place, caller)
-            return self.reader.answer(request, place, caller)
+                return self._hiding(self.delta.answer(request, place, caller), place)
+            return self._hiding(self.reader.answer(request, place, caller), place)
         if request.method not in {"POST", "PATCH", "PUT", "DELETE"} or place.tail in {"delta", "$count"}:
             raise method_not_allowed()
         if self.knobs.conflicts and self.chance.random() < self.knobs.conflicts:
@@ -192,6 +202,12 @@ class Tenant:
         answer = self.writer.answer(request, place, caller)
         if answer.status == 201 and self.knobs.lag:
             self._born[msgspec.json.decode(answer.body)["id"]] = time.monotonic()
+        return answer
+
+    def _hiding(self, answer: Answer, place: Place) -> Answer:
+        knobs = self.knobs
+        if knobs.hidden or knobs.hidden_links or knobs.hidden_types:
+            return leave_out(answer, place, knobs)
         return answer
 
     def _check_lag(self, place: Place) -> None:

@@ -15,6 +15,8 @@ from entra_pipeline.simulator.knobs import Knobs
 from entra_pipeline.simulator.paths import Place
 
 _WINDOW = 10.0
+# Services with limits of their own, which say when to come back: requests in seconds per app and tenant.
+_LANES = {"reports": (5.0, 10.0), "identity": (200.0, 60.0)}
 _WRITES = (3_000.0, 150.0)
 # A client that sends exactly one request per second is let through despite the jitter of the network.
 _LANE_TOLERANCE = 0.1
@@ -85,6 +87,7 @@ class Throttle:
         self._units: dict[str, Bucket] = {}
         self._writes: dict[str, Bucket] = {}
         self._lane = Bucket(1.0, 1.0)
+        self._lanes = {name: Bucket(*limit) for name, limit in _LANES.items()}
         self._certificates = Bucket(150.0, 60.0)
 
     def admit(
@@ -93,6 +96,10 @@ class Throttle:
         """Headers about throttling for the response. Raises Failure (429)."""
         scope = f"Tenant_Application/ReadWrite/{client_id}/{tenant_id}"
         entry = place.entry
+        if entry is not None and (lane := self._lanes.get(entry.lane)) is not None and self.knobs.throttle_lanes:
+            if (wait := lane.take(1.0)) > 0:
+                raise throttled(wait)
+            return {}
         if entry is not None and entry.lane == "conditional_access" and self.knobs.throttle_conditional_access:
             if self._lane.take(1.0, tolerance=_LANE_TOLERANCE) > 0:
                 # This service does not say when to come back (Graph doc: throttling-limits).

@@ -1,150 +1,8 @@
-"""The entity sets of the simulated tenant: one entry each, from which paths, defaults, rights and costs follow.
-
-What belongs here: facts about Graph's v1.0 surface, as tables. What does not: behaviour. They are written down from
-Graph's documentation, independently of the catalogue, so that the two check each other.
-"""
+"""The directory: users, groups, applications, roles, devices, and the tenant itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
-from functools import cache
-
-from entra_pipeline.catalogue.sdk import Property, model_properties
-
-
-class Link(IntEnum):
-    """Kinds of stored links. Numbers are part of a persistent tenant's file: never reuse one."""
-
-    GROUP_MEMBERS = 1
-    GROUP_OWNERS = 2
-    USER_MANAGER = 3
-    USER_SPONSORS = 4
-    UNIT_MEMBERS = 5
-    ROLE_MEMBERS = 6
-    APPLICATION_OWNERS = 7
-    PRINCIPAL_OWNERS = 8
-    DEVICE_OWNERS = 9
-    DEVICE_USERS = 10
-    # From here on the source owns the target: the target is hidden and purged with it.
-    CREDENTIALS = 20
-    EXTENSIONS = 21
-    SCOPED_MEMBERS = 22
-    SCOPED_MEMBER_USER = 23
-    ASSIGNED_TO = 24
-    ASSIGNMENTS = 25
-    GRANT_CLIENT = 26
-    GRANT_RESOURCE = 27
-    GRANT_PRINCIPAL = 28
-    ROLE_ASSIGNED = 29
-
-
-OWNING = tuple(int(code) for code in Link if code >= Link.CREDENTIALS)
-"""Links whose target cannot live without its source."""
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A navigation property.
-
-    Attributes:
-        name: The path segment.
-        codes: Stored links it shows; several when it is a union (`memberOf`).
-        inverse: Read from target to source.
-        many: A collection (else a single object).
-        transitive: Follows the links of the same code to any depth.
-        delta: "default" when delta tracks it unasked, "select" when only if selected, "" when not at all.
-        targets: Types a written reference may have; empty means read-only.
-        part: Type of the objects it owns; empty for references to directory objects.
-        units: Resource units of a read, before modifiers.
-        read: Application permissions, any of which allows reading; empty means those of the set.
-        write: The same for writing.
-    """
-
-    name: str
-    codes: tuple[Link, ...]
-    inverse: bool = False
-    many: bool = True
-    transitive: bool = False
-    delta: str = ""
-    targets: tuple[str, ...] = ()
-    part: str = ""
-    units: int = 1
-    read: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EntitySet:
-    """One collection of objects of a type.
-
-    Attributes:
-        name: OData type without namespace (`user`); also the key in storage.
-        path: Path under /v1.0; empty for parts that are only reached through a parent.
-        model: Module of the msgraph-sdk model, the source of property names and kinds.
-        default: What a list returns without `$select`; None = everything but `on_select` and `single_only`.
-        on_select: Returned only when selected.
-        single_only: Held outside the directory: a list that selects them is answered 501.
-        untracked: Delta refuses to select them.
-        navigation: Relations, by segment.
-        page: Default page size; 0 = does not page.
-        largest_page: Largest `$top`.
-        delta: Has a delta function.
-        bin: Path of its recycle bin; empty = deletion is final.
-        units: Resource units of listing, and of getting one.
-        lane: Throttling lane: "directory" or "conditional_access".
-        advanced: `$count` and advanced queries are supported.
-        alternate: Property that is an alternate key (`appId`), or that also serves as key (`userPrincipalName`).
-        required: Properties a POST must have.
-        read_only: Properties a write must not have.
-        immutable: Properties only POST may have.
-        create, update, delete: Whether the method exists for applications.
-        read, write: Application permissions, any of which allows it.
-    """
-
-    name: str
-    path: str
-    model: str
-    read: tuple[str, ...]
-    write: tuple[str, ...] = ()
-    default: tuple[str, ...] | None = None
-    on_select: frozenset[str] = frozenset()
-    single_only: frozenset[str] = frozenset()
-    untracked: frozenset[str] = frozenset()
-    relations: tuple[Relation, ...] = ()
-    page: int = 100
-    largest_page: int = 999
-    delta: bool = False
-    bin: str = ""
-    units: tuple[int, int] = (1, 1)
-    lane: str = "directory"
-    advanced: bool = False
-    alternate: str = ""
-    required: tuple[str, ...] = ()
-    read_only: frozenset[str] = frozenset()
-    immutable: frozenset[str] = frozenset()
-    create: bool = True
-    update: bool = True
-    delete: bool = True
-    subtypes: tuple[str, ...] = ()
-    gated: tuple[tuple[str, str], ...] = ()
-
-    def properties(self) -> dict[str, Property]:
-        """Names and kinds of all structural properties, those of subtypes included."""
-        return _properties((self.model, *self.subtypes))
-
-    def listed(self) -> tuple[str, ...]:
-        """What a list returns without `$select`, in order."""
-        return _listed(self.name)
-
-    def relation(self, segment: str) -> Relation | None:
-        """The relation of the name, None when there is none."""
-        return _relations(self.name).get(segment)
-
-    def tracked(self) -> tuple[Relation, ...]:
-        """Relations that delta can report."""
-        return tuple(relation for relation in self.relations if relation.delta)
-
+from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
 
 _USER_READ = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 _USER_WRITE = ("User.ReadWrite.All", "Directory.ReadWrite.All")
@@ -192,6 +50,22 @@ _SKU_READ = ("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.R
 _ANYONE = ("user", "group", "device", "servicePrincipal", "orgContact")
 _OWNERS = ("user", "servicePrincipal")
 _MEMBERSHIPS = (Link.GROUP_MEMBERS, Link.UNIT_MEMBERS, Link.ROLE_MEMBERS)
+_POLICY_REFERENCES = tuple(
+    Relation(
+        segment,
+        (code,),
+        targets=(target,),
+        read=("Policy.Read.All", "Policy.Read.ApplicationConfiguration", *_APPLICATION_READ),
+        write=("Policy.ReadWrite.ApplicationConfiguration",),
+    )
+    for segment, code, target in (
+        ("claimsMappingPolicies", Link.CLAIMS_MAPPING, "claimsMappingPolicy"),
+        ("homeRealmDiscoveryPolicies", Link.HOME_REALM, "homeRealmDiscoveryPolicy"),
+        ("tokenIssuancePolicies", Link.TOKEN_ISSUANCE, "tokenIssuancePolicy"),
+        ("tokenLifetimePolicies", Link.TOKEN_LIFETIME, "tokenLifetimePolicy"),
+        ("appManagementPolicies", Link.APP_MANAGEMENT, "appManagementPolicy"),
+    )
+)
 _MEMBER_OF = Relation("memberOf", _MEMBERSHIPS, inverse=True, units=2)
 _TRANSITIVE_MEMBER_OF = Relation("transitiveMemberOf", (Link.GROUP_MEMBERS,), inverse=True, transitive=True, units=2)
 _ASSIGNMENTS = Relation(
@@ -421,6 +295,7 @@ SETS: tuple[EntitySet, ...] = (
             Relation("owners", (Link.APPLICATION_OWNERS,), targets=_OWNERS),
             Relation("federatedIdentityCredentials", (Link.CREDENTIALS,), part="federatedIdentityCredential"),
             Relation("extensionProperties", (Link.EXTENSIONS,), part="extensionProperty", units=2),
+            *_POLICY_REFERENCES[2:],
         ),
         delta=True,
         bin="directory/deletedItems",
@@ -477,6 +352,21 @@ SETS: tuple[EntitySet, ...] = (
                 "appRoleAssignments", (Link.ASSIGNMENTS,), part="appRoleAssignment", units=2, write=_ASSIGNMENT_WRITE
             ),
             Relation("oauth2PermissionGrants", (Link.GRANT_CLIENT,), part="oAuth2PermissionGrant", read=_GRANT_READ),
+            Relation(
+                "delegatedPermissionClassifications",
+                (Link.CLASSIFICATIONS,),
+                part="delegatedPermissionClassification",
+                read=("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
+                write=("Policy.ReadWrite.PermissionGrant",),
+            ),
+            Relation(
+                "synchronization/jobs",
+                (Link.SYNC_JOBS,),
+                part="synchronizationJob",
+                read=("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
+                write=("Synchronization.ReadWrite.All",),
+            ),
+            *_POLICY_REFERENCES,
             _MEMBER_OF,
             _TRANSITIVE_MEMBER_OF,
             _OWNED_OBJECTS,
@@ -593,6 +483,7 @@ SETS: tuple[EntitySet, ...] = (
         "authentication_strength_policy",
         _STRENGTH_READ,
         _STRENGTH_WRITE,
+        inline=("combinationConfigurations",),
         required=("displayName", "allowedCombinations"),
         read_only=frozenset(["id", "createdDateTime", "modifiedDateTime", "policyType", "requirementsSatisfied"]),
         immutable=frozenset(("allowedCombinations",)),
@@ -632,6 +523,17 @@ SETS: tuple[EntitySet, ...] = (
         "domain",
         _DOMAIN_READ,
         _DOMAIN_WRITE,
+        relations=(
+            Relation(
+                "federationConfiguration",
+                (Link.FEDERATION,),
+                part="internalDomainFederation",
+                read=("Domain-InternalFederation.Read.All", "Domain.Read.All"),
+                write=("Domain-InternalFederation.ReadWrite.All", "Domain.ReadWrite.All"),
+            ),
+            Relation("serviceConfigurationRecords", (Link.SERVICE_RECORDS,), part="serviceConfigurationRecord"),
+            Relation("verificationDnsRecords", (Link.VERIFICATION_RECORDS,), part="verificationDnsRecord"),
+        ),
         required=("id",),
         read_only=frozenset(
             ["authenticationType", "availabilityStatus", "isAdminManaged", "isInitial", "isRoot", "isVerified", "state"]
@@ -644,6 +546,26 @@ SETS: tuple[EntitySet, ...] = (
         "organization",
         _ORGANIZATION_READ,
         _ORGANIZATION_WRITE,
+        relations=(
+            Relation(
+                "branding",
+                (Link.BRANDING,),
+                many=False,
+                part="organizationalBranding",
+                read=("OrganizationalBranding.Read.All", *_ORGANIZATION_READ),
+            ),
+            Relation(
+                "branding/localizations",
+                (Link.BRANDING_LOCALIZATIONS,),
+                part="organizationalBrandingLocalization",
+                read=("OrganizationalBranding.Read.All", *_ORGANIZATION_READ),
+            ),
+            Relation(
+                "certificateBasedAuthConfiguration",
+                (Link.CERTIFICATE_AUTHENTICATION,),
+                part="certificateBasedAuthConfiguration",
+            ),
+        ),
         read_only=_MINTED
         | frozenset(["assignedPlans", "provisionedPlans", "verifiedDomains", "tenantType", "displayName"]),
         create=False,
@@ -661,70 +583,3 @@ SETS: tuple[EntitySet, ...] = (
         delete=False,
     ),
 )
-
-BY_NAME = {entry.name: entry for entry in SETS}
-BY_PATH = {tuple(entry.path.lower().split("/")): entry for entry in SETS if entry.path}
-DIRECTORY_OBJECTS = frozenset(
-    ("user", "group", "administrativeUnit", "application", "servicePrincipal", "directoryRole", "device")
-)
-"""Types that /directoryObjects and the recycle bin of the directory know."""
-
-BACKUP_ROLES = (
-    "Directory.Read.All",
-    "User.Read.All",
-    "Group.Read.All",
-    "Application.Read.All",
-    "Device.Read.All",
-    "AdministrativeUnit.Read.All",
-    "Organization.Read.All",
-    "Domain.Read.All",
-    "RoleManagement.Read.Directory",
-    "Policy.Read.All",
-    "Policy.Read.AuthenticationMethod",
-    "LicenseAssignment.Read.All",
-    "AuditLog.Read.All",
-    "CustomSecAttributeAssignment.Read.All",
-    "User-LifeCycleInfo.Read.All",
-)
-"""What the simulated backup app registration is granted."""
-
-RESTORE_ROLES = (
-    *BACKUP_ROLES,
-    "User.ReadWrite.All",
-    "User.DeleteRestore.All",
-    "LicenseAssignment.ReadWrite.All",
-    "Group.ReadWrite.All",
-    "AdministrativeUnit.ReadWrite.All",
-    "Application.ReadWrite.All",
-    "AppRoleAssignment.ReadWrite.All",
-    "DelegatedPermissionGrant.ReadWrite.All",
-    "RoleManagement.ReadWrite.Directory",
-    "Policy.ReadWrite.ConditionalAccess",
-    "Policy.ReadWrite.AuthenticationMethod",
-    "Device.ReadWrite.All",
-    "Domain.ReadWrite.All",
-    "Organization.ReadWrite.All",
-)
-"""What the simulated restore app registration is granted."""
-
-
-@cache
-def _properties(models: tuple[str, ...]) -> dict[str, Property]:
-    merged: dict[str, Property] = {}
-    for model in models:
-        merged.update(model_properties(model))
-    return merged
-
-
-@cache
-def _listed(name: str) -> tuple[str, ...]:
-    entry = BY_NAME[name]
-    if entry.default is not None:
-        return entry.default
-    names = [p for p in entry.properties() if p not in entry.on_select and p not in entry.single_only and p != "id"]
-    return ("id", *names)
-
-
-@cache
-def _relations(name: str) -> dict[str, Relation]:
-    return {relation.name: relation for relation in BY_NAME[name].relations}

@@ -1,0 +1,70 @@
+"""The entity sets of the simulated tenant: one entry each, from which paths, defaults, rights and costs follow.
+
+What belongs here: facts about Graph's v1.0 surface, as tables. What does not: behaviour. They are written down from
+Graph's documentation, independently of the catalogue, so that the two check each other.
+"""
+
+from __future__ import annotations
+
+from entra_pipeline.simulator.sets import directory, external, governance, policies
+from entra_pipeline.simulator.sets.model import OWNING, EntitySet, Link, Relation
+
+SETS: tuple[EntitySet, ...] = (*directory.SETS, *policies.SETS, *governance.SETS, *external.SETS)
+
+BY_NAME = {entry.name: entry for entry in SETS}
+BY_PATH = {tuple(entry.path.lower().split("/")): entry for entry in SETS if entry.path}
+DIRECTORY_OBJECTS = frozenset(
+    ("user", "group", "administrativeUnit", "application", "servicePrincipal", "directoryRole", "device", "orgContact")
+)
+"""Types that /directoryObjects and the recycle bin of the directory know."""
+
+BACKUP_ROLES = (
+    "Directory.Read.All",
+    "User.Read.All",
+    "Group.Read.All",
+    "Application.Read.All",
+    "Device.Read.All",
+    "AdministrativeUnit.Read.All",
+    "Organization.Read.All",
+    "Domain.Read.All",
+    "RoleManagement.Read.Directory",
+    "Policy.Read.All",
+    "Policy.Read.AuthenticationMethod",
+    "LicenseAssignment.Read.All",
+    "AuditLog.Read.All",
+    "CustomSecAttributeAssignment.Read.All",
+    "User-LifeCycleInfo.Read.All",
+)
+"""What the simulated backup app registration is granted."""
+
+RESTORE_ROLES = (
+    *BACKUP_ROLES,
+    "User.ReadWrite.All",
+    "User.DeleteRestore.All",
+    "LicenseAssignment.ReadWrite.All",
+    "Group.ReadWrite.All",
+    "AdministrativeUnit.ReadWrite.All",
+    "Application.ReadWrite.All",
+    "AppRoleAssignment.ReadWrite.All",
+    "DelegatedPermissionGrant.ReadWrite.All",
+    "RoleManagement.ReadWrite.Directory",
+    "Policy.ReadWrite.ConditionalAccess",
+    "Policy.ReadWrite.AuthenticationMethod",
+    "Device.ReadWrite.All",
+    "Domain.ReadWrite.All",
+    "Organization.ReadWrite.All",
+)
+"""What the simulated restore app registration is granted."""
+
+__all__ = [
+    "BACKUP_ROLES",
+    "BY_NAME",
+    "BY_PATH",
+    "DIRECTORY_OBJECTS",
+    "OWNING",
+    "RESTORE_ROLES",
+    "SETS",
+    "EntitySet",
+    "Link",
+    "Relation",
+]

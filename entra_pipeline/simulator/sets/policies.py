@@ -1,0 +1,438 @@
+"""Tenant policies, privileged identity management, settings of groups, devices' escrowed secrets, the tenant's records."""
+
+from __future__ import annotations
+
+from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
+
+_POLICY = ("Policy.Read.All",)
+_APPLICATION_CONFIGURATION = ("Policy.Read.ApplicationConfiguration", "Policy.ReadWrite.ApplicationConfiguration")
+_SETTINGS = ("GroupSettings.Read.All", "GroupSettings.ReadWrite.All", "Directory.Read.All", "Group.Read.All")
+_ROLE_READ = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
+_SCHEDULES = frozenset(["id", "createdDateTime", "modifiedDateTime", "createdUsing"])
+_MINTED = frozenset(["id", "deletedDateTime"])
+_BRANDING = ("OrganizationalBranding.Read.All", "OrganizationalBranding.ReadWrite.All", "Organization.Read.All")
+_BRANDING_WRITE = ("OrganizationalBranding.ReadWrite.All", "Organization.ReadWrite.All")
+_IMAGES = frozenset(
+    ["backgroundImage", "bannerLogo", "customCSS", "favicon", "headerLogo", "squareLogo", "squareLogoDark"]
+)
+_DNS = (
+    "domain_dns_cname_record",
+    "domain_dns_mx_record",
+    "domain_dns_srv_record",
+    "domain_dns_txt_record",
+    "domain_dns_unavailable_record",
+)
+_ATTRIBUTES = ("CustomSecAttributeDefinition.Read.All", "CustomSecAttributeDefinition.ReadWrite.All")
+
+
+def _singleton(name: str, path: str, model: str, read: tuple[str, ...], write: str, **more: object) -> EntitySet:
+    return EntitySet(
+        name,
+        path,
+        model,
+        (*read, write),
+        (write,),
+        singleton=True,
+        create=False,
+        delete=False,
+        read_only=frozenset(["id", "deletedDateTime"]),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _assigned(name: str, segment: str, model: str, code: Link) -> EntitySet:
+    """A policy that applications and service principals point to."""
+    return EntitySet(
+        name,
+        f"policies/{segment}",
+        model,
+        (*_APPLICATION_CONFIGURATION, *_POLICY),
+        ("Policy.ReadWrite.ApplicationConfiguration",),
+        relations=(Relation("appliesTo", (code,), inverse=True),),
+        required=("displayName",),
+        read_only=_MINTED,
+    )
+
+
+def _group_schedule(kind: str, permission: str) -> EntitySet:
+    return EntitySet(
+        f"privilegedAccessGroup{kind.capitalize()}Schedule",
+        f"identityGovernance/privilegedAccess/group/{kind}Schedules",
+        f"privileged_access_group_{kind}_schedule",
+        (f"{permission}.Read.AzureADGroup", f"{permission}.ReadWrite.AzureADGroup"),
+        filters=("groupId", "principalId"),
+        licensed=True,
+        create=False,
+        update=False,
+        delete=False,
+        read_only=_SCHEDULES,
+    )
+
+
+def _dns(name: str) -> EntitySet:
+    return EntitySet(
+        name,
+        "",
+        "domain_dns_record",
+        ("Domain.Read.All", "Domain.ReadWrite.All"),
+        subtypes=_DNS,
+        create=False,
+        update=False,
+        delete=False,
+    )
+
+
+SETS: tuple[EntitySet, ...] = (
+    _singleton(
+        "authorizationPolicy",
+        "policies/authorizationPolicy",
+        "authorization_policy",
+        _POLICY,
+        "Policy.ReadWrite.Authorization",
+    ),
+    _singleton(
+        "authenticationMethodsPolicy",
+        "policies/authenticationMethodsPolicy",
+        "authentication_methods_policy",
+        ("Policy.Read.AuthenticationMethod", *_POLICY),
+        "Policy.ReadWrite.AuthenticationMethod",
+        inline=("authenticationMethodConfigurations",),
+    ),
+    _singleton(
+        "authenticationFlowsPolicy",
+        "policies/authenticationFlowsPolicy",
+        "authentication_flows_policy",
+        _POLICY,
+        "Policy.ReadWrite.AuthenticationFlows",
+    ),
+    _singleton(
+        "identitySecurityDefaultsEnforcementPolicy",
+        "policies/identitySecurityDefaultsEnforcementPolicy",
+        "identity_security_defaults_enforcement_policy",
+        _POLICY,
+        "Policy.ReadWrite.SecurityDefaults",
+    ),
+    _singleton(
+        "adminConsentRequestPolicy",
+        "policies/adminConsentRequestPolicy",
+        "admin_consent_request_policy",
+        _POLICY,
+        "Policy.ReadWrite.ConsentRequest",
+        anonymous=True,
+    ),
+    _singleton(
+        "deviceRegistrationPolicy",
+        "policies/deviceRegistrationPolicy",
+        "device_registration_policy",
+        ("Policy.Read.DeviceConfiguration", *_POLICY),
+        "Policy.ReadWrite.DeviceConfiguration",
+    ),
+    _singleton(
+        "tenantAppManagementPolicy",
+        "policies/defaultAppManagementPolicy",
+        "tenant_app_management_policy",
+        (*_APPLICATION_CONFIGURATION, *_POLICY),
+        "Policy.ReadWrite.ApplicationConfiguration",
+    ),
+    _singleton(
+        "crossTenantAccessPolicy",
+        "policies/crossTenantAccessPolicy",
+        "cross_tenant_access_policy",
+        _POLICY,
+        "Policy.ReadWrite.CrossTenantAccess",
+    ),
+    _singleton(
+        "crossTenantAccessPolicyConfigurationDefault",
+        "policies/crossTenantAccessPolicy/default",
+        "cross_tenant_access_policy_configuration_default",
+        _POLICY,
+        "Policy.ReadWrite.CrossTenantAccess",
+        anonymous=True,
+    ),
+    EntitySet(
+        "crossTenantAccessPolicyConfigurationPartner",
+        "policies/crossTenantAccessPolicy/partners",
+        "cross_tenant_access_policy_configuration_partner",
+        _POLICY,
+        ("Policy.ReadWrite.CrossTenantAccess",),
+        key="tenantId",
+        relations=(
+            Relation(
+                "identitySynchronization",
+                (Link.IDENTITY_SYNC,),
+                many=False,
+                part="crossTenantIdentitySyncPolicyPartner",
+            ),
+        ),
+        required=("tenantId",),
+        immutable=frozenset(["tenantId"]),
+    ),
+    EntitySet(
+        "crossTenantIdentitySyncPolicyPartner",
+        "",
+        "cross_tenant_identity_sync_policy_partner",
+        _POLICY,
+        ("Policy.ReadWrite.CrossTenantAccess",),
+        key="tenantId",
+    ),
+    EntitySet(
+        "permissionGrantPolicy",
+        "policies/permissionGrantPolicies",
+        "permission_grant_policy",
+        ("Policy.Read.PermissionGrant", "Policy.ReadWrite.PermissionGrant", *_POLICY),
+        ("Policy.ReadWrite.PermissionGrant",),
+        inline=("includes", "excludes"),
+        required=("id", "displayName"),
+        immutable=frozenset(["id"]),
+        read_only=frozenset(["deletedDateTime", "includes", "excludes"]),
+    ),
+    _assigned("claimsMappingPolicy", "claimsMappingPolicies", "claims_mapping_policy", Link.CLAIMS_MAPPING),
+    _assigned("homeRealmDiscoveryPolicy", "homeRealmDiscoveryPolicies", "home_realm_discovery_policy", Link.HOME_REALM),
+    _assigned("tokenIssuancePolicy", "tokenIssuancePolicies", "token_issuance_policy", Link.TOKEN_ISSUANCE),
+    _assigned("tokenLifetimePolicy", "tokenLifetimePolicies", "token_lifetime_policy", Link.TOKEN_LIFETIME),
+    _assigned("appManagementPolicy", "appManagementPolicies", "app_management_policy", Link.APP_MANAGEMENT),
+    EntitySet(
+        "activityBasedTimeoutPolicy",
+        "policies/activityBasedTimeoutPolicies",
+        "activity_based_timeout_policy",
+        (*_APPLICATION_CONFIGURATION, *_POLICY),
+        ("Policy.ReadWrite.ApplicationConfiguration",),
+        required=("displayName", "definition"),
+        read_only=_MINTED,
+    ),
+    EntitySet(
+        "featureRolloutPolicy",
+        "policies/featureRolloutPolicies",
+        "feature_rollout_policy",
+        ("Directory.Read.All",),
+        delegated=True,
+    ),
+    EntitySet(
+        "groupSetting",
+        "groupSettings",
+        "group_setting",
+        _SETTINGS,
+        ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All", "Group.ReadWrite.All"),
+        required=("templateId", "values"),
+        read_only=frozenset(["id", "displayName"]),
+        immutable=frozenset(["templateId"]),
+    ),
+    EntitySet(
+        "groupSettingTemplate",
+        "groupSettingTemplates",
+        "group_setting_template",
+        _SETTINGS,
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "groupLifecyclePolicy",
+        "groupLifecyclePolicies",
+        "group_lifecycle_policy",
+        ("Directory.Read.All", "Directory.ReadWrite.All"),
+        ("Directory.ReadWrite.All",),
+        required=("groupLifetimeInDays", "managedGroupTypes"),
+        read_only=frozenset(["id"]),
+    ),
+    EntitySet(
+        "authenticationContextClassReference",
+        "identity/conditionalAccess/authenticationContextClassReferences",
+        "authentication_context_class_reference",
+        ("AuthenticationContext.Read.All", "AuthenticationContext.ReadWrite.All", "Policy.Read.ConditionalAccess"),
+        ("AuthenticationContext.ReadWrite.All", "Policy.ReadWrite.ConditionalAccess"),
+        required=("id", "displayName"),
+        immutable=frozenset(["id"]),
+    ),
+    EntitySet(
+        "agreement",
+        "identityGovernance/termsOfUse/agreements",
+        "agreement",
+        ("Agreement.Read.All", "Agreement.ReadWrite.All"),
+        delegated=True,
+    ),
+    EntitySet(
+        "onPremisesDirectorySynchronization",
+        "directory/onPremisesSynchronization",
+        "on_premises_directory_synchronization",
+        ("OnPremDirectorySynchronization.Read.All",),
+        delegated=True,
+    ),
+    EntitySet(
+        "unifiedRoleEligibilitySchedule",
+        "roleManagement/directory/roleEligibilitySchedules",
+        "unified_role_eligibility_schedule",
+        ("RoleEligibilitySchedule.Read.Directory", *_ROLE_READ),
+        licensed=True,
+        create=False,
+        update=False,
+        delete=False,
+        read_only=_SCHEDULES,
+    ),
+    EntitySet(
+        "unifiedRoleAssignmentSchedule",
+        "roleManagement/directory/roleAssignmentSchedules",
+        "unified_role_assignment_schedule",
+        ("RoleAssignmentSchedule.Read.Directory", *_ROLE_READ),
+        licensed=True,
+        create=False,
+        update=False,
+        delete=False,
+        read_only=_SCHEDULES,
+    ),
+    EntitySet(
+        "unifiedRoleManagementPolicy",
+        "policies/roleManagementPolicies",
+        "unified_role_management_policy",
+        ("RoleManagementPolicy.Read.Directory", *_ROLE_READ),
+        filters=("scopeId", "scopeType"),
+        expandable=("rules", "effectiveRules"),
+        licensed=True,
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "unifiedRoleManagementPolicyAssignment",
+        "policies/roleManagementPolicyAssignments",
+        "unified_role_management_policy_assignment",
+        ("RoleManagementPolicy.Read.Directory", *_ROLE_READ),
+        filters=("scopeId", "scopeType"),
+        licensed=True,
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    _group_schedule("eligibility", "PrivilegedEligibilitySchedule"),
+    _group_schedule("assignment", "PrivilegedAssignmentSchedule"),
+    EntitySet(
+        "delegatedPermissionClassification",
+        "",
+        "delegated_permission_classification",
+        ("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
+        ("Policy.ReadWrite.PermissionGrant",),
+        required=("permissionId", "permissionName", "classification"),
+        update=False,
+    ),
+    EntitySet(
+        "synchronizationJob",
+        "",
+        "synchronization_job",
+        ("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
+        ("Synchronization.ReadWrite.All",),
+        relations=(Relation("schema", (Link.SYNC_SCHEMA,), many=False, part="synchronizationSchema"),),
+        required=("templateId",),
+    ),
+    EntitySet(
+        "synchronizationSchema",
+        "",
+        "synchronization_schema",
+        ("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
+        ("Synchronization.ReadWrite.All",),
+        inline=("directories",),
+    ),
+    EntitySet(
+        "bitlockerRecoveryKey",
+        "informationProtection/bitlocker/recoveryKeys",
+        "bitlocker_recovery_key",
+        ("BitlockerKey.ReadBasic.All", "BitlockerKey.Read.All"),
+        on_select=frozenset(["key"]),
+        gated=(("key", "BitlockerKey.Read.All"),),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "deviceLocalCredentialInfo",
+        "directory/deviceLocalCredentials",
+        "device_local_credential_info",
+        ("DeviceLocalCredential.ReadBasic.All", "DeviceLocalCredential.Read.All"),
+        on_select=frozenset(["credentials"]),
+        gated=(("credentials", "DeviceLocalCredential.Read.All"),),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "companySubscription",
+        "directory/subscriptions",
+        "company_subscription",
+        ("Organization.Read.All", "Directory.Read.All"),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "organizationalBranding",
+        "",
+        "organizational_branding",
+        _BRANDING,
+        _BRANDING_WRITE,
+        single_only=_IMAGES,
+    ),
+    EntitySet(
+        "organizationalBrandingLocalization",
+        "",
+        "organizational_branding_localization",
+        _BRANDING,
+        _BRANDING_WRITE,
+        single_only=_IMAGES,
+        required=("id",),
+    ),
+    EntitySet(
+        "certificateBasedAuthConfiguration",
+        "",
+        "certificate_based_auth_configuration",
+        ("Organization.Read.All", "Organization.ReadWrite.All"),
+        ("Organization.ReadWrite.All",),
+        update=False,
+        required=("certificateAuthorities",),
+    ),
+    EntitySet(
+        "internalDomainFederation",
+        "",
+        "internal_domain_federation",
+        ("Domain-InternalFederation.Read.All", "Domain-InternalFederation.ReadWrite.All", "Domain.Read.All"),
+        ("Domain-InternalFederation.ReadWrite.All", "Domain.ReadWrite.All"),
+        required=("issuerUri", "passiveSignInUri", "signingCertificate"),
+    ),
+    _dns("serviceConfigurationRecord"),
+    _dns("verificationDnsRecord"),
+    EntitySet(
+        "orgContact",
+        "contacts",
+        "org_contact",
+        ("OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"),
+        relations=(
+            Relation("manager", (Link.CONTACT_MANAGER,), many=False),
+            Relation("memberOf", (Link.GROUP_MEMBERS,), inverse=True, units=2),
+        ),
+        delta=True,
+        advanced=True,
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "attributeSet",
+        "directory/attributeSets",
+        "attribute_set",
+        _ATTRIBUTES,
+        _ATTRIBUTES[1:],
+        required=("id",),
+        immutable=frozenset(["id"]),
+        delete=False,
+    ),
+    EntitySet(
+        "customSecurityAttributeDefinition",
+        "directory/customSecurityAttributeDefinitions",
+        "custom_security_attribute_definition",
+        _ATTRIBUTES,
+        _ATTRIBUTES[1:],
+        expandable=("allowedValues",),
+        required=("attributeSet", "name", "type", "status", "isCollection", "isSearchable", "usePreDefinedValuesOnly"),
+        immutable=frozenset(["attributeSet", "name", "type", "isCollection", "isSearchable"]),
+        read_only=frozenset(["id"]),
+        delete=False,
+    ),
+)

@@ -14,7 +14,7 @@ import msgspec
 from entra_pipeline.simulator import builtin
 from entra_pipeline.simulator.directory import Body, Directory, Row
 from entra_pipeline.simulator.failures import Failure, bad_request, conflict, not_found, same_key
-from entra_pipeline.simulator.generate import Identity, Ids
+from entra_pipeline.simulator.plan import Identity, Ids
 from entra_pipeline.simulator.sets import Link
 
 _NO_ROLE = "00000000-0000-0000-0000-000000000000"

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from entra_pipeline.simulator.sets import BY_NAME, OWNING, Link
+from entra_pipeline.simulator.sets import BY_NAME, DIRECTORY_OBJECTS, OWNING, Link
 
 Body = dict[str, Any]
 """An object's JSON, decoded."""
@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS property_changes (
 # Made after the bulk of a tenant is written: one sorted build is faster than a million insertions. The partial ones are
 # empty in a fresh tenant and grow with its changes only.
 _INDEXES = """
-CREATE UNIQUE INDEX IF NOT EXISTS objects_id ON objects (id);
+CREATE INDEX IF NOT EXISTS objects_id ON objects (id);
 CREATE INDEX IF NOT EXISTS objects_type ON objects (type, state, seq);
 CREATE INDEX IF NOT EXISTS objects_key ON objects (type, key) WHERE key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_changed ON objects (changed) WHERE changed > 0;
@@ -190,7 +190,11 @@ class Directory:
     # --- finding -----------------------------------------------------------------------------------------------------
 
     def find(self, key: str, type_name: str = "", *, states: Sequence[int] = (State.LIVE,)) -> Row | None:
-        """The object with the id or, when a type is named, the alternate key."""
+        """The object with the id or, when a type is named, the alternate key.
+
+        Services outside the directory choose ids of their own, which may be those of others: where no type is named,
+        directory objects come first.
+        """
         wanted = f"o.state IN ({','.join(str(int(state)) for state in states)})"
         found = self._rows(f"SELECT {_COLUMNS} FROM objects o WHERE o.id = ? AND {wanted}", (key,))
         found = [row for row in found if not type_name or row.type == type_name]
@@ -199,7 +203,7 @@ class Directory:
             found = [row for row in found if not type_name or row.type == type_name]
         if not found and type_name and BY_NAME[type_name].alternate:
             found = self.by_key(type_name, key)
-        return found[0] if found else None
+        return min(found, key=lambda row: (row.type not in DIRECTORY_OBJECTS, row.seq), default=None)
 
     def by_key(self, type_name: str, key: str) -> list[Row]:
         """Live objects of the type with the alternate key."""
@@ -381,7 +385,7 @@ class Directory:
                 type_name,
                 identifier,
                 key.lower() if key else None,
-                _json({"id": identifier, **body}),
+                _json({**_identified(type_name, identifier), **body}),
                 change,
                 change,
             ),
@@ -511,6 +515,12 @@ class Directory:
     def _forget(self, type_name: str) -> None:
         if type_name == "extensionProperty":
             self._extensions = None
+
+
+def _identified(type_name: str, identifier: str) -> Body:
+    """The property that identifies an object, if its type shows one."""
+    entry = BY_NAME[type_name]
+    return {} if entry.anonymous else {entry.key: identifier}
 
 
 def _json(body: Body) -> str:

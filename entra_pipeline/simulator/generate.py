@@ -1,27 +1,20 @@
 """A tenant made up from a seed: the same seed gives the same tenant, name by name and id by id.
 
-Objects are written in batches, so that a million users take no more memory than a thousand. Ids are hashes of seed,
-type and number, so that a reference needs no table of what was made before.
+What belongs here: the directory (users, groups, applications, roles, devices) and conditional access. What does not:
+everything else, which modules of its own write (`generate_policies`, `generate_external`, `generate_governance`).
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
+from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from entra_pipeline.simulator import builtin
-from entra_pipeline.simulator.chance import dice
 from entra_pipeline.simulator.directory import Directory
+from entra_pipeline.simulator.loader import Loader
+from entra_pipeline.simulator.plan import EPOCH, Plan, stamp
 from entra_pipeline.simulator.sets import Link
-
-EPOCH = datetime(2021, 3, 1, 8, 0, 0, tzinfo=UTC)
-"""When the tenant was founded."""
 
 _EVERYONE = "00000000-0000-0000-0000-000000000000"
 _GIVEN = [
@@ -102,68 +95,6 @@ _CITIES = (("Stockholm", "SE"), ("Köln", "DE"), ("Paris", "FR"), ("Oslo", "NO")
 _BATCH = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How large a tenant to make.
-
-    Attributes:
-        users, groups: How many.
-        memberships: Group memberships in all; None = five per user.
-        seed: What everything is derived from.
-        empty: Only what a fresh tenant has.
-    """
-
-    users: int
-    groups: int
-    memberships: int | None = None
-    seed: int = 1
-    empty: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who the tenant and its app registrations are; derived from the seed."""
-
-    tenant_id: str
-    initial_domain: str
-    domain: str
-    client_id: str
-    client_secret: str
-    restore_client_id: str
-    restore_client_secret: str
-
-
-def identity(seed: int) -> Identity:
-    """The identity of the tenant made from the seed."""
-    ids = Ids(seed)
-    return Identity(
-        tenant_id=ids("tenant", 0),
-        initial_domain="contoso.onmicrosoft.com",
-        domain="contoso.com",
-        client_id=ids("client", 0),
-        client_secret="simulated~" + ids("secret", 0).replace("-", ""),
-        restore_client_id=ids("client", 1),
-        restore_client_secret="simulated~" + ids("secret", 1).replace("-", ""),
-    )
-
-
-class Ids:
-    """Ids by seed, kind and number: stable, spread evenly, and computable in any order."""
-
-    def __init__(self, seed: int) -> None:
-        self._prefix = f"{seed}:".encode()
-
-    def __call__(self, kind: str, number: int) -> str:
-        """The id of the number-th object of the kind."""
-        digest = blake2b(self._prefix + f"{kind}:{number}".encode(), digest_size=16).hexdigest()
-        return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-a{digest[17:20]}-{digest[20:]}"
-
-
-def stamp(moment: datetime, fraction: str = "") -> str:
-    """A time as Graph writes it; `fraction` is what stands behind the decimal point."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}Z" if fraction else "Z")
-
-
 def fill(directory: Directory, plan: Plan) -> None:
     """Writes the whole tenant."""
     with directory.writing():
@@ -171,22 +102,11 @@ def fill(directory: Directory, plan: Plan) -> None:
     directory.finish_loading()
 
 
-class _Maker:
-    """Writes one tenant. `first[type]` is the sequence number of the type's first object."""
+class _Maker(Loader):
+    """Writes the directory; what else a tenant has is written by modules of its own."""
 
     def __init__(self, directory: Directory, plan: Plan) -> None:
-        self.directory = directory
-        self.plan = plan
-        self.ids = Ids(plan.seed)
-        self.who = identity(plan.seed)
-        self.users = 0 if plan.empty else plan.users
-        self.groups = 0 if plan.empty else plan.groups
-        self.applications = 0 if plan.empty else max(5, plan.users // 200)
-        self.units = 0 if plan.empty else max(3, plan.users // 500)
-        self.devices = 0 if plan.empty else plan.users // 2
-        self.first: dict[str, int] = {}
-        self._next = 1
-        self._encode = msgspec.json.Encoder().encode
+        super().__init__(directory, plan)
         extension_app = self.ids("appId", 0).replace("-", "")
         self.cost_center = f"extension_{extension_app}_costCenter"
         self.level = f"extension_{extension_app}_securityLevel"
@@ -195,15 +115,15 @@ class _Maker:
         """Every type, then the links between them."""
         self._tenant()
         self._roles()
-        self._write("authenticationStrengthPolicy", self._strengths())
-        self._write("application", map(self._application, range(self.applications)), key="appId")
-        self._write("servicePrincipal", self._service_principals(), key="appId")
-        self._write("user", map(self._user, range(self.users)), key="userPrincipalName")
-        self._write("group", map(self._group, range(self.groups)))
+        self.write("authenticationStrengthPolicy", self._strengths())
+        self.write("application", map(self._application, range(self.applications)), key="appId")
+        self.write("servicePrincipal", self._service_principals(), key="appId")
+        self.write("user", map(self._user, range(self.users)), key="userPrincipalName")
+        self.write("group", map(self._group, range(self.groups)))
         if self.plan.empty:
             return
-        self._write("administrativeUnit", map(self._unit, range(self.units)))
-        self._write("device", map(self._device, range(self.devices)))
+        self.write("administrativeUnit", map(self._unit, range(self.units)))
+        self.write("device", map(self._device, range(self.devices)))
         self._user_links()
         self._group_links()
         self._unit_links()
@@ -214,33 +134,14 @@ class _Maker:
         self._role_assignments()
         self._conditional_access()
 
-    # --- writing -----------------------------------------------------------------------------------------------------
-
-    def _write(self, type_name: str, bodies: Iterator[dict[str, Any]] | map[dict[str, Any]], key: str = "") -> int:
-        """Writes the objects, numbered on; returns the number of the first."""
-        first = self._next
-        self.first.setdefault(type_name, first)
-        encode = self._encode
-
-        def rows() -> Iterator[tuple[int, str, str | None, str]]:
-            for seq, body in enumerate(bodies, first):
-                self._next = seq + 1
-                yield seq, body["id"], body[key].lower() if key else None, encode(body).decode()
-
-        self.directory.load_objects(type_name, rows())
-        return first
-
-    def _random(self, kind: str, number: int = 0) -> random.Random:
-        return dice(self.plan.seed, kind, number)
-
     # --- what every tenant has ---------------------------------------------------------------------------------------
 
     def _tenant(self) -> None:
         domains = [(self.who.initial_domain, True)]
         if not self.plan.empty:
             domains += [(self.who.domain, False), ("fabrikam.com", False)]
-        self._write("domain", iter([_domain(name, initial, name == domains[-1][0]) for name, initial in domains]))
-        self._write(
+        self.write("domain", iter([_domain(name, initial, name == domains[-1][0]) for name, initial in domains]))
+        self.write(
             "organization",
             iter(
                 [
@@ -279,7 +180,7 @@ class _Maker:
                 ]
             ),
         )
-        self._write("subscribedSku", iter([self._sku(number) for number in range(len(builtin.SKUS))]))
+        self.write("subscribedSku", iter([self._sku(number) for number in range(len(builtin.SKUS))]))
 
     def _sku(self, number: int) -> dict[str, Any]:
         sku_id, part, plans = builtin.SKUS[number]
@@ -306,7 +207,7 @@ class _Maker:
             for number, name in enumerate(("Group reader (custom)", "Åtkomstgranskare")):
                 actions = ("microsoft.directory/groups/standard/read",)
                 definitions.append(_role(self.ids("role", number), name, "A custom role.", actions, built_in=False))
-        self._write("unifiedRoleDefinition", iter(definitions))
+        self.write("unifiedRoleDefinition", iter(definitions))
         activated = [
             {
                 "id": self.ids("directoryRole", number),
@@ -316,7 +217,7 @@ class _Maker:
             }
             for number, (template, name, description, _) in enumerate(builtin.ROLES[: builtin.ACTIVATED])
         ]
-        self._write("directoryRole", iter(activated), key="roleTemplateId")
+        self.write("directoryRole", iter(activated), key="roleTemplateId")
 
     def _strengths(self) -> Iterator[dict[str, Any]]:
         for identifier, name, description, combinations in builtin.STRENGTHS:
@@ -519,7 +420,7 @@ class _Maker:
             ("federatedIdentityCredential", Link.CREDENTIALS, credentials),
             ("extensionProperty", Link.EXTENSIONS, extensions),
         ):
-            base = self._write(type_name, iter([body for _, body in parts]))
+            base = self.write(type_name, iter([body for _, body in parts]))
             links[code] = [(first + owner, base + index) for index, (owner, _) in enumerate(parts)]
             self.directory.load_links(code, links[code])
         if self.users:
@@ -532,7 +433,7 @@ class _Maker:
         """3 to 40 assignments per application, to users and groups; every third application may use Graph."""
         bodies: list[dict[str, Any]] = []
         links: dict[Link, list[tuple[int, int]]] = {Link.ASSIGNED_TO: [], Link.ASSIGNMENTS: []}
-        base = self._next
+        base = self.next
 
         def assign(
             resource: int, resource_id: str, resource_name: str, principal: tuple[int, str, str, str], role: str
@@ -556,7 +457,7 @@ class _Maker:
 
         first = self.first["servicePrincipal"]
         for number in range(self.applications):
-            chance = self._random("assignments", number)
+            chance = self.random("assignments", number)
             name = f"Application {number:04}"
             role = self.ids("appRole0", number) if number % 4 else _EVERYONE
             wanted = min(chance.randint(3, 40), self.users)
@@ -568,7 +469,7 @@ class _Maker:
             if number % 3 == 0:
                 me = (first + 1 + number, self.ids("sp", number), name, "ServicePrincipal")
                 assign(first, self.ids("graphSp", 0), "Microsoft Graph", me, builtin.GRAPH_APP_ROLES[0][0])
-        self._write("appRoleAssignment", iter(bodies))
+        self.write("appRoleAssignment", iter(bodies))
         for code, pairs in links.items():
             self.directory.load_links(code, sorted(pairs))
 
@@ -584,7 +485,7 @@ class _Maker:
             Link.GRANT_PRINCIPAL: [],
         }
         first = self.first["servicePrincipal"]
-        base = self._next
+        base = self.next
         for number in range(self.applications):
             users = [None, *([number * 13 % self.users] if self.users and number % 2 else [])]
             for user in users:
@@ -603,7 +504,7 @@ class _Maker:
                         "scope": " openid profile User.Read" if user is None else "User.ReadBasic.All",
                     }
                 )
-        self._write("oAuth2PermissionGrant", iter(bodies))
+        self.write("oAuth2PermissionGrant", iter(bodies))
         for code, pairs in links.items():
             self.directory.load_links(code, sorted(pairs))
 
@@ -787,7 +688,7 @@ class _Maker:
         users = self.first["user"]
         pairs = []
         for number in range(count):
-            chance = self._random(kind, number)
+            chance = self.random(kind, number)
             owners = chance.sample(range(self.users), min(self.users, 1 + number % 3))
             pairs += [(first + number, users + owner) for owner in sorted(owners)]
         return pairs
@@ -806,13 +707,13 @@ class _Maker:
         total = 5 * self.users if self.plan.memberships is None else self.plan.memberships
         weights = [(number + 1) ** -0.6 for number in range(self.groups)]
         # Which group is large is a matter of chance, not of its number, so that every kind of group has large ones.
-        self._random("sizes").shuffle(weights)
+        self.random("sizes").shuffle(weights)
         scale = total / sum(weights)
         users, groups = self.first["user"], self.first["group"]
         pending: list[tuple[int, int]] = []
         for number, weight in enumerate(weights):
             size = min(self.users, max(1, round(weight * scale)))
-            chance = self._random("members", number)
+            chance = self.random("members", number)
             pending += [(groups + number, users + user) for user in sorted(chance.sample(range(self.users), size))]
             nested = number + 1 + number % 7
             if number % 9 == 8 and nested < self.groups and not self._dynamic(number):
@@ -834,7 +735,7 @@ class _Maker:
             return
         bodies: list[dict[str, Any]] = []
         owner_links, user_links = [], []
-        base = self._next
+        base = self.next
         for number in range(0, self.units, 2):
             user = number * 3 % self.users
             owner_links.append((units + number, base + len(bodies)))
@@ -847,7 +748,7 @@ class _Maker:
                     "roleMemberInfo": {"id": self.ids("user", user), "displayName": self._user_name(user)},
                 }
             )
-        self._write("scopedRoleMembership", iter(bodies))
+        self.write("scopedRoleMembership", iter(bodies))
         self.directory.load_links(Link.SCOPED_MEMBERS, owner_links)
         self.directory.load_links(Link.SCOPED_MEMBER_USER, user_links)
 
@@ -869,7 +770,7 @@ class _Maker:
         bodies: list[dict[str, Any]] = []
         pairs: list[tuple[int, int]] = []
         members: list[tuple[int, int]] = []
-        base = self._next
+        base = self.next
 
         def assign(seq: int, principal: str, definition: str, scope: str) -> None:
             pairs.append((seq, base + len(bodies)))
@@ -893,7 +794,7 @@ class _Maker:
             members.append((roles + 1, self.first["group"] + number))
         unit = f"/administrativeUnits/{self.ids('administrativeUnit', 0)}"
         assign(users, self.ids("user", 0), self.ids("role", 0), unit)
-        self._write("unifiedRoleAssignment", iter(bodies))
+        self.write("unifiedRoleAssignment", iter(bodies))
         self.directory.load_links(Link.ROLE_ASSIGNED, sorted(pairs))
         self.directory.load_links(Link.ROLE_MEMBERS, sorted(members))
 
@@ -934,8 +835,8 @@ class _Maker:
                 "ipRanges": [{"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "198.51.100.7/32"}],
             },
         ]
-        self._write("namedLocation", iter(locations))
-        self._write("conditionalAccessPolicy", map(self._policy, range(6)))
+        self.write("namedLocation", iter(locations))
+        self.write("conditionalAccessPolicy", map(self._policy, range(6)))
 
     def _policy(self, number: int) -> dict[str, Any]:
         moment = EPOCH + timedelta(days=100 + number)

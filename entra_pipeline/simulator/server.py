@@ -28,7 +28,8 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.simulator.certificates import make_certificates
 from entra_pipeline.simulator.control import Control, ControlPanel
 from entra_pipeline.simulator.directory import Directory
-from entra_pipeline.simulator.generate import Plan, fill, identity
+from entra_pipeline.simulator.generate import fill
+from entra_pipeline.simulator.plan import Plan, identity
 from entra_pipeline.simulator.tenant import Tenant
 from entra_pipeline.simulator.tokens import Signer
 from entra_pipeline.simulator.web import build_app

@@ -17,9 +17,9 @@ from entra_pipeline.simulator.chance import dice
 from entra_pipeline.simulator.delta import Delta
 from entra_pipeline.simulator.directory import Directory
 from entra_pipeline.simulator.failures import Failure, denied, method_not_allowed, not_found
-from entra_pipeline.simulator.generate import Identity
 from entra_pipeline.simulator.knobs import Knobs
 from entra_pipeline.simulator.paths import Place, resolve
+from entra_pipeline.simulator.plan import Identity
 from entra_pipeline.simulator.reading import Reader
 from entra_pipeline.simulator.requests import JSON, Answer, Request
 from entra_pipeline.simulator.sets import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES

@@ -23,8 +23,8 @@ from entra_pipeline.simulator.failures import (
     not_found,
     same_key,
 )
-from entra_pipeline.simulator.generate import Identity
 from entra_pipeline.simulator.paths import Place
+from entra_pipeline.simulator.plan import Identity
 from entra_pipeline.simulator.projection import shape
 from entra_pipeline.simulator.requests import JSON, Answer, Request
 from entra_pipeline.simulator.sets import BY_NAME, EntitySet, Link, Relation

@@ -138,9 +138,15 @@ class ControlPanel:
 
     def _dump(self, path: str, deleted: bool, after: int, limit: int) -> Any:
         entry = self._entry(path)
-        rows = self.directory.page(entry.name, after=after, limit=limit, state=State.DELETED if deleted else State.LIVE)
+        rows = self.directory.page(
+            entry.stored, after=after, limit=limit, state=State.DELETED if deleted else State.LIVE
+        )
         if entry.default is None and not entry.on_select:
             bodies = shape(entry.name, None)([row.body for row in rows])
+            expanded = [name for name in entry.expandable if name not in entry.single_only]
+            if expanded:
+                more = shape(entry.name, tuple(expanded), fill=False)([row.body for row in rows])
+                bodies = [{**body, **_members(kept)} for body, kept in zip(bodies, more, strict=True)]
         else:
             stored = [msgspec.json.decode(row.body, type=dict[str, msgspec.Raw]) for row in rows]
             nulls = {n: None for n in entry.properties() if n not in entry.single_only and n not in entry.untracked}
@@ -154,7 +160,7 @@ class ControlPanel:
         return list(self.directory.links(found.codes))
 
     def _counts(self) -> Any:
-        return {entry.path or entry.name: self.directory.count(entry.name) for entry in SETS}
+        return {entry.path or entry.name: self.directory.count(entry.stored) for entry in SETS}
 
     def _ledger(self, reset: bool, entries: bool) -> Any:
         ledger = self.tenant.ledger
@@ -215,6 +221,12 @@ class ControlPanel:
 
     def _certificate(self, client_id: str, pem: str) -> Any:
         self.tenant.certificates.setdefault(client_id, []).append(pem)
+
+
+def _members(body: Any) -> dict[str, Any]:
+    """The members of a body that `shape` made."""
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
+    return decoded
 
 
 class Control:

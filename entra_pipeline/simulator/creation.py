@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from entra_pipeline.simulator import builtin
+from entra_pipeline.simulator import builtin, scheduling
 from entra_pipeline.simulator.directory import Body, Directory, Row
 from entra_pipeline.simulator.failures import Failure, bad_request, conflict, not_found, same_key
 from entra_pipeline.simulator.plan import Identity, Ids
@@ -34,11 +34,16 @@ class Creation:
 
     def preset(self, type_name: str, body: Body, trusted: bool) -> Body:
         """The first properties of a new object. Raises Failure for what Graph refuses."""
+        if type_name in scheduling.REQUESTS:
+            return scheduling.preset(self.directory, type_name, body, self.mint())
         rule = _PRESETS.get(type_name)
         return rule(self, body, trusted) if rule else body
 
     def connect(self, row: Row, body: Body) -> None:
         """Links a new object to what it refers to."""
+        if row.type in scheduling.REQUESTS:
+            scheduling.carry_out(self.directory, row, self._give_role, self._take_role)
+            return
         rule = _CONNECTIONS.get(row.type)
         if rule:
             rule(self, row, body)
@@ -283,6 +288,45 @@ class Creation:
         }
         return {**made, **body}
 
+    def _preset_branding(self, body: Body, trusted: bool) -> Body:
+        return {**body, "id": "0"}
+
+    def _preset_context(self, body: Body, trusted: bool) -> Body:
+        if not trusted and not re.fullmatch(r"c[1-9]\d?", str(body["id"])):
+            raise bad_request("The id of an authentication context is one of c1 to c99.")
+        return {"isAvailable": False, **body}
+
+    def _preset_attribute(self, body: Body, trusted: bool) -> Body:
+        if not trusted and self.directory.find(str(body["attributeSet"]), "attributeSet") is None:
+            raise not_found(str(body["attributeSet"]))
+        return {"allowedValues": [], **body, "id": f"{body['attributeSet']}_{body['name']}"}
+
+    def _preset_consent(self, body: Body, trusted: bool) -> Body:
+        if not trusted and str(body["id"]).startswith("microsoft-"):
+            raise bad_request("Ids that begin with 'microsoft-' are reserved.")
+        return {"includes": [], "excludes": [], **body}
+
+    def _preset_flow(self, body: Body, trusted: bool) -> Body:
+        return {**body, "id": "B2X_1_" + str(body["id"]).removeprefix("B2X_1_")}
+
+    def _preset_setting(self, body: Body, trusted: bool) -> Body:
+        template = self.directory.find(str(body.get("templateId")), "groupSettingTemplate")
+        if template is None and not trusted:
+            raise bad_request("The value of property 'templateId' does not name a template.")
+        name = msgspec.json.decode(template.body)["displayName"] if template else "Group.Unified"
+        held = {msgspec.json.decode(row.body)["templateId"] for row in self.directory.page("groupSetting")}
+        if not trusted and template and template.id in held:
+            raise bad_request("A conflicting object with one or more of the specified property values is present.")
+        return {"displayName": name, **body}
+
+    def _preset_job(self, body: Body, trusted: bool) -> Body:
+        made = {
+            "schedule": {"expiration": None, "interval": "PT40M", "state": "Disabled"},
+            "status": {"code": "NotConfigured", "countSuccessiveCompleteFailures": 0, "escrowsPruned": False},
+            "synchronizationJobSettings": [],
+        }
+        return {**made, **body, "id": f"{body.get('templateId', 'scim')}.{self.mint()}"}
+
     def _preset_extension(self, body: Body, trusted: bool) -> Body:
         return {"appDisplayName": "", "isMultiValued": False, "isSyncedFromOnPremises": False, **body}
 
@@ -293,6 +337,21 @@ class Creation:
         if principal:
             self.directory.link(Link.ROLE_ASSIGNED, principal.seq, row.seq)
         self.mirror_role(body, present=True)
+
+    def _give_role(self, assignment: Body) -> None:
+        if not self._role_held(assignment):
+            identifier = self.mint().replace("-", "") + "-1"
+            row = self.directory.insert("unifiedRoleAssignment", identifier, assignment)
+            self._connect_assignment(row, assignment)
+
+    def _take_role(self, assignment: Body) -> None:
+        for row in self._role_held(assignment):
+            self.mirror_role(assignment, present=False)
+            self.directory.purge(row.seq)
+
+    def _role_held(self, assignment: Body) -> list[Row]:
+        principal = str(assignment["principalId"])
+        return self.directory.matching(Link.ROLE_ASSIGNED, principal, "unifiedRoleAssignment", assignment)
 
     def _connect_app_role(self, row: Row, body: Body) -> None:
         self._link_from(Link.ASSIGNED_TO, body.get("resourceId"), row)
@@ -324,6 +383,13 @@ _PRESETS: dict[str, Callable[[Creation, Body, bool], Body]] = {
     "authenticationStrengthPolicy": Creation._preset_strength,
     "domain": Creation._preset_domain,
     "extensionProperty": Creation._preset_extension,
+    "organizationalBranding": Creation._preset_branding,
+    "authenticationContextClassReference": Creation._preset_context,
+    "customSecurityAttributeDefinition": Creation._preset_attribute,
+    "permissionGrantPolicy": Creation._preset_consent,
+    "b2xIdentityUserFlow": Creation._preset_flow,
+    "groupSetting": Creation._preset_setting,
+    "synchronizationJob": Creation._preset_job,
 }
 _CONNECTIONS: dict[str, Callable[[Creation, Row, Body], None]] = {
     "unifiedRoleAssignment": Creation._connect_assignment,

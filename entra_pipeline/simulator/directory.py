@@ -270,6 +270,15 @@ class Directory:
             (seq, after, *values, limit),
         )
 
+    def matching(self, code: int, source: str, type_name: str, wanted: Body) -> list[Row]:
+        """Live objects of the type that the source (by id) is linked to, and that have the wanted properties."""
+        owner = self.find(source)
+        return [
+            row
+            for row in (self.linked((code,), owner.seq) if owner else ())
+            if row.type == type_name and _values(row, wanted) == wanted
+        ]
+
     def count_linked(
         self,
         codes: Sequence[int],
@@ -521,6 +530,12 @@ def _identified(type_name: str, identifier: str) -> Body:
     """The property that identifies an object, if its type shows one."""
     entry = BY_NAME[type_name]
     return {} if entry.anonymous else {entry.key: identifier}
+
+
+def _values(row: Row, names: Iterable[str]) -> Body:
+    """The named properties; null for those that were never set."""
+    body = msgspec.json.decode(row.body)
+    return {name: body.get(name) for name in names}
 
 
 def _json(body: Body) -> str:

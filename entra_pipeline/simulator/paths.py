@@ -22,7 +22,8 @@ class Place:
         key: Id or alternate key of the object; empty for the set itself.
         relation: The relation that follows.
         cast: Type the members are narrowed to.
-        item: Id of a part or reference below the relation.
+        inline: The property, kept in the object, whose items follow.
+        item: Id of a part, reference or inline item below that.
         tail: What follows and is neither: `$count`, `$ref`, `delta`, or an action.
         deleted: It is about the recycle bin.
     """
@@ -34,6 +35,7 @@ class Place:
     item: str = ""
     tail: str = ""
     deleted: bool = False
+    inline: str = ""
 
     @property
     def set(self) -> EntitySet:
@@ -88,10 +90,8 @@ def _segments(path: str) -> list[str]:
 def _below(entry: EntitySet, rest: list[str]) -> Place:
     if not rest:
         return Place(entry, key=entry.name if entry.singleton else "")
-    if entry.singleton:
-        raise no_segment(rest[0])
-    key, *rest = rest
-    if key == "$count" and not rest:
+    key, *rest = [entry.name, *rest] if entry.singleton else rest
+    if key == "$count" and not rest and entry.countable:
         return Place(entry, tail="$count")
     if key.removeprefix("microsoft.graph.") == "delta" and not rest:
         if not entry.delta:
@@ -102,6 +102,8 @@ def _below(entry: EntitySet, rest: list[str]) -> Place:
     segment, *rest = rest
     if segment in _ACTIONS.get(entry.name, ()) and not rest:
         return Place(entry, key=key, tail=segment)
+    if segment in entry.kept() and len(rest) < 2:
+        return Place(entry, key=key, inline=segment, item="".join(rest))
     relation = entry.relation(segment)
     if rest and (longer := entry.relation(f"{segment}/{rest[0]}")):
         relation, rest = longer, rest[1:]

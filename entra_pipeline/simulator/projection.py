@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from entra_pipeline.simulator.derived import DERIVED
 from entra_pipeline.simulator.sets import BY_NAME
 
 Shape = Callable[[Sequence[bytes]], list[Any]]
@@ -30,6 +31,15 @@ def shape(type_name: str, select: tuple[str, ...] | None, *, fill: bool = True, 
         fill: Show properties never set as null (else leave them out, as delta does).
         tag: Lead with `@odata.type`, as Graph does where the type does not follow from the path.
     """
+    entry = BY_NAME[type_name]
+    if entry.derived_from:
+        derive, shown = DERIVED[type_name], _stored(type_name, select, fill=fill, tag=tag)
+        return lambda bodies: shown([derive(body) for body in bodies])
+    return _stored(type_name, select, fill=fill, tag=tag)
+
+
+def _stored(type_name: str, select: tuple[str, ...] | None, *, fill: bool, tag: bool) -> Shape:
+    """The same for objects as they are stored."""
     entry = BY_NAME[type_name]
     head = {"@odata.type": _raw(f"#microsoft.graph.{type_name}")} if tag else {}
     if select is None and entry.default is None:

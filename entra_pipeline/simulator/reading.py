@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from entra_pipeline.simulator import inline
 from entra_pipeline.simulator.directory import Row, State
 from entra_pipeline.simulator.failures import Failure, bad_request, denied, not_found, unknown_property, unsupported
 from entra_pipeline.simulator.odata import (
@@ -66,6 +67,8 @@ class Reader:
             return self._directory_object(request, place)
         if place.tail == "$count":
             return self._count(request, place)
+        if place.inline:
+            return inline.read(request, place, self._owner(place))
         if place.relation is not None:
             return self._related(request, place, caller)
         if place.key:
@@ -77,7 +80,7 @@ class Reader:
     def _object(self, request: Request, place: Place, caller: Caller) -> Answer:
         entry = place.set
         states = (State.DELETED,) if place.deleted else (State.LIVE,)
-        row = self.directory.find(place.key, entry.name, states=states)
+        row = self.directory.find(place.key, entry.stored, states=states)
         if row is None:
             raise not_found(place.key)
         select = self._select(request, entry, caller)
@@ -125,15 +128,17 @@ class Reader:
         condition = self._filter(request, entry)
         limit = self._top(request, entry, select)
         order = self._order(request, entry)
-        if entry.filters and not any(name in request.options.get("$filter", "") for name in entry.filters):
-            raise bad_request(f"The required filter on {' or '.join(entry.filters)} is missing.")
+        asked = request.options.get("$filter", "")
+        if entry.filters and not any(all(name in asked for name in names) for names in entry.filters):
+            wanted = " or ".join(" and ".join(names) for names in entry.filters)
+            raise bad_request(f"The required filter on {wanted} is missing.")
         if self._expands(request) and request.counts and entry.name in DIRECTORY_OBJECTS:
             raise unsupported("$expand is not supported together with advanced queries.")
         state = State.DELETED if place.deleted else State.LIVE
 
         def fetch(after: int, count: int) -> list[Row]:
             return self.directory.page(
-                entry.name,
+                entry.stored,
                 after=0 if order else after,
                 offset=after if order else 0,
                 order=order or "o.seq",
@@ -151,7 +156,7 @@ class Reader:
         head: dict[str, Any] = {"@odata.context": _context(request, entry, select)}
         counts = request.counts if entry.name in DIRECTORY_OBJECTS else request.asks_count
         if counts and "$skiptoken" not in request.options:
-            head["@odata.count"] = self.directory.count(entry.name, condition.sql, condition.values, state=state)
+            head["@odata.count"] = self.directory.count(entry.stored, condition.sql, condition.values, state=state)
         return _page_of(head, link, bodies)
 
     def _page(self, request: Request, limit: int, fetch: Any, *, ordered: bool = False) -> tuple[list[Row], str]:
@@ -205,6 +210,8 @@ class Reader:
         text = request.options.get("$filter")
         if not text:
             return Condition()
+        if entry.derived_from:
+            raise unsupported(f"$filter on {entry.path} is not supported by the simulated tenant.")
         condition = compile_filter(entry, text, self.directory.extensions())
         if (
             (condition.advanced or "$orderby" in request.options)
@@ -272,7 +279,7 @@ class Reader:
         else:
             condition = self._filter(_counting(request), entry)
             state = State.DELETED if place.deleted else State.LIVE
-            number = self.directory.count(entry.name, condition.sql, condition.values, state=state)
+            number = self.directory.count(entry.stored, condition.sql, condition.values, state=state)
         return Answer(200, str(number).encode(), {"Content-Type": "text/plain"})
 
     # --- relations ---------------------------------------------------------------------------------------------------

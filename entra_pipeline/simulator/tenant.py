@@ -201,7 +201,7 @@ class Tenant:
             )
         answer = self.writer.answer(request, place, caller)
         if answer.status == 201 and self.knobs.lag:
-            self._born[msgspec.json.decode(answer.body)["id"]] = time.monotonic()
+            self._born[msgspec.json.decode(answer.body).get("id", "")] = time.monotonic()
         return answer
 
     def _hiding(self, answer: Answer, place: Place) -> Answer:

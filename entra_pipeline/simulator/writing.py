@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from entra_pipeline.catalogue.sdk import JSON as WHATEVER
 from entra_pipeline.catalogue.sdk import Kind, Property, has_navigation, model_properties
+from entra_pipeline.simulator import inline
 from entra_pipeline.simulator.creation import Creation, principal_exists
 from entra_pipeline.simulator.directory import Body, Directory, Row, State
 from entra_pipeline.simulator.failures import (
@@ -74,13 +76,18 @@ class Writer:
                 return self._relation(request, place)
             if place.entry is None:
                 raise method_not_allowed()
+            if place.inline:
+                return self._inline(request, place)
             if place.tail:
                 return self._action(request, place)
             if request.method == "POST" and not place.key:
                 row = self.create(place.entry, request.json())
                 return self._created(row)
             if request.method == "PATCH" and place.key:
-                self.patch(self._existing(place.entry, place.key), request.json())
+                if "PATCH" in place.entry.upsert and self.directory.find(place.key, place.entry.name) is None:
+                    self.create(place.entry, {**request.json(), place.entry.key: place.key})
+                else:
+                    self.patch(self._existing(place.entry, place.key), request.json())
                 return Answer(204)
             if request.method == "DELETE" and place.key:
                 self.delete(self._existing(place.entry, place.key))
@@ -89,13 +96,14 @@ class Writer:
 
     # --- objects -----------------------------------------------------------------------------------------------------
 
-    def create(self, entry: EntitySet, given: Body, *, trusted: bool = False) -> Row:
+    def create(self, entry: EntitySet, given: Body, *, trusted: bool = False, identifier: str = "") -> Row:
         """Creates an object.
 
         Args:
             entry: The set it goes to.
             given: What the request sent, `…@odata.bind` included.
             trusted: Sent by the control API: nothing is checked, what is missing is made up.
+            identifier: Its id, where neither the request nor the tenant chooses it.
         """
         if not entry.create and not trusted:
             # Devices are registered by users, not by applications (Graph permissions reference).
@@ -106,7 +114,9 @@ class Writer:
             self._check_required(entry, body)
             self._check(entry, body, creating=True)
         body = self.creation.preset(entry.name, body, trusted)
-        identifier = str(body.pop("id", "") or self.creation.mint())
+        identifier = str(body.pop(entry.key, "") or identifier or self.creation.mint())
+        if entry.path and not trusted and self.directory.find(identifier, entry.name):
+            raise same_key("Another object with the same value for property id already exists.")
         key = str(body.get(entry.alternate, "")) if entry.alternate else ""
         row = self.directory.insert(entry.name, identifier, body, key or None)
         for name, references in bound.items():
@@ -132,12 +142,28 @@ class Writer:
             body.pop("passwordProfile", None)
         if entry.alternate and entry.alternate in body:
             key = str(body[entry.alternate])
+        if "isServiceDefault" in current:
+            body["isServiceDefault"] = False
         if "modifiedDateTime" in entry.properties() and body:
             body["modifiedDateTime"] = self.directory.stamp()
         if body:
             self.directory.update(row.seq, body, key=key)
         for name, references in bound.items():
             self._bind(row, entry, name, references)
+
+    def _inline(self, request: Request, place: Place) -> Answer:
+        """Changes the items that an object keeps."""
+        entry = place.set
+        row = self._existing(entry, place.key)
+        declared = entry.properties()[place.inline]
+        if not entry.update or not declared.many:
+            raise method_not_allowed()
+        self._check_change(entry, row, msgspec.json.decode(row.body), {})
+        if request.method in {"POST", "PATCH"}:
+            _check_value(place.inline, [request.json()], declared)
+        items, answer = inline.changed(request, place, row, self.creation.mint())
+        self.directory.update(row.seq, {place.inline: items})
+        return answer
 
     def delete(self, row: Row, *, trusted: bool = False) -> None:
         """Deletes an object: to the recycle bin when its type has one, else for good."""
@@ -146,7 +172,7 @@ class Writer:
         if not trusted:
             if not entry.delete:
                 raise method_not_allowed()
-            if current.get("isBuiltIn") or current.get("policyType") == "builtIn":
+            if _built_in(row, current):
                 raise bad_request("Built-in objects cannot be deleted.")
             if row.type == "namedLocation" and current.get("isTrusted"):
                 raise bad_request("A trusted named location cannot be deleted. Set isTrusted to false first.")
@@ -230,7 +256,7 @@ class Writer:
 
     def _check_change(self, entry: EntitySet, row: Row, current: Body, body: Body) -> None:
         """What may not be changed on this very object."""
-        if current.get("isBuiltIn") or current.get("policyType") == "builtIn":
+        if _built_in(row, current):
             raise bad_request("Built-in objects cannot be updated.")
         if current.get("onPremisesSyncEnabled") and row.type in {"user", "group"}:
             owned = [name for name in body if name not in _CLOUD_OWNED and not name.startswith("extension_")]
@@ -360,12 +386,18 @@ class Writer:
     # --- parts -------------------------------------------------------------------------------------------------------
 
     def _part(self, request: Request, row: Row, relation: Relation, item: str) -> Answer:
-        if request.method == "POST" and not item:
+        if request.method == "POST" and not item and relation.many:
             return self._created(self.create_part(row, relation, request.json()))
-        found = [part for part in self.directory.linked(relation.codes, row.seq) if part.id == item]
+        found = self.directory.linked(relation.codes, row.seq)
+        if relation.many:
+            found = [part for part in found if part.id == item]
+        entry = BY_NAME[relation.part]
+        if not found and request.method in entry.upsert:
+            self.create_part(row, relation, {**request.json(), **({entry.key: item} if item else {})})
+            return Answer(204)
         if not found:
-            raise not_found(item)
-        if request.method == "PATCH":
+            raise not_found(item or relation.name)
+        if request.method in {"PATCH", *entry.upsert}:
             self.patch(found[0], request.json())
         elif request.method == "DELETE":
             self.delete(found[0])
@@ -383,9 +415,10 @@ class Writer:
             given.pop("administrativeUnitId", None)
         if relation.part == "federatedIdentityCredential":
             self._check_credential(row, relation, given)
-        part = self.create(entry, given, trusted=trusted)
+        # What has no id of its own goes by its owner's.
+        part = self.create(entry, given, trusted=trusted, identifier="" if entry.key == "id" else row.id)
         body = msgspec.json.decode(part.body)
-        if relation.part in {"federatedIdentityCredential", "extensionProperty", "scopedRoleMembership"}:
+        if relation.part != "appRoleAssignment":
             self.directory.link(relation.codes[0], row.seq, part.seq)
         if relation.part == "extensionProperty" and not trusted:
             application = msgspec.json.decode(row.body)
@@ -514,6 +547,16 @@ class Writer:
                 self.directory.purge(row.seq)
 
 
+def _built_in(row: Row, current: Body) -> bool:
+    """Whether the object is Microsoft's, and cannot be changed."""
+    return bool(
+        current.get("isBuiltIn")
+        or current.get("policyType") == "builtIn"
+        or current.get("userFlowAttributeType") == "builtIn"
+        or (row.type == "permissionGrantPolicy" and row.id.startswith("microsoft-"))
+    )
+
+
 def _check_value(name: str, value: object, declared: Property) -> None:
     """Kind of a value, and of everything inside it. Raises Failure (400)."""
     if value is None:
@@ -523,6 +566,8 @@ def _check_value(name: str, value: object, declared: Property) -> None:
             raise _wrong_kind(name, value, declared)
         for item in value:
             _check_value(name, item, Property(declared.kind, False, declared.model))
+        return
+    if declared == WHATEVER and isinstance(value, list):
         return
     if not isinstance(value, _KINDS[declared.kind]) or (isinstance(value, bool) and declared.kind is not Kind.BOOLEAN):
         raise _wrong_kind(name, value, declared)

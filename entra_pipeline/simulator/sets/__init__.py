@@ -6,10 +6,18 @@ Graph's documentation, independently of the catalogue, so that the two check eac
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.sets import directory, external, governance, policies
+from entra_pipeline.simulator.sets import directory, governance, identity, policies, reports, roles, tenant
 from entra_pipeline.simulator.sets.model import OWNING, EntitySet, Link, Relation
 
-SETS: tuple[EntitySet, ...] = (*directory.SETS, *policies.SETS, *governance.SETS, *external.SETS)
+SETS: tuple[EntitySet, ...] = (
+    *directory.SETS,
+    *policies.SETS,
+    *roles.SETS,
+    *tenant.SETS,
+    *governance.SETS,
+    *identity.SETS,
+    *reports.SETS,
+)
 
 BY_NAME = {entry.name: entry for entry in SETS}
 BY_PATH = {tuple(entry.path.lower().split("/")): entry for entry in SETS if entry.path}
@@ -34,6 +42,28 @@ BACKUP_ROLES = (
     "AuditLog.Read.All",
     "CustomSecAttributeAssignment.Read.All",
     "User-LifeCycleInfo.Read.All",
+    "GroupSettings.Read.All",
+    "OrgContact.Read.All",
+    "Policy.Read.PermissionGrant",
+    "Policy.Read.DeviceConfiguration",
+    "AuthenticationContext.Read.All",
+    "OrganizationalBranding.Read.All",
+    "Domain-InternalFederation.Read.All",
+    "CustomSecAttributeDefinition.Read.All",
+    "UserAuthenticationMethod.Read.All",
+    "Agreement.Read.All",
+    "EntitlementManagement.Read.All",
+    "AccessReview.Read.All",
+    "LifecycleWorkflows.Read.All",
+    "PrivilegedEligibilitySchedule.Read.AzureADGroup",
+    "PrivilegedAssignmentSchedule.Read.AzureADGroup",
+    "IdentityProvider.Read.All",
+    "IdentityUserFlow.Read.All",
+    "EventListener.Read.All",
+    "CustomAuthenticationExtension.Read.All",
+    "BitlockerKey.ReadBasic.All",
+    "DeviceLocalCredential.ReadBasic.All",
+    "Synchronization.Read.All",
 )
 """What the simulated backup app registration is granted."""
 
@@ -53,6 +83,32 @@ RESTORE_ROLES = (
     "Device.ReadWrite.All",
     "Domain.ReadWrite.All",
     "Organization.ReadWrite.All",
+    "Directory.ReadWrite.All",
+    "GroupSettings.ReadWrite.All",
+    "CustomSecAttributeDefinition.ReadWrite.All",
+    "CustomSecAttributeAssignment.ReadWrite.All",
+    "OrganizationalBranding.ReadWrite.All",
+    "Domain-InternalFederation.ReadWrite.All",
+    "AuthenticationContext.ReadWrite.All",
+    "Policy.ReadWrite.Authorization",
+    "Policy.ReadWrite.AuthenticationFlows",
+    "Policy.ReadWrite.SecurityDefaults",
+    "Policy.ReadWrite.ConsentRequest",
+    "Policy.ReadWrite.PermissionGrant",
+    "Policy.ReadWrite.CrossTenantAccess",
+    "Policy.ReadWrite.ApplicationConfiguration",
+    "Policy.ReadWrite.DeviceConfiguration",
+    "PrivilegedEligibilitySchedule.ReadWrite.AzureADGroup",
+    "PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup",
+    "EntitlementManagement.ReadWrite.All",
+    "AccessReview.ReadWrite.All",
+    "LifecycleWorkflows.ReadWrite.All",
+    "IdentityProvider.ReadWrite.All",
+    "IdentityUserFlow.ReadWrite.All",
+    "APIConnectors.ReadWrite.All",
+    "EventListener.ReadWrite.All",
+    "CustomAuthenticationExtension.ReadWrite.All",
+    "Synchronization.ReadWrite.All",
 )
 """What the simulated restore app registration is granted."""
 

@@ -1,4 +1,4 @@
-"""Identity governance and the reports about users."""
+"""Identity governance: entitlement management, access reviews, lifecycle workflows."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ SETS: tuple[EntitySet, ...] = (
         _WORKFLOWS,
         _WORKFLOWS[2:],
         bin="identityGovernance/lifecycleWorkflows/deletedItems/workflows",
-        inline=("tasks",),
+        inline=(("tasks", "identity_governance.task"),),
         list_hides=frozenset(["tasks", "executionConditions"]),
         licensed=True,
         required=("category", "displayName", "executionConditions", "tasks"),
@@ -162,16 +162,5 @@ SETS: tuple[EntitySet, ...] = (
         create=False,
         delete=False,
         read_only=frozenset(["id"]),
-    ),
-    EntitySet(
-        "userRegistrationDetails",
-        "reports/authenticationMethods/userRegistrationDetails",
-        "user_registration_details",
-        ("AuditLog.Read.All",),
-        lane="reports",
-        licensed=True,
-        create=False,
-        update=False,
-        delete=False,
     ),
 )

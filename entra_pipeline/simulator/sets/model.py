@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 
-from entra_pipeline.catalogue.sdk import JSON, Property, model_properties
+from entra_pipeline.catalogue.sdk import JSON, Kind, Property, class_name, model_properties
 
 
 class Link(IntEnum):
@@ -49,6 +49,7 @@ class Link(IntEnum):
     GROUP_ASSIGNMENT = 43
     CATALOG_RESOURCES = 44
     CATALOG_EXTENSIONS = 45
+    ROLE_SCHEDULED = 46
     # References between objects that live on their own again.
     CLAIMS_MAPPING = 60
     HOME_REALM = 61
@@ -125,10 +126,15 @@ class EntitySet:
         singleton: The path leads to one object, stored under the name of the type; only GET and PATCH (or PUT) exist.
         key: Property that identifies objects which have no `id` of their own.
         anonymous: Objects have neither.
-        filters: Properties one of which a list must be filtered by.
-        inline: Navigation properties that are shown as they are stored.
-        expandable: Navigation properties that are shown, whole, when `$expand` asks for them.
+        filters: Groups of properties, by all of one of which a list must be filtered.
+        inline: Navigation properties whose items are kept in the object, and the model of the items. They are shown
+            with it unless they are `expandable`, too, and have paths of their own below it.
+        expandable: Navigation properties kept in the object that are shown, whole, when `$expand` asks for them.
+        navigation: Navigation properties that msgraph-sdk takes for structural ones, and that are never shown.
         list_hides: Properties that a list leaves out and one object shows.
+        derived_from: Type whose objects these are another view of; nothing is stored.
+        upsert: Methods that create what is not there; PUT exists only for types that name it.
+        countable: `$count` exists.
         delegated: Never for applications.
         licensed: Belongs to a licence, which knob `unlicensed` takes away.
         create, update, delete: Whether the method exists for applications.
@@ -159,10 +165,14 @@ class EntitySet:
     singleton: bool = False
     key: str = "id"
     anonymous: bool = False
-    filters: tuple[str, ...] = ()
-    inline: tuple[str, ...] = ()
+    filters: tuple[tuple[str, ...], ...] = ()
+    inline: tuple[tuple[str, str], ...] = ()
     expandable: tuple[str, ...] = ()
+    navigation: tuple[str, ...] = ()
     list_hides: frozenset[str] = frozenset()
+    derived_from: str = ""
+    upsert: tuple[str, ...] = ()
+    countable: bool = True
     delegated: bool = False
     licensed: bool = False
     create: bool = True
@@ -179,9 +189,18 @@ class EntitySet:
         """What a list returns without `$select`, in order."""
         return _listed(self.name)
 
+    @property
+    def stored(self) -> str:
+        """The type under which the objects are stored."""
+        return self.derived_from or self.name
+
     def hidden(self) -> frozenset[str]:
         """What neither a list nor one object shows unasked."""
         return self.on_select | self.single_only | frozenset(self.expandable)
+
+    def kept(self) -> frozenset[str]:
+        """Navigation properties whose items are kept in the object."""
+        return frozenset((*self.expandable, *(segment for segment, _ in self.inline)))
 
     def relation(self, segment: str) -> Relation | None:
         """The relation of the name, None when there is none."""
@@ -198,7 +217,12 @@ def _properties(name: str) -> dict[str, Property]:
     merged: dict[str, Property] = {}
     for model in (entry.model, *entry.subtypes):
         merged.update(model_properties(model))
-    merged |= dict.fromkeys((*entry.inline, *entry.expandable), JSON)
+    for relation in entry.relations:
+        merged.pop(relation.name, None)
+    for segment in entry.navigation:
+        merged.pop(segment, None)
+    merged |= dict.fromkeys(entry.expandable, JSON)
+    merged |= {segment: Property(Kind.COMPLEX, True, class_name(model)) for segment, model in entry.inline}
     if entry.anonymous or entry.key != "id":
         merged.pop("id", None)
     return merged

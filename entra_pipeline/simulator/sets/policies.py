@@ -1,4 +1,4 @@
-"""Tenant policies, privileged identity management, settings of groups, devices' escrowed secrets, the tenant's records."""
+"""Policies of the tenant as a whole, and those that applications are tied to."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
 
 _POLICY = ("Policy.Read.All",)
 _APPLICATION_CONFIGURATION = ("Policy.Read.ApplicationConfiguration", "Policy.ReadWrite.ApplicationConfiguration")
-_SETTINGS = ("GroupSettings.Read.All", "GroupSettings.ReadWrite.All", "Directory.Read.All", "Group.Read.All")
-_ROLE_READ = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
-_SCHEDULES = frozenset(["id", "createdDateTime", "modifiedDateTime", "createdUsing"])
 _MINTED = frozenset(["id", "deletedDateTime"])
-_BRANDING = ("OrganizationalBranding.Read.All", "OrganizationalBranding.ReadWrite.All", "Organization.Read.All")
-_BRANDING_WRITE = ("OrganizationalBranding.ReadWrite.All", "Organization.ReadWrite.All")
-_IMAGES = frozenset(
-    ["backgroundImage", "bannerLogo", "customCSS", "favicon", "headerLogo", "squareLogo", "squareLogoDark"]
-)
-_DNS = (
-    "domain_dns_cname_record",
-    "domain_dns_mx_record",
-    "domain_dns_srv_record",
-    "domain_dns_txt_record",
-    "domain_dns_unavailable_record",
-)
-_ATTRIBUTES = ("CustomSecAttributeDefinition.Read.All", "CustomSecAttributeDefinition.ReadWrite.All")
 
 
-def _singleton(name: str, path: str, model: str, read: tuple[str, ...], write: str, **more: object) -> EntitySet:
+def _singleton(
+    name: str, path: str, model: str, read: tuple[str, ...], write: str, *, fixed: tuple[str, ...] = (), **more: object
+) -> EntitySet:
     return EntitySet(
         name,
         path,
@@ -35,7 +21,7 @@ def _singleton(name: str, path: str, model: str, read: tuple[str, ...], write: s
         singleton=True,
         create=False,
         delete=False,
-        read_only=frozenset(["id", "deletedDateTime"]),
+        read_only=frozenset(["id", "deletedDateTime", *fixed]),
         **more,  # type: ignore[arg-type]
     )
 
@@ -54,34 +40,6 @@ def _assigned(name: str, segment: str, model: str, code: Link) -> EntitySet:
     )
 
 
-def _group_schedule(kind: str, permission: str) -> EntitySet:
-    return EntitySet(
-        f"privilegedAccessGroup{kind.capitalize()}Schedule",
-        f"identityGovernance/privilegedAccess/group/{kind}Schedules",
-        f"privileged_access_group_{kind}_schedule",
-        (f"{permission}.Read.AzureADGroup", f"{permission}.ReadWrite.AzureADGroup"),
-        filters=("groupId", "principalId"),
-        licensed=True,
-        create=False,
-        update=False,
-        delete=False,
-        read_only=_SCHEDULES,
-    )
-
-
-def _dns(name: str) -> EntitySet:
-    return EntitySet(
-        name,
-        "",
-        "domain_dns_record",
-        ("Domain.Read.All", "Domain.ReadWrite.All"),
-        subtypes=_DNS,
-        create=False,
-        update=False,
-        delete=False,
-    )
-
-
 SETS: tuple[EntitySet, ...] = (
     _singleton(
         "authorizationPolicy",
@@ -96,7 +54,8 @@ SETS: tuple[EntitySet, ...] = (
         "authentication_methods_policy",
         ("Policy.Read.AuthenticationMethod", *_POLICY),
         "Policy.ReadWrite.AuthenticationMethod",
-        inline=("authenticationMethodConfigurations",),
+        inline=(("authenticationMethodConfigurations", "authentication_method_configuration"),),
+        fixed=("authenticationMethodConfigurations",),
     ),
     _singleton(
         "authenticationFlowsPolicy",
@@ -140,6 +99,7 @@ SETS: tuple[EntitySet, ...] = (
         "cross_tenant_access_policy",
         _POLICY,
         "Policy.ReadWrite.CrossTenantAccess",
+        navigation=("partners",),
     ),
     _singleton(
         "crossTenantAccessPolicyConfigurationDefault",
@@ -148,6 +108,7 @@ SETS: tuple[EntitySet, ...] = (
         _POLICY,
         "Policy.ReadWrite.CrossTenantAccess",
         anonymous=True,
+        fixed=("isServiceDefault",),
     ),
     EntitySet(
         "crossTenantAccessPolicyConfigurationPartner",
@@ -174,6 +135,8 @@ SETS: tuple[EntitySet, ...] = (
         _POLICY,
         ("Policy.ReadWrite.CrossTenantAccess",),
         key="tenantId",
+        read_only=frozenset(["tenantId"]),
+        upsert=("PUT",),
     ),
     EntitySet(
         "permissionGrantPolicy",
@@ -181,7 +144,7 @@ SETS: tuple[EntitySet, ...] = (
         "permission_grant_policy",
         ("Policy.Read.PermissionGrant", "Policy.ReadWrite.PermissionGrant", *_POLICY),
         ("Policy.ReadWrite.PermissionGrant",),
-        inline=("includes", "excludes"),
+        inline=(("includes", "permission_grant_condition_set"), ("excludes", "permission_grant_condition_set")),
         required=("id", "displayName"),
         immutable=frozenset(["id"]),
         read_only=frozenset(["deletedDateTime", "includes", "excludes"]),
@@ -208,34 +171,6 @@ SETS: tuple[EntitySet, ...] = (
         delegated=True,
     ),
     EntitySet(
-        "groupSetting",
-        "groupSettings",
-        "group_setting",
-        _SETTINGS,
-        ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All", "Group.ReadWrite.All"),
-        required=("templateId", "values"),
-        read_only=frozenset(["id", "displayName"]),
-        immutable=frozenset(["templateId"]),
-    ),
-    EntitySet(
-        "groupSettingTemplate",
-        "groupSettingTemplates",
-        "group_setting_template",
-        _SETTINGS,
-        create=False,
-        update=False,
-        delete=False,
-    ),
-    EntitySet(
-        "groupLifecyclePolicy",
-        "groupLifecyclePolicies",
-        "group_lifecycle_policy",
-        ("Directory.Read.All", "Directory.ReadWrite.All"),
-        ("Directory.ReadWrite.All",),
-        required=("groupLifetimeInDays", "managedGroupTypes"),
-        read_only=frozenset(["id"]),
-    ),
-    EntitySet(
         "authenticationContextClassReference",
         "identity/conditionalAccess/authenticationContextClassReferences",
         "authentication_context_class_reference",
@@ -243,6 +178,7 @@ SETS: tuple[EntitySet, ...] = (
         ("AuthenticationContext.ReadWrite.All", "Policy.ReadWrite.ConditionalAccess"),
         required=("id", "displayName"),
         immutable=frozenset(["id"]),
+        upsert=("PATCH",),
     ),
     EntitySet(
         "agreement",
@@ -250,189 +186,5 @@ SETS: tuple[EntitySet, ...] = (
         "agreement",
         ("Agreement.Read.All", "Agreement.ReadWrite.All"),
         delegated=True,
-    ),
-    EntitySet(
-        "onPremisesDirectorySynchronization",
-        "directory/onPremisesSynchronization",
-        "on_premises_directory_synchronization",
-        ("OnPremDirectorySynchronization.Read.All",),
-        delegated=True,
-    ),
-    EntitySet(
-        "unifiedRoleEligibilitySchedule",
-        "roleManagement/directory/roleEligibilitySchedules",
-        "unified_role_eligibility_schedule",
-        ("RoleEligibilitySchedule.Read.Directory", *_ROLE_READ),
-        licensed=True,
-        create=False,
-        update=False,
-        delete=False,
-        read_only=_SCHEDULES,
-    ),
-    EntitySet(
-        "unifiedRoleAssignmentSchedule",
-        "roleManagement/directory/roleAssignmentSchedules",
-        "unified_role_assignment_schedule",
-        ("RoleAssignmentSchedule.Read.Directory", *_ROLE_READ),
-        licensed=True,
-        create=False,
-        update=False,
-        delete=False,
-        read_only=_SCHEDULES,
-    ),
-    EntitySet(
-        "unifiedRoleManagementPolicy",
-        "policies/roleManagementPolicies",
-        "unified_role_management_policy",
-        ("RoleManagementPolicy.Read.Directory", *_ROLE_READ),
-        filters=("scopeId", "scopeType"),
-        expandable=("rules", "effectiveRules"),
-        licensed=True,
-        create=False,
-        update=False,
-        delete=False,
-    ),
-    EntitySet(
-        "unifiedRoleManagementPolicyAssignment",
-        "policies/roleManagementPolicyAssignments",
-        "unified_role_management_policy_assignment",
-        ("RoleManagementPolicy.Read.Directory", *_ROLE_READ),
-        filters=("scopeId", "scopeType"),
-        licensed=True,
-        create=False,
-        update=False,
-        delete=False,
-    ),
-    _group_schedule("eligibility", "PrivilegedEligibilitySchedule"),
-    _group_schedule("assignment", "PrivilegedAssignmentSchedule"),
-    EntitySet(
-        "delegatedPermissionClassification",
-        "",
-        "delegated_permission_classification",
-        ("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
-        ("Policy.ReadWrite.PermissionGrant",),
-        required=("permissionId", "permissionName", "classification"),
-        update=False,
-    ),
-    EntitySet(
-        "synchronizationJob",
-        "",
-        "synchronization_job",
-        ("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
-        ("Synchronization.ReadWrite.All",),
-        relations=(Relation("schema", (Link.SYNC_SCHEMA,), many=False, part="synchronizationSchema"),),
-        required=("templateId",),
-    ),
-    EntitySet(
-        "synchronizationSchema",
-        "",
-        "synchronization_schema",
-        ("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
-        ("Synchronization.ReadWrite.All",),
-        inline=("directories",),
-    ),
-    EntitySet(
-        "bitlockerRecoveryKey",
-        "informationProtection/bitlocker/recoveryKeys",
-        "bitlocker_recovery_key",
-        ("BitlockerKey.ReadBasic.All", "BitlockerKey.Read.All"),
-        on_select=frozenset(["key"]),
-        gated=(("key", "BitlockerKey.Read.All"),),
-        create=False,
-        update=False,
-        delete=False,
-    ),
-    EntitySet(
-        "deviceLocalCredentialInfo",
-        "directory/deviceLocalCredentials",
-        "device_local_credential_info",
-        ("DeviceLocalCredential.ReadBasic.All", "DeviceLocalCredential.Read.All"),
-        on_select=frozenset(["credentials"]),
-        gated=(("credentials", "DeviceLocalCredential.Read.All"),),
-        create=False,
-        update=False,
-        delete=False,
-    ),
-    EntitySet(
-        "companySubscription",
-        "directory/subscriptions",
-        "company_subscription",
-        ("Organization.Read.All", "Directory.Read.All"),
-        create=False,
-        update=False,
-        delete=False,
-    ),
-    EntitySet(
-        "organizationalBranding",
-        "",
-        "organizational_branding",
-        _BRANDING,
-        _BRANDING_WRITE,
-        single_only=_IMAGES,
-    ),
-    EntitySet(
-        "organizationalBrandingLocalization",
-        "",
-        "organizational_branding_localization",
-        _BRANDING,
-        _BRANDING_WRITE,
-        single_only=_IMAGES,
-        required=("id",),
-    ),
-    EntitySet(
-        "certificateBasedAuthConfiguration",
-        "",
-        "certificate_based_auth_configuration",
-        ("Organization.Read.All", "Organization.ReadWrite.All"),
-        ("Organization.ReadWrite.All",),
-        update=False,
-        required=("certificateAuthorities",),
-    ),
-    EntitySet(
-        "internalDomainFederation",
-        "",
-        "internal_domain_federation",
-        ("Domain-InternalFederation.Read.All", "Domain-InternalFederation.ReadWrite.All", "Domain.Read.All"),
-        ("Domain-InternalFederation.ReadWrite.All", "Domain.ReadWrite.All"),
-        required=("issuerUri", "passiveSignInUri", "signingCertificate"),
-    ),
-    _dns("serviceConfigurationRecord"),
-    _dns("verificationDnsRecord"),
-    EntitySet(
-        "orgContact",
-        "contacts",
-        "org_contact",
-        ("OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"),
-        relations=(
-            Relation("manager", (Link.CONTACT_MANAGER,), many=False),
-            Relation("memberOf", (Link.GROUP_MEMBERS,), inverse=True, units=2),
-        ),
-        delta=True,
-        advanced=True,
-        create=False,
-        update=False,
-        delete=False,
-    ),
-    EntitySet(
-        "attributeSet",
-        "directory/attributeSets",
-        "attribute_set",
-        _ATTRIBUTES,
-        _ATTRIBUTES[1:],
-        required=("id",),
-        immutable=frozenset(["id"]),
-        delete=False,
-    ),
-    EntitySet(
-        "customSecurityAttributeDefinition",
-        "directory/customSecurityAttributeDefinitions",
-        "custom_security_attribute_definition",
-        _ATTRIBUTES,
-        _ATTRIBUTES[1:],
-        expandable=("allowedValues",),
-        required=("attributeSet", "name", "type", "status", "isCollection", "isSearchable", "usePreDefinedValuesOnly"),
-        immutable=frozenset(["attributeSet", "name", "type", "isCollection", "isSearchable"]),
-        read_only=frozenset(["id"]),
-        delete=False,
     ),
 )

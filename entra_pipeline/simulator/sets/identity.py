@@ -61,6 +61,7 @@ SETS: tuple[EntitySet, ...] = (
         _FLOWS,
         _FLOWS[1:],
         lane=_LANE,
+        upsert=("PUT",),
     ),
     EntitySet(
         "identityUserFlowAttribute",

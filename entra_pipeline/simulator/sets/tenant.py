@@ -1,0 +1,206 @@
+"""What else a tenant consists of: settings, contacts, security attributes, branding, what belongs to domains and apps."""
+
+from __future__ import annotations
+
+from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
+
+_SETTINGS = ("GroupSettings.Read.All", "GroupSettings.ReadWrite.All", "Directory.Read.All", "Group.Read.All")
+_BRANDING = ("OrganizationalBranding.Read.All", "OrganizationalBranding.ReadWrite.All", "Organization.Read.All")
+_BRANDING_WRITE = ("OrganizationalBranding.ReadWrite.All", "Organization.ReadWrite.All")
+_IMAGES = frozenset(
+    ["backgroundImage", "bannerLogo", "customCSS", "favicon", "headerLogo", "squareLogo", "squareLogoDark"]
+)
+_DNS = (
+    "domain_dns_cname_record",
+    "domain_dns_mx_record",
+    "domain_dns_srv_record",
+    "domain_dns_txt_record",
+    "domain_dns_unavailable_record",
+)
+_ATTRIBUTES = ("CustomSecAttributeDefinition.Read.All", "CustomSecAttributeDefinition.ReadWrite.All")
+
+
+def _dns(name: str) -> EntitySet:
+    return EntitySet(
+        name,
+        "",
+        "domain_dns_record",
+        ("Domain.Read.All", "Domain.ReadWrite.All"),
+        subtypes=_DNS,
+        create=False,
+        update=False,
+        delete=False,
+    )
+
+
+SETS: tuple[EntitySet, ...] = (
+    EntitySet(
+        "groupSetting",
+        "groupSettings",
+        "group_setting",
+        _SETTINGS,
+        ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All", "Group.ReadWrite.All"),
+        required=("templateId", "values"),
+        read_only=frozenset(["id", "displayName"]),
+        immutable=frozenset(["templateId"]),
+    ),
+    EntitySet(
+        "groupSettingTemplate",
+        "groupSettingTemplates",
+        "group_setting_template",
+        _SETTINGS,
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "groupLifecyclePolicy",
+        "groupLifecyclePolicies",
+        "group_lifecycle_policy",
+        ("Directory.Read.All", "Directory.ReadWrite.All"),
+        ("Directory.ReadWrite.All",),
+        required=("groupLifetimeInDays", "managedGroupTypes"),
+        read_only=frozenset(["id"]),
+    ),
+    EntitySet(
+        "onPremisesDirectorySynchronization",
+        "directory/onPremisesSynchronization",
+        "on_premises_directory_synchronization",
+        ("OnPremDirectorySynchronization.Read.All",),
+        delegated=True,
+    ),
+    EntitySet(
+        "delegatedPermissionClassification",
+        "",
+        "delegated_permission_classification",
+        ("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
+        ("Policy.ReadWrite.PermissionGrant",),
+        required=("permissionId", "permissionName", "classification"),
+        update=False,
+    ),
+    EntitySet(
+        "synchronizationJob",
+        "",
+        "synchronization_job",
+        ("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
+        ("Synchronization.ReadWrite.All",),
+        relations=(Relation("schema", (Link.SYNC_SCHEMA,), many=False, part="synchronizationSchema"),),
+        required=("templateId",),
+    ),
+    EntitySet(
+        "synchronizationSchema",
+        "",
+        "synchronization_schema",
+        ("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
+        ("Synchronization.ReadWrite.All",),
+        inline=(("directories", "directory_definition"),),
+        upsert=("PUT",),
+    ),
+    EntitySet(
+        "bitlockerRecoveryKey",
+        "informationProtection/bitlocker/recoveryKeys",
+        "bitlocker_recovery_key",
+        ("BitlockerKey.ReadBasic.All", "BitlockerKey.Read.All"),
+        single_only=frozenset(["key"]),
+        gated=(("key", "BitlockerKey.Read.All"),),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "deviceLocalCredentialInfo",
+        "directory/deviceLocalCredentials",
+        "device_local_credential_info",
+        ("DeviceLocalCredential.ReadBasic.All", "DeviceLocalCredential.Read.All"),
+        expandable=("credentials",),
+        single_only=frozenset(["credentials"]),
+        gated=(("credentials", "DeviceLocalCredential.Read.All"),),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "companySubscription",
+        "directory/subscriptions",
+        "company_subscription",
+        ("Organization.Read.All", "Directory.Read.All"),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "organizationalBranding",
+        "",
+        "organizational_branding",
+        _BRANDING,
+        _BRANDING_WRITE,
+        single_only=_IMAGES,
+        upsert=("PATCH", "PUT"),
+    ),
+    EntitySet(
+        "organizationalBrandingLocalization",
+        "",
+        "organizational_branding_localization",
+        _BRANDING,
+        _BRANDING_WRITE,
+        single_only=_IMAGES,
+        required=("id",),
+    ),
+    EntitySet(
+        "certificateBasedAuthConfiguration",
+        "",
+        "certificate_based_auth_configuration",
+        ("Organization.Read.All", "Organization.ReadWrite.All"),
+        ("Organization.ReadWrite.All",),
+        update=False,
+        required=("certificateAuthorities",),
+    ),
+    EntitySet(
+        "internalDomainFederation",
+        "",
+        "internal_domain_federation",
+        ("Domain-InternalFederation.Read.All", "Domain-InternalFederation.ReadWrite.All", "Domain.Read.All"),
+        ("Domain-InternalFederation.ReadWrite.All", "Domain.ReadWrite.All"),
+        required=("issuerUri", "passiveSignInUri", "signingCertificate"),
+    ),
+    _dns("serviceConfigurationRecord"),
+    _dns("verificationDnsRecord"),
+    EntitySet(
+        "orgContact",
+        "contacts",
+        "org_contact",
+        ("OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"),
+        relations=(
+            Relation("manager", (Link.CONTACT_MANAGER,), many=False),
+            Relation("memberOf", (Link.GROUP_MEMBERS,), inverse=True, units=2),
+        ),
+        delta=True,
+        advanced=True,
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
+        "attributeSet",
+        "directory/attributeSets",
+        "attribute_set",
+        _ATTRIBUTES,
+        _ATTRIBUTES[1:],
+        required=("id",),
+        immutable=frozenset(["id"]),
+        delete=False,
+    ),
+    EntitySet(
+        "customSecurityAttributeDefinition",
+        "directory/customSecurityAttributeDefinitions",
+        "custom_security_attribute_definition",
+        _ATTRIBUTES,
+        _ATTRIBUTES[1:],
+        inline=(("allowedValues", "allowed_value"),),
+        expandable=("allowedValues",),
+        required=("attributeSet", "name", "type", "status", "isCollection", "isSearchable", "usePreDefinedValuesOnly"),
+        immutable=frozenset(["attributeSet", "name", "type", "isCollection", "isSearchable"]),
+        read_only=frozenset(["id"]),
+        delete=False,
+    ),
+)

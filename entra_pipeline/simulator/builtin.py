@@ -139,3 +139,24 @@ SKUS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ("f30db892-07e9-47e9-837c-80727f46fd3d", "FLOW_FREE", (("50e68c76-46c6-4674-81f9-75456511b170", "FLOW_P2_VIRAL"),)),
 )
 """skuId, part number, service plans as (id, name)."""
+
+CONSENT: tuple[tuple[str, str, tuple[tuple[str, dict[str, object]], ...]], ...] = (
+    ("microsoft-all-application-permissions", "All application permissions, for any client", (("application", {}),)),
+    (
+        "microsoft-company-admin",
+        "Company Admin Policy",
+        (("application", {}), ("delegated", {})),
+    ),
+    (
+        "microsoft-user-default-low",
+        "Default User Low Risk Policy",
+        (
+            (
+                "delegated",
+                {"permissionClassification": "low", "clientApplicationsFromVerifiedPublisherOnly": True},
+            ),
+        ),
+    ),
+    ("microsoft-user-default-legacy", "Default User Legacy Policy", (("delegated", {}),)),
+)
+"""Policies of consent: id, name, what is included as (type of permission, what differs from "anything")."""

@@ -12,6 +12,10 @@ from typing import Any
 
 from entra_pipeline.simulator import builtin
 from entra_pipeline.simulator.directory import Directory
+from entra_pipeline.simulator.generate_governance import governance
+from entra_pipeline.simulator.generate_identity import identities
+from entra_pipeline.simulator.generate_policies import policies
+from entra_pipeline.simulator.generate_tenant import tenant
 from entra_pipeline.simulator.loader import Loader
 from entra_pipeline.simulator.plan import EPOCH, Plan, stamp
 from entra_pipeline.simulator.sets import Link
@@ -93,6 +97,11 @@ _DEPARTMENTS = ("Engineering", "Försäljning", "Finance", "HR", "Legal", "Suppo
 _TITLES = ("Engineer", "Manager", "Analyst", "Assistant", "Director", "Consultant", "Säljare")
 _CITIES = (("Stockholm", "SE"), ("Köln", "DE"), ("Paris", "FR"), ("Oslo", "NO"), ("Seattle", "US"), ("東京", "JP"))
 _BATCH = 10_000
+_CLEARED = {
+    "customSecurityAttributes": {
+        "Engineering": {"@odata.type": "#microsoft.graph.customSecurityAttributeValue", "Clearance": "Secret"}
+    }
+}
 
 
 def fill(directory: Directory, plan: Plan) -> None:
@@ -120,8 +129,15 @@ class _Maker(Loader):
         self.write("servicePrincipal", self._service_principals(), key="appId")
         self.write("user", map(self._user, range(self.users)), key="userPrincipalName")
         self.write("group", map(self._group, range(self.groups)))
-        if self.plan.empty:
-            return
+        if not self.plan.empty:
+            self._directory()
+        policies(self)
+        tenant(self)
+        identities(self)
+        governance(self)
+
+    def _directory(self) -> None:
+        """What only a tenant with people has of the directory, and all links."""
         self.write("administrativeUnit", map(self._unit, range(self.units)))
         self.write("device", map(self._device, range(self.devices)))
         self._user_links()
@@ -139,7 +155,7 @@ class _Maker(Loader):
     def _tenant(self) -> None:
         domains = [(self.who.initial_domain, True)]
         if not self.plan.empty:
-            domains += [(self.who.domain, False), ("fabrikam.com", False)]
+            domains += [(self.who.domain, False), ("corp.contoso.com", False), ("fabrikam.com", False)]
         self.write("domain", iter([_domain(name, initial, name == domains[-1][0]) for name, initial in domains]))
         self.write(
             "organization",
@@ -162,7 +178,7 @@ class _Maker(Loader):
                                 "isDefault": name == domains[-1][0],
                                 "isInitial": initial,
                                 "name": name,
-                                "type": "Managed",
+                                "type": "Federated" if name.startswith("corp.") else "Managed",
                             }
                             for name, initial in domains
                         ],
@@ -378,6 +394,7 @@ class _Maker(Loader):
                 "replyUrls": [f"https://app{number}.contoso.com/auth"],
                 "tags": ["WindowsAzureActiveDirectoryIntegratedApp", "HideApp"][: 1 + number % 2],
                 "notes": "Ägs av IT" if number % 4 == 0 else None,
+                **(_CLEARED if number % 4 == 0 else {}),
             }
 
     def _application_parts(self) -> None:
@@ -599,9 +616,7 @@ class _Maker(Loader):
             body["mobilePhone"] = f"+46 70 555 {number % 1000:03}"
             body["passwordPolicies"] = "DisablePasswordExpiration"
         if number % 50 == 0:
-            body["customSecurityAttributes"] = {
-                "Engineering": {"@odata.type": "#microsoft.graph.customSecurityAttributeValue", "Clearance": "Secret"}
-            }
+            body |= _CLEARED
         return body
 
     def _group_name(self, number: int) -> str:
@@ -841,6 +856,7 @@ class _Maker(Loader):
     def _policy(self, number: int) -> dict[str, Any]:
         moment = EPOCH + timedelta(days=100 + number)
         strong = number % 3 == 1
+        contexts = ["c1"] if number == 2 else []
         body: dict[str, Any] = {
             "id": self.ids("policy", number),
             "templateId": None,
@@ -859,10 +875,10 @@ class _Maker(Loader):
                 "clientApplications": None,
                 "authenticationFlows": None,
                 "applications": {
-                    "includeApplications": [self.ids("appId", number)] if number % 2 else ["All"],
+                    "includeApplications": [self.ids("appId", number)] if number % 2 else [] if contexts else ["All"],
                     "excludeApplications": [],
                     "includeUserActions": [],
-                    "includeAuthenticationContextClassReferences": [],
+                    "includeAuthenticationContextClassReferences": contexts,
                     "applicationFilter": None,
                 },
                 "locations": {
@@ -884,7 +900,7 @@ class _Maker(Loader):
                 "operator": "OR",
                 "builtInControls": [] if strong else ["mfa"],
                 "customAuthenticationFactors": [],
-                "termsOfUse": [],
+                "termsOfUse": [self.ids("agreement", 0)] if number == 3 else [],
                 "authenticationStrength": None,
             },
             "sessionControls": None,
@@ -901,12 +917,12 @@ class _Maker(Loader):
 def _domain(name: str, initial: bool, default: bool) -> dict[str, Any]:
     return {
         "id": name,
-        "authenticationType": "Managed",
+        "authenticationType": "Federated" if name.startswith("corp.") else "Managed",
         "availabilityStatus": None,
         "isAdminManaged": True,
         "isDefault": default,
         "isInitial": initial,
-        "isRoot": True,
+        "isRoot": not name.startswith("corp."),
         "isVerified": True,
         "manufacturer": None,
         "model": None,

@@ -31,19 +31,24 @@ def test_the_same_seed_gives_the_same_tenant() -> None:
 
 
 def test_references_lead_to_objects(shared: Simulator) -> None:
-    ids = {item["id"]: entry.name for entry in SETS for item in shared.control.dump(entry.name)}
+    ids = {(item.get(entry.key), entry.name) for entry in SETS for item in shared.control.dump(entry.name)}
     for entry in SETS:
         for relation in entry.relations:
             if relation.inverse or relation.transitive:
                 continue
             edges = shared.control.edges(entry.name, relation.name)
             assert edges or relation.name in {"sponsors", "oauth2PermissionGrants", "appRoleAssignments"}
-            assert all(ids[target] == kind for _, target, kind in edges)
+            assert {(target, kind) for _, target, kind in edges} <= ids
     for policy in shared.control.dump("conditionalAccessPolicy"):
         users = policy["conditions"]["users"]
-        assert all(ids[item] == "user" for item in users["excludeUsers"])
-        assert all(ids[item] == "group" for item in users["includeGroups"])
-        assert all(ids[item] == "namedLocation" for item in policy["conditions"]["locations"]["excludeLocations"])
+        assert {(item, "user") for item in users["excludeUsers"]} <= ids
+        assert {(item, "group") for item in users["includeGroups"]} <= ids
+        locations = policy["conditions"]["locations"]["excludeLocations"]
+        assert {(item, "namedLocation") for item in locations} <= ids
+        applications = policy["conditions"]["applications"]
+        contexts = applications["includeAuthenticationContextClassReferences"]
+        assert {(item, "authenticationContextClassReference") for item in contexts} <= ids
+        assert {(item, "agreement") for item in policy["grantControls"]["termsOfUse"]} <= ids
     apps = {app["appId"] for app in shared.control.dump("applications")}
     assert apps < {principal["appId"] for principal in shared.control.dump("servicePrincipals")}
     assert len(shared.control.edges("groups", "members")) >= 5 * 300 * 0.9
@@ -65,6 +70,18 @@ def test_an_empty_tenant_has_what_every_tenant_has() -> None:
             "roleManagement/directory/roleDefinitions": 10,
             "policies/authenticationStrengthPolicies": 3,
             "servicePrincipals": 1,
+            **dict.fromkeys((entry.path for entry in SETS if entry.singleton), 1),
+            "policies/permissionGrantPolicies": 4,
+            "policies/roleManagementPolicies": 10,
+            "policies/roleManagementPolicyAssignments": 10,
+            "groupSettingTemplates": 2,
+            "directory/subscriptions": 3,
+            "serviceConfigurationRecord": 2,
+            "verificationDnsRecord": 2,
+            "identity/identityProviders": 2,
+            "identity/userFlowAttributes": 4,
+            "identityGovernance/entitlementManagement/catalogs": 1,
+            "roleManagement/entitlementManagement/roleDefinitions": 2,
         }
         client = Client(simulator)
         assert client.round("users/delta")[0] == []

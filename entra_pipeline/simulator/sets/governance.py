@@ -136,6 +136,7 @@ SETS: tuple[EntitySet, ...] = (
         _WORKFLOWS[2:],
         bin="identityGovernance/lifecycleWorkflows/deletedItems/workflows",
         inline=(("tasks", "identity_governance.task"),),
+        navigation=("versions",),
         list_hides=frozenset(["tasks", "executionConditions"]),
         licensed=True,
         required=("category", "displayName", "executionConditions", "tasks"),

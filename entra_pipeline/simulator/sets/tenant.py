@@ -1,4 +1,4 @@
-"""What else a tenant consists of: settings, contacts, security attributes, branding, what belongs to domains and apps."""
+"""What else a tenant consists of: settings, contacts, security attributes, branding, parts of domains and apps."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet
 from entra_pipeline.simulator.tenant import Ledger, Tenant
 
 _GUARDED = {"seed"}
-_SETS = ("hole", "hidden", "hidden_links", "hidden_types")
+_SETS = ("hole", "hidden", "hidden_links", "hidden_types", "unlicensed")
 
 
 class WrongOrder(Exception):
@@ -340,6 +340,13 @@ class Control:
         They are still counted, and still answer by themselves; `in_lists` leaves them out of lists, too.
         """
         self.knobs(hidden=list(objects), hidden_links=list(links), hidden_types=list(types), hidden_in_lists=in_lists)
+
+    def unlicensed(self, *prefixes: str) -> None:
+        """Paths with the prefixes are answered 403, for want of a licence; without any, everything is licensed again.
+
+        `sets.LICENSED` has the paths of everything that takes one.
+        """
+        self.knobs(unlicensed=list(prefixes))
 
     def expire_delta_links(self, form: str = "") -> None:
         """All delta links minted so far have expired; `form` is one of `knobs.EXPIRY_FORMS`."""

@@ -801,6 +801,7 @@ class _Maker(Loader):
         for role in range(builtin.ACTIVATED):
             for number in sorted({(role * 5 + i * 3) % self.users for i in range(1 + role % 3)}):
                 assign(users + number, self.ids("user", number), builtin.ROLES[role][0], "/")
+                self.role_holders.append((number, builtin.ROLES[role][0]))
                 members.append((roles + role, users + number))
         for number in range(4, self.groups, 10):
             if number > 40:

@@ -15,6 +15,7 @@ from entra_pipeline.simulator.plan import EPOCH, stamp
 from entra_pipeline.simulator.sets import Link
 
 _UNIFIED_TEMPLATE = "62375ab9-6b52-47ed-826b-58e47e0e304b"
+_MOST_ACTIVE = 5
 _FOREVER = {"type": "noExpiration", "endDateTime": None, "duration": None}
 _ANYONE = {
     "permissionClassification": "all",
@@ -667,7 +668,12 @@ def _schedules(loader: Loader) -> None:
         return
     active = {"assignmentType": "Assigned"}
     for kind, more in (("Eligibility", {}), ("Assignment", active)):
-        holders = range(2, min(loader.users, 40), 3 if kind == "Eligibility" else 9)
+        eligible = enumerate(range(2, min(loader.users, 40), 3))
+        holders = (
+            loader.role_holders[:_MOST_ACTIVE]
+            if more
+            else [(user, builtin.ROLES[number % len(builtin.ROLES)][0]) for number, user in eligible]
+        )
         loader.write_parts(
             f"unifiedRole{kind}Schedule",
             [
@@ -676,13 +682,13 @@ def _schedules(loader: Loader) -> None:
                     {
                         "id": loader.ids(f"role{kind}", number),
                         **_schedule(loader, f"role{kind}", number, loader.ids("user", user)),
-                        "roleDefinitionId": builtin.ROLES[number % len(builtin.ROLES)][0],
-                        "directoryScopeId": "/" if number % 4 else _unit(loader),
+                        "roleDefinitionId": role,
+                        "directoryScopeId": "/" if more or number % 4 else _unit(loader),
                         "appScopeId": None,
                         **more,
                     },
                 )
-                for number, user in enumerate(holders)
+                for number, (user, role) in enumerate(holders)
             ],
             Link.ROLE_SCHEDULED,
         )
@@ -691,6 +697,7 @@ def _schedules(loader: Loader) -> None:
         ("Assignment", Link.GROUP_ASSIGNMENT, active),
     ):
         parts, also = [], []
+        given: dict[Link, list[tuple[int, int]]] = {Link.GROUP_MEMBERS: [], Link.GROUP_OWNERS: []}
         for number, group in enumerate(_privileged(loader)):
             user = number * 7 % loader.users
             access = "owner" if number % 3 == 2 else "member"
@@ -704,8 +711,13 @@ def _schedules(loader: Loader) -> None:
             }
             parts.append((loader.seq("group", group), body))
             also.append(loader.seq("user", user))
+            if more:
+                kept = given[Link.GROUP_OWNERS if access == "owner" else Link.GROUP_MEMBERS]
+                kept.append((loader.seq("group", group), loader.seq("user", user)))
         first = loader.write_parts(f"privilegedAccessGroup{kind}Schedule", parts, code)
         loader.directory.load_links(code, [(user, first + number) for number, user in enumerate(also)])
+        for access_code, pairs in given.items():
+            loader.directory.load_links(access_code, pairs)
 
 
 def _unit(loader: Loader) -> str:

@@ -35,7 +35,7 @@ class Knobs:
         hidden_links: The same for links, as `<owner id>/<relation>/<target id>`.
         hidden_types: The same for whole types.
         hidden_in_lists: Lists leave out what is hidden, too.
-        unlicensed: The tenant lacks the licences that some types belong to.
+        unlicensed: Path prefixes answered 403, because the tenant lacks the licence they belong to.
         partial: Incremental rounds carry only ids and what changed.
         expired_before: Delta links minted before (seconds since 1970, the tenant's clock) have expired.
         expiry_form: One of EXPIRY_FORMS; empty = as usual for the set.
@@ -65,7 +65,7 @@ class Knobs:
     hidden_links: frozenset[str] = frozenset()
     hidden_types: frozenset[str] = frozenset()
     hidden_in_lists: bool = False
-    unlicensed: bool = False
+    unlicensed: frozenset[str] = frozenset()
     partial: bool = False
     expired_before: float = 0.0
     expiry_form: str = ""

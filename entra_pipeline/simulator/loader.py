@@ -25,6 +25,7 @@ class Loader:
         ids: The id of the n-th object of a kind.
         who: The tenant and its app registrations.
         users, groups, applications, units, devices: How many there are.
+        role_holders: Users who hold directory roles, as (number, role's id).
         first: Sequence number of each type's first object; those of a type follow each other.
     """
 
@@ -38,6 +39,7 @@ class Loader:
         self.applications = 0 if plan.empty else max(5, plan.users // 200)
         self.units = 0 if plan.empty else max(3, plan.users // 500)
         self.devices = 0 if plan.empty else plan.users // 2
+        self.role_holders: list[tuple[int, str]] = []
         self.first: dict[str, int] = {}
         self.next = 1
         self._encode = msgspec.json.Encoder().encode

@@ -151,12 +151,11 @@ class Tenant:
     def _admit(self, request: Request, place: Place, caller: Caller, price: Cost) -> dict[str, str]:
         """Permission and throttling. Raises Failure."""
         for prefix, status in self.knobs.deny.items():
-            if request.path.lower().startswith(prefix.strip("/").lower()):
+            if _below(request.path, prefix):
                 raise denied() if status == 403 else Failure(status, "Denied", "Refused by the control API.")
         if not self._permitted(request.method, place, caller):
             raise denied()
-        entry = BY_NAME[place.relation.part] if place.relation is not None and place.relation.part else place.entry
-        if self.knobs.unlicensed and entry is not None and entry.licensed:
+        if any(_below(request.path, prefix) for prefix in self.knobs.unlicensed):
             raise Failure(
                 403,
                 "AadPremiumLicenseRequired",
@@ -214,3 +213,7 @@ class Tenant:
         born = self._born.get(place.key)
         if born is not None and time.monotonic() - born < self.knobs.lag:
             raise not_found(place.key)
+
+
+def _below(path: str, prefix: str) -> bool:
+    return path.lower().startswith(prefix.strip("/").lower())

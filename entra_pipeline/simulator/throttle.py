@@ -15,8 +15,9 @@ from entra_pipeline.simulator.knobs import Knobs
 from entra_pipeline.simulator.paths import Place
 
 _WINDOW = 10.0
-# Services with limits of their own, which say when to come back: requests in seconds per app and tenant.
+# Services with limits of their own, which say when to come back: requests in seconds per app and tenant, per tenant.
 _LANES = {"reports": (5.0, 10.0), "identity": (200.0, 60.0)}
+_TENANT_LANES = {"identity": (300.0, 60.0)}
 _WRITES = (3_000.0, 150.0)
 # A client that sends exactly one request per second is let through despite the jitter of the network.
 _LANE_TOLERANCE = 0.1
@@ -87,7 +88,8 @@ class Throttle:
         self._units: dict[str, Bucket] = {}
         self._writes: dict[str, Bucket] = {}
         self._lane = Bucket(1.0, 1.0)
-        self._lanes = {name: Bucket(*limit) for name, limit in _LANES.items()}
+        self._lanes: dict[tuple[str, str], Bucket] = {}
+        self._tenant_lanes = {name: Bucket(*limit) for name, limit in _TENANT_LANES.items()}
         self._certificates = Bucket(150.0, 60.0)
 
     def admit(
@@ -96,8 +98,10 @@ class Throttle:
         """Headers about throttling for the response. Raises Failure (429)."""
         scope = f"Tenant_Application/ReadWrite/{client_id}/{tenant_id}"
         entry = place.entry
-        if entry is not None and (lane := self._lanes.get(entry.lane)) is not None and self.knobs.throttle_lanes:
-            if (wait := lane.take(1.0)) > 0:
+        if entry is not None and entry.lane in _LANES and self.knobs.throttle_lanes:
+            own = self._lanes.setdefault((entry.lane, client_id), Bucket(*_LANES[entry.lane]))
+            shared = self._tenant_lanes.get(entry.lane)
+            if (wait := max(own.take(1.0), shared.take(1.0) if shared else 0.0)) > 0:
                 raise throttled(wait)
             return {}
         if entry is not None and entry.lane == "conditional_access" and self.knobs.throttle_conditional_access:

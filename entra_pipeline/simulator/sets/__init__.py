@@ -26,6 +26,9 @@ DIRECTORY_OBJECTS = frozenset(
 )
 """Types that /directoryObjects and the recycle bin of the directory know."""
 
+LICENSED = tuple(path for entry in SETS if entry.licensed for path in (entry.path, entry.bin) if path)
+"""Paths of what takes a licence beyond the free one."""
+
 BACKUP_ROLES = (
     "Directory.Read.All",
     "User.Read.All",
@@ -117,6 +120,7 @@ __all__ = [
     "BY_NAME",
     "BY_PATH",
     "DIRECTORY_OBJECTS",
+    "LICENSED",
     "OWNING",
     "RESTORE_ROLES",
     "SETS",

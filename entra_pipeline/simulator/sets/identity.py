@@ -87,6 +87,7 @@ SETS: tuple[EntitySet, ...] = (
         "authentication_event_listener",
         ("EventListener.Read.All", "EventListener.ReadWrite.All"),
         ("EventListener.ReadWrite.All",),
+        subtypes=("on_token_issuance_start_listener",),
         lane=_LANE,
     ),
     EntitySet(
@@ -95,6 +96,7 @@ SETS: tuple[EntitySet, ...] = (
         "custom_authentication_extension",
         ("CustomAuthenticationExtension.Read.All", "CustomAuthenticationExtension.ReadWrite.All"),
         ("CustomAuthenticationExtension.ReadWrite.All",),
+        subtypes=("on_token_issuance_start_custom_extension",),
         lane=_LANE,
         required=("displayName",),
     ),

@@ -136,7 +136,7 @@ class EntitySet:
         upsert: Methods that create what is not there; PUT exists only for types that name it.
         countable: `$count` exists.
         delegated: Never for applications.
-        licensed: Belongs to a licence, which knob `unlicensed` takes away.
+        licensed: Takes a licence beyond the free one.
         create, update, delete: Whether the method exists for applications.
         read, write: Application permissions, any of which allows it.
     """

@@ -76,6 +76,8 @@ class ControlPanel:
         return resolve(path.strip("/"))
 
     def _row(self, place: Place, states: Sequence[int] = (State.LIVE,)) -> Row:
+        if place.deleted:
+            states = (State.DELETED,)
         row = self.directory.find(place.key, place.entry.name if place.entry else "", states=states)
         if row is None:
             raise not_found(place.key)
@@ -138,9 +140,9 @@ class ControlPanel:
 
     def _dump(self, path: str, deleted: bool, after: int, limit: int) -> Any:
         entry = self._entry(path)
-        rows = self.directory.page(
-            entry.stored, after=after, limit=limit, state=State.DELETED if deleted else State.LIVE
-        )
+        binned = path not in BY_NAME and self._place(path).deleted
+        state = State.DELETED if deleted or binned else State.LIVE
+        rows = self.directory.page(entry.stored, after=after, limit=limit, state=state)
         if entry.default is None and not entry.on_select:
             bodies = shape(entry.name, None)([row.body for row in rows])
             expanded = [name for name in entry.expandable if name not in entry.single_only]
@@ -154,10 +156,11 @@ class ControlPanel:
         return {"value": bodies, "after": rows[-1].seq if len(rows) == limit else 0}
 
     def _edges(self, path: str, relation: str) -> Any:
-        found = self._entry(path).relation(relation)
-        if found is None or found.inverse:
+        entry = self._entry(path)
+        found = entry.relation(relation)
+        if found is None or found.transitive:
             raise WrongOrder(f"{path} has no stored relation {relation}")
-        return list(self.directory.links(found.codes))
+        return list(self.directory.links(found.codes, entry.stored, inverse=found.inverse))
 
     def _counts(self) -> Any:
         return {entry.path or entry.name: self.directory.count(entry.stored) for entry in SETS}
@@ -288,7 +291,10 @@ class Control:
     # --- read the truth ----------------------------------------------------------------------------------------------
 
     def dump(self, path: str, *, deleted: bool = False) -> list[dict[str, Any]]:
-        """All objects of a set (`users`; parts by type: `appRoleAssignment`) with every property a list can have."""
+        """All objects of a set (`users`; parts by type: `appRoleAssignment`) with every property a list can have.
+
+        Parts go by a path below any owner, too (`domains/-/verificationDnsRecords`); a recycle bin goes by its path.
+        """
         found: list[dict[str, Any]] = []
         after = 0
         while True:
@@ -299,7 +305,7 @@ class Control:
                 return found
 
     def edges(self, path: str, relation: str) -> set[tuple[str, str, str]]:
-        """All links of a relation: (source id, target id, target type such as `user`)."""
+        """All links of a relation, as (id, id of the other end, its type such as `user`); `memberOf` goes backwards."""
         return {(source, target, kind) for source, target, kind in self.order("edges", path=path, relation=relation)}
 
     def counts(self) -> dict[str, int]:

@@ -345,18 +345,22 @@ class Directory:
         found = self._db.execute("SELECT name FROM property_changes WHERE seq = ? AND changed > ?", (seq, since))
         return {str(name) for (name,) in found}
 
-    def links(self, codes: Sequence[int], batch: int = 10_000) -> Iterator[tuple[str, str, str]]:
-        """All visible links of the codes as (source id, target id, target type)."""
+    def links(
+        self, codes: Sequence[int], owner: str, *, inverse: bool = False, batch: int = 10_000
+    ) -> Iterator[tuple[str, str, str]]:
+        """All visible links of the codes from objects of type `owner` as (its id, other end's id, other end's type)."""
+        mine, other = ("o", "s") if inverse else ("s", "o")
         for code in codes:
             after = (0, 0)
             while found := self._db.execute(
-                "SELECT l.source, l.target, s.id, o.id, o.type, s.state OR o.state FROM links l JOIN objects s"
-                " ON s.seq = l.source JOIN objects o ON o.seq = l.target WHERE l.code = ? AND l.live"
+                f"SELECT l.source, l.target, {mine}.id, {other}.id, {other}.type,"
+                f" s.state OR o.state OR {mine}.type != ? FROM links l JOIN objects s ON s.seq = l.source"
+                " JOIN objects o ON o.seq = l.target WHERE l.code = ? AND l.live"
                 " AND (l.source, l.target) > (?, ?) ORDER BY l.source, l.target LIMIT ?",
-                (code, *after, batch),
+                (owner, code, *after, batch),
             ).fetchall():
                 after = (found[-1][0], found[-1][1])
-                yield from ((source, target, kind) for _, _, source, target, kind, hidden in found if not hidden)
+                yield from ((owning, end, kind) for _, _, owning, end, kind, hidden in found if not hidden)
 
     def owner_of(self, code: int, target: int) -> int | None:
         """Sequence number of the (one) source that owns the target."""

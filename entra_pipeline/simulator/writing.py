@@ -83,8 +83,8 @@ class Writer:
             if request.method == "POST" and not place.key:
                 row = self.create(place.entry, request.json())
                 return self._created(row)
-            if request.method == "PATCH" and place.key:
-                if "PATCH" in place.entry.upsert and self.directory.find(place.key, place.entry.name) is None:
+            if request.method in place.entry.changes and place.key:
+                if request.method in place.entry.upsert and self.directory.find(place.key, place.entry.name) is None:
                     self.create(place.entry, {**request.json(), place.entry.key: place.key})
                 else:
                     self.patch(self._existing(place.entry, place.key), request.json())
@@ -397,7 +397,7 @@ class Writer:
             return Answer(204)
         if not found:
             raise not_found(item or relation.name)
-        if request.method in {"PATCH", *entry.upsert}:
+        if request.method in entry.changes:
             self.patch(found[0], request.json())
         elif request.method == "DELETE":
             self.delete(found[0])

@@ -170,6 +170,7 @@ def test_a_part_of_which_there_is_one_is_an_object_or_absent(simulator: Simulato
 
 
 def test_policies_know_the_applications_they_apply_to(shared: Simulator, reader: Client) -> None:
+    able = Client(shared, restore=True)
     policy = next(one["id"] for one in reader.all("policies/tokenIssuancePolicies"))
     applies = reader.all(f"policies/tokenIssuancePolicies/{policy}/appliesTo")
     assert {one["@odata.type"] for one in applies} == {
@@ -177,7 +178,9 @@ def test_policies_know_the_applications_they_apply_to(shared: Simulator, reader:
         "#microsoft.graph.servicePrincipal",
     }
     application = next(one["id"] for one in applies if one["@odata.type"].endswith("application"))
-    assert [one["id"] for one in reader.all(f"applications/{application}/tokenIssuancePolicies")] == [policy]
+    assert [one["id"] for one in able.all(f"applications/{application}/tokenIssuancePolicies")] == [policy]
+    assert reader.send("GET", f"applications/{application}/tokenIssuancePolicies").status_code == 403
+    able.http.close()
     edges = shared.control.edges("tokenIssuancePolicy", "appliesTo")
     assert {(end, kind) for source, end, kind in edges if source == policy} == {
         (one["id"], one["@odata.type"].removeprefix("#microsoft.graph.")) for one in applies
@@ -283,7 +286,6 @@ def test_reports_and_identity_have_lanes_of_their_own(path: str, simulator: Simu
     [
         ("policies/authorizationPolicy", {"allowInvitesFrom": "none"}),
         ("policies/identitySecurityDefaultsEnforcementPolicy", {"isEnabled": True}),
-        ("policies/adminConsentRequestPolicy", {"requestDurationInDays": 7}),
         ("policies/crossTenantAccessPolicy/default", {"inboundTrust": {"isMfaAccepted": False}}),
         ("policies/deviceRegistrationPolicy", {"userDeviceQuota": 3}),
         ("identityGovernance/lifecycleWorkflows/settings", {"workflowScheduleIntervalInHours": 5}),
@@ -346,13 +348,21 @@ def test_policies_come_change_and_go(path: str, body: dict[str, Any], change: di
     created = writer.send("POST", path, body)
     assert created.status_code == 201, created.text
     one = f"{path}/{created.json()[entry.key]}"
-    assert writer.send("PATCH", one, change).status_code == 204
+    methods = {method: writer.send(method, one, change).status_code for method in ("PATCH", "PUT")}
+    assert methods == {method: 204 if method in entry.changes else 405 for method in methods}
     found = writer.get(one)
     assert {name: found[name] for name in {**body, **change}} == {**body, **change}
     if entry.key in body:
         assert writer.refused("POST", path, body)[:2] == (409, "Request_MultipleObjectsWithSameKeyValue")
     assert writer.send("DELETE", one).status_code == 204
     assert writer.send("GET", one).status_code == 404
+
+
+def test_consent_requests_are_put(writer: Client) -> None:
+    path = "policies/adminConsentRequestPolicy"
+    assert writer.send("PATCH", path, {"requestDurationInDays": 7}).status_code == 405
+    assert writer.send("PUT", path, {"requestDurationInDays": 7}).status_code == 204
+    assert writer.get(path)["requestDurationInDays"] == 7
 
 
 def test_conditions_of_a_consent_policy(writer: Client) -> None:

@@ -44,6 +44,12 @@ _DEVICE_WRITE = ("Device.ReadWrite.All", "Directory.ReadWrite.All")
 _DOMAIN_READ = ("Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All")
 _DOMAIN_WRITE = ("Domain.ReadWrite.All",)
 _ORGANIZATION_READ = ("Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "User.Read.All")
+_BRANDING_READ = (
+    "OrganizationalBranding.Read.All",
+    "OrganizationalBranding.ReadWrite.All",
+    "Organization.ReadWrite.All",
+    "Organization.Read.All",
+)
 _ORGANIZATION_WRITE = ("Organization.ReadWrite.All",)
 _SKU_READ = ("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All")
 
@@ -55,7 +61,12 @@ _POLICY_REFERENCES = tuple(
         segment,
         (code,),
         targets=(target,),
-        read=("Policy.Read.All", "Policy.Read.ApplicationConfiguration", *_APPLICATION_READ),
+        # Even reading takes a right to write, from this side.
+        read=(
+            "Policy.ReadWrite.ApplicationConfiguration",
+            "Application.ReadWrite.All",
+            "Application.ReadWrite.OwnedBy",
+        ),
         write=("Policy.ReadWrite.ApplicationConfiguration",),
     )
     for segment, code, target in (
@@ -528,11 +539,21 @@ SETS: tuple[EntitySet, ...] = (
                 "federationConfiguration",
                 (Link.FEDERATION,),
                 part="internalDomainFederation",
-                read=("Domain-InternalFederation.Read.All", "Domain.Read.All"),
+                read=("Domain-InternalFederation.Read.All", "Domain-InternalFederation.ReadWrite.All"),
                 write=("Domain-InternalFederation.ReadWrite.All", "Domain.ReadWrite.All"),
             ),
-            Relation("serviceConfigurationRecords", (Link.SERVICE_RECORDS,), part="serviceConfigurationRecord"),
-            Relation("verificationDnsRecords", (Link.VERIFICATION_RECORDS,), part="verificationDnsRecord"),
+            Relation(
+                "serviceConfigurationRecords",
+                (Link.SERVICE_RECORDS,),
+                part="serviceConfigurationRecord",
+                read=_DOMAIN_READ[:2],
+            ),
+            Relation(
+                "verificationDnsRecords",
+                (Link.VERIFICATION_RECORDS,),
+                part="verificationDnsRecord",
+                read=_DOMAIN_READ[:2],
+            ),
         ),
         required=("id",),
         read_only=frozenset(
@@ -552,18 +573,21 @@ SETS: tuple[EntitySet, ...] = (
                 (Link.BRANDING,),
                 many=False,
                 part="organizationalBranding",
-                read=("OrganizationalBranding.Read.All", *_ORGANIZATION_READ),
+                read=_BRANDING_READ,
+                write=_BRANDING_READ[1:3],
             ),
             Relation(
                 "branding/localizations",
                 (Link.BRANDING_LOCALIZATIONS,),
                 part="organizationalBrandingLocalization",
-                read=("OrganizationalBranding.Read.All", *_ORGANIZATION_READ),
+                read=_BRANDING_READ,
+                write=_BRANDING_READ[1:3],
             ),
             Relation(
                 "certificateBasedAuthConfiguration",
                 (Link.CERTIFICATE_AUTHENTICATION,),
                 part="certificateBasedAuthConfiguration",
+                read=_ORGANIZATION_READ[:2],
             ),
         ),
         read_only=_MINTED

@@ -68,6 +68,7 @@ SETS: tuple[EntitySet, ...] = (
         "access_package_assignment_policy",
         expandable=("accessPackage", "catalog"),
         required=("displayName", "accessPackage"),
+        changes=("PUT",),
     ),
     _entitlement(
         "accessPackageAssignment",
@@ -110,7 +111,7 @@ SETS: tuple[EntitySet, ...] = (
         "entitlementRoleAssignment",
         "roleManagement/entitlementManagement/roleAssignments",
         "unified_role_assignment",
-        ("RoleManagement.Read.All", "EntitlementManagement.Read.All", "EntitlementManagement.ReadWrite.All"),
+        ("EntitlementManagement.Read.All", "EntitlementManagement.ReadWrite.All", "RoleManagement.Read.Directory"),
         ("EntitlementManagement.ReadWrite.All",),
         licensed=True,
         required=("principalId", "roleDefinitionId", "appScopeId"),
@@ -126,6 +127,7 @@ SETS: tuple[EntitySet, ...] = (
         licensed=True,
         largest_page=100,
         required=("displayName", "scope"),
+        changes=("PUT",),
         read_only=frozenset(["id", "createdDateTime", "lastModifiedDateTime", "status", "createdBy"]),
     ),
     EntitySet(
@@ -156,7 +158,7 @@ SETS: tuple[EntitySet, ...] = (
         "lifecycleManagementSettings",
         "identityGovernance/lifecycleWorkflows/settings",
         "identity_governance.lifecycle_management_settings",
-        _WORKFLOWS,
+        _WORKFLOWS[1:],
         _WORKFLOWS[2:],
         licensed=True,
         singleton=True,

@@ -42,6 +42,7 @@ SETS: tuple[EntitySet, ...] = (
         ),
         lane=_LANE,
         required=("id", "userFlowType", "userFlowTypeVersion"),
+        update=False,
         immutable=frozenset(["id"]),
     ),
     EntitySet(
@@ -61,6 +62,7 @@ SETS: tuple[EntitySet, ...] = (
         _FLOWS,
         _FLOWS[1:],
         lane=_LANE,
+        changes=("PATCH", "PUT"),
         upsert=("PUT",),
     ),
     EntitySet(

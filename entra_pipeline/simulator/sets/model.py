@@ -133,7 +133,8 @@ class EntitySet:
         navigation: Navigation properties that msgraph-sdk takes for structural ones, and that are never shown.
         list_hides: Properties that a list leaves out and one object shows.
         derived_from: Type whose objects these are another view of; nothing is stored.
-        upsert: Methods that create what is not there; PUT exists only for types that name it.
+        changes: Methods that change an object.
+        upsert: Those of them that create what is not there.
         countable: `$count` exists.
         delegated: Never for applications.
         licensed: Takes a licence beyond the free one.
@@ -171,6 +172,7 @@ class EntitySet:
     navigation: tuple[str, ...] = ()
     list_hides: frozenset[str] = frozenset()
     derived_from: str = ""
+    changes: tuple[str, ...] = ("PATCH",)
     upsert: tuple[str, ...] = ()
     countable: bool = True
     delegated: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
 
 _POLICY = ("Policy.Read.All",)
-_APPLICATION_CONFIGURATION = ("Policy.Read.ApplicationConfiguration", "Policy.ReadWrite.ApplicationConfiguration")
+_APPLICATION_CONFIGURATION = ("Policy.Read.All", "Policy.ReadWrite.ApplicationConfiguration")
 _MINTED = frozenset(["id", "deletedDateTime"])
 
 
@@ -32,7 +32,7 @@ def _assigned(name: str, segment: str, model: str, code: Link) -> EntitySet:
         name,
         f"policies/{segment}",
         model,
-        (*_APPLICATION_CONFIGURATION, *_POLICY),
+        _APPLICATION_CONFIGURATION,
         ("Policy.ReadWrite.ApplicationConfiguration",),
         relations=(Relation("appliesTo", (code,), inverse=True),),
         required=("displayName",),
@@ -77,20 +77,22 @@ SETS: tuple[EntitySet, ...] = (
         "admin_consent_request_policy",
         _POLICY,
         "Policy.ReadWrite.ConsentRequest",
+        changes=("PUT",),
         anonymous=True,
     ),
     _singleton(
         "deviceRegistrationPolicy",
         "policies/deviceRegistrationPolicy",
         "device_registration_policy",
-        ("Policy.Read.DeviceConfiguration", *_POLICY),
+        ("Policy.Read.DeviceConfiguration",),
         "Policy.ReadWrite.DeviceConfiguration",
+        changes=("PATCH", "PUT"),
     ),
     _singleton(
         "tenantAppManagementPolicy",
         "policies/defaultAppManagementPolicy",
         "tenant_app_management_policy",
-        (*_APPLICATION_CONFIGURATION, *_POLICY),
+        _APPLICATION_CONFIGURATION,
         "Policy.ReadWrite.ApplicationConfiguration",
     ),
     _singleton(
@@ -136,13 +138,14 @@ SETS: tuple[EntitySet, ...] = (
         ("Policy.ReadWrite.CrossTenantAccess",),
         key="tenantId",
         read_only=frozenset(["tenantId"]),
+        changes=("PATCH", "PUT"),
         upsert=("PUT",),
     ),
     EntitySet(
         "permissionGrantPolicy",
         "policies/permissionGrantPolicies",
         "permission_grant_policy",
-        ("Policy.Read.PermissionGrant", "Policy.ReadWrite.PermissionGrant", *_POLICY),
+        ("Policy.Read.PermissionGrant", "Policy.ReadWrite.PermissionGrant"),
         ("Policy.ReadWrite.PermissionGrant",),
         inline=(("includes", "permission_grant_condition_set"), ("excludes", "permission_grant_condition_set")),
         required=("id", "displayName"),
@@ -158,7 +161,7 @@ SETS: tuple[EntitySet, ...] = (
         "activityBasedTimeoutPolicy",
         "policies/activityBasedTimeoutPolicies",
         "activity_based_timeout_policy",
-        (*_APPLICATION_CONFIGURATION, *_POLICY),
+        _APPLICATION_CONFIGURATION,
         ("Policy.ReadWrite.ApplicationConfiguration",),
         required=("displayName", "definition"),
         read_only=_MINTED,

@@ -16,6 +16,7 @@ import msgspec
 from entra_pipeline.analysis.changes import Change
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
+from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Control
@@ -257,14 +258,46 @@ class Comparison:
 def look(control: Control, types: list[str]) -> Picture:
     """The tenant as the simulator itself knows it, not as Graph tells it."""
     picture = Picture()
-    for name in types:
-        entry = CATALOGUE[name]
-        # Parts have no collection of their own; the simulator knows them by their type's name.
-        where = entry.path or entry.graph_type
-        picture.objects[name] = {body["id"]: _without_nulls(body) for body in control.dump(where)}
+    for entry in (CATALOGUE[name] for name in types):
+        if entry.delegated or entry.optional:
+            continue
+        where = _truth_of(entry)
+        # A filter that Graph demands leaves out what other scopes have; `/` is the whole tenant.
+        bodies = [body for body in control.dump(where) if not entry.filter or body.get("scopeId") == "/"]
+        picture.objects[entry.name] = {_key(entry, body): _shown(entry, body) for body in bodies}
         for relation in entry.relations:
-            picture.links[relation.name] = control.edges(where, relation.segment)
+            if not relation.permission:
+                picture.links[relation.name] = control.edges(where, relation.segment)
     return picture
+
+
+def _truth_of(entry: ObjectType) -> str:
+    """Where the simulator tells all objects of a type: parts by the path from any owner."""
+    if entry.parent is None:
+        return entry.path
+    owner = CATALOGUE[entry.parent.type]
+    if entry.parent.path:
+        return entry.parent.path.partition("?")[0]
+    return f"{owner.path}/-/{entry.parent.segment}" if owner.path else entry.graph_type
+
+
+def _key(entry: ObjectType, body: Body) -> str:
+    """What an object is compared by; where ids are unique within an owner only, all that it says."""
+    if entry.local_ids:
+        return msgspec.json.encode(_without_nulls(body), order="sorted").decode()
+    return str(body.get(entry.key) or entry.name)
+
+
+def _shown(entry: ObjectType, body: Body) -> Body:
+    """What of an object the catalogue asks for, of what it is linked with and is a view of."""
+    names = entry.projection or [
+        name for name in body if name in entry.properties or not has_navigation(entry.model, name)
+    ]
+    shown = {name: body.get(name) for name in names}
+    for name, _, options in (item.partition("(") for item in entry.expand):
+        if options == "$select=id)" and isinstance(shown.get(name), dict):
+            shown[name] = {"id": shown[name]["id"]}
+    return _without_nulls(shown)
 
 
 def compare(store: ScopeStore, manifest: Manifest, picture: Picture) -> Comparison:
@@ -274,7 +307,9 @@ def compare(store: ScopeStore, manifest: Manifest, picture: Picture) -> Comparis
     """
     result = Comparison()
     for table, truth in picture.objects.items():
-        stored = {body["id"]: _without_nulls(body) for body in map(msgspec.json.decode, find(store, manifest, table))}
+        entry = CATALOGUE[table]
+        bodies = map(msgspec.json.decode, find(store, manifest, table))
+        stored = {_key(entry, body): _without_nulls(body) for body in bodies}
         for identifier in sorted(truth.keys() | stored.keys()):
             result.objects += 1
             true, kept = truth.get(identifier, {}), stored.get(identifier, {})

@@ -114,6 +114,10 @@ class Settlement:
         """Types read in this run that stand for themselves."""
         return [entry for entry in CATALOGUE.values() if entry.parent is None and self._was_read(entry.name)]
 
+    def _ends(self) -> list[ObjectType]:
+        """Types whose objects edges lead to; a type that shows others from another side has none of its own."""
+        return [entry for entry in self._object_types() if not entry.shows]
+
     def _edge_tables(self) -> list[str]:
         return [table for table in RELATIONS if self._was_read(table)]
 
@@ -412,7 +416,7 @@ class Settlement:
         They are older than the parent (restored), entered the selection, or were healed.
         """
         before, now = self.tables.before(entry.name), self.tables.entries[entry.name]
-        if before is None or self.tables.parent is None or not now.added or not _has_links(entry):
+        if entry.shows or before is None or self.tables.parent is None or not now.added or not _has_links(entry):
             return []
         rows = await self.tables.query(
             f"""
@@ -469,7 +473,7 @@ class Settlement:
 
     def _wholly_read(self) -> dict[str, ObjectType]:
         """Types of which every object is known, by Graph's name."""
-        return {entry.graph_type: entry for entry in self._object_types() if not self._partial(entry)}
+        return {entry.graph_type: entry for entry in self._ends() if not self._partial(entry)}
 
     async def gone(self) -> pa.Table:
         """Objects that the parent had and the new state has not, of all types that others link to (`gone_table`)."""
@@ -480,13 +484,13 @@ class Settlement:
 
     def _movements(self) -> tuple[int, ...]:
         """How many objects of each type have come and gone: as long as that stays, so does who."""
-        entries = [self.tables.entries[entry.name] for entry in self._object_types()]
+        entries = [self.tables.entries[entry.name] for entry in self._ends()]
         return tuple(number for entry in entries for number in (entry.added, entry.deleted))
 
     async def _find_gone(self) -> pa.Table:
         dead: set[str] = set()
         left: set[str] = set()
-        for entry in self._object_types():
+        for entry in self._ends():
             before = self.tables.sql_before(entry.name)
             if before is None or not self.tables.entries[entry.name].deleted:
                 continue

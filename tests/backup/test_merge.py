@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.backup.merge import Counts, merge_edges, merge_objects
-from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
+from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
 VALUES = st.one_of(
@@ -40,11 +40,11 @@ def without_nulls(members: dict) -> dict:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def stage(path: Path, schema, rows) -> Path:
-    with Staging(path, schema) as staged:
+def stage(path: Path, schema, rows) -> Staged:
+    with Staging(path, schema) as staging:
         for row in rows:
-            staged.append(*row)
-    return path
+            staging.append(*row)
+    return staging.staged
 
 
 def stored_objects(connection) -> list[tuple]:

@@ -16,7 +16,6 @@ TYPES = (
             "from the recycle bin, else POST /applications, PATCH (with a new appId); not: secrets and private keys"
         ),
         delta=True,
-        on_request=frozenset({"authenticationBehaviors", "managerApplications"}),
         extensible="Application",
         page_size=999,
         identity=("displayName", "appId"),

@@ -12,7 +12,6 @@ TYPES = (
         permissions=("Device.Read.All", "Directory.Read.All"),
         restore=kept("a device comes back by joining again; a few properties of a live device can be patched"),
         delta=True,
-        on_request=frozenset({"isManagementRestricted"}),
         extensible="Device",
         page_size=999,
         identity=("displayName", "deviceId"),

@@ -291,7 +291,9 @@ def _key(entry: ObjectType, body: Body) -> str:
 def _shown(entry: ObjectType, body: Body) -> Body:
     """What of an object the catalogue asks for, of what it is linked with and is a view of."""
     names = entry.projection or [
-        name for name in body if name in entry.properties or not has_navigation(entry.model, name)
+        name
+        for name in body
+        if name in entry.properties or name.startswith("@") or not has_navigation(entry.model, name)
     ]
     shown = {name: body.get(name) for name in names}
     for name, _, options in (item.partition("(") for item in entry.expand):

@@ -32,10 +32,7 @@ def split(tmp_path, *objects: dict):
     members = edges[RELATIONS["group_members"][1]]
     return (
         [(r["id"], r["change"], r["raw"] and json.loads(r["raw"])) for r in staged_rows(rows)],
-        [
-            (r["source_id"], r["target_id"], r["target_type"], r["change"])
-            for r in staged_rows(members)
-        ],
+        [(r["source_id"], r["target_id"], r["target_type"], r["change"]) for r in staged_rows(members)],
     )
 
 

@@ -7,7 +7,7 @@ _ENTITLEMENT = "identityGovernance/entitlementManagement"
 _WORKFLOWS = "identityGovernance/lifecycleWorkflows"
 _READ_ENTITLEMENT = ("EntitlementManagement.Read.All",)
 _READ_WORKFLOWS = ("LifecycleWorkflows-Workflow.Read.All", "LifecycleWorkflows.Read.All")
-_READ_ROLES = ("RoleManagement.Read.All", "EntitlementManagement.Read.All")
+_READ_ROLES = ("EntitlementManagement.Read.All",)
 
 TYPES = (
     ObjectType(
@@ -178,7 +178,7 @@ TYPES = (
         title="Lifecycle workflow settings",
         path=f"{_WORKFLOWS}/settings",
         model="identity_governance.lifecycle_management_settings",
-        permissions=_READ_WORKFLOWS,
+        permissions=("LifecycleWorkflows.Read.All",),
         restore=restored(f"PATCH /{_WORKFLOWS}/settings"),
         singleton=True,
         identity=("id",),

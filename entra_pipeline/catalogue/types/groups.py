@@ -81,7 +81,7 @@ TYPES = (
         title="Group setting template",
         path="groupSettingTemplates",
         model="group_setting_template",
-        permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),
+        permissions=("GroupSettings.Read.All", "Directory.Read.All"),
         restore=kept("Microsoft's, the same in every tenant"),
     ),
     ObjectType(

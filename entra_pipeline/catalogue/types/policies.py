@@ -5,7 +5,15 @@ from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, R
 _READ_POLICIES = ("Policy.Read.All",)
 
 
-def _singleton(name: str, title: str, path: str, model: str, *permissions: str, how: str = "PATCH") -> ObjectType:
+def _singleton(
+    name: str,
+    title: str,
+    path: str,
+    model: str,
+    *permissions: str,
+    how: str = "PATCH",
+    inline: tuple[str, ...] = (),
+) -> ObjectType:
     """A policy that every tenant has exactly once."""
     return ObjectType(
         name=name,
@@ -16,6 +24,7 @@ def _singleton(name: str, title: str, path: str, model: str, *permissions: str, 
         permissions=permissions or _READ_POLICIES,
         restore=restored(f"{how} /{path}"),
         singleton=True,
+        inline=inline,
     )
 
 
@@ -27,7 +36,7 @@ def _assigned(name: str, title: str, segment: str, model: str) -> ObjectType:
         title=title,
         path=f"policies/{segment}",
         model=model,
-        permissions=("Policy.Read.ApplicationConfiguration", *_READ_POLICIES),
+        permissions=_READ_POLICIES,
         restore=restored(f"POST /policies/{segment}, PATCH, assignments by reference from the application"),
         relations=(Relation(f"{model}_applies_to", "appliesTo", Read.EACH),),
     )
@@ -42,6 +51,7 @@ TYPES = (
         "authentication_methods_policy",
         "Policy.Read.AuthenticationMethod",
         *_READ_POLICIES,
+        inline=("authenticationMethodConfigurations",),
     ),
     _singleton(
         "authentication_flows_policy",
@@ -68,7 +78,6 @@ TYPES = (
         "policies/deviceRegistrationPolicy",
         "device_registration_policy",
         "Policy.Read.DeviceConfiguration",
-        *_READ_POLICIES,
         how="PUT",
     ),
     _singleton(
@@ -76,8 +85,6 @@ TYPES = (
         "App management policy of the tenant",
         "policies/defaultAppManagementPolicy",
         "tenant_app_management_policy",
-        "Policy.Read.ApplicationConfiguration",
-        *_READ_POLICIES,
     ),
     _singleton(
         "cross_tenant_access_policy",
@@ -119,7 +126,7 @@ TYPES = (
         title="Permission grant policy",
         path="policies/permissionGrantPolicies",
         model="permission_grant_policy",
-        permissions=("Policy.Read.PermissionGrant", *_READ_POLICIES),
+        permissions=("Policy.Read.PermissionGrant",),
         restore=restored(
             "POST /policies/permissionGrantPolicies with the same id, then includes and excludes; microsoft-*: fixed"
         ),
@@ -142,7 +149,7 @@ TYPES = (
         title="Activity-based timeout policy",
         path="policies/activityBasedTimeoutPolicies",
         model="activity_based_timeout_policy",
-        permissions=("Policy.Read.ApplicationConfiguration", *_READ_POLICIES),
+        permissions=_READ_POLICIES,
         restore=restored("POST /policies/activityBasedTimeoutPolicies, PATCH"),
     ),
     ObjectType(

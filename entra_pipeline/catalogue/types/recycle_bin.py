@@ -34,7 +34,6 @@ def _bin(entry: ObjectType, path: str) -> ObjectType:
         delta=False,
         extensible="",
         on_request=frozenset(),
-        one_by_one=False,
         relations=(),
         belongs_to="",
         shows=entry.name,

@@ -97,7 +97,7 @@ TYPES = (
         title="Federation of a domain",
         path="",
         model="internal_domain_federation",
-        permissions=("Domain-InternalFederation.Read.All", "Domain.Read.All"),
+        permissions=("Domain-InternalFederation.Read.All",),
         restore=restored("POST to federationConfiguration of the domain, PATCH"),
         parent=Parent(
             "domains", "federationConfiguration", Read.EACH, where="raw->>'$.authenticationType' = 'Federated'"

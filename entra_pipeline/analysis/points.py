@@ -15,7 +15,7 @@ def tables_in_order(manifest: Manifest) -> dict[str, TableEntry]:
 
 
 def point_row(manifest: Manifest) -> dict[str, Any]:
-    """A recovery point: key, kind, status, window, live rows by table, and gaps by table."""
+    """A recovery point: key, kind, status, window, live rows, proof and gaps by table."""
     return {
         "recovery_point": manifest.recovery_point,
         "kind": manifest.kind,
@@ -23,11 +23,37 @@ def point_row(manifest: Manifest) -> dict[str, Any]:
         "started": manifest.started,
         "finished": manifest.finished,
         "types": {table: entry.live for table, entry in tables_in_order(manifest).items()},
+        "proof": {table: proof(entry) for table, entry in tables_in_order(manifest).items()},
         "gaps": [
             {"table": table, "what": gap.what, "reason": gap.reason, "remedy": gap.remedy, "since": gap.since}
             for table, entry in tables_in_order(manifest).items()
             for gap in entry.gaps
         ],
+    }
+
+
+def proof(entry: TableEntry) -> dict[str, Any]:
+    """What shows that a table is whole.
+
+    Rows against Graph's count (`counted`, None where it does not count), `pages` read until Graph named no next one,
+    `owners` whose rows were read to the end, owners `compared` with what Graph shows or counts elsewhere, and the
+    requests, retries included, that it took.
+    """
+    return {
+        "read": entry.read,
+        "rows": entry.live,
+        "counted": entry.reported,
+        "pages": entry.pages,
+        "owners": entry.owners,
+        "compared": entry.compared,
+        "listed": entry.listed,
+        "requests": entry.requests,
+        "items": entry.items,
+        "resource_units": entry.resource_units,
+        "retries": entry.retries,
+        "throttled": entry.throttled,
+        "proven": not entry.gaps and entry.read not in {"carried", "never"},
+        "notes": list(entry.notes),
     }
 
 

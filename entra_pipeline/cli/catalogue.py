@@ -36,6 +36,10 @@ def catalogue(permissions: bool, markdown: bool, json_: bool, csv_: bool) -> Non
             "delta": entry.delta,
             "relations": [relation.name for relation in entry.relations],
             "permissions": list(entry.permissions),
+            "identity": list(entry.identity),
+            "restorable": entry.restore.possible,
+            "restore": entry.restore.how,
+            "availability": availability(entry),
         }
         for entry in CATALOGUE.values()
     ]
@@ -47,21 +51,36 @@ def path_of(entry: ObjectType) -> str:
     """The Graph path of a type, with `{id}` where a child type has its owner's."""
     if entry.parent is None:
         return f"/{entry.path}"
-    return f"/{CATALOGUE[entry.parent.type].path}/{{id}}/{entry.parent.segment}"
+    if entry.parent.path:
+        return f"/{entry.parent.path}"
+    return f"{path_of(CATALOGUE[entry.parent.type])}/{{id}}/{entry.parent.segment}"
+
+
+def availability(entry: ObjectType) -> str:
+    """What keeps Graph from offering a type; empty when every tenant and application can have it."""
+    if entry.delegated:
+        return "signed-in users only"
+    if entry.optional:
+        return "when granted"
+    return entry.licence
 
 
 def markdown_table() -> str:
     """The catalogue as a Markdown table."""
     lines = [
-        "| object type | category | Graph path | read by | relations | least permission |",
-        "|---|---|---|---|---|---|",
+        "| object type | category | Graph path | read by | relations | least permission | known by | restored |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for entry in CATALOGUE.values():
         how = "delta" if entry.delta else "list"
         relations = ", ".join(f"`{relation.name}`" for relation in entry.relations)
         gated = [f"`{name}`: {permission}" for name, permission in sorted(entry.gated.items())]
-        permissions = "; ".join([entry.permissions[0], *gated])
+        needs = f" ({needed})" if (needed := availability(entry)) else ""
+        permissions = "; ".join([f"{entry.permissions[0]}{needs}", *gated])
+        identity = ", ".join(f"`{name}`" for name in entry.identity)
+        restore = entry.restore.how if entry.restore.possible else f"**no**: {entry.restore.how}"
         lines.append(
-            f"| `{entry.name}` | {entry.category} | `{path_of(entry)}` | {how} | {relations} | {permissions} |"
+            f"| `{entry.name}` | {entry.category} | `{path_of(entry)}` | {how} | {relations} | {permissions} "
+            f"| {identity} | {restore} |"
         )
     return "\n".join(lines)

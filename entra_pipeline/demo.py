@@ -297,8 +297,9 @@ def _shown(entry: ObjectType, body: Body) -> Body:
     ]
     shown = {name: body.get(name) for name in names}
     for name, _, options in (item.partition("(") for item in entry.expand):
-        if options == "$select=id)" and isinstance(shown.get(name), dict):
-            shown[name] = {"id": shown[name]["id"]}
+        whole = shown.get(name)
+        if options == "$select=id)" and isinstance(whole, dict):
+            shown[name] = {"id": whole["id"]}
     return _without_nulls(shown)
 
 

@@ -185,7 +185,7 @@ class Tables:
         before = self.before(table)
         # A complete delta round replaces what was known; a listing is compared with it, unless a full was asked for.
         base = reading.complete and (self.full or bool(reading.signature))
-        base = base or before is None or not 0 < len(before.parts) <= self.max_changes
+        base = base or before is None or len(before.parts) > self.max_changes
         written = await asyncio.to_thread(self._prewriter.finish, table) if self._prewriter is not None else []
         many = is_objects(table) or RELATIONS[table][1].many
         if written and base and await self._work(lambda: is_plain(self.connection, reading.staged, many=many)):

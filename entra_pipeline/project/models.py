@@ -322,8 +322,10 @@ class Scope(Section):
         """Names of the protected object types, in the order of the catalogue."""
         if self.protect == "all":
             return list(CATALOGUE)
-        wanted = {one.lower() for one in self.protect}
-        return [name for name, entry in CATALOGUE.items() if name in wanted or entry.category.lower() in wanted]
+        # `users` is the object type, `Users` the category.
+        named = {one for one in self.protect if one in CATALOGUE}
+        categories = {one.lower() for one in self.protect} - named
+        return [name for name, entry in CATALOGUE.items() if name in named or entry.category.lower() in categories]
 
 
 class NotificationProfile(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from entra_pipeline.catalogue import table_names
+from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.demo import Picture, look
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
@@ -47,7 +47,7 @@ def truth(one: Protected, users: Iterable[str], groups: Iterable[str]) -> Pictur
         table: {
             identifier: body
             for identifier, body in found.items()
-            if (identifier in owners[table] if table in owners else body.get("principalId") in mine)
+            if (identifier in owners[table] if table in owners else body.get(CATALOGUE[table].belongs_to) in mine)
         }
         for table, found in whole.objects.items()
     }

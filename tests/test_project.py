@@ -62,6 +62,8 @@ def test_a_good_project_is_understood(file: Path, monkeypatch: pytest.MonkeyPatc
         "conditional_access_policies",
         "named_locations",
         "authentication_strength_policies",
+        "authentication_context_class_references",
+        "agreements",
     ]
     assert scope.full_frequency == Period(3, "month")
     assert project.storage["disk"].root == file.parent / "backup"

@@ -208,7 +208,7 @@ def test_an_interrupted_backup_leaves_nothing_behind(place: Place) -> None:
 def test_a_scope_is_created_changed_and_deleted(place: Place) -> None:
     created = place.call(
         *("scope", "create", "finance", "--tenant", "contoso", "--storage", "disk"),
-        *("--description", "The department", "--protect", "users, Groups", "--schedule", "0 */6 * * *"),
+        *("--description", "The department", "--protect", "users, groups", "--schedule", "0 */6 * * *"),
         *("--timezone", "Europe/Stockholm", "--retention", "2 years", "--full-backup-frequency", "3 months"),
         *("--select-user", "ada@contoso.com", "--select-group", "Finance", "--select-group", "Board"),
     )

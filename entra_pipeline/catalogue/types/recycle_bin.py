@@ -32,7 +32,6 @@ def _bin(entry: ObjectType, path: str) -> ObjectType:
         path=path,
         restore=restored("POST restore, within 30 days"),
         delta=False,
-        extensible="",
         on_request=frozenset(),
         relations=(),
         belongs_to="",

@@ -117,7 +117,8 @@ def test_a_restored_object_has_lost_what_it_lost_before_it_was_deleted(tenant: T
     second = one.backup()
     one.assert_same(second)
     for table in ("group_members", "user_manager", "administrative_unit_members"):
-        assert second.tables[table].notes == ("healed: 1 links that delta had not told",)
+        (note,) = second.tables[table].notes
+        assert note.startswith("healed: 1 links that delta had not told (")
     assert totals(second)[0] < 2 * totals(first)[0]
 
 

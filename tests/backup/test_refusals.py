@@ -23,7 +23,7 @@ REFUSED = {
         "Application.Read.All",
     ),
 }
-TYPES = ("users", "groups", "administrative_units", "applications")
+TYPES = ("users", "groups", "administrative_units", "applications", "federated_identity_credentials")
 
 
 def gaps(manifest: Manifest) -> set[str]:

@@ -18,7 +18,7 @@ from datetime import datetime
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.owned import EXPAND_LIMIT, OwnedReader
+from entra_pipeline.backup.owned import OwnedReader
 from entra_pipeline.backup.read import Reader
 from entra_pipeline.backup.split import identify, neighbour, without_context
 from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
@@ -35,7 +35,7 @@ from entra_pipeline.store.manifest import Gap
 _READ = {"full", "incremental", "unchanged", "synthetic full"}
 # Seconds to wait before Graph is asked again for what it counts and does not show: its indexes lag behind each other.
 _COUNT_PAUSES = (0.0, 2.0, 4.0)
-# Owners of many links that a whole round counts: one resource unit each, paid from what a full backup leaves.
+# Owners whose links a whole round counts: one resource unit each, paid from what a full backup leaves.
 _OWNERS_COUNTED = 5_000
 _COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
 
@@ -276,8 +276,9 @@ class Settlement:
                     raise
                 staging = Staging(self.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS)
         staging.close()
+        everybody = list(await self.tables.owners(entry))
         if long is None:
-            long = list(await self.tables.owners(entry))
+            long = everybody
         else:
             shown, few = read_staged(staging.staged), ids_table(long)
             rows = await self.tables.query(
@@ -294,13 +295,14 @@ class Settlement:
             )
             differing = [str(row[0]) for row in rows]
             await self._heal_links(entry, relation, differing, shown_by="delta")
-        counted = sorted(long, key=lambda one: hashlib.sha256(f"{self.tables.point} {one}".encode()).digest())
-        counted = sorted(counted[:_OWNERS_COUNTED])
+        # Owners of many first, then the others: a list that hides a link hides it from the probe, too.
+        many = set(long)
+        order = {one: hashlib.sha256(f"{self.tables.point} {one}".encode()).digest() for one in (*long, *everybody)}
+        counted = sorted(sorted(order, key=lambda one: (one not in many, order[one]))[:_OWNERS_COUNTED])
         await self._heal_links(entry, relation, await self._miscounted(entry, relation, counted), shown_by="delta")
-        owners = self.tables.entries[entry.name].live
-        self.tables.prove(relation.name, compared=owners - len(long) + len(counted))
-        if len(counted) < len(long):
-            note = f"links of {len(counted)} of the {len(long)} owners with {EXPAND_LIMIT} and more were counted"
+        self.tables.prove(relation.name, compared=len(counted))
+        if len(counted) < len(order):
+            note = f"links of {len(counted)} of the {len(order)} owners were counted by Graph as well"
             self.tables.flag(relation.name, notes=[note])
 
     async def _check_links(self, entry: ObjectType, relation: Relation) -> None:
@@ -416,8 +418,10 @@ class Settlement:
         They are older than the parent (restored), entered the selection, or were healed.
         """
         before, now = self.tables.before(entry.name), self.tables.entries[entry.name]
-        if entry.shows or before is None or self.tables.parent is None or not now.added or not _has_links(entry):
+        if entry.shows or not now.added or not _has_links(entry):
             return []
+        if before is None or self.tables.parent is None:
+            return sorted(self._healed[entry.name])
         rows = await self.tables.query(
             f"""
             SELECT id, raw->>'$.createdDateTime' FROM ({self.tables.sql(entry.name)})

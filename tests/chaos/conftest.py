@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline import demo as story
-from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.project import load_project
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.opening import open_store
@@ -22,6 +22,7 @@ from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket
 
 SCOPE = "contoso"
+PROTECTED = ["users", "groups", "applications", "federated_identity_credentials", "service_principals", "devices"]
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Site:
         store = self.store()
         manifest = store.latest()
         assert manifest is not None
-        return story.compare(store, manifest, story.look(self.simulator.control, list(CATALOGUE))).differing
+        return story.compare(store, manifest, story.look(self.simulator.control, PROTECTED)).differing
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -82,7 +83,7 @@ def site_on(storage: str, folder: Path, simulator: Simulator, environment: dict[
     file = folder / "dagster_project.toml"
     file.write_text(
         f"[storage.here]\n{storage}\n{simulator.tenant_table('contoso')}\n"
-        f'[scopes.{SCOPE}]\ntenant = "contoso"\nstorage = "here"\n'
+        f'[scopes.{SCOPE}]\ntenant = "contoso"\nstorage = "here"\nprotect = {json.dumps(PROTECTED)}\n'
     )
     return Site(file, simulator, environment)
 

@@ -376,9 +376,10 @@ def address(entry: ObjectType, identifier: str, parent_id: str = "") -> str:
 
 def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging, target: str = "") -> None:
     """Stages the edges from an owner to each of the listed objects."""
-    for raw in items:
-        other = neighbour(raw)
-        edges.append(owner_id, other.id, other.target_type or target, UPSERT)
+    others = [neighbour(raw) for raw in items]
+    number = len(others)
+    types = [other.target_type or target for other in others]
+    edges.extend([owner_id] * number, [other.id for other in others], types, [UPSERT] * number)
 
 
 def _schema(owned: Owned) -> pa.Schema:

@@ -18,7 +18,7 @@ from datetime import datetime
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.owned import OwnedReader
+from entra_pipeline.backup.owned import EXPAND_LIMIT, OwnedReader
 from entra_pipeline.backup.read import Reader
 from entra_pipeline.backup.split import identify, neighbour, without_context
 from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
@@ -35,8 +35,9 @@ from entra_pipeline.store.manifest import Gap
 _READ = {"full", "incremental", "unchanged", "synthetic full"}
 # Seconds to wait before Graph is asked again for what it counts and does not show: its indexes lag behind each other.
 _COUNT_PAUSES = (0.0, 2.0, 4.0)
-# Owners whose links a whole round counts: one resource unit each, paid from what a full backup leaves.
-_OWNERS_COUNTED = 5_000
+# Owners whose links a whole round counts, of each relation: one resource unit each, so that the proof costs little
+# beside the read.
+_OWNERS_COUNTED = 500
 _COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
 
 
@@ -263,47 +264,47 @@ class Settlement:
     async def _prove_links(self, entry: ObjectType, relation: Relation) -> None:
         """The links of a whole round against Graph's other ways to show them.
 
-        A probe shows all links of owners that have few; owners of many are counted, as many as fit into the budget.
+        A probe shows all links of owners that have few; owners of many are counted first, others as many as fit into
+        the budget, and every time others.
         """
-        chosen = self.reader.chosen_ids(entry)
-        staging = Staging(self.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS)
-        long: list[str] | None = None
-        if chosen is None and entry.page_size is not None:
-            try:
-                long = await self.owned.probe(entry, relation, self.ledger, staging)
-            except GraphError as error:
-                if error.status not in {400, 501}:
-                    raise
-                staging = Staging(self.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS)
-        staging.close()
-        everybody = list(await self.tables.owners(entry))
-        if long is None:
-            long = everybody
-        else:
-            shown, few = read_staged(staging.staged), ids_table(long)
-            rows = await self.tables.query(
-                f"""
-                WITH shown AS (SELECT DISTINCT source_id, target_id, target_type FROM shown),
-                     stored AS (FROM ({self.tables.sql(relation.name)}) s ANTI JOIN few ON s.source_id = few.id)
-                SELECT DISTINCT source_id FROM (
-                    (FROM shown ANTI JOIN stored USING (source_id, target_id))
-                    UNION ALL BY NAME (FROM stored ANTI JOIN shown USING (source_id, target_id))
-                )
-                """,
-                shown=shown,
-                few=few,
-            )
-            differing = [str(row[0]) for row in rows]
-            await self._heal_links(entry, relation, differing, shown_by="delta")
-        # Owners of many first, then the others: a list that hides a link hides it from the probe, too.
-        many = set(long)
-        order = {one: hashlib.sha256(f"{self.tables.point} {one}".encode()).digest() for one in (*long, *everybody)}
+        degrees = await self.tables.query(
+            f"SELECT source_id, count(*) FROM ({self.tables.sql(relation.name)}) GROUP BY source_id"
+        )
+        many = {str(owner) for owner, links in degrees if int(str(links)) >= EXPAND_LIMIT}
+        everybody = await self.tables.owners(entry)
+        if self.reader.chosen_ids(entry) is None and entry.page_size is not None and len(many) * 2 <= len(everybody):
+            many |= await self._probe_links(entry, relation)
+        order = {one: hashlib.sha256(f"{self.tables.point} {one}".encode()).digest() for one in {*many, *everybody}}
         counted = sorted(sorted(order, key=lambda one: (one not in many, order[one]))[:_OWNERS_COUNTED])
         await self._heal_links(entry, relation, await self._miscounted(entry, relation, counted), shown_by="delta")
         self.tables.prove(relation.name, compared=len(counted))
         if len(counted) < len(order):
             note = f"links of {len(counted)} of the {len(order)} owners were counted by Graph as well"
             self.tables.flag(relation.name, notes=[note])
+
+    async def _probe_links(self, entry: ObjectType, relation: Relation) -> set[str]:
+        """Compares the links of all owners that have few with what `$expand` shows; returns owners with many."""
+        with Staging(self.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS) as staging:
+            try:
+                many = await self.owned.probe(entry, relation, self.ledger, staging)
+            except GraphError as error:
+                if error.status not in {400, 501}:
+                    raise
+                return set()
+        rows = await self.tables.query(
+            f"""
+            WITH shown AS (SELECT DISTINCT source_id, target_id, target_type FROM shown),
+                 stored AS (FROM ({self.tables.sql(relation.name)}) s ANTI JOIN many ON s.source_id = many.id)
+            SELECT DISTINCT source_id FROM (
+                (FROM shown ANTI JOIN stored USING (source_id, target_id))
+                UNION ALL BY NAME (FROM stored ANTI JOIN shown USING (source_id, target_id))
+            )
+            """,
+            shown=read_staged(staging.staged),
+            many=ids_table(many),
+        )
+        await self._heal_links(entry, relation, [str(row[0]) for row in rows], shown_by="delta")
+        return set(many)
 
     async def _check_links(self, entry: ObjectType, relation: Relation) -> None:
         """Graph tells a restored object as a new one, with the links it has: those it lost meanwhile are not told.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 
 import msgspec
 
@@ -21,6 +23,11 @@ class _Removed(msgspec.Struct):
     reason: str = ""
 
 
+@cache
+def _short_name(graph_type: str) -> str:
+    return sys.intern(graph_type.rpartition(".")[2])
+
+
 class Neighbour(msgspec.Struct):
     """The other end of an edge, as Graph lists it: id, type, and in a delta whether it was removed."""
 
@@ -31,7 +38,7 @@ class Neighbour(msgspec.Struct):
     @property
     def target_type(self) -> str:
         """`#microsoft.graph.servicePrincipal` → `servicePrincipal`."""
-        return self.type.rpartition(".")[2]
+        return _short_name(self.type)
 
 
 _identified = msgspec.json.Decoder(_Identified)
@@ -40,6 +47,9 @@ _neighbours = msgspec.json.Decoder(list[Neighbour])
 _string = msgspec.json.Decoder(str)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 # Keys of a delta object that say nothing about the object itself.
+_REMOVED, _SLICE = b'@removed"', b'@delta"'
+# What may be nothing but the envelope is looked at: no id and no link to an object is longer.
+_SHORT = 1_000
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
 # What Graph adds to a single object's answer (Graph doc: best-practices).
 _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
@@ -47,8 +57,9 @@ _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
 
 def split_list_page(page: Page, objects: Staging, *, key: str = "id", parent_id: str | None = None) -> None:
     """Stages the objects of a page of an ordinary collection."""
-    for raw in page.value:
-        objects.append(identify(raw, key), parent_id, UPSERT, bytes(raw).decode())
+    number = len(page.value)
+    ids = [identify(raw, key) for raw in page.value]
+    objects.extend(ids, [parent_id] * number, [UPSERT] * number, list(map(bytes, page.value)))
 
 
 def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") -> str:
@@ -76,34 +87,83 @@ def without_context(body: bytes) -> bytes:
     return msgspec.json.encode({name: value for name, value in members.items() if name not in _CONTEXT})
 
 
-def split_delta_page(page: Page, objects: Staging, edges: dict[Relation, Staging]) -> None:
+def split_delta_page(page: Page, objects: Staging, edges: Mapping[Relation, Staging]) -> None:
     """Stages the objects of a page of a delta query, and the slices of their relations.
 
     A large relation comes in slices: the object is repeated, with all its properties or with nothing but its id (Graph
     doc: delta-query-groups). An object with nothing but slices is no news of the object.
     """
+    relations = {f"{relation.segment}@delta": staged for relation, staged in edges.items()}
+    news = _news(tuple(relations))
+    ids: list[str] = []
+    bodies: list[bytes | None] = []
     for data in map(bytes, page.value):
-        if b'@removed"' not in data and b'@delta"' not in data:
-            objects.append(_identified.decode(data).id, None, UPSERT, data.decode())
+        if _REMOVED not in data and _SLICE not in data:
+            ids.append(_identified.decode(data).id)
+            bodies.append(data)
             continue
-        members = _members.decode(data)
-        identifier = _string.decode(members["id"])
-        if "@removed" in members:
-            objects.append(identifier, None, DELETE, None)
+        identifier, removed, *slices = msgspec.structs.astuple(news.decode(data))
+        if removed:
+            ids.append(identifier)
+            bodies.append(None)
             continue
-        # Graph may track relations that nobody asked for (devices bring `registeredOwners@delta`): they are not part
-        # of the object either.
-        slices = {key: members.pop(key) for key in list(members) if key.endswith("@delta")}
-        for relation, staged in edges.items():
-            if payload := slices.get(f"{relation.segment}@delta"):
+        for staged, payload in zip(relations.values(), slices, strict=True):
+            if payload:
                 _stage_neighbours(identifier, _neighbours.decode(payload), staged)
-        if not slices or members.keys() - _ENVELOPE:
-            objects.append(identifier, None, UPSERT, msgspec.json.encode(members).decode())
+        if (body := _without_slices(data, dict(zip(relations, slices, strict=True)))) is not None:
+            ids.append(identifier)
+            bodies.append(body)
+    objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
 
 
-def _stage_neighbours(source_id: str, neighbours: Iterable[Neighbour], staged: Staging) -> None:
-    for other in neighbours:
-        staged.append(source_id, other.id, other.target_type, DELETE if other.removed else UPSERT)
+@cache
+def _news(slices: tuple[str, ...]) -> msgspec.json.Decoder[msgspec.Struct]:
+    """Decodes of an object only its id, whether it was removed, and the given slices, as they are."""
+    names = ["@removed", *slices]
+    fields = [(f"field_{i}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw())) for i, name in enumerate(names)]
+    return msgspec.json.Decoder(msgspec.defstruct("News", [("id", str), *fields]))
+
+
+def _without_slices(data: bytes, slices: Mapping[str, msgspec.Raw]) -> bytes | None:
+    """An object without the slices of its relations; None when nothing is left that says anything.
+
+    The rest stays byte for byte what Graph sent, if the slices can be cut out; otherwise it is written anew.
+    """
+    rest = data
+    for name, payload in slices.items():
+        if payload:
+            rest = _cut(rest, b'"%s":' % name.encode(), bytes(payload))
+    # Graph may track relations that nobody asked for (devices bring `registeredOwners@delta`): they are not part of the
+    # object either.
+    if _SLICE in rest or len(rest) < _SHORT:
+        members = _members.decode(data)
+        kept = {name: raw for name, raw in members.items() if not name.endswith("@delta")}
+        if len(kept) < len(members) and not kept.keys() - _ENVELOPE:
+            return None
+        if _SLICE in rest:
+            return msgspec.json.encode(kept)
+    return rest
+
+
+def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
+    """The object without one member, and one of the commas around it; as it is when that is not so simple."""
+    start = data.find(name)
+    end = start + len(name) + len(payload)
+    if start < 0 or not data.startswith(payload, start + len(name)):
+        return data
+    if data[end : end + 1] == b",":
+        return data[:start] + data[end + 1 :]
+    return data[: start - 1] + data[end:] if data[start - 1 : start] == b"," else data
+
+
+def _stage_neighbours(source_id: str, neighbours: Sequence[Neighbour], staged: Staging) -> None:
+    number = len(neighbours)
+    staged.extend(
+        [source_id] * number,
+        [other.id for other in neighbours],
+        [other.target_type for other in neighbours],
+        [DELETE if other.removed else UPSERT for other in neighbours],
+    )
 
 
 def split_expanded(raw: bytes | msgspec.Raw, segment: str) -> tuple[str, list[msgspec.Raw]]:

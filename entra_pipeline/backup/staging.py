@@ -7,7 +7,7 @@ most `SEGMENT_ROWS` rows, so that a segment can be typed and written while the n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -76,9 +76,13 @@ class Staging:
 
     def append(self, *values: object) -> None:
         """Adds one row; `seq` is counted here, the other columns are given in the order of the schema."""
-        for column, value in zip(self._columns, values, strict=True):
-            column.append(value)
-        self.rows += 1
+        self.extend(*((value,) for value in values))
+
+    def extend(self, *columns: Sequence[object]) -> None:
+        """Adds rows, column by column; text may be given as its bytes in UTF-8."""
+        for column, values in zip(self._columns, columns, strict=True):
+            column.extend(values)
+        self.rows += len(columns[0])
         if len(self._columns[0]) >= _BATCH_ROWS:
             self._flush()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -231,22 +231,34 @@ class Graph:
     ) -> AsyncIterator[Page]:
         """The pages of a collection, or of one round of a delta query, in order, until Graph names no next page.
 
+        While a page is worked on, the next one is under way.
+
         Raises:
             GraphProtocolError: A link leads to another host, or in a circle.
             And what `fetch` raises.
         """
-        seen: dict[str, int] = {}
-        link: str | None = url
-        while link is not None:
-            page = await self.fetch(link, decode_page, ledger=ledger, lane=lane, headers=headers)
-            ledger.pages += 1
-            yield page
-            link = page.next_link
-            if link is not None:
-                self._check_link(link)
-                seen[link] = seen.get(link, 0) + 1
-                if seen[link] > _SAME_LINK:
-                    raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
+
+        def ask(link: str) -> asyncio.Task[Page]:
+            return asyncio.create_task(self.fetch(link, decode_page, ledger=ledger, lane=lane, headers=headers))
+
+        seen: Counter[str] = Counter()
+        under_way: asyncio.Task[Page] | None = ask(url)
+        try:
+            while under_way is not None:
+                page = await under_way
+                under_way = None
+                ledger.pages += 1
+                if (link := page.next_link) is not None:
+                    self._check_link(link)
+                    seen[link] += 1
+                    if seen[link] > _SAME_LINK:
+                        raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
+                    under_way = ask(link)
+                yield page
+        finally:
+            if under_way is not None:
+                under_way.cancel()
+                await asyncio.gather(under_way, return_exceptions=True)
 
     async def count(self, path: str, *, ledger: Ledger) -> int:
         """The number of objects in a collection, by `$count` (Graph doc: aad-advanced-queries).

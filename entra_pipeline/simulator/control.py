@@ -53,6 +53,7 @@ class ControlPanel:
             "expire_delta_links": self._expire_delta_links,
             "expire_tokens": self._expire_tokens,
             "clock": self._clock,
+            "log": self._log,
             "roles": self._roles,
             "certificate": self._certificate,
         }
@@ -88,10 +89,14 @@ class ControlPanel:
         writer = self.tenant.writer
         if place.relation is not None:
             owner = self._row(place)
-            return [writer.create_part(owner, place.relation, body, trusted=True).id for body in bodies]
-        if place.entry is None or place.key:
+            made = [writer.create_part(owner, place.relation, body, trusted=True).id for body in bodies]
+        elif place.entry is None or place.key:
             raise WrongOrder(f"nothing can be created at {path}")
-        return [writer.create(place.entry, body, trusted=True).id for body in bodies]
+        else:
+            made = [writer.create(place.entry, body, trusted=True).id for body in bodies]
+        for identifier in made:
+            self.tenant.logs.note("Add", identifier)
+        return made
 
     def _target(self, path: str) -> Row:
         """The object or part at the path."""
@@ -104,16 +109,22 @@ class ControlPanel:
         return found[0]
 
     def _patch(self, path: str, changes: dict[str, Any]) -> Any:
-        self.tenant.writer.patch(self._target(path), changes, trusted=True)
+        row = self._target(path)
+        self.tenant.writer.patch(row, changes, trusted=True)
+        self.tenant.logs.note("Update", row.id)
 
     def _delete(self, path: str) -> Any:
-        self.tenant.writer.delete(self._target(path), trusted=True)
+        row = self._target(path)
+        self.tenant.writer.delete(row, trusted=True)
+        self.tenant.logs.note("Delete", row.id)
 
     def _restore(self, identifier: str) -> Any:
         self.tenant.writer.restore(self._row(Place(None, identifier), (State.DELETED,)), {})
+        self.tenant.logs.note("Restore", identifier)
 
     def _purge(self, identifier: str) -> Any:
         self.directory.purge(self._row(Place(None, identifier), (State.LIVE, State.DELETED)).seq)
+        self.tenant.logs.note("Hard delete", identifier)
 
     def _link(self, path: str, targets: list[str], present: bool) -> Any:
         place = self._place(path)
@@ -124,6 +135,7 @@ class ControlPanel:
         change = writer.add_reference if present else writer.remove_reference
         for target in targets:
             change(row, place.relation, self._row(Place(None, target)), trusted=True)
+        self.tenant.logs.note("Add" if present else "Remove", row.id, relation=place.relation.name, others=targets)
 
     # --- the truth ---------------------------------------------------------------------------------------------------
 
@@ -161,6 +173,10 @@ class ControlPanel:
         if found is None or found.transitive:
             raise WrongOrder(f"{path} has no stored relation {relation}")
         return list(self.directory.links(found.codes, entry.stored, inverse=found.inverse))
+
+    def _log(self, path: str) -> Any:
+        entries = list(self.tenant.logs.entries(self._place(path).set.name, late=True))
+        return shape(self._place(path).set.name, None)([entry.body() for entry in entries])
 
     def _counts(self) -> Any:
         return {entry.path or entry.name: self.directory.count(entry.stored) for entry in SETS}
@@ -307,6 +323,11 @@ class Control:
     def edges(self, path: str, relation: str) -> set[tuple[str, str, str]]:
         """All links of a relation, as (id, id of the other end, its type such as `user`); `memberOf` goes backwards."""
         return {(source, target, kind) for source, target, kind in self.order("edges", path=path, relation=relation)}
+
+    def log(self, path: str) -> list[dict[str, Any]]:
+        """All that the log (`auditLogs/signIns`) still keeps, oldest first, what cannot be read yet included."""
+        result: list[dict[str, Any]] = self.order("log", path=path)
+        return result
 
     def counts(self) -> dict[str, int]:
         """Live objects per set."""

@@ -70,6 +70,8 @@ CREATE TABLE IF NOT EXISTS links (
 CREATE TABLE IF NOT EXISTS property_changes (
     seq INTEGER NOT NULL, name TEXT NOT NULL, changed INTEGER NOT NULL, PRIMARY KEY (seq, name)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audits (number INTEGER PRIMARY KEY, ticks INTEGER NOT NULL, id TEXT NOT NULL, json TEXT);
+CREATE INDEX IF NOT EXISTS audits_ticks ON audits (ticks);
 """
 # Made after the bulk of a tenant is written: one sorted build is faster than a million insertions. The partial ones are
 # empty in a fresh tenant and grow with its changes only.
@@ -171,6 +173,20 @@ class Directory:
                 self._counts.clear()
                 raise
             self._db.execute("COMMIT")
+
+    # --- the audit log -----------------------------------------------------------------------------------------------
+
+    def audit(self, ticks: int, identifier: str, body: Body) -> None:
+        """Takes down what was done, at a time in ticks (see `logs`)."""
+        self._db.execute("INSERT INTO audits (ticks, id, json) VALUES (?, ?, ?)", (ticks, identifier, _json(body)))
+
+    def audited(self, first: int, end: int) -> list[tuple[int, str, bytes]]:
+        """What was taken down between two times, as (ticks, id, JSON) in their order."""
+        with self.lock:
+            return self._db.execute(
+                "SELECT ticks, id, CAST(json AS BLOB) FROM audits WHERE ticks >= ? AND ticks < ? ORDER BY ticks, id",
+                (first, end),
+            ).fetchall()
 
     # --- generation --------------------------------------------------------------------------------------------------
 

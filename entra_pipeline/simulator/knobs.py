@@ -41,6 +41,8 @@ class Knobs:
         expiry_form: One of EXPIRY_FORMS; empty = as usual for the set.
         lag: Seconds after which a created object can be read.
         conflicts: Share of writes answered 409 Directory_ConcurrencyViolation.
+        log_lag: Seconds after which the last of the log entries of a moment can be read; most come earlier.
+        log_retention_days: How long logs are kept: 30 with a premium licence, 7 without.
     """
 
     seed: int = 0
@@ -71,6 +73,8 @@ class Knobs:
     expiry_form: str = ""
     lag: float = 0.0
     conflicts: float = 0.0
+    log_lag: float = 0.0
+    log_retention_days: int = 30
 
     def hits(self, kind: str, rate: float, key: str, number: int) -> bool:
         """Whether a fault of the rate strikes page `number` of the list `key`: the same every time."""

@@ -18,6 +18,7 @@ from entra_pipeline.simulator.delta import Delta
 from entra_pipeline.simulator.directory import Directory
 from entra_pipeline.simulator.failures import Failure, denied, method_not_allowed, not_found
 from entra_pipeline.simulator.knobs import Knobs
+from entra_pipeline.simulator.logs import Logs, unlicensed
 from entra_pipeline.simulator.paths import Place, resolve
 from entra_pipeline.simulator.plan import Identity
 from entra_pipeline.simulator.reading import Reader
@@ -87,6 +88,7 @@ class Tenant:
         self.reader = Reader(self)
         self.delta = Delta(self)
         self.writer = Writer(self.directory, identity, seed)
+        self.logs = Logs(self.directory, self.knobs, signer, identity, seed)
         self._born: dict[str, float] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -156,6 +158,8 @@ class Tenant:
         if not self._permitted(request.method, place, caller):
             raise denied()
         if any(_below(request.path, prefix) for prefix in self.knobs.unlicensed):
+            if self.logs.has(place):
+                raise unlicensed()
             raise Failure(
                 403,
                 "AadPremiumLicenseRequired",
@@ -189,6 +193,8 @@ class Tenant:
             return self.reader.extension_properties()
         if request.method == "GET":
             self._check_lag(place)
+            if self.logs.has(place):
+                return self._hiding(self.logs.answer(request, place), place)
             if place.tail == "delta":
                 return self._hiding(self.delta.answer(request, place, caller), place)
             return self._hiding(self.reader.answer(request, place, caller), place)
@@ -199,6 +205,7 @@ class Tenant:
                 409, "Directory_ConcurrencyViolation", "Unable to complete the request due to data concurrency."
             )
         answer = self.writer.answer(request, place, caller)
+        self.logs.record(request, place, answer, caller.client_id)
         if answer.status == 201 and self.knobs.lag:
             self._born[msgspec.json.decode(answer.body).get("id", "")] = time.monotonic()
         return answer

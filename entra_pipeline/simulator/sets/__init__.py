@@ -19,14 +19,17 @@ SETS: tuple[EntitySet, ...] = (
     *reports.SETS,
 )
 
-BY_NAME = {entry.name: entry for entry in SETS}
-BY_PATH = {tuple(entry.path.lower().split("/")): entry for entry in SETS if entry.path}
+LOGS = reports.LOGS
+"""The logs, which have paths like sets and no stored objects."""
+
+BY_NAME = {entry.name: entry for entry in (*SETS, *LOGS)}
+BY_PATH = {tuple(entry.path.lower().split("/")): entry for entry in BY_NAME.values() if entry.path}
 DIRECTORY_OBJECTS = frozenset(
     ("user", "group", "administrativeUnit", "application", "servicePrincipal", "directoryRole", "device", "orgContact")
 )
 """Types that /directoryObjects and the recycle bin of the directory know."""
 
-LICENSED = tuple(path for entry in SETS if entry.licensed for path in (entry.path, entry.bin) if path)
+LICENSED = tuple(path for entry in BY_NAME.values() if entry.licensed for path in (entry.path, entry.bin) if path)
 """Paths of what takes a licence beyond the free one."""
 
 BACKUP_ROLES = (
@@ -121,6 +124,7 @@ __all__ = [
     "BY_PATH",
     "DIRECTORY_OBJECTS",
     "LICENSED",
+    "LOGS",
     "OWNING",
     "RESTORE_ROLES",
     "SETS",

@@ -12,6 +12,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from assets.names import RECOVERY_POINT, asset_key
+from assets.texts import proof_text
+from entra_pipeline.analysis.points import proof
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
@@ -33,10 +35,12 @@ def check_specs(scope: str) -> Sequence[dg.AssetCheckSpec]:
 def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetCheckResult]:
     """The results of the checks for a committed point.
 
-    Checksums of the files are not computed again: the commit has just done that. `entra-pipeline verify` does it for
-    all.
+    `complete` shows the proof that the manifest keeps. Checksums of the files are not computed again: the commit has
+    just done that. `entra-pipeline verify` does it for all.
     """
-    gaps = [f"- **{table}**: {gap.what}: {gap.reason}" for table, e in manifest.tables.items() for gap in e.gaps]
+    proofs = [proof(entry) for entry in manifest.tables.values()]
+    gaps = sum(len(entry.gaps) for entry in manifest.tables.values())
+    proven = sum(one["proven"] for one in proofs)
     # The first finding of a point is about its manifest; the files come after it, and are not asked for.
     chain = next(verify(store, [manifest.recovery_point]))
     return [
@@ -44,8 +48,13 @@ def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetChe
             check_name="complete",
             passed=not gaps,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{len(gaps)} gaps" if gaps else "nothing is missing",
-            metadata={"gaps": dg.MetadataValue.md("\n".join(gaps) or "none")},
+            description=f"{proven} of {len(proofs)} tables proven, {gaps or 'no'} gap{'' if gaps == 1 else 's'}",
+            metadata={
+                "proven": proven,
+                "tables": len(proofs),
+                "gaps": gaps,
+                "proof": dg.MetadataValue.md(proof_text(manifest)),
+            },
         ),
         dg.AssetCheckResult(
             check_name="chained",

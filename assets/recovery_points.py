@@ -11,7 +11,8 @@ from croniter import croniter
 from assets.checks import check_results, check_specs
 from assets.guards import explained
 from assets.names import RECOVERY_POINT, asset_key, identifier, object_types, partitions, run_tags
-from entra_pipeline.analysis.points import table_rows
+from assets.texts import cost_text, gaps_text
+from entra_pipeline.analysis.points import cost, table_rows
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
@@ -71,7 +72,7 @@ def longest_pause(schedule: str) -> timedelta:
 
 
 def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
-    """What Dagster shows of a recovery point: totals, a table of what it holds, and what it lacks."""
+    """What Dagster shows of a recovery point: totals, what each table holds and took of Graph, and what it lacks."""
     total = totals(manifest)
     columns = ("read", "live", "added", "changed", "deleted")
     records = [
@@ -84,11 +85,6 @@ def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
             *(dg.TableColumn(name, "int") for name in columns[1:]),
         ]
     )
-    gaps = [
-        f"- **{table}**: {gap.what}: {gap.reason} → {gap.remedy}"
-        for table, entry in manifest.tables.items()
-        for gap in entry.gaps
-    ]
     return {
         "status": manifest.status,
         "kind": manifest.kind,
@@ -100,9 +96,8 @@ def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
         "changed": total["changed"],
         "deleted": total["deleted"],
         "bytes_written": total["bytes_written"],
-        "requests": total["requests"],
-        "resource_units": total["resource_units"],
-        "throttled": total["throttled"],
+        **cost(manifest.tables.values()),
         "tables": dg.MetadataValue.table(records, schema),
-        "lacks": dg.MetadataValue.md("\n".join(gaps) or "nothing"),
+        "costs": dg.MetadataValue.md(cost_text(manifest)),
+        "lacks": dg.MetadataValue.md(gaps_text(manifest.tables)),
     }

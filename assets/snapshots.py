@@ -11,6 +11,8 @@ import dagster as dg
 
 from assets.guards import explained, require_capturable
 from assets.names import asset_key, identifier, object_types, partitions, run_tags
+from assets.texts import gaps_text, notes_text
+from entra_pipeline.analysis.points import cost
 from entra_pipeline.backup.parquet import column_types
 from entra_pipeline.backup.run import open_run
 from entra_pipeline.catalogue import CATALOGUE
@@ -128,8 +130,6 @@ def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str,
     """What Dagster shows of an object type at a recovery point: rows, changes, cost, gaps, columns."""
     own = entries[name]
     written = [part for entry in entries.values() for part in entry.parts]
-    gaps = [f"{table}: {gap.what}: {gap.reason} → {gap.remedy}" for table, e in entries.items() for gap in e.gaps]
-    notes = [f"{table}: {note}" for table, entry in entries.items() for note in entry.notes]
     relations = {table: dg.MetadataValue.int(entry.live) for table, entry in entries.items() if table != name}
     schema = dg.TableSchema(
         columns=[
@@ -148,9 +148,7 @@ def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str,
         **relations,
         "bytes": sum(part.bytes for part in written),
         "files": len(written),
-        "requests": sum(entry.requests for entry in entries.values()),
-        "resource_units": sum(entry.resource_units for entry in entries.values()),
-        "throttled": sum(entry.throttled for entry in entries.values()),
-        "gaps": dg.MetadataValue.md("\n".join(f"- {gap}" for gap in gaps) or "none"),
-        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in notes) or "none"),
+        **cost(entries.values()),
+        "gaps": dg.MetadataValue.md(gaps_text(entries)),
+        "notes": dg.MetadataValue.md(notes_text(entries)),
     }

@@ -1,7 +1,8 @@
-"""Recovery points as rows for people and programs."""
+"""Recovery points as rows for people and programs: what they hold, what proves them whole, what they took of Graph."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from entra_pipeline.catalogue import table_names
@@ -36,8 +37,8 @@ def proof(entry: TableEntry) -> dict[str, Any]:
     """What shows that a table is whole.
 
     Rows against Graph's count (`counted`, None where it does not count), `pages` read until Graph named no next one,
-    `owners` whose rows were read to the end, owners `compared` with what Graph shows or counts elsewhere, and the
-    requests, retries included, that it took.
+    `owners` whose rows were read to the end, owners `compared` with what Graph shows or counts elsewhere, and what it
+    took of Graph.
     """
     return {
         "read": entry.read,
@@ -47,14 +48,33 @@ def proof(entry: TableEntry) -> dict[str, Any]:
         "owners": entry.owners,
         "compared": entry.compared,
         "listed": entry.listed,
-        "requests": entry.requests,
-        "items": entry.items,
-        "resource_units": entry.resource_units,
-        "retries": entry.retries,
-        "throttled": entry.throttled,
+        **cost([entry]),
         "proven": not entry.gaps and entry.read not in {"carried", "never"},
         "notes": list(entry.notes),
     }
+
+
+def cost(entries: Iterable[TableEntry]) -> dict[str, int]:
+    """What tables took of Graph, together.
+
+    `requests` with retries, a `$batch` counting as one; `items`, the requests inside batches; `resource_units` as
+    Graph told them; `retries`; `throttled`, the answers that said to wait.
+    """
+    listed = list(entries)
+    return {
+        "requests": sum(entry.requests for entry in listed),
+        "items": sum(entry.items for entry in listed),
+        "resource_units": sum(entry.resource_units for entry in listed),
+        "retries": sum(entry.retries for entry in listed),
+        "throttled": sum(entry.throttled for entry in listed),
+    }
+
+
+def cost_rows(manifest: Manifest) -> list[dict[str, Any]]:
+    """What each table took of Graph, the dearest first; tables that took nothing are left out."""
+    rows = [{"table": table, **cost([entry])} for table, entry in tables_in_order(manifest).items()]
+    asked = [row for row in rows if row["requests"] or row["items"]]
+    return sorted(asked, key=lambda row: (row["resource_units"], row["requests"], row["items"]), reverse=True)
 
 
 def table_rows(manifest: Manifest) -> list[dict[str, Any]]:
@@ -68,10 +88,7 @@ def table_rows(manifest: Manifest) -> list[dict[str, Any]]:
             "changed": entry.changed,
             "deleted": entry.deleted,
             "reported": entry.reported,
-            "requests": entry.requests,
-            "resource_units": entry.resource_units,
-            "retries": entry.retries,
-            "throttled": entry.throttled,
+            **cost([entry]),
             "misfits": entry.misfits,
             "notes": list(entry.notes),
         }

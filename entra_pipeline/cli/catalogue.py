@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from entra_pipeline.analysis.markdown import markdown_table
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, permissions_for
 from entra_pipeline.cli.context import as_table, print_json, print_rows
 from entra_pipeline.errors import UsageError
@@ -25,7 +26,7 @@ def catalogue(permissions: bool, markdown: bool, json_: bool, csv_: bool) -> Non
             click.echo("\n".join(needed))
         return
     if markdown:
-        click.echo(markdown_table())
+        click.echo(catalogue_markdown())
         return
     rows = [
         {
@@ -65,22 +66,31 @@ def availability(entry: ObjectType) -> str:
     return entry.licence
 
 
-def markdown_table() -> str:
+def catalogue_markdown() -> str:
     """The catalogue as a Markdown table."""
-    lines = [
-        "| object type | category | Graph path | read by | relations | least permission | known by | restored |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for entry in CATALOGUE.values():
-        how = "delta" if entry.delta else "list"
-        relations = ", ".join(f"`{relation.name}`" for relation in entry.relations)
-        gated = [f"`{name}`: {permission}" for name, permission in sorted(entry.gated.items())]
-        needs = f" ({needed})" if (needed := availability(entry)) else ""
-        permissions = "; ".join([f"{entry.permissions[0]}{needs}", *gated])
-        identity = ", ".join(f"`{name}`" for name in entry.identity)
-        restore = entry.restore.how if entry.restore.possible else f"**no**: {entry.restore.how}"
-        lines.append(
-            f"| `{entry.name}` | {entry.category} | `{path_of(entry)}` | {how} | {relations} | {permissions} "
-            f"| {identity} | {restore} |"
-        )
-    return "\n".join(lines)
+    columns = {
+        "type": "object type",
+        "category": "category",
+        "path": "Graph path",
+        "how": "read by",
+        "relations": "relations",
+        "permission": "least permission",
+        "identity": "known by",
+        "restored": "restored",
+    }
+    return markdown_table([_markdown_row(entry) for entry in CATALOGUE.values()], columns)
+
+
+def _markdown_row(entry: ObjectType) -> dict[str, str]:
+    gated = [f"`{name}`: {permission}" for name, permission in sorted(entry.gated.items())]
+    needs = f" ({needed})" if (needed := availability(entry)) else ""
+    return {
+        "type": f"`{entry.name}`",
+        "category": entry.category.value,
+        "path": f"`{path_of(entry)}`",
+        "how": "delta" if entry.delta else "list",
+        "relations": ", ".join(f"`{relation.name}`" for relation in entry.relations),
+        "permission": "; ".join([f"{entry.permissions[0]}{needs}", *gated]),
+        "identity": ", ".join(f"`{name}`" for name in entry.identity),
+        "restored": entry.restore.how if entry.restore.possible else f"**no**: {entry.restore.how}",
+    }

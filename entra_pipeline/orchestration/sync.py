@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from assets.checks import report_checks
 from assets.names import RECOVERY_POINT, asset_key, partitions_name
 from entra_pipeline.orchestration.jobs import materializations
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -23,7 +24,8 @@ class Synced:
 
 
 def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
-    """Adds a partition for every recovery point, removes those of points that are gone, and reports materialisations.
+    """Adds a partition for every recovery point, removes those of points that are gone, and reports materialisations with
+    their checks.
 
     Doing it again does nothing.
     """
@@ -40,6 +42,8 @@ def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     told = instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
     reported = [point for point in points if point not in told]
     for point in reported:
-        for materialization in materializations(store.scope, store.manifest(point)):
+        manifest = store.manifest(point)
+        for materialization in materializations(store.scope, manifest):
             instance.report_runless_asset_event(materialization)
+        report_checks(store, manifest, instance)
     return Synced(store.scope, len(points), len(added), len(removed), len(reported))

@@ -16,7 +16,7 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE, Category, ObjectType, permissions_for
 from entra_pipeline.catalogue.model import kept
 from entra_pipeline.cli import COMMANDS, cli
-from entra_pipeline.cli.catalogue import markdown_table
+from entra_pipeline.cli.catalogue import catalogue_markdown
 from entra_pipeline.project import load_project
 from entra_pipeline.simulator import Simulator
 from tests.cli.conftest import Place, call, write_project
@@ -87,7 +87,7 @@ def test_the_documented_catalogue_is_the_catalogue() -> None:
     text = (DOCS / "catalogue.md").read_text(encoding="utf-8")
     table = re.search(r"<!-- catalogue: (.*?) -->\n(.*?)\n<!-- /catalogue -->", text, re.S)
     assert table is not None
-    assert table[2] == markdown_table() == call(*table[1].split()[1:]).out.rstrip("\n")
+    assert table[2] == catalogue_markdown() == call(*table[1].split()[1:]).out.rstrip("\n")
 
 
 def test_the_documented_example_is_an_entry() -> None:

@@ -8,6 +8,7 @@ import pytest
 from assets.guards import require_capturable
 from assets.names import RETRY_TAG, asset_key, partitions_name
 from assets.recovery_points import longest_pause
+from entra_pipeline.analysis.points import point_row
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import RecoveryPointRefused, UsageError
 from entra_pipeline.orchestration.schedules import request
@@ -109,6 +110,57 @@ def test_a_denied_type_is_a_gap_and_a_warning(
     assert checks["complete"].passed is False
     assert checks["complete"].severity is dg.AssetCheckSeverity.WARN
     assert checks["chained"].passed is True
+    lacks, proof = proof_of(checks["complete"])
+    [gap] = store.manifest(point).tables["domains"].gaps
+    assert lacks == [f"- **domains**: not read: {gap.reason} → {gap.remedy}"]
+    assert "Domain.Read.All" in gap.remedy
+    assert proof["domains"]["result"] == "**1 gap**"
+    assert checks["complete"].metadata["gaps"].value == 1
+
+
+# Headings of the proof, and the names of `points --json` for the same.
+FIGURES = {
+    "pages": "pages",
+    "owners closed": "owners",
+    "owners compared": "compared",
+    "requests": "requests",
+    "batch items": "items",
+    "units": "resource_units",
+    "retries": "retries",
+    "throttled": "throttled",
+}
+
+
+def proof_of(check: dg.AssetCheckEvaluation) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """The proof that a check shows: its list of gaps, and its table by name of table and heading."""
+    text = str(check.metadata["proof"].value)
+    lines = text.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| table "))
+    headings, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:]]
+    table = {row[0].strip("`"): dict(zip(headings[1:], row[1:], strict=True)) for row in rows}
+    return [line for line in lines[:start] if line], table
+
+
+def test_the_check_shows_the_proof_that_the_manifest_keeps(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, simulator: Simulator
+) -> None:
+    point = now()
+    [complete, _] = [event.asset_check_evaluation_data for event in checks_of(run_backup(definitions, instance, point))]
+    assert (complete.check_name, complete.passed) == ("complete", True)
+    assert complete.target_materialization_data is not None
+    lacks, table = proof_of(complete)
+    assert lacks == []
+    row = point_row(store.manifest(point))
+    assert list(table) == list(row["proof"])
+    for name, proof in row["proof"].items():
+        assert table[name]["result"] == "proven"
+        assert table[name]["rows"] == f"{proof['rows']:,}"
+        assert table[name]["Graph's count"] == ("" if proof["counted"] is None else f"{proof['counted']:,}")
+        for heading, key in FIGURES.items():
+            assert table[name][heading] == f"{proof[key]:,}"
+    assert table["users"]["Graph's count"] == str(len(simulator.control.dump("users")))
+    assert int(table["group_members"]["owners compared"]) > 0
+    assert sum(int(one["units"]) for one in table.values()) > 0
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
@@ -190,6 +242,15 @@ def test_what_dagster_lost_is_told_again(
         assert (first.added, first.reported, first.removed) == (2, 2, 0)
         assert empty.get_dynamic_partitions(PARTITIONS) == points
         assert materialized(empty, "users") == materialized(empty, "recovery_point") == set(points)
+        key = asset_key(SCOPE, "recovery_point")
+        checks = empty.event_log_storage.get_latest_asset_check_execution_by_key(
+            [dg.AssetCheckKey(key, name) for name in ("complete", "chained")]
+        )
+        told = empty.get_latest_materialization_event(key)
+        for check in checks.values():
+            evaluation = check.event.dagster_event.event_specific_data
+            assert evaluation.passed
+            assert evaluation.target_materialization_data.timestamp == told.timestamp
         empty.add_dynamic_partitions(PARTITIONS, ["2020-01-01T00-00-00Z"])
         second = sync_scope(store, empty)
         assert (second.added, second.reported, second.removed) == (0, 0, 1)

@@ -7,12 +7,15 @@ null there, is counted, and is never lost: `_raw` has it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, Kind, ObjectType, Property
+from entra_pipeline.catalogue.logs import LogType
 
 _SQL_TYPES = {
     Kind.STRING: "VARCHAR",
@@ -25,10 +28,11 @@ _SQL_TYPES = {
 }
 # Small row groups let a reader skip, and bound what the writer holds in memory.
 _PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def column_types(entry: ObjectType) -> dict[str, str]:
-    """The DuckDB types of the property columns of an object type, `id` not among them."""
+def column_types(entry: ObjectType | LogType) -> dict[str, str]:
+    """The DuckDB types of the property columns of an object type or log, `id` not among them."""
     return {name: _column_type(kind) for name, kind in entry.properties.items() if name != "id"}
 
 
@@ -51,15 +55,34 @@ def write_objects(connection: duckdb.DuckDBPyConnection, source: str, table: str
         Values that do not fit their column, by column; columns without any are left out.
     """
     entry = CATALOGUE[table]
-    types = column_types(entry)
-    shape = _json_shape(types)
-    parent = "parent_id AS _parent_id," if entry.parent else ""
+    extra = {"parent_id": "_parent_id"} if entry.parent else {}
+    return _write_typed(connection, source, column_types(entry), path, before=extra, after={"change": "_change"})
+
+
+def write_entries(connection: duckdb.DuckDBPyConnection, source: str, entry: LogType, path: Path) -> dict[str, int]:
+    """Writes the rows of a table with the columns `id, raw` as entries of a log, by time; as `write_objects`."""
+    return _write_typed(connection, source, column_types(entry), path, order=f'ORDER BY t."{entry.time}", id')
+
+
+def _write_typed(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    types: Mapping[str, str],
+    path: Path,
+    *,
+    before: Mapping[str, str] = _NONE,
+    after: Mapping[str, str] = _NONE,
+    order: str = "",
+) -> dict[str, int]:
+    """Writes `id`, `before`, a column per property, `_raw` and `after`; the two by name in the source → in the file."""
+    first = "".join(f"{name} AS {column}, " for name, column in before.items())
+    last = "".join(f", {name} AS {column}" for name, column in after.items())
     columns = "".join(f't."{name}", ' for name in types)
     connection.execute(
         f"""
         COPY (
-            SELECT id, {parent} {columns} raw AS _raw, change AS _change
-            FROM (SELECT id, parent_id, change, raw, json_transform(raw, '{shape}') AS t FROM {source})
+            SELECT id, {first} {columns} raw AS _raw {last}
+            FROM (SELECT *, json_transform(raw, '{_json_shape(types)}') AS t FROM {source}) {order}
         ) TO '{path}' {_PARQUET}
         """
     )
@@ -76,13 +99,15 @@ def write_edges(connection: duckdb.DuckDBPyConnection, source: str, path: Path) 
     )
 
 
-def _json_shape(types: dict[str, str]) -> str:
+def _json_shape(types: Mapping[str, str]) -> str:
     """The structure that DuckDB's json_transform takes: lists are written as `["VARCHAR"]`."""
     shape = {name: [kind[:-2]] if kind.endswith("[]") else kind for name, kind in types.items()}
     return msgspec.json.encode(shape).decode()
 
 
-def _misfits(connection: duckdb.DuckDBPyConnection, source: str, path: Path, types: dict[str, str]) -> dict[str, int]:
+def _misfits(
+    connection: duckdb.DuckDBPyConnection, source: str, path: Path, types: Mapping[str, str]
+) -> dict[str, int]:
     typed = {name: kind for name, kind in types.items() if kind not in {"VARCHAR", "JSON"}}
     if not typed:
         return {}

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project.base import Section, wrong
 from entra_pipeline.project.periods import Period
@@ -253,6 +254,8 @@ class Scope(Section):
     retention: Period = Period(0, "year")
     full_backup_frequency: Period | None = None
     bitlocker_keys: bool = False
+    logs: bool | list[str] | None = None
+    entra_log_retention: Period | None = None
     max_incrementals: Annotated[int, Field(ge=1, le=1000)] = 30
 
     @field_validator("protect", mode="before")
@@ -269,6 +272,21 @@ class Scope(Section):
                     f"{one!r} is no object type and no category{did_you_mean(str(one), known)}",
                     "entra-pipeline catalogue shows what can be protected.",
                 )
+        return value
+
+    @field_validator("logs")
+    @classmethod
+    def _known_logs(cls, value: bool | list[str] | None) -> bool | list[str] | None:
+        for one in value if isinstance(value, list) else ():
+            if one not in LOGS:
+                raise wrong(f"{one!r} is no log{did_you_mean(one, LOGS)}", f"There are {', '.join(LOGS)}.")
+        return value
+
+    @field_validator("entra_log_retention")
+    @classmethod
+    def _days_only(cls, value: Period | None) -> Period | None:
+        if value is not None and (value.forever or value.unit != "day"):
+            raise wrong(f"{value} is no number of days", 'Write what Entra keeps, for example "30 days".')
         return value
 
     @field_validator("schedule")
@@ -326,6 +344,16 @@ class Scope(Section):
         named = {one for one in self.protect if one in CATALOGUE}
         categories = {one.lower() for one in self.protect} - named
         return [name for name, entry in CATALOGUE.items() if name in named or entry.category.lower() in categories]
+
+    def log_types(self) -> list[str]:
+        """Names of the protected logs.
+
+        Unless the scope says, all of them where it protects a whole tenant, and none where it protects a part of one.
+        """
+        if isinstance(self.logs, list):
+            return [name for name in LOGS if name in self.logs]
+        whole = self.protect == "all" and self.select is None
+        return list(LOGS) if self.logs or (self.logs is None and whole) else []
 
 
 class NotificationProfile(Section):

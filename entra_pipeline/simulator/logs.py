@@ -367,9 +367,7 @@ class Logs:
             reference = place.item or str(request.json().get("@odata.id", "") if request.body else "")
             others = [reference.rpartition("/")[2]]
             verb = "Remove" if request.method == "DELETE" else "Add"
-            self.note(
-                verb, place.key, relation=place.relation.name, others=[reference.rpartition("/")[2]], by=client_id
-            )
+            self.note(verb, place.key, relation=place.relation.name, others=others, by=client_id)
             return
         verb = _VERBS[request.method]
         if place.deleted:

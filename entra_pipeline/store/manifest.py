@@ -7,7 +7,7 @@ when they become visible (`recovery_points`). The format is public: docs/storage
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -157,7 +157,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""
 
 
-def canonical(value: Manifest | TableEntry | dict[str, object]) -> bytes:
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def canonical(value: msgspec.Struct | dict[str, object]) -> bytes:
     """Canonical JSON: members sorted by name, no white space, UTF-8, a newline at the end."""
     return msgspec.json.encode(value, order="sorted") + b"\n"
 
@@ -167,9 +170,9 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def seal(manifest: Manifest) -> Manifest:
-    """The manifest with its seal."""
-    return msgspec.structs.replace(manifest, seal=sha256(canonical(msgspec.structs.replace(manifest, seal=""))))
+def seal(value: _S) -> _S:
+    """A manifest of any kind, with its seal (the member `seal`)."""
+    return msgspec.structs.replace(value, seal=sha256(canonical(msgspec.structs.replace(value, seal=""))))
 
 
 def decode(data: bytes, source: str) -> Manifest:
@@ -182,21 +185,26 @@ def decode(data: bytes, source: str) -> Manifest:
     Raises:
         IntegrityError: Not a manifest, one of a later version, or not the bytes that were sealed.
     """
-    damaged = "Restore the file from a copy of the storage; the recovery points before and after it can still be read."
+    return decode_sealed(data, source, Manifest, format=FORMAT, version=VERSION)
+
+
+def decode_sealed(data: bytes, source: str, kind: type[_S], *, format: str, version: int) -> _S:  # noqa: A002
+    """The same for a sealed file of any kind that says its format and version."""
+    damaged = "Restore the file from a copy of the storage; what is beside it can still be read."
     try:
         head = msgspec.json.decode(data, type=_Head)
-        if head.format != FORMAT:
+        if head.format != format:
             raise IntegrityError(f"{source} is not a manifest: its format is {head.format!r}", remedy=damaged)
-        if head.version > VERSION:
+        if head.version > version:
             raise IntegrityError(
-                f"{source} is in version {head.version} of the format; this release reads up to {VERSION}",
+                f"{source} is in version {head.version} of the format; this release reads up to {version}",
                 remedy="Use the release that wrote it, or a later one.",
             )
         # The seal is checked on the bytes, not on what was understood of them: a later minor release may add members.
         unsealed = data.replace(f'"seal":"{head.seal}"'.encode(), b'"seal":""', 1)
         if sha256(unsealed) != head.seal:
             raise IntegrityError(f"{source} was changed after it was written", remedy=damaged)
-        return msgspec.json.decode(data, type=Manifest)
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{source} cannot be read: {error}", remedy=damaged) from error
 

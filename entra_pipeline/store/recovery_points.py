@@ -10,12 +10,11 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -29,20 +28,19 @@ from entra_pipeline.errors import (
     UsageError,
 )
 from entra_pipeline.store.files import Files, Hold
+from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, decode, seal, sha256
+from entra_pipeline.store.parts import in_parallel, part_problem, size_problem
 
 _KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
 _KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
 # A clock that is corrected by more than this since the newest point was wrong then or is wrong now.
 _CLOCK_TOLERANCE = timedelta(minutes=5)
-_PARALLEL = 16
 # Among the staged entries, which are named after tables.
 _RUN = "_run.json"
 _PART = "part-"
 
 _log = logging.getLogger(__name__)
-_Item = TypeVar("_Item")
-_T = TypeVar("_T")
 
 
 def part_number(key: str) -> int:
@@ -441,29 +439,9 @@ class ScopeStore:
         old = [file.key for prefix in prefixes for file in self.files.list(prefix) if file.modified < before]
         manifests = in_parallel(self.manifest, self.points())
         named = {part.key for manifest in manifests for entry in manifest.tables.values() for part in entry.parts}
+        # Logs lie beside the object types.
+        named |= LogStore(self.files, self.scope, self._clock).named()
         orphans = [key for key in old if key not in named]
         if not dry_run:
             self.files.delete(orphans)
         return [*orphans, *self.files.clear_unfinished(before, dry_run=dry_run)]
-
-
-def size_problem(files: Files, part: Part) -> str:
-    """What is wrong with the size of a stored part; empty when nothing is. Raises NotInStore."""
-    size = files.size(part.key)
-    return "" if size == part.bytes else f"has {size} bytes instead of {part.bytes}"
-
-
-def part_problem(files: Files, part: Part) -> str:
-    """What is wrong with the bytes of a stored part; empty when nothing is. Raises NotInStore."""
-    if problem := size_problem(files, part):
-        return problem
-    digest = hashlib.sha256()
-    for chunk in files.stream(part.key):
-        digest.update(chunk)
-    return "" if digest.hexdigest() == part.sha256 else "has other bytes than were written: its SHA-256 differs"
-
-
-def in_parallel(function: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
-    """Results of a function that waits for the storage, in the order of the items."""
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        return list(pool.map(function, items))

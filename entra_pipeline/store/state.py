@@ -6,12 +6,14 @@ the columns mean, and views for people (`analysis`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
 from entra_pipeline.store.files import Files
-from entra_pipeline.store.manifest import Part, TableEntry
+from entra_pipeline.store.manifest import TableEntry
+from entra_pipeline.store.parts import StoredPart
 
 KEYS = {"objects": ("id",), "edges": ("source_id", "target_id")}
 # Columns that say how a row came to be; the state has none of them.
@@ -72,7 +74,7 @@ def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
     return f"WITH _latest AS MATERIALIZED ({latest}) SELECT {columns} FROM ({both})"
 
 
-def parquet(files: Files, parts: list[Part], options: str = "") -> str:
+def parquet(files: Files, parts: Sequence[StoredPart], options: str = "") -> str:
     """SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
     names = ", ".join(sql_text(_literal(files.url(part.key))) for part in parts)
     return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false{options})"

@@ -12,7 +12,8 @@ import duckdb
 
 from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
-from entra_pipeline.store.recovery_points import ScopeStore, in_parallel, part_problem
+from entra_pipeline.store.parts import in_parallel, part_problem
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import KEYS, connect, parquet, state_query
 
 

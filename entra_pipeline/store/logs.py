@@ -1,0 +1,271 @@
+"""Days of logs: their files, their manifests, and the moment when a day's new entries become visible.
+
+What belongs here: the layout and the commit protocol of logs (docs/storage-format.md). What does not: which days are
+read, and how (`backup.logs`).
+
+A day is a set of immutable Parquet files and a manifest that names them, replaced whole after every read. Files come
+first, the manifest last: what a killed run leaves is a file that nobody names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
+from entra_pipeline.store.files import Files, Hold
+from entra_pipeline.store.manifest import Gap, canonical, decode_sealed, seal
+from entra_pipeline.store.parts import in_parallel, part_problem, size_problem
+from entra_pipeline.store.state import parquet, sql_text
+
+FORMAT = "entra-pipeline/log-day"
+VERSION = 1
+_SUFFIX = ".json"
+
+
+class LogPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A Parquet file of a day.
+
+    Attributes:
+        key: Where it is, from the root of the store.
+        rows: Rows in it.
+        bytes: Its size.
+        sha256: SHA-256 of its bytes, in hexadecimal.
+    """
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class LogRead(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading of a day, or of a part of it.
+
+    Attributes:
+        first: From when on entries were asked for, RFC 3339.
+        end: Before when; the next day, or the moment of the read when that came earlier.
+        started: First request, RFC 3339.
+        finished: Last request, RFC 3339.
+        rows: Entries that Graph gave.
+        added: Those that were new.
+        changed: Those that were known, and say something else now.
+        pages: Pages of the query, each followed to the next until Graph named none.
+        requests: Requests of the query; a query over several days is counted at the first of them, 0 at the others.
+    """
+
+    first: str
+    end: str
+    started: str
+    finished: str
+    rows: int
+    added: int
+    changed: int
+    pages: int
+    requests: int
+
+
+class LogDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A day of a log, as far as it has been read.
+
+    Attributes:
+        format: Says what the file is.
+        version: Version of the format; a reader refuses one that it does not know.
+        tool: What wrote it, with its version.
+        scope: Name of the scope.
+        tenant_id: Id of the tenant.
+        log: Name of the log.
+        day: The day in UTC, for example `2026-11-23`.
+        rows: Different entries.
+        first: Time of the first entry, RFC 3339; empty when there is none.
+        last: Time of the last entry.
+        complete: The day was over, and late entries had had time to come, when all of it was last read.
+        read_to: Up to when entries have been read without a break, RFC 3339; empty when never.
+        parts: Its files, oldest first; of entries that are in several, the newest file has the valid one.
+        reads: How it was read, oldest first.
+        misfits: Values that did not fit their column and are only in `_raw`, by column.
+        gaps: What is missing.
+        notes: What a person should know.
+        seal: SHA-256 of the manifest's own bytes with an empty seal.
+    """
+
+    format: str = FORMAT
+    version: int = VERSION
+    tool: str
+    scope: str
+    tenant_id: str
+    log: str
+    day: str
+    rows: int = 0
+    first: str = ""
+    last: str = ""
+    complete: bool = False
+    read_to: str = ""
+    parts: tuple[LogPart, ...] = ()
+    reads: tuple[LogRead, ...] = ()
+    misfits: dict[str, int] = {}
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+    seal: str = ""
+
+    @property
+    def date(self) -> date:
+        """The day."""
+        return date.fromisoformat(self.day)
+
+
+class LogStore:
+    """The logs of one scope.
+
+    Args:
+        files: The place.
+        scope: Name of the scope.
+        clock: The time.
+    """
+
+    def __init__(self, files: Files, scope: str, clock: Clock = system_clock) -> None:
+        self.files = files
+        self.scope = scope
+        self._clock = clock
+        self._hold: Hold | None = None
+
+    # --- What is there -----------------------------------------------------------------------------------------------
+
+    def days(self, log: str) -> list[date]:
+        """The days of a log that have a manifest, oldest first."""
+        prefix = f"{self._root}{log}/"
+        keys = [file.key for file in self.files.list(prefix) if file.key.endswith(_SUFFIX)]
+        return sorted(date.fromisoformat(key.removeprefix(prefix).removesuffix(_SUFFIX)) for key in keys)
+
+    def held(self, log: str, days: Iterable[date] | None = None) -> dict[date, LogDay]:
+        """The manifests of a log, by day; of the given days only, if any, as far as they exist.
+
+        Raises:
+            IntegrityError: A manifest is not what was written.
+        """
+        wanted = None if days is None else set(days)
+        present = [day for day in self.days(log) if wanted is None or day in wanted]
+        return dict(zip(present, in_parallel(lambda day: self.day(log, day), present), strict=True))
+
+    def day(self, log: str, day: date) -> LogDay:
+        """A day of a log.
+
+        Raises:
+            NotInStore: The day was never read.
+            IntegrityError: Its manifest is not what was written.
+        """
+        key = self.manifest_key(log, day)
+        found = self._decoded(key)
+        if (found.scope, found.log, found.day) != (self.scope, log, day.isoformat()):
+            raise IntegrityError(
+                f"{key} is the manifest of {found.log} of {found.day} of scope {found.scope!r}",
+                remedy="Restore the file from a copy of the storage.",
+            )
+        return found
+
+    def _decoded(self, key: str) -> LogDay:
+        return decode_sealed(self.files.read(key), key, LogDay, format=FORMAT, version=VERSION)
+
+    def manifest_key(self, log: str, day: date) -> str:
+        """Where the manifest of a day is."""
+        return f"{self._root}{log}/{day.isoformat()}{_SUFFIX}"
+
+    def named(self) -> set[str]:
+        """Keys of all files that belong to a day."""
+        days = in_parallel(self._decoded, [file.key for file in self.files.list(self._root)])
+        return {part.key for day in days for part in day.parts}
+
+    def problems(self, day: LogDay) -> list[str]:
+        """What is wrong with the bytes of a day's files; empty when they are as they were written."""
+
+        def problem(part: LogPart) -> str:
+            try:
+                found = part_problem(self.files, part)
+            except NotInStore:
+                found = "is not in the store"
+            return f"{part.key} {found}" if found else ""
+
+        return [found for found in in_parallel(problem, day.parts) if found]
+
+    def query(self, days: Sequence[LogDay], columns: str = "*") -> str:
+        """SQL of the entries of some days of one log, each once: the newest file that has an entry counts.
+
+        Args:
+            days: The days, at least one of them with files.
+            columns: What to select.
+        """
+        parts = [part for day in days for part in day.parts]
+        urls = ", ".join(sql_text(self.files.url(part.key)) for part in parts)
+        source = parquet(self.files, parts, ", filename = '_file'")
+        return (
+            f"SELECT {columns} FROM (SELECT * FROM {source} QUALIFY "
+            f"row_number() OVER (PARTITION BY id ORDER BY list_position([{urls}], _file) DESC) = 1)"
+        )
+
+    # --- One at a time -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the scope's logs: no other process reads them meanwhile. Backups of the scope go on beside it.
+
+        Raises:
+            ScopeBusy: Somebody else does; the message says who, where, and since when.
+        """
+        # No scope has a dot in its name.
+        with self.files.lock(f"_locks/{self.scope}.logs", f"the logs of scope {self.scope!r}", self._clock) as hold:
+            self._hold = hold
+            try:
+                yield
+            finally:
+                self._hold = None
+
+    # --- Writing -----------------------------------------------------------------------------------------------------
+
+    def write_part(self, log: str, day: date, path: Path, *, rows: int) -> LogPart:
+        """Stores a Parquet file of a day, under a name that no other read of the day can choose."""
+        name = f"part-{self._clock():%Y-%m-%dT%H-%M-%SZ}-{secrets.token_hex(4)}.parquet"
+        key = f"{log}/scope={self.scope}/date={day.isoformat()}/{name}"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.files.upload(key, path)
+        return LogPart(key=key, rows=rows, bytes=path.stat().st_size, sha256=digest)
+
+    def commit(self, day: LogDay, fresh: Sequence[LogPart] = ()) -> LogDay:
+        """Makes a day visible as it is now: checks the files that it names, then replaces its manifest.
+
+        Args:
+            day: The day; the seal is filled in here.
+            fresh: Those of its files that were written since its last manifest: their bytes are checked, too.
+
+        Returns:
+            The day as it was stored.
+
+        Raises:
+            IntegrityError: A file is absent or differs.
+            ScopeBusy: The lock was lost.
+            StoreError: The lock is not held.
+        """
+        if self._hold is None:
+            raise StoreError(f"the logs of scope {self.scope!r} are written without their lock")
+        for part in day.parts:
+            try:
+                problem = part_problem(self.files, part) if part in fresh else size_problem(self.files, part)
+            except NotInStore:
+                problem = "is not in the store"
+            if problem:
+                raise IntegrityError(f"{part.key} {problem}", remedy="Restore the file from a copy of the storage.")
+        sealed = seal(day)
+        self._hold.confirm()
+        self.files.replace(self.manifest_key(day.log, day.date), canonical(sealed))
+        return sealed
+
+    @property
+    def _root(self) -> str:
+        return f"_logs/{self.scope}/"

@@ -8,16 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from entra_pipeline.analysis.markdown import markdown_table, one_line
-from entra_pipeline.analysis.points import cost, cost_rows, proof, tables_in_order
+from entra_pipeline.analysis.points import COSTS, cost, cost_rows, proof, tables_in_order
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
-_COSTS = {
-    "requests": "requests",
-    "items": "batch items",
-    "resource_units": "units",
-    "retries": "retries",
-    "throttled": "throttled",
-}
 _PROOF = {
     "table": "table",
     "read": "read",
@@ -26,7 +19,7 @@ _PROOF = {
     "pages": "pages",
     "owners": "owners closed",
     "compared": "owners compared",
-    **_COSTS,
+    **COSTS,
     "result": "result",
 }
 
@@ -62,7 +55,7 @@ def cost_text(manifest: Manifest) -> str:
     """What every table took of Graph, the dearest first, with the total."""
     rows = [{**row, "table": f"`{row['table']}`"} for row in cost_rows(manifest)]
     total = {"table": "**total**", **cost(manifest.tables.values())}
-    return markdown_table([*rows, total], {"table": "table", **_COSTS}, right=_COSTS.keys())
+    return markdown_table([*rows, total], {"table": "table", **COSTS}, right=COSTS.keys())
 
 
 def _result(entry: TableEntry) -> str:

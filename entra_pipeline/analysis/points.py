@@ -8,6 +8,15 @@ from typing import Any
 from entra_pipeline.catalogue import table_names
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
+# What a table took of Graph, and what people call it.
+COSTS = {
+    "requests": "requests",
+    "items": "batch items",
+    "resource_units": "units",
+    "retries": "retries",
+    "throttled": "throttled",
+}
+
 
 def tables_in_order(manifest: Manifest) -> dict[str, TableEntry]:
     """The tables of a recovery point in the catalogue's order; what this release does not know comes last."""
@@ -61,13 +70,7 @@ def cost(entries: Iterable[TableEntry]) -> dict[str, int]:
     Graph told them; `retries`; `throttled`, the answers that said to wait.
     """
     listed = list(entries)
-    return {
-        "requests": sum(entry.requests for entry in listed),
-        "items": sum(entry.items for entry in listed),
-        "resource_units": sum(entry.resource_units for entry in listed),
-        "retries": sum(entry.retries for entry in listed),
-        "throttled": sum(entry.throttled for entry in listed),
-    }
+    return {name: sum(getattr(entry, name) for entry in listed) for name in COSTS}
 
 
 def cost_rows(manifest: Manifest) -> list[dict[str, Any]]:

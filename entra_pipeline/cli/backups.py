@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from entra_pipeline.analysis.points import point_row, table_rows, tables_in_order
+from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row, table_rows, tables_in_order
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
@@ -21,6 +21,8 @@ from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
 
 FINISHED_WITH_EXCEPTION = 3
+# Tables whose cost is shown without being asked for: the dearest.
+_DEAREST = 10
 
 
 @click.command()
@@ -29,9 +31,10 @@ FINISHED_WITH_EXCEPTION = 3
 @click.option(
     "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Only these object types; the others stay as they were."
 )
+@click.option("--costs", is_flag=True, help=f"Show what every table took of Graph, not only the {_DEAREST} dearest.")
 @as_json
 @click.pass_context
-def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str], json_: bool) -> int:
+def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str], costs: bool, json_: bool) -> int:
     """Take a recovery point of SCOPE now.
 
     The first backup of a scope is full; the next ones read what changed. Ends with exit code 3 when the recovery point
@@ -45,7 +48,7 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
         print_json({**point_row(manifest), "tables": table_rows(manifest), "totals": totals(manifest)})
     else:
         click.echo(manifest.recovery_point)
-        print_summary(manifest)
+        print_summary(manifest, every_cost=costs)
     return FINISHED_WITH_EXCEPTION if manifest.status == "finished with exception" else 0
 
 
@@ -84,20 +87,26 @@ def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] |
     return asyncio.run(work())
 
 
-def print_summary(manifest: Manifest) -> None:
-    """What a recovery point holds, what changed, and what it lacks."""
+def print_summary(manifest: Manifest, *, every_cost: bool = False) -> None:
+    """What a recovery point holds, what changed, what it took of Graph, and what it lacks.
+
+    Args:
+        manifest: The recovery point.
+        every_cost: Show what every table took, not only the dearest.
+    """
     from rich.markup import escape
 
     rows = table_rows(manifest)
     total = totals(manifest)
     same = [row for row in rows if row["read"] == "unchanged"]
-    numbers = {name: name for name in ("added", "changed", "deleted", "requests")}
+    numbers = {name: name for name in ("added", "changed", "deleted")}
     columns = {"table": "table", "read": "read", "live": "rows", **numbers}
     if len(same) < len(rows):
         print_table([row for row in rows if row not in same], columns, right=("live", *numbers))
     if same:
         listed = ", ".join(f"{row['table']} ({row['live']:,})" for row in same)
         say(f"[dim]unchanged: {listed}[/]\n")
+    print_costs(manifest, shown=len(rows) if every_cost else _DEAREST)
     say(
         f"{manifest.kind} of scope {manifest.scope}: [bold]{total['objects']:,}[/] objects, "
         f"[bold]{total['edges']:,}[/] links; {total['requests']:,} requests, {total['rows_written']:,} rows in "
@@ -110,6 +119,22 @@ def print_summary(manifest: Manifest) -> None:
     say(f"[{colour}]{manifest.status}[/]")
     for table, entry in tables_in_order(manifest).items():
         print_gaps(table, entry.gaps)
+
+
+def print_costs(manifest: Manifest, *, shown: int) -> None:
+    """What the run took of Graph: the dearest tables, what the others come to, and the total."""
+    rows = cost_rows(manifest)
+    if not rows:
+        return
+    dearest, rest = rows[:shown], [manifest.tables[row["table"]] for row in rows[shown:]]
+    others = [{"table": f"{len(rest)} others (backup --costs shows them)", **cost(rest)}] if rest else []
+    total = {"table": "total", **cost(manifest.tables.values())}
+    print_table(
+        [*dearest, *others, total],
+        {"table": "dearest" if rest else "table", **COSTS},
+        title="What it took of Microsoft Graph",
+        right=COSTS,
+    )
 
 
 def print_gaps(table: str, gaps: Sequence[Gap], *, err: bool = False) -> None:

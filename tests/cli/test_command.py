@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import click
 import pytest
 
+from entra_pipeline.analysis.points import COSTS, cost_rows
 from entra_pipeline.catalogue import CATALOGUE, Category, ObjectType, permissions_for
 from entra_pipeline.catalogue.model import kept
 from entra_pipeline.cli import COMMANDS, cli
@@ -179,6 +181,27 @@ def test_chosen_types_leave_the_others_as_they_were(place: Place) -> None:
     read = {table["table"]: table["read"] for table in result.json["tables"]}
     assert read["users"] == "carried"
     assert read["groups"] == read["domains"] == read["group_members"] == "full"
+
+
+def _costs(out: str) -> dict[str, list[int]]:
+    """The table of what a backup took of Graph: requests, batch items, units, retries, throttled by table."""
+    lines = out[out.index("What it took of Microsoft Graph") :].splitlines()[4:]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in takewhile(str.strip, lines)]
+    return {name: [int(one.replace(",", "")) for one in figures] for name, *figures in rows}
+
+
+def test_a_backup_reports_what_it_took_of_graph(place: Place) -> None:
+    short, long = _costs(place.call("backup", "all").out), _costs(place.call("backup", "all", "--costs").out)
+    first, second = (cost_rows(place.store().manifest(point)) for point in place.store().points())
+
+    *dearest, others, _ = short
+    assert dearest == [row["table"] for row in first[:10]]
+    assert others == f"{len(first) - 10} others (backup --costs shows them)"
+    assert [*long] == [*(row["table"] for row in second), "total"]
+    for shown, rows in ((short, first), (long, second)):
+        sums = [sum(row[name] for row in rows) for name in COSTS]
+        assert shown.pop("total") == sums == [sum(column) for column in zip(*shown.values(), strict=True)]
+        assert sums[0] > 0
 
 
 def test_an_interrupted_backup_leaves_nothing_behind(place: Place) -> None:

@@ -8,7 +8,7 @@ import pytest
 from assets.guards import require_capturable
 from assets.names import RETRY_TAG, asset_key, partitions_name
 from assets.recovery_points import longest_pause
-from entra_pipeline.analysis.points import point_row
+from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import RecoveryPointRefused, UsageError
 from entra_pipeline.orchestration.schedules import request
@@ -62,6 +62,17 @@ def test_a_run_makes_a_recovery_point_with_metadata(
         "VARCHAR[]",
         "JSON",
     )
+    tables = store.manifest(point).tables
+    own = [tables[table] for table in ("users", "user_manager", "user_sponsors")]
+    assert {name: metadata[name].value for name in COSTS} == cost(own)
+    assert metadata["resource_units"].value > 0
+    whole = instance.get_latest_materialization_event(asset_key(SCOPE, "recovery_point"))
+    assert whole is not None
+    shown = whole.asset_materialization.metadata  # type: ignore[union-attr]
+    assert {name: shown[name].value for name in COSTS} == cost(tables.values())
+    *dearest, total = [line.strip("| ").split(" | ") for line in str(shown["costs"].value).splitlines()[2:]]
+    assert [name for name, *_ in dearest] == [f"`{row['table']}`" for row in cost_rows(store.manifest(point))]
+    assert total == ["**total**", *(f"{figure:,}" for figure in cost(tables.values()).values())]
     job = store.jobs()[-1]
     assert (job["status"], job["recovery_point"]) == ("finished", point)
     assert store.staged_points() == set()

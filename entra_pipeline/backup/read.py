@@ -42,6 +42,11 @@ _PAGE_LINK_EXPIRED = "Directory_ExpiredPageToken"
 _LICENCE_MISSING = re.compile(r"licen[cs]e|premium", re.IGNORECASE)
 
 
+def licence_missing(error: GraphError) -> bool:
+    """Whether Graph refuses because the tenant lacks a licence."""
+    return error.status in {400, 403} and _LICENCE_MISSING.search(f"{error.code} {error.message}") is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads the tables of one run.
@@ -107,8 +112,11 @@ class Reader:
 
     def _not_licensed(self, entry: ObjectType, tables: Sequence[str], error: GraphError) -> bool:
         """Whether Graph says that the tenant does not have the feature; what it once had, it has lost, and misses."""
-        said = error.status in {400, 403} and _LICENCE_MISSING.search(f"{error.code} {error.message}") is not None
-        return bool(entry.licence) and said and not any(self.tables.live_before(table) for table in tables)
+        return (
+            bool(entry.licence)
+            and licence_missing(error)
+            and not any(self.tables.live_before(table) for table in tables)
+        )
 
     # --- Objects -----------------------------------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ class Run:
             try:
                 targets = await extension_names(self.graph, self.ledger)
             except GraphError as error:
-                self.extension_gap = _permission_gap("directory extensions", error, "Directory.Read.All", "")
+                self.extension_gap = permission_gap("directory extensions", error, "Directory.Read.All", "")
         for entry in entries:
             asked = (*targets.get(entry.extensible, ()), *entry.allowed(entry.on_request, self.granted))
             if asked and not entry.select:
@@ -209,7 +209,7 @@ class Run:
         entry = CATALOGUE.get(unread.table) or RELATIONS[unread.table][0]
         gap = Gap(what="not read", reason=unread.error.message, remedy=unread.error.remedy, since=since)
         if isinstance(unread.error, GraphPermissionDenied):
-            gap = _permission_gap("not read", unread.error, entry.permissions[0], since)
+            gap = permission_gap("not read", unread.error, entry.permissions[0], since)
         return self.tables.carry(unread.table, unread.ledger, iso(self.clock()), gap)
 
     def commit(self) -> Manifest:
@@ -263,7 +263,7 @@ def commit_point(
     }
     full = parent is None or _is_full(tables.values())
     manifest = Manifest(
-        tool=f"entra-pipeline {entra_pipeline.__version__} (Python {platform.python_version()})",
+        tool=tool(),
         scope=scope.name,
         tenant_id=context.tenant_id,
         recovery_point=point,
@@ -421,7 +421,13 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _permission_gap(what: str, error: GraphError, permission: str, since: str) -> Gap:
+def tool() -> str:
+    """What writes manifests, with its version."""
+    return f"entra-pipeline {entra_pipeline.__version__} (Python {platform.python_version()})"
+
+
+def permission_gap(what: str, error: GraphError, permission: str, since: str = "") -> Gap:
+    """The gap that a refusal leaves: what is missing, Graph's words, the permission to grant, and what stands in."""
     return Gap(
         what=what,
         reason=error.message,

@@ -194,18 +194,19 @@ class LogStore:
 
         return [found for found in in_parallel(problem, day.parts) if found]
 
-    def query(self, days: Sequence[LogDay], columns: str = "*") -> str:
+    def query(self, days: Sequence[LogDay], columns: str = "*", *, where: str = "true") -> str:
         """SQL of the entries of some days of one log, each once: the newest file that has an entry counts.
 
         Args:
             days: The days, at least one of them with files.
             columns: What to select.
+            where: A condition over what never changes of an entry.
         """
         parts = [part for day in days for part in day.parts]
         urls = ", ".join(sql_text(self.files.url(part.key)) for part in parts)
         source = parquet(self.files, parts, ", filename = '_file'")
         return (
-            f"SELECT {columns} FROM (SELECT * FROM {source} QUALIFY "
+            f"SELECT {columns} FROM (SELECT * FROM {source} WHERE {where} QUALIFY "
             f"row_number() OVER (PARTITION BY id ORDER BY list_position([{urls}], _file) DESC) = 1)"
         )
 

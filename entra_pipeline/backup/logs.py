@@ -1,0 +1,555 @@
+"""Reading logs: which days are due, reading them in few requests, and laying them over what is stored.
+
+What belongs here: what makes a day of a log complete, and what is told when it cannot be. What does not: how a day is
+stored (`store.logs`).
+
+Entries come late: some minutes as a rule, up to a day at times (Microsoft's figures for the latency of reports). So a
+day is read from where the last read stopped, less `OVERLAP`; and once `LATENESS` has passed since its end, all of it is
+read again. Only then it is complete. Graph does not count log entries: the proof of a read is that its pages were
+followed to the last one, after the last entry could have come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import msgspec
+
+from entra_pipeline.backup.parquet import write_entries
+from entra_pipeline.backup.read import licence_missing
+from entra_pipeline.backup.run import permission_gap, tool
+from entra_pipeline.backup.staging import OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
+from entra_pipeline.catalogue import Lane
+from entra_pipeline.catalogue.logs import LOGS, LogType
+from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
+from entra_pipeline.errors import EntraPipelineError, GraphError, GraphProtocolError, StoreError
+from entra_pipeline.graph import Graph, Ledger, Page
+from entra_pipeline.graph.client import query
+from entra_pipeline.project import Scope
+from entra_pipeline.store.logs import LogDay, LogPart, LogRead, LogStore
+from entra_pipeline.store.manifest import Gap
+from entra_pipeline.store.state import connect
+
+LATENESS = timedelta(hours=48)
+"""After the end of a day no entry of it comes any more, once this has passed."""
+OVERLAP = timedelta(hours=6)
+"""How far behind the last read the next one of an open day starts."""
+KEPT_WITH_LICENCE = timedelta(days=30)
+KEPT_WITHOUT_LICENCE = timedelta(days=7)
+"""How long Entra keeps logs (Entra doc: reference-reports-data-retention)."""
+_DAY = timedelta(days=1)
+# As many entries as a query over several days may bring before any of them is stored.
+_ROWS_AT_ONCE = 20_000
+_FEW_DAYS = 3
+_PREMIUM = ("AAD_PREMIUM", "AAD_PREMIUM_P2")
+_ALL = "the log"
+
+
+class LogProgress(Protocol):
+    """What the reading of logs tells while it works."""
+
+    def rows(self, log: str, rows: int) -> None:
+        """`rows` entries of a log have been read so far."""
+
+    def day(self, day: LogDay) -> None:
+        """A day is stored as it is now."""
+
+
+class Silence:
+    """A `LogProgress` that tells nobody."""
+
+    def rows(self, log: str, rows: int) -> None:
+        """Nothing."""
+
+    def day(self, day: LogDay) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long Entra keeps logs: it is asked for days as old as `asked`, and surely has those as old as `sure`."""
+
+    asked: timedelta
+    sure: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a day that is to be read, from `first` to before `end`."""
+
+    day: date
+    first: datetime
+    end: datetime
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the day."""
+        return (self.first, self.end) == (start_of(self.day), start_of(self.day) + _DAY)
+
+
+async def read_logs(
+    scope: Scope,
+    store: LogStore,
+    graph: Graph,
+    *,
+    types: Sequence[str] | None = None,
+    days: Iterable[date] | None = None,
+    whole: bool = False,
+    clock: Clock = system_clock,
+    progress: LogProgress | None = None,
+) -> list[LogDay]:
+    """Reads what is due of a scope's logs, and stores each day as soon as it is read.
+
+    Args:
+        scope: What to protect.
+        store: Where it goes.
+        graph: The tenant.
+        types: Names of logs; all that the scope protects when None.
+        days: Days in UTC; all that Entra still keeps, and those that it has dropped unread since, when None.
+        whole: Read all of these days anew, whatever is stored of them.
+        clock: The one clock.
+        progress: Told what happens.
+
+    Returns:
+        The days that were read, or that turned out to be lost, by log and day. A log that Graph refuses gives days
+        with a gap, or with a note where the tenant lacks the licence.
+
+    Raises:
+        GraphUnavailable, GraphProtocolError, GraphError: A log could not be read; the others were.
+        ConfigurationError: Entra refuses the credential.
+        ScopeBusy: The logs of the scope are being read already.
+        StoreError: The storage fails; or it holds logs of another tenant.
+    """
+    now = clock()
+    names = [name for name in LOGS if name in (scope.log_types() if types is None else types)]
+    asked = _setting(scope) or KEPT_WITH_LICENCE
+    chosen = sorted(set(days)) if days is not None else None
+    with store.lock(), tempfile.TemporaryDirectory(prefix="entra-logs-") as folder:
+        await graph.sign_in()
+        plans = {name: plan(store, name, chosen, now, asked, whole=whole) for name in names}
+        oldest = min((one.first for each in plans.values() for one in each.windows), default=now)
+        sure = _setting(scope) or (await _surely_kept(graph) if oldest < now - KEPT_WITHOUT_LICENCE else asked)
+        readers = [
+            _LogReader(
+                LOGS[name],
+                store,
+                graph,
+                Kept(asked, sure),
+                plans[name],
+                Path(folder),
+                clock,
+                progress or Silence(),
+            )
+            for name in names
+        ]
+        results = await asyncio.gather(*(reader.read() for reader in readers), return_exceptions=True)
+    errors = [one for one in results if isinstance(one, BaseException)]
+    if errors:
+        raise next((one for one in errors if isinstance(one, EntraPipelineError)), errors[0])
+    return [day for reader in readers for _, day in sorted(reader.done.items())]
+
+
+# --- What is due -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What there is to do for a log.
+
+    Attributes:
+        held: What is stored of the days in question.
+        windows: What to read, oldest first.
+        gone: Days that can no longer be read, and of which nobody was told yet.
+        asked: The days were asked for by name.
+        since: The first day that is stored at all; None when there is none.
+    """
+
+    held: Mapping[date, LogDay]
+    windows: tuple[Window, ...]
+    gone: tuple[date, ...]
+    asked: bool
+    since: date | None
+
+
+def plan(
+    store: LogStore, log: str, days: Sequence[date] | None, now: datetime, asked: timedelta, *, whole: bool
+) -> Plan:
+    """What is due of a log.
+
+    Args:
+        store: Where it is stored.
+        log: Name of the log.
+        days: Only these days, if any.
+        now: The present.
+        asked: How old days may be to be asked for.
+        whole: All of the days, whatever is stored of them.
+    """
+    stored = store.days(log)
+    horizon = now - asked
+    if days is None:
+        # Whoever reads now and then has closed all days but the last ones; after a pause there may be a hole.
+        last = [stored[-1] - LATENESS - _DAY] if stored else []
+        first = min([horizon.date(), *last])
+        candidates = [first + number * _DAY for number in range((now.date() - first).days + 1)]
+    else:
+        candidates = [day for day in days if day <= now.date()]
+    held = store.held(log, candidates)
+    windows, gone = [], []
+    for day in candidates:
+        found = held.get(day)
+        if start_of(day) + _DAY <= horizon:
+            if found is None or not (found.complete or found.gaps or _absent(found)):
+                gone.append(day)
+        elif window := due(day, found, now, whole=whole):
+            windows.append(window)
+    return Plan(held, tuple(windows), tuple(gone), days is not None, stored[0] if stored else None)
+
+
+def due(day: date, held: LogDay | None, now: datetime, *, whole: bool = False) -> Window | None:
+    """The part of a day that is to be read now; None when there is nothing to do.
+
+    Args:
+        day: A day that has begun.
+        held: What is stored of it.
+        now: The present.
+        whole: Read all of it, whatever is stored.
+    """
+    start = start_of(day)
+    end = start + _DAY
+    if whole or held is None or not held.read_to:
+        return Window(day, start, end)
+    if held.complete:
+        return None
+    if now >= end + LATENESS:
+        return Window(day, start, end)
+    first = max(start, parse_iso(held.read_to) - OVERLAP)
+    return Window(day, first, end) if parse_iso(held.read_to) < end else None
+
+
+def start_of(day: date) -> datetime:
+    """The moment when a day begins in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _setting(scope: Scope) -> timedelta | None:
+    kept = scope.entra_log_retention
+    return timedelta(days=kept.count) if kept else None
+
+
+class _ServicePlan(msgspec.Struct):
+    name: str = msgspec.field(default="", name="servicePlanName")
+
+
+class _Subscription(msgspec.Struct):
+    status: str = msgspec.field(default="", name="capabilityStatus")
+    plans: list[_ServicePlan] = msgspec.field(default_factory=list, name="servicePlans")
+
+
+class _Subscriptions(msgspec.Struct):
+    value: list[_Subscription]
+
+
+async def _surely_kept(graph: Graph) -> timedelta:
+    """How long Entra keeps the tenant's logs by its subscriptions; the shorter time when it does not show them."""
+    try:
+        found = await graph.fetch("subscribedSkus", msgspec.json.Decoder(_Subscriptions).decode, ledger=Ledger())
+    except GraphError:
+        return KEPT_WITHOUT_LICENCE
+    premium = any(
+        plan.name in _PREMIUM for one in found.value if one.status in {"Enabled", "Warning"} for plan in one.plans
+    )
+    return KEPT_WITH_LICENCE if premium else KEPT_WITHOUT_LICENCE
+
+
+# --- Reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _LogReader:
+    """Reads one log.
+
+    Attributes:
+        done: The days that were read or found lost, as they are stored now.
+    """
+
+    entry: LogType
+    store: LogStore
+    graph: Graph
+    kept: Kept
+    plan: Plan
+    folder: Path
+    clock: Clock
+    progress: LogProgress
+    done: dict[date, LogDay] = field(default_factory=dict)
+    rows: int = 0
+
+    async def read(self) -> None:
+        """Reads what is due; a refusal is told by the days."""
+        self._check_tenant()
+        for day in self.plan.gone:
+            await asyncio.to_thread(self._tell_lost, day)
+        pending = list(self.plan.windows)
+        try:
+            while pending:
+                chunk = _chunk(pending, self.rows, len(self.done) - len(self.plan.gone))
+                pending = [window for window in pending if window not in chunk]
+                await self._read(chunk)
+        except GraphError as error:
+            if error.status not in {400, 403}:
+                raise
+            refused = [*chunk, *pending]
+            await asyncio.to_thread(self._tell_refused, refused, error)
+
+    async def _read(self, chunk: Sequence[Window]) -> None:
+        """Reads windows that lie side by side with one query, and stores their days."""
+        ledger = Ledger()
+        started = self.clock()
+        first, end = chunk[0].first, chunk[-1].end
+        condition = f"{self.entry.time} ge {iso(first)} and {self.entry.time} lt {iso(end)}"
+        url = query(self.entry.path, filter=condition, top=self.entry.page_size)
+        with ExitStack() as stack:
+            staged = {
+                window.day: stack.enter_context(
+                    Staging(self.folder / f"{self.entry.name}-{window.day}.arrow", OBJECT_ROWS)
+                )
+                for window in chunk
+            }
+            async for page in self.graph.pages(url, ledger=ledger, lane=Lane.REPORTS):
+                self._stage(page, staged)
+        finished = self.clock()
+        reads = [
+            LogRead(
+                first=iso(window.first),
+                end=iso(min(window.end, started)),
+                started=iso(started),
+                finished=iso(finished),
+                rows=staged[window.day].rows,
+                added=0,
+                changed=0,
+                pages=ledger.pages,
+                requests=0 if number else ledger.requests,
+            )
+            for number, window in enumerate(chunk)
+        ]
+
+        def settle() -> None:
+            with connect(self.store.files, temp=self.folder) as connection:
+                for window, read in zip(chunk, reads, strict=True):
+                    self._settle(connection, window, staged[window.day].staged, read)
+
+        await asyncio.to_thread(settle)
+
+    def _stage(self, page: Page, staged: Mapping[date, Staging]) -> None:
+        decode = _decoder(self.entry.time).decode
+        for raw in page.value:
+            try:
+                found = decode(raw)
+                # Graph writes UTC; anything else is worth the slow way.
+                moment: str = found.moment
+                day = date.fromisoformat(moment[:10]) if moment.endswith("Z") else parse_iso(moment).date()
+                staging = staged[day]
+            except (msgspec.ValidationError, ValueError, KeyError):
+                raise GraphProtocolError(
+                    f"{self.entry.path} gave an entry that has no id, or no time in the window that was asked for"
+                ) from None
+            staging.append(found.id, None, UPSERT, bytes(raw).decode())
+        self.rows += len(page.value)
+        self.progress.rows(self.entry.name, self.rows)
+
+    # --- Storing -----------------------------------------------------------------------------------------------------
+
+    def _settle(self, connection: duckdb.DuckDBPyConnection, window: Window, staged: Staged, read: LogRead) -> None:
+        """Lays the entries of a window over what is stored of its day, and commits the day."""
+        held = self._held(window.day)
+        connection.register("staged", read_staged(staged))
+        added, changed = self._find_news(connection, held, window)
+        part, first, last, misfits = None, held.first, held.last, dict(held.misfits)
+        if added or changed:
+            path = self.folder / f"{self.entry.name}-{window.day}.parquet"
+            for column, number in write_entries(connection, "news", self.entry, path).items():
+                misfits[column] = misfits.get(column, 0) + number
+            part = self.store.write_part(self.entry.name, window.day, path, rows=added + changed)
+            first, last = self._times(connection, path, held)
+            path.unlink()
+        for segment in staged.segments:
+            segment.unlink()
+        end = start_of(window.day) + _DAY
+        lost = self._lost(held)
+        reads = (*held.reads, msgspec.structs.replace(read, added=added, changed=changed))
+        fresh: list[LogPart] = [part] if part else []
+        self._commit(
+            msgspec.structs.replace(
+                held,
+                tool=tool(),
+                rows=held.rows + added,
+                first=first,
+                last=last,
+                complete=held.complete or (window.whole and parse_iso(read.started) >= end + LATENESS),
+                read_to=max(held.read_to, read.end),
+                parts=(*held.parts, *fresh),
+                reads=reads,
+                misfits=misfits,
+                gaps=(*(gap for gap in held.gaps if gap.what != _ALL), *(lost if self._begun(window.day) else ())),
+                notes=_notes(held, () if self._begun(window.day) else lost),
+            ),
+            fresh,
+        )
+
+    def _find_news(self, connection: duckdb.DuckDBPyConnection, held: LogDay, window: Window) -> tuple[int, int]:
+        """Makes the table `news` of what is new or changed; how many of each."""
+        known = "SELECT NULL::VARCHAR AS id, NULL::VARCHAR AS _raw WHERE false"
+        if held.parts:
+            # The time of an entry never changes, so that older ones need not be compared.
+            where = f'"{self.entry.time}" >= \'{iso(window.first)}\'::TIMESTAMPTZ OR "{self.entry.time}" IS NULL'
+            known = self.store.query([held], "id, _raw", where=where)
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TABLE news AS
+            SELECT fresh.id, fresh.raw, known.id IS NOT NULL AS again
+            FROM (SELECT id, max_by(raw, seq) AS raw FROM staged GROUP BY id) fresh LEFT JOIN ({known}) known USING (id)
+            WHERE known.id IS NULL OR known._raw IS DISTINCT FROM fresh.raw
+            """
+        )
+        found = connection.execute("SELECT count(*) FILTER (NOT again), count(*) FILTER (again) FROM news").fetchall()
+        return int(found[0][0]), int(found[0][1])
+
+    def _times(self, connection: duckdb.DuckDBPyConnection, path: Path, held: LogDay) -> tuple[str, str]:
+        """Times of the day's first and last entry, those of a new file included."""
+        bounds = f'min("{self.entry.time}"), max("{self.entry.time}")'
+        times = [
+            f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+            for moment in connection.execute(f"SELECT {bounds} FROM read_parquet('{path}')").fetchall()[0]
+            if moment is not None
+        ]
+        known = [time for time in (held.first, held.last) if time]
+        return min([*known, *times], default=""), max([*known, *times], default="")
+
+    def _commit(self, day: LogDay, fresh: Sequence[LogPart] = ()) -> None:
+        self.done[day.date] = self.store.commit(day, fresh)
+        self.progress.day(self.done[day.date])
+
+    def _held(self, day: date) -> LogDay:
+        """What is stored of a day; an empty one when there is nothing."""
+        found = self.done.get(day) or self.plan.held.get(day)
+        return found or LogDay(
+            tool=tool(), scope=self.store.scope, tenant_id=self._tenant, log=self.entry.name, day=day.isoformat()
+        )
+
+    @property
+    def _tenant(self) -> str:
+        return self.graph.tenant.tenant_id or ""
+
+    def _check_tenant(self) -> None:
+        for day in self.plan.held.values():
+            if day.tenant_id != self._tenant:
+                raise StoreError(
+                    f"scope {self.store.scope!r} holds logs of tenant {day.tenant_id}, this one is {self._tenant}",
+                    remedy="Give every tenant a scope of its own.",
+                )
+
+    # --- What cannot be had ------------------------------------------------------------------------------------------
+
+    def _begun(self, day: date) -> bool:
+        """Whether the day was to be protected: it was asked for, or a day before it is stored."""
+        return self.plan.asked or (self.plan.since is not None and self.plan.since < day)
+
+    def _lost(self, held: LogDay) -> list[Gap]:
+        """What of a day Entra may have dropped before it was read for the first time."""
+        start = start_of(held.date)
+        dropped = min(start + _DAY, (self.clock() - self.kept.sure).replace(microsecond=0))
+        first = max(start, parse_iso(held.read_to)) if held.read_to else start
+        if first >= dropped:
+            return []
+        return [
+            Gap(
+                what=f"entries from {iso(first)} to {iso(dropped)}",
+                reason=f"Entra is only sure to keep logs for {self.kept.sure.days} days, and they were not read before",
+                remedy="Read logs at least once a week (a tenant without a premium licence) or a month; set "
+                "entra_log_retention when Entra keeps them longer.",
+            )
+        ]
+
+    def _tell_lost(self, day: date) -> None:
+        """Stores that a day can no longer be read."""
+        held = self._held(day)
+        lost = self._lost(held)
+        if not lost and not held.complete:
+            reason = f"the day was last read on {held.read_to}, and Entra no longer keeps it"
+            lost = [Gap(what=f"entries that came late, after {held.reads[-1].started}", reason=reason)]
+        self._commit(msgspec.structs.replace(held, tool=tool(), gaps=(*held.gaps, *lost)))
+
+    def _tell_refused(self, windows: Sequence[Window], error: GraphError) -> None:
+        """Stores that days could not be read; they stay due."""
+        gap = permission_gap(_ALL, error, self.entry.permission)
+        unlicensed = bool(self.entry.licence) and licence_missing(error)
+        note = f"not in this tenant: it takes {self.entry.licence} ({error.message})"
+        for window in windows:
+            held = self._held(window.day)
+            # A tenant that never had the log misses nothing.
+            absent = unlicensed and not held.reads
+            kept = tuple(one for one in held.gaps if one.what != _ALL)
+            told = msgspec.structs.replace(
+                held, gaps=kept if absent else (*kept, gap), notes=(note,) if absent else held.notes
+            )
+            if (told.gaps, told.notes) == (held.gaps, held.notes) and window.day in self.plan.held:
+                self.done[window.day] = held
+            else:
+                self._commit(msgspec.structs.replace(told, tool=tool()))
+
+
+def _absent(day: LogDay) -> bool:
+    """Whether the tenant did not have the log on that day."""
+    return bool(day.notes) and not day.reads
+
+
+def _notes(held: LogDay, lost: Sequence[Gap]) -> tuple[str, ...]:
+    """The notes of a day that was read: what it misses though nobody protected it then."""
+    kept = () if _absent(held) else held.notes
+    return (*kept, *(f"before the log was protected: {gap.what} may be missing ({gap.reason})" for gap in lost))
+
+
+def _chunk(pending: Sequence[Window], rows: int, days: int) -> list[Window]:
+    """The windows to read with the next query: a run of days without a hole.
+
+    Few requests may be sent, and a day that is not stored yet is lost when the process dies: as many days as bring
+    about `_ROWS_AT_ONCE` entries. How many a day brings is seen from the newest two, which are read first.
+
+    Args:
+        pending: What is left to read, oldest first.
+        rows: Entries that were read so far.
+        days: Days that they belong to.
+    """
+    if not days and len(pending) > _FEW_DAYS:
+        return list(pending[-2:])
+    most = max(1, _ROWS_AT_ONCE * days // max(1, rows)) if days else _FEW_DAYS
+    chunk = [pending[0]]
+    for window in pending[1:most]:
+        if window.first != chunk[-1].end:
+            break
+        chunk.append(window)
+    return chunk
+
+
+def _decoder(time: str) -> msgspec.json.Decoder[Any]:
+    fields = [("id", str), ("moment", str)]
+    return msgspec.json.Decoder(msgspec.defstruct("Entry", fields, rename={"moment": time}))
+
+
+__all__ = [
+    "KEPT_WITHOUT_LICENCE",
+    "KEPT_WITH_LICENCE",
+    "LATENESS",
+    "OVERLAP",
+    "LogProgress",
+    "due",
+    "plan",
+    "read_logs",
+]

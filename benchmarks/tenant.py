@@ -76,10 +76,12 @@ class Measured:
         Of the users, eight in ten get other attributes, one in ten is new, and one in ten is deleted; groups get other
         descriptions; as many memberships are added as are taken away.
         """
-        chance = random.Random(seed)  # noqa: S311 - the same changes each time
+        chance = random.Random(seed)
         users = [str(one["id"]) for one in self.control.dump("users")]
         groups = [
-            str(one["id"]) for one in self.control.dump("groups") if "DynamicMembership" not in one.get("groupTypes", ())
+            str(one["id"])
+            for one in self.control.dump("groups")
+            if "DynamicMembership" not in one.get("groupTypes", ())
         ]
         chosen = chance.sample(users, max(3, round(len(users) * share)))
         tenth = max(1, len(chosen) // 10)

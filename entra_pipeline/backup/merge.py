@@ -18,7 +18,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.staging import DELETE, OBJECT_ROWS, UPSERT, Staged, read_staged
+from entra_pipeline.backup.staging import DELETE, UPSERT, Staged, read_staged
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _FETCH_ROWS = 10_000
@@ -97,44 +97,6 @@ def merge_objects(
             )
     connection.unregister("staged")
     return Counts(_scalar(connection, "SELECT count(*) FROM merged"), counts.added, counts.changed, counts.deleted)
-
-
-def is_plain(connection: duckdb.DuckDBPyConnection, staged: Staged, *, many: bool = True) -> bool:
-    """Whether staged rows are a state as they are: no key arrived twice, and nothing was taken back."""
-    key = "id" if staged.schema is OBJECT_ROWS else "source_id, target_id" if many else "source_id"
-    connection.register("staged", read_staged(staged))
-    row = connection.execute(
-        f"""
-        SELECT count(*) = count(DISTINCT hash({key})) AND NOT coalesce(bool_or(change = '{DELETE}'), false) FROM staged
-        """
-    ).fetchone()
-    connection.unregister("staged")
-    return bool(row and row[0])
-
-
-def compare_whole(connection: duckdb.DuckDBPyConnection, staged: Staged, parent: str | None) -> Counts:
-    """Counts of a whole collection that is plain (`is_plain`) against the parent's state.
-
-    Compared by hashes, so that a tenant of any size fits into memory.
-    """
-    if staged.schema is OBJECT_ROWS:
-        key, content, nothing = "hash(id)", "hash(raw)", "NULL::VARCHAR id, NULL::VARCHAR raw"
-    else:
-        key, content = "hash(source_id, target_id)", "0"
-        nothing = "NULL::VARCHAR source_id, NULL::VARCHAR target_id"
-    connection.register("staged", read_staged(staged))
-    row = connection.execute(
-        f"""
-        WITH now AS (SELECT {key} AS k, {content} AS c FROM staged),
-             before AS (SELECT {key} AS k, {content} AS c FROM ({parent or f"SELECT {nothing} LIMIT 0"}))
-        SELECT count(now.k), count(*) FILTER (before.k IS NULL), count(*) FILTER (now.c <> before.c),
-               count(*) FILTER (now.k IS NULL)
-        FROM now FULL JOIN before ON now.k = before.k
-        """
-    ).fetchone()
-    connection.unregister("staged")
-    assert row is not None  # noqa: S101 - an aggregate without GROUP BY has one row
-    return Counts(*row)
 
 
 def merge_edges(

@@ -27,7 +27,7 @@ _SQL_TYPES = {
     Kind.COMPLEX: "JSON",
 }
 # Small row groups let a reader skip, and bound what the writer holds in memory.
-_PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+_PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)"
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from entra_pipeline.backup.digest import Digest, digest
 from entra_pipeline.backup.parquet import write_edges, write_objects
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
 from entra_pipeline.catalogue import CATALOGUE
@@ -24,9 +25,10 @@ _MEMORY = "256MB"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A segment in the store: its file, and values that did not fit their column, by column."""
+    """A segment in the store: its file, its rows in hashes, and values that did not fit their column, by column."""
 
     part: Part
+    digest: Digest
     misfits: dict[str, int]
 
 
@@ -84,8 +86,9 @@ class Prewriter:
             else:
                 source = f"SELECT *, NULL::VARCHAR AS reason FROM segment WHERE change = '{UPSERT}'"
                 write_edges(self._connection, f"({source})", file)
+            hashes = digest(self._connection, "FROM segment", table, changes=True)
         finally:
             self._connection.unregister("segment")
         part = self.store(table, number, file, rows.count_rows())
         file.unlink()
-        return Written(part, misfits)
+        return Written(part, hashes, misfits)

@@ -36,6 +36,8 @@ from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect
 
+# A tenant of any size is compared in this much, and on disk beyond.
+_MEMORY = "384MB"
 _NOT_ASKED = "not asked for in this run"
 
 
@@ -319,7 +321,7 @@ async def open_run(
     """A run for a minted point; the caller holds the scope's lock."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="entra-pipeline-")))
-        connection = connect(store.files, temp=folder)
+        connection = connect(store.files, temp=folder, memory=_MEMORY)
         stack.callback(connection.close)
         parent = await asyncio.to_thread(store.latest)
         due = full or parent is None or full_is_due(scope, parent, clock())

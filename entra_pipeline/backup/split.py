@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 
 import msgspec
@@ -49,7 +50,7 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 # Keys of a delta object that say nothing about the object itself.
 _REMOVED, _SLICE = b'@removed"', b'@delta"'
 # What may be nothing but the envelope is looked at: no id and no link to an object is longer.
-_SHORT = 1_000
+_SHORT = 400
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
 # What Graph adds to a single object's answer (Graph doc: best-practices).
 _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
@@ -93,8 +94,10 @@ def split_delta_page(page: Page, objects: Staging, edges: Mapping[Relation, Stag
     A large relation comes in slices: the object is repeated, with all its properties or with nothing but its id (Graph
     doc: delta-query-groups). An object with nothing but slices is no news of the object.
     """
-    relations = {f"{relation.segment}@delta": staged for relation, staged in edges.items()}
-    news = _news(tuple(relations))
+    keys = [f"{relation.segment}@delta" for relation in edges]
+    names = [b'"%s":' % key.encode() for key in keys]
+    news = _news(tuple(keys))
+    links = [_Links() for _ in edges]
     ids: list[str] = []
     bodies: list[bytes | None] = []
     for data in map(bytes, page.value):
@@ -103,46 +106,61 @@ def split_delta_page(page: Page, objects: Staging, edges: Mapping[Relation, Stag
             bodies.append(data)
             continue
         identifier, removed, *slices = msgspec.structs.astuple(news.decode(data))
-        if removed:
-            ids.append(identifier)
-            bodies.append(None)
-            continue
-        for staged, payload in zip(relations.values(), slices, strict=True):
-            if payload:
-                _stage_neighbours(identifier, _neighbours.decode(payload), staged)
-        if (body := _without_slices(data, dict(zip(relations, slices, strict=True)))) is not None:
-            ids.append(identifier)
-            bodies.append(body)
+        body: bytes | None = None
+        if not removed:
+            body = data
+            for name, payload, found in zip(names, slices, links, strict=True):
+                if payload:
+                    found.add(identifier, _neighbours.decode(payload))
+                    body = _cut(body, name, bytes(payload))
+            if _SLICE in body or len(body) < _SHORT:
+                body = _without_slices(data)
+                if body is None:
+                    continue
+        ids.append(identifier)
+        bodies.append(body)
     objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
+    for found, staged in zip(links, edges.values(), strict=True):
+        staged.extend(found.sources, found.targets, found.types, found.changes)
+
+
+@dataclass(slots=True)
+class _Links:
+    """Edges of a page, column by column."""
+
+    sources: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+
+    def add(self, source_id: str, neighbours: Sequence[Neighbour]) -> None:
+        self.sources += [source_id] * len(neighbours)
+        self.targets += [other.id for other in neighbours]
+        self.types += [_short_name(other.type) for other in neighbours]
+        self.changes += [UPSERT if other.removed is None else DELETE for other in neighbours]
 
 
 @cache
 def _news(slices: tuple[str, ...]) -> msgspec.json.Decoder[msgspec.Struct]:
     """Decodes of an object only its id, whether it was removed, and the given slices, as they are."""
     names = ["@removed", *slices]
-    fields = [(f"field_{i}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw())) for i, name in enumerate(names)]
+    fields = [
+        (f"field_{i}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw())) for i, name in enumerate(names)
+    ]
     return msgspec.json.Decoder(msgspec.defstruct("News", [("id", str), *fields]))
 
 
-def _without_slices(data: bytes, slices: Mapping[str, msgspec.Raw]) -> bytes | None:
-    """An object without the slices of its relations; None when nothing is left that says anything.
+def _without_slices(data: bytes) -> bytes | None:
+    """An object without the slices of any relation, written anew; None when nothing is left that says anything.
 
-    The rest stays byte for byte what Graph sent, if the slices can be cut out; otherwise it is written anew.
+    Graph may track relations that nobody asked for (devices bring `registeredOwners@delta`): they are not part of the
+    object either.
     """
-    rest = data
-    for name, payload in slices.items():
-        if payload:
-            rest = _cut(rest, b'"%s":' % name.encode(), bytes(payload))
-    # Graph may track relations that nobody asked for (devices bring `registeredOwners@delta`): they are not part of the
-    # object either.
-    if _SLICE in rest or len(rest) < _SHORT:
-        members = _members.decode(data)
-        kept = {name: raw for name, raw in members.items() if not name.endswith("@delta")}
-        if len(kept) < len(members) and not kept.keys() - _ENVELOPE:
-            return None
-        if _SLICE in rest:
-            return msgspec.json.encode(kept)
-    return rest
+    members = _members.decode(data)
+    kept = {name: raw for name, raw in members.items() if not name.endswith("@delta")}
+    if len(kept) == len(members):
+        return data
+    return msgspec.json.encode(kept) if kept.keys() - _ENVELOPE else None
 
 
 def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
@@ -154,16 +172,6 @@ def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
     if data[end : end + 1] == b",":
         return data[:start] + data[end + 1 :]
     return data[: start - 1] + data[end:] if data[start - 1 : start] == b"," else data
-
-
-def _stage_neighbours(source_id: str, neighbours: Sequence[Neighbour], staged: Staging) -> None:
-    number = len(neighbours)
-    staged.extend(
-        [source_id] * number,
-        [other.id for other in neighbours],
-        [other.target_type for other in neighbours],
-        [DELETE if other.removed else UPSERT for other in neighbours],
-    )
 
 
 def split_expanded(raw: bytes | msgspec.Raw, segment: str) -> tuple[str, list[msgspec.Raw]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
@@ -37,7 +38,7 @@ EDGE_ROWS = pa.schema(
         ("change", pa.string()),
     ]
 )
-_BATCH_ROWS = 5_000
+_BATCH_ROWS = 2_048
 SEGMENT_ROWS = 50_000
 """Rows in a segment at the most."""
 
@@ -96,7 +97,7 @@ class Staging:
             self._writer = pa.ipc.new_file(
                 self._segments[-1], self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
             )
-        sequence = range(self.rows - size, self.rows)
+        sequence = np.arange(self.rows - size, self.rows)
         self._writer.write_batch(
             pa.record_batch(
                 [pa.array(values, t) for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)],

@@ -17,7 +17,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from entra_pipeline.backup.merge import Counts, compare_whole, is_plain, merge_edges, merge_objects
+from entra_pipeline.backup.digest import NOTHING, Digest, compare, digest, is_state, joined
+from entra_pipeline.backup.merge import Counts, merge_edges, merge_objects
 from entra_pipeline.backup.parquet import write_edges, write_objects
 from entra_pipeline.backup.prewrite import Prewriter
 from entra_pipeline.backup.reading import Reading
@@ -187,9 +188,9 @@ class Tables:
         base = reading.complete and (self.full or bool(reading.signature))
         base = base or before is None or len(before.parts) > self.max_changes
         written = await asyncio.to_thread(self._prewriter.finish, table) if self._prewriter is not None else []
-        many = is_objects(table) or RELATIONS[table][1].many
-        if written and base and await self._work(lambda: is_plain(self.connection, reading.staged, many=many)):
-            counts = await self._work(lambda: compare_whole(self.connection, reading.staged, self.sql_before(table)))
+        whole = joined(one.digest for one in written) if written and base else None
+        if whole is not None and await asyncio.to_thread(is_state, whole):
+            counts = await self._work(lambda: self._compare(whole, table))
             own = tuple(one.part for one in written)
             misfits = _added_up(one.misfits for one in written)
         else:
@@ -228,6 +229,10 @@ class Tables:
         )
         self.entries[table] = entry
         return entry
+
+    def _compare(self, whole: Digest, table: str) -> Counts:
+        before = self.sql_before(table)
+        return compare(whole, digest(self.connection, before, table) if before else NOTHING, table)
 
     async def amend(
         self, table: str, rows: Sequence[tuple[object, ...]], *, note: str = "", gone: pa.Table | None = None

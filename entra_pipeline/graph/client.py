@@ -43,6 +43,8 @@ _PASSING = {408, 429, 500, 502, 503, 504, 509}
 _TRIES = 8
 _TRIES_BEFORE_FIRST_ANSWER = 4
 # A link that comes back this often is a circle, not a page served twice.
+# Turns of the event loop that a request takes from its start until it is written to the socket, and some to spare.
+_TURNS_TO_SEND = 20
 _SAME_LINK = 3
 # Enough to hide the way to Graph and back; the pacer keeps the budget.
 _BATCHES_AT_ONCE = 4
@@ -254,6 +256,7 @@ class Graph:
                     if seen[link] > _SAME_LINK:
                         raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
                     under_way = ask(link)
+                    await _to_the_wire(under_way)
                 yield page
         finally:
             if under_way is not None:
@@ -487,6 +490,14 @@ def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root
     adapter = GraphRequestAdapter(provider, client)
     adapter.base_url = root
     return adapter
+
+
+async def _to_the_wire(request: asyncio.Task[Page]) -> None:
+    """Lets a request get out before whoever has the page at hand works on it and keeps the loop."""
+    for _ in range(_TURNS_TO_SEND):
+        if request.done():
+            return
+        await asyncio.sleep(0)
 
 
 def _bearer(request: httpx.Request) -> str:

@@ -24,18 +24,21 @@ _NOTHING = {
 }
 
 
-def connect(files: Files, *, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(files: Files, *, temp: Path | None = None, memory: str = "") -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that reads the store.
 
-    It takes at most half of the memory that DuckDB would, spills to disk beyond, thinks in UTC and downloads nothing.
+    It spills to disk what does not fit into its memory, thinks in UTC and downloads nothing.
 
     Args:
         files: The store's place.
         temp: Folder to spill to; DuckDB's own choice when None.
+        memory: The most memory it takes, such as `512MB`; half of what DuckDB would take when empty.
     """
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
-    amount, unit = str(connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]).split()
-    connection.execute(f"SET memory_limit = '{float(amount) / 2:.1f} {unit}'")
+    if not memory:
+        amount, unit = str(connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]).split()
+        memory = f"{float(amount) / 2:.1f} {unit}"
+    connection.execute(f"SET memory_limit = {sql_text(memory)}")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     if temp is not None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "simulate": ("simulate:simulate", "Serve a simulated tenant over HTTP."),
     "scope": ("scopes:scope", "List, show, create, edit and delete scopes."),
     "backup": ("backups:backup", "Take a recovery point of a scope now."),
+    "logs": ("logs:logs", "Read audits, sign-ins and provisioning, or list the days stored."),
     "points": ("points:points", "List the recovery points of a scope."),
     "objects": ("points:objects", "Show the objects of a recovery point."),
     "verify": ("points:verify", "Check the checksums, chain and counts of recovery points."),

@@ -1,0 +1,130 @@
+"""The logs of a scope: one multi-asset, a spec per log, a partition per day.
+
+Unlike a snapshot, a day that is over can be read as long as Entra keeps it: these partitions can be backfilled. A run
+reads all of its days with few requests, whatever their number, and tells each day by a materialisation of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from assets.guards import explained
+from assets.names import TENANT_TAG, asset_key, identifier
+from entra_pipeline.backup.logs import read_logs
+from entra_pipeline.backup.parquet import column_types
+from entra_pipeline.catalogue.logs import CATEGORY, LOGS
+from entra_pipeline.project import Scope
+from entra_pipeline.store.logs import LogDay, LogStore
+from resources import StorageResource, TenantResource
+
+LOGS_TAG = "entra/logs"
+FIRST_DAY = "2026-01-01"
+"""The first partition. It never moves: another one would be another set of partitions to Dagster."""
+SCHEDULED_TAG = "dagster/schedule_name"
+
+
+def log_partitions() -> dg.DailyPartitionsDefinition:
+    """A partition per day in UTC, the present one included."""
+    return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
+
+
+def log_tags(scope: Scope) -> dict[str, str]:
+    """Tags by which the queue reads the logs of a scope once at a time, beside its backups (dagster.yaml)."""
+    return {LOGS_TAG: scope.name, TENANT_TAG: scope.tenant}
+
+
+class TellingProgress:
+    """Tells what is read of logs in a run's log."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._log = context.log
+
+    def rows(self, log: str, rows: int) -> None:
+        """Not told row by row."""
+
+    def day(self, day: LogDay) -> None:
+        """One line per day."""
+        added = day.reads[-1].added if day.reads else 0
+        self._log.info(f"{day.log} {day.day}: {day.rows} entries (+{added})")
+
+
+def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
+    """The multi-asset of a scope's logs; nothing when it protects none."""
+    names = scope.log_types()
+    if not names:
+        return []
+
+    @dg.multi_asset(
+        name=f"logs_{identifier(scope.name)}",
+        specs=[_spec(scope, name) for name in names],
+        partitions_def=log_partitions(),
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=log_tags(scope),
+    )
+    # Without a return annotation: Dagster takes one on many outputs for a tuple of them.
+    async def logs(  # type: ignore[no-untyped-def]
+        context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
+    ):
+        wanted = [name for name in names if asset_key(scope.name, name) in context.selected_asset_keys]
+        days = [date.fromisoformat(key) for key in context.partition_keys]
+        with explained(context):
+            store = LogStore(storage.open(scope.name).files, scope.name)
+            async with tenants.open(scope.name) as graph:
+                found = await read_logs(
+                    scope,
+                    store,
+                    graph,
+                    types=wanted,
+                    days=days,
+                    # What somebody asks for is read whatever is stored of it; a schedule asks for what is due.
+                    whole=SCHEDULED_TAG not in context.run.tags,
+                    progress=TellingProgress(context),
+                )
+        for day in found:
+            yield materialization(scope.name, day)
+
+    return [logs]
+
+
+def materialization(scope: str, day: LogDay) -> dg.AssetMaterialization:
+    """What Dagster is told of a day of a log."""
+    return dg.AssetMaterialization(asset_key(scope, day.log), partition=day.day, metadata=day_metadata(day))
+
+
+def day_metadata(day: LogDay) -> Mapping[str, Any]:
+    """What Dagster shows of a day of a log: entries, what the last read brought, cost, gaps, columns."""
+    last = day.reads[-1] if day.reads else None
+    gaps = [f"- {gap.what}: {gap.reason} → {gap.remedy}" for gap in day.gaps]
+    columns = {"id": "VARCHAR", **column_types(LOGS[day.log]), "_raw": "JSON"}
+    return {
+        "dagster/row_count": day.rows,
+        "dagster/partition_row_count": day.rows,
+        "dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in columns.items()]),
+        "rows": day.rows,
+        "added": last.added if last else 0,
+        "changed": last.changed if last else 0,
+        "complete": day.complete,
+        "requests": last.requests if last else 0,
+        "reads": len(day.reads),
+        "files": len(day.parts),
+        "bytes": sum(part.bytes for part in day.parts),
+        "gaps": dg.MetadataValue.md("\n".join(gaps) or "none"),
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in day.notes) or "none"),
+    }
+
+
+def _spec(scope: Scope, name: str) -> dg.AssetSpec:
+    entry = LOGS[name]
+    return dg.AssetSpec(
+        asset_key(scope.name, name),
+        # The days that were read are told one by one.
+        skippable=True,
+        group_name=identifier(scope.name),
+        description=f"{entry.title}s, from `/{entry.path}` of Microsoft Graph, by the day in UTC.",
+        tags={"entra/category": identifier(CATEGORY.lower())},
+        kinds={"parquet"},
+        metadata={"permissions": entry.permission, "category": CATEGORY},
+    )

@@ -24,10 +24,9 @@ class Synced:
 
 
 def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
-    """Adds a partition for every recovery point, removes those of points that are gone, and reports materialisations with
-    their checks.
+    """Adds a partition for every recovery point, and removes those of points that are gone.
 
-    Doing it again does nothing.
+    Materialisations are reported with their checks. Doing it again does nothing.
     """
     name = partitions_name(store.scope)
     points = store.points()

@@ -5,6 +5,7 @@ is an asset of its own, with its own metadata, and a repeated run reads only wha
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -106,19 +107,22 @@ def tries_left(context: dg.AssetExecutionContext) -> bool:
 
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:
+    return dg.AssetSpec(asset_key(scope.name, name), skippable=True, group_name=identifier(scope.name), **_told(name))
+
+
+@cache
+def _told(name: str) -> Mapping[str, Any]:
+    """What is said of an object type, the same in every scope."""
     entry = CATALOGUE[name]
     where = f"`{entry.parent.segment}` of {entry.parent.type}" if entry.parent else f"`/{entry.path}`"
     relations = "".join(f"\n- `{relation.name}`" for relation in entry.relations)
-    return dg.AssetSpec(
-        asset_key(scope.name, name),
-        skippable=True,
-        group_name=identifier(scope.name),
-        description=f"{entry.title}, from {where} of Microsoft Graph."
+    return {
+        "description": f"{entry.title}, from {where} of Microsoft Graph."
         + (f"\n\nRelations stored with it:{relations}" if relations else ""),
-        tags={"entra/category": identifier(entry.category.lower())},
-        kinds={"parquet"},
-        metadata={"permissions": ", ".join(entry.permissions), "category": entry.category.value},
-    )
+        "tags": {"entra/category": identifier(entry.category.lower())},
+        "kinds": {"parquet"},
+        "metadata": {"permissions": ", ".join(entry.permissions), "category": entry.category.value},
+    }
 
 
 def own_tables() -> dict[str, list[str]]:

@@ -15,7 +15,9 @@ from entra_pipeline.orchestration.schedules import request
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from tests.s3 import Bucket
 
 SCOPE = "contoso-eu"
 PARTITIONS = partitions_name(SCOPE)
@@ -219,6 +221,21 @@ def test_backup_now_needs_no_partition(
     assert len(points) == 1
     assert instance.get_dynamic_partitions(PARTITIONS) == points
     assert materialized(instance, "recovery_point") == materialized(instance, "groups") == set(points)
+
+
+def test_a_run_stores_on_s3(
+    project: Project, instance: dg.DagsterInstance, s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3_KEY", s3_bucket.endpoint.access_key_id)
+    monkeypatch.setenv("S3_SECRET", s3_bucket.endpoint.secret_access_key)
+    table = (
+        f'kind = "s3"\nbucket = "{s3_bucket.name}"\nendpoint_url = "{s3_bucket.endpoint.url}"\n'
+        'access_key_id = { env = "S3_KEY" }\nsecret_access_key = { env = "S3_SECRET" }\n'
+    )
+    project.file.write_text(project.file.read_text().replace('kind = "local"\npath = "backup"\n', table))
+    on_s3 = load_project(project.file)
+    assert run_backup(build_definitions(on_s3), instance, point := now()).success
+    assert open_store(on_s3, SCOPE).points() == [point]
 
 
 def test_a_tick_asks_for_one_run_of_the_scheduled_moment(project: Project, instance: dg.DagsterInstance) -> None:

@@ -101,6 +101,9 @@ def compile_filter(entry: EntitySet, text: str, extensions: Mapping[str, object]
     return _Parser(entry, text, extensions).parse()
 
 
+_ID = "o.id"
+
+
 class _Parser:
     """Recursive descent over `or`, `and`, `not`, comparison, function, lambda."""
 
@@ -186,20 +189,20 @@ class _Parser:
                 wanted.append(self._literal())
             self._take(")")
             self.values.extend(wanted)
-            return f"{field} COLLATE NOCASE IN ({','.join('?' * len(wanted))})"
+            return f"{field}{_collation(field)} IN ({','.join('?' * len(wanted))})"
         value = self._literal()
         if operator == "ne":
             self.advanced = True
             if value is None:
                 return f"{field} IS NOT NULL"
             self.values.append(value)
-            return f"{field} COLLATE NOCASE IS NOT ?"
+            return f"{field}{_collation(field)} IS NOT ?"
         if operator not in _COMPARE:
             raise self._invalid()
         if value is None:
             return f"{field} IS NULL"
         self.values.append(value)
-        return f"{field} COLLATE NOCASE {_COMPARE[operator]} ?"
+        return f"{field}{_collation(field)} {_COMPARE[operator]} ?"
 
     def _any(self, collection: str) -> str:
         field = self._field(collection)
@@ -222,7 +225,7 @@ class _Parser:
             alias = self.variables[head]
             return f"json_extract({alias}.value, '$.{rest.replace('/', '.')}')" if rest else f"{alias}.value"
         if name == "id":
-            return "o.id"
+            return _ID
         if head not in self.entry.properties() and head not in self.extensions:
             raise unknown_property(head, self.entry.name)
         return f"json_extract(o.json, '$.{name.replace('/', '.')}')"
@@ -263,6 +266,11 @@ class _Parser:
     def is_of(self) -> str:
         self.values.append(str(self._literal()).removeprefix("microsoft.graph."))
         return "o.type = ?"
+
+
+def _collation(field: str) -> str:
+    """How a field is compared: text whatever its case; ids as they are, which their index can answer."""
+    return "" if field == _ID else " COLLATE NOCASE"
 
 
 _FUNCTIONS: dict[str, Callable[[_Parser], str]] = {

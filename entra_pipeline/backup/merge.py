@@ -106,7 +106,7 @@ def merge_edges(
     connection.register("staged", read_staged(staged))
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE before AS {parent or "SELECT '' source_id, '' target_id, '' target_type LIMIT 0"};
+        CREATE OR REPLACE TEMP TABLE before AS {_parent_edges(parent, whole=complete or base)};
         CREATE OR REPLACE TEMP TABLE latest AS
         SELECT source_id, target_id, arg_max(target_type, seq) target_type, arg_max(change, seq) change, max(seq) seq
         FROM staged GROUP BY source_id, target_id;
@@ -193,6 +193,13 @@ def _parent_objects(parent: str | None, *, whole: bool) -> str:
         return "SELECT NULL::VARCHAR id, NULL::VARCHAR parent_id, NULL::VARCHAR raw LIMIT 0"
     needed = "" if whole else "SEMI JOIN staged USING (id)"
     return f"SELECT id, parent_id, raw FROM ({parent}) {needed}"
+
+
+def _parent_edges(parent: str | None, *, whole: bool) -> str:
+    if parent is None:
+        return "SELECT NULL::VARCHAR source_id, NULL::VARCHAR target_id, NULL::VARCHAR target_type LIMIT 0"
+    needed = "" if whole else "SEMI JOIN (SELECT DISTINCT source_id FROM staged) USING (source_id)"
+    return f"SELECT source_id, target_id, target_type FROM ({parent}) {needed}"
 
 
 def _folded(

@@ -38,6 +38,8 @@ _COUNT_PAUSES = (0.0, 2.0, 4.0)
 # Owners whose links a whole round counts, of each relation: one resource unit each, so that the proof costs little
 # beside the read.
 _OWNERS_COUNTED = 500
+# Owners that delta told as ever, of whom an incremental counts the links all the same, of each relation: a batch.
+_ORDINARY_COUNTED = 20
 _COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
 
 
@@ -156,7 +158,8 @@ class Settlement:
         if entry.delta or entry.shows or not entry.collection or before is None or not now.deleted:
             return
         rows = await self.tables.query(
-            f"SELECT id, raw FROM ({before}) ANTI JOIN ({self.tables.sql(entry.name)}) USING (id) ORDER BY id"
+            f"SELECT id, raw FROM ({before}) SEMI JOIN (SELECT id FROM ({self.tables.sql_news(entry.name, DELETE)})) "
+            "USING (id) ORDER BY id"
         )
         keep = self.reader.keep(entry)
         lost = [str(one) for one, raw in rows if keep is None or keep(msgspec.Raw(str(raw).encode()))]
@@ -274,8 +277,8 @@ class Settlement:
         everybody = await self.tables.owners(entry)
         if self.reader.chosen_ids(entry) is None and entry.page_size is not None and len(many) * 2 <= len(everybody):
             many |= await self._probe_links(entry, relation)
-        order = {one: hashlib.sha256(f"{self.tables.point} {one}".encode()).digest() for one in {*many, *everybody}}
-        counted = sorted(sorted(order, key=lambda one: (one not in many, order[one]))[:_OWNERS_COUNTED])
+        order = [*self._in_turn(many), *self._in_turn(everybody.keys() - many)]
+        counted = sorted(order[:_OWNERS_COUNTED])
         await self._heal_links(entry, relation, await self._miscounted(entry, relation, counted), shown_by="delta")
         self.tables.prove(relation.name, compared=len(counted))
         if len(counted) < len(order):
@@ -309,9 +312,13 @@ class Settlement:
     async def _check_links(self, entry: ObjectType, relation: Relation) -> None:
         """Graph tells a restored object as a new one, with the links it has: those it lost meanwhile are not told.
 
-        So whoever delta told, and had links before, is asked how many there are; where the numbers differ, which.
+        So whoever delta told, and had links before, is asked how many there are; where the numbers differ, which. Of
+        those that were told new links only, and so have been there all the time, a few are.
         """
         owners = await self._told_with_links(entry, relation)
+        if relation.many and entry.page_size:
+            ordinary = await self._told_news(entry)
+            owners = sorted(set(owners) - ordinary) + self._in_turn(ordinary.intersection(owners))[:_ORDINARY_COUNTED]
         compared = len(owners)
         if relation.many and entry.page_size:
             owners = await self._miscounted(entry, relation, owners)
@@ -377,6 +384,29 @@ class Settlement:
         )
         return [str(row[0]) for row in rows]
 
+    async def _told_news(self, entry: ObjectType) -> set[str]:
+        """Objects of which delta told links that came or went, and none that was known: it told them as they changed.
+
+        A restored object is told with all its links, those that are known among them.
+        """
+        told, staged = [], {}
+        for number, relation in enumerate(entry.delta_relations()):
+            before = self.tables.sql_before(relation.name)
+            if before is not None:
+                staged[f"told_{number}"] = read_staged(self.tables.readings[relation.name].staged)
+                told.append(
+                    f"SELECT source_id, change = 'upsert' AND b.target_id IS NOT NULL AS known FROM told_{number} "
+                    f"LEFT JOIN ({before}) b USING (source_id, target_id)"
+                )
+        rows = await self.tables.query(
+            f"SELECT source_id FROM ({' UNION ALL '.join(told)}) GROUP BY source_id HAVING NOT bool_or(known)", **staged
+        )
+        return {str(row[0]) for row in rows}
+
+    def _in_turn(self, owners: Iterable[str]) -> list[str]:
+        """Owners in an order that every point draws anew, so that in time everybody comes first."""
+        return sorted(owners, key=lambda one: hashlib.sha256(f"{self.tables.point} {one}".encode()).digest())
+
     async def _miscounted(self, entry: ObjectType, relation: Relation, owners: list[str]) -> list[str]:
         """Those owners that Graph counts another number of links of than are stored."""
         rows = await self.tables.query(
@@ -425,8 +455,8 @@ class Settlement:
             return sorted(self._healed[entry.name])
         rows = await self.tables.query(
             f"""
-            SELECT id, raw->>'$.createdDateTime' FROM ({self.tables.sql(entry.name)})
-            ANTI JOIN ({self.tables.sql_before(entry.name)}) USING (id)
+            WITH news AS (SELECT id, raw->>'$.createdDateTime' AS born FROM ({self.tables.sql_news(entry.name)}))
+            SELECT id, born FROM news ANTI JOIN (SELECT id FROM ({self.tables.sql_before(entry.name)})) USING (id)
             """
         )
         since = parse_iso(self.tables.parent.started)
@@ -446,20 +476,17 @@ class Settlement:
         Edges that the parent carried have not kept up with the objects, or run ahead of them: all are looked at.
         """
         known = self._wholly_read()
-        before = self.tables.before(table)
         late = {name for name in (table, *(e.name for e in known.values())) if self._was_carried(name)}
         if not self.tables.entries[table].added and not late:
             return
-        fresh = f"({self.tables.sql(table)})"
-        if before is not None and not late:
-            fresh += f" ANTI JOIN ({self.tables.sql_before(table)}) USING (source_id, target_id)"
+        fresh = f"({self.tables.sql(table) if late else self.tables.sql_news(table)})"
         for graph_type, entry in known.items():
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
             if RELATIONS[table][0] is entry:
                 ends.append(f"SELECT source_id AS id FROM {fresh}")
             stored = self.tables.sql(entry.name)
             rows = await self.tables.query(
-                f"SELECT DISTINCT id FROM ({' UNION ALL '.join(ends)}) ANTI JOIN ({stored}) USING (id)"
+                f"SELECT DISTINCT id FROM ({' UNION ALL '.join(ends)}) ANTI JOIN (SELECT id FROM ({stored})) USING (id)"
             )
             unknown = sorted(str(row[0]) for row in rows)
             if not unknown:
@@ -496,11 +523,9 @@ class Settlement:
         dead: set[str] = set()
         left: set[str] = set()
         for entry in self._ends():
-            before = self.tables.sql_before(entry.name)
-            if before is None or not self.tables.entries[entry.name].deleted:
+            if self.tables.before(entry.name) is None or not self.tables.entries[entry.name].deleted:
                 continue
-            now = self.tables.sql(entry.name)
-            rows = await self.tables.query(f"SELECT id FROM ({before}) ANTI JOIN ({now}) USING (id)")
+            rows = await self.tables.query(f"SELECT id FROM ({self.tables.sql_news(entry.name, DELETE)})")
             lost = {str(row[0]) for row in rows}
             died = await self._dead(entry, lost) if self._partial(entry) else lost
             dead |= died

@@ -28,7 +28,7 @@ from entra_pipeline.clock import iso
 from entra_pipeline.graph import Ledger
 from entra_pipeline.store.manifest import Gap, Manifest, Part, Read, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore, part_number
-from entra_pipeline.store.state import state_query
+from entra_pipeline.store.state import KEYS, latest_query, state_query
 
 _T = TypeVar("_T")
 
@@ -83,10 +83,24 @@ class Tables:
         return self._sql(self.entries[table])
 
     def _sql(self, entry: TableEntry) -> str:
-        if not is_objects(entry.table):
-            return state_query(self.store.files, entry, "source_id, target_id, target_type")
-        owner = "_parent_id" if CATALOGUE[entry.table].parent else "NULL::VARCHAR"
-        return state_query(self.store.files, entry, f"id, {owner} AS parent_id, _raw AS raw")
+        return state_query(self.store.files, entry, _columns(entry.table))
+
+    def sql_news(self, table: str, change: str = UPSERT) -> str:
+        """SQL of what this point has written for a table, the last row of each key: who is there now, or no longer is.
+
+        Where it has written the whole table anew, these are all rows, and what the parent had and the table has not.
+        What differs from the parent is among them; so a point with few changes never looks at whole tables.
+        """
+        entry, before = self.entries[table], self.sql_before(table)
+        own = [part for part in entry.parts if part.recovery_point == self.point]
+        columns = _columns(table)
+        if any(part.role == "base" for part in own):
+            gone = f"{before} ANTI JOIN ({self.sql(table)}) USING ({', '.join(KEYS[entry.kind])})" if before else ""
+            return self.sql(table) if change == UPSERT else gone or f"{self.sql(table)} LIMIT 0"
+        if not own:
+            return f"SELECT * FROM ({self.sql(table)}) LIMIT 0"
+        latest = latest_query(self.store.files, own, entry.kind)
+        return f"SELECT {columns} FROM ({latest}) WHERE _change = '{change}'"
 
     async def query(self, sql: str, **tables: pa.Table | ds.Dataset) -> list[tuple[object, ...]]:
         """Rows of a query, in which each of `tables` can be named."""
@@ -351,6 +365,13 @@ class Tables:
             notes=(*entry.notes, *notes),
             reported=entry.reported if reported is None else reported,
         )
+
+
+def _columns(table: str) -> str:
+    if not is_objects(table):
+        return "source_id, target_id, target_type"
+    owner = "_parent_id" if CATALOGUE[table].parent else "NULL::VARCHAR"
+    return f"id, {owner} AS parent_id, _raw AS raw"
 
 
 def known(manifest: Manifest | None, table: str) -> TableEntry | None:

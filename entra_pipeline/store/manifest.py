@@ -16,6 +16,7 @@ from entra_pipeline.errors import IntegrityError
 FORMAT = "entra-pipeline/recovery-point"
 VERSION = 1
 
+Kind = Literal["objects", "edges"]
 Read = Literal["full", "incremental", "unchanged", "synthetic full", "carried", "never"]
 
 
@@ -89,7 +90,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     table: str
-    kind: Literal["objects", "edges"]
+    kind: Kind
     read: Read
     parts: tuple[Part, ...]
     live: int

@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 
 from entra_pipeline.store.files import Files
-from entra_pipeline.store.manifest import TableEntry
+from entra_pipeline.store.manifest import Kind, TableEntry
 from entra_pipeline.store.parts import StoredPart
 
-KEYS = {"objects": ("id",), "edges": ("source_id", "target_id")}
+KEYS: dict[Kind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
 # Columns that say how a row came to be; the state has none of them.
 _CHANGE_COLUMNS = {"objects": ("_change",), "edges": ("_change", "_reason")}
 _NOTHING = {
@@ -67,14 +67,27 @@ def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
     base = f"SELECT * EXCLUDE ({without}) FROM {parquet(files, bases)}"
     if not changes:
         return f"SELECT {columns} FROM ({base})"
-    # The order is that of the manifest, written into the query: names need not sort by time.
-    urls = ", ".join(sql_text(files.url(part.key)) for part in changes)
-    source = parquet(files, changes, ", filename = '_file'")
-    order = f"coalesce(list_position([{urls}], _file), error('no part of the entry: ' || _file))"
-    latest = f"SELECT * FROM {source} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order} DESC) = 1"
-    changed = f"SELECT * EXCLUDE ({without}, _file) FROM _latest WHERE _change = 'upsert'"
+    latest = latest_query(files, changes, entry.kind)
+    changed = f"SELECT * EXCLUDE ({without}) FROM _latest WHERE _change = 'upsert'"
     both = f"{base} ANTI JOIN _latest USING ({keys}) UNION ALL BY NAME {changed}" if bases else changed
     return f"WITH _latest AS MATERIALIZED ({latest}) SELECT {columns} FROM ({both})"
+
+
+def latest_query(files: Files, parts: Sequence[StoredPart], kind: Kind) -> str:
+    """SQL of the last row of every key in some files, deletes included, with all stored columns.
+
+    Args:
+        files: The store's place.
+        parts: Files of a table, oldest first.
+        kind: What the table holds.
+    """
+    # The order is that of the manifest, written into the query: names need not sort by time.
+    urls = ", ".join(sql_text(files.url(part.key)) for part in parts)
+    source = parquet(files, parts, ", filename = '_file'")
+    order = f"coalesce(list_position([{urls}], _file), error('no part of the entry: ' || _file))"
+    keys = ", ".join(KEYS[kind])
+    last = f"row_number() OVER (PARTITION BY {keys} ORDER BY {order} DESC) = 1"
+    return f"SELECT * EXCLUDE (_file) FROM {source} QUALIFY {last}"
 
 
 def parquet(files: Files, parts: Sequence[StoredPart], options: str = "") -> str:

@@ -85,7 +85,7 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
             retries=sum(entry.retries for entry in entries),
             read=sum(entry.bytes_read for entry in entries),
             stored=sum(part.bytes for part in own),
-            peak=usage.ru_maxrss * 1024,
+            peak=peak_memory(),
             status=manifest.status,
             tables={
                 entry.table: Table(
@@ -102,6 +102,15 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
         )
 
     return asyncio.run(run())
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, in bytes (proc(5), VmHWM).
+
+    `ru_maxrss` would not do: it begins with what the parent held when it started this process.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":

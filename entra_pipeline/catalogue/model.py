@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from entra_pipeline.catalogue.restoring import LinkWrite, Restore, kept, restored
 from entra_pipeline.catalogue.sdk import JSON, Property, class_name, model_properties
 
 
@@ -65,6 +66,7 @@ class Relation:
         target: Type of the targets in `@odata.type`, where Graph's answer does not say it.
         permission: Application permission that would allow writing, too: the relation is read only when the access
             token carries it.
+        write: How links are written; None when Graph offers no way, or another table's objects write them.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Relation:
     inverse: str = ""
     target: str = ""
     permission: str = ""
+    write: LinkWrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +99,6 @@ class Parent:
     many: bool = True
     path: str = ""
     where: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """Whether and how objects of a type come back.
-
-    Attributes:
-        possible: Whether they can be restored through Graph by an application.
-        how: By which requests; or why not.
-    """
-
-    possible: bool
-    how: str
-
-
-def restored(how: str) -> Restore:
-    """The restore rule of a type that comes back, by the given requests."""
-    return Restore(True, how)
-
-
-def kept(why: str) -> Restore:
-    """The restore rule of a type that is kept as evidence only, for the given reason."""
-    return Restore(False, why)
 
 
 @dataclass(frozen=True)
@@ -244,3 +224,17 @@ class ObjectType:
     def delta_relations(self) -> tuple[Relation, ...]:
         """Relations that the type's delta query tracks."""
         return tuple(relation for relation in self.relations if relation.read is Read.DELTA)
+
+
+__all__ = [
+    "Category",
+    "Lane",
+    "LinkWrite",
+    "ObjectType",
+    "Parent",
+    "Read",
+    "Relation",
+    "Restore",
+    "kept",
+    "restored",
+]

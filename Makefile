@@ -40,10 +40,13 @@ lock:  ## Renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --group dev --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --upgrade pyproject.toml --output-file requirements.lock
 
+models: $(STAMP)  ## Renew what the catalogue keeps of msgraph-sdk's models (after a new version or object type)
+	$(BIN)/python -m entra_pipeline.catalogue.shipped
+
 clean:  ## Remove what running and building left behind
 	rm -rf .venv .demo .dagster .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test chaos lint format dagster lock clean help
+.PHONY: demo test chaos lint format dagster lock models clean help

@@ -2,6 +2,9 @@
 
 Kiota generates for each model a table of functions, JSON name → "read yourself from this parse node". Calling them
 with a node that only records which reader they ask for yields name and type of each property, without parsing docs.
+
+Importing the models takes more than a second, so what they say is kept in `models.json` beside this module, for the
+version of msgraph-sdk that it was read from (`make models` renews it); with another version the models are read.
 """
 
 from __future__ import annotations
@@ -10,7 +13,11 @@ import importlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 
 class Kind(StrEnum):
@@ -84,30 +91,73 @@ def model_class(model: str) -> Any:
     return getattr(importlib.import_module(f"msgraph.generated.models.{model}"), class_name(model))
 
 
-@cache
-def model_properties(model: str) -> dict[str, Property]:
-    """Structural properties of the model, by JSON name. Navigation properties and `@odata.*` are not among them.
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a model says of its objects.
 
-    In the SDK a property whose class has an id of its own (a subclass of `Entity`) is a navigation property.
+    Attributes:
+        properties: Structural properties by JSON name; `@odata.*` is not among them.
+        navigation: Names of navigation properties.
+    """
+
+    properties: dict[str, Property]
+    navigation: list[str]
+
+
+class Models(msgspec.Struct):
+    """The file `models.json`: the version of msgraph-sdk, and models by their module."""
+
+    version: str
+    models: dict[str, Model]
+
+
+MODELS_FILE = Path(__file__).with_name("models.json")
+
+
+def model_properties(model: str) -> dict[str, Property]:
+    """Structural properties of the model, by JSON name. Navigation properties and `@odata.*` are not among them."""
+    return _model(model).properties
+
+
+def has_navigation(model: str, segment: str) -> bool:
+    """Whether objects of the model have the navigation property `segment`."""
+    return segment in _model(model).navigation
+
+
+@cache
+def _model(model: str) -> Model:
+    return _kept().get(model) or read_model(model)
+
+
+@cache
+def _kept() -> dict[str, Model]:
+    kept = msgspec.json.decode(MODELS_FILE.read_bytes(), type=Models)
+    return kept.models if kept.version == sdk_version() else {}
+
+
+def sdk_version() -> str:
+    """The version of msgraph-sdk that is installed."""
+    return version("msgraph-sdk")
+
+
+def read_model(model: str) -> Model:
+    """The model as msgraph-sdk has it.
+
+    There a property whose class has an id of its own (a subclass of `Entity`) is a navigation property.
     """
     from msgraph.generated.models.entity import Entity
 
-    properties = {}
+    found = Model({}, [])
     instance = model_class(model)()
     for name, read in instance.get_field_deserializers().items():
         node = _RecordingNode()
         read(node)
         argument = node.argument
-        if name.startswith("@") or (isinstance(argument, type) and issubclass(argument, Entity)):
-            continue
-        properties[name] = _property(node.reader, argument, listed=_is_list(instance, node))
-    return properties
-
-
-@cache
-def has_navigation(model: str, segment: str) -> bool:
-    """Whether objects of the model have the navigation property `segment`."""
-    return segment in model_class(model)().get_field_deserializers() and segment not in model_properties(model)
+        if isinstance(argument, type) and issubclass(argument, Entity):
+            found.navigation.append(name)
+        elif not name.startswith("@"):
+            found.properties[name] = _property(node.reader, argument, listed=_is_list(instance, node))
+    return found
 
 
 def _is_list(instance: Any, value: object) -> bool:

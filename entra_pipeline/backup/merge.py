@@ -100,10 +100,29 @@ def merge_objects(
 
 
 def merge_edges(
-    connection: duckdb.DuckDBPyConnection, staged: Staged, parent: str | None, *, complete: bool, base: bool, many: bool
+    connection: duckdb.DuckDBPyConnection,
+    staged: Staged,
+    parent: str | None,
+    *,
+    complete: bool,
+    base: bool,
+    many: bool,
+    owners: Staged | None = None,
 ) -> Counts:
-    """Edges to store; arguments as for `merge_objects`, `many` is False when a source has at most one target."""
+    """Edges to store; arguments as for `merge_objects`.
+
+    Args:
+        connection: Where `merged` is made, and `before`: the parent's edges of everybody who was told, or all of them
+            where all are compared.
+        staged: Rows by `staging.EDGE_ROWS`.
+        parent: SQL of the parent's state.
+        complete: As for objects.
+        base: As for objects.
+        many: False when a source has at most one target.
+        owners: What was told of the sources themselves.
+    """
     connection.register("staged", read_staged(staged))
+    connection.register("owners", read_staged(owners) if owners else ids_table(()))
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE before AS {_parent_edges(parent, whole=complete or base)};
@@ -144,6 +163,7 @@ def merge_edges(
         """
     )
     connection.unregister("staged")
+    connection.unregister("owners")
     added = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'upsert'")
     deleted = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'delete'")
     if base:
@@ -155,6 +175,11 @@ def merge_edges(
             """
         )
     return Counts(_scalar(connection, "SELECT count(*) FROM merged"), added, 0, deleted)
+
+
+def ids_table(ids: Iterable[str]) -> pa.Table:
+    """Ids as a table with the one column `id`, to be named in a query."""
+    return pa.table({"id": pa.array(list(ids), pa.string())})
 
 
 def fold(rows: Iterable[tuple[str, str | None]], start: str | None) -> dict[str, msgspec.Raw] | None:
@@ -198,7 +223,8 @@ def _parent_objects(parent: str | None, *, whole: bool) -> str:
 def _parent_edges(parent: str | None, *, whole: bool) -> str:
     if parent is None:
         return "SELECT NULL::VARCHAR source_id, NULL::VARCHAR target_id, NULL::VARCHAR target_type LIMIT 0"
-    needed = "" if whole else "SEMI JOIN (SELECT DISTINCT source_id FROM staged) USING (source_id)"
+    told = "(SELECT source_id FROM staged UNION SELECT id FROM owners)"
+    needed = "" if whole else f"SEMI JOIN {told} USING (source_id)"
     return f"SELECT source_id, target_id, target_type FROM ({parent}) {needed}"
 
 

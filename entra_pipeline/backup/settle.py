@@ -18,11 +18,12 @@ from datetime import datetime
 import msgspec
 import pyarrow as pa
 
+from entra_pipeline.backup.merge import ids_table
 from entra_pipeline.backup.owned import EXPAND_LIMIT, OwnedReader
 from entra_pipeline.backup.read import Reader
 from entra_pipeline.backup.split import identify, neighbour, without_context
 from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
-from entra_pipeline.backup.tables import Tables, gone_table, ids_table
+from entra_pipeline.backup.tables import Tables, gone_table
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, Lane, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso
@@ -335,7 +336,7 @@ class Settlement:
             answered.add(owner)
             listed.update((owner, n.id, n.target_type) for n in map(neighbour, items))
         rows = await self.tables.query(
-            f"SELECT source_id, target_id, target_type FROM ({self.tables.sql(relation.name)}) "
+            f"SELECT source_id, target_id, target_type FROM ({self.tables.sql_told_now(relation.name)}) "
             "SEMI JOIN owners ON source_id = owners.id",
             owners=ids_table(sorted(answered)),
         )
@@ -368,14 +369,14 @@ class Settlement:
 
         The one link that an object can have is not lost when delta tells another: that takes its place.
         """
-        before = self.tables.sql_before(relation.name)
+        before = self.tables.sql_told_before(relation.name)
         if before is None:
             return []
         replaced = "" if relation.many else "ANTI JOIN (FROM told_links WHERE change = 'upsert') USING (source_id)"
         rows = await self.tables.query(
             f"""
             SELECT DISTINCT source_id FROM ({before}) {replaced}
-            SEMI JOIN ({self.tables.sql(entry.name)}) live ON source_id = live.id
+            ANTI JOIN ({self.tables.sql_news(entry.name, DELETE)}) gone ON source_id = gone.id
             SEMI JOIN (SELECT id FROM told UNION ALL SELECT source_id FROM told_links) seen ON source_id = seen.id
             ORDER BY source_id
             """,
@@ -391,7 +392,7 @@ class Settlement:
         """
         told, staged = [], {}
         for number, relation in enumerate(entry.delta_relations()):
-            before = self.tables.sql_before(relation.name)
+            before = self.tables.sql_told_before(relation.name)
             if before is not None:
                 staged[f"told_{number}"] = read_staged(self.tables.readings[relation.name].staged)
                 told.append(
@@ -410,7 +411,7 @@ class Settlement:
     async def _miscounted(self, entry: ObjectType, relation: Relation, owners: list[str]) -> list[str]:
         """Those owners that Graph counts another number of links of than are stored."""
         rows = await self.tables.query(
-            f"SELECT source_id, count(*) FROM ({self.tables.sql(relation.name)}) "
+            f"SELECT source_id, count(*) FROM ({self.tables.sql_told_now(relation.name)}) "
             "SEMI JOIN owners ON source_id = owners.id GROUP BY source_id",
             owners=ids_table(owners),
         )
@@ -454,10 +455,7 @@ class Settlement:
         if before is None or self.tables.parent is None:
             return sorted(self._healed[entry.name])
         rows = await self.tables.query(
-            f"""
-            WITH news AS (SELECT id, raw->>'$.createdDateTime' AS born FROM ({self.tables.sql_news(entry.name)}))
-            SELECT id, born FROM news ANTI JOIN (SELECT id FROM ({self.tables.sql_before(entry.name)})) USING (id)
-            """
+            f"SELECT id, raw->>'$.createdDateTime' FROM ({self.tables.sql_added(entry.name)})"
         )
         since = parse_iso(self.tables.parent.started)
         entered, healed = self._partial(entry), self._healed[entry.name]
@@ -480,7 +478,10 @@ class Settlement:
         if not self.tables.entries[table].added and not late:
             return
         fresh = f"({self.tables.sql(table) if late else self.tables.sql_news(table)})"
+        linked = {str(row[0]) for row in await self.tables.query(f"SELECT DISTINCT target_type FROM {fresh}")}
         for graph_type, entry in known.items():
+            if graph_type not in linked and RELATIONS[table][0] is not entry:
+                continue
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
             if RELATIONS[table][0] is entry:
                 ends.append(f"SELECT source_id AS id FROM {fresh}")

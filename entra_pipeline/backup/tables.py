@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from entra_pipeline.backup.digest import NOTHING, Digest, compare, digest, is_state, joined
-from entra_pipeline.backup.merge import Counts, merge_edges, merge_objects
+from entra_pipeline.backup.merge import Counts, ids_table, merge_edges, merge_objects
 from entra_pipeline.backup.parquet import write_edges, write_objects
 from entra_pipeline.backup.prewrite import Prewriter
 from entra_pipeline.backup.reading import Reading
@@ -63,6 +63,7 @@ class Tables:
     max_changes: int
     entries: dict[str, TableEntry] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
+    _remembered: set[str] = field(default_factory=set)
     _prewriter: Prewriter | None = None
     _next: dict[str, int] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -93,14 +94,35 @@ class Tables:
         """
         entry, before = self.entries[table], self.sql_before(table)
         own = [part for part in entry.parts if part.recovery_point == self.point]
-        columns = _columns(table)
+        columns, nothing = _columns(table), f"SELECT * FROM ({self.sql(table)}) WHERE false"
         if any(part.role == "base" for part in own):
             gone = f"{before} ANTI JOIN ({self.sql(table)}) USING ({', '.join(KEYS[entry.kind])})" if before else ""
-            return self.sql(table) if change == UPSERT else gone or f"{self.sql(table)} LIMIT 0"
+            return self.sql(table) if change == UPSERT else gone or nothing
         if not own:
-            return f"SELECT * FROM ({self.sql(table)}) LIMIT 0"
+            return nothing
         latest = latest_query(self.store.files, own, entry.kind)
         return f"SELECT {columns} FROM ({latest}) WHERE _change = '{change}'"
+
+    def sql_told_before(self, table: str) -> str | None:
+        """SQL of the parent's edges, those of everybody whom this run was told of at the least."""
+        return f"FROM {_memory(table)}" if table in self._remembered else self.sql_before(table)
+
+    def sql_told_now(self, table: str) -> str:
+        """SQL of the new state's edges, those of everybody whom this run was told of at the least."""
+        if table not in self._remembered:
+            return self.sql(table)
+        changed = f"{self.sql_news(table)} UNION ALL {self.sql_news(table, DELETE)}"
+        return (
+            f"SELECT * FROM {_memory(table)} ANTI JOIN ({changed}) USING (source_id, target_id) "
+            f"UNION ALL {self.sql_news(table)}"
+        )
+
+    def sql_added(self, table: str) -> str:
+        """SQL of the objects that the new state has and the parent has not."""
+        news, before = self.sql_news(table), self.sql_before(table)
+        if table in self._remembered:
+            return f"SELECT * FROM ({news}) SEMI JOIN {_memory(table)} USING (id)"
+        return f"SELECT * FROM ({news}) ANTI JOIN (SELECT id FROM ({before})) USING (id)" if before else news
 
     async def query(self, sql: str, **tables: pa.Table | ds.Dataset) -> list[tuple[object, ...]]:
         """Rows of a query, in which each of `tables` can be named."""
@@ -200,7 +222,7 @@ class Tables:
         before = self.before(table)
         # A complete delta round replaces what was known; a listing is compared with it, unless a full was asked for.
         base = reading.complete and (self.full or bool(reading.signature))
-        base = base or before is None or len(before.parts) > self.max_changes
+        base = base or before is None or _changes_behind(before) >= self.max_changes
         written = await asyncio.to_thread(self._prewriter.finish, table) if self._prewriter is not None else []
         whole = joined(one.digest for one in written) if written and base else None
         if whole is not None and await asyncio.to_thread(is_state, whole):
@@ -209,9 +231,14 @@ class Tables:
             misfits = _added_up(one.misfits for one in written)
         else:
             number = self._number(table)
-            counts, part, misfits = await self._work(
-                lambda: self._store(reading.staged, table, self.sql_before(table), reading.complete, base, number, gone)
-            )
+
+            def store() -> tuple[Counts, Part | None, dict[str, int]]:
+                done = self._store(reading.staged, table, self.sql_before(table), reading.complete, base, number, gone)
+                if not base and (is_objects(table) or not reading.complete):
+                    self._remember(table)
+                return done
+
+            counts, part, misfits = await self._work(store)
             own = (part,) if part else ()
         parts = own if base else (*(before.parts if before else ()), *own)
         read: Read
@@ -265,9 +292,14 @@ class Tables:
             for row in rows:
                 staging.append(*row)
         number = self._number(table)
-        counts, part, misfits = await self._work(
-            lambda: self._store(staging.staged, table, self._sql(entry), False, False, number, gone)
-        )
+
+        def store() -> tuple[Counts, Part | None, dict[str, int]]:
+            done = self._store(staging.staged, table, self._sql(entry), False, False, number, gone)
+            if is_objects(table) and table in self._remembered:
+                self.connection.execute(f"INSERT INTO {_memory(table)} {_ADDED}")
+            return done
+
+        counts, part, misfits = await self._work(store)
         if part is None:
             return
         self.entries[table] = msgspec.structs.replace(
@@ -299,8 +331,17 @@ class Tables:
             if counts.rows:
                 misfits = write_objects(self.connection, "merged", table, path)
         else:
-            many = RELATIONS[table][1].many
-            counts = merge_edges(self.connection, staged, parent, complete=complete, base=base, many=many)
+            owner, relation = RELATIONS[table]
+            told = self.readings.get(owner.name) if relation in owner.delta_relations() else None
+            counts = merge_edges(
+                self.connection,
+                staged,
+                parent,
+                complete=complete,
+                base=base,
+                many=relation.many,
+                owners=told.staged if told else None,
+            )
             if gone is not None:
                 self._give_reasons(gone)
             if counts.rows:
@@ -311,6 +352,12 @@ class Tables:
                 self.point, table, number, path, role="base" if base else "changes", rows=counts.rows
             )
         return counts, part, misfits
+
+    def _remember(self, table: str) -> None:
+        """Keeps what settling asks of the parent, so that it need not look at whole tables: see `sql_told_before`."""
+        rows = _ADDED if is_objects(table) else "FROM before"
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_memory(table)} AS {rows}")
+        self._remembered.add(table)
 
     def _give_reasons(self, gone: pa.Table) -> None:
         self.connection.register("gone", gone)
@@ -367,6 +414,15 @@ class Tables:
         )
 
 
+# After a merge of objects: those that the parent does not have.
+_ADDED = "SELECT m.id FROM merged m ANTI JOIN before b USING (id) WHERE m.change = 'upsert'"
+
+
+def _memory(table: str) -> str:
+    """The temporary table with what is kept of the parent: added objects, or edges of those who were told."""
+    return f"told_{table}"
+
+
 def _columns(table: str) -> str:
     if not is_objects(table):
         return "source_id, target_id, target_type"
@@ -378,6 +434,11 @@ def known(manifest: Manifest | None, table: str) -> TableEntry | None:
     """The entry of a table in a manifest, if it has rows to build on."""
     entry = manifest.tables.get(table) if manifest else None
     return entry if entry is not None and entry.read != "never" else None
+
+
+def _changes_behind(entry: TableEntry) -> int:
+    """How many change files a table has behind its base."""
+    return sum(part.role == "changes" for part in entry.parts)
 
 
 def carried(
@@ -451,11 +512,6 @@ def _added_up(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for one in counts:
         total.update(one)
     return dict(total)
-
-
-def ids_table(ids: Iterable[str]) -> pa.Table:
-    """Ids as a table with the one column `id`, to be named in a query."""
-    return pa.table({"id": pa.array(list(ids), pa.string())})
 
 
 def gone_table(dead: Iterable[str], left: Iterable[str] = ()) -> pa.Table:

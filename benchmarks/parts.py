@@ -1,0 +1,15 @@
+"""The parts of `make bench`, by name, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import chain, memory, speed
+from benchmarks.report import Section
+
+PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
+    "speed": speed.measure,
+    "chain": chain.measure,
+    "memory": memory.measure,
+}

@@ -62,12 +62,6 @@ class Owned:
     path: str = ""
     where: str = ""
 
-    @property
-    def level(self) -> int:
-        """How many other reads have to come first: those of the owners, where they have to be known one by one."""
-        above = owned_tables(self.owner)[0].level if self.owner.parent else 0
-        return above + 1 if self.read is Read.EACH or self.owner.parent else 0
-
 
 def owned_tables(entry: ObjectType) -> list[Owned]:
     """The tables of an object type that are read owner by owner; the type's own comes first."""
@@ -121,6 +115,10 @@ class OwnedReader:
         if ceil(owners.live / each_request) <= _ALL_OWNERS_EACH_TIME:
             return False
         return self.reader.clock() - parse_iso(before.listed) < _ALL_OWNERS_EVERY
+
+    def needs_owners(self, owned: Owned) -> bool:
+        """Whether the owners have to be written first: each is asked, or only those that delta told."""
+        return owned.read is Read.EACH or owned.owner.parent is not None or self.rests(owned)
 
     async def read(self, owned: Owned) -> list[Outcome]:
         """Reads one table."""

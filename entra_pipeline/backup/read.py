@@ -58,10 +58,11 @@ class Reader:
         clock: The one clock.
         parent: The manifest that the run builds on, None for the first.
         granted: Application permissions of the token.
-        extensions: Directory extensions, and other properties to ask for by name, by object type.
         chosen: The chosen users and groups, None when the scope protects everything.
         reveal: Object types whose secret the scope asks for.
         progress: Called with a table and the number of rows read so far.
+        extensions: Directory extensions, and other properties to ask for by name, by object type; known when the type
+            is read.
         refused: Properties that Graph has refused to select, by object type.
     """
 
@@ -71,10 +72,10 @@ class Reader:
     clock: Clock
     parent: Manifest | None
     granted: frozenset[str]
-    extensions: dict[str, tuple[str, ...]]
     chosen: Chosen | None
     reveal: frozenset[str]
     progress: Callable[[str, int], None]
+    extensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
 
     async def read(self, entry: ObjectType, *, full: bool) -> list[Outcome]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import platform
 import tempfile
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,15 +22,16 @@ import msgspec
 
 import entra_pipeline
 from entra_pipeline.backup.extensions import extension_names, new_properties
+from entra_pipeline.backup.order import Step, carry_out
 from entra_pipeline.backup.owned import OwnedReader, owned_tables
 from entra_pipeline.backup.read import Reader
 from entra_pipeline.backup.reading import Outcome, Reading, Unavailable, Unread
 from entra_pipeline.backup.selection import Chosen, choose, selectable_types
-from entra_pipeline.backup.settle import Settlement
+from entra_pipeline.backup.settle import Settlement, may_be_end
 from entra_pipeline.backup.tables import Tables, carried, is_objects, known
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, GraphError, GraphPermissionDenied, NotInStore, StoreError
+from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
@@ -114,33 +116,36 @@ class Run:
             self.tables.entries.update(await asyncio.to_thread(self.store.staged, self.point))
         self.granted = await self.graph.sign_in()
         self.progress.phase("reading")
-        reader = await self._reader(wanted)
+        reader = await self._reader()
         owned = OwnedReader(reader, self.tables)
         left: set[str] = set()
         fresh: set[str] = set()
         settlement = Settlement(self.tables, owned, self.ledger, fresh)
-        for reads in self._levels(reader, owned, wanted):
-            outcomes = await _side_by_side(reads)
-            fresh.update(outcome.table for outcome in outcomes if isinstance(outcome, Reading))
-            for outcome in sorted(outcomes, key=lambda one: not is_objects(one.table)):
-                if isinstance(outcome, Reading):
-                    gone = None if is_objects(outcome.table) else await settlement.gone()
-                    self.progress.done(await self.tables.write(outcome, gone))
-                elif isinstance(outcome, Unavailable):
-                    now = iso(self.clock())
-                    self.progress.done(self.tables.unavailable(outcome.table, outcome.ledger, now, outcome.reason))
-                elif again and not isinstance(outcome.error, GraphPermissionDenied):
-                    left.add(outcome.table)
-                else:
-                    self.progress.done(self._gap(outcome))
+
+        async def write(outcome: Outcome) -> None:
+            if isinstance(outcome, Reading):
+                fresh.add(outcome.table)
+                gone = None if is_objects(outcome.table) else await settlement.gone()
+                self.progress.done(await self.tables.write(outcome, gone))
+            elif isinstance(outcome, Unavailable):
+                now = iso(self.clock())
+                self.progress.done(self.tables.unavailable(outcome.table, outcome.ledger, now, outcome.reason))
+            elif again and not isinstance(outcome.error, GraphPermissionDenied):
+                left.add(outcome.table)
+            else:
+                self.progress.done(self._gap(outcome))
+
+        # Links that are gone may have gone with an object of the parent; without a parent nothing has.
+        ends = [name for name in wanted if may_be_end(CATALOGUE[name])] if self.parent else []
+        await carry_out(self._steps(reader, owned, wanted), write, before_links=ends)
         if self.extension_gap is not None:
             for name in (n for n in wanted if CATALOGUE[n].extensible):
                 self.tables.flag(name, gaps=[self.extension_gap])
-        # Names of extensions, and who is chosen: what was asked before the reads serves the types that are read first.
-        for table in (name for name in wanted[:1] if name in self.tables.entries):
-            self.tables.charge(table, self.ledger.take())
         self.progress.phase("proving")
         await settlement.settle()
+        # Names of extensions, who is chosen, who of them has gone: what serves all is charged to the first type.
+        for table in (name for name in wanted[:1] if name in self.tables.entries):
+            self.tables.charge(table, self.ledger.take())
         for table, entry in self.tables.entries.items():
             if table not in left:
                 if stage:
@@ -150,57 +155,63 @@ class Run:
             context: dict[str, object] = msgspec.to_builtins(self._context())
             await asyncio.to_thread(self.store.stage_run, self.point, context)
 
-    def _levels(
-        self, reader: Reader, owned: OwnedReader, wanted: list[str]
-    ) -> Iterator[list[Coroutine[None, None, list[Outcome]]]]:
-        """The reads, those first that others need to know their owners; one level is made when the last is written."""
-        entries = [CATALOGUE[name] for name in wanted]
-        tables = [(one.level, one) for entry in entries for one in owned_tables(entry)]
-        # Where only the owners that delta tells are read, delta comes first.
-        levels = [(max(level, 1) if owned.rests(one) else level, one) for level, one in tables]
-        yield [
-            *(reader.read(entry, full=self.full) for entry in entries if entry.parent is None),
-            *(owned.read(one) for level, one in levels if level == 0),
-        ]
-        for this in sorted({level for level, _ in levels if level}):
-            yield [owned.read(one) for level, one in levels if level == this]
+    def _steps(self, reader: Reader, owned: OwnedReader, wanted: list[str]) -> list[Step]:
+        """The reads, those first that may take many pages."""
+        entries = sorted((CATALOGUE[name] for name in wanted), key=lambda entry: entry.page_size is None)
+        names = asyncio.ensure_future(self._extension_names(entries))
 
-    async def _reader(self, wanted: list[str]) -> Reader:
-        folder = self.tables.folder
+        async def read(entry: ObjectType) -> list[Outcome]:
+            reader.extensions[entry.name] = await self._asked_by_name(entry, names)
+            return await reader.read(entry, full=self.full)
+
+        return [
+            *(
+                Step((entry.name, *(one.name for one in entry.delta_relations())), partial(read, entry))
+                for entry in entries
+                if entry.parent is None
+            ),
+            *(
+                Step((one.table,), partial(owned.read, one), one.owner.name if owned.needs_owners(one) else "")
+                for entry in entries
+                for one in owned_tables(entry)
+            ),
+        ]
+
+    async def _reader(self) -> Reader:
         if self.scope.select is not None:
             self.chosen = await choose(self.graph, self.scope.select.users, self.scope.select.groups, self.ledger)
         return Reader(
             graph=self.graph,
             tables=self.tables,
-            folder=folder,
+            folder=self.tables.folder,
             clock=self.clock,
             parent=self.parent,
             granted=self.granted,
-            extensions=await self._extensions(wanted),
             chosen=self.chosen,
             reveal=frozenset({"bitlocker_recovery_keys"} if self.scope.bitlocker_keys else ()),
             progress=self.progress.rows,
         )
 
-    async def _extensions(self, wanted: list[str]) -> dict[str, tuple[str, ...]]:
-        """Properties that have to be asked for by name, by object type."""
-        names: dict[str, tuple[str, ...]] = {}
-        entries = [CATALOGUE[name] for name in wanted]
-        targets: dict[str, tuple[str, ...]] = {}
+    async def _extension_names(self, entries: Sequence[ObjectType]) -> dict[str, tuple[str, ...]]:
+        """Names of directory extensions by what they target, where any type can have them."""
         if any(entry.extensible for entry in entries):
             try:
-                targets = await extension_names(self.graph, self.ledger)
+                return await extension_names(self.graph, self.ledger)
             except GraphError as error:
                 self.extension_gap = permission_gap("directory extensions", error, "Directory.Read.All", "")
-        for entry in entries:
-            asked = (*targets.get(entry.extensible, ()), *entry.allowed(entry.on_request, self.granted))
-            if asked and not entry.select:
-                # What refuses this refuses the read of the type, too, and is told there.
-                with suppress(GraphError):
-                    asked += await new_properties(self.graph, entry, self.ledger)
-            if asked:
-                names[entry.name] = tuple(dict.fromkeys(asked))
-        return names
+        return {}
+
+    async def _asked_by_name(
+        self, entry: ObjectType, extensions: Awaitable[dict[str, tuple[str, ...]]]
+    ) -> tuple[str, ...]:
+        """Properties of a type that have to be asked for by name."""
+        targets = await extensions if entry.extensible else {}
+        asked = (*targets.get(entry.extensible, ()), *entry.allowed(entry.on_request, self.granted))
+        if asked and not entry.select:
+            # What refuses this refuses the read of the type, too, and is told there.
+            with suppress(GraphError):
+                asked += await new_properties(self.graph, entry, self.ledger)
+        return tuple(dict.fromkeys(asked))
 
     def _gap(self, unread: Unread) -> TableEntry:
         """The entry of a table that could not be read: the parent's rows, and what is missing."""
@@ -406,21 +417,6 @@ async def backup(
             with suppress(StoreError):
                 store.discard(point)
             raise
-
-
-async def _side_by_side(reads: Sequence[Coroutine[None, None, list[Outcome]]]) -> list[Outcome]:
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(read) for read in reads]
-    except ExceptionGroup as errors:
-        # What ends one read ends the run, and once is enough to say it.
-        explained = errors.subgroup(EntraPipelineError) or errors
-        raise _first(explained) from None
-    return [outcome for task in tasks for outcome in task.result()]
-
-
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def tool() -> str:

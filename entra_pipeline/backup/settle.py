@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import msgspec
 import pyarrow as pa
 
 from entra_pipeline.backup.merge import ids_table
+from entra_pipeline.backup.order import side_by_side
 from entra_pipeline.backup.owned import EXPAND_LIMIT, OwnedReader
 from entra_pipeline.backup.read import Reader
 from entra_pipeline.backup.split import identify, neighbour, without_context
@@ -41,6 +43,7 @@ _COUNT_PAUSES = (0.0, 2.0, 4.0)
 _OWNERS_COUNTED = 500
 # Owners that delta told as ever, of whom an incremental counts the links all the same, of each relation: a batch.
 _ORDINARY_COUNTED = 20
+_Step = Callable[["Settlement"], Awaitable[None]]
 _COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
 
 
@@ -64,44 +67,55 @@ class Settlement:
     _healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _in_tenant: dict[str, bool] = field(default_factory=dict)
     _gone: dict[tuple[int, ...], pa.Table] = field(default_factory=dict)
+    _finding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _dropped: set[tuple[int, ...]] = field(default_factory=set)
 
     async def settle(self) -> None:
         """Runs every step, in the order in which one may cause work for the next, until none does."""
         types = [entry for entry in self._object_types() if entry.name in self.fresh]
         for entry in types:
-            await self._step(entry.name, self._chosen_come_and_go(entry))
+            await self._step(entry.name, partial(Settlement._chosen_come_and_go, entry=entry))
         await self._drop_dead_ends()
-        for entry in types:
-            await self._step(entry.name, self._confirm_deletions(entry))
-            for relation in entry.delta_relations():
-                if relation.name in self.fresh:
-                    whole = self.tables.readings[relation.name].complete
-                    check = self._prove_links if whole and relation.many else self._check_links
-                    await self._step(relation.name, check(entry, relation))
+        await self._at_once({entry.name: partial(Settlement._confirm_deletions, entry=entry) for entry in types})
+        links = [(entry, relation) for entry in types for relation in entry.delta_relations()]
+        await self._at_once(
+            {
+                relation.name: partial(Settlement._compare_links, entry=entry, relation=relation)
+                for entry, relation in links
+                if relation.name in self.fresh
+            }
+        )
         unsettled = types
         while unsettled:
             counts = await self._counts(unsettled)
+            await self._at_once(
+                {
+                    name: partial(Settlement._compare_count, entry=CATALOGUE[name], reported=n)
+                    for name, n in counts.items()
+                }
+            )
             for entry in unsettled:
-                if (reported := counts.get(entry.name)) is not None:
-                    await self._step(entry.name, self._compare_count(entry, reported))
-            for entry in unsettled:
-                await self._step(entry.name, self._bring_back_links(entry))
+                await self._step(entry.name, partial(Settlement._bring_back_links, entry=entry))
             compared = {entry.name: self.tables.entries[entry.name].live for entry in types}
             for table in self._edge_tables():
                 if table in self.fresh:
-                    await self._step(table, self._look_up_ends(table))
+                    await self._step(table, partial(Settlement._look_up_ends, table=table))
             # An object that only an edge has told upsets the count, and has links of its own.
             unsettled = [entry for entry in types if self.tables.entries[entry.name].live != compared[entry.name]]
         await self._drop_dead_ends()
 
-    async def _step(self, table: str, step: Awaitable[None]) -> None:
-        """Awaits a step; what Graph refuses becomes a gap of the table instead of the end of the run."""
+    async def _at_once(self, steps: Mapping[str, _Step]) -> None:
+        """Takes steps that each concern another table."""
+        await side_by_side(self._step(table, step) for table, step in steps.items())
+
+    async def _step(self, table: str, step: _Step) -> None:
+        """Takes a step; what Graph refuses becomes a gap of the table instead of the end of the run."""
+        own = replace(self, ledger=Ledger())
         try:
-            await step
+            await step(own)
         except GraphError as error:
             self._unproven(table, error)
-        self.tables.charge(table, self.ledger.take())
+        self.tables.charge(table, own.ledger)
 
     def _unproven(self, table: str, error: GraphError) -> None:
         self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
@@ -119,8 +133,8 @@ class Settlement:
         return [entry for entry in CATALOGUE.values() if entry.parent is None and self._was_read(entry.name)]
 
     def _ends(self) -> list[ObjectType]:
-        """Types whose objects edges lead to; a type that shows others from another side has none of its own."""
-        return [entry for entry in self._object_types() if not entry.shows]
+        """Types read in this run whose objects edges lead to."""
+        return [entry for entry in self._object_types() if may_be_end(entry)]
 
     def _edge_tables(self) -> list[str]:
         return [table for table in RELATIONS if self._was_read(table)]
@@ -264,6 +278,12 @@ class Settlement:
         return found | await self._fetch(entry, [one for one, raw in found.items() if raw is None])
 
     # --- Links that a delta round told -------------------------------------------------------------------------------
+
+    async def _compare_links(self, entry: ObjectType, relation: Relation) -> None:
+        if self.tables.readings[relation.name].complete and relation.many:
+            await self._prove_links(entry, relation)
+        else:
+            await self._check_links(entry, relation)
 
     async def _prove_links(self, entry: ObjectType, relation: Relation) -> None:
         """The links of a whole round against Graph's other ways to show them.
@@ -510,10 +530,11 @@ class Settlement:
 
     async def gone(self) -> pa.Table:
         """Objects that the parent had and the new state has not, of all types that others link to (`gone_table`)."""
-        movements = self._movements()
-        if movements not in self._gone:
-            self._gone[movements] = await self._find_gone()
-        return self._gone[movements]
+        async with self._finding:
+            movements = self._movements()
+            if movements not in self._gone:
+                self._gone[movements] = await self._find_gone()
+            return self._gone[movements]
 
     def _movements(self) -> tuple[int, ...]:
         """How many objects of each type have come and gone: as long as that stays, so does who."""
@@ -591,6 +612,11 @@ class Settlement:
             else:
                 found[result.request.key] = without_context(result.body).decode()
         return found
+
+
+def may_be_end(entry: ObjectType) -> bool:
+    """Whether edges may lead to objects of the type; a type that shows others from another side has none of its own."""
+    return entry.parent is None and not entry.shows
 
 
 def _some(ids: Iterable[object]) -> str:

@@ -28,7 +28,7 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
 from entra_pipeline.graph.ledger import Ledger
-from entra_pipeline.graph.pacing import ONE_BY_ONE, Pacer, backoff
+from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Urgency, backoff
 from entra_pipeline.graph.pages import Page, decode_page
 
 if TYPE_CHECKING:
@@ -43,11 +43,13 @@ _PASSING = {408, 429, 500, 502, 503, 504, 509}
 _TRIES = 8
 _TRIES_BEFORE_FIRST_ANSWER = 4
 # A link that comes back this often is a circle, not a page served twice.
+_SAME_LINK = 3
 # Turns of the event loop that a request takes from its start until it is written to the socket, and some to spare.
 _TURNS_TO_SEND = 20
-_SAME_LINK = 3
-# Enough to hide the way to Graph and back; the pacer keeps the budget.
-_BATCHES_AT_ONCE = 4
+# Answers that one reader holds at the most; the pacer decides who gets how many of the slots.
+_BATCHES_AT_ONCE = CONCURRENT_REQUESTS
+# The lanes of one request at a time take no slot.
+_CONNECTIONS = CONCURRENT_REQUESTS + len(ONE_BY_ONE)
 _HEADERS = {
     "Accept": "application/json",
     # Without it, Graph replaces members of an evolvable enum that it thinks we do not know (Graph doc: best-practices).
@@ -138,7 +140,7 @@ class Graph:
         self._client = httpx.AsyncClient(
             verify=context,
             timeout=httpx.Timeout(100.0, connect=15.0),
-            limits=httpx.Limits(max_connections=16, max_keepalive_connections=16),
+            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
         )
         # msgraph-sdk wraps these in its middleware, which does not pass on the order to close.
         self._transports = [self._client._transport, *self._client._mounts.values()]
@@ -178,6 +180,7 @@ class Graph:
         method: str = "GET",
         body: bytes | None = None,
         weight: int = 1,
+        urgency: Urgency = Urgency.FIRST_PAGE,
     ) -> _T:
         """The decoded answer to one request, after as many tries as it takes.
 
@@ -191,6 +194,7 @@ class Graph:
             method: HTTP method.
             body: JSON body of a request that has one.
             weight: Requests that it stands for: those in a `$batch` count one by one.
+            urgency: Who goes first when many wait for their turn.
 
         Raises:
             GraphPermissionDenied, GraphNotFound, GraphError: Graph refused for good.
@@ -200,7 +204,7 @@ class Graph:
         tries = _Tries(_TRIES)
         while True:
             tries.count += 1
-            response = await self._send(method, url, headers, body, ledger, lane, weight)
+            response = await self._send(method, url, headers, body, ledger, lane, weight, urgency)
             if isinstance(response, httpx.HTTPError):
                 tries.last = f"{type(response).__name__}: {response}".rstrip(": ")
                 if not self._answered:
@@ -240,11 +244,12 @@ class Graph:
             And what `fetch` raises.
         """
 
-        def ask(link: str) -> asyncio.Task[Page]:
-            return asyncio.create_task(self.fetch(link, decode_page, ledger=ledger, lane=lane, headers=headers))
+        def ask(link: str, urgency: Urgency) -> asyncio.Task[Page]:
+            page = self.fetch(link, decode_page, ledger=ledger, lane=lane, headers=headers, urgency=urgency)
+            return asyncio.create_task(page)
 
         seen: Counter[str] = Counter()
-        under_way: asyncio.Task[Page] | None = ask(url)
+        under_way: asyncio.Task[Page] | None = ask(url, Urgency.FIRST_PAGE)
         try:
             while under_way is not None:
                 page = await under_way
@@ -255,7 +260,7 @@ class Graph:
                     seen[link] += 1
                     if seen[link] > _SAME_LINK:
                         raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
-                    under_way = ask(link)
+                    under_way = ask(link, Urgency.NEXT_PAGE)
                     await _to_the_wire(under_way)
                 yield page
         finally:
@@ -346,6 +351,7 @@ class Graph:
                 body=body,
                 headers={"Content-Type": "application/json"},
                 weight=len(now),
+                urgency=Urgency.BATCH,
             )
             items = {item.id: item for item in answer.responses}
             units = sum(int(_number(_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses)
@@ -379,6 +385,7 @@ class Graph:
         ledger: Ledger,
         lane: Lane,
         weight: int,
+        urgency: Urgency,
     ) -> httpx.Response | httpx.HTTPError:
         """One try: the response whatever its status, or the reason why there is none."""
         from kiota_abstractions.method import Method
@@ -391,7 +398,7 @@ class Graph:
         for name, value in {**_HEADERS, "client-request-id": str(uuid.uuid4()), **(headers or {})}.items():
             request.headers.add(name, value)
         request.content = body
-        async with self.pacer.turn(lane, weight):
+        async with self.pacer.turn(lane, weight, urgency):
             ledger.requests += 1
             try:
                 response: httpx.Response = await self._adapter.send_primitive_async(request, "bytes", {})

@@ -7,11 +7,14 @@ units, a lane per service with a limit of its own, and pauses everybody when Gra
 from __future__ import annotations
 
 import asyncio
+import heapq
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from enum import IntEnum
+from itertools import count
 from time import monotonic
 
 from entra_pipeline.catalogue import Lane
@@ -21,8 +24,9 @@ from entra_pipeline.catalogue import Lane
 # bucket holds and what flows into it meanwhile stay below: 1,000 + 10 x 700 = 8,000.
 RESOURCE_UNITS_PER_SECOND = 700.0
 _BURST_UNITS = 1_000.0
-_CONCURRENT_REQUESTS = 8
 _SLOWEST_SHARE = 0.05
+CONCURRENT_REQUESTS = 16
+"""Requests under way at once: as many batches of 20, at a unit each, as spend the budget where Graph takes 0.4 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,17 @@ ONE_BY_ONE = frozenset(lane for lane, limit in LIMITS.items() if limit.requests 
 """Lanes in which the requests of a batch would be refused but for the first."""
 
 
+class Urgency(IntEnum):
+    """Who goes first when many wait: the longest chain of requests ends last, so it waits for no shorter one."""
+
+    NEXT_PAGE = 0
+    """Follows a page: pages of a collection come one after the other."""
+    FIRST_PAGE = 1
+    """Begins a collection, or stands alone."""
+    BATCH = 2
+    """Is one of many that do not wait for each other."""
+
+
 class Pacer:
     """Admits requests at the speed the tenant allows.
 
@@ -60,7 +75,7 @@ class Pacer:
     ) -> None:
         self._sleep = sleep
         self._now = now
-        self._slots = asyncio.Semaphore(_CONCURRENT_REQUESTS)
+        self._slots = _Slots(CONCURRENT_REQUESTS)
         self._share = 1.0
         self._units = _BURST_UNITS
         self._refilled = now()
@@ -71,12 +86,13 @@ class Pacer:
         self._order: dict[Lane, asyncio.Lock] = {lane: asyncio.Lock() for lane in Lane}
 
     @asynccontextmanager
-    async def turn(self, lane: Lane, weight: int = 1) -> AsyncIterator[None]:
+    async def turn(self, lane: Lane, weight: int = 1, urgency: Urgency = Urgency.FIRST_PAGE) -> AsyncIterator[None]:
         """Waits until a request in this lane may be sent; the request is sent inside the context.
 
         Args:
             lane: The lane.
             weight: Requests that it stands for, in a `$batch`.
+            urgency: Who goes first when many wait.
         """
         recent = self._recent.get(lane)
         if recent is not None and recent.maxlen == 1:
@@ -88,13 +104,17 @@ class Pacer:
                 finally:
                     recent.append(self._now())
             return
-        async with self._slots:
+        async with AsyncExitStack() as slot:
+            if recent is None:
+                await slot.enter_async_context(self._slots.one(urgency))
             async with self._order[lane]:
                 await self._until_free(lane)
+                if recent is not None:
+                    # Who waits for a slow lane holds no slot meanwhile, and has waited enough when the lane is free.
+                    await slot.enter_async_context(self._slots.one(Urgency.NEXT_PAGE))
+                    recent.extend([self._now()] * weight)
                 expected = weight * self._cost
                 self._promised += expected
-                if recent is not None:
-                    recent.extend([self._now()] * weight)
             try:
                 yield
             finally:
@@ -148,6 +168,45 @@ class Pacer:
         rate = RESOURCE_UNITS_PER_SECOND * self._share
         self._units = min(_BURST_UNITS, self._units + (now - self._refilled) * rate)
         self._refilled = now
+
+
+class _Slots:
+    """A semaphore that lets the most urgent in first, and of those the first to come."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
+        self._arrivals = count()
+
+    @asynccontextmanager
+    async def one(self, urgency: Urgency) -> AsyncIterator[None]:
+        """Holds a slot."""
+        await self._take(urgency)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    async def _take(self, urgency: Urgency) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        mine = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (urgency, next(self._arrivals), mine))
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if not mine.cancelled():
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        while self._waiting:
+            *_, next_one = heapq.heappop(self._waiting)
+            if not next_one.done():
+                next_one.set_result(None)
+                return
+        self._free += 1
 
 
 def backoff(attempt: int) -> float:

@@ -1,0 +1,85 @@
+"""In which order the tables of a run are read and written: as soon as each can be.
+
+What stands for itself is read at once, what belongs to owners when its owners are written. Objects are written when
+they are read; links when the objects are written whose going may be the reason for theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from entra_pipeline.backup.reading import Outcome
+from entra_pipeline.backup.tables import is_objects
+from entra_pipeline.errors import EntraPipelineError
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One read.
+
+    Attributes:
+        tables: The tables that it brings.
+        read: Reads them.
+        after: The table that has to be written before; one that no step brings is not waited for.
+    """
+
+    tables: tuple[str, ...]
+    read: Callable[[], Coroutine[Any, Any, list[Outcome]]]
+    after: str = ""
+
+
+async def carry_out(
+    steps: Sequence[Step], write: Callable[[Outcome], Awaitable[None]], *, before_links: Iterable[str]
+) -> None:
+    """Reads and writes all tables.
+
+    Args:
+        steps: The reads; of those that can begin at once, the first begin first.
+        write: Writes what a read has brought of a table, or notes why it brought nothing.
+        before_links: Tables of objects that have to be written before any links.
+
+    Raises:
+        What ends one read, which ends the others.
+    """
+    written = {table: asyncio.Event() for step in steps for table in step.tables}
+    objects = [written[table] for table in before_links if table in written]
+
+    async def follow(step: Step) -> None:
+        if step.after in written:
+            await written[step.after].wait()
+        outcomes = await step.read()
+        for outcome in outcomes:
+            if is_objects(outcome.table):
+                await write(outcome)
+        for table in step.tables:
+            written[table].set()
+        for outcome in outcomes:
+            if not is_objects(outcome.table):
+                for one in objects:
+                    await one.wait()
+                await write(outcome)
+
+    await side_by_side(follow(step) for step in steps)
+
+
+async def side_by_side(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Does all at once.
+
+    Raises:
+        What ends one of them, which ends the others.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
+    except ExceptionGroup as errors:
+        # What ends one read ends the run, and once is enough to say it.
+        explained = errors.subgroup(EntraPipelineError) or errors
+        raise _first(explained) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

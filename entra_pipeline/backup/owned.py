@@ -190,7 +190,8 @@ class OwnedReader:
         if ids is None and owned.read is Read.EXPAND:
             long: list[str] = []
             try:
-                async for page in self._graph.pages(self._probe(owned), ledger=ledger, lane=owned.owner.lane):
+                probe = self._probe(owned)
+                async for page in self._graph.pages(probe, ledger=ledger, lane=owned.owner.lane, many=True):
                     for owner_id, items in self._short(page, owned, long):
                         yield owner_id, items
                 ids = long

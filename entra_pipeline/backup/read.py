@@ -164,7 +164,7 @@ class Reader:
                 pages = (
                     _no_pages()
                     if self.chosen_ids(entry) == frozenset()
-                    else self.graph.pages(url, ledger=ledger, lane=entry.lane)
+                    else self.graph.pages(url, ledger=ledger, lane=entry.lane, many=True)
                 )
                 async for page in pages:
                     split_delta_page(page if keep is None else kept(page, keep), objects, edges)
@@ -223,7 +223,8 @@ class Reader:
 
             async def fill(objects: Staging, url: str = url) -> int | None:
                 counted = None
-                async for page in self.graph.pages(url, ledger=ledger, lane=entry.lane):
+                many = entry.page_size is not None
+                async for page in self.graph.pages(url, ledger=ledger, lane=entry.lane, many=many):
                     counted = page.count if counted is None else counted
                     shown = page if keep is None else kept(page, keep)
                     if entry.one_by_one or entry.name in self.reveal:

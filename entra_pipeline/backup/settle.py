@@ -498,12 +498,13 @@ class Settlement:
         if not self.tables.entries[table].added and not late:
             return
         fresh = f"({self.tables.sql(table) if late else self.tables.sql_news(table)})"
+        owner = RELATIONS[table][0]
         linked = {str(row[0]) for row in await self.tables.query(f"SELECT DISTINCT target_type FROM {fresh}")}
         for graph_type, entry in known.items():
-            if graph_type not in linked and RELATIONS[table][0] is not entry:
+            if graph_type not in linked and entry is not owner:
                 continue
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
-            if RELATIONS[table][0] is entry:
+            if entry is owner:
                 ends.append(f"SELECT source_id AS id FROM {fresh}")
             stored = self.tables.sql(entry.name)
             rows = await self.tables.query(

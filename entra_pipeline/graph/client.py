@@ -180,7 +180,7 @@ class Graph:
         method: str = "GET",
         body: bytes | None = None,
         weight: int = 1,
-        urgency: Urgency = Urgency.FIRST_PAGE,
+        urgency: Urgency = Urgency.SINGLE,
     ) -> _T:
         """The decoded answer to one request, after as many tries as it takes.
 
@@ -233,11 +233,24 @@ class Graph:
             await self._again(tries, ledger, lane, _retry_after(response.headers))
 
     async def pages(
-        self, url: str, *, ledger: Ledger, lane: Lane = Lane.DIRECTORY, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        ledger: Ledger,
+        lane: Lane = Lane.DIRECTORY,
+        headers: Mapping[str, str] | None = None,
+        many: bool = False,
     ) -> AsyncIterator[Page]:
         """The pages of a collection, or of one round of a delta query, in order, until Graph names no next page.
 
         While a page is worked on, the next one is under way.
+
+        Args:
+            url: Of the first page.
+            ledger: Counts the requests.
+            lane: Throttling lane.
+            headers: Added to those that every request carries.
+            many: There may be many pages: the first one goes before requests that stand alone.
 
         Raises:
             GraphProtocolError: A link leads to another host, or in a circle.
@@ -249,7 +262,7 @@ class Graph:
             return asyncio.create_task(page)
 
         seen: Counter[str] = Counter()
-        under_way: asyncio.Task[Page] | None = ask(url, Urgency.FIRST_PAGE)
+        under_way: asyncio.Task[Page] | None = ask(url, Urgency.PAGE if many else Urgency.SINGLE)
         try:
             while under_way is not None:
                 page = await under_way
@@ -260,7 +273,7 @@ class Graph:
                     seen[link] += 1
                     if seen[link] > _SAME_LINK:
                         raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
-                    under_way = ask(link, Urgency.NEXT_PAGE)
+                    under_way = ask(link, Urgency.PAGE)
                     await _to_the_wire(under_way)
                 yield page
         finally:

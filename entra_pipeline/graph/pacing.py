@@ -51,10 +51,10 @@ ONE_BY_ONE = frozenset(lane for lane, limit in LIMITS.items() if limit.requests 
 class Urgency(IntEnum):
     """Who goes first when many wait: the longest chain of requests ends last, so it waits for no shorter one."""
 
-    NEXT_PAGE = 0
-    """Follows a page: pages of a collection come one after the other."""
-    FIRST_PAGE = 1
-    """Begins a collection, or stands alone."""
+    PAGE = 0
+    """A page of many, which come one after the other."""
+    SINGLE = 1
+    """Stands alone, or is the first of few."""
     BATCH = 2
     """Is one of many that do not wait for each other."""
 
@@ -86,7 +86,7 @@ class Pacer:
         self._order: dict[Lane, asyncio.Lock] = {lane: asyncio.Lock() for lane in Lane}
 
     @asynccontextmanager
-    async def turn(self, lane: Lane, weight: int = 1, urgency: Urgency = Urgency.FIRST_PAGE) -> AsyncIterator[None]:
+    async def turn(self, lane: Lane, weight: int = 1, urgency: Urgency = Urgency.SINGLE) -> AsyncIterator[None]:
         """Waits until a request in this lane may be sent; the request is sent inside the context.
 
         Args:
@@ -111,7 +111,7 @@ class Pacer:
                 await self._until_free(lane)
                 if recent is not None:
                     # Who waits for a slow lane holds no slot meanwhile, and has waited enough when the lane is free.
-                    await slot.enter_async_context(self._slots.one(Urgency.NEXT_PAGE))
+                    await slot.enter_async_context(self._slots.one(Urgency.PAGE))
                     recent.extend([self._now()] * weight)
                 expected = weight * self._cost
                 self._promised += expected

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from math import ceil
 
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.read import Reader, kept
+from entra_pipeline.backup.read import FEW_REQUESTS, Reader, kept, lately
 from entra_pipeline.backup.reading import Outcome, Reading, Unavailable
 from entra_pipeline.backup.split import identify, neighbour, split_expanded, without_context
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.tables import Tables
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
-from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import Graph, Ledger, Page, Request
 from entra_pipeline.graph.client import BATCH_SIZE, explain, query
@@ -30,10 +28,6 @@ from entra_pipeline.graph.pages import decode_count, decode_page
 EXPAND_LIMIT = 20
 # Graph takes at most 15 values in an `in` (Graph doc: filter-query-parameter).
 _FILTER_VALUES = 15
-# Owners that cost more requests than this are not all asked at every incremental backup ...
-_ALL_OWNERS_EACH_TIME = 20
-# ... but once a day; a schedule may come a little early.
-_ALL_OWNERS_EVERY = timedelta(hours=23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +101,12 @@ class OwnedReader:
     def rests(self, owned: Owned) -> bool:
         """Whether only the owners that delta tells are read: there are many, and all were read less than a day ago."""
         before, owners = self.tables.before(owned.table), self.tables.before(owned.owner.name)
-        if self.tables.full or before is None or owners is None or not before.listed or not owned.owner.delta:
+        if self.tables.full or before is None or owners is None or not owned.owner.delta:
             return False
         if self.reader.chosen_ids(owned.owner) is not None:
             return False
         each_request = (owned.owner.page_size or 1) if owned.read is Read.EXPAND else BATCH_SIZE
-        if ceil(owners.live / each_request) <= _ALL_OWNERS_EACH_TIME:
-            return False
-        return self.reader.clock() - parse_iso(before.listed) < _ALL_OWNERS_EVERY
+        return ceil(owners.live / each_request) > FEW_REQUESTS and lately(before, self.reader.clock())
 
     def needs_owners(self, owned: Owned) -> bool:
         """Whether the owners have to be written first: each is asked, or only those that delta told."""

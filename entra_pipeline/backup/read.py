@@ -10,7 +10,8 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -32,10 +33,14 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph import Graph, Ledger, Page, Request, Result
 from entra_pipeline.graph.client import expired, explain, query
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import Manifest, TableEntry
 
 # Graph keeps delta tokens of directory objects for 7 days (Graph doc: delta-query-overview); one day is for us.
 DELTA_LINK_LIFE = timedelta(days=6)
+# A list, or the owners of a table, that cost more requests than this are not all read at every incremental backup ...
+FEW_REQUESTS = 20
+# ... but once a day; a schedule may come a little early.
+_ALL_EVERY = timedelta(hours=23)
 # Graph's delta takes at most 50 ids in $filter (Graph doc: delta-query-groups).
 FILTER_IDS = 50
 _PAGE_LINK_EXPIRED = "Directory_ExpiredPageToken"
@@ -61,6 +66,7 @@ class Reader:
         chosen: The chosen users and groups, None when the scope protects everything.
         reveal: Object types whose secret the scope asks for.
         progress: Called with a table and the number of rows read so far.
+        asked: Object types that somebody has asked for by name: they do not rest.
         extensions: Directory extensions, and other properties to ask for by name, by object type; known when the type
             is read.
         refused: Properties that Graph has refused to select, by object type.
@@ -75,6 +81,7 @@ class Reader:
     chosen: Chosen | None
     reveal: frozenset[str]
     progress: Callable[[str, int], None]
+    asked: frozenset[str] = frozenset()
     extensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -213,7 +220,24 @@ class Reader:
 
         return await self.listing(entry.name, OBJECT_ROWS, fill, ledger)
 
+    def _rests(self, entry: ObjectType) -> bool:
+        """Whether a long list was read less than a day ago, and need not be read again."""
+        before = self.tables.before(entry.name)
+        if not entry.daily or entry.page_size is None or before is None or self.tables.full or entry.name in self.asked:
+            return False
+        return ceil(before.live / entry.page_size) > FEW_REQUESTS and lately(before, self.clock())
+
+    async def _resting(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
+        now = self.clock()
+        before = self.tables.before(entry.name)
+        note = f"a long list that delta does not track: read at {before.listed if before else ''}, and once a day"
+        with self.staging(entry.name, OBJECT_ROWS, base=False) as nothing:
+            pass
+        return [Reading(entry.name, nothing.staged, False, now, now, ledger, notes=[note])]
+
     async def _read_list(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
+        if self._rests(entry):
+            return await self._resting(entry, ledger)
         keep = self.keep(entry)
         # A list in one page can count itself; where it has more, counting is an advanced query of its own.
         counts = entry.count and entry.page_size is None
@@ -349,6 +373,11 @@ class Reader:
     def keep(self, entry: ObjectType) -> Callable[[msgspec.Raw], bool] | None:
         """Tells which objects of a listing belong to the scope; None when all do."""
         return self.chosen.keeps(entry) if self.chosen else None
+
+
+def lately(before: TableEntry, now: datetime) -> bool:
+    """Whether all of a table was read less than a day ago."""
+    return bool(before.listed) and now - parse_iso(before.listed) < _ALL_EVERY
 
 
 async def _no_pages() -> AsyncIterator[Page]:

@@ -116,7 +116,9 @@ class Run:
             self.tables.entries.update(await asyncio.to_thread(self.store.staged, self.point))
         self.granted = await self.graph.sign_in()
         self.progress.phase("reading")
-        reader = await self._reader()
+        # All types by name are all types.
+        asked = () if types is None or set(self.types) <= set(types) else types
+        reader = await self._reader(asked)
         owned = OwnedReader(reader, self.tables)
         left: set[str] = set()
         fresh: set[str] = set()
@@ -177,7 +179,7 @@ class Run:
             ),
         ]
 
-    async def _reader(self) -> Reader:
+    async def _reader(self, asked: Sequence[str]) -> Reader:
         if self.scope.select is not None:
             self.chosen = await choose(self.graph, self.scope.select.users, self.scope.select.groups, self.ledger)
         return Reader(
@@ -190,6 +192,7 @@ class Run:
             chosen=self.chosen,
             reveal=frozenset({"bitlocker_recovery_keys"} if self.scope.bitlocker_keys else ()),
             progress=self.progress.rows,
+            asked=frozenset(asked),
         )
 
     async def _extension_names(self, entries: Sequence[ObjectType]) -> dict[str, tuple[str, ...]]:

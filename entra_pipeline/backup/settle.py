@@ -194,6 +194,9 @@ class Settlement:
             if not entry.count or not entry.collection or self._partial(entry):
                 continue
             reading = self.tables.readings.get(entry.name)
+            if reading is not None and not reading.complete and not entry.delta:
+                # It rested, and is counted when it is read again.
+                continue
             if reading is not None and reading.counted is not None and entry.name not in self._recount:
                 counts[entry.name] = reading.counted
             elif entry.page_size is not None and entry.lane is Lane.DIRECTORY:

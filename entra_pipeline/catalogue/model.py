@@ -132,6 +132,7 @@ class ObjectType:
         secret: A property that is read, one object at a time, only when a scope asks for it (`key` of BitLocker keys).
         extensible: The name under which directory extensions target this type (`User`, `Group` …), if they can.
         page_size: `$top` for list requests; None where Graph does not page or does not take `$top`.
+        daily: What it shows changes slowly, and delta does not tell it: where the list is long, it is read once a day.
         count: Whether to ask `<path>/$count`. Graph may refuse; then the proof does without.
         parent: Set for child types.
         local_ids: Ids of a child type are unique within their parent only: its objects are stored as `<parent>/<id>`.
@@ -169,6 +170,7 @@ class ObjectType:
     secret: str = ""
     extensible: str = ""
     page_size: int | None = None
+    daily: bool = False
     count: bool = True
     parent: Parent | None = None
     local_ids: bool = False

@@ -40,13 +40,24 @@ lock:  ## Renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --group dev --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --upgrade pyproject.toml --output-file requirements.lock
 
+bench: .venv-bench/.made  ## Run the benchmarks (half an hour, on a quiet machine), and write docs/benchmarks.md
+	.venv-bench/bin/python -m benchmarks
+
+.venv-bench/.made: requirements.lock benchmarks/requirements.lock
+	rm -rf .venv-bench
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes \
+		-r requirements.lock -r benchmarks/requirements.lock
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
 models: $(STAMP)  ## Renew what the catalogue keeps of msgraph-sdk's models (after a new version or object type)
 	$(BIN)/python -m entra_pipeline.catalogue.shipped
 
 clean:  ## Remove what running and building left behind
-	rm -rf .venv .demo .dagster .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench .demo .dagster .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test chaos lint format dagster lock models clean help
+.PHONY: demo test chaos bench lint format dagster lock models clean help

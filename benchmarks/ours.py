@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import resource
 import sys
 import time
@@ -63,6 +64,8 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
     from entra_pipeline.store.opening import open_store
     from entra_pipeline.tenants import open_graph
 
+    # What is imported only when the first request is made is start-up, too.
+    import_libraries()
     project = load_project(project_file)
     scope = project.scope(SCOPE)
     store = open_store(project, scope)
@@ -102,6 +105,17 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
         )
 
     return asyncio.run(run())
+
+
+def import_libraries() -> None:
+    """Imports what a backup imports on its way: azure-identity and the request adapter of msgraph-sdk."""
+    for name in (
+        "azure.identity.aio",
+        "msgraph.graph_request_adapter",
+        "msgraph_core",
+        "kiota_http.middleware.options",
+    ):
+        importlib.import_module(name)
 
 
 def peak_memory() -> int:

@@ -1,7 +1,5 @@
 """Backups at Graph's limits: their time against the floor that latency and quota allow, and each table's least cost.
 
-`python -m benchmarks.paced FOLDER [USERS GROUPS]` prints Markdown.
-
 The floor of a run is the longest of three times, none of which any client can go below. Nothing of our own is in it: no
 processor time, no proof.
 
@@ -18,8 +16,6 @@ page that Graph gives.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +25,8 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.ours import Run
+from benchmarks.processes import backup
+from benchmarks.report import Bound, Section
 from benchmarks.tenant import SCOPE, Measured, measured
 from entra_pipeline.backup.owned import EXPAND_LIMIT, Owned, owned_tables
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane, ObjectType, Read, table_names
@@ -46,6 +44,7 @@ _UNITS_PER_SECOND = 800.0
 _LANES = {Lane.CONDITIONAL_ACCESS: (1, 1.0), Lane.REPORTS: (5, 10.0), Lane.IDENTITY: (200, 60.0)}
 # Seconds after which the services with limits of their own have forgotten the run before.
 _FORGOTTEN = 11.0
+_USERS, _GROUPS = 20_000, 2_000
 _BATCH = 20
 _PRICES = {"applications": 2, "users": 2, "oauth2PermissionGrants": 2, "subscribedSkus": 3}
 _PRICES_BELOW = {"groups/members": 3, "servicePrincipals/appRoleAssignments": 2}
@@ -166,9 +165,7 @@ def _limits(tenant: Measured) -> Iterator[None]:
 def _measure(tenant: Measured, types: Sequence[str], *, full: bool) -> Paced:
     time.sleep(_FORGOTTEN)
     tenant.control.ledger(reset=True)
-    command = [sys.executable, "-m", "benchmarks.ours", str(tenant.project_file), str(time.time())]
-    answer = subprocess.run([*command, *(["full"] if full else [])], stdout=subprocess.PIPE, check=True).stdout
-    run = msgspec.json.decode(answer, type=Run)
+    run = backup(tenant, full=full)
     throttled = tenant.control.ledger()["statuses"].get("429", 0)
     project = tenant.project
     store = open_store(project, project.scope(SCOPE))
@@ -375,15 +372,32 @@ def _cost_row(one: Cost) -> str:
     )
 
 
-def main(folder: Path, users: int, groups: int) -> None:
-    """Measures, and prints what came out."""
+def measure(folder: Path, scale: float) -> list[Section]:
+    """Backs a tenant up at Graph's limits."""
+    users, groups = round(_USERS * scale), round(_GROUPS * scale)
     with measured(folder, users, groups) as tenant:
         runs = paced(tenant)
-    print("\n".join(summary(runs)))
-    for one in runs[:2]:
-        print(f"\n{one.kind}\n")
-        print("\n".join(cost_table(one.costs)))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), *(map(int, sys.argv[2:4]) if len(sys.argv) > 2 else (20_000, 2_000)))
+    whole = [one for one in runs if one.types == len(CATALOGUE)]
+    return [
+        Section(
+            title="At Graph's limits",
+            told=f"{users:,} users and {groups:,} groups, every object type; the simulated Graph enforces its limits "
+            "(8,000 resource units in 10 seconds, services with limits of their own) and answers after "
+            f"{LATENCY * 1000:.0f} ms. The floor is the time below which no client comes: the longest of the chains of "
+            "requests that wait for each other, the services with limits of their own, and the quota. Our own work is "
+            "not in it, nor is the proof.",
+            bounds=[
+                *(Bound(f"time of the {one.kind} against the floor", one.ratio, 1.5) for one in whole),
+                Bound("requests answered 429", sum(one.throttled for one in runs), 0),
+            ],
+            after="\n".join(summary(runs)),
+        ),
+        *(
+            Section(
+                title=f"Requests and resource units of a{'n' * (one.kind == 'incremental')} {one.kind} backup",
+                told="Per table, against the least that brings all of it at the prices of Graph's throttling limits.",
+                after="\n".join(cost_table(one.costs)),
+            )
+            for one in whole
+        ),
+    ]

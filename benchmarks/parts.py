@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chain, memory, speed
+from benchmarks import chain, memory, paced, speed
 from benchmarks.report import Section
 
 PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
     "speed": speed.measure,
     "chain": chain.measure,
     "memory": memory.measure,
+    "paced": paced.measure,
 }

@@ -43,7 +43,7 @@ class Bound:
         return {
             "what": self.what,
             "ratio": f"**{_number(self.ratio)}**",
-            "limit": f"{'at least' if self.least else 'at most'} {_number(self.limit)}",
+            "limit": f"{'at least' if self.least else 'at most'} {_number(self.limit)}" if self.limit else "none",
             "holds": "yes" if self.holds else "**no**",
         }
 
@@ -98,6 +98,6 @@ def machine() -> str:
 
 
 def _number(value: float) -> str:
-    if value >= 100:
+    if value >= 100 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.3g}"

@@ -15,7 +15,7 @@ import msgspec
 
 from entra_pipeline.analysis.changes import Change
 from entra_pipeline.analysis.objects import find
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Parent
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, load_project
@@ -262,8 +262,8 @@ def look(control: Control, types: list[str]) -> Picture:
         if entry.delegated or entry.optional:
             continue
         where = _truth_of(entry)
-        # A filter that Graph demands leaves out what other scopes have; `/` is the whole tenant.
-        bodies = [body for body in control.dump(where) if not entry.filter or body.get("scopeId") == "/"]
+        places = _owned_places(control, entry.parent) if entry.parent and entry.parent.among else [where]
+        bodies = [body for place in places for body in control.dump(place) if _asked_for(entry, body)]
         picture.objects[entry.name] = {_key(entry, body): _shown(entry, body) for body in bodies}
         for relation in entry.relations:
             if not relation.permission:
@@ -277,8 +277,27 @@ def _truth_of(entry: ObjectType) -> str:
         return entry.path
     owner = CATALOGUE[entry.parent.type]
     if entry.parent.path:
-        return entry.parent.path.partition("?")[0]
+        return entry.parent.path.partition("?")[0].removesuffix("/{id}")
     return f"{owner.path}/-/{entry.parent.segment}" if owner.path else entry.graph_type
+
+
+def _asked_for(entry: ObjectType, body: Body) -> bool:
+    """Whether what the catalogue asks for brings the object."""
+    if entry.filter:
+        # A filter that Graph demands leaves out what other scopes have; `/` is the whole tenant.
+        return bool(body.get("scopeId") == "/")
+    if entry.parent and "scopeType" in entry.parent.path:
+        return bool(body.get("scopeType") == "Group")
+    return not (entry.parent and entry.projection) or any(body.get(name) for name in entry.projection if name != "id")
+
+
+def _owned_places(control: Control, parent: Parent) -> list[str]:
+    """Where the parts are of those owners that objects of other types belong to."""
+    among = [CATALOGUE[name] for name in parent.among]
+    owner = CATALOGUE[parent.type]
+    holders = {body[entry.belongs_to] for entry in among for body in control.dump(entry.path)}
+    ids = sorted(holders & {body["id"] for body in control.dump(owner.path)})
+    return [f"{owner.path}/{one}/{parent.segment}" for one in ids]
 
 
 def _key(entry: ObjectType, body: Body) -> str:
@@ -290,9 +309,12 @@ def _key(entry: ObjectType, body: Body) -> str:
 
 def _shown(entry: ObjectType, body: Body) -> Body:
     """What of an object the catalogue asks for, of what it is linked with and is a view of."""
+    # What Graph shows only when asked for by name may be in a table of its own.
+    root = entry.shows or entry.name
+    elsewhere = {name for other in CATALOGUE.values() if other.shows == root for name in other.projection}
     names = entry.projection or [
         name
-        for name in body
+        for name in body.keys() - (elsewhere - entry.properties.keys())
         if name in entry.properties or name.startswith("@") or not has_navigation(entry.model, name)
     ]
     shown = {name: body.get(name) for name in names}
@@ -300,6 +322,9 @@ def _shown(entry: ObjectType, body: Body) -> Body:
         whole = shown.get(name)
         if options == "$select=id)" and isinstance(whole, dict):
             shown[name] = {"id": whole["id"]}
+    if shown.get("keyCredentials") and not entry.projection:
+        # The certificates themselves are in a table of their own.
+        shown["keyCredentials"] = [{**one, "key": None} for one in shown["keyCredentials"] or ()]
     return _without_nulls(shown)
 
 

@@ -6,7 +6,9 @@ What does not: types that stand for themselves (`read`), and what the rows mean 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 
@@ -19,9 +21,10 @@ from entra_pipeline.backup.split import identify, neighbour, split_expanded, wit
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.tables import Tables
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
-from entra_pipeline.errors import GraphError
+from entra_pipeline.errors import GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, Ledger, Page, Request
 from entra_pipeline.graph.client import BATCH_SIZE, explain, query
+from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
 
 # Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
@@ -44,6 +47,8 @@ class Owned:
         relation: The relation, when the table holds edges.
         path: Path and query for one owner, when that is not its address and the segment.
         where: SQL condition that owners have to meet.
+        among: Types whose objects belong to the owners that are asked.
+        tracked: The owner's delta query tells when it changes.
     """
 
     table: str
@@ -55,6 +60,8 @@ class Owned:
     relation: Relation | None = None
     path: str = ""
     where: str = ""
+    among: tuple[str, ...] = ()
+    tracked: bool = False
 
 
 def owned_tables(entry: ObjectType) -> list[Owned]:
@@ -72,6 +79,8 @@ def owned_tables(entry: ObjectType) -> list[Owned]:
                 parent.many,
                 path=parent.path,
                 where=parent.where,
+                among=parent.among,
+                tracked=parent.tracked,
             )
         )
     for relation in entry.relations:
@@ -99,13 +108,19 @@ class OwnedReader:
         return self.reader.graph
 
     def rests(self, owned: Owned) -> bool:
-        """Whether only the owners that delta tells are read: there are many, and all were read less than a day ago."""
+        """Whether only the owners that delta tells are read.
+
+        Either delta tells all that changes, or there are many owners, and all were read less than a day ago.
+        """
         before, owners = self.tables.before(owned.table), self.tables.before(owned.owner.name)
         if self.tables.full or before is None or owners is None or not owned.owner.delta:
             return False
         if self.reader.chosen_ids(owned.owner) is not None:
             return False
-        each_request = (owned.owner.page_size or 1) if owned.read is Read.EXPAND else BATCH_SIZE
+        if owned.tracked:
+            return bool(before.listed)
+        batched = 1 if owned.entry.lane in ONE_BY_ONE else BATCH_SIZE
+        each_request = (owned.owner.page_size or 1) if owned.read is Read.EXPAND else batched
         return ceil(owners.live / each_request) > FEW_REQUESTS and lately(before, self.reader.clock())
 
     def needs_owners(self, owned: Owned) -> bool:
@@ -117,6 +132,9 @@ class OwnedReader:
         permission = owned.relation.permission if owned.relation else ""
         if permission and permission not in self.reader.granted:
             reason = f"takes {permission}, which would allow writing, too; grant it to protect this relation as well"
+            return [Unavailable(owned.table, reason, Ledger())]
+        if owned.among and not self._holding(owned):
+            reason = f"is read for owners of {' or '.join(owned.among)}: protect these to protect it as well"
             return [Unavailable(owned.table, reason, Ledger())]
         return await self.reader.guarded(owned.entry, [owned.table], lambda ledger: self._read(owned, ledger))
 
@@ -131,7 +149,7 @@ class OwnedReader:
             nonlocal closed
             closed = 0
             async for owner_id, items in self._all(owned, ledger, notes):
-                self._stage(owned, owner_id, items, staging)
+                self._stage(owned, owner_id, await self._with_streams(owned, owner_id, items, ledger), staging)
                 closed += 1
                 self.reader.progress(owned.table, staging.rows)
 
@@ -155,8 +173,9 @@ class OwnedReader:
             f"delta does not track it: read for the {len(there)} {owned.owner.name} that delta told; all were read at "
             f"{since}, and are once a day"
         )
+        notes = [] if owned.tracked else [note]
         return Reading(
-            owned.table, staging.staged, False, started, self.reader.clock(), ledger, owners=len(there), notes=[note]
+            owned.table, staging.staged, False, started, self.reader.clock(), ledger, owners=len(there), notes=notes
         )
 
     def _stage(self, owned: Owned, owner_id: str, items: Iterable[msgspec.Raw], staging: Staging) -> None:
@@ -171,6 +190,28 @@ class OwnedReader:
             staging.append(
                 f"{owner_id}/{identifier}" if entry.local_ids else identifier, owner_id, UPSERT, bytes(raw).decode()
             )
+
+    async def _with_streams(
+        self, owned: Owned, owner_id: str, items: list[msgspec.Raw], ledger: Ledger
+    ) -> list[msgspec.Raw]:
+        """The items with the bytes of their streams inside, as Base64."""
+        streams = owned.entry.streams
+        if streams is None:
+            return items
+        whole = []
+        for raw in items:
+            members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+            for name in sorted(streams.names):
+                if bytes(members.get(streams.given_by.format(name=name), b"null")) == b"null":
+                    continue
+                url = streams.path.format(owner=owner_id, id=identify(raw), name=name)
+                with suppress(GraphNotFound):
+                    content = await self._graph.fetch(
+                        url, bytes, ledger=ledger, lane=owned.entry.lane, headers={"Accept": "*/*"}
+                    )
+                    members[name] = msgspec.Raw(msgspec.json.encode(base64.b64encode(content).decode()))
+            whole.append(msgspec.Raw(msgspec.json.encode(members)))
+        return whole
 
     # --- Owners ------------------------------------------------------------------------------------------------------
 
@@ -200,14 +241,30 @@ class OwnedReader:
     async def _addresses(self, owned: Owned, ids: Iterable[str] | None, ledger: Ledger) -> dict[str, str]:
         """Where each owner's items are, by its id: of the given owners, or of all that can have any."""
         parents: dict[str, str] = {}
-        if ids is None and owned.owner.name in self.tables.entries:
-            parents = await self.tables.owners(owned.owner, owned.where)
+        if owned.owner.name in self.tables.entries and (ids is None or owned.read is Read.EACH):
+            parents = await self.tables.owners(owned.owner, self._condition(owned), None if ids is None else list(ids))
             ids = parents
         elif ids is None:
             url = query(owned.owner.path, select="id", top=owned.owner.page_size)
             pages = self._graph.pages(url, ledger=ledger, lane=owned.owner.lane)
             ids = [identify(raw, owned.owner.key) async for page in pages for raw in page.value]
         return {one: self._address(owned, one, parents.get(one, "")) for one in sorted(ids)}
+
+    def _holding(self, owned: Owned) -> list[str]:
+        """The types that say which owners are asked, as far as there are rows of them."""
+        entries = self.tables.entries
+        return [name for name in owned.among if name in entries and entries[name].read != "never"]
+
+    def _condition(self, owned: Owned) -> str:
+        """SQL condition that owners have to meet."""
+        if not owned.among:
+            return owned.where
+        holders = " UNION ".join(
+            f"SELECT raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({self.tables.sql(name)})"
+            for name in self._holding(owned)
+        )
+        condition = f"id IN ({holders})"
+        return f"{condition} AND ({owned.where})" if owned.where else condition
 
     @staticmethod
     def _address(owned: Owned, identifier: str, parent_id: str) -> str:
@@ -328,7 +385,7 @@ class OwnedReader:
                 yield owner_id, items
             addresses = await self._addresses(owned, long, ledger)
         else:
-            able = await self.tables.owners(owned.owner, owned.where, ids)
+            able = await self.tables.owners(owned.owner, self._condition(owned), ids)
             addresses = {one: self._address(owned, one, parent) for one, parent in able.items()}
         async for owner_id, items in self._each(owned, addresses, ledger):
             yield owner_id, items

@@ -60,7 +60,12 @@ class Chosen:
 
 def selectable_types(types: Sequence[str]) -> list[str]:
     """Of the given types, those that a scope of chosen users and groups protects when it does not name types."""
-    return [name for name in types if name in SELECTABLE or CATALOGUE[name].belongs_to]
+    return [name for name in types if name in SELECTABLE or CATALOGUE[name].belongs_to or _owner(name) in SELECTABLE]
+
+
+def _owner(name: str) -> str:
+    parent = CATALOGUE[name].parent
+    return parent.type if parent else ""
 
 
 async def choose(graph: Graph, users: Sequence[str], groups: Sequence[str], ledger: Ledger) -> Chosen:

@@ -4,12 +4,17 @@ Adding a type is adding one entry to a module of `catalogue.types`: assets, Arro
 and documentation follow from it (docs/catalogue.md shows how).
 """
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Restore
+from collections.abc import Iterable
+
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Restore, Streams
 from entra_pipeline.catalogue.sdk import Kind, Property
 from entra_pipeline.catalogue.types import TYPES
 
 CATALOGUE: dict[str, ObjectType] = {entry.name: entry for entry in TYPES}
 """Every object type, by name, in the order in which a report lists them."""
+
+EVERYTHING: tuple[str, ...] = tuple(entry.name for entry in TYPES if not entry.on_demand)
+"""Names of the object types that a scope protects when it protects all."""
 
 RELATIONS: dict[str, tuple[ObjectType, Relation]] = {
     relation.name: (entry, relation) for entry in TYPES for relation in entry.relations
@@ -20,13 +25,13 @@ BY_GRAPH_TYPE: dict[str, ObjectType] = {entry.graph_type: entry for entry in TYP
 """Every object type, by its name in `@odata.type` without the namespace."""
 
 
-def table_names(types: list[str] | None = None) -> list[str]:
+def table_names(types: Iterable[str] | None = None) -> list[str]:
     """Names of all tables, objects before the relations they own; restricted to the given object types if any."""
     chosen = [CATALOGUE[name] for name in types] if types is not None else list(CATALOGUE.values())
     return [name for entry in chosen for name in (entry.name, *(relation.name for relation in entry.relations))]
 
 
-def permissions_for(types: list[str]) -> list[str]:
+def permissions_for(types: Iterable[str]) -> list[str]:
     """The application permissions that reading the given object types takes, least privileged, sorted.
 
     Directory.Read.All is among them because one request for the directory extensions of the whole tenant needs it.
@@ -42,6 +47,7 @@ def permissions_for(types: list[str]) -> list[str]:
 __all__ = [
     "BY_GRAPH_TYPE",
     "CATALOGUE",
+    "EVERYTHING",
     "RELATIONS",
     "Category",
     "Kind",
@@ -52,6 +58,7 @@ __all__ = [
     "Read",
     "Relation",
     "Restore",
+    "Streams",
     "permissions_for",
     "table_names",
 ]

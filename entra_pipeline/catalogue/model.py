@@ -37,6 +37,8 @@ class Lane(StrEnum):
     """1 request per second per tenant over all apps, 429 without Retry-After."""
     REPORTS = "reports"
     """5 requests per 10 seconds per app and tenant."""
+    CERTIFICATES = "certificates"
+    """`$select=keyCredentials`: 150 requests per minute per tenant (Graph doc: application-list)."""
     IDENTITY = "identity providers and user flows"
     """200 requests per minute per app and tenant, 300 per tenant."""
 
@@ -91,6 +93,8 @@ class Parent:
         path: Path and query of one owner's objects with `{id}` for the owner's id, where that is not
             `<owner>/{id}/<segment>` (privilegedAccess/group takes `$filter=groupId eq '{id}'`).
         where: SQL condition over the owner's JSON, `raw`; owners that do not meet it have no such objects.
+        among: Types whose objects belong to owners (`belongs_to`): only those owners are asked.
+        tracked: The owner's delta query tells when such an object changes, so that only told owners are read again.
     """
 
     type: str
@@ -99,6 +103,25 @@ class Parent:
     many: bool = True
     path: str = ""
     where: str = ""
+    among: tuple[str, ...] = ()
+    tracked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Stream properties of a child type: bytes that are read one by one, and kept in the object as Base64.
+
+    That is how OData writes a stream inside an object (OData JSON Format 4.01, 9: Stream Property).
+
+    Attributes:
+        names: The properties, for example `bannerLogo`.
+        path: Where each is, with `{owner}` and `{id}` for the ids of the owner and the object, and `{name}`.
+        given_by: The property that is null when there is no such stream, with `{name}`: `{name}RelativeUrl`.
+    """
+
+    names: frozenset[str]
+    path: str
+    given_by: str
 
 
 @dataclass(frozen=True)
@@ -126,9 +149,10 @@ class ObjectType:
         inline: Navigation properties that Graph puts into the object unasked.
         filter: `$filter` without which Graph refuses the list.
         one_by_one: Graph's list leaves out properties that only the single object shows.
-        not_listable: Properties Graph refuses or never fills in a list or delta query.
+        not_listable: Properties Graph refuses or never fills in a list or delta query, and why: name → reason.
         gated: Properties that need a permission of their own: name → application permission. They are selected only
             when the access token carries it.
+        streams: Its stream properties, if their bytes are read.
         secret: A property that is read, one object at a time, only when a scope asks for it (`key` of BitLocker keys).
         extensible: The name under which directory extensions target this type (`User`, `Group` …), if they can.
         page_size: `$top` for list requests; None where Graph does not page or does not take `$top`.
@@ -144,6 +168,7 @@ class ObjectType:
         licence: What the tenant has to have for the feature to exist; empty when every tenant has it.
         delegated: Graph offers it to a signed-in user only, never to an application.
         optional: Read only when the access token carries the permission, because that would allow writing, too.
+        on_demand: Read only by a scope that names the type, because Graph lets it be read slowly only.
         shows: Name of the type whose objects this type shows from another side (deleted users, licences of users).
     """
 
@@ -165,8 +190,9 @@ class ObjectType:
     inline: tuple[str, ...] = ()
     filter: str = ""
     one_by_one: bool = False
-    not_listable: frozenset[str] = frozenset()
+    not_listable: Mapping[str, str] = field(default_factory=dict)
     gated: Mapping[str, str] = field(default_factory=dict)
+    streams: Streams | None = None
     secret: str = ""
     extensible: str = ""
     page_size: int | None = None
@@ -181,6 +207,7 @@ class ObjectType:
     licence: str = ""
     delegated: bool = False
     optional: bool = False
+    on_demand: bool = False
     shows: str = ""
 
     @cached_property
@@ -193,7 +220,7 @@ class ObjectType:
         if self.projection:
             found = {name: found[name] for name in self.projection}
         found |= {name.partition("(")[0]: JSON for name in (*self.expand, *self.inline)}
-        names = sorted(found.keys() - self.not_listable - {self.secret}, key=lambda name: (name != "id", name))
+        names = sorted(found.keys() - self.not_listable.keys() - {self.secret}, key=lambda name: (name != "id", name))
         return {name: found[name] for name in names}
 
     @property

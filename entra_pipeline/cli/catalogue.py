@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from entra_pipeline.analysis.markdown import markdown_table
-from entra_pipeline.catalogue import CATALOGUE, ObjectType, permissions_for
+from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, ObjectType, permissions_for
 from entra_pipeline.cli.context import as_table, print_json, print_rows
 from entra_pipeline.errors import UsageError
 
@@ -19,7 +19,7 @@ def catalogue(permissions: bool, markdown: bool, json_: bool, csv_: bool) -> Non
     if permissions and markdown:
         raise UsageError("--permissions and --markdown exclude each other", remedy="Choose one.")
     if permissions:
-        needed = permissions_for(list(CATALOGUE))
+        needed = permissions_for(EVERYTHING)
         if json_:
             print_json(needed)
         else:
@@ -63,6 +63,8 @@ def availability(entry: ObjectType) -> str:
         return "signed-in users only"
     if entry.optional:
         return "when granted"
+    if entry.on_demand:
+        return "when named in `protect`"
     return entry.licence
 
 

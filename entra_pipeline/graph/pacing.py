@@ -41,11 +41,12 @@ class Limit:
 LIMITS = {
     Lane.CONDITIONAL_ACCESS: Limit(1, 1.05),
     Lane.REPORTS: Limit(5, 10.5),
+    Lane.CERTIFICATES: Limit(20, 8.4),
     Lane.IDENTITY: Limit(20, 6.3),
 }
 
-ONE_BY_ONE = frozenset(lane for lane, limit in LIMITS.items() if limit.requests == 1)
-"""Lanes in which the requests of a batch would be refused but for the first."""
+ONE_BY_ONE = frozenset(lane for lane, limit in LIMITS.items() if limit.requests < 20)
+"""Lanes in which the requests of a batch would be refused but for the first few."""
 
 
 class Urgency(IntEnum):

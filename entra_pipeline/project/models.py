@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project.base import Section, wrong
@@ -267,7 +267,7 @@ class Scope(Section):
             raise wrong("says nothing to protect", 'Write "all", or a list of object types or categories.')
         known = [*CATALOGUE, *categories()]
         for one in value:
-            if one not in CATALOGUE and str(one).lower() not in {c.lower() for c in categories()}:
+            if one not in {*CATALOGUE, "all"} and str(one).lower() not in {c.lower() for c in categories()}:
                 raise wrong(
                     f"{one!r} is no object type and no category{did_you_mean(str(one), known)}",
                     "entra-pipeline catalogue shows what can be protected.",
@@ -339,11 +339,16 @@ class Scope(Section):
     def types(self) -> list[str]:
         """Names of the protected object types, in the order of the catalogue."""
         if self.protect == "all":
-            return list(CATALOGUE)
+            return list(EVERYTHING)
         # `users` is the object type, `Users` the category.
         named = {one for one in self.protect if one in CATALOGUE}
         categories = {one.lower() for one in self.protect} - named
-        return [name for name, entry in CATALOGUE.items() if name in named or entry.category.lower() in categories]
+        every = "all" in self.protect
+        return [
+            name
+            for name, entry in CATALOGUE.items()
+            if name in named or (not entry.on_demand and (every or entry.category.lower() in categories))
+        ]
 
     def log_types(self) -> list[str]:
         """Names of the protected logs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -83,9 +84,16 @@ def _one(tenant: Tenant, outer: Request, item: dict[str, Any]) -> dict[str, Any]
         answer = tenant.answer(inner)
     result: dict[str, Any] = {"id": item["id"], "status": answer.status, "headers": answer.headers}
     if answer.body:
-        text = answer.headers.get("Content-Type", "").startswith("text/")
-        result["body"] = int(answer.body) if text else msgspec.Raw(answer.body)
+        result["body"] = _body(answer)
     return result
+
+
+def _body(answer: Answer) -> Any:
+    """JSON as it is, a count as a number, bytes as Base64."""
+    kind = answer.headers.get("Content-Type", "")
+    if kind.startswith("text/"):
+        return int(answer.body)
+    return msgspec.Raw(answer.body) if "json" in kind else base64.b64encode(answer.body).decode()
 
 
 def _failed_dependency(identifier: str) -> dict[str, Any]:

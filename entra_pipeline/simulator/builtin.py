@@ -6,6 +6,8 @@ Ids are Microsoft's published ones, the same in every tenant (Entra docs: permis
 from __future__ import annotations
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+CLOUD_LOGIN_APP_ID = "270efc09-cd0d-444b-a71f-39af4910ec45"
+"""Windows Cloud Login, which carries the settings of single sign-on to remote desktops."""
 MICROSOFT_TENANT = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 
 ROLES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (

@@ -19,7 +19,7 @@ from entra_pipeline.simulator.failures import not_found
 from entra_pipeline.simulator.knobs import EXPIRY_FORMS, FAULTS
 from entra_pipeline.simulator.paths import Place, resolve
 from entra_pipeline.simulator.projection import shape
-from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet
+from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet, Link
 from entra_pipeline.simulator.tenant import Ledger, Tenant
 
 _GUARDED = {"seed"}
@@ -154,10 +154,22 @@ class ControlPanel:
         entry = self._entry(path)
         binned = path not in BY_NAME and self._place(path).deleted
         state = State.DELETED if deleted or binned else State.LIVE
-        rows = self.directory.page(entry.stored, after=after, limit=limit, state=state)
+        owned = self._place(path) if path not in BY_NAME else None
+        relation = owned.relation if owned is not None else None
+        if owned is not None and relation is not None and owned.key != "-":
+            rows = self.directory.linked(relation.codes, self._row(owned).seq, after=after, limit=limit)
+        else:
+            rows = self.directory.page(entry.stored, after=after, limit=limit, state=state)
+        last = rows[-1].seq if len(rows) == limit else 0
+        if owned is not None and relation is not None and relation.codes[0] == Link.OPEN_EXTENSIONS:
+            # Objects of many types have them.
+            kinds = {row.seq: self.directory.owner_of(relation.codes[0], row.seq) for row in rows}
+            rows = [
+                row for row in rows if (one := kinds[row.seq]) and self.directory.by_seq(one).type == owned.set.name
+            ]
         if entry.default is None and not entry.on_select:
             bodies = shape(entry.name, None)([row.body for row in rows])
-            expanded = [name for name in entry.expandable if name not in entry.single_only]
+            expanded = [*(name for name in entry.expandable if name not in entry.single_only), *entry.streams]
             if expanded:
                 more = shape(entry.name, tuple(expanded), fill=False)([row.body for row in rows])
                 bodies = [{**body, **_members(kept)} for body, kept in zip(bodies, more, strict=True)]
@@ -165,7 +177,7 @@ class ControlPanel:
             stored = [msgspec.json.decode(row.body, type=dict[str, msgspec.Raw]) for row in rows]
             nulls = {n: None for n in entry.properties() if n not in entry.single_only and n not in entry.untracked}
             bodies = [{**nulls, **body} for body in stored]
-        return {"value": bodies, "after": rows[-1].seq if len(rows) == limit else 0}
+        return {"value": bodies, "after": last}
 
     def _edges(self, path: str, relation: str) -> Any:
         entry = self._entry(path)
@@ -309,7 +321,8 @@ class Control:
     def dump(self, path: str, *, deleted: bool = False) -> list[dict[str, Any]]:
         """All objects of a set (`users`; parts by type: `appRoleAssignment`) with every property a list can have.
 
-        Parts go by a path below any owner, too (`domains/-/verificationDnsRecords`); a recycle bin goes by its path.
+        Parts go by a path below any owner, too (`domains/-/verificationDnsRecords`), those of one below that owner; a
+        recycle bin goes by its path.
         """
         found: list[dict[str, Any]] = []
         after = 0

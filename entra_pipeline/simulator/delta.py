@@ -19,6 +19,7 @@ from entra_pipeline.simulator.failures import Failure, denied, unsupported
 from entra_pipeline.simulator.odata import check_select, parse_select
 from entra_pipeline.simulator.paths import Place
 from entra_pipeline.simulator.projection import shape
+from entra_pipeline.simulator.reading import without_keys
 from entra_pipeline.simulator.requests import JSON, Answer, Request
 from entra_pipeline.simulator.sets import EntitySet, Relation
 from entra_pipeline.simulator.tokens import Caller
@@ -262,7 +263,7 @@ class Delta:
         shown = dict(
             zip(
                 (row.seq for row in live),
-                shape(entry.name, select, fill=False)([row.body for row in live]),
+                self._shape(entry, select, live),
                 strict=True,
             )
         )
@@ -273,6 +274,13 @@ class Delta:
                 if row.created <= token.since:
                     shown[row.seq] = self._changes(row, token, shown[row.seq])
         return [shown.get(row.seq) for row in rows]
+
+    @staticmethod
+    def _shape(entry: EntitySet, select: tuple[str, ...] | None, rows: Sequence[Row]) -> list[Any]:
+        bodies = shape(entry.name, select, fill=False)([row.body for row in rows])
+        if "keyCredentials" in entry.properties():
+            return [without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
+        return bodies
 
     def _changes(self, row: Row, token: Token, body: Any) -> dict[str, Any]:
         """The id and what changed; one directory extension brings the others of its type (Graph doc: delta-query)."""
@@ -344,7 +352,7 @@ class Delta:
         select = None if token.select is None else tuple(token.select)
         chance = dice(token.number, token.until, token.since)
         for row in self.directory.page(entry.name, after=chance.randrange(1, 50), limit=self.tenant.knobs.replays):
-            extras += shape(entry.name, select, fill=False)([row.body])
+            extras += self._shape(entry, select, [row])
         for row in self.directory.page(entry.name, limit=self.tenant.knobs.replays, state=State.DELETED):
             extras.append({"id": row.id, "@removed": {"reason": "changed"}})
         return extras

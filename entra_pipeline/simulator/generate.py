@@ -12,6 +12,7 @@ from typing import Any
 
 from entra_pipeline.simulator import builtin
 from entra_pipeline.simulator.directory import Directory
+from entra_pipeline.simulator.generate_details import details
 from entra_pipeline.simulator.generate_governance import governance
 from entra_pipeline.simulator.generate_identity import identities
 from entra_pipeline.simulator.generate_policies import policies
@@ -135,6 +136,7 @@ class _Maker(Loader):
         tenant(self)
         identities(self)
         governance(self)
+        details(self)
 
     def _directory(self) -> None:
         """What only a tenant with people has of the directory, and all links."""
@@ -303,6 +305,9 @@ class _Maker(Loader):
                 "preAuthorizedApplications": [],
             },
             "appRoles": self._roles_of(number),
+            "authenticationBehaviors": {"removeUnverifiedEmailClaim": True, "requireClientServicePrincipal": True}
+            if number % 3 == 0
+            else None,
             "info": {
                 "termsOfServiceUrl": None,
                 "supportUrl": None,
@@ -393,9 +398,15 @@ class _Maker(Loader):
                 "homepage": f"https://app{number}.contoso.com/",
                 "replyUrls": [f"https://app{number}.contoso.com/auth"],
                 "tags": ["WindowsAzureActiveDirectoryIntegratedApp", "HideApp"][: 1 + number % 2],
+                "keyCredentials": self._certificates(number) if number % 4 == 1 else [],
                 "notes": "Ägs av IT" if number % 4 == 0 else None,
                 **(_CLEARED if number % 4 == 0 else {}),
             }
+
+        if not self.plan.empty:
+            yield _principal(
+                self.ids("cloudLoginSp", 0), builtin.CLOUD_LOGIN_APP_ID, "Windows Cloud Login", builtin.MICROSOFT_TENANT
+            )
 
     def _application_parts(self) -> None:
         links: dict[Link, list[tuple[int, int]]] = {Link.CREDENTIALS: [], Link.EXTENSIONS: []}

@@ -245,6 +245,28 @@ def _policy(loader: Loader, number: int) -> dict[str, Any]:
         ]
         if number % 2
         else [],
+        "questions": [
+            {
+                "@odata.type": "#microsoft.graph.accessPackageTextInputQuestion",
+                "id": loader.ids("question", number),
+                "text": "Varför?",
+                "isRequired": True,
+                "isAnswerEditable": False,
+                "isSingleLineQuestion": True,
+                "regexPattern": None,
+                "sequence": 1,
+                "localizations": [{"languageCode": "en", "text": "Why?"}],
+            }
+        ],
+        "customExtensionStageSettings": [
+            {
+                "id": loader.ids("stageSetting", number),
+                "stage": "assignmentRequestCreated",
+                "customExtension": _extension(loader, 0),
+            }
+        ]
+        if number == 0
+        else [],
         "automaticRequestSettings": None,
         "expiration": {"type": "afterDuration", "duration": "P365D", "endDateTime": None},
         "requestorSettings": {
@@ -308,6 +330,7 @@ def _assignment(loader: Loader, number: int) -> dict[str, Any]:
 
 
 def _reviews(loader: Loader) -> None:
+    first = loader.next
     query = {"@odata.type": "#microsoft.graph.accessReviewQueryScope", "queryType": "MicrosoftGraph", "queryRoot": None}
     loader.write(
         "accessReviewScheduleDefinition",
@@ -354,6 +377,27 @@ def _reviews(loader: Loader) -> None:
             }
             for number in range(3)
         ],
+    )
+    loader.write_parts(
+        "accessReviewInstance",
+        [
+            (
+                first + number,
+                {
+                    "id": loader.ids("reviewInstance", 2 * number + turn),
+                    "startDateTime": stamp(EPOCH + (1300 + 90 * turn) * _DAY),
+                    "endDateTime": stamp(EPOCH + (1314 + 90 * turn) * _DAY),
+                    "status": "InProgress" if turn else "Applied",
+                    "scope": {**query, "query": f"/groups/{loader.ids('group', number % loader.groups)}/members"},
+                    "reviewers": [],
+                    "fallbackReviewers": [],
+                    "errors": [],
+                },
+            )
+            for number in (1, 2)
+            for turn in range(2)
+        ],
+        Link.REVIEW_INSTANCES,
     )
 
 

@@ -128,6 +128,21 @@ def _of_the_tenant(loader: Loader) -> None:
             },
         ),
         (
+            "federatedTokenValidationPolicy",
+            {
+                "id": loader.ids("federatedTokens", 0),
+                "deletedDateTime": None,
+                "validatingDomains": {
+                    "@odata.type": "#microsoft.graph.allDomains",
+                    "rootDomains": "all" if lived_in else "none",
+                },
+            },
+        ),
+        (
+            "ownerlessGroupPolicy",
+            {"id": "ownerlessGroupPolicy", "isEnabled": lived_in, "maxMembersToNotify": 10},
+        ),
+        (
             "identitySecurityDefaultsEnforcementPolicy",
             {
                 "id": "00000000-0000-0000-0000-000000000005",
@@ -303,8 +318,66 @@ def _across_tenants(loader: Loader) -> None:
             }
         ],
     )
+    level = "newPartners" if not loader.plan.empty else "none"
+    loader.write(
+        "multiTenantOrganizationPartnerConfigurationTemplate",
+        [
+            {
+                "id": loader.ids("partnerTemplate", 0),
+                "templateApplicationLevel": level,
+                "inboundTrust": _trust(accepted=True) if not loader.plan.empty else None,
+                "automaticUserConsentSettings": {"inboundAllowed": True, "outboundAllowed": True},
+                "b2bCollaborationInbound": None,
+                "b2bCollaborationOutbound": None,
+                "b2bDirectConnectInbound": None,
+                "b2bDirectConnectOutbound": None,
+            }
+        ],
+    )
+    loader.write(
+        "multiTenantOrganizationIdentitySyncPolicyTemplate",
+        [
+            {
+                "id": loader.ids("syncTemplate", 0),
+                "templateApplicationLevel": level,
+                "userSyncInbound": {"isSyncAllowed": not loader.plan.empty},
+            }
+        ],
+    )
     if loader.plan.empty:
         return
+    loader.write(
+        "multiTenantOrganization",
+        [
+            {
+                "id": loader.ids("multiTenant", 0),
+                "createdDateTime": stamp(EPOCH + timedelta(days=60)),
+                "displayName": "Contoso & Fabrikam",
+                "description": "Koncernen",
+                "state": "active",
+            }
+        ],
+    )
+    loader.write(
+        "multiTenantOrganizationMember",
+        [
+            {
+                "tenantId": tenant,
+                "displayName": name,
+                "role": "owner" if owner else "member",
+                "state": "active",
+                "addedByTenantId": loader.who.tenant_id,
+                "addedDateTime": stamp(EPOCH + timedelta(days=60)),
+                "joinedDateTime": stamp(EPOCH + timedelta(days=61)),
+                "transitionDetails": None,
+                "deletedDateTime": None,
+            }
+            for tenant, name, owner in (
+                (loader.who.tenant_id, "Contoso", True),
+                (loader.ids("partner", 0), "Fabrikam", False),
+            )
+        ],
+    )
     first = loader.write(
         "crossTenantAccessPolicyConfigurationPartner",
         [
@@ -607,24 +680,22 @@ def _role_rules(loader: Loader) -> None:
         f"{kind}_{loader.who.tenant_id if kind == 'DirectoryRole' else scope}_{loader.ids('rolePolicy', number)}"
         for number, (scope, kind, _) in enumerate(roles)
     ]
-    loader.write(
-        "unifiedRoleManagementPolicy",
-        [
-            {
-                "id": identifier,
-                "displayName": kind,
-                "description": kind,
-                "isOrganizationDefault": False,
-                "scopeId": scope,
-                "scopeType": kind,
-                "lastModifiedDateTime": None,
-                "lastModifiedBy": {"displayName": None, "id": None},
-                "rules": _rules(required=number % 3 == 0),
-                "effectiveRules": _rules(required=number % 3 == 0),
-            }
-            for number, (identifier, (scope, kind, _)) in enumerate(zip(ids, roles, strict=True))
-        ],
-    )
+    policies: list[dict[str, Any]] = [
+        {
+            "id": identifier,
+            "displayName": kind,
+            "description": kind,
+            "isOrganizationDefault": False,
+            "scopeId": scope,
+            "scopeType": kind,
+            "lastModifiedDateTime": None,
+            "lastModifiedBy": {"displayName": None, "id": None},
+            "rules": _rules(required=number % 3 == 0),
+            "effectiveRules": _rules(required=number % 3 == 0),
+        }
+        for number, (identifier, (scope, kind, _)) in enumerate(zip(ids, roles, strict=True))
+    ]
+    loader.write("unifiedRoleManagementPolicy", policies)
     loader.write(
         "unifiedRoleManagementPolicyAssignment",
         [
@@ -634,8 +705,10 @@ def _role_rules(loader: Loader) -> None:
                 "roleDefinitionId": role,
                 "scopeId": scope,
                 "scopeType": kind,
+                "policy": {name: value for name, value in policy.items() if name != "effectiveRules"},
             }
-            for identifier, (scope, kind, role) in zip(ids, roles, strict=True)
+            for policy, (scope, kind, role) in zip(policies, roles, strict=True)
+            for identifier in (policy["id"],)
         ],
     )
 

@@ -5,6 +5,7 @@ What belongs here: contents that are neither directory objects with rules of the
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -224,6 +225,8 @@ def _branding(loader: Loader) -> None:
             "backgroundColor": "#0F6CBD",
             "backgroundImageRelativeUrl": f"{loader.ids('branding', 0)}/logintenantbranding/{identifier}/illustration",
             "bannerLogoRelativeUrl": f"{loader.ids('branding', 0)}/logintenantbranding/{identifier}/bannerlogo",
+            "backgroundImage": _image(loader, f"{identifier} background"),
+            "bannerLogo": _image(loader, f"{identifier} banner"),
             "cdnList": _CDN,
             "signInPageText": text,
             "usernameHintText": None,
@@ -241,6 +244,11 @@ def _branding(loader: Loader) -> None:
         [(organization, look(language, text)) for language, text in languages],
         Link.BRANDING_LOCALIZATIONS,
     )
+
+
+def _image(loader: Loader, name: str) -> str:
+    """Bytes that pass for a picture, as Base64."""
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + loader.random(name).randbytes(400)).decode()
 
 
 def _certificates(loader: Loader) -> None:

@@ -26,6 +26,7 @@ class Place:
         item: Id of a part, reference or inline item below that.
         tail: What follows and is neither: `$count`, `$ref`, `delta`, or an action.
         deleted: It is about the recycle bin.
+        stream: The property whose bytes follow.
     """
 
     entry: EntitySet | None
@@ -36,6 +37,7 @@ class Place:
     tail: str = ""
     deleted: bool = False
     inline: str = ""
+    stream: str = ""
 
     @property
     def set(self) -> EntitySet:
@@ -102,6 +104,8 @@ def _below(entry: EntitySet, rest: list[str]) -> Place:
     segment, *rest = rest
     if segment in _ACTIONS.get(entry.name, ()) and not rest:
         return Place(entry, key=key, tail=segment)
+    if segment in entry.streams and not rest:
+        return Place(entry, key=key, stream=segment)
     if segment in entry.kept() and len(rest) < 2:
         return Place(entry, key=key, inline=segment, item="".join(rest))
     relation = entry.relation(segment)
@@ -110,7 +114,9 @@ def _below(entry: EntitySet, rest: list[str]) -> Place:
     if relation is None:
         raise no_segment(segment)
     if relation.part and len(rest) > 1 and relation.many and not rest[0].startswith(("$", "microsoft.graph.")):
-        return _below(BY_NAME[relation.part], rest)
+        # The default branding is localization 0, too (Graph doc: organizationalbranding-get).
+        default = relation.part == "organizationalBrandingLocalization" and rest[0] == "0"
+        return _below(BY_NAME["organizationalBranding" if default else relation.part], rest)
     return _relation(entry, key, relation, rest)
 
 

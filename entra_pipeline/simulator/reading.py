@@ -6,6 +6,7 @@ or deleted meanwhile neither shifts nor repeats others.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,8 @@ class Reader:
             return self._count(request, place)
         if place.inline:
             return inline.read(request, place, self._owner(place))
+        if place.stream:
+            return self._stream(place)
         if place.relation is not None:
             return self._related(request, place, caller)
         if place.key:
@@ -88,6 +91,12 @@ class Reader:
         self._expand(request, entry, [row], [body], caller)
         context = {"@odata.context": f"{request.root}/$metadata#{entry.path}/$entity"}
         return _json({**context, **_as_dict(body)})
+
+    def _stream(self, place: Place) -> Answer:
+        held = msgspec.json.decode(self._owner(place).body).get(place.stream)
+        if held is None:
+            raise not_found(place.stream)
+        return Answer(200, base64.b64decode(held), {"Content-Type": "image/png"})
 
     def _directory_object(self, request: Request, place: Place) -> Answer:
         states = (State.DELETED,) if place.deleted else (State.LIVE,)
@@ -257,7 +266,7 @@ class Reader:
         bodies = shape(entry.name, select)([row.body for row in rows])
         if "keyCredentials" in entry.properties() and not (single and select and "keyCredentials" in select):
             # The certificate itself comes only when one object is asked for it (Graph doc: application-get).
-            bodies = [_without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
+            bodies = [without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
         return bodies
 
     def _count(self, request: Request, place: Place) -> Answer:
@@ -451,7 +460,8 @@ def _as_dict(body: Any) -> dict[str, Any]:
     return decoded
 
 
-def _without_keys(body: Any, row: Row) -> Any:
+def without_keys(body: Any, row: Row) -> Any:
+    """The body without the certificates themselves, of which only the rest is shown."""
     if b'"key":"' not in row.body:
         return body
     shown = _as_dict(body)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from entra_pipeline.simulator.failures import Failure
 from entra_pipeline.simulator.knobs import Knobs
 from entra_pipeline.simulator.paths import Place
+from entra_pipeline.simulator.sets import BY_NAME
 
 _WINDOW = 10.0
 # Services with limits of their own, which say when to come back: requests in seconds per app and tenant, per tenant.
@@ -97,7 +98,7 @@ class Throttle:
     ) -> dict[str, str]:
         """Headers about throttling for the response. Raises Failure (429)."""
         scope = f"Tenant_Application/ReadWrite/{client_id}/{tenant_id}"
-        entry = place.entry
+        entry = BY_NAME[place.relation.part] if place.relation and place.relation.part else place.entry
         if entry is not None and entry.lane in _LANES and self.knobs.throttle_lanes:
             own = self._lanes.setdefault((entry.lane, client_id), Bucket(*_LANES[entry.lane]))
             shared = self._tenant_lanes.get(entry.lane)

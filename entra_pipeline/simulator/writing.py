@@ -6,6 +6,7 @@ Property names and kinds come from msgraph-sdk's models, as the service's own me
 
 from __future__ import annotations
 
+import base64
 import re
 from urllib.parse import urlsplit
 
@@ -78,6 +79,8 @@ class Writer:
                 raise method_not_allowed()
             if place.inline:
                 return self._inline(request, place)
+            if place.stream:
+                return self._stream(request, place)
             if place.tail:
                 return self._action(request, place)
             if request.method == "POST" and not place.key:
@@ -165,6 +168,18 @@ class Writer:
         self.directory.update(row.seq, {place.inline: items})
         return answer
 
+    def _stream(self, request: Request, place: Place) -> Answer:
+        """Puts the bytes of a stream in place."""
+        if request.method != "PUT":
+            raise method_not_allowed()
+        row = self._existing(place.set, place.key)
+        shown = f"{place.stream}RelativeUrl"
+        changes: Body = {place.stream: base64.b64encode(request.body).decode()}
+        if shown in place.set.properties():
+            changes[shown] = f"{row.id}/{place.stream.lower()}?ts={self.directory.stamp()}"
+        self.directory.update(row.seq, changes)
+        return Answer(204)
+
     def delete(self, row: Row, *, trusted: bool = False) -> None:
         """Deletes an object: to the recycle bin when its type has one, else for good."""
         entry = BY_NAME[row.type]
@@ -223,7 +238,7 @@ class Writer:
             if name in extensions:
                 self._check_extension(entry, name, value, extensions[name])
                 continue
-            if name not in known:
+            if name not in known and not entry.open:
                 raise bad_request(
                     f"Property '{name}' does not exist on type 'microsoft.graph.{entry.name}'. {_WRONG_VALUES}"
                 )
@@ -231,7 +246,8 @@ class Writer:
                 raise bad_request(f"Property '{name}' is read-only and cannot be set.")
             if creating and name in entry.single_only:
                 raise bad_request(f"Property '{name}' cannot be set when the object is created.")
-            _check_value(name, value, known[name])
+            if name in known:
+                _check_value(name, value, known[name])
         if entry.name == "namedLocation" and creating:
             self._check_location(body)
 
@@ -411,12 +427,16 @@ class Writer:
         if relation.part == "oAuth2PermissionGrant":
             raise method_not_allowed()
         given = dict(given)
+        if relation.part == "openTypeExtension":
+            given["@odata.type"] = "#microsoft.graph.openTypeExtension"
         if relation.part == "scopedRoleMembership":
             given.pop("administrativeUnitId", None)
         if relation.part == "federatedIdentityCredential":
             self._check_credential(row, relation, given)
         # What has no id of its own goes by its owner's.
-        part = self.create(entry, given, trusted=trusted, identifier="" if entry.key == "id" else row.id)
+        part = self.create(
+            entry, given, trusted=trusted, identifier=self._named(relation, given) if entry.key == "id" else row.id
+        )
         body = msgspec.json.decode(part.body)
         if relation.part != "appRoleAssignment":
             self.directory.link(relation.codes[0], row.seq, part.seq)
@@ -432,6 +452,11 @@ class Writer:
             self.directory.update(part.seq, {"administrativeUnitId": row.id, "roleMemberInfo": shown})
             self.directory.link(Link.SCOPED_MEMBER_USER, member.seq, part.seq)
         return self.directory.by_seq(part.seq)
+
+    @staticmethod
+    def _named(relation: Relation, given: Body) -> str:
+        """The id that a part chooses by its name."""
+        return str(given.get("extensionName", "")) if relation.part == "openTypeExtension" else ""
 
     def _check_credential(self, row: Row, relation: Relation, given: Body) -> None:
         present = [msgspec.json.decode(part.body) for part in self.directory.linked(relation.codes, row.seq)]

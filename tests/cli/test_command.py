@@ -15,7 +15,7 @@ import click
 import pytest
 
 from entra_pipeline.analysis.points import COSTS, cost_rows
-from entra_pipeline.catalogue import CATALOGUE, Category, ObjectType, permissions_for
+from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, Category, ObjectType, permissions_for
 from entra_pipeline.catalogue.model import kept
 from entra_pipeline.cli import COMMANDS, cli
 from entra_pipeline.cli.catalogue import catalogue_markdown
@@ -106,8 +106,8 @@ def test_the_catalogue_lists_types_and_permissions() -> None:
     assert list(rows) == list(CATALOGUE)
     assert rows["groups"]["relations"] == ["group_members", "group_owners"]
     assert rows["federated_identity_credentials"]["path"] == "/applications/{id}/federatedIdentityCredentials"
-    assert call("catalogue", "--permissions", "--json").json == permissions_for(list(CATALOGUE))
-    assert call("catalogue", "--permissions").out.split() == permissions_for(list(CATALOGUE))
+    assert call("catalogue", "--permissions", "--json").json == permissions_for(EVERYTHING)
+    assert call("catalogue", "--permissions").out.split() == permissions_for(EVERYTHING)
 
 
 # --- Exit codes ------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_a_scope_is_created_changed_and_deleted(place: Place) -> None:
         place.call("scope", "edit", "finance", "--protect", "all", "--unset", "select", "--unset", "schedule").code == 0
     )
     one = load_project(place.file).scope("finance")
-    assert one.types() == list(CATALOGUE)
+    assert one.types() == list(EVERYTHING)
     assert one.select is None
     assert one.schedule is None
 

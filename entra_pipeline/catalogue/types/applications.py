@@ -1,8 +1,54 @@
 """App registrations, enterprise applications, and what is granted to them."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, restored
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, restored
 
 _READ_APPLICATIONS = ("Application.Read.All", "Directory.Read.All")
+# Single sign-on to Windows takes effect on these two: Microsoft Remote Desktop and Windows Cloud Login (Azure Virtual
+# Desktop doc: configure-single-sign-on). No other service principal has the configuration.
+_REMOTE_DESKTOP = "raw->>'$.appId' IN ('a4a365df-50f1-4397-bc59-1a1564b8bb9c', '270efc09-cd0d-444b-a71f-39af4910ec45')"
+
+
+def _certificates(owner: str, singular: str, category: Category) -> ObjectType:
+    """Certificates with their public keys, which a list leaves out (Graph doc: application-list)."""
+    return ObjectType(
+        name=f"{singular}_key_credentials",
+        category=category,
+        title=f"Certificates of an {'app registration' if singular == 'application' else 'enterprise application'}",
+        path="",
+        model=singular,
+        permissions=_READ_APPLICATIONS,
+        restore=restored(f"PATCH of keyCredentials of the {singular.replace('_', ' ')}; not: private keys"),
+        projection=("id", "keyCredentials"),
+        parent=Parent(
+            owner,
+            "keyCredentials",
+            Read.EACH,
+            many=False,
+            path=f"{'servicePrincipals' if owner == 'service_principals' else owner}/{{id}}?$select=id,keyCredentials",
+            where="json_array_length(raw->'$.keyCredentials') > 0",
+            tracked=True,
+        ),
+        identity=("id",),
+        lane=Lane.CERTIFICATES,
+        shows=owner,
+    )
+
+
+def _remote_desktop(name: str, title: str, segment: str, model: str) -> ObjectType:
+    return ObjectType(
+        name=name,
+        category=Category.ENTERPRISE_APPLICATIONS,
+        title=title,
+        path="",
+        model=model,
+        permissions=_READ_APPLICATIONS,
+        restore=restored(f"{'POST' if '/' in segment else 'PATCH'} {segment} of the service principal"),
+        parent=Parent("service_principals", segment, Read.EACH, many="/" in segment, where=_REMOTE_DESKTOP),
+        identity=("displayName",) if "/" in segment else ("id",),
+        # Both service principals may name the same group or application.
+        local_ids=True,
+    )
+
 
 TYPES = (
     ObjectType(
@@ -16,11 +62,29 @@ TYPES = (
             "from the recycle bin, else POST /applications, PATCH (with a new appId); not: secrets and private keys"
         ),
         delta=True,
+        not_listable={
+            "authenticationBehaviors": "shown only when asked for by name: in application_authentication_behaviors",
+            "managerApplications": "shown only when asked for by name: in application_authentication_behaviors",
+            "logo": "a stream that applications may write, not read; info.logoUrl leads to it",
+        },
         extensible="Application",
         page_size=999,
         identity=("displayName", "appId"),
         relations=(Relation("application_owners", "owners", Read.EXPAND),),
     ),
+    ObjectType(
+        name="application_authentication_behaviors",
+        category=Category.APPLICATIONS,
+        title="Authentication behaviors of an app registration",
+        path="applications",
+        model="application",
+        permissions=_READ_APPLICATIONS,
+        restore=restored("PATCH of authenticationBehaviors of the application"),
+        projection=("id", "displayName", "authenticationBehaviors", "managerApplications"),
+        page_size=999,
+        shows="applications",
+    ),
+    _certificates("applications", "application", Category.APPLICATIONS),
     ObjectType(
         name="federated_identity_credentials",
         category=Category.APPLICATIONS,
@@ -61,6 +125,7 @@ TYPES = (
         identity=("displayName", "appId"),
         relations=(Relation("service_principal_owners", "owners", Read.EXPAND),),
     ),
+    _certificates("service_principals", "service_principal", Category.ENTERPRISE_APPLICATIONS),
     ObjectType(
         name="app_role_assignments",
         category=Category.ENTERPRISE_APPLICATIONS,
@@ -125,5 +190,23 @@ TYPES = (
         inline=("directories",),
         parent=Parent("synchronization_jobs", "schema", Read.EACH, many=False),
         identity=("id",),
+    ),
+    _remote_desktop(
+        "remote_desktop_security_configurations",
+        "Single sign-on to remote desktops",
+        "remoteDesktopSecurityConfiguration",
+        "remote_desktop_security_configuration",
+    ),
+    _remote_desktop(
+        "approved_client_apps",
+        "Client application approved for remote desktops",
+        "remoteDesktopSecurityConfiguration/approvedClientApps",
+        "approved_client_app",
+    ),
+    _remote_desktop(
+        "target_device_groups",
+        "Device group trusted for remote desktops",
+        "remoteDesktopSecurityConfiguration/targetDeviceGroups",
+        "target_device_group",
     ),
 )

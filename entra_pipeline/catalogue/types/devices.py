@@ -1,6 +1,7 @@
 """Devices with their registered owners and users, and what is known of their recovery secrets."""
 
 from entra_pipeline.catalogue.model import Category, ObjectType, Read, Relation, kept
+from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 TYPES = (
     ObjectType(
@@ -12,6 +13,9 @@ TYPES = (
         permissions=("Device.Read.All", "Directory.Read.All"),
         restore=kept("a device comes back by joining again; a few properties of a live device can be patched"),
         delta=True,
+        not_listable={
+            "isManagementRestricted": "shown only when asked for by name; follows from the administrative units"
+        },
         extensible="Device",
         page_size=999,
         identity=("displayName", "deviceId"),
@@ -20,6 +24,7 @@ TYPES = (
             Relation("device_registered_users", "registeredUsers", Read.EXPAND),
         ),
     ),
+    open_extensions("devices", "device", Category.DEVICES, "Device.Read.All"),
     ObjectType(
         name="bitlocker_recovery_keys",
         category=Category.DEVICES,
@@ -39,7 +44,6 @@ TYPES = (
         model="device_local_credential_info",
         permissions=("DeviceLocalCredential.ReadBasic.All", "DeviceLocalCredential.Read.All"),
         restore=kept("passwords are escrowed by devices"),
-        not_listable=frozenset({"credentials"}),
         identity=("deviceName",),
     ),
 )

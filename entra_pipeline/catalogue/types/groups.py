@@ -1,22 +1,26 @@
 """Groups with their settings, and administrative units: the collections of a directory."""
 
 from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, kept, restored
+from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
-# Held by Exchange or Teams: readable only one group at a time, or never (Graph doc: resources/group).
+_EXCHANGE = "held by Exchange: Graph shows it of one Microsoft 365 group at a time, and delta does not tell its changes"
+_SIGNED_IN = "held by Exchange: Graph shows it to a signed-in user only"
+# Held by Exchange or Teams: readable only one group at a time, or never (Graph doc: resources/group, known-issues).
 _NOT_IN_LISTS = {
-    "accessType",
-    "allowExternalSenders",
-    "autoSubscribeNewMembers",
-    "hasMembersWithLicenseErrors",
-    "hideFromAddressLists",
-    "hideFromOutlookClients",
-    "isArchived",
-    "isFavorite",
-    "isSubscribedByMail",
-    "unseenConversationsCount",
-    "unseenCount",
-    "unseenMessagesCount",
+    "accessType": _EXCHANGE,
+    "allowExternalSenders": _SIGNED_IN,
+    "autoSubscribeNewMembers": _SIGNED_IN,
+    "hasMembersWithLicenseErrors": "a filter, never shown",
+    "hideFromAddressLists": _EXCHANGE,
+    "hideFromOutlookClients": _EXCHANGE,
+    "isArchived": "held by Teams: shown of one group at a time",
+    "isFavorite": _SIGNED_IN,
+    "isSubscribedByMail": _SIGNED_IN,
+    "unseenConversationsCount": _SIGNED_IN,
+    "unseenCount": _SIGNED_IN,
+    "unseenMessagesCount": _SIGNED_IN,
 }
+_MICROSOFT_365 = "coalesce(raw->>'$.groupTypes', '') LIKE '%Unified%'"
 
 TYPES = (
     ObjectType(
@@ -33,7 +37,7 @@ TYPES = (
         ),
         delta=True,
         select=True,
-        not_listable=frozenset(_NOT_IN_LISTS),
+        not_listable=_NOT_IN_LISTS,
         extensible="Group",
         page_size=999,
         identity=("displayName", "mailNickname"),
@@ -74,6 +78,21 @@ TYPES = (
         model="group_setting",
         permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),
         restore=restored("POST /groupSettings, PATCH"),
+    ),
+    ObjectType(
+        name="group_specific_settings",
+        category=Category.GROUPS,
+        title="Setting of one group",
+        path="",
+        model="group_setting",
+        permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),
+        restore=restored("POST to settings of the group, PATCH"),
+        parent=Parent("groups", "settings", Read.EACH, where=_MICROSOFT_365),
+        shows="group_settings",
+    ),
+    open_extensions("groups", "group", Category.GROUPS, "Group.Read.All"),
+    open_extensions(
+        "administrative_units", "administrative_unit", Category.ADMINISTRATIVE_UNITS, "AdministrativeUnit.Read.All"
     ),
     ObjectType(
         name="group_setting_templates",

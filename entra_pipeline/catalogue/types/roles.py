@@ -121,6 +121,28 @@ TYPES = (
         identity=("id",),
         licence=_PIM,
     ),
+    ObjectType(
+        name="group_role_management_policy_assignments",
+        category=Category.ROLES,
+        title="PIM rules in a group",
+        path="",
+        model="unified_role_management_policy_assignment",
+        permissions=("RoleManagementPolicy.Read.AzureADGroup", "RoleManagement.Read.Directory"),
+        restore=kept("Graph lets only a signed-in user change PIM rules"),
+        # The assignment says whether the rules are those of members or of owners; the policy alone does not.
+        expand=("policy($expand=rules)",),
+        parent=Parent(
+            "groups",
+            "roleManagementPolicyAssignments",
+            Read.EACH,
+            path="policies/roleManagementPolicyAssignments?$filter=scopeId eq '{id}' and scopeType eq 'Group'",
+            where=_ELIGIBLE_GROUPS,
+        ),
+        identity=("id",),
+        belongs_to="scopeId",
+        licence=_PIM,
+        shows="role_management_policy_assignments",
+    ),
     _group_schedules("eligibility", "PrivilegedEligibilitySchedule.Read.AzureADGroup"),
     _group_schedules("assignment", "PrivilegedAssignmentSchedule.Read.AzureADGroup"),
 )

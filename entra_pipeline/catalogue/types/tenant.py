@@ -1,10 +1,15 @@
 """The tenant itself: organization, branding, domains, subscriptions, custom security attributes, contacts."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, kept, restored
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Streams, kept, restored
+from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
-# Streams: a list shows where they are, not what is in them.
-_IMAGES = frozenset(
-    {"backgroundImage", "bannerLogo", "customCSS", "favicon", "headerLogo", "squareLogo", "squareLogoDark"}
+# The default branding's streams are those of localization 0 (Graph doc: organizationalbranding-get).
+_IMAGES = Streams(
+    names=frozenset(
+        {"backgroundImage", "bannerLogo", "customCSS", "favicon", "headerLogo", "squareLogo", "squareLogoDark"}
+    ),
+    path="organization/{owner}/branding/localizations/{id}/{name}",
+    given_by="{name}RelativeUrl",
 )
 _DNS_RECORDS = (
     "domain_dns_cname_record",
@@ -26,6 +31,7 @@ TYPES = (
         restore=restored("PATCH /organization/{id}"),
         extensible="Organization",
     ),
+    open_extensions("organization", "organization", Category.TENANT, "Organization.Read.All"),
     ObjectType(
         name="domains",
         category=Category.TENANT,
@@ -63,8 +69,8 @@ TYPES = (
         path="",
         model="organizational_branding",
         permissions=("OrganizationalBranding.Read.All", "Organization.Read.All"),
-        restore=restored("PATCH /organization/{id}/branding; images are named, not kept"),
-        not_listable=_IMAGES,
+        restore=restored("PATCH /organization/{id}/branding, PUT of each image"),
+        streams=_IMAGES,
         parent=Parent("organization", "branding", Read.EACH, many=False),
         identity=("id",),
     ),
@@ -75,8 +81,8 @@ TYPES = (
         path="",
         model="organizational_branding_localization",
         permissions=("OrganizationalBranding.Read.All", "Organization.Read.All"),
-        restore=restored("POST to branding/localizations, PATCH; images are named, not kept"),
-        not_listable=_IMAGES,
+        restore=restored("POST to branding/localizations, PATCH, PUT of each image"),
+        streams=_IMAGES,
         parent=Parent("organization", "branding/localizations", Read.EACH),
         identity=("id",),
     ),
@@ -90,6 +96,39 @@ TYPES = (
         restore=restored("POST to certificateBasedAuthConfiguration of the organization"),
         parent=Parent("organization", "certificateBasedAuthConfiguration", Read.EACH),
         identity=("id",),
+    ),
+    ObjectType(
+        name="certificate_based_auth_pkis",
+        category=Category.TENANT,
+        title="Public key infrastructure for certificate-based authentication",
+        path="directory/publicKeyInfrastructure/certificateBasedAuthConfigurations",
+        model="certificate_based_auth_pki",
+        permissions=("PublicKeyInfrastructure.Read.All",),
+        restore=restored("POST /directory/publicKeyInfrastructure/certificateBasedAuthConfigurations, PATCH"),
+    ),
+    ObjectType(
+        name="certificate_authority_details",
+        category=Category.TENANT,
+        title="Certificate authority of a public key infrastructure",
+        path="",
+        model="certificate_authority_detail",
+        permissions=("PublicKeyInfrastructure.Read.All",),
+        restore=restored("POST to certificateAuthorities of the public key infrastructure, PATCH"),
+        parent=Parent("certificate_based_auth_pkis", "certificateAuthorities", Read.EACH),
+        identity=("displayName", "thumbprint"),
+    ),
+    ObjectType(
+        name="federation_configurations",
+        category=Category.TENANT,
+        title="Federation with another organization's domains",
+        path="directory/federationConfigurations",
+        model="identity_provider_base",
+        subtypes=("saml_or_ws_fed_external_domain_federation",),
+        permissions=("IdentityProvider.Read.All",),
+        restore=restored("POST /directory/federationConfigurations, then its domains, PATCH"),
+        inline=("domains",),
+        lane=Lane.IDENTITY,
+        shows="identity_providers",
     ),
     ObjectType(
         name="domain_federation_configurations",

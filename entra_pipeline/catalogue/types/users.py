@@ -1,8 +1,10 @@
 """Users, with their manager and sponsors, licences and registered authentication methods."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Read, Relation, kept, restored
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, kept, restored
+from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
-# Held outside the directory: Graph answers 501 when a list selects them (Graph doc: user-list).
+_ONE_BY_ONE = "held outside the directory, by SharePoint or Exchange: Graph shows it of one user at a time"
+# A list that selects them is answered 501 (Graph doc: user-list).
 _SINGLE_GET_ONLY = {
     "aboutMe",
     "birthday",
@@ -16,8 +18,27 @@ _SINGLE_GET_ONLY = {
     "schools",
     "skills",
 }
-# Delta refuses to select signInActivity, and does not track the others (Graph doc: resources/user).
-_NOT_TRACKED = {"cloudLicensing", "deviceEnrollmentLimit", "print", "signInActivity"}
+# Delta refuses to select the first, and does not track the others (Graph doc: resources/user).
+_NOT_TRACKED = {
+    "signInActivity": "delta refuses it; the sign-in logs have it",
+    "deviceEnrollmentLimit": "delta does not track it; Intune's",
+    "print": "delta does not track it; Universal Print's",
+}
+
+# The built-in kinds of authentication methods (Graph doc: resources/authenticationmethod).
+_METHODS = (
+    "email_authentication_method",
+    "external_authentication_method",
+    "fido2_authentication_method",
+    "microsoft_authenticator_authentication_method",
+    "password_authentication_method",
+    "phone_authentication_method",
+    "platform_credential_authentication_method",
+    "resource_account_key_authentication_method",
+    "software_oath_authentication_method",
+    "temporary_access_pass_authentication_method",
+    "windows_hello_for_business_authentication_method",
+)
 
 TYPES = (
     ObjectType(
@@ -33,7 +54,7 @@ TYPES = (
         ),
         delta=True,
         select=True,
-        not_listable=frozenset(_SINGLE_GET_ONLY | _NOT_TRACKED),
+        not_listable={**dict.fromkeys(_SINGLE_GET_ONLY, _ONE_BY_ONE), **_NOT_TRACKED},
         gated={
             "customSecurityAttributes": "CustomSecAttributeAssignment.Read.All",
             "employeeLeaveDateTime": "User-LifeCycleInfo.Read.All",
@@ -77,4 +98,31 @@ TYPES = (
         licence="Microsoft Entra ID P1",
         shows="users",
     ),
+    ObjectType(
+        name="user_authentication_methods",
+        category=Category.USERS,
+        title="Authentication method of a privileged user",
+        path="",
+        model="authentication_method",
+        subtypes=_METHODS,
+        permissions=("UserAuthenticationMethod.Read.All",),
+        restore=kept("evidence of how privileged users sign in; methods are registered by their user"),
+        not_listable={
+            "password": "never shown (Graph doc: passwordauthenticationmethod)",
+            "secretKey": "never shown (Graph doc: softwareoathauthenticationmethod)",
+            "temporaryAccessPass": "shown once, to who creates it (Graph doc: temporaryaccesspassauthenticationmethod)",
+        },
+        parent=Parent(
+            "users",
+            "authentication/methods",
+            Read.EACH,
+            among=("role_assignments", "role_eligibility_schedules"),
+        ),
+        identity=("id",),
+        # Ids tell methods of one user apart: everybody's password has the same one.
+        local_ids=True,
+        lane=Lane.REPORTS,
+        on_demand=True,
+    ),
+    open_extensions("users", "user", Category.USERS, "User.Read.All"),
 )

@@ -70,6 +70,9 @@ BACKUP_ROLES = (
     "BitlockerKey.ReadBasic.All",
     "DeviceLocalCredential.ReadBasic.All",
     "Synchronization.Read.All",
+    "RoleManagementPolicy.Read.AzureADGroup",
+    "PublicKeyInfrastructure.Read.All",
+    "MultiTenantOrganization.Read.All",
 )
 """What the simulated backup app registration is granted."""
 
@@ -115,6 +118,9 @@ RESTORE_ROLES = (
     "EventListener.ReadWrite.All",
     "CustomAuthenticationExtension.ReadWrite.All",
     "Synchronization.ReadWrite.All",
+    "PublicKeyInfrastructure.ReadWrite.All",
+    "MultiTenantOrganization.ReadWrite.All",
+    "Policy.ReadWrite.FedTokenValidation",
 )
 """What the simulated restore app registration is granted."""
 

@@ -6,6 +6,7 @@ from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
 
 _USER_READ = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 _USER_WRITE = ("User.ReadWrite.All", "Directory.ReadWrite.All")
+_METHOD_READ = ("UserAuthenticationMethod.Read.All", "UserAuthenticationMethod.ReadWrite.All")
 _GROUP_READ = ("Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 _GROUP_WRITE = ("Group.ReadWrite.All", "Directory.ReadWrite.All")
 _MEMBER_READ = ("GroupMember.Read.All", "GroupMember.ReadWrite.All", *_GROUP_READ)
@@ -25,6 +26,7 @@ _APPLICATION_READ = (
     "Directory.ReadWrite.All",
 )
 _APPLICATION_WRITE = ("Application.ReadWrite.All", "Application.ReadWrite.OwnedBy")
+_REMOTE_DESKTOP_WRITE = ("Application-RemoteDesktopConfig.ReadWrite.All", "Application.ReadWrite.All")
 _ASSIGNMENT_WRITE = ("AppRoleAssignment.ReadWrite.All",)
 _GRANT_READ = ("Directory.Read.All", "Directory.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All")
 _ROLE_READ = (
@@ -86,6 +88,7 @@ _ASSIGNMENTS = Relation(
     read=_APPLICATION_READ,
     write=_ASSIGNMENT_WRITE,
 )
+_EXTENSIONS = Relation("extensions", (Link.OPEN_EXTENSIONS,), part="openTypeExtension")
 _OWNED_OBJECTS = Relation(
     "ownedObjects", (Link.GROUP_OWNERS, Link.APPLICATION_OWNERS, Link.PRINCIPAL_OWNERS), inverse=True, units=2
 )
@@ -168,6 +171,13 @@ SETS: tuple[EntitySet, ...] = (
             Relation("ownedDevices", (Link.DEVICE_OWNERS,), inverse=True),
             _ASSIGNMENTS,
             Relation("oauth2PermissionGrants", (Link.GRANT_PRINCIPAL,), part="oAuth2PermissionGrant", read=_GRANT_READ),
+            Relation(
+                "authentication/methods",
+                (Link.AUTHENTICATION_METHODS,),
+                part="authenticationMethod",
+                read=_METHOD_READ,
+            ),
+            _EXTENSIONS,
         ),
         delta=True,
         bin="directory/deletedItems",
@@ -204,6 +214,22 @@ SETS: tuple[EntitySet, ...] = (
         ),
     ),
     EntitySet(
+        "authenticationMethod",
+        "",
+        "authentication_method",
+        _METHOD_READ,
+        subtypes=(
+            "fido2_authentication_method",
+            "microsoft_authenticator_authentication_method",
+            "password_authentication_method",
+            "phone_authentication_method",
+        ),
+        lane="reports",
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
         "group",
         "groups",
         "group",
@@ -238,6 +264,14 @@ SETS: tuple[EntitySet, ...] = (
             _TRANSITIVE_MEMBER_OF,
             Relation("transitiveMembers", (Link.GROUP_MEMBERS,), transitive=True, units=5, read=_MEMBER_READ),
             _ASSIGNMENTS,
+            Relation(
+                "settings",
+                (Link.GROUP_SETTINGS,),
+                part="settingOfGroup",
+                read=("GroupSettings.Read.All", "GroupSettings.ReadWrite.All", *_GROUP_READ),
+                write=("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
+            ),
+            _EXTENSIONS,
         ),
         delta=True,
         bin="directory/deletedItems",
@@ -277,6 +311,7 @@ SETS: tuple[EntitySet, ...] = (
                 read=_ROLE_READ,
                 write=_ROLE_WRITE,
             ),
+            _EXTENSIONS,
         ),
         delta=True,
         bin="directory/deletedItems",
@@ -302,6 +337,7 @@ SETS: tuple[EntitySet, ...] = (
         _APPLICATION_READ,
         _APPLICATION_WRITE,
         on_select=frozenset(("authenticationBehaviors", "managerApplications")),
+        streams=frozenset(("logo",)),
         relations=(
             Relation("owners", (Link.APPLICATION_OWNERS,), targets=_OWNERS),
             Relation("federatedIdentityCredentials", (Link.CREDENTIALS,), part="federatedIdentityCredential"),
@@ -377,6 +413,25 @@ SETS: tuple[EntitySet, ...] = (
                 read=("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
                 write=("Synchronization.ReadWrite.All",),
             ),
+            Relation(
+                "remoteDesktopSecurityConfiguration",
+                (Link.REMOTE_DESKTOP,),
+                many=False,
+                part="remoteDesktopSecurityConfiguration",
+                write=_REMOTE_DESKTOP_WRITE,
+            ),
+            Relation(
+                "remoteDesktopSecurityConfiguration/approvedClientApps",
+                (Link.APPROVED_CLIENTS,),
+                part="approvedClientApp",
+                write=_REMOTE_DESKTOP_WRITE,
+            ),
+            Relation(
+                "remoteDesktopSecurityConfiguration/targetDeviceGroups",
+                (Link.DEVICE_GROUPS,),
+                part="targetDeviceGroup",
+                write=_REMOTE_DESKTOP_WRITE,
+            ),
             *_POLICY_REFERENCES,
             _MEMBER_OF,
             _TRANSITIVE_MEMBER_OF,
@@ -405,6 +460,33 @@ SETS: tuple[EntitySet, ...] = (
         ),
         immutable=frozenset(("appId",)),
         gated=(("customSecurityAttributes", "CustomSecAttributeAssignment.Read.All"),),
+    ),
+    EntitySet(
+        "remoteDesktopSecurityConfiguration",
+        "",
+        "remote_desktop_security_configuration",
+        _APPLICATION_READ,
+        _REMOTE_DESKTOP_WRITE,
+        upsert=("PATCH",),
+        read_only=frozenset(("id",)),
+    ),
+    EntitySet(
+        "approvedClientApp",
+        "",
+        "approved_client_app",
+        _APPLICATION_READ,
+        _REMOTE_DESKTOP_WRITE,
+        required=("id",),
+        update=False,
+    ),
+    EntitySet(
+        "targetDeviceGroup",
+        "",
+        "target_device_group",
+        _APPLICATION_READ,
+        _REMOTE_DESKTOP_WRITE,
+        required=("id",),
+        immutable=frozenset(("id",)),
     ),
     EntitySet(
         "appRoleAssignment",
@@ -509,6 +591,7 @@ SETS: tuple[EntitySet, ...] = (
         relations=(
             Relation("registeredOwners", (Link.DEVICE_OWNERS,), targets=_OWNERS),
             Relation("registeredUsers", (Link.DEVICE_USERS,), targets=_OWNERS),
+            _EXTENSIONS,
             _MEMBER_OF,
             _TRANSITIVE_MEMBER_OF,
         ),
@@ -589,6 +672,7 @@ SETS: tuple[EntitySet, ...] = (
                 part="certificateBasedAuthConfiguration",
                 read=_ORGANIZATION_READ[:2],
             ),
+            _EXTENSIONS,
         ),
         read_only=_MINTED
         | frozenset(["assignedPlans", "provisionedPlans", "verifiedDomains", "tenantType", "displayName"]),

@@ -93,6 +93,16 @@ SETS: tuple[EntitySet, ...] = (
         lane=_LANE,
     ),
     EntitySet(
+        "authenticationEventsFlow",
+        "identity/authenticationEventsFlows",
+        "authentication_events_flow",
+        ("EventListener.Read.All", "EventListener.ReadWrite.All"),
+        ("EventListener.ReadWrite.All",),
+        subtypes=("external_users_self_service_sign_up_events_flow",),
+        lane=_LANE,
+        required=("displayName",),
+    ),
+    EntitySet(
         "customAuthenticationExtension",
         "identity/customAuthenticationExtensions",
         "custom_authentication_extension",

@@ -50,6 +50,14 @@ class Link(IntEnum):
     CATALOG_RESOURCES = 44
     CATALOG_EXTENSIONS = 45
     ROLE_SCHEDULED = 46
+    GROUP_SETTINGS = 47
+    AUTHENTICATION_METHODS = 48
+    OPEN_EXTENSIONS = 49
+    REMOTE_DESKTOP = 50
+    APPROVED_CLIENTS = 51
+    DEVICE_GROUPS = 52
+    CERTIFICATE_AUTHORITIES = 53
+    REVIEW_INSTANCES = 54
     # References between objects that live on their own again.
     CLAIMS_MAPPING = 60
     HOME_REALM = 61
@@ -132,6 +140,8 @@ class EntitySet:
         expandable: Navigation properties kept in the object that are shown, whole, when `$expand` asks for them.
         navigation: Navigation properties that msgraph-sdk takes for structural ones, and that are never shown.
         list_hides: Properties that a list leaves out and one object shows.
+        streams: Properties that are bytes, kept as Base64, with paths of their own below the object; never in its JSON.
+        open: An object may have properties that no model knows.
         derived_from: Type whose objects these are another view of; nothing is stored.
         changes: Methods that change an object.
         upsert: Those of them that create what is not there.
@@ -171,6 +181,8 @@ class EntitySet:
     expandable: tuple[str, ...] = ()
     navigation: tuple[str, ...] = ()
     list_hides: frozenset[str] = frozenset()
+    streams: frozenset[str] = frozenset()
+    open: bool = False
     derived_from: str = ""
     changes: tuple[str, ...] = ("PATCH",)
     upsert: tuple[str, ...] = ()
@@ -198,7 +210,7 @@ class EntitySet:
 
     def hidden(self) -> frozenset[str]:
         """What neither a list nor one object shows unasked."""
-        return self.on_select | self.single_only | frozenset(self.expandable)
+        return self.on_select | self.single_only | self.streams | frozenset(self.expandable)
 
     def kept(self) -> frozenset[str]:
         """Navigation properties whose items are kept in the object."""

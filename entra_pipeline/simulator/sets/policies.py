@@ -6,6 +6,7 @@ from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
 
 _POLICY = ("Policy.Read.All",)
 _APPLICATION_CONFIGURATION = ("Policy.Read.All", "Policy.ReadWrite.ApplicationConfiguration")
+_MULTI_TENANT = ("MultiTenantOrganization.Read.All", "MultiTenantOrganization.ReadWrite.All")
 _MINTED = frozenset(["id", "deletedDateTime"])
 
 
@@ -63,6 +64,13 @@ SETS: tuple[EntitySet, ...] = (
         "authentication_flows_policy",
         _POLICY,
         "Policy.ReadWrite.AuthenticationFlows",
+    ),
+    _singleton(
+        "federatedTokenValidationPolicy",
+        "policies/federatedTokenValidationPolicy",
+        "federated_token_validation_policy",
+        _POLICY,
+        "Policy.ReadWrite.FedTokenValidation",
     ),
     _singleton(
         "identitySecurityDefaultsEnforcementPolicy",
@@ -140,6 +148,56 @@ SETS: tuple[EntitySet, ...] = (
         read_only=frozenset(["tenantId"]),
         changes=("PATCH", "PUT"),
         upsert=("PUT",),
+    ),
+    *(
+        _singleton(
+            name,
+            f"policies/crossTenantAccessPolicy/templates/{segment}",
+            model,
+            _MULTI_TENANT[:1],
+            _MULTI_TENANT[1],
+        )
+        for name, segment, model in (
+            (
+                "multiTenantOrganizationPartnerConfigurationTemplate",
+                "multiTenantOrganizationPartnerConfiguration",
+                "multi_tenant_organization_partner_configuration_template",
+            ),
+            (
+                "multiTenantOrganizationIdentitySyncPolicyTemplate",
+                "multiTenantOrganizationIdentitySynchronization",
+                "multi_tenant_organization_identity_sync_policy_template",
+            ),
+        )
+    ),
+    _singleton(
+        "multiTenantOrganization",
+        "tenantRelationships/multiTenantOrganization",
+        "multi_tenant_organization",
+        _MULTI_TENANT[:1],
+        _MULTI_TENANT[1],
+        fixed=("createdDateTime", "state"),
+        upsert=("PUT",),
+        changes=("PATCH", "PUT"),
+    ),
+    EntitySet(
+        "multiTenantOrganizationMember",
+        "tenantRelationships/multiTenantOrganization/tenants",
+        "multi_tenant_organization_member",
+        _MULTI_TENANT,
+        _MULTI_TENANT[1:],
+        key="tenantId",
+        required=("tenantId",),
+        immutable=frozenset(["tenantId"]),
+        read_only=frozenset(["addedByTenantId", "addedDateTime", "joinedDateTime", "state", "transitionDetails"]),
+    ),
+    EntitySet(
+        "ownerlessGroupPolicy",
+        "policies/ownerlessGroupPolicy",
+        "ownerless_group_policy",
+        _POLICY,
+        singleton=True,
+        delegated=True,
     ),
     EntitySet(
         "permissionGrantPolicy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from entra_pipeline.simulator.sets.model import EntitySet
 
+_RULES = ("RoleManagementPolicy.Read.Directory", "RoleManagementPolicy.Read.AzureADGroup")
 _ROLE_READ = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
 _SCHEDULES = frozenset(["id", "createdDateTime", "modifiedDateTime", "createdUsing"])
 
@@ -78,7 +79,7 @@ SETS: tuple[EntitySet, ...] = (
         "unifiedRoleManagementPolicy",
         "policies/roleManagementPolicies",
         "unified_role_management_policy",
-        _ROLE_READ,
+        (*_ROLE_READ, *_RULES),
         filters=(("scopeId", "scopeType"),),
         expandable=("rules", "effectiveRules"),
         licensed=True,
@@ -90,8 +91,9 @@ SETS: tuple[EntitySet, ...] = (
         "unifiedRoleManagementPolicyAssignment",
         "policies/roleManagementPolicyAssignments",
         "unified_role_management_policy_assignment",
-        _ROLE_READ,
+        (*_ROLE_READ, *_RULES),
         filters=(("scopeId", "scopeType"),),
+        expandable=("policy",),
         licensed=True,
         create=False,
         update=False,

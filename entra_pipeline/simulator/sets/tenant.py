@@ -17,6 +17,7 @@ _DNS = (
     "domain_dns_txt_record",
     "domain_dns_unavailable_record",
 )
+_PKI = ("PublicKeyInfrastructure.Read.All", "PublicKeyInfrastructure.ReadWrite.All")
 _ATTRIBUTES = ("CustomSecAttributeDefinition.Read.All", "CustomSecAttributeDefinition.ReadWrite.All")
 
 
@@ -43,6 +44,27 @@ SETS: tuple[EntitySet, ...] = (
         required=("templateId", "values"),
         read_only=frozenset(["id", "displayName"]),
         immutable=frozenset(["templateId"]),
+    ),
+    EntitySet(
+        "settingOfGroup",
+        "",
+        "group_setting",
+        _SETTINGS,
+        ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
+        required=("templateId", "values"),
+        read_only=frozenset(["id", "displayName"]),
+        immutable=frozenset(["templateId"]),
+    ),
+    EntitySet(
+        "openTypeExtension",
+        "",
+        "open_type_extension",
+        # Whoever may read the owner.
+        (),
+        open=True,
+        required=("extensionName",),
+        immutable=frozenset(["extensionName"]),
+        read_only=frozenset(["id"]),
     ),
     EntitySet(
         "groupSettingTemplate",
@@ -135,7 +157,7 @@ SETS: tuple[EntitySet, ...] = (
         "organizational_branding",
         _BRANDING,
         _BRANDING_WRITE,
-        single_only=_IMAGES,
+        streams=_IMAGES,
         upsert=("PATCH",),
     ),
     EntitySet(
@@ -144,7 +166,7 @@ SETS: tuple[EntitySet, ...] = (
         "organizational_branding_localization",
         _BRANDING,
         _BRANDING_WRITE,
-        single_only=_IMAGES,
+        streams=_IMAGES,
         required=("id",),
     ),
     EntitySet(
@@ -155,6 +177,39 @@ SETS: tuple[EntitySet, ...] = (
         ("Organization.ReadWrite.All",),
         update=False,
         required=("certificateAuthorities",),
+    ),
+    EntitySet(
+        "certificateBasedAuthPki",
+        "directory/publicKeyInfrastructure/certificateBasedAuthConfigurations",
+        "certificate_based_auth_pki",
+        _PKI,
+        _PKI[1:],
+        relations=(
+            Relation("certificateAuthorities", (Link.CERTIFICATE_AUTHORITIES,), part="certificateAuthorityDetail"),
+        ),
+        required=("displayName",),
+        read_only=frozenset(["id", "deletedDateTime", "lastModifiedDateTime", "status", "statusDetails"]),
+    ),
+    EntitySet(
+        "certificateAuthorityDetail",
+        "",
+        "certificate_authority_detail",
+        _PKI,
+        _PKI[1:],
+        required=("certificate", "certificateAuthorityType"),
+        read_only=frozenset(["id", "deletedDateTime", "createdDateTime", "expirationDateTime", "issuer", "thumbprint"]),
+    ),
+    EntitySet(
+        "samlOrWsFedExternalDomainFederation",
+        "directory/federationConfigurations",
+        "identity_provider_base",
+        ("IdentityProvider.Read.All", "IdentityProvider.ReadWrite.All"),
+        ("IdentityProvider.ReadWrite.All",),
+        subtypes=("saml_or_ws_fed_external_domain_federation",),
+        inline=(("domains", "external_domain_name"),),
+        lane="identity",
+        required=("@odata.type", "issuerUri", "passiveSignInUri", "signingCertificate", "domains"),
+        read_only=frozenset(["id"]),
     ),
     EntitySet(
         "internalDomainFederation",

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from entra_pipeline.catalogue import table_names
+from entra_pipeline.catalogue import EVERYTHING, table_names
 from tests.cli.conftest import Place
 
 
@@ -30,7 +30,7 @@ def test_points_are_listed_oldest_first_with_what_they_hold(backed_up: Place) ->
     assert [point["kind"] for point in points] == ["full", "incremental"]
     assert set(points[0]) == {"recovery_point", "kind", "status", "started", "finished", "types", "proof", "gaps"}
     assert points[0]["recovery_point"] < points[1]["recovery_point"]
-    assert list(points[0]["types"]) == table_names()
+    assert list(points[0]["types"]) == table_names(EVERYTHING)
     assert points[1]["types"]["users"] == len(backed_up.simulator.control.dump("users"))
     assert points[1]["gaps"] == []
 
@@ -139,7 +139,7 @@ def test_what_was_written_is_verified(backed_up: Place) -> None:
     assert result.code == 0
     assert "2 recovery points" in result.out
     findings = backed_up.call("verify", "all", "--at", "latest", "--json").json
-    assert {finding["table"] for finding in findings} == {"", *table_names()}
+    assert {finding["table"] for finding in findings} == {"", *table_names(EVERYTHING)}
     assert all(finding["ok"] for finding in findings)
 
 

@@ -529,3 +529,29 @@ def test_a_deleted_workflow_comes_back(simulator: Simulator, writer: Client) -> 
     assert [one["id"] for one in simulator.control.dump(f"{root}/deletedItems/workflows")] == [workflow]
     assert writer.send("POST", f"{root}/deletedItems/workflows/{workflow}/restore").status_code == 200
     assert writer.get(f"{root}/workflows/{workflow}")["id"] == workflow
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_is_put_and_read_as_bytes_and_never_in_json(simulator: Simulator) -> None:
+    client = Client(simulator, restore=True)
+    (organization,) = client.all("organization")
+    branding = f"organization/{organization['id']}/branding"
+    place = f"{branding}/localizations/sv-SE/squareLogo"
+    assert client.send("GET", place).status_code == 404
+    image = b"\x89PNG\r\n\x1a\n\x00\xff"
+    put = client.http.put(
+        f"{simulator.graph_url}/{place}",
+        content=image,
+        headers={"Content-Type": "image/png"},
+    )
+    assert put.status_code == 204
+    read = client.send("GET", place)
+    assert (read.content, read.headers["Content-Type"]) == (image, "image/png")
+    shown = client.get(f"{branding}/localizations/sv-SE")
+    assert shown["squareLogoRelativeUrl"]
+    assert "squareLogo" not in shown
+    # The default branding is localization 0.
+    assert client.send("GET", f"{branding}/localizations/0/bannerLogo").content.startswith(b"\x89PNG")
+    client.http.close()

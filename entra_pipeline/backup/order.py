@@ -23,12 +23,12 @@ class Step:
     Attributes:
         tables: The tables that it brings.
         read: Reads them.
-        after: The table that has to be written before; one that no step brings is not waited for.
+        after: The tables that have to be written before; what no step brings is not waited for.
     """
 
     tables: tuple[str, ...]
     read: Callable[[], Coroutine[Any, Any, list[Outcome]]]
-    after: str = ""
+    after: tuple[str, ...] = ()
 
 
 async def carry_out(
@@ -48,8 +48,9 @@ async def carry_out(
     objects = [written[table] for table in before_links if table in written]
 
     async def follow(step: Step) -> None:
-        if step.after in written:
-            await written[step.after].wait()
+        for table in step.after:
+            if table in written:
+                await written[table].wait()
         outcomes = await step.read()
         for outcome in outcomes:
             if is_objects(outcome.table):

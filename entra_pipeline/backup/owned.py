@@ -123,9 +123,11 @@ class OwnedReader:
         each_request = (owned.owner.page_size or 1) if owned.read is Read.EXPAND else batched
         return ceil(owners.live / each_request) > FEW_REQUESTS and lately(before, self.reader.clock())
 
-    def needs_owners(self, owned: Owned) -> bool:
-        """Whether the owners have to be written first: each is asked, or only those that delta told."""
-        return owned.read is Read.EACH or owned.owner.parent is not None or self.rests(owned)
+    def needs(self, owned: Owned) -> tuple[str, ...]:
+        """The tables that have to be written first: the owners where each is asked, or only those that delta told."""
+        if owned.read is Read.EACH or owned.owner.parent is not None or self.rests(owned):
+            return owned.owner.name, *owned.among
+        return ()
 
     async def read(self, owned: Owned) -> list[Outcome]:
         """Reads one table."""

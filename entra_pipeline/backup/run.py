@@ -173,7 +173,7 @@ class Run:
                 if entry.parent is None
             ),
             *(
-                Step((one.table,), partial(owned.read, one), one.owner.name if owned.needs_owners(one) else "")
+                Step((one.table,), partial(owned.read, one), owned.needs(one))
                 for entry in entries
                 for one in owned_tables(entry)
             ),

@@ -44,6 +44,18 @@ def permissions_for(types: Iterable[str]) -> list[str]:
     return sorted(needed)
 
 
+def restore_permissions_for(types: list[str]) -> list[str]:
+    """The application permissions that restoring the given object types and their links takes, sorted.
+
+    They belong to a second app registration: the one that backs up only reads.
+    """
+    chosen = [CATALOGUE[name] for name in types]
+    rules = [entry.restore for entry in chosen if entry.restore.possible]
+    links = [relation.write for entry in chosen for relation in entry.relations if relation.write is not None]
+    needed = {name for rule in rules for name in (rule.permissions[0], *rule.besides, *rule.gated.values())}
+    return sorted(needed | {name for link in links for name in (link.permissions[0], *link.besides)})
+
+
 __all__ = [
     "BY_GRAPH_TYPE",
     "CATALOGUE",
@@ -60,5 +72,6 @@ __all__ = [
     "Restore",
     "Streams",
     "permissions_for",
+    "restore_permissions_for",
     "table_names",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from entra_pipeline.catalogue.restoring import LinkWrite, Restore, kept, restored
+from entra_pipeline.catalogue.restoring import LinkWrite, Restore, kept
 from entra_pipeline.catalogue.sdk import JSON, Property, class_name, model_properties
 
 
@@ -265,5 +265,4 @@ __all__ = [
     "Relation",
     "Restore",
     "kept",
-    "restored",
 ]

@@ -6,7 +6,8 @@ What belongs here: what Graph takes, refuses and computes by itself, as data. Wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -23,17 +24,23 @@ class By(StrEnum):
     USER = "user"
     """Random password, disabled until the end; guests by invitation."""
     LICENSES = "licenses"
-    """assignLicense of users and groups."""
+    """assignLicense of users, for licences that no group assigns."""
+    GROUP = "group"
+    """assignLicense for the licences of a group, when its members are in place."""
     APPLICATION = "application"
     """Scopes before who is pre-authorised for them; what is removed is disabled first."""
     SCHEDULE = "schedule"
     """Requests that make schedules come and go (adminAssign, adminRemove)."""
     STRENGTH = "strength"
-    """updateAllowedCombinations."""
+    """updateAllowedCombinations; combinationConfigurations have paths of their own below the object."""
     PARTS = "parts"
     """Items kept in the object have paths of their own below it."""
     ENTITLEMENT = "entitlement"
-    """Resource and assignment requests."""
+    """Resource and assignment requests; the roles and scopes of an access package have paths of their own."""
+    STREAMS = "streams"
+    """Streams (`ObjectType.streams`) are put as bytes, one by one, when the object is there."""
+    WORKFLOW = "workflow"
+    """createNewVersion, for tasks and execution conditions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +50,15 @@ class Restore:
     Attributes:
         how: By which requests, for people; or why not.
         possible: Whether they can be restored through Graph by an application.
-        permissions: Application permissions that allow writing, least privileged first (Graph permissions reference).
+        permissions: Application permissions that allow writing any object of the type, least privileged first (Graph
+            permissions reference).
+        besides: Application permissions that Graph asks for besides one of those.
+        gated: Properties that take a permission of their own to be written: name → application permission.
         create: Method that makes a missing object: POST to the collection, or PUT or PATCH at its own path, which keeps
-            its id. Empty: it cannot be made, it is always there.
-        change: Method that changes it. Empty: it cannot be changed, another one takes its place.
+            its id. Empty: it cannot be made, it is always there. A singleton's own path is the type's, that of a child
+            of which its parent has one (`Parent.many`) is the one that reads it.
+        change: Method that changes it; PUT sends the whole object. Empty: it cannot be changed, another one takes its
+            place.
         remove: Whether DELETE at its path removes it.
         bin: Path below which a deleted one is restored by POST `<bin>/{id}/restore`; empty: deletion is final.
         path: Path that POST goes to, with `{parent}` for the owner's id, where it is not the one that lists.
@@ -54,17 +66,31 @@ class Restore:
         volatile: Properties that Graph computes: never sent; their differences are shown apart.
         create_only: Properties that only a new object takes; a difference cannot be mended in place.
         change_only: Properties that POST refuses: a PATCH right after it sends them.
-        required: Properties that POST demands, whether or not they differ from nothing.
+        required: Properties that POST demands, whether or not they differ from nothing. `id` among them is chosen by
+            who makes the object, and kept. `@odata.type` among them, of polymorphic types, goes with every change, too.
+        secrets: Properties, by dotted path, that POST demands and Graph never shows: a new object gets random values,
+            until somebody sets the right ones; a change leaves them out.
+        prefixed: What Graph puts before the value of a property, which POST therefore takes without: property → regular
+            expression.
+        parts: What counts of a property, by dotted path through objects and lists (of
+            `grantControls.authenticationStrength` the `id`): its other members are filled in by Graph, and neither
+            compared nor sent.
+        later: Properties, by dotted path, that may lead to objects that come after, or to others of the same type
+            (`api.preAuthorizedApplications`); `extension_*` stands for directory extensions. What leads to an object
+            that is not there yet is sent by a PATCH of its own once it is (`catalogue.order.later_stage`).
         lost: Properties that Graph never shows, so that no backup can have them, for people: `passwords`.
+        derived: SQL condition over the object's JSON, `raw`, that is true of objects that come and go by themselves
+            (activated roles, what is inherited from a group, reviews that are over): nobody makes or removes them.
         fixed: SQL condition over the object's JSON, `raw`, that is true of built-in objects, which nobody can change.
         mastered: SQL condition over `raw` that is true of objects that are mastered elsewhere (Active Directory,
             Exchange): they are restored there.
+        cloud_owned: Properties that Graph takes even of objects that Active Directory masters.
         guard: A property and the value with which an object comes back, until everything else is in place: the last
-            stage gives it its own value. Empty: none.
+            stage gives it its own value. An object whose own value is null comes back without. Empty: none.
         by: Who makes the requests.
-        after: Object types that have to be in place before, besides those that its parent, relations and `refers` say.
-        refers: Properties that hold ids of other objects at any depth. All ids are rewritten wherever they stand; an
-            id in one of these that leads nowhere keeps the object from being written.
+        after: Object types that have to be in place before, because its properties lead to them, besides its parent's.
+        refers: Properties, by dotted path, that hold ids of other objects at any depth. All ids are rewritten wherever
+            they stand; an id in one of these that leads nowhere keeps the object from being written.
         link: The object only ties others together (a grant, an assignment): where a restore overwrites, one that the
             recovery point does not have is removed, as links are.
     """
@@ -72,6 +98,8 @@ class Restore:
     how: str
     possible: bool = True
     permissions: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
+    gated: Mapping[str, str] = field(default_factory=dict)
     create: Method = "POST"
     change: Method = "PATCH"
     remove: bool = True
@@ -82,9 +110,15 @@ class Restore:
     create_only: frozenset[str] = frozenset()
     change_only: frozenset[str] = frozenset()
     required: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    prefixed: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    later: frozenset[str] = frozenset()
     lost: tuple[str, ...] = ()
+    derived: str = ""
     fixed: str = ""
     mastered: str = ""
+    cloud_owned: frozenset[str] = frozenset()
     guard: tuple[str, object] | None = None
     by: By = By.GENERIC
     after: tuple[str, ...] = ()
@@ -99,22 +133,22 @@ class LinkWrite:
     Attributes:
         add: `bind` (PATCH of the owner with `<segment>@odata.bind`, 20 at a time, all or nothing), `ref` (POST
             `<segment>/$ref`, one at a time), or `put` (PUT `<segment>/$ref`, where an object has one target at most).
-        from_target: Path below which the link is written from its target instead: `{target}` is the target's id. The
-            reference is then to the owner.
+        from_target: Path below which the link is written from its target instead, by the target's type in
+            `@odata.type`: `{target}` is its id. The reference is then to the owner. Links to other types are not
+            written.
         permissions: Application permissions, least privileged first.
+        besides: Application permissions that Graph asks for besides one of those.
         derived: SQL condition over the owner's JSON, `raw`, that is true where Graph computes the links (dynamic
             groups).
+        mastered: SQL condition over `raw` that is true where another system writes them (Active Directory).
     """
 
     add: Literal["bind", "ref", "put"] = "ref"
-    from_target: str = ""
+    from_target: Mapping[str, str] = field(default_factory=dict)
     permissions: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
     derived: str = ""
-
-
-def restored(how: str) -> Restore:
-    """The restore rule of a type that comes back, by the given requests."""
-    return Restore(how=how)
+    mastered: str = ""
 
 
 def kept(why: str, *, volatile: frozenset[str] = frozenset()) -> Restore:

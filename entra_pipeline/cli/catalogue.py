@@ -5,21 +5,24 @@ from __future__ import annotations
 import click
 
 from entra_pipeline.analysis.markdown import markdown_table
-from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, ObjectType, permissions_for
+from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, ObjectType, permissions_for, restore_permissions_for
 from entra_pipeline.cli.context import as_table, print_json, print_rows
 from entra_pipeline.errors import UsageError
 
 
 @click.command()
 @click.option("--permissions", is_flag=True, help="Only the application permissions to grant, least privileged.")
+@click.option("--restore", is_flag=True, help="With --permissions: those of the app registration that restores.")
 @click.option("--markdown", is_flag=True, help="The table of docs/catalogue.md.")
 @as_table
-def catalogue(permissions: bool, markdown: bool, json_: bool, csv_: bool) -> None:
+def catalogue(permissions: bool, restore: bool, markdown: bool, json_: bool, csv_: bool) -> None:
     """Show what can be protected, and the permissions that takes."""
     if permissions and markdown:
         raise UsageError("--permissions and --markdown exclude each other", remedy="Choose one.")
+    if restore and not permissions:
+        raise UsageError("--restore says which permissions to show.", remedy="Add --permissions.")
     if permissions:
-        needed = permissions_for(EVERYTHING)
+        needed = restore_permissions_for(list(CATALOGUE)) if restore else permissions_for(EVERYTHING)
         if json_:
             print_json(needed)
         else:

@@ -1,8 +1,61 @@
 """App registrations, enterprise applications, and what is granted to them."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, restored
+from entra_pipeline.catalogue.model import (
+    Category,
+    Lane,
+    LinkWrite,
+    ObjectType,
+    Parent,
+    Read,
+    Relation,
+    Restore,
+)
+from entra_pipeline.catalogue.restoring import By
 
 _READ_APPLICATIONS = ("Application.Read.All", "Directory.Read.All")
+_WRITE_APPLICATIONS = ("Application.ReadWrite.All",)
+_WRITE_PRINCIPALS = ("Application.ReadWrite.All", "Directory.ReadWrite.All")
+_WRITE_SYNCHRONIZATION = ("Synchronization.ReadWrite.All",)
+
+# Computed, or written by other means (Graph doc: resources/application): credentials by addKey and addPassword, which
+# show a secret once, the verified publisher by setVerifiedPublisher.
+_APPLICATION_COMPUTED = {
+    "appId",
+    "applicationTemplateId",
+    "certification",
+    "createdByAppId",
+    "createdDateTime",
+    "deletedDateTime",
+    "disabledByMicrosoftStatus",
+    "keyCredentials",
+    "passwordCredentials",
+    "publisherDomain",
+    "tokenEncryptionKeyId",
+    "verifiedPublisher",
+}
+# What comes from the application, and what the first kind is for applications (Graph doc: resources/servicePrincipal).
+_PRINCIPAL_COMPUTED = {
+    "appDescription",
+    "appDisplayName",
+    "appOwnerOrganizationId",
+    "appRoles",
+    "applicationTemplateId",
+    "createdByAppId",
+    "deletedDateTime",
+    "disabledByMicrosoftStatus",
+    "info",
+    "keyCredentials",
+    "oauth2PermissionScopes",
+    "passwordCredentials",
+    "preferredTokenSigningKeyThumbprint",
+    "replyUrls",
+    "resourceSpecificApplicationPermissions",
+    "servicePrincipalNames",
+    "servicePrincipalType",
+    "signInAudience",
+    "tokenEncryptionKeyId",
+    "verifiedPublisher",
+}
 # Single sign-on to Windows takes effect on these two: Microsoft Remote Desktop and Windows Cloud Login (Azure Virtual
 # Desktop doc: configure-single-sign-on). No other service principal has the configuration.
 _REMOTE_DESKTOP = "raw->>'$.appId' IN ('a4a365df-50f1-4397-bc59-1a1564b8bb9c', '270efc09-cd0d-444b-a71f-39af4910ec45')"
@@ -17,7 +70,15 @@ def _certificates(owner: str, singular: str, category: Category) -> ObjectType:
         path="",
         model=singular,
         permissions=_READ_APPLICATIONS,
-        restore=restored(f"PATCH of keyCredentials of the {singular.replace('_', ' ')}; not: private keys"),
+        restore=Restore(
+            how=f"PATCH of keyCredentials of the {singular.replace('_', ' ')}; not: private keys",
+            permissions=_WRITE_APPLICATIONS,
+            create="PATCH",
+            remove=False,
+            item=f"{'servicePrincipals' if owner == 'service_principals' else owner}/{{parent}}",
+            required=("keyCredentials",),
+            lost=("private keys",),
+        ),
         projection=("id", "keyCredentials"),
         parent=Parent(
             owner,
@@ -42,7 +103,16 @@ def _remote_desktop(name: str, title: str, segment: str, model: str) -> ObjectTy
         path="",
         model=model,
         permissions=_READ_APPLICATIONS,
-        restore=restored(f"{'POST' if '/' in segment else 'PATCH'} {segment} of the service principal"),
+        restore=Restore(
+            how=f"{'POST' if '/' in segment else 'PATCH'} {segment} of the service principal",
+            permissions=("Application-RemoteDesktopConfig.ReadWrite.All", *_WRITE_PRINCIPALS),
+            create="POST" if "/" in segment else "PATCH",
+            change="" if "/" in segment else "PATCH",
+            volatile=frozenset({"displayName"} if "/" in segment else ()),
+            required=("id",) if "/" in segment else ("isRemoteDesktopProtocolEnabled",),
+            after=("groups", "applications", *(["remote_desktop_security_configurations"] if "/" in segment else [])),
+            refers=frozenset({"id"} if "/" in segment else ()),
+        ),
         parent=Parent("service_principals", segment, Read.EACH, many="/" in segment, where=_REMOTE_DESKTOP),
         identity=("displayName",) if "/" in segment else ("id",),
         # Both service principals may name the same group or application.
@@ -58,8 +128,27 @@ TYPES = (
         path="applications",
         model="application",
         permissions=_READ_APPLICATIONS,
-        restore=restored(
-            "from the recycle bin, else POST /applications, PATCH (with a new appId); not: secrets and private keys"
+        restore=Restore(
+            how="from the recycle bin, else POST /applications, PATCH (with a new appId); not: secrets and private "
+            "keys",
+            permissions=_WRITE_APPLICATIONS,
+            bin="directory/deletedItems",
+            volatile=frozenset(_APPLICATION_COMPUTED),
+            create_only=frozenset({"uniqueName"}),
+            # Identifier URIs are made of the appId, which only the answer to POST shows.
+            change_only=frozenset({"identifierUris", "isDisabled", "samlMetadataUrl"}),
+            required=("displayName",),
+            parts={"info": ("marketingUrl", "privacyStatementUrl", "supportUrl", "termsOfServiceUrl")},
+            later=frozenset(
+                {
+                    "api.knownClientApplications",
+                    "api.preAuthorizedApplications",
+                    "extension_*",
+                    "requiredResourceAccess",
+                }
+            ),
+            lost=("client secrets", "private keys", "logo", "verified publisher"),
+            by=By.APPLICATION,
         ),
         delta=True,
         not_listable={
@@ -70,7 +159,14 @@ TYPES = (
         extensible="Application",
         page_size=999,
         identity=("displayName", "appId"),
-        relations=(Relation("application_owners", "owners", Read.EXPAND),),
+        relations=(
+            Relation(
+                "application_owners",
+                "owners",
+                Read.EXPAND,
+                write=LinkWrite(permissions=_WRITE_APPLICATIONS, besides=("Directory.Read.All",)),
+            ),
+        ),
     ),
     ObjectType(
         name="application_authentication_behaviors",
@@ -79,7 +175,15 @@ TYPES = (
         path="applications",
         model="application",
         permissions=_READ_APPLICATIONS,
-        restore=restored("PATCH of authenticationBehaviors of the application"),
+        restore=Restore(
+            how="PATCH of authenticationBehaviors of the application",
+            permissions=_WRITE_APPLICATIONS,
+            create="PATCH",
+            remove=False,
+            volatile=frozenset({"displayName", "managerApplications"}),
+            required=("authenticationBehaviors",),
+            after=("applications",),
+        ),
         projection=("id", "displayName", "authenticationBehaviors", "managerApplications"),
         page_size=999,
         shows="applications",
@@ -92,7 +196,12 @@ TYPES = (
         path="",
         model="federated_identity_credential",
         permissions=("Application.Read.All",),
-        restore=restored("POST to federatedIdentityCredentials of the application, PATCH"),
+        restore=Restore(
+            how="POST to federatedIdentityCredentials of the application, PATCH",
+            permissions=_WRITE_APPLICATIONS,
+            create_only=frozenset({"name"}),
+            required=("audiences", "issuer", "name", "subject"),
+        ),
         parent=Parent("applications", "federatedIdentityCredentials", Read.EXPAND),
         identity=("name",),
     ),
@@ -103,7 +212,15 @@ TYPES = (
         path="",
         model="extension_property",
         permissions=("Application.Read.All", "Directory.Read.All"),
-        restore=restored("POST to extensionProperties of the application; the name carries its appId"),
+        restore=Restore(
+            how="POST to extensionProperties of the application; the name carries its appId",
+            permissions=_WRITE_PRINCIPALS,
+            change="",
+            volatile=frozenset({"appDisplayName", "deletedDateTime", "isSyncedFromOnPremises"}),
+            required=("dataType", "name", "targetObjects"),
+            mastered="raw->>'$.isSyncedFromOnPremises' = 'true'",
+            prefixed={"name": "extension_[0-9a-fA-F]{32}_"},
+        ),
         parent=Parent("applications", "extensionProperties", Read.EXPAND),
         identity=("name",),
     ),
@@ -114,16 +231,37 @@ TYPES = (
         path="servicePrincipals",
         model="service_principal",
         permissions=_READ_APPLICATIONS,
-        restore=restored(
-            "from the recycle bin after its application, else POST /servicePrincipals, PATCH; not: SAML signing key, "
-            "provisioning secrets, managed identities"
+        restore=Restore(
+            how="from the recycle bin after its application, else POST /servicePrincipals, PATCH; not: SAML signing "
+            "key, provisioning secrets, managed identities",
+            permissions=_WRITE_PRINCIPALS,
+            gated={"customSecurityAttributes": "CustomSecAttributeAssignment.ReadWrite.All"},
+            bin="directory/deletedItems",
+            volatile=frozenset(_PRINCIPAL_COMPUTED),
+            create_only=frozenset({"appId"}),
+            change_only=frozenset({"customSecurityAttributes", "isDisabled"}),
+            required=("appId",),
+            lost=("SAML signing certificate", "client secrets", "password single sign-on credentials"),
+            mastered="raw->>'$.servicePrincipalType' = 'ManagedIdentity'",
+            after=("applications", "custom_security_attribute_definitions"),
         ),
         delta=True,
         on_request=frozenset({"customSecurityAttributes"}),
         gated={"customSecurityAttributes": "CustomSecAttributeAssignment.Read.All"},
         page_size=999,
         identity=("displayName", "appId"),
-        relations=(Relation("service_principal_owners", "owners", Read.EXPAND),),
+        relations=(
+            Relation(
+                "service_principal_owners",
+                "owners",
+                Read.EXPAND,
+                write=LinkWrite(
+                    permissions=_WRITE_PRINCIPALS,
+                    besides=("Directory.Read.All",),
+                    mastered="raw->>'$.servicePrincipalType' = 'ManagedIdentity'",
+                ),
+            ),
+        ),
     ),
     _certificates("service_principals", "service_principal", Category.ENTERPRISE_APPLICATIONS),
     ObjectType(
@@ -133,7 +271,19 @@ TYPES = (
         path="",
         model="app_role_assignment",
         permissions=_READ_APPLICATIONS,
-        restore=restored("POST to appRoleAssignedTo of the resource's service principal"),
+        restore=Restore(
+            how="POST to appRoleAssignedTo of the resource's service principal",
+            permissions=("AppRoleAssignment.ReadWrite.All",),
+            besides=("Application.Read.All",),
+            change="",
+            volatile=frozenset(
+                {"createdDateTime", "deletedDateTime", "principalDisplayName", "principalType", "resourceDisplayName"}
+            ),
+            required=("appRoleId", "principalId", "resourceId"),
+            after=("users", "groups", "service_principals"),
+            refers=frozenset({"principalId", "resourceId"}),
+            link=True,
+        ),
         page_size=999,
         parent=Parent("service_principals", "appRoleAssignedTo", Read.EXPAND),
         identity=("principalDisplayName", "resourceDisplayName"),
@@ -146,7 +296,15 @@ TYPES = (
         path="oauth2PermissionGrants",
         model="o_auth2_permission_grant",
         permissions=("Directory.Read.All",),
-        restore=restored("POST /oauth2PermissionGrants, PATCH of scope"),
+        restore=Restore(
+            how="POST /oauth2PermissionGrants, PATCH of scope",
+            permissions=("DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All"),
+            create_only=frozenset({"clientId", "consentType", "principalId", "resourceId"}),
+            required=("clientId", "consentType", "resourceId", "scope"),
+            after=("users", "service_principals"),
+            refers=frozenset({"clientId", "principalId", "resourceId"}),
+            link=True,
+        ),
         delta=True,
         page_size=999,
         identity=("scope",),
@@ -159,7 +317,13 @@ TYPES = (
         path="",
         model="delegated_permission_classification",
         permissions=("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
-        restore=restored("POST to delegatedPermissionClassifications of the service principal"),
+        restore=Restore(
+            how="POST to delegatedPermissionClassifications of the service principal",
+            permissions=("Policy.ReadWrite.PermissionGrant",),
+            change="",
+            required=("classification", "permissionId", "permissionName"),
+            link=True,
+        ),
         parent=Parent("service_principals", "delegatedPermissionClassifications", Read.EACH),
         identity=("permissionName",),
     ),
@@ -170,7 +334,16 @@ TYPES = (
         path="",
         model="synchronization_job",
         permissions=("Synchronization.Read.All",),
-        restore=restored("POST to synchronization/jobs of the service principal, from its template; not: credentials"),
+        restore=Restore(
+            how="POST to synchronization/jobs of the service principal, from its template; not: credentials; it is not "
+            "started",
+            permissions=_WRITE_SYNCHRONIZATION,
+            volatile=frozenset({"schedule", "status"}),
+            create_only=frozenset({"templateId"}),
+            change_only=frozenset({"synchronizationJobSettings"}),
+            required=("templateId",),
+            lost=("credentials of the target system", "progress"),
+        ),
         parent=Parent(
             "service_principals",
             "synchronization/jobs",
@@ -186,7 +359,15 @@ TYPES = (
         path="",
         model="synchronization_schema",
         permissions=("Synchronization.Read.All",),
-        restore=restored("PUT schema of the provisioning job"),
+        restore=Restore(
+            how="PUT schema of the provisioning job",
+            permissions=_WRITE_SYNCHRONIZATION,
+            create="PUT",
+            change="PUT",
+            remove=False,
+            volatile=frozenset({"version"}),
+            required=("directories", "synchronizationRules"),
+        ),
         inline=("directories",),
         parent=Parent("synchronization_jobs", "schema", Read.EACH, many=False),
         identity=("id",),

@@ -1,6 +1,29 @@
 """Conditional access: policies, named locations, authentication strengths and contexts, terms of use."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, kept, restored
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Restore, kept
+from entra_pipeline.catalogue.restoring import By
+
+_WRITE = ("Policy.ReadWrite.ConditionalAccess",)
+_TIMES = frozenset({"createdDateTime", "deletedDateTime", "modifiedDateTime"})
+# Not `conditions` as a whole: the ids of partner tenants are among them.
+_REFERRING = frozenset(
+    {
+        "conditions.applications.excludeApplications",
+        "conditions.applications.includeApplications",
+        "conditions.clientApplications.excludeServicePrincipals",
+        "conditions.clientApplications.includeServicePrincipals",
+        "conditions.locations.excludeLocations",
+        "conditions.locations.includeLocations",
+        "conditions.users.excludeGroups",
+        "conditions.users.excludeRoles",
+        "conditions.users.excludeUsers",
+        "conditions.users.includeGroups",
+        "conditions.users.includeRoles",
+        "conditions.users.includeUsers",
+        "grantControls.authenticationStrength",
+        "grantControls.termsOfUse",
+    }
+)
 
 TYPES = (
     ObjectType(
@@ -10,8 +33,26 @@ TYPES = (
         path="identity/conditionalAccess/policies",
         model="conditional_access_policy",
         permissions=("Policy.Read.All",),
-        restore=restored(
-            "from the recycle bin, else POST /identity/conditionalAccess/policies, PATCH; report-only unless asked for"
+        restore=Restore(
+            how="from the recycle bin, else POST /identity/conditionalAccess/policies, PATCH; report-only unless asked "
+            "for",
+            permissions=_WRITE,
+            besides=("Application.Read.All", "Policy.Read.All"),
+            bin="identity/conditionalAccess/deletedItems/policies",
+            volatile=_TIMES | {"templateId"},
+            required=("conditions", "displayName", "state"),
+            parts={"grantControls.authenticationStrength": ("id",)},
+            guard=("state", "enabledForReportingButNotEnforced"),
+            after=(
+                "users",
+                "groups",
+                "service_principals",
+                "role_definitions",
+                "named_locations",
+                "authentication_strength_policies",
+                "authentication_context_class_references",
+            ),
+            refers=_REFERRING,
         ),
         lane=Lane.CONDITIONAL_ACCESS,
     ),
@@ -23,7 +64,14 @@ TYPES = (
         model="named_location",
         subtypes=("country_named_location", "ip_named_location"),
         permissions=("Policy.Read.All",),
-        restore=restored("from the recycle bin, else POST /identity/conditionalAccess/namedLocations, PATCH"),
+        restore=Restore(
+            how="from the recycle bin, else POST /identity/conditionalAccess/namedLocations, PATCH",
+            permissions=_WRITE,
+            besides=("Policy.Read.All",),
+            bin="identity/conditionalAccess/deletedItems/namedLocations",
+            volatile=_TIMES,
+            required=("@odata.type", "displayName"),
+        ),
         lane=Lane.CONDITIONAL_ACCESS,
     ),
     ObjectType(
@@ -33,8 +81,23 @@ TYPES = (
         path="policies/authenticationStrengthPolicies",
         model="authentication_strength_policy",
         permissions=("Policy.Read.AuthenticationMethod", "Policy.Read.All"),
-        restore=restored(
-            "POST /policies/authenticationStrengthPolicies, PATCH, updateAllowedCombinations; built-in: fixed"
+        restore=Restore(
+            how="POST /policies/authenticationStrengthPolicies, PATCH, updateAllowedCombinations; built-in: fixed",
+            permissions=_WRITE,
+            volatile=frozenset({"createdDateTime", "modifiedDateTime", "policyType", "requirementsSatisfied"}),
+            change_only=frozenset({"combinationConfigurations"}),
+            required=("allowedCombinations", "displayName"),
+            parts={
+                "combinationConfigurations": (
+                    "@odata.type",
+                    "allowedAAGUIDs",
+                    "allowedIssuerSkis",
+                    "allowedPolicyOIDs",
+                    "appliesToCombinations",
+                )
+            },
+            fixed="raw->>'$.policyType' = 'builtIn'",
+            by=By.STRENGTH,
         ),
         inline=("combinationConfigurations",),
     ),
@@ -45,7 +108,12 @@ TYPES = (
         path="identity/conditionalAccess/authenticationContextClassReferences",
         model="authentication_context_class_reference",
         permissions=("AuthenticationContext.Read.All", "Policy.Read.ConditionalAccess"),
-        restore=restored("PATCH by id, c1 to c99, which creates it where it is missing"),
+        restore=Restore(
+            how="PATCH by id, c1 to c99, which creates it where it is missing",
+            permissions=("AuthenticationContext.ReadWrite.All", *_WRITE),
+            create="PATCH",
+            required=("displayName", "isAvailable"),
+        ),
     ),
     ObjectType(
         name="agreements",

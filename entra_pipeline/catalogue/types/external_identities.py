@@ -1,8 +1,9 @@
 """External identities: identity providers, user flows, custom authentication."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, restored
+from entra_pipeline.catalogue.model import Category, Lane, LinkWrite, ObjectType, Parent, Read, Relation, Restore
 
 _READ_FLOWS = ("IdentityUserFlow.Read.All",)
+_WRITE_FLOWS = ("IdentityUserFlow.ReadWrite.All",)
 
 TYPES = (
     ObjectType(
@@ -18,7 +19,15 @@ TYPES = (
             "social_identity_provider",
         ),
         permissions=("IdentityProvider.Read.All",),
-        restore=restored("POST /identity/identityProviders, PATCH; not: the client secret"),
+        restore=Restore(
+            how="POST /identity/identityProviders, PATCH; not: the client secret",
+            permissions=("IdentityProvider.ReadWrite.All",),
+            create_only=frozenset({"identityProviderType"}),
+            required=("@odata.type", "displayName"),
+            secrets=("certificateData", "clientAuthentication.clientSecret", "clientSecret"),
+            lost=("client secrets", "certificates"),
+            fixed="raw->>'$.\"@odata.type\"' LIKE '%builtInIdentityProvider'",
+        ),
         lane=Lane.IDENTITY,
     ),
     ObjectType(
@@ -28,7 +37,15 @@ TYPES = (
         path="identity/b2xUserFlows",
         model="b2x_identity_user_flow",
         permissions=_READ_FLOWS,
-        restore=restored("POST /identity/b2xUserFlows, then attributes, languages and identity providers"),
+        restore=Restore(
+            how="POST /identity/b2xUserFlows, then attributes, languages and identity providers",
+            permissions=_WRITE_FLOWS,
+            change="",
+            required=("id", "userFlowType", "userFlowTypeVersion"),
+            prefixed={"id": "B2X_1_"},
+            volatile=frozenset({"apiConnectorConfiguration"}),
+            lost=("which API connectors it calls",),
+        ),
         identity=("id",),
         lane=Lane.IDENTITY,
         relations=(
@@ -38,6 +55,7 @@ TYPES = (
                 Read.EACH,
                 target="identityProviderBase",
                 permission="IdentityUserFlow.ReadWrite.All",
+                write=LinkWrite(permissions=_WRITE_FLOWS),
             ),
         ),
     ),
@@ -48,7 +66,14 @@ TYPES = (
         path="",
         model="identity_user_flow_attribute_assignment",
         permissions=_READ_FLOWS,
-        restore=restored("POST to userAttributeAssignments of the user flow"),
+        restore=Restore(
+            how="POST to userAttributeAssignments of the user flow, PATCH",
+            permissions=_WRITE_FLOWS,
+            create_only=frozenset({"userAttribute"}),
+            required=("displayName", "isOptional", "requiresVerification", "userAttribute", "userInputType"),
+            parts={"userAttribute": ("id",)},
+            after=("user_flow_attributes",),
+        ),
         expand=("userAttribute",),
         parent=Parent("b2x_user_flows", "userAttributeAssignments", Read.EACH),
         local_ids=True,
@@ -61,7 +86,15 @@ TYPES = (
         path="",
         model="user_flow_language_configuration",
         permissions=_READ_FLOWS,
-        restore=restored("PUT languages of the user flow"),
+        restore=Restore(
+            how="PUT languages of the user flow",
+            permissions=_WRITE_FLOWS,
+            create="PUT",
+            change="PUT",
+            remove=False,
+            volatile=frozenset({"displayName"}),
+            required=("id", "isEnabled"),
+        ),
         parent=Parent("b2x_user_flows", "languages", Read.EACH),
         identity=("id",),
         local_ids=True,
@@ -74,7 +107,14 @@ TYPES = (
         path="identity/userFlowAttributes",
         model="identity_user_flow_attribute",
         permissions=_READ_FLOWS,
-        restore=restored("POST /identity/userFlowAttributes, PATCH; built-in: fixed"),
+        restore=Restore(
+            how="POST /identity/userFlowAttributes, PATCH; built-in: fixed",
+            permissions=_WRITE_FLOWS,
+            volatile=frozenset({"userFlowAttributeType"}),
+            create_only=frozenset({"dataType", "displayName"}),
+            required=("dataType", "displayName"),
+            fixed="raw->>'$.userFlowAttributeType' IN ('builtIn', 'required')",
+        ),
         lane=Lane.IDENTITY,
     ),
     ObjectType(
@@ -84,7 +124,13 @@ TYPES = (
         path="identity/apiConnectors",
         model="identity_api_connector",
         permissions=("APIConnectors.ReadWrite.All",),
-        restore=restored("POST /identity/apiConnectors, PATCH; not: its password"),
+        restore=Restore(
+            how="POST /identity/apiConnectors, PATCH; not: its password",
+            permissions=("APIConnectors.ReadWrite.All",),
+            required=("authenticationConfiguration", "displayName", "targetUrl"),
+            secrets=("authenticationConfiguration.password", "authenticationConfiguration.pkcs12Value"),
+            lost=("password", "client certificate"),
+        ),
         lane=Lane.IDENTITY,
         optional=True,
     ),
@@ -96,7 +142,19 @@ TYPES = (
         model="authentication_event_listener",
         subtypes=("on_token_issuance_start_listener",),
         permissions=("EventListener.Read.All",),
-        restore=restored("POST /identity/authenticationEventListeners, PATCH"),
+        restore=Restore(
+            how="POST /identity/authenticationEventListeners, PATCH",
+            permissions=("EventListener.ReadWrite.All",),
+            required=("@odata.type",),
+            parts={"handler.customExtension": ("id",)},
+            after=(
+                "applications",
+                "service_principals",
+                "authentication_events_flows",
+                "custom_authentication_extensions",
+            ),
+            refers=frozenset({"handler.customExtension"}),
+        ),
         identity=("id",),
         lane=Lane.IDENTITY,
     ),
@@ -108,7 +166,18 @@ TYPES = (
         model="authentication_events_flow",
         subtypes=("external_users_self_service_sign_up_events_flow",),
         permissions=("EventListener.Read.All",),
-        restore=restored("POST /identity/authenticationEventsFlows, PATCH"),
+        restore=Restore(
+            how="POST /identity/authenticationEventsFlows, PATCH",
+            permissions=("EventListener.ReadWrite.All",),
+            required=("@odata.type", "displayName"),
+            after=(
+                "applications",
+                "service_principals",
+                "identity_providers",
+                "user_flow_attributes",
+                "custom_authentication_extensions",
+            ),
+        ),
         lane=Lane.IDENTITY,
     ),
     ObjectType(
@@ -119,7 +188,12 @@ TYPES = (
         model="custom_authentication_extension",
         subtypes=("on_token_issuance_start_custom_extension",),
         permissions=("CustomAuthenticationExtension.Read.All",),
-        restore=restored("POST /identity/customAuthenticationExtensions, PATCH"),
+        restore=Restore(
+            how="POST /identity/customAuthenticationExtensions, PATCH",
+            permissions=("CustomAuthenticationExtension.ReadWrite.All",),
+            required=("@odata.type", "authenticationConfiguration", "displayName", "endpointConfiguration"),
+            after=("applications", "service_principals"),
+        ),
         lane=Lane.IDENTITY,
     ),
 )

@@ -1,6 +1,7 @@
 """Identity governance: entitlement management, access reviews, lifecycle workflows."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, kept, restored
+from entra_pipeline.catalogue.model import Category, LinkWrite, ObjectType, Parent, Read, Relation, Restore, kept
+from entra_pipeline.catalogue.restoring import By
 
 _GOVERNANCE = "Microsoft Entra ID P2 or Microsoft Entra ID Governance"
 _ENTITLEMENT = "identityGovernance/entitlementManagement"
@@ -8,6 +9,16 @@ _WORKFLOWS = "identityGovernance/lifecycleWorkflows"
 _READ_ENTITLEMENT = ("EntitlementManagement.Read.All",)
 _READ_WORKFLOWS = ("LifecycleWorkflows-Workflow.Read.All", "LifecycleWorkflows.Read.All")
 _READ_ROLES = ("EntitlementManagement.Read.All",)
+_WRITE_ENTITLEMENT = ("EntitlementManagement.ReadWrite.All",)
+_WRITE_WORKFLOWS = ("LifecycleWorkflows-Workflow.ReadWrite.All", "LifecycleWorkflows.ReadWrite.All")
+_TIMES = frozenset({"createdDateTime", "modifiedDateTime"})
+_PRINCIPALS = ("users", "groups", "service_principals")
+
+
+def _linked(name: str, segment: str, target: str = "") -> Relation:
+    write = LinkWrite(permissions=_WRITE_ENTITLEMENT)
+    return Relation(name, segment, Read.EACH, target=target, write=write)
+
 
 TYPES = (
     ObjectType(
@@ -17,7 +28,13 @@ TYPES = (
         path=f"{_ENTITLEMENT}/catalogs",
         model="access_package_catalog",
         permissions=_READ_ENTITLEMENT,
-        restore=restored(f"POST /{_ENTITLEMENT}/catalogs, PATCH"),
+        restore=Restore(
+            how=f"POST /{_ENTITLEMENT}/catalogs, PATCH",
+            permissions=_WRITE_ENTITLEMENT,
+            volatile=_TIMES | {"catalogType"},
+            required=("displayName",),
+            fixed="raw->>'$.catalogType' IN ('serviceDefault', 'serviceManaged')",
+        ),
         licence=_GOVERNANCE,
     ),
     ObjectType(
@@ -28,7 +45,18 @@ TYPES = (
         model="access_package_resource",
         subtypes=("custom_data_provided_resource",),
         permissions=_READ_ENTITLEMENT,
-        restore=restored(f"POST /{_ENTITLEMENT}/resourceRequests"),
+        restore=Restore(
+            how=f"POST /{_ENTITLEMENT}/resourceRequests",
+            permissions=_WRITE_ENTITLEMENT,
+            change="POST",
+            path=f"{_ENTITLEMENT}/resourceRequests",
+            volatile=_TIMES | {"description", "displayName"},
+            create_only=frozenset({"originId", "originSystem"}),
+            required=("originId", "originSystem"),
+            by=By.ENTITLEMENT,
+            after=("groups", "applications", "service_principals"),
+            refers=frozenset({"originId"}),
+        ),
         parent=Parent("access_package_catalogs", "resources", Read.EACH),
         licence=_GOVERNANCE,
     ),
@@ -43,7 +71,12 @@ TYPES = (
             "access_package_assignment_workflow_extension",
         ),
         permissions=_READ_ENTITLEMENT,
-        restore=restored("POST to customWorkflowExtensions of the catalog, PATCH"),
+        restore=Restore(
+            how="POST to customWorkflowExtensions of the catalog, PATCH",
+            permissions=_WRITE_ENTITLEMENT,
+            volatile=frozenset({"createdBy", "createdDateTime", "lastModifiedBy", "lastModifiedDateTime"}),
+            required=("@odata.type", "displayName"),
+        ),
         parent=Parent("access_package_catalogs", "customWorkflowExtensions", Read.EACH),
         licence=_GOVERNANCE,
     ),
@@ -54,16 +87,27 @@ TYPES = (
         path=f"{_ENTITLEMENT}/accessPackages",
         model="access_package",
         permissions=_READ_ENTITLEMENT,
-        restore=restored(f"POST /{_ENTITLEMENT}/accessPackages, PATCH, then resourceRoleScopes"),
+        restore=Restore(
+            how=f"POST /{_ENTITLEMENT}/accessPackages, PATCH, then resourceRoleScopes",
+            permissions=_WRITE_ENTITLEMENT,
+            volatile=_TIMES,
+            create_only=frozenset({"catalog"}),
+            change_only=frozenset({"resourceRoleScopes"}),
+            required=("catalog", "displayName"),
+            parts={
+                "catalog": ("id",),
+                "resourceRoleScopes": ("role", "scope"),
+                "resourceRoleScopes.role": ("displayName", "originId", "originSystem"),
+                "resourceRoleScopes.scope": ("originId", "originSystem"),
+            },
+            by=By.ENTITLEMENT,
+            after=("access_package_resources",),
+            refers=frozenset({"catalog", "resourceRoleScopes.scope.originId"}),
+        ),
         expand=("catalog($select=id)", "resourceRoleScopes($expand=role,scope)"),
         relations=(
-            Relation(
-                "access_package_incompatible_access_packages",
-                "incompatibleAccessPackages",
-                Read.EACH,
-                target="accessPackage",
-            ),
-            Relation("access_package_incompatible_groups", "incompatibleGroups", Read.EACH, target="group"),
+            _linked("access_package_incompatible_access_packages", "incompatibleAccessPackages", "accessPackage"),
+            _linked("access_package_incompatible_groups", "incompatibleGroups", "group"),
         ),
         licence=_GOVERNANCE,
     ),
@@ -74,7 +118,30 @@ TYPES = (
         path=f"{_ENTITLEMENT}/assignmentPolicies",
         model="access_package_assignment_policy",
         permissions=_READ_ENTITLEMENT,
-        restore=restored(f"POST /{_ENTITLEMENT}/assignmentPolicies, PUT"),
+        restore=Restore(
+            how=f"POST /{_ENTITLEMENT}/assignmentPolicies, PUT",
+            permissions=_WRITE_ENTITLEMENT,
+            change="PUT",
+            volatile=_TIMES | {"catalog"},
+            create_only=frozenset({"accessPackage"}),
+            required=("accessPackage", "displayName"),
+            parts={
+                "accessPackage": ("id",),
+                "customExtensionStageSettings": ("customExtension", "stage"),
+                "customExtensionStageSettings.customExtension": ("id",),
+            },
+            after=(*_PRINCIPALS, "access_packages", "connected_organizations", "custom_workflow_extensions"),
+            refers=frozenset(
+                {
+                    "accessPackage",
+                    "customExtensionStageSettings",
+                    "requestApprovalSettings",
+                    "requestorSettings",
+                    "reviewSettings",
+                    "specificAllowedTargets",
+                }
+            ),
+        ),
         expand=(
             "accessPackage($select=id)",
             "catalog($select=id)",
@@ -90,7 +157,26 @@ TYPES = (
         path=f"{_ENTITLEMENT}/assignments",
         model="access_package_assignment",
         permissions=_READ_ENTITLEMENT,
-        restore=restored(f"POST /{_ENTITLEMENT}/assignmentRequests, adminAdd; not: request history"),
+        restore=Restore(
+            how=f"POST /{_ENTITLEMENT}/assignmentRequests, adminAdd; not: request history",
+            permissions=_WRITE_ENTITLEMENT,
+            change="",
+            path=f"{_ENTITLEMENT}/assignmentRequests",
+            volatile=frozenset({"customExtensionCalloutInstances", "expiredDateTime", "state", "status"}),
+            required=("accessPackage", "assignmentPolicy", "target"),
+            parts={
+                "accessPackage": ("id",),
+                "assignmentPolicy": ("id",),
+                "schedule": ("expiration", "recurrence"),
+                "target": ("objectId",),
+            },
+            lost=("request history", "approvals"),
+            derived="raw->>'$.state' IN ('expired', 'deliveryFailed')",
+            by=By.ENTITLEMENT,
+            after=("users", "service_principals", "access_packages", "access_package_assignment_policies"),
+            refers=frozenset({"accessPackage", "assignmentPolicy", "target.objectId"}),
+            link=True,
+        ),
         expand=("accessPackage($select=id)", "assignmentPolicy($select=id)", "target"),
         identity=("id",),
         licence=_GOVERNANCE,
@@ -102,10 +188,16 @@ TYPES = (
         path=f"{_ENTITLEMENT}/connectedOrganizations",
         model="connected_organization",
         permissions=_READ_ENTITLEMENT,
-        restore=restored(f"POST /{_ENTITLEMENT}/connectedOrganizations, PATCH"),
+        restore=Restore(
+            how=f"POST /{_ENTITLEMENT}/connectedOrganizations, PATCH",
+            permissions=_WRITE_ENTITLEMENT,
+            volatile=_TIMES,
+            create_only=frozenset({"identitySources"}),
+            required=("displayName", "identitySources"),
+        ),
         relations=(
-            Relation("connected_organization_internal_sponsors", "internalSponsors", Read.EACH),
-            Relation("connected_organization_external_sponsors", "externalSponsors", Read.EACH),
+            _linked("connected_organization_internal_sponsors", "internalSponsors"),
+            _linked("connected_organization_external_sponsors", "externalSponsors"),
         ),
         licence=_GOVERNANCE,
     ),
@@ -116,7 +208,12 @@ TYPES = (
         path=f"{_ENTITLEMENT}/settings",
         model="entitlement_management_settings",
         permissions=_READ_ENTITLEMENT,
-        restore=restored(f"PATCH /{_ENTITLEMENT}/settings"),
+        restore=Restore(
+            how=f"PATCH /{_ENTITLEMENT}/settings",
+            permissions=_WRITE_ENTITLEMENT,
+            create="",
+            remove=False,
+        ),
         singleton=True,
         identity=("id",),
         licence=_GOVERNANCE,
@@ -139,7 +236,16 @@ TYPES = (
         path="roleManagement/entitlementManagement/roleAssignments",
         model="unified_role_assignment",
         permissions=_READ_ROLES,
-        restore=restored("POST /roleManagement/entitlementManagement/roleAssignments"),
+        restore=Restore(
+            how="POST /roleManagement/entitlementManagement/roleAssignments",
+            permissions=_WRITE_ENTITLEMENT,
+            change="",
+            volatile=frozenset({"principalOrganizationId"}),
+            required=("appScopeId", "principalId", "roleDefinitionId"),
+            after=(*_PRINCIPALS, "access_package_catalogs"),
+            refers=frozenset({"appScopeId", "principalId"}),
+            link=True,
+        ),
         identity=("id",),
         belongs_to="principalId",
         shows="role_assignments",
@@ -152,7 +258,27 @@ TYPES = (
         path="identityGovernance/accessReviews/definitions",
         model="access_review_schedule_definition",
         permissions=("AccessReview.Read.All",),
-        restore=restored("POST /identityGovernance/accessReviews/definitions, PUT; not: instances and decisions"),
+        restore=Restore(
+            how="POST /identityGovernance/accessReviews/definitions, PUT; not: instances and decisions",
+            permissions=("AccessReview.ReadWrite.All",),
+            change="PUT",
+            volatile=frozenset({"createdBy", "createdDateTime", "lastModifiedDateTime", "status"}),
+            create_only=frozenset({"instanceEnumerationScope", "scope"}),
+            required=("displayName", "reviewers", "scope", "settings"),
+            lost=("instances", "decisions"),
+            derived="raw->>'$.status' IN ('Applied', 'Completed')",
+            after=(*_PRINCIPALS, "role_definitions", "access_packages", "access_package_assignment_policies"),
+            refers=frozenset(
+                {
+                    "additionalNotificationRecipients",
+                    "fallbackReviewers",
+                    "instanceEnumerationScope",
+                    "reviewers",
+                    "scope",
+                    "stageSettings",
+                }
+            ),
+        ),
         page_size=100,
         licence=_GOVERNANCE,
     ),
@@ -176,7 +302,42 @@ TYPES = (
         path=f"{_WORKFLOWS}/workflows",
         model="identity_governance.workflow",
         permissions=_READ_WORKFLOWS,
-        restore=restored(f"from the recycle bin, else POST /{_WORKFLOWS}/workflows, PATCH or createNewVersion"),
+        restore=Restore(
+            how=f"from the recycle bin, else POST /{_WORKFLOWS}/workflows, PATCH or createNewVersion",
+            permissions=_WRITE_WORKFLOWS,
+            bin=f"{_WORKFLOWS}/deletedItems/workflows",
+            volatile=frozenset(
+                {
+                    "createdDateTime",
+                    "deletedDateTime",
+                    "lastModifiedDateTime",
+                    "nextScheduleRunDateTime",
+                    "quarantineDetails",
+                    "version",
+                    "versions",
+                }
+            ),
+            create_only=frozenset({"category", "targetSubjectType"}),
+            required=("category", "displayName", "executionConditions", "tasks"),
+            parts={
+                "tasks": (
+                    "arguments",
+                    "category",
+                    "continueOnError",
+                    "description",
+                    "displayName",
+                    "executionSequence",
+                    "isEnabled",
+                    "taskDefinitionId",
+                )
+            },
+            lost=("earlier versions", "run history"),
+            # A schedule that runs while users and groups are still coming back could disable or delete them.
+            guard=("isSchedulingEnabled", False),
+            by=By.WORKFLOW,
+            after=("users", "groups", "custom_task_extensions"),
+            refers=frozenset({"tasks.arguments"}),
+        ),
         inline=("tasks",),
         one_by_one=True,
         licence=_GOVERNANCE,
@@ -188,7 +349,13 @@ TYPES = (
         path=f"{_WORKFLOWS}/customTaskExtensions",
         model="identity_governance.custom_task_extension",
         permissions=("LifecycleWorkflows-CustomExt.Read.All", "LifecycleWorkflows.Read.All"),
-        restore=restored(f"POST /{_WORKFLOWS}/customTaskExtensions, PATCH"),
+        restore=Restore(
+            how=f"POST /{_WORKFLOWS}/customTaskExtensions, PATCH",
+            permissions=("LifecycleWorkflows-CustomExt.ReadWrite.All", "LifecycleWorkflows.ReadWrite.All"),
+            volatile=frozenset({"createdDateTime", "lastModifiedDateTime"}),
+            required=("displayName",),
+            after=("applications", "service_principals"),
+        ),
         licence=_GOVERNANCE,
     ),
     ObjectType(
@@ -198,7 +365,12 @@ TYPES = (
         path=f"{_WORKFLOWS}/settings",
         model="identity_governance.lifecycle_management_settings",
         permissions=("LifecycleWorkflows.Read.All",),
-        restore=restored(f"PATCH /{_WORKFLOWS}/settings"),
+        restore=Restore(
+            how=f"PATCH /{_WORKFLOWS}/settings",
+            permissions=("LifecycleWorkflows.ReadWrite.All",),
+            create="",
+            remove=False,
+        ),
         singleton=True,
         identity=("id",),
         licence=_GOVERNANCE,

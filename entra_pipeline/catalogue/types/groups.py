@@ -1,6 +1,16 @@
 """Groups with their settings, and administrative units: the collections of a directory."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, kept, restored
+from entra_pipeline.catalogue.model import (
+    Category,
+    LinkWrite,
+    ObjectType,
+    Parent,
+    Read,
+    Relation,
+    Restore,
+    kept,
+)
+from entra_pipeline.catalogue.restoring import By
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _EXCHANGE = "held by Exchange: Graph shows it of one Microsoft 365 group at a time, and delta does not tell its changes"
@@ -21,6 +31,39 @@ _NOT_IN_LISTS = {
     "unseenMessagesCount": _SIGNED_IN,
 }
 _MICROSOFT_365 = "coalesce(raw->>'$.groupTypes', '') LIKE '%Unified%'"
+# Computed, or written by other means (Graph doc: resources/group): addresses by Exchange, labels by signed-in users.
+_COMPUTED = {
+    "assignedLabels",
+    "createdDateTime",
+    "deletedDateTime",
+    "expirationDateTime",
+    "infoCatalogs",
+    "isManagementRestricted",
+    "licenseProcessingState",
+    "mail",
+    "onPremisesDomainName",
+    "onPremisesExtensionAttributes",
+    "onPremisesLastSyncDateTime",
+    "onPremisesNetBiosName",
+    "onPremisesProvisioningErrors",
+    "onPremisesSamAccountName",
+    "onPremisesSecurityIdentifier",
+    "onPremisesSyncEnabled",
+    "organizationId",
+    "proxyAddresses",
+    "renewedDateTime",
+    "securityIdentifier",
+    "serviceProvisioningErrors",
+}
+# Active Directory's groups, and Exchange's: distribution lists and mail-enabled security groups.
+_ELSEWHERE = (
+    "raw->>'$.onPremisesSyncEnabled' = 'true' OR "
+    "(raw->>'$.mailEnabled' = 'true' AND coalesce(raw->>'$.groupTypes', '') NOT LIKE '%Unified%')"
+)
+_DYNAMIC = "coalesce(raw->>'$.groupTypes', '') LIKE '%DynamicMembership%'"
+_PAUSED = ("membershipRuleProcessingState", "Paused")
+_WRITE_GROUPS = ("Group.ReadWrite.All", "Directory.ReadWrite.All")
+_WRITE_UNITS = ("AdministrativeUnit.ReadWrite.All",)
 
 TYPES = (
     ObjectType(
@@ -30,10 +73,26 @@ TYPES = (
         path="groups",
         model="group",
         permissions=("Group.Read.All", "Directory.Read.All"),
-        restore=restored(
-            "from the recycle bin, else POST /groups, PATCH, members and owners by reference, assignLicense; "
+        restore=Restore(
+            how="from the recycle bin, else POST /groups, PATCH, members and owners by reference, assignLicense; "
             "not: distribution lists and mail-enabled security groups (Exchange), mailbox, site; synced groups in "
-            "Active Directory"
+            "Active Directory",
+            permissions=_WRITE_GROUPS,
+            gated={
+                "assignedLicenses": "LicenseAssignment.ReadWrite.All",
+                "isAssignableToRole": "RoleManagement.ReadWrite.Directory",
+            },
+            bin="directory/deletedItems",
+            volatile=frozenset(_COMPUTED),
+            create_only=frozenset({"isAssignableToRole", "resourceBehaviorOptions", "uniqueName"}),
+            change_only=frozenset({"welcomeMessageEnabled"}),
+            required=("displayName", "mailEnabled", "mailNickname", "securityEnabled"),
+            later=frozenset({"assignedLicenses"}),
+            lost=("mailbox and conversations", "site and files", "sensitivity labels"),
+            mastered=_ELSEWHERE,
+            guard=_PAUSED,
+            by=By.GROUP,
+            after=("extension_properties",),
         ),
         delta=True,
         select=True,
@@ -42,8 +101,25 @@ TYPES = (
         page_size=999,
         identity=("displayName", "mailNickname"),
         relations=(
-            Relation("group_members", "members", Read.DELTA, inverse="memberOf"),
-            Relation("group_owners", "owners", Read.DELTA, inverse="ownedObjects"),
+            Relation(
+                "group_members",
+                "members",
+                Read.DELTA,
+                inverse="memberOf",
+                write=LinkWrite(
+                    add="bind",
+                    permissions=("GroupMember.ReadWrite.All", *_WRITE_GROUPS),
+                    derived=_DYNAMIC,
+                    mastered=_ELSEWHERE,
+                ),
+            ),
+            Relation(
+                "group_owners",
+                "owners",
+                Read.DELTA,
+                inverse="ownedObjects",
+                write=LinkWrite(permissions=_WRITE_GROUPS, mastered=_ELSEWHERE),
+            ),
         ),
     ),
     ObjectType(
@@ -53,11 +129,28 @@ TYPES = (
         path="directory/administrativeUnits",
         model="administrative_unit",
         permissions=("AdministrativeUnit.Read.All", "Directory.Read.All"),
-        restore=restored("from the recycle bin, else POST /directory/administrativeUnits, PATCH, members by reference"),
+        restore=Restore(
+            how="from the recycle bin, else POST /directory/administrativeUnits, PATCH, members by reference",
+            permissions=_WRITE_UNITS,
+            bin="directory/deletedItems",
+            volatile=frozenset({"deletedDateTime"}),
+            create_only=frozenset({"isMemberManagementRestricted"}),
+            required=("displayName",),
+            guard=_PAUSED,
+            after=("extension_properties",),
+        ),
         delta=True,
         extensible="AdministrativeUnit",
         page_size=999,
-        relations=(Relation("administrative_unit_members", "members", Read.DELTA, inverse="memberOf"),),
+        relations=(
+            Relation(
+                "administrative_unit_members",
+                "members",
+                Read.DELTA,
+                inverse="memberOf",
+                write=LinkWrite(permissions=_WRITE_UNITS, derived="lower(raw->>'$.membershipType') = 'dynamic'"),
+            ),
+        ),
     ),
     ObjectType(
         name="scoped_role_members",
@@ -66,7 +159,17 @@ TYPES = (
         path="",
         model="scoped_role_membership",
         permissions=("RoleManagement.Read.Directory", "Directory.Read.All"),
-        restore=restored("POST to scopedRoleMembers of the administrative unit"),
+        restore=Restore(
+            how="POST to scopedRoleMembers of the administrative unit",
+            permissions=("RoleManagement.ReadWrite.Directory",),
+            change="",
+            volatile=frozenset({"administrativeUnitId"}),
+            required=("roleId", "roleMemberInfo"),
+            parts={"roleMemberInfo": ("id",)},
+            after=("users", "groups", "service_principals"),
+            refers=frozenset({"roleMemberInfo"}),
+            link=True,
+        ),
         parent=Parent("administrative_units", "scopedRoleMembers", Read.EACH),
         identity=("id",),
     ),
@@ -77,7 +180,14 @@ TYPES = (
         path="groupSettings",
         model="group_setting",
         permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),
-        restore=restored("POST /groupSettings, PATCH"),
+        restore=Restore(
+            how="POST /groupSettings, PATCH",
+            permissions=("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
+            volatile=frozenset({"displayName"}),
+            create_only=frozenset({"templateId"}),
+            required=("templateId", "values"),
+            after=("groups",),
+        ),
     ),
     ObjectType(
         name="group_specific_settings",
@@ -86,7 +196,13 @@ TYPES = (
         path="",
         model="group_setting",
         permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),
-        restore=restored("POST to settings of the group, PATCH"),
+        restore=Restore(
+            how="POST to settings of the group, PATCH",
+            permissions=("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
+            volatile=frozenset({"displayName"}),
+            create_only=frozenset({"templateId"}),
+            required=("templateId", "values"),
+        ),
         parent=Parent("groups", "settings", Read.EACH, where=_MICROSOFT_365),
         shows="group_settings",
     ),
@@ -110,7 +226,12 @@ TYPES = (
         path="groupLifecyclePolicies",
         model="group_lifecycle_policy",
         permissions=("Directory.Read.All",),
-        restore=restored("POST /groupLifecyclePolicies, PATCH"),
+        restore=Restore(
+            how="POST /groupLifecyclePolicies, PATCH",
+            permissions=("Directory.ReadWrite.All",),
+            required=("alternateNotificationEmails", "groupLifetimeInDays", "managedGroupTypes"),
+            lost=("which groups a policy for selected groups applies to",),
+        ),
         identity=("managedGroupTypes",),
     ),
 )

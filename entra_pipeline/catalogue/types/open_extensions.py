@@ -1,6 +1,6 @@
 """Open extensions: what applications have attached to users, groups and others, apart from the object itself."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, restored
+from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Restore
 
 
 def open_extensions(owner: str, singular: str, category: Category, *permissions: str) -> ObjectType:
@@ -19,7 +19,12 @@ def open_extensions(owner: str, singular: str, category: Category, *permissions:
         path="",
         model="open_type_extension",
         permissions=(*permissions, "Directory.Read.All"),
-        restore=restored(f"POST to extensions of the {singular.replace('_', ' ')}, PATCH"),
+        restore=Restore(
+            how=f"POST to extensions of the {singular.replace('_', ' ')}, PATCH",
+            permissions=(permissions[0].replace(".Read.", ".ReadWrite."),),
+            create_only=frozenset({"extensionName"}),
+            required=("@odata.type", "extensionName"),
+        ),
         parent=Parent(owner, "extensions", Read.EXPAND),
         identity=("extensionName",),
         # Its id is its name, and every owner may have one of that name.

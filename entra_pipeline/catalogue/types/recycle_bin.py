@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from entra_pipeline.catalogue.model import Category, ObjectType, restored
+from entra_pipeline.catalogue.model import Category, ObjectType, kept
 
 _DIRECTORY = ("users", "groups", "applications", "service_principals", "administrative_units")
 _BINS = {
@@ -30,7 +30,10 @@ def _bin(entry: ObjectType, path: str) -> ObjectType:
         category=Category.RECYCLE_BIN,
         title=f"Deleted {entry.title[0].lower()}{entry.title[1:]}",
         path=path,
-        restore=restored("POST restore, within 30 days"),
+        restore=kept(
+            f"what `{entry.name}` come back from: POST /{entry.restore.bin}/{{id}}/restore, within 30 days",
+            volatile=entry.restore.volatile,
+        ),
         delta=False,
         on_request=frozenset(),
         relations=(),

@@ -1,6 +1,7 @@
 """Directory roles (activated), role definitions and assignments, and privileged identity management (PIM)."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, kept, restored
+from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, Restore, kept
+from entra_pipeline.catalogue.restoring import By
 
 _READ_ROLES = ("RoleManagement.Read.Directory", "Directory.Read.All")
 
@@ -11,10 +12,40 @@ _ELIGIBLE_GROUPS = (
     "raw->>'$.onPremisesSyncEnabled' IS DISTINCT FROM 'true' "
     "AND coalesce(raw->>'$.groupTypes', '') NOT LIKE '%DynamicMembership%'"
 )
+_WRITE_ROLES = ("RoleManagement.ReadWrite.Directory",)
+# Eligible members of a group have its roles without schedules of their own; activation ends by itself.
+_DERIVED = "lower(raw->>'$.memberType') <> 'direct'"
+_ACTIVATED = f"{_DERIVED} OR lower(raw->>'$.assignmentType') = 'activated'"
+_SCHEDULE_COMPUTED = frozenset({"createdDateTime", "createdUsing", "memberType", "modifiedDateTime", "status"})
+# A start that is past becomes the time of the request.
+_SCHEDULE_PARTS = {"scheduleInfo": ("expiration", "recurrence")}
+_PRINCIPALS = ("users", "groups", "service_principals")
+_SCOPES = ("administrative_units", "applications")
+
+
+def _schedules(kind: str, *permissions: str) -> Restore:
+    """How PIM schedules of directory roles come back: Graph takes requests for them."""
+    path = f"roleManagement/directory/role{kind}ScheduleRequests"
+    return Restore(
+        how=f"POST /{path}",
+        permissions=(*permissions, *_WRITE_ROLES),
+        change="",
+        path=path,
+        volatile=_SCHEDULE_COMPUTED | ({"assignmentType"} if kind == "Assignment" else set()),
+        required=("directoryScopeId", "principalId", "roleDefinitionId", "scheduleInfo"),
+        parts=_SCHEDULE_PARTS,
+        lost=("history of activations",),
+        derived=_ACTIVATED if kind == "Assignment" else _DERIVED,
+        by=By.SCHEDULE,
+        after=(*_PRINCIPALS, *_SCOPES, "role_definitions"),
+        refers=frozenset({"directoryScopeId", "principalId", "roleDefinitionId"}),
+        link=True,
+    )
 
 
 def _group_schedules(kind: str, permission: str) -> ObjectType:
     segment = f"{kind}Schedules"
+    requests = f"identityGovernance/privilegedAccess/group/{kind}ScheduleRequests"
     return ObjectType(
         name=f"privileged_access_group_{kind}_schedules",
         category=Category.ROLES,
@@ -22,7 +53,21 @@ def _group_schedules(kind: str, permission: str) -> ObjectType:
         path="",
         model=f"privileged_access_group_{kind}_schedule",
         permissions=(permission,),
-        restore=restored(f"POST /identityGovernance/privilegedAccess/group/{kind}ScheduleRequests"),
+        restore=Restore(
+            how=f"POST /{requests}",
+            permissions=(permission.replace("Read", "ReadWrite"),),
+            change="",
+            path=requests,
+            volatile=_SCHEDULE_COMPUTED | ({"assignmentType"} if kind == "assignment" else set()),
+            required=("accessId", "groupId", "principalId", "scheduleInfo"),
+            parts=_SCHEDULE_PARTS,
+            lost=("history of activations",),
+            derived=_ACTIVATED if kind == "assignment" else _DERIVED,
+            by=By.SCHEDULE,
+            after=("users", "groups"),
+            refers=frozenset({"groupId", "principalId"}),
+            link=True,
+        ),
         parent=Parent(
             "groups",
             segment,
@@ -56,8 +101,13 @@ TYPES = (
         path="roleManagement/directory/roleDefinitions",
         model="unified_role_definition",
         permissions=_READ_ROLES,
-        restore=restored(
-            "POST /roleManagement/directory/roleDefinitions with the same templateId, PATCH; built-in: fixed"
+        restore=Restore(
+            how="POST /roleManagement/directory/roleDefinitions with the same templateId, PATCH; built-in: fixed",
+            permissions=_WRITE_ROLES,
+            volatile=frozenset({"isBuiltIn", "resourceScopes"}),
+            create_only=frozenset({"templateId"}),
+            required=("displayName", "isEnabled", "rolePermissions"),
+            fixed="raw->>'$.isBuiltIn' = 'true'",
         ),
     ),
     ObjectType(
@@ -67,7 +117,16 @@ TYPES = (
         path="roleManagement/directory/roleAssignments",
         model="unified_role_assignment",
         permissions=_READ_ROLES,
-        restore=restored("POST /roleManagement/directory/roleAssignments"),
+        restore=Restore(
+            how="POST /roleManagement/directory/roleAssignments",
+            permissions=_WRITE_ROLES,
+            change="",
+            volatile=frozenset({"principalOrganizationId"}),
+            required=("principalId", "roleDefinitionId"),
+            after=(*_PRINCIPALS, *_SCOPES, "role_definitions"),
+            refers=frozenset({"directoryScopeId", "principalId", "roleDefinitionId"}),
+            link=True,
+        ),
         identity=("id",),
         belongs_to="principalId",
     ),
@@ -78,7 +137,7 @@ TYPES = (
         path="roleManagement/directory/roleEligibilitySchedules",
         model="unified_role_eligibility_schedule",
         permissions=("RoleEligibilitySchedule.Read.Directory", *_READ_ROLES),
-        restore=restored("POST /roleManagement/directory/roleEligibilityScheduleRequests"),
+        restore=_schedules("Eligibility", "RoleEligibilitySchedule.ReadWrite.Directory"),
         identity=("id",),
         belongs_to="principalId",
         licence=_PIM,
@@ -90,7 +149,7 @@ TYPES = (
         path="roleManagement/directory/roleAssignmentSchedules",
         model="unified_role_assignment_schedule",
         permissions=("RoleAssignmentSchedule.Read.Directory", *_READ_ROLES),
-        restore=restored("POST /roleManagement/directory/roleAssignmentScheduleRequests"),
+        restore=_schedules("Assignment", "RoleAssignmentSchedule.ReadWrite.Directory"),
         identity=("id",),
         belongs_to="principalId",
         licence=_PIM,

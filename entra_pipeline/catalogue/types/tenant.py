@@ -1,6 +1,7 @@
 """The tenant itself: organization, branding, domains, subscriptions, custom security attributes, contacts."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Streams, kept, restored
+from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Restore, Streams, kept
+from entra_pipeline.catalogue.restoring import By
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 # The default branding's streams are those of localization 0 (Graph doc: organizationalbranding-get).
@@ -19,6 +20,22 @@ _DNS_RECORDS = (
     "domain_dns_unavailable_record",
 )
 _READ_ATTRIBUTES = ("CustomSecAttributeDefinition.Read.All",)
+_WRITE_ATTRIBUTES = ("CustomSecAttributeDefinition.ReadWrite.All",)
+_WRITE_PKI = ("PublicKeyInfrastructure.ReadWrite.All",)
+_WRITE_BRANDING = ("OrganizationalBranding.ReadWrite.All", "Organization.ReadWrite.All")
+# Where images are, not what is in them.
+_IMAGE_ADDRESSES = frozenset(
+    {
+        "backgroundImageRelativeUrl",
+        "bannerLogoRelativeUrl",
+        "cdnList",
+        "customCSSRelativeUrl",
+        "faviconRelativeUrl",
+        "headerLogoRelativeUrl",
+        "squareLogoDarkRelativeUrl",
+        "squareLogoRelativeUrl",
+    }
+)
 
 TYPES = (
     ObjectType(
@@ -28,7 +45,29 @@ TYPES = (
         path="organization",
         model="organization",
         permissions=("Organization.Read.All", "Directory.Read.All"),
-        restore=restored("PATCH /organization/{id}"),
+        restore=Restore(
+            how="PATCH /organization/{id}",
+            permissions=("Organization.ReadWrite.All",),
+            create="",
+            remove=False,
+            volatile=frozenset(
+                {
+                    "assignedPlans",
+                    "countryLetterCode",
+                    "createdDateTime",
+                    "deletedDateTime",
+                    "displayName",
+                    "mobileDeviceManagementAuthority",
+                    "onPremisesLastSyncDateTime",
+                    "onPremisesSyncEnabled",
+                    "partnerTenantType",
+                    "provisionedPlans",
+                    "tenantType",
+                    "verifiedDomains",
+                }
+            ),
+            after=("extension_properties",),
+        ),
         extensible="Organization",
     ),
     open_extensions("organization", "organization", Category.TENANT, "Organization.Read.All"),
@@ -69,7 +108,13 @@ TYPES = (
         path="",
         model="organizational_branding",
         permissions=("OrganizationalBranding.Read.All", "Organization.Read.All"),
-        restore=restored("PATCH /organization/{id}/branding, PUT of each image"),
+        restore=Restore(
+            how="PATCH /organization/{id}/branding, PUT of each image",
+            permissions=_WRITE_BRANDING,
+            create="PATCH",
+            volatile=_IMAGE_ADDRESSES,
+            by=By.STREAMS,
+        ),
         streams=_IMAGES,
         parent=Parent("organization", "branding", Read.EACH, many=False),
         identity=("id",),
@@ -81,7 +126,14 @@ TYPES = (
         path="",
         model="organizational_branding_localization",
         permissions=("OrganizationalBranding.Read.All", "Organization.Read.All"),
-        restore=restored("POST to branding/localizations, PATCH, PUT of each image"),
+        restore=Restore(
+            how="POST to branding/localizations, PATCH, PUT of each image",
+            permissions=_WRITE_BRANDING,
+            volatile=_IMAGE_ADDRESSES,
+            by=By.STREAMS,
+            required=("id",),
+            after=("organizational_brandings",),
+        ),
         streams=_IMAGES,
         parent=Parent("organization", "branding/localizations", Read.EACH),
         identity=("id",),
@@ -93,7 +145,20 @@ TYPES = (
         path="",
         model="certificate_based_auth_configuration",
         permissions=("Organization.Read.All",),
-        restore=restored("POST to certificateBasedAuthConfiguration of the organization"),
+        restore=Restore(
+            how="POST to certificateBasedAuthConfiguration of the organization",
+            permissions=("Organization.ReadWrite.All",),
+            change="",
+            required=("certificateAuthorities",),
+            parts={
+                "certificateAuthorities": (
+                    "certificate",
+                    "certificateRevocationListUrl",
+                    "deltaCertificateRevocationListUrl",
+                    "isRootAuthority",
+                )
+            },
+        ),
         parent=Parent("organization", "certificateBasedAuthConfiguration", Read.EACH),
         identity=("id",),
     ),
@@ -104,7 +169,12 @@ TYPES = (
         path="directory/publicKeyInfrastructure/certificateBasedAuthConfigurations",
         model="certificate_based_auth_pki",
         permissions=("PublicKeyInfrastructure.Read.All",),
-        restore=restored("POST /directory/publicKeyInfrastructure/certificateBasedAuthConfigurations, PATCH"),
+        restore=Restore(
+            how="POST /directory/publicKeyInfrastructure/certificateBasedAuthConfigurations, PATCH",
+            permissions=_WRITE_PKI,
+            volatile=frozenset({"deletedDateTime", "lastModifiedDateTime", "status", "statusDetails"}),
+            required=("displayName",),
+        ),
     ),
     ObjectType(
         name="certificate_authority_details",
@@ -113,7 +183,22 @@ TYPES = (
         path="",
         model="certificate_authority_detail",
         permissions=("PublicKeyInfrastructure.Read.All",),
-        restore=restored("POST to certificateAuthorities of the public key infrastructure, PATCH"),
+        restore=Restore(
+            how="POST to certificateAuthorities of the public key infrastructure, PATCH",
+            permissions=_WRITE_PKI,
+            volatile=frozenset(
+                {
+                    "createdDateTime",
+                    "deletedDateTime",
+                    "expirationDateTime",
+                    "issuer",
+                    "issuerSubjectKeyIdentifier",
+                    "thumbprint",
+                }
+            ),
+            create_only=frozenset({"certificate"}),
+            required=("certificate", "certificateAuthorityType"),
+        ),
         parent=Parent("certificate_based_auth_pkis", "certificateAuthorities", Read.EACH),
         identity=("displayName", "thumbprint"),
     ),
@@ -125,7 +210,12 @@ TYPES = (
         model="identity_provider_base",
         subtypes=("saml_or_ws_fed_external_domain_federation",),
         permissions=("IdentityProvider.Read.All",),
-        restore=restored("POST /directory/federationConfigurations, then its domains, PATCH"),
+        restore=Restore(
+            how="POST /directory/federationConfigurations, then its domains, PATCH",
+            permissions=("IdentityProvider.ReadWrite.All",),
+            required=("@odata.type", "domains", "issuerUri", "passiveSignInUri", "signingCertificate"),
+            by=By.PARTS,
+        ),
         inline=("domains",),
         lane=Lane.IDENTITY,
         shows="identity_providers",
@@ -137,7 +227,12 @@ TYPES = (
         path="",
         model="internal_domain_federation",
         permissions=("Domain-InternalFederation.Read.All",),
-        restore=restored("POST to federationConfiguration of the domain, PATCH"),
+        restore=Restore(
+            how="POST to federationConfiguration of the domain, PATCH",
+            permissions=("Domain-InternalFederation.ReadWrite.All", "Domain.ReadWrite.All"),
+            volatile=frozenset({"signingCertificateUpdateStatus"}),
+            required=("issuerUri", "passiveSignInUri", "signingCertificate"),
+        ),
         parent=Parent(
             "domains", "federationConfiguration", Read.EACH, where="raw->>'$.authenticationType' = 'Federated'"
         ),
@@ -185,7 +280,12 @@ TYPES = (
         path="directory/attributeSets",
         model="attribute_set",
         permissions=_READ_ATTRIBUTES,
-        restore=restored("POST /directory/attributeSets, PATCH"),
+        restore=Restore(
+            how="POST /directory/attributeSets, PATCH",
+            permissions=_WRITE_ATTRIBUTES,
+            remove=False,
+            required=("id",),
+        ),
         identity=("id",),
     ),
     ObjectType(
@@ -195,7 +295,23 @@ TYPES = (
         path="directory/customSecurityAttributeDefinitions",
         model="custom_security_attribute_definition",
         permissions=_READ_ATTRIBUTES,
-        restore=restored("POST /directory/customSecurityAttributeDefinitions, PATCH; never deleted, only deprecated"),
+        restore=Restore(
+            how="POST /directory/customSecurityAttributeDefinitions, PATCH; never deleted, only deprecated",
+            permissions=_WRITE_ATTRIBUTES,
+            remove=False,
+            create_only=frozenset({"attributeSet", "isCollection", "isSearchable", "name", "type"}),
+            required=(
+                "attributeSet",
+                "isCollection",
+                "isSearchable",
+                "name",
+                "status",
+                "type",
+                "usePreDefinedValuesOnly",
+            ),
+            by=By.PARTS,
+            after=("attribute_sets",),
+        ),
         expand=("allowedValues",),
         identity=("id",),
     ),

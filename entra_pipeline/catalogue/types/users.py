@@ -1,6 +1,17 @@
 """Users, with their manager and sponsors, licences and registered authentication methods."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, kept, restored
+from entra_pipeline.catalogue.model import (
+    Category,
+    Lane,
+    LinkWrite,
+    ObjectType,
+    Parent,
+    Read,
+    Relation,
+    Restore,
+    kept,
+)
+from entra_pipeline.catalogue.restoring import By
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _ONE_BY_ONE = "held outside the directory, by SharePoint or Exchange: Graph shows it of one user at a time"
@@ -39,6 +50,40 @@ _METHODS = (
     "temporary_access_pass_authentication_method",
     "windows_hello_for_business_authentication_method",
 )
+# Computed, or written by other means (Graph doc: resources/user): licences by assignLicense, addresses by Exchange, the
+# sign-in identity of members with their userPrincipalName, that of guests by redeeming an invitation.
+_COMPUTED = {
+    "assignedLicenses",
+    "assignedPlans",
+    "createdDateTime",
+    "creationType",
+    "deletedDateTime",
+    "externalUserState",
+    "externalUserStateChangeDateTime",
+    "identities",
+    "imAddresses",
+    "isManagementRestricted",
+    "isResourceAccount",
+    "lastPasswordChangeDateTime",
+    "legalAgeGroupClassification",
+    "licenseAssignmentStates",
+    "onPremisesDistinguishedName",
+    "onPremisesDomainName",
+    "onPremisesLastSyncDateTime",
+    "onPremisesProvisioningErrors",
+    "onPremisesSamAccountName",
+    "onPremisesSecurityIdentifier",
+    "onPremisesSyncEnabled",
+    "onPremisesUserPrincipalName",
+    "passwordProfile",
+    "provisionedPlans",
+    "proxyAddresses",
+    "securityIdentifier",
+    "serviceProvisioningErrors",
+    "showInAddressList",
+    "signInSessionsValidFromDateTime",
+}
+_WRITE_USERS = ("User.ReadWrite.All", "Directory.ReadWrite.All")
 
 TYPES = (
     ObjectType(
@@ -48,9 +93,28 @@ TYPES = (
         path="users",
         model="user",
         permissions=("User.Read.All", "Directory.Read.All"),
-        restore=restored(
-            "from the recycle bin, else POST /users (disabled, random password, invitation for guests), PATCH; not: "
-            "password, passkeys, MFA secrets, mailbox; synced users in Active Directory"
+        restore=Restore(
+            how="from the recycle bin, else POST /users (disabled, random password, invitation for guests), PATCH; "
+            "not: password, passkeys, MFA secrets, mailbox; synced users in Active Directory",
+            permissions=_WRITE_USERS,
+            gated={
+                "customSecurityAttributes": "CustomSecAttributeAssignment.ReadWrite.All",
+                "employeeLeaveDateTime": "User-LifeCycleInfo.ReadWrite.All",
+            },
+            bin="directory/deletedItems",
+            volatile=frozenset(_COMPUTED),
+            create_only=frozenset({"identityParentId"}),
+            change_only=frozenset({"customSecurityAttributes", "employeeLeaveDateTime"}),
+            required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName"),
+            lost=("password", "passkeys and other methods", "MFA secrets", "mailbox and files"),
+            mastered="raw->>'$.onPremisesSyncEnabled' = 'true'",
+            # Entra doc: users of hybrid tenants.
+            cloud_owned=frozenset(
+                {"customSecurityAttributes", "passwordPolicies", "preferredDataLocation", "usageLocation"}
+            ),
+            guard=("accountEnabled", False),
+            by=By.USER,
+            after=("custom_security_attribute_definitions", "extension_properties"),
         ),
         delta=True,
         select=True,
@@ -63,8 +127,19 @@ TYPES = (
         page_size=999,
         identity=("userPrincipalName", "displayName"),
         relations=(
-            Relation("user_manager", "manager", Read.DELTA, many=False, inverse="directReports"),
-            Relation("user_sponsors", "sponsors", Read.EXPAND),
+            Relation(
+                "user_manager",
+                "manager",
+                Read.DELTA,
+                many=False,
+                inverse="directReports",
+                write=LinkWrite(
+                    add="put",
+                    permissions=_WRITE_USERS,
+                    mastered="raw->>'$.onPremisesSyncEnabled' = 'true'",
+                ),
+            ),
+            Relation("user_sponsors", "sponsors", Read.EXPAND, write=LinkWrite(permissions=_WRITE_USERS)),
         ),
     ),
     ObjectType(
@@ -74,7 +149,15 @@ TYPES = (
         path="users",
         model="user",
         permissions=("LicenseAssignment.Read.All", "User.Read.All", "Directory.Read.All"),
-        restore=restored("POST /users/{id}/assignLicense for licences assigned directly; the others come with groups"),
+        restore=Restore(
+            how="POST /users/{id}/assignLicense for licences assigned directly; the others come with groups",
+            permissions=("LicenseAssignment.ReadWrite.All", *_WRITE_USERS),
+            change="POST",
+            remove=False,
+            volatile=frozenset({"licenseAssignmentStates", "userPrincipalName"}),
+            by=By.LICENSES,
+            after=("users", "groups"),
+        ),
         projection=("id", "userPrincipalName", "assignedLicenses", "licenseAssignmentStates"),
         page_size=999,
         daily=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -76,12 +77,11 @@ def _one(tenant: Tenant, outer: Request, item: dict[str, Any]) -> dict[str, Any]
         },
         body=b"" if body is None else msgspec.json.encode(body),
         root=outer.root,
+        # Items that do not wait for each other are under way all at once.
+        arrived=time.monotonic() if item.get("dependsOn") else outer.arrived,
+        batched=True,
     )
-    fault = tenant.fault()
-    if fault in {"503", "504"} or fault.startswith("429"):
-        answer = tenant.refusal(fault, inner)
-    else:
-        answer = tenant.answer(inner)
+    answer = tenant.struck(inner, tenant.fault(inner.method))
     result: dict[str, Any] = {"id": item["id"], "status": answer.status, "headers": answer.headers}
     if answer.body:
         result["body"] = _body(answer)

@@ -16,14 +16,14 @@ import msgspec
 
 from entra_pipeline.simulator.directory import Row, State
 from entra_pipeline.simulator.failures import not_found
-from entra_pipeline.simulator.knobs import EXPIRY_FORMS, FAULTS
+from entra_pipeline.simulator.knobs import EXPIRY_FORMS, FAULTS, LATE_FAULTS
 from entra_pipeline.simulator.paths import Place, resolve
 from entra_pipeline.simulator.projection import shape
 from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet, Link
 from entra_pipeline.simulator.tenant import Ledger, Tenant
 
 _GUARDED = {"seed"}
-_SETS = ("hole", "hidden", "hidden_links", "hidden_types", "unlicensed")
+_SETS = ("hole", "hidden", "hidden_links", "hidden_types", "unlicensed", "fault_methods")
 
 
 class WrongOrder(Exception):
@@ -55,6 +55,8 @@ class ControlPanel:
             "clock": self._clock,
             "log": self._log,
             "roles": self._roles,
+            "directory_roles": self._directory_roles,
+            "writes": self._writes,
             "certificate": self._certificate,
         }
 
@@ -63,6 +65,8 @@ class ControlPanel:
         if name not in self._orders:
             raise WrongOrder(f"no such order: {name}; there are {', '.join(sorted(self._orders))}")
         try:
+            if name == "knobs":
+                return self._knobs(**order)
             with self.directory.writing():
                 return self._orders[name](**order)
         except TypeError as error:
@@ -200,11 +204,16 @@ class ControlPanel:
             "units": ledger.units,
             "statuses": {str(status): number for status, number in sorted(ledger.statuses.items())},
             "sets": dict(ledger.sets),
+            "writes": dict(ledger.writes),
+            "written": dict(ledger.written),
             "entries": [entry._asdict() for entry in ledger.entries] if entries else [],
         }
         if reset:
             self.tenant.ledger = Ledger()
         return result
+
+    def _writes(self) -> Any:
+        return [{**write._asdict(), "body": _sent(write.body)} for write in self.tenant.ledger.log]
 
     # --- knobs -------------------------------------------------------------------------------------------------------
 
@@ -218,9 +227,10 @@ class ControlPanel:
                 value = frozenset(value)
             if name == "fault_kinds":
                 value = tuple(value)
-                if not set(value) <= set(FAULTS):
-                    raise WrongOrder(f"kinds of faults are {', '.join(FAULTS)}")
+                if not set(value) <= {*FAULTS, *LATE_FAULTS}:
+                    raise WrongOrder(f"kinds of faults are {', '.join((*FAULTS, *LATE_FAULTS))}")
             setattr(knobs, name, value)
+        self.tenant.follow()
         return {**asdict(knobs), **{name: sorted(getattr(knobs, name)) for name in _SETS}}
 
     def _deny(self, prefix: str, status: int) -> Any:
@@ -250,8 +260,21 @@ class ControlPanel:
             self.tenant.apps[client_id] = app._replace(roles=tuple(roles))
         return list(self.tenant.apps[client_id].roles)
 
+    def _directory_roles(self, client_id: str, names: list[str]) -> Any:
+        if client_id not in self.tenant.apps:
+            raise WrongOrder(f"no such app registration: {client_id}")
+        self.tenant.apps[client_id] = self.tenant.apps[client_id]._replace(directory_roles=tuple(names))
+
     def _certificate(self, client_id: str, pem: str) -> Any:
         self.tenant.certificates.setdefault(client_id, []).append(pem)
+
+
+def _sent(body: bytes) -> Any:
+    """A body as it was sent; nothing when it is not JSON."""
+    try:
+        return msgspec.json.decode(body) if body else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _members(body: Any) -> dict[str, Any]:
@@ -348,8 +371,21 @@ class Control:
         return result
 
     def ledger(self, *, reset: bool = False, entries: bool = False) -> dict[str, Any]:
-        """Requests to Graph since the last reset: `requests`, `units`, `statuses`, `sets`, `entries`."""
+        """Requests to Graph since the last reset: `requests`, `units`, `statuses`, `sets`, `entries`.
+
+        `writes` has the requests to write, by method and type (`POST user`, `PATCH group`, `POST group/members`), and
+        `written` those that were carried out, whether or not the answer arrived; items of batches count singly.
+        """
         result: dict[str, Any] = self.order("ledger", reset=reset, entries=entries)
+        return result
+
+    def writes(self) -> list[dict[str, Any]]:
+        """The latest 100,000 requests to write since the ledger was reset, oldest first, those that were refused too.
+
+        Each has `at` (seconds since 1970), `method`, `path`, `name` (as in `ledger`), `status`, `body` (decoded),
+        `batched` and `lost` (carried out, but the answer was kept back).
+        """
+        result: list[dict[str, Any]] = self.order("writes")
         return result
 
     # --- turn the knobs ----------------------------------------------------------------------------------------------
@@ -359,9 +395,9 @@ class Control:
         result: dict[str, Any] = self.order("knobs", **changes)
         return result
 
-    def faults(self, rate: float, kinds: Iterable[str] = FAULTS) -> None:
-        """From now on this share of Graph requests fails; 0 = none."""
-        self.knobs(fault_rate=rate, fault_kinds=list(kinds))
+    def faults(self, rate: float, kinds: Iterable[str] = FAULTS, methods: Iterable[str] = ()) -> None:
+        """From now on this share of Graph requests (with the methods, if some are given) fails; 0 = none."""
+        self.knobs(fault_rate=rate, fault_kinds=list(kinds), fault_methods=list(methods))
 
     def deny(self, prefix: str, status: int = 403) -> None:
         """Paths with the prefix are answered with the status; 0 = no longer."""
@@ -441,6 +477,14 @@ class Control:
         """Sets an app registration's application permissions (seen by its next token), or only returns them."""
         result: list[str] = self.order("roles", client_id=client_id, roles=None if roles is None else list(roles))
         return result
+
+    def directory_roles(self, client_id: str, *names: str) -> None:
+        """Gives an app registration these directory roles, by name, instead of those it holds.
+
+        It takes `Privileged Authentication Administrator`, which the one that may write holds at first, or `Global
+        Administrator` to change privileged users.
+        """
+        self.order("directory_roles", client_id=client_id, names=list(names))
 
     def register_certificate(self, client_id: str, pem: str) -> None:
         """The app registration may sign in with this certificate (PEM, public part)."""

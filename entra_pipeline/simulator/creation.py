@@ -169,7 +169,7 @@ class Creation:
         applications = self.directory.by_key("application", app_id)
         if not trusted and self.directory.by_key("servicePrincipal", app_id):
             raise principal_exists(app_id)
-        if not applications and not trusted:
+        if not applications and not trusted and app_id != builtin.GRAPH_APP_ID:
             raise bad_request(
                 f"The appId '{app_id}' of the service principal does not reference a valid application object."
             )
@@ -267,6 +267,19 @@ class Creation:
             if all(held.get(name) == body.get(name) for name in ("resourceId", "consentType", "principalId")):
                 raise same_key("Permission entry already exists.")
         return {"principalId": None, **body, "id": body.get("id") or self.mint().replace("-", "") + "_Xk"}
+
+    def _preset_workflow(self, body: Body, trusted: bool) -> Body:
+        now = self.directory.stamp()
+        made = {"createdDateTime": now, "lastModifiedDateTime": now, "version": 1, "nextScheduleRunDateTime": None}
+        tasks = [{"id": self.mint(), **{k: v for k, v in t.items() if k != "id"}} for t in body.get("tasks") or ()]
+        return {"isEnabled": True, "isSchedulingEnabled": False, **made, **body, **({"tasks": tasks} if tasks else {})}
+
+    def _preset_review(self, body: Body, trusted: bool) -> Body:
+        now = self.directory.stamp()
+        return {"createdDateTime": now, "lastModifiedDateTime": now, "status": "NotStarted", **body}
+
+    def _preset_catalog(self, body: Body, trusted: bool) -> Body:
+        return {"catalogType": "userManaged", "state": "published", **self._preset_dated(body, trusted)}
 
     def _preset_dated(self, body: Body, trusted: bool) -> Body:
         """What has a date of creation, and nothing else of its own."""
@@ -382,6 +395,12 @@ _PRESETS: dict[str, Callable[[Creation, Body, bool], Body]] = {
     "namedLocation": Creation._preset_dated,
     "authenticationStrengthPolicy": Creation._preset_strength,
     "domain": Creation._preset_domain,
+    "workflow": Creation._preset_workflow,
+    "accessReviewScheduleDefinition": Creation._preset_review,
+    "accessPackageCatalog": Creation._preset_catalog,
+    "accessPackage": Creation._preset_dated,
+    "accessPackageAssignmentPolicy": Creation._preset_dated,
+    "connectedOrganization": Creation._preset_dated,
     "extensionProperty": Creation._preset_extension,
     "organizationalBranding": Creation._preset_branding,
     "authenticationContextClassReference": Creation._preset_context,

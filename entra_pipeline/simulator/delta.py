@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from entra_pipeline.simulator.chance import dice
-from entra_pipeline.simulator.directory import Row, State
+from entra_pipeline.simulator.directory import Directory, Row, State
 from entra_pipeline.simulator.failures import Failure, denied, unsupported
 from entra_pipeline.simulator.odata import check_select, parse_select
 from entra_pipeline.simulator.paths import Place
@@ -74,9 +74,9 @@ class Token(msgspec.Struct, array_like=True):
 class Delta:
     """Delta query of one tenant."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: Tenant, directory: Directory) -> None:
         self.tenant = tenant
-        self.directory = tenant.directory
+        self.directory = directory
 
     def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
         """A page of a round. Raises Failure."""

@@ -96,6 +96,7 @@ class Directory:
 
     def __init__(self, path: Path, clock: Callable[[], datetime], *, durable: bool) -> None:
         self.lock = threading.RLock()
+        self.path = path
         self._clock = clock
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute(f"PRAGMA journal_mode = {'WAL' if durable else 'MEMORY'}")
@@ -112,6 +113,11 @@ class Directory:
         """Closes the file."""
         with self.lock:
             self._db.close()
+
+    def allow_readers(self) -> None:
+        """Lets other connections read an older state while this one writes; not within a transaction."""
+        with self.lock:
+            self._db.execute("PRAGMA journal_mode = WAL")
 
     # --- the tenant as a whole ---------------------------------------------------------------------------------------
 
@@ -390,6 +396,12 @@ class Directory:
             self._db.execute(
                 "SELECT 1 FROM links WHERE code = ? AND source = ? AND target = ? AND live", (code, source, target)
             ).fetchone()
+        )
+
+    def leads_anywhere(self, code: int, source: int) -> bool:
+        """Whether the object has a link of the code, to something that is not gone for good."""
+        return bool(
+            self._db.execute("SELECT 1 FROM links WHERE code = ? AND source = ? AND live", (code, source)).fetchone()
         )
 
     def extensions(self) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -94,6 +94,11 @@ def same_key(message: str) -> Failure:
     return Failure(409, "Request_MultipleObjectsWithSameKeyValue", message)
 
 
+def concurrency() -> Failure:
+    """409, another write on the object is under way."""
+    return Failure(409, "Directory_ConcurrencyViolation", "Unable to complete the request due to data concurrency.")
+
+
 def method_not_allowed() -> Failure:
     """405, the path exists, the method on it does not."""
     return Failure(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")

@@ -18,7 +18,7 @@ from entra_pipeline.simulator.generate_identity import identities
 from entra_pipeline.simulator.generate_policies import policies
 from entra_pipeline.simulator.generate_tenant import tenant
 from entra_pipeline.simulator.loader import Loader
-from entra_pipeline.simulator.plan import EPOCH, Plan, stamp
+from entra_pipeline.simulator.plan import DOMAIN, EPOCH, Plan, stamp
 from entra_pipeline.simulator.sets import Link
 
 _EVERYONE = "00000000-0000-0000-0000-000000000000"
@@ -157,7 +157,9 @@ class _Maker(Loader):
     def _tenant(self) -> None:
         domains = [(self.who.initial_domain, True)]
         if not self.plan.empty:
-            domains += [(self.who.domain, False), ("corp.contoso.com", False), ("fabrikam.com", False)]
+            domains += [(self.who.domain, False), (f"corp.{self.who.domain}", False), ("fabrikam.com", False)]
+        elif self.plan.domain != DOMAIN:
+            domains.append((self.who.domain, False))
         self.write("domain", iter([_domain(name, initial, name == domains[-1][0]) for name, initial in domains]))
         self.write(
             "organization",
@@ -742,7 +744,8 @@ class _Maker(Loader):
             chance = self.random("members", number)
             pending += [(groups + number, users + user) for user in sorted(chance.sample(range(self.users), size))]
             nested = number + 1 + number % 7
-            if number % 9 == 8 and nested < self.groups and not self._dynamic(number):
+            # Groups that are assignable to roles (every tenth, from the fifth) have no groups as members.
+            if number % 9 == 8 and nested < self.groups and not self._dynamic(number) and number % 10 != 4:
                 pending.append((groups + number, groups + nested))
             if len(pending) > _BATCH * 10:
                 self.directory.load_links(Link.GROUP_MEMBERS, pending)

@@ -9,6 +9,10 @@ FAULTS = ("429", "429-no-retry-after", "503", "504", "reset", "truncated", "shor
 """Kinds of faults: refusals; a connection closed in mid-body; a 200 whose JSON is cut, with a Content-Length that
 fits, and with one that promises more."""
 
+LATE_FAULTS = ("504-after", "reset-after")
+"""Faults that strike when the request has been carried out, and its answer is lost: a 504 instead of it; a connection
+closed before a byte of its body."""
+
 EXPIRY_FORMS = ("gone", "unsupported", "sync_state_not_found")
 """How a delta link that can no longer be followed is answered: 410; 400 Request_UnsupportedQuery; 404."""
 
@@ -21,6 +25,7 @@ class Knobs:
         seed: What the pages that are repeated or followed by an empty one depend on.
         throttle_units, throttle_writes, throttle_conditional_access, throttle_lanes: Enforce these limits.
         fault_rate, fault_kinds: Share of Graph requests that fail, and how.
+        fault_methods: Only requests with these methods fail (`POST` = batches, too); empty = all.
         deny: Path prefixes answered with a status.
         latency: Seconds each Graph request takes longer.
         token_lifetime: Seconds an access token is valid.
@@ -39,8 +44,11 @@ class Knobs:
         partial: Incremental rounds carry only ids and what changed.
         expired_before: Delta links minted before (seconds since 1970, the tenant's clock) have expired.
         expiry_form: One of EXPIRY_FORMS; empty = as usual for the set.
-        lag: Seconds after which a created object can be read.
+        lag: Reads see the tenant as it was up to so many seconds ago; writes see all of it.
+        lag_writes: Writes to, and references to, what reads cannot see yet are answered 404.
         conflicts: Share of writes answered 409 Directory_ConcurrencyViolation.
+        collisions: So is a write that was sent before the one before it on the same object was answered.
+        settling: And one that comes within so many seconds after.
         log_lag: Seconds after which the last of the log entries of a moment can be read; most come earlier.
         log_retention_days: How long logs are kept: 30 with a premium licence, 7 without.
     """
@@ -52,6 +60,7 @@ class Knobs:
     throttle_lanes: bool = True
     fault_rate: float = 0.0
     fault_kinds: tuple[str, ...] = FAULTS
+    fault_methods: frozenset[str] = frozenset()
     deny: dict[str, int] = field(default_factory=dict)
     latency: float = 0.0
     token_lifetime: int = 3599
@@ -72,7 +81,10 @@ class Knobs:
     expired_before: float = 0.0
     expiry_form: str = ""
     lag: float = 0.0
+    lag_writes: bool = False
     conflicts: float = 0.0
+    collisions: bool = True
+    settling: float = 0.0
     log_lag: float = 0.0
     log_retention_days: int = 30
 

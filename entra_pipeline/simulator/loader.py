@@ -33,7 +33,7 @@ class Loader:
         self.directory = directory
         self.plan = plan
         self.ids = Ids(plan.seed)
-        self.who = identity(plan.seed)
+        self.who = identity(plan.seed, plan.domain)
         self.users = 0 if plan.empty else plan.users
         self.groups = 0 if plan.empty else plan.groups
         self.applications = 0 if plan.empty else max(5, plan.users // 200)

@@ -58,6 +58,7 @@ _ACTIONS = {
     "user": {"assignLicense"},
     "group": {"assignLicense"},
     "authenticationStrengthPolicy": {"updateAllowedCombinations"},
+    "workflow": {"createNewVersion"},
 }
 
 
@@ -102,8 +103,8 @@ def _below(entry: EntitySet, rest: list[str]) -> Place:
     if not rest:
         return Place(entry, key=key)
     segment, *rest = rest
-    if segment in _ACTIONS.get(entry.name, ()) and not rest:
-        return Place(entry, key=key, tail=segment)
+    if (action := segment.rpartition(".")[2]) in _ACTIONS.get(entry.name, ()) and not rest:
+        return Place(entry, key=key, tail=action)
     if segment in entry.streams and not rest:
         return Place(entry, key=key, stream=segment)
     if segment in entry.kept() and len(rest) < 2:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 
+DOMAIN = "contoso.com"
+"""Main domain of a tenant that is not given another."""
+
 EPOCH = datetime(2021, 3, 1, 8, 0, 0, tzinfo=UTC)
 """When the tenant was founded."""
 
@@ -22,6 +25,7 @@ class Plan:
         memberships: Group memberships in all; None = five per user.
         seed: What everything is derived from.
         empty: Only what a fresh tenant has.
+        domain: Its main domain; the first label of it is that of the initial domain, too.
     """
 
     users: int
@@ -29,6 +33,7 @@ class Plan:
     memberships: int | None = None
     seed: int = 1
     empty: bool = False
+    domain: str = DOMAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,13 @@ class Identity:
     restore_client_secret: str
 
 
-def identity(seed: int) -> Identity:
+def identity(seed: int, domain: str = DOMAIN) -> Identity:
     """The identity of the tenant made from the seed."""
     ids = Ids(seed)
     return Identity(
         tenant_id=ids("tenant", 0),
-        initial_domain="contoso.onmicrosoft.com",
-        domain="contoso.com",
+        initial_domain=f"{domain.partition('.')[0]}.onmicrosoft.com",
+        domain=domain,
         client_id=ids("client", 0),
         client_secret="simulated~" + ids("secret", 0).replace("-", ""),
         restore_client_id=ids("client", 1),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from entra_pipeline.simulator import inline
-from entra_pipeline.simulator.directory import Row, State
+from entra_pipeline.simulator.directory import Directory, Row, State
 from entra_pipeline.simulator.failures import Failure, bad_request, denied, not_found, unknown_property, unsupported
 from entra_pipeline.simulator.odata import (
     Condition,
@@ -56,9 +56,9 @@ class Continuation(msgspec.Struct, array_like=True):
 class Reader:
     """Reads one tenant."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: Tenant, directory: Directory) -> None:
         self.tenant = tenant
-        self.directory = tenant.directory
+        self.directory = directory
 
     def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
         """The answer to a GET. Raises Failure."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,8 @@ class Request:
         options: Query options by lower-case name.
         headers: By lower-case name.
         root: `scheme://host:port/v1.0`, for links.
+        arrived: When it came, by the monotonic clock.
+        batched: It is an item of a batch.
     """
 
     method: str
@@ -41,6 +44,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     root: str
+    arrived: float = field(default_factory=time.monotonic)
+    batched: bool = False
 
     @property
     def advanced(self) -> bool:

@@ -29,7 +29,7 @@ from entra_pipeline.simulator.certificates import make_certificates
 from entra_pipeline.simulator.control import Control, ControlPanel
 from entra_pipeline.simulator.directory import Directory
 from entra_pipeline.simulator.generate import fill
-from entra_pipeline.simulator.plan import Plan, identity
+from entra_pipeline.simulator.plan import DOMAIN, Plan, identity
 from entra_pipeline.simulator.tenant import Tenant
 from entra_pipeline.simulator.tokens import Signer
 from entra_pipeline.simulator.web import build_app
@@ -50,6 +50,7 @@ class _Kept(msgspec.Struct):
     port: int
     tls_port: int
     signing_key: str
+    domain: str = DOMAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Simulator:
             attaches to the running one and stops nothing when it ends. None = a tenant as short-lived as this object.
         memberships: Group memberships in all; None = five per user.
         empty: Only what a fresh tenant has.
+        domain: Its main domain. One that an empty tenant is given is verified there.
         clock: The time the tenant's own clock starts from.
 
     Attributes:
@@ -91,14 +93,15 @@ class Simulator:
         state: Path | str | None = None,
         memberships: int | None = None,
         empty: bool = False,
+        domain: str = DOMAIN,
         clock: Callable[[], datetime] = system_clock,
     ) -> None:
-        self.plan = Plan(users, groups, memberships, seed, empty)
+        self.plan = Plan(users, groups, memberships, seed, empty, domain)
         self.https = https
         self._wanted_port = port
         self._state = Path(state).absolute() if state is not None else None
         self._clock = clock
-        self._identity = identity(seed)
+        self._identity = identity(seed, domain)
         self._port = self._tls_port = 0
         self._lock: IO[str] | None = None
         self._temporary: Path | None = None
@@ -206,8 +209,8 @@ class Simulator:
         folder = self._folder
         kept = self._kept()
         if kept:
-            self.plan = Plan(kept.users, kept.groups, self.plan.memberships, kept.seed, self.plan.empty)
-            self._identity = identity(kept.seed)
+            self.plan = Plan(kept.users, kept.groups, self.plan.memberships, kept.seed, self.plan.empty, kept.domain)
+            self._identity = identity(kept.seed, kept.domain)
         make_certificates(folder)
         _write_secret(folder / "client_secret", self.client_secret)
         _write_secret(folder / "restore_client_secret", self.restore_client_secret)
@@ -216,7 +219,7 @@ class Simulator:
         key = kept.signing_key if kept else secrets.token_hex(32)
         if self._state is not None:
             plan = self.plan
-            remembered = _Kept(plan.seed, plan.users, plan.groups, self._port, self._tls_port, key)
+            remembered = _Kept(plan.seed, plan.users, plan.groups, self._port, self._tls_port, key, plan.domain)
             _write_secret(folder / "simulator.json", msgspec.json.encode(remembered).decode())
         tenant = Tenant(directory, self._identity, Signer(bytes.fromhex(key)), self.plan.seed)
         tenant.audiences |= {
@@ -264,7 +267,7 @@ class Simulator:
         while time.monotonic() < deadline:
             kept = self._kept()
             if kept:
-                self._identity = identity(kept.seed)
+                self._identity = identity(kept.seed, kept.domain)
                 self._port, self._tls_port = kept.port, kept.tls_port
                 try:
                     found = httpx.get(f"{self._root}/_control/identity", timeout=10, trust_env=False).json()

@@ -20,6 +20,7 @@ _WINDOW = 10.0
 _LANES = {"reports": (5.0, 10.0), "identity": (200.0, 60.0)}
 _TENANT_LANES = {"identity": (300.0, 60.0)}
 _WRITES = (3_000.0, 150.0)
+_TENANT_WRITES = (18_000.0, 300.0)
 # A client that sends exactly one request per second is let through despite the jitter of the network.
 _LANE_TOLERANCE = 0.1
 _WARN_FROM = 0.8
@@ -88,6 +89,7 @@ class Throttle:
         self.knobs = knobs
         self._units: dict[str, Bucket] = {}
         self._writes: dict[str, Bucket] = {}
+        self._tenant_writes = Bucket(*_TENANT_WRITES)
         self._lane = Bucket(1.0, 1.0)
         self._lanes: dict[tuple[str, str], Bucket] = {}
         self._tenant_lanes = {name: Bucket(*limit) for name, limit in _TENANT_LANES.items()}
@@ -123,6 +125,8 @@ class Throttle:
         if not wait and price.writes and self.knobs.throttle_writes:
             writes = self._writes.setdefault(client_id, Bucket(*_WRITES))
             wait = writes.take(price.writes)
+            if not wait and (wait := self._tenant_writes.take(price.writes)):
+                scope = f"Tenant/ReadWrite/{tenant_id}"
             reason = "WriteLimitExceeded"
         if wait:
             raise throttled(wait, scope=scope, reason=reason)

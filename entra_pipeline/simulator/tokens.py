@@ -28,10 +28,11 @@ def _decode(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request: the app registration and its application permissions."""
+    """Who sends a request: the app registration, its application permissions, and the directory roles it holds."""
 
     client_id: str
     roles: frozenset[str]
+    directory_roles: frozenset[str] = frozenset()
 
     def may(self, any_of: tuple[str, ...]) -> bool:
         """Whether the caller has one of the permissions; all of them are application permissions."""

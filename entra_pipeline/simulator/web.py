@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ from entra_pipeline.simulator.requests import Answer, Request, clean_path, parse
 from entra_pipeline.simulator.signin import SignInRefused, issue, openid_configuration
 from entra_pipeline.simulator.tenant import Tenant
 
-_BREAKING = {"reset", "truncated", "short"}
+_BREAKING = {"reset", "truncated", "short", "reset-after"}
 
 
 class BrokenOff(Exception):
@@ -38,6 +39,9 @@ class _Cut(Response):
         self._kind = kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._kind == "reset-after":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+            raise BrokenOff
         body = bytes(self._answer.body)
         part = body[: max(1, len(body) // 2)]
         length = len(part) if self._kind == "truncated" else len(body) + 10
@@ -55,18 +59,16 @@ def build_app(tenant: Tenant, panel: ControlPanel) -> Starlette:
     """The application that serves one tenant."""
 
     async def graph(http: HttpRequest) -> Response:
-        request = await _request(http)
+        request = await _request(http, time.monotonic())
         if tenant.knobs.latency:
             await asyncio.sleep(tenant.knobs.latency)
-        fault = tenant.fault()
-        if fault and fault not in _BREAKING:
-            return _respond(tenant.refusal(fault, request), request)
+        fault = tenant.fault(request.method)
         if request.path == "$batch":
-            answer = _batch(tenant, request)
+            answer = _batch(tenant, request, fault)
         else:
-            answer = tenant.answer(request)
+            answer = tenant.struck(request, fault)
         response = _respond(answer, request)
-        return _Cut(response, fault) if fault and answer.body else response
+        return _Cut(response, fault) if fault in _BREAKING and (answer.body or fault == "reset-after") else response
 
     async def configuration(http: HttpRequest) -> Response:
         authority = f"https://{http.url.netloc}"
@@ -98,7 +100,7 @@ def build_app(tenant: Tenant, panel: ControlPanel) -> Starlette:
     )
 
 
-async def _request(http: HttpRequest) -> Request:
+async def _request(http: HttpRequest, arrived: float) -> Request:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in http.headers.raw}
     return Request(
         method=http.method,
@@ -107,14 +109,18 @@ async def _request(http: HttpRequest) -> Request:
         headers=headers,
         body=await http.body(),
         root=f"{http.url.scheme}://{http.url.netloc}/v1.0",
+        arrived=arrived,
     )
 
 
-def _batch(tenant: Tenant, request: Request) -> Answer:
+def _batch(tenant: Tenant, request: Request, fault: str) -> Answer:
+    if tenant.refuses(fault):
+        return tenant.refusal(fault, request)
     try:
         if request.method != "POST":
             raise Failure(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
-        return answer_batch(tenant, request)
+        answer = answer_batch(tenant, request)
+        return tenant.refusal(fault, request) if fault == "504-after" else answer
     except Failure as failure:
         return tenant.failed(failure, request)
 

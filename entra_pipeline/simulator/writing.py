@@ -14,7 +14,7 @@ import msgspec
 
 from entra_pipeline.catalogue.sdk import JSON as WHATEVER
 from entra_pipeline.catalogue.sdk import Kind, Property, has_navigation, model_properties
-from entra_pipeline.simulator import inline
+from entra_pipeline.simulator import entitlement, inline, privileged, rules
 from entra_pipeline.simulator.creation import Creation, principal_exists
 from entra_pipeline.simulator.directory import Body, Directory, Row, State
 from entra_pipeline.simulator.failures import (
@@ -71,6 +71,7 @@ class Writer:
     def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
         """The answer to a write. Raises Failure; a refused write changes nothing."""
         with self.directory.writing():
+            privileged.check(self.directory, request, place, caller)
             if place.deleted:
                 return self._bin(request, place, caller)
             if place.relation is not None:
@@ -84,8 +85,13 @@ class Writer:
             if place.tail:
                 return self._action(request, place)
             if request.method == "POST" and not place.key:
-                row = self.create(place.entry, request.json())
-                return self._created(row)
+                if place.entry.name in entitlement.REQUESTS:
+                    self._check_required(place.entry, request.json())
+                    made = entitlement.carry_out(self.directory, self.creation, place.entry, request.json())
+                    return self._created(made)
+                if place.entry.name == "invitation":
+                    return self._invite(place.entry, request.json())
+                return self._created(self.create(place.entry, request.json()))
             if request.method in place.entry.changes and place.key:
                 if request.method in place.entry.upsert and self.directory.find(place.key, place.entry.name) is None:
                     self.create(place.entry, {**request.json(), place.entry.key: place.key})
@@ -116,7 +122,10 @@ class Writer:
         if not trusted:
             self._check_required(entry, body)
             self._check(entry, body, creating=True)
-        body = self.creation.preset(entry.name, body, trusted)
+            if sum(len(items) for items in bound.values() if isinstance(items, list)) > _MOST_BOUND:
+                raise bad_request(f"The number of references exceeds the limit of {_MOST_BOUND} in a single request.")
+            rules.check(self.directory, entry.name, body, {})
+        body = rules.settle(self.directory, entry.name, self.creation.preset(entry.name, body, trusted))
         identifier = str(body.pop(entry.key, "") or identifier or self.creation.mint())
         if entry.path and not trusted and self.directory.find(identifier, entry.name):
             raise same_key("Another object with the same value for property id already exists.")
@@ -139,6 +148,9 @@ class Writer:
                 raise method_not_allowed()
             self._check(entry, body, creating=False)
             self._check_change(entry, row, current, body)
+            rules.check(self.directory, row.type, body, current, row.seq)
+            body = {name: rules.merge(current.get(name), value) for name, value in body.items()}
+            body = rules.settle(self.directory, row.type, body)
         if row.type == "application":
             body.pop("@odata.type", None)
         if row.type == "user":
@@ -164,6 +176,15 @@ class Writer:
         self._check_change(entry, row, msgspec.json.decode(row.body), {})
         if request.method in {"POST", "PATCH"}:
             _check_value(place.inline, [request.json()], declared)
+        if place.inline == "resourceRoleScopes" and request.method == "POST" and not place.item:
+            item = entitlement.role_scope(self.directory, row, request.json())
+            held = msgspec.json.decode(row.body).get(place.inline) or []
+            if any(other["id"] == item["id"] for other in held):
+                raise bad_request("The access package has the role already.")
+            self.directory.update(row.seq, {place.inline: [*held, item]})
+            return Answer(201, msgspec.json.encode(item), {"Content-Type": JSON})
+        if place.inline == "allowedValues" and request.method == "DELETE":
+            raise method_not_allowed()
         items, answer = inline.changed(request, place, row, self.creation.mint())
         self.directory.update(row.seq, {place.inline: items})
         return answer
@@ -193,6 +214,7 @@ class Writer:
                 raise bad_request("A trusted named location cannot be deleted. Set isTrusted to false first.")
             if row.type == "domain" and (current.get("isInitial") or current.get("isDefault")):
                 raise bad_request("The initial or default domain cannot be deleted.")
+            rules.check_removal(self.directory, row, current)
         if row.type == "unifiedRoleAssignment":
             self.creation.mirror_role(current, present=False)
         if not entry.bin:
@@ -213,6 +235,35 @@ class Writer:
         names = tuple(msgspec.json.decode(row.body)) if BY_NAME[row.type].default is not None else None
         body = shape(row.type, names)([row.body])[0]
         return Answer(201, msgspec.json.encode(body), {"Content-Type": JSON})
+
+    def _invite(self, entry: EntitySet, given: Body) -> Answer:
+        """Makes a guest (Graph doc: invitation-post). An address that is known already is invited again."""
+        self._check_required(entry, given)
+        self._check(entry, given, creating=True)
+        address = str(given["invitedUserEmailAddress"])
+        name = f"{address.replace('@', '_')}#EXT#@{self.creation.identity.initial_domain}"
+        found = self.directory.by_key("user", name)
+        body = {
+            "userPrincipalName": name,
+            "displayName": given.get("invitedUserDisplayName") or address.partition("@")[0],
+            "mail": address,
+            "mailNickname": name.partition("@")[0],
+            "otherMails": [address],
+            "userType": given.get("invitedUserType") or "Guest",
+            "creationType": "Invitation",
+            "externalUserState": "PendingAcceptance",
+            "externalUserStateChangeDateTime": self.directory.stamp(),
+            "identities": [{"signInType": "federated", "issuer": "ExternalAzureAD", "issuerAssignedId": None}],
+        }
+        guest = found[0] if found else self.create(BY_NAME["user"], body, trusted=True)
+        invitation = {
+            "id": self.creation.mint(),
+            **given,
+            "inviteRedeemUrl": "https://login.microsoftonline.com/redeem",
+            "status": "PendingAcceptance",
+            "invitedUser": {"id": guest.id},
+        }
+        return Answer(201, msgspec.json.encode(invitation), {"Content-Type": JSON})
 
     # --- checks ------------------------------------------------------------------------------------------------------
 
@@ -320,6 +371,10 @@ class Writer:
         code = relation.codes[0]
         if not trusted:
             self._check_members(row, relation)
+            if code == Link.GROUP_MEMBERS and target.type == "group" and privileged.assignable(row):
+                raise bad_request("A group cannot be a member of a group that is assignable to roles.")
+            if row.seq == target.seq:
+                raise bad_request("An object cannot refer to itself.")
             if target.type not in relation.targets:
                 raise bad_request(
                     f"The object type '{target.type}' is not allowed as a reference for '{relation.name}'."
@@ -367,6 +422,8 @@ class Writer:
 
     @staticmethod
     def _check_members(row: Row, relation: Relation) -> None:
+        if relation.codes[0] == Link.UNIT_MEMBERS and msgspec.json.decode(row.body).get("membershipType") == "Dynamic":
+            raise bad_request("The membership of a dynamic administrative unit cannot be changed by hand.")
         if relation.codes[0] != Link.GROUP_MEMBERS:
             return
         group = msgspec.json.decode(row.body)
@@ -408,6 +465,8 @@ class Writer:
         if relation.many:
             found = [part for part in found if part.id == item]
         entry = BY_NAME[relation.part]
+        if found and request.method == "PUT" and relation.part == "crossTenantIdentitySyncPolicyPartner":
+            raise same_key("A cross-tenant synchronization policy for the partner already exists.")
         if not found and request.method in entry.upsert:
             self.create_part(row, relation, {**request.json(), **({entry.key: item} if item else {})})
             return Answer(204)
@@ -424,7 +483,7 @@ class Writer:
     def create_part(self, row: Row, relation: Relation, given: Body, *, trusted: bool = False) -> Row:
         """Creates an object that belongs to another one."""
         entry = BY_NAME[relation.part]
-        if relation.part == "oAuth2PermissionGrant":
+        if relation.part == "oAuth2PermissionGrant" or not (entry.create or trusted):
             raise method_not_allowed()
         given = dict(given)
         if relation.part == "openTypeExtension":
@@ -432,7 +491,8 @@ class Writer:
         if relation.part == "scopedRoleMembership":
             given.pop("administrativeUnitId", None)
         if relation.part == "federatedIdentityCredential":
-            self._check_credential(row, relation, given)
+            present = self.directory.linked(relation.codes, row.seq)
+            rules.check_credential((msgspec.json.decode(part.body) for part in present), given, most=_MOST_BOUND)
         # What has no id of its own goes by its owner's.
         part = self.create(
             entry, given, trusted=trusted, identifier=self._named(relation, given) if entry.key == "id" else row.id
@@ -457,13 +517,6 @@ class Writer:
     def _named(relation: Relation, given: Body) -> str:
         """The id that a part chooses by its name."""
         return str(given.get("extensionName", "")) if relation.part == "openTypeExtension" else ""
-
-    def _check_credential(self, row: Row, relation: Relation, given: Body) -> None:
-        present = [msgspec.json.decode(part.body) for part in self.directory.linked(relation.codes, row.seq)]
-        if any(part["name"] == given.get("name") for part in present):
-            raise same_key(f"FederatedIdentityCredential with name {given.get('name')} already exists.")
-        if len(present) >= _MOST_BOUND:
-            raise bad_request("No more than 20 federated identity credentials can be added to an application.")
 
     # --- the recycle bin ---------------------------------------------------------------------------------------------
 
@@ -512,14 +565,39 @@ class Writer:
         row = self._existing(place.set, place.key)
         if place.tail == "assignLicense":
             return self._assign_license(row, request.json())
+        if place.tail == "createNewVersion":
+            return self._new_version(row, request.json())
         given = request.json()
         current = msgspec.json.decode(row.body)
         if current.get("policyType") == "builtIn":
             raise bad_request("Built-in objects cannot be updated.")
+        if not given.get("allowedCombinations"):
+            raise bad_request("A value is required for property 'allowedCombinations'.")
         previous = current["allowedCombinations"]
         self.directory.update(row.seq, {"allowedCombinations": given["allowedCombinations"]})
         result = {"previousCombinations": previous, "currentCombinations": given["allowedCombinations"]}
         return Answer(200, msgspec.json.encode(result), {"Content-Type": JSON})
+
+    def _new_version(self, row: Row, given: Body) -> Answer:
+        """A workflow with other tasks or conditions, in place of the one before (Graph doc: createNewVersion)."""
+        body = given.get("workflow")
+        if not isinstance(body, dict):
+            raise bad_request("A value is required for property 'workflow'.")
+        entry = BY_NAME[row.type]
+        self._check_required(entry, body)
+        self._check(entry, body, creating=True)
+        current = msgspec.json.decode(row.body)
+        if body.get("category", current["category"]) != current["category"]:
+            raise bad_request("The category of a workflow cannot be changed.")
+        made = self.creation.preset(row.type, body, False)
+        kept = ("createdDateTime", "version")
+        changes = {
+            **{name: value for name, value in made.items() if name not in kept},
+            "version": current["version"] + 1,
+        }
+        changes["lastModifiedDateTime"] = self.directory.stamp()
+        self.directory.update(row.seq, changes)
+        return self._created(self.directory.by_seq(row.seq))
 
     def _assign_license(self, row: Row, given: Body) -> Answer:
         body = msgspec.json.decode(row.body)
@@ -527,14 +605,24 @@ class Writer:
             raise bad_request("A value is required for property 'addLicenses' and 'removeLicenses'.")
         if row.type == "user" and not body.get("usageLocation"):
             raise bad_request("License assignment cannot be done for user with invalid usage location.")
-        known = {msgspec.json.decode(sku.body)["skuId"] for sku in self.directory.page("subscribedSku")}
+        skus = {sku.seq: msgspec.json.decode(sku.body) for sku in self.directory.page("subscribedSku")}
+        known = {sku["skuId"]: sku for sku in skus.values()}
+        before = {item["skuId"] for item in body.get("assignedLicenses") or ()}
         held = {item["skuId"]: item for item in body.get("assignedLicenses") or ()}
         for sku in given["removeLicenses"]:
             if held.pop(sku, None) is None:
                 raise bad_request("User does not have a corresponding license.")
         for item in given["addLicenses"]:
-            if item.get("skuId") not in known:
+            sku = known.get(str(item.get("skuId")))
+            if sku is None:
                 raise bad_request(f"License {item.get('skuId')} does not correspond to a valid company License.")
+            if not set(item.get("disabledPlans") or ()) <= {plan["servicePlanId"] for plan in sku["servicePlans"]}:
+                raise bad_request("License assignment failed because of a disabled plan that is not part of it.")
+            free = sku["prepaidUnits"]["enabled"] - sku["consumedUnits"]
+            if row.type == "user" and item["skuId"] not in held and free < 1:
+                raise bad_request(
+                    f"Subscription with SKU {item['skuId']} does not have any available licenses.",
+                )
             held[item["skuId"]] = {"disabledPlans": item.get("disabledPlans") or [], "skuId": item["skuId"]}
         changes: Body = {"assignedLicenses": list(held.values())}
         if row.type == "user":
@@ -550,6 +638,10 @@ class Writer:
                 for item in held.values()
             ]
         self.directory.update(row.seq, changes)
+        for seq, sku in skus.items() if row.type == "user" else ():
+            more = (sku["skuId"] in held) - (sku["skuId"] in before)
+            if more:
+                self.directory.update(seq, {"consumedUnits": sku["consumedUnits"] + more})
         after = self.directory.by_seq(row.seq)
         return Answer(200, msgspec.json.encode(shape(row.type, None)([after.body])[0]), {"Content-Type": JSON})
 

@@ -96,6 +96,8 @@ RESTORE_ROLES = (
     "GroupSettings.ReadWrite.All",
     "CustomSecAttributeDefinition.ReadWrite.All",
     "CustomSecAttributeAssignment.ReadWrite.All",
+    "User-LifeCycleInfo.ReadWrite.All",
+    "User.Invite.All",
     "OrganizationalBranding.ReadWrite.All",
     "Domain-InternalFederation.ReadWrite.All",
     "AuthenticationContext.ReadWrite.All",

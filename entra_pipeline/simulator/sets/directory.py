@@ -230,6 +230,18 @@ SETS: tuple[EntitySet, ...] = (
         delete=False,
     ),
     EntitySet(
+        "invitation",
+        "invitations",
+        "invitation",
+        ("User.Invite.All", *_USER_WRITE),
+        ("User.Invite.All", *_USER_WRITE),
+        required=("invitedUserEmailAddress", "inviteRedirectUrl"),
+        read_only=frozenset(["id", "inviteRedeemUrl", "status"]),
+        countable=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
         "group",
         "groups",
         "group",

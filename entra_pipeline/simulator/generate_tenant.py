@@ -109,7 +109,7 @@ def _dns(loader: Loader) -> None:
     loader.write_parts("verificationDnsRecord", records("verification"), Link.VERIFICATION_RECORDS)
     if loader.plan.empty:
         return
-    federated = owners[domains.index("corp.contoso.com")]
+    federated = owners[domains.index(f"corp.{loader.who.domain}")]
     trust = {
         "id": loader.ids("federation", 0),
         "displayName": "Contoso AD FS",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -30,7 +30,7 @@ from entra_pipeline.simulator.paths import Place
 from entra_pipeline.simulator.plan import Identity
 from entra_pipeline.simulator.projection import shape
 from entra_pipeline.simulator.requests import JSON, Answer, Request
-from entra_pipeline.simulator.sets import BY_NAME, EntitySet, Link, Relation
+from entra_pipeline.simulator.sets import BY_NAME, BY_PATH, EntitySet, Link, Relation
 from entra_pipeline.simulator.tokens import Caller
 
 _MOST_BOUND = 20
@@ -170,12 +170,6 @@ class Writer:
         """Changes the items that an object keeps."""
         entry = place.set
         row = self._existing(entry, place.key)
-        declared = entry.properties()[place.inline]
-        if not entry.update or not declared.many:
-            raise method_not_allowed()
-        self._check_change(entry, row, msgspec.json.decode(row.body), {})
-        if request.method in {"POST", "PATCH"}:
-            _check_value(place.inline, [request.json()], declared)
         if place.inline == "resourceRoleScopes" and request.method == "POST" and not place.item:
             item = entitlement.role_scope(self.directory, row, request.json())
             held = msgspec.json.decode(row.body).get(place.inline) or []
@@ -183,6 +177,12 @@ class Writer:
                 raise bad_request("The access package has the role already.")
             self.directory.update(row.seq, {place.inline: [*held, item]})
             return Answer(201, msgspec.json.encode(item), {"Content-Type": JSON})
+        declared = entry.properties()[place.inline]
+        if not entry.update or not declared.many:
+            raise method_not_allowed()
+        self._check_change(entry, row, msgspec.json.decode(row.body), {})
+        if request.method in {"POST", "PATCH"}:
+            _check_value(place.inline, [request.json()], declared)
         if place.inline == "allowedValues" and request.method == "DELETE":
             raise method_not_allowed()
         items, answer = inline.changed(request, place, row, self.creation.mint())
@@ -360,8 +360,9 @@ class Writer:
             self.add_reference(row, relation, self._referenced(str(reference)))
 
     def _referenced(self, reference: str) -> Row:
-        identifier = urlsplit(reference).path.rstrip("/").rpartition("/")[2]
-        row = self.directory.find(identifier)
+        path, _, identifier = unquote(urlsplit(reference).path).rstrip("/").rpartition("/")
+        entry = BY_PATH.get((path.rpartition("/")[2].lower(),))
+        row = self.directory.find(identifier, entry.name if entry else "")
         if row is None:
             raise not_found(identifier)
         return row

@@ -17,7 +17,7 @@ import msgspec
 
 from entra_pipeline.simulator.chance import dice
 from entra_pipeline.simulator.delta import Delta
-from entra_pipeline.simulator.directory import Directory
+from entra_pipeline.simulator.directory import Directory, State
 from entra_pipeline.simulator.failures import Failure, concurrency, denied, method_not_allowed, not_found
 from entra_pipeline.simulator.knobs import LATE_FAULTS, Knobs
 from entra_pipeline.simulator.logs import Logs, unlicensed
@@ -54,7 +54,8 @@ class Written(NamedTuple):
 
     Attributes:
         at: Seconds since 1970.
-        name: Type it was about; `group/members` for a reference, or a part.
+        name: Type it was about; `group/members` for a reference or a part, `user/restore` for an undelete,
+            `user/deletedItems` for what is deleted for good.
         status: Of the answer that the client should have got; `lost` tells that it got none, or another.
         body: As sent; nothing when it is larger than 64 KiB.
         batched: It was an item of a batch.
@@ -185,7 +186,11 @@ class Tenant:
         return self.refusal(fault, request) if fault == "504-after" else answer
 
     def _note_write(self, request: Request, place: Place | None, name: str, status: int, lost: bool) -> None:
-        if place and place.relation:
+        if place and place.deleted:
+            states = (State.DELETED, State.LIVE, State.PURGED)
+            row = self.directory.find(place.key, states=states) if place.key else None
+            name = f"{row.type if row else name}/{place.tail or 'deletedItems'}"
+        elif place and place.relation:
             name += f"/{place.relation.name}"
         elif place and place.inline:
             name += f"/{place.inline}"

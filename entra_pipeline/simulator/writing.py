@@ -554,6 +554,10 @@ class Writer:
             self.creation.check_uris(body.get("identifierUris") or [])
         if row.type == "servicePrincipal" and self.directory.by_key("servicePrincipal", body["appId"]):
             raise principal_exists(body["appId"])
+        if row.type == "servicePrincipal" and not self.directory.by_key("application", body["appId"]):
+            gone = "json_extract(o.json, '$.appId') = ?"
+            if self.directory.page("application", where=gone, values=(body["appId"],), state=State.DELETED):
+                raise bad_request("The application of the service principal is deleted: restore it first.")
         if row.type == "namedLocation" and body.get("isTrusted"):
             changes["isTrusted"] = False
         return self.directory.restore(row.seq, changes)

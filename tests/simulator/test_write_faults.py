@@ -168,7 +168,7 @@ def test_writes_are_counted_and_kept(simulator: Simulator, writer: Client) -> No
         "POST group/members": 1,
         "PATCH group": 1,
         "DELETE group": 1,
-        "POST directoryObject/restore": 1,
+        "POST group/restore": 1,
     }
     assert ledger["writes"] == sent
     assert ledger["written"] == {name: number for name, number in sent.items() if name != "PATCH group"}

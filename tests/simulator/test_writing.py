@@ -239,9 +239,11 @@ def test_applications_and_their_service_principals(simulator: Simulator, writer:
     )
     writer.send("DELETE", f"applications/{app['id']}")
     assert writer.send("GET", f"servicePrincipals/{principal['id']}").status_code == 404
+    path = f"directory/deletedItems/{principal['id']}/restore"
+    assert "restore it first" in writer.refused("POST", path)[2]
     assert writer.send("POST", f"directory/deletedItems/{app['id']}/restore", {}).status_code == 200
     assert writer.send("GET", f"servicePrincipals/{principal['id']}").status_code == 404, "it is restored on its own"
-    assert writer.send("POST", f"directory/deletedItems/{principal['id']}/restore").status_code == 200
+    assert writer.send("POST", path).status_code == 200
 
 
 def test_parts_of_an_application(writer: Client) -> None:

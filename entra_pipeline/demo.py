@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from entra_pipeline.analysis.changes import Change
+from entra_pipeline.analysis.names import short, title
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Parent
 from entra_pipeline.catalogue.sdk import has_navigation
@@ -28,7 +29,6 @@ SCOPE = "demo"
 _FEWEST_USERS = 20
 _FEWEST_GROUPS = 3
 _NAMED = {"users", "groups", "applications", "service_principals", "devices", "administrative_units", "directory_roles"}
-_LONGEST = 60
 _CLEARED = {"mobilePhone": "mobile phone", "officeLocation": "office", "city": "city", "jobTitle": "job title"}
 _CLEARABLE = tuple(_CLEARED)
 
@@ -207,14 +207,7 @@ def tell(change: Change, names: Mapping[str, str]) -> str:
         source, target = (names.get(key, key) for key in change.key)
         return f"{source} · {RELATIONS[change.table][1].segment} · {target}"
     who = title(CATALOGUE[change.table], change.after or change.before or {})
-    properties = change.properties() if change.kind == "changed" else {}
-    return "; ".join([who, *(f"{name}: {_short(was)} → {_short(now)}" for name, (was, now) in properties.items())])
-
-
-def title(entry: ObjectType, body: Body) -> str:
-    """What people call an object."""
-    usual = ("displayName", *entry.identity, "id")
-    return str(next((body[key] for key in usual if body.get(key)), ""))
+    return "; ".join([who, *(f"{key}: {short(was)} → {short(now)}" for key, (was, now) in change.properties.items())])
 
 
 def names(store: ScopeStore, points: Sequence[Manifest]) -> dict[str, str]:
@@ -227,11 +220,6 @@ def names(store: ScopeStore, points: Sequence[Manifest]) -> dict[str, str]:
                 query = state_query(store.files, point.tables[table], f"id, {name}")
                 found.update(connection.execute(query).fetchall())
     return found
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 # --- The proof -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 
@@ -14,6 +15,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text, state_query
 
 _BATCH = 1000
+_LINK = "to_json({source_id: source_id, target_id: target_id, target_type: target_type})"
 
 
 def table_entry(manifest: Manifest, table: str) -> TableEntry:
@@ -39,7 +41,14 @@ def table_entry(manifest: Manifest, table: str) -> TableEntry:
 
 
 def find(
-    store: ScopeStore, manifest: Manifest, table: str, *, where: str = "", search: str = "", limit: int | None = None
+    store: ScopeStore,
+    manifest: Manifest,
+    table: str,
+    *,
+    where: str = "",
+    search: str = "",
+    limit: int | None = None,
+    offset: int = 0,
 ) -> Iterator[str]:
     """The rows of a table at a recovery point, each as JSON text, ordered by id.
 
@@ -52,30 +61,43 @@ def find(
         where: SQL condition over the table's columns, in DuckDB's dialect.
         search: Text that must occur in the row, whatever the case.
         limit: Rows at the most.
+        offset: Rows to leave out at the beginning.
 
     Raises:
         UsageError: Unknown table, or a condition that DuckDB does not understand.
         NotInStore: The recovery point does not have the table.
         StoreError: A file of the table cannot be read.
     """
+    objects = table_entry(manifest, table).kind == "objects"
+    row = "_raw" if objects else f"CAST({_LINK} AS VARCHAR)"
+    order = "id" if objects else "source_id, target_id"
+    tail = f"ORDER BY {order} {f'LIMIT {limit}' if limit is not None else ''} OFFSET {offset}"
+    for found in _select(store, manifest, table, row, tail, where=where, search=search):
+        yield str(found)
+
+
+def count(store: ScopeStore, manifest: Manifest, table: str, *, where: str = "", search: str = "") -> int:
+    """How many rows `find` gives without a limit; it raises the same."""
     entry = table_entry(manifest, table)
-    objects = entry.kind == "objects"
-    row = (
-        "_raw"
-        if objects
-        else "CAST(to_json({source_id: source_id, target_id: target_id, target_type: target_type}) AS VARCHAR)"
-    )
+    if not where and not search:
+        return entry.live
+    return int(next(_select(store, manifest, table, "count(*)", "", where=where, search=search)))
+
+
+def _select(
+    store: ScopeStore, manifest: Manifest, table: str, what: str, tail: str, *, where: str, search: str
+) -> Iterator[Any]:
+    """The first column of the rows that are chosen."""
+    entry = table_entry(manifest, table)
     conditions = [_bracketed(where)] if where else []
     if search:
-        text = "_raw" if objects else "concat_ws(' ', source_id, target_id, target_type)"
+        text = "_raw" if entry.kind == "objects" else "concat_ws(' ', source_id, target_id, target_type)"
         conditions.append(f"contains(lower({text}), lower({sql_text(search)}))")
     with connect(store.files) as connection:
         connection.execute("SET preserve_insertion_order = false")
         _confine(connection, store, entry)
         state = f"FROM ({state_query(store.files, entry)})"
         filtered = f"{state} WHERE {' AND '.join(conditions)}" if conditions else state
-        order = "id" if objects else "source_id, target_id"
-        query = f"SELECT {row} {filtered} ORDER BY {order} {f'LIMIT {limit}' if limit is not None else ''}"
         try:
             connection.execute(f"EXPLAIN SELECT 1 {state}")
         except duckdb.Error as error:
@@ -83,9 +105,9 @@ def find(
         if where:
             _check(connection, f"SELECT 1 {state} WHERE {_bracketed(where)}")
         try:
-            result = connection.execute(query)
+            result = connection.execute(f"SELECT {what} {filtered} {tail}")
             while rows := result.fetchmany(_BATCH):
-                yield from (str(one[0]) for one in rows)
+                yield from (one[0] for one in rows)
         except duckdb.Error as error:
             if where and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
                 raise UsageError(

@@ -31,6 +31,14 @@ def table_names(types: Iterable[str] | None = None) -> list[str]:
     return [name for entry in chosen for name in (entry.name, *(relation.name for relation in entry.relations))]
 
 
+def with_children(types: list[str]) -> list[str]:
+    """The object types, and those whose objects live in theirs at any depth, in the catalogue's order."""
+    found = set(types)
+    while more := {e.name for e in TYPES if e.parent and e.parent.type in found} - found:
+        found |= more
+    return [name for name in CATALOGUE if name in found]
+
+
 def permissions_for(types: Iterable[str]) -> list[str]:
     """The application permissions that reading the given object types takes, least privileged, sorted.
 
@@ -74,4 +82,5 @@ __all__ = [
     "permissions_for",
     "restore_permissions_for",
     "table_names",
+    "with_children",
 ]

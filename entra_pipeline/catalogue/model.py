@@ -162,6 +162,7 @@ class ObjectType:
         local_ids: Ids of a child type are unique within their parent only: its objects are stored as `<parent>/<id>`.
         relations: Edge sets whose source is this type.
         identity: Properties by which a person or another system knows the object, best first.
+        aliases: Properties besides the id by whose value other objects refer to one (`appId` of applications).
         belongs_to: Property that holds the id of the user or group the object belongs to; a scope of chosen users and
             groups keeps these objects with them.
         lane: Throttling lane.
@@ -202,6 +203,7 @@ class ObjectType:
     local_ids: bool = False
     relations: tuple[Relation, ...] = ()
     identity: tuple[str, ...] = ("displayName",)
+    aliases: tuple[str, ...] = ()
     belongs_to: str = ""
     lane: Lane = Lane.DIRECTORY
     licence: str = ""

@@ -79,7 +79,8 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
         _print_cost((full, incremental))
 
     _heading("What changed between the two points")
-    _print_changes(list(changes(store, full, incremental)), story.names(store, (full, incremental)))
+    found = [one for one in changes(store, full, store, incremental) if one.kind != "volatile"]
+    _print_changes(found, story.names(store, (full, incremental)))
 
     _heading("Is what is stored what the tenant had?")
     proven = all(_print_proof(store, manifest, picture) for manifest, picture in ((full, before), (incremental, after)))

@@ -89,7 +89,7 @@ def objects(
     project = project_of(ctx)
     project.scope(scope_name)
     store = open_store(project, scope_name)
-    manifest = _at(store, moment)
+    manifest = point_at(store, moment)
     entry = table_entry(manifest, table)
     shown = limit if limit is not None or json_ or csv_ else _SHOWN + 1
     rows = find(store, manifest, table, where=where, search=search, limit=shown)
@@ -118,7 +118,7 @@ def objects(
         click.echo(f"… more; --limit N, --json or --csv show them (at {manifest.recovery_point}: {entry.live} in all)")
 
 
-def _at(store: ScopeStore, moment: str) -> Manifest:
+def point_at(store: ScopeStore, moment: str) -> Manifest:
     """The recovery point that was asked for; raises UsageError when there is none."""
     try:
         return store.at(moment)
@@ -150,7 +150,7 @@ def verify(ctx: click.Context, scope_name: str, moment: str | None, every: bool,
     project = project_of(ctx)
     project.scope(scope_name)
     store = open_store(project, scope_name)
-    chosen = [_at(store, moment).recovery_point] if moment else None
+    chosen = [point_at(store, moment).recovery_point] if moment else None
     findings = []
     with checking() as tell:
         for finding in verify_points(store, chosen):

@@ -159,6 +159,7 @@ TYPES = (
         extensible="Application",
         page_size=999,
         identity=("displayName", "appId"),
+        aliases=("appId",),
         relations=(
             Relation(
                 "application_owners",
@@ -250,6 +251,7 @@ TYPES = (
         gated={"customSecurityAttributes": "CustomSecAttributeAssignment.Read.All"},
         page_size=999,
         identity=("displayName", "appId"),
+        aliases=("appId",),
         relations=(
             Relation(
                 "service_principal_owners",

@@ -92,6 +92,7 @@ TYPES = (
         restore=kept("shows role_assignments at the whole tenant; they are restored"),
         delta=True,
         count=False,
+        aliases=("roleTemplateId",),
         relations=(Relation("directory_role_members", "members", Read.DELTA, inverse="memberOf"),),
     ),
     ObjectType(

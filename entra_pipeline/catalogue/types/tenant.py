@@ -90,6 +90,7 @@ TYPES = (
         permissions=("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All"),
         restore=kept("subscriptions are bought"),
         identity=("skuPartNumber",),
+        aliases=("skuId",),
     ),
     ObjectType(
         name="company_subscriptions",

@@ -1,0 +1,62 @@
+"""What people call the objects of a recovery point."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import duckdb
+import msgspec
+
+from entra_pipeline.catalogue import CATALOGUE, ObjectType
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import sql_text, state_query
+
+_LONGEST = 60
+
+
+def short(value: Any) -> str:
+    """A value in a few words, for a table."""
+    text = "nothing" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def title(entry: ObjectType, body: Mapping[str, Any]) -> str:
+    """What people call an object: its display name, else what else it is known by, else its id."""
+    return str(next((body[key] for key in _usual(entry) if body.get(key)), ""))
+
+
+def title_sql(entry: ObjectType) -> str:
+    """The same as SQL over the columns `_raw` and `id`."""
+    values = (f"nullif(json_extract_string(_raw, {sql_text(f'$.{key}')}), '')" for key in _usual(entry)[:-1])
+    return f"coalesce({', '.join([*values, 'id'])})"
+
+
+def _usual(entry: ObjectType) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(("displayName", *entry.identity, "id")))
+
+
+def names(
+    connection: duckdb.DuckDBPyConnection,
+    store: ScopeStore,
+    manifest: Manifest,
+    wanted: Mapping[str, Collection[str]],
+) -> dict[str, str]:
+    """What people call objects, by id; those that the recovery point does not have are left out.
+
+    Args:
+        connection: Reads the store.
+        store: The scope's store.
+        manifest: The recovery point.
+        wanted: Object type → ids.
+    """
+    found: dict[str, str] = {}
+    for table, ids in wanted.items():
+        entry = manifest.tables.get(table)
+        if entry is None or table not in CATALOGUE or not ids:
+            continue
+        state = state_query(store.files, entry, "id, _raw")
+        query = f"SELECT id, {title_sql(CATALOGUE[table])} FROM ({state}) SEMI JOIN (SELECT unnest(?) AS id) USING (id)"
+        found.update(connection.execute(query, [sorted(ids)]).fetchall())
+    return found

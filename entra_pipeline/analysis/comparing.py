@@ -11,6 +11,7 @@ import duckdb
 from entra_pipeline.analysis.changes import Basis, Change, changes, reading
 from entra_pipeline.analysis.equality import Values
 from entra_pipeline.analysis.names import names, title
+from entra_pipeline.analysis.points import category
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -110,18 +111,13 @@ def summary_rows(bases: Mapping[str, Basis], counted: Mapping[tuple[str, str], i
     return [
         {
             "table": table,
-            "category": _category(table),
+            "category": category(table),
             "comparable": basis.comparable,
             **{kind: counted.get((table, kind), 0) if basis.comparable else None for kind in kinds},
             "notes": list(basis.notes),
         }
         for table, basis in bases.items()
     ]
-
-
-def _category(table: str) -> str:
-    entry = CATALOGUE.get(table) or (RELATIONS[table][0] if table in RELATIONS else None)
-    return entry.category.value if entry else ""
 
 
 def flat_rows(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

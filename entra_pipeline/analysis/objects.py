@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from entra_pipeline.catalogue import table_names
+from entra_pipeline.catalogue import RELATIONS, table_names
 from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Manifest, TableEntry
@@ -74,6 +74,25 @@ def find(
     tail = f"ORDER BY {order} {f'LIMIT {limit}' if limit is not None else ''} OFFSET {offset}"
     for found in _select(store, manifest, table, row, tail, where=where, search=search):
         yield str(found)
+
+
+def one(store: ScopeStore, manifest: Manifest, table: str, identifier: str) -> str:
+    """One object as JSON text, exactly what Graph returned.
+
+    Raises:
+        UsageError: Unknown table, or one that holds links.
+        NotInStore: The recovery point does not have the table, or the object.
+        StoreError: A file of the table cannot be read.
+    """
+    if table in RELATIONS:
+        raise UsageError(f"{table} holds links, not objects", remedy=f"Ask for {RELATIONS[table][0].name}.")
+    found = next(find(store, manifest, table, where=f"id = {sql_text(identifier)}"), None)
+    if found is None:
+        raise NotInStore(
+            f"recovery point {manifest.recovery_point} has no object {identifier} in {table}",
+            remedy=f"entra-pipeline objects {store.scope} {table} --search TEXT finds objects by what is in them.",
+        )
+    return found
 
 
 def count(store: ScopeStore, manifest: Manifest, table: str, *, where: str = "", search: str = "") -> int:

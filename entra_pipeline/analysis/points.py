@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from entra_pipeline.catalogue import table_names
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
 # What a table took of Graph, and what people call it.
@@ -22,6 +22,12 @@ def tables_in_order(manifest: Manifest) -> dict[str, TableEntry]:
     """The tables of a recovery point in the catalogue's order; what this release does not know comes last."""
     known = [table for table in table_names() if table in manifest.tables]
     return {table: manifest.tables[table] for table in dict.fromkeys([*known, *sorted(manifest.tables)])}
+
+
+def category(table: str) -> str:
+    """The category of an object type or relation; empty when this release does not know it."""
+    entry = CATALOGUE.get(table) or (RELATIONS[table][0] if table in RELATIONS else None)
+    return entry.category.value if entry else ""
 
 
 def point_row(manifest: Manifest) -> dict[str, Any]:

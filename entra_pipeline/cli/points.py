@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Iterator
 from itertools import chain, islice
+from typing import Any
 
 import click
 import msgspec
 
-from entra_pipeline.analysis.objects import find, table_entry
+from entra_pipeline.analysis.browse import related, type_rows
+from entra_pipeline.analysis.objects import find, one, table_entry
 from entra_pipeline.analysis.points import point_row
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli.backups import print_gaps
 from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, print_rows, project_of, say
 from entra_pipeline.cli.progress import checking
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify as verify_points
@@ -60,39 +63,120 @@ def points(ctx: click.Context, scope_name: str, json_: bool, csv_: bool) -> None
 
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
-@click.argument("table", metavar="TYPE")
+@click.argument("table", metavar="[TYPE]", required=False)
 @click.option(
     "--at", "moment", default="latest", metavar="POINT|TIME", help="A recovery point, or a time with its zone."
 )
 @click.option("--where", default="", metavar="SQL", help="A DuckDB condition over the columns.")
 @click.option("--search", default="", metavar="TEXT", help="Only rows in which the text occurs.")
+@click.option("--id", "identifier", metavar="ID", help="One object, with all its properties.")
+@click.option("--related", "relations", is_flag=True, help="With --id: everything that the object is linked with.")
 @click.option("--limit", type=click.IntRange(min=1), help=f"Rows at the most. [default: all; {_SHOWN} in the table]")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Rows to leave out at the beginning.")
 @as_table
 @click.pass_context
 def objects(
     ctx: click.Context,
     scope_name: str,
-    table: str,
+    table: str | None,
     moment: str,
     where: str,
     search: str,
+    identifier: str | None,
+    relations: bool,
     limit: int | None,
+    offset: int,
     json_: bool,
     csv_: bool,
 ) -> None:
     """Show the objects of TYPE (or the links of a relation) at a recovery point of SCOPE.
 
+    Without TYPE: how many of each type there are, by category. With --id: one object, and with --related what it is
+    linked with: members, owners, managers, assignments, roles, licences, policies, in both directions.
+
     JSON gives each object exactly as Microsoft Graph returned it.
     """
     if json_ and csv_:
         raise UsageError("--json and --csv exclude each other", remedy="Choose one.")
+    if (table is None or identifier) and (where or search):
+        raise UsageError("--where and --search choose among the objects of a type", remedy="Give TYPE, and no --id.")
+    if (identifier and table is None) or (relations and not identifier):
+        raise UsageError("one object is known by TYPE and --id", remedy="Give both.")
     project = project_of(ctx)
     project.scope(scope_name)
     store = open_store(project, scope_name)
     manifest = point_at(store, moment)
-    entry = table_entry(manifest, table)
-    shown = limit if limit is not None or json_ or csv_ else _SHOWN + 1
-    rows = find(store, manifest, table, where=where, search=search, limit=shown)
+    if table is None:
+        _print_types(manifest, json_=json_, csv_=csv_)
+    elif relations and identifier:
+        _print_related(store, manifest, table, identifier, limit, offset, json_=json_, csv_=csv_)
+    else:
+        entry = table_entry(manifest, table)
+        if identifier:
+            _print_object(store, manifest, table, identifier, json_=json_, csv_=csv_)
+            return
+        shown = limit if limit is not None or json_ or csv_ else _SHOWN + 1
+        rows = find(store, manifest, table, where=where, search=search, limit=shown, offset=offset)
+        _print_found(rows, manifest, entry, limit, json_=json_, csv_=csv_)
+
+
+def _print_types(manifest: Manifest, *, json_: bool, csv_: bool) -> None:
+    """How many of each type there are."""
+    columns = {"category": "category", "type": "type", "title": "what it is", "rows": "rows", "lacks": "lacks"}
+    print_rows(type_rows(manifest), columns, json_=json_, csv_=csv_, right=("rows",))
+
+
+def _print_object(
+    store: ScopeStore, manifest: Manifest, table: str, identifier: str, *, json_: bool, csv_: bool
+) -> None:
+    """One object, property by property."""
+    raw = one(store, manifest, table, identifier)
+    if json_:
+        click.echo(raw)
+        return
+    rows = [{"property": name, "value": _cell(value)} for name, value in msgspec.json.decode(raw).items()]
+    print_rows(rows, {"property": "property", "value": "value"}, csv_=csv_)
+
+
+def _cell(value: Any) -> Any:
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
+
+
+def _print_related(
+    store: ScopeStore,
+    manifest: Manifest,
+    table: str,
+    identifier: str,
+    limit: int | None,
+    offset: int,
+    *,
+    json_: bool,
+    csv_: bool,
+) -> None:
+    """What an object is linked with."""
+    found = related(
+        store, manifest, table, identifier, limit=limit if limit or json_ or csv_ else _SHOWN, offset=offset
+    )
+    columns = {"relation": "relation", "direction": "", "type": "type", "id": "id", "name": "name"}
+    if json_ or csv_:
+        print_rows(found.rows, columns, json_=json_, csv_=csv_)
+        return
+    arrows = {"to": "→", "from": "←"}
+    rows = [{**row, "direction": arrows[row["direction"]]} for row in found.rows]
+    columns = {"relation": "relation", "direction": "", "type": "type", "name": "name", "id": "id"}
+    print_rows(rows, columns, empty="it is linked with nothing")
+    for kind in dict.fromkeys(row["type"] for row in rows if row["type"] in manifest.tables):
+        print_gaps(kind, manifest.tables[kind].gaps, err=True)
+    if found.total > len(rows):
+        click.echo(f"… {found.total:,} in all; --limit N, --offset N, --json or --csv show them:")
+        for (relation, direction, kind), number in found.counts.items():
+            click.echo(f"    {relation} {arrows[direction]} {kind}: {number:,}")
+
+
+def _print_found(
+    rows: Iterator[str], manifest: Manifest, entry: TableEntry, limit: int | None, *, json_: bool, csv_: bool
+) -> None:
+    """Objects or links."""
     if json_:
         separator = "[\n"
         for row in rows:
@@ -100,7 +184,7 @@ def objects(
             separator = ",\n"
         click.echo("\n]" if separator == ",\n" else "[]")
         return
-    names = _columns(table)
+    names = _columns(entry.table)
     if csv_:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         # A condition that is refused is refused before the heading.
@@ -113,7 +197,7 @@ def objects(
     decoded = [msgspec.json.decode(row) for row in rows]
     more = limit is None and len(decoded) > _SHOWN
     print_rows(decoded[:_SHOWN] if more else decoded, {name: name for name in names}, empty="nothing matches")
-    print_gaps(table, entry.gaps, err=True)
+    print_gaps(entry.table, entry.gaps, err=True)
     if more:
         click.echo(f"… more; --limit N, --json or --csv show them (at {manifest.recovery_point}: {entry.live} in all)")
 

@@ -20,7 +20,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.analysis.names import names
-from entra_pipeline.analysis.objects import count, find, one
+from entra_pipeline.analysis.objects import count, find, find_ids, one, table_entry
 from entra_pipeline.analysis.points import category, tables_in_order
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import StoreError
@@ -65,8 +65,20 @@ def page(
     offset: int = 0,
 ) -> Page:
     """A page of what `objects.find` finds; it raises the same."""
-    rows = list(find(store, manifest, table, where=where, search=search, limit=limit, offset=offset))
-    return Page(rows, count(store, manifest, table, where=where, search=search))
+    if table_entry(manifest, table).kind == "edges":
+        rows = find(store, manifest, table, where=where, search=search, limit=limit, offset=offset)
+        return Page(list(rows), count(store, manifest, table, where=where, search=search))
+    # Which objects first, and then only those: what fills a table is the text of its objects.
+    if where or search:
+        every = list(find_ids(store, manifest, table, where=where, search=search))
+        chosen, total = every[offset : offset + limit], len(every)
+    else:
+        chosen = list(find_ids(store, manifest, table, limit=limit, offset=offset))
+        total = manifest.tables[table].live
+    if not chosen:
+        return Page([], total)
+    listed = ", ".join(sql_text(identifier) for identifier in chosen)
+    return Page(list(find(store, manifest, table, where=f"id IN ({listed})")), total)
 
 
 @dataclass(frozen=True, slots=True)

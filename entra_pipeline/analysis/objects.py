@@ -71,9 +71,29 @@ def find(
     objects = table_entry(manifest, table).kind == "objects"
     row = "_raw" if objects else f"CAST({_LINK} AS VARCHAR)"
     order = "id" if objects else "source_id, target_id"
-    tail = f"ORDER BY {order} {f'LIMIT {limit}' if limit is not None else ''} OFFSET {offset}"
+    tail = f"ORDER BY {order} {_slice(limit, offset)}"
     for found in _select(store, manifest, table, row, tail, where=where, search=search):
         yield str(found)
+
+
+def find_ids(
+    store: ScopeStore,
+    manifest: Manifest,
+    table: str,
+    *,
+    where: str = "",
+    search: str = "",
+    limit: int | None = None,
+    offset: int = 0,
+) -> Iterator[str]:
+    """The ids of the objects that `find` gives, in the same order; it raises the same."""
+    tail = f"ORDER BY id {_slice(limit, offset)}"
+    for found in _select(store, manifest, table, "id", tail, where=where, search=search):
+        yield str(found)
+
+
+def _slice(limit: int | None, offset: int) -> str:
+    return f"{f'LIMIT {limit}' if limit is not None else ''} OFFSET {offset}"
 
 
 def one(store: ScopeStore, manifest: Manifest, table: str, identifier: str) -> str:
@@ -111,7 +131,7 @@ def _select(
     conditions = [_bracketed(where)] if where else []
     if search:
         text = "_raw" if entry.kind == "objects" else "concat_ws(' ', source_id, target_id, target_type)"
-        conditions.append(f"contains(lower({text}), lower({sql_text(search)}))")
+        conditions.append(f"regexp_matches({text}, regexp_escape({sql_text(search)}), 'i')")
     with connect(store.files) as connection:
         connection.execute("SET preserve_insertion_order = false")
         _confine(connection, store, entry)

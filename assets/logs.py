@@ -57,7 +57,8 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
         return []
 
     @dg.multi_asset(
-        name=f"logs_{identifier(scope.name)}",
+        # Apart from the job's name: Dagster holds both in one space, and loads no location in which they are the same.
+        name=f"read_logs_{identifier(scope.name)}",
         specs=[_spec(scope, name) for name in names],
         partitions_def=log_partitions(),
         can_subset=True,

@@ -137,6 +137,7 @@ def test_a_log_that_fails_fails_the_run_and_the_others_are_stored(
 
 def test_a_scope_has_the_assets_of_its_logs_only(project: Project, simulator: Simulator) -> None:
     definitions = build_definitions(project)
+    dg.Definitions.validate_loadable(definitions)
     graph = definitions.resolve_asset_graph()
     for log in LOGS:
         node = graph.get(asset_key("contoso-eu", log))

@@ -12,7 +12,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from assets.names import RECOVERY_POINT, asset_key
-from assets.texts import proof_text
+from assets.texts import proof_metadata
 from entra_pipeline.analysis.points import proof
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -38,9 +38,10 @@ def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetChe
     `complete` shows the proof that the manifest keeps. Checksums of the files are not computed again: the commit has
     just done that. `entra-pipeline verify` does it for all.
     """
-    proofs = [proof(entry) for entry in manifest.tables.values()]
-    gaps = sum(len(entry.gaps) for entry in manifest.tables.values())
-    proven = sum(one["proven"] for one in proofs)
+    tables = manifest.tables.values()
+    proven = sum(proof(entry)["proven"] for entry in tables)
+    gaps = sum(len(entry.gaps) for entry in tables)
+    unread = len(tables) - proven - sum(bool(entry.gaps) for entry in tables)
     # The first finding of a point is about its manifest; the files come after it, and are not asked for.
     chain = next(verify(store, [manifest.recovery_point]))
     return [
@@ -48,12 +49,13 @@ def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetChe
             check_name="complete",
             passed=not gaps,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{proven} of {len(proofs)} tables proven, {gaps or 'no'} gap{'' if gaps == 1 else 's'}",
+            description=f"{proven} of {len(tables)} tables proven, {gaps or 'no'} gap{'' if gaps == 1 else 's'}"
+            + (f", {unread} not read" if unread else ""),
             metadata={
                 "proven": proven,
-                "tables": len(proofs),
+                "tables": len(tables),
                 "gaps": gaps,
-                "proof": dg.MetadataValue.md(proof_text(manifest)),
+                **proof_metadata(manifest),
             },
         ),
         dg.AssetCheckResult(

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.guards import explained
-from assets.names import TENANT_TAG, asset_key, identifier
+from assets.names import CATEGORY_TAG, TENANT_TAG, asset_key, category_tag, group, identifier
 from entra_pipeline.backup.logs import read_logs
 from entra_pipeline.backup.parquet import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
@@ -123,9 +123,9 @@ def _spec(scope: Scope, name: str) -> dg.AssetSpec:
         asset_key(scope.name, name),
         # The days that were read are told one by one.
         skippable=True,
-        group_name=identifier(scope.name),
+        group_name=group(scope.name, CATEGORY),
         description=f"{entry.title}s, from `/{entry.path}` of Microsoft Graph, by the day in UTC.",
-        tags={"entra/category": identifier(CATEGORY.lower())},
+        tags={CATEGORY_TAG: category_tag(CATEGORY)},
         kinds={"parquet"},
         metadata={"permissions": entry.permission, "category": CATEGORY},
     )

@@ -12,6 +12,7 @@ from entra_pipeline.project import Scope
 RECOVERY_POINT = "recovery_point"
 SCOPE_TAG = "entra/scope"
 TENANT_TAG = "entra/tenant"
+CATEGORY_TAG = "entra/category"
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 
 
@@ -23,6 +24,19 @@ def identifier(scope: str) -> str:
 def asset_key(scope: str, table: str) -> dg.AssetKey:
     """The asset of an object type of a scope."""
     return dg.AssetKey([scope, table])
+
+
+def group(scope: str, category: str = "") -> str:
+    """The asset group of a scope, or the one within it that holds a category of its object types.
+
+    Dagster takes slashes in names of groups for a hierarchy: its graph folds and unfolds them.
+    """
+    return "/".join([identifier(scope), *([category_tag(category)] if category else [])])
+
+
+def category_tag(category: str) -> str:
+    """A category as the value of a tag: `Conditional access` is `conditional_access`."""
+    return identifier(category.lower())
 
 
 def object_types(scope: Scope) -> list[str]:

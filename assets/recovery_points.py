@@ -10,9 +10,9 @@ from croniter import croniter
 
 from assets.checks import check_results, check_specs
 from assets.guards import explained
-from assets.names import RECOVERY_POINT, asset_key, identifier, object_types, partitions, run_tags
-from assets.texts import cost_text, gaps_text
-from entra_pipeline.analysis.points import cost, table_rows
+from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, run_tags
+from assets.texts import changes_table, cost_table, gaps_text
+from entra_pipeline.analysis.points import cost
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
@@ -28,7 +28,7 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
         key=asset_key(scope.name, RECOVERY_POINT),
         deps=[asset_key(scope.name, name) for name in object_types(scope)],
         partitions_def=partitions(scope.name),
-        group_name=identifier(scope.name),
+        group_name=group(scope.name),
         description=f"A recovery point of scope {scope.name}: verifies the snapshots and commits them, all or nothing.",
         kinds={"json"},
         op_tags=run_tags(scope),
@@ -78,17 +78,6 @@ def longest_pause(schedule: str) -> timedelta:
 def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
     """What Dagster shows of a recovery point: totals, what each table holds and took of Graph, and what it lacks."""
     total = totals(manifest)
-    columns = ("read", "live", "added", "changed", "deleted")
-    records = [
-        dg.TableRecord({"type": row["table"], **{key: row[key] for key in columns}}) for row in table_rows(manifest)
-    ]
-    schema = dg.TableSchema(
-        columns=[
-            dg.TableColumn("type", "string"),
-            dg.TableColumn("read", "string"),
-            *(dg.TableColumn(name, "int") for name in columns[1:]),
-        ]
-    )
     return {
         "status": manifest.status,
         "kind": manifest.kind,
@@ -101,7 +90,7 @@ def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
         "deleted": total["deleted"],
         "bytes_written": total["bytes_written"],
         **cost(manifest.tables.values()),
-        "tables": dg.MetadataValue.table(records, schema),
-        "costs": dg.MetadataValue.md(cost_text(manifest)),
         "lacks": dg.MetadataValue.md(gaps_text(manifest.tables)),
+        "costs": cost_table(manifest),
+        "tables": changes_table(manifest),
     }

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.guards import explained, require_capturable
-from assets.names import asset_key, identifier, object_types, partitions, run_tags
+from assets.names import CATEGORY_TAG, asset_key, category_tag, group, identifier, object_types, partitions, run_tags
 from assets.texts import gaps_text, notes_text
 from entra_pipeline.analysis.points import cost
 from entra_pipeline.backup.parquet import column_types
@@ -107,7 +107,12 @@ def tries_left(context: dg.AssetExecutionContext) -> bool:
 
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:
-    return dg.AssetSpec(asset_key(scope.name, name), skippable=True, group_name=identifier(scope.name), **_told(name))
+    return dg.AssetSpec(
+        asset_key(scope.name, name),
+        skippable=True,
+        group_name=group(scope.name, CATALOGUE[name].category),
+        **_told(name),
+    )
 
 
 @cache
@@ -119,7 +124,7 @@ def _told(name: str) -> Mapping[str, Any]:
     return {
         "description": f"{entry.title}, from {where} of Microsoft Graph."
         + (f"\n\nRelations stored with it:{relations}" if relations else ""),
-        "tags": {"entra/category": identifier(entry.category.lower())},
+        "tags": {CATEGORY_TAG: category_tag(entry.category)},
         "kinds": {"parquet"},
         "metadata": {"permissions": ", ".join(entry.permissions), "category": entry.category.value},
     }

@@ -1,38 +1,33 @@
-"""What Dagster shows as Markdown of a recovery point: what it lacks, what proves it whole, what it took of Graph.
+"""What Dagster shows of a recovery point in words and tables: what it lacks, what proves it, what it took of Graph.
 
-The figures are the manifest's, through the functions that the command uses as well (`entra_pipeline.analysis.points`).
+Lists are Markdown. Tables are tables to Dagster, which shows them where they are; long Markdown it hides behind a link,
+and opens at its end. The figures are the manifest's, through the functions that the command uses as well
+(`entra_pipeline.analysis.points`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from entra_pipeline.analysis.markdown import markdown_table, one_line
-from entra_pipeline.analysis.points import COSTS, cost, cost_rows, proof, tables_in_order
+import dagster as dg
+
+from entra_pipeline.analysis.markdown import one_line
+from entra_pipeline.analysis.points import COSTS, cost, cost_rows, proof, table_rows, tables_in_order
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
-_PROOF = {
-    "table": "table",
-    "read": "read",
-    "rows": "rows",
-    "counted": "Graph's count",
-    "pages": "pages",
-    "owners": "owners closed",
-    "compared": "owners compared",
-    **COSTS,
-    "result": "result",
-}
+# Columns of tables: key → heading. Those of the proof are called what `points --json` calls them.
+_CHANGES = {key: key for key in ("table", "read", "live", "added", "changed", "deleted")}
+_COSTS = {"table": "table", **COSTS}
+_FOUND = ("table", "result", "read", "rows", "counted", "pages", "owners", "compared")
+_PROOF = {key: key for key in (*_FOUND, "requests", "retries", "throttled")}
+_NOT_READ = "not read"
+_WORDS = {"table", "result", "read"}
 
 
 def gaps_text(tables: Mapping[str, TableEntry]) -> str:
     """What tables lack, with what to do about each: a list, or `none`."""
-    lines = []
-    for table, entry in tables.items():
-        for gap in entry.gaps:
-            since = f" (shown as of {gap.since})" if gap.since else ""
-            remedy = f" → {gap.remedy}" if gap.remedy else ""
-            lines.append(f"- **{table}**: {one_line(f'{gap.what}{since}: {gap.reason}{remedy}')}")
-    return "\n".join(lines) or "none"
+    return "\n".join(f"- **{table}**: {gap}" for table, gap in _gaps(tables)) or "none"
 
 
 def notes_text(tables: Mapping[str, TableEntry]) -> str:
@@ -40,25 +35,53 @@ def notes_text(tables: Mapping[str, TableEntry]) -> str:
     return "\n".join(f"- **{table}**: {one_line(note)}" for table, e in tables.items() for note in e.notes) or "none"
 
 
-def proof_text(manifest: Manifest) -> str:
-    """What shows that a recovery point is whole: first what it lacks, then every table's proof."""
-    rows = [
-        {"table": f"`{table}`", **proof(entry), "result": _result(entry)}
-        for table, entry in tables_in_order(manifest).items()
-    ]
-    table = markdown_table(rows, _PROOF, right=_PROOF.keys() - {"table", "read", "result"})
-    lacks = gaps_text(tables_in_order(manifest))
-    return table if lacks == "none" else f"{lacks}\n\n{table}"
+def changes_table(manifest: Manifest) -> dg.TableMetadataValue:
+    """Every table of a recovery point: how it was read, its rows, and what came, changed and went."""
+    return _table(table_rows(manifest), _CHANGES)
 
 
-def cost_text(manifest: Manifest) -> str:
+def cost_table(manifest: Manifest) -> dg.TableMetadataValue:
     """What every table took of Graph, the dearest first, with the total."""
-    rows = [{**row, "table": f"`{row['table']}`"} for row in cost_rows(manifest)]
-    total = {"table": "**total**", **cost(manifest.tables.values())}
-    return markdown_table([*rows, total], {"table": "table", **COSTS}, right=COSTS.keys())
+    return _table([{"table": "total", **cost(manifest.tables.values())}, *cost_rows(manifest)], _COSTS)
+
+
+def proof_metadata(manifest: Manifest) -> dict[str, dg.MetadataValue]:
+    """What shows that a recovery point is whole.
+
+    `lacks`, the gaps with what to do about each, and `not_read`, the tables that the scope does without, each only if
+    there are any, a line for each; `proof`, every table's.
+    """
+    tables = tables_in_order(manifest)
+    lines = {
+        "lacks": [f"{table}: {gap}" for table, gap in _gaps(tables)],
+        "not_read": [
+            f"{table}: {one_line(' '.join(entry.notes))}"
+            for table, entry in tables.items()
+            if _result(entry) == _NOT_READ
+        ],
+    }
+    rows = [{"table": table, **proof(entry), "result": _result(entry)} for table, entry in tables.items()]
+    texts = {name: dg.MetadataValue.text("\n".join(found)) for name, found in lines.items() if found}
+    return {**texts, "proof": _table(rows, _PROOF)}
+
+
+def _gaps(tables: Mapping[str, TableEntry]) -> Iterator[tuple[str, str]]:
+    for table, entry in tables.items():
+        for gap in entry.gaps:
+            since = f" (shown as of {gap.since})" if gap.since else ""
+            remedy = f" → {gap.remedy}" if gap.remedy else ""
+            yield table, one_line(f"{gap.what}{since}: {gap.reason}{remedy}")
 
 
 def _result(entry: TableEntry) -> str:
     if entry.gaps:
-        return f"**{len(entry.gaps)} gaps**" if len(entry.gaps) > 1 else "**1 gap**"
-    return "proven" if proof(entry)["proven"] else ": ".join(("not read", *entry.notes))
+        return f"{len(entry.gaps)} gaps" if len(entry.gaps) > 1 else "1 gap"
+    return "proven" if proof(entry)["proven"] else _NOT_READ
+
+
+def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> dg.TableMetadataValue:
+    records = [dg.TableRecord({heading: row[key] for key, heading in columns.items()}) for row in rows]
+    kinds = {heading: "string" if key in _WORDS else "int" for key, heading in columns.items()}
+    return dg.MetadataValue.table(
+        records, dg.TableSchema(columns=[dg.TableColumn(heading, kind) for heading, kind in kinds.items()])
+    )

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def markdown_table(
-    rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], *, right: Collection[str] = ()
-) -> str:
+def markdown_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     """A table in GitHub's Markdown.
 
     Args:
         rows: The rows; text is taken for Markdown, save for what would break the table.
         columns: Key → heading.
-        right: Keys of columns that are aligned to the right.
     """
     lines = [
         _line(columns.values()),
-        "|" + "|".join("---:" if key in right else "---" for key in columns) + "|",
+        f"|{'---|' * len(columns)}",
         *(_line(_cell(row.get(key)) for key in columns) for row in rows),
     ]
     return "\n".join(lines)

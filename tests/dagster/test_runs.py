@@ -72,9 +72,9 @@ def test_a_run_makes_a_recovery_point_with_metadata(
     assert whole is not None
     shown = whole.asset_materialization.metadata  # type: ignore[union-attr]
     assert {name: shown[name].value for name in COSTS} == cost(tables.values())
-    *dearest, total = [line.strip("| ").split(" | ") for line in str(shown["costs"].value).splitlines()[2:]]
-    assert [name for name, *_ in dearest] == [f"`{row['table']}`" for row in cost_rows(store.manifest(point))]
-    assert total == ["**total**", *(f"{figure:,}" for figure in cost(tables.values()).values())]
+    total, *dearest = table_of(shown["costs"])
+    assert [row["table"] for row in dearest] == [row["table"] for row in cost_rows(store.manifest(point))]
+    assert list(total.values()) == ["total", *cost(tables.values()).values()]
     job = store.jobs()[-1]
     assert (job["status"], job["recovery_point"]) == ("finished", point)
     assert store.staged_points() == set()
@@ -123,35 +123,24 @@ def test_a_denied_type_is_a_gap_and_a_warning(
     assert checks["complete"].passed is False
     assert checks["complete"].severity is dg.AssetCheckSeverity.WARN
     assert checks["chained"].passed is True
-    lacks, proof = proof_of(checks["complete"])
+    metadata = checks["complete"].metadata
     [gap] = store.manifest(point).tables["domains"].gaps
-    assert lacks == [f"- **domains**: not read: {gap.reason} → {gap.remedy}"]
+    assert metadata["lacks"].value == f"domains: not read: {gap.reason} → {gap.remedy}"
     assert "Domain.Read.All" in gap.remedy
-    assert proof["domains"]["result"] == "**1 gap**"
-    assert checks["complete"].metadata["gaps"].value == 1
+    assert {row["table"]: row["result"] for row in table_of(metadata["proof"])}["domains"] == "1 gap"
+    assert str(checks["complete"].description).endswith("tables proven, 1 gap")
+    assert metadata["gaps"].value == 1
 
 
-# Headings of the proof, and the names of `points --json` for the same.
-FIGURES = {
-    "pages": "pages",
-    "owners closed": "owners",
-    "owners compared": "compared",
-    "requests": "requests",
-    "batch items": "items",
-    "units": "resource_units",
-    "retries": "retries",
-    "throttled": "throttled",
-}
+PROOF = ["read", "rows", "counted", "pages", "owners", "compared", "requests", "retries", "throttled"]
+"""Figures of the proof that the check shows, under the names of `points --json`."""
 
 
-def proof_of(check: dg.AssetCheckEvaluation) -> tuple[list[str], dict[str, dict[str, str]]]:
-    """The proof that a check shows: its list of gaps, and its table by name of table and heading."""
-    text = str(check.metadata["proof"].value)
-    lines = text.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("| table "))
-    headings, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:]]
-    table = {row[0].strip("`"): dict(zip(headings[1:], row[1:], strict=True)) for row in rows}
-    return [line for line in lines[:start] if line], table
+def table_of(value: dg.MetadataValue) -> list[dict[str, object]]:  # type: ignore[type-arg]
+    """The rows of a table that Dagster shows, by heading."""
+    assert isinstance(value, dg.TableMetadataValue)
+    headings = [column.name for column in value.schema.columns]
+    return [{heading: record.data[heading] for heading in headings} for record in value.records]
 
 
 def test_the_check_shows_the_proof_that_the_manifest_keeps(
@@ -161,19 +150,16 @@ def test_the_check_shows_the_proof_that_the_manifest_keeps(
     [complete, _] = [event.asset_check_evaluation_data for event in checks_of(run_backup(definitions, instance, point))]
     assert (complete.check_name, complete.passed) == ("complete", True)
     assert complete.target_materialization_data is not None
-    lacks, table = proof_of(complete)
-    assert lacks == []
+    assert "lacks" not in complete.metadata
+    table = {str(row["table"]): row for row in table_of(complete.metadata["proof"])}
     row = point_row(store.manifest(point))
     assert list(table) == list(row["proof"])
     for name, proof in row["proof"].items():
         assert table[name]["result"] == "proven"
-        assert table[name]["rows"] == f"{proof['rows']:,}"
-        assert table[name]["Graph's count"] == ("" if proof["counted"] is None else f"{proof['counted']:,}")
-        for heading, key in FIGURES.items():
-            assert table[name][heading] == f"{proof[key]:,}"
-    assert table["users"]["Graph's count"] == str(len(simulator.control.dump("users")))
-    assert int(table["group_members"]["owners compared"]) > 0
-    assert sum(int(one["units"]) for one in table.values()) > 0
+        assert {key: table[name][key] for key in PROOF} == {key: proof[key] for key in PROOF}
+    assert table["users"]["counted"] == len(simulator.control.dump("users"))
+    assert int(str(table["group_members"]["compared"])) > 0
+    assert sum(int(str(one["requests"])) for one in table.values()) > 0
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
@@ -291,7 +277,7 @@ def test_a_hundred_scopes_are_a_hundred_groups_jobs_and_schedules(project: Proje
     project.file.write_text(text[:start] + "\n".join(scopes))
     definitions = build_definitions(load_project(project.file))
     specs = list(definitions.resolve_all_asset_specs())
-    assert len({spec.group_name for spec in specs}) == 100
+    assert len({str(spec.group_name).partition("/")[0] for spec in specs}) == 100
     assert len(specs) == 100 * (len(TYPES) + 1)
     repository = definitions.get_repository_def()
     assert len(repository.schedule_defs) == 100

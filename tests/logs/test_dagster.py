@@ -141,7 +141,7 @@ def test_a_scope_has_the_assets_of_its_logs_only(project: Project, simulator: Si
     graph = definitions.resolve_asset_graph()
     for log in LOGS:
         node = graph.get(asset_key("contoso-eu", log))
-        assert node.group_name == "contoso_eu"
+        assert node.group_name == "contoso_eu/logs"
         assert node.tags["entra/category"] == "logs"
         assert node.partitions_def is not None
         keys = node.partitions_def.get_partition_keys()

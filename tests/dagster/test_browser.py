@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -22,6 +23,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from assets.names import CATEGORY_TAG, category_tag
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.project import Project
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -41,6 +45,18 @@ ARGUMENTS = (
 )
 
 
+WHOLE = """
+[scopes.whole]
+tenant = "contoso"
+storage = "disk"
+"""
+
+
+def unfolded(*groups: str) -> str:
+    """The groups that the asset graph shows unfolded, as its address says it."""
+    return quote(",".join(f"global@global:{group}" for group in groups))
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -49,7 +65,8 @@ def free_port() -> int:
 
 @pytest.fixture
 def dagster_ui(project: Project, tmp_path: Path) -> Iterator[str]:
-    """Dagster's address, run as `make dagster` runs it, for the test's project."""
+    """Dagster's address, run as `make dagster` runs it, for the test's project and a scope of the whole tenant."""
+    project.file.write_text(project.file.read_text() + WHOLE)
     home = tmp_path / "home"
     home.mkdir()
     shutil.copy(ROOT / "dagster.yaml", home)
@@ -124,6 +141,14 @@ class Page:
         except (StaleElementReferenceException, NoSuchElementException):
             return ""
 
+    def assets(self, scope: str) -> set[str]:
+        """The assets of a scope that the page links to."""
+        try:
+            links = [a.get_attribute("href") for a in self.driver.find_elements(By.TAG_NAME, "a")]
+        except StaleElementReferenceException:
+            return set()
+        return set(re.findall(rf"/assets/{scope}/(\w+)(?=[?\s]|$)", "\n".join(filter(None, links)), re.MULTILINE))
+
     def press(self, label: str, seconds: float = 30) -> None:
         def button() -> WebElement | None:
             found = [b for b in self.driver.find_elements(By.TAG_NAME, "button") if b.text.strip() == label]
@@ -150,8 +175,11 @@ def test_a_backup_is_launched_and_seen_in_the_ui(dagster_ui: str, browser: webdr
     page.open("/assets?groups=contoso_eu")
     page.shows("contoso-eu", "users", "recovery_point")
 
-    page.open(f"{LOCATION}/asset-groups/contoso_eu/lineage")
-    page.shows("users", "groups", "domains", "recovery_point", "2 / 2 Passed")
+    page.open(f"/asset-groups?expanded={unfolded('contoso_eu')}")
+    page.shows("contoso_eu", "users", "groups", "tenant", "recovery_point", "2 / 2 Passed")
+
+    page.open("/assets/contoso-eu/recovery_point?view=checks&checkDetail=complete")
+    page.shows("7 of 7 tables proven, no gaps", "proof", "group_members", "owners", "compared")
 
     page.open("/assets/contoso-eu/users?view=partitions")
     page.shows(points[0], "Materialized (1)")
@@ -162,3 +190,25 @@ def test_a_backup_is_launched_and_seen_in_the_ui(dagster_ui: str, browser: webdr
 
     page.open("/automation")
     page.shows("schedule_contoso_eu")
+
+    shows_a_whole_tenant(page)
+
+
+def shows_a_whole_tenant(page: Page) -> None:
+    """The other scope, of a hundred types, folds into categories, and the tag of a category finds exactly its types."""
+    categories: dict[str, set[str]] = {category_tag(CATEGORY): set(LOGS)}
+    for name, entry in CATALOGUE.items():
+        categories.setdefault(category_tag(entry.category), set()).add(name)
+    # The catalog makes only the rows that are in sight.
+    page.driver.set_window_size(1500, 4000)
+    page.open("/asset-groups")
+    page.shows("contoso_eu", "whole")
+    assert "recovery_point" not in page.text()
+
+    page.open(f"/asset-groups?expanded={unfolded('whole')}")
+    page.shows("recovery_point", *categories)
+
+    for category in ("policies", "logs"):
+        selection = f'tag:"{CATEGORY_TAG}"="{category}" and key:"whole/*"'
+        page.open(f"/assets?asset-selection={quote(selection)}")
+        until(lambda wanted=categories[category]: page.assets("whole") == wanted, 30, page.text)

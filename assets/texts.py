@@ -49,7 +49,7 @@ def proof_metadata(manifest: Manifest) -> dict[str, dg.MetadataValue]:
     """What shows that a recovery point is whole.
 
     `lacks`, the gaps with what to do about each, and `not_read`, the tables that the scope does without, each only if
-    there are any, a line for each; `proof`, every table's.
+    there are any, as text; `proof`, every table's.
     """
     tables = tables_in_order(manifest)
     lines = {
@@ -61,7 +61,7 @@ def proof_metadata(manifest: Manifest) -> dict[str, dg.MetadataValue]:
         ],
     }
     rows = [{"table": table, **proof(entry), "result": _result(entry)} for table, entry in tables.items()]
-    texts = {name: dg.MetadataValue.text("\n".join(found)) for name, found in lines.items() if found}
+    texts = {name: dg.MetadataValue.text(" · ".join(found)) for name, found in lines.items() if found}
     return {**texts, "proof": _table(rows, _PROOF)}
 
 

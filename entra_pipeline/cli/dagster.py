@@ -18,9 +18,10 @@ from entra_pipeline.store.opening import open_store
 @as_json
 @click.pass_context
 def sync_dagster(ctx: click.Context, scope_name: str | None, json_: bool) -> None:
-    """Bring Dagster's partitions and materialisations in line with the recovery points of SCOPE, or of all scopes.
+    """Bring Dagster's partitions and materialisations in line with the store of SCOPE, or of all scopes.
 
-    For points that were taken without Dagster, and after Dagster's database was lost. Doing it again does nothing.
+    For recovery points and days of logs that were read without Dagster, and after Dagster's database was lost. Doing
+    it again does nothing.
     """
     project = project_of(ctx)
     names = [project.scope(scope_name).name] if scope_name else list(project.scopes)
@@ -33,5 +34,5 @@ def sync_dagster(ctx: click.Context, scope_name: str | None, json_: bool) -> Non
         ) from None
     with instance:
         rows = [asdict(sync_scope(open_store(project, name), instance)) for name in names]
-    columns = {name: name for name in ("scope", "points", "added", "removed", "reported")}
-    print_rows(rows, columns, json_=json_, empty="no scope", right=("points", "added", "removed", "reported"))
+    columns = {name: name for name in ("scope", "points", "added", "removed", "reported", "days")}
+    print_rows(rows, columns, json_=json_, empty="no scope", right=("points", "added", "removed", "reported", "days"))

@@ -7,26 +7,30 @@ from dataclasses import dataclass
 import dagster as dg
 
 from assets.checks import report_checks
+from assets.logs import materialization
 from assets.names import RECOVERY_POINT, asset_key, partitions_name
+from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.orchestration.jobs import materializations
+from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What was done for a scope: partitions added and removed, points reported."""
+    """What was done for a scope: partitions added and removed, points and days of logs reported."""
 
     scope: str
     points: int
     added: int
     removed: int
     reported: int
+    days: int
 
 
 def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     """Adds a partition for every recovery point, and removes those of points that are gone.
 
-    Materialisations are reported with their checks. Doing it again does nothing.
+    Materialisations are reported with their checks, and those of the days of logs. Doing it again does nothing.
     """
     name = partitions_name(store.scope)
     points = store.points()
@@ -42,7 +46,20 @@ def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     reported = [point for point in points if point not in told]
     for point in reported:
         manifest = store.manifest(point)
-        for materialization in materializations(store.scope, manifest):
-            instance.report_runless_asset_event(materialization)
+        for event in materializations(store.scope, manifest):
+            instance.report_runless_asset_event(event)
         report_checks(store, manifest, instance)
-    return Synced(store.scope, len(points), len(added), len(removed), len(reported))
+    return Synced(store.scope, len(points), len(added), len(removed), len(reported), _sync_logs(store, instance))
+
+
+def _sync_logs(store: ScopeStore, instance: dg.DagsterInstance) -> int:
+    """Reports the days that the store holds of logs and Dagster does not know; returns how many."""
+    logs = LogStore(store.files, store.scope)
+    reported = 0
+    for log in LOGS:
+        told = instance.get_materialized_partitions(asset_key(store.scope, log))
+        missing = [day for day in logs.days(log) if day.isoformat() not in told]
+        for day in logs.held(log, missing).values():
+            instance.report_runless_asset_event(materialization(store.scope, day))
+        reported += len(missing)
+    return reported

@@ -14,6 +14,7 @@ from assets.names import asset_key
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.logs import RANGE_END, RANGE_START, log_request
+from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.logs import LogStore
@@ -133,6 +134,19 @@ def test_a_log_that_fails_fails_the_run_and_the_others_are_stored(
     assert not run(project, instance, day(3), day(2)).success
     store = LogStore(open_store(project, "contoso-eu").files, "contoso-eu")
     assert (len(store.days("sign_ins")), store.days("provisioning")) == (2, [])
+
+
+def test_dagster_is_told_again_of_the_days_that_the_store_holds(
+    project: Project, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    assert run(project, instance, day(3), day(2)).success
+    store = open_store(project, "contoso-eu")
+    assert sync_scope(store, instance).days == 0
+    (tmp_path / "other").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "other")) as empty:
+        assert sync_scope(store, empty).days == 2 * len(LOGS)
+        assert materialized(empty, "sign_ins") == {day(3), day(2)}
+        assert sync_scope(store, empty).days == 0
 
 
 def test_a_scope_has_the_assets_of_its_logs_only(project: Project, simulator: Simulator) -> None:

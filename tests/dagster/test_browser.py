@@ -84,7 +84,7 @@ def dagster_ui(project: Project, tmp_path: Path) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(address), 60, lambda: (home / "log").read_text()[-3000:])
+        until(lambda: answers(address), 120, lambda: (home / "log").read_text()[-3000:])
         yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)

@@ -68,10 +68,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         before: Their values in the tenant; nothing for what is not there.
         targets: Ids that the links lead to, and their types in `@odata.type`, one for one.
         target_types: See `targets`.
-        needs: Ids that have to be in the tenant before this step.
+        needs: Ids of objects that earlier steps make or take out of the recycle bin, and that this step leads to.
         seen: SHA-256 of the object as the plan saw it in the tenant, canonical JSON without volatile properties; empty
             when it was not there.
         requests: Requests that it takes, at least.
+        returning: What is written comes back by itself with what an earlier step takes out of the recycle bin, if it
+            was there when that was deleted: apply looks first, and writes only what is not there. Counts no
+            requests.
         notes: What a person should know: what does not come back, and why.
     """
 
@@ -90,6 +93,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     seen: str = ""
     requests: int = 1
+    returning: bool = False
     notes: tuple[str, ...] = ()
 
 

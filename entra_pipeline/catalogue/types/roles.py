@@ -107,6 +107,7 @@ TYPES = (
             permissions=_WRITE_ROLES,
             volatile=frozenset({"isBuiltIn", "resourceScopes"}),
             create_only=frozenset({"templateId"}),
+            unique=("templateId",),
             required=("displayName", "isEnabled", "rolePermissions"),
             fixed="raw->>'$.isBuiltIn' = 'true'",
         ),

@@ -105,6 +105,7 @@ TYPES = (
             volatile=frozenset(_COMPUTED),
             create_only=frozenset({"identityParentId"}),
             change_only=frozenset({"customSecurityAttributes", "employeeLeaveDateTime"}),
+            unique=("userPrincipalName",),
             required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName"),
             lost=("password", "passkeys and other methods", "MFA secrets", "mailbox and files"),
             mastered="raw->>'$.onPremisesSyncEnabled' = 'true'",

@@ -1,0 +1,85 @@
+"""Which id an object has now: what became of ids that a restore could not keep, for ever.
+
+What belongs here: the lineage in the store. What does not: putting new ids in the place of old ones (`references`).
+
+Every job that makes objects writes one file, `_restore/<scope>/identity/<job>.json`: id at the recovery point → id in
+the tenant, appIds too. Files are only ever added. An object may be made anew more than once: the chain is followed to
+its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from entra_pipeline.errors import AlreadyExists, IntegrityError
+from entra_pipeline.store.recovery_points import ScopeStore
+
+FORMAT = "entra-pipeline/identity-map"
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job made anew.
+
+    Attributes:
+        job: Id of the job.
+        tenant_id: The tenant it wrote to: a scope may be restored to more than one.
+        ids: Id before → id after, small letters.
+    """
+
+    job: str
+    tenant_id: str
+    ids: dict[str, str]
+    format: str = FORMAT
+    version: int = 1
+
+
+def remember(store: ScopeStore, job: str, tenant_id: str, ids: Mapping[str, str]) -> None:
+    """Adds what a job made anew; nothing when it made nothing, or when the same has been said before.
+
+    Raises:
+        AlreadyExists: The job has said something else.
+    """
+    if not ids:
+        return
+    data = msgspec.json.encode(Lineage(job=job, tenant_id=tenant_id, ids=dict(ids)), order="sorted") + b"\n"
+    key = f"{_folder(store)}{job}.json"
+    try:
+        store.files.create(key, data)
+    except AlreadyExists:
+        if store.files.read(key) != data:
+            raise
+
+
+def lineage(store: ScopeStore, tenant_id: str) -> dict[str, str]:
+    """Id that an object once had → the id it has now in a tenant, as far as jobs of the scope have changed it.
+
+    Raises:
+        IntegrityError: A file cannot be read.
+    """
+    steps: dict[str, str] = {}
+    for file in store.files.list(_folder(store)):
+        try:
+            known = msgspec.json.decode(store.files.read(file.key), type=Lineage)
+        except msgspec.DecodeError as error:
+            raise IntegrityError(
+                f"{file.key} cannot be read: {error}", remedy="Restore the file from a copy of the storage."
+            ) from error
+        if known.tenant_id == tenant_id:
+            steps |= known.ids
+    return {old: _end(old, steps) for old in steps}
+
+
+def _end(old: str, steps: Mapping[str, str]) -> str:
+    """The last id of a chain; one that leads back to itself ends where it would repeat."""
+    seen = {old}
+    current = steps[old]
+    while current in steps and current not in seen:
+        seen.add(current)
+        current = steps[current]
+    return current
+
+
+def _folder(store: ScopeStore) -> str:
+    return f"_restore/{store.scope}/identity/"

@@ -1,0 +1,338 @@
+"""Plans of random changes to small tenants, carried out on a tenant that is only a picture."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.restore.content import content, differing
+from entra_pipeline.restore.model import Options, Plan, Step
+from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.references import ids_in, rewrite
+from tests.restore.points import Body, Picture, Points
+
+OBJECTS = ("users", "groups", "named_locations", "conditional_access_policies", "role_definitions", "role_assignments")
+BINS = ("deleted_users", "deleted_groups", "deleted_named_locations", "deleted_conditional_access_policies")
+RELATIONS = ("group_members", "group_owners", "user_manager")
+TABLES = (*OBJECTS, *BINS, *RELATIONS)
+ROLE = "62e90394-69f5-4237-9190-012177145e10"
+CHANGEABLE = {
+    "users": "department",
+    "groups": "description",
+    "named_locations": "displayName",
+    "conditional_access_policies": "displayName",
+}
+
+
+def id_of(kind: int, number: int) -> str:
+    return str(UUID(int=(kind << 96) + 0x4000_8000_0000_0000_0000 + number))
+
+
+USERS = [id_of(1, n) for n in range(4)]
+GROUPS = [id_of(2, n) for n in range(4)]
+LOCATIONS = [id_of(3, n) for n in range(2)]
+POLICIES = [id_of(4, n) for n in range(2)]
+ASSIGNMENTS = [id_of(5, n) for n in range(2)]
+
+
+def tenant() -> Picture:
+    """Users with managers; nested, plain and dynamic groups; policies that name users, groups and locations; roles."""
+    objects: dict[str, dict[str, Body]] = {table: {} for table in (*OBJECTS, *BINS)}
+    for n, id_ in enumerate(USERS):
+        objects["users"][id_] = {
+            "id": id_,
+            "displayName": f"User {n}",
+            "userPrincipalName": f"user{n}@contoso.com",
+            "mailNickname": f"user{n}",
+            "accountEnabled": n != 3,
+            "department": None if n else "Sales",
+        }
+    for n, id_ in enumerate(GROUPS):
+        objects["groups"][id_] = {
+            "id": id_,
+            "displayName": f"Group {n}",
+            "mailEnabled": False,
+            "mailNickname": f"group{n}",
+            "securityEnabled": True,
+            "groupTypes": [],
+        }
+    objects["groups"][GROUPS[3]] |= {
+        "groupTypes": ["DynamicMembership"],
+        "membershipRule": f"user.memberof -any (group.objectId -in ['{GROUPS[0]}'])",
+        "membershipRuleProcessingState": "On",
+    }
+    for n, id_ in enumerate(LOCATIONS):
+        objects["named_locations"][id_] = {
+            "@odata.type": "#microsoft.graph.countryNamedLocation",
+            "id": id_,
+            "displayName": f"Location {n}",
+            "countriesAndRegions": ["SE"],
+        }
+    for n, id_ in enumerate(POLICIES):
+        objects["conditional_access_policies"][id_] = {
+            "id": id_,
+            "displayName": f"Policy {n}",
+            "state": "enabled",
+            "conditions": {
+                "users": {"includeUsers": ["All"], "excludeUsers": [USERS[n]], "excludeGroups": [GROUPS[n]]},
+                "locations": {"includeLocations": ["All"], "excludeLocations": [LOCATIONS[n]]},
+            },
+        }
+    objects["role_definitions"][ROLE] = {"id": ROLE, "templateId": ROLE, "displayName": "Admin", "isBuiltIn": True}
+    for n, (id_, principal) in enumerate(zip(ASSIGNMENTS, (USERS[0], GROUPS[2]), strict=True)):
+        scope = "/" if n else f"/{GROUPS[1]}"
+        objects["role_assignments"][id_] = {
+            "id": id_,
+            "principalId": principal,
+            "roleDefinitionId": ROLE,
+            "directoryScopeId": scope,
+        }
+    links = {
+        "group_members": {(GROUPS[0], one): "user" for one in USERS[:3]} | {(GROUPS[1], GROUPS[0]): "group"},
+        "group_owners": {(one, USERS[0]): "user" for one in GROUPS},
+        "user_manager": {(one, USERS[0]): "user" for one in USERS[1:]},
+    }
+    return Picture(objects, links)
+
+
+@dataclass
+class World:
+    """A tenant that can be changed: what Graph does, as far as these tests need it.
+
+    Attributes:
+        picture: What a backup would show.
+        hidden: Links and assignments of objects in the recycle bin, which come back with them.
+        made: Objects made so far.
+    """
+
+    picture: Picture
+    hidden: dict[str, list[tuple[str, Any, Any]]] = field(default_factory=dict)
+    made: int = 0
+
+    def table(self, name: str) -> dict[str, Body]:
+        return self.picture.objects[name]
+
+    def delete(self, table: str, id_: str, *, purge: bool) -> None:
+        body = self.table(table).pop(id_)
+        lost: list[tuple[str, Any, Any]] = []
+        for relation, links in self.picture.links.items():
+            gone = [key for key in links if id_ in key]
+            lost += [(relation, key, links.pop(key)) for key in gone]
+        for one, assignment in list(self.table("role_assignments").items()):
+            if table != "role_assignments" and id_ in ids_in({**assignment, "id": ""}):
+                lost.append(("role_assignments", one, self.table("role_assignments").pop(one)))
+        if not purge and f"deleted_{table}" in BINS:
+            if table == "users":
+                body = {**body, "userPrincipalName": id_.replace("-", "") + body["userPrincipalName"]}
+            self.table(f"deleted_{table}")[id_] = body
+            self.hidden[id_] = lost
+
+    def undelete(self, table: str, id_: str) -> None:
+        body = self.table(f"deleted_{table}").pop(id_)
+        if table == "users":
+            body = {**body, "userPrincipalName": body["userPrincipalName"].removeprefix(id_.replace("-", ""))}
+        self.table(table)[id_] = body
+        for place, key, value in self.hidden.pop(id_):
+            ends = set(key) if isinstance(key, tuple) else ids_in({**value, "id": ""}) - {ROLE}
+            there = {one for name in OBJECTS for one in self.table(name)}
+            if ends <= there:
+                target = self.picture.links[place] if place in RELATIONS else self.table(place)
+                target[key] = value
+
+    def create(self, table: str, body: Body) -> str:
+        self.made += 1
+        id_ = id_of(9, self.made)
+        self.table(table)[id_] = {**body, "id": id_}
+        return id_
+
+    def carry_out(self, plan: Plan) -> dict[str, str]:
+        """Does what the plan says; ids at the point → ids in the tenant."""
+        moved = dict(plan.identity)
+        for step in plan.steps:
+            self._step(step, moved)
+        return moved
+
+    def _step(self, step: Step, moved: dict[str, str]) -> None:
+        live = rewrite(step.live_id or step.id, moved)
+        body = rewrite(step.body, moved)
+        match step.action:
+            case "undelete":
+                self.undelete(step.table, live)
+            case "create":
+                alike = [one for one, there in self.table(step.table).items() if body.items() <= there.items()]
+                if not (step.returning and alike):
+                    moved[step.id] = self.create(step.table, body)
+            case "update" | "enable":
+                assert live in self.table(step.table)
+                self.table(step.table)[live] |= body
+            case "delete":
+                self.delete(step.table, live, purge=False)
+            case "link":
+                for target, kind in zip(step.targets, step.target_types, strict=True):
+                    links = self.picture.links[step.table]
+                    if step.table == "user_manager":
+                        for key in [key for key in links if key[0] == live]:
+                            del links[key]
+                    links[live, rewrite(target, moved)] = kind
+            case "unlink":
+                for target in step.targets:
+                    self.picture.links[step.table].pop((live, rewrite(target, moved)), None)
+
+
+def changes() -> st.SearchStrategy[list[tuple[Any, ...]]]:
+    some = st.sampled_from
+    object_ = st.one_of(
+        *(
+            st.tuples(st.just(table), some(ids))
+            for table, ids in (
+                ("users", USERS),
+                ("groups", GROUPS),
+                ("named_locations", LOCATIONS),
+                ("conditional_access_policies", POLICIES),
+            )
+        )
+    )
+    change = st.tuples(st.just("change"), object_, some([None, "", "other"]))
+    delete = st.tuples(st.just("delete"), object_, st.booleans())
+    unassign = st.tuples(st.just("delete"), st.tuples(st.just("role_assignments"), some(ASSIGNMENTS)), st.just(True))
+    add = st.tuples(st.just("add"), some(["users", "groups"]), st.integers(0, 1))
+    assign = st.tuples(st.just("assign"), some(USERS), st.just(""))
+    link = st.tuples(st.just("link"), some([("group_members", g, u) for g in GROUPS[:3] for u in USERS]), st.booleans())
+    manager = st.tuples(
+        st.just("link"), some([("user_manager", a, b) for a in USERS for b in USERS if a != b]), st.booleans()
+    )
+    return st.lists(st.one_of(change, delete, delete, unassign, add, assign, link, manager), max_size=8)
+
+
+def changed(picture: Picture, changes: list[tuple[Any, ...]]) -> World:
+    """The tenant after changes; one that finds nothing to change is left out."""
+    world = World(picture.copy())
+    for kind, what, how in changes:
+        if kind == "change" and what[1] in world.table(what[0]):
+            world.table(what[0])[what[1]][CHANGEABLE[what[0]]] = how
+        elif kind == "delete" and what[1] in world.table(what[0]):
+            world.delete(*what, purge=how)
+        elif kind == "add":
+            name = f"added{world.made}"
+            more = {"userPrincipalName": f"{name}@contoso.com", "accountEnabled": True} if what == "users" else {}
+            made = world.create(what, {"displayName": name, "mailNickname": name, **more})
+            if what == "users" and GROUPS[how] in world.table("groups"):
+                world.picture.links["group_members"][GROUPS[how], made] = "user"
+        elif kind == "assign" and what in world.table("users"):
+            body = {"principalId": what, "roleDefinitionId": ROLE, "directoryScopeId": "/administrativeUnits/x"}
+            world.create("role_assignments", body)
+        elif kind == "link":
+            relation, source, target = what
+            links = world.picture.links[relation]
+            present = any(source in world.table(t) for t in ("users", "groups")) and target in world.table("users")
+            if relation == "user_manager" and present:
+                for key in [key for key in links if key[0] == source]:
+                    del links[key]
+            if how and present:
+                links[source, target] = "user"
+            else:
+                links.pop((source, target), None)
+    return world
+
+
+def planned(world: World, options: Options) -> Plan:
+    with tempfile.TemporaryDirectory() as folder:
+        points = Points(Path(folder), *TABLES)
+        point, live = points.take(tenant()), points.take(world.picture)
+        return make_plan("job", "2026-11-24T00:00:00Z", point, Target(live, "contoso"), options=options)
+
+
+fast = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@fast
+@given(changes(), st.booleans())
+def test_carrying_out_a_plan_brings_back_what_was(done: list[tuple[Any, ...]], delete_added: bool) -> None:
+    world = changed(tenant(), done)
+    plan = planned(world, Options(enable_policies=True, delete_added=delete_added))
+    assert {refusal.kind for refusal in plan.refusals} <= ({"skipped"} if not delete_added else set())
+    moved = world.carry_out(plan)
+    before = tenant()
+    for table in OBJECTS:
+        entry = CATALOGUE[table]
+        for id_, body in before.objects[table].items():
+            wanted = content(entry, rewrite(body, moved))
+            found = world.table(table)[rewrite(id_, moved)]
+            assert differing(entry, wanted, content(entry, found)) == {}
+    objects = {rewrite(id_, moved) for table in OBJECTS for id_ in before.objects[table]}
+    for relation, links in before.links.items():
+        wanted_links = {(rewrite(a, moved), rewrite(b, moved)) for a, b in links}
+        found_links = {key for key in world.picture.links[relation] if key[0] in objects}
+        assert found_links == wanted_links
+    assert len(world.table("role_assignments")) == len(before.objects["role_assignments"])
+    if delete_added:
+        assert {id_ for table in OBJECTS for id_ in world.table(table)} == objects
+
+
+@fast
+@given(changes(), st.sampled_from(["overwrite", "merge", "skip"]))
+def test_what_a_step_needs_comes_before_it(done: list[tuple[Any, ...]], conflict: Any) -> None:
+    plan = planned(changed(tenant(), done), Options(conflict=conflict))
+    there: set[str] = set()
+    stages: list[str] = []
+    for number, step in enumerate(plan.steps, 1):
+        assert step.number == number
+        assert set(step.needs) <= there
+        stages += [step.stage] if not stages or stages[-1] != step.stage else []
+        if step.action in {"create", "undelete"}:
+            there.add(step.id)
+    assert stages == list(plan.stages)
+
+
+@fast
+@given(changes())
+def test_merge_removes_nothing_and_fills_only_what_is_empty(done: list[tuple[Any, ...]]) -> None:
+    world = changed(tenant(), done)
+    plan = planned(world, Options(conflict="merge"))
+    assert not {step.action for step in plan.steps} & {"delete", "unlink"}
+    for step in plan.steps:
+        if step.action == "update" and step.id not in step.needs:
+            assert not any(step.before.get(name) for name in step.body)
+            assert all(step.body.values())
+
+
+@fast
+@given(changes())
+def test_skip_touches_nothing_that_is_there(done: list[tuple[Any, ...]]) -> None:
+    plan = planned(changed(tenant(), done), Options(conflict="skip"))
+    back = {step.id for step in plan.steps if step.action in {"create", "undelete"}}
+    for step in plan.steps:
+        assert step.action not in {"delete", "unlink"}
+        assert step.action == "link" or step.id in back
+        if step.action == "link":
+            assert step.id in back or set(step.targets) <= back
+
+
+@pytest.mark.parametrize("conflict", ["overwrite", "merge", "skip"])
+def test_a_tenant_that_is_as_it_was_needs_nothing(conflict: Any, tmp_path: Path) -> None:
+    points = Points(tmp_path, *TABLES)
+    point = points.take(tenant())
+    for live in (point, points.take(tenant())):
+        plan = make_plan("job", "now", point, Target(live, "contoso"), options=Options(conflict=conflict))
+        assert (plan.steps, plan.refusals, plan.requests, plan.seconds) == ((), (), 0, 0)
+
+
+@fast
+@given(changes())
+def test_the_same_gives_the_same_plan(done: list[tuple[Any, ...]]) -> None:
+    world = changed(tenant(), done)
+    one, other = (planned(world, Options()) for _ in range(2))
+    assert one == other

@@ -16,24 +16,30 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_graph(tenant: Tenant) -> AsyncIterator[Graph]:
+async def open_graph(tenant: Tenant, *, writing: bool = False) -> AsyncIterator[Graph]:
     """The tenant, ready to be read; a simulated one runs until the context ends.
 
+    Args:
+        tenant: The tenant.
+        writing: As the app registration that may write, `restore` in the tenant's table.
+
     Raises:
-        ConfigurationError: Entra refuses the credential, or cannot be reached; the simulated tenant cannot be started.
+        ConfigurationError: Entra refuses the credential, or cannot be reached; the simulated tenant cannot be started;
+            there is no app registration that may write.
     """
     if tenant.simulator is None:
-        async with Graph(tenant) as graph:
+        async with Graph(_writing(tenant) if writing else tenant) as graph:
             yield graph
         return
     running = simulated(tenant)
     simulator = await asyncio.to_thread(running.__enter__)
     try:
+        folder = tenant.simulator.folder
         stand_in = tenant.model_copy(
             update={
                 "tenant_id": simulator.tenant_id,
-                "client_id": simulator.client_id,
-                "client_secret": Secret(file=tenant.simulator.folder / "client_secret"),
+                "client_id": simulator.restore_client_id if writing else simulator.client_id,
+                "client_secret": Secret(file=folder / ("restore_client_secret" if writing else "client_secret")),
                 "graph_url": simulator.graph_url,
                 "authority": simulator.authority,
                 "ca_bundle": simulator.ca_bundle,
@@ -43,6 +49,27 @@ async def open_graph(tenant: Tenant) -> AsyncIterator[Graph]:
             yield graph
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+def _writing(tenant: Tenant) -> Tenant:
+    """The tenant as its app registration for restores sees it."""
+    app = tenant.restore
+    if app is None:
+        raise tenant.error(
+            "restore",
+            "there is no app registration that may write to the tenant",
+            remedy=f"Register a second app in Entra, grant it what `entra-pipeline catalogue --permissions` lists for "
+            f"restores, and write its client_id and credential into [tenants.{tenant.name}.restore].",
+        )
+    return tenant.model_copy(
+        update={
+            "client_id": app.client_id,
+            "client_secret": app.client_secret,
+            "certificate": app.certificate,
+            "managed_identity": False,
+            "workload_identity": False,
+        }
+    )
 
 
 @contextmanager

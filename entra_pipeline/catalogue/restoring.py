@@ -78,8 +78,8 @@ class Restore:
         later: Properties, by dotted path, that may lead to objects that come after, or to others of the same type
             (`api.preAuthorizedApplications`); `extension_*` stands for directory extensions. What leads to an object
             that is not there yet is sent by a PATCH of its own once it is (`catalogue.order.later_stage`).
-        unique: Properties that no two objects of the type have in common in a tenant (of a child type, in its owner): an
-            object that others made anew is known by them.
+        unique: Properties that no two objects of the type have in common in a tenant (of a child type, in its owner):
+            an object that others made anew is known by them.
         lost: Properties that Graph never shows, so that no backup can have them, for people: `passwords`.
         derived: SQL condition over the object's JSON, `raw`, that is true of objects that come and go by themselves
             (activated roles, what is inherited from a group, reviews that are over): nobody makes or removes them.

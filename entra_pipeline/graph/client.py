@@ -7,8 +7,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from time import monotonic, time
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -21,11 +20,10 @@ from entra_pipeline.errors import (
     DeltaLinkExpired,
     EntraPipelineError,
     GraphError,
-    GraphNotFound,
-    GraphPermissionDenied,
     GraphProtocolError,
     GraphUnavailable,
 )
+from entra_pipeline.graph.answers import decode_batch, header_number, item_headers, refusal, retry_after
 from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
 from entra_pipeline.graph.ledger import Ledger
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Urgency, backoff
@@ -81,31 +79,6 @@ class Result:
     request: Request
     status: int
     body: bytes
-
-
-class _ErrorDetail(msgspec.Struct):
-    code: str = ""
-    message: str = ""
-    inner: dict[str, Any] | None = msgspec.field(default=None, name="innerError")
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _ErrorDetail = msgspec.field(default_factory=_ErrorDetail)
-
-
-class _BatchItem(msgspec.Struct):
-    id: str
-    status: int
-    headers: dict[str, Any] | None = None
-    body: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _BatchBody(msgspec.Struct):
-    responses: list[_BatchItem]
-
-
-_error_decoder = msgspec.json.Decoder(_ErrorBody)
-_batch_decoder = msgspec.json.Decoder(_BatchBody)
 
 
 @dataclass(slots=True)
@@ -225,12 +198,12 @@ class Graph:
                 ledger.retries += 1
                 await self._credential.renew(_bearer(response.request))
                 continue
-            refusal = _explain(status, response.content, response.headers)
+            refused = refusal(status, response.content, response.headers)
             if status not in _PASSING:
-                raise refusal
-            tries.last = refusal.message
+                raise refused
+            tries.last = refused.message
             ledger.throttled += status == 429
-            await self._again(tries, ledger, lane, _retry_after(response.headers))
+            await self._again(tries, ledger, lane, retry_after(response.headers))
 
     async def pages(
         self,
@@ -331,8 +304,8 @@ class Graph:
         except GraphError as error:
             if not error.status:
                 raise
-            refusal = {"error": {"code": error.code, "message": error.message}}
-            return Result(request, error.status, msgspec.json.encode(refusal))
+            body = msgspec.json.encode({"error": {"code": error.code, "message": error.message}})
+            return Result(request, error.status, body)
         return Result(request, 200, body)
 
     async def _answers(self, requests: Sequence[Request], ledger: Ledger, lane: Lane) -> list[Result]:
@@ -357,7 +330,7 @@ class Graph:
             )
             answer = await self.fetch(
                 "$batch",
-                _batch_decoder.decode,
+                decode_batch,
                 ledger=ledger,
                 lane=lane,
                 method="POST",
@@ -367,7 +340,9 @@ class Graph:
                 urgency=Urgency.BATCH,
             )
             items = {item.id: item for item in answer.responses}
-            units = sum(int(_number(_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses)
+            units = sum(
+                int(header_number(item_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses
+            )
             ledger.items += len(now)
             ledger.resource_units += units
             self.pacer.spend(units, len(now))
@@ -381,13 +356,40 @@ class Graph:
                 waiting.append(request)
                 if item is not None:
                     ledger.throttled += item.status == 429
-                    pause = max(pause, _retry_after(_headers(item)))
+                    pause = max(pause, retry_after(item_headers(item)))
                     tries.last = f"status {item.status} in a batch"
             if waiting:
                 tries.count = tries.count + 1 if len(waiting) == len(now) else 0
                 ledger.retries += len(waiting) - 1
                 await self._again(tries, ledger, lane, pause)
         return results
+
+    async def once(
+        self,
+        method: str,
+        url: str,
+        *,
+        ledger: Ledger,
+        lane: Lane,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        weight: int = 1,
+    ) -> httpx.Response | httpx.HTTPError:
+        """One try of a request not to be repeated blindly: the response, whatever its status, or why there is none.
+
+        Only a token that Graph refuses is renewed: then nothing was done. For the parameters see `fetch`.
+
+        Raises:
+            ConfigurationError: Entra refuses the credential.
+        """
+        for _ in range(2):
+            response = await self._send(method, url, headers, body, ledger, lane, weight, Urgency.SINGLE)
+            if isinstance(response, httpx.HTTPError) or response.status_code != 401:
+                break
+            ledger.retries += 1
+            await self._credential.renew(_bearer(response.request))
+        self._answered = self._answered or isinstance(response, httpx.Response)
+        return response
 
     async def _send(
         self,
@@ -418,14 +420,14 @@ class Graph:
             except httpx.HTTPError as error:
                 return error
         ledger.bytes_read += len(response.content)
-        units = _number(response.headers.get("x-ms-resource-unit"))
+        units = header_number(response.headers.get("x-ms-resource-unit"))
         ledger.resource_units += int(units)
         self.pacer.spend(int(units), 0 if weight > 1 else 1)
         throttled = response.status_code in {429, 503}
         self.pacer.heed(
             lane,
-            _retry_after(response.headers) if throttled else 0.0,
-            _number(response.headers.get("x-ms-throttle-limit-percentage")),
+            retry_after(response.headers) if throttled else 0.0,
+            header_number(response.headers.get("x-ms-throttle-limit-percentage")),
         )
         return response
 
@@ -531,47 +533,9 @@ def _decode_count(body: bytes) -> int:
         raise msgspec.DecodeError(f"not a count: {body[:40]!r}") from error
 
 
-def _explain(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
-    """The error that Graph's answer means (Graph doc: errors)."""
-    try:
-        detail = _error_decoder.decode(body).error
-    except msgspec.DecodeError:
-        detail = _ErrorDetail(message=body[:200].decode("utf-8", "replace"))
-    kinds: dict[int, type[GraphError]] = {403: GraphPermissionDenied, 404: GraphNotFound, 410: DeltaLinkExpired}
-    text = f"{status} {detail.code}: {detail.message}" if detail.code else f"{status} {detail.message}".rstrip()
-    request_id = headers.get("request-id", "") or str((detail.inner or {}).get("request-id", ""))
-    return kinds.get(status, GraphError)(
-        f"Graph answered {text}", status=status, code=detail.code, request_id=request_id
-    )
-
-
 def explain(result: Result) -> GraphError:
     """The error that a refused request of a batch means."""
-    return _explain(result.status, result.body, {})
-
-
-def _headers(item: _BatchItem) -> dict[str, str]:
-    return {name.lower(): str(value) for name, value in (item.headers or {}).items()}
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait by `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3); 0 when absent or unreadable."""
-    value = headers.get("retry-after", "") or ""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except (ValueError, TypeError, IndexError):
-        return 0.0
-
-
-def _number(value: str | None) -> float:
-    try:
-        return float(value or 0)
-    except ValueError:
-        return 0.0
+    return refusal(result.status, result.body, {})
 
 
 __all__ = ["BATCH_SIZE", "Graph", "Request", "Result", "expired", "explain", "query"]

@@ -213,3 +213,74 @@ class _Slots:
 def backoff(attempt: int) -> float:
     """Seconds to wait before try number `attempt` (from 1) where Graph named no time: exponential with full jitter."""
     return random.uniform(0.5, 1.0) * min(30.0, 0.5 * 2.0**attempt)  # noqa: S311
+
+
+# Writes per app and tenant (Graph doc: throttling-limits, identity and access). A hundredth is left to what Graph
+# counts otherwise than we do.
+WRITES = Limit(2_970, 150.0)
+
+
+class WriteBudget:
+    """Admits writes, so that in no window of 150 seconds Graph gets more than its limit.
+
+    A write counts from when it is sent until 150 seconds after its answer, because Graph counts it somewhere between.
+    What the window has left may be spent at once: a small restore does not wait.
+
+    Args:
+        limit: The limit.
+        sleep: Replaced in tests.
+        now: Seconds on a clock that only goes forward.
+    """
+
+    def __init__(
+        self,
+        limit: Limit = WRITES,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self._limit = limit
+        self._sleep = sleep
+        self._now = now
+        self._order = asyncio.Lock()
+        self._counted: deque[tuple[float, int]] = deque()
+        self._total = 0
+        self._resume = 0.0
+        self._steady_until = 0.0
+
+    @asynccontextmanager
+    async def turn(self, writes: int) -> AsyncIterator[None]:
+        """Waits until so many writes may be sent; they are sent inside the context."""
+        async with self._order:
+            while (wait := self._wait(writes)) > 0:
+                await self._sleep(wait)
+            self._total += writes
+            if self._now() < self._steady_until:
+                self._resume = self._now() + writes * self._limit.seconds / self._limit.requests
+        try:
+            yield
+        finally:
+            self._counted.append((self._now(), writes))
+
+    def exceeded(self, retry_after: float) -> None:
+        """Graph counts more writes than were sent here: somebody else (or an earlier process) spends the same budget.
+
+        Until the window has passed, writes go out as evenly as they are allowed.
+        """
+        self._resume = max(self._resume, self._now() + retry_after)
+        self._steady_until = self._now() + self._limit.seconds
+
+    def _wait(self, writes: int) -> float:
+        now = self._now()
+        while self._counted and self._counted[0][0] + self._limit.seconds <= now:
+            self._total -= self._counted.popleft()[1]
+        if now < self._resume:
+            return self._resume - now
+        excess = self._total + writes - self._limit.requests
+        if excess <= 0:
+            return 0.0
+        for ended, number in self._counted:
+            excess -= number
+            if excess <= 0:
+                return ended + self._limit.seconds - now
+        return 0.1

@@ -1,15 +1,14 @@
-"""Job records: what was tried, by whom it was started, and how it ended, also when nothing was committed."""
+"""Job records of backups: how a backup ended, and what it comes to in numbers."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, StoreError
+from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -31,33 +30,13 @@ def backup_job(store: ScopeStore, *, trigger: str, clock: Clock = system_clock) 
         trigger: What started it: `command`, `schedule` …
         clock: The one clock.
     """
-    started = clock()
-    job = Job(f"{started:%Y-%m-%dT%H-%M-%SZ}-{secrets.token_hex(3)}")
-    error = "interrupted"
-    try:
-        yield job
-        error = ""
-    except EntraPipelineError as failure:
-        error = failure.message
-        raise
-    except Exception as failure:
-        error = f"{type(failure).__name__}"
-        raise
-    finally:
-        record: dict[str, object] = {
-            "id": job.id,
-            "type": "backup",
-            "scope": store.scope,
-            "trigger": trigger,
-            "status": job.manifest.status if job.manifest and not error else "failed",
-            "started": iso(started),
-            "finished": iso(clock()),
-            "error": error,
-            **(totals(job.manifest) if job.manifest else {"recovery_point": ""}),
-        }
-        # The record is not worth the backup: a storage that fails now has said so already, or will the next time.
-        with suppress(StoreError):
-            store.write_job(record)
+    with recorded(store, "backup", trigger=trigger, clock=clock) as record:
+        job = Job(record.id)
+        try:
+            yield job
+        finally:
+            record.status = job.manifest.status if job.manifest else "failed"
+            record.details = totals(job.manifest) if job.manifest else {"recovery_point": ""}
 
 
 def totals(manifest: Manifest) -> dict[str, Any]:

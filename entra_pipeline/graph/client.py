@@ -383,7 +383,7 @@ class Graph:
             ConfigurationError: Entra refuses the credential.
         """
         for _ in range(2):
-            response = await self._send(method, url, headers, body, ledger, lane, weight, Urgency.SINGLE)
+            response = await self._send(method, url, headers, body, ledger, lane, weight, Urgency.BATCH)
             if isinstance(response, httpx.HTTPError) or response.status_code != 401:
                 break
             ledger.retries += 1

@@ -126,7 +126,9 @@ class Writer:
         self.ledger = ledger
         self.budget = WriteBudget()
         self.sent = 0
-        """Write requests that Graph has got, repeated ones included."""
+        """Writes that were sent, repeated ones included."""
+        self.requests = 0
+        """HTTP requests that carried them."""
         self._patience = patience
         self._waiting: dict[Lane, deque[_Pending]] = {lane: deque() for lane in Lane}
         self._slots = asyncio.Semaphore(_BATCHES_AT_ONCE)
@@ -250,6 +252,7 @@ class Writer:
     ) -> httpx.Response | httpx.HTTPError:
         async with self.budget.turn(writes):
             self.sent += writes
+            self.requests += 1
             return await self.graph.once(
                 method, url, ledger=self.ledger, lane=lane, headers=headers, body=body, weight=writes
             )

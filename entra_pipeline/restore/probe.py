@@ -1,0 +1,79 @@
+"""Looking for what a lost request may have made: the object that has what was sent, and was not there before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from entra_pipeline.catalogue import ObjectType
+from entra_pipeline.graph.client import query
+from entra_pipeline.restore.paths import collection
+from entra_pipeline.restore.same import same
+from entra_pipeline.restore.work import Work
+
+# Sent, and never shown.
+_SECRET = {"passwordProfile", "action", "justification", "isValidationOnly"}
+
+
+async def find(work: Work, sent: Mapping[str, Any], new: bool) -> dict[str, Any] | None:
+    """The object that was made by sending these properties; None when there is none.
+
+    Args:
+        work: The step that makes it.
+        sent: Its properties.
+        new: It must have come into being by this job, and not by another step of it. Otherwise one that was there
+            before will do: Graph has refused to make it twice.
+    """
+    candidates = await _candidates(work, sent)
+    # What guards an object changes when all else is in place.
+    hidden = {*_SECRET, *(work.rule.guard or ())[:1]}
+    wanted = {name: value for name, value in sent.items() if name not in hidden and "@odata." not in name}
+    taken: set[str] = set()
+    if new and candidates:
+        taken = work.session.claimed() | {one.lower() for one in await work.session.there_before(work.step.table)}
+    for one in candidates:
+        if str(one.get(work.entry.key, "")).lower() not in taken and _fits(work.entry, wanted, one, strict=new):
+            return one
+    return None
+
+
+def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any], *, strict: bool) -> bool:
+    """Whether an object is what was sent; what makes it unique has to agree in any case."""
+    if strict:
+        return all(_shown(entry, name, value, found[name]) for name, value in wanted.items() if name in found)
+    keys = [name for name in entry.restore.create_only | entry.restore.refers | set(entry.identity) if name in wanted]
+    keys = [name for name in keys if name in found] or [name for name in wanted if name in found]
+    return all(_shown(entry, name, wanted[name], found[name]) for name in keys)
+
+
+def _shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
+    """Whether Graph shows what was sent, behind the prefix that it may have put before it."""
+    prefix = entry.restore.prefixed.get(name)
+    return same(sent, re.sub(f"^{prefix}", "", str(shown)) if prefix else shown)
+
+
+async def _candidates(work: Work, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    entry = work.entry
+    base = collection(entry, work.parent, work.session.owners)
+    if entry.parent is not None:
+        if not entry.parent.many:
+            one = await work.get(base)
+            return [one] if one else []
+        return await work.all(query(base, top=entry.page_size))
+    select = ",".join(["id", *(n for n in sent if n in entry.properties and n != "id")]) if entry.select else None
+    if entry.name == "users":
+        # By its name the directory itself answers; a filter asks an index, which lags.
+        one = await work.get(query(f"{base}/{sent['userPrincipalName']}", select=select))
+        return [one] if one else []
+    for name in (*_ENDS, "appId", *entry.identity):
+        if entry.delta or name in entry.restore.refers:
+            value = sent.get(name)
+            if isinstance(value, str) and value:
+                text = value.replace("'", "''")
+                return await work.all(query(base, select=select, filter=f"{name} eq '{text}'"))
+    return await work.all(query(base, select=select, top=entry.page_size))
+
+
+# What lists of grants, assignments and schedules can be filtered by.
+_ENDS = ("clientId", "principalId")

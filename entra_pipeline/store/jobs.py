@@ -1,0 +1,74 @@
+"""Job records: what was tried, by whom it was started, and how it ended, also when nothing came of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import EntraPipelineError, StoreError
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+@dataclass
+class JobRecord:
+    """A job under way.
+
+    Attributes:
+        id: Its id.
+        status: How it ends when nothing is raised.
+        details: What there is to say besides.
+    """
+
+    id: str
+    status: str = "failed"
+    details: dict[str, object] = field(default_factory=dict)
+
+
+def new_job_id(clock: Clock = system_clock) -> str:
+    """An id for a job that starts now; ids sort by time."""
+    return f"{clock():%Y-%m-%dT%H-%M-%SZ}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def recorded(
+    store: ScopeStore, kind: str, *, trigger: str, job_id: str = "", clock: Clock = system_clock
+) -> Iterator[JobRecord]:
+    """Keeps the record of a job: written when the block ends, however it ends.
+
+    Args:
+        store: The scope's store.
+        kind: `backup`, `restore` …
+        trigger: What started it: `command`, `schedule` …
+        job_id: Its id, when it has one; else a new one.
+        clock: The one clock.
+    """
+    started = clock()
+    job = JobRecord(job_id or new_job_id(clock))
+    error = "interrupted"
+    try:
+        yield job
+        error = ""
+    except EntraPipelineError as failure:
+        error = failure.message
+        raise
+    except Exception as failure:
+        error = f"{type(failure).__name__}"
+        raise
+    finally:
+        record: dict[str, object] = {
+            "id": job.id,
+            "type": kind,
+            "scope": store.scope,
+            "trigger": trigger,
+            "status": "failed" if error else job.status,
+            "started": iso(started),
+            "finished": iso(clock()),
+            "error": error,
+            **job.details,
+        }
+        # The record is not worth the job: a storage that fails now has said so already, or will the next time.
+        with suppress(StoreError):
+            store.write_job(record)

@@ -1,0 +1,34 @@
+"""Applies a plan in a process of its own, to be killed: `python -m tests.restore.applying PROJECT PLAN`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import msgspec
+
+from entra_pipeline.graph import Graph
+from entra_pipeline.project import load_project
+from entra_pipeline.restore.apply import Target, apply
+from entra_pipeline.restore.model import Plan
+from entra_pipeline.restore.report import Report
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.tenants import open_graph
+
+
+async def _main(file: Path, plan_file: Path) -> Report:
+    project = load_project(file)
+    plan = msgspec.json.decode(plan_file.read_bytes(), type=Plan)
+    scope = project.scope(plan.scope)
+    store = open_store(project, scope)
+    tenant = project.tenants[plan.tenant]
+    async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
+        target = Target(scope=scope, store=store, reading=reading, writing=writing)
+        passwords = file.with_name("passwords.csv")
+        return await apply(plan, store=store, target=target, passwords=passwords, patience=2.0)
+
+
+if __name__ == "__main__":
+    report = asyncio.run(_main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(0 if report.status == "finished" else 3)

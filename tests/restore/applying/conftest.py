@@ -1,0 +1,135 @@
+"""Plans written by hand, applied over real HTTP to a simulated tenant, and held against what the tenant truly is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from entra_pipeline.graph import Graph
+from entra_pipeline.restore.apply import Target, apply
+from entra_pipeline.restore.model import Options, Plan, Selection, Step
+from entra_pipeline.restore.report import Report
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.tenants import open_graph
+from tests.backup.conftest import Protected, protect
+
+
+class Damaged(Protected):
+    """A tenant with a recovery point, to be damaged and mended."""
+
+    point: Manifest
+
+    def plan(self, *steps: Step, job: str = "job", stages: tuple[str, ...] = (), **options: Any) -> Plan:
+        """A plan of steps, which get their numbers here."""
+        numbered = tuple(msgspec.structs.replace(step, number=n) for n, step in enumerate(steps, 1))
+        return Plan(
+            id=job,
+            scope="contoso",
+            point=self.point.recovery_point,
+            tenant="simulated",
+            tenant_id=self.simulator.tenant_id,
+            live_point=self.point.recovery_point,
+            created="2026-11-23T05:00:00Z",
+            selection=Selection(),
+            options=Options(**options),
+            stages=stages or tuple(dict.fromkeys(step.stage for step in steps)),
+            steps=numbered,
+            refusals=(),
+            identity={},
+            requests=len(steps),
+            seconds=1.0,
+        )
+
+    def apply(self, plan: Plan, **options: Any) -> Report:
+        """Carries a plan out."""
+
+        async def run() -> Report:
+            tenant = self.project.tenants["simulated"]
+            async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
+                target = Target(scope=self.scope, store=self.store, reading=reading, writing=writing)
+                return await apply(
+                    plan,
+                    store=self.store,
+                    target=target,
+                    passwords=self.passwords,
+                    clock=self.clock,
+                    **{"patience": 2.0, **options},
+                )
+
+        return asyncio.run(run())
+
+    def restore(self, *steps: Step, **options: Any) -> Report:
+        """Carries out a plan of steps, all of which have to succeed."""
+        report = self.apply(self.plan(*steps, **options))
+        assert bad(report) == []
+        assert report.status == "finished"
+        return report
+
+    @property
+    def passwords(self) -> Path:
+        return self._folder / "passwords.csv"
+
+    def first(self, path: str, **wanted: Any) -> dict[str, Any]:
+        """The first object of a set with these properties."""
+        return next(one for one in self.control.dump(path) if all(one.get(n) == v for n, v in wanted.items()))
+
+    def writes(self) -> list[tuple[str, str, int]]:
+        """Writes that the tenant got since the ledger was reset: method, path and status."""
+        entries = self.control.ledger(entries=True)["entries"]
+        asking = ("getAvailableExtensionProperties", "getByIds")
+        return [
+            (e["method"], e["path"], e["status"])
+            for e in entries
+            if e["method"] != "GET" and not e["path"].endswith(asking)
+        ]
+
+
+def step(action: Any, table: str, identifier: str, *, stage: str = "", **values: Any) -> Step:
+    """A step; a plan numbers it."""
+    values.setdefault("live_id", "" if action == "create" else identifier)
+    return Step(number=0, stage=stage or table, action=action, table=table, id=identifier, **values)
+
+
+def links(action: Any, table: str, owner: str, *targets: str, kind: str = "user", **values: Any) -> Step:
+    """A step that adds or removes links."""
+    kinds = (kind,) * len(targets)
+    return step(action, table, owner, targets=targets, target_types=kinds, **values)
+
+
+def bad(report: Report) -> list[tuple[str, str, str]]:
+    """The outcomes that are not as they should be."""
+    return [(one.table, one.result, one.reason) for one in report.outcomes if one.result != "restored"]
+
+
+@pytest.fixture(autouse=True)
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once: how long they wait is not what these tests are about."""
+    for module in ("client", "writing"):
+        monkeypatch.setattr(f"entra_pipeline.graph.{module}.backoff", lambda attempt: 0.0)
+    monkeypatch.setattr("entra_pipeline.restore.work.backoff", lambda attempt: 0.05)
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Iterator[Callable[..., Damaged]]:
+    """Starts a tenant and takes a recovery point: `damaged("users", "groups", users=…)`."""
+    started: list[Simulator] = []
+
+    def start(*types: str, users: int = 30, groups: int = 8, seed: int = 5, **options: Any) -> Damaged:
+        simulator = Simulator(users, groups, seed, **options)
+        simulator.start()
+        started.append(simulator)
+        folder = tmp_path / f"tenant{len(started)}"
+        folder.mkdir()
+        site = Damaged(simulator, folder, protect(*types))
+        site.point = site.backup()
+        return site
+
+    yield start
+    for simulator in started:
+        simulator.stop()

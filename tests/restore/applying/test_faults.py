@@ -1,0 +1,184 @@
+"""A restore among faults: nothing is lost, nothing is doubled, and what fails is told as what it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.errors import UsageError
+from entra_pipeline.restore.apply import LiveChanged
+from entra_pipeline.restore.content import fingerprint
+from entra_pipeline.restore.journal import Journal
+from entra_pipeline.restore.model import Step
+from entra_pipeline.restore.report import read_report
+from tests.restore.applying.conftest import Damaged, bad, links, step
+from tests.restore.applying.test_makers import body
+
+Start = Callable[..., Damaged]
+REFUSALS = ("429", "503", "504", "429-no-retry-after")
+LOSSES = ("reset", "truncated", "short", "504-after", "reset-after")
+
+
+def many(site: Damaged) -> tuple[list[Step], dict[str, Any]]:
+    """The steps that bring back ten users and three groups with their members, and what was there before."""
+    users = [u for u in site.control.dump("users") if not u["onPremisesSyncEnabled"] and u["userType"] == "Member"][:10]
+    groups = [g for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"]][:3]
+    ids = [user["id"] for user in users]
+    for one in (*users, *groups):
+        site.control.purge(one["id"])
+    steps = [
+        step("create", "users", user["id"], body={**body("users", user), "accountEnabled": False}) for user in users
+    ]
+    steps += [step("create", "groups", group["id"], body=body("groups", group)) for group in groups]
+    steps += [links("link", "group_members", g["id"], *ids, live_id="", needs=(g["id"], *ids)) for g in groups]
+    steps += [
+        step("enable", "users", user["id"], stage="enable", live_id="", body={"accountEnabled": user["accountEnabled"]})
+        for user in users
+    ]
+    return steps, {"users": users, "groups": groups}
+
+
+def assert_back_once(site: Damaged, before: dict[str, Any]) -> None:
+    """Everything is back, once, and as it was."""
+    names = Counter(user["userPrincipalName"] for user in site.control.dump("users"))
+    assert [names[user["userPrincipalName"]] for user in before["users"]] == [1] * len(before["users"])
+    for user in before["users"]:
+        assert body("users", site.first("users", userPrincipalName=user["userPrincipalName"])) == body("users", user)
+    titles = Counter((group["displayName"], group["mailNickname"]) for group in site.control.dump("groups"))
+    edges = site.control.edges("groups", "members")
+    for group in before["groups"]:
+        assert titles[group["displayName"], group["mailNickname"]] == 1
+        made = site.first("groups", displayName=group["displayName"], mailNickname=group["mailNickname"])["id"]
+        assert len([1 for source, _, _ in edges if source == made]) == len(before["users"])
+
+
+@pytest.mark.parametrize("kind", [*REFUSALS, *LOSSES])
+def test_faults_double_nothing_and_lose_nothing(kind: str, damaged: Start) -> None:
+    site = damaged("users", "groups")
+    steps, before = many(site)
+    site.control.faults(0.25, [kind], ["POST", "PATCH", "PUT", "DELETE"])
+    report = site.apply(site.plan(*steps), patience=0.5)
+    site.control.faults(0)
+    assert bad(report) == []
+    assert_back_once(site, before)
+
+
+def test_reads_and_references_that_lag_are_waited_for(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    steps, before = many(site)
+    site.control.knobs(lag=0.6, lag_writes=True, conflicts=0.2)
+    report = site.apply(site.plan(*steps), patience=5.0)
+    site.control.knobs(lag=0.0, lag_writes=False, conflicts=0.0)
+    assert bad(report) == []
+    assert_back_once(site, before)
+
+
+def test_no_two_writes_to_an_object_are_under_way(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    group = next(g["id"] for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    users = [user["id"] for user in site.control.dump("users")]
+    held = {target for source, target, _ in site.control.edges("groups", "members") if source == group}
+    wanted = [user for user in users if user not in held][:8]
+    site.control.knobs(settling=0.05)
+    site.restore(
+        *(links("link", "group_members", group, user, stage="links") for user in wanted),
+        step("update", "groups", group, stage="links", body={"description": "Ny"}),
+    )
+    assert 409 not in {int(status) for status in site.control.ledger()["statuses"]}
+
+
+def test_what_is_refused_is_told_and_keeps_others_from_nothing(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    steps, _ = many(site)
+    site.control.deny("groups", 403)
+    report = site.apply(site.plan(*steps))
+    site.control.deny("groups", 0)
+    assert report.status == "finished with exception"
+    results = Counter((one.table, one.result) for one in report.outcomes)
+    assert results == {("users", "restored"): 20, ("groups", "failed"): 3, ("group_members", "failed"): 3}
+    groups = [one for one in report.outcomes if one.table == "groups"]
+    assert all(
+        "403" in one.reason and "GroupMember" not in one.remedy and "Group.ReadWrite.All" in one.remedy
+        for one in groups
+    )
+    assert all("did not come back" in one.reason for one in report.outcomes if one.table == "group_members")
+    assert read_report(site.store, "job") == report
+
+
+def test_privileged_users_take_a_role_that_the_app_lacks(damaged: Start) -> None:
+    site = damaged("users", "role_assignments")
+    role = site.first("unifiedRoleDefinition", displayName="Global Administrator")["id"]
+    users = {user["id"] for user in site.control.dump("users")}
+    admin = next(
+        one["principalId"]
+        for one in site.control.dump("unifiedRoleAssignment")
+        if one["roleDefinitionId"] == role and one["principalId"] in users
+    )
+    site.control.directory_roles(site.simulator.restore_client_id)
+    report = site.apply(site.plan(step("update", "users", admin, body={"mobilePhone": "+46 8 1"})))
+    assert report.outcomes[0].result == "failed"
+    assert "Privileged Authentication Administrator" in report.outcomes[0].remedy
+
+
+def test_live_changes_since_the_plan_are_refused(damaged: Start) -> None:
+    site = damaged("users")
+    one, other = [user for user in site.control.dump("users") if not user["onPremisesSyncEnabled"]][:2]
+    stored = site.objects(site.point, "users")
+    steps = [
+        step(
+            "update",
+            "users",
+            user["id"],
+            name=user["displayName"],
+            body={"city": "Umeå"},
+            seen=fingerprint(CATALOGUE["users"], stored[user["id"]]),
+        )
+        for user in (one, other)
+    ]
+    site.control.patch(f"users/{one['id']}", {"jobTitle": "Ny"})
+    site.control.ledger(reset=True)
+    with pytest.raises(LiveChanged, match=one["displayName"]):
+        site.apply(site.plan(*steps))
+    assert site.writes() == []
+    report = site.apply(site.plan(*steps), go_on=True)
+    assert [outcome.result for outcome in report.outcomes] == ["refused", "restored"]
+    assert site.first("users", id=other["id"])["city"] == "Umeå"
+    assert site.first("users", id=one["id"])["city"] == one["city"]
+
+
+def test_an_apply_can_be_undone_and_is_for_one_tenant(damaged: Start) -> None:
+    site = damaged("users")
+    user = next(user for user in site.control.dump("users") if not user["onPremisesSyncEnabled"])
+    report = site.restore(step("update", "users", user["id"], body={"city": "Umeå"}))
+    undo = site.store.manifest(report.undo_point)
+    assert site.objects(undo, "users")[user["id"]].get("city") == user["city"]
+    wrong = msgspec.structs.replace(site.plan(), tenant_id="6ea91a8d-e32e-41a1-b7bd-d2d185eed0e0")
+    with pytest.raises(UsageError):
+        site.apply(wrong)
+
+
+def test_an_interrupted_apply_goes_on_and_a_lost_request_is_looked_for(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    steps, before = many(site)
+    plan = site.plan(*steps)
+    site.apply(plan)
+    # As if the process had died after Graph took the requests, and before their answers were noted.
+    kept = [file.key for file in site.store.files.list("_restore/job/journal/")]
+    lines = [line for key in kept for line in site.store.files.read(key).splitlines()]
+    site.store.files.delete(kept)
+    intents = [line for line in lines if b'"intent"' in line or b'"begun"' in line]
+    site.store.files.create("_restore/job/journal/00000000.jsonl", b"\n".join(intents) + b"\n")
+    site.control.ledger(reset=True)
+    report = site.apply(plan, patience=1.0)
+    assert bad(report) == []
+    assert_back_once(site, before)
+    assert [path for method, path, _ in site.writes() if method == "POST" and path in {"users", "groups"}] == []
+    assert len(Journal(site.store.files, "job").done) == len(steps)
+    site.control.ledger(reset=True)
+    assert bad(site.apply(plan)) == []
+    assert site.writes() == []

@@ -1,0 +1,320 @@
+"""Each kind of step, sent to the simulated tenant: what comes back is what was there."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from collections.abc import Callable
+from typing import Any
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.restore.content import content
+from tests.restore.applying.conftest import Damaged, links, step
+
+Start = Callable[..., Damaged]
+
+
+def body(table: str, one: dict[str, Any]) -> dict[str, Any]:
+    """What a plan sends of an object that is to be made: what Graph takes, and no property that it does not know."""
+    wanted = content(CATALOGUE[table], one)
+    unknown = {name for name in wanted if name.startswith("future")}
+    return {name: value for name, value in wanted.items() if value not in (None, [], {}) and name not in unknown}
+
+
+def shown(site: Damaged, path: str, identifier: str) -> dict[str, Any]:
+    return site.first(path, id=identifier)
+
+
+def test_a_user_comes_back_disabled_with_a_password_and_is_enabled_last(damaged: Start) -> None:
+    site = damaged("users")
+    user = site.first("users", userType="Member", onPremisesSyncEnabled=None, accountEnabled=True)
+    site.control.purge(user["id"])
+    sent = {**body("users", user), "accountEnabled": False}
+    report = site.restore(
+        step("create", "users", user["id"], body=sent),
+        step("enable", "users", user["id"], stage="enable", live_id="", body={"accountEnabled": True}),
+    )
+    again = site.first("users", userPrincipalName=user["userPrincipalName"])
+    assert again["id"] != user["id"]
+    assert body("users", again) == body("users", user)
+    assert {outcome.live_id for outcome in report.outcomes} == {again["id"]}
+    assert report.passwords == 1
+    assert stat.S_IMODE(site.passwords.stat().st_mode) == 0o600
+    (row,) = csv.DictReader(site.passwords.read_text().splitlines())
+    assert row["userPrincipalName"] == user["userPrincipalName"]
+    password = row["password"].encode()
+    assert all(password not in site.store.files.read(file.key) for file in site.store.files.list("_"))
+
+
+def test_a_user_comes_back_from_the_recycle_bin_with_what_it_had(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    group, user, _ = min(site.control.edges("groups", "members"))
+    before = site.control.edges("groups", "members")
+    site.control.delete(f"users/{user}")
+    site.control.ledger(reset=True)
+    site.restore(
+        step("undelete", "users", user, body={"jobTitle": "Chef"}),
+        links("link", "group_members", group, user, needs=(user,), returning=True),
+    )
+    assert shown(site, "users", user)["jobTitle"] == "Chef"
+    assert site.control.edges("groups", "members") == before
+    methods = [(method, path.rpartition("/")[2]) for method, path, _ in site.writes()]
+    assert methods == [("POST", "restore"), ("PATCH", user)]
+
+
+def test_a_group_comes_back_with_its_members_and_owners(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    group = next(g for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    users = [user["id"] for user in site.control.dump("users")[:25]]
+    site.control.purge(group["id"])
+    site.control.ledger(reset=True)
+    report = site.restore(
+        step("create", "groups", group["id"], body=body("groups", group)),
+        links("link", "group_members", group["id"], *users, live_id="", needs=(group["id"],)),
+        links("link", "group_owners", group["id"], *users[:2], live_id="", needs=(group["id"],)),
+    )
+    made = report.outcomes[0].live_id
+    assert body("groups", shown(site, "groups", made)) == body("groups", group)
+    assert {t for source, t, _ in site.control.edges("groups", "members") if source == made} == set(users)
+    assert {t for source, t, _ in site.control.edges("groups", "owners") if source == made} == set(users[:2])
+    # One for the group, 25 members in two, owners one by one.
+    assert len(site.writes()) == 5
+    assert report.writes == 5
+
+
+def test_links_that_are_there_are_no_failure_and_keep_no_other_away(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    group = next(g["id"] for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    site.control.remove_link(
+        f"groups/{group}/members", *[t for s, t, _ in site.control.edges("groups", "members") if s == group]
+    )
+    users = [user["id"] for user in site.control.dump("users")[:6]]
+    site.control.add_link(f"groups/{group}/members", *users[:2])
+    site.restore(links("link", "group_members", group, *users))
+    assert {t for s, t, _ in site.control.edges("groups", "members") if s == group} == set(users)
+    site.control.remove_link(f"groups/{group}/members", users[0])
+    site.restore(links("unlink", "group_members", group, *users[:3]), job="second")
+    assert {t for s, t, _ in site.control.edges("groups", "members") if s == group} == set(users[3:])
+    nobody = "6ea91a8d-e32e-41a1-b7bd-d2d185eed0e0"
+    report = site.apply(site.plan(links("link", "group_members", group, users[0], nobody), job="third"))
+    assert report.outcomes[0].result == "restored with differences"
+    assert nobody in report.outcomes[0].reason
+    assert report.status == "finished with exception"
+    assert {t for s, t, _ in site.control.edges("groups", "members") if s == group} == {users[0], *users[3:]}
+
+
+def test_a_manager_is_put_and_taken_away(damaged: Start) -> None:
+    site = damaged("users")
+    user, boss = [one["id"] for one in site.control.dump("users")[:2]]
+    site.restore(links("link", "user_manager", user, boss))
+    assert (user, boss, "user") in site.control.edges("users", "manager")
+    site.restore(links("unlink", "user_manager", user, boss), job="second")
+    assert user not in {source for source, _, _ in site.control.edges("users", "manager")}
+
+
+def test_an_application_gets_a_new_app_id_and_everything_is_named_after_it(damaged: Start) -> None:
+    site = damaged("applications", "extension_properties", "service_principals", "users")
+    definition = site.control.dump("extensionProperty")[0]
+    compact = definition["name"].split("_")[1]
+    application = next(a for a in site.control.dump("applications") if a["appId"].replace("-", "") == compact)
+    site.control.patch(f"applications/{application['id']}", {"identifierUris": [f"api://{application['appId']}"]})
+    principal = next((p for p in site.control.dump("servicePrincipals") if p["appId"] == application["appId"]), None)
+    site.point = site.backup()
+    wanted = body("applications", {**application, "identifierUris": [f"api://{application['appId']}"]})
+    site.control.purge(application["id"])
+    steps = [
+        step("create", "applications", application["id"], body=wanted),
+        step(
+            "create",
+            "extension_properties",
+            definition["id"],
+            parent=application["id"],
+            needs=(application["id"],),
+            body=body("extension_properties", definition),
+        ),
+    ]
+    if principal:
+        site.control.purge(principal["id"])
+        sent = body("service_principals", principal)
+        steps.append(step("create", "service_principals", principal["id"], needs=(application["id"],), body=sent))
+    site.restore(*steps)
+    again = site.first("applications", displayName=application["displayName"])
+    assert again["appId"] != application["appId"]
+    assert again["identifierUris"] == [f"api://{again['appId']}"]
+    assert definition["name"].replace(compact, again["appId"].replace("-", "")) in {
+        one["name"] for one in site.control.dump("extensionProperty")
+    }
+    if principal:
+        assert again["appId"] in {one["appId"] for one in site.control.dump("servicePrincipals")}
+
+
+def test_a_scope_of_an_application_is_disabled_before_it_goes(damaged: Start) -> None:
+    site = damaged("applications")
+    application = next(a for a in site.control.dump("applications") if a.get("appRoles"))
+    path = f"applications/{application['id']}"
+    roles = application["appRoles"]
+    extra = {**roles[0], "id": "0b5c3d1e-7a55-4a3c-8b5d-64d2d8a4c111", "value": "Extra", "isEnabled": True}
+    site.control.patch(path, {"appRoles": [*roles, extra]})
+    site.control.ledger(reset=True)
+    site.restore(
+        step(
+            "update",
+            "applications",
+            application["id"],
+            body={"appRoles": roles},
+            before={"appRoles": [*roles, extra]},
+        )
+    )
+    assert shown(site, "applications", application["id"])["appRoles"] == roles
+    assert [method for method, _, _ in site.writes()] == ["PATCH", "PATCH"]
+
+
+def test_roles_and_grants_are_made_once_and_removed(damaged: Start) -> None:
+    site = damaged("users", "role_definitions", "role_assignments", "service_principals", "oauth2_permission_grants")
+    user = site.control.dump("users")[3]["id"]
+    role = site.control.dump("unifiedRoleDefinition")[7]["id"]
+    sent = {"principalId": user, "roleDefinitionId": role, "directoryScopeId": "/"}
+    report = site.restore(step("create", "role_assignments", "gone", body=sent))
+    made = report.outcomes[0].live_id
+    assert {name: site.first("unifiedRoleAssignment", id=made)[name] for name in sent} == sent
+    # What is there already is what was asked for.
+    again = site.restore(step("create", "role_assignments", "gone too", body=sent), job="second")
+    assert again.outcomes[0].live_id == made
+    site.restore(step("delete", "role_assignments", made), job="third")
+    assert made not in {one["id"] for one in site.control.dump("unifiedRoleAssignment")}
+    grant = site.first("oauth2PermissionGrants", consentType="AllPrincipals")
+    site.restore(
+        step("delete", "oauth2_permission_grants", grant["id"]),
+        step(
+            "create",
+            "oauth2_permission_grants",
+            grant["id"],
+            body={**body("oauth2_permission_grants", grant), "scope": "User.Read"},
+        ),
+        stages=("oauth2_permission_grants",),
+        job="fourth",
+    )
+    held = [g for g in site.control.dump("oauth2PermissionGrants") if g["clientId"] == grant["clientId"]]
+    assert [g["scope"] for g in held if g["resourceId"] == grant["resourceId"] and not g["principalId"]] == [
+        "User.Read"
+    ]
+
+
+def test_app_role_assignments_come_back_below_their_resource(damaged: Start) -> None:
+    site = damaged("users", "service_principals", "app_role_assignments")
+    assignment = site.first("appRoleAssignment", principalType="User")
+    site.control.delete(f"servicePrincipals/{assignment['resourceId']}/appRoleAssignedTo/{assignment['id']}")
+    sent = body("app_role_assignments", assignment)
+    parent = assignment["resourceId"]
+    report = site.restore(step("create", "app_role_assignments", assignment["id"], parent=parent, body=sent))
+    made = site.first("appRoleAssignment", id=report.outcomes[0].live_id)
+    assert body("app_role_assignments", made) == sent
+
+
+def test_eligible_and_active_roles_are_asked_for(damaged: Start) -> None:
+    site = damaged("users", "role_definitions", "role_eligibility_schedules", "role_assignment_schedules")
+    user = site.control.dump("users")[1]["id"]
+    role = site.control.dump("unifiedRoleDefinition")[8]["id"]
+    who = {"principalId": user, "roleDefinitionId": role, "directoryScopeId": "/"}
+    sent = {**who, "scheduleInfo": {"expiration": {"type": "noExpiration"}}}
+    for kind in ("eligibility", "assignment"):
+        table = f"role_{kind}_schedules"
+        report = site.restore(step("create", table, "gone", body=sent), job=f"{kind} comes")
+        made = report.outcomes[0].live_id
+        path = f"unifiedRole{kind.capitalize()}Schedule"
+        assert {name: site.first(path, id=made)[name] for name in who} == who
+        site.restore(step("delete", table, made, before=who), job=f"{kind} goes")
+        assert made not in {one["id"] for one in site.control.dump(path)}
+
+
+def test_conditional_access_comes_back_without_force(damaged: Start) -> None:
+    site = damaged("conditional_access_policies", "named_locations", "groups")
+    path = "identity/conditionalAccess/policies"
+    first, second = [one for one in site.control.dump(path) if one["state"] == "enabled"][:2]
+    site.control.purge(first["id"])
+    site.control.delete(f"{path}/{second['id']}")
+    sent = {**body("conditional_access_policies", first), "state": "enabledForReportingButNotEnforced"}
+    report = site.restore(
+        step("create", "conditional_access_policies", first["id"], body=sent),
+        step("undelete", "conditional_access_policies", second["id"]),
+    )
+    made = {one["id"]: one["state"] for one in site.control.dump(path)}
+    assert made[report.outcomes[0].live_id] == made[second["id"]] == "enabledForReportingButNotEnforced"
+
+
+def test_strengths_and_consent_policies_get_their_parts(damaged: Start) -> None:
+    site = damaged("authentication_strength_policies", "permission_grant_policies")
+    strength = site.first("policies/authenticationStrengthPolicies", policyType="custom")
+    site.control.patch(
+        f"policies/authenticationStrengthPolicies/{strength['id']}",
+        {"allowedCombinations": ["fido2"], "displayName": "X"},
+    )
+    wanted = {name: strength[name] for name in ("allowedCombinations", "displayName")}
+    grant = next(
+        p for p in site.control.dump("policies/permissionGrantPolicies") if not p["id"].startswith("microsoft-")
+    )
+    site.control.delete(f"policies/permissionGrantPolicies/{grant['id']}")
+    sent = body("permission_grant_policies", grant)
+    assert sent["includes"]
+    site.restore(
+        step("update", "authentication_strength_policies", strength["id"], body=wanted),
+        step("create", "permission_grant_policies", grant["id"], body=sent),
+    )
+    again = site.first("policies/authenticationStrengthPolicies", id=strength["id"])
+    assert {name: again[name] for name in wanted} == wanted
+    assert body("permission_grant_policies", site.first("policies/permissionGrantPolicies", id=grant["id"])) == sent
+
+
+def test_licences_are_assigned_by_their_action(damaged: Start) -> None:
+    site = damaged("users", "user_licenses", "subscribed_skus")
+    user = next(u for u in site.control.dump("users") if u["assignedLicenses"] and u["usageLocation"])
+    held = sorted(one["skuId"] for one in user["assignedLicenses"])
+    site.control.patch(f"users/{user['id']}", {"assignedLicenses": [], "licenseAssignmentStates": []})
+    wanted = [{"skuId": sku, "disabledPlans": []} for sku in held]
+    site.control.ledger(reset=True)
+    site.restore(step("update", "user_licenses", user["id"], body={"assignedLicenses": wanted}))
+    assert sorted(one["skuId"] for one in shown(site, "users", user["id"])["assignedLicenses"]) == held
+    assert len(site.writes()) == 1
+
+
+def test_policies_that_are_put_are_put_whole(damaged: Start) -> None:
+    site = damaged("admin_consent_request_policy")
+    path = "policies/adminConsentRequestPolicy"
+    before = site.control.dump(path)[0]
+    site.restore(
+        step(
+            "update",
+            "admin_consent_request_policy",
+            "admin_consent_request_policy",
+            body={"remindersEnabled": not before["remindersEnabled"]},
+        )
+    )
+    after = site.control.dump(path)[0]
+    assert after == {**before, "remindersEnabled": not before["remindersEnabled"]}
+
+
+def test_policies_are_tied_to_applications_from_their_side(damaged: Start) -> None:
+    site = damaged("claims_mapping_policies", "service_principals")
+    policy = site.control.dump("claimsMappingPolicy")[1]["id"]
+    tied = {
+        target
+        for source, target, _ in site.control.edges("policies/claimsMappingPolicies", "appliesTo")
+        if source == policy
+    }
+    principal = next(p["id"] for p in site.control.dump("servicePrincipals") if p["id"] not in tied)
+    site.restore(links("link", "claims_mapping_policy_applies_to", policy, principal, kind="servicePrincipal"))
+    now = {
+        target
+        for source, target, _ in site.control.edges("policies/claimsMappingPolicies", "appliesTo")
+        if source == policy
+    }
+    assert now == tied | {principal}
+    site.restore(
+        links("unlink", "claims_mapping_policy_applies_to", policy, principal, kind="servicePrincipal"), job="second"
+    )
+    now = {
+        target
+        for source, target, _ in site.control.edges("policies/claimsMappingPolicies", "appliesTo")
+        if source == policy
+    }
+    assert now == tied

@@ -1,0 +1,100 @@
+"""Reading back: what is as it was written, what is not, and what only takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from entra_pipeline.errors import GraphUnavailable
+from entra_pipeline.graph import Graph
+from entra_pipeline.restore.apply import Target
+from entra_pipeline.restore.jobs import restore_job
+from entra_pipeline.restore.model import Plan
+from entra_pipeline.restore.report import Report, exceptions, read_report, rows
+from entra_pipeline.restore.verify import verify
+from entra_pipeline.tenants import open_graph
+from tests.restore.applying.conftest import Damaged, bad, links, step
+from tests.restore.applying.test_faults import many
+
+Start = Callable[..., Damaged]
+
+
+def read_back(site: Damaged, plan: Plan, report: Report, patience: float = 0.5) -> Report:
+    async def run() -> Report:
+        tenant = site.project.tenants["simulated"]
+        async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
+            target = Target(scope=site.scope, store=site.store, reading=reading, writing=writing)
+            return await verify(plan, report, store=site.store, target=target, patience=patience, clock=site.clock)
+
+    return asyncio.run(run())
+
+
+def test_what_is_as_it_was_written_is_restored(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    steps, _ = many(site)
+    plan = site.plan(*steps)
+    report = site.apply(plan)
+    verified = read_back(site, plan, report)
+    assert bad(verified) == []
+    assert verified.verified and not report.verified
+    assert verified.status == "finished"
+    assert read_report(site.store, "job") == verified
+    assert {row["type"]: row["steps"] for row in rows(verified)} == {"users": 20, "groups": 3, "group_members": 3}
+
+
+def test_what_differs_after_all_is_told(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    users = [user["id"] for user in site.control.dump("users") if not user["onPremisesSyncEnabled"]][:4]
+    one, other, third, fourth = users
+    group = next(g["id"] for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    held = {target for source, target, _ in site.control.edges("groups", "members") if source == group}
+    site.control.remove_link(f"groups/{group}/members", *(held & {one, other, fourth}))
+    plan = site.plan(
+        step("update", "users", one, body={"city": "Umeå", "jobTitle": "Chef"}),
+        step("update", "users", other, body={"city": "Umeå"}),
+        step("delete", "users", fourth),
+        links("link", "group_members", group, one, other),
+        links("unlink", "group_members", group, third),
+    )
+    report = site.apply(plan)
+    assert bad(report) == []
+    site.control.patch(f"users/{one}", {"city": "Luleå"})
+    site.control.remove_link(f"groups/{group}/members", other)
+    site.control.add_link(f"groups/{group}/members", third)
+    site.control.restore(fourth)
+    verified = read_back(site, plan, report)
+    assert verified.status == "finished with exception"
+    found = {outcome.number: outcome.differences for outcome in verified.outcomes if outcome.differences}
+    assert found == {
+        1: {"city": ("Umeå", "Luleå")},
+        3: {"id": (None, fourth)},
+        4: {"members": ([other], None)},
+        5: {"members": (None, [third])},
+    }
+    assert {one["result"] for one in exceptions(verified)} == {"restored with differences"}
+
+
+def test_what_delta_has_not_told_yet_is_asked_for_once_more(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    steps, _ = many(site)
+    plan = site.plan(*steps)
+    report = site.apply(plan)
+    site.control.hide(objects=[outcome.live_id for outcome in report.outcomes])
+    assert bad(read_back(site, plan, report)) == []
+
+
+def test_a_job_record_says_how_it_ended(damaged: Start) -> None:
+    site = damaged("users")
+    user = next(user["id"] for user in site.control.dump("users") if not user["onPremisesSyncEnabled"])
+    plan = site.plan(step("update", "users", user, body={"city": "Umeå"}))
+    with restore_job(site.store, plan, trigger="command") as job:
+        job.report = site.apply(plan)
+    with pytest.raises(GraphUnavailable), restore_job(site.store, site.plan(job="second"), trigger="command"):
+        raise GraphUnavailable("Graph is away")
+    first, second = sorted(
+        (one for one in site.store.jobs() if one["type"] == "restore"), key=lambda one: str(one["id"])
+    )
+    assert (first["status"], first["writes"], first["restored"]) == ("finished", 1, 1)
+    assert (second["status"], second["error"]) == ("failed", "Graph is away")

@@ -108,7 +108,8 @@ def _applied(users: Users, found: list[Change]) -> Users:
             assert key not in made
             made[key] = change.after or {}
         else:
-            made[key] = {**made[key], **{name: now for name, (_, now) in change.properties.items()}}
+            values = {**change.properties, **change.volatile}
+            made[key] = {**made[key], **{name: now for name, (_, now) in values.items()}}
     return made
 
 

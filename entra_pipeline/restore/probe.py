@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.graph.client import query
@@ -40,11 +41,12 @@ async def find(work: Work, sent: Mapping[str, Any], new: bool) -> dict[str, Any]
 
 def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any], *, strict: bool) -> bool:
     """Whether an object is what was sent; what makes it unique has to agree in any case."""
-    if strict:
-        return all(_shown(entry, name, value, found[name]) for name, value in wanted.items() if name in found)
-    keys = [name for name in entry.restore.create_only | entry.restore.refers | set(entry.identity) if name in wanted]
-    keys = [name for name in keys if name in found] or [name for name in wanted if name in found]
-    return all(_shown(entry, name, wanted[name], found[name]) for name in keys)
+    shown = [name for name in wanted if name in found]
+    if not strict:
+        keys = entry.restore.create_only | entry.restore.refers | set(entry.identity)
+        tops = {path.partition(".")[0] for path in keys}
+        shown = [name for name in shown if name in tops] or shown
+    return bool(shown) and all(_shown(entry, name, wanted[name], found[name]) for name in shown)
 
 
 def _shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
@@ -55,7 +57,7 @@ def _shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
 
 async def _candidates(work: Work, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
     entry = work.entry
-    base = collection(entry, work.parent, work.session.owners)
+    base = query(collection(entry, work.parent, work.session.owners), expand=",".join(entry.expand))
     if entry.parent is not None:
         if not entry.parent.many:
             one = await work.get(base)
@@ -64,7 +66,7 @@ async def _candidates(work: Work, sent: Mapping[str, Any]) -> list[dict[str, Any
     select = ",".join(["id", *(n for n in sent if n in entry.properties and n != "id")]) if entry.select else None
     if entry.name == "users":
         # By its name the directory itself answers; a filter asks an index, which lags.
-        one = await work.get(query(f"{base}/{sent['userPrincipalName']}", select=select))
+        one = await work.get(query(f"{entry.path}/{quote(str(sent['userPrincipalName']), safe='@')}", select=select))
         return [one] if one else []
     for name in (*_ENDS, "appId", *entry.identity):
         if entry.delta or name in entry.restore.refers:

@@ -37,8 +37,10 @@ class Schedule(Maker):
             return await probe.find(work, who, new=False)
 
         answer = await work.make(Write("POST", self.posted_to, request), find)
-        identifier = answer.get("targetScheduleId") or answer.get("id")
-        return {"id": identifier}
+        if self.entry.parent is not None:
+            # Ids of schedules in groups are longer than those that requests name.
+            answer = await work.patiently(lambda: find(False)) or answer
+        return {"id": answer.get("targetScheduleId") or answer.get("id")}
 
     async def delete(self) -> None:
         """Asks for its end."""

@@ -23,6 +23,7 @@ class User(Maker):
             "invitedUserEmailAddress": body["mail"],
             "invitedUserDisplayName": body.get("displayName"),
             "inviteRedirectUrl": _REDEEM,
+            "invitedUserType": body.get("userType") or "Guest",
             "sendInvitationMessage": False,
         }
 
@@ -38,7 +39,7 @@ class User(Maker):
         """A guest's properties follow the invitation."""
         if self._guest:
             # The invitation names the guest itself.
-            return {"userPrincipalName", "mailNickname", "mail", "userType"}
+            return {"userPrincipalName", "mail", "userType"}
         return super().first()
 
     def sent(self) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def content(entry: ObjectType, body: Body) -> Body:
         kept[_TYPE] = body[_TYPE]
     for path, members in rule.parts.items():
         _keep(kept, path.split("."), members)
+    for path in rule.secrets:
+        kept = without(kept, path)
     return kept
 
 

@@ -295,7 +295,11 @@ class Drafting:
             name: [] if value is None and isinstance(draft.before.get(name), list) else value
             for name, value in body.items()
         }
-        if _TYPE in item.entry.restore.required and item.entry.subtypes:
+        if item.entry.restore.change == "PUT":
+            # What is not sent would be lost.
+            whole = found if self._options.conflict == "merge" else content(item.entry, item.wanted())
+            draft.body = {name: value for name, value in whole.items() if value is not None} | draft.body
+        elif _TYPE in item.entry.restore.required and item.entry.subtypes:
             draft.body[_TYPE] = item.wanted()[_TYPE]
         draft.notes = notes
         draft.returning = back and self._returns(item)

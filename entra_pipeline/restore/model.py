@@ -64,8 +64,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         parent: Id of the object that owns it, for child types.
         live_id: Its id in the tenant; empty when an earlier step, or this one, makes it.
         name: What people call it.
-        body: Properties to send.
-        before: Their values in the tenant; nothing for what is not there.
+        body: Properties that have to be so: of an object to make all of them, of one that is there those that differ,
+            and all when Graph takes it only as a whole (`Restore.change` is PUT). How it is sent is up to apply.
+            Licences of a user (`user_licenses`) are all those that are to be assigned directly.
+        before: Values in the tenant of the properties that differ; nothing for what is not there.
         targets: Ids that the links lead to, and their types in `@odata.type`, one for one.
         target_types: See `targets`.
         needs: Ids of objects that earlier steps make or take out of the recycle bin, and that this step leads to.

@@ -209,7 +209,9 @@ def changes() -> st.SearchStrategy[list[tuple[Any, ...]]]:
     manager = st.tuples(
         st.just("link"), some([("user_manager", a, b) for a in USERS for b in USERS if a != b]), st.booleans()
     )
-    return st.lists(st.one_of(change, delete, delete, unassign, add, assign, link, manager), max_size=8)
+    return st.lists(
+        st.one_of(change, delete, delete, delete, delete, unassign, add, assign, link, manager), min_size=3, max_size=12
+    )
 
 
 def changed(picture: Picture, changes: list[tuple[Any, ...]]) -> World:
@@ -251,7 +253,7 @@ def planned(world: World, options: Options) -> Plan:
 
 
 fast = settings(
-    max_examples=30,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

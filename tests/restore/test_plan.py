@@ -1,0 +1,298 @@
+"""Plans of what really happened to a simulated tenant: backed up, changed, backed up again, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.model import Options, Plan, Selection, Step
+from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.store.manifest import Manifest
+from tests.backup.conftest import Protected, protect
+
+TYPES = (
+    "users",
+    "groups",
+    "named_locations",
+    "conditional_access_policies",
+    "role_definitions",
+    "role_assignments",
+    "user_licenses",
+    "deleted_users",
+    "deleted_groups",
+    "deleted_conditional_access_policies",
+)
+POLICIES = "identity/conditionalAccess/policies"
+
+
+class Restored:
+    """A tenant of which a recovery point was taken, and that is then changed.
+
+    Attributes:
+        it: The tenant with its scope.
+        control: Changes it.
+        point: The recovery point.
+    """
+
+    def __init__(self, it: Protected) -> None:
+        self.it = it
+        self.control = it.control
+        self.point = it.backup()
+
+    def plan(self, **asked: Any) -> Plan:
+        """The plan that brings the tenant back to the point: `types`, `ids` … select, the rest are options."""
+        selection = Selection(
+            **{name: asked.pop(name) for name in ("types", "ids", "where", "search") if name in asked}
+        )
+        self.it.advance(minutes=5)
+        live = self.it.backup()
+        return make_plan(
+            "job",
+            "2026-11-24T00:00:00Z",
+            self._side(self.point),
+            Target(self._side(live), "simulated"),
+            selection=selection,
+            options=Options(**asked),
+        )
+
+    def _side(self, manifest: Manifest) -> Side:
+        return Side(self.it.store, manifest)
+
+    def lose(self, path: str) -> None:
+        """Deletes an object for good."""
+        self.control.delete(path)
+        identifier = path.rpartition("/")[2]
+        if any(one["id"] == identifier for one in self.control.dump(path.rpartition("/")[0], deleted=True)):
+            self.control.purge(identifier)
+
+
+@pytest.fixture
+def start(tenant: Callable[..., Protected]) -> Callable[..., Restored]:
+    """Backs up a tenant that a function has prepared."""
+
+    def prepared(prepare: Callable[[Any], None] = lambda control: None, *types: str) -> Restored:
+        it = tenant(protect(*(types or TYPES)), users=30, groups=6)
+        prepare(it.control)
+        return Restored(it)
+
+    return prepared
+
+
+def steps(plan: Plan, **members: Any) -> list[Step]:
+    """The steps of which the members are so."""
+    return [step for step in plan.steps if all(getattr(step, name) == value for name, value in members.items())]
+
+
+def made(control: Any) -> dict[str, str]:
+    """A user, groups of every kind, and a policy that leaves one of them out."""
+    user = control.create("users", {"displayName": "Ada", "accountEnabled": True, "department": "Sales"})
+    inner = control.create("groups", {"displayName": "Inner"})
+    outer = control.create("groups", {"displayName": "Outer", "isAssignableToRole": True, "securityEnabled": True})
+    dynamic = control.create(
+        "groups",
+        {
+            "displayName": "Dynamic",
+            "groupTypes": ["DynamicMembership"],
+            "membershipRule": f"user.memberof -any (group.objectId -in ['{inner}'])",
+            "membershipRuleProcessingState": "On",
+        },
+    )
+    control.add_link(f"groups/{inner}/members", user)
+    control.add_link(f"groups/{outer}/members", inner)
+    control.add_link(f"groups/{inner}/owners", user)
+    policy = control.create(
+        POLICIES,
+        {
+            "displayName": "MFA",
+            "state": "enabled",
+            "conditions": {
+                "users": {"includeUsers": ["All"], "excludeGroups": [outer]},
+                "applications": {"includeApplications": ["All"]},
+                "clientAppTypes": ["all"],
+            },
+            "grantControls": {"operator": "OR", "builtInControls": ["mfa"]},
+        },
+    )
+    return {"user": user, "inner": inner, "outer": outer, "dynamic": dynamic, "policy": policy}
+
+
+def test_every_kind_of_step(start: Callable[..., Restored]) -> None:
+    known: dict[str, str] = {}
+    it = start(lambda control: known.update(made(control)))
+    plan = it.plan()
+    assert (plan.steps, plan.refusals) == ((), ())
+    user, inner, outer, dynamic, policy = known.values()
+
+    it.control.patch(f"users/{user}", {"department": "Changed", "jobTitle": "New"})
+    it.control.remove_link(f"groups/{inner}/members", user)
+    stranger = it.control.create("users", {"displayName": "Stranger"})
+    it.control.add_link(f"groups/{inner}/members", stranger)
+    it.control.delete(f"groups/{outer}")
+    it.lose(f"groups/{dynamic}")
+    it.control.delete(f"{POLICIES}/{policy}")
+    plan = it.plan(delete_added=True)
+
+    (update,) = steps(plan, action="update", table="users")
+    assert (update.id, update.body, update.before["department"]) == (
+        user,
+        {"department": "Sales", "jobTitle": None},
+        "Changed",
+    )
+    (link,) = steps(plan, action="link", table="group_members", id=inner)
+    assert (link.targets, link.target_types, link.live_id) == ((user,), ("user",), inner)
+    # Who is deleted leaves the group by that.
+    assert steps(plan, action="unlink") == []
+    assert [(step.table, step.live_id) for step in steps(plan, action="delete")] == [("users", stranger)]
+    assert [step.id for step in steps(plan, action="undelete", table="groups")] == [outer]
+    back = steps(plan, table="group_members", id=outer)
+    assert [(step.targets, step.returning, step.requests) for step in back] == [((inner,), True, 0)]
+
+    (group,) = steps(plan, action="create", table="groups")
+    assert group.body["membershipRuleProcessingState"] == "Paused"
+    assert inner in group.body["membershipRule"]
+    assert steps(plan, table="group_members", id=dynamic) == []
+    (enable,) = steps(plan, action="enable")
+    assert (enable.table, enable.id, enable.body) == ("groups", dynamic, {"membershipRuleProcessingState": "On"})
+    assert enable.stage == plan.stages[-1]
+
+    (undelete,) = steps(plan, action="undelete", table="conditional_access_policies")
+    assert undelete.needs == (outer,)
+    (report_only,) = steps(plan, action="update", table="conditional_access_policies")
+    assert report_only.body == {"state": "enabledForReportingButNotEnforced"}
+    assert steps(it.plan(enable_policies=True), action="update", table="conditional_access_policies") == []
+
+
+def test_objects_that_are_gone_are_made_in_order_disabled_with_their_links(start: Callable[..., Restored]) -> None:
+    known: dict[str, str] = {}
+    it = start(lambda control: known.update(made(control)))
+    user, inner, outer, dynamic, policy = known.values()
+    for path in (f"users/{user}", f"groups/{inner}", f"groups/{outer}", f"groups/{dynamic}", f"{POLICIES}/{policy}"):
+        it.lose(path)
+    plan = it.plan()
+    order = {(step.action, step.id): step.number for step in plan.steps}
+    assert order["create", user] < order["create", inner] < order["link", inner]
+    assert order["create", inner] < order["create", dynamic]
+    assert order["create", outer] < order["create", policy]
+    (made_again,) = steps(plan, action="create", id=user)
+    assert made_again.body["accountEnabled"] is False
+    assert "passwordProfile" not in made_again.body
+    assert any("password" in note for note in made_again.notes)
+    (assignable,) = steps(plan, action="create", id=outer)
+    assert assignable.body["isAssignableToRole"] is True
+    (nested,) = steps(plan, action="link", table="group_members", id=outer)
+    assert (nested.targets, nested.target_types, nested.needs) == ((inner,), ("group",), tuple(sorted((inner, outer))))
+    (created,) = steps(plan, action="create", table="conditional_access_policies")
+    assert created.body["state"] == "enabledForReportingButNotEnforced"
+    assert created.body["conditions"]["users"]["excludeGroups"] == [outer]
+    assert {step.id for step in steps(plan, action="enable")} == {user, dynamic}
+    assert [step.body for step in steps(it.plan(enable_policies=True), action="enable", id=policy)] == [
+        {"state": "enabled"}
+    ]
+
+
+def test_a_policy_whose_excluded_group_is_gone_is_refused_unless_that_comes_back(
+    start: Callable[..., Restored],
+) -> None:
+    known: dict[str, str] = {}
+    it = start(lambda control: known.update(made(control)))
+    outer, policy = known["outer"], known["policy"]
+    it.lose(f"groups/{outer}")
+    it.lose(f"{POLICIES}/{policy}")
+    plan = it.plan(types=("conditional_access_policies",))
+    assert steps(plan, table="conditional_access_policies") == []
+    (refusal,) = [one for one in plan.refusals if one.id == policy]
+    assert refusal.kind == "unresolved"
+    assert outer in refusal.reason
+    assert f"--types groups --ids {outer}" in refusal.remedy
+    both = it.plan(types=("conditional_access_policies", "groups"), ids=(policy, outer))
+    assert [(step.action, step.id) for step in both.steps if step.action == "create"] == [
+        ("create", outer),
+        ("create", policy),
+    ]
+    assert [one for one in both.refusals if one.kind == "unresolved"] == []
+
+
+def test_a_policy_that_was_left_alone_learns_the_new_id_of_its_group(start: Callable[..., Restored]) -> None:
+    known: dict[str, str] = {}
+    it = start(lambda control: known.update(made(control)))
+    outer, policy = known["outer"], known["policy"]
+    it.lose(f"groups/{outer}")
+    (update,) = steps(it.plan(), action="update", id=policy)
+    assert update.body["conditions"]["users"]["excludeGroups"] == [outer]
+    assert update.needs == (outer,)
+    alone = it.plan(types=("groups",), ids=(outer,))
+    assert steps(alone, id=policy) == []
+    (told,) = [one for one in alone.refusals if one.id == policy]
+    assert (told.kind, told.remedy) == (
+        "skipped",
+        f"Add it to the selection: --types conditional_access_policies --ids {policy}.",
+    )
+
+
+def test_conflict_modes(start: Callable[..., Restored]) -> None:
+    known: dict[str, str] = {}
+    it = start(lambda control: known.update(made(control)), "users", "groups", "deleted_users", "deleted_groups")
+    user, inner = known["user"], known["inner"]
+    it.control.patch(f"users/{user}", {"department": None, "displayName": "Other", "city": "Added"})
+    stranger = it.control.create("users", {"displayName": "Stranger"})
+    it.control.remove_link(f"groups/{inner}/members", user)
+    it.control.add_link(f"groups/{inner}/members", stranger)
+    told = {
+        mode: [(step.action, step.table, set(step.body), step.targets) for step in it.plan(conflict=mode).steps]
+        for mode in ("overwrite", "merge", "skip")
+    }
+    link = ("link", "group_members", set(), (user,))
+    assert told["overwrite"] == [
+        ("update", "users", {"department", "displayName", "city"}, ()),
+        link,
+        ("unlink", "group_members", set(), (stranger,)),
+    ]
+    assert told["merge"] == [("update", "users", {"department"}, ()), link]
+    assert told["skip"] == []
+    skipped = {refusal.id for refusal in it.plan(conflict="skip").refusals if refusal.kind == "skipped"}
+    assert {user, inner, stranger} <= skipped
+
+
+def test_what_nobody_can_restore_is_named_only_where_it_differs(start: Callable[..., Restored]) -> None:
+    def synced(control: Any) -> None:
+        control.create("users", {"displayName": "Synced", "onPremisesSyncEnabled": True, "department": "Sales"})
+
+    it = start(synced, "users", "deleted_users")
+    (user,) = [one["id"] for one in it.control.dump("users") if one["displayName"] == "Synced"]
+    assert it.plan().refusals == ()
+    it.control.patch(f"users/{user}", {"department": "Changed"})
+    plan = it.plan()
+    assert plan.steps == ()
+    (refusal,) = plan.refusals
+    assert (refusal.id, refusal.kind) == (user, "unrestorable")
+    assert "mastered elsewhere" in refusal.reason
+
+
+def test_a_selection_brings_what_belongs_to_it_and_nothing_else(start: Callable[..., Restored]) -> None:
+    known: dict[str, str] = {}
+    it = start(lambda control: known.update(made(control)), "users", "groups", "deleted_users", "deleted_groups")
+    user, inner = known["user"], known["inner"]
+    other = next(one["id"] for one in it.control.dump("users") if one["id"] != user)
+    it.control.patch(f"users/{other}", {"displayName": "Changed"})
+    it.lose(f"users/{user}")
+    plan = it.plan(types=("users",), where="displayName = 'Ada'")
+    assert {(step.action, step.table, step.id) for step in plan.steps} == {
+        ("create", "users", user),
+        ("link", "group_members", inner),
+        ("link", "group_owners", inner),
+        ("enable", "users", user),
+    }
+    assert it.plan(search="Ada", types=("users",)).steps == plan.steps
+    for wrong, error in (
+        ({"types": ("user",)}, UsageError),
+        ({"types": ("deleted_users",)}, UsageError),
+        ({"where": "true"}, UsageError),
+        ({"ids": ("nobody",)}, NotInStore),
+        ({"search": "nobody is called so"}, NotInStore),
+    ):
+        with pytest.raises(error):
+            it.plan(**wrong)

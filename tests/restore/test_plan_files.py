@@ -1,0 +1,129 @@
+"""Plans as files, what is known of ids that have changed, and what writing takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
+from entra_pipeline.restore.cost import seconds
+from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_plan
+from entra_pipeline.restore.identity import lineage, remember
+from entra_pipeline.restore.model import Plan, Selection, Step
+from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.selection import types_to_read
+from tests.restore.points import Picture, Points
+from tests.restore.test_plan_properties import GROUPS, POLICIES, TABLES, USERS, World, tenant
+from tests.store.writing import TENANT
+
+NEW = "ffffffff-1111-4111-8111-11111111111f"
+
+
+def a_plan(points: Points) -> Plan:
+    live = tenant()
+    live.objects["users"][USERS[0]]["department"] = "Changed"
+    return make_plan("job", "now", points.take(tenant()), Target(points.take(live), "contoso"))
+
+
+def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    points = Points(tmp_path / "points", *TABLES)
+    plan = a_plan(points)
+    save_plan(plan, tmp_path / "plan.json")
+    assert load_plan(tmp_path / "plan.json") == plan
+    assert write_plan(points.store, plan) == write_plan(points.store, plan) == "_restore/job/plan.json"
+    assert read_plan(points.store, "job") == plan
+    with pytest.raises(UsageError, match="is there already"):
+        save_plan(plan, tmp_path / "plan.json")
+    with pytest.raises(AlreadyExists):
+        write_plan(points.store, msgspec.structs.replace(plan, created="later"))
+
+
+def test_a_plan_that_was_changed_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    save_plan(a_plan(Points(tmp_path / "points", *TABLES)), file)
+    file.write_bytes(file.read_bytes().replace(b'"Sales"', b'"Bribes"'))
+    with pytest.raises(IntegrityError, match="was changed after it was written") as refused:
+        load_plan(file)
+    assert "Plan again" in refused.value.remedy
+    file.write_text('{"format":"other","version":1,"seal":""}')
+    with pytest.raises(IntegrityError, match="is not a restore plan"):
+        load_plan(file)
+
+
+def test_chains_of_ids_are_followed_to_their_end_for_each_tenant(tmp_path: Path) -> None:
+    store = Points(tmp_path, *TABLES).store
+    remember(store, "2026-01", TENANT, {"a": "b", "x": "y"})
+    remember(store, "2026-01", TENANT, {"a": "b", "x": "y"})
+    remember(store, "2026-02", TENANT, {"b": "c"})
+    remember(store, "2026-03", "other tenant", {"a": "z"})
+    remember(store, "2026-04", TENANT, {})
+    assert lineage(store, TENANT) == {"a": "c", "b": "c", "x": "y"}
+    assert lineage(store, "other tenant") == {"a": "z"}
+    with pytest.raises(AlreadyExists):
+        remember(store, "2026-02", TENANT, {"b": "d"})
+
+
+def test_an_object_that_came_back_under_another_id_is_compared_with_that(tmp_path: Path) -> None:
+    """What names it still has to learn the new id, whether it was written when the group came back or not."""
+    points = Points(tmp_path, *TABLES)
+    point = points.take(tenant())
+    world = World(tenant())
+    world.delete("groups", GROUPS[0], purge=True)
+    known = {GROUPS[0]: NEW}
+    made = tenant().objects["groups"][GROUPS[0]]
+    world.picture.objects["groups"][NEW] = {**made, "id": NEW}
+    for relation in ("group_members", "group_owners"):
+        before = tenant().links[relation]
+        moved = {(known.get(a, a), known.get(b, b)): kind for (a, b), kind in before.items()}
+        world.picture.links[relation] = moved
+    plan = make_plan("job", "now", point, Target(points.take(world.picture), "contoso"), identity=known)
+    assert [(step.action, step.table, step.id) for step in plan.steps] == [
+        ("update", "groups", GROUPS[3]),
+        ("update", "conditional_access_policies", POLICIES[0]),
+    ]
+    assert plan.steps[1].body["conditions"]["users"]["excludeGroups"] == [GROUPS[0]]
+    assert plan.identity == known
+
+
+def test_who_was_made_anew_by_others_is_known_by_the_sign_in_name(tmp_path: Path) -> None:
+    points = Points(tmp_path, *TABLES)
+    world = World(tenant())
+    world.delete("users", USERS[1], purge=True)
+    world.picture.objects["users"][NEW] = {**tenant().objects["users"][USERS[1]], "id": NEW, "department": "Other"}
+    plan = make_plan("job", "now", points.take(tenant()), Target(points.take(world.picture), "contoso"))
+    assert plan.identity == {USERS[1]: NEW}
+    assert not {step.action for step in plan.steps} & {"create", "delete"}
+    update = next(step for step in plan.steps if step.table == "users")
+    assert (update.id, update.live_id, update.body) == (USERS[1], NEW, {"department": None})
+    assert any("userPrincipalName" in note for note in update.notes)
+    manager = next(step for step in plan.steps if step.table == "user_manager")
+    assert (manager.id, manager.live_id, manager.targets) == (USERS[1], NEW, (USERS[0],))
+
+
+def test_what_the_restore_works_with_is_left_alone(tmp_path: Path) -> None:
+    points = Points(tmp_path, *TABLES)
+    live: Picture = tenant()
+    live.objects["role_assignments"][NEW] = {"id": NEW, "principalId": USERS[2], "roleDefinitionId": "x"}
+    sides = points.take(tenant()), points.take(live)
+    assert [step.action for step in make_plan("j", "now", sides[0], Target(sides[1], "contoso")).steps] == ["delete"]
+    own = make_plan("j", "now", sides[0], Target(sides[1], "contoso", frozenset({USERS[2]})))
+    assert own.steps == ()
+    assert [refusal.kind for refusal in own.refusals] == ["skipped"]
+
+
+def test_time_is_that_of_the_slowest_lane_of_each_stage() -> None:
+    def step(stage: str, table: str, requests: int) -> Step:
+        return Step(number=1, stage=stage, action="update", table=table, id="x", requests=requests)
+
+    assert seconds([step("a", "users", 200), step("a", "conditional_access_policies", 5)]) == 10
+    assert seconds([step("a", "users", 200), step("b", "conditional_access_policies", 15)]) == 25
+
+
+def test_what_is_read_of_the_tenant_for_a_selection() -> None:
+    assert types_to_read(Selection()) is None
+    read = types_to_read(Selection(types=("groups",)))
+    assert read is not None
+    assert {"groups", "deleted_groups", "users", "role_assignments", "conditional_access_policies"} <= set(read)
+    assert "named_locations" not in read

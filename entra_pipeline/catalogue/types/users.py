@@ -153,6 +153,7 @@ TYPES = (
         restore=Restore(
             how="POST /users/{id}/assignLicense for licences assigned directly; the others come with groups",
             permissions=("LicenseAssignment.ReadWrite.All", *_WRITE_USERS),
+            create="",
             change="POST",
             remove=False,
             volatile=frozenset({"licenseAssignmentStates", "userPrincipalName"}),

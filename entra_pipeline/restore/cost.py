@@ -14,6 +14,8 @@ from entra_pipeline.restore.model import Step
 
 PER_SECOND: Mapping[Lane, float] = {
     Lane.DIRECTORY: 3000 / 150,
+    # Only reading certificates has a limit of its own.
+    Lane.CERTIFICATES: 3000 / 150,
     Lane.CONDITIONAL_ACCESS: 1.0,
     Lane.REPORTS: 5 / 10,
     Lane.IDENTITY: 200 / 60,

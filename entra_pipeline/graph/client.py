@@ -142,6 +142,15 @@ class Graph:
         await self._credential.get_token(token_scope(self.tenant))
         return self._credential.granted()
 
+    async def registration(self) -> frozenset[str]:
+        """The ids that the tenant knows this app registration under: its appId, and the id of its service principal.
+
+        Raises:
+            ConfigurationError: Entra refuses the credential or cannot be reached.
+        """
+        await self._credential.get_token(token_scope(self.tenant))
+        return self._credential.registration()
+
     async def fetch(
         self,
         url: str,

@@ -147,12 +147,27 @@ class Credential:
 
     def granted(self) -> frozenset[str]:
         """Application permissions in the token's `roles` claim; empty when the token cannot be read."""
+        roles = self._claims().get("roles")
+        return frozenset(roles) if isinstance(roles, list) else frozenset()
+
+    def registration(self) -> frozenset[str]:
+        """AppId of the app registration and id of its service principal, as far as they are known.
+
+        The token tells them in its claims `appid` and `oid` (Microsoft identity platform doc: access-token-claims).
+        """
+        claims = self._claims()
+        told = (self._tenant.client_id, claims.get("appid"), claims.get("oid"))
+        return frozenset(str(one) for one in told if one)
+
+    def _claims(self) -> dict[str, Any]:
+        """The claims of the token; none when it cannot be read."""
         try:
             payload = self.token.split(".")[1]
-            claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-            return frozenset(claims.get("roles", []))
-        except (IndexError, ValueError, AttributeError, TypeError):
-            return frozenset()
+            return msgspec.json.decode(
+                base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=dict[str, Any]
+            )
+        except (IndexError, ValueError, msgspec.DecodeError):
+            return {}
 
 
 def authority_of(tenant: Tenant) -> str:

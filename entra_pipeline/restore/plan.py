@@ -80,6 +80,7 @@ def make_plan(
         drafting.links(_Names(connection, point, target.live), _Unwritten(connection, point))
         resolved = _Resolving(drafting, comparison, index, chosen)
         resolved.resolve()
+    refusals = [*resolved.refusals, *_unknown(comparison)]
     steps = tuple(_step(number, draft) for number, draft in enumerate(_ordered(resolved.drafts), 1))
     used = {step.stage for step in steps}
     return seal(
@@ -95,14 +96,27 @@ def make_plan(
             options=options,
             stages=tuple(stage for stage in ALL_STAGES if stage in used),
             steps=steps,
-            refusals=tuple(
-                sorted(resolved.refusals, key=lambda one: (place_of(one.table), one.table, one.id, one.kind))
-            ),
+            refusals=tuple(sorted(refusals, key=lambda one: (place_of(one.table), one.table, one.id, one.kind))),
             identity=dict(sorted(comparison.forward.items())),
             requests=sum(step.requests for step in steps),
             seconds=seconds(steps),
         )
     )
+
+
+def _unknown(comparison: Comparison) -> list[Refusal]:
+    """Tables of which nothing is planned, because nothing is known of them in the tenant."""
+    return [
+        Refusal(
+            table=table,
+            id="",
+            kind="unresolved",
+            reason=f"nothing of it is restored, because it could not be compared: {why}",
+            remedy="Mend what keeps it from being read (entra-pipeline backup tells), and plan again.",
+        )
+        for table, why in comparison.incomparable.items()
+        if (CATALOGUE[table].restore.possible if table in CATALOGUE else RELATIONS[table][1].write is not None)
+    ]
 
 
 class _Names:

@@ -44,6 +44,12 @@ def choose(store: ScopeStore, manifest: Manifest, selection: Selection) -> Chose
     types = _types(selection)
     if selection.where and len(selection.types) != 1:
         raise UsageError("a condition needs one object type", remedy="Name the type whose columns it is about.")
+    for name in selection.types:
+        if name not in manifest.tables or manifest.tables[name].read == "never":
+            raise NotInStore(
+                f"{manifest.recovery_point} does not have {name}: it was not protected, or could not be read",
+                remedy="entra-pipeline points shows what recovery points have, and what they lack.",
+            )
     tables = frozenset(table_names(types))
     ids = frozenset(selection.ids)
     if ids:

@@ -1,0 +1,122 @@
+"""Planning from end to end: read the tenant as it is, compare, and keep the plan in the store.
+
+What belongs here: what the command, the Dagster job and the console have in common before a plan is looked at. What
+does not: the comparison and the steps (`plan`), carrying them out (`apply`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from entra_pipeline.analysis.changes import reading
+from entra_pipeline.backup.jobs import backup_job
+from entra_pipeline.backup.run import Progress
+from entra_pipeline.backup.run import backup as take_backup
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import UsageError
+from entra_pipeline.graph import Graph
+from entra_pipeline.project import Scope
+from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.files import write_plan
+from entra_pipeline.restore.identity import lineage
+from entra_pipeline.restore.model import Options, Plan, Selection
+from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.selection import choose, types_to_read
+from entra_pipeline.store.jobs import new_job_id
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+async def plan_restore(
+    source: ScopeStore,
+    point: Manifest,
+    *,
+    scope: Scope,
+    store: ScopeStore,
+    graph: Graph,
+    writing: Graph | None = None,
+    selection: Selection | None = None,
+    options: Options | None = None,
+    trigger: str,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> Plan:
+    """Makes the plan of a restore and stores it; `files.read_plan(source, plan.id)` reads it again.
+
+    Takes a recovery point of the tenant first, of the types that the plan rests on: it shows the tenant as the plan
+    sees it, and its key is `Plan.live_point`. Nothing is written to the tenant. A plan without steps means that
+    nothing has to be written; its refusals say what is not as it was nevertheless.
+
+    Args:
+        source: The store of the scope whose recovery point is restored; the plan goes there.
+        point: The recovery point.
+        scope: The scope that protects the tenant to write to; that of `source`, unless it is another tenant.
+        store: Its store.
+        graph: The tenant, as the app registration that reads.
+        writing: The tenant, as the app registration that may write, which the plan leaves alone; None when there is
+            none yet.
+        selection: What to restore.
+        options: How.
+        trigger: What started it, for the job record of the recovery point: `command`, `dagster: restore` …
+        clock: The one clock.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: The selection cannot be understood, or is not among what the scope protects.
+        NotInStore: The recovery point has nothing of what is selected.
+        ConfigurationError: Entra refuses the credential, or cannot be reached.
+        ScopeBusy: A backup of the scope is running.
+        GraphError, StoreError: The tenant or the store cannot be read.
+    """
+    selection = selection or Selection()
+    # What cannot be understood is told before the tenant is read.
+    await asyncio.to_thread(choose, source, point, selection)
+    types = _types(scope, selection)
+    with backup_job(store, trigger=trigger, clock=clock) as job:
+        live = job.manifest = await take_backup(scope, store, graph, types=types, clock=clock, progress=progress)
+    if progress is not None:
+        progress.phase("comparing")
+    working = {*await graph.registration(), *(await writing.registration() if writing is not None else ())}
+
+    def compare() -> Plan:
+        plan = make_plan(
+            new_job_id(clock),
+            iso(clock()),
+            Side(source, point),
+            Target(Side(store, live), scope.tenant, _own(Side(store, live), working)),
+            selection=selection,
+            options=options,
+            identity=lineage(source, live.tenant_id),
+        )
+        write_plan(source, plan)
+        return plan
+
+    return await asyncio.to_thread(compare)
+
+
+def _types(scope: Scope, selection: Selection) -> list[str] | None:
+    """The types to read; None for all that the scope protects."""
+    wanted = types_to_read(selection)
+    if wanted is None:
+        return None
+    protected = scope.types()
+    unprotected = [name for name in selection.types if name not in protected]
+    if unprotected:
+        raise UsageError(
+            f"scope {scope.name!r} does not protect {', '.join(unprotected)}",
+            remedy="Add it to the scope's `protect`: what cannot be undone is not overwritten.",
+        )
+    return [name for name in protected if name in wanted]
+
+
+def _own(live: Side, working: Collection[str]) -> frozenset[str]:
+    """The ids of app registrations and their service principals, besides those that their tokens tell."""
+    found = set(working)
+    with reading(live.store) as connection:
+        for table in ("applications", "service_principals"):
+            if live.has(table):
+                state = live.state(table, "id, _raw->>'$.appId' AS app")
+                query = f"SELECT id FROM ({state}) SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS app) USING (app)"
+                found |= {str(row[0]) for row in connection.execute(query, [sorted(working)]).fetchall()}
+    return frozenset(found)

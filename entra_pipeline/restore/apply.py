@@ -226,7 +226,8 @@ class _Applying:
     async def _step(self, step: Step) -> None:
         journal = self.session.journal
         outcome = journal.done.get(step.number)
-        if outcome is None:
+        if outcome is None or outcome.result == "failed":
+            # What failed is tried again: the permission may be granted, the name be free by now.
             outcome = await self._outcome(step)
             journal.finish(outcome)
         future = self.coming.get(step.id) if step.action in _MAKING else None

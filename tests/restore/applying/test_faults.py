@@ -94,7 +94,7 @@ def test_no_two_writes_to_an_object_are_under_way(damaged: Start) -> None:
 
 def test_what_is_refused_is_told_and_keeps_others_from_nothing(damaged: Start) -> None:
     site = damaged("users", "groups")
-    steps, _ = many(site)
+    steps, before = many(site)
     site.control.deny("groups", 403)
     report = site.apply(site.plan(*steps))
     site.control.deny("groups", 0)
@@ -108,6 +108,9 @@ def test_what_is_refused_is_told_and_keeps_others_from_nothing(damaged: Start) -
     )
     assert all("did not come back" in one.reason for one in report.outcomes if one.table == "group_members")
     assert read_report(site.store, "job") == report
+    again = site.apply(site.plan(*steps))
+    assert (bad(again), again.status) == ([], "finished")
+    assert_back_once(site, before)
 
 
 def test_privileged_users_take_a_role_that_the_app_lacks(damaged: Start) -> None:

@@ -236,6 +236,11 @@ class ObjectType:
         """Whether the type is a collection of its own, listed as a whole."""
         return self.parent is None and not self.singleton
 
+    @property
+    def write_lane(self) -> Lane:
+        """The throttling lane of writes: what limits reads of certificates does not limit them."""
+        return Lane.DIRECTORY if self.lane is Lane.CERTIFICATES else self.lane
+
     def selection(self, granted: frozenset[str]) -> list[str]:
         """The properties to name in `$select`, sorted; empty when Graph returns everything by itself.
 

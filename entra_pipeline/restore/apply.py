@@ -192,7 +192,7 @@ class _Applying:
         for step in self.plan.steps:
             if step.number in journal.made:
                 session.learn(journal.made[step.number])
-            if step.action in _MAKING and step.id not in self.coming:
+            if _makes(step) and step.id not in self.coming:
                 self.coming[step.id] = loop.create_future()
 
     async def stage(self, name: str) -> None:
@@ -230,7 +230,7 @@ class _Applying:
             # What failed is tried again: the permission may be granted, the name be free by now.
             outcome = await self._outcome(step)
             journal.finish(outcome)
-        future = self.coming.get(step.id) if step.action in _MAKING else None
+        future = self.coming.get(step.id) if _makes(step) else None
         if future is not None and not future.done():
             future.set_result(outcome.result in {"restored", "restored with differences"})
         self.progress.step(outcome, len(journal.done), len(self.plan.steps))
@@ -278,7 +278,7 @@ class _Applying:
     async def _missing(self, step: Step) -> set[str]:
         """Ids that the step needs and that did not come back; waits for those that are on their way."""
         needed = {step.parent, *step.needs, *step.targets}
-        if step.action not in {*_MAKING, "delete"}:
+        if not _makes(step) and step.action != "delete":
             needed.add(step.id)
         missing: set[str] = set()
         for one in needed:
@@ -295,6 +295,11 @@ class _Applying:
         step = work.step
         key = step.parent if step.parent and not work.rule.link else step.id
         return self.locks.setdefault(key, asyncio.Lock())
+
+
+def _makes(step: Step) -> bool:
+    """Whether the step brings its object into being; what only shows another object comes with that."""
+    return step.action in _MAKING and not CATALOGUE[step.table].shows
 
 
 async def _before(

@@ -44,4 +44,4 @@ def seconds(steps: Iterable[Step]) -> float:
 
 def _lane(table: str) -> Lane:
     entry = RELATIONS[table][0] if table in RELATIONS else CATALOGUE[table]
-    return entry.lane
+    return entry.write_lane

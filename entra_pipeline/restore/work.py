@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane, ObjectType, Restore
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, Ledger, Write, Writer, Written
 from entra_pipeline.graph.pacing import backoff
@@ -123,7 +123,7 @@ class Work:
         decode = msgspec.json.Decoder(dict[str, Any]).decode
         try:
             return await self.session.graph.fetch(
-                url, decode, ledger=self.session.ledger, lane=self.entry.lane, headers=_PROMPT
+                url, decode, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT
             )
         except GraphNotFound:
             return None
@@ -131,7 +131,7 @@ class Work:
     async def all(self, url: str) -> list[dict[str, Any]]:
         """All objects of a collection; none when its owner is not there."""
         found: list[dict[str, Any]] = []
-        pages = self.session.graph.pages(url, ledger=self.session.ledger, lane=self.entry.lane, headers=_PROMPT)
+        pages = self.session.graph.pages(url, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT)
         try:
             async for page in pages:
                 found += [msgspec.json.decode(raw, type=dict[str, Any]) for raw in page.value]
@@ -156,7 +156,7 @@ class Work:
         """Sends a write; one that fails because something just made is not known everywhere yet is sent again."""
         attempt = 0
         while True:
-            written = await self.session.writer.send(write, lane=self._lane)
+            written = await self.session.writer.send(write, lane=self.entry.write_lane)
             if written.done or written.lost or monotonic() >= self._until_known(written):
                 return written
             attempt += 1
@@ -207,10 +207,6 @@ class Work:
         self.session.journal.make(self.step.number, dict(ids))
         self.session.learn(ids)
         self.id = ids[self.step.id]
-
-    @property
-    def _lane(self) -> Lane:
-        return self.entry.lane
 
     def _until_known(self, written: Written) -> float:
         """Until when it is worth while to send a refused write again: while what it is about is young."""

@@ -17,6 +17,10 @@ class Licenses(Maker):
     held: list[dict[str, Any]] | None = None
     """Those that came back by themselves; None where that is not to be expected."""
 
+    async def create(self) -> None:
+        """They are a part of their user, who is there."""
+        await self.update()
+
     async def update(self) -> None:
         """Of what comes back by itself, only what did not."""
         if self.work.step.returning and _PROPERTY in self.work.step.body:
@@ -44,6 +48,10 @@ class Licenses(Maker):
 
 class Group(Licenses):
     """Groups: their own properties, and their licences by the same action."""
+
+    async def create(self) -> None:
+        """Makes the group."""
+        await Maker.create(self)
 
     def first(self) -> set[str]:
         """Licences come after."""

@@ -251,7 +251,7 @@ class _Comparing:
         alike = _alike(entry, new, parents)
         for id_, then in gone.items():
             item = self._placed(entry, Item(table, id_, "", parents.get(id_, ""), Fate.MISSING, then, ""), new, binned)
-            if item.fate is Fate.MISSING and (key := self._key(item)) in alike:
+            if alike and item.fate is Fate.MISSING and (key := self._key(item)) in alike:
                 self._settle(item, alike.pop(key), new, _known_by(entry))
             items[id_] = item
         for id_, item in items.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Category, ObjectType, Relation
@@ -196,9 +197,9 @@ class Drafting:
 
     def _is_missing(self, item: Item) -> None:
         rule = item.entry.restore
-        if rule.create:
+        if rule.by is not By.LICENSES and rule.create:
             self._create(item)
-        elif item.entry.shows:
+        elif rule.by is By.LICENSES:
             body = {name: value for name, value in content(item.entry, item.wanted()).items() if not empty(value)}
             if body:
                 self._update(item, body, [])
@@ -340,7 +341,7 @@ class Drafting:
             action=action,
             table=item.table,
             id=item.id,
-            stage=stage_of(item.table).value,
+            stage=_stage_of(item.table),
             parent=item.parent,
             live_id=item.live_id,
             name=item.name,
@@ -445,7 +446,7 @@ class Drafting:
             action=action,
             table=relation,
             id=source,
-            stage=stage_of(relation).value,
+            stage=_stage_of(relation),
             name=name,
             links=links,
             returning=returning,
@@ -476,6 +477,11 @@ def place_of(table: str) -> int:
 
 
 _PLACES = {table: place for place, table in enumerate(ORDER)}
+
+
+@cache
+def _stage_of(table: str) -> str:
+    return stage_of(table).value
 
 
 def _what(item: Item) -> str:

@@ -51,6 +51,11 @@ async def open_graph(tenant: Tenant, *, writing: bool = False) -> AsyncIterator[
         await asyncio.to_thread(running.__exit__, None, None, None)
 
 
+def may_write(tenant: Tenant) -> bool:
+    """Whether there is an app registration that may write to the tenant."""
+    return tenant.simulator is not None or tenant.restore is not None
+
+
 def _writing(tenant: Tenant) -> Tenant:
     """The tenant as its app registration for restores sees it."""
     app = tenant.restore
@@ -58,8 +63,8 @@ def _writing(tenant: Tenant) -> Tenant:
         raise tenant.error(
             "restore",
             "there is no app registration that may write to the tenant",
-            remedy=f"Register a second app in Entra, grant it what `entra-pipeline catalogue --permissions` lists for "
-            f"restores, and write its client_id and credential into [tenants.{tenant.name}.restore].",
+            remedy=f"Register a second app in Entra, grant it what `entra-pipeline catalogue --permissions --restore` "
+            f"lists, and write its client_id and credential into [tenants.{tenant.name}.restore].",
         )
     return tenant.model_copy(
         update={

@@ -19,7 +19,7 @@ from entra_pipeline.errors import EntraPipelineError
 
 # Name → (where the command is, what help says in the list).
 COMMANDS = {
-    "demo": ("demo:demo", "Back up a simulated tenant: full, live changes, incremental, what changed."),
+    "demo": ("demo:demo", "Back up a simulated tenant, change it, show what changed, get a deleted group back."),
     "simulate": ("simulate:simulate", "Serve a simulated tenant over HTTP."),
     "scope": ("scopes:scope", "List, show, create, edit and delete scopes."),
     "backup": ("backups:backup", "Take a recovery point of a scope now."),
@@ -27,6 +27,7 @@ COMMANDS = {
     "points": ("points:points", "List the recovery points of a scope."),
     "objects": ("points:objects", "Show the objects of a recovery point, and what they are linked with."),
     "diff": ("diff:diff", "Show what differs between two recovery points, or one and the live tenant."),
+    "restore": ("restore:restore", "Restore a recovery point, or some of it: plan, ask, apply, verify."),
     "verify": ("points:verify", "Check the checksums, chain and counts of recovery points."),
     "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
     "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),
@@ -72,7 +73,7 @@ class _Lazy(click.Group):
 @click.version_option(package_name="entra-pipeline", prog_name="entra-pipeline")
 @click.pass_context
 def cli(ctx: click.Context, project_file: Path | None) -> None:
-    """Back up Microsoft Entra ID tenants: recovery points as Parquet on S3 or disk.
+    """Back up and restore Microsoft Entra ID tenants: recovery points as Parquet on S3 or disk.
 
     Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 finished with exception.
     """

@@ -11,7 +11,7 @@ from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row, ta
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
-from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
+from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
@@ -54,7 +54,7 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
 
 def wanted_types(scope: Scope, given: Sequence[str]) -> list[str] | None:
     """The object types that were asked for; None when none were named."""
-    names = [name.strip() for one in given for name in one.split(",") if name.strip()]
+    names = listed(given)
     protected = scope.types()
     for name in names:
         if name in RELATIONS:

@@ -43,6 +43,11 @@ def as_table(command: _F) -> _F:
     return as_json(click.option("--csv", "csv_", is_flag=True, help="Print CSV.")(command))
 
 
+def listed(given: Sequence[str]) -> list[str]:
+    """Values of an option that may be repeated, and may hold several."""
+    return list(dict.fromkeys(name.strip() for one in given for name in one.split(",") if name.strip()))
+
+
 def print_json(value: Any) -> None:
     """Prints a value as indented JSON, in UTF-8."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

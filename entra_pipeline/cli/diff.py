@@ -17,7 +17,7 @@ from entra_pipeline.analysis.comparing import change_rows, flat_rows, summary_ro
 from entra_pipeline.analysis.names import short
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
 from entra_pipeline.cli.backups import run_backup
-from entra_pipeline.cli.context import as_table, csv_cell, print_table, project_of, say
+from entra_pipeline.cli.context import as_table, csv_cell, listed, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
@@ -81,9 +81,9 @@ def diff(
     project = project_of(ctx)
     scope = project.scope(scope_name)
     store = open_store(project, scope_name)
-    tables = _tables(_listed(types))
+    tables = _tables(listed(types))
     before, after = _points(project, scope, store, first, second, tables)
-    rows = change_rows(store, before, after, tables, _listed(ids) or None)
+    rows = change_rows(store, before, after, tables, listed(ids) or None)
     named = bases(before, after, tables)
     counted: Counter[tuple[str, str]] = Counter()
     told = _counting(rows, counted)
@@ -98,11 +98,6 @@ def diff(
         for _ in told:
             pass
         _print(before, after, summary_rows(named, counted), shown)
-
-
-def _listed(given: Sequence[str]) -> list[str]:
-    """Values of an option that may be repeated, and may hold several."""
-    return list(dict.fromkeys(name.strip() for one in given for name in one.split(",") if name.strip()))
 
 
 def _tables(names: Sequence[str]) -> list[str] | None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import click
 
 from entra_pipeline.cli.context import console
+from entra_pipeline.restore.model import Outcome
 from entra_pipeline.store.manifest import TableEntry
 
 
@@ -83,6 +84,47 @@ class Bars:
 def progress() -> Lines | Bars:
     """What suits the place where standard error goes."""
     return Bars() if sys.stderr.isatty() else Lines()
+
+
+class RestoreLines(Lines):
+    """Plain lines of a restore: tables that its recovery points read are not told."""
+
+    _EVERY = 200
+
+    def done(self, entry: TableEntry) -> None:
+        """Not told: a restore reads to compare."""
+
+    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+        """A line now and then, and for each step that went wrong."""
+        if outcome.result != "restored":
+            name = outcome.name or outcome.id
+            click.echo(f"{outcome.result}: {outcome.table} {name}: {outcome.reason}", err=True)
+        if done % self._EVERY == 0 or done == steps:
+            click.echo(f"{done:,} of {steps:,} steps", err=True)
+
+
+class RestoreBars(Bars):
+    """Live lines of a restore."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps: Any = None
+
+    def done(self, entry: TableEntry) -> None:
+        """Takes a table's line away."""
+        if entry.table in self._tasks:
+            self._progress.remove_task(self._tasks.pop(entry.table))
+
+    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+        """Moves the line of the steps."""
+        if self._steps is None:
+            self._steps = self._progress.add_task("steps", total=steps, count="")
+        self._progress.update(self._steps, completed=done, count=f"{done:,} of {steps:,}")
+
+
+def restoring() -> RestoreLines | RestoreBars:
+    """What suits the place where standard error goes, for a restore."""
+    return RestoreBars() if sys.stderr.isatty() else RestoreLines()
 
 
 @contextmanager

@@ -77,14 +77,10 @@ class Journal:
         self._noted_count = 0
         self._failure: BaseException | None = None
         self._writing: asyncio.Task[None] | None = None
-        for file in files.list(self._prefix):
+        for file in files.list(_prefix(job)):
             self._next += 1
             for entry in _decode(file.key, files.read(file.key)):
                 self._take(entry)
-
-    @property
-    def _prefix(self) -> str:
-        return f"_restore/{self.job}/journal/"
 
     async def __aenter__(self) -> Self:
         self._writing = asyncio.create_task(self._write())
@@ -176,13 +172,22 @@ class Journal:
     def _store(self, entries: list[Entry]) -> None:
         lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         try:
-            self.files.create(f"{self._prefix}{self._next:08d}.jsonl", lines)
+            self.files.create(f"{_prefix(self.job)}{self._next:08d}.jsonl", lines)
         except AlreadyExists:
             raise ScopeBusy(
                 f"restore {self.job} is being applied by another process",
                 remedy="Wait until it has ended, and start it again if it was interrupted.",
             ) from None
         self._next += 1
+
+
+def has_begun(files: Files, job: str) -> bool:
+    """Whether a restore may have written something to the tenant."""
+    return any(True for _ in files.list(_prefix(job)))
+
+
+def _prefix(job: str) -> str:
+    return f"_restore/{job}/journal/"
 
 
 def _decode(key: str, data: bytes) -> list[Entry]:

@@ -1,0 +1,442 @@
+"""`restore`: plan, ask, apply, verify; each also alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
+from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
+from entra_pipeline.cli.points import point_at
+from entra_pipeline.cli.progress import restoring
+from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.restore.apply import LiveChanged, Target, concerned
+from entra_pipeline.restore.apply import apply as carry_out
+from entra_pipeline.restore.describing import Describing
+from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_plan
+from entra_pipeline.restore.jobs import restore_job
+from entra_pipeline.restore.journal import has_begun
+from entra_pipeline.restore.model import Conflict, Options, Plan, Refusal, Selection
+from entra_pipeline.restore.planning import plan_restore
+from entra_pipeline.restore.report import Report, exceptions, read_report, rows
+from entra_pipeline.restore.verify import verify as read_back
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.tenants import may_write, open_graph
+
+_SHOWN = 50
+_INTERRUPTED = 130
+_NAMED = 3
+
+
+@click.command()
+@click.argument("scope_name", metavar="SCOPE")
+@click.option("--at", "moment", metavar="POINT|TIME", help="The recovery point to restore, or a time with its zone.")
+@click.option(
+    "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Only these object types, with what belongs to them."
+)
+@click.option("--ids", multiple=True, metavar="ID[,ID…]", help="Only these objects, what belongs to them, their links.")
+@click.option("--where", default="", metavar="SQL", help="Only what a condition over the one type's columns finds.")
+@click.option("--search", default="", metavar="TEXT", help="Only objects in which the text occurs.")
+@click.option(
+    "--conflict",
+    type=click.Choice(["overwrite", "merge", "skip"]),
+    default="overwrite",
+    show_default=True,
+    help="Objects that are there and differ: set them back; fill only what is missing; or leave them.",
+)
+@click.option("--delete-added", is_flag=True, help="Also delete objects that the recovery point does not have.")
+@click.option("--enable-policies", is_flag=True, help="Conditional access comes back as it was, not report-only.")
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan to a file.")
+@click.option("--dry-run", is_flag=True, help="Plan, and write nothing to the tenant.")
+@click.option("--apply", "saved", metavar="FILE|ID", help="Carry out a plan that was made before.")
+@click.option("--resume", "interrupted", metavar="ID", help="Go on with a restore that was interrupted.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--continue", "go_on", is_flag=True, help="Leave objects alone that changed since the plan; restore the others."
+)
+@click.option(
+    "--passwords",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where first passwords of users go that are made anew. [default: restore-ID-passwords.csv at the project]",
+)
+@click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="Steps that are shown.")
+@as_json
+@click.pass_context
+def restore(
+    ctx: click.Context,
+    /,
+    scope_name: str,
+    moment: str | None,
+    saved: str | None,
+    interrupted: str | None,
+    *,
+    plan_file: Path | None,
+    dry_run: bool,
+    yes: bool,
+    go_on: bool,
+    passwords: Path | None,
+    limit: int,
+    json_: bool,
+    **asked: Any,
+) -> int:
+    """Restore a recovery point of SCOPE, or some of it, to the tenant.
+
+    Reads the tenant, shows what would be written and what cannot be, asks, takes a recovery point to undo it with,
+    writes, and reads back what it wrote. Without --types, --ids, --where or --search, everything is restored.
+
+    Ends with exit code 3 when anything was refused, failed or differs after all.
+    """
+    _check(ctx, dry_run=dry_run)
+    project = project_of(ctx)
+    scope = project.scope(scope_name)
+    store = open_store(project, scope)
+    store.files.check()
+    if plan_file is not None and plan_file.exists():
+        raise UsageError(f"{plan_file} is there already", remedy="Choose another file, or remove this one.")
+    if moment is not None:
+        plan = make_plan(project, scope, store, point_at(store, moment), *_asked(asked), writing=not dry_run)
+    else:
+        plan = _saved(store, scope, saved, interrupted)
+    if plan_file is not None:
+        save_plan(plan, plan_file)
+    if not json_:
+        if not interrupted:
+            print_plan(store, plan, limit=limit)
+        if plan_file is not None:
+            say(f"the whole plan is in {plan_file}")
+    if dry_run or not plan.steps:
+        return _end_of_plan(scope, plan, plan_file, dry_run=dry_run, json_=json_)
+    if not yes and not interrupted:
+        _confirm(plan)
+    report = apply_plan(project, scope, store, plan, passwords=passwords, go_on=go_on)
+    if json_:
+        print_json({"plan": plan, "report": report})
+    else:
+        print_report(project, scope, plan, report, passwords=passwords, limit=limit)
+    return 0 if report.status == "finished" else FINISHED_WITH_EXCEPTION
+
+
+_PLANNING = ("types", "ids", "where", "search", "conflict", "delete_added", "enable_policies", "plan_file", "dry_run")
+
+
+def _check(ctx: click.Context, *, dry_run: bool) -> None:
+    """Refuses options that do not go together."""
+    ways = [name for name in ("--at", "--apply", "--resume") if _given(ctx, name)]
+    if not ways:
+        raise UsageError(
+            "--at is missing: which recovery point to restore",
+            remedy="entra-pipeline points lists them; --at latest is the newest one.",
+        )
+    if len(ways) > 1:
+        raise UsageError(f"{' and '.join(ways)} exclude each other", remedy="Choose one.")
+    given = [name for name in _PLANNING if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if ways != ["--at"] and given:
+        option = "--plan" if given[0] == "plan_file" else f"--{given[0].replace('_', '-')}"
+        raise UsageError(
+            f"{ways[0]} and {option} exclude each other: the plan says what is restored, and how",
+            remedy="Plan anew with --at, or leave the option out.",
+        )
+    if dry_run and ctx.params["yes"]:
+        raise UsageError("--dry-run and --yes exclude each other", remedy="Choose one.")
+
+
+def _given(ctx: click.Context, option: str) -> bool:
+    name = {"--at": "moment", "--apply": "saved", "--resume": "interrupted"}[option]
+    return ctx.params[name] is not None
+
+
+def _asked(asked: dict[str, Any]) -> tuple[Selection, Options]:
+    """What to restore, and how."""
+    selection = Selection(
+        types=tuple(listed(asked["types"])),
+        ids=tuple(listed(asked["ids"])),
+        where=asked["where"],
+        search=asked["search"],
+    )
+    conflict: Conflict = asked["conflict"]
+    return selection, Options(
+        conflict=conflict, delete_added=asked["delete_added"], enable_policies=asked["enable_policies"]
+    )
+
+
+# --- Plan ------------------------------------------------------------------------------------------------------------
+
+
+def make_plan(
+    project: Project,
+    scope: Scope,
+    store: ScopeStore,
+    point: Manifest,
+    selection: Selection,
+    options: Options,
+    *,
+    writing: bool,
+) -> Plan:
+    """Plans with progress.
+
+    With `writing`, that there is nobody who may write to the tenant is told before anything is read.
+    """
+    tenant = project.tenants[scope.tenant]
+
+    async def work() -> Plan:
+        async with AsyncExitStack() as stack:
+            reader = await stack.enter_async_context(open_graph(tenant))
+            writer = None
+            if writing or may_write(tenant):
+                writer = await stack.enter_async_context(open_graph(tenant, writing=True))
+            return await plan_restore(
+                store,
+                point,
+                scope=scope,
+                store=store,
+                graph=reader,
+                writing=writer,
+                selection=selection,
+                options=options,
+                trigger="command: restore",
+                progress=told,
+            )
+
+    with restoring() as told:
+        return asyncio.run(work())
+
+
+def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str | None) -> Plan:
+    """A plan that was made before."""
+    if interrupted is not None:
+        plan = read_plan(store, interrupted)
+        if not has_begun(store.files, interrupted):
+            raise UsageError(
+                f"the plan {interrupted} has not begun to be carried out",
+                remedy=f"To carry it out: entra-pipeline restore {scope.name} --apply {interrupted}",
+            )
+    elif saved is not None and Path(saved).exists():
+        plan = load_plan(Path(saved))
+    else:
+        plan = read_plan(store, saved or "")
+    if plan.scope != scope.name or plan.tenant != scope.tenant:
+        raise UsageError(
+            f"the plan {plan.id} restores scope {plan.scope!r} to tenant {plan.tenant!r}",
+            remedy=f"Name that scope: entra-pipeline restore {plan.scope} …",
+        )
+    write_plan(store, plan)
+    return plan
+
+
+def print_plan(store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
+    """A plan for people: what it comes to, its steps, what it does not do, and what it costs."""
+    say(
+        f"plan [bold]{plan.id}[/]: {plan.scope} at [bold]{plan.point}[/] → tenant {plan.tenant} "
+        f"as it is at {plan.live_point}"
+    )
+    if plan.steps:
+        _print_totals(plan)
+        shown = list(plan.steps[:limit])
+        described = Describing(store, plan).rows(shown)
+        columns = {key: key for key in ("step", "stage", "action", "type", "name", "what", "notes")}
+        if described:
+            print_table(described, columns, right=("step",))
+        if hidden := len(plan.steps) - len(shown):
+            say(f"… {hidden:,} more steps; --limit N shows more, --plan FILE writes all")
+    _print_refusals(plan)
+    _print_unread(store, plan)
+    if plan.steps:
+        say(
+            f"[bold]{len(plan.steps):,}[/] steps take {plan.requests:,} requests, "
+            f"{duration(plan.seconds)} at Graph's write limits"
+        )
+    else:
+        say("nothing has to be written" + ("" if plan.refusals else ": [green]nothing differs[/]"))
+
+
+def _print_unread(store: ScopeStore, plan: Plan) -> None:
+    """What could not be read of the tenant of that which the plan writes: it rests on what was read before."""
+    if plan.live_point in store.points():
+        live = store.manifest(plan.live_point)
+        for table in sorted({step.table for step in plan.steps} & live.tables.keys()):
+            print_gaps(table, live.tables[table].gaps)
+
+
+def _print_totals(plan: Plan) -> None:
+    counted: dict[tuple[str, str, str], list[int]] = {}
+    for step in plan.steps:
+        sums = counted.setdefault((step.stage, step.action, step.table), [0, 0, 0])
+        sums[0] += 1
+        sums[1] += len(step.targets)
+        sums[2] += step.requests
+    if len(counted) == len(plan.steps):
+        return
+    total = [
+        {"stage": stage, "action": action, "type": table, "steps": steps, "links": links or None, "requests": requests}
+        for (stage, action, table), (steps, links, requests) in counted.items()
+    ]
+    columns = {key: key for key in ("stage", "action", "type", "steps", "links", "requests")}
+    print_table(total, columns, right=("steps", "links", "requests"))
+
+
+_KINDS = {
+    "unresolved": "[red]refused[/]",
+    "unrestorable": "[yellow]cannot be restored[/]",
+    "skipped": "left as it is",
+}
+
+
+def _print_refusals(plan: Plan) -> None:
+    """What the plan does not do, each reason once."""
+    from rich.markup import escape
+
+    grouped: dict[tuple[str, str, str, str], list[Refusal]] = {}
+    for kind in _KINDS:
+        for one in plan.refusals:
+            if one.kind == kind:
+                grouped.setdefault((kind, one.table, one.reason, one.remedy), []).append(one)
+    for (kind, table, reason, remedy), ones in list(grouped.items())[:_SHOWN]:
+        names = [one.name or one.id for one in ones if one.id]
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        named = f" {escape(', '.join(names[:_NAMED]))}{more}" if names else ""
+        say(f"{_KINDS[kind]}: {table}{named}: {escape(reason)}")
+        if remedy:
+            say(f"    → {escape(remedy)}")
+    if len(grouped) > _SHOWN:
+        say(f"… {len(grouped) - _SHOWN:,} more reasons; --plan FILE or --json shows all")
+
+
+def duration(seconds: float) -> str:
+    """A time in its unit, for people."""
+    if seconds < 1:
+        return "less than a second"
+    return f"{seconds:,.0f} seconds" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
+
+
+def _end_of_plan(scope: Scope, plan: Plan, plan_file: Path | None, *, dry_run: bool, json_: bool) -> int:
+    """Ends where nothing is written."""
+    if json_:
+        print_json({"plan": plan, "report": None})
+    elif dry_run and plan.steps:
+        say(f"nothing was written; to carry it out: entra-pipeline restore {scope.name} --apply {plan_file or plan.id}")
+    return FINISHED_WITH_EXCEPTION if any(one.kind == "unresolved" for one in plan.refusals) else 0
+
+
+def _confirm(plan: Plan) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nobody is there to be asked, so nothing was written",
+            remedy=f"Look at the plan; then: entra-pipeline restore {plan.scope} --apply {plan.id} --yes",
+        )
+    if not click.confirm(f"Write this to tenant {plan.tenant}?", err=True):
+        click.echo("nothing was written", err=True)
+        raise click.exceptions.Exit(1)
+
+
+# --- Apply and verify ------------------------------------------------------------------------------------------------
+
+
+def apply_plan(
+    project: Project, scope: Scope, store: ScopeStore, plan: Plan, *, passwords: Path | None = None, go_on: bool = False
+) -> Report:
+    """Carries a plan out and reads back, with progress and a job record; goes on where it was interrupted.
+
+    Raises:
+        click.exceptions.Exit: It was interrupted; how to go on has been said.
+    """
+    tenant = project.tenants[scope.tenant]
+    file = passwords_file(project, plan, passwords)
+    resume = f"entra-pipeline restore {scope.name} --resume {plan.id}"
+
+    async def work() -> Report:
+        async with open_graph(tenant) as reader, open_graph(tenant, writing=True) as writer:
+            target = Target(scope=scope, store=store, reading=reader, writing=writer)
+            report = await asyncio.to_thread(read_report, store, plan.id)
+            if report is None:
+                report = await carry_out(plan, store=store, target=target, passwords=file, go_on=go_on, progress=told)
+            if not report.verified:
+                job.report = report
+                report = await read_back(plan, report, store=store, target=target, progress=told)
+            return report
+
+    try:
+        with restore_job(store, plan, trigger="command") as job, restoring() as told:
+            if not os.access(_existing(file.parent), os.W_OK) and any(step.table == "users" for step in plan.steps):
+                raise UsageError(f"{file.parent} cannot be written to", remedy="Say with --passwords where to.")
+            click.echo(f"restore {plan.id}; if it is interrupted, go on with: {resume}", err=True)
+            job.report = asyncio.run(work())
+        return job.report
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; what was written stands, and is in the journal\n  → To go on: {resume}", err=True)
+        raise click.exceptions.Exit(_INTERRUPTED) from None
+    except LiveChanged as error:
+        raise LiveChanged(
+            error.message,
+            remedy=f"Plan again; or leave these as they are: restore {scope.name} --apply {plan.id} --continue",
+        ) from None
+    except EntraPipelineError as error:
+        if has_begun(store.files, plan.id):
+            error.remedy = f"{error.remedy}\n  → Then go on: {resume}" if error.remedy else f"To go on: {resume}"
+        raise
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above that is there."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
+
+
+def passwords_file(project: Project, plan: Plan, given: Path | None) -> Path:
+    """Where first passwords go: beside the project, unless told otherwise."""
+    return (given or project.file.parent / f"restore-{plan.id}-passwords.csv").absolute()
+
+
+def print_report(
+    project: Project, scope: Scope, plan: Plan, report: Report, *, passwords: Path | None = None, limit: int = _SHOWN
+) -> None:
+    """What became of a restore, for people: counts, what did not go well, passwords, and how to undo it."""
+    from rich.markup import escape
+
+    print_table(rows(report), {"type": "type", "result": "result", "steps": "steps"}, right=("steps",))
+    wrong = exceptions(report)
+    for one in wrong[:limit]:
+        name = escape(str(one["name"] or one["id"]))
+        say(f"[red]{one['result']}[/]: {one['type']} {name}: {escape(str(one['reason']))}")
+        if one["remedy"]:
+            say(f"    → {escape(str(one['remedy']))}")
+    if len(wrong) > limit:
+        say(f"… {len(wrong) - limit:,} more; --json shows all")
+    kinds = Counter(one.kind for one in plan.refusals)
+    if kinds["unresolved"]:
+        say(f"[red]refused[/] by the plan: {kinds['unresolved']:,} (above, with what to do)")
+    colour = "green" if report.status == "finished" else "yellow"
+    say(
+        f"[{colour}]{report.status}[/]: {report.writes:,} write requests, {report.reads:,} others, "
+        f"{report.retries:,} sent again; read back and compared"
+    )
+    if report.passwords:
+        say(
+            f"first passwords of {report.passwords:,} users, to be changed at the first sign-in: "
+            f"{escape(str(passwords_file(project, plan, passwords)))}"
+        )
+    say(f"to undo: {undo_command(scope, plan, report)}")
+
+
+def undo_command(scope: Scope, plan: Plan, report: Report) -> str:
+    """What restores the tenant as it was before."""
+    types = [name for name in concerned(plan) if not name.startswith("deleted_")] if _narrow(plan) else []
+    made = any(step.action in {"create", "undelete"} for step in plan.steps)
+    return (
+        f"entra-pipeline restore {scope.name} --at {report.undo_point}"
+        + (f" --types {','.join(types)}" if types else "")
+        + (" --delete-added" if made else "")
+    )
+
+
+def _narrow(plan: Plan) -> bool:
+    return plan.selection != Selection()

@@ -7,7 +7,7 @@ and opens at its end. The figures are the manifest's, through the functions that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -22,7 +22,7 @@ _COSTS = {"table": "table", **COSTS}
 _FOUND = ("table", "result", "read", "rows", "counted", "pages", "owners", "compared")
 _PROOF = {key: key for key in (*_FOUND, "requests", "retries", "throttled")}
 _NOT_READ = "not read"
-_WORDS = {"table", "result", "read"}
+_WORDS = frozenset({"table", "result", "read"})
 
 
 def gaps_text(tables: Mapping[str, TableEntry]) -> str:
@@ -37,12 +37,13 @@ def notes_text(tables: Mapping[str, TableEntry]) -> str:
 
 def changes_table(manifest: Manifest) -> dg.TableMetadataValue:
     """Every table of a recovery point: how it was read, its rows, and what came, changed and went."""
-    return _table(table_rows(manifest), _CHANGES)
+    return table(table_rows(manifest), _CHANGES, words=_WORDS)
 
 
 def cost_table(manifest: Manifest) -> dg.TableMetadataValue:
     """What every table took of Graph, the dearest first, with the total."""
-    return _table([{"table": "total", **cost(manifest.tables.values())}, *cost_rows(manifest)], _COSTS)
+    rows = [{"table": "total", **cost(manifest.tables.values())}, *cost_rows(manifest)]
+    return table(rows, _COSTS, words=_WORDS)
 
 
 def proof_metadata(manifest: Manifest) -> dict[str, dg.MetadataValue]:
@@ -62,7 +63,7 @@ def proof_metadata(manifest: Manifest) -> dict[str, dg.MetadataValue]:
     }
     rows = [{"table": table, **proof(entry), "result": _result(entry)} for table, entry in tables.items()]
     texts = {name: dg.MetadataValue.text(" · ".join(found)) for name, found in lines.items() if found}
-    return {**texts, "proof": _table(rows, _PROOF)}
+    return {**texts, "proof": table(rows, _PROOF, words=_WORDS)}
 
 
 def _gaps(tables: Mapping[str, TableEntry]) -> Iterator[tuple[str, str]]:
@@ -79,9 +80,18 @@ def _result(entry: TableEntry) -> str:
     return "proven" if proof(entry)["proven"] else _NOT_READ
 
 
-def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> dg.TableMetadataValue:
+def table(
+    rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], *, words: Collection[str]
+) -> dg.TableMetadataValue:
+    """A table to Dagster.
+
+    Args:
+        rows: The rows.
+        columns: Key → heading.
+        words: Keys of columns that hold text; the others hold whole numbers.
+    """
     records = [dg.TableRecord({heading: row[key] for key, heading in columns.items()}) for row in rows]
-    kinds = {heading: "string" if key in _WORDS else "int" for key, heading in columns.items()}
+    kinds = {heading: "string" if key in words else "int" for key, heading in columns.items()}
     return dg.MetadataValue.table(
         records, dg.TableSchema(columns=[dg.TableColumn(heading, kind) for heading, kind in kinds.items()])
     )

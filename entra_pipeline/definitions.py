@@ -12,6 +12,7 @@ import dagster as dg
 from assets import scope_assets
 from entra_pipeline.orchestration.jobs import EXECUTOR, backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.logs import log_job, log_schedule
+from entra_pipeline.orchestration.restore import restore
 from entra_pipeline.orchestration.schedules import backup_schedule
 from entra_pipeline.project import Project, load_project
 from resources import StorageResource, TenantResource
@@ -26,7 +27,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     Asks no network and reveals no secret.
     """
     assets: list[dg.AssetsDefinition] = []
-    jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = []
+    jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [restore]
     schedules: list[dg.ScheduleDefinition] = []
     for scope in project.scopes.values():
         assets += scope_assets(scope)

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from entra_pipeline.graph import Graph
-from entra_pipeline.project import load_project
+from entra_pipeline.project import Project, load_project
 from entra_pipeline.tenants import open_graph
 
 
@@ -17,7 +17,17 @@ class TenantResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     project_file: str = Field(description="The project's dagster_project.toml.")
 
-    def open(self, scope: str) -> AbstractAsyncContextManager[Graph]:
-        """The tenant of a scope, ready to be read while the context lasts."""
-        project = load_project(self.project_file)
-        return open_graph(project.tenants[project.scope(scope).tenant])
+    def project(self) -> Project:
+        """The project, as it is configured now."""
+        return load_project(self.project_file)
+
+    def open(self, scope: str, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
+        """The tenant of a scope, ready while the context lasts.
+
+        Args:
+            scope: Name of the scope.
+            writing: As the app registration that may write, instead of the one that reads; there may be none, which is
+                a ConfigurationError.
+        """
+        project = self.project()
+        return open_graph(project.tenants[project.scope(scope).tenant], writing=writing)

@@ -77,9 +77,12 @@ async def side_by_side(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             for one in work:
                 group.create_task(one)
     except ExceptionGroup as errors:
-        # What ends one read ends the run, and once is enough to say it.
-        explained = errors.subgroup(EntraPipelineError) or errors
-        raise _first(explained) from None
+        raise ended_by(errors) from None
+
+
+def ended_by(errors: ExceptionGroup) -> BaseException:
+    """What to tell of several things that ended a run: one is enough, and best one that is explained."""
+    return _first(errors.subgroup(EntraPipelineError) or errors)
 
 
 def _first(error: BaseException) -> BaseException:

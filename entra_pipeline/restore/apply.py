@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from entra_pipeline.backup.order import ended_by
 from entra_pipeline.backup.run import Progress as BackupProgress
 from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
@@ -205,11 +206,14 @@ class _Applying:
             finally:
                 slots.release()
 
-        async with asyncio.TaskGroup() as group:
-            for step in self.plan.steps:
-                if step.stage == name:
-                    await slots.acquire()
-                    group.create_task(run(step))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in self.plan.steps:
+                    if step.stage == name:
+                        await slots.acquire()
+                        group.create_task(run(step))
+        except ExceptionGroup as errors:
+            raise ended_by(errors) from None
 
     def made_in(self, stage: str) -> dict[str, str]:
         """Ids at the recovery point → ids in the tenant, of what the stage made under another id."""

@@ -37,4 +37,7 @@ def restore_job(store: ScopeStore, plan: Plan, *, trigger: str, clock: Clock = s
             yield job
         finally:
             record.status = job.report.status if job.report else "failed"
-            record.details = totals(job.report) if job.report else {"recovery_point": plan.point, "tenant": plan.tenant}
+            record.details = {"recovery_point": plan.point, "tenant": plan.tenant}
+            if job.report:
+                # Verifying may be a job's second part, hours after the first: the restore began when applying did.
+                record.details = {**totals(job.report), "started": job.report.started}

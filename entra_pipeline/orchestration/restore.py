@@ -1,0 +1,440 @@
+"""The job `restore`: plan, apply, verify, report, for any scope.
+
+What belongs here: what a person fills in, and the order of the ops. What does not: how any of it is done
+(`entra_pipeline.restore`), and how it looks in Dagster (`assets.restores`).
+
+Ops hand nothing to each other but their order: the plan, the journal and the report are in the store, and the run's tag
+`entra/plan` names the plan. So a run that failed goes on from there on any machine.
+"""
+
+import asyncio
+import os
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import dagster as dg
+import msgspec
+from pydantic import Field
+
+from assets.guards import explained
+from assets.names import RECOVERY_POINT, TENANT_TAG, asset_key
+from assets.restores import approval, plan_observation, report_observation, report_text
+from assets.snapshots import LogProgress
+from entra_pipeline.errors import EntraPipelineError, GraphUnavailable, NotInStore, ScopeBusy, StoreError, UsageError
+from entra_pipeline.orchestration.jobs import EXECUTOR, tell_point
+from entra_pipeline.project import Scope
+from entra_pipeline.restore.apply import Target, apply
+from entra_pipeline.restore.files import read_plan
+from entra_pipeline.restore.jobs import restore_job
+from entra_pipeline.restore.journal import Journal
+from entra_pipeline.restore.model import Options, Outcome, Plan, Selection
+from entra_pipeline.restore.planning import plan_restore as make_plan
+from entra_pipeline.restore.report import Report, read_report
+from entra_pipeline.restore.verify import verify
+from entra_pipeline.store.recovery_points import ScopeStore
+from resources import StorageResource, TenantResource
+
+PLAN_TAG = "entra/plan"
+TRIGGER = "dagster: restore"
+OPS = ("plan_restore", "apply_restore", "verify_restore", "report_restore")
+RETRIES = 5
+"""How often an op is tried again that failed for a passing reason."""
+PAUSE = 60.0
+"""Seconds before it is."""
+
+# A line in the log after so many seconds, however many steps a stage has.
+_EVERY = 10.0
+
+
+class Conflict(StrEnum):
+    """What becomes of objects that are there and differ. Dagster takes the names, which are the values."""
+
+    overwrite = "overwrite"
+    merge = "merge"
+    skip = "skip"
+
+
+class RestoreConfig(dg.Config):
+    """What to restore, and how. Nothing is written as long as `dry_run` is true."""
+
+    scope: str = Field(description="Scope whose recovery point is restored.")
+    point: str = Field(
+        default="",
+        description="The recovery point, such as 2026-11-23T05-00-00Z; a time with its zone for the newest before it; "
+        "or latest. Mind that a plan takes a recovery point of the tenant as it is: latest is then that one.",
+    )
+    types: list[str] = Field(
+        default=[],
+        description="Object types, such as [users, groups]; their relations and child types go with them. Empty: all "
+        "that the scope protects.",
+    )
+    ids: list[str] = Field(default=[], description="Ids of objects at the recovery point. Empty: all of the types.")
+    where: str = Field(
+        default="",
+        description="SQL condition over the columns of the one type in types, such as department = 'Sales'.",
+    )
+    search: str = Field(default="", description="Only objects in which this text occurs.")
+    conflict: Conflict = Field(
+        default=Conflict.overwrite,
+        description="Objects that are there and differ: overwrite them (links and assignments that the recovery point "
+        "does not have are removed), merge (fill what is missing, add links, remove nothing), or skip them.",
+    )
+    delete_added: bool = Field(
+        default=False, description="Also delete objects that the recovery point does not have. They are kept otherwise."
+    )
+    enable_policies: bool = Field(
+        default=False,
+        description="Conditional access policies come back in the state they had, instead of report-only.",
+    )
+    dry_run: bool = Field(
+        default=True, description="Only make and show the plan. Nothing is written to the tenant while this is true."
+    )
+    plan_id: str = Field(
+        default="",
+        description="A plan made before, to look at again or, with dry_run false, to carry out: it says all that the "
+        "fields above say. What changed in the tenant since is not overwritten.",
+    )
+    go_on: bool = Field(
+        default=False,
+        description="When something has changed since the plan was made: leave that as it is and restore all else, "
+        "instead of writing nothing.",
+    )
+    passwords_file: str = Field(
+        default="",
+        description="File for the first passwords of users made anew, on the machine of the run, readable by "
+        "its user alone; relative to the folder of dagster_project.toml. By default restore-<plan>-passwords.csv there.",
+    )
+
+    def selection(self) -> Selection:
+        """What to restore."""
+        return Selection(types=tuple(self.types), ids=tuple(self.ids), where=self.where, search=self.search)
+
+    def options(self) -> Options:
+        """How to restore."""
+        asked = self.model_dump(include={"conflict", "delete_added", "enable_policies"}, mode="json")
+        return msgspec.convert(asked, Options)
+
+    def check(self) -> None:
+        """Raises UsageError for what contradicts itself, or leaves open what to restore."""
+        if self.plan_id and (self.point or self.selection() != Selection() or self.options() != Options()):
+            raise UsageError(
+                "plan_id and a selection exclude each other: the plan says what is restored, and how",
+                remedy="Leave scope, plan_id and dry_run, and remove the rest; or remove plan_id to plan anew.",
+            )
+        if not self.plan_id and not self.point:
+            raise UsageError(
+                "it is not said which recovery point to restore",
+                remedy="Set point to a recovery point of the scope; its partitions are the recovery points.",
+            )
+
+
+@dg.config_mapping
+def to_all_ops(config: RestoreConfig) -> dict[str, Any]:
+    """One form for the whole job: every op sees all of it."""
+    values = config.model_dump(mode="json")
+    return {"ops": {name: {"config": values} for name in OPS}}
+
+
+class RestoreProgress(LogProgress):
+    """Tells in a run's log how a restore goes: stages, how far they are, and every step that does not succeed."""
+
+    def __init__(self, context: dg.OpExecutionContext, plan: Plan) -> None:
+        super().__init__(context)
+        self._steps = Counter(step.stage for step in plan.steps)
+        self._stages = {step.number: step.stage for step in plan.steps}
+        self._done: Counter[str] = Counter()
+        self._told = monotonic()
+
+    def phase(self, text: str) -> None:
+        """One line per stage."""
+        steps = self._steps.get(text)
+        super().phase(f"stage {text}: {steps} steps" if steps else text)
+
+    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+        """A line when a step does not succeed, when a stage is done, and every few seconds between."""
+        if outcome.result != "restored":
+            remedy = f" → {outcome.remedy}" if outcome.remedy else ""
+            self._log.warning(
+                f"{outcome.table} {outcome.name or outcome.id}: {outcome.result}: {outcome.reason}{remedy}"
+            )
+        stage = self._stages[outcome.number]
+        self._done[stage] += 1
+        whole = self._done[stage] == self._steps[stage]
+        if whole or monotonic() - self._told >= _EVERY:
+            self._told = monotonic()
+            self._log.info(f"stage {stage}: {self._done[stage]} of {self._steps[stage]}; {done} of all {steps} steps")
+
+
+@dg.op(
+    out={"planned": dg.Out(dg.Nothing, is_required=False)},
+    description="Compares the recovery point with the tenant, stores the plan and shows it. A dry run ends here.",
+)
+def plan_restore(
+    context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
+) -> Iterator[dg.Output[None]]:
+    """Makes the plan, or finds the one to carry out; with `dry_run`, or nothing to write, all else is skipped."""
+    with _tried(context):
+        config.check()
+        scope = tenants.project().scope(config.scope)
+        store = storage.open(config.scope)
+        plan = _known_plan(context, store, config)
+        if plan is None:
+            with _points_told(context, store):
+                plan = asyncio.run(_make_plan(context, config, scope, tenants, store))
+        if not config.dry_run:
+            _check_passwords(plan, _passwords_file(tenants, config, plan))
+    context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: scope.tenant})
+    context.log_event(plan_observation(plan, dry_run=config.dry_run))
+    if config.dry_run:
+        if plan.steps:
+            context.log.info(f"Dry run: nothing was written. To approve, launch the job again with:\n{approval(plan)}")
+    elif plan.steps:
+        yield dg.Output(None, "planned")
+    elif any(refusal.kind == "unresolved" for refusal in plan.refusals):
+        raise dg.Failure(
+            f"Plan {plan.id} has nothing to write, but not everything is as it was: see what is not restored in the "
+            "plan's observation above."
+        )
+
+
+@dg.op(
+    ins={"planned": dg.In(dg.Nothing)},
+    out={"applied": dg.Out(dg.Nothing)},
+    description="Takes a recovery point to undo the restore, then carries the plan out, stage by stage.",
+)
+def apply_restore(
+    context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
+) -> None:
+    """Carries the plan out. An op for all stages, which are told in its log.
+
+    They share one lock, one journal, one undo point and one pace towards Graph; and which there are, the plan says,
+    when Dagster has long drawn its ops. When it is tried again it goes on with the journal.
+    """
+    with _tried(context):
+        store = storage.open(config.scope)
+        plan = _plan_of_run(context, store)
+        passwords = _passwords_file(tenants, config, plan)
+
+        async def work() -> Report:
+            async with _target(tenants, store, config.scope) as target:
+                return await apply(
+                    plan,
+                    store=store,
+                    target=target,
+                    passwords=passwords,
+                    go_on=config.go_on,
+                    progress=RestoreProgress(context, plan),
+                )
+
+        with _points_told(context, store), restore_job(store, plan, trigger=TRIGGER) as job:
+            job.report = report = asyncio.run(work())
+    context.log.info(f"To undo this, restore recovery point {report.undo_point}.")
+    if report.passwords:
+        context.log.info(f"The passwords of {report.passwords} users are in {passwords} on {socket.gethostname()}.")
+
+
+@dg.op(
+    ins={"applied": dg.In(dg.Nothing)},
+    out={"verified": dg.Out(dg.Nothing)},
+    description="Reads back what was written, with patience for replication.",
+)
+def verify_restore(
+    context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
+) -> None:
+    """Reads back what was written."""
+    with _tried(context):
+        store = storage.open(config.scope)
+        plan = _plan_of_run(context, store)
+        applied = _report_of(store, plan)
+
+        async def work() -> Report:
+            async with _target(tenants, store, config.scope) as target:
+                return await verify(plan, applied, store=store, target=target, progress=RestoreProgress(context, plan))
+
+        with _points_told(context, store), restore_job(store, plan, trigger=TRIGGER) as job:
+            job.report = asyncio.run(work())
+
+
+@dg.op(
+    ins={"verified": dg.In(dg.Nothing)},
+    description="Shows what became of every step. Fails when not everything is restored: nobody reads what is green.",
+)
+def report_restore(context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource) -> None:
+    """Shows the report; the run fails when not everything is restored."""
+    with _tried(context):
+        store = storage.open(config.scope)
+        plan = _plan_of_run(context, store)
+        report = _report_of(store, plan)
+    context.log_event(report_observation(plan, report))
+    context.log.info(report_text(report))
+    if report.status != "finished":
+        raise dg.Failure(
+            report_text(report),
+            metadata={
+                "remedy": "The report above names every exception with its reason and what to do about it. After that, "
+                "launch the job anew for the same recovery point: its plan holds what still differs."
+            },
+        )
+
+
+@dg.job(
+    name="restore",
+    config=to_all_ops,
+    executor_def=EXECUTOR,
+    description="Restores objects of a recovery point. By default a dry run that shows the plan; launch it again with "
+    "the plan's id and dry_run false to carry the plan out.",
+)
+def restore() -> None:
+    """Plan, apply, verify, report."""
+    report_restore(verify_restore(apply_restore(plan_restore())))
+
+
+@contextmanager
+def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
+    """As `explained`; an op that fails for a passing reason is tried again some times, after a pause."""
+    with explained(context):
+        try:
+            yield
+        except EntraPipelineError as error:
+            # StoreError itself is a storage that could not be reached; the kinds of it are answers.
+            passing = isinstance(error, ScopeBusy | GraphUnavailable) or type(error) is StoreError
+            if not passing or context.retry_number >= RETRIES:
+                raise
+            context.log.warning(f"{error}\nThis is tried again in {PAUSE:.0f} s.")
+            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE) from None
+
+
+@contextmanager
+def _points_told(context: dg.OpExecutionContext, store: ScopeStore) -> Iterator[None]:
+    """Tells Dagster of the recovery points that the block takes, also when it fails."""
+    before = set(store.points())
+    try:
+        yield
+    finally:
+        told = context.instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
+        for point in store.points():
+            if point not in before and point not in told:
+                tell_point(context, store, store.manifest(point))
+
+
+@asynccontextmanager
+async def _target(tenants: TenantResource, store: ScopeStore, scope: str) -> AsyncIterator[Target]:
+    """The scope's tenant, open for reading and for writing."""
+    async with tenants.open(scope) as reading, tenants.open(scope, writing=True) as writing:
+        yield Target(scope=tenants.project().scope(scope), store=store, reading=reading, writing=writing)
+
+
+async def _make_plan(
+    context: dg.OpExecutionContext, config: RestoreConfig, scope: Scope, tenants: TenantResource, store: ScopeStore
+) -> Plan:
+    point = await asyncio.to_thread(store.at, config.point)
+    tenant = tenants.project().tenants[scope.tenant]
+    async with AsyncExitStack() as stack:
+        graph = await stack.enter_async_context(tenants.open(scope.name))
+        # A dry run needs no app registration that may write. What is going to write says now that it cannot.
+        may_write = tenant.restore is not None or tenant.simulator is not None or not config.dry_run
+        writing = await stack.enter_async_context(tenants.open(scope.name, writing=True)) if may_write else None
+        return await make_plan(
+            store,
+            point,
+            scope=scope,
+            store=store,
+            graph=graph,
+            writing=writing,
+            selection=config.selection(),
+            options=config.options(),
+            trigger=TRIGGER,
+            progress=LogProgress(context),
+        )
+
+
+def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, config: RestoreConfig) -> Plan | None:
+    """The plan that was made before, when there is one to carry out (or to show again).
+
+    That is the one that `plan_id` names, or the one that a run before this began to carry out: made anew, a plan would
+    know nothing of what is on its way, and could make it twice.
+
+    Raises:
+        NotInStore: There is no plan of that id.
+        UsageError: It was carried out already.
+    """
+    if config.plan_id:
+        plan = _plan_by_id(store, config)
+        report = read_report(store, plan.id)
+        if report is not None and report.verified and not config.dry_run:
+            raise UsageError(
+                f"plan {plan.id} was carried out at {report.finished}: {report.status}",
+                remedy="Plan anew: the new plan holds what still differs.",
+            )
+        return plan
+    before = _tagged(context.instance, context.run.parent_run_id)
+    if not before or config.dry_run:
+        return None
+    plan, report = read_plan(store, before), read_report(store, before)
+    begun = Journal(store.files, plan.id).undo_point
+    same = (plan.selection, plan.options) == (config.selection(), config.options())
+    if not begun or not same or (report is not None and report.verified):
+        return None
+    context.log.info(f"Plan {plan.id} was begun and has not come to its end: this run goes on with it.")
+    return plan
+
+
+def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> Plan:
+    try:
+        plan = read_plan(store, config.plan_id)
+    except NotInStore:
+        raise NotInStore(
+            f"scope {config.scope!r} has no plan {config.plan_id!r}",
+            remedy="Copy the id from the run that made the plan; its tag entra/plan is the id, too.",
+        ) from None
+    if plan.scope != config.scope:
+        raise UsageError(
+            f"plan {plan.id} is for scope {plan.scope!r}, not for {config.scope!r}", remedy="Correct scope or plan_id."
+        )
+    return plan
+
+
+def _plan_of_run(context: dg.OpExecutionContext, store: ScopeStore) -> Plan:
+    """The plan of this run: made by it, or by the one whose steps it goes on with."""
+    plan = _tagged(context.instance, context.run_id)
+    if not plan:
+        raise UsageError("the plan of this run is not known any more", remedy="Launch the job anew.")
+    return read_plan(store, plan)
+
+
+def _tagged(instance: dg.DagsterInstance, run_id: str | None) -> str:
+    """The plan of a run, or of the nearest run before it that it repeats; empty when there is none."""
+    while run_id and (run := instance.get_run_by_id(run_id)):
+        if plan := run.tags.get(PLAN_TAG):
+            return plan
+        run_id = run.parent_run_id
+    return ""
+
+
+def _report_of(store: ScopeStore, plan: Plan) -> Report:
+    report = read_report(store, plan.id)
+    if report is None:
+        raise NotInStore(f"there is no report of restore {plan.id}", remedy="Run the job again from apply_restore.")
+    return report
+
+
+def _passwords_file(tenants: TenantResource, config: RestoreConfig, plan: Plan) -> Path:
+    return tenants.project().file.parent / (config.passwords_file or f"restore-{plan.id}-passwords.csv")
+
+
+def _check_passwords(plan: Plan, file: Path) -> None:
+    """Raises UsageError when the file cannot be written; better now than when the first user is made."""
+    if not any(step.table == "users" and step.action == "create" for step in plan.steps):
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"passwords_file {file}: {error.strerror}", remedy="Name a file in another folder.") from None
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise UsageError(f"passwords_file {file} cannot be written", remedy="Name a file in another folder.")

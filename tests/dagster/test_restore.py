@@ -1,0 +1,354 @@
+"""The job `restore`, in this process, against a simulated tenant: dry run, approval, apply, verify, resumption."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.names import asset_key, partitions_name
+from entra_pipeline.definitions import build_definitions
+from entra_pipeline.errors import GraphUnavailable
+from entra_pipeline.orchestration import restore as job
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.restore.files import read_plan
+from entra_pipeline.restore.model import Outcome
+from entra_pipeline.restore.report import read_report
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.simulator.control import Control
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+
+SCOPE = "contoso-eu"
+SETTINGS = """
+[storage.disk]
+kind = "local"
+path = "backup"
+
+[scopes.contoso-eu]
+tenant = "simulated"
+storage = "disk"
+protect = ["users", "groups", "deleted_users"]
+"""
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(users=12, groups=3, seed=11) as one:
+        yield one
+
+
+@pytest.fixture
+def control(simulator: Simulator) -> Iterator[Control]:
+    yield simulator.control
+    simulator.control.deny("users", 0)
+    simulator.control.deny("groups", 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long is waited before an op is tried again, or for replication, is not what these tests are about."""
+    monkeypatch.setattr(job, "PAUSE", 0.0)
+    monkeypatch.setattr("entra_pipeline.graph.writing.backoff", lambda attempt: 0.0)
+    monkeypatch.setattr("entra_pipeline.restore.work.backoff", lambda attempt: 0.05)
+
+
+def project_in(folder: Path, simulator: Simulator) -> Project:
+    file = folder / "dagster_project.toml"
+    file.write_text(simulator.tenant_table() + SETTINGS)
+    return load_project(file)
+
+
+@pytest.fixture
+def project(tmp_path: Path, simulator: Simulator) -> Project:
+    return project_in(tmp_path, simulator)
+
+
+@pytest.fixture
+def store(project: Project) -> ScopeStore:
+    return open_store(project, SCOPE)
+
+
+def job_of(file: str) -> dg.JobDefinition:
+    """The job of a project, as Dagster finds it again when a run is repeated."""
+    return build_definitions(load_project(file)).resolve_job_def("restore")
+
+
+class Site:
+    """The code location of the project, with one recovery point of its scope."""
+
+    def __init__(self, project: Project, instance: dg.DagsterInstance, store: ScopeStore) -> None:
+        self.project = project
+        self.instance = instance
+        self.store = store
+        backup_now = build_definitions(project).resolve_job_def("backup_now_contoso_eu")
+        assert backup_now.execute_in_process(instance=instance).success
+        [self.point] = store.points()
+
+    def run(self, *, after: str = "", from_failure: bool = True, **config: Any) -> "Run":
+        """Runs the job; `after` is the id of a run that this one repeats, from where it failed or as a whole."""
+        again = None
+        if after:
+            options = dg.ReexecutionOptions
+            again = options.from_failure(after, self.instance) if from_failure else options(after)
+        job = dg.build_reconstructable_job(__name__, "job_of", (str(self.project.file),))
+        config = {"scope": SCOPE, **config}
+        with dg.execute_job(job, self.instance, config, reexecution_options=again) as result:
+            return Run(result, self.instance)
+
+    def materialized(self) -> set[str]:
+        return set(self.instance.get_materialized_partitions(asset_key(SCOPE, "recovery_point")))
+
+
+class Run:
+    """What a run came to."""
+
+    def __init__(self, result: dg.JobExecutionResult, instance: dg.DagsterInstance) -> None:
+        self.id = result.run_id
+        self.success = result.success
+        events = result.all_events
+        self.steps = {
+            event.step_key: event.event_type_value
+            for event in events
+            if event.event_type_value in {"STEP_SUCCESS", "STEP_SKIPPED", "STEP_FAILURE"}
+        }
+        self.seen = [
+            event.event_specific_data.asset_observation  # type: ignore[union-attr]
+            for event in events
+            if event.event_type_value == "ASSET_OBSERVATION"
+        ]
+        self.failure = " ".join(str(e.event_specific_data) for e in events if e.event_type_value == "STEP_FAILURE")
+        run = instance.get_run_by_id(self.id)
+        assert run is not None
+        self.plan = run.tags.get(job.PLAN_TAG, "")
+        self.log = [entry.user_message for entry in instance.all_logs(self.id)]
+
+    def metadata(self, number: int = -1) -> dict[str, Any]:
+        """Metadata of an observation: values, rows of tables, text."""
+        return {
+            key: [record.data for record in value.records] if isinstance(value, dg.TableMetadataValue) else value.value
+            for key, value in self.seen[number].metadata.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def shared(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site for tests that change nothing."""
+    folder = tmp_path_factory.mktemp("shared")
+    project = project_in(folder, simulator)
+    with dg.DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}}) as instance:
+        yield Site(project, instance, open_store(project, SCOPE))
+
+
+@pytest.fixture
+def site(project: Project, instance: dg.DagsterInstance, store: ScopeStore) -> Site:
+    return Site(project, instance, store)
+
+
+def delete_user(control: Control, *, for_good: bool = False) -> dict[str, Any]:
+    """Deletes a user who is a member of something."""
+    members = {target for _, target, _ in control.edges("groups", "members")}
+    user = next(one for one in control.dump("users") if one["id"] in members)
+    control.delete(f"users/{user['id']}")
+    if for_good:
+        control.purge(user["id"])
+    return user
+
+
+def names(control: Control) -> set[str]:
+    return {one["userPrincipalName"] for one in control.dump("users")}
+
+
+DONE = dict.fromkeys(job.OPS, "STEP_SUCCESS")
+
+
+def test_a_dry_run_shows_a_plan_that_another_run_carries_out(site: Site, control: Control, store: ScopeStore) -> None:
+    user = delete_user(control)
+    control.ledger(reset=True)
+    dry = site.run(point=site.point)
+    assert dry.success
+    assert dry.steps == {"plan_restore": "STEP_SUCCESS", **dict.fromkeys(job.OPS[1:], "STEP_SKIPPED")}
+    assert control.writes() == []
+    assert user["userPrincipalName"] not in names(control)
+    plan = read_plan(store, dry.plan)
+    shown = dry.metadata()
+    assert (shown["plan"], shown["recovery_point"], shown["requests"]) == (plan.id, site.point, plan.requests)
+    first = shown["steps"][0]
+    assert (first["action"], first["type"], first["name"]) == ("undelete", "users", user["displayName"])
+    assert sum(row["steps"] for row in shown["summary"]) == len(plan.steps)
+    assert f"plan_id: {plan.id}" in shown["to_approve"]
+    assert "Dry run: nothing was written." in str(dry.seen[0].description)
+    assert (dry.seen[0].asset_key, dry.seen[0].partition) == (asset_key(SCOPE, "recovery_point"), site.point)
+
+    approved = site.run(plan_id=plan.id, dry_run=False)
+    assert approved.steps == DONE, approved.failure
+    assert approved.plan == plan.id
+    assert user["userPrincipalName"] in names(control)
+    report = read_report(store, plan.id)
+    assert report is not None and report.verified
+    outcome = approved.metadata()
+    assert (outcome["status"], outcome["exceptions"]) == ("finished", "none")
+    assert outcome["restored"] == len(plan.steps)
+    assert report.undo_point in outcome["to_undo"]
+    assert any(line.startswith("stage users: 1 of 1") for line in approved.log)
+    # Dagster knows all recovery points that the restore took.
+    assert (
+        set(store.points()) == site.materialized() == set(site.instance.get_dynamic_partitions(partitions_name(SCOPE)))
+    )
+    assert {plan.live_point, report.undo_point} < points
+    [record] = [one for one in store.jobs() if one["id"] == plan.id]
+    assert (record["type"], record["status"], record["trigger"]) == ("restore", "finished", job.TRIGGER)
+
+    again = site.run(plan_id=plan.id, dry_run=False)
+    assert not again.success
+    assert "was carried out at" in again.failure
+
+
+def test_a_restore_without_approval_makes_users_anew_and_hands_over_their_passwords(
+    site: Site, control: Control, project: Project
+) -> None:
+    user = delete_user(control, for_good=True)
+    run = site.run(
+        point=site.point, types=["users"], where=f"id = '{user['id']}'", dry_run=False, passwords_file="secret/new.csv"
+    )
+    assert run.steps == DONE, run.failure
+    assert user["userPrincipalName"] in names(control)
+    file = project.file.parent / "secret/new.csv"
+    assert file.stat().st_mode & 0o777 == 0o600
+    [_, line] = file.read_text().splitlines()
+    name, password = line.split(",", 1)
+    assert name == user["userPrincipalName"]
+    told = " ".join([*run.log, *(str(run.metadata(number)) for number in range(len(run.seen)))])
+    assert str(file) in told
+    assert password.strip('"') not in told
+
+
+def lose_graph(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+    """Graph cannot be reached any more after the first step that is done; the first so many times."""
+    left = iter(range(times))
+
+    def step(self: job.RestoreProgress, outcome: Outcome, done: int, steps: int) -> None:
+        if next(left, None) is not None:
+            raise GraphUnavailable("Microsoft Graph cannot be reached", remedy="Start the same again.")
+
+    monkeypatch.setattr(job.RestoreProgress, "step", step)
+
+
+@pytest.mark.parametrize("from_failure", [True, False], ids=["from failure", "as a whole"])
+def test_a_run_that_failed_goes_on_where_it_stopped(
+    from_failure: bool, site: Site, control: Control, store: ScopeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "RETRIES", 0)
+    lose_graph(monkeypatch, times=1)
+    users = [delete_user(control, for_good=True) for _ in range(2)]
+    wanted: dict[str, Any] = {"point": site.point, "types": ["users", "groups"], "dry_run": False}
+    failed = site.run(**wanted)
+    assert failed.steps == {"plan_restore": "STEP_SUCCESS", "apply_restore": "STEP_FAILURE"}
+    assert "Microsoft Graph cannot be reached" in failed.failure
+    [record] = [one for one in store.jobs() if one["id"] == failed.plan]
+    assert (record["status"], record["error"]) == ("failed", "Microsoft Graph cannot be reached")
+
+    again = site.run(after=failed.id, from_failure=from_failure, **wanted)
+    assert again.success, (again.metadata()["not_restored"], again.failure)
+    assert again.metadata()["plan"] == failed.plan
+    found = [one["userPrincipalName"] for one in control.dump("users")]
+    assert [found.count(user["userPrincipalName"]) for user in users] == [1, 1]
+    [record] = [one for one in store.jobs() if one["id"] == failed.plan]
+    assert (record["status"], record["error"]) == ("finished", "")
+
+
+def test_what_fails_for_a_passing_reason_is_tried_again(
+    site: Site, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_graph(monkeypatch, times=2)
+    user = delete_user(control)
+    run = site.run(point=site.point, dry_run=False)
+    assert run.steps == DONE, run.failure
+    assert sum("This is tried again" in line for line in run.log) == 2
+    assert user["userPrincipalName"] in names(control)
+
+
+def test_a_run_fails_when_not_everything_is_restored(
+    site: Site, control: Control, simulator: Simulator, store: ScopeStore
+) -> None:
+    granted = control.roles(simulator.restore_client_id)
+    user = delete_user(control)
+    dry = site.run(point=site.point)
+    control.roles(
+        simulator.restore_client_id, [role for role in granted if "Write" not in role and "Restore" not in role]
+    )
+    run = site.run(plan_id=dry.plan, dry_run=False)
+    control.roles(simulator.restore_client_id, granted)
+    assert run.steps == {**DONE, "report_restore": "STEP_FAILURE"}
+    assert user["userPrincipalName"] not in names(control)
+    shown = run.metadata()
+    assert shown["status"] == "finished with exception"
+    assert "users" in {row["type"] for row in shown["exceptions"]}
+    assert "finished with exception" in run.failure
+    [record] = [one for one in store.jobs() if one["id"] == dry.plan]
+    assert record["status"] == "finished with exception"
+    assert site.run(point=site.point, dry_run=False).success
+
+
+def test_what_changed_since_the_plan_is_left_alone(site: Site, control: Control) -> None:
+    one, other = control.dump("users")[:2]
+    for user in (one, other):
+        control.patch(f"users/{user['id']}", {"jobTitle": "Scrambled"})
+    dry = site.run(point=site.point)
+    control.patch(f"users/{one['id']}", {"jobTitle": "Changed since"})
+    refused = site.run(plan_id=dry.plan, dry_run=False)
+    assert refused.steps == {"plan_restore": "STEP_SUCCESS", "apply_restore": "STEP_FAILURE"}
+    assert "nothing was written" in refused.failure
+    titles = {user["id"]: user.get("jobTitle") for user in control.dump("users")}
+    assert (titles[one["id"]], titles[other["id"]]) == ("Changed since", "Scrambled")
+    gone_on = site.run(plan_id=dry.plan, dry_run=False, go_on=True)
+    assert "report_restore" in gone_on.steps
+    titles = {user["id"]: user.get("jobTitle") for user in control.dump("users")}
+    assert (titles[one["id"]], titles[other["id"]]) == ("Changed since", other.get("jobTitle"))
+    assert site.run(point=site.point, dry_run=False).success
+
+
+def test_nothing_to_restore_is_said(site: Site) -> None:
+    run = site.run(point=site.point, dry_run=False)
+    assert run.success
+    assert run.steps == {"plan_restore": "STEP_SUCCESS", **dict.fromkeys(job.OPS[1:], "STEP_SKIPPED")}
+    assert "nothing to write" in str(run.seen[0].description)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({}, "which recovery point"),
+        ({"point": "yesterday"}, "'yesterday' is neither a recovery point nor a time"),
+        ({"point": "2020-01-01T00-00-00Z"}, "has no recovery point 2020-01-01T00-00-00Z"),
+        ({"point": "latest", "types": ["user"]}, "there is no object type 'user'"),
+        ({"point": "latest", "types": ["applications"]}, "applications"),
+        ({"point": "latest", "where": "department = 'Sales'"}, "a condition needs one object type"),
+        ({"point": "latest", "types": ["users"], "where": "nonsense ="}, "the condition is not"),
+        ({"point": "latest", "ids": ["11111111-1111-1111-1111-111111111111"]}, "has no object 11111111"),
+        ({"plan_id": "2026-01-01T00-00-00Z-abcdef"}, "has no plan '2026-01-01T00-00-00Z-abcdef'"),
+        ({"plan_id": "some", "types": ["users"]}, "exclude each other"),
+        ({"scope": "contoso", "point": "latest"}, "contoso-eu"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_refused_before_the_tenant_is_read(
+    config: dict[str, Any], told: str, shared: Site, control: Control
+) -> None:
+    control.ledger(reset=True)
+    run = shared.run(**{"dry_run": False, **config})
+    assert run.steps == {"plan_restore": "STEP_FAILURE"}
+    assert told in run.failure
+    assert control.ledger()["requests"] == 0
+
+
+def test_the_form_explains_itself(project: Project) -> None:
+    definition = build_definitions(project).resolve_job_def("restore")
+    assert definition.config_mapping is not None
+    fields = definition.config_mapping.config_schema.config_type.fields  # type: ignore[union-attr]
+    assert all(field.description for field in fields.values())
+    assert [name for name, field in fields.items() if field.is_required] == ["scope"]
+    assert fields["dry_run"].default_value is True
+    modes = fields["conflict"].config_type.inner_type.config_values
+    assert [value.config_value for value in modes] == ["overwrite", "merge", "skip"]

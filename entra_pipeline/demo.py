@@ -198,6 +198,47 @@ def _group(control: Control, members: set[tuple[str, str, str]]) -> Body:
     return ranked[len(ranked) // 2]
 
 
+# --- What is lost, and comes back ------------------------------------------------------------------------------------
+
+
+class Loss(NamedTuple):
+    """A group and one of its members, which somebody has deleted, as they were before."""
+
+    group: Body
+    user: Body
+    members: frozenset[str]
+    owners: frozenset[str]
+
+    def left(self, control: Control) -> Loss | None:
+        """The same as it is now; None while the group or the user is not there."""
+        groups = {one["id"]: one for one in control.dump("groups")}
+        users = {one["id"]: one for one in control.dump("users")}
+        if self.group["id"] not in groups or self.user["id"] not in users:
+            return None
+        return Loss(
+            groups[self.group["id"]],
+            users[self.user["id"]],
+            _links(control, "members", self.group["id"]),
+            _links(control, "owners", self.group["id"]),
+        )
+
+
+def lose(control: Control) -> Loss:
+    """Deletes a group and one of its members."""
+    members = control.edges("groups", "members")
+    group = _group(control, members)
+    inside = {target for source, target, kind in members if source == group["id"] and kind == "user"}
+    user = next(one for one in _people(control) if one["id"] in inside)
+    loss = Loss(group, user, _links(control, "members", group["id"]), _links(control, "owners", group["id"]))
+    control.delete(f"groups/{group['id']}")
+    control.delete(f"users/{user['id']}")
+    return loss
+
+
+def _links(control: Control, relation: str, group: str) -> frozenset[str]:
+    return frozenset(target for source, target, _ in control.edges("groups", relation) if source == group)
+
+
 # --- What came of it -------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""`demo`: the main job on a simulated tenant, from nothing to a proven incremental backup."""
+"""`demo`: the main job on a simulated tenant, from nothing to a proven incremental backup and a restored group."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from entra_pipeline.analysis.changes import Change, changes
 from entra_pipeline.backup.jobs import totals
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, run_backup, size
 from entra_pipeline.cli.context import console, print_table, say
+from entra_pipeline.cli.restore import apply_plan, make_plan, print_plan, print_report
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
-from entra_pipeline.project import Project, load_project
+from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.loading import FILE_NAME, VARIABLE
+from entra_pipeline.restore.model import Options, Selection
+from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -39,7 +42,7 @@ _EXAMPLES = 2
 @click.option("--directory", type=click.Path(path_type=Path), help=f"Where everything goes. [default: {_DIRECTORY}]")
 @click.pass_context
 def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | None, directory: Path | None) -> int:
-    """Back up a simulated tenant: a full backup, live changes, an incremental backup, what changed, and the proof.
+    """Back up a simulated tenant: full, live changes, incremental, what changed, the proof; get a deleted group back.
 
     Without options it uses the scope `demo` of the project here, if its tenant is simulated; otherwise it makes a
     project in a folder of its own. It can be run again and again, and adds recovery points.
@@ -78,12 +81,16 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
             print_gaps(table, entry.gaps)
         _print_cost((full, incremental))
 
-    _heading("What changed between the two points")
-    found = [one for one in changes(store, full, store, incremental) if one.kind != "volatile"]
-    _print_changes(found, story.names(store, (full, incremental)))
+        _heading("What changed between the two points")
+        found = [one for one in changes(store, full, store, incremental) if one.kind != "volatile"]
+        _print_changes(found, story.names(store, (full, incremental)))
 
-    _heading("Is what is stored what the tenant had?")
-    proven = all(_print_proof(store, manifest, picture) for manifest, picture in ((full, before), (incremental, after)))
+        _heading("Is what is stored what the tenant had?")
+        pictures = ((full, before), (incremental, after))
+        proven = all(_print_proof(store, manifest, picture) for manifest, picture in pictures)
+
+        _heading("Somebody deletes a group, and we get it back")
+        proven &= _restore(project, scope, store, incremental, tenant.control)
 
     _heading("Where to look next")
     _print_next(project, full)
@@ -185,6 +192,29 @@ def _print_proof(store: ScopeStore, manifest: Manifest, picture: story.Picture) 
     return False
 
 
+def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest, control: Control) -> bool:
+    """Deletes a group and one of its members, restores them, and tells whether they are as they were."""
+    lost = story.lose(control)
+    group, user = lost.group["displayName"], lost.user["displayName"]
+    say(f"  [cyan]delete[/] the group {_escaped(group)}, which had {len(lost.members):,} members")
+    say(f"  [cyan]delete[/] {_escaped(user)}, who was one of them\n")
+    chosen = Selection(types=("users", "groups"), ids=(lost.group["id"], lost.user["id"]))
+    plan = make_plan(project, scope, store, point, chosen, Options(), writing=True)
+    print_plan(store, plan)
+    report = apply_plan(project, scope, store, plan)
+    print_report(project, scope, plan, report)
+    now = lost.left(control)
+    same = now is not None and (now.members, now.owners) == (lost.members, lost.owners)
+    if now is None or not same:
+        say(f"[red]✗[/] the group {_escaped(group)} is not as it was")
+        return False
+    say(
+        f"[green]✓[/] the group {_escaped(group)} and {_escaped(user)} are back under their own ids, the group with "
+        f"the same {len(now.members):,} members and {len(now.owners):,} owners"
+    )
+    return report.status == "finished"
+
+
 def _print_next(project: Project, full: Manifest) -> None:
     """What to type next, as it has to be typed from this folder."""
     command = _command()
@@ -195,6 +225,10 @@ def _print_next(project: Project, full: Manifest) -> None:
         (f"{command} points demo", "the recovery points"),
         (f"{command} objects demo users --where \"department = 'Finance'\"", "what a point holds"),
         (f"{command} verify demo", "checksums, chain and counts"),
+        (
+            f"{command} restore demo --at {full.recovery_point} --dry-run",
+            "what it would take to go back to the beginning",
+        ),
         (f"{command} backup demo", "one more recovery point"),
     ]
     if storage.kind == "local":

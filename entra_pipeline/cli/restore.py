@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import restoring
-from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.restore.apply import LiveChanged, Target, concerned
 from entra_pipeline.restore.apply import apply as carry_out
@@ -215,7 +216,7 @@ def make_plan(
 def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str | None) -> Plan:
     """A plan that was made before."""
     if interrupted is not None:
-        plan = read_plan(store, interrupted)
+        plan = _kept(store, scope, interrupted)
         if not has_begun(store.files, interrupted):
             raise UsageError(
                 f"the plan {interrupted} has not begun to be carried out",
@@ -224,7 +225,7 @@ def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str 
     elif saved is not None and Path(saved).exists():
         plan = load_plan(Path(saved))
     else:
-        plan = read_plan(store, saved or "")
+        plan = _kept(store, scope, saved or "")
     if plan.scope != scope.name or plan.tenant != scope.tenant:
         raise UsageError(
             f"the plan {plan.id} restores scope {plan.scope!r} to tenant {plan.tenant!r}",
@@ -232,6 +233,17 @@ def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str 
         )
     write_plan(store, plan)
     return plan
+
+
+def _kept(store: ScopeStore, scope: Scope, job: str) -> Plan:
+    """A plan from the store."""
+    try:
+        return read_plan(store, job)
+    except NotInStore:
+        raise UsageError(
+            f"scope {scope.name!r} has no plan {job!r}, and there is no such file",
+            remedy=f"entra-pipeline restore {scope.name} --at POINT --dry-run makes a plan, and tells its id.",
+        ) from None
 
 
 def print_plan(store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
@@ -242,13 +254,19 @@ def print_plan(store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
     )
     if plan.steps:
         _print_totals(plan)
-        shown = list(plan.steps[:limit])
+        writing = [step for step in plan.steps if not step.returning]
+        shown = writing[:limit]
         described = Describing(store, plan).rows(shown)
         columns = {key: key for key in ("step", "stage", "action", "type", "name", "what", "notes")}
         if described:
             print_table(described, columns, right=("step",))
-        if hidden := len(plan.steps) - len(shown):
+        if hidden := len(writing) - len(shown):
             say(f"… {hidden:,} more steps; --limit N shows more, --plan FILE writes all")
+        if returning := len(plan.steps) - len(writing):
+            say(
+                f"{returning:,} more steps take no requests: what they are about comes back by itself with what is "
+                "taken out of the recycle bin; it is looked at, and written only where it does not"
+            )
     _print_refusals(plan)
     _print_unread(store, plan)
     if plan.steps:
@@ -429,14 +447,12 @@ def print_report(
 
 def undo_command(scope: Scope, plan: Plan, report: Report) -> str:
     """What restores the tenant as it was before."""
-    types = [name for name in concerned(plan) if not name.startswith("deleted_")] if _narrow(plan) else []
+    types: Sequence[str] = plan.selection.types
+    if not types and plan.selection != Selection():
+        types = [name for name in concerned(plan) if not name.startswith("deleted_")]
     made = any(step.action in {"create", "undelete"} for step in plan.steps)
     return (
         f"entra-pipeline restore {scope.name} --at {report.undo_point}"
         + (f" --types {','.join(types)}" if types else "")
         + (" --delete-added" if made else "")
     )
-
-
-def _narrow(plan: Plan) -> bool:
-    return plan.selection != Selection()

@@ -41,7 +41,7 @@ class Describing:
                 "type": step.table,
                 "name": step.name or step.id,
                 "what": _what(step, called),
-                "notes": "; ".join([*(["comes back by itself"] if step.returning else []), *step.notes]),
+                "notes": "; ".join(["comes back by itself", *step.notes] if step.returning else step.notes),
             }
             for step in steps
         ]

@@ -315,16 +315,16 @@ def test_the_demonstration_proves_itself_again_and_again(tmp_path: Path, monkeyp
     for round_ in (1, 2):
         result = call("demo", *size)
         assert result.code == 0, result.out + result.err
-        assert result.out.count("✓") == 2
+        assert result.out.count("✓") == 3
         assert "✗" not in result.out
         for kind in ("create", "update", "clear a property", "delete", "restore", "add member", "remove member"):
             assert kind in result.out
         project = tmp_path / "made" / "dagster_project.toml"
-        assert len(call("--project", project, "points", "demo", "--json").json) == 2 * round_
+        assert len(call("--project", project, "points", "demo", "--json").json) == 5 * round_
         assert [one.name for one in tmp_path.iterdir()] == ["made"]
     # What it says to type next can be typed.
-    typed = re.findall(r"^  \S+ (--project \S+ (?:points|objects|verify) .*)$", result.out, re.M)
-    assert len(typed) == 3
+    typed = re.findall(r"^  \S+ (--project \S+ (?:points|objects|verify|restore) .*)$", result.out, re.M)
+    assert len(typed) == 4
     for line in typed:
         assert call(*shlex.split(line)).code == 0
 

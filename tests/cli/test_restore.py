@@ -1,0 +1,286 @@
+"""The restore command: what it shows, asks and writes, what it refuses, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from entra_pipeline.restore.journal import has_begun
+from entra_pipeline.simulator import Simulator
+from tests.cli.conftest import Place, write_project
+
+_TYPES = '[scopes.people]\ntenant = "contoso"\nstorage = "disk"\nprotect = [{}]\n'
+_PROTECT = (
+    "users",
+    "user_licenses",
+    "groups",
+    "deleted_users",
+    "deleted_groups",
+    "conditional_access_policies",
+    "deleted_conditional_access_policies",
+    "named_locations",
+    "deleted_named_locations",
+)
+
+
+class Damaged(NamedTuple):
+    """A tenant of the test's own with a recovery point of the scope `people`."""
+
+    place: Place
+    point: str
+
+    def restore(self, *arguments: object) -> Any:
+        return self.place.call("restore", "people", *arguments)
+
+    def differing(self) -> list[dict[str, Any]]:
+        """What differs between the point and the tenant now."""
+        found: list[dict[str, Any]] = self.place.call(
+            "diff", "people", "--from", self.point, "--to", "live", "--json"
+        ).json["changes"]
+        return [one for one in found if one["change"] != "volatile" and not one["table"].startswith("deleted_")]
+
+    @property
+    def control(self) -> Any:
+        return self.place.simulator.control
+
+    def cloud_group(self) -> dict[str, Any]:
+        """An assigned group with members that nothing else masters."""
+        members = self.control.edges("groups", "members")
+        return next(
+            one
+            for one in self.control.dump("groups")
+            if not one.get("onPremisesSyncEnabled")
+            and not one.get("membershipRule")
+            and sum(source == one["id"] for source, _, _ in members) > 2
+        )
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Iterator[Damaged]:
+    with Simulator(users=30, groups=8, seed=5) as simulator:
+        protect = ", ".join(f'"{name}"' for name in _PROTECT)
+        place = Place(write_project(tmp_path, simulator, _TYPES.format(protect)), simulator)
+        assert place.call("backup", "people").code == 0
+        yield Damaged(place, place.call("points", "people", "--json").json[0]["recovery_point"])
+
+
+def writes(simulator: Simulator) -> int:
+    """Requests other than GET that the tenant has got."""
+    entries = simulator.control.ledger(entries=True)["entries"]
+    asking = ("getAvailableExtensionProperties", "getByIds")
+    return sum(one["method"] != "GET" and not one["path"].endswith(asking) for one in entries)
+
+
+def test_a_deleted_group_comes_back(damaged: Damaged) -> None:
+    group = damaged.cloud_group()
+    before = damaged.control.edges("groups", "members")
+    damaged.control.delete(f"groups/{group['id']}")
+    chosen = ("--at", damaged.point, "--types", "groups", "--ids", group["id"])
+
+    damaged.control.ledger(reset=True)
+    shown = damaged.restore(*chosen, "--dry-run")
+    assert shown.code == 0, shown.err
+    assert "undelete" in shown.out
+    assert group["displayName"] in shown.out
+    assert "nothing was written" in shown.out
+    # Without a terminal, nobody can be asked.
+    asked = damaged.restore(*chosen)
+    assert asked.code == 2
+    assert "--yes" in asked.err
+    assert writes(damaged.place.simulator) == 0
+
+    done = damaged.restore(*chosen, "--yes")
+    assert done.code == 0, done.out + done.err
+    assert "finished" in done.out
+    assert damaged.control.edges("groups", "members") == before
+    assert damaged.differing() == []
+    again = damaged.restore(*chosen, "--yes")
+    assert (again.code, "nothing differs" in again.out) == (0, True)
+
+    jobs = [job for job in damaged.place.store("people").jobs() if job["type"] == "restore"]
+    assert [(job["status"], job["trigger"], job["writes"]) for job in jobs] == [("finished", "command", 1)]
+    # What it says undoes it, does.
+    undo = next(line for line in done.out.splitlines() if line.startswith("to undo: ")).split()[3:]
+    assert damaged.place.call(*undo, "--yes").code == 0
+    assert [one["id"] for one in damaged.differing() if one["table"] == "groups"] == [group["id"]]
+
+
+def test_users_made_anew_get_passwords_that_only_the_operator_can_read(damaged: Damaged, tmp_path: Path) -> None:
+    user = next(one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled"))
+    damaged.control.delete(f"users/{user['id']}")
+    damaged.control.purge(user["id"])
+    file = tmp_path / "secret.csv"
+    done = damaged.restore(
+        "--at", damaged.point, "--types", "users,user_licenses", "--ids", user["id"], "--yes", "--passwords", file
+    )
+    assert done.code == 0, done.out + done.err
+    assert str(file) in done.out
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    name, password = file.read_text(encoding="utf-8").splitlines()[1].split(",", 1)
+    assert name == user["userPrincipalName"]
+    kept = b"".join(one.read_bytes() for one in (tmp_path / "backup").rglob("*") if one.is_file())
+    assert password.strip('"').encode() not in kept + done.out.encode() + done.err.encode()
+    made = next(one for one in damaged.control.dump("users") if one["userPrincipalName"] == name)
+    assert made["id"] != user["id"]
+    assert made["accountEnabled"] == user["accountEnabled"]
+
+
+def test_a_policy_whose_excluded_group_is_gone_is_refused(damaged: Damaged) -> None:
+    group = damaged.cloud_group()
+    policy = damaged.control.dump("identity/conditionalAccess/policies")[0]
+    place = f"identity/conditionalAccess/policies/{policy['id']}"
+    users = {**policy["conditions"]["users"], "excludeGroups": [group["id"]]}
+    damaged.control.patch(place, {"conditions": {**policy["conditions"], "users": users}})
+    assert damaged.place.call("backup", "people").code == 0
+    chosen = ("--at", "latest", "--types", "conditional_access_policies", "--ids", policy["id"])
+    damaged.control.patch(place, {"conditions": policy["conditions"], "displayName": "scrambled"})
+    damaged.control.delete(f"groups/{group['id']}")
+    damaged.control.purge(group["id"])
+
+    damaged.control.ledger(reset=True)
+    refused = damaged.restore(*chosen, "--yes")
+    assert refused.code == 3, refused.out + refused.err
+    assert "refused" in refused.out
+    assert f"--types groups --ids {group['id']}" in refused.out
+    assert writes(damaged.place.simulator) == 0
+
+
+def test_a_plan_is_saved_looked_at_and_applied(damaged: Damaged, tmp_path: Path) -> None:
+    user = next(one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled"))
+    other = next(one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled") and one != user)
+    for one in (user, other):
+        damaged.control.patch(f"users/{one['id']}", {"jobTitle": "Wizard"})
+    file = tmp_path / "plan.json"
+    planned = damaged.restore("--at", damaged.point, "--types", "users", "--dry-run", "--plan", file)
+    assert planned.code == 0
+    assert f"--apply {file}" in planned.out
+    assert "Wizard → " in planned.out
+    plan = json.loads(file.read_bytes())
+    assert {step["id"] for step in plan["steps"]} == {user["id"], other["id"]}
+    for arguments, words in (
+        (("--at", damaged.point, "--dry-run", "--plan", file), "is there already"),
+        (("--resume", plan["id"]), "has not begun"),
+    ):
+        wrong = damaged.restore(*arguments)
+        assert wrong.code == 2
+        assert words in wrong.err
+
+    # One changes meanwhile: nothing is written; then only that one is left alone.
+    damaged.control.patch(f"users/{other['id']}", {"jobTitle": "Sorcerer"})
+    changed = damaged.restore("--apply", file, "--yes")
+    assert changed.code == 1
+    assert "--continue" in changed.err
+    assert {one["id"] for one in damaged.differing()} == {user["id"], other["id"]}
+    done = damaged.restore("--apply", plan["id"], "--yes", "--continue", "--json")
+    assert done.code == 3
+    results = {one["id"]: one["result"] for one in done.json["report"]["outcomes"]}
+    assert results == {user["id"]: "restored", other["id"]: "refused"}
+    assert {one["id"] for one in damaged.differing()} == {other["id"]}
+
+    file.write_bytes(file.read_bytes().replace(b"Wizard", b"Lizard"))
+    forged = damaged.restore("--apply", file, "--yes")
+    assert forged.code == 1
+    assert "Plan again" in forged.err
+
+
+def test_an_interrupted_restore_goes_on(damaged: Damaged, tmp_path: Path) -> None:
+    users = [one["id"] for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled")][:12]
+    for one in users:
+        damaged.control.delete(f"users/{one}")
+    planned = damaged.restore("--at", damaged.point, "--types", "users", "--dry-run", "--json")
+    job = planned.json["plan"]["id"]
+    store = damaged.place.store("people")
+    damaged.control.latency(0.4)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from entra_pipeline.cli import run; sys.exit(run(sys.argv[1:]))",
+            *("--project", str(damaged.place.file), "restore", "people", "--apply", job, "--yes"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        while not has_begun(store.files, job):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1].decode()
+    finally:
+        process.kill()
+        process.wait()
+    damaged.control.latency(0.0)
+    assert process.returncode == 130, said
+    assert f"entra-pipeline restore people --resume {job}" in said
+
+    done = damaged.restore("--resume", job)
+    assert done.code == 0, done.out + done.err
+    assert damaged.differing() == []
+    # Once more: it has come to its end, and says so again.
+    damaged.control.ledger(reset=True)
+    assert damaged.restore("--resume", job).code == 0
+    assert writes(damaged.place.simulator) == 0
+
+
+WRONG = [
+    ("restore few", 2, "--at is missing", "entra-pipeline points"),
+    ("restore few --at latest --apply plan.json", 2, "exclude each other", "Choose one"),
+    ("restore few --resume job --types users", 2, "--resume and --types exclude each other", "--at"),
+    ("restore few --apply job --delete-added", 2, "--apply and --delete-added", "--at"),
+    ("restore few --at latest --dry-run --yes", 2, "exclude each other", "Choose one"),
+    ("restore few --at 2001-01-01T00:00:00Z", 2, "no recovery point at that time", "later"),
+    ("restore few --at latest --types user", 2, "there is no object type 'user'", "did you mean 'users'?"),
+    ("restore few --at latest --types devices", 1, "does not have devices", "entra-pipeline points"),
+    ("restore few --at latest --types deleted_users", 2, "recycle bin", "Choose users"),
+    ("restore few --at latest --where true", 2, "a condition needs one object type", "Name the type"),
+    ("restore few --at latest --types users --where nonsense", 2, "nonsense", "columns"),
+    ("restore few --at latest --ids nobody", 1, "has no object nobody", "entra-pipeline objects"),
+    ("restore few --at latest --conflict maybe", 2, "Invalid value for '--conflict'", "--help"),
+    ("restore few --apply 2026-11-23T05-00-00Z-000000", 2, "no plan '2026-11-23T05-00-00Z-000000'", "--dry-run"),
+]
+
+
+@pytest.fixture(scope="module")
+def few(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A project with a point of the scope `few`, whose tenant has nobody who may write."""
+    folder = tmp_path_factory.mktemp("few")
+    place = Place(write_project(folder, simulator), simulator)
+    text = place.file.read_text(encoding="utf-8")
+    start = text.index("[tenants.contoso.restore]")
+    place.file.write_text(text[:start] + text[text.index("[scopes.all]") :], encoding="utf-8")
+    assert place.call("backup", "few").code == 0
+    return place
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong[0])
+def test_a_wrong_argument_is_explained(few: Place, wrong: tuple[str, int, str, str]) -> None:
+    arguments, code, says, advises = wrong
+    result = few.call(*arguments.split(), *(["--dry-run"] if "--at" in arguments and "--yes" not in arguments else []))
+    assert result.code == code, result.out + result.err
+    assert says in result.err
+    assert advises in result.err
+    assert "Traceback" not in result.err
+
+
+def test_nobody_who_may_write_is_told_before_anything_is_read(few: Place) -> None:
+    points = few.store("few").points()
+    result = few.call("restore", "few", "--at", "latest", "--types", "users", "--yes")
+    assert result.code == 2
+    assert "tenants.contoso.restore" in result.err
+    assert "catalogue --permissions --restore" in result.err
+    assert few.store("few").points() == points
+    # Looking takes no more than reading.
+    planned = few.call("restore", "few", "--at", "latest", "--types", "users", "--dry-run")
+    assert (planned.code, "nothing differs" in planned.out) == (0, True)

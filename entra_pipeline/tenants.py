@@ -51,11 +51,6 @@ async def open_graph(tenant: Tenant, *, writing: bool = False) -> AsyncIterator[
         await asyncio.to_thread(running.__exit__, None, None, None)
 
 
-def may_write(tenant: Tenant) -> bool:
-    """Whether there is an app registration that may write to the tenant."""
-    return tenant.simulator is not None or tenant.restore is not None
-
-
 def _writing(tenant: Tenant) -> Tenant:
     """The tenant as its app registration for restores sees it."""
     app = tenant.restore

@@ -12,14 +12,16 @@ from entra_pipeline.errors import UsageError
 
 @click.command()
 @click.option("--permissions", is_flag=True, help="Only the application permissions to grant, least privileged.")
-@click.option("--restore", is_flag=True, help="With --permissions: those of the app registration that restores.")
+@click.option(
+    "--restore", is_flag=True, help="Of the app registration that restores; with --markdown: docs/restore.md."
+)
 @click.option("--markdown", is_flag=True, help="The table of docs/catalogue.md.")
 @as_table
 def catalogue(permissions: bool, restore: bool, markdown: bool, json_: bool, csv_: bool) -> None:
     """Show what can be protected, and the permissions that takes."""
     if permissions and markdown:
         raise UsageError("--permissions and --markdown exclude each other", remedy="Choose one.")
-    if restore and not permissions:
+    if restore and not permissions and not markdown:
         raise UsageError("--restore says which permissions to show.", remedy="Add --permissions.")
     if permissions:
         needed = restore_permissions_for(list(CATALOGUE)) if restore else permissions_for(EVERYTHING)
@@ -29,7 +31,7 @@ def catalogue(permissions: bool, restore: bool, markdown: bool, json_: bool, csv
             click.echo("\n".join(needed))
         return
     if markdown:
-        click.echo(catalogue_markdown())
+        click.echo(lost_markdown() if restore else catalogue_markdown())
         return
     rows = [
         {
@@ -84,6 +86,22 @@ def catalogue_markdown() -> str:
         "restored": "restored",
     }
     return markdown_table([_markdown_row(entry) for entry in CATALOGUE.values()], columns)
+
+
+def lost_markdown() -> str:
+    """What does not come back with an object that is made anew, as a Markdown table."""
+    rows = [
+        {
+            "type": f"`{entry.name}`",
+            "lost": ", ".join(entry.restore.lost),
+            "random": ", ".join(f"`{name}`" for name in entry.restore.secrets),
+            "kept": ", ".join(f"`{name}`" for name in sorted(entry.restore.create_only)),
+        }
+        for entry in CATALOGUE.values()
+        if entry.restore.possible and (entry.restore.lost or entry.restore.secrets or entry.restore.create_only)
+    ]
+    columns = {"type": "object type", "lost": "lost", "random": "random, to be set", "kept": "cannot be set back"}
+    return markdown_table(rows, columns)
 
 
 def _markdown_row(entry: ObjectType) -> dict[str, str]:

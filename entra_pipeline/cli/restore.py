@@ -32,7 +32,7 @@ from entra_pipeline.restore.verify import verify as read_back
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.tenants import may_write, open_graph
+from entra_pipeline.tenants import open_graph
 
 _SHOWN = 50
 _INTERRUPTED = 130
@@ -186,7 +186,8 @@ def make_plan(
 ) -> Plan:
     """Plans with progress.
 
-    With `writing`, that there is nobody who may write to the tenant is told before anything is read.
+    With `writing`, that nobody may write to the tenant, or cannot sign in, is told before anything is read. Without,
+    the secret of the app registration that writes is not asked for.
     """
     tenant = project.tenants[scope.tenant]
 
@@ -194,8 +195,9 @@ def make_plan(
         async with AsyncExitStack() as stack:
             reader = await stack.enter_async_context(open_graph(tenant))
             writer = None
-            if writing or may_write(tenant):
+            if writing or tenant.simulator is not None:
                 writer = await stack.enter_async_context(open_graph(tenant, writing=True))
+                await writer.sign_in()
             return await plan_restore(
                 store,
                 point,
@@ -203,6 +205,7 @@ def make_plan(
                 store=store,
                 graph=reader,
                 writing=writer,
+                own=() if tenant.restore is None else (tenant.restore.client_id,),
                 selection=selection,
                 options=options,
                 trigger="command: restore",

@@ -36,6 +36,7 @@ async def plan_restore(
     store: ScopeStore,
     graph: Graph,
     writing: Graph | None = None,
+    own: Collection[str] = (),
     selection: Selection | None = None,
     options: Options | None = None,
     trigger: str,
@@ -55,7 +56,8 @@ async def plan_restore(
         store: Its store.
         graph: The tenant, as the app registration that reads.
         writing: The tenant, as the app registration that may write, which the plan leaves alone; None when there is
-            none yet.
+            none yet, or when only a plan is wanted.
+        own: AppIds of other app registrations that the plan leaves alone.
         selection: What to restore.
         options: How.
         trigger: What started it, for the job record of the recovery point: `command`, `dagster: restore` …
@@ -77,7 +79,7 @@ async def plan_restore(
         live = job.manifest = await take_backup(scope, store, graph, types=types, clock=clock, progress=progress)
     if progress is not None:
         progress.phase("comparing")
-    working = {*await graph.registration(), *(await writing.registration() if writing is not None else ())}
+    working = {*own, *await graph.registration(), *(await writing.registration() if writing is not None else ())}
 
     def compare() -> Plan:
         plan = make_plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -17,8 +18,9 @@ import pytest
 
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place, write_project
+from tests.cli.conftest import Place, call, write_project
 
+DOCS = Path(__file__).parents[2] / "docs"
 _TYPES = '[scopes.people]\ntenant = "contoso"\nstorage = "disk"\nprotect = [{}]\n'
 _PROTECT = (
     "users",
@@ -232,6 +234,14 @@ def test_an_interrupted_restore_goes_on(damaged: Damaged, tmp_path: Path) -> Non
     damaged.control.ledger(reset=True)
     assert damaged.restore("--resume", job).code == 0
     assert writes(damaged.place.simulator) == 0
+
+
+def test_the_documented_losses_are_those_of_the_catalogue() -> None:
+    text = (DOCS / "restore.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- lost: entra-pipeline (.*?) -->\n(.*?)\n<!-- /lost -->", text, re.S)
+    assert table is not None
+    assert table[2] == call(*table[1].split()).out.rstrip("\n")
+    assert "| `users` | password, " in table[2]
 
 
 WRONG = [

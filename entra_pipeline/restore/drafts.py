@@ -17,6 +17,7 @@ from entra_pipeline.catalogue.restoring import By
 from entra_pipeline.restore.comparison import Comparison, Fate, Item, Link
 from entra_pipeline.restore.content import Body, at, content, differing, empty, fingerprint, without
 from entra_pipeline.restore.cost import requests_for_links
+from entra_pipeline.restore.crossing import Barred
 from entra_pipeline.restore.model import Action, Options, Refusal
 from entra_pipeline.restore.references import ids_in, rewrite
 
@@ -29,7 +30,7 @@ _TYPE = "@odata.type"
 # the id before it (Graph doc: directory-deleteditems-list).
 _UNTRUE_IN_BIN = {"groups": {"securityEnabled"}, "users": {"userPrincipalName"}}
 # What differs here differs in another table, too, which is restored.
-_SHOWN_ELSEWHERE = {"directory_roles", "directory_role_members"}
+SHOWN_ELSEWHERE = {"directory_roles", "directory_role_members"}
 # Values of a guarded property that are as harmless as the guard.
 _HARMLESS = (None, False, "disabled")
 _WHERE_MASTERED = (
@@ -76,18 +77,30 @@ class Drafting:
         comparison: What differs.
         options: How to restore.
         own: Ids and appIds of the app registrations that the restore works with: they are not touched.
+        foreign: The tenant is not the one of the recovery point: what only it has is its own.
+        barred: Objects of the recovery point that the tenant cannot hold, by id.
 
     Attributes:
         drafts: The steps.
         refusals: What is not done.
     """
 
-    def __init__(self, comparison: Comparison, options: Options, own: Collection[str]) -> None:
+    def __init__(
+        self,
+        comparison: Comparison,
+        options: Options,
+        own: Collection[str],
+        *,
+        foreign: bool = False,
+        barred: Mapping[str, Barred],
+    ) -> None:
         self.drafts: list[Draft] = []
         self.refusals: list[Refusal] = []
         self._comparison = comparison
         self._options = options
         self._own = set(own)
+        self._foreign = foreign
+        self._barred = barred
         self._moved = {**comparison.forward, **comparison.pending()}
         items = [item for table in comparison.items.values() for item in table.values()]
         self._binned = {item.id for item in items if item.fate is Fate.BINNED}
@@ -110,9 +123,13 @@ class Drafting:
         if "derived" in item.conditions:
             return
         if item.fate is Fate.ADDED:
-            self._was_added(item)
+            if not self._foreign:
+                self._was_added(item)
+        elif item.id in self._barred:
+            reason, remedy = self._barred[item.id]
+            self._refuse(item, "unresolved" if remedy else "unrestorable", reason, remedy)
         elif not rule.possible:
-            if not item.entry.shows and item.table not in _SHOWN_ELSEWHERE:
+            if not item.entry.shows and item.table not in SHOWN_ELSEWHERE:
                 self._refuse(item, "unrestorable", f"{_what(item)}: {rule.how}")
         elif "fixed" in item.conditions:
             self._refuse(item, "unrestorable", f"{_what(item)}: it is built in, nobody can change it")
@@ -397,7 +414,7 @@ class Drafting:
             gone = _by_owner(self._comparison.missing.get(relation, ()))
             new = _by_owner(self._comparison.extra.get(relation, ()))
             sources = sorted(gone.keys() | new.keys())
-            if not sources or relation in _SHOWN_ELSEWHERE:
+            if not sources or relation in SHOWN_ELSEWHERE:
                 continue
             names = called(owner.name, sources)
             others = unwritten(relation, sources)

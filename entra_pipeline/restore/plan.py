@@ -15,8 +15,10 @@ import duckdb
 from entra_pipeline.analysis.changes import reading
 from entra_pipeline.analysis.names import names
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.errors import UsageError
 from entra_pipeline.restore.comparison import Comparison, Side, compare, own_aliases
 from entra_pipeline.restore.cost import requests_for_links, seconds
+from entra_pipeline.restore.crossing import Barred
 from entra_pipeline.restore.drafts import ALL_STAGES, REMOVALS, Draft, Drafting, place_of
 from entra_pipeline.restore.known import Index
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection, Step
@@ -50,6 +52,7 @@ def make_plan(
     selection: Selection | None = None,
     options: Options | None = None,
     identity: Mapping[str, str] | None = None,
+    barred: Mapping[str, Barred] | None = None,
 ) -> Plan:
     """What has to be written so that what is selected is again as it was.
 
@@ -63,6 +66,7 @@ def make_plan(
         selection: What to restore.
         options: How.
         identity: Id once → id now, of objects that came back under another id before (`identity.lineage`).
+        barred: Objects of the recovery point that the tenant cannot hold, by id (`crossing.cross`).
 
     Raises:
         UsageError: The selection cannot be understood.
@@ -70,12 +74,17 @@ def make_plan(
         StoreError: A file cannot be read.
     """
     selection, options = selection or Selection(), options or Options()
+    foreign = point.manifest.tenant_id != target.live.manifest.tenant_id
+    if foreign and options.delete_added:
+        raise UsageError(
+            "what only another tenant has is its own, and is not deleted", remedy="Leave out --delete-added."
+        )
     chosen = choose(point.store, point.manifest, selection)
     with reading(point.store, target.live.store) as connection:
         index = Index(connection, point, target.live)
         moved = index.still(identity or {})
         comparison = compare(connection, point, target.live, chosen, moved)
-        drafting = Drafting(comparison, options, target.own)
+        drafting = Drafting(comparison, options, target.own, foreign=foreign, barred=barred or {})
         drafting.objects()
         drafting.links(_Names(connection, point, target.live), _Unwritten(connection, point))
         resolved = _Resolving(drafting, comparison, index, chosen)

@@ -154,6 +154,6 @@ class LinkWrite:
     mastered: str = ""
 
 
-def kept(why: str, *, volatile: frozenset[str] = frozenset()) -> Restore:
+def kept(why: str, *, volatile: frozenset[str] = frozenset(), unique: tuple[str, ...] = ()) -> Restore:
     """The restore rule of a type that is kept as evidence only, for the given reason."""
-    return Restore(possible=False, how=why, create="", change="", remove=False, volatile=volatile)
+    return Restore(possible=False, how=why, create="", change="", remove=False, volatile=volatile, unique=unique)

@@ -81,7 +81,7 @@ def cross(point: Side, live: Side, folder: Path, given: Mapping[str, str] | None
     """
     there, here = _domains(point), _domains(live)
     mapping = _mapping(there, here, {old.lower(): new.lower() for old, new in (given or {}).items()})
-    barred = _barred(point, live, set(there) - set(here) - set(mapping), set(here))
+    barred = _barred(point, live, set(there) - set(here) - set(mapping), set(here) - set(there))
     moved = {old: new for old, new in mapping.items() if old != new}
     return Crossing(copied(point, folder, moved), moved, barred)
 
@@ -216,7 +216,7 @@ def _barred(point: Side, live: Side, homeless: set[str], here: set[str]) -> dict
         point: The recovery point.
         live: The other tenant.
         homeless: Domains of the point that have no place in the other tenant.
-        here: The other tenant's verified domains.
+        here: Domains that only the other tenant has.
     """
     found: dict[str, Barred] = {}
     if point.manifest.tenant_id == live.manifest.tenant_id:

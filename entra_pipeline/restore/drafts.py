@@ -129,6 +129,8 @@ class Drafting:
             reason, remedy = self._barred[item.id]
             self._refuse(item, "unresolved" if remedy else "unrestorable", reason, remedy)
         elif not rule.possible:
+            if self._foreign and item.fate is Fate.THERE:
+                return
             if not item.entry.shows and item.table not in SHOWN_ELSEWHERE:
                 self._refuse(item, "unrestorable", f"{_what(item)}: {rule.how}")
         elif "fixed" in item.conditions:

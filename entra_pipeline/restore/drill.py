@@ -53,8 +53,23 @@ _BY_OTHERS = {
     "devices": "devices join again",
     "contacts": "contacts come from Exchange or Active Directory",
 }
-_MASTERED = "synchronisation, Exchange and Azure bring what they master"
+
+# What an enterprise application takes over from an application of another tenant.
+_PUBLISHED = (
+    "appId",
+    "appDisplayName",
+    "appOwnerOrganizationId",
+    "appRoles",
+    "displayName",
+    "oauth2PermissionScopes",
+    "replyUrls",
+    "servicePrincipalNames",
+    "servicePrincipalType",
+    "signInAudience",
+)
 _SIMULATED = "simulated"
+_PATIENCE = 5.0
+"""Seconds; a simulated tenant knows at once what was written."""
 
 
 class Drill(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +233,7 @@ class _Rehearsal:
                 store=crossing.point.store,
                 target=Target(scope=scope, store=target_store, reading=graph, writing=writing),
                 passwords=self.folder / "passwords",
+                patience=_PATIENCE,
                 clock=self.clock,
                 progress=self.progress,
             )
@@ -334,7 +350,32 @@ class _Arrivals:
         for relation, (owner, rule) in RELATIONS.items():
             if rule.write is not None and rule.write.mastered and self._point.has(relation):
                 self._links(relation, f"{owner.path}/{{}}/{rule.segment}")
+        self._terms()
+        self._applications()
         return self._names
+
+    def _terms(self) -> None:
+        """Terms of use, which only a signed-in user may read and make: those that policies name."""
+        if not self._point.has("conditional_access_policies"):
+            return
+        with connect(self._point.store.files) as connection:
+            rows = connection.execute(self._point.state("conditional_access_policies", "_raw")).fetchall()
+        named = {id_ for (raw,) in rows for id_ in (decoded(raw).get("grantControls") or {}).get("termsOfUse") or ()}
+        for id_ in sorted(named):
+            self._control.create("identityGovernance/termsOfUse/agreements", {"id": id_, "displayName": "Terms of use"})
+        if named:
+            self._brought["terms_of_use"] = len(named)
+
+    def _applications(self) -> None:
+        """Applications of other tenants, which are still there; no restore makes them."""
+        if not self._point.has("service_principals"):
+            return
+        with connect(self._point.store.files) as connection:
+            rows = connection.execute(self._point.state("service_principals", "_raw")).fetchall()
+        bodies = [decoded(raw) for (raw,) in rows]
+        own = self._point.manifest.tenant_id
+        foreign = [one for one in bodies if (one.get("appOwnerOrganizationId") or own) != own]
+        self._control.publish([{name: one[name] for name in _PUBLISHED if one.get(name)} for one in foreign])
 
     def _objects(self, table: str) -> None:
         entry = CATALOGUE[table]

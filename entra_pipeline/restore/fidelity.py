@@ -131,12 +131,13 @@ class _Comparing:
         """Scores an object type."""
         wanted, found = self._bodies(self._point, entry.name), self._bodies(self._after, entry.name)
         left_out = self._left_out(entry, wanted)
+        known = self._known(entry, wanted)
         compared = equal = 0
         for id_, text in sorted(wanted.items()):
             if id_ in left_out:
                 continue
             then = content(entry, self._moved(decoded(text)))
-            there = found.get(self._moved(id_))
+            there = found.get(known[id_])
             now = content(entry, decoded(there)) if there is not None else {}
             names = [n for n in then.keys() | now.keys() if normal(then.get(n), n) is not None or now.get(n)]
             different = {n: (then.get(n), now.get(n)) for n in sorted(names) if not same(then.get(n), now.get(n), n)}
@@ -145,7 +146,7 @@ class _Comparing:
             if different or there is None:
                 what = "differs" if there is not None else "missing"
                 self._differs(entry.name, id_, title(entry, decoded(text)), what, different if there else {})
-        self._doubled(entry, wanted, found)
+        self._doubled(entry, known.values(), found)
         self.scores.append(
             Score(
                 table=entry.name,
@@ -173,11 +174,23 @@ class _Comparing:
                 found |= dict.fromkeys(meeting(self._connection, condition, bodies), reason)
         return found
 
-    def _doubled(self, entry: ObjectType, wanted: Iterable[str], found: Mapping[str, str]) -> None:
+    def _known(self, entry: ObjectType, wanted: Iterable[str]) -> dict[str, str]:
+        """Ids in the tenant of objects of the recovery point; the only one of its owner goes by that."""
+        known = {id_: self._moved(id_) for id_ in wanted}
+        if entry.parent is not None and not entry.parent.many and self._after.has(entry.name):
+            then, now = (
+                dict(self._connection.execute(side.state(entry.name, "id, _parent_id")).fetchall())
+                for side in (self._point, self._after)
+            )
+            by_owner = {owner: id_ for id_, owner in now.items()}
+            known |= {id_: by_owner.get(self._moved(owner), known[id_]) for id_, owner in then.items()}
+        return known
+
+    def _doubled(self, entry: ObjectType, expected: Iterable[str], found: Mapping[str, str]) -> None:
         """Objects that the restore made and that nobody had asked for."""
         if not entry.restore.possible or entry.shows or entry.name in SHOWN_ELSEWHERE:
             return
-        known = {self._moved(id_) for id_ in wanted} | self._bodies(self._before, entry.name).keys()
+        known = {*expected, *self._bodies(self._before, entry.name)}
         extra = {id_: text for id_, text in found.items() if id_ not in known}
         came = self._left_out(entry, extra)
         for id_, text in sorted(extra.items()):

@@ -250,7 +250,8 @@ class _Resolving:
         if id_ in self._makers or id_ in self._forward or self._index.is_live(id_):
             return True
         origins = self._origins(id_)
-        return draft.id in origins or any(one in self._makers or one in self._forward for one in origins)
+        own = draft.action == "create" and draft.id in origins
+        return own or any(one in self._makers or one in self._forward for one in origins)
 
     def _needs(self, draft: Draft) -> set[str]:
         found = {one for id_ in self._leads_to(draft) for one in self._origins(id_)}

@@ -42,6 +42,7 @@ class ControlPanel:
             "patch": self._patch,
             "delete": self._delete,
             "restore": self._restore,
+            "publish": self._publish,
             "purge": self._purge,
             "link": self._link,
             "dump": self._dump,
@@ -125,6 +126,9 @@ class ControlPanel:
     def _restore(self, identifier: str) -> Any:
         self.tenant.writer.restore(self._row(Place(None, identifier), (State.DELETED,)), {})
         self.tenant.logs.note("Restore", identifier)
+
+    def _publish(self, applications: list[dict[str, Any]]) -> Any:
+        self.tenant.writer.creation.publish(applications)
 
     def _purge(self, identifier: str) -> Any:
         self.directory.purge(self._row(Place(None, identifier), (State.LIVE, State.DELETED)).seq)
@@ -326,6 +330,13 @@ class Control:
     def restore(self, identifier: str) -> None:
         """Brings an object back from the recycle bin."""
         self.order("restore", identifier=identifier)
+
+    def publish(self, applications: Sequence[dict[str, Any]]) -> None:
+        """Makes applications of other tenants known, by `appId`: enterprise applications can be made of them.
+
+        Their other members (`displayName`, `appRoles` …) are what an enterprise application takes over.
+        """
+        self.order("publish", applications=list(applications))
 
     def purge(self, identifier: str) -> None:
         """Deletes an object for good."""

@@ -169,7 +169,8 @@ class Creation:
         applications = self.directory.by_key("application", app_id)
         if not trusted and self.directory.by_key("servicePrincipal", app_id):
             raise principal_exists(app_id)
-        if not applications and not trusted and app_id != builtin.GRAPH_APP_ID:
+        elsewhere = self._applications_elsewhere().get(app_id, {})
+        if not applications and not elsewhere and not trusted and app_id != builtin.GRAPH_APP_ID:
             raise bad_request(
                 f"The appId '{app_id}' of the service principal does not reference a valid application object."
             )
@@ -192,7 +193,20 @@ class Creation:
             "signInAudience": application.get("signInAudience"),
             "tags": [],
         }
-        return {**made, **body}
+        return {**made, **elsewhere, **body}
+
+    def publish(self, applications: list[Body]) -> None:
+        """Makes applications of other tenants known, by `appId`; enterprise applications can be made of them.
+
+        Their other members are what an enterprise application takes over from its application.
+        """
+        known = {str(one["appId"]).lower(): {n: v for n, v in one.items() if n != "appId"} for one in applications}
+        kept = {**self._applications_elsewhere(), **known}
+        self.directory.remember("applications elsewhere", msgspec.json.encode(kept).decode())
+
+    def _applications_elsewhere(self) -> dict[str, Body]:
+        kept = self.directory.meta("applications elsewhere")
+        return msgspec.json.decode(kept, type=dict[str, Body]) if kept else {}
 
     def _preset_role(self, body: Body, trusted: bool) -> Body:
         template = str(body.get("roleTemplateId", ""))

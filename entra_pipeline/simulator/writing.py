@@ -114,7 +114,7 @@ class Writer:
             trusted: Sent by the control API: nothing is checked, what is missing is made up.
             identifier: Its id, where neither the request nor the tenant chooses it.
         """
-        if not entry.create and not trusted:
+        if not (entry.create or (entry.singleton and entry.upsert) or trusted):
             # Devices are registered by users, not by applications (Graph permissions reference).
             raise denied() if entry.name == "device" else method_not_allowed()
         bound = {name.removesuffix("@odata.bind"): given[name] for name in given if name.endswith("@odata.bind")}

@@ -21,7 +21,6 @@ _REFERRING = frozenset(
         "conditions.users.includeRoles",
         "conditions.users.includeUsers",
         "grantControls.authenticationStrength",
-        "grantControls.termsOfUse",
     }
 )
 

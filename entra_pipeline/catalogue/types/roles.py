@@ -89,7 +89,7 @@ TYPES = (
         path="directoryRoles",
         model="directory_role",
         permissions=_READ_ROLES,
-        restore=kept("shows role_assignments at the whole tenant; they are restored"),
+        restore=kept("shows role_assignments at the whole tenant; they are restored", unique=("roleTemplateId",)),
         delta=True,
         count=False,
         aliases=("roleTemplateId",),

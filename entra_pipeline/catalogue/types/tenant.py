@@ -88,7 +88,7 @@ TYPES = (
         path="subscribedSkus",
         model="subscribed_sku",
         permissions=("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All"),
-        restore=kept("subscriptions are bought"),
+        restore=kept("subscriptions are bought", unique=("skuId",)),
         identity=("skuPartNumber",),
         aliases=("skuId",),
     ),

@@ -124,7 +124,7 @@ class Maker:
     def ids_of(self, made: dict[str, Any]) -> dict[str, str]:
         """Ids at the recovery point → ids of what was made."""
         identifier = str(made.get(self.entry.key) or self.work.id)
-        if self.entry.local_ids:
+        if self.entry.local_ids and not identifier.startswith(f"{self.work.parent}/"):
             identifier = f"{self.work.parent}/{identifier}"
         return {self.work.step.id: identifier}
 

@@ -36,7 +36,9 @@ _THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists",
 
 
 class Refused(EntraPipelineError):
-    """Graph refused a step for good, or it cannot be sent."""
+    """Graph refused a step for good, or it cannot be sent; `status` is Graph's, 0 when nothing was sent."""
+
+    status = 0
 
 
 @dataclass
@@ -222,7 +224,9 @@ class Work:
     def refused(self, written: Written) -> Refused:
         """The error that a refusal means for people."""
         error = written.error() if written.status else GraphError("Graph's answer was lost")
-        return Refused(error.message, remedy=self._remedy(written, error))
+        refused = Refused(error.message, remedy=self._remedy(written, error))
+        refused.status = written.status
+        return refused
 
     def _remedy(self, written: Written, error: GraphError) -> str:
         if error.status == 403 and error.code == "Directory_QuotaExceeded":

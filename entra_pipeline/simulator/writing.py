@@ -94,7 +94,8 @@ class Writer:
                 return self._created(self.create(place.entry, request.json()))
             if request.method in place.entry.changes and place.key:
                 if request.method in place.entry.upsert and self.directory.find(place.key, place.entry.name) is None:
-                    self.create(place.entry, {**request.json(), place.entry.key: place.key})
+                    chosen = {} if place.entry.singleton else {place.entry.key: place.key}
+                    self.create(place.entry, {**request.json(), **chosen}, identifier=place.key)
                 else:
                     self.patch(self._existing(place.entry, place.key), request.json())
                 return Answer(204)

@@ -31,6 +31,7 @@ class Maker:
         self.work = work
         self.entry = work.entry
         self.rule = work.rule
+        self.left_out: set[str] = set()
 
     @property
     def item(self) -> str:
@@ -73,13 +74,20 @@ class Maker:
         if made:
             work.id = made[work.step.id]
         else:
-            work.made(self.ids_of(await self.made()))
+            try:
+                new = await self.made()
+            except Refused as refused:
+                if not self._leave_out(refused, self.sent()):
+                    raise
+                new = await self.made()
+            work.made(self.ids_of(new))
         if rest := self.rest():
             await self.change(rest)
 
     def rest(self) -> dict[str, Any]:
         """What is left to set when the object is made."""
-        return {name: value for name, value in self.work.body().items() if name not in self.first()}
+        written = self.first() | self.left_out
+        return {name: value for name, value in self.work.body().items() if name not in written}
 
     async def made(self) -> dict[str, Any]:
         """The object that was made, or was there already, as Graph shows it."""
@@ -114,7 +122,7 @@ class Maker:
 
     def sent(self) -> dict[str, Any]:
         """What the request that makes the object carries."""
-        names = self.first()
+        names = self.first() - self.left_out
         body = {name: value for name, value in self.work.body().items() if name in names}
         for name, prefix in self.rule.prefixed.items():
             if isinstance(body.get(name), str):
@@ -155,7 +163,25 @@ class Maker:
             body = {**kept, **body}
         if not self.rule.change:
             raise Refused("Graph cannot change such an object", remedy="Plan again.")
-        await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
+        try:
+            await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
+        except Refused as refused:
+            if not self._leave_out(refused, body):
+                raise
+            if body := {name: value for name, value in body.items() if name not in self.left_out}:
+                await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
+
+    def _leave_out(self, refused: Refused, body: Iterable[str]) -> bool:
+        """Whether to try again without properties that only Graph knows: it may show some that it does not take."""
+        if refused.status != 400:
+            return False
+        known = self.entry.properties
+        unknown = {n for n in body if n not in known and "@" not in n and not n.startswith("extension_")}
+        unknown -= {*self.rule.required, *self.left_out, self.entry.key, "passwordProfile"}
+        self.left_out |= unknown
+        if unknown:
+            self.work.problems.append(f"without {', '.join(sorted(unknown))}: {refused.message}")
+        return bool(unknown)
 
     def _written(self, name: str) -> bool:
         return name not in self.rule.volatile and name != self.entry.key and not name.startswith("@odata.")

@@ -50,6 +50,7 @@ class Write:
         method: HTTP method.
         url: Path under the Graph root, without a leading slash.
         body: JSON value; None for none.
+        content: Bytes to send instead of JSON, of the type that `headers` says; they go in a request of their own.
         headers: Added to those that every request carries.
         repeatable: Whether sending it twice does no more than sending it once. By itself, that is true of everything
             but POST (RFC 9110 §9.2.2); of a POST where Graph refuses the second (`$ref`, assignLicense).
@@ -58,6 +59,7 @@ class Write:
     method: Method
     url: str
     body: Any = None
+    content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = False
 
@@ -167,13 +169,15 @@ class Writer:
     async def _dispatch(self, lane: Lane) -> None:
         """Sends what waits in a lane, until nothing does."""
         waiting = self._waiting[lane]
-        most = 1 if lane in ONE_BY_ONE else BATCH_SIZE
         try:
             while waiting:
                 await self._slots.acquire()
+                most = 1 if lane in ONE_BY_ONE or waiting[0].write.content is not None else BATCH_SIZE
                 if len(waiting) < most:
                     await asyncio.sleep(_LINGER)
-                together = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+                together = [waiting.popleft()]
+                while waiting and len(together) < most and waiting[0].write.content is None:
+                    together.append(waiting.popleft())
                 self._run(self._carry_out(together, lane))
         finally:
             del self._dispatching[lane]
@@ -196,7 +200,9 @@ class Writer:
 
     async def _alone(self, pending: _Pending, lane: Lane) -> None:
         write = pending.write
-        body = None if write.body is None else msgspec.json.encode(write.body)
+        body = write.content
+        if body is None and write.body is not None:
+            body = msgspec.json.encode(write.body)
         kind = {} if body is None else {"Content-Type": "application/json"}
         headers = {**_HEADERS, **kind, **write.headers}
         answer = await self._once(write.method, write.url, body, headers, lane, 1)

@@ -8,6 +8,7 @@ from entra_pipeline.restore.requests.licenses import Group, Licenses
 from entra_pipeline.restore.requests.links import link, unlink
 from entra_pipeline.restore.requests.parts import Parts, Strength
 from entra_pipeline.restore.requests.schedule import Schedule
+from entra_pipeline.restore.requests.streams import Streams
 from entra_pipeline.restore.requests.user import User
 from entra_pipeline.restore.requests.workflow import Workflow
 from entra_pipeline.restore.work import Work
@@ -22,6 +23,7 @@ MAKERS: dict[By, type[Maker]] = {
     By.STRENGTH: Strength,
     By.PARTS: Parts,
     By.ENTITLEMENT: Entitlement,
+    By.STREAMS: Streams,
     By.WORKFLOW: Workflow,
 }
 

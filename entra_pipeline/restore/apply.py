@@ -197,7 +197,12 @@ class _Applying:
                 self.coming[step.id] = loop.create_future()
 
     async def stage(self, name: str) -> None:
-        """Carries out the steps of a stage."""
+        """Carries out the steps of a stage.
+
+        What is made waits for what has to be in place without being named: the resources of a package's catalog, which
+        the package names by other ids.
+        """
+        making: dict[str, set[asyncio.Task[None]]] = {}
         slots = asyncio.Semaphore(_STEPS_AT_ONCE)
 
         async def run(step: Step) -> None:
@@ -209,9 +214,18 @@ class _Applying:
         try:
             async with asyncio.TaskGroup() as group:
                 for step in self.plan.steps:
-                    if step.stage == name:
-                        await slots.acquire()
-                        group.create_task(run(step))
+                    if step.stage != name:
+                        continue
+                    if step.action in _MAKING:
+                        before = [making[one] for one in CATALOGUE[step.table].restore.after if making.get(one)]
+                        if before:
+                            await asyncio.wait(set().union(*before))
+                    await slots.acquire()
+                    task = group.create_task(run(step))
+                    if step.action in _MAKING:
+                        held = making.setdefault(step.table, set())
+                        held.add(task)
+                        task.add_done_callback(held.discard)
         except ExceptionGroup as errors:
             raise ended_by(errors) from None
 

@@ -177,6 +177,8 @@ class _Comparing:
     def _known(self, entry: ObjectType, wanted: Iterable[str]) -> dict[str, str]:
         """Ids in the tenant of objects of the recovery point; the only one of its owner goes by that."""
         known = {id_: self._moved(id_) for id_ in wanted}
+        if entry.singleton:
+            return dict(zip(known, self._bodies(self._after, entry.name) or known.values(), strict=False))
         if entry.parent is not None and not entry.parent.many and self._after.has(entry.name):
             then, now = (
                 dict(self._connection.execute(side.state(entry.name, "id, _parent_id")).fetchall())

@@ -42,7 +42,8 @@ _GROUP_LINKS = (Link.GROUP_MEMBERS, Link.GROUP_OWNERS)
 
 def check(directory: Directory, request: Request, place: Place, caller: Caller) -> None:
     """Raises Failure (403) for a write that takes more than a permission on its path."""
-    names = request.json().keys() if request.body and place.relation is None and not place.deleted else ()
+    plain = place.relation is None and not place.deleted and not place.stream
+    names = request.json().keys() if request.body and plain else ()
     if place.entry is None and not place.deleted:
         return
     kind = place.entry.name if place.entry else ""

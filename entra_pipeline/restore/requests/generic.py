@@ -106,14 +106,15 @@ class Maker:
     def first(self) -> set[str]:
         """Names of the properties that go with the request that makes the object.
 
-        What contains the object's own ids waits until it has new ones.
+        What contains the object's own ids waits until it has new ones, unless who makes the object chooses them.
         """
         step = self.work.step
         own = {step.id.lower(), self.work.session.app_ids.get(step.id, "").lower()} - {""}
         kept = {name for name in step.body if self.rule.create != "POST" or name not in self.rule.change_only}
         if self.rule.create != "POST" or self.keeps_id:
             return kept
-        return {name for name in kept if own.isdisjoint(ids_in({name: step.body[name]}))}
+        chosen = self.rule.create_only
+        return {name for name in kept if name in chosen or own.isdisjoint(ids_in({name: step.body[name]}))}
 
     @property
     def keeps_id(self) -> bool:

@@ -28,6 +28,7 @@ COMMANDS = {
     "objects": ("points:objects", "Show the objects of a recovery point, and what they are linked with."),
     "diff": ("diff:diff", "Show what differs between two recovery points, or one and the live tenant."),
     "restore": ("restore:restore", "Restore a recovery point, or some of it: plan, ask, apply, verify."),
+    "drill": ("drill:drill", "Restore a recovery point into an empty simulated tenant, and score what came back."),
     "verify": ("points:verify", "Check the checksums, chain and counts of recovery points."),
     "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
     "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),

@@ -9,9 +9,9 @@ Facts:
 - A sign-in name, and an identifier URI that names a host, need a domain that is verified in the tenant; a domain is
   verified in one tenant at a time (Graph doc: user-post-users, application identifierUris restrictions, domain).
 - Addresses in a domain that is mapped follow it wherever they stand: `userPrincipalName`, `mail`, `otherMails`,
-  `proxyAddresses`, `identities`, contacts for notices, rules of dynamic groups. In the other tenant nobody would get what
-  is sent to the old ones. Addresses in other domains stay; so do web addresses (`redirectUris`, `homepage` …), which
-  are where an application runs, and not where its users are.
+  `proxyAddresses`, `identities`, contacts for notices, rules of dynamic groups. In the other tenant nobody would get
+  what is sent to the old ones. Addresses in other domains stay; so do web addresses (`redirectUris`, `homepage` …),
+  which are where an application runs, and not where its users are.
 - Microsoft's own objects have the same id in every tenant (roles, authentication strengths, templates), or the same
   `appId` (enterprise applications such as Microsoft Graph).
 """
@@ -27,6 +27,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.analysis.changes import reading
+from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.store.files import LocalFiles
@@ -54,19 +55,22 @@ class Crossing(NamedTuple):
         point: The recovery point with the other tenant's domains; ids are still its own.
         domains: Domain of the recovery point → domain of the other tenant, of those that differ.
         barred: Objects that cannot be in the other tenant, by id.
+        identity: Id at the recovery point → id in the other tenant, of what both have: the same enterprise application,
+            role, sign-in name.
     """
 
     point: Side
     domains: dict[str, str]
     barred: dict[str, Barred]
+    identity: dict[str, str]
 
 
 def cross(point: Side, live: Side, folder: Path, given: Mapping[str, str] | None = None) -> Crossing:
     """Makes a recovery point ready for another tenant.
 
-    Each verified domain goes to the one that `given` says; else it stays if it is verified in the other tenant, too; else
-    the initial domain (`….onmicrosoft.com`) goes to the other's initial domain, and the default domain to the other's
-    default domain. What lives in any other domain is barred.
+    Each verified domain goes to the one that `given` says; else it stays if it is verified in the other tenant, too;
+    else the initial domain (`….onmicrosoft.com`) goes to the other's initial domain, and the default domain to the
+    other's default domain. What lives in any other domain is barred.
 
     Args:
         point: The recovery point.
@@ -83,7 +87,8 @@ def cross(point: Side, live: Side, folder: Path, given: Mapping[str, str] | None
     mapping = _mapping(there, here, {old.lower(): new.lower() for old, new in (given or {}).items()})
     barred = _barred(point, live, set(there) - set(here) - set(mapping), set(here) - set(there))
     moved = {old: new for old, new in mapping.items() if old != new}
-    return Crossing(copied(point, folder, moved), moved, barred)
+    changed = copied(point, folder, moved)
+    return Crossing(changed, moved, barred, _same(changed, live))
 
 
 def copied(point: Side, folder: Path, domains: Mapping[str, str] | None = None) -> Side:
@@ -236,6 +241,24 @@ def _barred(point: Side, live: Side, homeless: set[str], here: set[str]) -> dict
         for id_, tenant in _rows(connection, point, "cross_tenant_access_policy_partners", "tenantId"):
             if tenant.lower() == live.manifest.tenant_id.lower():
                 found[id_] = Barred("the partner is the other tenant itself")
+    return found
+
+
+def _same(point: Side, live: Side) -> dict[str, str]:
+    """Objects that both tenants have, by what no two objects of a tenant have in common (`Restore.unique`)."""
+    found: dict[str, str] = {}
+    with reading(point.store, live.store) as connection:
+        for table, entry in CATALOGUE.items():
+            names = entry.restore.unique
+            if not names or entry.parent is not None or not (point.has(table) and live.has(table)):
+                continue
+            keys = ", ".join(
+                f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '') AS k{n}" for n, name in enumerate(names)
+            )
+            using = ", ".join(f"k{n}" for n in range(len(names)))
+            then, now = (side.state(table, f"id, {keys}") for side in (point, live))
+            query = f"SELECT t.id, n.id FROM ({then}) t JOIN ({now}) n USING ({using}) WHERE t.id <> n.id"
+            found |= dict(connection.execute(query).fetchall())
     return found
 
 

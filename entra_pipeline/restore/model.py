@@ -136,6 +136,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         refusals: What it does not do.
         identity: Ids at the recovery point → ids in the tenant, of objects that came back under another id before, or
             that are known to be the same.
+        domains: Domain at the recovery point → domain in the tenant, where it is another tenant's.
         requests: Requests that all steps take, at least.
         seconds: How long they take at Graph's write limits.
         format, version: Of this file.
@@ -157,6 +158,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     identity: dict[str, str]
     requests: int
     seconds: float
+    domains: dict[str, str] = {}
     format: str = FORMAT
     version: int = VERSION
     seal: str = ""

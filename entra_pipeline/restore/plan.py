@@ -53,6 +53,7 @@ def make_plan(
     options: Options | None = None,
     identity: Mapping[str, str] | None = None,
     barred: Mapping[str, Barred] | None = None,
+    domains: Mapping[str, str] | None = None,
 ) -> Plan:
     """What has to be written so that what is selected is again as it was.
 
@@ -67,6 +68,7 @@ def make_plan(
         options: How.
         identity: Id once → id now, of objects that came back under another id before (`identity.lineage`).
         barred: Objects of the recovery point that the tenant cannot hold, by id (`crossing.cross`).
+        domains: Domains that have taken the place of others in the recovery point (`crossing.cross`).
 
     Raises:
         UsageError: The selection cannot be understood.
@@ -107,6 +109,7 @@ def make_plan(
             steps=steps,
             refusals=tuple(sorted(refusals, key=lambda one: (place_of(one.table), one.table, one.id, one.kind))),
             identity=dict(sorted(comparison.forward.items())),
+            domains=dict(sorted((domains or {}).items())),
             requests=sum(step.requests for step in steps),
             seconds=seconds(steps),
         )

@@ -210,7 +210,7 @@ class _Maker(Loader):
             "accountId": self.who.tenant_id,
             "appliesTo": "User",
             "capabilityStatus": "Enabled",
-            "consumedUnits": self.users // (2 + number),
+            "consumedUnits": 0 if self.plan.empty else self.users // (2 + number),
             "prepaidUnits": {"enabled": self.users + 25, "suspended": 0, "warning": 0, "lockedOut": 0},
             "servicePlans": [
                 {"servicePlanId": i, "servicePlanName": name, "provisioningStatus": "Success", "appliesTo": "User"}

@@ -1,0 +1,142 @@
+"""Another tenant gets what is selected of a recovery point, under its own domains, next to what it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entra_pipeline.errors import UsageError
+from entra_pipeline.graph import Graph
+from entra_pipeline.restore.across import plan_across, scope_of
+from entra_pipeline.restore.apply import Target, apply
+from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.model import Options, Plan, Selection
+from entra_pipeline.restore.plan import Target as Planned
+from entra_pipeline.restore.report import Report, exceptions
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.tenants import open_graph
+from tests.backup.conftest import Protected, protect, tenant
+
+__all__ = ["tenant"]
+
+TYPES = ("users", "groups", "administrative_units", "applications", "service_principals", "app_role_assignments")
+MAPPED = {"contoso.com": "tailwind.com", "fabrikam.com": "tailwind.com"}
+Start = Callable[..., Protected]
+
+
+@pytest.fixture
+def sites(tenant: Start) -> tuple[Protected, Manifest, Protected]:
+    types = protect(*TYPES, "domains", "role_definitions", "directory_roles", "organization", "extension_properties")
+    source = tenant(types, users=30, groups=8, seed=5)
+    target = tenant(types, users=20, groups=4, seed=9, domain="tailwind.com")
+    return source, source.backup(), target
+
+
+def planned(source: Protected, point: Manifest, target: Protected, folder: Path, **more: Any) -> Plan:
+    live = target.backup()
+    return plan_across(
+        more.pop("job", "job"),
+        "2026-11-24T05:00:00Z",
+        Side(source.store, point),
+        Planned(Side(target.store, live), "other"),
+        folder / live.recovery_point,
+        **{"domains": MAPPED, **more},
+    )
+
+
+def applied(plan: Plan, source: Protected, target: Protected, folder: Path) -> Report:
+    async def run() -> Report:
+        tenant = target.project.tenants["simulated"]
+        async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
+            sides = Target(scope=target.scope, store=target.store, reading=reading, writing=writing)
+            return await apply(plan, store=source.store, target=sides, passwords=folder / "passwords", patience=2.0)
+
+    return asyncio.run(run())
+
+
+def test_what_is_selected_crosses_once(sites: tuple[Protected, Manifest, Protected], tmp_path: Path) -> None:
+    source, point, target = sites
+    own = {path: {one["id"]: one for one in target.control.dump(path)} for path in ("users", "groups")}
+    links = target.control.edges("groups", "members")
+    selection = Selection(types=("users", "groups", "applications", "service_principals", "extension_properties"))
+    plan = planned(source, point, target, tmp_path, selection=selection)
+    assert plan.domains == {**MAPPED, "contoso.onmicrosoft.com": "tailwind.onmicrosoft.com"}
+    assert not [step for step in plan.steps if step.action in {"delete", "unlink"}]
+    report = applied(plan, source, target, tmp_path)
+    told = [one for one in exceptions(report) if "futureSetting" not in str(one["reason"])]
+    assert told == []
+
+    # What the other tenant had is as it was, and has the links that it had.
+    for path, before in own.items():
+        after = {one["id"]: one for one in target.control.dump(path)}
+        assert {id_: after[id_] for id_ in before} == before
+    assert links <= target.control.edges("groups", "members")
+
+    # Everybody has a name in the other tenant's domains, and the groups have their members.
+    people = {one["displayName"]: one for one in target.control.dump("users") if one["id"] not in own["users"]}
+    cloud = [one for one in source.control.dump("users") if not one["onPremisesSyncEnabled"]]
+    created = {step.id for step in plan.steps if (step.table, step.action) == ("users", "create")}
+    assert created and created <= {one["id"] for one in cloud}
+    for one in cloud:
+        if one["id"] in created:
+            name = people[one["displayName"]]["userPrincipalName"]
+            assert name.partition("@")[0] == one["userPrincipalName"].partition("@")[0]
+            assert name.rpartition("@")[2] in {"tailwind.com", "tailwind.onmicrosoft.com"}
+    assert "@contoso" not in str([list(one.items()) for one in people.values() if one["userType"] == "Member"])
+
+    # Said again, there is nothing left to do.
+    again = planned(source, point, target, tmp_path, selection=selection, job="again")
+    assert [
+        (step.action, step.table, step.name, step.body) for step in again.steps if "futureSetting" not in step.body
+    ] == []
+
+
+def test_what_cannot_cross_is_named(sites: tuple[Protected, Manifest, Protected], tmp_path: Path) -> None:
+    source, point, target = sites
+    guest = source.control.create(
+        "users",
+        {
+            "userPrincipalName": "tove_tailwind.com#EXT#@contoso.onmicrosoft.com",
+            "mail": "tove@tailwind.com",
+            "userType": "Guest",
+        },
+    )
+    away = source.control.create("users", {"userPrincipalName": "sam@corp.contoso.com", "accountEnabled": True})
+    synced = next(one["id"] for one in source.control.dump("users") if one["onPremisesSyncEnabled"])
+    plan = planned(source, source.backup(), target, tmp_path, selection=Selection(types=("users", "groups")))
+    refused = {one.id: one for one in plan.refusals if one.table == "users"}
+    assert "nobody is a guest at home" in refused[guest].reason
+    assert "--domain corp.contoso.com=" in refused[away].remedy
+    assert "mastered elsewhere" in refused[synced].reason
+    assert not {guest, away, synced} & {step.id for step in plan.steps if step.table == "users"}
+    # A group whose member cannot cross says so.
+    lost = [one for one in plan.refusals if one.table == "group_members" and one.kind == "unresolved"]
+    assert any(synced in one.reason for one in lost)
+
+
+def test_domains_that_are_wrong_are_refused(sites: tuple[Protected, Manifest, Protected], tmp_path: Path) -> None:
+    source, point, target = sites
+    with pytest.raises(UsageError, match=r"wrong\.example: no domain of the recovery point"):
+        planned(source, point, target, tmp_path, domains={"wrong.example": "tailwind.com"})
+    with pytest.raises(UsageError, match=r"wrong\.example: not verified in the other tenant"):
+        planned(source, point, target, tmp_path, domains={"contoso.com": "wrong.example"})
+    with pytest.raises(UsageError, match="its own, and is not deleted"):
+        planned(source, point, target, tmp_path, options=Options(delete_added=True))
+
+
+def test_the_other_tenant_is_read_to_its_own_scope_or_one_made_for_it(
+    sites: tuple[Protected, Manifest, Protected], tmp_path: Path
+) -> None:
+    source, _, _ = sites
+    scope, store = scope_of(source.project, "simulated", tmp_path / "made")
+    assert (scope.name, scope.protect) == ("restore-simulated", "all")
+    assert store.points() == []
+    source.configure("")
+    scope, store = scope_of(source.project, "simulated", tmp_path / "made")
+    assert (scope.name, len(store.points())) == ("contoso", 1)
+    with pytest.raises(UsageError, match="there is no tenant 'simulate'"):
+        scope_of(source.project, "simulate", tmp_path)

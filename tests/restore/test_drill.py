@@ -1,0 +1,110 @@
+"""Drills: a whole small tenant comes back in an empty one, and what did not is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.cli import run
+from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.drill import Drill, drills
+from entra_pipeline.restore.fidelity import fidelity
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.manifest import Manifest
+from tests.backup.conftest import Protected
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Protected, Manifest, Path]]:
+    folder = tmp_path_factory.mktemp("drill")
+    with Simulator(40, 8, 5) as simulator:
+        site = Protected(simulator, folder)
+        yield site, site.backup(), folder
+
+
+@pytest.fixture(scope="module")
+def drilled(protected: tuple[Protected, Manifest, Path]) -> tuple[int, Drill]:
+    site, _, folder = protected
+    code = run(["--project", str(folder / "dagster_project.toml"), "drill", "contoso"])
+    return code, drills(site.store)[-1]
+
+
+def test_a_whole_tenant_comes_back(drilled: tuple[int, Drill]) -> None:
+    code, result = drilled
+    assert (code, result.status) == (0, "finished")
+    assert result.properties_equal >= 0.99 * result.properties > 1000
+    assert result.links_equal == result.links > 100
+    assert result.writes >= result.steps - sum(result.refused.values())
+    # What the tenant has that Graph shows and takes from nobody, and a policy for an app that is not there.
+    assert {(one.table, *one.properties) for one in result.differences} == {
+        ("applications", "futureSetting"),
+        ("conditional_access_policies", "futureControls"),
+        ("conditional_access_policies",),
+    }
+    assert all(one.reason for one in result.differences)
+
+
+def test_every_type_is_scored_or_left_out_with_a_reason(
+    drilled: tuple[int, Drill], protected: tuple[Protected, Manifest, Path]
+) -> None:
+    _, point, _ = protected
+    _, result = drilled
+    bins = {name for name, entry in CATALOGUE.items() if name.startswith("deleted_") and entry.shows}
+    scored = {score.table for score in result.scores}
+    assert scored == {
+        name for name, entry in point.tables.items() if entry.read != "never" and not name.startswith(tuple(bins))
+    } - {name for name in point.tables if name.startswith("deleted_")}
+    for score in result.scores:
+        assert all(score.left_out), score.table
+        restorable = CATALOGUE[score.table].restore.possible if score.table in CATALOGUE else True
+        assert restorable or not score.compared
+
+
+def test_a_drill_leaves_nothing_behind_but_its_result(
+    drilled: tuple[int, Drill], protected: tuple[Protected, Manifest, Path]
+) -> None:
+    site, point, _ = protected
+    _, result = drilled
+    assert site.store.points() == [point.recovery_point]
+    assert not list(site.store.files.list("_restore/"))
+    record = next(one for one in site.store.jobs() if one["type"] == "drill")
+    assert (record["id"], record["status"], record["links"]) == (result.id, "finished", result.links)
+
+
+def test_a_tenant_that_did_not_come_back_scores_nothing(
+    protected: tuple[Protected, Manifest, Path], tmp_path: Path
+) -> None:
+    site, point, _ = protected
+    with Simulator(empty=True, seed=77) as empty:
+        folder = tmp_path / "other"
+        folder.mkdir()
+        other = Protected(empty, folder, 'protect = ["users", "groups"]')
+        bare = other.backup()
+    wanted = Side(site.store, point)
+    found = Side(other.store, bare)
+    score = {one.table: one for one in fidelity(wanted, found, found, {}, {}).scores}
+    assert score["users"].equal == score["group_members"].equal == 0
+    assert score["users"].compared > 200
+    same = fidelity(wanted, wanted, wanted, {}, {})
+    assert same.differences == ()
+    assert all(one.equal == one.compared for one in same.scores)
+
+
+def test_what_was_changed_or_made_besides_is_told(protected: tuple[Protected, Manifest, Path]) -> None:
+    site, point, _ = protected
+    user = next(one["id"] for one in site.control.dump("users") if not one["onPremisesSyncEnabled"])
+    group = next(g["id"] for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    made = site.control.create("users", {"displayName": "Nobody asked for"})
+    site.control.patch(f"users/{user}", {"city": "Elsewhere"})
+    site.control.add_link(f"groups/{group}/members", made)
+    after = Side(site.store, site.backup(types=["users", "groups"]))
+    wanted = Side(site.store, point)
+    told = fidelity(wanted, wanted, after, {}, {("users", user): "somebody was faster"}).differences
+    by_id = {(one.table, one.id): one for one in told}
+    assert by_id["users", user].reason == "somebody was faster"
+    assert by_id["users", user].properties["city"][1] == "Elsewhere"
+    assert by_id["users", made].what == "too much"
+    assert [list(side) for side in by_id["group_members", group].properties["members"]] == [[], [made]]

@@ -55,7 +55,8 @@ def test_rules_do_not_contradict_themselves(entry: ObjectType) -> None:
 def test_what_is_kept_as_evidence_is_never_written() -> None:
     for entry in CATALOGUE.values():
         if not entry.restore.possible:
-            assert entry.restore == kept(entry.restore.how, volatile=entry.restore.volatile), entry.name
+            rule = entry.restore
+            assert rule == kept(rule.how, volatile=rule.volatile, unique=rule.unique), entry.name
             assert all(relation.write is None for relation in entry.relations), entry.name
 
 

@@ -252,9 +252,8 @@ def _same(point: Side, live: Side) -> dict[str, str]:
             names = entry.restore.unique
             if not names or entry.parent is not None or not (point.has(table) and live.has(table)):
                 continue
-            keys = ", ".join(
-                f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '') AS k{n}" for n, name in enumerate(names)
-            )
+            values = (f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '')" for name in names)
+            keys = ", ".join(f"{value} AS k{n}" for n, value in enumerate(values))
             using = ", ".join(f"k{n}" for n in range(len(names)))
             then, now = (side.state(table, f"id, {keys}") for side in (point, live))
             query = f"SELECT t.id, n.id FROM ({then}) t JOIN ({now}) n USING ({using}) WHERE t.id <> n.id"

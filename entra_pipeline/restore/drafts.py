@@ -450,7 +450,7 @@ class Drafting:
             some = [link for link in gone if returning is bool({source, link.target_id} & self._binned)]
             if some:
                 self.drafts.append(self._link("link", subject, some, returning=returning))
-        if mode != "overwrite" or (gone and not rule.many):
+        if mode != "overwrite" or self._foreign or (gone and not rule.many):
             return
         kept = [link for link in new if link.target_id in self._own]
         extra = [link for link in new if link not in kept and link.target_id not in self.deleted]

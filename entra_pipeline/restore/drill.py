@@ -352,6 +352,7 @@ class _Arrivals:
                 self._links(relation, f"{owner.path}/{{}}/{rule.segment}")
         self._terms()
         self._applications()
+        self._seats()
         return self._names
 
     def _terms(self) -> None:
@@ -365,6 +366,17 @@ class _Arrivals:
             self._control.create("identityGovernance/termsOfUse/agreements", {"id": id_, "displayName": "Terms of use"})
         if named:
             self._brought["terms_of_use"] = len(named)
+
+    def _seats(self) -> None:
+        """As many licences as were bought."""
+        if not self._point.has("subscribed_skus"):
+            return
+        with connect(self._point.store.files) as connection:
+            rows = connection.execute(self._point.state("subscribed_skus", "_raw")).fetchall()
+        bought = {one["skuId"]: one.get("prepaidUnits") for one in (decoded(raw) for (raw,) in rows)}
+        for sku in self._control.dump("subscribedSkus"):
+            if units := bought.get(sku["skuId"]):
+                self._control.patch(f"subscribedSkus/{sku['id']}", {"prepaidUnits": units})
 
     def _applications(self) -> None:
         """Applications of other tenants, which are still there; no restore makes them."""

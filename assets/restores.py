@@ -1,15 +1,13 @@
 """What Dagster shows of a restore: the plan before it, and what became of it.
 
-Both are observations of the recovery point that is restored, so that they are seen in the run and with the point. Names
-and properties are shown, values are not: Dagster's database is no place for what people's attributes are. The plan in
-the store has them.
+Both are observations of the recovery point that is restored, so that they are seen in the run and with the point. What
+is long is cut: Dagster's database is for looking at, the plan and the report in the store have it all.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -17,25 +15,30 @@ import dagster as dg
 from assets.names import RECOVERY_POINT, asset_key
 from assets.texts import table
 from entra_pipeline.analysis.markdown import one_line
+from entra_pipeline.restore.describing import Describing, undoing
 from entra_pipeline.restore.files import plan_key
-from entra_pipeline.restore.model import Plan, Refusal, Step
+from entra_pipeline.restore.model import Plan, Refusal
 from entra_pipeline.restore.report import Report, exceptions, report_key, rows, totals
+from entra_pipeline.store.recovery_points import ScopeStore
 
 MOST = 200
 """Rows that a table shows; the store has them all."""
 
 _GROUPED = ("stage", "action", "type", "steps", "requests")
 _STEPS = ("step", "stage", "action", "type", "name", "what", "notes")
-_REFUSALS = ("type", "name", "kind", "reason", "remedy")
+_REFUSALS = ("type", "kind", "objects", "names", "reason", "remedy")
 _OUTCOMES = ("type", "result", "steps")
 _EXCEPTIONS = ("type", "name", "result", "reason", "remedy")
-_NUMBERS = {"step", "steps", "requests"}
+_NUMBERS = {"step", "steps", "requests", "objects"}
+# Of objects that are refused for one reason, those that are named.
+_NAMED = 5
 
 
-def plan_observation(plan: Plan, *, dry_run: bool) -> dg.AssetObservation:
+def plan_observation(store: ScopeStore, plan: Plan, *, dry_run: bool) -> dg.AssetObservation:
     """A plan as a person looks at it before agreeing to it.
 
     Args:
+        store: The store of the scope whose recovery point is restored.
         plan: The plan.
         dry_run: Nothing is going to be written: how to agree is told.
     """
@@ -50,25 +53,27 @@ def plan_observation(plan: Plan, *, dry_run: bool) -> dg.AssetObservation:
         **_asked(plan),
         "tenant_seen_at": plan.live_point,
         "requests": plan.requests,
-        "minutes_at_least": round(plan.seconds / 60, 1),
-        "summary": _shown(summary, _GROUPED),
-        "steps": _shown([_step_row(step) for step in plan.steps], _STEPS),
-        "not_restored": _shown([_refusal_row(one) for one in plan.refusals], _REFUSALS),
-        "stored_as": plan_key(plan.id),
+        "takes_at_least": _duration(plan.seconds),
     }
     if dry_run and plan.steps:
         metadata["to_approve"] = dg.MetadataValue.md(
             f"Launch the job again with\n\n```yaml\n{approval(plan)}```\n\nWhat has changed in the tenant by then is "
             f"not overwritten: nothing is written, or with `go_on: true` all else."
         )
+    metadata |= {
+        "summary": _shown(summary, _GROUPED),
+        "steps": _shown(Describing(store, plan).rows(plan.steps[:MOST]), _STEPS),
+        "not_restored": _refused(plan.refusals),
+        "stored_as": plan_key(plan.id),
+    }
     return _observation(plan.scope, plan.point, plan_text(plan, dry_run=dry_run), metadata)
 
 
 def plan_text(plan: Plan, *, dry_run: bool) -> str:
     """A plan in a line."""
     kinds = Counter(refusal.kind for refusal in plan.refusals)
-    told = [f"{_many(number, 'object')} {kind}" for kind, number in sorted(kinds.items())]
-    cost = f"{_many(len(plan.steps), 'step')}, {_many(plan.requests, 'request')}, at least {_duration(plan.seconds)}"
+    told = [f"{many(number, 'object')} {kind}" for kind, number in sorted(kinds.items())]
+    cost = f"{many(len(plan.steps), 'step')}, {many(plan.requests, 'request')}, at least {_duration(plan.seconds)}"
     text = f"Plan {plan.id}: {'; '.join([cost if plan.steps else 'nothing to write', *told])}."
     return f"{text} Dry run: nothing was written." if dry_run else text
 
@@ -89,9 +94,10 @@ def report_observation(plan: Plan, report: Report) -> dg.AssetObservation:
         "finished": report.finished,
         "outcomes": _shown(rows(report), _OUTCOMES),
         "exceptions": _shown(exceptions(report), _EXCEPTIONS),
-        "not_restored": _shown([_refusal_row(one) for one in report.refusals], _REFUSALS),
+        "not_restored": _refused(report.refusals),
         "to_undo": dg.MetadataValue.md(
-            f"Restore the recovery point that was taken before the first write:\n\n```yaml\n{undoing(plan, report)}```"
+            f"Restore the recovery point that was taken before the first write:\n\n"
+            f"```yaml\n{undo_config(plan, report)}```"
         ),
         "stored_as": report_key(plan.id),
     }
@@ -103,14 +109,18 @@ def report_text(report: Report) -> str:
     results = Counter(outcome.result for outcome in report.outcomes)
     told = [f"{number} {result}" for result, number in sorted(results.items(), key=lambda one: one[0] != "restored")]
     unresolved = sum(refusal.kind == "unresolved" for refusal in report.refusals)
-    told += [f"{_many(unresolved, 'object')} refused by the plan"] if unresolved else []
-    return f"Restore {report.job} {report.status}: of {_many(len(report.outcomes), 'step')} {', '.join(told)}."
+    told += [f"{many(unresolved, 'object')} refused by the plan"] if unresolved else []
+    return f"Restore {report.job} {report.status}: of {many(len(report.outcomes), 'step')} {', '.join(told)}."
 
 
-def undoing(plan: Plan, report: Report) -> str:
+def undo_config(plan: Plan, report: Report) -> str:
     """The run config that shows what undoing a restore would do, as YAML."""
-    types = f"types: {json.dumps(list(plan.selection.types))}\n" if plan.selection.types else ""
-    return f"scope: {plan.scope}\npoint: {report.undo_point}\n{types}"
+    types, made = undoing(plan)
+    asked = f"types: [{', '.join(types)}]\n" if types else ""
+    return (
+        f"scope: {plan.scope}\npoint: {report.undo_point}\n{asked}{'delete_added: true' if made else ''}".rstrip()
+        + "\n"
+    )
 
 
 def _observation(scope: str, point: str, text: str, metadata: Mapping[str, Any]) -> dg.AssetObservation:
@@ -135,29 +145,24 @@ def _asked(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _step_row(step: Step) -> dict[str, Any]:
-    what = ", ".join(name for name in step.body if not name.startswith("@"))
-    if step.targets:
-        what = _many(len(step.targets), "link")
-    return {
-        "step": step.number,
-        "stage": step.stage,
-        "action": step.action,
-        "type": step.table,
-        "name": step.name or step.id,
-        "what": what,
-        "notes": one_line("; ".join(step.notes)),
-    }
-
-
-def _refusal_row(refusal: Refusal) -> dict[str, Any]:
-    return {
-        "type": refusal.table,
-        "name": refusal.name or refusal.id,
-        "kind": refusal.kind,
-        "reason": one_line(refusal.reason),
-        "remedy": one_line(refusal.remedy),
-    }
+def _refused(refusals: Iterable[Refusal]) -> dg.MetadataValue:
+    """What is not restored: a row per type and reason."""
+    grouped: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in refusals:
+        names = grouped.setdefault((one.table, one.kind, one.reason, one.remedy), [])
+        names.append(one.name or one.id or "all")
+    found = [
+        {
+            "type": table_name,
+            "kind": kind,
+            "objects": len(names),
+            "names": ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else ""),
+            "reason": one_line(reason),
+            "remedy": one_line(remedy),
+        }
+        for (table_name, kind, reason, remedy), names in grouped.items()
+    ]
+    return _shown(found, _REFUSALS)
 
 
 def _shown(found: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.MetadataValue:
@@ -167,7 +172,8 @@ def _shown(found: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.Met
     return table(found[:MOST], {name: name for name in columns}, words=set(columns) - _NUMBERS)
 
 
-def _many(number: int, what: str) -> str:
+def many(number: int, what: str) -> str:
+    """A number of things."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 

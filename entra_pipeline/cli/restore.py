@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import restoring
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.restore.apply import LiveChanged, Target, concerned
+from entra_pipeline.restore.apply import LiveChanged, Target
 from entra_pipeline.restore.apply import apply as carry_out
-from entra_pipeline.restore.describing import Describing
+from entra_pipeline.restore.describing import Describing, undoing
 from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_plan
 from entra_pipeline.restore.jobs import restore_job
 from entra_pipeline.restore.journal import has_begun
@@ -450,10 +449,7 @@ def print_report(
 
 def undo_command(scope: Scope, plan: Plan, report: Report) -> str:
     """What restores the tenant as it was before."""
-    types: Sequence[str] = plan.selection.types
-    if not types and plan.selection != Selection():
-        types = [name for name in concerned(plan) if not name.startswith("deleted_")]
-    made = any(step.action in {"create", "undelete"} for step in plan.steps)
+    types, made = undoing(plan)
     return (
         f"entra-pipeline restore {scope.name} --at {report.undo_point}"
         + (f" --types {','.join(types)}" if types else "")

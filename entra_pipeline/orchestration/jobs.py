@@ -26,7 +26,6 @@ from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import backup
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import ScopeStore
 from resources import StorageResource, TenantResource
 
 if TYPE_CHECKING:
@@ -87,7 +86,10 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
                     return job.manifest
 
             manifest = asyncio.run(work())
-        tell_point(context, store, manifest)
+        context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
+        for materialization in materializations(scope.name, manifest):
+            context.log_event(materialization)
+        report_checks(store, manifest, context.instance)
 
     @dg.job(
         name=f"backup_now_{identifier(scope.name)}",
@@ -99,14 +101,6 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
         take_recovery_point()
 
     return backup_now
-
-
-def tell_point(context: dg.OpExecutionContext, store: ScopeStore, manifest: Manifest) -> None:
-    """Tells Dagster of a recovery point that the op has taken: its partition, materialisations and checks."""
-    context.instance.add_dynamic_partitions(partitions_name(store.scope), [manifest.recovery_point])
-    for materialization in materializations(store.scope, manifest):
-        context.log_event(materialization)
-    report_checks(store, manifest, context.instance)
 
 
 def materializations(scope: str, manifest: Manifest) -> list[dg.AssetMaterialization]:

@@ -23,16 +23,17 @@ import msgspec
 from pydantic import Field
 
 from assets.guards import explained
-from assets.names import RECOVERY_POINT, TENANT_TAG, asset_key
-from assets.restores import approval, plan_observation, report_observation, report_text
+from assets.names import TENANT_TAG
+from assets.restores import approval, many, plan_observation, plan_text, report_observation, report_text
 from assets.snapshots import LogProgress
 from entra_pipeline.errors import EntraPipelineError, GraphUnavailable, NotInStore, ScopeBusy, StoreError, UsageError
-from entra_pipeline.orchestration.jobs import EXECUTOR, tell_point
+from entra_pipeline.orchestration.jobs import EXECUTOR
+from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.jobs import restore_job
-from entra_pipeline.restore.journal import Journal
+from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Options, Outcome, Plan, Selection
 from entra_pipeline.restore.planning import plan_restore as make_plan
 from entra_pipeline.restore.report import Report, read_report
@@ -107,8 +108,8 @@ class RestoreConfig(dg.Config):
     )
     passwords_file: str = Field(
         default="",
-        description="File for the first passwords of users made anew, on the machine of the run, readable by "
-        "its user alone; relative to the folder of dagster_project.toml. By default restore-<plan>-passwords.csv there.",
+        description="File on the machine of the run for the first passwords of users made anew; only the run's user "
+        "can read it. Relative to the folder of dagster_project.toml; by default restore-<plan>-passwords.csv there.",
     )
 
     def selection(self) -> Selection:
@@ -154,7 +155,7 @@ class RestoreProgress(LogProgress):
     def phase(self, text: str) -> None:
         """One line per stage."""
         steps = self._steps.get(text)
-        super().phase(f"stage {text}: {steps} steps" if steps else text)
+        super().phase(f"stage {text}: {many(steps, 'step')}" if steps else text)
 
     def step(self, outcome: Outcome, done: int, steps: int) -> None:
         """A line when a step does not succeed, when a stage is done, and every few seconds between."""
@@ -177,23 +178,24 @@ class RestoreProgress(LogProgress):
 )
 def plan_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
-) -> Iterator[dg.Output[None]]:
+) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Makes the plan, or finds the one to carry out; with `dry_run`, or nothing to write, all else is skipped."""
     with _tried(context):
         config.check()
         scope = tenants.project().scope(config.scope)
         store = storage.open(config.scope)
-        plan = _known_plan(context, store, config)
+        plan = _known_plan(context, store, scope, config)
         if plan is None:
-            with _points_told(context, store):
+            with points_told(store, context.instance):
                 plan = asyncio.run(_make_plan(context, config, scope, tenants, store))
         if not config.dry_run:
             _check_passwords(plan, _passwords_file(tenants, config, plan))
     context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: scope.tenant})
-    context.log_event(plan_observation(plan, dry_run=config.dry_run))
+    yield plan_observation(store, plan, dry_run=config.dry_run)
+    context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
     if config.dry_run:
         if plan.steps:
-            context.log.info(f"Dry run: nothing was written. To approve, launch the job again with:\n{approval(plan)}")
+            context.log.info(f"To approve, launch the job again with:\n{approval(plan)}")
     elif plan.steps:
         yield dg.Output(None, "planned")
     elif any(refusal.kind == "unresolved" for refusal in plan.refusals):
@@ -232,11 +234,11 @@ def apply_restore(
                     progress=RestoreProgress(context, plan),
                 )
 
-        with _points_told(context, store), restore_job(store, plan, trigger=TRIGGER) as job:
+        with points_told(store, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
             job.report = report = asyncio.run(work())
     context.log.info(f"To undo this, restore recovery point {report.undo_point}.")
     if report.passwords:
-        context.log.info(f"The passwords of {report.passwords} users are in {passwords} on {socket.gethostname()}.")
+        context.log.info(f"First passwords of {many(report.passwords, 'user')}: {passwords} on {socket.gethostname()}")
 
 
 @dg.op(
@@ -257,21 +259,24 @@ def verify_restore(
             async with _target(tenants, store, config.scope) as target:
                 return await verify(plan, applied, store=store, target=target, progress=RestoreProgress(context, plan))
 
-        with _points_told(context, store), restore_job(store, plan, trigger=TRIGGER) as job:
+        with points_told(store, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
             job.report = asyncio.run(work())
 
 
 @dg.op(
     ins={"verified": dg.In(dg.Nothing)},
+    out={"reported": dg.Out(dg.Nothing)},
     description="Shows what became of every step. Fails when not everything is restored: nobody reads what is green.",
 )
-def report_restore(context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource) -> None:
+def report_restore(
+    context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource
+) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Shows the report; the run fails when not everything is restored."""
     with _tried(context):
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         report = _report_of(store, plan)
-    context.log_event(report_observation(plan, report))
+    yield report_observation(plan, report)
     context.log.info(report_text(report))
     if report.status != "finished":
         raise dg.Failure(
@@ -281,6 +286,7 @@ def report_restore(context: dg.OpExecutionContext, config: RestoreConfig, storag
                 "launch the job anew for the same recovery point: its plan holds what still differs."
             },
         )
+    yield dg.Output(None, "reported")
 
 
 @dg.job(
@@ -310,19 +316,6 @@ def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
             raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE) from None
 
 
-@contextmanager
-def _points_told(context: dg.OpExecutionContext, store: ScopeStore) -> Iterator[None]:
-    """Tells Dagster of the recovery points that the block takes, also when it fails."""
-    before = set(store.points())
-    try:
-        yield
-    finally:
-        told = context.instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
-        for point in store.points():
-            if point not in before and point not in told:
-                tell_point(context, store, store.manifest(point))
-
-
 @asynccontextmanager
 async def _target(tenants: TenantResource, store: ScopeStore, scope: str) -> AsyncIterator[Target]:
     """The scope's tenant, open for reading and for writing."""
@@ -337,9 +330,11 @@ async def _make_plan(
     tenant = tenants.project().tenants[scope.tenant]
     async with AsyncExitStack() as stack:
         graph = await stack.enter_async_context(tenants.open(scope.name))
-        # A dry run needs no app registration that may write. What is going to write says now that it cannot.
-        may_write = tenant.restore is not None or tenant.simulator is not None or not config.dry_run
-        writing = await stack.enter_async_context(tenants.open(scope.name, writing=True)) if may_write else None
+        # What is going to write says before anything is read that it cannot; a dry run does not ask for that secret.
+        writing = None
+        if tenant.simulator is not None or not config.dry_run:
+            writing = await stack.enter_async_context(tenants.open(scope.name, writing=True))
+            await writing.sign_in()
         return await make_plan(
             store,
             point,
@@ -347,6 +342,7 @@ async def _make_plan(
             store=store,
             graph=graph,
             writing=writing,
+            own=() if tenant.restore is None else (tenant.restore.client_id,),
             selection=config.selection(),
             options=config.options(),
             trigger=TRIGGER,
@@ -354,7 +350,7 @@ async def _make_plan(
         )
 
 
-def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, config: RestoreConfig) -> Plan | None:
+def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, scope: Scope, config: RestoreConfig) -> Plan | None:
     """The plan that was made before, when there is one to carry out (or to show again).
 
     That is the one that `plan_id` names, or the one that a run before this began to carry out: made anew, a plan would
@@ -362,10 +358,10 @@ def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, config: Resto
 
     Raises:
         NotInStore: There is no plan of that id.
-        UsageError: It was carried out already.
+        UsageError: It was carried out already, or is for another scope or tenant.
     """
     if config.plan_id:
-        plan = _plan_by_id(store, config)
+        plan = _plan_by_id(store, scope, config)
         report = read_report(store, plan.id)
         if report is not None and report.verified and not config.dry_run:
             raise UsageError(
@@ -377,15 +373,14 @@ def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, config: Resto
     if not before or config.dry_run:
         return None
     plan, report = read_plan(store, before), read_report(store, before)
-    begun = Journal(store.files, plan.id).undo_point
     same = (plan.selection, plan.options) == (config.selection(), config.options())
-    if not begun or not same or (report is not None and report.verified):
+    if not has_begun(store.files, plan.id) or not same or (report is not None and report.verified):
         return None
     context.log.info(f"Plan {plan.id} was begun and has not come to its end: this run goes on with it.")
     return plan
 
 
-def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> Plan:
+def _plan_by_id(store: ScopeStore, scope: Scope, config: RestoreConfig) -> Plan:
     try:
         plan = read_plan(store, config.plan_id)
     except NotInStore:
@@ -393,9 +388,10 @@ def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> Plan:
             f"scope {config.scope!r} has no plan {config.plan_id!r}",
             remedy="Copy the id from the run that made the plan; its tag entra/plan is the id, too.",
         ) from None
-    if plan.scope != config.scope:
+    if (plan.scope, plan.tenant) != (scope.name, scope.tenant):
         raise UsageError(
-            f"plan {plan.id} is for scope {plan.scope!r}, not for {config.scope!r}", remedy="Correct scope or plan_id."
+            f"plan {plan.id} restores scope {plan.scope!r} to tenant {plan.tenant!r}",
+            remedy=f"Correct scope or plan_id; this job restores scopes to their own tenants, here {scope.tenant!r}.",
         )
     return plan
 

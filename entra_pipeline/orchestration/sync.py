@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
@@ -45,11 +47,33 @@ def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     told = instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
     reported = [point for point in points if point not in told]
     for point in reported:
-        manifest = store.manifest(point)
-        for event in materializations(store.scope, manifest):
-            instance.report_runless_asset_event(event)
-        report_checks(store, manifest, instance)
+        _report(store, point, instance)
     return Synced(store.scope, len(points), len(added), len(removed), len(reported), _sync_logs(store, instance))
+
+
+@contextmanager
+def points_told(store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[None]:
+    """Tells Dagster of the recovery points that the block takes as part of other work, also when it fails.
+
+    What an op tells of itself is lost when the op fails; the points are there nevertheless.
+    """
+    before = set(store.points())
+    try:
+        yield
+    finally:
+        told = instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
+        taken = [point for point in store.points() if point not in before and point not in told]
+        instance.add_dynamic_partitions(partitions_name(store.scope), taken)
+        for point in taken:
+            _report(store, point, instance)
+
+
+def _report(store: ScopeStore, point: str, instance: dg.DagsterInstance) -> None:
+    """Reports the materialisations of a point, and its checks."""
+    manifest = store.manifest(point)
+    for event in materializations(store.scope, manifest):
+        instance.report_runless_asset_event(event)
+    report_checks(store, manifest, instance)
 
 
 def _sync_logs(store: ScopeStore, instance: dg.DagsterInstance) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 
 from entra_pipeline.analysis.names import names, short
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS
-from entra_pipeline.restore.model import Plan, Step
+from entra_pipeline.restore.apply import concerned
+from entra_pipeline.restore.model import Plan, Selection, Step
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 
@@ -55,6 +56,14 @@ class Describing:
                     wanted.setdefault(entry.name, set()).add(id_)
         with connect(self._store.files) as connection:
             return names(connection, self._store, self._store.manifest(self._plan.point), wanted)
+
+
+def undoing(plan: Plan) -> tuple[list[str], bool]:
+    """What to restore of the undo point: object types (none for all), and whether to delete what was added."""
+    types = list(plan.selection.types)
+    if not types and plan.selection != Selection():
+        types = [name for name in concerned(plan) if not name.startswith("deleted_")]
+    return types, any(step.action in {"create", "undelete"} for step in plan.steps)
 
 
 def _what(step: Step, called: dict[str, str]) -> str:

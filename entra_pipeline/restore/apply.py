@@ -30,6 +30,7 @@ from entra_pipeline.restore.model import Outcome, Plan, Step
 from entra_pipeline.restore.passwords import Passwords
 from entra_pipeline.restore.report import Report, by_plan, outcome_of, status_of, write_report
 from entra_pipeline.restore.requests import carry_out
+from entra_pipeline.restore.selection import with_bins
 from entra_pipeline.restore.work import PATIENCE, Refused, Session, Work
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -329,7 +330,7 @@ async def _before(
     else:
         progress.phase("taking a recovery point to undo this")
         undo = await backup(
-            target.scope, target.store, target.reading, types=concerned(plan), clock=clock, progress=progress
+            with_bins(target.scope), target.store, target.reading, types=concerned(plan), clock=clock, progress=progress
         )
     changed = await asyncio.to_thread(_changed, plan, target.store, undo)
     if changed and not go_on and not journal.undo_point:

@@ -22,7 +22,7 @@ from entra_pipeline.restore.files import write_plan
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan, Selection
 from entra_pipeline.restore.plan import Target, make_plan
-from entra_pipeline.restore.selection import choose, types_to_read
+from entra_pipeline.restore.selection import choose, types_to_read, with_bins
 from entra_pipeline.store.jobs import new_job_id
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -75,8 +75,9 @@ async def plan_restore(
     # What cannot be understood is told before the tenant is read.
     await asyncio.to_thread(choose, source, point, selection)
     types = _types(scope, selection)
+    read = with_bins(scope)
     with backup_job(store, trigger=trigger, clock=clock) as job:
-        live = job.manifest = await take_backup(scope, store, graph, types=types, clock=clock, progress=progress)
+        live = job.manifest = await take_backup(read, store, graph, types=types, clock=clock, progress=progress)
     if progress is not None:
         progress.phase("comparing")
     working = {*own, *await graph.registration(), *(await writing.registration() if writing is not None else ())}
@@ -109,7 +110,7 @@ def _types(scope: Scope, selection: Selection) -> list[str] | None:
             f"scope {scope.name!r} does not protect {', '.join(unprotected)}",
             remedy="Add it to the scope's `protect`: what cannot be undone is not overwritten.",
         )
-    return [name for name in protected if name in wanted]
+    return [name for name in with_bins(scope).types() if name in wanted]
 
 
 def _own(live: Side, working: Collection[str]) -> frozenset[str]:

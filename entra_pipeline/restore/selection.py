@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from entra_pipeline.analysis.objects import find_ids, table_entry
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, table_names, with_children
 from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.project import Scope
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.restore.model import Selection
 from entra_pipeline.store.manifest import Manifest
@@ -94,6 +95,13 @@ def bin_of(table: str) -> str:
     """Name of the recycle bin of a type; empty when there is none."""
     name = f"deleted_{table}"
     return name if name in CATALOGUE and is_bin(CATALOGUE[name]) else ""
+
+
+def with_bins(scope: Scope) -> Scope:
+    """The scope, as it is read for a restore: with the recycle bins of what it protects, so that ids are kept."""
+    types = scope.types()
+    bins = [bin_ for bin_ in map(bin_of, types) if bin_ and bin_ not in types]
+    return scope.model_copy(update={"protect": [*types, *bins]}) if bins else scope
 
 
 def _types(selection: Selection) -> list[str]:

@@ -25,6 +25,7 @@ from entra_pipeline.restore.journal import Journal
 from entra_pipeline.restore.model import Outcome, Plan, Step
 from entra_pipeline.restore.references import rewrite
 from entra_pipeline.restore.report import Report, status_of, write_report
+from entra_pipeline.restore.selection import with_bins
 from entra_pipeline.restore.work import PATIENCE
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -66,7 +67,7 @@ async def verify(
     for made in journal.made.values():
         names |= {old.lower() if len(old) == 36 else old: new for old, new in made.items()}
     live = await backup(
-        target.scope, target.store, target.reading, types=concerned(plan), clock=clock, progress=progress
+        with_bins(target.scope), target.store, target.reading, types=concerned(plan), clock=clock, progress=progress
     )
     outcomes = {outcome.number: outcome for outcome in report.outcomes}
     sent = [step for step in plan.steps if outcomes[step.number].result in _SENT]

@@ -26,12 +26,8 @@ _PROTECT = (
     "users",
     "user_licenses",
     "groups",
-    "deleted_users",
-    "deleted_groups",
     "conditional_access_policies",
-    "deleted_conditional_access_policies",
     "named_locations",
-    "deleted_named_locations",
 )
 
 

@@ -65,6 +65,9 @@ def preset(directory: Directory, type_name: str, body: Body, minted: str) -> Bod
         raise bad_request(f"The action '{body['action']}' is not supported for applications.")
     if body["action"] in _ADDING and not body.get("scheduleInfo"):
         raise bad_request("A value is required for property 'scheduleInfo'.")
+    if "groupId" in kind.identity:
+        # Graph doc: privilegedaccessgroup-post-assignmentschedulerequests.
+        minted = f"{body['groupId']}_{body['accessId']}_{minted}"
     now = directory.stamp()
     return {
         "isValidationOnly": False,
@@ -126,10 +129,7 @@ def _provision(directory: Directory, kind: _Kind, request: Row, body: Body, prin
         "scheduleInfo": info,
         **({"assignmentType": "Assigned"} if kind.active else {}),
     }
-    identifier = body["targetScheduleId"]
-    if group is not None:
-        identifier = f"{group.id}_{body['accessId']}_{identifier}"
-    row = directory.insert(kind.schedule, identifier, schedule)
+    row = directory.insert(kind.schedule, body["targetScheduleId"], schedule)
     for owner in (principal, group):
         if owner is not None:
             directory.link(kind.link, owner.seq, row.seq)

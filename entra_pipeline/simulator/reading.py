@@ -87,10 +87,10 @@ class Reader:
         if row is None:
             raise not_found(place.key)
         select = self._select(request, entry, caller)
-        body = self._bodies(entry, [row], select, single=True)[0]
-        self._expand(request, entry, [row], [body], caller)
+        bodies = self._bodies(entry, [row], select, single=True)
+        self._expand(request, entry, [row], bodies, caller)
         context = {"@odata.context": f"{request.root}/$metadata#{entry.path}/$entity"}
-        return _json({**context, **_as_dict(body)})
+        return _json({**context, **_as_dict(bodies[0])})
 
     def _stream(self, place: Place) -> Answer:
         held = msgspec.json.decode(self._owner(place).body).get(place.stream)

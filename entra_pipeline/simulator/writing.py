@@ -179,7 +179,9 @@ class Writer:
             self.directory.update(row.seq, {place.inline: [*held, item]})
             return Answer(201, msgspec.json.encode(item), {"Content-Type": JSON})
         declared = entry.properties()[place.inline]
-        if not entry.update or not declared.many:
+        # Graph doc: accesspackage-delete-resourcerolescopes; what expand shows of a package is no property of its own.
+        scopes = place.inline == "resourceRoleScopes" and request.method == "DELETE"
+        if not entry.update or not (declared.many or scopes):
             raise method_not_allowed()
         self._check_change(entry, row, msgspec.json.decode(row.body), {})
         if request.method in {"POST", "PATCH"}:

@@ -872,6 +872,9 @@ class _Maker(Loader):
         moment = EPOCH + timedelta(days=100 + number)
         strong = number % 3 == 1
         contexts = ["c1"] if number == 2 else []
+        applications = [] if contexts else ["All"]
+        if number % 2:
+            applications = [self.ids("appId", number % self.applications)]
         body: dict[str, Any] = {
             "id": self.ids("policy", number),
             "templateId": None,
@@ -890,7 +893,7 @@ class _Maker(Loader):
                 "clientApplications": None,
                 "authenticationFlows": None,
                 "applications": {
-                    "includeApplications": [self.ids("appId", number)] if number % 2 else [] if contexts else ["All"],
+                    "includeApplications": applications,
                     "excludeApplications": [],
                     "includeUserActions": [],
                     "includeAuthenticationContextClassReferences": contexts,

@@ -1,8 +1,8 @@
 """What a plan takes of Graph: requests, and the time they need at Graph's write limits.
 
 Sources: Graph doc, throttling-limits (identity and access): 3,000 write requests per 150 seconds per app and tenant;
-conditional access: 1 request per second per tenant; identity providers and user flows: 200 per minute. A `$batch` is
-counted by the requests in it.
+conditional access: 1 request per second per tenant; identity providers and user flows: 200 per minute; certificates:
+150 per minute. A `$batch` is counted by the requests in it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ PER_SECOND: Mapping[Lane, float] = {
     Lane.CERTIFICATES: 3000 / 150,
     Lane.CONDITIONAL_ACCESS: 1.0,
     Lane.REPORTS: 5 / 10,
+    Lane.CERTIFICATES: 150 / 60,
     Lane.IDENTITY: 200 / 60,
 }
 TOGETHER = 20

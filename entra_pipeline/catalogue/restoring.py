@@ -61,6 +61,7 @@ class Restore:
             place.
         remove: Whether DELETE at its path removes it.
         bin: Path below which a deleted one is restored by POST `<bin>/{id}/restore`; empty: deletion is final.
+        forgotten: Properties that an object from the recycle bin comes back without.
         path: Path that POST goes to, with `{parent}` for the owner's id, where it is not the one that lists.
         item: Path of one object, with `{id}` and `{parent}`, where it is not `<path>/{id}`.
         volatile: Properties that Graph computes: never sent; their differences are shown apart.
@@ -106,6 +107,7 @@ class Restore:
     change: Method = "PATCH"
     remove: bool = True
     bin: str = ""
+    forgotten: frozenset[str] = frozenset()
     path: str = ""
     item: str = ""
     volatile: frozenset[str] = frozenset()

@@ -68,6 +68,8 @@ TYPES = (
             permissions=_WRITE,
             besides=("Policy.Read.All",),
             bin="identity/conditionalAccess/deletedItems/namedLocations",
+            # Graph doc: namedlocation-restore.
+            forgotten=frozenset({"isTrusted"}),
             volatile=_TIMES,
             required=("@odata.type", "displayName"),
         ),

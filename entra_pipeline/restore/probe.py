@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import duckdb
+import msgspec
+
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.graph.client import query
+from entra_pipeline.restore.comparison import meeting
 from entra_pipeline.restore.paths import collection
 from entra_pipeline.restore.same import same
 from entra_pipeline.restore.work import Work
@@ -26,7 +30,7 @@ async def find(work: Work, sent: Mapping[str, Any], new: bool) -> dict[str, Any]
         new: It must have come into being by this job, and not by another step of it. Otherwise one that was there
             before will do: Graph has refused to make it twice.
     """
-    candidates = await _candidates(work, sent)
+    candidates = _lasting(work.entry, await _candidates(work, sent))
     # What guards an object changes when all else is in place.
     hidden = {*_SECRET, *(work.rule.guard or ())[:1]}
     wanted = {name: value for name, value in sent.items() if name not in hidden and "@odata." not in name}
@@ -39,6 +43,16 @@ async def find(work: Work, sent: Mapping[str, Any], new: bool) -> dict[str, Any]
     return None
 
 
+def _lasting(entry: ObjectType, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those that nobody makes: an assignment that has expired is none."""
+    if not entry.restore.derived or not found:
+        return found
+    texts = {str(number): msgspec.json.encode(one).decode() for number, one in enumerate(found)}
+    with duckdb.connect() as connection:
+        passing = meeting(connection, entry.restore.derived, texts)
+    return [one for number, one in enumerate(found) if str(number) not in passing]
+
+
 def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any], *, strict: bool) -> bool:
     """Whether an object is what was sent; what makes it unique has to agree in any case."""
     shown = [name for name in wanted if name in found]
@@ -46,6 +60,7 @@ def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any]
         keys = entry.restore.create_only | entry.restore.refers | set(entry.identity)
         tops = {path.partition(".")[0] for path in keys}
         shown = [name for name in shown if name in tops] or shown
+    # What shows nothing of what was sent may be anything.
     return bool(shown) and all(_shown(entry, name, wanted[name], found[name]) for name in shown)
 
 
@@ -63,6 +78,8 @@ async def _candidates(work: Work, sent: Mapping[str, Any]) -> list[dict[str, Any
             one = await work.get(base)
             return [one] if one else []
         return await work.all(query(base, top=entry.page_size))
+    # What Graph shows only when asked for: an assignment's package and target.
+    expand = ",".join(one for one in entry.expand if one.partition("(")[0] in sent)
     select = ",".join(["id", *(n for n in sent if n in entry.properties and n != "id")]) if entry.select else None
     if entry.name == "users":
         # By its name the directory itself answers; a filter asks an index, which lags.
@@ -73,8 +90,8 @@ async def _candidates(work: Work, sent: Mapping[str, Any]) -> list[dict[str, Any
             value = sent.get(name)
             if isinstance(value, str) and value:
                 text = value.replace("'", "''")
-                return await work.all(query(base, select=select, filter=f"{name} eq '{text}'"))
-    return await work.all(query(base, select=select, top=entry.page_size))
+                return await work.all(query(base, select=select, filter=f"{name} eq '{text}'", expand=expand))
+    return await work.all(query(base, select=select, top=entry.page_size, expand=expand))
 
 
 # What lists of grants, assignments and schedules can be filtered by.

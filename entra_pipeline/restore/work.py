@@ -101,6 +101,7 @@ class Work:
         rule: How its objects are written.
         id: Id in the tenant; of what is still to be made, empty.
         parent: Id in the tenant of the owner of a child object.
+        owners: That owner's id → its own owner's, where the owner is a child object, too.
         problems: What did not go as it should have, though the step as a whole did.
     """
 
@@ -111,6 +112,8 @@ class Work:
         self.rule: Restore = self.entry.restore
         self.id = step.live_id or ("" if step.action == "create" else session.live(step.id))
         self.parent = session.live(step.parent) if step.parent else ""
+        above = session.owners.get(step.parent)
+        self.owners = {self.parent: session.live(above)} if above else {}
         self.problems: list[str] = []
 
     def body(self) -> dict[str, Any]:

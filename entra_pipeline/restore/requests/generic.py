@@ -12,6 +12,7 @@ from entra_pipeline.restore import paths, probe
 from entra_pipeline.restore.content import content
 from entra_pipeline.restore.references import ids_in
 from entra_pipeline.restore.same import same
+from entra_pipeline.restore.selection import is_view
 from entra_pipeline.restore.work import Refused, Work
 
 # Properties and the values that put an object into force at once when it comes back from a recycle bin (Graph doc:
@@ -36,12 +37,12 @@ class Maker:
     @property
     def item(self) -> str:
         """Path of the object."""
-        return paths.item(self.entry, self.work.id, self.work.parent, self.work.session.owners)
+        return paths.item(self.entry, self.work.id, self.work.parent, self.work.owners)
 
     @property
     def posted_to(self) -> str:
         """Path that makes one."""
-        return paths.posted_to(self.entry, self.work.parent, self.work.session.owners)
+        return paths.posted_to(self.entry, self.work.parent, self.work.owners)
 
     async def undelete(self) -> None:
         """Brings the object back from the recycle bin, then sets what differs; that it comes back twice is no harm."""
@@ -81,7 +82,7 @@ class Maker:
                     raise
                 new = await self.made()
             work.made(self.ids_of(new))
-        if rest := self.rest():
+        if rest := await self.lacking(self.rest()):
             await self.change(rest)
 
     def rest(self) -> dict[str, Any]:
@@ -94,7 +95,11 @@ class Maker:
         work, body = self.work, self.sent()
         if self.rule.create != "POST":
             work.id = work.session.live(work.step.id)
-            await work.do(Write(self.rule.create or "PATCH", self.item, body))
+            if await self.lacking(body):
+                await work.do(Write(self.rule.create or "PATCH", self.item, body))
+            if self.entry.parent is not None and not self.entry.parent.many and not is_view(self.entry):
+                # Graph gives it an id, which only reading it tells.
+                return await work.patiently(lambda: work.get(self.item)) or body
             return {**body, self.entry.key: work.id}
         if work.step.returning:
             # It may have come back with what it ties together.
@@ -113,8 +118,9 @@ class Maker:
         kept = {name for name in step.body if self.rule.create != "POST" or name not in self.rule.change_only}
         if self.rule.create != "POST" or self.keeps_id:
             return kept
-        chosen = self.rule.create_only
-        return {name for name in kept if name in chosen or own.isdisjoint(ids_in({name: step.body[name]}))}
+        # What only a new object takes keeps the old id: a role's templateId.
+        fixed = self.rule.create_only
+        return {name for name in kept if name in fixed or own.isdisjoint(ids_in({name: step.body[name]}))}
 
     @property
     def keeps_id(self) -> bool:
@@ -142,11 +148,15 @@ class Maker:
         work, body = self.work, self.work.body()
         settled = work.session.settled.get(work.step.id, {})
         body = {name: value for name, value in body.items() if settled.get(name, ...) != value}
-        if work.step.returning:
-            shown = content(self.entry, await self.shown(body) or {})
-            body = {name: value for name, value in body.items() if not same(value, shown.get(name))}
-        if body:
+        if body := await self.lacking(body):
             await self.change(body)
+
+    async def lacking(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Of properties that come back by themselves with what came out of the recycle bin, those that did not."""
+        if not body or not self.work.step.returning:
+            return body
+        shown = content(self.entry, await self.shown(body) or {})
+        return {name: value for name, value in body.items() if not same(value, shown.get(name))}
 
     async def shown(self, names: Iterable[str]) -> dict[str, Any] | None:
         """The object as it is, with the properties of these names; None when it is not there."""

@@ -22,8 +22,8 @@ class Parts(Maker):
         return {name.partition("(")[0] for name in (*self.entry.inline, *self.entry.expand)}
 
     def first(self) -> set[str]:
-        """The object first, with the items that it cannot be made without; the others after it."""
-        return super().first() - (self.segments - {*self.rule.required})
+        """The object first, its items after it, but for those that it cannot be without."""
+        return super().first() - self.segments.difference(self.rule.required)
 
     async def change(self, body: dict[str, Any]) -> None:
         """Changes the object, then each item that differs."""

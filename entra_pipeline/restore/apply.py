@@ -28,6 +28,7 @@ from entra_pipeline.restore.content import fingerprint
 from entra_pipeline.restore.journal import Journal
 from entra_pipeline.restore.model import Outcome, Plan, Step
 from entra_pipeline.restore.passwords import Passwords
+from entra_pipeline.restore.references import GUID_LENGTH
 from entra_pipeline.restore.report import Report, by_plan, outcome_of, status_of, write_report
 from entra_pipeline.restore.requests import carry_out
 from entra_pipeline.restore.selection import with_bins
@@ -235,7 +236,9 @@ class _Applying:
         made = self.session.journal.made
         numbers = [step.number for step in self.plan.steps if step.stage == stage and step.number in made]
         pairs = ((old, new) for number in numbers for old, new in made[number].items())
-        return {old.lower(): new for old, new in pairs if old.lower() != new.lower()}
+        return {
+            old.lower() if len(old) == GUID_LENGTH else old: new for old, new in pairs if old.lower() != new.lower()
+        }
 
     def close(self) -> None:
         """Nothing waits for what will not come."""

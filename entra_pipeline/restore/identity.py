@@ -25,7 +25,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         job: Id of the job.
         tenant_id: The tenant it wrote to: a scope may be restored to more than one.
-        ids: Id before → id after, small letters.
+        ids: Id before → id after; GUIDs in small letters.
     """
 
     job: str

@@ -17,8 +17,8 @@ _HEX = "[0-9a-fA-F]"
 _ID = re.compile(
     rf"(?<!{_HEX}){_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?!{_HEX})|(?<=extension_){_HEX}{{32}}(?=_)"
 )
-# Shorter text holds none.
-_SHORTEST = 36
+GUID_LENGTH = 36
+"""Characters of a GUID with dashes. Shorter text holds none."""
 
 
 def ids_in(value: Any) -> set[str]:
@@ -46,7 +46,7 @@ def rewrite(value: Any, mapping: Mapping[str, str]) -> Any:
 def _text(text: str, mapping: Mapping[str, str]) -> str:
     if (whole := mapping.get(text)) is not None:
         return whole
-    return _ID.sub(lambda match: _replaced(match[0], mapping), text) if len(text) >= _SHORTEST else text
+    return _ID.sub(lambda match: _replaced(match[0], mapping), text) if len(text) >= GUID_LENGTH else text
 
 
 def _replaced(found: str, mapping: Mapping[str, str]) -> str:
@@ -58,7 +58,7 @@ def _replaced(found: str, mapping: Mapping[str, str]) -> str:
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        if len(value) >= _SHORTEST:
+        if len(value) >= GUID_LENGTH:
             yield value
     elif isinstance(value, list):
         for item in value:

@@ -77,6 +77,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         returning: What is written comes back by itself with what an earlier step takes out of the recycle bin, if it
             was there when that was deleted: apply looks first, and writes only what is not there. Counts no
             requests.
+        whole: Of `link`, `targets` are all that the owner had: it comes out of the recycle bin, perhaps with more.
         notes: What a person should know: what does not come back, and why.
     """
 
@@ -96,6 +97,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     seen: str = ""
     requests: int = 1
     returning: bool = False
+    whole: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -23,18 +23,26 @@ async def link(work: Work) -> None:
     """Adds the links of a step."""
     wanted = dict(zip(work.step.targets, work.step.target_types, strict=True))
     targets = {work.session.live(target): kind for target, kind in wanted.items()}
+    surplus: set[str] = set()
     if work.step.returning:
         present = await _present(work)
+        if work.step.whole and work.session.options.conflict == "overwrite":
+            surplus = present - {target.lower() for target in targets}
         targets = {target: kind for target, kind in targets.items() if target.lower() not in present}
     relation, rule = _rule(work)
     failures: dict[str, Written] = {}
+    for target in sorted(surplus):
+        # It was added before the owner was deleted, and came back with it.
+        written = await work.send(Write("DELETE", f"{_owner(work)}/{relation.segment}/{target}/$ref"))
+        if not written.done and written.status != 404:
+            failures[target] = written
     if rule.add == "bind":
         for some in chunks(targets, _BOUND):
             failures |= await _bind(work, relation, {target: targets[target] for target in some})
     else:
         for target, kind in targets.items():
             failures |= await _one(work, relation, rule, target, kind)
-    _judge(work, failures, len(wanted))
+    _judge(work, failures, len(wanted) + len(surplus))
 
 
 async def unlink(work: Work) -> None:
@@ -92,7 +100,7 @@ def _ends(work: Work, relation: Relation, rule: LinkWrite, target: str, kind: st
 
 
 def _owner(work: Work) -> str:
-    return paths.item(work.entry, work.id, work.parent, work.session.owners)
+    return paths.item(work.entry, work.id, work.parent, work.owners)
 
 
 def _rule(work: Work) -> tuple[Relation, LinkWrite]:

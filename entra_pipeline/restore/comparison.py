@@ -24,8 +24,9 @@ from entra_pipeline.analysis.equality import normal
 from entra_pipeline.analysis.names import title
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.restore.content import Body, content, differing
+from entra_pipeline.restore.content import moved as renamed
 from entra_pipeline.restore.references import rewrite
-from entra_pipeline.restore.selection import Chosen, bin_of, is_bin
+from entra_pipeline.restore.selection import Chosen, bin_of, is_bin, is_view
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import state_query
@@ -266,7 +267,7 @@ class _Comparing:
         if item.id in binned:
             item.fate, item.live_id, item.now = Fate.BINNED, item.id, binned[item.id]
         elif other != item.id and other in new:
-            known = "" if entry.shows else "it came back under another id before"
+            known = "" if is_view(entry) else "it came back under another id before"
             self._settle(item, other, new, known)
         elif other in binned:
             item.fate, item.live_id, item.now = Fate.BINNED, other, binned[other]
@@ -276,7 +277,7 @@ class _Comparing:
     def _settle(self, item: Item, live_id: str, new: dict[str, str], known_by: str) -> None:
         """Takes an object that seems to be new in the tenant for the one that seems to be missing."""
         item.fate, item.live_id, item.now, item.known_by = Fate.THERE, live_id, new.pop(live_id), known_by
-        if not item.entry.shows:
+        if not is_view(item.entry):
             self._result.forward[item.id] = live_id
         then, now = item.wanted(), item.found()
         for alias in own_aliases(item.entry):
@@ -356,7 +357,7 @@ class _Comparing:
             for id_, owner, before, after in rows:
                 if id_ in items:
                     continue
-                wanted = rewrite(content(entry, decoded(before)), moved)
+                wanted = renamed(entry, id_, content(entry, decoded(before)), moved)
                 if differing(entry, wanted, content(entry, decoded(after))):
                     items[id_] = Item(table, id_, id_, owner or "", Fate.THERE, before, after)
                     items[id_].asked = self._asked(table, id_, owner)

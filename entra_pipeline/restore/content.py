@@ -15,6 +15,7 @@ import msgspec
 from entra_pipeline.analysis.equality import Values, differences, normal
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.restore.references import rewrite
 
 Body = dict[str, Any]
 """An object as JSON."""
@@ -40,6 +41,22 @@ def content(entry: ObjectType, body: Body) -> Body:
     for path in rule.secrets:
         kept = without(kept, path)
     return kept
+
+
+def moved(entry: ObjectType, own: str, body: Body, mapping: Mapping[str, str]) -> Body:
+    """A content with other ids in the place of those that have changed.
+
+    Where only a new object takes a property, it keeps the id that the object once had itself: a role's templateId.
+
+    Args:
+        entry: The type.
+        own: Id of the object at the recovery point.
+        body: The content.
+        mapping: Id → the id that takes its place.
+    """
+    kept = {name: value for name, value in body.items() if value == own and name in entry.restore.create_only}
+    result: Body = {**rewrite(body, mapping), **kept}
+    return result
 
 
 def differing(entry: ObjectType, wanted: Body, found: Body) -> Values:

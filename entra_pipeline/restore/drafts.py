@@ -15,11 +15,12 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Category, ObjectType,
 from entra_pipeline.catalogue.order import ORDER, STAGES, later_stage, stage_of
 from entra_pipeline.catalogue.restoring import By
 from entra_pipeline.restore.comparison import Comparison, Fate, Item, Link
-from entra_pipeline.restore.content import Body, at, content, differing, empty, fingerprint, without
+from entra_pipeline.restore.content import Body, at, content, differing, empty, fingerprint, moved, without
 from entra_pipeline.restore.cost import requests_for_links
 from entra_pipeline.restore.crossing import Barred
 from entra_pipeline.restore.model import Action, Options, Refusal
 from entra_pipeline.restore.references import ids_in, rewrite
+from entra_pipeline.restore.selection import is_view
 
 REMOVALS = "removals"
 """Stage in which objects that were added since are deleted, last made first."""
@@ -44,6 +45,7 @@ class Draft:
 
     Attributes:
         owner: Id of the object without which the step is void; empty when there is none.
+        replaced: Of `delete`, the object goes when the one that takes its place is there.
         strict: Ids that have to lead somewhere.
         refs: Ids that have to lead somewhere in the tenant if they did at the recovery point.
         links: Of `link` and `unlink`, the links.
@@ -63,8 +65,10 @@ class Draft:
     seen: str = ""
     requests: int = 1
     returning: bool = False
+    whole: bool = False
     notes: list[str] = field(default_factory=list)
     owner: str = ""
+    replaced: bool = False
     strict: set[str] = field(default_factory=set)
     refs: set[str] = field(default_factory=set)
     needs: set[str] = field(default_factory=set)
@@ -168,6 +172,12 @@ class Drafting:
             self._delete(item)
             self._create(item, notes=[f"takes the place of one that differs in {named}"])
             return
+        if self._names_old_ids(item, told):
+            self._create(item, notes=["takes the place of one that names what came back under another id"])
+            self._delete(item)
+            self.drafts[-1].replaced = True
+            self.drafts[-1].refs = {item.id}
+            return
         if not rule.change:
             self._refuse(item, "unrestorable", f"it differs in {named}, and Graph does not let it be changed")
             return
@@ -185,6 +195,15 @@ class Drafting:
         elif left:
             kind = "unrestorable" if stuck else "skipped"
             self._refuse(item, kind, "; ".join(left))
+
+    def _names_old_ids(self, item: Item, told: Mapping[str, tuple[Any, Any]]) -> bool:
+        """Whether an object is as it was, and names what has another id now in what only a new object takes."""
+        rule = item.entry.restore
+        stuck = {name: pair for name, pair in told.items() if name in rule.create_only}
+        if not stuck or rule.create != "POST" or not rule.remove or self._options.conflict != "overwrite":
+            return False
+        then, now = ({name: pair[side] for name, pair in stuck.items()} for side in (0, 1))
+        return not differing(item.entry, then, now)
 
     def _changed(self, item: Item, told: Mapping[str, tuple[Any, Any]]) -> tuple[Body, list[str]]:
         """Properties to send, by the conflict mode; and what is left as it is."""
@@ -210,6 +229,8 @@ class Drafting:
         shown = item.found().keys() - _UNTRUE_IN_BIN.get(item.table, set())
         told = {name: pair for name, pair in self._told(item).items() if name in shown}
         body = {name: value for name, (value, _) in told.items() if name not in item.entry.restore.create_only}
+        wanted = item.wanted()
+        body |= {name: wanted[name] for name in item.entry.restore.forgotten if not empty(wanted.get(name))}
         notes = self._guarded(item, body, "")
         if body:
             self._update(item, body, notes)
@@ -330,7 +351,7 @@ class Drafting:
 
     def _was_added(self, item: Item) -> None:
         rule = item.entry.restore
-        if not rule.possible or (item.entry.shows and not rule.link) or item.parent in self._added:
+        if not rule.possible or (is_view(item.entry) and not rule.link) or item.parent in self._added:
             return
         named = ids_in(item.found()) | {item.id}
         if named & self._own:
@@ -374,7 +395,7 @@ class Drafting:
         if not self._moved:
             return differing(entry, wanted, found)
         names = {rewrite(name, self._moved): name for name in wanted}
-        told = differing(entry, rewrite(wanted, self._moved), found)
+        told = differing(entry, moved(entry, item.id, wanted, self._moved), found)
         return {names.get(name, name): (wanted.get(names.get(name, name)), there) for name, (_, there) in told.items()}
 
     def _refer(self, entry: ObjectType, draft: Draft) -> None:
@@ -383,7 +404,7 @@ class Drafting:
         draft.strict = ids_in([at(draft.body, path) for path in entry.restore.refers])
         if draft.parent and draft.action == "create":
             draft.strict.add(draft.parent)
-        if entry.shows and draft.action == "update" and not draft.live_id:
+        if is_view(entry) and draft.action == "update" and not draft.live_id:
             draft.owner = draft.id
 
     def _returns(self, item: Item) -> bool:
@@ -391,6 +412,9 @@ class Drafting:
         entry = item.entry
         if item.parent in self._binned or (entry.shows and item.id in self._binned):
             return True
+        above = entry.parent and self._comparison.items.get(entry.parent.type, {}).get(item.parent)
+        if above and above.fate is not Fate.THERE:
+            return self._returns(above)
         if not entry.restore.link:
             return False
         body = content(entry, item.wanted())
@@ -422,10 +446,12 @@ class Drafting:
             others = unwritten(relation, sources)
             for source in sources:
                 subject = (relation, source, names.get(source, source))
+                lost = [link for link in gone.get(source, ()) if not {source, link.target_id} & self._binned]
                 if rule.write is None:
-                    self._refuse_links(*subject, "unrestorable", "Graph does not let its links be written")
+                    if lost or source in new:
+                        self._refuse_links(*subject, "unrestorable", "Graph does not let its links be written")
                 elif source in others:
-                    if reason := others[source]:
+                    if (reason := others[source]) and (lost or source in new):
                         self._refuse_links(*subject, "unrestorable", reason, _WHERE_MASTERED)
                 else:
                     self._links(rule, subject, gone.get(source, []), new.get(source, []))
@@ -473,6 +499,7 @@ class Drafting:
         )
         if action == "link":
             draft.owner = source
+            draft.whole = source in self._binned and RELATIONS[relation][1].many
         return draft
 
     # --- what is not done --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import duckdb
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.comparison import Side
-from entra_pipeline.restore.selection import is_bin
+from entra_pipeline.restore.selection import is_bin, is_view
 from entra_pipeline.store.state import sql_text
 
 
@@ -70,7 +70,7 @@ class Index:
     def _found(self, side: Side, ids: list[str], *, bins: bool = False) -> list[tuple[str, str, str]]:
         queries = []
         for name, entry in CATALOGUE.items():
-            if not side.has(name) or is_bin(entry) is not bins or (entry.shows and not bins) or entry.key != "id":
+            if not side.has(name) or is_bin(entry) is not bins or (is_view(entry) and not bins) or entry.key != "id":
                 continue
             queries.append(f"SELECT id AS key, {sql_text(name)} AS place, id FROM ({side.state(name, 'id')})")
             for alias in entry.aliases:

@@ -183,6 +183,7 @@ class _Resolving:
         self._makers = {draft.id for draft in self.drafts if draft.action in {"create", "undelete"}}
         self._lost: dict[tuple[str, str, str], set[str]] = {}
         self._made = {draft.id for draft in self.drafts if draft.action == "create"}
+        self._ties = _ties(self.drafts)
         self._refused = {refusal.id for refusal in self.refusals if refusal.table in CATALOGUE}
 
     def resolve(self) -> None:
@@ -222,6 +223,8 @@ class _Resolving:
             if draft.owner not in self._refused:
                 self._refuse(draft, *self._nowhere([draft.owner], "it belongs to"))
             return False
+        if draft.replaced:
+            return draft.id in self._makers
         if draft.action == "unlink":
             return bool(self._index.at_point(draft.id))
         if draft.action == "link":
@@ -258,7 +261,10 @@ class _Resolving:
 
     def _needs(self, draft: Draft) -> set[str]:
         found = {one for id_ in self._leads_to(draft) for one in self._origins(id_)}
-        own = set() if draft.action in {"update", "enable", "link"} else {draft.id}
+        if draft.table in CATALOGUE:
+            for table in CATALOGUE[draft.table].restore.after:
+                found |= {tie for id_ in draft.refs for tie in self._ties.get((table, id_), ())}
+        own = set() if draft.action in {"update", "enable", "link", "delete"} else {draft.id}
         return (found & self._makers) - own
 
     def _origins(self, id_: str) -> set[str]:
@@ -297,6 +303,19 @@ class _Resolving:
         self.refusals.append(
             Refusal(table=draft.table, id=draft.id, name=draft.name, kind="unresolved", reason=reason, remedy=remedy)
         )
+
+
+def _ties(drafts: list[Draft]) -> dict[tuple[str, str], set[str]]:
+    """Objects to be made that bring what they lead to into their owner: by their type, and what they lead to.
+
+    A package can only give roles of what is a resource of its catalog, though it does not name the resource.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
+    for draft in drafts:
+        if draft.action == "create" and draft.parent and draft.table in CATALOGUE:
+            for id_ in draft.strict - {draft.parent}:
+                found.setdefault((draft.table, id_), set()).add(draft.id)
+    return found
 
 
 def _circular(drafts: list[Draft]) -> list[Draft]:
@@ -369,5 +388,6 @@ def _step(number: int, draft: Draft) -> Step:
         seen=draft.seen,
         requests=0 if draft.returning else draft.requests,
         returning=draft.returning,
+        whole=draft.action == "link" and draft.whole,
         notes=tuple(draft.notes),
     )

@@ -91,6 +91,14 @@ def is_bin(entry: ObjectType) -> bool:
     return entry.name.startswith("deleted_") and bool(entry.shows)
 
 
+def is_view(entry: ObjectType) -> bool:
+    """Whether a type shows objects of another one from another side, under their ids.
+
+    What has ids of its own (a setting of one group) is made by a POST of its own.
+    """
+    return bool(entry.shows) and (is_bin(entry) or entry.restore.create != "POST")
+
+
 def bin_of(table: str) -> str:
     """Name of the recycle bin of a type; empty when there is none."""
     name = f"deleted_{table}"

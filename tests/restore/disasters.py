@@ -28,6 +28,8 @@ _ACCESS = "identity/conditionalAccess"
 _MIRRORED = {("directoryRole", "members")}
 # What people or the tenant itself keep, and no application can write.
 _BEYOND = {"device", "orgContact", "domain", "subscribedSku", "companySubscription"}
+# What comes and goes by requests.
+_BY_REQUEST = {"accessPackageAssignment", "accessPackageResource"}
 # What Graph changes by itself in an object, besides what no write may have.
 _COMPUTED = {"modifiedDateTime", "lastModifiedDateTime", "createdDateTime", "version", "renewedDateTime", "identities"}
 # A deleted object that keeps its id is undeleted by one request, with everything that was tied to it.
@@ -82,7 +84,9 @@ def least_writes(before: Truth, after: Truth) -> int:
     created = {kind: _missing(before, after, kind) - undeleted.get(kind, set()) for kind in before.objects}
     back = set().union(*undeleted.values())
     fresh = set().union(*created.values())
-    writes = len(back)
+    # A location comes back without trust (Graph doc: namedlocation-restore).
+    trusted = (before.objects.get("namedLocation", {}).get(one, {}).get("isTrusted") for one in back)
+    writes = len(back) + sum(map(bool, trusted))
     for kind, ids in created.items():
         entry = BY_NAME[kind]
         for identifier in ids:
@@ -101,7 +105,7 @@ def least_writes(before: Truth, after: Truth) -> int:
 def _writable(entry: EntitySet) -> bool:
     if entry.delegated or entry.derived_from or entry.name in _BEYOND or entry.name.endswith(("Request", "invitation")):
         return False
-    provisioned = entry.name.endswith("Schedule") or entry.name in {"accessPackageAssignment", "accessPackageResource"}
+    provisioned = entry.name.endswith("Schedule") or entry.name in _BY_REQUEST
     return entry.create or entry.update or entry.delete or provisioned
 
 
@@ -132,7 +136,10 @@ def _after_creation(kind: str, body: dict[str, Any]) -> int:
 
 def _changes(entry: EntitySet, before: dict[str, Any], after: dict[str, Any], fresh: set[str]) -> int:
     ignored = entry.read_only | _COMPUTED
-    if not entry.update or entry.name in {"accessPackageAssignment", "accessPackageResource"}:
+    if entry.name in _BY_REQUEST:
+        # Nobody can change it: it goes, and another one comes.
+        return 2 if fresh & set(_GUID.findall(json.dumps(_content(entry, before)))) else 0
+    if not entry.update:
         return 0
     differs = any(
         _plain(before.get(name)) != _plain(after.get(name))
@@ -320,6 +327,7 @@ def _microsofts(entry: EntitySet, one: dict[str, Any], control: Control) -> bool
     return bool(
         one.get("isBuiltIn")
         or one.get("policyType") == "builtIn"
+        or "builtIn" in one.get("@odata.type", "")
         or one.get("userFlowAttributeType") == "builtIn"
         or one.get("catalogType") == "serviceDefault"
         or (entry.name == "permissionGrantPolicy" and one["id"].startswith("microsoft-"))

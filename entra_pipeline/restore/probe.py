@@ -56,7 +56,10 @@ def _lasting(entry: ObjectType, found: list[dict[str, Any]]) -> list[dict[str, A
 def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any], *, strict: bool) -> bool:
     """Whether an object is what was sent; what makes it unique has to agree in any case."""
     shown = [name for name in wanted if name in found]
-    if not strict:
+    if not strict and entry.restore.unique and not entry.restore.link:
+        # Somebody else's object, of which only a name is the same, is not what was to be made.
+        shown = [name for name in shown if name in entry.restore.unique]
+    elif not strict:
         keys = entry.restore.create_only | entry.restore.refers | set(entry.identity)
         tops = {path.partition(".")[0] for path in keys}
         shown = [name for name in shown if name in tops] or shown

@@ -59,8 +59,30 @@ def applied(plan: Plan, source: Protected, target: Protected, folder: Path) -> R
     return asyncio.run(run())
 
 
+def test_an_object_of_the_other_tenant_is_never_taken_for_one_that_crossed(
+    sites: tuple[Protected, Manifest, Protected], tmp_path: Path
+) -> None:
+    source, point, target = sites
+    before = {one["id"]: one for one in target.control.dump("groups")}
+    names = {one["mailNickname"] for one in before.values()}
+    held = {g["id"] for g in source.control.dump("groups") if g["mailNickname"] in names}
+    plan = planned(source, point, target, tmp_path, selection=Selection(types=("groups",)))
+    report = applied(plan, source, target, tmp_path)
+    refused = [one for one in report.outcomes if one.table == "groups" and "mailNickname already exists" in one.reason]
+    assert refused and {one.id for one in refused} <= held
+    assert {one.remedy for one in refused} == {
+        "Rename or remove what holds the same name in the tenant, and plan again."
+    }
+    assert not {one.live_id for one in report.outcomes if one.result == "restored"} & {one.id for one in refused}
+    after = {one["id"]: one for one in target.control.dump("groups")}
+    kept = before.keys() - {*plan.identity.values()}
+    assert kept and {id_: after[id_] for id_ in kept} == {id_: before[id_] for id_ in kept}
+
+
 def test_what_is_selected_crosses_once(sites: tuple[Protected, Manifest, Protected], tmp_path: Path) -> None:
     source, point, target = sites
+    for number, group in enumerate(target.control.dump("groups")):
+        target.control.patch(f"groups/{group['id']}", {"mailNickname": f"own.{number}"})
     own = {path: {one["id"]: one for one in target.control.dump(path)} for path in ("users", "groups")}
     links = target.control.edges("groups", "members")
     selection = Selection(types=("users", "groups", "applications", "service_principals", "extension_properties"))

@@ -110,6 +110,20 @@ BODIES: dict[str, dict[str, Any]] = {
     "groupSetting": {"templateId": "{template}", "values": [{"name": "EnableMIPLabels", "value": "true"}]},
     "groupLifecyclePolicy": {"groupLifetimeInDays": 90, "managedGroupTypes": "All"},
     "crossTenantAccessPolicyConfigurationPartner": {"tenantId": PARTNER},
+    "multiTenantOrganizationMember": {"tenantId": PARTNER},
+    "certificateBasedAuthPki": {"displayName": "K"},
+    "samlOrWsFedExternalDomainFederation": {
+        "@odata.type": "#microsoft.graph.samlOrWsFedExternalDomainFederation",
+        "displayName": "F",
+        "issuerUri": "https://sts.fabrikam.example",
+        "passiveSignInUri": "https://sts.fabrikam.example",
+        "signingCertificate": "MIIC",
+        "domains": [{"id": "fabrikam.example"}],
+    },
+    "authenticationEventsFlow": {
+        "@odata.type": "#microsoft.graph.externalUsersSelfServiceSignUpEventsFlow",
+        "displayName": "S",
+    },
     "permissionGrantPolicy": {"id": "tier-2", "displayName": "Two"},
     **{
         name: {"displayName": "D", "definition": ["{}"], "isOrganizationDefault": False}
@@ -209,6 +223,21 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
         "signingCertificate": "MIIC",
     },
     ("organization", "branding/localizations"): {"id": "sv-SE", "signInPageText": "Hej"},
+    ("group", "settings"): {"templateId": "{template}", "values": [{"name": "AllowToAddGuests", "value": "false"}]},
+    ("user", "extensions"): {"extensionName": "com.fabrikam.badge", "colour": "blue"},
+    ("servicePrincipal", "remoteDesktopSecurityConfiguration/approvedClientApps"): {
+        "id": "{application}",
+        "displayName": "C",
+    },
+    ("servicePrincipal", "remoteDesktopSecurityConfiguration/targetDeviceGroups"): {
+        "id": "{group}",
+        "displayName": "D",
+    },
+    ("certificateBasedAuthPki", "certificateAuthorities"): {
+        "certificateAuthorityType": "root",
+        "certificate": "MIIC",
+        "displayName": "R",
+    },
     ("organization", "certificateBasedAuthConfiguration"): {
         "certificateAuthorities": [{"isRootAuthority": True, "certificate": "MIIC"}]
     },

@@ -140,7 +140,13 @@ class Tables:
 
     async def _work(self, function: Callable[[], _T]) -> _T:
         async with self._turn:
-            return await asyncio.to_thread(function)
+            working = asyncio.ensure_future(asyncio.to_thread(function))
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                # The thread cannot be stopped, and nobody may close the connection under it.
+                await asyncio.wait([working])
+                raise
 
     def live_before(self, table: str) -> int:
         """Rows of the parent's state."""

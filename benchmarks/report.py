@@ -70,14 +70,13 @@ class Section:
 
     def text(self) -> str:
         """The section as Markdown."""
-        right = [name for name in self.columns if any(isinstance(row.get(name), int | float) for row in self.rows)]
         shown = [{k: _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in self.rows]
         pieces = [f"## {self.title}", self.told]
         if shown:
-            pieces.append(markdown_table(shown, self.columns, right=right))
+            pieces.append(markdown_table(shown, self.columns))
         if self.bounds:
             heads = {"what": "compared", "ratio": "measured", "limit": "has to be", "holds": "is it"}
-            pieces.append(markdown_table([bound.row() for bound in self.bounds], heads, right=["ratio", "limit"]))
+            pieces.append(markdown_table([bound.row() for bound in self.bounds], heads))
         return "\n\n".join(piece for piece in (*pieces, self.after) if piece)
 
 

@@ -16,8 +16,9 @@ $(STAMP):
 demo: $(STAMP)  ## Back up a simulated tenant: full, live changes, incremental, what changed
 	$(BIN)/entra-pipeline demo
 
+# Many tests wait for servers and processes of their own: three workers keep two cores busy.
 test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3
 	$(BIN)/python -m pytest tests/chaos --chaos-kills 50

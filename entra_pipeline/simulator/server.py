@@ -35,6 +35,7 @@ from entra_pipeline.simulator.tokens import Signer
 from entra_pipeline.simulator.web import build_app
 
 _START_SECONDS = 120.0
+_SUCCESSION_SECONDS = 0.1
 
 
 class SimulatorError(EntraPipelineError):
@@ -69,7 +70,8 @@ class Simulator:
         https: Graph over TLS as well (tokens always are).
         port: Of Graph; the port after it serves TLS. 0 = any two free ones.
         state: Folder that keeps the tenant, its keys and its ports over restarts. A second simulator on the same folder
-            attaches to the running one and stops nothing when it ends. None = a tenant as short-lived as this object.
+            attaches to the running one, stops nothing when it ends, and takes over when the running one ends first.
+            None = a tenant as short-lived as this object.
         memberships: Group memberships in all; None = five per user.
         empty: Only what a fresh tenant has.
         domain: Its main domain. One that an empty tenant is given is verified there.
@@ -80,6 +82,7 @@ class Simulator:
         authority: Where tokens come from.
         ca_bundle: Certificate authority to trust for TLS.
         control: The control API.
+        attached: Whether another process serves the tenant.
     """
 
     def __init__(
@@ -109,6 +112,8 @@ class Simulator:
         self._servers: list[uvicorn.Server] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._heir: threading.Thread | None = None
+        self._ended = threading.Event()
         self.attached = False
 
     # --- who and where -----------------------------------------------------------------------------------------------
@@ -205,7 +210,15 @@ class Simulator:
             self._state.mkdir(parents=True, exist_ok=True)
             if not self._own_state():
                 self._attach()
+                self._ended.clear()
+                self._heir = threading.Thread(target=self._succeed, name="entra-simulator-heir", daemon=True)
+                self._heir.start()
                 return
+        self._serve_tenant()
+        self.control = Control(self._root)
+
+    def _serve_tenant(self) -> None:
+        """Serves the tenant of the folder that is this process' own; makes it when it is new."""
         folder = self._folder
         kept = self._kept()
         if kept:
@@ -229,10 +242,21 @@ class Simulator:
             f"https://localhost:{self._tls_port}",
         }
         self._serve(tenant, ports)
-        self.control = Control(self._root)
+
+    def _succeed(self) -> None:
+        """The thread that waits for the end of the process that serves, and then serves in its place."""
+        while not self._ended.wait(_SUCCESSION_SECONDS):
+            if self._own_state():
+                self._serve_tenant()
+                self.attached = False
+                return
 
     def stop(self) -> None:
         """Stops serving, unless another process does; a tenant without state is gone."""
+        if self._heir is not None:
+            self._ended.set()
+            self._heir.join()
+            self._heir = None
         if hasattr(self, "control"):
             self.control.close()
         if self._thread is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -10,6 +13,15 @@ import pytest
 from entra_pipeline.simulator import Simulator, SimulatorError
 from entra_pipeline.simulator.sets import SETS
 from tests.simulator.conftest import Client
+
+_SERVING = """
+import sys
+from entra_pipeline.simulator import Simulator
+
+with Simulator(30, 5, state=sys.argv[1]):
+    print("serving", flush=True)
+    sys.stdin.read()
+"""
 
 
 def everything(simulator: Simulator) -> dict[str, object]:
@@ -110,6 +122,30 @@ def test_a_second_simulator_on_the_same_state_uses_the_first(tmp_path: Path) -> 
             assert second.graph_url == first.graph_url
             new = second.control.create("users")
         assert new in {user["id"] for user in first.control.dump("users")}
+
+
+def test_a_second_simulator_takes_over_from_a_first_that_is_killed(tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-c", _SERVING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "serving\n"
+        with Simulator(30, 5, state=tmp_path) as second:
+            assert second.attached
+            client = Client(second)
+            _, link = client.round("users/delta?$select=displayName")
+            new = second.control.create("users", {"displayName": "Before"})
+            first.kill()
+            first.wait()
+            deadline = time.monotonic() + 30
+            while second.attached and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert client.round(link)[0] == [{"id": new, "displayName": "Before"}]
+            client.http.close()
+    finally:
+        first.kill()
+        first.communicate()
 
 
 def test_a_tenant_whose_making_was_interrupted_is_made_again(tmp_path: Path) -> None:

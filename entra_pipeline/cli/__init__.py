@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from entra_pipeline.cli.auditing import audited
 from entra_pipeline.errors import EntraPipelineError
 
 # Name → (where the command is, what help says in the list).
@@ -47,7 +48,7 @@ class _Lazy(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(f"entra_pipeline.cli.{module}"), name)
-        return command
+        return audited(cmd_name, command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -11,6 +11,7 @@ from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row, ta
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.errors import UsageError
@@ -84,7 +85,9 @@ def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] |
                 job.manifest = await take_backup(scope, store, graph, full=full, types=types, progress=told)
             return job.manifest
 
-    return asyncio.run(work())
+    manifest = asyncio.run(work())
+    about(manifest.recovery_point)
+    return manifest
 
 
 def print_summary(manifest: Manifest, *, every_cost: bool = False) -> None:

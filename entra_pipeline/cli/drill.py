@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
@@ -45,6 +46,7 @@ def drill(ctx: click.Context, scope_name: str, at: str, json_: bool) -> int:
     point = store.at(at)
     with progress() as told:
         result = asyncio.run(rehearse(store, point, trigger="command", progress=_Told(told)))
+    about(result.id)
     if json_:
         print_json(result)
     else:

@@ -14,14 +14,17 @@ import msgspec
 from entra_pipeline.analysis.browse import related, type_rows
 from entra_pipeline.analysis.objects import find, one, table_entry
 from entra_pipeline.analysis.points import point_row
+from entra_pipeline.audit import AuditLog
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli.backups import print_gaps
 from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, print_rows, project_of, say
 from entra_pipeline.cli.progress import checking
 from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.project import Project
 from entra_pipeline.store.manifest import Manifest, TableEntry
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.opening import open_store, storages_of
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.verify import Finding
 from entra_pipeline.store.verify import verify as verify_points
 
 _SHOWN = 50
@@ -219,35 +222,54 @@ def _columns(table: str) -> list[str]:
 
 
 @click.command()
-@click.argument("scope_name", metavar="SCOPE")
+@click.argument("scope_name", metavar="[SCOPE]", required=False)
 @click.option("--at", "moment", metavar="POINT|TIME", help="Only this recovery point. [default: all]")
 @click.option("--all", "every", is_flag=True, help="Every recovery point (the default).")
+@click.option("--audit", "only_audit", is_flag=True, help="Only the audit log; of all storages without SCOPE.")
 @as_json
 @click.pass_context
-def verify(ctx: click.Context, scope_name: str, moment: str | None, every: bool, json_: bool) -> int:
+def verify(
+    ctx: click.Context, scope_name: str | None, moment: str | None, every: bool, only_audit: bool, json_: bool
+) -> int:
     """Check the recovery points of SCOPE: checksums of all files, the chain of manifests, rows and counts.
 
-    Ends with exit code 1 when anything is not as it was written.
+    The audit log of its storage is checked, too, unless --at asks for one point. Ends with exit code 1 when anything
+    is not as it was written.
     """
-    if moment and every:
-        raise UsageError("--at and --all exclude each other", remedy="Choose one.")
+    if sum((bool(moment), every, only_audit)) > 1:
+        raise UsageError("--at, --all and --audit exclude each other", remedy="Choose one.")
+    if scope_name is None and not only_audit:
+        raise UsageError("SCOPE is missing", remedy="Name the scope; entra-pipeline scope list shows them.")
     project = project_of(ctx)
-    project.scope(scope_name)
-    store = open_store(project, scope_name)
-    chosen = [point_at(store, moment).recovery_point] if moment else None
     findings = []
     with checking() as tell:
-        for finding in verify_points(store, chosen):
-            tell(finding.point, finding.table)
-            findings.append(finding)
+        if scope_name is not None and not only_audit:
+            store = open_store(project, scope_name)
+            chosen = [point_at(store, moment).recovery_point] if moment else None
+            for finding in verify_points(store, chosen):
+                tell(finding.point, finding.table)
+                findings.append(finding)
+        if not moment:
+            findings += audit_findings(project, scope_name)
     problems = [finding for finding in findings if not finding.ok]
     if json_:
         print_json([{"recovery_point": f.point, "table": f.table, "ok": f.ok, "problem": f.problem} for f in findings])
     else:
-        rows = [{"point": f.point, "table": f.table or "manifest", "problem": f.problem} for f in problems]
+        rows = [
+            {"point": f.point or "audit log", "table": f.table or "manifest", "problem": f.problem} for f in problems
+        ]
         if rows:
             print_rows(rows, {"point": "recovery point", "table": "what", "problem": "problem"})
-        checked = len({finding.point for finding in findings})
+        checked = len({finding.point for finding in findings} - {""})
         verdict = f"[red]{len(problems)} problems[/]" if problems else "[green]all is as it was written[/]"
         say(f"{checked} recovery points, {len(findings)} checks: {verdict}")
     return 1 if problems else 0
+
+
+def audit_findings(project: Project, scope_name: str | None) -> list[Finding]:
+    """What was found of the audit logs of a scope's storage, or of all: `table` is the key of the event."""
+    found = []
+    for files in storages_of(project, scope_name).values():
+        problems = [Finding("", key, False, what) for key, what in AuditLog(files).verify()]
+        found += problems or [Finding("", f"{files.url('_audit/')}", True, "")]
+    return found

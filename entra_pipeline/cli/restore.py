@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
@@ -108,6 +109,7 @@ def restore(
         plan = make_plan(project, scope, store, point_at(store, moment), *_asked(asked), writing=not dry_run)
     else:
         plan = _saved(store, scope, saved, interrupted)
+    about(plan.id)
     if plan_file is not None:
         save_plan(plan, plan_file)
     if not json_:

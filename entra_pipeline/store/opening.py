@@ -57,6 +57,17 @@ def open_files(storage: LocalStorage | S3Storage, client: BaseClient | None = No
     )
 
 
+def storages_of(project: Project, scope: str | None = None) -> dict[str, Files]:
+    """The places that scopes are stored in, by the name of their profile.
+
+    Args:
+        project: The project.
+        scope: Only that of this scope; UsageError when there is none of the name.
+    """
+    scopes = [project.scope(scope)] if scope else project.scopes.values()
+    return {name: open_files(project.storage[name]) for name in sorted({one.storage for one in scopes})}
+
+
 def _client(storage: S3Storage) -> BaseClient:
     return boto3.client(
         "s3",

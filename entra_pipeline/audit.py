@@ -1,0 +1,343 @@
+"""The audit log: who did what to the backups, when, from where, and what came of it.
+
+What belongs here: the shape of an event, the chain that the events make, reading it and checking it. What does not:
+which acts are recorded, and who did them: the command (`cli.auditing`) and Dagster (`orchestration.audit`) know that.
+
+An event is an object of its own, as objects of S3 cannot be appended to: `_audit/<yyyy-mm-dd>/<number>.jsonl`, numbered
+through all days. It is created on condition that its key does not exist, so that of two writers one goes on with the
+next number, and carries the SHA-256 of the event before it. A day ends with an event that says so: it takes the number
+that a late writer would, so that days do not fork the chain. docs/audit.md has the format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import date, timedelta
+from importlib.metadata import version
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import AlreadyExists, NotInStore, StoreError
+from entra_pipeline.store.files import Files
+from entra_pipeline.store.manifest import canonical, sha256
+from entra_pipeline.store.parts import in_parallel
+
+Channel = Literal["cli", "dagster", "console"]
+
+DAY_CLOSED = "day closed"
+"""The act of the log itself, which ends a day's events."""
+
+_ROOT = "_audit/"
+_HEAD = f"{_ROOT}head.json"
+_KEY = re.compile(rf"{_ROOT}(\d{{4}}-\d\d-\d\d)/(\d{{12}})\.jsonl")
+_NO_EVENT: dict[str, Any] = {"number": 0, "sha256": ""}
+_UNREADABLE = "unreadable event"
+_CHUNK = 1000
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an act comes from.
+
+    Attributes:
+        actor: Who: the name of an operating system's user, of a schedule, later of a person who has signed in.
+        channel: Through what.
+        host: The machine that did it.
+        address: Network address that it was asked for from, where that is another machine; may be empty.
+    """
+
+    actor: str
+    channel: Channel
+    host: str
+    address: str = ""
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done.
+
+    Attributes:
+        action: What: `backup`, `scope edit` …
+        scope: Name of the scope; empty for what concerns none, or all.
+        subject: What it was done to, or what came of it: a recovery point, a plan, a run, a schedule; may be empty.
+        result: How it ended: `finished`, `finished with exception`, `failed`, `refused`, `interrupted`; `started` where
+            the end is an event of its own.
+        details: What else there is to know. Never secrets.
+    """
+
+    action: str
+    scope: str = ""
+    subject: str = ""
+    result: str
+    details: dict[str, Any] = {}
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as it is stored; see `Act` and `Origin` for the members not told here.
+
+    Attributes:
+        number: Its place in the chain, from 1.
+        moment: When it was written, RFC 3339.
+        tool: What wrote it, with its version.
+        previous: SHA-256 of the bytes of the event before it; empty for the first.
+    """
+
+    number: int
+    moment: str
+    actor: str
+    channel: str
+    host: str
+    address: str
+    action: str
+    scope: str
+    subject: str
+    result: str
+    details: dict[str, Any]
+    tool: str
+    previous: str
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the chain goes on, as far as its last writer knew: it may be behind, and is never ahead.
+
+    Attributes:
+        day: Day of the event, or on which the first is to be written.
+        number: Number of the event; 0 before the first.
+        sha256: SHA-256 of its bytes; empty before the first.
+    """
+
+    day: date
+    number: int
+    sha256: str
+
+
+class Problem(NamedTuple):
+    """A place at which the log is not what was written: a key, and what is wrong there."""
+
+    key: str
+    what: str
+
+
+class AuditLog:
+    """The audit log of a storage.
+
+    Args:
+        files: The storage.
+        clock: The one clock.
+    """
+
+    def __init__(self, files: Files, clock: Clock = system_clock) -> None:
+        self.files = files
+        self._clock = clock
+
+    # --- Writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, act: Act, origin: Origin) -> Event:
+        """Appends an event; any number of writers may do so at the same time.
+
+        The head tells where to begin to look for the end of the chain, and each event where the next one is: so all
+        writers try to create the same key, and those who come second go on after the first.
+
+        Raises:
+            StoreError: The storage cannot be read or written; the act is not in the log.
+        """
+        head = self._head()
+        while True:
+            today = self._clock().date()
+            closing = head.day < today
+            event = self._event(head, _closing(today) if closing else act, origin)
+            key, data = _key(head.day, event.number), canonical(event)
+            try:
+                self.files.create(key, data)
+            except AlreadyExists:
+                data = self.files.read(key)
+            else:
+                if not closing:
+                    # The event stands without it; the next writer has a little farther to go.
+                    with suppress(StoreError):
+                        self.files.replace(_HEAD, canonical(_after(key, data)))
+                    return event
+            head = _after(key, data)
+
+    def _head(self) -> _Head:
+        """Where to begin to look for the end; made of the events when it is missing."""
+        for _ in range(2):
+            try:
+                return msgspec.json.decode(self.files.read(_HEAD), type=_Head)
+            except NotInStore:
+                pass
+            except msgspec.DecodeError:
+                return self._found()
+            with suppress(AlreadyExists):
+                self.files.create(_HEAD, canonical(self._found()))
+        return self._found()
+
+    def _found(self) -> _Head:
+        """The end of the chain by the list of its events."""
+        keys = [file.key for file in self.files.list(_ROOT) if _KEY.fullmatch(file.key)]
+        return _after(keys[-1], self.files.read(keys[-1])) if keys else _Head(day=self._clock().date(), **_NO_EVENT)
+
+    def _event(self, head: _Head, act: Act, origin: Origin) -> Event:
+        return Event(
+            number=head.number + 1,
+            moment=iso(self._clock()),
+            actor=origin.actor,
+            channel=origin.channel,
+            host=origin.host,
+            address=origin.address,
+            action=act.action,
+            scope=act.scope,
+            subject=act.subject,
+            result=act.result,
+            details=act.details,
+            tool=f"entra-pipeline {version('entra-pipeline')}",
+            previous=head.sha256,
+        )
+
+    # --- Reading -----------------------------------------------------------------------------------------------------
+
+    def events(self, first: date, last: date) -> list[Event]:
+        """The events of some days (in UTC), oldest first; what takes the place of one that cannot be read says so.
+
+        Lists the months of the days, and reads the events of the days only.
+
+        Raises:
+            StoreError: The storage cannot be read.
+        """
+        listed = (file.key for month in _months(first, last) for file in self.files.list(f"{_ROOT}{month}-"))
+        keys = [key for key in listed if (place := _place(key)) and first <= place[0] <= last]
+        events = (_decoded(key, data) for key, data in zip(keys, in_parallel(self.files.read, keys), strict=True))
+        return [event for event in events if event.action != DAY_CLOSED]
+
+    def verify(self) -> Iterator[Problem]:
+        """Checks the whole chain: nothing changed, removed or inserted.
+
+        What it cannot show: that somebody who may write to the storage has made the chain anew from some event on.
+
+        Raises:
+            StoreError: The storage cannot be read.
+        """
+        try:
+            head = msgspec.json.decode(self.files.read(_HEAD), type=_Head)
+        except NotInStore:
+            head = None
+        except msgspec.DecodeError as error:
+            head = None
+            yield Problem(_HEAD, f"cannot be read: {error}")
+        keys = []
+        for key in (file.key for file in self.files.list(_ROOT)):
+            if _place(key):
+                keys.append(key)
+            elif key != _HEAD:
+                yield Problem(key, "does not belong into the log")
+        if keys and head is None:
+            yield Problem(_HEAD, "is missing: whether events were removed at the end cannot be told")
+        yield from _Chain(self.files, head).problems(keys)
+
+
+class _Chain:
+    """The chain as far as it has been checked."""
+
+    def __init__(self, files: Files, head: _Head | None) -> None:
+        self._files = files
+        self._head = head
+        self._last: _Head | None = None
+        self._key = ""
+
+    def problems(self, keys: Sequence[str]) -> Iterator[Problem]:
+        for some in (keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)):
+            for key, data in zip(some, in_parallel(self._files.read, some), strict=True):
+                yield from self._next(key, data)
+        last, head = self._last, self._head
+        if head and head.number > (last.number if last else 0):
+            missing = _numbers((last.number if last else 0) + 1, head.number)
+            yield Problem(self._key or _ROOT, f"after it, {missing} missing")
+
+    def _next(self, key: str, data: bytes) -> Iterator[Problem]:
+        last, head = self._last, self._head
+        day, number = _placed(key)
+        due = last.number + 1 if last else 1
+        if number < due:
+            # Whatever it says, another event has this place.
+            yield Problem(key, f"was inserted: event {number} is elsewhere")
+            return
+        if number > due:
+            yield Problem(key, f"before it, {_numbers(due, number - 1)} missing")
+        event = _decoded(key, data)
+        if event.action == _UNREADABLE:
+            yield Problem(key, f"was changed: {event.details['error']}")
+        else:
+            if event.number != number:
+                yield Problem(key, f"was changed: it says that it is event {event.number}")
+            if last and number == due and event.previous != last.sha256:
+                yield Problem(self._key, f"was changed: its SHA-256 is not what {key} says")
+            if last and number == due and day != last.day:
+                yield Problem(key, f"was inserted or moved: the chain goes on in {last.day}")
+        if head and number == head.number and sha256(data) != head.sha256:
+            yield Problem(key, f"was changed: its SHA-256 is not what {_HEAD} says")
+        self._last, self._key = _after(key, data), key
+
+
+def _closing(today: date) -> Act:
+    return Act(action=DAY_CLOSED, result="finished", details={"next": today.isoformat()})
+
+
+def _after(key: str, data: bytes) -> _Head:
+    """Where the chain goes on after an event."""
+    day, number = _placed(key)
+    event = _decoded(key, data)
+    if event.action == DAY_CLOSED:
+        with suppress(KeyError, TypeError, ValueError):
+            day = date.fromisoformat(event.details["next"])
+    return _Head(day=day, number=number, sha256=sha256(data))
+
+
+def _decoded(key: str, data: bytes) -> Event:
+    """The event in some bytes; one that says that it cannot be read when it cannot."""
+    try:
+        return msgspec.json.decode(data, type=Event)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        day, number = _placed(key)
+        nobody = dict.fromkeys(("actor", "channel", "host", "address", "scope", "tool", "previous"), "")
+        return Event(
+            **nobody,
+            number=number,
+            moment=f"{day}T00:00:00Z",
+            action=_UNREADABLE,
+            subject=key,
+            result="failed",
+            details={"error": f"it cannot be read: {error}"},
+        )
+
+
+def _key(day: date, number: int) -> str:
+    return f"{_ROOT}{day}/{number:012d}.jsonl"
+
+
+def _place(key: str) -> tuple[date, int] | None:
+    """Day and number in a key; None when it is no event's."""
+    match = _KEY.fullmatch(key)
+    try:
+        return (date.fromisoformat(match[1]), int(match[2])) if match else None
+    except ValueError:
+        return None
+
+
+def _placed(key: str) -> tuple[date, int]:
+    place = _place(key)
+    if place is None:
+        raise StoreError(f"{key} is no event of the audit log", remedy="entra-pipeline verify --audit tells more.")
+    return place
+
+
+def _months(first: date, last: date) -> Iterator[str]:
+    month = first.replace(day=1)
+    while month <= last:
+        yield f"{month:%Y-%m}"
+        month = (month + timedelta(days=31)).replace(day=1)
+
+
+def _numbers(first: int, last: int) -> str:
+    return f"event {first} is" if first == last else f"events {first} to {last} are"

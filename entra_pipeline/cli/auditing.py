@@ -1,0 +1,191 @@
+"""Which commands are recorded in the audit log, and how.
+
+Every command is, under its own name, unless `ACTS` says otherwise: so one that is new is not forgotten. The command's
+work comes first: an event that cannot be written is said, and changes nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from entra_pipeline.errors import EntraPipelineError
+
+if TYPE_CHECKING:
+    from entra_pipeline.audit import Origin
+    from entra_pipeline.project import LocalStorage, S3Storage
+
+_Parameters = Mapping[str, Any]
+
+
+def _only_when(action: str, condition: Callable[[_Parameters], bool]) -> Callable[[_Parameters], str]:
+    return lambda given: action if condition(given) else ""
+
+
+# Command → the act that it is; empty for one that only looks.
+ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
+    "catalogue": "",
+    # Its tenant and its backup are made up.
+    "demo": "",
+    # Comparing with the live tenant takes a recovery point.
+    "diff": _only_when("backup", lambda given: given["second"] == "live"),
+    "logs": _only_when("logs", lambda given: not given["list_"]),
+    "objects": "",
+    "points": "",
+    "prune": _only_when("prune", lambda given: not given["dry_run"]),
+    "report": "",
+    "restore": lambda given: "restore plan" if given["dry_run"] else "restore",
+    "scope list": "",
+    "scope show": "",
+    "simulate": "",
+    "sql": "",
+}
+# What is recorded when it begins, too: it may be killed before it can say how it ended.
+_ANNOUNCED = {"restore", "prune"}
+# Options that say how a result is shown.
+_SHOWING = {"json_", "csv_", "limit", "costs", "yes", "format_", "output"}
+_RESULTS = {0: "finished", 2: "refused", 3: "finished with exception", 130: "interrupted"}
+_SUBJECT = "entra_pipeline.subject"
+# Of what was asked for: characters of a text, values of a list. The log is no copy of the plan.
+_LONGEST = 200
+_MOST = 20
+
+
+def about(subject: str) -> None:
+    """Tells what the command that runs has done something to, or made: a recovery point, a plan, a job."""
+    if ctx := click.get_current_context(silent=True):
+        ctx.meta[_SUBJECT] = subject
+
+
+def audited(name: str, command: click.Command) -> click.Command:
+    """The command, its own commands included, recorded whenever it runs.
+
+    Args:
+        name: Its full name.
+        command: The command; it is changed, once.
+    """
+    if isinstance(command, click.Group):
+        for inner, one in command.commands.items():
+            audited(f"{name} {inner}", one)
+    elif command.callback is not None and not isinstance(command.callback, _Recorded):
+        command.callback = _Recorded(name, command.callback)
+    return command
+
+
+class _Recorded:
+    """A command's work, recorded."""
+
+    def __init__(self, name: str, work: Callable[..., Any]) -> None:
+        self._name = name
+        self._work = work
+        update_wrapper(self, work)
+
+    def __call__(self, *arguments: Any, **given: Any) -> Any:
+        ctx = click.get_current_context()
+        rule = ACTS.get(self._name, self._name)
+        action = rule if isinstance(rule, str) else rule(ctx.params)
+        if not action:
+            return self._work(*arguments, **given)
+        storages = _storages(ctx)
+        if action in _ANNOUNCED:
+            _write(ctx, storages, action, "started")
+        result, error = "failed", ""
+        try:
+            code = self._work(*arguments, **given)
+            result = _result(code)
+        except EntraPipelineError as failure:
+            result, error = _result(failure.exit_code), failure.message
+            raise
+        except click.exceptions.Exit as end:
+            result = _result(end.exit_code)
+            raise
+        except (click.Abort, KeyboardInterrupt):
+            result = "interrupted"
+            raise
+        except Exception as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            # A scope may have been made, or have moved.
+            _write(ctx, storages | _storages(ctx), action, result, error)
+        return code
+
+
+def _result(code: object) -> str:
+    return _RESULTS.get(code if isinstance(code, int) else 0, "failed")
+
+
+def _storages(ctx: click.Context) -> dict[str, LocalStorage | S3Storage]:
+    """The storage profiles whose log the act belongs to, by name: that of its scope, or those of all scopes."""
+    from entra_pipeline.cli.context import project_of
+
+    scope = _scope(ctx)
+    try:
+        project = project_of(ctx)
+    except EntraPipelineError:
+        # The command says so itself; and nobody knows of a storage.
+        return {}
+    names = {one.storage for one in project.scopes.values() if scope in ("", one.name)}
+    return {name: project.storage[name] for name in sorted(names)}
+
+
+def _scope(ctx: click.Context) -> str:
+    return str(ctx.params.get("scope_name") or ctx.params.get("name") or "")
+
+
+def _write(
+    ctx: click.Context, storages: Mapping[str, LocalStorage | S3Storage], action: str, result: str, error: str = ""
+) -> None:
+    from entra_pipeline.audit import Act, AuditLog
+    from entra_pipeline.store.opening import open_files
+
+    details = dict(_given(ctx)) | ({"error": error} if error else {})
+    act = Act(action=action, scope=_scope(ctx), subject=ctx.meta.get(_SUBJECT, ""), result=result, details=details)
+    for storage in storages.values():
+        try:
+            AuditLog(open_files(storage)).write(act, shell_origin())
+        except Exception as failure:
+            # Whatever it is, what the command did stands.
+            why = failure if isinstance(failure, EntraPipelineError) else f"{type(failure).__name__}: {failure}"
+            click.echo(f"warning: this is not in the audit log: {why}", err=True)
+
+
+def _given(ctx: click.Context) -> Iterator[tuple[str, Any]]:
+    """What was asked for, without what was left to its default. Options never hold secrets: `ps` would show them."""
+    for name, value in ctx.params.items():
+        source = ctx.get_parameter_source(name)
+        if source is click.core.ParameterSource.DEFAULT or name in {*_SHOWING, "scope_name", "name"}:
+            continue
+        option = next(one for one in ctx.command.params if one.name == name).opts[-1].lstrip("-")
+        yield option, _short(value)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [*map(_short, value[:_MOST]), *([f"… {len(value)} in all"] if len(value) > _MOST else [])]
+    if isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+def shell_origin() -> Origin:
+    """Who called the command, and from where: the user of the process, and where their SSH session comes from."""
+    from entra_pipeline.audit import Origin
+
+    user = os.getuid()
+    try:
+        actor = pwd.getpwuid(user).pw_name
+    except KeyError:
+        # Containers run as users that have no name.
+        actor = f"uid {user}"
+    if user == 0 and (sudo := os.environ.get("SUDO_USER")):
+        actor = f"{actor} (sudo by {sudo})"
+    address = os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+    return Origin(actor=actor, channel="cli", host=socket.gethostname(), address=address)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from entra_pipeline.simulator.chance import dice
-from entra_pipeline.simulator.directory import Directory, Row, State
+from entra_pipeline.simulator.directory import Directory, Ends, Row, State
 from entra_pipeline.simulator.failures import Failure, denied, unsupported
 from entra_pipeline.simulator.odata import check_select, parse_select
 from entra_pipeline.simulator.paths import Place
@@ -34,6 +34,10 @@ _REFUSED = {"$orderby", "$expand", "$search", "$skip"}
 _ID_FILTER = re.compile(r"\s*id\s+eq\s+'([^']+)'\s*", re.IGNORECASE)
 _ID_IN = re.compile(r"\s*id\s+in\s*\(([^)]*)\)\s*", re.IGNORECASE)
 _MOST_IDS = 50
+_LINK = (
+    """'{"@odata.type":"#microsoft.graph.' || o.type || '","id":"' || o.id ||"""
+    """ iif(l.live AND o.state = 0, '"}', '","@removed":{"reason":"deleted"}}')"""
+)
 
 
 class Token(msgspec.Struct, array_like=True):
@@ -230,7 +234,7 @@ class Delta:
 
     def _collect(
         self, request: Request, entry: EntitySet, token: Token
-    ) -> tuple[list[Any], tuple[int, int, int], bool]:
+    ) -> tuple[list[bytes], tuple[int, int, int], bool]:
         """The objects of a page, where it ends (after, relation, target), and whether more follow."""
         knobs = self.tenant.knobs
         rows = self._rows(entry, token, knobs.delta_page_size + 1)
@@ -238,146 +242,141 @@ class Delta:
         rows = rows[: knobs.delta_page_size]
         if not rows:
             return [], (token.after, -1, 0), False
+        slices, end = self._slices(entry, token, rows)
+        rows = rows[: len(slices)]
         bodies = self._bodies(request, entry, token, rows)
-        slices = self._slices(entry, token, rows)
-        values: list[Any] = []
-        for row, body in zip(rows, bodies, strict=True):
-            links, end = slices.get(row.seq, ({}, None))
-            if row.state in {State.DELETED, State.PURGED, State.HIDDEN}:
-                reason = "changed" if row.state == State.DELETED else "deleted"
-                values.append({"id": row.id, "@removed": {"reason": reason}})
+        values: list[bytes] = []
+        for row, body, links in zip(rows, bodies, slices, strict=True):
+            if row.state != State.LIVE:
+                values.append(_removed(row, "changed" if row.state == State.DELETED else "deleted"))
                 continue
-            begun = row.seq == token.after and token.relation >= 0
-            if begun and (row.seq + token.target) % 2:
+            if row.seq == token.after and token.relation >= 0 and (row.seq + token.target) % 2:
                 # Graph repeats the object with the further links, sometimes with its properties, sometimes without.
-                body = {"id": row.id}
-            values.append(_merged(body, links))
-            if end is not None:
-                told = end[0] == len(token.relations)
-                return values + self._extras(entry, token), (row.seq, -1, 0) if told else (row.seq, *end), True
-        return values + self._extras(entry, token), (rows[-1].seq, -1, 0), more
+                body = msgspec.json.encode({"id": row.id})
+            values.append(_with_links(body, links))
+        values += self._extras(entry, token)
+        if end is None:
+            return values, (rows[-1].seq, -1, 0), more
+        told = end[0] == len(token.relations)
+        return values, (rows[-1].seq, -1, 0) if told else (rows[-1].seq, *end), True
 
-    def _bodies(self, request: Request, entry: EntitySet, token: Token, rows: Sequence[Row]) -> list[Any]:
+    def _bodies(self, request: Request, entry: EntitySet, token: Token, rows: Sequence[Row]) -> list[bytes]:
+        """The objects as JSON, without links; nothing for those that are gone."""
         select = None if token.select is None else tuple(token.select)
         live = [row for row in rows if row.state == State.LIVE]
-        shown = dict(
-            zip(
-                (row.seq for row in live),
-                self._shape(entry, select, live),
-                strict=True,
-            )
-        )
+        shown = dict(zip((row.seq for row in live), self._shape(entry, select, live), strict=True))
         knobs = self.tenant.knobs
         minimal = "return=minimal" in request.headers.get("prefer", "")
         if token.since and (minimal or knobs.partial):
             for row in live:
                 if row.created <= token.since:
                     shown[row.seq] = self._changes(row, token, shown[row.seq])
-        return [shown.get(row.seq) for row in rows]
+        return [shown.get(row.seq, b"") for row in rows]
 
     @staticmethod
-    def _shape(entry: EntitySet, select: tuple[str, ...] | None, rows: Sequence[Row]) -> list[Any]:
+    def _shape(entry: EntitySet, select: tuple[str, ...] | None, rows: Sequence[Row]) -> list[bytes]:
         bodies = shape(entry.name, select, fill=False)([row.body for row in rows])
         if "keyCredentials" in entry.properties():
-            return [without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
-        return bodies
+            bodies = [without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
+        # No line break is in JSON that was encoded here.
+        return msgspec.json.Encoder().encode_lines(bodies).split(b"\n")[:-1]
 
-    def _changes(self, row: Row, token: Token, body: Any) -> dict[str, Any]:
+    def _changes(self, row: Row, token: Token, body: bytes) -> bytes:
         """The id and what changed; one directory extension brings the others of its type (Graph doc: delta-query)."""
         names = self.directory.changed_properties(row.seq, token.since)
         extensions = self.directory.extensions()
         kinds = {extensions[name][0] for name in names if name in extensions}
         names |= {name for name, (kind, _) in extensions.items() if kind in kinds}
-        whole = body if isinstance(body, dict) else _merged(body, {"id": row.id})
-        return {"id": row.id, **{name: value for name, value in whole.items() if name in names}}
+        whole = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        changed = {name: value for name, value in whole.items() if name in names}
+        return msgspec.json.encode({"id": row.id, **changed})
 
     def _slices(
         self, entry: EntitySet, token: Token, rows: Sequence[Row]
-    ) -> dict[int, tuple[dict[str, Any], tuple[int, int] | None]]:
-        """For each object its links on this page, and where the page must end within them (None = told to the end)."""
-        knobs = self.tenant.knobs
-        result: dict[int, tuple[dict[str, Any], tuple[int, int] | None]] = {}
+    ) -> tuple[list[dict[str, bytes]], tuple[int, int] | None]:
+        """The links of the objects on this page, as far as it goes, and where it must end within the last one's.
+
+        None = not at all: all are told.
+        """
         if not token.relations:
-            return result
-        budget = 5 * knobs.delta_slice_size
-        gone = {row.seq for row in rows if row.state != State.LIVE}
+            return [{}] * len(rows), None
+        most = self.tenant.knobs.delta_slice_size
+        budget = 5 * most
+        relations = [_relation(entry, name) for name in token.relations]
+        # Whoever comes when there is room on the page finds all of its links among these, or more than fit.
+        found = [self._ends(token, index, relation, rows, budget + most) for index, relation in enumerate(relations)]
+        result: list[dict[str, bytes]] = []
         for row in rows:
-            if row.seq in gone:
-                continue
             begun = row.seq == token.after and token.relation >= 0
-            links: dict[str, Any] = {}
-            room = knobs.delta_slice_size
-            end = None
-            for index in range(token.relation if begun else 0, len(token.relations)):
-                relation = _relation(entry, token.relations[index])
-                after = token.target if begun and index == token.relation else 0
-                told, last, rest = self._told(relation, row, after, token, room)
-                if told:
-                    links[f"{relation.name}@delta"] = told
-                room -= len(told)
-                budget -= len(told)
-                if rest:
-                    end = (index, last)
-                    break
-                if room <= 0 and index + 1 < len(token.relations):
-                    end = (index + 1, 0)
-                    break
-            result[row.seq] = (links, end)
-            if end is not None:
-                break
+            links: dict[str, bytes] = {}
+            result.append(links)
+            room = most
+            for index, relation in enumerate(relations):
+                if row.state != State.LIVE or (begun and index < token.relation):
+                    continue
+                if ends := found[index].get(row.seq):
+                    if ends.number > room:
+                        part = self._ends(token, index, relation, [row], room)[row.seq]
+                        links[f"{relation.name}@delta"] = part.text
+                        return result, (index, part.last)
+                    links[f"{relation.name}@delta"] = ends.text
+                    room -= ends.number
+                    budget -= ends.number
+                if room <= 0 and index + 1 < len(relations):
+                    return result, (index + 1, 0)
             if budget <= 0:
-                result[row.seq] = (links, (len(token.relations), 0))
-                break
-        return result
+                return result, (len(relations), 0)
+        return result, None
 
-    def _told(
-        self, relation: Relation, row: Row, after: int, token: Token, room: int
-    ) -> tuple[list[dict[str, Any]], int, bool]:
-        """Up to `room` links of the object behind `after`, the last one's target, and whether there are more."""
-        fresh = row.created > token.since
-        found = self.directory.ends(relation.codes[0], row.seq, after, 0 if fresh else token.since, room + 1)
-        told: list[dict[str, Any]] = []
-        for _, identifier, kind, present in found[:room]:
-            item: dict[str, Any] = {"@odata.type": f"#microsoft.graph.{kind}", "id": identifier}
-            if not present:
-                item["@removed"] = {"reason": "deleted"}
-            told.append(item)
-        return told, found[room - 1][0] if len(found) >= room else after, len(found) > room
+    def _ends(self, token: Token, index: int, relation: Relation, rows: Sequence[Row], limit: int) -> dict[int, Ends]:
+        """The first links of the objects that are to be told, by their number."""
+        code = relation.codes[0]
+        live = [row for row in rows if row.state == State.LIVE]
+        found: dict[int, Ends] = {}
+        if live and live[0].seq == token.after and index == token.relation:
+            # The first one's links have been told up to a target.
+            first = live.pop(0)
+            since = _since(first, token)
+            found = self.directory.ends(code, [first.seq], _LINK, since=since, after=token.target, limit=limit)
+        for since in {0, token.since}:
+            if sources := [row.seq for row in live if _since(row, token) == since]:
+                found |= self.directory.ends(code, sources, _LINK, since=since, limit=limit)
+        return found
 
-    def _extras(self, entry: EntitySet, token: Token) -> list[Any]:
+    def _extras(self, entry: EntitySet, token: Token) -> list[bytes]:
         """Old news again, when that fault is on: an unchanged object in full, a long-known removal."""
         if not self.tenant.knobs.replays:
             return []
-        extras: list[Any] = []
+        extras: list[bytes] = []
         select = None if token.select is None else tuple(token.select)
         chance = dice(token.number, token.until, token.since)
         for row in self.directory.page(entry.name, after=chance.randrange(1, 50), limit=self.tenant.knobs.replays):
             extras += self._shape(entry, select, [row])
         for row in self.directory.page(entry.name, limit=self.tenant.knobs.replays, state=State.DELETED):
-            extras.append({"id": row.id, "@removed": {"reason": "changed"}})
+            extras.append(_removed(row, "changed"))
         return extras
 
     # --- links -------------------------------------------------------------------------------------------------------
 
-    def _more(self, request: Request, entry: EntitySet, token: Token, values: list[Any]) -> Answer:
+    def _more(self, request: Request, entry: EntitySet, token: Token, values: list[bytes]) -> Answer:
         return self._send(request, entry, token, values, f"$skiptoken={self.tenant.signer.seal(token)}")
 
-    def _finish(self, request: Request, entry: EntitySet, token: Token, values: list[Any]) -> Answer:
+    def _finish(self, request: Request, entry: EntitySet, token: Token, values: list[bytes]) -> Answer:
         final = Token(
             token.set, token.select, token.relations, token.ids, token.since, token.until, token.minted, final=True
         )
         return self._send(request, entry, token, values, f"$deltatoken={self.tenant.signer.seal(final)}")
 
     @staticmethod
-    def _send(request: Request, entry: EntitySet, token: Token, values: list[Any], option: str) -> Answer:
+    def _send(request: Request, entry: EntitySet, token: Token, values: list[bytes], option: str) -> Answer:
         names = f"({','.join([*token.select, *token.relations])})" if token.select else ""
         kind = "@odata.deltaLink" if option.startswith("$delta") else "@odata.nextLink"
-        body = {
+        head = {
             "@odata.context": f"{request.root}/$metadata#{entry.path}{names}",
             kind: f"{request.root}/{entry.path}/delta?{option}",
-            "value": values,
         }
-        return Answer(200, msgspec.json.encode(body), {"Content-Type": JSON})
+        body = b'%s,"value":[%s]}' % (msgspec.json.encode(head)[:-1], b",".join(values))
+        return Answer(200, body, {"Content-Type": JSON})
 
 
 def _moved(token: Token, after: int, relation: int, target: int) -> Token:
@@ -397,13 +396,19 @@ def _moved(token: Token, after: int, relation: int, target: int) -> Token:
     )
 
 
-def _merged(body: Any, links: dict[str, Any]) -> Any:
-    if isinstance(body, dict):
-        return {**body, **links}
-    if not links:
-        return body
-    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
-    return {**decoded, **links}
+def _since(row: Row, token: Token) -> int:
+    """From when on changed links are news: to whom the object is new, all of its links are."""
+    return 0 if row.created > token.since else token.since
+
+
+def _removed(row: Row, reason: str) -> bytes:
+    return msgspec.json.encode({"id": row.id, "@removed": {"reason": reason}})
+
+
+def _with_links(body: bytes, links: dict[str, bytes]) -> bytes:
+    """An object as JSON with the links put behind its properties."""
+    told = b"".join(b',"%s":[%s]' % (name.encode(), text) for name, text in links.items())
+    return b"%s%s}" % (body[:-1], told) if told else body
 
 
 def _relation(entry: EntitySet, name: str) -> Relation:

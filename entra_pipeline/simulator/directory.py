@@ -54,6 +54,14 @@ class Row(NamedTuple):
     created: int
 
 
+class Ends(NamedTuple):
+    """Links of an object: how many, the target of the last one, and their texts with commas between them."""
+
+    number: int
+    last: int
+    text: bytes
+
+
 _COLUMNS = "o.seq, o.type, o.id, CAST(o.json AS BLOB), o.state, o.changed, o.created"
 
 _TABLES = """
@@ -79,6 +87,7 @@ _INDEXES = """
 CREATE INDEX IF NOT EXISTS objects_id ON objects (id);
 CREATE INDEX IF NOT EXISTS objects_type ON objects (type, state, seq);
 CREATE INDEX IF NOT EXISTS objects_key ON objects (type, key) WHERE key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_shown ON objects (seq, state, type, id);
 CREATE INDEX IF NOT EXISTS objects_changed ON objects (changed) WHERE changed > 0;
 CREATE INDEX IF NOT EXISTS links_target ON links (target, code);
 CREATE INDEX IF NOT EXISTS links_changed ON links (changed) WHERE changed > 0;
@@ -104,6 +113,9 @@ class Directory:
         self._db.execute("PRAGMA cache_size = -131072")
         self._db.execute("PRAGMA temp_store = MEMORY")
         self._db.executescript(_TABLES)
+        if self.meta("complete"):
+            # Kept by an earlier version, it may lack one.
+            self._db.executescript(_INDEXES)
         self._offset = timedelta(seconds=float(self.meta("clock_offset") or 0))
         self._change = int(self.meta("change") or FIRST_CHANGE)
         self._extensions: dict[str, tuple[str, tuple[str, ...]]] | None = None
@@ -334,22 +346,31 @@ class Directory:
             f" WHERE l.{here} = ? AND l.code IN ({kinds}) AND l.live AND o.state = 0 AND o.seq > ? AND ({where})"
         )
 
-    def ends(self, code: int, source: int, after: int, since: int, limit: int) -> list[tuple[int, str, str, bool]]:
-        """Links of the source to targets numbered behind `after`, as delta tells them.
+    def ends(
+        self, code: int, sources: Sequence[int], shown: str, *, since: int = 0, after: int = 0, limit: int
+    ) -> dict[int, Ends]:
+        """The first links of some sources, in the order of sources and targets, by source.
 
-        Returns (target, its id, its type, present) in order. With `since` = 0 the present ones only; else those changed
-        since then, `present` telling which way.
+        Asked for together, and put into text by SQLite: a tenant has millions of links.
+
+        Args:
+            code: Of the links.
+            sources: Numbers of the sources.
+            shown: SQL of the text of a link `l` to the object `o`; of the object only its type, id and state.
+            since: With 0 the links that are present; else those that changed since then, whichever way.
+            after: Only links to targets numbered behind this one.
+            limit: How many links in all.
         """
-        shown = "l.changed > ?" if since else "l.live AND o.state = 0 AND l.changed >= ?"
-        return [
-            (target, identifier, kind, bool(present))
-            for target, identifier, kind, present in self._db.execute(
-                "SELECT l.target, o.id, o.type, l.live AND o.state = 0 FROM links l"
-                " JOIN objects o ON o.seq = l.target WHERE l.code = ? AND l.source = ?"
-                f" AND l.target > ? AND {shown} ORDER BY l.target LIMIT ?",
-                (code, source, after, since, limit),
-            )
-        ]
+        news = "l.changed > ?" if since else "l.live AND o.state = 0 AND l.changed >= ?"
+        found = self._db.execute(
+            "SELECT source, count(*), max(target), CAST(group_concat(shown) AS BLOB) FROM ("
+            f" SELECT l.source, l.target, {shown} AS shown FROM links l"
+            " JOIN objects o INDEXED BY objects_shown ON o.seq = l.target"
+            " WHERE l.code = ? AND l.source IN (SELECT value FROM json_each(?)) AND l.target > ?"
+            f" AND {news} ORDER BY l.source, l.target LIMIT ?) GROUP BY source",
+            (code, msgspec.json.encode(sources), after, since, limit),
+        )
+        return {source: Ends(*ends) for source, *ends in found}
 
     def changed(self, type_name: str, codes: Sequence[int], since: int, after: int, limit: int) -> list[Row]:
         """Objects of the type that changed, or whose links of the codes did, in order; whatever their state."""

@@ -97,7 +97,7 @@ def report_observation(plan: Plan, report: Report) -> dg.AssetObservation:
         "not_restored": _refused(report.refusals),
         "to_undo": dg.MetadataValue.md(
             f"Restore the recovery point that was taken before the first write:\n\n"
-            f"```yaml\n{undo_config(plan, report)}```"
+            f"```yaml\n{undo_config(plan, report)}```{_made_for_it(plan)}"
         ),
         "stored_as": report_key(plan.id),
     }
@@ -116,10 +116,19 @@ def report_text(report: Report) -> str:
 def undo_config(plan: Plan, report: Report) -> str:
     """The run config that shows what undoing a restore would do, as YAML."""
     types, made = undoing(plan)
-    asked = f"types: [{', '.join(types)}]\n" if types else ""
+    lines = [f"scope: {plan.live_scope or plan.scope}", f"point: {report.undo_point}"]
+    lines += [f"types: [{', '.join(types)}]"] if types else []
+    lines += ["delete_added: true"] if made else []
+    return "\n".join([*lines, ""])
+
+
+def _made_for_it(plan: Plan) -> str:
+    """What it takes besides, when the points of another tenant are in a scope that the configuration may not have."""
+    if plan.live_scope in {"", plan.scope}:
+        return ""
     return (
-        f"scope: {plan.scope}\npoint: {report.undo_point}\n{asked}{'delete_added: true' if made else ''}".rstrip()
-        + "\n"
+        f'\n\nThe configuration needs `[scopes.{plan.live_scope}]` for that, with `tenant = "{plan.tenant}"` and, '
+        f"where it is new, the storage of `{plan.scope}`."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from pydantic import Field
 
-from entra_pipeline.project import S3Storage, load_project
+from entra_pipeline.project import S3Storage, Scope, load_project
 from entra_pipeline.store.opening import open_files
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -15,15 +15,16 @@ class StorageResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     project_file: str = Field(description="The project's dagster_project.toml.")
 
-    def open(self, scope: str) -> ScopeStore:
-        """The store of a scope; raises ConfigurationError when a setting does not work."""
+    def open(self, scope: str | Scope) -> ScopeStore:
+        """The store of a scope (or of the scope of that name); raises ConfigurationError when a setting is wrong."""
         project = load_project(self.project_file)
-        profile = project.storage[project.scope(scope).storage]
+        scope = project.scope(scope) if isinstance(scope, str) else scope
+        profile = project.storage[scope.storage]
         client = None
         if isinstance(profile, S3Storage):
             from resources.s3 import s3_client
 
             client = s3_client(profile)
-        store = ScopeStore(open_files(profile, client), scope)
+        store = ScopeStore(open_files(profile, client), scope.name)
         store.files.check()
         return store

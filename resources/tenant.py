@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from entra_pipeline.graph import Graph
-from entra_pipeline.project import Project, load_project
+from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.tenants import open_graph
 
 
@@ -21,13 +21,14 @@ class TenantResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The project, as it is configured now."""
         return load_project(self.project_file)
 
-    def open(self, scope: str, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
+    def open(self, scope: str | Scope, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
         """The tenant of a scope, ready while the context lasts.
 
         Args:
-            scope: Name of the scope.
+            scope: The scope, or its name.
             writing: As the app registration that may write, instead of the one that reads; there may be none, which is
                 a ConfigurationError.
         """
         project = self.project()
-        return open_graph(project.tenants[project.scope(scope).tenant], writing=writing)
+        scope = project.scope(scope) if isinstance(scope, str) else scope
+        return open_graph(project.tenants[scope.tenant], writing=writing)

@@ -200,7 +200,7 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
     say(f"  [cyan]delete[/] {_escaped(user)}, who was one of them\n")
     chosen = Selection(types=("users", "groups"), ids=(lost.group["id"], lost.user["id"]))
     plan = make_plan(project, scope, store, point, chosen, Options(), writing=True)
-    print_plan(store, plan)
+    print_plan(project, scope, store, plan)
     report = apply_plan(project, scope, store, plan)
     print_report(project, scope, plan, report)
     now = lost.left(control)

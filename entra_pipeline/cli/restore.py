@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import restoring
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Project, Scope
+from entra_pipeline.restore.across import scope_of
 from entra_pipeline.restore.apply import LiveChanged, Target
 from entra_pipeline.restore.apply import apply as carry_out
 from entra_pipeline.restore.describing import Describing, undoing
@@ -42,6 +44,14 @@ _NAMED = 3
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
 @click.option("--at", "moment", metavar="POINT|TIME", help="The recovery point to restore, or a time with its zone.")
+@click.option("--to", "to", metavar="TENANT", help="Another tenant of the configuration to restore to.")
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="With --to: the domain there that takes the place of one at the point.",
+)
 @click.option(
     "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Only these object types, with what belongs to them."
 )
@@ -91,7 +101,7 @@ def restore(
     json_: bool,
     **asked: Any,
 ) -> int:
-    """Restore a recovery point of SCOPE, or some of it, to the tenant.
+    """Restore a recovery point of SCOPE, or some of it, to its tenant or another one.
 
     Reads the tenant, shows what would be written and what cannot be, asks, takes a recovery point to undo it with,
     writes, and reads back what it wrote. Without --types, --ids, --where or --search, everything is restored.
@@ -103,33 +113,40 @@ def restore(
     scope = project.scope(scope_name)
     store = open_store(project, scope)
     store.files.check()
+    to, domains = asked.pop("to"), _domains(asked.pop("domains"))
     if plan_file is not None and plan_file.exists():
         raise UsageError(f"{plan_file} is there already", remedy="Choose another file, or remove this one.")
     if moment is not None:
-        plan = make_plan(project, scope, store, point_at(store, moment), *_asked(asked), writing=not dry_run)
+        point = point_at(store, moment)
+        target = scope_of(project, scope, to or scope.tenant)
+        plan = make_plan(project, target, store, point, *_asked(asked), domains=domains, writing=not dry_run)
     else:
         plan = _saved(store, scope, saved, interrupted)
+        target = scope_of(project, scope, plan.tenant, plan.live_scope)
     about(plan.id)
     if plan_file is not None:
         save_plan(plan, plan_file)
     if not json_:
         if not interrupted:
-            print_plan(store, plan, limit=limit)
+            print_plan(project, target, store, plan, limit=limit)
         if plan_file is not None:
             say(f"the whole plan is in {plan_file}")
     if dry_run or not plan.steps:
         return _end_of_plan(scope, plan, plan_file, dry_run=dry_run, json_=json_)
     if not yes and not interrupted:
         _confirm(plan)
-    report = apply_plan(project, scope, store, plan, passwords=passwords, go_on=go_on)
+    report = apply_plan(project, target, store, plan, passwords=passwords, go_on=go_on)
     if json_:
         print_json({"plan": plan, "report": report})
     else:
-        print_report(project, scope, plan, report, passwords=passwords, limit=limit)
+        print_report(project, target, plan, report, passwords=passwords, limit=limit)
     return 0 if report.status == "finished" else FINISHED_WITH_EXCEPTION
 
 
-_PLANNING = ("types", "ids", "where", "search", "conflict", "delete_added", "enable_policies", "plan_file", "dry_run")
+_PLANNING = (
+    *("to", "domains", "types", "ids", "where", "search", "conflict", "delete_added", "enable_policies"),
+    *("plan_file", "dry_run"),
+)
 
 
 def _check(ctx: click.Context, *, dry_run: bool) -> None:
@@ -144,7 +161,7 @@ def _check(ctx: click.Context, *, dry_run: bool) -> None:
         raise UsageError(f"{' and '.join(ways)} exclude each other", remedy="Choose one.")
     given = [name for name in _PLANNING if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     if ways != ["--at"] and given:
-        option = "--plan" if given[0] == "plan_file" else f"--{given[0].replace('_', '-')}"
+        option = {"plan_file": "--plan", "domains": "--domain"}.get(given[0], f"--{given[0].replace('_', '-')}")
         raise UsageError(
             f"{ways[0]} and {option} exclude each other: the plan says what is restored, and how",
             remedy="Plan anew with --at, or leave the option out.",
@@ -156,6 +173,20 @@ def _check(ctx: click.Context, *, dry_run: bool) -> None:
 def _given(ctx: click.Context, option: str) -> bool:
     name = {"--at": "moment", "--apply": "saved", "--resume": "interrupted"}[option]
     return ctx.params[name] is not None
+
+
+def _domains(given: Sequence[str]) -> dict[str, str]:
+    """Domain at the recovery point → domain in the other tenant."""
+    found: dict[str, str] = {}
+    for one in listed(given):
+        old, _, new = one.partition("=")
+        if not old or not new:
+            raise UsageError(
+                f"{one!r} does not say which domain takes the place of which",
+                remedy="Write it as --domain contoso.com=fabrikam.com.",
+            )
+        found[old] = new
+    return found
 
 
 def _asked(asked: dict[str, Any]) -> tuple[Selection, Options]:
@@ -177,20 +208,22 @@ def _asked(asked: dict[str, Any]) -> tuple[Selection, Options]:
 
 def make_plan(
     project: Project,
-    scope: Scope,
+    target: Scope,
     store: ScopeStore,
     point: Manifest,
     selection: Selection,
     options: Options,
     *,
+    domains: Mapping[str, str] | None = None,
     writing: bool,
 ) -> Plan:
-    """Plans with progress.
+    """Plans, with progress, what the tenant of the scope `target` lacks of a recovery point in `store`.
 
     With `writing`, that nobody may write to the tenant, or cannot sign in, is told before anything is read. Without,
     the secret of the app registration that writes is not asked for.
     """
-    tenant = project.tenants[scope.tenant]
+    tenant = project.tenants[target.tenant]
+    live = store if target.name == store.scope else open_store(project, target)
 
     async def work() -> Plan:
         async with AsyncExitStack() as stack:
@@ -202,13 +235,14 @@ def make_plan(
             return await plan_restore(
                 store,
                 point,
-                scope=scope,
-                store=store,
+                scope=target,
+                store=live,
                 graph=reader,
                 writing=writer,
                 own=() if tenant.restore is None else (tenant.restore.client_id,),
                 selection=selection,
                 options=options,
+                domains=domains,
                 trigger="command: restore",
                 progress=told,
             )
@@ -230,9 +264,9 @@ def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str 
         plan = load_plan(Path(saved))
     else:
         plan = _kept(store, scope, saved or "")
-    if plan.scope != scope.name or plan.tenant != scope.tenant:
+    if plan.scope != scope.name:
         raise UsageError(
-            f"the plan {plan.id} restores scope {plan.scope!r} to tenant {plan.tenant!r}",
+            f"the plan {plan.id} restores scope {plan.scope!r}",
             remedy=f"Name that scope: entra-pipeline restore {plan.scope} …",
         )
     write_plan(store, plan)
@@ -250,12 +284,14 @@ def _kept(store: ScopeStore, scope: Scope, job: str) -> Plan:
         ) from None
 
 
-def print_plan(store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
+def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
     """A plan for people: what it comes to, its steps, what it does not do, and what it costs."""
     say(
         f"plan [bold]{plan.id}[/]: {plan.scope} at [bold]{plan.point}[/] → tenant {plan.tenant} "
         f"as it is at {plan.live_point}"
     )
+    if plan.domains:
+        say(f"domains: {', '.join(f'{old} → {new}' for old, new in plan.domains.items())}")
     if plan.steps:
         _print_totals(plan)
         writing = [step for step in plan.steps if not step.returning]
@@ -272,7 +308,7 @@ def print_plan(store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
                 "taken out of the recycle bin; it is looked at, and written only where it does not"
             )
     _print_refusals(plan)
-    _print_unread(store, plan)
+    _print_unread(open_store(project, target), plan)
     if plan.steps:
         say(
             f"[bold]{len(plan.steps):,}[/] steps take {plan.requests:,} requests, "
@@ -282,10 +318,10 @@ def print_plan(store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
         say("nothing has to be written" + ("" if plan.refusals else ": [green]nothing differs[/]"))
 
 
-def _print_unread(store: ScopeStore, plan: Plan) -> None:
+def _print_unread(live_store: ScopeStore, plan: Plan) -> None:
     """What could not be read of the tenant of that which the plan writes: it rests on what was read before."""
-    if plan.live_point in store.points():
-        live = store.manifest(plan.live_point)
+    if plan.live_point in live_store.points():
+        live = live_store.manifest(plan.live_point)
         for table in sorted({step.table for step in plan.steps} & live.tables.keys()):
             print_gaps(table, live.tables[table].gaps)
 
@@ -365,26 +401,32 @@ def _confirm(plan: Plan) -> None:
 
 
 def apply_plan(
-    project: Project, scope: Scope, store: ScopeStore, plan: Plan, *, passwords: Path | None = None, go_on: bool = False
+    project: Project,
+    target: Scope,
+    store: ScopeStore,
+    plan: Plan,
+    *,
+    passwords: Path | None = None,
+    go_on: bool = False,
 ) -> Report:
     """Carries a plan out and reads back, with progress and a job record; goes on where it was interrupted.
 
     Raises:
         click.exceptions.Exit: It was interrupted; how to go on has been said.
     """
-    tenant = project.tenants[scope.tenant]
+    tenant = project.tenants[target.tenant]
     file = passwords_file(project, plan, passwords)
-    resume = f"entra-pipeline restore {scope.name} --resume {plan.id}"
+    resume = f"entra-pipeline restore {plan.scope} --resume {plan.id}"
 
     async def work() -> Report:
         async with open_graph(tenant) as reader, open_graph(tenant, writing=True) as writer:
-            target = Target(scope=scope, store=store, reading=reader, writing=writer)
+            sides = Target(scope=target, store=open_store(project, target), reading=reader, writing=writer)
             report = await asyncio.to_thread(read_report, store, plan.id)
             if report is None:
-                report = await carry_out(plan, store=store, target=target, passwords=file, go_on=go_on, progress=told)
+                report = await carry_out(plan, store=store, target=sides, passwords=file, go_on=go_on, progress=told)
             if not report.verified:
                 job.report = report
-                report = await read_back(plan, report, store=store, target=target, progress=told)
+                report = await read_back(plan, report, store=store, target=sides, progress=told)
             return report
 
     try:
@@ -400,7 +442,7 @@ def apply_plan(
     except LiveChanged as error:
         raise LiveChanged(
             error.message,
-            remedy=f"Plan again; or leave these as they are: restore {scope.name} --apply {plan.id} --continue",
+            remedy=f"Plan again; or leave these as they are: restore {plan.scope} --apply {plan.id} --continue",
         ) from None
     except EntraPipelineError as error:
         if has_begun(store.files, plan.id):
@@ -419,7 +461,7 @@ def passwords_file(project: Project, plan: Plan, given: Path | None) -> Path:
 
 
 def print_report(
-    project: Project, scope: Scope, plan: Plan, report: Report, *, passwords: Path | None = None, limit: int = _SHOWN
+    project: Project, target: Scope, plan: Plan, report: Report, *, passwords: Path | None = None, limit: int = _SHOWN
 ) -> None:
     """What became of a restore, for people: counts, what did not go well, passwords, and how to undo it."""
     from rich.markup import escape
@@ -446,14 +488,19 @@ def print_report(
             f"first passwords of {report.passwords:,} users, to be changed at the first sign-in: "
             f"{escape(str(passwords_file(project, plan, passwords)))}"
         )
-    say(f"to undo: {undo_command(scope, plan, report)}")
+    if target.name not in project.scopes:
+        say(
+            f"before it can be undone: entra-pipeline scope create {target.name} --tenant {target.tenant} "
+            f"--storage {target.storage}"
+        )
+    say(f"to undo: {undo_command(target, plan, report)}")
 
 
-def undo_command(scope: Scope, plan: Plan, report: Report) -> str:
+def undo_command(target: Scope, plan: Plan, report: Report) -> str:
     """What restores the tenant as it was before."""
     types, made = undoing(plan)
     return (
-        f"entra-pipeline restore {scope.name} --at {report.undo_point}"
+        f"entra-pipeline restore {target.name} --at {report.undo_point}"
         + (f" --types {','.join(types)}" if types else "")
         + (" --delete-added" if made else "")
     )

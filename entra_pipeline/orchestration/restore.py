@@ -30,6 +30,7 @@ from entra_pipeline.errors import EntraPipelineError, GraphUnavailable, NotInSto
 from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
+from entra_pipeline.restore.across import scope_of
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.jobs import restore_job
@@ -69,6 +70,14 @@ class RestoreConfig(dg.Config):
         default="",
         description="The recovery point, such as 2026-11-23T05-00-00Z; a time with its zone for the newest before it; "
         "or latest. Mind that a plan takes a recovery point of the tenant as it is: latest is then that one.",
+    )
+    to: str = Field(
+        default="", description="Another tenant of the configuration to restore to. Empty: the scope's own tenant."
+    )
+    domains: dict[str, str] = Field(
+        default={},
+        description="With to: domains of the recovery point, and those that take their places there, such as "
+        "{contoso.com: fabrikam.com}. Initial and default domains find each other.",
     )
     types: list[str] = Field(
         default=[],
@@ -123,7 +132,8 @@ class RestoreConfig(dg.Config):
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""
-        if self.plan_id and (self.point or self.selection() != Selection() or self.options() != Options()):
+        asked = self.point or self.to or self.domains
+        if self.plan_id and (asked or self.selection() != Selection() or self.options() != Options()):
             raise UsageError(
                 "plan_id and a selection exclude each other: the plan says what is restored, and how",
                 remedy="Leave scope, plan_id and dry_run, and remove the rest; or remove plan_id to plan anew.",
@@ -186,11 +196,13 @@ def plan_restore(
         store = storage.open(config.scope)
         plan = _known_plan(context, store, scope, config)
         if plan is None:
-            with points_told(store, context.instance):
-                plan = asyncio.run(_make_plan(context, config, scope, tenants, store))
+            target = scope_of(tenants.project(), scope, config.to or scope.tenant)
+            live = storage.open(target)
+            with _points_told(tenants, live, context.instance):
+                plan = asyncio.run(_make_plan(context, config, target, tenants, store, live))
         if not config.dry_run:
             _check_passwords(plan, _passwords_file(tenants, config, plan))
-    context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: scope.tenant})
+    context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant})
     yield plan_observation(store, plan, dry_run=config.dry_run)
     context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
     if config.dry_run:
@@ -222,9 +234,11 @@ def apply_restore(
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         passwords = _passwords_file(tenants, config, plan)
+        scope = _scope_of_plan(tenants, plan)
+        live = storage.open(scope)
 
         async def work() -> Report:
-            async with _target(tenants, store, config.scope) as target:
+            async with _target(tenants, scope, live) as target:
                 return await apply(
                     plan,
                     store=store,
@@ -234,7 +248,7 @@ def apply_restore(
                     progress=RestoreProgress(context, plan),
                 )
 
-        with points_told(store, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
+        with _points_told(tenants, live, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
             job.report = report = asyncio.run(work())
     context.log.info(f"To undo this, restore recovery point {report.undo_point}.")
     if report.passwords:
@@ -254,12 +268,14 @@ def verify_restore(
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         applied = _report_of(store, plan)
+        scope = _scope_of_plan(tenants, plan)
+        live = storage.open(scope)
 
         async def work() -> Report:
-            async with _target(tenants, store, config.scope) as target:
+            async with _target(tenants, scope, live) as target:
                 return await verify(plan, applied, store=store, target=target, progress=RestoreProgress(context, plan))
 
-        with points_told(store, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
+        with _points_told(tenants, live, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
             job.report = asyncio.run(work())
 
 
@@ -317,34 +333,56 @@ def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _target(tenants: TenantResource, store: ScopeStore, scope: str) -> AsyncIterator[Target]:
+async def _target(tenants: TenantResource, scope: Scope, store: ScopeStore) -> AsyncIterator[Target]:
     """The scope's tenant, open for reading and for writing."""
     async with tenants.open(scope) as reading, tenants.open(scope, writing=True) as writing:
-        yield Target(scope=tenants.project().scope(scope), store=store, reading=reading, writing=writing)
+        yield Target(scope=scope, store=store, reading=reading, writing=writing)
+
+
+def _scope_of_plan(tenants: TenantResource, plan: Plan) -> Scope:
+    """The scope that shows the tenant which the plan is for."""
+    project = tenants.project()
+    return scope_of(project, project.scope(plan.scope), plan.tenant, plan.live_scope)
+
+
+@contextmanager
+def _points_told(tenants: TenantResource, store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[None]:
+    """As `points_told`; of a scope that was made for another tenant Dagster knows nothing."""
+    if store.scope not in tenants.project().scopes:
+        yield
+        return
+    with points_told(store, instance):
+        yield
 
 
 async def _make_plan(
-    context: dg.OpExecutionContext, config: RestoreConfig, scope: Scope, tenants: TenantResource, store: ScopeStore
+    context: dg.OpExecutionContext,
+    config: RestoreConfig,
+    target: Scope,
+    tenants: TenantResource,
+    store: ScopeStore,
+    live: ScopeStore,
 ) -> Plan:
     point = await asyncio.to_thread(store.at, config.point)
-    tenant = tenants.project().tenants[scope.tenant]
+    tenant = tenants.project().tenants[target.tenant]
     async with AsyncExitStack() as stack:
-        graph = await stack.enter_async_context(tenants.open(scope.name))
+        graph = await stack.enter_async_context(tenants.open(target))
         # What is going to write says before anything is read that it cannot; a dry run does not ask for that secret.
         writing = None
         if tenant.simulator is not None or not config.dry_run:
-            writing = await stack.enter_async_context(tenants.open(scope.name, writing=True))
+            writing = await stack.enter_async_context(tenants.open(target, writing=True))
             await writing.sign_in()
         return await make_plan(
             store,
             point,
-            scope=scope,
-            store=store,
+            scope=target,
+            store=live,
             graph=graph,
             writing=writing,
             own=() if tenant.restore is None else (tenant.restore.client_id,),
             selection=config.selection(),
             options=config.options(),
+            domains=config.domains,
             trigger=TRIGGER,
             progress=LogProgress(context),
         )
@@ -358,10 +396,10 @@ def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, scope: Scope,
 
     Raises:
         NotInStore: There is no plan of that id.
-        UsageError: It was carried out already, or is for another scope or tenant.
+        UsageError: It was carried out already, or is another scope's.
     """
     if config.plan_id:
-        plan = _plan_by_id(store, scope, config)
+        plan = _plan_by_id(store, config)
         report = read_report(store, plan.id)
         if report is not None and report.verified and not config.dry_run:
             raise UsageError(
@@ -373,14 +411,15 @@ def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, scope: Scope,
     if not before or config.dry_run:
         return None
     plan, report = read_plan(store, before), read_report(store, before)
-    same = (plan.selection, plan.options) == (config.selection(), config.options())
+    wanted = (config.to or scope.tenant, config.selection(), config.options())
+    same = (plan.tenant, plan.selection, plan.options) == wanted
     if not has_begun(store.files, plan.id) or not same or (report is not None and report.verified):
         return None
     context.log.info(f"Plan {plan.id} was begun and has not come to its end: this run goes on with it.")
     return plan
 
 
-def _plan_by_id(store: ScopeStore, scope: Scope, config: RestoreConfig) -> Plan:
+def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> Plan:
     try:
         plan = read_plan(store, config.plan_id)
     except NotInStore:
@@ -388,11 +427,8 @@ def _plan_by_id(store: ScopeStore, scope: Scope, config: RestoreConfig) -> Plan:
             f"scope {config.scope!r} has no plan {config.plan_id!r}",
             remedy="Copy the id from the run that made the plan; its tag entra/plan is the id, too.",
         ) from None
-    if (plan.scope, plan.tenant) != (scope.name, scope.tenant):
-        raise UsageError(
-            f"plan {plan.id} restores scope {plan.scope!r} to tenant {plan.tenant!r}",
-            remedy=f"Correct scope or plan_id; this job restores scopes to their own tenants, here {scope.tenant!r}.",
-        )
+    if plan.scope != config.scope:
+        raise UsageError(f"plan {plan.id} restores scope {plan.scope!r}", remedy="Correct scope or plan_id.")
     return plan
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from entra_pipeline.catalogue import EVERYTHING
-from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.suggestions import did_you_mean
@@ -18,44 +17,51 @@ from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.crossing import cross
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan, Selection
-from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.restore.selection import choose
-from entra_pipeline.store.files import LocalFiles
-from entra_pipeline.store.opening import open_store
-from entra_pipeline.store.recovery_points import ScopeStore
 
 
-def scope_of(project: Project, tenant: str, folder: Path, clock: Clock = system_clock) -> tuple[Scope, ScopeStore]:
-    """The scope that shows a whole tenant, and its store: one of the project, else one made for the purpose.
+def scope_of(project: Project, source: Scope, tenant: str, name: str = "") -> Scope:
+    """The scope whose recovery points show the tenant that is written to.
+
+    That is the source itself for its own tenant; else a scope of the project that protects the other tenant as a whole;
+    else one made for the purpose, in the storage of the source: the recovery point that undoes the restore is among
+    its own, and has to last.
 
     Args:
         project: The configuration.
-        tenant: Name of the tenant.
-        folder: Where the recovery points of a scope made for the purpose go; the one that undoes the restore is among
-            them, so it has to last.
-        clock: The one clock.
+        source: The scope whose recovery point is restored.
+        tenant: Name of the tenant that is written to.
+        name: The scope that a plan was made with (`Plan.live_scope`); empty to find one.
 
     Raises:
-        UsageError: There is no such tenant.
-        ConfigurationError: A secret of the storage cannot be found.
+        UsageError: There is no such tenant, or the scope is another tenant's by now.
     """
     if tenant not in project.tenants:
         raise UsageError(
-            f"there is no tenant {tenant!r}{did_you_mean(tenant, list(project.tenants))}",
+            f"there is no tenant {tenant!r} in {project.file}{did_you_mean(tenant, list(project.tenants))}",
             remedy=f"The configuration has {', '.join(sorted(project.tenants))}.",
         )
+    if tenant == source.tenant and name in {"", source.name}:
+        return source
     for scope in project.scopes.values():
-        if scope.tenant == tenant and scope.select is None and set(EVERYTHING) <= set(scope.types()):
-            return scope, open_store(project, scope, clock)
-    scope = Scope(name=f"restore-{tenant}"[:63], tenant=tenant, storage="local")
-    return scope, ScopeStore(LocalFiles(folder), scope.name, clock)
+        whole = scope.select is None and set(EVERYTHING) <= set(scope.types())
+        if scope.tenant == tenant and (scope.name == name or (whole and not name)):
+            return scope
+    name = name or f"restore-{tenant}"[:63]
+    if name in project.scopes:
+        raise UsageError(
+            f"the scope {name!r} shows tenant {project.scopes[name].tenant!r}, or a part of {tenant!r}",
+            remedy=f"Make a scope that protects all of tenant {tenant!r}, or give this one another name.",
+        )
+    return Scope(name=name, tenant=tenant, storage=source.storage)
 
 
 def plan_across(
     job: str,
     created: str,
     point: Side,
-    target: Target,
+    target: LiveTenant,
     folder: Path,
     *,
     domains: Mapping[str, str] | None = None,

@@ -29,8 +29,7 @@ from entra_pipeline.restore.crossing import cross
 from entra_pipeline.restore.fidelity import Difference, Fidelity, Score, fidelity
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan
-from entra_pipeline.restore.plan import Target as Planned
-from entra_pipeline.restore.plan import make_plan
+from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.restore.report import Report
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.simulator.control import Control
@@ -223,7 +222,7 @@ class _Rehearsal:
                 self.job,
                 iso(self.clock()),
                 crossing.point,
-                Planned(before, _SIMULATED),
+                LiveTenant(before, _SIMULATED),
                 options=Options(enable_policies=True),
                 identity=arrived,
                 barred=crossing.barred,

@@ -130,7 +130,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         point: The recovery point.
         tenant: Name of the tenant that is written to, in the configuration.
         tenant_id: Its id.
-        live_point: Recovery point (of the target's scope) that shows the tenant as the plan saw it.
+        live_point: Recovery point that shows the tenant as the plan saw it.
+        live_scope: The scope that it is of: that of the plan, unless the tenant is another one.
         created: When, RFC 3339.
         selection, options: What was asked for.
         stages: Names of the stages, in order.
@@ -160,6 +161,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     identity: dict[str, str]
     requests: int
     seconds: float
+    live_scope: str = ""
     domains: dict[str, str] = {}
     format: str = FORMAT
     version: int = VERSION

@@ -28,8 +28,8 @@ from entra_pipeline.store.manifest import seal
 _RANK = {"delete": 0, "update": 1, "undelete": 2, "create": 3, "link": 4, "unlink": 5, "enable": 6}
 
 
-class Target(NamedTuple):
-    """The tenant to write to.
+class LiveTenant(NamedTuple):
+    """The tenant to write to, as it is.
 
     Attributes:
         live: A recovery point that shows it as it is.
@@ -47,7 +47,7 @@ def make_plan(
     job: str,
     created: str,
     point: Side,
-    target: Target,
+    target: LiveTenant,
     *,
     selection: Selection | None = None,
     options: Options | None = None,
@@ -63,7 +63,7 @@ def make_plan(
         job: Id of the plan.
         created: The time, RFC 3339.
         point: The recovery point to restore.
-        target: The tenant to write to.
+        target: The tenant to write to, as it is.
         selection: What to restore.
         options: How.
         identity: Id once → id now, of objects that came back under another id before (`identity.lineage`).
@@ -77,10 +77,8 @@ def make_plan(
     """
     selection, options = selection or Selection(), options or Options()
     foreign = point.manifest.tenant_id != target.live.manifest.tenant_id
-    if foreign and options.delete_added:
-        raise UsageError(
-            "what only another tenant has is its own, and is not deleted", remedy="Leave out --delete-added."
-        )
+    if foreign:
+        check_foreign(options)
     chosen = choose(point.store, point.manifest, selection)
     with reading(point.store, target.live.store) as connection:
         index = Index(connection, point, target.live)
@@ -102,6 +100,7 @@ def make_plan(
             tenant=target.tenant,
             tenant_id=target.live.manifest.tenant_id,
             live_point=target.live.manifest.recovery_point,
+            live_scope=target.live.store.scope,
             created=created,
             selection=selection,
             options=options,
@@ -114,6 +113,14 @@ def make_plan(
             seconds=seconds(steps),
         )
     )
+
+
+def check_foreign(options: Options) -> None:
+    """Raises UsageError for what another tenant is not asked for."""
+    if options.delete_added:
+        raise UsageError(
+            "what only another tenant has is its own, and is not deleted", remedy="Leave out --delete-added."
+        )
 
 
 def _unknown(comparison: Comparison) -> list[Refusal]:

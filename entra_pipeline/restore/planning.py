@@ -7,7 +7,9 @@ does not: the comparison and the steps (`plan`), carrying them out (`apply`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from entra_pipeline.analysis.changes import reading
 from entra_pipeline.backup.jobs import backup_job
@@ -17,11 +19,12 @@ from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope
+from entra_pipeline.restore.across import plan_across
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.files import write_plan
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan, Selection
-from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.plan import LiveTenant, check_foreign, make_plan
 from entra_pipeline.restore.selection import choose, types_to_read, with_bins
 from entra_pipeline.store.jobs import new_job_id
 from entra_pipeline.store.manifest import Manifest
@@ -39,6 +42,7 @@ async def plan_restore(
     own: Collection[str] = (),
     selection: Selection | None = None,
     options: Options | None = None,
+    domains: Mapping[str, str] | None = None,
     trigger: str,
     clock: Clock = system_clock,
     progress: Progress | None = None,
@@ -52,7 +56,7 @@ async def plan_restore(
     Args:
         source: The store of the scope whose recovery point is restored; the plan goes there.
         point: The recovery point.
-        scope: The scope that protects the tenant to write to; that of `source`, unless it is another tenant.
+        scope: The scope that shows the tenant to write to (`across.scope_of`).
         store: Its store.
         graph: The tenant, as the app registration that reads.
         writing: The tenant, as the app registration that may write, which the plan leaves alone; None when there is
@@ -60,12 +64,15 @@ async def plan_restore(
         own: AppIds of other app registrations that the plan leaves alone.
         selection: What to restore.
         options: How.
+        domains: For another tenant: domain at the recovery point → domain there, where `crossing.cross` would find
+            another one, or none.
         trigger: What started it, for the job record of the recovery point: `command`, `dagster: restore` …
         clock: The one clock.
         progress: Told what happens.
 
     Raises:
-        UsageError: The selection cannot be understood, or is not among what the scope protects.
+        UsageError: The selection or a domain cannot be understood; what is selected is not among what the scope
+            protects.
         NotInStore: The recovery point has nothing of what is selected.
         ConfigurationError: Entra refuses the credential, or cannot be reached.
         ScopeBusy: A backup of the scope is running.
@@ -74,7 +81,12 @@ async def plan_restore(
     selection = selection or Selection()
     # What cannot be understood is told before the tenant is read.
     await asyncio.to_thread(choose, source, point, selection)
-    types = _types(scope, selection)
+    foreign = graph.tenant.tenant_id != point.tenant_id
+    if foreign:
+        check_foreign(options or Options())
+    elif domains:
+        raise UsageError("the tenant is the same: its domains stay", remedy="Leave out --domain, or add --to TENANT.")
+    types = None if foreign else _types(scope, selection)
     read = with_bins(scope)
     with backup_job(store, trigger=trigger, clock=clock) as job:
         live = job.manifest = await take_backup(read, store, graph, types=types, clock=clock, progress=progress)
@@ -83,15 +95,23 @@ async def plan_restore(
     working = {*own, *await graph.registration(), *(await writing.registration() if writing is not None else ())}
 
     def compare() -> Plan:
-        plan = make_plan(
-            new_job_id(clock),
-            iso(clock()),
-            Side(source, point),
-            Target(Side(store, live), scope.tenant, _own(Side(store, live), working)),
-            selection=selection,
-            options=options,
-            identity=lineage(source, live.tenant_id),
-        )
+        job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
+        target = LiveTenant(Side(store, live), scope.tenant, _own(Side(store, live), working))
+        if foreign:
+            with TemporaryDirectory(prefix="entra-restore-") as folder:
+                plan = plan_across(
+                    job,
+                    created,
+                    side,
+                    target,
+                    Path(folder),
+                    domains=domains,
+                    selection=selection,
+                    options=options,
+                )
+        else:
+            known = lineage(source, live.tenant_id)
+            plan = make_plan(job, created, side, target, selection=selection, options=options, identity=known)
         write_plan(source, plan)
         return plan
 

@@ -309,6 +309,34 @@ def test_what_changed_since_the_plan_is_left_alone(site: Site, control: Control)
     assert site.run(point=site.point, dry_run=False).success
 
 
+def test_another_tenant_gets_what_is_chosen(tmp_path: Path, simulator: Simulator, instance: dg.DagsterInstance) -> None:
+    with Simulator(users=3, groups=1, seed=12, domain="tailwind.com") as other:
+        other.control.knobs(throttle_conditional_access=False)
+        file = tmp_path / "dagster_project.toml"
+        settings = SETTINGS.replace('"deleted_users"', '"domains"')
+        file.write_text(simulator.tenant_table() + other.tenant_table("tailwind") + settings)
+        project = load_project(file)
+        site = Site(project, instance, open_store(project, SCOPE))
+        people = [one for one in simulator.control.dump("users") if "extension_" not in str(one)]
+        user = next(one for one in reversed(people) if not one["onPremisesSyncEnabled"] and one["userType"] == "Member")
+        run = site.run(
+            point=site.point,
+            to="tailwind",
+            domains={"contoso.com": "tailwind.com"},
+            types=["users"],
+            where=f"id = '{user['id']}'",
+            dry_run=False,
+        )
+        assert "report_restore" in run.steps, run.failure
+        name = user["userPrincipalName"].partition("@")[0]
+        assert f"{name}@tailwind.com" in names(other.control)
+        outcome = run.metadata()
+        assert outcome["tenant"] == "tailwind"
+        assert "[scopes.restore-tailwind]" in outcome["to_undo"]
+        # Dagster has no asset for the points of a scope that the project does not have.
+        assert site.materialized() == {site.point}
+
+
 def test_nothing_to_restore_is_said(site: Site) -> None:
     run = site.run(point=site.point, dry_run=False)
     assert run.success

@@ -15,7 +15,7 @@ from entra_pipeline.restore.across import plan_across, scope_of
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.model import Options, Plan, Selection
-from entra_pipeline.restore.plan import Target as Planned
+from entra_pipeline.restore.plan import LiveTenant
 from entra_pipeline.restore.report import Report, exceptions
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.tenants import open_graph
@@ -43,7 +43,7 @@ def planned(source: Protected, point: Manifest, target: Protected, folder: Path,
         more.pop("job", "job"),
         "2026-11-24T05:00:00Z",
         Side(source.store, point),
-        Planned(Side(target.store, live), "other"),
+        LiveTenant(Side(target.store, live), "other"),
         folder / live.recovery_point,
         **{"domains": MAPPED, **more},
     )
@@ -156,15 +156,31 @@ def test_domains_that_are_wrong_are_refused(sites: tuple[Protected, Manifest, Pr
         planned(source, point, target, tmp_path, options=Options(delete_added=True))
 
 
-def test_the_other_tenant_is_read_to_its_own_scope_or_one_made_for_it(
-    sites: tuple[Protected, Manifest, Protected], tmp_path: Path
-) -> None:
-    source, _, _ = sites
-    scope, store = scope_of(source.project, "simulated", tmp_path / "made")
-    assert (scope.name, scope.protect) == ("restore-simulated", "all")
-    assert store.points() == []
-    source.configure("")
-    scope, store = scope_of(source.project, "simulated", tmp_path / "made")
-    assert (scope.name, len(store.points())) == ("contoso", 1)
-    with pytest.raises(UsageError, match="there is no tenant 'simulate'"):
-        scope_of(source.project, "simulate", tmp_path)
+OTHERS = """
+[tenants.fabrikam]
+tenant_id = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+client_id = "0e3c2f5a-1f0f-4d39-8a3e-5c1b0f6a9d21"
+managed_identity = true
+[scopes.people]
+tenant = "fabrikam"
+storage = "disk"
+protect = ["users"]
+"""
+WHOLE = '[scopes.fabrikam]\ntenant = "fabrikam"\nstorage = "disk"\n'
+
+
+def test_another_tenant_is_read_to_its_own_scope_or_to_one_made_for_it(tenant: Start) -> None:
+    source = tenant(OTHERS)
+    project, scope = source.project, source.scope
+    assert scope_of(project, scope, "simulated") is scope
+    made = scope_of(project, scope, "fabrikam")
+    assert (made.name, made.protect, made.storage) == ("restore-fabrikam", "all", scope.storage)
+    source.configure(OTHERS + WHOLE)
+    assert scope_of(source.project, source.scope, "fabrikam").name == "fabrikam"
+    # A plan goes on with the scope that it was made with.
+    assert scope_of(source.project, source.scope, "fabrikam", made.name) == made
+    assert scope_of(source.project, source.scope, "fabrikam", "people").protect == ["users"]
+    with pytest.raises(UsageError, match="there is no tenant 'fabricam'"):
+        scope_of(source.project, source.scope, "fabricam")
+    with pytest.raises(UsageError, match="the scope 'contoso' shows tenant 'simulated'"):
+        scope_of(source.project, source.scope, "fabrikam", "contoso")

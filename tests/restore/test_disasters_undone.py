@@ -14,7 +14,7 @@ from entra_pipeline.restore import apply as applying
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
-from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.restore.report import Report
 from entra_pipeline.restore.verify import verify
 from entra_pipeline.simulator import Simulator
@@ -59,7 +59,7 @@ class Site(Protected):
             job,
             "2026-11-24T00:00:00Z",
             Side(self.store, point),
-            Target(Side(self.store, live), "simulated"),
+            LiveTenant(Side(self.store, live), "simulated"),
             selection=Selection(**selection),
             options=Options(enable_policies=enable),
             identity=lineage(self.store, live.tenant_id),

@@ -10,7 +10,7 @@ import pytest
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.model import Options, Plan, Selection, Step
-from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
 
@@ -54,7 +54,7 @@ class Restored:
             "job",
             "2026-11-24T00:00:00Z",
             self._side(self.point),
-            Target(self._side(live), "simulated"),
+            LiveTenant(self._side(live), "simulated"),
             selection=selection,
             options=Options(**asked),
         )

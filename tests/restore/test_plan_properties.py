@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.content import content, differing
 from entra_pipeline.restore.model import Options, Plan, Step
-from entra_pipeline.restore.plan import Target, make_plan
+from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.restore.references import ids_in, rewrite
 from tests.restore.points import Body, Picture, Points
 
@@ -249,7 +249,7 @@ def planned(world: World, options: Options) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         points = Points(Path(folder), *TABLES)
         point, live = points.take(tenant()), points.take(world.picture)
-        return make_plan("job", "2026-11-24T00:00:00Z", point, Target(live, "contoso"), options=options)
+        return make_plan("job", "2026-11-24T00:00:00Z", point, LiveTenant(live, "contoso"), options=options)
 
 
 fast = settings(
@@ -328,7 +328,7 @@ def test_a_tenant_that_is_as_it_was_needs_nothing(conflict: Any, tmp_path: Path)
     points = Points(tmp_path, *TABLES)
     point = points.take(tenant())
     for live in (point, points.take(tenant())):
-        plan = make_plan("job", "now", point, Target(live, "contoso"), options=Options(conflict=conflict))
+        plan = make_plan("job", "now", point, LiveTenant(live, "contoso"), options=Options(conflict=conflict))
         assert (plan.steps, plan.refusals, plan.requests, plan.seconds) == ((), (), 0, 0)
 
 

@@ -29,7 +29,7 @@ from entra_pipeline.restore.references import rewrite
 from entra_pipeline.restore.selection import Chosen, bin_of, is_bin, is_view
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import state_query
+from entra_pipeline.store.state import sql_text, state_query
 
 _GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|extension_[0-9a-f]{32}_"
 PENDING = "new:"
@@ -225,6 +225,9 @@ class _Comparing:
     def _rows(self, table: str, ids: Collection[str] | None) -> Iterator[tuple[tuple[str, ...], str, str]]:
         """The rows whose text differs: key, at the point, in the tenant."""
         wanted = None if ids is None else {*ids, *(self._now(one) for one in ids)}
+        if wanted is not None and table in CATALOGUE and self._live.has(table):
+            pairs = alike_by_name(self._connection, self._point, self._live, CATALOGUE[table])
+            wanted |= {new for old, new in pairs.items() if old in wanted}
         rows = differing_rows(*self._point, *self._live, table, wanted, connection=self._connection)
         return ((row.key, row.before or "", row.after or "") for row in rows)
 
@@ -438,6 +441,26 @@ def _key(entry: ObjectType, body: Body, parent: str) -> Any:
     if entry.parent is not None and not entry.parent.many:
         return (parent,)
     return () if rule.possible and not rule.create and not entry.shows else None
+
+
+def alike_by_name(connection: duckdb.DuckDBPyConnection, point: Side, live: Side, entry: ObjectType) -> dict[str, str]:
+    """Objects that the tenant has under another id, by what no two of them have in common (`Restore.unique`).
+
+    Args:
+        connection: Reads both stores.
+        point: The recovery point; it has the type.
+        live: The recovery point that shows the tenant; it has it, too.
+        entry: The type. Of one that belongs to others nothing is found: which owner is which is not known here.
+    """
+    names = entry.restore.unique
+    if not names or entry.parent is not None:
+        return {}
+    values = (f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '')" for name in names)
+    keys = ", ".join(f"{value} AS k{n}" for n, value in enumerate(values))
+    using = ", ".join(f"k{n}" for n in range(len(names)))
+    then, now = (side.state(entry.name, f"id, {keys}") for side in (point, live))
+    query = f"SELECT t.id, n.id FROM ({then}) t JOIN ({now}) n USING ({using}) WHERE t.id <> n.id"
+    return dict(connection.execute(query).fetchall())
 
 
 def _known_by(entry: ObjectType) -> str:

@@ -29,7 +29,7 @@ import msgspec
 from entra_pipeline.analysis.changes import reading
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.comparison import Side, alike_by_name
 from entra_pipeline.store.files import LocalFiles
 from entra_pipeline.store.manifest import TableEntry, canonical, seal
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -245,19 +245,12 @@ def _barred(point: Side, live: Side, homeless: set[str], here: set[str]) -> dict
 
 
 def _same(point: Side, live: Side) -> dict[str, str]:
-    """Objects that both tenants have, by what no two objects of a tenant have in common (`Restore.unique`)."""
+    """Objects that both tenants have, by what no two objects of a tenant have in common."""
     found: dict[str, str] = {}
     with reading(point.store, live.store) as connection:
         for table, entry in CATALOGUE.items():
-            names = entry.restore.unique
-            if not names or entry.parent is not None or not (point.has(table) and live.has(table)):
-                continue
-            values = (f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '')" for name in names)
-            keys = ", ".join(f"{value} AS k{n}" for n, value in enumerate(values))
-            using = ", ".join(f"k{n}" for n in range(len(names)))
-            then, now = (side.state(table, f"id, {keys}") for side in (point, live))
-            query = f"SELECT t.id, n.id FROM ({then}) t JOIN ({now}) n USING ({using}) WHERE t.id <> n.id"
-            found |= dict(connection.execute(query).fetchall())
+            if point.has(table) and live.has(table):
+                found |= alike_by_name(connection, point, live, entry)
     return found
 
 

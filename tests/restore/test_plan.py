@@ -233,6 +233,19 @@ def test_a_policy_that_was_left_alone_learns_the_new_id_of_its_group(start: Call
     )
 
 
+def test_what_is_chosen_is_found_under_the_id_of_the_one_who_has_its_name_now(start: Callable[..., Restored]) -> None:
+    it = start(lambda control: None, "users", "deleted_users")
+    lost = next(one for one in it.control.dump("users") if not one["onPremisesSyncEnabled"])
+    it.lose(f"users/{lost['id']}")
+    name = lost["userPrincipalName"]
+    now = it.control.create("users", {"userPrincipalName": name.upper(), "displayName": "Made by hand"})
+    plan = it.plan(types=("users",), ids=(lost["id"],))
+    assert steps(plan, action="create") == []
+    (step,) = steps(plan, table="users", id=lost["id"])
+    assert (step.action, step.live_id, step.before["displayName"]) == ("update", now, "Made by hand")
+    assert any("the same userPrincipalName" in note for note in step.notes)
+
+
 def test_conflict_modes(start: Callable[..., Restored]) -> None:
     known: dict[str, str] = {}
     it = start(lambda control: known.update(made(control)), "users", "groups", "deleted_users", "deleted_groups")

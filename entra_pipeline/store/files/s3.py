@@ -218,7 +218,7 @@ class S3Files(Files):
             connection.execute(f"LOAD {_quoted(str(_httpfs()))}")
             parameters = ", ".join(f"{name} {_quoted(value)}" for name, value in self._secret.items())
             connection.execute(
-                f"CREATE OR REPLACE SECRET {_identifier('entra_pipeline ' + self._bucket)} "
+                f"CREATE OR REPLACE SECRET {_identifier(f'entra_pipeline {self}')} "
                 f"(TYPE s3, SCOPE {_quoted(str(self))}, {parameters})"
             )
         except duckdb.Error as error:

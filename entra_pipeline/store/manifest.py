@@ -157,6 +157,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     selection: dict[str, list[str]]
     seal: str = ""
 
+    def named(self) -> set[str]:
+        """Keys of the files that make up its tables."""
+        return {part.key for entry in self.tables.values() for part in entry.parts}
+
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 

@@ -10,11 +10,11 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -30,7 +30,7 @@ from entra_pipeline.errors import (
 from entra_pipeline.store.files import Files, Hold
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, decode, seal, sha256
-from entra_pipeline.store.parts import in_parallel, part_problem, size_problem
+from entra_pipeline.store.parts import in_parallel, in_turns, part_problem, size_problem
 
 _KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
 _KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
@@ -66,6 +66,13 @@ def key_of(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(_KEY_TIME)
 
 
+class Swept(NamedTuple):
+    """What was removed (or, dry, would be): keys, and bytes as far as their size is known."""
+
+    keys: list[str]
+    bytes: int
+
+
 class ScopeStore:
     """The recovery points of one scope.
 
@@ -78,7 +85,7 @@ class ScopeStore:
     def __init__(self, files: Files, scope: str, clock: Clock = system_clock) -> None:
         self.files = files
         self.scope = scope
-        self._clock = clock
+        self.clock = clock
         self._hold: Hold | None = None
 
     # --- What is there -----------------------------------------------------------------------------------------------
@@ -96,7 +103,7 @@ class ScopeStore:
             NotInStore: There is none of this key.
             IntegrityError: Its manifest is not what was written.
         """
-        return self._decoded(point, self.manifest_bytes(point))
+        return self.decoded(point, self.manifest_bytes(point))
 
     def manifest_bytes(self, point: str) -> bytes:
         """The manifest as it is stored; raises NotInStore."""
@@ -155,7 +162,8 @@ class ScopeStore:
         moment_of(point)
         return f"_recovery_points/{self.scope}/{point}.json"
 
-    def _decoded(self, point: str, data: bytes) -> Manifest:
+    def decoded(self, point: str, data: bytes) -> Manifest:
+        """The recovery point in the bytes of its manifest; raises IntegrityError."""
         manifest = decode(data, self.manifest_key(point))
         if (manifest.scope, manifest.recovery_point) != (self.scope, point):
             raise IntegrityError(
@@ -178,7 +186,7 @@ class ScopeStore:
         """
         points = self.points()
         taken = set(points) | self.staged_points()
-        now = self._clock()
+        now = self.clock()
         moment = (at or now).replace(microsecond=0)
         if points:
             newest = moment_of(points[-1])
@@ -219,18 +227,13 @@ class ScopeStore:
     # --- One at a time -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the scope: no other process (and no other ScopeStore) backs it up or sweeps it meanwhile.
+    def lock(self) -> Iterator[Hold]:
+        """Holds the scope: no other process (and no other ScopeStore) backs it up or prunes it meanwhile.
 
         Raises:
             ScopeBusy: Somebody else does; the message says who, where, and since when.
         """
-        with self._locked():
-            yield
-
-    @contextmanager
-    def _locked(self) -> Iterator[Hold]:
-        with self.files.lock(f"_locks/{self.scope}", f"scope {self.scope!r}", self._clock) as hold:
+        with self.files.lock(f"_locks/{self.scope}", f"scope {self.scope!r}", self.clock) as hold:
             self._hold = hold
             try:
                 yield hold
@@ -244,7 +247,7 @@ class ScopeStore:
             self._hold.confirm()
             yield self._hold
         else:
-            with self._locked() as hold:
+            with self.lock() as hold:
                 yield hold
 
     # --- A point in the making ---------------------------------------------------------------------------------------
@@ -372,7 +375,7 @@ class ScopeStore:
         if not parent:
             return msgspec.structs.replace(manifest, parent_sha256="")
         data = self.manifest_bytes(parent)
-        tenant = self._decoded(parent, data).tenant_id
+        tenant = self.decoded(parent, data).tenant_id
         if tenant != manifest.tenant_id:
             raise RecoveryPointRefused(
                 f"scope {self.scope!r} holds recovery points of tenant {tenant}, this one is of {manifest.tenant_id}",
@@ -412,36 +415,36 @@ class ScopeStore:
 
     # --- Sweep -------------------------------------------------------------------------------------------------------
 
-    def sweep(self, *, grace: timedelta, dry_run: bool = False) -> list[str]:
-        """Removes orphans: what runs that never committed left behind.
+    def sweep(self, *, grace: timedelta, without: Collection[str] = (), dry_run: bool = False) -> Swept:
+        """Removes files that no recovery point and no day of a log names.
 
         Args:
             grace: Only files older than this; longer than any run takes.
+            without: Recovery points to leave out of account, as if they were forgotten; for a dry run.
             dry_run: Say what would be removed, and remove nothing.
-
-        Returns:
-            Keys of the orphans.
 
         Raises:
             ScopeBusy: A backup of the scope is running.
             IntegrityError: A manifest cannot be read, so that nobody knows which files it names; nothing is removed.
         """
         if dry_run:
-            return self._sweep(grace, dry_run=True)
+            return self._sweep(grace, without, dry_run=True)
         with self._held():
-            return self._sweep(grace, dry_run=False)
+            return self._sweep(grace, (), dry_run=False)
 
-    def _sweep(self, grace: timedelta, *, dry_run: bool) -> list[str]:
-        before = self._clock() - grace
+    def _sweep(self, grace: timedelta, without: Collection[str], *, dry_run: bool) -> Swept:
+        before = self.clock() - grace
         # Files first, manifests second: what is committed in between is not taken for an orphan.
         prefixes = [f"_staged/{self.scope}/"]
         prefixes += [f"{name}/scope={self.scope}/" for name in self.files.folders() if not name.startswith("_")]
-        old = [file.key for prefix in prefixes for file in self.files.list(prefix) if file.modified < before]
-        manifests = in_parallel(self.manifest, self.points())
-        named = {part.key for manifest in manifests for entry in manifest.tables.values() for part in entry.parts}
+        old = [file for prefix in prefixes for file in self.files.list(prefix) if file.modified < before]
+        named: set[str] = set()
+        for manifest in in_turns(self.manifest, [point for point in self.points() if point not in without]):
+            named |= manifest.named()
         # Logs lie beside the object types.
-        named |= LogStore(self.files, self.scope, self._clock).named()
-        orphans = [key for key in old if key not in named]
+        named |= LogStore(self.files, self.scope, self.clock).named()
+        orphans = [file for file in old if file.key not in named]
         if not dry_run:
-            self.files.delete(orphans)
-        return [*orphans, *self.files.clear_unfinished(before, dry_run=dry_run)]
+            self.files.delete([file.key for file in orphans])
+        unfinished = self.files.clear_unfinished(before, dry_run=dry_run)
+        return Swept([*(file.key for file in orphans), *unfinished], sum(file.size for file in orphans))

@@ -5,7 +5,7 @@ What belongs here: checking, part by part and point by point. What does not: men
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -13,15 +13,16 @@ import duckdb
 from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parts import in_parallel, part_problem
+from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import KEYS, connect, parquet, state_query
 
 
 class Finding(NamedTuple):
-    """What was found of a table of a recovery point, or of the point itself.
+    """What was found of a table of a recovery point, of the point itself, or of the prune records.
 
     Attributes:
-        point: The recovery point.
+        point: The recovery point; empty for the prune records.
         table: The table; empty for the manifest and its place in the chain.
         ok: Whether all is well.
         problem: What is not; empty when all is well.
@@ -36,14 +37,16 @@ class Finding(NamedTuple):
 def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[Finding]:
     """Checks recovery points: seals and chain of the manifests, bytes and rows of every part, live rows of every table.
 
-    A part or a state that several points share is read once.
+    The chain may lead over points that retention has taken, as long as a prune record tells of them. A part or a state
+    that several points share is read once.
 
     Args:
         store: The scope's store.
         points: The points to check; all when None.
 
     Yields:
-        For every point a finding for its manifest, then one per table; several where there are several problems.
+        What is wrong with the prune records, if anything is; then for every point a finding for its manifest and one
+        per table; several where there are several problems.
 
     Raises:
         NotInStore: A point that was asked for does not exist.
@@ -53,8 +56,13 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[F
     for point in points or ():
         if point not in present:
             store.manifest_bytes(point)
+    records = PruneRecords(store.files, store.scope)
+    problems = records.problems()
+    yield from (Finding("", "", False, problem) for problem in problems)
+    # What a record says that is not whole is no excuse for anything.
+    pruned = {} if problems else records.points()
     with connect(store.files) as connection:
-        check = _Check(store, present, connection)
+        check = _Check(store, present, pruned, connection)
         for point in present if points is None else points:
             yield from check.point(point)
 
@@ -62,9 +70,16 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[F
 class _Check:
     """What is known so far of the parts and states of a scope."""
 
-    def __init__(self, store: ScopeStore, present: list[str], connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self,
+        store: ScopeStore,
+        present: list[str],
+        pruned: Mapping[str, ForgottenPoint],
+        connection: duckdb.DuckDBPyConnection,
+    ) -> None:
         self._store = store
         self._present = present
+        self._pruned = pruned
         self._connection = connection
         self._parts: dict[Part, str] = {}
         self._rows: dict[Part, tuple[int, ...]] = {}
@@ -89,11 +104,20 @@ class _Check:
     def _chain_problem(self, manifest: Manifest) -> str:
         place = self._present.index(manifest.recovery_point)
         before = self._present[place - 1] if place else ""
-        if manifest.parent != before:
-            if manifest.parent not in self._present:
-                return f"its parent {manifest.parent} is missing"
-            return f"its parent is {manifest.parent or 'none'}, but the point before it is {before}"
-        if before and sha256(self._store.manifest_bytes(before)) != manifest.parent_sha256:
+        parent, digest, child = manifest.parent, manifest.parent_sha256, manifest.recovery_point
+        while parent and parent not in self._present:
+            gone = self._pruned.get(parent)
+            if gone is None:
+                whose = (
+                    "its parent" if child == manifest.recovery_point else f"the parent of {child}, which was pruned,"
+                )
+                return f"{whose} {parent} is missing"
+            if gone.sha256 != digest or parent >= child:
+                return f"the prune record of {parent} is not of the manifest that {child} was made on"
+            parent, digest, child = gone.parent, gone.parent_sha256, parent
+        if parent != before:
+            return f"its parent is {parent or 'none'}, but the point before it is {before}"
+        if before and sha256(self._store.manifest_bytes(before)) != digest:
             return f"the manifest of its parent {before} is not the one that it was made on: its SHA-256 differs"
         return ""
 

@@ -86,7 +86,7 @@ def test_scopes_do_not_see_each_other(tmp_path: Path, time: Time) -> None:
     assert other.points() == []
     take(other, tmp_path, other.mint(), "Adele")
     time.pass_(days=2)
-    assert one.sweep(grace=timedelta(days=1)) == []
+    assert one.sweep(grace=timedelta(days=1)).keys == []
     assert all(finding.ok for each in (one, other) for finding in verify(each))
 
 
@@ -341,7 +341,7 @@ def _the_next_run_works(store: ScopeStore, folder: Path) -> None:
         part.key for point in store.points() for each in store.manifest(point).tables.values() for part in each.parts
     }
     late = ScopeStore(store.files, "contoso", Time(datetime.now(UTC) + timedelta(days=2)))
-    swept = late.sweep(grace=timedelta(days=1))
+    swept = late.sweep(grace=timedelta(days=1)).keys
     assert not named & set(swept)
     left = {file.key for file in store.files.list("") if not file.key.startswith(("_recovery_points/", "_locks/"))}
     assert left == named
@@ -388,13 +388,13 @@ def test_a_sweep_spares_what_is_young_named_or_anothers(store: ScopeStore, tmp_p
     store.write_job({"id": "one"})
     now = Time(datetime.now(UTC))
     store = ScopeStore(store.files, "contoso", now)
-    assert store.sweep(grace=timedelta(days=1)) == []
+    assert store.sweep(grace=timedelta(days=1)).keys == []
     now.pass_(days=2)
     everything = {file.key for file in store.files.list("")}
     orphans = {orphan.key, "_staged/contoso/2026-11-23T06-00-00Z/users.json"}
-    assert set(store.sweep(grace=timedelta(days=1), dry_run=True)) == orphans
+    assert set(store.sweep(grace=timedelta(days=1), dry_run=True).keys) == orphans
     assert {file.key for file in store.files.list("")} == everything
-    assert set(store.sweep(grace=timedelta(days=1))) == orphans
+    assert set(store.sweep(grace=timedelta(days=1)).keys) == orphans
     left = {file.key for file in store.files.list("")} - {"_locks/contoso.lock"}
     assert left == everything - orphans - {"_locks/contoso.lock"}
     assert {theirs.key, kept.tables["users"].parts[0].key} <= left
@@ -425,7 +425,7 @@ def test_a_bucket_holds_points_as_a_folder_does(s3_bucket: Bucket, tmp_path: Pat
     assert all(finding.ok for finding in verify(store))
     orphan = put(store, tmp_path, "2026-11-23T09-00-00Z", [upsert("0", "Alex")])
     late = ScopeStore(files, "contoso", Time(datetime.now(UTC) + timedelta(days=2)))
-    assert late.sweep(grace=timedelta(days=1)) == [orphan.key]
+    assert late.sweep(grace=timedelta(days=1)).keys == [orphan.key]
     assert all(finding.ok for finding in verify(late))
     files.delete([first.tables["users"].parts[0].key])
     problems = [(finding.point, finding.table) for finding in verify(late) if not finding.ok]

@@ -1,0 +1,167 @@
+"""Retention: which recovery points are past their time, and what of the store goes with them.
+
+What belongs here: the decision, and the order in which things go: the prune record, then the manifests, then the files
+that no remaining manifest names. Killed anywhere, what is left is a point too many or files that nobody names, and the
+next time takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from entra_pipeline.clock import iso
+from entra_pipeline.project.periods import Period
+from entra_pipeline.store.holds import RetentionHold, holds_settled, retention_holds
+from entra_pipeline.store.manifest import sha256
+from entra_pipeline.store.parts import in_turns
+from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
+from entra_pipeline.store.recovery_points import ScopeStore, Swept, moment_of
+
+GRACE = timedelta(hours=48)
+"""Longer than any run: one that Dagster repeats goes on for a day with what the first try has written."""
+
+
+class Verdict(NamedTuple):
+    """What becomes of a recovery point.
+
+    Attributes:
+        recovery_point: Its key.
+        expires: When its time is over, RFC 3339; empty when never.
+        kept: Why it stays; empty when it is forgotten.
+    """
+
+    recovery_point: str
+    expires: str
+    kept: str
+
+
+IN_TIME = "in its time"
+NEWEST = "the newest point"
+LAST_GOOD = "the last good point"
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was done for a scope; or, dry, would be.
+
+    Attributes:
+        scope: The scope.
+        retention: How long its points are kept.
+        verdicts: All of its points, oldest first.
+        deleted: Files that nobody names any more, and what runs left that never ended.
+    """
+
+    scope: str
+    retention: str
+    verdicts: tuple[Verdict, ...]
+    deleted: Swept
+
+    @property
+    def forgotten(self) -> list[str]:
+        """The points that went."""
+        return [one.recovery_point for one in self.verdicts if not one.kept]
+
+
+def judge(
+    points: Sequence[str], retention: Period, now: datetime, *, last_good: str, holds: Mapping[str, RetentionHold]
+) -> list[Verdict]:
+    """What becomes of the points of a scope.
+
+    Args:
+        points: Their keys, oldest first.
+        retention: How long a point is kept.
+        now: The present.
+        last_good: The newest point that finished without exception; empty when there is none.
+        holds: What is held, as `retention_holds` gives it.
+    """
+    verdicts = []
+    for point in points:
+        end = retention.after(moment_of(point))
+        held = holds.get(point) or holds.get("")
+        reasons = (
+            (end > now, IN_TIME),
+            (held is not None, f"held: {held.reason}" if held else ""),
+            (point == last_good, LAST_GOOD),
+            # The next backup builds on it.
+            (point == points[-1], NEWEST),
+        )
+        kept = next((reason for applies, reason in reasons if applies), "")
+        verdicts.append(Verdict(point, "" if retention.forever else iso(end), kept))
+    return verdicts
+
+
+def prune(store: ScopeStore, retention: Period, *, by: str, grace: timedelta = GRACE, dry_run: bool = False) -> Pruned:
+    """Forgets the points of a scope that are past their time, and deletes the files that nobody names any more.
+
+    Never forgets the newest point, the last good one, or one that is held; of a scope that is held nothing goes.
+
+    Args:
+        store: The scope's store.
+        retention: How long a point is kept.
+        by: Who or what asks for it; the prune record says it.
+        grace: How old a file must be that nobody names, as it may belong to a run that is under way.
+        dry_run: Say what would be done, and do nothing.
+
+    Raises:
+        ScopeBusy: A backup of the scope is running, or somebody sets a hold.
+        IntegrityError: A manifest or a hold cannot be read; no file is deleted.
+    """
+    if dry_run:
+        verdicts = _verdicts(store, retention)
+        return _pruned(store, retention, verdicts, _sweep(store, grace, verdicts, dry_run=True))
+    with store.lock() as lock:
+        with holds_settled(store) as settled:
+            verdicts = _verdicts(store, retention)
+            going = list(in_turns(lambda one: _last_words(store, one), [one for one in verdicts if not one.kept]))
+            if going:
+                lock.confirm()
+                settled.confirm()
+                records = PruneRecords(store.files, store.scope)
+                records.append(going, pruned=iso(store.clock()), by=by, retention=str(retention))
+                store.files.delete([store.manifest_key(one.recovery_point) for one in going])
+        lock.confirm()
+        return _pruned(store, retention, verdicts, _sweep(store, grace, verdicts, dry_run=False))
+
+
+def _verdicts(store: ScopeStore, retention: Period) -> list[Verdict]:
+    points, now = store.points(), store.clock()
+    past = any(retention.after(moment_of(point)) <= now for point in points)
+    last_good = _last_good(store, points) if past else ""
+    return judge(points, retention, now, last_good=last_good, holds=retention_holds(store))
+
+
+def _last_good(store: ScopeStore, points: Sequence[str]) -> str:
+    """The newest point that finished without exception: mostly the newest."""
+    for some in (points[-1:], points[-2::-1]):
+        for manifest in in_turns(store.manifest, some):
+            if manifest.status == "finished":
+                return manifest.recovery_point
+    return ""
+
+
+def _last_words(store: ScopeStore, verdict: Verdict) -> ForgottenPoint:
+    """What remains of a point that goes."""
+    data = store.manifest_bytes(verdict.recovery_point)
+    manifest = store.decoded(verdict.recovery_point, data)
+    return ForgottenPoint(
+        recovery_point=manifest.recovery_point,
+        sha256=sha256(data),
+        parent=manifest.parent,
+        parent_sha256=manifest.parent_sha256,
+        kind=manifest.kind,
+        status=manifest.status,
+        expired=verdict.expires,
+    )
+
+
+def _sweep(store: ScopeStore, grace: timedelta, verdicts: Sequence[Verdict], *, dry_run: bool) -> Swept:
+    if "" in retention_holds(store):
+        return Swept([], 0)
+    return store.sweep(grace=grace, without={one.recovery_point for one in verdicts if not one.kept}, dry_run=dry_run)
+
+
+def _pruned(store: ScopeStore, retention: Period, verdicts: Sequence[Verdict], deleted: Swept) -> Pruned:
+    return Pruned(scope=store.scope, retention=str(retention), verdicts=tuple(verdicts), deleted=deleted)

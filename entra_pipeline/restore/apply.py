@@ -7,7 +7,7 @@ takes (`requests`), what holds for every request (`work`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from entra_pipeline.graph import Graph, Ledger, Writer
 from entra_pipeline.project import Scope
 from entra_pipeline.restore import identity
 from entra_pipeline.restore.content import fingerprint
-from entra_pipeline.restore.journal import Journal
+from entra_pipeline.restore.journal import Journal, require_finished
 from entra_pipeline.restore.model import Outcome, Plan, Step
 from entra_pipeline.restore.passwords import Passwords
 from entra_pipeline.restore.references import GUID_LENGTH
@@ -114,7 +114,8 @@ async def apply(
     Raises:
         UsageError: The plan is for another tenant.
         LiveChanged: Something changed since the plan, and `go_on` was not asked for.
-        ScopeBusy: Somebody else applies the plan, or backs the target up.
+        RestoreUnfinished: Another restore to the tenant has not come to its end.
+        ScopeBusy: Somebody else restores to the tenant, or backs it up.
         GraphUnavailable, ConfigurationError, StoreError: It stopped; the same call goes on.
     """
     if target.writing.tenant.tenant_id != plan.tenant_id:
@@ -122,14 +123,15 @@ async def apply(
             f"the plan {plan.id} is for tenant {plan.tenant_id}, not for {target.writing.tenant.tenant_id}",
             remedy="Plan again for this tenant.",
         )
-    lock = store.files.lock(f"_locks/restore-{plan.id}", f"restore {plan.id}", clock)
+    lock = store.files.lock(f"_locks/restore-{plan.tenant_id}", f"restoring to tenant {plan.tenant}", clock)
     started = iso(clock())
     told: Progress = progress or Silence()
     with lock:
+        await asyncio.to_thread(require_finished, store, plan.tenant_id, besides=plan.id)
         journal = await asyncio.to_thread(Journal, store.files, plan.id, clock)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(journal)
-            undo, changed = await _before(plan, target, journal, go_on, clock, told)
+            undo, changed = await _before(plan, store, target, journal, go_on, clock, told)
             ledger = Ledger()
             writer = await stack.enter_async_context(Writer(target.writing, ledger=ledger))
             session = Session(
@@ -325,7 +327,13 @@ def _makes(step: Step) -> bool:
 
 
 async def _before(
-    plan: Plan, target: Target, journal: Journal, go_on: bool, clock: Clock, progress: Progress
+    plan: Plan,
+    store: ScopeStore,
+    target: Target,
+    journal: Journal,
+    go_on: bool,
+    clock: Clock,
+    progress: Progress,
 ) -> tuple[Manifest, Collection[int]]:
     """The undo point, and the steps whose objects changed since the plan."""
     if journal.undo_point:
@@ -335,7 +343,8 @@ async def _before(
         undo = await backup(
             with_bins(target.scope), target.store, target.reading, types=concerned(plan), clock=clock, progress=progress
         )
-    changed = await asyncio.to_thread(_changed, plan, target.store, undo)
+    known = await asyncio.to_thread(identity.lineage, store, plan.tenant_id)
+    changed = await asyncio.to_thread(_changed, plan, target.store, undo, known, journal.made.keys())
     if changed and not go_on and not journal.undo_point:
         named = ", ".join(step.name or step.id for step in changed[:10])
         raise LiveChanged(
@@ -344,7 +353,7 @@ async def _before(
             remedy="Plan again, or go on without these.",
         )
     if not journal.undo_point:
-        await journal.begin(undo.recovery_point)
+        await journal.begin(undo.recovery_point, plan.tenant_id)
     return undo, {step.number for step in changed}
 
 
@@ -355,13 +364,27 @@ def concerned(plan: Plan) -> list[str]:
     return [name for name in CATALOGUE if name in names | bins]
 
 
-def _changed(plan: Plan, store: ScopeStore, live: Manifest) -> list[Step]:
-    """Steps whose object is not what the plan saw."""
+def _changed(
+    plan: Plan, store: ScopeStore, live: Manifest, known: Mapping[str, str], made: Collection[int]
+) -> list[Step]:
+    """Steps whose object is not what the plan saw; what another restore has made since is there, under a new id.
+
+    Args:
+        plan: The plan.
+        store: The store of the target's scope.
+        live: A recovery point that shows the tenant.
+        known: Id at the recovery point → id in the tenant, of what restores have made.
+        made: Numbers of the steps that have made their object themselves.
+    """
     by_table: dict[str, dict[str, list[Step]]] = {}
     for step in plan.steps:
-        if step.seen and step.live_id:
+        live_id = step.live_id if step.seen else ""
+        if step.action == "create" and step.number not in made:
+            id_ = step.id.lower() if len(step.id) == GUID_LENGTH else step.id
+            live_id = known.get(id_, "") if plan.identity.get(id_) != known.get(id_) else ""
+        if live_id:
             table = f"deleted_{step.table}" if step.action == "undelete" else step.table
-            by_table.setdefault(table, {}).setdefault(step.live_id, []).append(step)
+            by_table.setdefault(table, {}).setdefault(live_id, []).append(step)
     changed: list[Step] = []
     with connect(store.files) as connection:
         for table, steps in by_table.items():

@@ -16,12 +16,18 @@ from typing import Literal, Self
 import msgspec
 
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
-from entra_pipeline.errors import AlreadyExists, IntegrityError, ScopeBusy
+from entra_pipeline.errors import AlreadyExists, EntraPipelineError, IntegrityError, ScopeBusy
 from entra_pipeline.restore.model import Outcome
+from entra_pipeline.restore.report import report_key
 from entra_pipeline.store.files import Files
+from entra_pipeline.store.recovery_points import ScopeStore
 
 # How long, in seconds, acknowledgements wait for others, so that they share a file. An announcement waits for none.
 _GATHER = 0.2
+
+
+class RestoreUnfinished(EntraPipelineError):
+    """A restore to the tenant was interrupted, or is under way: what it is about to make nobody else can know."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,6 +41,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ids: Ids at the recovery point → ids in the tenant, of what was made or brought back.
         outcome: Of a step that is done.
         undo_point: Recovery point of the target's scope that was taken before the first write; of `begun`.
+        tenant_id: The tenant that is written to; of `begun`.
     """
 
     kind: Literal["begun", "intent", "made", "done"]
@@ -43,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ids: dict[str, str] = {}
     outcome: Outcome | None = None
     undo_point: str = ""
+    tenant_id: str = ""
 
 
 class Journal:
@@ -97,9 +105,9 @@ class Journal:
                 self._writing.cancel()
                 await asyncio.gather(self._writing, return_exceptions=True)
 
-    async def begin(self, undo_point: str) -> None:
-        """Notes the undo point; returns when that is stored."""
-        self._note(Entry(kind="begun", at=self._now(), undo_point=undo_point))
+    async def begin(self, undo_point: str, tenant_id: str) -> None:
+        """Notes the undo point and the tenant that is written to; returns when that is stored."""
+        self._note(Entry(kind="begun", at=self._now(), undo_point=undo_point, tenant_id=tenant_id))
         await self.flush()
 
     async def intend(self, number: int) -> None:
@@ -184,6 +192,39 @@ class Journal:
 def has_begun(files: Files, job: str) -> bool:
     """Whether a restore may have written something to the tenant."""
     return any(True for _ in files.list(_prefix(job)))
+
+
+def require_finished(store: ScopeStore, tenant_id: str, *, besides: str = "") -> None:
+    """Refuses to go on while a restore of the store's recovery points to a tenant has not come to its end.
+
+    A plan that is made, or was made before, knows nothing of what that one is about to make, and would make it twice.
+
+    Args:
+        store: The store of the scope whose recovery points are restored.
+        tenant_id: The tenant.
+        besides: A job that does not count.
+
+    Raises:
+        RestoreUnfinished: There is one.
+        StoreError: The store cannot be read.
+    """
+    first: dict[str, str] = {}
+    ended: set[str] = {besides}
+    for file in store.files.list("_restore/"):
+        job = file.key.split("/")[1]
+        if file.key == report_key(job):
+            ended.add(job)
+        elif file.key.startswith(_prefix(job)):
+            first.setdefault(job, file.key)
+    for job in sorted(first.keys() - ended):
+        [begun, *_] = _decode(first[job], store.files.read(first[job]))
+        if begun.tenant_id == tenant_id:
+            raise RestoreUnfinished(
+                f"restore {job} to this tenant was interrupted, or is under way: what it has still to write is not "
+                "known to any other plan",
+                remedy=f"Go on with it first: entra-pipeline restore {store.scope} --resume {job} (in Dagster: plan_id "
+                f"{job}, dry_run false).",
+            )
 
 
 def _prefix(job: str) -> str:

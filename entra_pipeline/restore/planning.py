@@ -23,6 +23,7 @@ from entra_pipeline.restore.across import plan_across
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.files import write_plan
 from entra_pipeline.restore.identity import lineage
+from entra_pipeline.restore.journal import require_finished
 from entra_pipeline.restore.model import Options, Plan, Selection
 from entra_pipeline.restore.plan import LiveTenant, check_foreign, make_plan
 from entra_pipeline.restore.selection import choose, types_to_read, with_bins
@@ -75,12 +76,14 @@ async def plan_restore(
             protects.
         NotInStore: The recovery point has nothing of what is selected.
         ConfigurationError: Entra refuses the credential, or cannot be reached.
+        RestoreUnfinished: A restore to the tenant has not come to its end.
         ScopeBusy: A backup of the scope is running.
         GraphError, StoreError: The tenant or the store cannot be read.
     """
     selection = selection or Selection()
     # What cannot be understood is told before the tenant is read.
     await asyncio.to_thread(choose, source, point, selection)
+    await asyncio.to_thread(require_finished, source, str(graph.tenant.tenant_id))
     foreign = graph.tenant.tenant_id != point.tenant_id
     if foreign:
         check_foreign(options or Options())

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from entra_pipeline.restore.apply import LiveChanged
+from entra_pipeline.restore.journal import RestoreUnfinished
 from entra_pipeline.restore.report import read_report
 from tests.restore import disasters
 from tests.restore.test_disasters_undone import Site, bad, site
@@ -61,6 +63,41 @@ def test_a_killed_restore_doubles_nothing(site: Callable[..., Site], request: py
     )
     assert {*users.values(), *groups.values(), *said_twice.values()} == {1}
     assert one.plan(point, "again").steps == ()
+
+
+def test_after_a_kill_nothing_else_is_planned_or_applied_until_it_has_come_to_its_end(
+    site: Callable[..., Site],
+) -> None:
+    one = site("users", "groups")
+    point = one.backup()
+    disasters.delete_people(one.control, users=4, groups=4, for_good=True)
+    plan, stale = one.plan(point, "killed"), one.plan(point, "stale")
+    file = one.project.file.with_name("plan.json")
+    file.write_bytes(msgspec.json.encode(plan))
+    one.control.knobs(latency=0.1)
+    process = start(one, file)
+    while process.poll() is None and not [w for w in one.control.writes() if w["path"] == "groups"]:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    one.control.knobs(latency=0.0)
+    one.control.ledger(reset=True)
+    with pytest.raises(RestoreUnfinished, match=r"restore killed to this tenant .*\n.* --resume killed"):
+        one.plan_from_end_to_end(point)
+    with pytest.raises(RestoreUnfinished, match="restore killed to this tenant"):
+        one.apply(stale)
+    assert one.control.writes() == []
+
+    assert bad(one.apply(plan)) == []
+    # What was planned before does not know what has come back under new ids: nothing is made a second time.
+    with pytest.raises(LiveChanged):
+        one.apply(stale)
+    report = one.apply(stale, go_on=True)
+    made = {step.number for step in stale.steps if (step.table, step.action) == ("groups", "create")}
+    assert {outcome.result for outcome in report.outcomes if outcome.number in made} == {"refused"}
+    groups = Counter((group["displayName"], group["mailNickname"]) for group in one.control.dump("groups"))
+    assert {*groups.values()} == {1}
+    assert one.plan_from_end_to_end(point).steps == ()
 
 
 def start(one: Site, plan: object) -> subprocess.Popen[str]:

@@ -15,6 +15,7 @@ from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
 from entra_pipeline.restore.plan import LiveTenant, make_plan
+from entra_pipeline.restore.planning import plan_restore
 from entra_pipeline.restore.report import Report
 from entra_pipeline.restore.verify import verify
 from entra_pipeline.simulator import Simulator
@@ -64,6 +65,17 @@ class Site(Protected):
             options=Options(enable_policies=enable),
             identity=lineage(self.store, live.tenant_id),
         )
+
+    def plan_from_end_to_end(self, point: Manifest) -> Plan:
+        """The same as the command makes it, and keeps it."""
+
+        async def run() -> Plan:
+            async with Graph(self.project.tenants["simulated"]) as graph:
+                return await plan_restore(
+                    self.store, point, scope=self.scope, store=self.store, graph=graph, trigger="a test"
+                )
+
+        return asyncio.run(run())
 
     def apply(self, plan: Plan, *, go_on: bool = False) -> Report:
         """Carries a plan out, and reads back."""

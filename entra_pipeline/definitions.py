@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets import scope_assets
+from entra_pipeline.orchestration.audit import audit_sensor
 from entra_pipeline.orchestration.jobs import EXECUTOR, backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.logs import log_job, log_schedule
 from entra_pipeline.orchestration.restore import restore
@@ -38,6 +39,7 @@ def build_definitions(project: Project) -> dg.Definitions:
         assets=assets,
         jobs=jobs,
         schedules=schedules,
+        sensors=[audit_sensor(file, [schedule.name for schedule in schedules])],
         resources={
             "tenants": TenantResource(project_file=file),
             "storage": StorageResource(project_file=file),

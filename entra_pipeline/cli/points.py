@@ -236,8 +236,9 @@ def verify(
     The audit log of its storage is checked, too, unless --at asks for one point. Ends with exit code 1 when anything
     is not as it was written.
     """
-    if sum((bool(moment), every, only_audit)) > 1:
-        raise UsageError("--at, --all and --audit exclude each other", remedy="Choose one.")
+    given = [name for name, is_set in {"--at": moment, "--all": every, "--audit": only_audit}.items() if is_set]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", remedy="Choose one.")
     if scope_name is None and not only_audit:
         raise UsageError("SCOPE is missing", remedy="Name the scope; entra-pipeline scope list shows them.")
     project = project_of(ctx)

@@ -1,6 +1,7 @@
-"""`make bench`: runs every comparison and writes docs/benchmarks.md.
+"""`make bench`: runs every comparison and writes what it finds into docs/benchmarks.md.
 
-`python -m benchmarks [PART …] [--users N] [--keep FOLDER]` runs some of the parts; without any, all of them.
+`python -m benchmarks [PART …] [--scale X] [--keep FOLDER]` runs some of the parts; without any, all of them. At another
+scale than the published one, the page stays as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from benchmarks.parts import PARTS
 
 
 def main() -> None:
-    """Runs the parts, prints what each found, and writes the page when all have run."""
+    """Runs the parts, prints what each found, and writes it into the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"which to run: {', '.join(PARTS)}; all when none is named"
@@ -30,11 +31,13 @@ def main() -> None:
         folder = given.keep or Path(temporary)
         sections = []
         for name in chosen:
+            found = []
             for section in PARTS[name](folder, given.scale):
                 print(section.text(), end="\n\n", flush=True)
-                sections.append(section)
-    if not given.parts and given.scale == 1.0:
-        report.write(sections)
+                found.append(section)
+            if given.scale == 1.0:
+                report.write(name, found)
+            sections += found
     missed = [f"{bound.what} ({section.title})" for section in sections for bound in section.bounds if not bound.holds]
     if missed:
         sys.exit(f"not what it has to be: {', '.join(missed)}")

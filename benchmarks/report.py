@@ -14,7 +14,6 @@ from pathlib import Path
 from entra_pipeline.analysis.markdown import markdown_table
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-_BEGIN, _END = "<!-- figures: make bench -->", "<!-- /figures -->"
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,19 @@ class Section:
         return "\n\n".join(piece for piece in (*pieces, self.after) if piece)
 
 
-def write(sections: Sequence[Section]) -> None:
-    """Puts the figures into the page, in the place of those that are there."""
+def write(part: str, sections: Sequence[Section]) -> None:
+    """Puts what a part found into the page, in the place of what it found before.
+
+    Raises:
+        ValueError: The page has no place for the part.
+    """
     page = PAGE.read_text()
-    before, rest = page.split(_BEGIN)
-    after = rest.split(_END)[1]
-    figures = "\n\n".join([f"Measured on {machine()}.", *(section.text() for section in sections)])
-    PAGE.write_text(f"{before}{_BEGIN}\n{figures}\n{_END}{after}")
+    begin, end = f"<!-- figures: {part} -->", "<!-- /figures -->"
+    if begin not in page:
+        raise ValueError(f"{PAGE.name} has no line {begin!r}, or none {end!r} after it")
+    before, rest = page.split(begin)
+    figures = "\n\n".join([*(section.text() for section in sections), f"Measured on {machine()}."])
+    PAGE.write_text(f"{before}{begin}\n{figures}\n{end}{rest.partition(end)[2]}")
 
 
 def machine() -> str:

@@ -33,7 +33,9 @@ def require_capturable(store: ScopeStore, point: str, now: datetime | None = Non
 
 
 @contextmanager
-def explained(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
+def explained(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
+) -> Iterator[None]:
     """Turns our errors into failures that say what to do, and that are not tried again when trying cannot help."""
     try:
         yield

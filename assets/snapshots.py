@@ -29,7 +29,9 @@ MAX_RETRIES = 2
 class LogProgress:
     """Tells a run's progress in its log."""
 
-    def __init__(self, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> None:
+    def __init__(
+        self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
+    ) -> None:
         self._log = context.log
 
     def rows(self, table: str, rows: int) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets import scope_assets
+from assets.drills import drill_checks
 from entra_pipeline.orchestration.audit import audit_sensor
+from entra_pipeline.orchestration.drills import drill_job, drill_schedule
 from entra_pipeline.orchestration.jobs import EXECUTOR, backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.logs import log_job, log_schedule
 from entra_pipeline.orchestration.restore import restore
@@ -21,6 +23,10 @@ from resources import StorageResource, TenantResource
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+# What a scope has where it asks for it.
+_JOBS = (backup_asset_job, backup_now_job, log_job, drill_job)
+_SCHEDULES = (backup_schedule, log_schedule, drill_schedule)
+
 
 def build_definitions(project: Project) -> dg.Definitions:
     """The definitions of a project; used by Dagster, by the command and by tests.
@@ -30,13 +36,16 @@ def build_definitions(project: Project) -> dg.Definitions:
     assets: list[dg.AssetsDefinition] = []
     jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [restore]
     schedules: list[dg.ScheduleDefinition] = []
+    checks: list[dg.AssetChecksDefinition] = []
     for scope in project.scopes.values():
         assets += scope_assets(scope)
-        jobs += [job for job in (backup_asset_job(scope), backup_now_job(scope), log_job(scope)) if job]
-        schedules += [schedule for schedule in (backup_schedule(scope), log_schedule(scope)) if schedule]
+        checks += drill_checks(scope)
+        jobs += [job for make in _JOBS if (job := make(scope))]
+        schedules += [schedule for make in _SCHEDULES if (schedule := make(scope))]
     file = str(project.file)
     return dg.Definitions(
         assets=assets,
+        asset_checks=checks,
         jobs=jobs,
         schedules=schedules,
         sensors=[audit_sensor(file, [schedule.name for schedule in schedules])],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -71,8 +70,10 @@ class _Told:
 def _print(result: Any) -> None:
     from rich.markup import escape
 
+    from entra_pipeline.restore.drill import drill_text, score_rows
+
     print_table(
-        [score_row(score) for score in result.scores if score.compared or score.left_out],
+        score_rows(result),
         _COLUMNS,
         title=f"Restore drill of {result.point}",
         right=_NUMBERS,
@@ -87,37 +88,5 @@ def _print(result: Any) -> None:
     brought = ", ".join(f"{number:,} {table}" for table, number in result.brought.items())
     if brought:
         say(f"[dim]Put there before, because others bring it: {brought}[/]")
-    say(
-        f"[bold]{share(result.properties_equal, result.properties)}[/] of {result.properties:,} properties and "
-        f"[bold]{share(result.links_equal, result.links)}[/] of {result.links:,} links came back; "
-        f"{result.writes:,} writes in {minutes(result.seconds)}, {minutes(result.seconds_at_limits)} at Graph's limits"
-    )
+    say(drill_text(result))
     say(f"[{'green' if result.status == 'finished' else 'yellow'}]{result.status}[/]")
-
-
-def score_row(score: Any) -> dict[str, Any]:
-    """A table's score for people."""
-    return {
-        "table": score.table,
-        "objects": score.objects,
-        score.kind: score.compared,
-        "came_back": share(score.equal, score.compared),
-        "left_out": sum(score.left_out.values()) or None,
-        "why": _listed(score.left_out),
-    }
-
-
-def share(part: int, whole: int) -> str:
-    """A share in per cent, never rounded up to all."""
-    if not whole:
-        return ""
-    return f"{int(part * 1000 / whole) / 10:g} %"
-
-
-def minutes(seconds: float) -> str:
-    """A time for people."""
-    return f"{seconds / 60:.1f} minutes"
-
-
-def _listed(reasons: Iterable[str]) -> str:
-    return "; ".join(reasons)

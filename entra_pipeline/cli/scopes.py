@@ -19,7 +19,8 @@ _SETTINGS = (
     ("--tenant", "Name of a [tenants] table."),
     ("--storage", "Name of a [storage] table."),
     ("--schedule", "Cron expression of five fields, for example '0 */6 * * *'."),
-    ("--timezone", "Time zone of the schedule, for example Europe/Stockholm."),
+    ("--drill", "Cron expression: restores are rehearsed then, for example '0 5 * * 0'."),
+    ("--timezone", "Time zone of both, for example Europe/Stockholm."),
     ("--retention", "For example '30 days', '2 years', 'forever'."),
     ("--full-backup-frequency", "With a retention in years, for example '3 months'."),
 )
@@ -158,6 +159,7 @@ def show(ctx: click.Context, name: str, json_: bool) -> None:
     types = one.types()
     row = {
         **_row(project, one),
+        "drill": one.drill or "",
         "timezone": one.timezone,
         "full_backup_frequency": str(one.full_frequency or ""),
         "max_incrementals": one.max_incrementals,

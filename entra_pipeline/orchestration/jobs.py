@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.checks import report_checks
+from assets.drills import drill_key
 from assets.guards import explained
 from assets.names import (
     RECOVERY_POINT,
@@ -48,9 +49,13 @@ def backup_job_name(scope: Scope) -> str:
 def backup_asset_job(scope: Scope) -> "UnresolvedAssetJobDefinition":
     """The job that materialises all assets of a scope for one recovery point."""
     keys = [asset_key(scope.name, name) for name in (*object_types(scope), RECOVERY_POINT)]
+    selection: dg.AssetSelection = dg.AssetSelection.assets(*keys)
+    if scope.drill is not None:
+        # Drills have a job of their own.
+        selection -= dg.AssetSelection.checks(drill_key(scope))
     return dg.define_asset_job(
         name=backup_job_name(scope),
-        selection=dg.AssetSelection.assets(*keys),
+        selection=selection,
         executor_def=EXECUTOR,
         tags={**run_tags(scope), **retry_tags()},
         description=f"Backs up scope {scope.name} for one recovery point. To back up now, use backup_now instead.",

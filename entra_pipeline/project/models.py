@@ -250,6 +250,7 @@ class Scope(Section):
     protect: Literal["all"] | list[str] = "all"
     select: Selection | None = None
     schedule: str | None = None
+    drill: str | None = None
     timezone: str = "UTC"
     retention: Period = Period(0, "year")
     full_backup_frequency: Period | None = None
@@ -289,7 +290,7 @@ class Scope(Section):
             raise wrong(f"{value} is no number of days", 'Write what Entra keeps, for example "30 days".')
         return value
 
-    @field_validator("schedule")
+    @field_validator("schedule", "drill")
     @classmethod
     def _cron(cls, value: str | None) -> str | None:
         from croniter import croniter

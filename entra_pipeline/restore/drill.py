@@ -14,6 +14,7 @@ import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Any
 
 import msgspec
 
@@ -114,7 +115,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
-def drill_key(scope: str, job: str) -> str:
+def drill_file(scope: str, job: str) -> str:
     """Where the result of a drill is, in the store of its scope."""
     return f"_drills/{scope}/{job}.json"
 
@@ -130,6 +131,36 @@ def goals_met(drill: Drill) -> bool:
     return (
         drill.properties_equal >= PROPERTIES_GOAL * drill.properties and drill.links_equal >= LINKS_GOAL * drill.links
     )
+
+
+def drill_text(drill: Drill) -> str:
+    """A drill in a line."""
+    return (
+        f"{_share(drill.properties_equal, drill.properties)} of {drill.properties:,} properties and "
+        f"{_share(drill.links_equal, drill.links)} of {drill.links:,} links came back; {drill.writes:,} writes in "
+        f"{drill.seconds / 60:.1f} minutes, {drill.seconds_at_limits / 60:.1f} minutes at Graph's limits"
+    )
+
+
+def score_rows(drill: Drill) -> list[dict[str, Any]]:
+    """The scores for people: `table`, `objects`, `properties` or `links`, `came_back`, `left_out`, `why`."""
+    return [
+        {
+            "table": score.table,
+            "objects": score.objects,
+            score.kind: score.compared,
+            "came_back": _share(score.equal, score.compared),
+            "left_out": sum(score.left_out.values()) or None,
+            "why": "; ".join(score.left_out),
+        }
+        for score in drill.scores
+        if score.compared or score.left_out
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    """A share in per cent, never rounded up to all; nothing of nothing is empty."""
+    return f"{int(part * 1000 / whole) / 10:g} %" if whole else ""
 
 
 async def drill(
@@ -163,7 +194,7 @@ async def drill(
             rehearsal = _Rehearsal(Side(store, point), Path(folder), record.id, clock, told)
             result = await rehearsal.run()
         drill = _result(record.id, started, iso(clock()), rehearsal, result)
-        await asyncio.to_thread(store.files.create, drill_key(store.scope, record.id), canonical(drill))
+        await asyncio.to_thread(store.files.create, drill_file(store.scope, record.id), canonical(drill))
         record.status = drill.status
         record.details |= {
             name: getattr(drill, name)

@@ -1,0 +1,101 @@
+"""The restore drill of a scope as an asset check of its recovery points: what would come back, by type."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.guards import explained
+from assets.names import RECOVERY_POINT, asset_key
+from assets.snapshots import LogProgress
+from assets.texts import table
+from entra_pipeline.analysis.markdown import one_line
+from entra_pipeline.project import Scope
+from entra_pipeline.restore.model import Outcome
+from resources import StorageResource
+
+if TYPE_CHECKING:
+    from entra_pipeline.restore.drill import Drill
+
+CHECK = "drill"
+TRIGGER = "dagster: drill"
+MOST = 200
+"""Differences that are shown; the store has them all."""
+
+_SCORES = ("table", "objects", "properties", "links", "came_back", "left_out", "why")
+_DIFFERENCES = ("table", "name", "what", "properties", "reason")
+# A line in the log after so many steps.
+_EVERY = 500
+
+
+def drill_key(scope: Scope) -> dg.AssetCheckKey:
+    """The check of a scope."""
+    return dg.AssetCheckKey(asset_key(scope.name, RECOVERY_POINT), CHECK)
+
+
+def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
+    """The check, for a scope that asks for drills."""
+    if scope.drill is None:
+        return []
+
+    @dg.asset_check(
+        asset=asset_key(scope.name, RECOVERY_POINT),
+        name=CHECK,
+        description="The newest recovery point comes back in an empty simulated tenant: at least 99 % of the "
+        "properties and all links. Nothing is written to the real tenant.",
+    )
+    def drill(context: dg.AssetCheckExecutionContext, storage: StorageResource) -> dg.AssetCheckResult:
+        # With it comes the simulated tenant, which nothing else needs.
+        from entra_pipeline.restore.drill import drill as rehearse
+
+        with explained(context):
+            store = storage.open(scope.name)
+            point = store.at("latest")
+            result = asyncio.run(rehearse(store, point, trigger=TRIGGER, progress=_DrillProgress(context)))
+        return drill_result(result)
+
+    return [drill]
+
+
+def drill_result(drill: "Drill") -> dg.AssetCheckResult:
+    """A drill as Dagster shows it."""
+    from entra_pipeline.restore.drill import drill_file, drill_text, score_rows
+
+    numbers = {
+        name: getattr(drill, name)
+        for name in ("properties", "properties_equal", "links", "links_equal", "steps", "writes", "seconds")
+    }
+    scores = [{name: row.get(name) for name in _SCORES} for row in score_rows(drill)]
+    differences = [
+        {
+            "table": one.table,
+            "name": one.name or one.id,
+            "what": one.what,
+            "properties": ", ".join(one.properties),
+            "reason": one_line(one.reason),
+        }
+        for one in drill.differences[:MOST]
+    ]
+    metadata: dict[str, Any] = {
+        "recovery_point": drill.point,
+        **numbers,
+        "scores": table(scores, {name: name for name in _SCORES}, words={"table", "came_back", "why"}),
+        "stored_as": drill_file(drill.scope, drill.id),
+    }
+    if differences:
+        metadata["differences"] = table(differences, {name: name for name in _DIFFERENCES}, words=set(_DIFFERENCES))
+    return dg.AssetCheckResult(
+        passed=drill.status == "finished",
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=drill_text(drill),
+        metadata=metadata,
+    )
+
+
+class _DrillProgress(LogProgress):
+    """Tells in a run's log how a drill goes."""
+
+    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+        """A line now and then."""
+        if done % _EVERY == 0 or done == steps:
+            self._log.info(f"restored: {done:,} of {steps:,} steps")

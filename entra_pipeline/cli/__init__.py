@@ -31,6 +31,8 @@ COMMANDS = {
     "restore": ("restore:restore", "Restore a recovery point, or some of it: plan, ask, apply, verify."),
     "drill": ("drill:drill", "Restore a recovery point into an empty simulated tenant, and score what came back."),
     "verify": ("points:verify", "Check the checksums, chain and counts of recovery points."),
+    "prune": ("retention:prune", "Forget recovery points that are past their time, and delete what only they need."),
+    "hold": ("retention:hold", "Keep a scope or a recovery point from being pruned, or release it."),
     "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
     "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),
 }

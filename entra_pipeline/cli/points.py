@@ -257,11 +257,16 @@ def verify(
         print_json([{"recovery_point": f.point, "table": f.table, "ok": f.ok, "problem": f.problem} for f in findings])
     else:
         rows = [
-            {"point": f.point or "audit log", "table": f.table or "manifest", "problem": f.problem} for f in problems
+            {
+                "point": f.point or ("audit log" if f.table else "prune records"),
+                "table": f.table or ("manifest" if f.point else ""),
+                "problem": f.problem,
+            }
+            for f in problems
         ]
         if rows:
             print_rows(rows, {"point": "recovery point", "table": "what", "problem": "problem"})
-        checked = len({finding.point for finding in findings} - {""})
+        checked = len({finding.point for finding in findings if finding.point})
         verdict = f"[red]{len(problems)} problems[/]" if problems else "[green]all is as it was written[/]"
         say(f"{checked} recovery points, {len(findings)} checks: {verdict}")
     return 1 if problems else 0

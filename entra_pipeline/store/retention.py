@@ -15,6 +15,7 @@ from typing import NamedTuple
 from entra_pipeline.clock import iso
 from entra_pipeline.project.periods import Period
 from entra_pipeline.store.holds import RetentionHold, holds_settled, retention_holds
+from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import sha256
 from entra_pipeline.store.parts import in_turns
 from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
@@ -63,6 +64,11 @@ class Pruned:
     def forgotten(self) -> list[str]:
         """The points that went."""
         return [one.recovery_point for one in self.verdicts if not one.kept]
+
+    @property
+    def kept_beyond_their_time(self) -> list[Verdict]:
+        """The points that are past their time and stay."""
+        return [one for one in self.verdicts if one.kept not in ("", IN_TIME)]
 
 
 def judge(
@@ -165,3 +171,26 @@ def _sweep(store: ScopeStore, grace: timedelta, verdicts: Sequence[Verdict], *, 
 
 def _pruned(store: ScopeStore, retention: Period, verdicts: Sequence[Verdict], deleted: Swept) -> Pruned:
     return Pruned(scope=store.scope, retention=str(retention), verdicts=tuple(verdicts), deleted=deleted)
+
+
+def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str) -> Pruned:
+    """Prunes a scope and keeps the record of the job; arguments and errors as for `prune`.
+
+    Args:
+        store: The scope's store.
+        retention: How long a point is kept.
+        by: Who or what asks for it.
+        trigger: What started it: `command`, `schedule` …
+    """
+    with recorded(store, "prune", trigger=trigger, clock=store.clock) as job:
+        pruned = prune(store, retention, by=by)
+        job.status = "finished"
+        job.details = {
+            "retention": pruned.retention,
+            "forgotten": pruned.forgotten,
+            "points": len(pruned.verdicts) - len(pruned.forgotten),
+            "kept": {one.recovery_point: one.kept for one in pruned.kept_beyond_their_time},
+            "files_deleted": len(pruned.deleted.keys),
+            "bytes_deleted": pruned.deleted.bytes,
+        }
+    return pruned

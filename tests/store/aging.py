@@ -59,16 +59,24 @@ class Life:
     """
 
     def __init__(
-        self, folder: Path, *, people: int = 4, files: Files | None = None, seed: int = 1, **settings: str | int
-    ):
+        self,
+        folder: Path,
+        *,
+        name: str = "contoso",
+        begins: datetime = START,
+        people: int = 4,
+        place: str = "store",
+        files: Files | None = None,
+        **settings: str | int,
+    ) -> None:
         self.folder = folder
-        self.time = Time(START)
-        self.store = ScopeStore(files or AgingFiles(folder / "store", self.time), "contoso", self.time)
-        self.scope = Scope.model_validate({"name": "contoso", "tenant": "t", "storage": "s", **settings})
+        self.time = Time(begins)
+        self.store = ScopeStore(files or AgingFiles(folder / place, self.time), name, self.time)
+        self.scope = Scope.model_validate({"name": name, "tenant": "t", "storage": "s", **settings})
         self.people: dict[str, str] = {f"u{number}": f"Name {number}" for number in range(people)}
         self.states: dict[str, dict[str, State]] = {}
         self.good: set[str] = set()
-        self._random = random.Random(seed)
+        self._random = random.Random(1)
         self._made = people
 
     def go_on(self, changes: int = 1) -> None:

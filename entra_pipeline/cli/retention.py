@@ -1,0 +1,135 @@
+"""`prune` and `hold`: what retention takes from a scope, and what it has to leave alone."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+import click
+import msgspec
+
+from entra_pipeline.cli.backups import size
+from entra_pipeline.cli.context import as_json, print_json, print_rows, project_of, say
+from entra_pipeline.cli.points import point_at
+from entra_pipeline.errors import StoreError, UsageError
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.store import holds
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.retention import Pruned, prune_job
+from entra_pipeline.store.retention import prune as prune_scope
+
+
+@click.command()
+@click.argument("scope_name", metavar="[SCOPE]", required=False)
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@as_json
+@click.pass_context
+def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool) -> int:
+    """Forget the recovery points of SCOPE, or of all scopes, that are past their time.
+
+    Deletes the files that no other point needs, and what runs left behind that never ended. The newest point, the last
+    good one and what is held stay.
+    """
+    project = project_of(ctx)
+    scopes = [project.scope(scope_name)] if scope_name else list(project.scopes.values())
+    rows: list[dict[str, Any]] = []
+    failed = False
+    for scope in scopes:
+        try:
+            pruned = _prune(project, scope, dry_run=dry_run)
+        except StoreError as error:
+            if scope_name:
+                raise
+            failed = True
+            click.echo(f"error: {error}", err=True)
+            rows.append({"scope": scope.name, "retention": str(scope.retention), "error": error.message})
+            continue
+        rows.append(_row(pruned, dry_run=dry_run))
+        if not json_:
+            _print(pruned, dry_run=dry_run)
+    if json_:
+        print_json(rows)
+    return 1 if failed else 0
+
+
+def _prune(project: Project, scope: Scope, *, dry_run: bool) -> Pruned:
+    store = open_store(project, scope)
+    if dry_run:
+        return prune_scope(store, scope.retention, by=_who(), dry_run=True)
+    return prune_job(store, scope.retention, by=_who(), trigger="command")
+
+
+def _row(pruned: Pruned, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "scope": pruned.scope,
+        "retention": pruned.retention,
+        "dry_run": dry_run,
+        "points": [
+            {
+                "recovery_point": one.recovery_point,
+                "expires": one.expires,
+                "forgotten": not one.kept,
+                "kept": one.kept,
+            }
+            for one in pruned.verdicts
+        ],
+        "forgotten": len(pruned.forgotten),
+        "files_deleted": len(pruned.deleted.keys),
+        "bytes_deleted": pruned.deleted.bytes,
+        "error": "",
+    }
+
+
+def _print(pruned: Pruned, *, dry_run: bool) -> None:
+    would = "would be " if dry_run else ""
+    rows = [
+        {"point": one.recovery_point, "expired": one.expires, "what": one.kept or f"{would}forgotten"}
+        for one in sorted([*pruned.kept_beyond_their_time, *(one for one in pruned.verdicts if not one.kept)])
+    ]
+    if rows:
+        print_rows(rows, {"point": "recovery point", "expired": "its time ended", "what": "what becomes of it"})
+    stay = len(pruned.verdicts) - len(pruned.forgotten)
+    say(
+        f"scope {pruned.scope}, retention {pruned.retention}: [bold]{len(pruned.forgotten):,}[/] recovery points "
+        f"{would}forgotten, {stay:,} stay; {len(pruned.deleted.keys):,} files {would}deleted, "
+        f"[bold]{size(pruned.deleted.bytes)}[/] {would}freed"
+    )
+
+
+@click.command()
+@click.argument("scope_name", metavar="SCOPE")
+@click.option("--at", "moment", metavar="POINT|TIME", help="Only this recovery point. [default: the whole scope]")
+@click.option("--reason", metavar="TEXT", help="Why it has to stay.")
+@click.option("--release", is_flag=True, help="Take the hold away.")
+@as_json
+@click.pass_context
+def hold(
+    ctx: click.Context, scope_name: str, moment: str | None, reason: str | None, release: bool, json_: bool
+) -> None:
+    """Keep SCOPE, or a recovery point of it, from being pruned, until it is released.
+
+    Without --reason and --release: show what is held.
+    """
+    if release and reason is not None:
+        raise UsageError("--reason and --release exclude each other", remedy="Choose one.")
+    if moment and not release and reason is None:
+        raise UsageError("a hold needs a reason", remedy="Add --reason TEXT, or --release to take the hold away.")
+    project = project_of(ctx)
+    store = open_store(project, project.scope(scope_name))
+    point = point_at(store, moment).recovery_point if moment else ""
+    if release:
+        holds.release(store, point)
+    elif reason is not None:
+        holds.hold(store, point, reason=reason, by=_who())
+    held = [msgspec.to_builtins(one) for _, one in sorted(holds.retention_holds(store).items())]
+    rows = held if json_ else [{**one, "recovery_point": one["recovery_point"] or "the whole scope"} for one in held]
+    columns = {"recovery_point": "held", "reason": "reason", "by": "by", "since": "since"}
+    print_rows(rows, columns, json_=json_, empty=f"nothing of scope {scope_name} is held")
+
+
+def _who() -> str:
+    """The person at the command, as the operating system knows them."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "command"

@@ -56,7 +56,9 @@ def test_a_drill_is_a_check_with_its_score(project: Project, instance: dg.Dagste
     assert (check.passed, drill.status) == (True, "finished")
     assert drill.point == store.points()[-1] == check.metadata["recovery_point"].value
     assert check.description == drill_text(drill)
-    scores = {str(one.data["table"]): one.data for one in check.metadata["scores"].value}  # type: ignore[union-attr]
+    shown = check.metadata["scores"]
+    assert isinstance(shown, dg.TableMetadataValue)
+    scores = {str(one.data["table"]): one.data for one in shown.records}
     assert scores["users"]["properties"] == next(one.compared for one in drill.scores if one.table == "users")
     assert scores["user_manager"]["came_back"] == "100 %"
     [record] = [one for one in store.jobs() if one["type"] == "drill"]

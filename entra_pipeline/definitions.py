@@ -16,6 +16,7 @@ from entra_pipeline.orchestration.drills import drill_job, drill_schedule
 from entra_pipeline.orchestration.jobs import EXECUTOR, backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.logs import log_job, log_schedule
 from entra_pipeline.orchestration.restore import restore
+from entra_pipeline.orchestration.retention import prune, prune_schedule
 from entra_pipeline.orchestration.schedules import backup_schedule
 from entra_pipeline.project import Project, load_project
 from resources import StorageResource, TenantResource
@@ -34,7 +35,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     Asks no network and reveals no secret.
     """
     assets: list[dg.AssetsDefinition] = []
-    jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [restore]
+    jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [restore, prune]
     schedules: list[dg.ScheduleDefinition] = []
     checks: list[dg.AssetChecksDefinition] = []
     for scope in project.scopes.values():
@@ -42,6 +43,8 @@ def build_definitions(project: Project) -> dg.Definitions:
         checks += drill_checks(scope)
         jobs += [job for make in _JOBS if (job := make(scope))]
         schedules += [schedule for make in _SCHEDULES if (schedule := make(scope))]
+    if pruning := prune_schedule(list(project.scopes.values())):
+        schedules.append(pruning)
     file = str(project.file)
     return dg.Definitions(
         assets=assets,

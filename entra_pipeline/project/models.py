@@ -254,6 +254,7 @@ class Scope(Section):
     timezone: str = "UTC"
     retention: Period = Period(0, "year")
     full_backup_frequency: Period | None = None
+    prune: bool = True
     bitlocker_keys: bool = False
     logs: bool | list[str] | None = None
     entra_log_retention: Period | None = None

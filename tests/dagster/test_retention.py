@@ -1,0 +1,85 @@
+"""Retention in Dagster: the job, the schedule, and partitions that go with their points."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from assets.names import SCOPE_TAG, partitions_name
+from entra_pipeline.definitions import build_definitions
+from entra_pipeline.orchestration.retention import OP, prune_request
+from entra_pipeline.orchestration.sync import sync_scope
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.retention import prune
+from tests.store.aging import Life, lived
+
+SCOPE = "contoso-eu"
+PARTITIONS = partitions_name(SCOPE)
+
+
+def _aged(project: Project) -> tuple[Project, ScopeStore]:
+    """The project with a week's retention, and points of three weeks."""
+    text = project.file.read_text()
+    project.file.write_text(text.replace('timezone = "', 'retention = "1 weeks"\ntimezone = "'))
+    begins = datetime.now(UTC).replace(microsecond=0) - timedelta(days=20)
+    lived(Life(project.file.parent, name=SCOPE, begins=begins, place="backup", max_incrementals=1), days=15)
+    project = load_project(project.file)
+    return project, open_store(project, SCOPE)
+
+
+def _run(project: Project, instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProcessResult:
+    job = build_definitions(project).resolve_job_def("prune")
+    return job.execute_in_process(
+        instance=instance, run_config={"ops": {OP: {"config": {"scope": SCOPE, **config}}}}, raise_on_error=False
+    )
+
+
+def test_partitions_leave_with_their_points(project: Project, instance: dg.DagsterInstance) -> None:
+    project, store = _aged(project)
+    points = store.points()
+    sync_scope(store, instance)
+    under_way = "2099-01-01T00-00-00Z"
+    instance.add_dynamic_partitions(PARTITIONS, [under_way])
+    assert _run(project, instance, dry_run=True).success
+    assert (store.points(), store.jobs()) == (points, [])
+    assert _run(project, instance).success
+    assert store.points() == points[14:]
+    assert instance.get_dynamic_partitions(PARTITIONS) == [*points[14:], under_way]
+    [job] = store.jobs()
+    assert (job["type"], job["status"], job["trigger"]) == ("prune", "finished", "dagster: prune")
+
+
+def test_partitions_of_points_that_the_command_pruned_leave_too(project: Project, instance: dg.DagsterInstance) -> None:
+    project, store = _aged(project)
+    sync_scope(store, instance)
+    prune(store, project.scope(SCOPE).retention, by="test")
+    result = _run(project, instance)
+    assert instance.get_dynamic_partitions(PARTITIONS) == store.points()
+    [output] = [e.step_output_data for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
+    assert output.metadata["partitions_removed"].value == 14
+
+
+def test_a_busy_scope_fails_the_run_with_a_remedy(project: Project, instance: dg.DagsterInstance) -> None:
+    project, store = _aged(project)
+    with store.lock():
+        result = _run(project, instance)
+    assert not result.success
+    assert "is held by process" in str(result.all_events)
+    assert [(job["status"], job["type"]) for job in store.jobs()] == [("failed", "prune")]
+
+
+def test_the_schedule_prunes_every_scope_that_wants_it(project: Project) -> None:
+    text = project.file.read_text()
+    start = text.index("[scopes.contoso-eu]")
+    other = text[start:].replace("contoso-eu", "by-hand") + "prune = false\n"
+    project.file.write_text(text + other)
+    repository = build_definitions(load_project(project.file)).get_repository_def()
+    schedule = repository.get_schedule_def("schedule_prune")
+    with dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 24, 3, 20, tzinfo=UTC)) as context:
+        [request] = schedule.evaluate_tick(context).run_requests
+    assert (request.run_key, request.tags[SCOPE_TAG]) == (f"{SCOPE} 2026-11-24", SCOPE)
+    assert request.run_config["ops"][OP]["config"]["scope"] == SCOPE
+    assert prune_request(SCOPE, "2026-11-24").run_key == request.run_key
+    project.file.write_text(text + "prune = false\n")
+    assert not build_definitions(load_project(project.file)).get_repository_def().has_schedule_def("schedule_prune")

@@ -23,6 +23,9 @@ test: $(STAMP)  ## Run the tests
 chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3
 	$(BIN)/python -m pytest tests/chaos --chaos-kills 50
 
+years: $(STAMP)  ## Let scopes of four points a day live for 400 days, pruned daily (some minutes)
+	$(BIN)/python -m pytest tests/store/test_years.py --retention-days 400
+
 lint: $(STAMP)  ## Style, types, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -55,6 +55,7 @@ class Life:
         store: Where its points are.
         people: The tenant: name by id.
         states: What each point has to give back.
+        manifests: Their manifests, as they were committed.
         good: The points that finished without exception.
     """
 
@@ -75,6 +76,7 @@ class Life:
         self.scope = Scope.model_validate({"name": name, "tenant": "t", "storage": "s", **settings})
         self.people: dict[str, str] = {f"u{number}": f"Name {number}" for number in range(people)}
         self.states: dict[str, dict[str, State]] = {}
+        self.manifests: dict[str, Manifest] = {}
         self.good: set[str] = set()
         self._random = random.Random(1)
         self._made = people
@@ -110,8 +112,9 @@ class Life:
             status="finished" if good else "finished with exception",
             last_full=point if full else latest.last_full if latest else "",
         )
-        self.store.commit(made)
+        made = self.store.commit(made)
         self.states[point] = now
+        self.manifests[point] = made
         if good:
             self.good.add(point)
         return made

@@ -33,6 +33,7 @@ COMMANDS = {
     "verify": ("points:verify", "Check the checksums, chain and counts of recovery points."),
     "prune": ("retention:prune", "Forget recovery points that are past their time, and delete what only they need."),
     "hold": ("retention:hold", "Keep a scope or a recovery point from being pruned, or release it."),
+    "serve": ("serve:serve", "Serve the console, and Dagster's UI behind the same sign-in."),
     "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
     "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),
 }

@@ -43,6 +43,7 @@ ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
     "restore": lambda given: "restore plan" if given["dry_run"] else "restore",
     "scope list": "",
     "scope show": "",
+    "serve": "",
     "simulate": "",
     "sql": "",
 }

@@ -8,11 +8,15 @@ from entra_pipeline.project.editing import create_scope, delete_scope, edit_scop
 from entra_pipeline.project.loading import load_project
 from entra_pipeline.project.models import (
     Certificate,
+    Console,
+    DagsterWebservers,
     LocalStorage,
     Mail,
     NotificationProfile,
+    OpenIdConnect,
     Project,
     RestoreApp,
+    Roles,
     S3Storage,
     Scope,
     Selection,
@@ -25,12 +29,16 @@ from entra_pipeline.project.secrets import Secret
 
 __all__ = [
     "Certificate",
+    "Console",
+    "DagsterWebservers",
     "LocalStorage",
     "Mail",
     "NotificationProfile",
+    "OpenIdConnect",
     "Period",
     "Project",
     "RestoreApp",
+    "Roles",
     "S3Storage",
     "Scope",
     "Secret",

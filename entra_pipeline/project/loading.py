@@ -12,7 +12,18 @@ from pydantic import BaseModel, ValidationError
 from tomlkit.exceptions import ParseError, TOMLKitError
 
 from entra_pipeline.errors import ConfigurationError
-from entra_pipeline.project.models import LocalStorage, Mail, NotificationProfile, Project, S3Storage, Scope, Tenant
+from entra_pipeline.project.models import (
+    Console,
+    DagsterWebservers,
+    LocalStorage,
+    Mail,
+    NotificationProfile,
+    OpenIdConnect,
+    Project,
+    S3Storage,
+    Scope,
+    Tenant,
+)
 from entra_pipeline.project.suggestions import did_you_mean
 
 FILE_NAME = "dagster_project.toml"
@@ -143,8 +154,10 @@ def _is_secret(where: list[str]) -> bool:
 def _known_keys(where: list[str]) -> list[str]:
     if len(where) == 1:
         return list(Project.model_fields)
-    if where[0] == "mail":
-        models: list[type[BaseModel]] = [Mail]
+    if where[0] == "console":
+        models: list[type[BaseModel]] = [Console] if len(where) == 2 else [OpenIdConnect, DagsterWebservers]
+    elif where[0] == "mail":
+        models = [Mail]
     elif where[0] == "storage":
         models = [LocalStorage, S3Storage]
     else:

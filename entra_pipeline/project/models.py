@@ -381,6 +381,88 @@ class Mail(Section):
     password: Secret | None = None
 
 
+class OpenIdConnect(Section):
+    """The app registration by which people sign in to the console."""
+
+    tenant_id: Guid | None = None
+    issuer: WebUrl | None = None
+    client_id: Annotated[str, StringConstraints(min_length=1)]
+    client_secret: Secret
+    ca_bundle: FilePath | None = None
+
+    @field_validator("issuer")
+    @classmethod
+    def _no_listening(cls, value: str | None) -> str | None:
+        return _safe(value)
+
+    @model_validator(mode="after")
+    def _one_issuer(self) -> OpenIdConnect:
+        if (self.tenant_id is None) == (self.issuer is None):
+            raise wrong("needs one issuer", "Set tenant_id (of the Entra tenant of the people), or another issuer.")
+        return self
+
+    @property
+    def issued_by(self) -> str:
+        """The issuer (Entra doc: v2-protocols-oidc)."""
+        return self.issuer or f"https://login.microsoftonline.com/{self.tenant_id}/v2.0"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Certificates to trust besides the machine's own, absolute."""
+        return self.resolve(self.ca_bundle) if self.ca_bundle else None
+
+
+class Roles(Section):
+    """Which app roles, or ids of groups, give which role in the console."""
+
+    viewer: list[str] = []
+    operator: list[str] = []
+    administrator: list[str] = []
+
+
+class DagsterWebservers(Section):
+    """Dagster's webservers that somebody else runs, both with the path prefix /dagster."""
+
+    url: WebUrl
+    read_only_url: WebUrl
+
+
+class Console(Section):
+    """The web console."""
+
+    public_url: WebUrl | None = None
+    oidc: OpenIdConnect | None = None
+    roles: Roles = Roles(
+        viewer=["EntraPipeline.Viewer"],
+        operator=["EntraPipeline.Operator"],
+        administrator=["EntraPipeline.Administrator"],
+    )
+    dagster: DagsterWebservers | None = None
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_listening(cls, value: str | None) -> str | None:
+        return _safe(value)
+
+    @model_validator(mode="after")
+    def _known_address(self) -> Console:
+        if self.oidc is not None and self.public_url is None:
+            raise wrong(
+                "public_url is missing", "Add it: the address at which people reach the console, such as https://…"
+            )
+        return self
+
+
+def _safe(value: str | None) -> str | None:
+    """A web address that nobody can listen to: https, or on this machine."""
+    if value is not None and urlsplit(value).scheme == "http" and urlsplit(value).hostname not in _LOOPBACK:
+        raise wrong(
+            "would send credentials in the clear",
+            "Write an address that starts with https:// (http:// only on loopback).",
+        )
+    return value
+
+
 class Project(Section):
     """The whole configuration."""
 
@@ -389,6 +471,7 @@ class Project(Section):
     scopes: dict[Name, Scope] = {}
     notifications: dict[Name, NotificationProfile] = {}
     mail: Mail | None = None
+    console: Console = Console()
 
     @property
     def file(self) -> Path:

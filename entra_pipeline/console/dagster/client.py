@@ -1,0 +1,236 @@
+"""Dagster's GraphQL API, as far as the console needs it: launch jobs, see how they go, load definitions again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+
+LOCATION = "entra-pipeline"
+OPERATOR_TAG = "entra/operator"
+"""Tag of a run: who asked for it."""
+UNDER_WAY = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+PATH = "/dagster"
+"""Where the console, and Dagster's webservers behind it, have Dagster's UI."""
+
+_REPOSITORY = "__repository__"
+_PATIENCE = 20.0
+_RUN = "runId jobName status creationTime startTime endTime parentRunId tags { key value }"
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename
+  ... on LaunchRunSuccess { run { runId } }
+  ... on Error { message }
+  ... on RunConfigValidationInvalid { errors { message } }
+} }"""
+_RUNS = f"""
+query Runs($filter: RunsFilter, $limit: Int, $cursor: String) {{
+  runsOrError(filter: $filter, limit: $limit, cursor: $cursor) {{
+    __typename
+    ... on Runs {{ results {{ {_RUN} }} }}
+    ... on Error {{ message }}
+  }}
+}}"""
+_ONE = f"""
+query Run($id: ID!) {{ runOrError(runId: $id) {{ __typename ... on Run {{ {_RUN} }} ... on Error {{ message }} }} }}"""
+_LOGS = """
+query Logs($id: ID!, $cursor: String) { logsForRun(runId: $id, afterCursor: $cursor, limit: 1000) {
+  __typename
+  ... on EventConnection {
+    cursor hasMore
+    events {
+      __typename
+      ... on MessageEvent { message timestamp level }
+      ... on ExecutionStepFailureEvent { failureMetadata { description metadataEntries {
+        label ... on TextMetadataEntry { text } } } error { message } }
+    }
+  }
+  ... on Error { message }
+} }"""
+_TERMINATE = """
+mutation Terminate($id: String!) { terminateRun(runId: $id) { __typename ... on Error { message } } }"""
+_RELOAD = """
+mutation Reload($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) {
+  __typename ... on Error { message }
+} }"""
+
+
+class DagsterUnavailable(EntraPipelineError):
+    """Dagster does not answer, or not as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a job.
+
+    Attributes:
+        id: Its id.
+        job: Name of the job.
+        status: Dagster's word, in lower case.
+        created, started, finished: Seconds since 1970; None for what has not come.
+        tags: Its tags.
+    """
+
+    id: str
+    job: str
+    status: str
+    created: float
+    started: float | None
+    finished: float | None
+    tags: Mapping[str, str]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has not come to its end."""
+        return self.status.upper() in UNDER_WAY
+
+    @property
+    def scope(self) -> str:
+        """The scope that it is about; empty when its tags do not tell."""
+        return self.tags.get("entra/scope", "")
+
+    @property
+    def operator(self) -> str:
+        """Who asked for it; empty for schedules and sensors."""
+        return self.tags.get(OPERATOR_TAG, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a run's log that is meant for people."""
+
+    at: float
+    level: str
+    text: str
+
+
+class Dagster:
+    """Dagster behind its two webservers.
+
+    Args:
+        url: The webserver that may change things; with its path prefix.
+        read_only_url: The one that may not.
+    """
+
+    def __init__(self, url: str, read_only_url: str) -> None:
+        self.url = url
+        self.read_only_url = read_only_url
+        self._client = httpx.Client(timeout=_PATIENCE, trust_env=False)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def launch(self, job: str, config: Mapping[str, Any], *, operator: str, tags: Mapping[str, str]) -> str:
+        """Launches a job; the id of its run.
+
+        Raises:
+            DagsterUnavailable: Dagster does not answer, or does not know the job.
+            UsageError: It does not take the configuration.
+        """
+        given = {**tags, OPERATOR_TAG: operator}
+        params = {
+            "selector": {"repositoryLocationName": LOCATION, "repositoryName": _REPOSITORY, "jobName": job},
+            "runConfigData": config,
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in given.items()]},
+        }
+        answer = self._ask(_LAUNCH, params=params)["launchRun"]
+        if answer["__typename"] == "PipelineNotFoundError":
+            # A scope that is new: the definitions are of the time before.
+            self.reload()
+            answer = self._ask(_LAUNCH, params=params)["launchRun"]
+        match answer["__typename"]:
+            case "LaunchRunSuccess":
+                return str(answer["run"]["runId"])
+            case "RunConfigValidationInvalid":
+                raise UsageError("; ".join(error["message"] for error in answer["errors"]), remedy="Correct it.")
+            case _:
+                raise DagsterUnavailable(
+                    f"Dagster cannot run {job}: {answer.get('message', answer['__typename'])}",
+                    remedy="Dagster's own pages tell more: Deployment shows whether its definitions are loaded.",
+                )
+
+    def runs(self, *, limit: int, after: str = "", filters: Mapping[str, Any] | None = None) -> list[Run]:
+        """Runs, newest first; `after` is the id of the last one of the page before."""
+        answer = self._ask(_RUNS, filter=dict(filters or {}), limit=limit, cursor=after or None)["runsOrError"]
+        return [_run(one) for one in self._good(answer)["results"]]
+
+    def run(self, run_id: str) -> Run:
+        """A run; raises NotInStore when Dagster does not know it."""
+        answer = self._ask(_ONE, id=run_id)["runOrError"]
+        if answer["__typename"] != "Run":
+            raise NotInStore(f"there is no run {run_id}", remedy="Jobs shows those there are.")
+        return _run(answer)
+
+    def log(self, run_id: str) -> list[Line]:
+        """What a run's log says to people: its own messages, and what made it fail."""
+        lines: list[Line] = []
+        cursor = None
+        while True:
+            page = self._good(self._ask(_LOGS, id=run_id, cursor=cursor)["logsForRun"])
+            for event in page["events"]:
+                lines += _lines(event)
+            if not page["hasMore"]:
+                return lines
+            cursor = page["cursor"]
+
+    def terminate(self, run_id: str) -> None:
+        """Asks a run to stop; what it has committed stands."""
+        self._good(self._ask(_TERMINATE, id=run_id)["terminateRun"])
+
+    def reload(self) -> None:
+        """Loads the definitions again, after the configuration has changed."""
+        self._good(self._ask(_RELOAD, name=LOCATION)["reloadRepositoryLocation"])
+
+    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        try:
+            answer = self._client.post(f"{self.url}/graphql", json={"query": query, "variables": variables})
+            answer.raise_for_status()
+            body = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise DagsterUnavailable(
+                f"Dagster does not answer ({type(error).__name__})",
+                remedy="It may still be starting: try again in half a minute. Everything but jobs works without it.",
+            ) from None
+        if body.get("errors"):
+            raise DagsterUnavailable(
+                f"Dagster refuses the request: {body['errors'][0].get('message', '')}",
+                remedy="Run the versions of Dagster and entra-pipeline that requirements.lock names.",
+            )
+        return body["data"]  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _good(answer: dict[str, Any]) -> dict[str, Any]:
+        if "message" in answer:
+            raise DagsterUnavailable(f"Dagster says: {answer['message']}", remedy="Its own pages tell more.")
+        return answer
+
+
+def _run(values: Mapping[str, Any]) -> Run:
+    return Run(
+        id=values["runId"],
+        job=values["jobName"],
+        status=values["status"].lower(),
+        created=values["creationTime"],
+        started=values["startTime"],
+        finished=values["endTime"],
+        tags={one["key"]: one["value"] for one in values["tags"]},
+    )
+
+
+def _lines(event: Mapping[str, Any]) -> Sequence[Line]:
+    kind = event["__typename"]
+    if kind not in {"LogMessageEvent", "ExecutionStepFailureEvent", "RunFailureEvent", "RunCanceledEvent"}:
+        return ()
+    at = float(event["timestamp"]) / 1000
+    if kind != "ExecutionStepFailureEvent":
+        return [Line(at, "ERROR" if kind == "RunFailureEvent" else event["level"], event["message"])]
+    told = event["failureMetadata"]
+    if told is None:
+        return [Line(at, "ERROR", (event["error"] or {}).get("message") or event["message"])]
+    remedy = next((one["text"] for one in told["metadataEntries"] if one["label"] == "remedy"), "-")
+    return [Line(at, "ERROR", f"{told['description']}{'' if remedy == '-' else f' → {remedy}'}")]

@@ -1,0 +1,211 @@
+"""Dagster's processes on this machine, which the console starts and finds again.
+
+They are sessions of their own: a console that ends, or is killed, does not take running jobs with it. The next one
+finds them by the file that the first left in DAGSTER_HOME, and starts only what is not running. All of them listen on
+loopback only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from entra_pipeline.console.dagster.client import LOCATION, PATH, UNDER_WAY, Dagster, DagsterUnavailable
+from entra_pipeline.errors import UsageError
+from entra_pipeline.project.loading import VARIABLE
+
+_CHECK = 5.0
+_GRACE = 15.0
+_LOOPBACK = "127.0.0.1"
+
+
+class _Known(msgspec.Struct):
+    """What the file in DAGSTER_HOME tells: ports and process ids, by name."""
+
+    ports: dict[str, int]
+    pids: dict[str, int]
+
+
+class DagsterProcesses:
+    """Code server, daemon, and two webservers. Use as a context manager.
+
+    Args:
+        home: DAGSTER_HOME; made when it is not there.
+        project: The configuration file.
+    """
+
+    def __init__(self, home: Path, project: Path) -> None:
+        self.home = home.resolve()
+        self._project = project.resolve()
+        self._file = self.home / "console.json"
+        self._known = _Known({}, {})
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._watching, name="dagster", daemon=True)
+
+    def __enter__(self) -> Dagster:
+        self._prepare()
+        self._start_missing()
+        self._watch.start()
+        urls = (f"http://{_LOOPBACK}:{self._known.ports[name]}{PATH}" for name in ("webserver", "read-only"))
+        self._dagster = Dagster(*urls)
+        return self._dagster
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._watch.join()
+        if not self.busy():
+            self._stop()
+        self._dagster.close()
+
+    def busy(self) -> bool:
+        """Whether jobs are under way, so that Dagster has to go on."""
+        with suppress(DagsterUnavailable):
+            return bool(self._dagster.runs(limit=1, filters={"statuses": list(UNDER_WAY)}))
+        return False
+
+    def ready(self) -> bool:
+        """Whether both webservers answer."""
+        try:
+            for name in ("webserver", "read-only"):
+                url = f"http://{_LOOPBACK}:{self._known.ports[name]}{PATH}/server_info"
+                httpx.get(url, timeout=2, trust_env=False).raise_for_status()
+        except httpx.HTTPError:
+            return False
+        return True
+
+    # --- Starting ----------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            if not (self.home / "dagster.yaml").exists():
+                shutil.copyfile(_shipped(self._project.parent), self.home / "dagster.yaml")
+        except OSError as error:
+            raise UsageError(
+                f"{self.home} cannot be used for Dagster: {error.strerror}",
+                remedy="Set DAGSTER_HOME to a folder that the console may write to.",
+            ) from None
+        with suppress(OSError, msgspec.DecodeError):
+            self._known = msgspec.json.decode(self._file.read_bytes(), type=_Known)
+        for name in ("code-server", "webserver", "read-only"):
+            self._known.ports.setdefault(name, _free_port())
+        self._workspace.write_text(
+            f"load_from:\n  - grpc_server:\n      host: {_LOOPBACK}\n"
+            f"      port: {self._known.ports['code-server']}\n      location_name: {LOCATION}\n"
+        )
+
+    @property
+    def _workspace(self) -> Path:
+        return self.home / "console-workspace.yaml"
+
+    def _commands(self) -> Mapping[str, list[str]]:
+        binaries = Path(sys.executable).parent
+        workspace = ["-w", str(self._workspace)]
+        ports = {name: str(port) for name, port in self._known.ports.items()}
+        webserver = [str(binaries / "dagster-webserver"), "-h", _LOOPBACK, "-l", PATH, *workspace]
+        code = ["code-server", "start", "-h", _LOOPBACK, "-p", ports["code-server"], "--location-name", LOCATION]
+        return {
+            "code-server": [
+                *(str(binaries / "dagster"), *code, "-m", "entra_pipeline.definitions"),
+                "--use-python-environment-entry-point",
+            ],
+            "webserver": [*webserver, "-p", ports["webserver"]],
+            "read-only": [*webserver, "-p", ports["read-only"], "--read-only"],
+            "daemon": [str(binaries / "dagster-daemon"), "run", *workspace],
+        }
+
+    def _start_missing(self) -> None:
+        for name, command in self._commands().items():
+            if not self._runs(name, command):
+                self._known.pids[name] = self._start(name, command)
+        self._file.write_bytes(msgspec.json.encode(self._known))
+
+    def _start(self, name: str, command: list[str]) -> int:
+        environment = os.environ | {
+            "DAGSTER_HOME": str(self.home),
+            VARIABLE: str(self._project),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+        }
+        with (self.home / f"console-{name}.log").open("ab") as log:
+            child = subprocess.Popen(  # noqa: S603 - our own command
+                command,
+                cwd=self._project.parent,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._children[name] = child
+        return child.pid
+
+    def _runs(self, name: str, command: list[str]) -> bool:
+        """Whether a process is running: the one that was started, not another that has its number now."""
+        child = self._children.get(name)
+        if child is not None:
+            return child.poll() is None
+        pid = self._known.pids.get(name)
+        if pid is None:
+            return False
+        told = subprocess.run(  # noqa: S603
+            ["ps", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.strip()
+        return not told.startswith("Z") and " ".join(command[1:]) in told
+
+    def _watching(self) -> None:
+        """Starts again what has ended, less and less eagerly."""
+        pause = _CHECK
+        while not self._stopping.wait(pause):
+            before = dict(self._known.pids)
+            self._start_missing()
+            pause = _CHECK if before == self._known.pids else min(pause * 2, 120.0)
+
+    # --- Stopping ----------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        running = {
+            name: self._known.pids[name] for name, command in self._commands().items() if self._runs(name, command)
+        }
+        for pid in running.values():
+            _signal(pid, signal.SIGTERM)
+        end = time.monotonic() + _GRACE
+        while time.monotonic() < end and any(self._runs(name, self._commands()[name]) for name in running):
+            time.sleep(0.1)
+        for pid in running.values():
+            _signal(pid, signal.SIGKILL)
+        self._file.unlink(missing_ok=True)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Tells a process, and those that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _shipped(folder: Path) -> Path:
+    """Dagster's settings: the project's own, or those that come with this software."""
+    package = Path(__file__).parents[2]
+    places = (folder / "dagster.yaml", package / "dagster.yaml", package.parent / "dagster.yaml")
+    return next((place for place in places if place.exists()), places[0])
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind((_LOOPBACK, 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,254 @@
+"""The way to Dagster's own UI: through the console's sign-in, and no further than one's role reaches.
+
+Viewers only ever reach the webserver that is read-only: Dagster itself refuses them there whatever they send. Operators
+reach the other one, on these terms: nothing changes by a GET (a link on another site could do that), nothing but the
+console's own pages may send, and runs carry the operator's name whatever the request says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import msgspec
+from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationType, VariableNode, parse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.typing import Subprotocol
+
+from entra_pipeline.console.auditing import record
+from entra_pipeline.console.dagster.client import OPERATOR_TAG, PATH
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import address
+from entra_pipeline.console.sessions import User
+from entra_pipeline.console.site import Site
+
+if TYPE_CHECKING:
+    from entra_pipeline.console.app import Door
+
+_MOST_SENT = 20_000_000
+# Of one hop only (RFC 9110, 7.6.1), or the console's own business.
+_NOT_PASSED = {
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"),
+    *("upgrade", "host", "cookie", "set-cookie", "content-length", "authorization", "accept-encoding"),
+}
+# Arguments of mutations that make runs → where in them the tags of the runs are.
+_TAGS = {
+    "executionParams": ("executionMetadata", "tags"),
+    "executionParamsList": ("executionMetadata", "tags"),
+    "backfillParams": ("tags",),
+    "reexecutionParams": ("extraTags",),
+}
+
+
+class Proxy:
+    """Passes requests on to Dagster's webservers.
+
+    Args:
+        site: The console.
+        door: Knows the sessions.
+    """
+
+    def __init__(self, site: Site, door: Door) -> None:
+        self._site = site
+        self._door = door
+        self._client = httpx.AsyncClient(timeout=60, trust_env=False, follow_redirects=False)
+
+    async def front(self, request: Request) -> Response:
+        """`/dagster` itself."""
+        return RedirectResponse(f"{PATH}/", 303)
+
+    async def http(self, request: Request) -> Response:
+        """A request of Dagster's pages."""
+        user = self._user(request)
+        if user is None:
+            if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+                return RedirectResponse(address("sign-in", next=request.url.path), 303)
+            return PlainTextResponse("sign in first", 401)
+        looking = request.method in {"GET", "HEAD"}
+        if not looking and not self._door.same_origin(request):
+            return PlainTextResponse("this does not come from a page of the console", 403)
+        steps = request.path_params["path"].split("/")
+        if ".." in steps or "." in steps:
+            return PlainTextResponse("there is no such page", 404)
+        graphql = [step for step in steps if step] == ["graphql"]
+        if graphql and looking and "query" in request.query_params:
+            return PlainTextResponse("GraphQL is answered to POST only", 405)
+        body = b""
+        if not looking:
+            body = await _body(request)
+            if graphql:
+                if not request.headers.get("content-type", "").startswith("application/json"):
+                    return PlainTextResponse("GraphQL is answered to application/json only", 415)
+                try:
+                    body, fields = signed(body, user)
+                except Refused as refusal:
+                    return PlainTextResponse(str(refusal), 400)
+                for field in fields:
+                    if user.role >= Role.operator:
+                        await run_in_threadpool(
+                            record, self._site, user, request, action=f"dagster {field}", result="started"
+                        )
+        return await self._passed(request, user, body, bare=graphql)
+
+    async def _passed(self, request: Request, user: User, body: bytes, *, bare: bool) -> Response:
+        # What stands in the address of a GraphQL request would be taken for its query.
+        query = "" if bare else request.url.query
+        target = (
+            self._target(user)
+            + str(request.scope["raw_path"], "ascii").removeprefix(PATH)
+            + (f"?{query}" if query else "")
+        )
+        headers = _passed_on(request.headers)
+        try:
+            asked = self._client.build_request(request.method, target, headers=headers, content=body or None)
+            answer = await self._client.send(asked, stream=True)
+        except httpx.HTTPError:
+            return PlainTextResponse("Dagster does not answer; it may still be starting. Try again soon.", 503)
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _NOT_PASSED}
+        kept.pop("content-encoding", None)
+        kept |= {"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+        return StreamingResponse(
+            answer.aiter_bytes(), answer.status_code, headers=kept, background=BackgroundTask(answer.aclose)
+        )
+
+    async def websocket(self, socket: WebSocket) -> None:
+        """Dagster's subscriptions: logs of runs, states of assets. Nothing is changed by them."""
+        user = self._user(socket)
+        if user is None or "origin" not in socket.headers or not self._door.same_origin(socket):
+            await socket.close(4401)
+            return
+        target = "ws" + self._target(user).removeprefix("http") + socket.url.path.removeprefix(PATH)
+        protocols = [Subprotocol(one) for one in socket.scope["subprotocols"]]
+        try:
+            upstream = await connect(target, subprotocols=protocols or None, proxy=None, max_size=None)
+        except (OSError, InvalidHandshake):
+            await socket.close(1013)
+            return
+        async with upstream:
+            await socket.accept(upstream.subprotocol)
+            ways = {
+                asyncio.create_task(self._to_dagster(socket, upstream)),
+                asyncio.create_task(_from_dagster(upstream, socket)),
+            }
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+        with suppress(RuntimeError):
+            await socket.close()
+
+    async def _to_dagster(self, socket: WebSocket, upstream: ClientConnection) -> None:
+        with suppress(WebSocketDisconnect, ConnectionClosed):
+            while True:
+                text = await socket.receive_text()
+                if self._user(socket) is None or changes(text):
+                    return
+                await upstream.send(text)
+
+    def _user(self, connection: Request | WebSocket) -> User | None:
+        session = self._door.session(connection)
+        return session.user if session else None
+
+    def _target(self, user: User) -> str:
+        dagster = self._site.dagster
+        return dagster.url if user.role >= Role.operator else dagster.read_only_url
+
+
+async def _from_dagster(upstream: ClientConnection, socket: WebSocket) -> None:
+    with suppress(ConnectionClosed, RuntimeError):
+        async for message in upstream:
+            await socket.send_text(message if isinstance(message, str) else message.decode())
+
+
+class Refused(Exception):
+    """A GraphQL request that is not passed on; the text says why."""
+
+
+def signed(body: bytes, user: User) -> tuple[bytes, list[str]]:
+    """A GraphQL request whose runs carry the name of who sent it, whatever name they had; and what it changes.
+
+    Raises:
+        Refused: It cannot be read; or it makes runs in a way that does not let them be told whose they are.
+    """
+    try:
+        sent = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        raise Refused("this is no JSON") from None
+    fields: list[str] = []
+    for one in sent if isinstance(sent, list) else [sent]:
+        if not isinstance(one, dict) or not isinstance(one.get("query"), str):
+            raise Refused("this is no GraphQL request")
+        variables = one.get("variables") or {}
+        for field in _changing(one["query"]):
+            fields.append(field.name.value)
+            for argument in field.arguments:
+                if argument.name.value in _TAGS:
+                    if not isinstance(argument.value, VariableNode):
+                        raise Refused(f"give {argument.name.value} as a variable: runs carry the operator's name")
+                    given = variables.get(argument.value.name.value)
+                    for params in given if isinstance(given, list) else [given]:
+                        _sign(params, _TAGS[argument.name.value], user.name)
+    return msgspec.json.encode(sent), fields
+
+
+def changes(text: str) -> bool:
+    """Whether a message of a subscription would change something, or cannot be told: those go by POST."""
+    try:
+        message = msgspec.json.decode(text, type=dict[str, Any])
+        payload = message.get("payload")
+        query = payload.get("query") if isinstance(payload, dict) else None
+        return query is not None and bool(_changing(str(query)))
+    except (msgspec.DecodeError, msgspec.ValidationError, Refused):
+        return True
+
+
+def _changing(query: str) -> list[FieldNode]:
+    """The fields of the mutations in a GraphQL document."""
+    try:
+        definitions = parse(query).definitions
+    except GraphQLError:
+        raise Refused("this is no GraphQL") from None
+    found: list[FieldNode] = []
+    for one in definitions:
+        if isinstance(one, OperationDefinitionNode) and one.operation is OperationType.MUTATION:
+            for selected in one.selection_set.selections:
+                if not isinstance(selected, FieldNode):
+                    raise Refused("mutations name their fields themselves, without fragments")
+                found.append(selected)
+    return found
+
+
+def _sign(params: Any, path: Sequence[str], name: str) -> None:
+    """Puts the operator's tag where a mutation's parameters hold the tags of the runs that it makes."""
+    for key in path[:-1]:
+        params = params.setdefault(key, {}) if isinstance(params, dict) else None
+    if isinstance(params, dict):
+        kept = [
+            one for one in params.get(path[-1]) or [] if not isinstance(one, dict) or one.get("key") != OPERATOR_TAG
+        ]
+        params[path[-1]] = [*kept, {"key": OPERATOR_TAG, "value": name}]
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > _MOST_SENT:
+            return b""
+    return bytes(data)
+
+
+def _passed_on(headers: Headers) -> Mapping[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _NOT_PASSED}

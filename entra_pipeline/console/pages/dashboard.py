@@ -1,0 +1,93 @@
+"""The dashboard: how each scope is, and what has run lately."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from entra_pipeline.clock import parse_iso
+from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
+from entra_pipeline.console.rendering import ago
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.schedules import next_times, overdue
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project import Scope
+from entra_pipeline.store.manifest import Manifest
+
+_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a scope is.
+
+    Attributes:
+        scope: The scope.
+        status: Of its last recovery point; or why there is none to tell of.
+        verdict: The same in a sentence.
+        tone: `good`, `warn`, `bad`.
+        points: How many recovery points there are.
+        last: The last one.
+        objects: Objects that it holds.
+        next: When the schedule is due next, RFC 3339; empty without a schedule.
+    """
+
+    scope: Scope
+    status: str
+    verdict: str
+    tone: str
+    points: int = 0
+    last: Manifest | None = None
+    objects: int = 0
+    next: str = ""
+
+
+def health(visit: Visit, scope: Scope) -> Health:
+    """How a scope is, by its last recovery point and its schedule."""
+    due = next((f"{one:%Y-%m-%dT%H:%M:%S%z}" for one in next_times(scope, 1, visit.site.clock)), "")
+    try:
+        store = visit.site.store(scope.name)
+        points = store.points()
+        last = visit.site.manifest(store, points[-1]) if points else None
+    except EntraPipelineError as error:
+        return Health(scope, "failed", f"{error.message}. {error.remedy}", "bad", next=due)
+    if last is None:
+        return Health(scope, "never backed up", "nothing can be restored yet", "warn", next=due)
+    objects = sum(entry.live for entry in last.tables.values() if entry.kind == "objects")
+    gaps = sum(len(entry.gaps) for entry in last.tables.values())
+    if overdue(scope, parse_iso(last.started), visit.site.clock):
+        tone, verdict = "bad", f"no point since {ago(last.started)}: the schedule has been missed"
+    elif gaps:
+        tone, verdict = "warn", f"lacks {gaps} thing{'s' if gaps > 1 else ''}, which it names"
+    else:
+        tone, verdict = "good", "complete and proven"
+    return Health(scope, last.status, verdict, tone, len(points), last, objects, due)
+
+
+def recent(visit: Visit) -> dict[str, Any]:
+    """The last jobs; or why they cannot be told."""
+    try:
+        runs: list[Run] = visit.site.dagster.runs(limit=_JOBS)
+    except DagsterUnavailable as error:
+        return {"runs": [], "problem": error, "busy": True}
+    return {"runs": runs, "problem": None, "busy": any(run.under_way for run in runs)}
+
+
+def show(visit: Visit) -> Response:
+    """The dashboard."""
+    healths = [health(visit, scope) for scope in visit.project.scopes.values()]
+    return visit.page("dashboard.html", healths=healths, **recent(visit))
+
+
+def jobs(visit: Visit) -> Response:
+    """The last jobs alone, which the dashboard asks for again and again."""
+    return visit.page("recent_jobs.html", **recent(visit))
+
+
+PAGES = (
+    Page("/", show, Role.viewer),
+    Page("/dashboard/jobs", jobs, Role.viewer),
+)

@@ -1,0 +1,122 @@
+"""Templates, and how values look in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from entra_pipeline.clock import parse_iso, system_clock
+from entra_pipeline.console.routing import address
+from entra_pipeline.store.recovery_points import moment_of
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+_TONES = {
+    "finished": "good",
+    "restored": "good",
+    "success": "good",
+    "finished with exception": "warn",
+    "restored with differences": "warn",
+    "unrestorable": "warn",
+    "never backed up": "warn",
+    "canceling": "warn",
+    "canceled": "warn",
+    "modified": "warn",
+    "failed": "bad",
+    "failure": "bad",
+    "refused": "bad",
+    "unresolved": "bad",
+    "removed": "bad",
+    "not reached": "bad",
+    "added": "good",
+    "started": "busy",
+    "starting": "busy",
+    "queued": "busy",
+    "under way": "busy",
+}
+
+
+def templates() -> Environment:
+    """The environment of the pages' templates; everything is escaped."""
+    environment = Environment(
+        loader=PackageLoader("entra_pipeline.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"address": address}
+    environment.filters |= {
+        "ago": ago,
+        "bytes": size,
+        "count": lambda number: f"{number:,}",
+        "moment": moment,
+        "point": point,
+        "pretty": pretty,
+        "seconds": seconds,
+        "tone": lambda status: _TONES.get(str(status).lower(), "plain"),
+    }
+    return environment
+
+
+def moment(value: str | datetime | float | None) -> str:
+    """A moment as people read it, in UTC."""
+    if value in (None, ""):
+        return ""
+    when = _moment(value)
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def _moment(value: str | datetime | float | None) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, tz=system_clock().tzinfo)
+    return parse_iso(str(value))
+
+
+def point(key: str) -> str:
+    """The moment of a recovery point."""
+    return f"{moment_of(key):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(value: str | datetime | float | None) -> str:
+    """How long ago a moment was, in its largest unit; how long it still is to a coming one."""
+    if value in (None, ""):
+        return ""
+    difference = (system_clock() - _moment(value)).total_seconds()
+    words = seconds(abs(difference), coarse=True)
+    return f"{words} ago" if difference >= 0 else f"in {words}"
+
+
+def seconds(value: float, *, coarse: bool = False) -> str:
+    """A length of time."""
+    for unit, length in _UNITS:
+        if value >= (length if coarse else 2 * length):
+            number = int(value // length)
+            return f"{number:,} {unit}{'s' if number != 1 else ''}"
+    if coarse:
+        return "under a minute"
+    return f"{value:,.0f} seconds" if value >= 1 else "under a second"
+
+
+def size(value: float) -> str:
+    """Bytes in a unit that suits them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def pretty(value: Any) -> str:
+    """A value as text: what is nested as indented JSON."""
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() if value else "—"
+    return str(value)

@@ -1,0 +1,128 @@
+"""What a page sees of a visit, and how a page says who may come.
+
+Every route names the role that it takes; there is no default, so none is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.sessions import Session, User
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.store.recovery_points import ScopeStore
+
+if TYPE_CHECKING:
+    from entra_pipeline.console.site import Site
+
+Endpoint = Callable[["Visit"], "Response | Awaitable[Response]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A route of the console.
+
+    Attributes:
+        path: Path in Starlette's notation.
+        answer: What answers; an ordinary function runs in a thread, as it may read the store.
+        role: Who may come; None for whoever has not signed in.
+        methods: `GET` for looking, `POST` for doing.
+    """
+
+    path: str
+    answer: Endpoint
+    role: Role | None
+    methods: tuple[str, ...] = ("GET",)
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request of somebody, as a page sees it.
+
+    Attributes:
+        request: The request.
+        site: What all visits share.
+        session: The session of the browser.
+        form: What was sent, by field; of a field without a value there is nothing.
+    """
+
+    request: Request
+    site: Site
+    session: Session
+    form: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def user(self) -> User:
+        """Who has signed in."""
+        if self.session.user is None:
+            raise LookupError("nobody has signed in")
+        return self.session.user
+
+    @property
+    def project(self) -> Project:
+        """The configuration as it is now."""
+        return self.site.project()
+
+    def may(self, role: str) -> bool:
+        """Whether the visitor has a role, or a greater one."""
+        return self.session.user is not None and self.session.user.role >= Role[role]
+
+    def path(self, name: str) -> str:
+        """A part of the address."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str, default: str = "") -> str:
+        """A value of the address's query."""
+        return self.request.query_params.get(name, default)
+
+    def number(self, name: str, default: int = 0) -> int:
+        """A number of the address's query, never less than 0."""
+        text = self.query(name)
+        return int(text) if text.isdecimal() and len(text) < 12 else default
+
+    def field(self, name: str, default: str = "") -> str:
+        """A field of the form, without white space around it."""
+        values = self.form.get(name)
+        return values[0].strip() if values else default
+
+    def scope(self) -> Scope:
+        """The scope in the address; raises UsageError when there is none."""
+        return self.project.scope(self.path("scope"))
+
+    def store(self) -> ScopeStore:
+        """The store of the scope in the address."""
+        return self.site.store(self.path("scope"))
+
+    def page(self, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page."""
+        notice = self.session.data.pop("notice", "")
+        html = self.site.templates.get_template(template).render(visit=self, notice=notice, **values)
+        return HTMLResponse(html, status)
+
+    def go(self, path: str, notice: str = "") -> RedirectResponse:
+        """Leads to another page of the console, which shows a notice."""
+        if notice:
+            self.session.data["notice"] = notice
+        return RedirectResponse(path, 303)
+
+
+def address(*parts: str, **query: Any) -> str:
+    """An address within the console: `address("scopes", name, points=3)` is `/scopes/name?points=3`."""
+    asked = {key: value for key, value in query.items() if value not in (None, "", [], ())}
+    path = "/" + "/".join(quote(part, safe="") for part in parts)
+    return f"{path}?{urlencode(asked, doseq=True)}" if asked else path
+
+
+def inside(target: str) -> str:
+    r"""An address that somebody gave, if it is within the console; otherwise the first page.
+
+    A browser takes `//host` and `/\host` for another site.
+    """
+    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if plain and "\\" not in target else "/"

@@ -1,0 +1,107 @@
+"""Serving the console: what it takes to start, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+
+from entra_pipeline.console.app import build
+from entra_pipeline.console.dagster.client import Dagster
+from entra_pipeline.console.dagster.processes import DagsterProcesses
+from entra_pipeline.console.rendering import templates
+from entra_pipeline.console.signing_in import SignIn
+from entra_pipeline.console.signing_in.local import LocalAccount
+from entra_pipeline.console.signing_in.openid import OpenId
+from entra_pipeline.console.site import Site
+from entra_pipeline.errors import UsageError
+from entra_pipeline.project import Project
+
+ACCOUNT = "console-account.json"
+"""The file in DAGSTER_HOME that keeps the local account."""
+
+_DRAIN = 5
+
+
+def dagster_home(project: Project) -> Path:
+    """Where Dagster keeps its things: DAGSTER_HOME, or .dagster at the configuration."""
+    return Path(os.environ.get("DAGSTER_HOME") or project.file.parent / ".dagster")
+
+
+def sign_in(project: Project, host: str) -> tuple[SignIn, str]:
+    """How people sign in, and the password of the local account if it was made just now.
+
+    Raises:
+        UsageError: The console would be reached from other machines, and nobody could sign in but by the local account.
+        ConfigurationError: A secret cannot be found.
+    """
+    settings = project.console
+    secure = bool(settings.public_url and settings.public_url.startswith("https://"))
+    if settings.oidc is not None:
+        return SignIn(openid=OpenId(settings), secure=secure), ""
+    if not _is_loopback(host):
+        raise UsageError(
+            f"{host} can be reached from other machines, and there is no sign-in for people on them",
+            remedy="Configure [console.oidc] (docs/console.md), or leave --host out: then it is this machine only.",
+        )
+    account, password = LocalAccount.open(dagster_home(project) / ACCOUNT)
+    return SignIn(local=account, secure=secure), password
+
+
+def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]) -> None:
+    """Serves the console until interrupted.
+
+    Args:
+        project: The configuration.
+        host: The address to listen on.
+        port: The port to listen on.
+        told: Called with what the person who starts it has to know.
+
+    Raises:
+        UsageError: It is refused, or the port is taken.
+        ConfigurationError: A secret cannot be found.
+    """
+    way, password = sign_in(project, host)
+    with ExitStack() as stack:
+        there = project.console.dagster
+        if there is not None:
+            dagster = Dagster(f"{there.url}/dagster", f"{there.read_only_url}/dagster")
+            stack.callback(dagster.close)
+        else:
+            dagster = stack.enter_context(DagsterProcesses(dagster_home(project), project.file))
+        site = Site(project.file, sign_in=way, dagster=dagster, templates=templates())
+        config = uvicorn.Config(
+            build(site),
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=_DRAIN,
+            server_header=False,
+        )
+        try:
+            socket = config.bind_socket()
+        except SystemExit:
+            raise UsageError(
+                f"port {port} of {host} cannot be used", remedy="Choose another one with --port."
+            ) from None
+        shown = f"[{host}]" if ":" in host else host
+        told(f"the console is at {project.console.public_url or f'http://{shown}:{socket.getsockname()[1]}'}")
+        if password:
+            told(f"sign in as admin with the password {password} (it is shown this once)")
+        # uvicorn ends in order, and then gives the signal back: here it must not end the process before Dagster's have.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[socket])
+        told("stopping; jobs under way go on without the console, and its next start finds them")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

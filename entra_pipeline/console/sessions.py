@@ -1,0 +1,123 @@
+"""Sessions: kept in this process, known to the browser by a random cookie only.
+
+Their end is decided here: after an idle hour, and twelve hours after signing in whatever happens. Signing in makes a
+new session, so that a cookie which somebody else planted before is worth nothing after.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from entra_pipeline.console.roles import Role
+
+IDLE = 3600.0
+"""Seconds after which a session ends that nobody used."""
+ABSOLUTE = 12 * 3600.0
+"""Seconds after which a session ends."""
+ANONYMOUS = 600.0
+"""Seconds that somebody has to sign in."""
+
+# Sessions at the most; those used least lately go first, and nobody signed in among them is asked for.
+_MOST_ANONYMOUS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who has signed in.
+
+    Attributes:
+        name: By which runs and the audit log call them: the name they sign in with.
+        role: What they may do.
+        display_name: What people call them.
+    """
+
+    name: str
+    role: Role
+    display_name: str = ""
+
+
+@dataclass(slots=True)
+class Session:
+    """A session.
+
+    Attributes:
+        user: Who it belongs to; None before signing in.
+        csrf: What every form sends back.
+        data: What is kept between requests: a notice, the state of a sign-in under way.
+        started: When it began, by the clock of `Sessions`.
+        used: When it was used last.
+    """
+
+    user: User | None
+    started: float
+    used: float
+    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def over(self, now: float) -> bool:
+        """Whether it has ended."""
+        if self.user is None:
+            return now - self.started > ANONYMOUS
+        return now - self.used > IDLE or now - self.started > ABSOLUTE
+
+
+class Sessions:
+    """All sessions, by the hash of their tokens.
+
+    Args:
+        clock: Seconds; only differences count.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._signed_in: dict[str, Session] = {}
+        self._anonymous: OrderedDict[str, Session] = OrderedDict()
+
+    def find(self, token: str) -> Session | None:
+        """The session of a token; None when there is none, or it has ended."""
+        key, now = _key(token), self._clock()
+        with self._lock:
+            session = self._signed_in.get(key) or self._anonymous.get(key)
+            if session is None:
+                return None
+            if session.over(now):
+                self._forget(key)
+                return None
+            session.used = now
+            return session
+
+    def begin(self, user: User | None = None) -> tuple[str, Session]:
+        """A new session and its token."""
+        token, now = secrets.token_urlsafe(32), self._clock()
+        session = Session(user, now, now)
+        with self._lock:
+            if user is None:
+                self._anonymous[_key(token)] = session
+                while len(self._anonymous) > _MOST_ANONYMOUS:
+                    self._anonymous.popitem(last=False)
+            else:
+                for key in [key for key, one in self._signed_in.items() if one.over(now)]:
+                    self._forget(key)
+                self._signed_in[_key(token)] = session
+        return token, session
+
+    def end(self, token: str) -> None:
+        """Ends a session."""
+        with self._lock:
+            self._forget(_key(token))
+
+    def _forget(self, key: str) -> None:
+        self._signed_in.pop(key, None)
+        self._anonymous.pop(key, None)
+
+
+def _key(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

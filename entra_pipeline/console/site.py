@@ -1,0 +1,118 @@
+"""What all visits share: the configuration, the stores, sessions, Dagster, templates."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment
+
+from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.console.limits import Tries
+from entra_pipeline.console.sessions import Sessions
+from entra_pipeline.errors import ConfigurationError
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+
+if TYPE_CHECKING:
+    from entra_pipeline.console.dagster.client import Dagster
+    from entra_pipeline.console.signing_in import SignIn
+
+# Manifests never change; a calendar shows some hundred.
+_MANIFESTS = 500
+
+
+class Site:
+    """The console.
+
+    Args:
+        file: The configuration.
+        sign_in: How people sign in.
+        dagster: Where jobs run.
+        templates: The pages' templates.
+        clock: The one clock.
+    """
+
+    def __init__(
+        self, file: Path, *, sign_in: SignIn, dagster: Dagster, templates: Environment, clock: Clock = system_clock
+    ) -> None:
+        self.file = file
+        self.sign_in = sign_in
+        self.dagster = dagster
+        self.templates = templates
+        self.clock = clock
+        self.sessions = Sessions()
+        self.tries = Tries()
+        self.editing = Lock()
+        """Held while the configuration is changed: two visitors never change it at once."""
+        self._lock = Lock()
+        self._project: tuple[tuple[int, int], Project] | None = None
+        self._stores: dict[str, ScopeStore] = {}
+        self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
+
+    def project(self) -> Project:
+        """The configuration; read again when the file has changed.
+
+        Raises:
+            ConfigurationError: It cannot be read, or something in it is wrong.
+        """
+        try:
+            stat = self.file.stat()
+        except OSError:
+            return load_project(self.file)
+        seen = (stat.st_mtime_ns, stat.st_size)
+        with self._lock:
+            if self._project is None or self._project[0] != seen:
+                self._project = (seen, load_project(self.file))
+                self._stores.clear()
+                self._manifests.clear()
+            return self._project[1]
+
+    def version(self) -> str:
+        """The SHA-256 of the configuration file, by which a form knows that it was changed meanwhile."""
+        return sha256(self.file.read_bytes()).hexdigest()
+
+    def not_writable(self) -> str:
+        """Why the configuration cannot be changed here; empty when it can."""
+        if not os.access(self.file, os.W_OK):
+            return f"{self.file} is read-only for the console"
+        if not os.access(self.file.parent, os.W_OK):
+            return f"the folder of {self.file} is read-only for the console"
+        return ""
+
+    def store(self, scope: str) -> ScopeStore:
+        """The store of a scope; raises UsageError for an unknown one, ConfigurationError for a secret not found."""
+        project = self.project()
+        with self._lock:
+            if scope not in self._stores:
+                self._stores[scope] = open_store(project, scope, self.clock)
+            return self._stores[scope]
+
+    def manifest(self, store: ScopeStore, point: str) -> Manifest:
+        """A recovery point; raises NotInStore, IntegrityError."""
+        key = (store.scope, point)
+        with self._lock:
+            if key in self._manifests:
+                self._manifests.move_to_end(key)
+                return self._manifests[key]
+        manifest = store.manifest(point)
+        with self._lock:
+            self._manifests[key] = manifest
+            while len(self._manifests) > _MANIFESTS:
+                self._manifests.popitem(last=False)
+        return manifest
+
+    def require_version(self, version: str) -> None:
+        """Raises ConfigurationError when the file is not the one that a form was filled in for."""
+        if version != self.version():
+            raise ConfigurationError(
+                "was changed by somebody else since you opened this page",
+                file=self.file.name,
+                remedy="Your entries are still below. Compare them with the settings as they are now, then save again.",
+            )

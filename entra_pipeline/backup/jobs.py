@@ -22,15 +22,16 @@ class Job:
 
 
 @contextmanager
-def backup_job(store: ScopeStore, *, trigger: str, clock: Clock = system_clock) -> Iterator[Job]:
+def backup_job(store: ScopeStore, *, trigger: str, run_id: str = "", clock: Clock = system_clock) -> Iterator[Job]:
     """Keeps the record of a backup: written when the block ends, however it ends.
 
     Args:
         store: The scope's store.
         trigger: What started it: `command`, `schedule` …
+        run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
         clock: The one clock.
     """
-    with recorded(store, "backup", trigger=trigger, clock=clock) as record:
+    with recorded(store, "backup", trigger=trigger, run_id=run_id, clock=clock) as record:
         job = Job(record.id)
         try:
             yield job

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,9 +35,12 @@ COMMANDS = {
     "prune": ("retention:prune", "Forget recovery points that are past their time, and delete what only they need."),
     "hold": ("retention:hold", "Keep a scope or a recovery point from being pruned, or release it."),
     "serve": ("serve:serve", "Serve the console, and Dagster's UI behind the same sign-in."),
+    "notifications": ("notifications:notifications", "Show who is notified of what, and send test messages."),
     "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
     "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),
 }
+# Commands that run jobs, of which somebody may want to be told.
+_JOBS = {"backup", "restore", "prune", "drill"}
 _INTERRUPTED = 130
 
 
@@ -52,6 +56,16 @@ class _Lazy(click.Group):
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(f"entra_pipeline.cli.{module}"), name)
         return audited(cmd_name, command)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; however a job ends, those are told who want to be."""
+        try:
+            return super().invoke(ctx)
+        finally:
+            if ctx.invoked_subcommand in _JOBS:
+                from entra_pipeline.cli.notifications import tell
+
+                tell(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -83,7 +83,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
             store = storage.open(scope.name)
 
             async def work() -> Manifest:
-                with backup_job(store, trigger="dagster: backup now") as job:
+                with backup_job(store, trigger="dagster: backup now", run_id=context.run_id) as job:
                     async with tenants.open(scope.name) as graph:
                         job.manifest = await backup(
                             scope, store, graph, full=config.full, progress=LogProgress(context)

@@ -12,7 +12,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
@@ -33,7 +33,7 @@ from entra_pipeline.project import Scope
 from entra_pipeline.restore.across import scope_of
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.files import read_plan
-from entra_pipeline.restore.jobs import restore_job
+from entra_pipeline.restore.jobs import Job, restore_job
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Options, Outcome, Plan, Selection
 from entra_pipeline.restore.planning import plan_restore as make_plan
@@ -248,7 +248,7 @@ def apply_restore(
                     progress=RestoreProgress(context, plan),
                 )
 
-        with _points_told(tenants, live, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
+        with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
             job.report = report = asyncio.run(work())
     context.log.info(f"To undo this, restore recovery point {report.undo_point}.")
     if report.passwords:
@@ -275,7 +275,7 @@ def verify_restore(
             async with _target(tenants, scope, live) as target:
                 return await verify(plan, applied, store=store, target=target, progress=RestoreProgress(context, plan))
 
-        with _points_told(tenants, live, context.instance), restore_job(store, plan, trigger=TRIGGER) as job:
+        with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
             job.report = asyncio.run(work())
 
 
@@ -330,6 +330,10 @@ def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
                 raise
             context.log.warning(f"{error}\nThis is tried again in {PAUSE:.0f} s.")
             raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE) from None
+
+
+def _job(context: dg.OpExecutionContext, store: ScopeStore, plan: Plan) -> AbstractContextManager[Job]:
+    return restore_job(store, plan, trigger=TRIGGER, run_id=context.run_id)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from entra_pipeline.project.models import (
     SimulatedTenant,
     Storage,
     Tenant,
+    Webhook,
 )
 from entra_pipeline.project.periods import Period
 from entra_pipeline.project.secrets import Secret
@@ -46,6 +47,7 @@ __all__ = [
     "SimulatedTenant",
     "Storage",
     "Tenant",
+    "Webhook",
     "create_scope",
     "delete_scope",
     "edit_scope",

@@ -106,11 +106,11 @@ def _check_references(project: Project) -> None:
                     f"there is no [{table}.{name}]{did_you_mean(name, known)}",
                     remedy=f"Add the table [{table}.{name}], or name an existing one.",
                 )
-    if project.notifications and project.mail is None:
-        name = next(iter(project.notifications))
-        raise project.notifications[name].error(
-            "to", "there is no [mail] to send it with", remedy="Add a [mail] table with host and from."
-        )
+    for profile in project.notifications.values():
+        if profile.to and project.mail is None:
+            raise profile.error(
+                "to", "there is no [mail] to send it with", remedy="Add a [mail] table with host and from."
+            )
 
 
 def _explained(error: ValidationError, values: Mapping[str, Any], file: Path) -> ConfigurationError:

@@ -62,6 +62,16 @@ def _bucket(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise wrong(
+            f"{value!r} is no time zone", 'Write one of the IANA database, for example "Europe/Stockholm".'
+        ) from None
+    return value
+
+
 Bucket = Annotated[str, AfterValidator(_bucket)]
 Guid = Annotated[str, AfterValidator(_guid)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
@@ -308,13 +318,7 @@ class Scope(Section):
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ValueError, OSError, KeyError):
-            raise wrong(
-                f"{value!r} is no time zone", 'Write one of the IANA database, for example "Europe/Stockholm".'
-            ) from None
-        return value
+        return _time_zone(value)
 
     @model_validator(mode="after")
     def _frequency(self) -> Scope:
@@ -363,22 +367,87 @@ class Scope(Section):
         return list(LOGS) if self.logs or (self.logs is None and whole) else []
 
 
-class NotificationProfile(Section):
-    """Who is told of which outcome."""
+class Webhook(Section):
+    """An address that takes messages for a channel; whoever knows it can write there, so it is a secret."""
 
-    to: Annotated[list[MailAddress], Field(min_length=1)]
+    url: Secret
+    format: Literal["teams", "slack"]
+
+
+class NotificationProfile(Section):
+    """Who is told of which outcome, and how."""
+
+    name: str = ""
+    to: list[MailAddress] = []
+    webhook: Webhook | None = None
     backup: list[Status] = []
     restore: list[Status] = []
+    prune: list[Status] = []
+    drill: list[Status] = []
+    unusual: bool = False
+    attach_report: bool = True
+    digest: Literal["daily"] | None = None
+    digest_at: str = "07:00"
+    timezone: str = "UTC"
+
+    @field_validator("digest_at")
+    @classmethod
+    def _time_of_day(cls, value: str) -> str:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+            raise wrong(f"{value!r} is no time of day", 'Write hours and minutes, for example "07:00".')
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return _time_zone(value)
+
+    @model_validator(mode="after")
+    def _somebody(self) -> NotificationProfile:
+        if not self.to and self.webhook is None:
+            raise wrong("tells nobody", "Set `to` (mail addresses), `webhook`, or both.")
+        if self.digest and not self.to:
+            raise wrong("has a digest and nobody to mail it to", "Set `to`, or remove `digest`.")
+        return self
+
+    def wants(self, kind: str, status: str) -> bool:
+        """Whether this profile is about an event: a job of a type and its outcome, or an unusual change."""
+        return self.unusual if kind == "unusual" else status in getattr(self, kind, ())
 
 
 class Mail(Section):
     """How mail is sent."""
 
     host: Annotated[str, StringConstraints(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
     from_: MailAddress = Field(alias="from")
     username: str | None = None
     password: Secret | None = None
+    tls: Literal["starttls", "implicit", "none"] | None = None
+    ca_bundle: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _sign_in(self) -> Mail:
+        if (self.username is None) != (self.password is None):
+            raise wrong("has half a sign-in", "Set both username and password, or neither.")
+        if self.username and self.encryption == "none" and self.host not in _LOOPBACK:
+            raise wrong("would send a password in the clear", 'Set tls = "starttls" or tls = "implicit".')
+        return self
+
+    @property
+    def encryption(self) -> Literal["starttls", "implicit", "none"]:
+        """How the connection is encrypted: as `tls` says; else from the start on port 465, by STARTTLS elsewhere."""
+        return self.tls or ("implicit" if self.port == 465 else "starttls")
+
+    @property
+    def server_port(self) -> int:
+        """The port: as `port` says; else 465 when encrypted from the start, and 587 (RFC 6409) elsewhere."""
+        return self.port or (465 if self.tls == "implicit" else 587)
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Certificates to trust besides the machine's own, absolute."""
+        return self.resolve(self.ca_bundle) if self.ca_bundle else None
 
 
 class OpenIdConnect(Section):

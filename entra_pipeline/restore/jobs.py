@@ -22,16 +22,19 @@ class Job:
 
 
 @contextmanager
-def restore_job(store: ScopeStore, plan: Plan, *, trigger: str, clock: Clock = system_clock) -> Iterator[Job]:
+def restore_job(
+    store: ScopeStore, plan: Plan, *, trigger: str, run_id: str = "", clock: Clock = system_clock
+) -> Iterator[Job]:
     """Keeps the record of a restore: written when the block ends, however it ends.
 
     Args:
         store: The store of the scope whose recovery point is restored.
         plan: What is carried out.
         trigger: What started it: `command`, `dagster: restore` …
+        run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
         clock: The one clock.
     """
-    with recorded(store, "restore", trigger=trigger, job_id=plan.id, clock=clock) as record:
+    with recorded(store, "restore", trigger=trigger, job_id=plan.id, run_id=run_id, clock=clock) as record:
         job = Job(plan.id)
         try:
             yield job

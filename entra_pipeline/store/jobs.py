@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, StoreError
+from entra_pipeline.store.events import announce
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -34,15 +35,22 @@ def new_job_id(clock: Clock = system_clock) -> str:
 
 @contextmanager
 def recorded(
-    store: ScopeStore, kind: str, *, trigger: str, job_id: str = "", clock: Clock = system_clock
+    store: ScopeStore,
+    kind: str,
+    *,
+    trigger: str,
+    job_id: str = "",
+    run_id: str = "",
+    clock: Clock = system_clock,
 ) -> Iterator[JobRecord]:
-    """Keeps the record of a job: written when the block ends, however it ends.
+    """Keeps the record of a job: written, and announced, when the block ends, however it ends.
 
     Args:
         store: The scope's store.
         kind: `backup`, `restore` …
         trigger: What started it: `command`, `schedule` …
         job_id: Its id, when it has one; else a new one.
+        run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
         clock: The one clock.
     """
     started = clock()
@@ -63,6 +71,7 @@ def recorded(
             "type": kind,
             "scope": store.scope,
             "trigger": trigger,
+            "run_id": run_id,
             "status": "failed" if error else job.status,
             "started": iso(started),
             "finished": iso(clock()),
@@ -72,3 +81,4 @@ def recorded(
         # The record is not worth the job: a storage that fails now has said so already, or will the next time.
         with suppress(StoreError):
             store.write_job(record)
+            announce(store, record)

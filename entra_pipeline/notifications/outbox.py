@@ -1,0 +1,158 @@
+"""The outbox: notices that are to be sent, and a record of those that were.
+
+What belongs here: where they are, and what makes each be sent once. What does not: which there are and when they are
+sent (`dispatch`), and how (`channels`).
+
+```
+_notifications/events/<scope>/<event id>.json                           looked at, then removed (`store/events.py`)
+_notifications/outbox/<due>~<digest of the notice's id>.json            a notice that waits
+_notifications/sent/<scope>/<event id>/<status>.<profile>.<channel>.json   one that was sent, or given up
+```
+
+The moment when a notice is due stands in its name, so that a look at the outbox is one listing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from entra_pipeline.clock import iso, parse_iso
+from entra_pipeline.errors import AlreadyExists, NotInStore
+from entra_pipeline.store.events import EVENTS
+from entra_pipeline.store.files import Files
+from entra_pipeline.store.manifest import canonical
+
+OUTBOX = "_notifications/outbox/"
+SENT = "_notifications/sent/"
+LOCK = "_locks/_notifications"
+"""Held by whoever sends. No scope has this name."""
+
+Channel = Literal["mail", "webhook"]
+Event = dict[str, Any]
+_DUE = "%Y-%m-%dT%H-%M-%SZ"
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that a profile is to be told of by one channel.
+
+    Attributes:
+        event: What happened.
+        profile: Name of the notification profile.
+        channel: How.
+        digest: Sent together with others.
+        since: When it was put into the outbox, RFC 3339.
+        tries: How often sending it has failed.
+        problem: What went wrong the last time.
+    """
+
+    event: Event
+    profile: str
+    channel: Channel
+    digest: bool = False
+    since: str
+    tries: int = 0
+    problem: str = ""
+
+    @property
+    def id(self) -> str:
+        """What makes it this notice: the event with its outcome, the profile, the channel."""
+        status = str(self.event["status"]).replace(" ", "-")
+        return f"{self.event['scope']}/{self.event['id']}/{status}.{self.profile}.{self.channel}"
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of its id, for names of files and messages."""
+        return hashlib.sha256(self.id.encode()).hexdigest()[:32]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A notice in the outbox, as its name tells."""
+
+    key: str
+    due: datetime
+    fingerprint: str
+
+
+def events(files: Files) -> list[str]:
+    """Keys of the events that nobody has looked at."""
+    return [file.key for file in files.list(EVENTS)]
+
+
+def read_event(files: Files, key: str) -> Event | None:
+    """An event; None when somebody has dealt with it."""
+    try:
+        return msgspec.json.decode(files.read(key), type=Event)
+    except NotInStore:
+        return None
+
+
+def waiting(files: Files) -> list[Waiting]:
+    """What is in the outbox, the first due first."""
+    found = []
+    for file in files.list(OUTBOX):
+        due, _, fingerprint = file.key.removeprefix(OUTBOX).removesuffix(".json").partition("~")
+        found.append(Waiting(file.key, datetime.strptime(due, _DUE).replace(tzinfo=UTC), fingerprint))
+    return found
+
+
+def read_notice(files: Files, key: str) -> Notice | None:
+    """A notice; None when it is gone."""
+    try:
+        return msgspec.json.decode(files.read(key), type=Notice)
+    except NotInStore:
+        return None
+
+
+def put(files: Files, notice: Notice, due: datetime) -> None:
+    """Puts a notice into the outbox, for a moment."""
+    files.replace(f"{OUTBOX}{due.astimezone(UTC):{_DUE}}~{notice.fingerprint}.json", canonical(notice))
+
+
+def was_sent(files: Files, notice: Notice) -> bool:
+    """Whether it was sent, or given up."""
+    try:
+        files.size(f"{SENT}{notice.id}.json")
+    except NotInStore:
+        return False
+    return True
+
+
+def settle(files: Files, notice: Notice, key: str, outcome: Literal["sent", "given up"], now: datetime) -> None:
+    """Records what became of a notice, and takes it out of the outbox."""
+    record: dict[str, object] = {
+        "id": notice.id,
+        "outcome": outcome,
+        "at": iso(now),
+        "tries": notice.tries + 1,
+        "problem": notice.problem if outcome == "given up" else "",
+    }
+    # Whoever was first has told it.
+    with suppress(AlreadyExists):
+        files.create(f"{SENT}{notice.id}.json", canonical(record))
+    files.delete([key])
+
+
+def postponed(files: Files, notice: Notice, key: str, due: datetime, problem: str) -> None:
+    """Puts a notice that could not be sent off until later."""
+    # First the new one: a process that dies in between leaves two, of which one is sent.
+    put(files, msgspec.structs.replace(notice, tries=notice.tries + 1, problem=problem), due)
+    files.delete([key])
+
+
+def notices(files: Files, keys: list[str]) -> Iterator[tuple[str, Notice]]:
+    """Notices by their keys; those that are gone are left out."""
+    for key in keys:
+        notice = read_notice(files, key)
+        if notice is not None:
+            yield key, notice
+
+
+def since(notice: Notice) -> datetime:
+    """When a notice was put into the outbox."""
+    return parse_iso(notice.since)

@@ -1,0 +1,22 @@
+"""Events that somebody may want to be told of: how a job ended, an unusual change.
+
+What belongs here: leaving an event where it is found. What does not: who is told, and how (`notifications`). An event
+is a small object that waits in the store until it has been looked at, so that it survives the process that caused it.
+"""
+
+from __future__ import annotations
+
+from entra_pipeline.store.manifest import canonical
+from entra_pipeline.store.recovery_points import ScopeStore
+
+EVENTS = "_notifications/events/"
+
+
+def announce(store: ScopeStore, event: dict[str, object]) -> None:
+    """Leaves an event of a scope; a later one of the same id takes its place as long as nobody has looked.
+
+    Args:
+        store: The scope's store.
+        event: A job record; or what has the same members `id`, `type`, `scope`, `status`, `finished`.
+    """
+    store.files.replace(f"{EVENTS}{store.scope}/{event['id']}.json", canonical(event))

@@ -51,8 +51,10 @@ def templates() -> Environment:
     environment.filters |= {
         "ago": ago,
         "bytes": size,
+        "clock": lambda value: f"{_moment(value):%H:%M:%S}",
         "count": lambda number: f"{number:,}",
         "moment": moment,
+        "options": lambda names: [(name, name) for name in names],
         "point": point,
         "pretty": pretty,
         "seconds": seconds,

@@ -46,6 +46,16 @@ def backup_job_name(scope: Scope) -> str:
     return f"backup_{identifier(scope.name)}"
 
 
+def backup_now_job_name(scope: Scope) -> str:
+    """The name of the job that takes a recovery point now."""
+    return f"backup_now_{identifier(scope.name)}"
+
+
+def backup_now_op_name(scope: Scope) -> str:
+    """The name of its op, under which its configuration stands."""
+    return f"take_recovery_point_{identifier(scope.name)}"
+
+
 def backup_asset_job(scope: Scope) -> "UnresolvedAssetJobDefinition":
     """The job that materialises all assets of a scope for one recovery point."""
     keys = [asset_key(scope.name, name) for name in (*object_types(scope), RECOVERY_POINT)]
@@ -75,7 +85,7 @@ class BackupNow(dg.Config):
 def backup_now_job(scope: Scope) -> dg.JobDefinition:
     """The job that takes a recovery point now."""
 
-    @dg.op(name=f"take_recovery_point_{identifier(scope.name)}")
+    @dg.op(name=backup_now_op_name(scope))
     def take_recovery_point(
         context: dg.OpExecutionContext, config: BackupNow, tenants: TenantResource, storage: StorageResource
     ) -> None:
@@ -97,7 +107,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
         report_checks(store, manifest, context.instance)
 
     @dg.job(
-        name=f"backup_now_{identifier(scope.name)}",
+        name=backup_now_job_name(scope),
         executor_def=EXECUTOR,
         tags=run_tags(scope),
         description=f"Takes a recovery point of scope {scope.name} now. Needs no partition: it makes one.",

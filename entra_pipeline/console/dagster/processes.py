@@ -179,13 +179,14 @@ class DagsterProcesses:
     # --- Stopping ----------------------------------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        running = {
-            name: self._known.pids[name] for name, command in self._commands().items() if self._runs(name, command)
-        }
-        for pid in running.values():
-            _signal(pid, signal.SIGTERM)
+        commands = self._commands()
+        running = {name: self._known.pids[name] for name, command in commands.items() if self._runs(name, command)}
+        # The code server does not heed it, and holds nothing: it goes when all who ask it have gone.
+        asked = [name for name in running if name != "code-server"]
+        for name in asked:
+            _signal(running[name], signal.SIGTERM)
         end = time.monotonic() + _GRACE
-        while time.monotonic() < end and any(self._runs(name, self._commands()[name]) for name in running):
+        while time.monotonic() < end and any(self._runs(name, commands[name]) for name in asked):
             time.sleep(0.1)
         for pid in running.values():
             _signal(pid, signal.SIGKILL)

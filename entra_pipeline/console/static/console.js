@@ -20,3 +20,16 @@ document.addEventListener("keydown", (event) => {
     document.querySelectorAll("details.menu[open]").forEach((menu) => { menu.open = false; });
   }
 });
+// A name that a search has found goes into the list above it.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-add]");
+  if (button) {
+    const list = document.querySelector(button.dataset.to);
+    const names = list.value.split("\n").filter((name) => name.trim());
+    if (!names.includes(button.dataset.add)) {
+      list.value = [...names, button.dataset.add].join("\n");
+    }
+    button.disabled = true;
+    button.textContent = "Added";
+  }
+});

@@ -1,0 +1,94 @@
+"""Comparing two recovery points, or one with the tenant as it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import Any
+
+from starlette.responses import Response
+
+from entra_pipeline.analysis.changes import bases
+from entra_pipeline.analysis.comparing import change_rows, summary_rows
+from entra_pipeline.analysis.names import short
+from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
+from entra_pipeline.console.paging import Shown
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.errors import UsageError
+
+_PAGE = 100
+_KINDS = ("added", "removed", "modified")
+
+
+def scopes(visit: Visit) -> Response:
+    """The scopes whose points can be compared; the only one's at once."""
+    names = list(visit.project.scopes)
+    if len(names) == 1:
+        return visit.go(address("scopes", names[0], "compare"))
+    return visit.page("choose_scope.html", title="Compare", leaf="compare", scopes=visit.project.scopes.values())
+
+
+def show(visit: Visit) -> Response:
+    """What differs between two points."""
+    scope, store = visit.scope(), visit.store()
+    points = store.points()[::-1]
+    after = visit.query("to") or (points[0] if points else "")
+    before = visit.query("from") or next((point for point in points if point < after), "")
+    chosen = visit.query("type")
+    kind = visit.query("change")
+    found: dict[str, Any] = {"rows": [], "summary": [], "notes": [], "shown": None}
+    if before and after:
+        found = _found(visit, before, after, chosen, kind)
+    return visit.page(
+        "compare.html",
+        scope=scope,
+        points=points,
+        before=before,
+        after=after,
+        chosen=chosen,
+        kind=kind,
+        kinds=_KINDS,
+        types=[CATALOGUE[name] for name in scope.types()],
+        **found,
+    )
+
+
+def _found(visit: Visit, before: str, after: str, chosen: str, kind: str) -> dict[str, Any]:
+    store, offset = visit.store(), visit.number("offset")
+    then, now = visit.site.manifest(store, before), visit.site.manifest(store, after)
+    if chosen and chosen not in table_names():
+        raise UsageError(f"there is no object type {chosen!r}", remedy="Choose one of the list.")
+    tables = table_names(with_children([chosen])) if chosen in CATALOGUE else [chosen] if chosen else None
+    counted: Counter[tuple[str, str]] = Counter()
+
+    def told() -> Any:
+        for row in change_rows(store, then, now, tables):
+            counted[row["table"], row["change"]] += 1
+            if row["change"] != "volatile" and kind in ("", row["change"]):
+                yield row
+
+    rows = told()
+    # Counted are all; kept are those that the page shows.
+    passed = sum(1 for _ in islice(rows, offset))
+    some = list(islice(rows, _PAGE))
+    total = passed + len(some) + sum(1 for _ in rows)
+    summary = summary_rows(bases(then, now, tables), counted)
+    return {
+        "rows": [_line(row) for row in some],
+        "summary": [row for row in summary if any(row[one] for one in _KINDS)],
+        "notes": [row for row in summary if row["notes"]],
+        "shown": Shown(offset, _PAGE, total, visit.request.url),
+    }
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    """A change as a line for people."""
+    properties = [(key, short(one["before"]), short(one["after"])) for key, one in row.get("properties", {}).items()]
+    return {**row, "properties": properties}
+
+
+PAGES = (
+    Page("/compare", scopes, Role.viewer),
+    Page("/scopes/{scope}/compare", show, Role.viewer),
+)

@@ -1,0 +1,113 @@
+"""Jobs: what runs, what has run, and how it went."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from starlette.responses import Response
+
+from entra_pipeline.console.auditing import record
+from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterUnavailable, Run
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.restore.files import read_plan
+
+_PAGE = 50
+# Lines of a log that are shown: the last ones.
+_LINES = 200
+_STATUSES = {
+    "": "all",
+    "UNDER_WAY": "under way",
+    "SUCCESS": "success",
+    "FAILURE": "failure",
+    "CANCELED": "canceled",
+}
+_RUN_ID = re.compile(r"[0-9a-f-]{36}")
+
+
+def show(visit: Visit) -> Response:
+    """The runs, newest first."""
+    status, scope = visit.query("status"), visit.query("scope")
+    filters: dict[str, Any] = {}
+    if status in _STATUSES and status:
+        filters["statuses"] = list(UNDER_WAY) if status == "UNDER_WAY" else [status]
+    if scope:
+        filters["tags"] = [{"key": "entra/scope", "value": scope}]
+    after = visit.query("after")
+    problem: EntraPipelineError | None = None
+    runs: list[Run] = []
+    try:
+        runs = visit.site.dagster.runs(
+            limit=_PAGE + 1, after=after if _RUN_ID.fullmatch(after) else "", filters=filters
+        )
+    except DagsterUnavailable as error:
+        problem = error
+    more = ""
+    if len(runs) > _PAGE:
+        runs = runs[:_PAGE]
+        more = address("jobs", status=status, scope=scope, after=runs[-1].id)
+    return visit.page(
+        "jobs.html",
+        runs=runs,
+        problem=problem,
+        more=more,
+        chosen=status,
+        scope=scope,
+        statuses=list(_STATUSES.items()),
+        scopes=[("", "all"), *((name, name) for name in visit.project.scopes)],
+        busy=any(run.under_way for run in runs),
+    )
+
+
+def records(visit: Visit) -> Response:
+    """The job records of a scope, which the store keeps whatever started the job."""
+    found = visit.store().jobs()[::-1]
+    return visit.page("records.html", scope=visit.scope(), records=found[:_PAGE], total=len(found))
+
+
+def one(visit: Visit) -> Response:
+    """A run with its log."""
+    return visit.page("job.html", **_told(visit))
+
+
+def progress(visit: Visit) -> Response:
+    """The same without its frame, which the page asks for while the run is under way."""
+    return visit.page("job_progress.html", **_told(visit))
+
+
+def _told(visit: Visit) -> dict[str, Any]:
+    run = _run(visit)
+    log = visit.site.dagster.log(run.id)
+    plan = None
+    if run.job == "restore" and not run.under_way and run.tags.get("entra/plan") and run.scope:
+        try:
+            plan = read_plan(visit.site.store(run.scope), run.tags["entra/plan"])
+        except (NotInStore, UsageError):
+            plan = None
+    return {"run": run, "log": log[-_LINES:], "hidden": max(len(log) - _LINES, 0), "plan": plan}
+
+
+def stop(visit: Visit) -> Response:
+    """Asks a run to stop."""
+    run = _run(visit)
+    visit.site.dagster.terminate(run.id)
+    record(visit.site, visit.user, visit.request, action="job stop", scope=run.scope, subject=run.id)
+    return visit.go(address("jobs", run.id), "The job has been asked to stop. What it committed stands.")
+
+
+def _run(visit: Visit) -> Run:
+    run_id = visit.path("run")
+    if not _RUN_ID.fullmatch(run_id):
+        raise NotInStore(f"there is no run {run_id}", remedy="Jobs shows those there are.")
+    return visit.site.dagster.run(run_id)
+
+
+PAGES = (
+    Page("/jobs", show, Role.viewer),
+    Page("/jobs/{run}", one, Role.viewer),
+    Page("/jobs/{run}/progress", progress, Role.viewer),
+    Page("/jobs/{run}/stop", stop, Role.operator, ("POST",)),
+    Page("/scopes/{scope}/jobs", records, Role.viewer),
+)

@@ -1,0 +1,108 @@
+"""Recovery points: calendar and list, and what one holds."""
+
+from __future__ import annotations
+
+from calendar import Calendar
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from starlette.responses import Response
+
+from entra_pipeline.analysis.browse import type_rows
+from entra_pipeline.backup.jobs import totals
+from entra_pipeline.console.paging import Shown
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.errors import UsageError
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+
+_PAGE = 25
+# Points of a day that the calendar shows one by one.
+_DAILY = 3
+
+
+def scopes(visit: Visit) -> Response:
+    """The scopes whose recovery points there are; the only one's at once."""
+    names = list(visit.project.scopes)
+    if len(names) == 1:
+        return visit.go(address("scopes", names[0], "points"))
+    return visit.page("choose_scope.html", title="Recovery points", leaf="points", scopes=visit.project.scopes.values())
+
+
+def show(visit: Visit) -> Response:
+    """The recovery points of a scope."""
+    scope, store = visit.scope(), visit.store()
+    points = store.points()[::-1]
+    months = list(dict.fromkeys(point[:7] for point in points))
+    month = visit.query("month") or (months[0] if months else "")
+    if months and month not in months:
+        raise UsageError(f"there is no recovery point in {month}", remedy="Choose another month.")
+    offset = visit.number("offset")
+    some = points[offset : offset + _PAGE]
+    return visit.page(
+        "points.html",
+        scope=scope,
+        months=months,
+        month=month,
+        weeks=_weeks(visit, store, points, month) if month else [],
+        rows=[_row(visit.site.manifest(store, point)) for point in some],
+        shown=Shown(offset, _PAGE, len(points), visit.request.url),
+    )
+
+
+def _weeks(visit: Visit, store: ScopeStore, points: Sequence[str], month: str) -> list[list[dict[str, Any]]]:
+    """The month as a calendar shows it."""
+    year, number = map(int, month.split("-"))
+    by_day: dict[date, list[Manifest]] = {}
+    for point in points:
+        if point.startswith(month):
+            by_day.setdefault(moment_of(point).date(), []).append(visit.site.manifest(store, point))
+    return [
+        [
+            {
+                "day": day,
+                "inside": day.month == number,
+                "points": by_day.get(day, [])[:_DAILY],
+                "more": len(by_day.get(day, [])[_DAILY:]),
+            }
+            for day in week
+        ]
+        for week in Calendar().monthdatescalendar(year, number)
+    ]
+
+
+def _row(manifest: Manifest) -> dict[str, Any]:
+    return {"manifest": manifest, **totals(manifest)}
+
+
+def one(visit: Visit) -> Response:
+    """What a recovery point holds, by category and type."""
+    store = visit.store()
+    manifest = visit.site.manifest(store, visit.path("point"))
+    rows = type_rows(manifest)
+    categories = list(dict.fromkeys(row["category"] for row in rows))
+    category = visit.query("category")
+    gaps = [(table, gap) for table, entry in manifest.tables.items() for gap in entry.gaps]
+    shown = [row for row in rows if category in ("", row["category"])]
+    empty = visit.query("empty") == "1"
+    return visit.page(
+        "point.html",
+        scope=visit.scope(),
+        manifest=manifest,
+        totals=totals(manifest),
+        categories=categories,
+        category=category,
+        hidden=0 if empty else sum(1 for row in shown if not row["rows"]),
+        rows=[row for row in shown if empty or row["rows"]],
+        gaps=gaps,
+        points=store.points(),
+    )
+
+
+PAGES = (
+    Page("/points", scopes, Role.viewer),
+    Page("/scopes/{scope}/points", show, Role.viewer),
+    Page("/scopes/{scope}/points/{point}", one, Role.viewer),
+)

@@ -1,0 +1,214 @@
+"""Restoring: choose, plan, look, carry out, see what came of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+from starlette.responses import Response
+
+from assets.names import run_tags
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.console.auditing import record
+from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
+from entra_pipeline.console.paging import Shown
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.restore.describing import Describing, undoing
+from entra_pipeline.restore.files import read_plan
+from entra_pipeline.restore.journal import has_begun
+from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
+from entra_pipeline.restore.report import exceptions, read_report, rows
+
+_STEPS = 100
+_REASONS = 100
+_NAMED = 5
+_RUNS = 50
+_ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}")
+_CONFLICTS = (
+    ("overwrite", "Overwrite: set back what differs; take away links that the point does not have"),
+    ("merge", "Merge: fill what is missing, add links, take nothing away"),
+    ("skip", "Skip: leave alone what is there"),
+)
+
+
+def show(visit: Visit) -> Response:
+    """The plans and restores of all scopes."""
+    problem: EntraPipelineError | None = None
+    runs: list[Run] = []
+    try:
+        runs = visit.site.dagster.runs(limit=_RUNS, filters={"pipelineName": "restore"})
+    except DagsterUnavailable as error:
+        problem = error
+    records = []
+    for scope in visit.project.scopes:
+        try:
+            records += [one for one in visit.site.store(scope).jobs() if one["type"] == "restore"]
+        except EntraPipelineError as error:
+            problem = error
+    records.sort(key=lambda one: str(one["id"]), reverse=True)
+    return visit.page("restores.html", runs=runs, records=records[:_RUNS], problem=problem)
+
+
+def choose(visit: Visit) -> Response:
+    """The form: what to restore of a point, and how."""
+    store = visit.store()
+    point = visit.site.manifest(store, visit.path("point"))
+    asked = visit.request.query_params
+    selection = _selection(
+        asked.getlist("types"), asked.getlist("ids"), visit.query("search"), visit.query("where"), visit.query("every")
+    )
+    return visit.page(
+        "restore_form.html",
+        scope=visit.scope(),
+        manifest=point,
+        selection=selection,
+        entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
+        conflicts=_CONFLICTS,
+        delete_added=visit.query("delete_added") == "1",
+        restorable=visit.project.tenants[visit.scope().tenant],
+    )
+
+
+def _selection(types: list[str], ids: list[str], search: str, where: str, every: str) -> Selection:
+    """What was chosen: single objects, unless all that match were."""
+    unknown = [name for name in types if name not in CATALOGUE]
+    if unknown:
+        raise UsageError(f"there is no object type {unknown[0]!r}", remedy="Choose one of a recovery point.")
+    if ids and not every:
+        return Selection(types=tuple(types), ids=tuple(dict.fromkeys(ids)))
+    return Selection(types=tuple(types), search=search.strip(), where=where.strip())
+
+
+def plan(visit: Visit) -> Response:
+    """Has a plan made: a dry run in Dagster."""
+    scope, store = visit.scope(), visit.store()
+    point = visit.site.manifest(store, visit.path("point"))
+    form = visit.form
+    selection = _selection(
+        form.get("types", []), form.get("ids", []), visit.field("search"), visit.field("where"), visit.field("every")
+    )
+    conflict = visit.field("conflict", "overwrite")
+    if conflict not in dict(_CONFLICTS):
+        raise UsageError(f"there is no conflict mode {conflict!r}", remedy="Choose overwrite, merge or skip.")
+    config = {
+        "scope": scope.name,
+        "point": point.recovery_point,
+        "types": list(selection.types),
+        "ids": list(selection.ids),
+        "where": selection.where,
+        "search": selection.search,
+        "conflict": conflict,
+        "delete_added": bool(visit.field("delete_added")),
+        "enable_policies": bool(visit.field("enable_policies")),
+        "dry_run": True,
+    }
+    run = visit.site.dagster.launch("restore", config, operator=visit.user.name, tags=run_tags(scope))
+    told = {key: value for key, value in config.items() if value and key not in {"scope", "point", "ids", "dry_run"}}
+    record(
+        visit.site,
+        visit.user,
+        visit.request,
+        action="restore plan",
+        result="started",
+        scope=scope.name,
+        subject=run,
+        point=point.recovery_point,
+        objects=len(selection.ids) or "all that match",
+        **told,
+    )
+    return visit.go(address("jobs", run))
+
+
+def one(visit: Visit) -> Response:
+    """A plan in full, and what became of it."""
+    scope, store = visit.scope(), visit.store()
+    found = _plan(visit)
+    report = read_report(store, found.id)
+    offset = visit.number("offset")
+    writing = [step for step in found.steps if not step.returning]
+    grouped: dict[tuple[str, str, str], list[int]] = {}
+    for step in found.steps:
+        sums = grouped.setdefault((step.stage, step.action, step.table), [0, 0])
+        sums[0] += 1
+        sums[1] += step.requests
+    types, made = undoing(found)
+    return visit.page(
+        "plan.html",
+        scope=scope,
+        plan=found,
+        report=report,
+        outcomes=rows(report) if report else [],
+        exceptions=exceptions(report)[:_REASONS] if report else [],
+        begun=report is None and has_begun(store.files, found.id),
+        grouped=grouped,
+        steps=Describing(store, found).rows(writing[offset : offset + _STEPS]),
+        returning=len(found.steps) - len(writing),
+        shown=Shown(offset, _STEPS, len(writing), visit.request.url),
+        refusals=_refusals(found.refusals),
+        kinds=Counter(refusal.kind for refusal in found.refusals),
+        chosen=found.selection != Selection(),
+        options=found.options != Options(),
+        undo_types=types,
+        undo_delete=made,
+    )
+
+
+def _refusals(refusals: tuple[Refusal, ...]) -> list[dict[str, Any]]:
+    """What the plan does not do: a row per type and reason."""
+    grouped: dict[tuple[str, str, str, str], list[str]] = {}
+    for refusal in refusals:
+        key = (refusal.kind, refusal.table, refusal.reason, refusal.remedy)
+        grouped.setdefault(key, []).append(refusal.name or refusal.id or "all")
+    return [
+        {
+            "kind": kind,
+            "table": table,
+            "reason": reason,
+            "remedy": remedy,
+            "names": ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""),
+        }
+        for (kind, table, reason, remedy), names in list(grouped.items())[:_REASONS]
+    ]
+
+
+def apply(visit: Visit) -> Response:
+    """Has a plan carried out."""
+    scope, found = visit.scope(), _plan(visit)
+    config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(visit.field("go_on"))}
+    run = visit.site.dagster.launch(
+        "restore", config, operator=visit.user.name, tags={**run_tags(scope), "entra/plan": found.id}
+    )
+    record(
+        visit.site,
+        visit.user,
+        visit.request,
+        action="restore",
+        result="started",
+        scope=scope.name,
+        subject=found.id,
+        run=run,
+        steps=len(found.steps),
+    )
+    return visit.go(address("jobs", run))
+
+
+def _plan(visit: Visit) -> Plan:
+    identifier = visit.path("plan")
+    if not _ID.fullmatch(identifier):
+        raise NotInStore(f"there is no plan {identifier}", remedy="Restores shows those there are.")
+    try:
+        return read_plan(visit.store(), identifier)
+    except NotInStore:
+        raise NotInStore(f"there is no plan {identifier}", remedy="Restores shows those there are.") from None
+
+
+PAGES = (
+    Page("/restores", show, Role.viewer),
+    Page("/scopes/{scope}/points/{point}/restore", choose, Role.operator),
+    Page("/scopes/{scope}/points/{point}/restore", plan, Role.operator, ("POST",)),
+    Page("/scopes/{scope}/restores/{plan}", one, Role.viewer),
+    Page("/scopes/{scope}/restores/{plan}/apply", apply, Role.operator, ("POST",)),
+)

@@ -1,0 +1,290 @@
+"""Scopes: what is protected, where, when, for how long; creating, editing and deleting them; backing up now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from starlette.responses import Response
+
+from assets.names import run_tags
+from entra_pipeline.catalogue import CATALOGUE, permissions_for
+from entra_pipeline.console.auditing import record
+from entra_pipeline.console.dagster.client import DagsterUnavailable
+from entra_pipeline.console.pages.dashboard import health
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.schedules import next_times
+from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
+from entra_pipeline.graph.ledger import Ledger
+from entra_pipeline.graph.pages import decode_page
+from entra_pipeline.orchestration.jobs import backup_now_job_name, backup_now_op_name
+from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
+from entra_pipeline.project.loading import parse_project
+from entra_pipeline.tenants import open_graph
+
+_TIMES = 5
+_FOUND = 10
+_SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName,mail,id"}
+_RETENTIONS = ("30 days", "90 days", "1 year", "2 years", "7 years", "forever")
+
+
+def show(visit: Visit) -> Response:
+    """All scopes."""
+    healths = [health(visit, scope) for scope in visit.project.scopes.values()]
+    return visit.page("scopes.html", healths=healths, locked=visit.site.not_writable())
+
+
+def one(visit: Visit) -> Response:
+    """A scope with its settings."""
+    scope = visit.scope()
+    return visit.page(
+        "scope.html",
+        scope=scope,
+        health=health(visit, scope),
+        types=[CATALOGUE[name] for name in scope.types()],
+        permissions=permissions_for(scope.types()),
+        times=next_times(scope, _TIMES, visit.site.clock),
+        locked=visit.site.not_writable(),
+    )
+
+
+def back_up(visit: Visit) -> Response:
+    """Takes a recovery point now."""
+    scope = visit.scope()
+    config = {}
+    if full := bool(visit.field("full")):
+        config = {"ops": {backup_now_op_name(scope): {"config": {"full": True}}}}
+    run = visit.site.dagster.launch(backup_now_job_name(scope), config, operator=visit.user.name, tags=run_tags(scope))
+    record(
+        visit.site,
+        visit.user,
+        visit.request,
+        action="backup",
+        result="started",
+        scope=scope.name,
+        subject=run,
+        full=full,
+    )
+    return visit.go(address("jobs", run))
+
+
+# --- Changing --------------------------------------------------------------------------------------------------------
+
+
+def new(visit: Visit) -> Response:
+    """The form for a new scope."""
+    return _form(visit, None, {"protect": "all", "timezone": "UTC", "retention": "2 years"})
+
+
+def edit(visit: Visit) -> Response:
+    """The form for a scope that there is."""
+    scope = visit.scope()
+    return _form(visit, scope, _values(scope))
+
+
+def _values(scope: Scope) -> dict[str, Any]:
+    """A scope as its form shows it."""
+    chosen = {one.lower() for one in scope.protect} if scope.protect != "all" else set()
+    return {
+        "name": scope.name,
+        "description": scope.description,
+        "tenant": scope.tenant,
+        "storage": scope.storage,
+        "protect": "all" if scope.protect == "all" else "chosen",
+        "types": [name for name in scope.types() if chosen],
+        "users": scope.select.users if scope.select else [],
+        "groups": scope.select.groups if scope.select else [],
+        "schedule": scope.schedule or "",
+        "timezone": scope.timezone,
+        "retention": str(scope.retention),
+        "full_backup_frequency": str(scope.full_backup_frequency or ""),
+    }
+
+
+def _form(
+    visit: Visit, scope: Scope | None, values: Mapping[str, Any], error: EntraPipelineError | None = None
+) -> Response:
+    categories: dict[str, list[Any]] = {}
+    for entry in CATALOGUE.values():
+        categories.setdefault(entry.category.value, []).append(entry)
+    texts = ("name", "description", "tenant", "storage", "schedule")
+    filled = {**dict.fromkeys(texts, ""), "types": [], "users": [], "groups": [], **values}
+    return visit.page(
+        "scope_form.html",
+        status=200 if error is None else 409 if isinstance(error, ConfigurationError) else 400,
+        scope=scope,
+        values=filled,
+        error=error,
+        categories=categories,
+        retentions=_RETENTIONS,
+        version=visit.site.version() if error is None else visit.field("version"),
+        current=visit.site.version(),
+        locked=visit.site.not_writable(),
+        **_foreseen(visit, filled),
+    )
+
+
+def save_new(visit: Visit) -> Response:
+    """Creates a scope."""
+    return _save(visit, None)
+
+
+def save(visit: Visit) -> Response:
+    """Changes a scope."""
+    return _save(visit, visit.scope())
+
+
+def _save(visit: Visit, scope: Scope | None) -> Response:
+    values = _sent(visit)
+    name = scope.name if scope else visit.field("name")
+    try:
+        with visit.site.editing:
+            if locked := visit.site.not_writable():
+                raise UsageError(locked, remedy="Edit the file where it comes from.")
+            visit.site.require_version(visit.field("version"))
+            settings = _settings(values)
+            if scope is None:
+                create_scope(visit.site.file, name, settings)
+            else:
+                edit_scope(visit.site.file, name, settings)
+    except EntraPipelineError as error:
+        return _form(visit, scope, {**values, "name": name}, error)
+    action = "scope edit" if scope else "scope create"
+    told = {key: value for key, value in settings.items() if value is not None}
+    record(visit.site, visit.user, visit.request, action=action, scope=name, **told)
+    return visit.go(address("scopes", name), f"The scope {name} has been saved.{_reloaded(visit)}")
+
+
+def _sent(visit: Visit) -> dict[str, Any]:
+    """The form as it was sent."""
+    plain = ("description", "tenant", "storage", "protect", "schedule", "timezone", "retention")
+    values: dict[str, Any] = {key: visit.field(key) for key in (*plain, "full_backup_frequency")}
+    values["types"] = visit.form.get("types", [])
+    for kind in _SEARCHED:
+        lines = "\n".join(visit.form.get(kind, [])).splitlines()
+        values[kind] = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    return values
+
+
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to stand in the file; None for what is not to stand there."""
+    select = {kind: values[kind] for kind in _SEARCHED if values[kind]}
+    return {
+        "description": values["description"] or None,
+        "tenant": values["tenant"],
+        "storage": values["storage"],
+        "protect": "all" if values["protect"] == "all" else values["types"],
+        "select": select or None,
+        "schedule": values["schedule"] or None,
+        "timezone": values["timezone"] or None,
+        "retention": values["retention"] or None,
+        "full_backup_frequency": values["full_backup_frequency"] if _in_years(values["retention"]) else None,
+    } | ({"full_backup_frequency": None} if not values["full_backup_frequency"] else {})
+
+
+def _in_years(retention: str) -> bool:
+    try:
+        return Period.parse(retention).in_years
+    except Exception:  # pydantic's error; saving tells what is wrong with it
+        return False
+
+
+def delete(visit: Visit) -> Response:
+    """Deletes a scope; its recovery points stay."""
+    scope = visit.scope()
+    if visit.field("confirm") != scope.name:
+        raise UsageError("the name of the scope was not repeated", remedy="Write it into the field, to be sure.")
+    with visit.site.editing:
+        if locked := visit.site.not_writable():
+            raise UsageError(locked, remedy="Edit the file where it comes from.")
+        visit.site.require_version(visit.field("version"))
+        record(visit.site, visit.user, visit.request, action="scope delete", scope=scope.name)
+        delete_scope(visit.site.file, scope.name)
+    text = f"The scope {scope.name} has been deleted. Its recovery points stay in the storage."
+    return visit.go("/scopes", f"{text}{_reloaded(visit)}")
+
+
+def _reloaded(visit: Visit) -> str:
+    """Has Dagster load its definitions again; what to say when it cannot."""
+    try:
+        visit.site.dagster.reload()
+    except DagsterUnavailable as error:
+        return f" Dagster does not know yet: {error.message}."
+    return ""
+
+
+# --- While the form is filled in -------------------------------------------------------------------------------------
+
+
+def preview(visit: Visit) -> Response:
+    """What the schedule and the retention that are being written mean."""
+    asked = ("schedule", "timezone", "retention", "full_backup_frequency")
+    return visit.page("scope_preview.html", **_foreseen(visit, {key: visit.query(key).strip() for key in asked}))
+
+
+def _foreseen(visit: Visit, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The next times of a schedule, or what is wrong with it; and whether full backups have a frequency."""
+    schedule, zone = values.get("schedule", ""), values.get("timezone") or "UTC"
+    times, wrong = [], ""
+    if schedule:
+        # The whole configuration decides what is a schedule; a scope that is nowhere asks it.
+        text = msgspec.toml.encode(
+            {
+                "storage": {"s": {"kind": "local", "path": "s"}},
+                "tenants": {"t": {"simulator": {"users": 1}}},
+                "scopes": {"s": {"tenant": "t", "storage": "s", "schedule": schedule, "timezone": zone}},
+            }
+        ).decode()
+        try:
+            scope = parse_project(text, visit.site.file).scope("s")
+            times = next_times(scope, _TIMES, visit.site.clock)
+        except ConfigurationError as error:
+            wrong = f"{error.message.partition(f'{error.key}: ')[2]}. {error.remedy}"
+    return {
+        "times": times,
+        "wrong": wrong,
+        "scheduled": bool(schedule),
+        "in_years": _in_years(values.get("retention", "")),
+        "frequency": values.get("full_backup_frequency", ""),
+    }
+
+
+async def search(visit: Visit) -> Response:
+    """Users or groups of a tenant whose name begins with a text, as they are now."""
+    kind = visit.query("kind")
+    text = visit.query(f"find_{kind}").strip()
+    tenant = visit.project.tenants.get(visit.query("tenant"))
+    found: list[dict[str, Any]] = []
+    problem = ""
+    if kind in _SEARCHED and tenant is not None and text:
+        try:
+            async with asyncio.timeout(20), open_graph(tenant) as graph:
+                escaped = text.replace("'", "''")
+                fields = [name for name in _SEARCHED[kind].split(",") if name != "id"]
+                condition = " or ".join(f"startswith({name},'{escaped}')" for name in fields)
+                url = f"{kind}?$filter={quote(condition)}&$select={_SEARCHED[kind]}&$top={_FOUND}"
+                page = await graph.fetch(url, decode_page, ledger=Ledger())
+                found = [msgspec.json.decode(one) for one in page.value]
+        except EntraPipelineError as error:
+            problem = f"{error.message}. {error.remedy}"
+        except TimeoutError:
+            problem = "The tenant does not answer in time."
+    return visit.page("scope_search.html", kind=kind, text=text, found=found, problem=problem, known=tenant is not None)
+
+
+PAGES = (
+    Page("/scopes", show, Role.viewer),
+    Page("/scopes/new", new, Role.administrator),
+    Page("/scopes/new", save_new, Role.administrator, ("POST",)),
+    Page("/scopes/new/preview", preview, Role.administrator),
+    Page("/scopes/new/search", search, Role.administrator),
+    Page("/scopes/{scope}", one, Role.viewer),
+    Page("/scopes/{scope}/edit", edit, Role.administrator),
+    Page("/scopes/{scope}/edit", save, Role.administrator, ("POST",)),
+    Page("/scopes/{scope}/delete", delete, Role.administrator, ("POST",)),
+    Page("/scopes/{scope}/backup", back_up, Role.operator, ("POST",)),
+)

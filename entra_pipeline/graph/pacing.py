@@ -49,6 +49,10 @@ ONE_BY_ONE = frozenset(lane for lane, limit in LIMITS.items() if limit.requests 
 """Lanes in which the requests of a batch would be refused but for the first few."""
 
 
+TENANT_WIDE = frozenset({Lane.CONDITIONAL_ACCESS})
+"""Lanes whose limit is the tenant's, over all apps (Graph doc: throttling-limits)."""
+
+
 class Urgency(IntEnum):
     """Who goes first when many wait: the longest chain of requests ends last, so it waits for no shorter one."""
 
@@ -85,6 +89,11 @@ class Pacer:
         self._resume: dict[Lane, float] = {}
         self._recent: dict[Lane, deque[float]] = {lane: deque(maxlen=limit.requests) for lane, limit in LIMITS.items()}
         self._order: dict[Lane, asyncio.Lock] = {lane: asyncio.Lock() for lane in Lane}
+
+    def share(self, other: Pacer) -> None:
+        """Counts what this one and another one of the tenant send together, where all apps have one limit."""
+        for lane in TENANT_WIDE:
+            self._recent[lane], self._order[lane] = other._recent[lane], other._order[lane]
 
     @asynccontextmanager
     async def turn(self, lane: Lane, weight: int = 1, urgency: Urgency = Urgency.SINGLE) -> AsyncIterator[None]:

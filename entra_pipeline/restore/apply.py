@@ -133,6 +133,7 @@ async def apply(
             await stack.enter_async_context(journal)
             undo, changed = await _before(plan, store, target, journal, go_on, clock, told)
             ledger = Ledger()
+            target.writing.pacer.share(target.reading.pacer)
             writer = await stack.enter_async_context(Writer(target.writing, ledger=ledger))
             session = Session(
                 graph=target.writing,

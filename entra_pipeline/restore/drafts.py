@@ -230,7 +230,7 @@ class Drafting:
         told = {name: pair for name, pair in self._told(item).items() if name in shown}
         body = {name: value for name, (value, _) in told.items() if name not in item.entry.restore.create_only}
         wanted = item.wanted()
-        body |= {name: wanted[name] for name in item.entry.restore.forgotten if not empty(wanted.get(name))}
+        body |= {name: wanted[name] for name in item.entry.restore.forgotten if wanted.get(name)}
         notes = self._guarded(item, body, "")
         if body:
             self._update(item, body, notes)

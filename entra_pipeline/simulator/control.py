@@ -187,12 +187,12 @@ class ControlPanel:
             bodies = [{**nulls, **body} for body in stored]
         return {"value": bodies, "after": last}
 
-    def _edges(self, path: str, relation: str) -> Any:
+    def _edges(self, path: str, relation: str, binned: bool = False) -> Any:
         entry = self._entry(path)
         found = entry.relation(relation)
         if found is None or found.transitive:
             raise WrongOrder(f"{path} has no stored relation {relation}")
-        return list(self.directory.links(found.codes, entry.stored, inverse=found.inverse))
+        return list(self.directory.links(found.codes, entry.stored, inverse=found.inverse, binned=binned))
 
     def _log(self, path: str) -> Any:
         entries = list(self.tenant.logs.entries(self._place(path).set.name, late=True))
@@ -367,9 +367,15 @@ class Control:
             if not after:
                 return found
 
-    def edges(self, path: str, relation: str) -> set[tuple[str, str, str]]:
-        """All links of a relation, as (id, id of the other end, its type such as `user`); `memberOf` goes backwards."""
-        return {(source, target, kind) for source, target, kind in self.order("edges", path=path, relation=relation)}
+    def edges(self, path: str, relation: str, *, binned: bool = False) -> set[tuple[str, str, str]]:
+        """All links of a relation, as (id, id of the other end, its type such as `user`); `memberOf` goes backwards.
+
+        With `binned`, also those of which an end is in the recycle bin.
+        """
+        return {
+            (source, target, kind)
+            for source, target, kind in self.order("edges", path=path, relation=relation, binned=binned)
+        }
 
     def log(self, path: str) -> list[dict[str, Any]]:
         """All that the log (`auditLogs/signIns`) still keeps, oldest first, what cannot be read yet included."""

@@ -389,18 +389,22 @@ class Directory:
         return {str(name) for (name,) in found}
 
     def links(
-        self, codes: Sequence[int], owner: str, *, inverse: bool = False, batch: int = 10_000
+        self, codes: Sequence[int], owner: str, *, inverse: bool = False, binned: bool = False, batch: int = 10_000
     ) -> Iterator[tuple[str, str, str]]:
-        """All visible links of the codes from objects of type `owner` as (its id, other end's id, other end's type)."""
+        """All visible links of the codes from objects of type `owner` as (its id, other end's id, other end's type).
+
+        With `binned`, also those that come back with an end that is in the recycle bin.
+        """
+        shown = int(State.DELETED if binned else State.LIVE)
         mine, other = ("o", "s") if inverse else ("s", "o")
         for code in codes:
             after = (0, 0)
             while found := self._db.execute(
                 f"SELECT l.source, l.target, {mine}.id, {other}.id, {other}.type,"
-                f" s.state OR o.state OR {mine}.type != ? FROM links l JOIN objects s ON s.seq = l.source"
+                f" s.state > ? OR o.state > ? OR {mine}.type != ? FROM links l JOIN objects s ON s.seq = l.source"
                 " JOIN objects o ON o.seq = l.target WHERE l.code = ? AND l.live"
                 " AND (l.source, l.target) > (?, ?) ORDER BY l.source, l.target LIMIT ?",
-                (owner, code, *after, batch),
+                (shown, shown, owner, code, *after, batch),
             ).fetchall():
                 after = (found[-1][0], found[-1][1])
                 yield from ((owning, end, kind) for _, _, owning, end, kind, hidden in found if not hidden)

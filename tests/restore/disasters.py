@@ -32,6 +32,8 @@ _BEYOND = {"device", "orgContact", "domain", "subscribedSku", "companySubscripti
 _BY_REQUEST = {"accessPackageAssignment", "accessPackageResource"}
 # What Graph changes by itself in an object, besides what no write may have.
 _COMPUTED = {"modifiedDateTime", "lastModifiedDateTime", "createdDateTime", "version", "renewedDateTime", "identities"}
+# What Graph changes when it deletes, and sets back when it undeletes.
+_RENAMED = ("deletedDateTime", "userPrincipalName")
 # A deleted object that keeps its id is undeleted by one request, with everything that was tied to it.
 _BINS = tuple(entry.name for entry in SETS if entry.bin)
 
@@ -42,14 +44,16 @@ class Truth:
 
     Attributes:
         objects: By type and identifying property.
-        deleted: Ids in the recycle bins, by type.
+        deleted: What is in the recycle bins, by type and id.
         links: By type of the owner and relation: pairs of ids.
+        held: The same, with those that come back with what is in the recycle bins.
         owners: Of an object that belongs to others: their ids.
     """
 
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    deleted: dict[str, set[str]] = field(default_factory=dict)
+    deleted: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     links: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
+    held: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
     owners: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -62,13 +66,14 @@ def truth(control: Control) -> Truth:
         kept = control.dump(entry.name)
         found.objects[entry.name] = {str(one.get(entry.key, entry.name)): one for one in kept}
         if entry.bin:
-            found.deleted[entry.name] = {one["id"] for one in control.dump(entry.name, deleted=True)}
+            found.deleted[entry.name] = {one["id"]: one for one in control.dump(entry.name, deleted=True)}
         for relation in entry.relations:
             for source, part, _ in control.edges(entry.name, relation.name) if relation.part else ():
                 found.owners.setdefault(part, set()).add(source)
             if relation.targets and (entry.name, relation.name) not in _MIRRORED:
-                edges = control.edges(entry.name, relation.name)
-                found.links[entry.name, relation.name] = {(source, target) for source, target, _ in edges}
+                for links, binned in ((found.links, False), (found.held, True)):
+                    edges = control.edges(entry.name, relation.name, binned=binned)
+                    links[entry.name, relation.name] = {(source, target) for source, target, _ in edges}
     return found
 
 
@@ -76,17 +81,25 @@ def least_writes(before: Truth, after: Truth) -> int:
     """The fewest writes that could bring the tenant back from `after` to `before`.
 
     One for each object that is gone (undelete, create, or a request that provisions it), that is too many or that
-    differs; for each link one, or one for 20 members of a group; one more for what creation does not take: licences,
-    and that a user is enabled only when everything is in place. An object that comes back under another id costs a
-    write for each object that still names the old one.
+    differs; what is undeleted comes back as it was deleted, with the links that it had then. For each link one, or one
+    for 20 members of a group; one more for what creation does not take: licences, and that a user is enabled only when
+    everything is in place. An object that comes back under another id costs a write for each object that still names
+    the old one.
     """
-    undeleted = {kind: _missing(before, after, kind) & after.deleted.get(kind, set()) for kind in _BINS}
+    undeleted = {kind: _missing(before, after, kind) & after.deleted.get(kind, {}).keys() for kind in _BINS}
     created = {kind: _missing(before, after, kind) - undeleted.get(kind, set()) for kind in before.objects}
     back = set().union(*undeleted.values())
     fresh = set().union(*created.values())
-    # A location comes back without trust (Graph doc: namedlocation-restore).
-    trusted = (before.objects.get("namedLocation", {}).get(one, {}).get("isTrusted") for one in back)
-    writes = len(back) + sum(map(bool, trusted))
+    # AppIds are named as well.
+    fresh |= {str(before.objects["application"][one]["appId"]) for one in created.get("application", ())}
+    writes = len(back)
+    for kind, ids in undeleted.items():
+        for identifier in ids:
+            then = before.objects[kind][identifier]
+            # A location comes back without trust (Graph doc: namedlocation-restore).
+            again = bool(kind == "namedLocation" and then.get("isTrusted"))
+            came = {**after.deleted[kind][identifier], **{name: then.get(name) for name in _RENAMED}}
+            writes += max(_changes(BY_NAME[kind], then, came, fresh), again)
     for kind, ids in created.items():
         entry = BY_NAME[kind]
         for identifier in ids:
@@ -98,7 +111,9 @@ def least_writes(before: Truth, after: Truth) -> int:
         for identifier in before.objects[kind].keys() & after.objects.get(kind, {}).keys():
             writes += _changes(entry, before.objects[kind][identifier], after.objects[kind][identifier], fresh)
     for place, pairs in before.links.items():
-        writes += _link_writes(place, pairs, after.links.get(place, set()), back, fresh)
+        gone = set().union(*after.deleted.values()) - back
+        held = {pair for pair in after.held.get(place, ()) if gone.isdisjoint(pair)}
+        writes += _link_writes(place, pairs, held, fresh)
     return writes
 
 
@@ -131,7 +146,9 @@ def _after_creation(kind: str, body: dict[str, Any]) -> int:
     api = body.get("api") or {}
     if kind == "application" and (body.get("identifierUris") or api.get("preAuthorizedApplications")):
         more += 1
-    return more
+    # Each is set by a request of its own (Graph docs: authenticationbehaviors, synchronizationjob, serviceprincipal).
+    separate = ("authenticationBehaviors", "keyCredentials", "synchronizationJobSettings")
+    return more + sum(bool(body.get(name)) for name in separate)
 
 
 def _changes(entry: EntitySet, before: dict[str, Any], after: dict[str, Any], fresh: set[str]) -> int:
@@ -160,10 +177,10 @@ def _plain(value: Any) -> str:
 
 
 def _link_writes(
-    place: tuple[str, str], before: set[tuple[str, str]], after: set[tuple[str, str]], back: set[str], fresh: set[str]
+    place: tuple[str, str], before: set[tuple[str, str]], after: set[tuple[str, str]], fresh: set[str]
 ) -> int:
     kind, relation = place
-    lost = {pair for pair in before - after if not back & set(pair)}
+    lost = before - after
     extra = len(after - before)
     if place == ("group", "members"):
         per_group = Counter(source for source, _ in lost)

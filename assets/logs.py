@@ -13,7 +13,7 @@ import dagster as dg
 from assets.guards import explained
 from assets.names import CATEGORY_TAG, TENANT_TAG, asset_key, category_tag, group, identifier
 from entra_pipeline.backup.logs import read_logs
-from entra_pipeline.backup.parquet import column_types
+from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.project import Scope
 from entra_pipeline.store.logs import LogDay, LogStore

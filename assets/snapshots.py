@@ -14,9 +14,9 @@ from assets.guards import explained, require_capturable
 from assets.names import CATEGORY_TAG, asset_key, category_tag, group, identifier, object_types, partitions, run_tags
 from assets.texts import gaps_text, notes_text
 from entra_pipeline.analysis.points import cost
-from entra_pipeline.backup.parquet import column_types
 from entra_pipeline.backup.run import open_run
 from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.project import Scope

@@ -184,9 +184,7 @@ def differing(
 
 def reading(*stores: ScopeStore) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that reads several stores."""
-    connection = connect(stores[0].files)
-    for store in stores[1:]:
-        store.files.prepare(connection)
+    connection = connect(*(store.files for store in stores))
     connection.execute("SET preserve_insertion_order = false")
     return connection
 

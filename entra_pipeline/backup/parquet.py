@@ -12,34 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 import duckdb
-import msgspec
 
-from entra_pipeline.catalogue import CATALOGUE, Kind, ObjectType, Property
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 
-_SQL_TYPES = {
-    Kind.STRING: "VARCHAR",
-    Kind.BOOLEAN: "BOOLEAN",
-    Kind.INTEGER: "BIGINT",
-    Kind.NUMBER: "DOUBLE",
-    Kind.DATETIME: "TIMESTAMPTZ",
-    Kind.DATE: "DATE",
-    Kind.COMPLEX: "JSON",
-}
 # Small row groups let a reader skip, and bound what the writer holds in memory.
 _PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)"
 _NONE: Mapping[str, str] = MappingProxyType({})
-
-
-def column_types(entry: ObjectType | LogType) -> dict[str, str]:
-    """The DuckDB types of the property columns of an object type or log, `id` not among them."""
-    return {name: _column_type(kind) for name, kind in entry.properties.items() if name != "id"}
-
-
-def _column_type(kind: Property) -> str:
-    if kind.kind is Kind.COMPLEX:
-        return "JSON"
-    return f"{_SQL_TYPES[kind.kind]}[]" if kind.many else _SQL_TYPES[kind.kind]
 
 
 def write_objects(connection: duckdb.DuckDBPyConnection, source: str, table: str, path: Path) -> dict[str, int]:
@@ -82,7 +62,7 @@ def _write_typed(
         f"""
         COPY (
             SELECT id, {first} {columns} raw AS _raw {last}
-            FROM (SELECT *, json_transform(raw, '{_json_shape(types)}') AS t FROM {source}) {order}
+            FROM (SELECT *, json_transform(raw, '{json_shape(types)}') AS t FROM {source}) {order}
         ) TO '{path}' {_PARQUET}
         """
     )
@@ -99,19 +79,13 @@ def write_edges(connection: duckdb.DuckDBPyConnection, source: str, path: Path) 
     )
 
 
-def _json_shape(types: Mapping[str, str]) -> str:
-    """The structure that DuckDB's json_transform takes: lists are written as `["VARCHAR"]`."""
-    shape = {name: [kind[:-2]] if kind.endswith("[]") else kind for name, kind in types.items()}
-    return msgspec.json.encode(shape).decode()
-
-
 def _misfits(
     connection: duckdb.DuckDBPyConnection, source: str, path: Path, types: Mapping[str, str]
 ) -> dict[str, int]:
     typed = {name: kind for name, kind in types.items() if kind not in {"VARCHAR", "JSON"}}
     if not typed:
         return {}
-    untyped = _json_shape(dict.fromkeys(typed, "JSON"))
+    untyped = json_shape(dict.fromkeys(typed, "JSON"))
     given = ", ".join(f'count(j."{name}")' for name in typed)
     kept = ", ".join(f'count("{name}")' for name in typed)
     present = connection.execute(

@@ -28,6 +28,7 @@ COMMANDS = {
     "logs": ("logs:logs", "Read audits, sign-ins and provisioning, or list the days stored."),
     "points": ("points:points", "List the recovery points of a scope."),
     "objects": ("points:objects", "Show the objects of a recovery point, and what they are linked with."),
+    "sql": ("sql:sql", "Ask with SQL: what is, what was, and what changed; or write a catalog for other tools."),
     "diff": ("diff:diff", "Show what differs between two recovery points, or one and the live tenant."),
     "restore": ("restore:restore", "Restore a recovery point, or some of it: plan, ask, apply, verify."),
     "drill": ("drill:drill", "Restore a recovery point into an empty simulated tenant, and score what came back."),

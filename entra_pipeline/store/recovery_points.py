@@ -28,6 +28,7 @@ from entra_pipeline.errors import (
     UsageError,
 )
 from entra_pipeline.store.files import Files, Hold
+from entra_pipeline.store.index import index_folder, indexed_point, write_index
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, decode, seal, sha256
 from entra_pipeline.store.parts import in_parallel, in_turns, part_problem, size_problem
@@ -348,6 +349,7 @@ class ScopeStore:
             manifest = self._chained(manifest)
             self._check_parts(manifest)
             manifest = seal(manifest)
+            write_index(self.files, manifest)
             hold.confirm()
             try:
                 self.files.create(self.manifest_key(manifest.recovery_point), canonical(manifest))
@@ -402,6 +404,23 @@ class ScopeStore:
                 f"{part.key} {problem}", remedy=f"Build on nothing: entra-pipeline backup {self.scope} --full"
             )
 
+    def indexes(self) -> list[str]:
+        """Keys of the indexes of recovery points, by point."""
+        return [file.key for file in self.files.list(index_folder(self.scope))]
+
+    def complete_index(self) -> list[str]:
+        """Writes the index of those recovery points that have none; their keys.
+
+        An older release wrote none; and whoever doubts an index may remove it.
+
+        Raises:
+            IntegrityError: The manifest of such a point is not what was written.
+        """
+        present = {indexed_point(key) for key in self.indexes()}
+        missing = [point for point in self.points() if point not in present]
+        in_parallel(lambda point: write_index(self.files, self.manifest(point)), missing)
+        return missing
+
     # --- Jobs --------------------------------------------------------------------------------------------------------
 
     def write_job(self, job: dict[str, object]) -> None:
@@ -435,11 +454,13 @@ class ScopeStore:
     def _sweep(self, grace: timedelta, without: Collection[str], *, dry_run: bool) -> Swept:
         before = self.clock() - grace
         # Files first, manifests second: what is committed in between is not taken for an orphan.
-        prefixes = [f"_staged/{self.scope}/"]
+        prefixes = [f"_staged/{self.scope}/", index_folder(self.scope)]
         prefixes += [f"{name}/scope={self.scope}/" for name in self.files.folders() if not name.startswith("_")]
         old = [file for prefix in prefixes for file in self.files.list(prefix) if file.modified < before]
-        named: set[str] = set()
-        for manifest in in_turns(self.manifest, [point for point in self.points() if point not in without]):
+        remaining = set(self.points()) - set(without)
+        indexes = index_folder(self.scope)
+        named = {file.key for file in old if file.key.startswith(indexes) and indexed_point(file.key) in remaining}
+        for manifest in in_turns(self.manifest, sorted(remaining)):
             named |= manifest.named()
         # Logs lie beside the object types.
         named |= LogStore(self.files, self.scope, self.clock).named()

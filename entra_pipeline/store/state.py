@@ -24,13 +24,13 @@ _NOTHING = {
 }
 
 
-def connect(files: Files, *, temp: Path | None = None, memory: str = "") -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that reads the store.
+def connect(*places: Files, temp: Path | None = None, memory: str = "") -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that reads the stores.
 
     It spills to disk what does not fit into its memory, thinks in UTC and downloads nothing.
 
     Args:
-        files: The store's place.
+        places: Where the stores are.
         temp: Folder to spill to; DuckDB's own choice when None.
         memory: The most memory it takes, such as `512MB`; half of what DuckDB would take when empty.
     """
@@ -43,7 +43,8 @@ def connect(files: Files, *, temp: Path | None = None, memory: str = "") -> duck
     connection.execute("SET enable_progress_bar = false")
     if temp is not None:
         connection.execute(f"SET temp_directory = {sql_text(str(temp))}")
-    files.prepare(connection)
+    for files in places:
+        files.prepare(connection)
     return connection
 
 
@@ -92,7 +93,7 @@ def latest_query(files: Files, parts: Sequence[StoredPart], kind: Kind) -> str:
 
 def parquet(files: Files, parts: Sequence[StoredPart], options: str = "") -> str:
     """SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
-    names = ", ".join(sql_text(_literal(files.url(part.key))) for part in parts)
+    names = ", ".join(sql_text(literal(files.url(part.key))) for part in parts)
     return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false{options})"
 
 
@@ -101,6 +102,6 @@ def sql_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _literal(url: str) -> str:
+def literal(url: str) -> str:
     """A file's name as a pattern that matches nothing else: DuckDB takes every name for a pattern."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in url)

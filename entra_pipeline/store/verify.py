@@ -11,6 +11,7 @@ from typing import NamedTuple
 import duckdb
 
 from entra_pipeline.errors import IntegrityError, NotInStore
+from entra_pipeline.store.index import index_problem, indexed_point
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parts import in_parallel, part_problem
 from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
@@ -81,6 +82,9 @@ class _Check:
         self._present = present
         self._pruned = pruned
         self._connection = connection
+        self._indexes: dict[str, list[str]] = {}
+        for key in store.indexes():
+            self._indexes.setdefault(indexed_point(key), []).append(key)
         self._parts: dict[Part, str] = {}
         self._rows: dict[Part, tuple[int, ...]] = {}
         self._live: dict[tuple[Part, ...], int] = {}
@@ -91,7 +95,7 @@ class _Check:
         except IntegrityError as error:
             yield Finding(point, "", False, error.message)
             return
-        problem = self._chain_problem(manifest)
+        problem = self._chain_problem(manifest) or self._index_problem(manifest)
         yield Finding(point, "", not problem, problem)
         fresh = {part for entry in manifest.tables.values() for part in entry.parts} - self._parts.keys()
         self._parts.update(in_parallel(lambda part: (part, self._bytes_problem(part)), fresh))
@@ -119,6 +123,12 @@ class _Check:
             return f"its parent is {parent or 'none'}, but the point before it is {before}"
         if before and sha256(self._store.manifest_bytes(before)) != digest:
             return f"the manifest of its parent {before} is not the one that it was made on: its SHA-256 differs"
+        return ""
+
+    def _index_problem(self, manifest: Manifest) -> str:
+        for key in self._indexes.get(manifest.recovery_point, ()):
+            if problem := index_problem(self._store.files.read(key), key, manifest):
+                return f"its index {key} {problem}: remove it, entra-pipeline sql makes it again"
         return ""
 
     def _bytes_problem(self, part: Part) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from entra_pipeline.backup.parquet import column_types
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, ObjectType
+from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.state import connect, state_query

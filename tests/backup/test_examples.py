@@ -17,11 +17,12 @@ import httpx
 import msgspec
 import pytest
 
-from entra_pipeline.backup.parquet import column_types, write_entries, write_objects
+from entra_pipeline.backup.parquet import write_entries, write_objects
 from entra_pipeline.backup.run import backup
 from entra_pipeline.backup.split import identify, split_delta_page, split_list_page, without_context
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, Lane, ObjectType
+from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS, LogType
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.pacing import LIMITS, Limit

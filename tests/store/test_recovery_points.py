@@ -20,6 +20,7 @@ from entra_pipeline.errors import (
     UsageError,
 )
 from entra_pipeline.store.files import Files, LocalFiles
+from entra_pipeline.store.index import indexed_point
 from entra_pipeline.store.manifest import Manifest, canonical, sha256
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.verify import verify
@@ -343,8 +344,13 @@ def _the_next_run_works(store: ScopeStore, folder: Path) -> None:
     late = ScopeStore(store.files, "contoso", Time(datetime.now(UTC) + timedelta(days=2)))
     swept = late.sweep(grace=timedelta(days=1)).keys
     assert not named & set(swept)
-    left = {file.key for file in store.files.list("") if not file.key.startswith(("_recovery_points/", "_locks/"))}
+    left = {
+        file.key
+        for file in store.files.list("")
+        if not file.key.startswith(("_recovery_points/", "_locks/", "_index/"))
+    }
     assert left == named
+    assert [indexed_point(key) for key in store.indexes()] == store.points()
     assert all(finding.ok for finding in verify(store))
 
 

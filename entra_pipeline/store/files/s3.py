@@ -106,6 +106,8 @@ class S3Files(Files):
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._secret = duckdb_secret
+        # Two services may have a bucket of the same name: each store has a secret of its own.
+        self._secret_name = f"entra_pipeline {duckdb_secret.get('ENDPOINT', '')} {self}"
         self._blame = blame
 
     def __str__(self) -> str:
@@ -218,7 +220,7 @@ class S3Files(Files):
             connection.execute(f"LOAD {_quoted(str(_httpfs()))}")
             parameters = ", ".join(f"{name} {_quoted(value)}" for name, value in self._secret.items())
             connection.execute(
-                f"CREATE OR REPLACE SECRET {_identifier(f'entra_pipeline {self}')} "
+                f"CREATE OR REPLACE SECRET {_identifier(self._secret_name)} "
                 f"(TYPE s3, SCOPE {_quoted(str(self))}, {parameters})"
             )
         except duckdb.Error as error:

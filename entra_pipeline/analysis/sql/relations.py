@@ -1,0 +1,168 @@
+"""What can be asked for by name, and the statement that defines it.
+
+What belongs here: names, and which of the stores' files each stands for. What does not: the SQL itself (`statements`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import duckdb
+
+from entra_pipeline.analysis.sql import statements
+from entra_pipeline.analysis.sql.statements import AUDIT, EDGE_COLUMNS, JOBS, RENAMED, Root, Source, Table
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
+from entra_pipeline.catalogue.columns import column_types
+from entra_pipeline.catalogue.logs import LOGS
+from entra_pipeline.project import Project
+from entra_pipeline.store.files import Files
+from entra_pipeline.store.index import INDEX
+from entra_pipeline.store.opening import open_files
+from entra_pipeline.store.state import literal, sql_text
+
+POINTS = "_points"
+"""The view that all others rest on."""
+
+_AT, _HISTORY = "_at", "_history"
+_OTHERS = ("recovery_points", "recovery_point_tables", "jobs", "audit_events")
+
+
+class Definition(NamedTuple):
+    """A view or macro.
+
+    Attributes:
+        name: Its name.
+        sql: The statement that defines it, replacing what was there.
+        settled: Whether it stays right: not when it says of a store that there are no such files yet.
+    """
+
+    name: str
+    sql: str
+    settled: bool
+
+
+class Relations:
+    """The views and macros of some stores.
+
+    Args:
+        places: The stores: name of the storage profile → place, and the scopes whose points are in it.
+    """
+
+    def __init__(self, places: Mapping[str, tuple[Files, Sequence[str]]]) -> None:
+        self.places = {name: files for name, (files, _) in places.items()}
+        known = {scope for _, scopes in places.values() for scope in scopes}
+        self._roots = [
+            Root(files.url("x")[:-1], tuple(sorted(known - set(scopes)))) for files, scopes in places.values()
+        ]
+
+    @classmethod
+    def of(cls, project: Project) -> Relations:
+        """Those of a project's stores.
+
+        Raises:
+            ConfigurationError: A secret cannot be found.
+        """
+        used: dict[str, list[str]] = {}
+        for scope in project.scopes.values():
+            used.setdefault(scope.storage, []).append(scope.name)
+        return cls({name: (open_files(project.storage[name]), scopes) for name, scopes in used.items()})
+
+    @staticmethod
+    def names() -> list[str]:
+        """All names, in the order in which a list shows them."""
+        tables = [name + suffix for name in table_names() for suffix in ("", _AT, _HISTORY)]
+        return [*_OTHERS, *LOGS, *tables]
+
+    @staticmethod
+    def columns(table: str) -> list[str]:
+        """Property columns of an object type or log; the ends of a relation."""
+        if table in RELATIONS:
+            return [*EDGE_COLUMNS]
+        entry = CATALOGUE.get(table) or LOGS.get(table)
+        return [RENAMED.get(name, name) for name in column_types(entry)] if entry else []
+
+    def definitions(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Iterator[Definition]:
+        """The statements that define some names, what they rest on first.
+
+        Args:
+            connection: Reads the stores.
+            names: Names out of `names`.
+        """
+        yield Definition(POINTS, f'CREATE OR REPLACE VIEW "{POINTS}" AS {statements.points(self._roots)}', True)
+        index = self._sources(connection, f"{INDEX}*/*.parquet")
+        known: dict[str, tuple[list[Source], frozenset[str]]] = {}
+        for name in names:
+            table = name.removesuffix(_AT).removesuffix(_HISTORY) if name not in _OTHERS else name
+            if table not in known:
+                sources = self._sources(connection, _pattern(table))
+                known[table] = sources, _columns(connection, sources) if table in CATALOGUE else frozenset()
+            sources, columns = known[table]
+            used = [*index, *sources, *(self._sources(connection, _days(table)) if table in LOGS else ())]
+            yield Definition(
+                name,
+                self._statement(name, table, sources, index, used, columns),
+                all(source.present for source in used),
+            )
+
+    def _statement(
+        self,
+        name: str,
+        table: str,
+        sources: Sequence[Source],
+        index: Sequence[Source],
+        used: Sequence[Source],
+        columns: frozenset[str],
+    ) -> str:
+        if name == table + _AT:
+            return f'CREATE OR REPLACE MACRO "{name}" {Table(table, sources, index, columns).at()}'
+        if name == table + _HISTORY:
+            body = Table(table, sources, index, columns).history()
+        elif name == "recovery_points":
+            body = statements.recovery_points(index)
+        elif name == "recovery_point_tables":
+            body = statements.recovery_point_tables(index)
+        elif name == "jobs":
+            body = statements.jobs(sources)
+        elif name == "audit_events":
+            body = statements.audit_events(sources)
+        elif name in LOGS:
+            days = [source for source in used if source.pattern == _days(name)]
+            body = statements.log(LOGS[name], days, sources)
+        else:
+            body = Table(table, sources, index, columns).latest()
+        return f'CREATE OR REPLACE VIEW "{name}" AS {body}'
+
+    def _sources(self, connection: duckdb.DuckDBPyConnection, pattern: str) -> list[Source]:
+        return [
+            Source(root, pattern, bool(connection.execute(f"FROM glob({root.pattern(pattern)}) LIMIT 1").fetchall()))
+            for root in self._roots
+        ]
+
+
+def _pattern(table: str) -> str:
+    own = {"jobs": JOBS, "audit_events": AUDIT, "recovery_points": f"{INDEX}*/*.parquet"}
+    own["recovery_point_tables"] = own["recovery_points"]
+    return own.get(table) or statements.part_pattern(table)
+
+
+def _days(log: str) -> str:
+    return f"_logs/*/{log}/*.json"
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> frozenset[str]:
+    """Columns that all parts of a table have: those of the first and the newest part of every scope.
+
+    A release adds columns or leaves some out, and parts follow each other as releases do.
+    """
+    patterns = [f"FROM glob({source.root.pattern(source.pattern)})" for source in sources if source.present]
+    if not patterns:
+        return frozenset()
+    by_scope = "GROUP BY regexp_extract(file, '/scope=[^/]*/')"
+    ends = " UNION ".join(f"SELECT unnest([min(file), max(file)]) {pattern} {by_scope}" for pattern in patterns)
+    files = sorted(str(file) for (file,) in connection.execute(ends).fetchall())
+    schemas = (
+        connection.execute(f"SELECT * FROM read_parquet({sql_text(literal(file))}, hive_partitioning = false) LIMIT 0")
+        for file in files
+    )
+    return frozenset.intersection(*(frozenset(column[0] for column in schema.description) for schema in schemas))

@@ -1,0 +1,143 @@
+"""A DuckDB in which everything that is stored can be asked for by name.
+
+What belongs here: opening it, defining what a statement mentions before it runs, and what it says when one fails. What
+does not: how answers are shown (`cli.sql`).
+
+Defining all of some 450 views and macros asks the stores for a listing each; a session defines those that are
+mentioned, when they are.
+"""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Any
+
+import duckdb
+
+from entra_pipeline.analysis.sql.relations import POINTS, Relations
+from entra_pipeline.errors import StoreError, UsageError
+from entra_pipeline.project import Project
+from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.store.state import connect
+
+_WORD = re.compile(r"\w+")
+_UNKNOWN = re.compile(r"[Nn]ame (\w+) does not exist")
+_KIND = re.compile(r"^[A-Z][A-Za-z ]+ Error: ")
+_CANDIDATES = re.compile(r"Candidate bindings?: (.*)")
+# What may be done: asking. SET is among them for time zones and the like.
+_ASKING = {"SELECT", "EXPLAIN", "PRAGMA", "SET", "VARIABLE_SET", "CALL", "RELATION"}
+
+
+class Session:
+    """A connection that answers questions over a project's stores, and changes nothing.
+
+    Attributes:
+        connection: The DuckDB itself, with what has been defined so far.
+
+    Args:
+        relations: What can be asked for.
+    """
+
+    def __init__(self, relations: Relations) -> None:
+        self._relations = relations
+        self._names = set(Relations.names())
+        self._settled: set[str] = set()
+        self.connection = connect(*relations.places.values())
+
+    @classmethod
+    def of(cls, project: Project) -> Session:
+        """A session over the stores of a project; raises ConfigurationError when a secret cannot be found."""
+        return cls(Relations.of(project))
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.close()
+
+    def define(self, text: str) -> None:
+        """Defines every view and macro that occurs in a text; raises StoreError when a store cannot be read."""
+        words = {word.lower() for word in _WORD.findall(text)}
+        wanted = [name for name in Relations.names() if name in words and name not in self._settled]
+        if not wanted and not (POINTS in words and POINTS not in self._settled):
+            return
+        try:
+            for definition in self._relations.definitions(self.connection, wanted):
+                self.connection.execute(definition.sql)
+                if definition.settled:
+                    self._settled.add(definition.name)
+        except duckdb.Error as error:
+            raise StoreError(
+                f"the stores cannot be read: {_first_line(error)}",
+                remedy="entra-pipeline verify tells what is damaged or missing.",
+            ) from None
+
+    def ask(self, query: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
+        """Runs one statement; its result is fetched from what is returned, before the next one runs.
+
+        Raises:
+            UsageError: It is more than one statement, one that changes something, or not understood.
+            StoreError: The stores cannot be read.
+        """
+        try:
+            statements = self.connection.extract_statements(query)
+        except duckdb.Error as error:
+            raise self.explained(error) from None
+        if len(statements) != 1:
+            raise UsageError(
+                "there is no statement" if not statements else "there is more than one statement",
+                remedy="Give one SQL statement.",
+            )
+        if statements[0].type.name not in _ASKING:
+            raise UsageError(
+                f"{statements[0].type.name} statements are refused: what is backed up is only read",
+                remedy="Ask with SELECT; --output FILE writes the answer to a file.",
+            )
+        self.define(query)
+        try:
+            return self.connection.execute(query, parameters or [])
+        except duckdb.Error as error:
+            raise self.explained(error) from None
+
+    def completions(self, text: str, begun: str) -> list[str]:
+        """Names that begin with what is typed: tables, and columns of those that the text mentions.
+
+        Args:
+            text: The statement so far.
+            begun: The word that is being typed.
+        """
+        mentioned = {word.lower() for word in _WORD.findall(text)}
+        columns = [
+            name
+            for table in dict.fromkeys(re.sub("_(at|history)$", "", word) for word in mentioned)
+            for name in Relations.columns(table)
+        ]
+        names = dict.fromkeys([*columns, *Relations.names()])
+        return [name for name in names if name.lower().startswith(begun.lower())]
+
+    def explained(self, error: duckdb.Error) -> UsageError | StoreError:
+        """What a failure of DuckDB means to the one who asked."""
+        text = _first_line(error)
+        if isinstance(error, duckdb.IOException | duckdb.HTTPException):
+            return StoreError(text, remedy="entra-pipeline verify tells what is damaged or missing.")
+        if isinstance(error, duckdb.CatalogException) and (unknown := _UNKNOWN.search(text)):
+            name = unknown[1]
+            return UsageError(
+                f"there is no table {name!r}{did_you_mean(name.lower(), Relations.names())}",
+                remedy="entra-pipeline sql --tables lists what there is.",
+            )
+        near = _CANDIDATES.search(str(error))
+        remedy = (
+            f"Near names: {near[1]}" if near else "docs/sql.md has examples; DESCRIBE shows the columns of a table."
+        )
+        if isinstance(error, duckdb.InvalidInputException):
+            remedy = "entra-pipeline sql 'FROM recovery_points' lists the points of all scopes."
+        return UsageError(text, remedy=remedy)
+
+
+def _first_line(error: Exception) -> str:
+    """What it says, without the name of the kind of error."""
+    return _KIND.sub("", str(error).splitlines()[0])

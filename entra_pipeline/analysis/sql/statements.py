@@ -1,0 +1,418 @@
+"""The SQL of views and macros over recovery points: what a table held last, at a moment, and over time.
+
+What belongs here: the text of the statements, for any DuckDB from 1.3 on that can read the stores, with nothing else of
+ours. What does not: where they are defined (`session`, `writing`).
+
+DuckDB wants the names of files before it has read anything, so a query cannot look up in one file which others to read.
+It does leave out Parquet files whose name a join has ruled out before it opens them. Hence the pattern in each
+statement matches every part of a table, and a join with the parts that the index of recovery points names chooses
+among them: a view written once sees what is backed up later, and a point costs its own files only. The chosen names go
+through `list` and `unnest`, which lets DuckDB expect few rows of them and so take them for the side that is read first.
+
+A join rules out files only where all of them have the columns that are read. Parts of other releases lack some: such a
+property is taken out of `_raw`, which has everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.catalogue.columns import column_types, json_shape
+from entra_pipeline.catalogue.logs import LOGS, LogType
+from entra_pipeline.store.index import INDEX, SCHEMA
+from entra_pipeline.store.state import KEYS, literal, sql_text
+
+_KEY = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-m[0-9a-f]{4})?"
+EDGE_COLUMNS = ("source_id", "target_id", "target_type")
+# A property of Graph's that is called like a column of ours, and what it is called instead.
+RENAMED = {"scope": "scope_"}
+JOBS = "_jobs/*/*.json"
+AUDIT = "_audit/*/*.jsonl"
+
+
+class Root(NamedTuple):
+    """A store.
+
+    Attributes:
+        url: What DuckDB reads it by, with `/` at the end.
+        elsewhere: Names of the scopes whose points are in another store, whatever there is of them in this one.
+    """
+
+    url: str
+    elsewhere: tuple[str, ...] = ()
+
+    def pattern(self, rest: str) -> str:
+        """A pattern for `glob` and the readers, as a string literal."""
+        return sql_text(literal(self.url) + rest)
+
+
+class Source(NamedTuple):
+    """Files that are read as a table.
+
+    Attributes:
+        root: The store.
+        pattern: What their keys match.
+        present: Whether there are any. A reader refuses a pattern that nothing matches.
+    """
+
+    root: Root
+    pattern: str
+    present: bool
+
+
+def points(roots: Sequence[Root]) -> str:
+    """SQL of all recovery points: `root`, `scope`, `recovery_point`, `moment`, `index_file` (null when it has none)."""
+    return " UNION ALL ".join(_points(root) for root in roots)
+
+
+def _points(root: Root) -> str:
+    def keys(folder: str, suffix: str) -> str:
+        name = f"substr(file, {len(root.url) + len(folder) + 1})"
+        point = f"split_part(split_part({name}, '/', 2), '.', 1)"
+        return (
+            f"SELECT split_part({name}, '/', 1) AS scope, {point} AS point, file "
+            f"FROM glob({root.pattern(f'{folder}*/*{suffix}')})"
+        )
+
+    indexes = f"SELECT scope, point, max(file) AS file FROM ({keys(INDEX, '.parquet')}) GROUP BY scope, point"
+    others = f" AND p.scope NOT IN ({', '.join(map(sql_text, root.elsewhere))})" if root.elsewhere else ""
+    return (
+        f"SELECT {sql_text(root.url)} AS root, p.scope, p.point AS recovery_point, {_moment('p.point')} AS moment, "
+        f"i.file AS index_file FROM ({keys('_recovery_points/', '.json')}) p LEFT JOIN ({indexes}) i "
+        f"USING (scope, point) WHERE regexp_full_match(p.point, {sql_text(_KEY)}){others}"
+    )
+
+
+def _moment(point: str) -> str:
+    return f"timezone('UTC', strptime({point}[:20], '%Y-%m-%dT%H-%M-%SZ'))"
+
+
+# --- Which points ----------------------------------------------------------------------------------------------------
+
+_LATEST = (
+    "SELECT root, scope, max(recovery_point) AS recovery_point, "
+    "arg_max_null(index_file, recovery_point) AS index_file FROM _points GROUP BY root, scope"
+)
+_EVERY = "SELECT root, scope, recovery_point, index_file FROM _points"
+# The parameters of macros are named so that no column is.
+_SCOPE, _AT = "scope_name", "at_moment"
+_AT_MOMENT = (
+    "SELECT any_value(root) AS root, any_value(scope) AS scope, "
+    f"coalesce(max(recovery_point), error('there is no recovery point of scope ' || {_SCOPE} || ' at ' || {_AT} || "
+    "'; recovery_points has them all')) AS recovery_point, "
+    "arg_max_null(index_file, recovery_point) AS index_file "
+    f"FROM _points WHERE scope = {_SCOPE} AND CASE "
+    f"WHEN {_AT}::VARCHAR = 'latest' THEN true "
+    f"WHEN regexp_full_match({_AT}::VARCHAR, {sql_text(_KEY)}) THEN recovery_point = {_AT}::VARCHAR "
+    f"ELSE moment <= {_AT}::VARCHAR::TIMESTAMPTZ END"
+)
+
+
+def _entries(index: Sequence[Source], chosen: str, columns: str, where: str = "true") -> str:
+    """SQL over the index of some points; `c` is the point, `e` a row of its index."""
+    fail = (
+        "error('recovery point ' || recovery_point || ' of scope ' || scope || "
+        "' has no index: entra-pipeline sql writes it')"
+    )
+    listed = (
+        "SELECT unnest(list({root: root, scope: scope, recovery_point: recovery_point, "
+        f"file: coalesce(index_file, {fail})}})) AS c FROM ({chosen})"
+    )
+    return f"SELECT {columns} FROM ({listed}) JOIN ({_index(index)}) e ON e.filename = c.file WHERE {where}"
+
+
+def _index(index: Sequence[Source]) -> str:
+    return _parquet(index, [*SCHEMA.names, "filename"])
+
+
+def _parquet(sources: Sequence[Source], columns: Sequence[str], properties: Sequence[str] = ()) -> str:
+    """SQL that reads Parquet files; properties get their working name."""
+    options = ", filename = true, hive_partitioning = false"
+    return _read(
+        sources,
+        [*map(_quoted, columns), *(f"{_quoted(n)} AS {_working(n)}" for n in properties)],
+        "read_parquet",
+        options,
+    )
+
+
+def _read(sources: Sequence[Source], columns: Sequence[str], reader: str, options: str = "") -> str:
+    """SQL that reads files; there are no rows where there are no files yet."""
+    there = [source.root.pattern(source.pattern) for source in sources if source.present]
+    selects = [f"SELECT {', '.join(columns)} FROM {reader}([{', '.join(there)}]{options})"] if there else []
+    # A file that has come since then must not be overlooked.
+    nulls = ", ".join(f"NULL AS {column.rpartition(' AS ')[2]}" for column in columns)
+    selects += [
+        f"SELECT {nulls} FROM glob({source.root.pattern(source.pattern)}) WHERE error("
+        "'this catalog is older than ' || file || ': entra-pipeline sql --write-catalog writes it again') IS NULL"
+        for source in sources
+        if not source.present
+    ]
+    return " UNION ALL ".join(selects)
+
+
+# --- Tables of recovery points ---------------------------------------------------------------------------------------
+
+
+class Table(NamedTuple):
+    """An object type or relation, and where its parts are.
+
+    Attributes:
+        name: Its name.
+        sources: Its parts, one source per store.
+        indexes: The index of recovery points, one source per store.
+        columns: Columns that all of its parts have.
+    """
+
+    name: str
+    sources: Sequence[Source]
+    indexes: Sequence[Source]
+    columns: frozenset[str] = frozenset()
+
+    @property
+    def _is_edges(self) -> bool:
+        return self.name in RELATIONS
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        return KEYS["edges" if self._is_edges else "objects"]
+
+    @property
+    def _stored(self) -> tuple[str, ...]:
+        """The stored columns that make up the content of a row."""
+        if self._is_edges:
+            return EDGE_COLUMNS
+        return ("id", "_parent_id", "_raw") if CATALOGUE[self.name].parent else ("id", "_raw")
+
+    def latest(self) -> str:
+        """The state of all scopes at their newest points."""
+        return self._state(_LATEST)
+
+    def at(self) -> str:
+        """The parameters and body of the macro for one scope and moment."""
+        return f"({_SCOPE}, {_AT}) AS TABLE {self._state(_AT_MOMENT, must_have=True)}"
+
+    def history(self) -> str:
+        """Every row that ever was, with the time in which it was valid."""
+        keys = ", ".join(self._keys)
+        stored = ", ".join(self._stored)
+        named = f"\"table\" = {sql_text(self.name)} AND read <> 'never'"
+        entries = _entries(
+            self.indexes,
+            _EVERY,
+            "c.root, c.scope, c.recovery_point, list_transform(e.parts, lambda p: p.key) AS keys",
+            named,
+        )
+        # A list of parts that goes on where the one before it ended says what changed; any other says all anew.
+        steps = (
+            "SELECT *, before IS NULL OR keys[:len(before)] <> before AS whole FROM (SELECT *, lag(keys) OVER "
+            f"(PARTITION BY root, scope ORDER BY recovery_point) AS before FROM ({entries}))"
+        )
+        # `reset` is the next point that says all anew: what it does not show is gone.
+        resets = (
+            "SELECT *, CASE WHEN whole THEN keys ELSE keys[len(before) + 1:] END AS fresh, "
+            "count(*) FILTER (whole) OVER w AS epoch, min(CASE WHEN whole THEN recovery_point END) "
+            f"OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS reset FROM ({steps}) "
+            "WINDOW w AS (PARTITION BY root, scope ORDER BY recovery_point)"
+        )
+        parts = (
+            "SELECT unnest(list({root: root, scope: scope, point: recovery_point, whole: whole, epoch: epoch, "
+            "reset: reset, file: root || key, place: place})) AS p FROM (SELECT *, unnest(fresh) AS key, "
+            f"generate_subscripts(fresh, 1) AS place FROM ({resets}))"
+        )
+        reason = ", _reason" if self._is_edges else ""
+        seen = (
+            f"SELECT p.root AS root, p.scope AS scope, p.point AS point, p.whole AS whole, p.epoch AS epoch, "
+            f"p.reset AS reset, {stored}, _change AS stored_change{reason} "
+            f"FROM ({self._rows()}) r JOIN ({parts}) ON r.filename = p.file "
+            f"QUALIFY row_number() OVER (PARTITION BY root, scope, {keys}, point ORDER BY p.place DESC) = 1"
+        )
+        content = "hash(_raw)" if not self._is_edges else "1"
+        neighbours = (
+            f"SELECT *, lag(stored_change) OVER k AS was, lag({content}) OVER k AS was_content, {content} AS content, "
+            "epoch - lag(epoch) OVER k - whole::INT > 0 AS absent_before, "
+            "CASE WHEN stored_change = 'upsert' AND coalesce(lead(epoch) OVER k - epoch - (lead(whole) OVER k)::INT "
+            "> 0, reset IS NOT NULL AND lead(epoch) OVER k IS NULL) THEN reset END AS gone_at "
+            f"FROM ({seen}) WINDOW k AS (PARTITION BY root, scope, {keys} ORDER BY point)"
+        )
+        happened = (
+            "CASE WHEN stored_change = 'upsert' AND (was IS DISTINCT FROM 'upsert' OR absent_before) THEN 'added' "
+            "WHEN stored_change = 'upsert' AND content IS DISTINCT FROM was_content THEN 'changed' "
+            "WHEN stored_change = 'delete' AND was = 'upsert' AND NOT absent_before THEN 'deleted' END"
+        )
+        events = (
+            "SELECT *, unnest(list_filter([{since: point, what: " + happened + "}, "
+            "{since: gone_at, what: CASE WHEN gone_at IS NOT NULL THEN 'deleted' END}], "
+            f"lambda e: e.what IS NOT NULL)) AS event FROM ({neighbours})"
+        )
+        body = ", ".join(
+            name if name in self._keys else f"CASE WHEN event.what <> 'deleted' THEN {name} END AS {name}"
+            for name in self._stored
+        )
+        why = ", CASE WHEN stored_change = 'delete' THEN _reason END AS _reason" if self._is_edges else ""
+        spans = (
+            f"SELECT scope, {body}, {_moment('event.since')} AS valid_from, lead({_moment('event.since')}) "
+            f"OVER (PARTITION BY root, scope, {keys} ORDER BY event.since) AS valid_to, event.what AS _change{why}, "
+            f"event.since AS recovery_point FROM ({events})"
+        )
+        tail = ["valid_from", "valid_to", "_change", *(["_reason"] if self._is_edges else []), "recovery_point"]
+        return self._shown(spans, tail=tail)
+
+    def _state(self, chosen: str, *, must_have: bool = False) -> str:
+        named = f'e."table" = {sql_text(self.name)}'
+        if must_have:
+            fail = (
+                f"error('recovery point ' || any_value(c.recovery_point) || ' does not have {self.name}: "
+                "the scope did not protect it')"
+            )
+            columns = (
+                f"any_value(c.root) AS root, any_value(c.scope) AS scope, CASE WHEN count(*) FILTER ({named}) = 0 "
+                f"THEN {fail} ELSE any_value(e.parts) FILTER ({named}) END AS parts"
+            )
+            parts = _entries(self.indexes, chosen, columns)
+        else:
+            parts = _entries(self.indexes, chosen, "c.root, c.scope, e.parts", named)
+        listed = (
+            "SELECT unnest(list({root: root, scope: scope, role: part.role, file: root || part.key, place: place})) "
+            "AS p FROM (SELECT root, scope, unnest(parts) AS part, generate_subscripts(parts, 1) AS place "
+            f"FROM ({parts}))"
+        )
+        keys = ", ".join(self._keys)
+        typed = [] if self._is_edges else [name for name in column_types(CATALOGUE[self.name]) if name in self.columns]
+
+        def read(role: str, properties: Sequence[str]) -> str:
+            files = f"SELECT p FROM parts WHERE p.role = '{role}'"
+            ours = "p.root AS root, p.scope AS scope, p.place AS place"
+            return f"SELECT {ours}, r.* FROM ({self._rows(properties)}) r JOIN ({files}) ON r.filename = p.file"
+
+        # Of the base, which is the most of it, only keys are compared. What changed is little: its properties come out
+        # of `_raw`, because many columns of many small files take longer.
+        last = f"row_number() OVER (PARTITION BY root, scope, {keys} ORDER BY place DESC) = 1"
+        changed = f"{read('changes', [])} QUALIFY {last}"
+        kept = f"SELECT * FROM ({read('base', typed)}) ANTI JOIN changed USING (root, scope, {keys})"
+        return (
+            f"WITH parts AS MATERIALIZED ({listed}), changed AS MATERIALIZED ({changed}) {self._shown(kept, typed)} "
+            f"UNION ALL {self._shown('SELECT * FROM changed WHERE _change = $$upsert$$')}"
+        )
+
+    def _rows(self, properties: Sequence[str] = ()) -> str:
+        """The rows of all parts."""
+        columns = [*self._stored, "_change", *(["_reason"] if self._is_edges else []), "filename"]
+        return _parquet(self.sources, columns, properties)
+
+    def _shown(self, rows: str, stored: Collection[str] = (), tail: Sequence[str] = ()) -> str:
+        """The rows with a column per property, between the columns of the store."""
+        if self._is_edges:
+            return f"SELECT {', '.join(['scope', *EDGE_COLUMNS, *tail])} FROM ({rows})"
+        first = ["scope", *(name for name in self._stored if name != "_raw")]
+        return _with_properties(rows, column_types(CATALOGUE[self.name]), stored, first, ["_raw", *tail])
+
+
+def _with_properties(
+    rows: str, types: Mapping[str, str], stored: Collection[str], first: Sequence[str], last: Sequence[str]
+) -> str:
+    """Rows with all property columns: those that were read as they are stored, and the others out of `_raw`."""
+    others = {name: kind for name, kind in types.items() if name not in stored}
+    if others:
+        rows = f"SELECT *, json_transform(_raw, {sql_text(json_shape(others))}) AS _other FROM ({rows})"
+    own = [
+        f"{_working(name) if name in stored else f'_other.{_quoted(name)}'} AS {_quoted(RENAMED.get(name, name))}"
+        for name in types
+    ]
+    return f"SELECT {', '.join([*first, *own, *last])} FROM ({rows})"
+
+
+def _working(name: str) -> str:
+    """What a property is called while its rows are worked on: no column of ours is called so."""
+    return _quoted(f"p.{name}")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+# --- What else is stored ---------------------------------------------------------------------------------------------
+
+
+def recovery_points(index: Sequence[Source]) -> str:
+    """A row per recovery point, with what its tables hold together."""
+    head = ["kind", "status", "tenant_id", "started", "finished", "parent", "last_full"]
+    said = ", ".join(f"any_value({_time(f'e.{name}', name)}) AS {name}" for name in head)
+    sums = ["added", "changed", "deleted", "requests", "items", "resource_units", "throttled"]
+    added = ", ".join(f"coalesce(sum(e.{name}), 0)::BIGINT AS {name}" for name in sums)
+    counted = ", ".join(
+        f"coalesce(sum(e.live) FILTER (e.contents = '{contents}'), 0)::BIGINT AS {name}"
+        for contents, name in (("objects", "objects"), ("edges", "links"))
+    )
+    gaps = "coalesce(sum(json_array_length(e.gaps)), 0)::BIGINT AS gaps"
+    columns = f"c.scope, c.recovery_point, {_moment('c.recovery_point')} AS moment, {said}, {counted}, {added}, {gaps}"
+    return f"{_entries(index, _EVERY, columns)} GROUP BY c.scope, c.recovery_point"
+
+
+def recovery_point_tables(index: Sequence[Source]) -> str:
+    """A row per table of each recovery point."""
+    head = f"c.scope, c.recovery_point, {_moment('c.recovery_point')} AS moment"
+    texts = ["table", "contents", "read", "live", "added", "changed", "deleted", "reported"]
+    times = ", ".join(f"{_time(f'e.{name}', name)} AS {name}" for name in ("read_started", "read_finished"))
+    costs = ["requests", "items", "resource_units", "throttled", "notes"]
+    stored = (
+        "len(e.parts) AS files, list_sum(list_transform(e.parts, lambda p: p.bytes))::BIGINT AS bytes, "
+        "e.gaps::JSON AS gaps"
+    )
+    columns = ", ".join([head, *(f'e."{name}"' for name in texts), times, *(f"e.{name}" for name in costs), stored])
+    return _entries(index, _EVERY, columns, 'e."table" IS NOT NULL')
+
+
+def _time(column: str, name: str) -> str:
+    if name not in {"started", "finished", "read_started", "read_finished"}:
+        return column
+    return f"nullif({column}, '')::TIMESTAMPTZ"
+
+
+def jobs(sources: Sequence[Source]) -> str:
+    """A row per job; `record` has all that is known of it."""
+    texts = _texts(["id", "type", "scope", "trigger", "status"])
+    times = ", ".join(f"(json->>'$.{name}')::TIMESTAMPTZ AS {name}" for name in ("started", "finished"))
+    read = _read(sources, ["json"], "read_json_objects")
+    return f"SELECT {texts}, {times}, json->>'$.error' AS error, json AS record FROM ({read})"
+
+
+def audit_events(sources: Sequence[Source]) -> str:
+    """A row per event of the audit log."""
+    texts = _texts(["actor", "channel", "host", "address", "action", "scope", "subject", "result"])
+    return (
+        "SELECT (json->>'$.number')::BIGINT AS number, (json->>'$.moment')::TIMESTAMPTZ AS moment, "
+        f"{texts}, json->'$.details' AS details, json->>'$.tool' AS tool "
+        f"FROM ({_read(sources, ['json'], 'read_ndjson_objects')})"
+    )
+
+
+def _texts(names: Sequence[str]) -> str:
+    return ", ".join(f"json->>'$.{name}' AS {name}" for name in names)
+
+
+def log(entry: LogType, days: Sequence[Source], parts: Sequence[Source]) -> str:
+    """The entries of a log, each once."""
+    named = []
+    for source in days:
+        columns = ", columns = {scope: 'VARCHAR', day: 'DATE', parts: 'JSON'}"
+        read = _read([source], ["scope", "day", "parts"], "read_json", columns)
+        named.append(f"SELECT {sql_text(source.root.url)} AS root, * FROM ({read})")
+    listed = (
+        "SELECT unnest(list({root: root, scope: scope, day: day, file: root || key, place: place})) AS p FROM "
+        "(SELECT *, unnest(keys) AS key, generate_subscripts(keys, 1) AS place FROM (SELECT *, "
+        f"json_extract_string(parts, '$[*].key') AS keys FROM ({' UNION ALL '.join(named)})))"
+    )
+    stored = _parquet(parts, ["id", "_raw", "filename"])
+    rows = (
+        f"SELECT p.scope AS scope, p.day AS day, id, _raw FROM ({stored}) r JOIN ({listed}) ON r.filename = p.file "
+        "QUALIFY row_number() OVER (PARTITION BY p.root, p.scope, id ORDER BY p.day DESC, p.place DESC) = 1"
+    )
+    return _with_properties(rows, column_types(entry), (), ["scope", "day", "id"], ["_raw"])
+
+
+def part_pattern(table: str) -> str:
+    """What the keys of a table's parts match; those of a log are in folders of days."""
+    return f"{table}/scope=*/{'date' if table in LOGS else 'recovery_point'}=*/*.parquet"

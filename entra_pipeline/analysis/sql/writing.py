@@ -1,0 +1,50 @@
+"""A catalog: a DuckDB database file with nothing but views and macros, for stock DuckDB, DBeaver or a notebook.
+
+It holds no data and no secrets. Whoever opens it needs the access to the stores that `needed_secrets` names.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from entra_pipeline.analysis.sql.relations import Relations
+from entra_pipeline.errors import StoreError
+from entra_pipeline.store.state import connect, sql_text
+
+
+def write_catalog(
+    relations: Relations, path: Path, progress: Callable[[int, int], None] = lambda done, of: None
+) -> None:
+    """Writes the catalog of some stores, over whatever file is there.
+
+    Args:
+        relations: What can be asked for.
+        path: The file; it appears when it is whole.
+        progress: Told how many views and macros of how many are written.
+
+    Raises:
+        StoreError: A store cannot be read, or the file not written.
+    """
+    names = Relations.names()
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            unfinished = Path(folder, "catalog.duckdb")
+            with connect(*relations.places.values()) as connection:
+                connection.execute(f"ATTACH {sql_text(str(unfinished))} AS catalog")
+                connection.execute("USE catalog")
+                for done, definition in enumerate(relations.definitions(connection, names)):
+                    connection.execute(definition.sql)
+                    progress(done, len(names))
+                connection.execute("USE memory")
+                connection.execute("DETACH catalog")
+            unfinished.replace(path)
+    except (duckdb.Error, OSError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).splitlines()[0]
+        raise StoreError(
+            f"{path} cannot be written: {reason}", remedy="Name a file in a folder that may be written."
+        ) from None

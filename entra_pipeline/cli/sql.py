@@ -1,0 +1,288 @@
+"""`sql`: questions over everything that is stored."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import duckdb
+import msgspec
+
+from entra_pipeline.analysis.sql import Relations, Session, write_catalog
+from entra_pipeline.cli.context import console, csv_cell, print_rows, print_table, project_of, say
+from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
+from entra_pipeline.project import LocalStorage, Project
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.state import sql_text
+
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+
+_SHOWN = 100
+_BATCH = 1000
+_HELP = "SQL ends with ;  ·  .tables lists what there is  ·  .quit ends"
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    help="How the answer is written. [default: by the name of FILE, else table]",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the answer there."
+)
+@click.option(
+    "--write-catalog",
+    "catalog",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a DuckDB database with all views and macros, for other tools.",
+)
+@click.option("--tables", is_flag=True, help="List what can be asked for.")
+@click.pass_context
+def sql(
+    ctx: click.Context,
+    query: str | None,
+    format_: str | None,
+    output: Path | None,
+    catalog: Path | None,
+    tables: bool,
+) -> None:
+    """Answer QUERY, in DuckDB's SQL, over the recovery points of all scopes.
+
+    For every object type and relation there are `users` (as of now), `users_at('SCOPE', 'TIME')` and `users_history`;
+    besides recovery_points, recovery_point_tables, jobs, audit_events and the logs. Without QUERY it is read from
+    standard input; on a terminal, questions are asked for one after the other.
+    """
+    project = project_of(ctx)
+    if (query is not None) + (catalog is not None) + tables > 1:
+        raise UsageError("QUERY, --write-catalog and --tables exclude each other", remedy="Give one of them.")
+    if tables:
+        rows = [{"name": name} for name in Relations.names()]
+        print_rows(rows, {"name": "name"}, json_=format_ == "json", csv_=format_ == "csv")
+        return
+    _complete_indexes(project)
+    if catalog is not None:
+        _write(project, catalog)
+        return
+    with Session.of(project) as session:
+        if query is None and sys.stdin.isatty():
+            _converse(session)
+            return
+        text = query if query is not None else sys.stdin.read()
+        _print(session.ask(text), _format(format_, output), output)
+
+
+def _complete_indexes(project: Project) -> None:
+    """Writes indexes that older releases did not; a place that may only be read goes without."""
+    for name in project.scopes:
+        try:
+            missing = open_store(project, name).complete_index()
+        except StoreError as error:
+            say(f"[yellow]{name}: {error.message}[/]", err=True)
+            continue
+        if missing:
+            say(f"{name}: indexed {len(missing)} recovery points", err=True)
+
+
+# --- The catalog -----------------------------------------------------------------------------------------------------
+
+
+def _write(project: Project, path: Path) -> None:
+    if sys.stderr.isatty():
+        with console(err=True).status("writing …") as status:
+            write_catalog(Relations.of(project), path, lambda done, of: status.update(f"writing {done} of {of} …"))
+    else:
+        write_catalog(Relations.of(project), path)
+    click.echo(f"{path}: {len(Relations.names())} views and macros; no data, and no secrets")
+    used = {scope.storage for scope in project.scopes.values()}
+    buckets = [profile for name, profile in project.storage.items() if name in used]
+    if statements := [_secret(profile) for profile in buckets if not isinstance(profile, LocalStorage)]:
+        click.echo("Whoever opens it needs:\n")
+        click.echo("\n".join(["INSTALL httpfs;", "LOAD httpfs;", *statements]))
+
+
+def _secret(profile: Any) -> str:
+    """The statement that gives access to a bucket, but for the keys."""
+    prefix = f"{profile.prefix.strip('/')}/" if profile.prefix.strip("/") else ""
+    place = f"s3://{profile.bucket}/{prefix}"
+    settings = [
+        "TYPE s3",
+        f"SCOPE {sql_text(place)}",
+        "KEY_ID '…'",
+        "SECRET '…'",
+        f"REGION {sql_text(profile.region)}",
+    ]
+    if profile.endpoint_url:
+        scheme, _, address = profile.endpoint_url.partition("://")
+        settings += [f"ENDPOINT {sql_text(address.rstrip('/'))}", "URL_STYLE 'path'"]
+        settings += ["USE_SSL false"] if scheme == "http" else []
+    return f"CREATE SECRET {profile.name} ({', '.join(settings)});"
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+def _format(asked: str | None, output: Path | None) -> str:
+    if asked:
+        return asked
+    suffix = output.suffix.lstrip(".").lower() if output else ""
+    return suffix if suffix in {"csv", "json", "parquet"} else "table"
+
+
+def _print(answer: duckdb.DuckDBPyConnection, format_: str, output: Path | None) -> None:
+    if format_ == "parquet":
+        if output is None:
+            raise UsageError("Parquet is not for a terminal", remedy="Give --output FILE.")
+        import pyarrow.parquet as pq
+
+        with _writable(output):
+            pq.write_table(answer.fetch_arrow_table(), output, compression="zstd")
+        return
+    if format_ == "table" and output is None:
+        _print_table(answer)
+        return
+    columns = [column[0] for column in answer.description]
+    if output is None:
+        for piece in _pieces(_fetched(answer), columns, format_):
+            click.echo(piece, nl=False)
+        return
+    with _writable(output), output.open("w", encoding="utf-8", newline="") as file:
+        for piece in _pieces(_fetched(answer), columns, "csv" if format_ == "table" else format_):
+            file.write(piece)
+    click.echo(f"{output} written", err=True)
+
+
+class _writable:
+    """Explains why a file cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing yet."""
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"{self._path} cannot be written: {error.strerror}",
+                remedy="Name a file in a folder that may be written.",
+            ) from None
+
+
+def _fetched(answer: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    try:
+        while rows := answer.fetchmany(_BATCH):
+            yield from rows
+    except duckdb.Error as error:
+        raise StoreError(
+            str(error).splitlines()[0], remedy="entra-pipeline verify tells what is damaged or missing."
+        ) from None
+
+
+def _pieces(rows: Iterator[tuple[Any, ...]], columns: list[str], format_: str) -> Iterator[str]:
+    """CSV or JSON, a row at a time."""
+    if format_ == "csv":
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([csv_cell(_plain(value)) for value in row])
+            yield out.getvalue()
+            out.seek(0)
+            out.truncate()
+        yield out.getvalue()
+        return
+    mark = "["
+    for row in rows:
+        yield f"{mark}\n{msgspec.json.encode(dict(zip(columns, map(_plain, row), strict=True))).decode()}"
+        mark = ","
+    yield "[]\n" if mark == "[" else "\n]\n"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
+
+
+def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
+    columns = [column[0] for column in answer.description]
+    rows = _fetched(answer)
+    shown = [row for _, row in zip(range(_SHOWN), rows, strict=False)]
+    if not shown:
+        click.echo("no rows")
+        return
+    # Two columns of an answer may have the same name.
+    keys = [str(number) for number in range(len(columns))]
+    table = [dict(zip(keys, (_plain(value) for value in row), strict=True)) for row in shown]
+    numbers = [key for key in keys if isinstance(shown[0][int(key)], int | float)]
+    print_table(table, dict(zip(keys, columns, strict=True)), right=numbers)
+    if next(rows, None) is not None:
+        click.echo(f"… more than {_SHOWN} rows; --format csv has them all", err=True)
+
+
+# --- One after the other ---------------------------------------------------------------------------------------------
+
+
+def _converse(session: Session) -> None:
+    """Asks for questions until the end; an error is told, and the next one asked for."""
+    say(f"[dim]{_HELP}[/]")
+    prompt = _prompt(session)
+    while True:
+        try:
+            text = prompt.prompt("sql> ").strip().removesuffix(";").strip()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        if text in {".quit", ".exit", "quit", "exit"}:
+            return
+        if text == ".tables":
+            click.echo("  ".join(Relations.names()))
+        elif text:
+            try:
+                _print(session.ask(text), "table", None)
+            except EntraPipelineError as error:
+                click.echo(f"error: {error}", err=True)
+
+
+def _prompt(session: Session) -> PromptSession[str]:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import Completer, Completion
+    from prompt_toolkit.filters import Condition
+    from prompt_toolkit.history import FileHistory
+
+    class Names(Completer):
+        """Completes tables, and columns of the tables that the text mentions."""
+
+        def get_completions(self, document: Any, complete_event: Any) -> Iterator[Completion]:
+            begun = document.get_word_before_cursor()
+            if begun:
+                for name in session.completions(document.text, begun):
+                    yield Completion(name, start_position=-len(begun))
+
+    history = Path.home() / ".local" / "state" / "entra-pipeline"
+    history.mkdir(parents=True, exist_ok=True)
+    prompt: PromptSession[str] = PromptSession(
+        history=FileHistory(str(history / "sql-history")), completer=Names(), complete_while_typing=False
+    )
+    # Enter ends a statement that ends with a semicolon, and a command that begins with a dot.
+    prompt.multiline = Condition(
+        lambda: (
+            not (text := prompt.default_buffer.text.strip()).endswith(";") and not text.startswith(".") and bool(text)
+        )
+    )
+    return prompt

@@ -1,12 +1,9 @@
 """The recovery point of a scope: the commit gate. It exists, for everybody, once this asset is materialised."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 import dagster as dg
-from croniter import croniter
 
 from assets.checks import check_results, check_specs
 from assets.guards import explained
@@ -17,6 +14,7 @@ from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.project import Scope
+from entra_pipeline.project.schedules import windows
 from entra_pipeline.store.manifest import Manifest
 from resources import StorageResource
 
@@ -49,30 +47,8 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
 
 def freshness(scope: Scope) -> dg.FreshnessPolicy | None:
     """Fails when no point has come for one and a half times the longest pause of the schedule."""
-    if scope.schedule is None:
-        return None
-    longest = longest_pause(scope.schedule)
-    return dg.FreshnessPolicy.time_window(
-        fail_window=max(longest * 1.5, timedelta(minutes=2)), warn_window=max(longest * 1.1, timedelta(minutes=1))
-    )
-
-
-@cache
-def longest_pause(schedule: str) -> timedelta:
-    """The longest time between two ticks of a cron expression, found by looking at a year from many moments.
-
-    Steps of 17 hours come by every hour of the day and every day of the week; twelve longer ones by every month.
-    """
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    moments = [start + timedelta(hours=17 * step) for step in range(40)]
-    moments += [start + timedelta(days=30 * month) for month in range(12)]
-    # One parse for all: a location with a hundred schedules would spend a second on it.
-    cron = croniter(schedule, start)
-    pauses: list[float] = []
-    for moment in moments:
-        after: float = cron.get_next(float, start_time=moment)
-        pauses.append(after - cron.get_prev(float))
-    return timedelta(seconds=max(pauses))
+    limits = windows(scope)
+    return dg.FreshnessPolicy.time_window(fail_window=limits.fail, warn_window=limits.warn) if limits else None
 
 
 def point_metadata(manifest: Manifest) -> Mapping[str, Any]:

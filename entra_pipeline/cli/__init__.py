@@ -37,6 +37,7 @@ COMMANDS = {
     "hold": ("retention:hold", "Keep a scope or a recovery point from being pruned, or release it."),
     "serve": ("serve:serve", "Serve the console, and Dagster's UI behind the same sign-in."),
     "notifications": ("notifications:notifications", "Show who is notified of what, and send test messages."),
+    "report": ("reports:report", "Backup analysis, subscription, jobs, readiness, audit; tables, pages, spreadsheets."),
     "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
     "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),
 }

@@ -89,7 +89,8 @@ class _Recorded:
 
     def __call__(self, *arguments: Any, **given: Any) -> Any:
         ctx = click.get_current_context()
-        rule = ACTS.get(self._name, self._name)
+        group, _, _ = self._name.partition(" ")
+        rule = ACTS.get(self._name, ACTS.get(group, self._name))
         action = rule if isinstance(rule, str) else rule(ctx.params)
         if not action:
             return self._work(*arguments, **given)

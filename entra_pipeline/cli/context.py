@@ -138,7 +138,11 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-_STYLES = {"finished": "green", "finished with exception": "yellow", "failed": "red", "ok": "green"}
+_STYLES = {
+    **dict.fromkeys(("finished", "ok", "fresh", "ready"), "green"),
+    **dict.fromkeys(("finished with exception", "late", "warning", "gaps"), "yellow"),
+    **dict.fromkeys(("failed", "missing", "never backed up", "no good point", "over"), "red"),
+}
 
 
 def _style(value: Any) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
 
 from entra_pipeline.cli.context import as_json, as_table, print_json, print_rows, project_file, project_of
-from entra_pipeline.clock import Clock, parse_iso, system_clock
+from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, Scope, create_scope, delete_scope, edit_scope
 
@@ -81,6 +81,7 @@ def list_scopes(ctx: click.Context, json_: bool, csv_: bool) -> None:
         "status": "status",
         "last_good": "last good",
         "age": "age",
+        "freshness": "freshness",
         "next": "next",
     }
     empty = f"no scope in {project.file}; entra-pipeline scope create makes one"
@@ -88,8 +89,12 @@ def list_scopes(ctx: click.Context, json_: bool, csv_: bool) -> None:
 
 
 def _row(project: Project, one: Scope) -> dict[str, Any]:
+    from entra_pipeline.project.schedules import next_run
+    from entra_pipeline.reports.health import health
     from entra_pipeline.store.opening import open_store
 
+    now = system_clock()
+    due = next_run(one, now)
     row: dict[str, Any] = {
         "scope": one.name,
         "description": one.description,
@@ -97,53 +102,33 @@ def _row(project: Project, one: Scope) -> dict[str, Any]:
         "storage": one.storage,
         "schedule": one.schedule or "",
         "retention": str(one.retention),
-        "next": next_run(one),
+        "next": due.isoformat(timespec="minutes") if due else "",
     }
     try:
-        store = open_store(project, one.name)
-        points = store.points()
-        latest = store.latest()
-        good = next((one for one in map(store.manifest, reversed(points)) if one.status == "finished"), None)
-        return {
-            **row,
-            "recovery_points": len(points),
-            "last": latest.recovery_point if latest else "",
-            "status": latest.status if latest else "never backed up",
-            "last_good": good.recovery_point if good else "",
-            "age": _age(good.started) if good else "",
-        }
+        found = health(one, open_store(project, one.name), now)
     except EntraPipelineError as error:
-        return {
-            **row,
-            "recovery_points": None,
-            "last": "",
-            "status": f"storage: {error.message}",
-            "last_good": "",
-            "age": "",
-        }
+        nothing = dict.fromkeys(("last", "last_good", "age", "freshness"), "")
+        return {**row, "recovery_points": None, **nothing, "age_seconds": None, "status": f"storage: {error.message}"}
+    return {
+        **row,
+        "recovery_points": found.points,
+        "last": found.latest.recovery_point if found.latest else "",
+        "status": found.latest.status if found.latest else "never backed up",
+        "last_good": found.good,
+        "age": _age(found.age) if found.age is not None else "",
+        "age_seconds": int(found.age.total_seconds()) if found.age is not None else None,
+        "freshness": found.freshness,
+    }
 
 
-def _age(moment: str) -> str:
-    """How long ago a moment was, in its largest unit."""
-    seconds = (system_clock() - parse_iso(moment)).total_seconds()
+def _age(age: timedelta) -> str:
+    """An age in its largest unit."""
+    seconds = age.total_seconds()
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= length:
             number = int(seconds // length)
             return f"{number} {unit}{'s' if number > 1 else ''}"
     return "under a minute"
-
-
-def next_run(one: Scope, clock: Clock = system_clock) -> str:
-    """When the schedule is due next, in the scope's time zone; empty without a schedule."""
-    from zoneinfo import ZoneInfo
-
-    from croniter import croniter
-
-    if one.schedule is None:
-        return ""
-    here = clock().astimezone(ZoneInfo(one.timezone))
-    due: datetime = croniter(one.schedule, here).get_next(datetime)
-    return due.isoformat(timespec="minutes")
 
 
 @scope.command("show")

@@ -6,10 +6,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
 
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, StoreError
+from entra_pipeline.errors import EntraPipelineError, NotInStore, StoreError
 from entra_pipeline.store.events import announce
+from entra_pipeline.store.parts import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -82,3 +86,32 @@ def recorded(
         with suppress(StoreError):
             store.write_job(record)
             announce(store, record)
+
+
+def job_records(store: ScopeStore, first: datetime, end: datetime) -> list[dict[str, object]]:
+    """Records of the jobs that overlap a time, in the order of their beginning; reads no older ones.
+
+    Args:
+        store: The scope's store.
+        first: The first moment.
+        end: The first moment after it.
+    """
+    # A record is written when its job ends, and its key starts with the moment at which the job was named.
+    keys = [
+        file.key
+        for file in store.files.list(f"_jobs/{store.scope}/")
+        if file.modified >= first and file.key.rpartition("/")[2] < f"{end:%Y-%m-%dT%H-%M-%SZ}"
+    ]
+    records = [msgspec.json.decode(data, type=dict[str, object]) for data in in_parallel(store.files.read, keys)]
+    within = [one for one in records if str(one["finished"]) >= iso(first) and str(one["started"]) < iso(end)]
+    return sorted(within, key=lambda one: (str(one["started"]), str(one["id"])))
+
+
+def job_record(store: ScopeStore, job: str) -> dict[str, object] | None:
+    """The record of a job; None when the scope has none of this id."""
+    if "/" in job:
+        return None
+    try:
+        return msgspec.json.decode(store.files.read(f"_jobs/{store.scope}/{job}.json"), type=dict[str, object])
+    except NotInStore:
+        return None

@@ -7,13 +7,13 @@ import pytest
 
 from assets.guards import require_capturable
 from assets.names import RETRY_TAG, asset_key, partitions_name
-from assets.recovery_points import longest_pause
 from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import RecoveryPointRefused, UsageError
 from entra_pipeline.orchestration.schedules import request
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.schedules import longest_pause
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore, key_of

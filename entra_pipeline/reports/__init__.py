@@ -1,0 +1,60 @@
+"""Reports: what the people around the backups want to know, as data, and shown in five ways.
+
+A report is made by a function of its own module (`REPORTS` lists them) out of manifests, job records and audit events;
+the same `Report` becomes JSON, CSV, HTML, a spreadsheet (`rendering`), a table in the terminal or an asset in Dagster.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from entra_pipeline.reports.audit import audit
+from entra_pipeline.reports.backup_analysis import backup_analysis
+from entra_pipeline.reports.job import job
+from entra_pipeline.reports.jobs import jobs
+from entra_pipeline.reports.model import Asked, Report
+from entra_pipeline.reports.readiness import readiness
+from entra_pipeline.reports.subscription import subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of report.
+
+    Attributes:
+        build: Makes it.
+        about: What it tells, in a sentence.
+        days: How many days it is about unless told otherwise, today included; 0: it is about the present.
+        filters: What its rows can be chosen by: option → column.
+    """
+
+    build: Callable[[Asked], Report]
+    about: str
+    days: int
+    filters: Mapping[str, str]
+
+
+REPORTS: Mapping[str, Kind] = {
+    "backup-analysis": Kind(
+        backup_analysis, "Objects protected by category and day, and what was added, changed and deleted.", 7, {}
+    ),
+    "subscription": Kind(
+        subscription, "Seats: enabled members of each tenant against its subscription, over time.", 30, {}
+    ),
+    "jobs": Kind(
+        jobs,
+        "Every backup, restore, drill and prune: status, duration, counts, requests, exceptions.",
+        7,
+        {"type": "type", "status": "status"},
+    ),
+    "readiness": Kind(
+        readiness, "Whether each scope could be restored today: last good point, freshness, gaps, last drill.", 0, {}
+    ),
+    "audit": Kind(
+        audit,
+        "Who did what, when, from where, and what came of it.",
+        30,
+        {"actor": "actor", "action": "action", "result": "result"},
+    ),
+}
+
+__all__ = ["REPORTS", "Asked", "Kind", "Report", "job"]

@@ -1,0 +1,51 @@
+"""Who did what, when, from where: the events of the audit log."""
+
+from __future__ import annotations
+
+import msgspec
+
+from entra_pipeline.audit import AuditLog
+from entra_pipeline.clock import iso
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.reports.model import Asked, Column, Report, Table
+from entra_pipeline.store.opening import storages_of
+
+_COLUMNS = (
+    Column("moment", "moment", "moment"),
+    Column("actor", "actor"),
+    Column("channel", "channel"),
+    Column("host", "host", detail=True),
+    Column("address", "address"),
+    Column("action", "action"),
+    Column("scope", "scope", "key"),
+    Column("subject", "subject"),
+    Column("result", "result", "status"),
+    Column("details", "details"),
+    Column("storage", "storage"),
+    Column("number", "number", "number", detail=True),
+)
+
+
+def audit(asked: Asked) -> Report:
+    """The report; reads the events of the days."""
+    rows, problems = [], []
+    for name, files in storages_of(asked.project, asked.scope or None).items():
+        try:
+            events = AuditLog(files).events(asked.first, asked.last)
+        except EntraPipelineError as error:
+            problems.append(f"storage {name}: {error.message}")
+            continue
+        for event in events:
+            row = {**msgspec.to_builtins(event), "storage": name}
+            if asked.wanted(row) and asked.scope in ("", event.scope):
+                rows.append(row)
+    rows.sort(key=lambda row: (row["moment"], row["storage"], row["number"]))
+    return Report(
+        name="audit",
+        title="Audit log",
+        subtitle=asked.subtitle(),
+        made=iso(asked.now),
+        facts={"events": len(rows), "actors": len({row["actor"] for row in rows})},
+        tables=[Table("events", "Events", _COLUMNS, rows, "no event in these days")],
+        problems=problems,
+    )

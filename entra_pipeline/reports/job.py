@@ -1,0 +1,190 @@
+"""One job, by type and by object, with everything that did not go well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from entra_pipeline.analysis.points import COSTS, table_rows
+from entra_pipeline.clock import iso
+from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.reports.jobs import job_row
+from entra_pipeline.reports.model import Asked, Column, Report, Table
+from entra_pipeline.restore.files import read_plan
+from entra_pipeline.restore.report import exceptions, read_report, rows
+from entra_pipeline.store.jobs import job_record
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+
+# Members of a record that are told elsewhere, or in other words.
+_TOLD = {"id", "type", "scope", "status", "started", "finished", "error", "seconds", "exceptions"}
+_BACKED_UP = (
+    Column("table", "type"),
+    Column("read", "read"),
+    *(Column(name, name, "number") for name in ("added", "changed", "deleted")),
+    Column("live", "rows", "number"),
+    *(Column(name, heading, "number") for name, heading in COSTS.items() if name != "items"),
+)
+_GAPS = (
+    Column("table", "type"),
+    Column("what", "what is missing"),
+    Column("since", "shown as of"),
+    Column("reason", "why"),
+    Column("remedy", "what to do"),
+)
+_RESTORED = (Column("type", "type"), Column("result", "result", "status"), Column("steps", "steps", "number"))
+_NOT_RESTORED = (
+    Column("type", "type"),
+    Column("name", "name"),
+    Column("id", "id", "key"),
+    Column("result", "result", "status"),
+    Column("reason", "why"),
+    Column("remedy", "what to do"),
+)
+_SAID = ("name", "id", "reason", "remedy")
+_SCORES = (
+    Column("type", "type"),
+    Column("kind", "what"),
+    Column("objects", "objects", "number"),
+    Column("compared", "compared", "number"),
+    Column("share", "came back", "percent"),
+    Column("left_out", "left out", "number"),
+)
+_DIFFERENCES = (
+    Column("type", "type"),
+    Column("name", "name"),
+    Column("id", "id", "key"),
+    Column("what", "what"),
+    Column("properties", "properties"),
+    Column("reason", "why"),
+)
+
+
+def job(asked: Asked, job_id: str) -> Report:
+    """The report of a job.
+
+    Args:
+        asked: The project, and the scope when it is known.
+        job_id: Id of the job.
+
+    Raises:
+        UsageError: No scope has such a job.
+        StoreError: A storage cannot be read.
+    """
+    store, record = _find(asked, job_id)
+    row = job_row(record)
+    counts = {key: value for key, value in record.items() if key not in _TOLD and value not in ("", None)}
+    facts = {
+        "scope": store.scope,
+        "status": row["status"],
+        "started": row["started"],
+        "finished": record["finished"],
+        "duration": row["seconds"],
+        **{key.replace("_", " "): value for key, value in counts.items() if isinstance(value, str | int | float)},
+    }
+    if row["error"]:
+        facts["error"] = row["error"]
+    problems: list[str] = []
+    return Report(
+        name="job",
+        title=f"{str(row['type']).capitalize()} of scope {store.scope}: {row['status']}",
+        subtitle=f"job {job_id}",
+        made=iso(asked.now),
+        facts=facts,
+        tables=_TABLES.get(str(record["type"]), _nothing)(store, record, problems),
+        problems=problems,
+    )
+
+
+def _find(asked: Asked, job_id: str) -> tuple[ScopeStore, dict[str, Any]]:
+    for scope in asked.scopes():
+        store = open_store(asked.project, scope)
+        if record := job_record(store, job_id):
+            return store, record
+    raise UsageError(
+        f"there is no job {job_id!r}", remedy="entra-pipeline report jobs lists them; --from asks for older ones."
+    )
+
+
+def _nothing(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+    return []
+
+
+def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+    if not record.get("recovery_point"):
+        return []
+    try:
+        manifest = store.manifest(str(record["recovery_point"]))
+    except NotInStore:
+        problems.append(f"the recovery point {record['recovery_point']} is no longer in the store")
+        return []
+    gaps = [
+        {"table": table, "what": gap.what, "since": gap.since, "reason": gap.reason, "remedy": gap.remedy}
+        for table, entry in manifest.tables.items()
+        for gap in entry.gaps
+    ]
+    notes = [{"table": table, "note": note} for table, entry in manifest.tables.items() for note in entry.notes]
+    return [
+        Table("gaps", "What is missing", _GAPS, gaps, "nothing is missing"),
+        Table("types", "By type", _BACKED_UP, table_rows(manifest)),
+        *([Table("notes", "Notes", (Column("table", "type"), Column("note", "note")), notes)] if notes else []),
+    ]
+
+
+def _restore(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+    job_id = str(record["id"])
+    report = read_report(store, job_id)
+    if report is None:
+        problems.append("the restore has not come to its end: entra-pipeline restore --resume goes on with it")
+        return []
+    refused = [
+        {"type": one.table, "result": one.kind, **{name: getattr(one, name) for name in _SAID}}
+        for one in (report.refusals or read_plan(store, job_id).refusals)
+    ]
+    return [
+        Table("exceptions", "What is not restored", _NOT_RESTORED, [*exceptions(report), *refused], "all is restored"),
+        Table("types", "By type", _RESTORED, rows(report)),
+    ]
+
+
+def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+    import msgspec
+
+    # With the drill comes the simulator.
+    from entra_pipeline.restore.drill import Drill, drill_file
+
+    try:
+        drill = msgspec.json.decode(store.files.read(drill_file(store.scope, str(record["id"]))), type=Drill)
+    except NotInStore:
+        problems.append("the drill has not come to its end")
+        return []
+    scores = [
+        {
+            "type": score.table,
+            "kind": score.kind,
+            "objects": score.objects,
+            "compared": score.compared,
+            "share": score.equal / score.compared if score.compared else None,
+            "left_out": sum(score.left_out.values()),
+        }
+        for score in drill.scores
+        if score.compared or score.left_out
+    ]
+    differences = [
+        {
+            "type": one.table,
+            "name": one.name,
+            "id": one.id,
+            "what": one.what,
+            "properties": ", ".join(one.properties),
+            "reason": one.reason,
+        }
+        for one in drill.differences
+    ]
+    return [
+        Table("differences", "What did not come back", _DIFFERENCES, differences, "all came back"),
+        Table("types", "By type", _SCORES, scores),
+    ]
+
+
+_TABLES = {"backup": _backup, "restore": _restore, "drill": _drill}

@@ -1,0 +1,142 @@
+"""Whether each scope could be restored today: last good point, freshness, gaps, the last drill."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from entra_pipeline.clock import iso
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project import Scope
+from entra_pipeline.reports.health import FRESH, LATE, MISSING, NEVER, NO_GOOD, UNSCHEDULED, health
+from entra_pipeline.reports.model import Asked, Column, Report, Table
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+
+_COLUMNS = (
+    Column("scope", "scope", "key"),
+    Column("verdict", "verdict", "status"),
+    Column("freshness", "freshness", "status"),
+    Column("last_good", "last good point", "key"),
+    Column("age_seconds", "age", "seconds"),
+    Column("last", "last point", "key"),
+    Column("status", "status", "status"),
+    Column("gaps", "gaps", "number"),
+    Column("next", "next backup", "moment"),
+    Column("drill", "last drill", "moment"),
+    Column("properties", "properties back", "percent"),
+    Column("links", "links back", "percent"),
+    Column("writes", "may write", "status"),
+)
+_GAPS = (
+    Column("scope", "scope", "key"),
+    Column("table", "type"),
+    Column("what", "what is missing"),
+    Column("since", "shown as of"),
+    Column("reason", "why"),
+    Column("remedy", "what to do"),
+)
+
+
+_WORST_FIRST = (
+    "unknown",
+    NEVER,
+    NO_GOOD,
+    f"{MISSING} backup",
+    f"{LATE} backup",
+    "no right to write",
+    "gaps",
+    "never rehearsed",
+    "ready",
+)
+
+
+class _Drill(msgspec.Struct):
+    """What is told here of a drill's result."""
+
+    finished: str
+    properties: int
+    properties_equal: int
+    links: int
+    links_equal: int
+
+
+def readiness(asked: Asked) -> Report:
+    """The report; reads of each scope the manifests back to the last good one, and its last drill."""
+    rows, gaps, problems = [], [], []
+    for scope in asked.scopes():
+        try:
+            store = open_store(asked.project, scope)
+            row, lacking = _scope(asked, scope, store, asked.now)
+        except EntraPipelineError as error:
+            problems.append(f"scope {scope.name}: {error.message}")
+            row, lacking = {"scope": scope.name, "verdict": "unknown"}, []
+        rows.append(row)
+        gaps += lacking
+    rows.sort(key=lambda row: (_WORST_FIRST.index(row["verdict"]), row["scope"]))
+    verdicts = Counter(str(row["verdict"]) for row in rows)
+    return Report(
+        name="readiness",
+        title="Restore readiness",
+        subtitle=f"as of {iso(asked.now)}",
+        made=iso(asked.now),
+        facts={"scopes": len(rows), **verdicts},
+        tables=[
+            Table("scopes", "Scopes", _COLUMNS, rows, "no scope"),
+            Table("gaps", "What the last recovery points lack", _GAPS, gaps, "nothing is missing"),
+        ],
+        problems=problems,
+    )
+
+
+def _scope(asked: Asked, scope: Scope, store: ScopeStore, now: datetime) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    found = health(scope, store, now)
+    tenant = asked.project.tenants[scope.tenant]
+    tables = found.latest.tables if found.latest else {}
+    gaps = [
+        {"scope": scope.name, "table": name, **msgspec.to_builtins(gap)}
+        for name, entry in tables.items()
+        for gap in entry.gaps
+    ]
+    drill = _last_drill(store)
+    writes = tenant.restore is not None or tenant.simulator is not None
+    row = {
+        "scope": scope.name,
+        "freshness": found.freshness,
+        "last_good": found.good,
+        "age_seconds": found.age.total_seconds() if found.age is not None else None,
+        "last": found.latest.recovery_point if found.latest else "",
+        "status": found.latest.status if found.latest else "never backed up",
+        "gaps": len(gaps),
+        "next": iso(found.due) if found.due else "",
+        "drill": drill.finished if drill else "",
+        "properties": _share(drill.properties_equal, drill.properties) if drill else None,
+        "links": _share(drill.links_equal, drill.links) if drill else None,
+        "writes": "yes" if writes else "no",
+    }
+    return {**row, "verdict": _verdict(found.freshness, gaps, drill, writes=writes)}, gaps
+
+
+def _verdict(freshness: str, gaps: list[dict[str, Any]], drill: _Drill | None, *, writes: bool) -> str:
+    """The worst thing there is to say."""
+    if freshness in (NEVER, NO_GOOD):
+        return freshness
+    if freshness not in (FRESH, UNSCHEDULED):
+        return f"{freshness} backup"
+    if not writes:
+        return "no right to write"
+    if gaps:
+        return "gaps"
+    return "ready" if drill else "never rehearsed"
+
+
+def _last_drill(store: ScopeStore) -> _Drill | None:
+    keys = [file.key for file in store.files.list(f"_drills/{store.scope}/")]
+    return msgspec.json.decode(store.files.read(max(keys)), type=_Drill) if keys else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

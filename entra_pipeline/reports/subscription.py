@@ -1,0 +1,169 @@
+"""How many of a subscription's seats are used: enabled users of type member, per tenant, over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from entra_pipeline.clock import iso
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project import Scope
+from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
+from entra_pipeline.store.manifest import Part
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.state import connect, state_query
+
+WARNING = 0.9
+"""Share of the seats from which on there is a warning."""
+
+# Microsoft's page "user resource type": userType is Member or Guest, and null for members of old.
+_SEAT = "accountEnabled AND coalesce(userType, 'Member') = 'Member'"
+_LINES = 6
+_TENANTS = (
+    Column("tenant", "tenant", "key"),
+    Column("seats", "seats", "number"),
+    Column("used", "used", "number"),
+    Column("share", "share", "percent"),
+    Column("state", "state", "status"),
+    Column("as_of", "as of", "key"),
+    Column("scope", "by scope", "key"),
+)
+_DAYS = (
+    Column("day", "day", "key"),
+    Column("tenant", "tenant", "key"),
+    Column("used", "used", "number"),
+    Column("seats", "seats", "number"),
+)
+
+
+def subscription(asked: Asked) -> Report:
+    """The report; reads the users of each tenant at the last recovery point of each day that has other users."""
+    rows: list[dict[str, Any]] = []
+    days: list[dict[str, Any]] = []
+    problems = []
+    for tenant, scope in _scopes(asked).items():
+        seats = asked.project.tenants[tenant].seats
+        try:
+            counted = _counted(open_store(asked.project, scope), asked)
+        except EntraPipelineError as error:
+            problems.append(f"tenant {tenant}: {error.message}")
+            continue
+        used, point = list(counted.values())[-1] if counted else (None, "")
+        share = used / seats if used is not None and seats else None
+        rows.append(
+            {
+                "tenant": tenant,
+                "seats": seats,
+                "used": used,
+                "share": share,
+                "state": _state(used, share),
+                "as_of": point,
+                "scope": scope.name,
+            }
+        )
+        days += [
+            {"day": day.isoformat(), "tenant": tenant, "used": number, "seats": seats}
+            for day, (number, _) in counted.items()
+        ]
+        if scope.select is not None:
+            problems.append(f"tenant {tenant}: scope {scope.name} protects chosen users only; others are not counted")
+    for tenant in asked.project.tenants:
+        if tenant not in _scopes(asked) and not asked.scope:
+            problems.append(f"tenant {tenant}: no scope protects its users")
+    rows.sort(key=lambda row: row["share"] or 0, reverse=True)
+    days.sort(key=lambda row: (row["day"], row["tenant"]))
+    return Report(
+        name="subscription",
+        title="Subscription",
+        subtitle=asked.subtitle(),
+        made=iso(asked.now),
+        facts={
+            "seats": sum(row["seats"] or 0 for row in rows),
+            "used": sum(row["used"] or 0 for row in rows),
+            "warning from": f"{WARNING:.0%}",
+        },
+        tables=[
+            Table("tenants", "Tenants", _TENANTS, rows, "no tenant"),
+            Table(
+                "days",
+                "Over time",
+                _DAYS,
+                days,
+                "no recovery point",
+            ),
+        ],
+        charts=_chart(asked, rows, days) if days else (),
+        problems=problems,
+    )
+
+
+def _scopes(asked: Asked) -> dict[str, Scope]:
+    """For each tenant the scope that knows its users best."""
+    found: dict[str, Scope] = {}
+    for scope in asked.scopes():
+        before = found.get(scope.tenant)
+        if "users" in scope.types() and (before is None or (before.select and not scope.select)):
+            found[scope.tenant] = scope
+    return found
+
+
+def _counted(store: ScopeStore, asked: Asked) -> dict[date, tuple[int, str]]:
+    """Used seats at the end of each day, with the recovery point; days before the first are left out."""
+    last: dict[date, str] = {}
+    before = ""
+    for point in store.points():
+        moment = moment_of(point)
+        if moment < asked.begin:
+            before = point
+        elif moment < asked.end:
+            last[moment.date()] = point
+    counts: dict[tuple[Part, ...], int] = {}
+    found: dict[date, tuple[int, str]] = {}
+    state: tuple[int, str] | None = None
+    with connect(store.files) as connection:
+
+        def count(point: str) -> tuple[int, str] | None:
+            entry = store.manifest(point).tables.get("users")
+            if entry is None or entry.read == "never":
+                return None
+            if entry.parts not in counts:
+                query = state_query(store.files, entry, "*")
+                sql = f"SELECT count(*) FROM ({query}) WHERE {_SEAT}" if entry.parts else "SELECT 0"
+                counts[entry.parts] = int(connection.execute(sql).fetchall()[0][0])
+            return counts[entry.parts], point
+
+        for day in asked.days():
+            if point := last.get(day) or (before if state is None and before else ""):
+                state = count(point) or state
+                before = ""
+            if state is not None and day <= asked.now.date():
+                found[day] = state
+    return found
+
+
+def _state(used: int | None, share: float | None) -> str:
+    if used is None:
+        return "never backed up"
+    if share is None:
+        return "no seats set"
+    return "over" if share > 1 else "warning" if share >= WARNING else "ok"
+
+
+def _chart(asked: Asked, rows: list[dict[str, Any]], days: list[dict[str, Any]]) -> list[Chart]:
+    fullest = [row for row in rows if row["used"] is not None][:_LINES]
+    used = {(row["day"], row["tenant"]): row["used"] for row in days}
+    labels = [f"{day:%d %b}" for day in asked.days()]
+    if len(fullest) == 1:
+        [row] = fullest
+        series = {row["tenant"]: [used.get((day.isoformat(), row["tenant"])) for day in asked.days()]}
+        return [Chart("Seats used", labels, series, kind="lines", limit=row["seats"])]
+    shares = {row["tenant"]: [_percent(used, day, row) for day in asked.days()] for row in fullest if row["seats"]}
+    title = "Share of the seats used, in per cent" + (", of the fullest tenants" if len(rows) > len(fullest) else "")
+    return [Chart(title, labels, shares, kind="lines", limit=100)] if shares else []
+
+
+def _percent(used: Mapping[tuple[str, str], int], day: date, row: Mapping[str, Any]) -> float | None:
+    number = used.get((day.isoformat(), row["tenant"]))
+    return None if number is None else number / row["seats"] * 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chain, memory, paced, speed
+from benchmarks import chain, memory, paced, restore, speed
 from benchmarks.report import Section
 
 PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
@@ -13,4 +13,5 @@ PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
     "chain": chain.measure,
     "memory": memory.measure,
     "paced": paced.measure,
+    "restore": restore.measure,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from entra_pipeline.analysis.points import COSTS, table_rows
@@ -71,7 +72,11 @@ def job(asked: Asked, job_id: str) -> Report:
         UsageError: No scope has such a job.
         StoreError: A storage cannot be read.
     """
-    store, record = _find(asked, job_id)
+    return job_report(*_find(asked, job_id), asked.now)
+
+
+def job_report(store: ScopeStore, record: Mapping[str, Any], now: datetime) -> Report:
+    """The report of a job of which the record is known; raises StoreError."""
     row = job_row(record)
     counts = {key: value for key, value in record.items() if key not in _TOLD and value not in ("", None)}
     facts = {
@@ -88,8 +93,8 @@ def job(asked: Asked, job_id: str) -> Report:
     return Report(
         name="job",
         title=f"{str(row['type']).capitalize()} of scope {store.scope}: {row['status']}",
-        subtitle=f"job {job_id}",
-        made=iso(asked.now),
+        subtitle=f"job {record['id']}",
+        made=iso(now),
         facts=facts,
         tables=_TABLES.get(str(record["type"]), _nothing)(store, record, problems),
         problems=problems,

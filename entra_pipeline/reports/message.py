@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.project import Project
-from entra_pipeline.reports.job import job
-from entra_pipeline.reports.model import Asked
+from entra_pipeline.errors import NotInStore
+from entra_pipeline.reports.job import job_report
 from entra_pipeline.reports.rendering.html import as_html
 from entra_pipeline.reports.rendering.plain import as_text
+from entra_pipeline.store.jobs import job_record
+from entra_pipeline.store.recovery_points import ScopeStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,12 @@ class Message:
     html: str
 
 
-def job_message(project: Project, scope: str, job_id: str, clock: Clock = system_clock) -> Message:
-    """The message about a job; raises UsageError when the scope has no such job, StoreError."""
-    now = clock()
-    report = job(Asked(project, now, now.date(), now.date(), scope=scope), job_id)
+def job_message(store: ScopeStore, job_id: str, clock: Clock = system_clock) -> Message:
+    """The message about a job of a scope; raises NotInStore when there is none of this id, StoreError."""
+    record = job_record(store, job_id)
+    if record is None:
+        raise NotInStore(
+            f"scope {store.scope!r} has no job {job_id!r}", remedy="entra-pipeline report jobs lists them."
+        )
+    report = job_report(store, record, clock())
     return Message(" ".join(report.title.split()), as_text(report), as_html(report))

@@ -185,7 +185,7 @@ def test_a_job_is_told_by_type_with_what_is_missing(site: Site) -> None:
 def test_a_message_about_a_job_is_text_and_a_page(site: Site) -> None:
     failed(site, NOW - HOUR)
     [record] = site.store("contoso").jobs()
-    message = job_message(site.project, "contoso", str(record["id"]), Time(NOW))
+    message = job_message(site.store("contoso"), str(record["id"]), Time(NOW))
     assert message.subject == "Backup of scope contoso: failed"
     assert "the disk is <full>" in message.text
     assert "the disk is &lt;full&gt;" in message.html and "<full>" not in message.html

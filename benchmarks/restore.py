@@ -1,0 +1,174 @@
+"""Restores: the pace of writing against Graph's limit, and the writes of each disaster against the fewest possible."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import Bound, Section
+from benchmarks.tenant import SCOPE, Measured, measured
+from entra_pipeline.backup.run import backup
+from entra_pipeline.catalogue import EVERYTHING
+from entra_pipeline.restore.apply import Target, apply
+from entra_pipeline.restore.model import Options
+from entra_pipeline.restore.planning import plan_restore
+from entra_pipeline.restore.report import Report
+from entra_pipeline.simulator.control import Control
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.tenants import open_graph
+from tests.restore import disasters
+
+# Graph's limit per app and tenant (Graph doc: throttling-limits): what a bucket holds, and what flows into it a second.
+_BUCKET, _PER_SECOND = 3_000, 20.0
+_UPDATES = 5_900
+_USERS, _GROUPS = 2_000, 200
+
+
+def _application(control: Control) -> Callable[[], None]:
+    chosen = disasters.assign_many(control)
+    return lambda: disasters.delete_application(control, chosen, for_good=True)
+
+
+# What happens, after what is prepared before the recovery point.
+_DISASTERS: dict[str, Callable[[Control], Callable[[], object]]] = {
+    "300 users and 30 groups in the recycle bin": lambda c: lambda: disasters.delete_people(c),
+    "300 users and 30 groups gone for good": lambda c: lambda: disasters.delete_people(c, for_good=True),
+    "50 groups without members, 20 applications without owners": lambda c: lambda: disasters.empty_groups(c),
+    "conditional access rewritten, named locations deleted": lambda c: lambda: disasters.rewrite_conditional_access(c),
+    "an application with 500 assignments gone for good": _application,
+    "role assignments and administrative units scrambled": lambda c: lambda: disasters.scramble_roles(c),
+    "attributes of all users overwritten": lambda c: lambda: disasters.overwrite_attributes(c),
+    "everything deleted that can be": lambda c: lambda: disasters.delete_everything(c),
+}
+
+
+@dataclass(frozen=True)
+class _Undone:
+    """A disaster that was undone.
+
+    Attributes:
+        report: What became of the restore.
+        least: The fewest writes that could have undone it.
+        seconds: From the first write to the last, by the tenant's clock.
+        throttled: Writes that the tenant refused for coming too fast.
+    """
+
+    report: Report
+    least: int
+    seconds: float
+    throttled: int
+
+    @property
+    def restored(self) -> str:
+        """How many of the steps went as they should."""
+        good = sum(outcome.result == "restored" for outcome in self.report.outcomes)
+        return f"{good:,} of {len(self.report.outcomes):,}"
+
+
+def measure(folder: Path, scale: float) -> list[Section]:
+    """Undoes a long disaster at Graph's limit, whatever the scale, and each disaster in a tenant of its own."""
+    return [_pace(folder), _writes(folder, scale)]
+
+
+def _pace(folder: Path) -> Section:
+    with measured(folder / "pace", _UPDATES * 3 // 2, 10) as tenant:
+        tenant.protect(["users"])
+        done = _undone(tenant, lambda: disasters.overwrite_attributes(tenant.control, users=_UPDATES))
+    fastest = (done.report.writes - _BUCKET) / _PER_SECOND
+    return Section(
+        title="Writing at Graph's limit",
+        told=f"A script has overwritten the attributes of {done.report.writes:,} users; they are set back over HTTP, "
+        f"one write each. The simulated Graph enforces its limit of {_BUCKET:,} writes in 150 seconds as a bucket that "
+        "is full at first. Undo point and verification are not in the time.",
+        columns={
+            "writes": "writes",
+            "seconds": "seconds",
+            "fastest": "the limit allows, s",
+            "throttled": "answered 429",
+        },
+        rows=[
+            {
+                "writes": done.report.writes,
+                "seconds": done.seconds,
+                "fastest": fastest,
+                "throttled": done.throttled,
+            }
+        ],
+        bounds=[Bound("pace against the limit", fastest / done.seconds, 0.9, least=True)],
+    )
+
+
+def _writes(folder: Path, scale: float) -> Section:
+    users, groups = round(_USERS * scale), round(_GROUPS * scale)
+    rows: list[dict[str, object]] = []
+    bounds: list[Bound] = []
+    for number, (name, prepare) in enumerate(_DISASTERS.items(), 1):
+        with measured(folder / f"disaster-{number}", users, groups) as tenant:
+            tenant.protect(list(EVERYTHING))
+            done = _undone(tenant, prepare(tenant.control))
+        rows.append(
+            {
+                "disaster": f"{number}. {name}",
+                "steps": done.restored,
+                "writes": done.report.writes,
+                "least": done.least,
+                "throttled": done.throttled,
+            }
+        )
+        bounds.append(Bound(f"writes of {number}", done.report.writes / done.least, 1.1))
+    return Section(
+        title="Writes of a restore",
+        told=f"Disasters in a tenant of {users:,} users and {groups:,} groups with everything in the catalogue, each "
+        "undone. The least is counted from the tenant's own state before and after: a write for each object that is "
+        "missing, too many or different, one for 20 members of a group, and what creation does not take.",
+        columns={
+            "disaster": "disaster",
+            "steps": "steps restored",
+            "writes": "writes",
+            "least": "the least",
+            "throttled": "answered 429",
+        },
+        rows=rows,
+        bounds=bounds,
+    )
+
+
+def _undone(tenant: Measured, damage: Callable[[], object]) -> _Undone:
+    """Backs up, lets it happen, and restores."""
+    scope = tenant.project.scope(SCOPE)
+    store = open_store(tenant.project, scope)
+    control = tenant.control
+
+    async def protect() -> Manifest:
+        async with open_graph(tenant.project.tenants[scope.tenant]) as graph:
+            return await backup(scope, store, graph)
+
+    async def restore(point: Manifest) -> Report:
+        entry = tenant.project.tenants[scope.tenant]
+        async with open_graph(entry) as reading, open_graph(entry, writing=True) as writing:
+            plan = await plan_restore(
+                store,
+                point,
+                scope=scope,
+                store=store,
+                graph=reading,
+                writing=writing,
+                options=Options(enable_policies=True),
+                trigger="benchmark",
+            )
+            target = Target(scope=scope, store=store, reading=reading, writing=writing)
+            return await apply(plan, store=store, target=target, passwords=tenant.folder / "passwords.csv")
+
+    point = asyncio.run(protect())
+    before = disasters.truth(control)
+    damage()
+    least = disasters.least_writes(before, disasters.truth(control))
+    control.ledger(reset=True)
+    report = asyncio.run(restore(point))
+    writes = control.writes()
+    moments = [write["at"] for write in writes]
+    throttled = sum(write["status"] == 429 for write in writes)
+    return _Undone(report, least, max(moments) - min(moments), throttled)

@@ -25,6 +25,6 @@ class StorageResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             from resources.s3 import s3_client
 
             client = s3_client(profile)
-        store = ScopeStore(open_files(profile, client), scope.name)
+        store = ScopeStore(open_files(profile, client), scope.name, retention=scope.retention)
         store.files.check()
         return store

@@ -54,7 +54,9 @@ class Bucket(NamedTuple):
     endpoint: Endpoint
     name: str
 
-    def files(self, prefix: str = "", *, client: Any = None, blame: Blame = blame_store) -> S3Files:
+    def files(
+        self, prefix: str = "", *, client: Any = None, object_lock: str = "", blame: Blame = blame_store
+    ) -> S3Files:
         """The bucket (or a prefix of it) as the store sees it."""
         return S3Files(
             client or self.endpoint.client(),
@@ -68,6 +70,7 @@ class Bucket(NamedTuple):
                 "URL_STYLE": "path",
                 "USE_SSL": "false",
             },
+            object_lock=object_lock,
             blame=blame,
         )
 
@@ -112,6 +115,14 @@ def s3_bucket(s3_endpoint: Endpoint) -> Bucket:
     """A fresh bucket."""
     name = f"test-{uuid4().hex[:12]}"
     s3_endpoint.client().create_bucket(Bucket=name)
+    return Bucket(s3_endpoint, name)
+
+
+@pytest.fixture
+def locking_bucket(s3_endpoint: Endpoint) -> Bucket:
+    """A fresh bucket made with Object Lock."""
+    name = f"lock-{uuid4().hex[:12]}"
+    s3_endpoint.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
     return Bucket(s3_endpoint, name)
 
 

@@ -76,6 +76,7 @@ def _row(pruned: Pruned, *, dry_run: bool) -> dict[str, Any]:
         "forgotten": len(pruned.forgotten),
         "files_deleted": len(pruned.deleted.keys),
         "bytes_deleted": pruned.deleted.bytes,
+        "files_locked": len(pruned.deleted.locked),
         "error": "",
     }
 
@@ -94,6 +95,8 @@ def _print(pruned: Pruned, *, dry_run: bool) -> None:
         f"{would}forgotten, {stay:,} stay; {len(pruned.deleted.keys):,} files {would}deleted, "
         f"[bold]{size(pruned.deleted.bytes)}[/] {would}freed"
     )
+    if pruned.deleted.locked:
+        say(f"{len(pruned.deleted.locked):,} files that nobody needs stay until their Object Lock ends")
 
 
 @click.command()

@@ -54,6 +54,7 @@ def prune_op(
             "points": len(pruned.verdicts) - len(pruned.forgotten),
             "files_deleted": len(pruned.deleted.keys),
             "bytes_deleted": pruned.deleted.bytes,
+            "files_locked": len(pruned.deleted.locked),
             "partitions_removed": len(partitions),
             "went": dg.MetadataValue.md("\n".join(f"- {point}" for point in pruned.forgotten) or "nothing"),
             "kept_beyond_their_time": dg.MetadataValue.md("\n".join(kept) or "nothing"),

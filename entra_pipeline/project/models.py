@@ -15,7 +15,7 @@ from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project.base import Section, wrong
-from entra_pipeline.project.periods import Period
+from entra_pipeline.project.periods import FOREVER, Period
 from entra_pipeline.project.secrets import Secret
 from entra_pipeline.project.suggestions import did_you_mean
 
@@ -262,7 +262,7 @@ class Scope(Section):
     schedule: str | None = None
     drill: str | None = None
     timezone: str = "UTC"
-    retention: Period = Period(0, "year")
+    retention: Period = FOREVER
     full_backup_frequency: Period | None = None
     prune: bool = True
     bitlocker_keys: bool = False

@@ -74,3 +74,6 @@ class Period:
         return core_schema.no_info_plain_validator_function(
             lambda value: value if isinstance(value, cls) else cls.parse(value)
         )
+
+
+FOREVER = Period.parse("forever")

@@ -137,6 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         last_full: The newest full recovery point up to this one, itself included.
         tables: Every object type and relation of the scope.
         selection: Resolved ids of chosen users and groups; empty when everything is protected.
+        locked_until: Until when Object Lock keeps all of its files at the least, RFC 3339; empty when it does not.
         seal: SHA-256 of the manifest's own bytes with an empty seal.
     """
 
@@ -155,6 +156,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     last_full: str = ""
     tables: dict[str, TableEntry]
     selection: dict[str, list[str]]
+    locked_until: str = ""
     seal: str = ""
 
     def named(self) -> set[str]:

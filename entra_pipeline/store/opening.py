@@ -30,7 +30,7 @@ def open_store(project: Project, scope: Scope | str, clock: Clock = system_clock
     """
     if isinstance(scope, str):
         scope = project.scope(scope)
-    return ScopeStore(open_files(project.storage[scope.storage]), scope.name, clock)
+    return ScopeStore(open_files(project.storage[scope.storage]), scope.name, clock, scope.retention)
 
 
 def open_files(storage: LocalStorage | S3Storage, client: BaseClient | None = None) -> Files:
@@ -53,6 +53,7 @@ def open_files(storage: LocalStorage | S3Storage, client: BaseClient | None = No
         storage.bucket,
         storage.prefix,
         duckdb_secret=_duckdb_secret(storage),
+        object_lock=storage.object_lock or "",
         blame=storage.error,
     )
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from entra_pipeline.clock import Clock, parse_iso, system_clock
+from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import (
     AlreadyExists,
     IntegrityError,
@@ -27,6 +27,7 @@ from entra_pipeline.errors import (
     StoreError,
     UsageError,
 )
+from entra_pipeline.project.periods import FOREVER, Period
 from entra_pipeline.store.files import Files, Hold
 from entra_pipeline.store.index import index_folder, indexed_point, write_index
 from entra_pipeline.store.logs import LogStore
@@ -40,6 +41,9 @@ _CLOCK_TOLERANCE = timedelta(minutes=5)
 # Among the staged entries, which are named after tables.
 _RUN = "_run.json"
 _PART = "part-"
+
+# A lock cannot be taken back, and a mistake that is for ever is worse than a lock that has to be renewed.
+_LONGEST_LOCK = Period(10, "year")
 
 _log = logging.getLogger(__name__)
 
@@ -68,10 +72,17 @@ def key_of(moment: datetime) -> str:
 
 
 class Swept(NamedTuple):
-    """What was removed (or, dry, would be): keys, and bytes as far as their size is known."""
+    """What was removed, or, dry, would be.
+
+    Attributes:
+        keys: Keys.
+        bytes: What they took, as far as their size is known.
+        locked: Keys of what Object Lock still keeps.
+    """
 
     keys: list[str]
     bytes: int
+    locked: list[str]
 
 
 class ScopeStore:
@@ -81,9 +92,11 @@ class ScopeStore:
         files: The place.
         scope: Name of the scope.
         clock: The time.
+        retention: How long a point is kept: so long nobody can delete it where there is Object Lock.
     """
 
-    def __init__(self, files: Files, scope: str, clock: Clock = system_clock) -> None:
+    def __init__(self, files: Files, scope: str, clock: Clock = system_clock, retention: Period = FOREVER) -> None:
+        self.retention = retention
         self.files = files
         self.scope = scope
         self.clock = clock
@@ -348,11 +361,19 @@ class ScopeStore:
         with self._held() as hold:
             manifest = self._chained(manifest)
             self._check_parts(manifest)
+            end = self._lock_end(manifest.recovery_point)
+            locking = self.files.object_lock and end > self.clock()
+            if locking:
+                manifest = msgspec.structs.replace(manifest, locked_until=self._lock_parts(manifest))
             manifest = seal(manifest)
             write_index(self.files, manifest)
             hold.confirm()
             try:
-                self.files.create(self.manifest_key(manifest.recovery_point), canonical(manifest))
+                self.files.create(
+                    self.manifest_key(manifest.recovery_point),
+                    canonical(manifest),
+                    until=end if locking else None,
+                )
             except AlreadyExists:
                 raise self._refused(manifest.recovery_point, "was committed meanwhile") from None
             try:
@@ -421,6 +442,30 @@ class ScopeStore:
         in_parallel(lambda point: write_index(self.files, self.manifest(point)), missing)
         return missing
 
+    def _lock_parts(self, manifest: Manifest) -> str:
+        """Puts a point's files under Object Lock until its time is over; what its manifest says of that.
+
+        Files are locked a little longer than they have to be, and the manifest says how long all of them are at the
+        least. So a later point locks what is new, and what it takes over only once in a twelfth of the retention.
+        They are locked now and not when they are written: what a run leaves that never ends can be swept.
+        """
+        needed = self._lock_end(manifest.recovery_point)
+        ahead = needed + (needed - moment_of(manifest.recovery_point)) / 12
+        parent = self.manifest(manifest.parent) if manifest.parent else None
+        if parent and (end := self._lock_end(parent.recovery_point)) > self.clock():
+            # Whoever wrote it may have been killed before it was locked.
+            self.files.retain(self.manifest_key(parent.recovery_point), end)
+        before = parse_iso(parent.locked_until) if parent and parent.locked_until else None
+        keys, until = manifest.named(), ahead
+        if parent and before and needed <= before <= ahead:
+            keys, until = keys - parent.named(), before
+        in_parallel(lambda key: self.files.retain(key, until), keys)
+        return iso(until)
+
+    def _lock_end(self, point: str) -> datetime:
+        """Until when a point is to be kept, as far as a lock can say."""
+        return (_LONGEST_LOCK if self.retention.forever else self.retention).after(moment_of(point))
+
     # --- Jobs --------------------------------------------------------------------------------------------------------
 
     def write_job(self, job: dict[str, object]) -> None:
@@ -465,7 +510,17 @@ class ScopeStore:
         # Logs lie beside the object types.
         named |= LogStore(self.files, self.scope, self.clock).named()
         orphans = [file for file in old if file.key not in named]
+        locked = self._locked([file.key for file in orphans])
+        orphans = [file for file in orphans if file.key not in locked]
         if not dry_run:
             self.files.delete([file.key for file in orphans])
         unfinished = self.files.clear_unfinished(before, dry_run=dry_run)
-        return Swept([*(file.key for file in orphans), *unfinished], sum(file.size for file in orphans))
+        return Swept([*(file.key for file in orphans), *unfinished], sum(file.size for file in orphans), sorted(locked))
+
+    def _locked(self, keys: Sequence[str]) -> set[str]:
+        """Those of some files that Object Lock still keeps."""
+        if not self.files.object_lock:
+            return set()
+        now = self.clock()
+        ends = zip(keys, in_parallel(self.files.retained_until, keys), strict=True)
+        return {key for key, end in ends if end is not None and end > now}

@@ -136,7 +136,14 @@ def _verdicts(store: ScopeStore, retention: Period) -> list[Verdict]:
     points, now = store.points(), store.clock()
     past = any(retention.after(moment_of(point)) <= now for point in points)
     last_good = _last_good(store, points) if past else ""
-    return judge(points, retention, now, last_good=last_good, holds=retention_holds(store))
+    verdicts = judge(points, retention, now, last_good=last_good, holds=retention_holds(store))
+    return list(in_turns(lambda one: _unless_locked(store, one), verdicts)) if store.files.object_lock else verdicts
+
+
+def _unless_locked(store: ScopeStore, verdict: Verdict) -> Verdict:
+    """Leaves for later what Object Lock still keeps: a retention that was longer once."""
+    until = None if verdict.kept else store.files.retained_until(store.manifest_key(verdict.recovery_point))
+    return verdict._replace(kept=f"locked until {iso(until)}") if until and until > store.clock() else verdict
 
 
 def _last_good(store: ScopeStore, points: Sequence[str]) -> str:
@@ -165,7 +172,7 @@ def _last_words(store: ScopeStore, verdict: Verdict) -> ForgottenPoint:
 
 def _sweep(store: ScopeStore, grace: timedelta, verdicts: Sequence[Verdict], *, dry_run: bool) -> Swept:
     if "" in retention_holds(store):
-        return Swept([], 0)
+        return Swept([], 0, [])
     return store.sweep(grace=grace, without={one.recovery_point for one in verdicts if not one.kept}, dry_run=dry_run)
 
 
@@ -192,5 +199,6 @@ def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str) ->
             "kept": {one.recovery_point: one.kept for one in pruned.kept_beyond_their_time},
             "files_deleted": len(pruned.deleted.keys),
             "bytes_deleted": pruned.deleted.bytes,
+            "files_locked": len(pruned.deleted.locked),
         }
     return pruned

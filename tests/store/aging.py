@@ -29,8 +29,8 @@ class AgingFiles(LocalFiles):
         super().__init__(root)
         self._time = time
 
-    def create(self, key: str, data: bytes) -> None:
-        super().create(key, data)
+    def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
+        super().create(key, data, until=until)
         self._stamp(key)
 
     def replace(self, key: str, data: bytes) -> None:

@@ -32,6 +32,7 @@ class DyingFiles(Files):
 
     def __init__(self, files: Files, survives: int, *, done: bool) -> None:
         self._files = files
+        self.object_lock = files.object_lock
         self._left = survives
         self._done = done
 
@@ -44,8 +45,8 @@ class DyingFiles(Files):
         self._left = -1
         raise Killed
 
-    def create(self, key: str, data: bytes) -> None:
-        self._step(lambda: self._files.create(key, data))
+    def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
+        self._step(lambda: self._files.create(key, data, until=until))
 
     def replace(self, key: str, data: bytes) -> None:
         self._step(lambda: self._files.replace(key, data))
@@ -64,6 +65,12 @@ class DyingFiles(Files):
 
     def folders(self) -> Sequence[str]:
         return self._step(self._files.folders)
+
+    def retained_until(self, key: str) -> datetime | None:
+        return self._step(lambda: self._files.retained_until(key))
+
+    def retain(self, key: str, until: datetime) -> None:
+        self._step(lambda: self._files.retain(key, until))
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:

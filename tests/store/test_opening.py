@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from entra_pipeline.clock import iso
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.store.opening import open_files, open_store
@@ -74,6 +76,18 @@ def test_a_bucket_is_opened_for_the_store_and_for_duckdb(
     assert [file.key for file in s3_bucket.files("prod").list("_rec")] == [
         "_recovery_points/contoso/2026-11-23T05-00-00Z.json"
     ]
+
+
+def test_object_lock_is_taken_from_the_profile_and_its_dates_from_the_scope(
+    tmp_path: Path, s3_settings: dict[str, str], locking_bucket: Bucket
+) -> None:
+    settings = {**s3_settings, "bucket": f'"{locking_bucket.name}"', "object_lock": '"governance"'}
+    now = datetime.now(UTC).replace(microsecond=0)
+    store = open_store(_project(tmp_path, settings), "contoso", Time(now))
+    store.files.check()
+    made = take(store, tmp_path, store.mint(), "Adele")
+    assert store.files.retained_until(store.manifest_key(made.recovery_point)) == now + timedelta(days=30)
+    assert made.locked_until == iso(now + timedelta(days=32.5))
 
 
 def test_credentials_of_the_environment_serve_where_the_profile_has_none(

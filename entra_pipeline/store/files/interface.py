@@ -46,9 +46,18 @@ class Files(ABC):
     that is the fault of a setting.
     """
 
+    object_lock: bool = False
+    """Whether objects can be kept from being deleted (S3 user guide, "Locking objects with Object Lock")."""
+
     @abstractmethod
-    def create(self, key: str, data: bytes) -> None:
-        """Writes a new object, all or nothing; raises AlreadyExists when the key is taken."""
+    def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
+        """Writes a new object, all or nothing; raises AlreadyExists when the key is taken.
+
+        Args:
+            key: Its key.
+            data: Its bytes.
+            until: Where there is Object Lock: nobody can delete it before.
+        """
 
     @abstractmethod
     def replace(self, key: str, data: bytes) -> None:
@@ -79,8 +88,19 @@ class Files(ABC):
         """The first parts of all keys that have more than one part."""
 
     @abstractmethod
+    def retained_until(self, key: str) -> datetime | None:
+        """Until when Object Lock keeps an object; None when it does not. Raises NotInStore."""
+
+    @abstractmethod
+    def retain(self, key: str, until: datetime) -> None:
+        """Keeps an object from being deleted before a moment; never shortens. Raises NotInStore.
+
+        Does nothing where there is no Object Lock.
+        """
+
+    @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
-        """Removes objects; keys that are absent are fine."""
+        """Removes objects, with all their versions; keys that are absent are fine."""
 
     @abstractmethod
     def url(self, key: str) -> str:

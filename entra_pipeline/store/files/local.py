@@ -44,7 +44,7 @@ class LocalFiles(Files):
     def __str__(self) -> str:
         return str(self.root)
 
-    def create(self, key: str, data: bytes) -> None:
+    def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
         with self._explained(key), self._unfinished() as (file, written):
             file.write(data)
             _sync(file)
@@ -98,6 +98,13 @@ class LocalFiles(Files):
             if not self.root.exists():
                 return []
             return sorted(path.name for path in self.root.iterdir() if path.is_dir() and path.name[0] != ".")
+
+    def retained_until(self, key: str) -> datetime | None:
+        """None: a folder has no Object Lock."""
+        return None
+
+    def retain(self, key: str, until: datetime) -> None:
+        """Nothing: a folder has no Object Lock."""
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:

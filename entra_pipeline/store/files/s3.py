@@ -8,6 +8,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -42,6 +43,7 @@ from entra_pipeline.store.files.locks import Hold
 _MULTIPART_BYTES = 64 << 20
 _DELETE_KEYS = 1000  # AWS API reference, DeleteObjects: at most 1,000 keys
 _ATTEMPTS = 5
+_PARALLEL_DELETES = 16
 
 # AWS API reference, "Error responses"; the codes that mean that a setting is wrong, with the setting and the remedy.
 _SETTINGS = {
@@ -56,6 +58,10 @@ _SETTINGS = {
         "Allow this access key s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject on the bucket.",
     ),
     "ExpiredToken": ("access_key_id", "Renew the credentials."),
+    "ObjectLockConfigurationNotFoundError": (
+        "object_lock",
+        "Use a bucket that was made with Object Lock, or remove object_lock.",
+    ),
 }
 _UNREACHABLE = (ConnectTimeoutError, EndpointConnectionError, SSLError)
 _BROKEN = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
@@ -90,6 +96,7 @@ class S3Files(Files):
         prefix: What all keys start with, without `/` at its ends; empty for the whole bucket.
         duckdb_secret: Parameters of DuckDB's S3 secret (KEY_ID, SECRET, REGION, ENDPOINT, URL_STYLE, USE_SSL,
             SESSION_TOKEN).
+        object_lock: How objects are kept from being deleted: `governance` or `compliance`; empty: not at all.
         blame: Makes the error when a setting proves wrong (keys as in the profile: `bucket`, `access_key_id` …).
     """
 
@@ -100,6 +107,7 @@ class S3Files(Files):
         prefix: str = "",
         *,
         duckdb_secret: Mapping[str, str],
+        object_lock: str = "",
         blame: Blame = blame_store,
     ) -> None:
         self._client = client
@@ -108,15 +116,17 @@ class S3Files(Files):
         self._secret = duckdb_secret
         # Two services may have a bucket of the same name: each store has a secret of its own.
         self._secret_name = f"entra_pipeline {duckdb_secret.get('ENDPOINT', '')} {self}"
+        self._mode = object_lock.upper()
+        self.object_lock = bool(object_lock)
         self._blame = blame
 
     def __str__(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}"
 
-    def create(self, key: str, data: bytes) -> None:
+    def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                self._put(key, data, IfNoneMatch="*")
+                made = self._put(key, data, IfNoneMatch="*")
             except ClientError as error:
                 if _code(error) == _CONFLICT and attempt + 1 < _ATTEMPTS:
                     # Another create or delete of the key is under way (S3 user guide, "Conditional writes"): ask again.
@@ -126,20 +136,40 @@ class S3Files(Files):
                     raise self._error(key, error) from error
                 # The client repeats a request whose answer was lost; what is in the way may be our own.
                 if error.response["ResponseMetadata"].get("RetryAttempts", 0) and self.read(key) == data:
-                    return
+                    break
                 raise AlreadyExists(f"{self}{key} exists already") from None
             except BotoCoreError as error:
                 raise self._error(key, error) from error
             else:
-                return
+                if self.object_lock:
+                    self._require_first(key, data, made)
+                break
+        if until is not None:
+            self.retain(key, until)
+
+    def _require_first(self, key: str, data: bytes, version: str) -> None:
+        """Takes a version back that is not the first of its key; raises AlreadyExists.
+
+        A bucket with Object Lock has versions, and not every service heeds the condition there (Ceph RGW 16.2 does
+        not). The first version of a key is the one that was created; so of two creators one still wins.
+        """
+        if self._versions(key)[-1] == version:
+            return
+        with self._explained(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key, VersionId=version)
+        if self.read(key) != data:
+            raise AlreadyExists(f"{self}{key} exists already")
 
     def replace(self, key: str, data: bytes) -> None:
         with self._explained(key):
             self._put(key, data)
 
-    def _put(self, key: str, data: bytes, **conditions: str) -> None:
+    def _put(self, key: str, data: bytes, **conditions: str) -> str:
         digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-        self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, ContentMD5=digest, **conditions)
+        answer = self._client.put_object(
+            Bucket=self._bucket, Key=self._prefix + key, Body=data, ContentMD5=digest, **conditions
+        )
+        return str(answer.get("VersionId", ""))
 
     def upload(self, key: str, path: Path) -> None:
         if path.stat().st_size <= _MULTIPART_BYTES:
@@ -198,7 +228,36 @@ class S3Files(Files):
             found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ())]
         return [name.removeprefix(self._prefix).rstrip("/") for name in found]
 
+    def retained_until(self, key: str) -> datetime | None:
+        if not self.object_lock:
+            return None
+        with self._explained(key):
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        until: datetime | None = answer.get("ObjectLockRetainUntilDate")
+        return until
+
+    def retain(self, key: str, until: datetime) -> None:
+        held = self.retained_until(key)
+        if not self.object_lock or (held is not None and held >= until):
+            return
+        with self._explained(key):
+            self._client.put_object_retention(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Retention={"Mode": self._mode, "RetainUntilDate": until},
+            )
+
+    def check(self) -> None:
+        if self.object_lock:
+            with self._explained(""):
+                self._client.get_object_lock_configuration(Bucket=self._bucket)
+        super().check()
+
     def delete(self, keys: Iterable[str]) -> None:
+        if self.object_lock:
+            with ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
+                list(pool.map(self._delete_versions, keys))
+            return
         remaining = iter(keys)
         while some := list(islice(remaining, _DELETE_KEYS)):
             with self._explained(some[0]):
@@ -211,6 +270,22 @@ class S3Files(Files):
                     f"{failure['Key']} could not be deleted from {self}: {failure['Code']}",
                     remedy="Allow s3:DeleteObject on the bucket.",
                 )
+
+    def _delete_versions(self, key: str) -> None:
+        """Removes an object for good: a bucket with Object Lock has versions, and a plain delete only hides them."""
+        for version in self._versions(key, markers=True):
+            with self._explained(key):
+                self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key, VersionId=version)
+
+    def _versions(self, key: str, *, markers: bool = False) -> Sequence[str]:
+        """Ids of the versions of an object, newest first; those that say that it is gone before them, if asked for."""
+        kinds = ("DeleteMarkers", "Versions") if markers else ("Versions",)
+        with self._explained(key):
+            pages = self._client.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + key
+            )
+            found = [one for page in pages for kind in kinds for one in page.get(kind, ())]
+        return [one["VersionId"] for one in found if one["Key"] == self._prefix + key]
 
     def url(self, key: str) -> str:
         return f"{self}{key}"

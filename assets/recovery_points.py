@@ -37,7 +37,7 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
         with explained(context):
             store = storage.open(scope.name)
             trigger = context.run.tags.get("dagster/schedule_name", "dagster")
-            with backup_job(store, trigger=trigger, run_id=context.run_id) as job:
+            with backup_job(store, trigger=trigger, run_id=context.run.run_id) as job:
                 job.manifest = commit_staged(scope, store, context.partition_key)
             checks = check_results(store, job.manifest)
         return dg.MaterializeResult(metadata=point_metadata(job.manifest), check_results=checks)

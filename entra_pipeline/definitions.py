@@ -18,6 +18,7 @@ from entra_pipeline.orchestration.logs import log_job, log_schedule
 from entra_pipeline.orchestration.restore import restore
 from entra_pipeline.orchestration.retention import prune, prune_schedule
 from entra_pipeline.orchestration.schedules import backup_schedule
+from entra_pipeline.orchestration.sensors import notifications_sensor
 from entra_pipeline.project import Project, load_project
 from resources import StorageResource, TenantResource
 
@@ -56,6 +57,7 @@ def build_definitions(project: Project) -> dg.Definitions:
             "tenants": TenantResource(project_file=file),
             "storage": StorageResource(project_file=file),
         },
+        sensors=[notifications_sensor(project)],
         executor=EXECUTOR,
     )
 

@@ -7,6 +7,7 @@
 from entra_pipeline.notifications.channels import Undelivered
 from entra_pipeline.notifications.dispatch import Dispatched, dispatch, places
 from entra_pipeline.notifications.listing import profile_rows
+from entra_pipeline.notifications.outbox import Event
 from entra_pipeline.notifications.testing import send_test
 
-__all__ = ["Dispatched", "Undelivered", "dispatch", "places", "profile_rows", "send_test"]
+__all__ = ["Dispatched", "Event", "Undelivered", "dispatch", "places", "profile_rows", "send_test"]

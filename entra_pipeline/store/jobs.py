@@ -34,7 +34,12 @@ class JobRecord:
 
 def new_job_id(clock: Clock = system_clock) -> str:
     """An id for a job that starts now; ids sort by time."""
-    return f"{clock():%Y-%m-%dT%H-%M-%SZ}-{secrets.token_hex(3)}"
+    return job_id_at(clock(), secrets.token_hex(3))
+
+
+def job_id_at(moment: datetime, suffix: str) -> str:
+    """The id of a job that starts at a moment (UTC)."""
+    return f"{moment:%Y-%m-%dT%H-%M-%SZ}-{suffix}"
 
 
 @contextmanager

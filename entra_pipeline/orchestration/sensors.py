@@ -1,0 +1,161 @@
+"""The sensors: one each for the whole project, however many scopes it has.
+
+`notifications` gives runs that ended without a word their job record, and sends what is to be told.
+
+What belongs here: when Dagster looks, and what it knows of runs. What does not: what is sent and how
+(`entra_pipeline.notifications`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from assets.names import SCOPE_TAG, identifier
+from entra_pipeline.clock import iso, system_clock
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.notifications import Event, dispatch, places
+from entra_pipeline.orchestration.restore import PLAN_TAG
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.store.events import announce
+from entra_pipeline.store.jobs import job_id_at
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+
+_ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+# Dagster ends a sensor after sixty seconds.
+_SENDING = timedelta(seconds=30)
+_BATCH = 100
+
+
+def notifications_sensor(project: Project) -> dg.SensorDefinition:
+    """The sensor that tells how jobs ended."""
+    file = project.file
+
+    @dg.sensor(
+        name="notifications",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Sends what notification profiles ask for, each message once; told of runs that were killed, too.",
+    )
+    def notifications(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        current = load_project(file)
+        problems = list(record_lost_runs(context, current))
+        until = system_clock() + _SENDING
+        sent = waiting = 0
+        for name, open_place in places(current):
+            try:
+                told = dispatch(current, open_place(), ready=_has_ended(context.instance), until=until)
+            except EntraPipelineError as error:
+                problems.append(f"storage {name}: {error.message}")
+                continue
+            sent, waiting = sent + told.sent, waiting + told.waiting
+            problems += told.problems
+        for problem in problems:
+            context.log.warning(problem)
+        return dg.SkipReason(f"{sent} sent, {waiting} waiting" + "".join(f"\n{problem}" for problem in problems))
+
+    return notifications
+
+
+def _has_ended(instance: dg.DagsterInstance) -> Callable[[Event], bool]:
+    """Whether an event may be told: until its run has ended, what it says may change."""
+
+    def ended(event: Event) -> bool:
+        run = instance.get_run_by_id(event["run_id"]) if event.get("run_id") else None
+        return run is None or run.is_finished
+
+    return ended
+
+
+def record_lost_runs(context: dg.SensorEvaluationContext, project: Project) -> Iterator[str]:
+    """Gives runs that failed or were canceled before their job was recorded the record of a failed job.
+
+    The cursor is the moment up to which runs have been looked at; a run that is looked at twice gets the same record.
+
+    Yields:
+        What could not be done.
+    """
+    since = datetime.fromisoformat(context.cursor) if context.cursor else system_clock() - timedelta(hours=1)
+    found = context.instance.get_run_records(
+        dg.RunsFilter(statuses=_ENDED_BADLY, updated_after=since),
+        limit=_BATCH,
+        order_by="update_timestamp",
+        ascending=True,
+    )
+    for record in found:
+        try:
+            _record_lost(context.instance, project, record.dagster_run, record)
+        except EntraPipelineError as error:
+            # Looked at again with the next tick: the cursor stays before it.
+            yield f"run {record.dagster_run.run_id} could not be recorded: {error.message}"
+            return
+        since = record.update_timestamp.replace(tzinfo=UTC)
+    context.update_cursor(since.isoformat())
+
+
+def _record_lost(instance: dg.DagsterInstance, project: Project, run: dg.DagsterRun, record: dg.RunRecord) -> None:
+    kind, scope = _job_of(project, run)
+    # A try that is about to be repeated is no outcome.
+    if not kind or scope not in project.scopes or run.tags.get("dagster/will_retry") == "true":
+        return
+    store = open_store(project, scope)
+    begun = datetime.fromtimestamp(record.start_time or record.create_timestamp.replace(tzinfo=UTC).timestamp(), UTC)
+    plan = run.tags.get(PLAN_TAG, "")
+    if _is_recorded(store, run.run_id, begun, plan):
+        return
+    ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else system_clock()
+    lost: dict[str, object] = {
+        "id": plan or job_id_at(begun, run.run_id[:6]),
+        "type": kind,
+        "scope": scope,
+        "trigger": run.tags.get("dagster/schedule_name", "dagster"),
+        "run_id": run.run_id,
+        "status": "failed",
+        "started": iso(begun),
+        "finished": iso(ended),
+        "error": _why(instance, run),
+        "recovery_point": run.tags.get("dagster/partition", "") if kind == "backup" else "",
+    }
+    store.write_job(lost)
+    announce(store, lost)
+
+
+def _job_of(project: Project, run: dg.DagsterRun) -> tuple[str, str]:
+    """The type of job that a run is, and its scope; empty for runs that are none."""
+    if run.job_name == "restore":
+        # A dry run restores nothing.
+        dry = run.run_config.get("dry_run", True)
+        return ("", "") if dry else ("restore", str(run.run_config.get("scope", "")))
+    for kind, prefixes in {"backup": ("backup_now_", "backup_"), "prune": ("prune_",)}.items():
+        for prefix in prefixes:
+            for scope in project.scopes:
+                if run.job_name == f"{prefix}{identifier(scope)}":
+                    return kind, scope
+    return "", run.tags.get(SCOPE_TAG, "")
+
+
+def _is_recorded(store: ScopeStore, run_id: str, begun: datetime, plan: str) -> bool:
+    """Whether a run has left the record of its job: among those that began when it did, or later."""
+    first = job_id_at(begun - timedelta(minutes=1), "")
+    return any(one.get("run_id") == run_id for one in store.jobs(since=first, also=plan))
+
+
+def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return "the run was canceled"
+    failed = instance.get_records_for_run(
+        run.run_id, of_type={dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}, ascending=False
+    ).records
+    for one in failed:
+        event = one.event_log_entry.dagster_event
+        error = getattr(event.event_specific_data, "error", None) if event else None
+        if event and event.is_step_failure and error is not None:
+            return " ".join((error.cause or error).message.split())
+    for one in failed:
+        event = one.event_log_entry.dagster_event
+        if event and event.message:
+            return " ".join(event.message.split())
+    return "the run ended without a word"

@@ -1,0 +1,150 @@
+"""What the sensors see and do, with real runs on a real instance and a real mail server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from entra_pipeline.definitions import build_definitions
+from entra_pipeline.orchestration.sensors import notifications_sensor
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.jobs import recorded
+from entra_pipeline.store.recovery_points import ScopeStore
+from tests.dagster.test_runs import now, run_backup
+from tests.notifications.conftest import PASSWORD, PostOffice
+
+PROFILE = """
+[notifications.operations]
+to = ["operations@example.com"]
+backup = ["finished", "finished with exception", "failed"]
+restore = ["finished", "finished with exception", "failed"]
+"""
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[PostOffice]:
+    one = PostOffice(tmp_path, implicit=False)
+    one.open()
+    yield one
+    one.shut()
+
+
+@pytest.fixture
+def notified(project: Project, office: PostOffice, tmp_path: Path) -> Project:
+    (tmp_path / "password").write_text(PASSWORD)
+    project.file.write_text(project.file.read_text() + office.table() + PROFILE)
+    return load_project(project.file)
+
+
+class Ticks:
+    """Ticks of the sensor, each with the cursor that the one before left."""
+
+    def __init__(self, project: Project, instance: dg.DagsterInstance) -> None:
+        self.sensor = notifications_sensor(project)
+        self.instance = instance
+        self.cursor: str | None = None
+
+    def tick(self, *, again: bool = False) -> str:
+        """What the tick says; `again` as after a crash that lost its cursor."""
+        with dg.build_sensor_context(instance=self.instance, cursor=None if again else self.cursor) as context:
+            said = self.sensor(context)
+            self.cursor = context.cursor
+        return str(said.skip_message)  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def ticks(notified: Project, instance: dg.DagsterInstance) -> Ticks:
+    return Ticks(notified, instance)
+
+
+def subjects(office: PostOffice) -> list[str]:
+    return [str(mail["Subject"]) for mail in office.mails]
+
+
+def test_a_backup_is_told_once(
+    ticks: Ticks, notified: Project, instance: dg.DagsterInstance, office: PostOffice
+) -> None:
+    assert run_backup(build_definitions(notified), instance, now()).success
+    assert ticks.tick().startswith("1 sent, 0 waiting")
+    assert ticks.tick(again=True).startswith("0 sent, 0 waiting")
+    assert subjects(office) == ["Backup of contoso-eu finished"]
+
+
+def test_a_run_that_failed_before_its_job_began_is_told_once_with_the_reason(
+    ticks: Ticks,
+    notified: Project,
+    instance: dg.DagsterInstance,
+    office: PostOffice,
+    store: ScopeStore,
+    simulator: Simulator,
+) -> None:
+    simulator.control.deny("domains", 500)
+    definitions = build_definitions(notified)
+    assert not run_backup(definitions, instance, now()).success
+    assert ticks.tick().startswith("1 sent")
+    assert ticks.tick(again=True).startswith("0 sent")
+    assert subjects(office) == ["Backup of contoso-eu failed"]
+    [record] = store.jobs()
+    assert (record["type"], record["status"]) == ("backup", "failed")
+    assert "domains" in str(record["error"])
+
+
+def test_a_try_that_will_be_repeated_is_not_told(
+    ticks: Ticks, instance: dg.DagsterInstance, office: PostOffice, definitions: dg.Definitions
+) -> None:
+    job = definitions.resolve_job_def("backup_contoso_eu")
+    run = instance.create_run_for_job(job, tags={"dagster/will_retry": "true"})
+    instance.report_run_failed(run)
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    ticks.tick()
+    assert office.mails == []
+
+
+@pytest.mark.parametrize("kind", ["canceled", "killed"])
+def test_a_run_that_left_nothing_is_told(
+    ticks: Ticks,
+    instance: dg.DagsterInstance,
+    office: PostOffice,
+    store: ScopeStore,
+    definitions: dg.Definitions,
+    kind: str,
+) -> None:
+    run = instance.create_run_for_job(definitions.resolve_job_def("backup_now_contoso_eu"))
+    if kind == "canceled":
+        instance.report_run_canceled(run)
+    else:
+        instance.report_run_failed(run, "The process of the run has ended unexpectedly.")
+    ticks.tick()
+    ticks.tick(again=True)
+    assert subjects(office) == ["Backup of contoso-eu failed"]
+    [record] = store.jobs()
+    reason = {"canceled": "the run was canceled", "killed": "The process of the run has ended unexpectedly."}
+    assert record["error"] == reason[kind]
+
+
+def test_a_restore_is_told_when_its_run_has_ended_not_before(
+    ticks: Ticks, instance: dg.DagsterInstance, office: PostOffice, store: ScopeStore, definitions: dg.Definitions
+) -> None:
+    run = instance.create_run_for_job(definitions.resolve_job_def("restore"), run_config={"scope": "contoso-eu"})
+    for status in ("finished", "finished with exception"):
+        with recorded(store, "restore", trigger="dagster: restore", job_id="a-plan", run_id=run.run_id) as job:
+            job.status = status
+        assert ticks.tick().startswith("0 sent")
+    instance.report_run_canceled(run)
+    assert ticks.tick().startswith("1 sent")
+    assert subjects(office) == ["Restore of contoso-eu finished with exception"]
+
+
+def test_a_hundred_scopes_have_one_sensor(project: Project) -> None:
+    text = project.file.read_text()
+    start = text.index("[scopes.contoso-eu]")
+    scopes = [text[start:].replace("contoso-eu", f"scope-{number:03}") for number in range(100)]
+    project.file.write_text(text[:start] + "\n".join(scopes))
+    repository = build_definitions(load_project(project.file)).get_repository_def()
+    sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
+    assert sensors["notifications"] is dg.DefaultSensorStatus.RUNNING
+    assert len(sensors) <= 3

@@ -52,12 +52,11 @@ def build_definitions(project: Project) -> dg.Definitions:
         asset_checks=checks,
         jobs=jobs,
         schedules=schedules,
-        sensors=[audit_sensor(file, [schedule.name for schedule in schedules])],
+        sensors=[audit_sensor(file, [schedule.name for schedule in schedules]), notifications_sensor(project)],
         resources={
             "tenants": TenantResource(project_file=file),
             "storage": StorageResource(project_file=file),
         },
-        sensors=[notifications_sensor(project)],
         executor=EXECUTOR,
     )
 

@@ -28,7 +28,7 @@ async def open_graph(tenant: Tenant, *, writing: bool = False) -> AsyncIterator[
             there is no app registration that may write.
     """
     if tenant.simulator is None:
-        async with Graph(_writing(tenant) if writing else tenant) as graph:
+        async with Graph(tenant.as_writer() if writing else tenant) as graph:
             yield graph
         return
     running = simulated(tenant)
@@ -49,27 +49,6 @@ async def open_graph(tenant: Tenant, *, writing: bool = False) -> AsyncIterator[
             yield graph
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
-
-
-def _writing(tenant: Tenant) -> Tenant:
-    """The tenant as its app registration for restores sees it."""
-    app = tenant.restore
-    if app is None:
-        raise tenant.error(
-            "restore",
-            "there is no app registration that may write to the tenant",
-            remedy=f"Register a second app in Entra, grant it what `entra-pipeline catalogue --permissions --restore` "
-            f"lists, and write its client_id and credential into [tenants.{tenant.name}.restore].",
-        )
-    return tenant.model_copy(
-        update={
-            "client_id": app.client_id,
-            "client_secret": app.client_secret,
-            "certificate": app.certificate,
-            "managed_identity": False,
-            "workload_identity": False,
-        }
-    )
 
 
 @contextmanager

@@ -354,20 +354,25 @@ def _print_refusals(plan: Plan) -> None:
     """What the plan does not do, each reason once."""
     from rich.markup import escape
 
-    grouped: dict[tuple[str, str, str, str], list[Refusal]] = {}
+    grouped: dict[tuple[str, str, str], dict[str, list[Refusal]]] = {}
     for kind in _KINDS:
         for one in plan.refusals:
             if one.kind == kind:
-                grouped.setdefault((kind, one.table, one.reason, one.remedy), []).append(one)
-    for (kind, table, reason, remedy), ones in list(grouped.items())[:_SHOWN]:
-        names = [one.name or one.id for one in ones if one.id]
-        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-        named = f" {escape(', '.join(names[:_NAMED]))}{more}" if names else ""
-        say(f"{_KINDS[kind]}: {table}{named}: {escape(reason)}")
+                grouped.setdefault((kind, one.reason, one.remedy), {}).setdefault(one.table, []).append(one)
+    for (kind, reason, remedy), tables in list(grouped.items())[:_SHOWN]:
+        named = "; ".join(f"{table}{escape(_named(ones))}" for table, ones in tables.items())
+        say(f"{_KINDS[kind]}: {named}: {escape(reason)}")
         if remedy:
             say(f"    → {escape(remedy)}")
     if len(grouped) > _SHOWN:
         say(f"… {len(grouped) - _SHOWN:,} more reasons; --plan FILE or --json shows all")
+
+
+def _named(refusals: Sequence[Refusal]) -> str:
+    """The first names, and how many more; nothing of a whole table."""
+    names = [one.name or one.id for one in refusals if one.id]
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f" {', '.join(names[:_NAMED])}{more}" if names else ""
 
 
 def duration(seconds: float) -> str:

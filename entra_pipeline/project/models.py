@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
@@ -191,6 +191,8 @@ class Tenant(Section):
     restore: RestoreApp | None = None
     simulator: SimulatedTenant | None = None
 
+    _writes: bool = PrivateAttr(default=False)
+
     @field_validator("graph_url")
     @classmethod
     def _graph_root(cls, value: str | None) -> str | None:
@@ -226,6 +228,32 @@ class Tenant(Section):
         if self.tenant_id is None:
             raise wrong("tenant_id is missing", "Add it; it is shown on the overview page of the tenant.")
         return self
+
+    def setting(self, key: str) -> tuple[Path, str]:
+        """As `Section.setting`; for who writes, the credential's are those of `restore`."""
+        return super().setting(f"restore.{key}" if self._writes and key in RestoreApp.model_fields else key)
+
+    def as_writer(self) -> Tenant:
+        """The tenant as its app registration for restores signs in to it; raises ConfigurationError without one."""
+        app = self.restore
+        if app is None:
+            raise self.error(
+                "restore",
+                "there is no app registration that may write to the tenant",
+                remedy="Register a second app in Entra, grant it what `entra-pipeline catalogue --permissions "
+                f"--restore` lists, and write its client_id and credential into [tenants.{self.name}.restore].",
+            )
+        writer = self.model_copy(
+            update={
+                "client_id": app.client_id,
+                "client_secret": app.client_secret,
+                "certificate": app.certificate,
+                "managed_identity": False,
+                "workload_identity": False,
+            }
+        )
+        writer._writes = True
+        return writer
 
     @property
     def ca_file(self) -> Path | None:

@@ -280,6 +280,20 @@ def test_a_wrong_argument_is_explained(few: Place, wrong: tuple[str, int, str, s
     assert "Traceback" not in result.err
 
 
+def test_a_refused_credential_is_blamed_on_the_app_registration_that_writes(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(write_project(tmp_path, simulator), simulator)
+    assert place.call("backup", "few").code == 0
+    reading, mark, writing = place.file.read_text(encoding="utf-8").partition("[tenants.contoso.restore]")
+    writing = re.sub(r"client_secret = .*", 'client_secret = { env = "WRONG_SECRET" }', writing, count=1)
+    place.file.write_text(reading + mark + writing, encoding="utf-8")
+    monkeypatch.setenv("WRONG_SECRET", "wrong")
+    result = place.call("restore", "few", "--at", "latest", "--types", "users", "--yes")
+    assert result.code == 2, result.out + result.err
+    assert "tenants.contoso.restore.client_secret" in result.err
+
+
 def test_nobody_who_may_write_is_told_before_anything_is_read(few: Place) -> None:
     points = few.store("few").points()
     result = few.call("restore", "few", "--at", "latest", "--types", "users", "--yes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from entra_pipeline.simulator.sets.model import EntitySet, Link, Relation
 
 _SETTINGS = ("GroupSettings.Read.All", "GroupSettings.ReadWrite.All", "Directory.Read.All", "Group.Read.All")
@@ -34,27 +36,21 @@ def _dns(name: str) -> EntitySet:
     )
 
 
+_GROUP_SETTING = EntitySet(
+    "groupSetting",
+    "groupSettings",
+    "group_setting",
+    _SETTINGS,
+    ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
+    required=("templateId", "values"),
+    read_only=frozenset(["id", "displayName"]),
+    immutable=frozenset(["templateId"]),
+)
+
 SETS: tuple[EntitySet, ...] = (
-    EntitySet(
-        "groupSetting",
-        "groupSettings",
-        "group_setting",
-        _SETTINGS,
-        ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
-        required=("templateId", "values"),
-        read_only=frozenset(["id", "displayName"]),
-        immutable=frozenset(["templateId"]),
-    ),
-    EntitySet(
-        "settingOfGroup",
-        "",
-        "group_setting",
-        _SETTINGS,
-        ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
-        required=("templateId", "values"),
-        read_only=frozenset(["id", "displayName"]),
-        immutable=frozenset(["templateId"]),
-    ),
+    _GROUP_SETTING,
+    # The same below a group.
+    replace(_GROUP_SETTING, name="settingOfGroup", path=""),
     EntitySet(
         "openTypeExtension",
         "",

@@ -31,6 +31,7 @@ from entra_pipeline.restore.passwords import Passwords
 from entra_pipeline.restore.references import GUID_LENGTH
 from entra_pipeline.restore.report import Report, by_plan, outcome_of, status_of, write_report
 from entra_pipeline.restore.requests import carry_out
+from entra_pipeline.restore.returned import take_away
 from entra_pipeline.restore.selection import with_bins
 from entra_pipeline.restore.work import PATIENCE, Refused, Session, Work
 from entra_pipeline.store.manifest import Manifest
@@ -159,6 +160,17 @@ async def apply(
                     await asyncio.to_thread(identity.remember, store, f"{plan.id}-{number:02d}", plan.tenant_id, made)
             finally:
                 applying.close()
+            await take_away(
+                plan,
+                session,
+                store=store,
+                scope=target.scope,
+                live_store=target.store,
+                reading=target.reading,
+                clock=clock,
+                progress=told,
+            )
+            await journal.flush()
             outcomes = by_plan(plan, journal.done.values())
             report = Report(
                 job=plan.id,

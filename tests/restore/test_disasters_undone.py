@@ -199,6 +199,30 @@ def test_what_changed_since_the_plan_is_left_and_others_go_on(site: Callable[...
     assert {outcome.result for outcome in report.outcomes if outcome.id != changed} == {"restored"}
 
 
+def test_what_was_given_to_an_account_before_it_was_deleted_does_not_come_back_with_it(
+    site: Callable[..., Site],
+) -> None:
+    one = site("users", "role_definitions", "role_assignments", "service_principals", "app_role_assignments")
+    before = truth(one.control)
+    point = one.backup()
+    user = disasters.cloud_users(one.control)[5]
+    role = next(each["id"] for each in one.control.dump("unifiedRoleDefinition") if each["isBuiltIn"])
+    one.control.create(
+        "roleManagement/directory/roleAssignments",
+        {"principalId": user, "roleDefinitionId": role, "directoryScopeId": "/"},
+    )
+    resource = next(each for each in one.control.dump("servicePrincipals") if each.get("appRoles"))
+    given = {"principalId": user, "resourceId": resource["id"], "appRoleId": resource["appRoles"][0]["id"]}
+    one.control.create_many(f"servicePrincipals/{resource['id']}/appRoleAssignedTo", [given])
+    one.control.delete(f"users/{user}")
+    plan = one.plan_from_end_to_end(point)
+    assert [step.action for step in plan.steps if not step.returning] == ["undelete"]
+    report = one.apply(plan)
+    assert (bad(report), report.writes) == ([], 3)
+    assert least_writes(before, truth(one.control)) == 0
+    assert one.plan_from_end_to_end(point).steps == ()
+
+
 def test_a_restore_is_undone_by_restoring_its_undo_point(site: Callable[..., Site]) -> None:
     one = site("users", "groups")
     point = one.backup()

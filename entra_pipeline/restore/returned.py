@@ -1,0 +1,116 @@
+"""Grants and assignments that come back from the recycle bin with an object, and that it did not have.
+
+What belongs here: finding and removing them. What does not: links such as members, which their own steps compare.
+
+Graph does not show what an object in the recycle bin holds, so no plan can name what was given to it between the
+recovery point and its deletion. Whoever took an account over may have given it a role: with the account it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import msgspec
+
+from entra_pipeline.backup.run import Progress, backup
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.clock import Clock, iso
+from entra_pipeline.graph import Graph
+from entra_pipeline.project import Scope
+from entra_pipeline.restore.comparison import Side, decoded
+from entra_pipeline.restore.model import Plan, Selection, Step
+from entra_pipeline.restore.plan import LiveTenant, make_plan
+from entra_pipeline.restore.references import ids_in
+from entra_pipeline.restore.requests import carry_out
+from entra_pipeline.restore.work import Refused, Session, Work
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import connect
+
+
+async def take_away(
+    plan: Plan,
+    session: Session,
+    *,
+    store: ScopeStore,
+    scope: Scope,
+    live_store: ScopeStore,
+    reading: Graph,
+    clock: Clock,
+    progress: Progress,
+) -> None:
+    """Removes what came back and is not at the recovery point.
+
+    Reads the types of grants and assignments once more, if something came out of the recycle bin. What cannot be
+    removed is told by the outcome of the undelete.
+
+    Args:
+        plan: The plan that was carried out.
+        session: What its steps share.
+        store: The store of the scope whose recovery point is restored.
+        scope: The scope that shows the tenant.
+        live_store: Its store.
+        reading: The tenant, as the app registration that reads.
+        clock: The one clock.
+        progress: Told what happens.
+    """
+    done = session.journal.done
+    back = {
+        done[step.number].live_id or step.id: step.number
+        for step in plan.steps
+        if step.action == "undelete" and step.number in done and done[step.number].result.startswith("restored")
+    }
+    point = Side(store, await asyncio.to_thread(store.manifest, plan.point)) if back else None
+    if point is None or plan.options.conflict != "overwrite" or point.manifest.tenant_id != plan.tenant_id:
+        return
+    rules = {name: entry.restore for name, entry in CATALOGUE.items()}
+    types = [name for name in scope.types() if rules[name].link and rules[name].possible and point.has(name)]
+    if not types:
+        return
+    progress.phase("looking for what came back besides")
+    manifest = await backup(scope, live_store, reading, types=types, clock=clock, progress=progress)
+    live = Side(live_store, manifest)
+    found = await asyncio.to_thread(_besides, plan, session, point, live, types, back.keys(), iso(clock()))
+
+    async def remove(step: Step, owner: str) -> None:
+        try:
+            await carry_out(Work(session, step))
+        except Refused as refused:
+            before = done[back[owner]]
+            reason = f"it came back with {step.table} {step.name or step.id}, which it did not have: {refused.message}"
+            session.journal.finish(
+                msgspec.structs.replace(
+                    before,
+                    result="restored with differences",
+                    reason="; ".join(one for one in (before.reason, reason) if one),
+                    remedy=before.remedy or refused.remedy,
+                )
+            )
+
+    await asyncio.gather(*(remove(step, owner) for step, owner in found))
+
+
+def _besides(
+    plan: Plan, session: Session, point: Side, live: Side, types: list[str], back: Collection[str], now: str
+) -> list[tuple[Step, str]]:
+    """What has to be removed, each with the object that has brought it back."""
+    more = make_plan(
+        plan.id,
+        now,
+        point,
+        LiveTenant(live, plan.tenant),
+        selection=Selection(types=tuple(types)),
+        options=plan.options,
+        identity=session.identity,
+    )
+    replaced = {step.id for step in more.steps if step.action == "create"}
+    removed = [step for step in more.steps if step.action == "delete" and step.id not in replaced]
+    found: list[tuple[Step, str]] = []
+    with connect(live.store.files) as connection:
+        for step in removed:
+            query = f"SELECT _raw FROM ({live.state(step.table, 'id, _raw')}) WHERE id = ?"
+            row = connection.execute(query, [step.live_id]).fetchone()
+            named = {step.parent} | (ids_in(decoded(row[0])) if row else set())
+            if owner := next((one for one in back if one in named), ""):
+                found.append((step, owner))
+    return found

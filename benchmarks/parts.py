@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chain, memory, paced, restore, speed
+from benchmarks import chain, memory, over_time, paced, restore, speed
 from benchmarks.report import Section
 
 PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
@@ -14,4 +14,5 @@ PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
     "memory": memory.measure,
     "paced": paced.measure,
     "restore": restore.measure,
+    "sql": over_time.measure,
 }

@@ -20,7 +20,7 @@ from entra_pipeline.orchestration.retention import prune, prune_schedule
 from entra_pipeline.orchestration.schedules import backup_schedule
 from entra_pipeline.orchestration.sensors import notifications_sensor
 from entra_pipeline.project import Project, load_project
-from resources import StorageResource, TenantResource
+from resources import DuckDBResource, StorageResource, TenantResource
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -56,6 +56,7 @@ def build_definitions(project: Project) -> dg.Definitions:
         resources={
             "tenants": TenantResource(project_file=file),
             "storage": StorageResource(project_file=file),
+            "duckdb": DuckDBResource(project_file=file),
         },
         executor=EXECUTOR,
     )

@@ -100,7 +100,9 @@ def _complete_indexes(project: Project) -> None:
 def _write(project: Project, path: Path) -> None:
     if sys.stderr.isatty():
         with console(err=True).status("writing …") as status:
-            write_catalog(Relations.of(project), path, lambda done, of: status.update(f"writing {done} of {of} …"))
+            write_catalog(
+                Relations.of(project), path, progress=lambda done, of: status.update(f"writing {done} of {of} …")
+            )
     else:
         write_catalog(Relations.of(project), path)
     click.echo(f"{path}: {len(Relations.names())} views and macros; no data, and no secrets")

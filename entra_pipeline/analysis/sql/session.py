@@ -56,6 +56,10 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the session."""
         self.connection.close()
 
     def define(self, text: str) -> None:

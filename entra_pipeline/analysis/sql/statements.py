@@ -403,7 +403,7 @@ def log(entry: LogType, days: Sequence[Source], parts: Sequence[Source]) -> str:
     listed = (
         "SELECT unnest(list({root: root, scope: scope, day: day, file: root || key, place: place})) AS p FROM "
         "(SELECT *, unnest(keys) AS key, generate_subscripts(keys, 1) AS place FROM (SELECT *, "
-        f"json_extract_string(parts, '$[*].key') AS keys FROM ({' UNION ALL '.join(named)})))"
+        f"json_extract_string(parts, '$[*].key')::VARCHAR[] AS keys FROM ({' UNION ALL '.join(named)})))"
     )
     stored = _parquet(parts, ["id", "_raw", "filename"])
     rows = (

@@ -1,13 +1,13 @@
 """A catalog: a DuckDB database file with nothing but views and macros, for stock DuckDB, DBeaver or a notebook.
 
-It holds no data and no secrets. Whoever opens it needs the access to the stores that `needed_secrets` names.
+It holds no data and no secrets. Whoever opens it needs the access to the stores that the command tells.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -18,19 +18,23 @@ from entra_pipeline.store.state import connect, sql_text
 
 
 def write_catalog(
-    relations: Relations, path: Path, progress: Callable[[int, int], None] = lambda done, of: None
+    relations: Relations,
+    path: Path,
+    names: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> None:
     """Writes the catalog of some stores, over whatever file is there.
 
     Args:
         relations: What can be asked for.
         path: The file; it appears when it is whole.
+        names: Only these views and macros; all when None.
         progress: Told how many views and macros of how many are written.
 
     Raises:
         StoreError: A store cannot be read, or the file not written.
     """
-    names = Relations.names()
+    names = Relations.names() if names is None else names
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
             unfinished = Path(folder, "catalog.duckdb")

@@ -1,0 +1,156 @@
+"""The ways to ask: the command, a written catalog in stock DuckDB, a notebook, a Dagster resource."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from entra_pipeline.analysis.sql import Relations, write_catalog
+from entra_pipeline.errors import UsageError
+from entra_pipeline.notebook import open_project
+from entra_pipeline.store.files import LocalFiles
+from resources import DuckDBResource
+from tests.cli.conftest import Result, call
+from tests.s3 import Bucket
+from tests.sql.conftest import QUESTIONS, Story
+from tests.sql.test_cookbook import answers
+from tests.sql.test_history import Chain, person
+
+# A process with nothing of ours: the catalog, DuckDB, its httpfs, the questions.
+STOCK = """
+import importlib.util, json, pathlib, sys
+import duckdb
+catalog, access, questions = json.load(sys.stdin)
+connection = duckdb.connect(catalog, read_only=True)
+folder = pathlib.Path(importlib.util.find_spec("duckdb_extension_httpfs").origin).parent
+connection.execute(f"LOAD '{folder}/extensions/v{duckdb.__version__}/httpfs.duckdb_extension'")
+connection.execute(access)
+connection.execute("SET TimeZone = 'UTC'")
+found = {number: connection.execute(query).fetchall() for number, query in questions.items()}
+assert not any(name.startswith("entra_pipeline") for name in sys.modules)
+print(json.dumps(found, default=str))
+"""
+
+
+def ask(story: Story, *arguments: object) -> Result:
+    return call("--project", story.file, "sql", *arguments)
+
+
+def test_stock_duckdb_answers_the_cookbook_from_a_catalog_on_s3(
+    story: Story, s3_bucket: Bucket, tmp_path: Path
+) -> None:
+    files = s3_bucket.files("prod")
+    for file in story.store.files.list(""):
+        files.replace(file.key, story.store.files.read(file.key))
+    catalog = tmp_path / "entra.duckdb"
+    words = set(re.findall(r"\w+", " ".join(QUESTIONS.values())))
+    named = [name for name in Relations.names() if name in words]
+    write_catalog(Relations({"bucket": (files, ["contoso"])}), catalog, named)
+    secret = s3_bucket.endpoint.secret_access_key
+    assert secret.encode() not in catalog.read_bytes()
+    access = (
+        f"CREATE SECRET (TYPE s3, SCOPE 's3://{s3_bucket.name}/prod/', KEY_ID '{s3_bucket.endpoint.access_key_id}', "
+        f"SECRET '{secret}', REGION 'us-east-1', ENDPOINT '{s3_bucket.endpoint.url.removeprefix('http://')}', "
+        "URL_STYLE 'path', USE_SSL false)"
+    )
+    told = json.dumps([str(catalog), access, QUESTIONS])
+    run = subprocess.run([sys.executable, "-I", "-c", STOCK], input=told, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    known = {number: [[_text(value) for value in row] for row in rows] for number, rows in answers(story).items()}
+    found = {
+        number: [[_text(value) for value in row] for row in rows] for number, rows in json.loads(run.stdout).items()
+    }
+    assert found == known
+
+
+def _text(value: Any) -> str:
+    """A value as the other process printed it."""
+    return str(value.isoformat(" ")) if isinstance(value, datetime) else str(value)
+
+
+def test_a_written_catalog_sees_what_comes_later(tmp_path: Path) -> None:
+    chain = Chain(LocalFiles(tmp_path / "store"), tmp_path)
+    chain.take("2026-11-23T05-00-00Z", person("1", "Ann"))
+    catalog = tmp_path / "entra.duckdb"
+    write_catalog(Relations({"place": (chain.store.files, ["contoso"])}), catalog, ["users", "groups", "jobs"])
+    chain.take("2026-11-23T06-00-00Z", person("2", "Ben"))
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        rows = connection.execute("SELECT displayName FROM users ORDER BY id").fetchall()
+        assert rows == [("Ann",), ("Ben",)]
+        assert connection.execute("FROM groups").fetchall() == []
+    # Files of a kind that there were none of when it was written are not overlooked.
+    chain.store.write_job({"id": "1", "type": "backup"})
+    with (
+        duckdb.connect(str(catalog), read_only=True) as connection,
+        pytest.raises(duckdb.Error, match="this catalog is older than"),
+    ):
+        connection.execute("FROM jobs").fetchall()
+
+
+def test_the_command_answers_in_every_format(story: Story, tmp_path: Path) -> None:
+    query = QUESTIONS["12"]
+    assert "Controller" not in ask(story, query).out
+    assert ask(story, query, "--format", "csv").out == (
+        "displayName,jobTitle,department,accountEnabled\nAdele Vance,Analyst,Finance,true\n"
+    )
+    row = {"displayName": "Adele Vance", "jobTitle": "Analyst", "department": "Finance", "accountEnabled": True}
+    assert ask(story, query, "--format", "json").json == [row]
+    for name in ("answer.parquet", "answer.json", "answer.csv"):
+        assert ask(story, query, "--output", tmp_path / name).code == 0
+    assert pq.read_table(tmp_path / "answer.parquet").to_pylist() == [row]
+    assert json.loads((tmp_path / "answer.json").read_text()) == [row]
+    assert (tmp_path / "answer.csv").read_text() == ask(story, query, "--format", "csv").out
+    assert json.loads(ask(story, "SELECT 1 AS one WHERE false", "--format", "json").out) == []
+
+
+def test_the_command_writes_a_catalog_and_explains_what_cannot_be(story: Story, tmp_path: Path) -> None:
+    catalog = tmp_path / "entra.duckdb"
+    written = ask(story, "--write-catalog", catalog)
+    assert (written.code, "no secrets" in written.out) == (0, True)
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM users_history WHERE _change = 'deleted'").fetchall() == [(1,)]
+    assert ask(story, "--write-catalog", tmp_path / "nowhere" / "entra.duckdb").code == 1
+    unknown = ask(story, "FROM userz")
+    assert (unknown.code, "did you mean 'users'?" in unknown.err) == (2, True)
+    assert ask(story, "FROM users", "--tables").code == 2
+    assert ask(story, "FROM users", "--format", "parquet").code == 2
+    assert "users_history" in ask(story, "--tables").out
+
+
+def test_a_notebook_gets_arrow_and_pandas(story: Story) -> None:
+    with open_project(story.file) as project:
+        scope = project.scope("contoso")
+        assert project.scopes() == ["contoso"]
+        assert scope.points() == [point.recovery_point for point in story.points]
+        then = scope.at(scope.points()[0]).table("users").arrow().to_pylist()
+        assert "Dora Deleted" in {row["displayName"] for row in then}
+        now = scope.at().table("users").pandas()
+        assert "Dora Deleted" not in set(now["displayName"])
+        assert project.sql("SELECT count(*) AS points FROM recovery_points").arrow().to_pylist() == [{"points": 3}]
+        with pytest.raises(UsageError, match="did you mean 'users'"):
+            scope.at().table("userz")
+
+
+def test_dagster_gets_a_session(story: Story) -> None:
+    with DuckDBResource(project_file=str(story.file)).session() as session:
+        assert session.ask("SELECT count(*) FROM recovery_points").fetchall() == [(3,)]
+
+
+def test_names_are_completed(story: Story) -> None:
+    with open_project(story.file) as project:
+        assert project.session.completions("SELECT displ", "displ") == []
+        assert project.session.completions("SELECT displ FROM users_at(", "displ") == ["displayName"]
+        assert project.session.completions("FROM group_mem", "group_mem") == [
+            "group_members",
+            "group_members_at",
+            "group_members_history",
+        ]

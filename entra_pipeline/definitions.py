@@ -11,10 +11,13 @@ import dagster as dg
 
 from assets import scope_assets
 from assets.drills import drill_checks
+from assets.freshness import freshness_checks
+from assets.reports import report_assets
 from entra_pipeline.orchestration.audit import audit_sensor
 from entra_pipeline.orchestration.drills import drill_job, drill_schedule
 from entra_pipeline.orchestration.jobs import EXECUTOR, backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.logs import log_job, log_schedule
+from entra_pipeline.orchestration.reports import overview_jobs, overview_schedules
 from entra_pipeline.orchestration.restore import restore
 from entra_pipeline.orchestration.retention import prune, prune_schedule
 from entra_pipeline.orchestration.schedules import backup_schedule
@@ -35,10 +38,10 @@ def build_definitions(project: Project) -> dg.Definitions:
 
     Asks no network and reveals no secret.
     """
-    assets: list[dg.AssetsDefinition] = []
+    assets: list[dg.AssetsDefinition] = [*report_assets()]
     jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [restore, prune]
     schedules: list[dg.ScheduleDefinition] = []
-    checks: list[dg.AssetChecksDefinition] = []
+    checks = freshness_checks(list(project.scopes.values()))
     for scope in project.scopes.values():
         assets += scope_assets(scope)
         checks += drill_checks(scope)
@@ -46,6 +49,8 @@ def build_definitions(project: Project) -> dg.Definitions:
         schedules += [schedule for make in _SCHEDULES if (schedule := make(scope))]
     if pruning := prune_schedule(list(project.scopes.values())):
         schedules.append(pruning)
+    jobs += overview_jobs(project)
+    schedules += overview_schedules(project)
     file = str(project.file)
     return dg.Definitions(
         assets=assets,

@@ -191,9 +191,13 @@ def _scope(run: dg.DagsterRun) -> str:
     """The scope that a run is about; empty when it is none of ours."""
     if tagged := run.tags.get(SCOPE_TAG):
         return tagged
-    if run.asset_selection:
-        return min(key.path[0] for key in run.asset_selection)
-    return str(run.run_config.get("scope", ""))
+    keys = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
+    if keys:
+        first = {key.path[0] for key in keys}
+        return first.pop() if len(first) == 1 else ""
+    config: Any = run.run_config
+    asked = [config, *(op.get("config", {}) for op in config.get("ops", {}).values())]
+    return next((str(one["scope"]) for one in asked if one.get("scope")), "")
 
 
 def _actor(run: dg.DagsterRun) -> str:

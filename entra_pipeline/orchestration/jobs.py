@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.checks import report_checks
 from assets.drills import drill_key
+from assets.freshness import freshness_key
 from assets.guards import explained
 from assets.names import (
     RECOVERY_POINT,
@@ -60,9 +61,11 @@ def backup_asset_job(scope: Scope) -> "UnresolvedAssetJobDefinition":
     """The job that materialises all assets of a scope for one recovery point."""
     keys = [asset_key(scope.name, name) for name in (*object_types(scope), RECOVERY_POINT)]
     selection: dg.AssetSelection = dg.AssetSelection.assets(*keys)
+    # Drills have a job of their own, and freshness is checked for all scopes at once.
     if scope.drill is not None:
-        # Drills have a job of their own.
         selection -= dg.AssetSelection.checks(drill_key(scope))
+    if scope.schedule is not None:
+        selection -= dg.AssetSelection.checks(freshness_key(scope.name))
     return dg.define_asset_job(
         name=backup_job_name(scope),
         selection=selection,

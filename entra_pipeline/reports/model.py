@@ -114,6 +114,11 @@ class Asked:
     scope: str = ""
     only: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def lately(cls, project: Project, days: int, now: datetime) -> Asked:
+        """The last days, the present one included."""
+        return cls(project, now, now.date() - timedelta(days=max(days - 1, 0)), now.date())
+
     def scopes(self) -> list[Scope]:
         """The scopes that it is about; raises UsageError for one that is not there."""
         return [self.project.scope(self.scope)] if self.scope else list(self.project.scopes.values())

@@ -1,0 +1,62 @@
+"""The jobs that look at all scopes: reports every morning, freshness every hour; and their schedules."""
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from assets.freshness import freshness_key
+from assets.reports import GROUP
+from entra_pipeline.orchestration.jobs import EXECUTOR
+from entra_pipeline.project import Project
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+REPORTS_JOB = "reports"
+FRESHNESS_JOB = "check_freshness_of_scopes"
+_MORNING = "45 4 * * *"
+_HOURLY = "25 * * * *"
+
+
+def overview_jobs(project: Project) -> "list[UnresolvedAssetJobDefinition]":
+    """The job that makes the reports, and the one that checks freshness where a scope has a schedule."""
+    jobs = [
+        dg.define_asset_job(
+            REPORTS_JOB,
+            selection=dg.AssetSelection.groups(GROUP),
+            executor_def=EXECUTOR,
+            description="Makes all reports anew.",
+        )
+    ]
+    if scheduled := [scope.name for scope in project.scopes.values() if scope.schedule is not None]:
+        jobs.append(
+            dg.define_asset_job(
+                FRESHNESS_JOB,
+                selection=dg.AssetSelection.checks(*map(freshness_key, scheduled)),
+                executor_def=EXECUTOR,
+                description="Checks of every scope that its last good recovery point is as fresh as its schedule says.",
+            )
+        )
+    return jobs
+
+
+def overview_schedules(project: Project) -> list[dg.ScheduleDefinition]:
+    """The schedules of these jobs, in UTC."""
+    crons = {REPORTS_JOB: _MORNING, FRESHNESS_JOB: _HOURLY}
+    return [_schedule(job.name, crons[job.name]) for job in overview_jobs(project)]
+
+
+def _schedule(job: str, cron: str) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"schedule_{job}",
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        job_name=job,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Runs {job}: {cron} (UTC).",
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        return dg.RunRequest(run_key=f"{context.scheduled_execution_time.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}")
+
+    return tick

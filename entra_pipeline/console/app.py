@@ -1,12 +1,13 @@
 """The ASGI application, and the rules that hold for every page.
 
-In the order in which a request meets them: known host; session; sign-in and role, from the route's own entry; origin
-and CSRF token of whatever is not only looking; headers of the answer. Errors become pages that say what to do.
+In the order in which a request meets them: headers of the answer; known host; session; sign-in and role, from the
+route's own entry; origin and CSRF token of whatever is not only looking. Errors become pages that say what to do.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from hmac import compare_digest
 from http import HTTPStatus
@@ -16,13 +17,16 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from entra_pipeline.console.dagster.client import PATH
 from entra_pipeline.console.dagster.proxy import Proxy
 from entra_pipeline.console.pages import PAGES
 from entra_pipeline.console.routing import Page, Visit, address
@@ -33,15 +37,25 @@ from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInS
 MOST_SENT = 2_000_000
 """Bytes of a form at the most: ids of many thousand objects."""
 
+_STATIC = "/static"
+_POLICY = "Content-Security-Policy"
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    _POLICY: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# Files of the console change with its version only: a browser asks whether they have.
+_HEADERS_OF_FILES = {**_HEADERS, "Cache-Control": "no-cache"}
+# Dagster's pages have a policy of their own; what else it answers (scripts, workers, data) must not be framed.
+_HEADERS_OF_DAGSTER = {
+    **{name: value for name, value in _HEADERS.items() if name != "Cache-Control"},
+    _POLICY: "object-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+}
+_log = logging.getLogger(__name__)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -56,18 +70,50 @@ def build(site: Site) -> Starlette:
     proxy = Proxy(site, door)
     static = files("entra_pipeline.console") / "static"
     routes: list[BaseRoute] = [
-        Mount("/static", StaticFiles(directory=str(static))),
-        Route("/dagster", proxy.front),
-        Route("/dagster/{path:path}", proxy.http, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
-        WebSocketRoute("/dagster/{path:path}", proxy.websocket),
+        Mount(_STATIC, StaticFiles(directory=str(static))),
+        Route(PATH, proxy.front),
+        Route(PATH + "/{path:path}", proxy.http, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        WebSocketRoute(PATH + "/{path:path}", proxy.websocket),
         *(Route(page.path, door.endpoint(page), methods=list(page.methods)) for page in PAGES),
     ]
     hosts = [*_LOOPBACK, *([public] if public else [])]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
-        exception_handlers={404: door.not_found, 405: door.not_found},
+        middleware=[Middleware(Headers), Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
+        exception_handlers={404: door.not_found, 405: door.not_found, 500: door.broken},
     )
+
+
+class Headers:
+    """Gives every answer the headers that keep browsers from being used against their owners.
+
+    Args:
+        app: What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on; what an answer says of itself stands."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        headers = _HEADERS
+        if path.startswith(f"{_STATIC}/"):
+            headers = _HEADERS_OF_FILES
+        elif path == PATH or path.startswith(f"{PATH}/"):
+            headers = _HEADERS_OF_DAGSTER
+
+        async def send_with(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = MutableHeaders(scope=message)
+                for name, value in headers.items():
+                    given.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with)
 
 
 class Door:
@@ -85,10 +131,10 @@ class Door:
 
     # --- Who it is ---------------------------------------------------------------------------------------------------
 
-    def session(self, connection: HTTPConnection) -> Session | None:
-        """The session that a request's cookie names."""
+    def session(self, connection: HTTPConnection, *, used: bool = True) -> Session | None:
+        """The session that a request's cookie names; `used` when somebody asked, not a page by itself."""
         token = connection.cookies.get(self.cookie, "")
-        return self.site.sessions.find(token) if token else None
+        return self.site.sessions.find(token, used=used) if token else None
 
     def hand_out(self, response: Response, token: str) -> None:
         """Gives the browser the cookie of a session."""
@@ -99,7 +145,8 @@ class Door:
         origin = connection.headers.get("origin")
         if origin is None:
             return connection.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}
-        return urlsplit(origin).netloc == connection.headers.get("host")
+        parts = urlsplit(origin)
+        return parts.netloc == connection.headers.get("host") and (parts.scheme == "https" or not self.secure)
 
     # --- Pages -------------------------------------------------------------------------------------------------------
 
@@ -108,18 +155,15 @@ class Door:
 
         async def answer(request: Request) -> Response:
             token = ""
-            session = self.session(request)
+            session = self.session(request, used=not page.polled)
             if session is None:
                 if page.role is not None:
                     return self._to_sign_in(request)
                 token, session = self.site.sessions.begin()
-            visit = Visit(request, self.site, session)
+            visit = Visit(request, self.site, session, token=token)
             response = await self._answered(page, visit)
-            token = session.data.pop("token", token)
-            if token:
-                self.hand_out(response, token)
-            for name, value in _HEADERS.items():
-                response.headers.setdefault(name, value)
+            if visit.token:
+                self.hand_out(response, visit.token)
             return response
 
         return answer
@@ -158,10 +202,10 @@ class Door:
     def _to_sign_in(self, request: Request) -> Response:
         """Leads to the sign-in, and from there back to what was asked for, if that was only looking."""
         if request.headers.get("hx-request"):
-            return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": "/sign-in", **_HEADERS})
+            return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": "/sign-in"})
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         target = address("sign-in", next=wanted if request.method == "GET" and wanted != "/" else "")
-        return RedirectResponse(target, 303, headers=_HEADERS)
+        return RedirectResponse(target, 303)
 
     async def not_found(self, request: Request, _error: Exception) -> Response:
         """Says that there is no such page, to whoever has signed in."""
@@ -169,9 +213,16 @@ class Door:
         if session is None or session.user is None:
             return self._to_sign_in(request)
         visit = Visit(request, self.site, session)
-        response = _failure(visit, HTTPStatus.NOT_FOUND, "There is no such page", "The menu leads to those there are.")
-        response.headers.update(_HEADERS)
-        return response
+        return _failure(visit, HTTPStatus.NOT_FOUND, "There is no such page", "The menu leads to those there are.")
+
+    async def broken(self, _request: Request, error: Exception) -> Response:
+        """Says that it is the console's fault, and no more; the console's own log has the rest."""
+        _log.error("%s", error)
+        return PlainTextResponse(
+            "That did not work, and it is the console's fault: its log tells more.",
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            headers=_HEADERS,
+        )
 
 
 async def _form(request: Request) -> Mapping[str, list[str]]:

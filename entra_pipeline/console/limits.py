@@ -16,7 +16,7 @@ ALTOGETHER = 100
 
 
 class Tries:
-    """Failed tries to sign in, lately.
+    """Tries to sign in, lately: each counts until it has succeeded, so that many at once are as many.
 
     Args:
         clock: Seconds; only differences count.
@@ -27,19 +27,21 @@ class Tries:
         self._lock = Lock()
         self._failed: deque[tuple[float, str]] = deque()
 
-    def wait(self, address: str) -> float:
-        """Seconds until an address may try again; 0 when it may now."""
+    def take(self, address: str) -> float:
+        """Counts a try of an address; or the seconds until it may try again, when it has had its tries."""
         now = self._clock()
         with self._lock:
             while self._failed and now - self._failed[0][0] > WINDOW:
                 self._failed.popleft()
             own = [moment for moment, one in self._failed if one == address]
             if len(own) < PER_ADDRESS and len(self._failed) < ALTOGETHER:
+                self._failed.append((now, address))
                 return 0.0
             oldest = own[0] if len(own) >= PER_ADDRESS else self._failed[0][0]
-            return WINDOW - (now - oldest)
+            # A moment later than the one at which it would still count.
+            return WINDOW - (now - oldest) + 1
 
-    def failed(self, address: str) -> None:
-        """Counts a failed try."""
+    def succeeded(self, address: str) -> None:
+        """Forgets the tries of an address from which somebody has signed in."""
         with self._lock:
-            self._failed.append((self._clock(), address))
+            self._failed = deque(one for one in self._failed if one[1] != address)

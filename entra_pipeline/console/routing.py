@@ -33,12 +33,14 @@ class Page:
         answer: What answers; an ordinary function runs in a thread, as it may read the store.
         role: Who may come; None for whoever has not signed in.
         methods: `GET` for looking, `POST` for doing.
+        polled: Pages ask for it by themselves, again and again: that does not keep a session from ending.
     """
 
     path: str
     answer: Endpoint
     role: Role | None
     methods: tuple[str, ...] = ("GET",)
+    polled: bool = False
 
 
 @dataclass(slots=True)
@@ -50,12 +52,15 @@ class Visit:
         site: What all visits share.
         session: The session of the browser.
         form: What was sent, by field; of a field without a value there is nothing.
+        token: Of a session that began with this visit, for the browser to keep; never in the session itself, which
+            others may share.
     """
 
     request: Request
     site: Site
     session: Session
     form: Mapping[str, list[str]] = field(default_factory=dict)
+    token: str = ""
 
     @property
     def user(self) -> User:

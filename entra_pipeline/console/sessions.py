@@ -81,8 +81,13 @@ class Sessions:
         self._signed_in: dict[str, Session] = {}
         self._anonymous: OrderedDict[str, Session] = OrderedDict()
 
-    def find(self, token: str) -> Session | None:
-        """The session of a token; None when there is none, or it has ended."""
+    def find(self, token: str, *, used: bool = True) -> Session | None:
+        """The session of a token; None when there is none, or it has ended.
+
+        Args:
+            token: The token.
+            used: Somebody uses it now, so that its idle time begins anew.
+        """
         key, now = _key(token), self._clock()
         with self._lock:
             session = self._signed_in.get(key) or self._anonymous.get(key)
@@ -91,7 +96,8 @@ class Sessions:
             if session.over(now):
                 self._forget(key)
                 return None
-            session.used = now
+            if used:
+                session.used = now
             return session
 
     def begin(self, user: User | None = None) -> tuple[str, Session]:

@@ -8,7 +8,7 @@ console's own pages may send, and runs carry the operator's name whatever the re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
@@ -41,6 +41,10 @@ _NOT_PASSED = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"),
     *("upgrade", "host", "cookie", "set-cookie", "content-length", "authorization", "accept-encoding"),
 }
+# Pages that show files of the webserver's machine as if they were the console's own.
+_NOT_NEEDED = {"notebook"}
+# Mutations that Dagster's pages send by themselves.
+_NO_ACTS = {"logTelemetry", "setNuxSeen"}
 # Arguments of mutations that make runs → where in them the tags of the runs are.
 _TAGS = {
     "executionParams": ("executionMetadata", "tags"),
@@ -77,15 +81,20 @@ class Proxy:
         looking = request.method in {"GET", "HEAD"}
         if not looking and not self._door.same_origin(request):
             return PlainTextResponse("this does not come from a page of the console", 403)
-        steps = request.path_params["path"].split("/")
-        if ".." in steps or "." in steps:
+        path = request.path_params["path"]
+        steps = path.split("/")
+        # Decided here by the path as it is read; so it must not be one that Dagster could read otherwise.
+        if ".." in steps or "." in steps or not path.isprintable() or steps[-1] in _NOT_NEEDED:
             return PlainTextResponse("there is no such page", 404)
         graphql = [step for step in steps if step] == ["graphql"]
         if graphql and looking and "query" in request.query_params:
             return PlainTextResponse("GraphQL is answered to POST only", 405)
         body = b""
         if not looking:
-            body = await _body(request)
+            try:
+                body = await _body(request)
+            except Refused as refusal:
+                return PlainTextResponse(str(refusal), 413)
             if graphql:
                 if not request.headers.get("content-type", "").startswith("application/json"):
                     return PlainTextResponse("GraphQL is answered to application/json only", 415)
@@ -93,11 +102,11 @@ class Proxy:
                     body, fields = signed(body, user)
                 except Refused as refusal:
                     return PlainTextResponse(str(refusal), 400)
-                for field in fields:
-                    if user.role >= Role.operator:
-                        await run_in_threadpool(
-                            record, self._site, user, request, action=f"dagster {field}", result="started"
-                        )
+            else:
+                fields = [next((step for step in steps if step), "")]
+            acts = [field for field in fields if field not in _NO_ACTS]
+            for field in acts if user.role >= Role.operator else ():
+                await run_in_threadpool(record, self._site, user, request, action=f"dagster {field}", result="started")
         return await self._passed(request, user, body, bare=graphql)
 
     async def _passed(self, request: Request, user: User, body: bytes, *, bare: bool) -> Response:
@@ -138,7 +147,7 @@ class Proxy:
             await socket.accept(upstream.subprotocol)
             ways = {
                 asyncio.create_task(self._to_dagster(socket, upstream)),
-                asyncio.create_task(_from_dagster(upstream, socket)),
+                asyncio.create_task(self._from_dagster(upstream, socket)),
             }
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -150,15 +159,22 @@ class Proxy:
             await socket.close()
 
     async def _to_dagster(self, socket: WebSocket, upstream: ClientConnection) -> None:
-        with suppress(WebSocketDisconnect, ConnectionClosed):
-            while True:
-                text = await socket.receive_text()
-                if self._user(socket) is None or changes(text):
+        with suppress(ConnectionClosed):
+            while (message := await socket.receive())["type"] == "websocket.receive":
+                text = message.get("text")
+                if text is None or self._user(socket, used=False) is None or changes(text):
                     return
                 await upstream.send(text)
 
-    def _user(self, connection: Request | WebSocket) -> User | None:
-        session = self._door.session(connection)
+    async def _from_dagster(self, upstream: ClientConnection, socket: WebSocket) -> None:
+        with suppress(ConnectionClosed, RuntimeError):
+            async for message in upstream:
+                if self._user(socket, used=False) is None:
+                    return
+                await socket.send_text(message if isinstance(message, str) else message.decode())
+
+    def _user(self, connection: Request | WebSocket, *, used: bool = True) -> User | None:
+        session = self._door.session(connection, used=used)
         return session.user if session else None
 
     def _target(self, user: User) -> str:
@@ -166,14 +182,8 @@ class Proxy:
         return dagster.url if user.role >= Role.operator else dagster.read_only_url
 
 
-async def _from_dagster(upstream: ClientConnection, socket: WebSocket) -> None:
-    with suppress(ConnectionClosed, RuntimeError):
-        async for message in upstream:
-            await socket.send_text(message if isinstance(message, str) else message.decode())
-
-
 class Refused(Exception):
-    """A GraphQL request that is not passed on; the text says why."""
+    """A request that is not passed on; the text says why."""
 
 
 def signed(body: bytes, user: User) -> tuple[bytes, list[str]]:
@@ -190,16 +200,19 @@ def signed(body: bytes, user: User) -> tuple[bytes, list[str]]:
     for one in sent if isinstance(sent, list) else [sent]:
         if not isinstance(one, dict) or not isinstance(one.get("query"), str):
             raise Refused("this is no GraphQL request")
-        variables = one.get("variables") or {}
+        variables = one["variables"] = one.get("variables") or {}
+        if not isinstance(variables, dict):
+            raise Refused("variables are an object")
         for field in _changing(one["query"]):
             fields.append(field.name.value)
             for argument in field.arguments:
                 if argument.name.value in _TAGS:
                     if not isinstance(argument.value, VariableNode):
                         raise Refused(f"give {argument.name.value} as a variable: runs carry the operator's name")
-                    given = variables.get(argument.value.name.value)
-                    for params in given if isinstance(given, list) else [given]:
-                        _sign(params, _TAGS[argument.name.value], user.name)
+                    # Null, where nothing is given: what the query says is given then would not be signed.
+                    given = variables.setdefault(argument.value.name.value, None)
+                    for params in given if isinstance(given, list) else [given] if given is not None else []:
+                        _sign(params, argument.name.value, user.name)
     return msgspec.json.encode(sent), fields
 
 
@@ -230,15 +243,23 @@ def _changing(query: str) -> list[FieldNode]:
     return found
 
 
-def _sign(params: Any, path: Sequence[str], name: str) -> None:
-    """Puts the operator's tag where a mutation's parameters hold the tags of the runs that it makes."""
-    for key in path[:-1]:
-        params = params.setdefault(key, {}) if isinstance(params, dict) else None
-    if isinstance(params, dict):
-        kept = [
-            one for one in params.get(path[-1]) or [] if not isinstance(one, dict) or one.get("key") != OPERATOR_TAG
-        ]
-        params[path[-1]] = [*kept, {"key": OPERATOR_TAG, "value": name}]
+def _sign(params: Any, argument: str, name: str) -> None:
+    """Puts the operator's tag where a mutation's parameters hold the tags of the runs that it makes.
+
+    Raises:
+        Refused: They have no such place.
+    """
+    *path, last = _TAGS[argument]
+    for key in path:
+        if isinstance(params, dict):
+            if params.get(key) is None:
+                params[key] = {}
+            params = params[key]
+    given = params.get(last) or [] if isinstance(params, dict) else None
+    if not isinstance(given, list):
+        raise Refused(f"{argument} is not what Dagster takes: runs carry the operator's name")
+    kept = [one for one in given if not isinstance(one, dict) or one.get("key") != OPERATOR_TAG]
+    params[last] = [*kept, {"key": OPERATOR_TAG, "value": name}]
 
 
 async def _body(request: Request) -> bytes:
@@ -246,7 +267,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         data += chunk
         if len(data) > _MOST_SENT:
-            return b""
+            raise Refused("this is more than Dagster's pages send")
     return bytes(data)
 
 

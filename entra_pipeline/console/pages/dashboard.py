@@ -89,5 +89,5 @@ def jobs(visit: Visit) -> Response:
 
 PAGES = (
     Page("/", show, Role.viewer),
-    Page("/dashboard/jobs", jobs, Role.viewer),
+    Page("/dashboard/jobs", jobs, Role.viewer, polled=True),
 )

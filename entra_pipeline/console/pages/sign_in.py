@@ -41,21 +41,11 @@ async def sign_in(visit: Visit) -> Response:
 
 def _local(visit: Visit, target: str) -> Response:
     account = visit.site.sign_in.local
-    address, name = _address(visit), visit.field("name")
-    wait = visit.site.tries.wait(address)
-    if wait:
-        response = _page(
-            visit,
-            target,
-            status=HTTPStatus.TOO_MANY_REQUESTS,
-            error="Too many tries have failed.",
-            remedy=f"Try again in {math.ceil(wait / 60)} minutes.",
-        )
-        response.headers["Retry-After"] = str(math.ceil(wait))
-        return response
+    name = visit.field("name")
+    if wait := visit.site.tries.take(_address(visit)):
+        return _too_often(visit, target, wait)
     user = account.sign_in(name, visit.field("password")) if account else None
     if user is None:
-        visit.site.tries.failed(address)
         record(visit.site, name or "nobody", visit.request, action="sign in", result="failed")
         return _page(
             visit,
@@ -68,12 +58,26 @@ def _local(visit: Visit, target: str) -> Response:
     return visit.go(target)
 
 
+def _too_often(visit: Visit, target: str, wait: float) -> Response:
+    response = _page(
+        visit,
+        target,
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        error="Too many tries have failed.",
+        remedy=f"Try again in {math.ceil(wait / 60)} minutes.",
+    )
+    response.headers["Retry-After"] = str(math.ceil(wait))
+    return response
+
+
 async def callback(visit: Visit) -> Response:
     """Back from the provider."""
     target = inside(str(visit.session.data.pop("next", "/")))
     openid = visit.site.sign_in.openid
     if openid is None:
         return visit.go("/sign-in")
+    if wait := visit.site.tries.take(_address(visit)):
+        return _too_often(visit, target, wait)
     try:
         user = await openid.finish(visit.request, visit.session)
     except SignInRefused as refusal:
@@ -91,7 +95,8 @@ def _signed_in(visit: Visit, user: User) -> None:
     sessions = visit.site.sessions
     for token in visit.request.cookies.values():
         sessions.end(token)
-    visit.session.data["token"], _ = sessions.begin(user)
+    visit.token, _ = sessions.begin(user)
+    visit.site.tries.succeeded(_address(visit))
     record(visit.site, user, visit.request, action="sign in", role=user.role.name)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from entra_pipeline.store.index import indexed_point
 from entra_pipeline.store.retention import prune
 from entra_pipeline.store.verify import verify
 from tests.store.aging import Life
@@ -43,12 +44,15 @@ def _daily(life: Life, days: int) -> Iterator[int]:
 
 
 def _needed(life: Life) -> int:
-    """Bytes of the files that the points name, each of which has to be there as long as it was, and of manifests."""
+    """Bytes of the files that the points name, each as long as it was, of their manifests and of their indexes."""
     there = {file.key: file.size for file in life.store.files.list("")}
     parts = [part for p in life.states for one in life.manifests[p].tables.values() for part in one.parts]
     needed = {part.key: part.bytes for part in parts}
     assert {key: there.get(key) for key in needed} == needed
-    return sum(needed.values()) + sum(there[life.store.manifest_key(point)] for point in life.states)
+    told = [life.store.manifest_key(point) for point in life.states]
+    told += [key for key in life.store.indexes() if indexed_point(key) in life.states]
+    assert len(told) == 2 * len(life.states)
+    return sum(needed.values()) + sum(there[key] for key in told)
 
 
 def test_every_point_reads_back_and_nothing_is_stored_in_vain(

@@ -41,7 +41,7 @@ def prune_op(
         if config.dry_run:
             pruned = prune_scope(store, scope.retention, by=trigger, dry_run=True)
         else:
-            pruned = prune_job(store, scope.retention, by=trigger, trigger=trigger)
+            pruned = prune_job(store, scope.retention, by=trigger, trigger=trigger, run_id=context.run_id)
     partitions = [] if config.dry_run else forget_partitions(store, context.instance)
     kept = [f"- {one.recovery_point}: {one.kept}" for one in pruned.kept_beyond_their_time]
     yield dg.Output(

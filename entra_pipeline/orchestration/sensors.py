@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
-from assets.names import SCOPE_TAG, identifier
+from assets.names import identifier
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
 from entra_pipeline.orchestration.restore import PLAN_TAG
+from entra_pipeline.orchestration.retention import OP as PRUNE_OP
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.store.events import announce
-from entra_pipeline.store.jobs import job_id_at
+from entra_pipeline.store.jobs import job_id_at, job_records
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -104,7 +106,7 @@ def _record_lost(instance: dg.DagsterInstance, project: Project, run: dg.Dagster
     store = open_store(project, scope)
     begun = datetime.fromtimestamp(record.start_time or record.create_timestamp.replace(tzinfo=UTC).timestamp(), UTC)
     plan = run.tags.get(PLAN_TAG, "")
-    if _is_recorded(store, run.run_id, begun, plan):
+    if _is_recorded(store, run.run_id, begun):
         return
     ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else system_clock()
     lost: dict[str, object] = {
@@ -125,22 +127,21 @@ def _record_lost(instance: dg.DagsterInstance, project: Project, run: dg.Dagster
 
 def _job_of(project: Project, run: dg.DagsterRun) -> tuple[str, str]:
     """The type of job that a run is, and its scope; empty for runs that are none."""
-    if run.job_name == "restore":
-        # A dry run restores nothing.
-        dry = run.run_config.get("dry_run", True)
-        return ("", "") if dry else ("restore", str(run.run_config.get("scope", "")))
-    for kind, prefixes in {"backup": ("backup_now_", "backup_"), "prune": ("prune_",)}.items():
-        for prefix in prefixes:
-            for scope in project.scopes:
-                if run.job_name == f"{prefix}{identifier(scope)}":
-                    return kind, scope
-    return "", run.tags.get(SCOPE_TAG, "")
+    if run.job_name in {"restore", "prune"}:
+        # A dry run restores and prunes nothing; a restore is one unless told otherwise.
+        values: Any = run.run_config
+        if run.job_name == "prune":
+            values = values.get("ops", {}).get(PRUNE_OP, {}).get("config", {})
+        dry = values.get("dry_run", run.job_name == "restore")
+        return ("", "") if dry else (run.job_name, str(values.get("scope", "")))
+    names = {f"{prefix}{identifier(scope)}": scope for scope in project.scopes for prefix in ("backup_now_", "backup_")}
+    return ("backup", names[run.job_name]) if run.job_name in names else ("", "")
 
 
-def _is_recorded(store: ScopeStore, run_id: str, begun: datetime, plan: str) -> bool:
-    """Whether a run has left the record of its job: among those that began when it did, or later."""
-    first = job_id_at(begun - timedelta(minutes=1), "")
-    return any(one.get("run_id") == run_id for one in store.jobs(since=first, also=plan))
+def _is_recorded(store: ScopeStore, run_id: str, begun: datetime) -> bool:
+    """Whether a run has left the record of its job, among those that ended after it began."""
+    records = job_records(store, begun - timedelta(minutes=1), system_clock() + timedelta(days=1))
+    return any(one.get("run_id") == run_id for one in records)
 
 
 def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

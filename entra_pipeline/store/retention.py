@@ -180,7 +180,7 @@ def _pruned(store: ScopeStore, retention: Period, verdicts: Sequence[Verdict], d
     return Pruned(scope=store.scope, retention=str(retention), verdicts=tuple(verdicts), deleted=deleted)
 
 
-def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str) -> Pruned:
+def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str, run_id: str = "") -> Pruned:
     """Prunes a scope and keeps the record of the job; arguments and errors as for `prune`.
 
     Args:
@@ -188,8 +188,9 @@ def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str) ->
         retention: How long a point is kept.
         by: Who or what asks for it.
         trigger: What started it: `command`, `schedule` …
+        run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
     """
-    with recorded(store, "prune", trigger=trigger, clock=store.clock) as job:
+    with recorded(store, "prune", trigger=trigger, run_id=run_id, clock=store.clock) as job:
         pruned = prune(store, retention, by=by)
         job.status = "finished"
         job.details = {

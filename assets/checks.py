@@ -12,11 +12,15 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from assets.names import RECOVERY_POINT, asset_key
-from assets.texts import proof_metadata
+from assets.texts import finding_table, proof_metadata
 from entra_pipeline.analysis.points import proof
+from entra_pipeline.analysis.unusual import verdict_of
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
+
+UNUSUAL = "unusual"
+"""The check for unusual change."""
 
 
 def check_specs(scope: str) -> Sequence[dg.AssetCheckSpec]:
@@ -28,6 +32,9 @@ def check_specs(scope: str) -> Sequence[dg.AssetCheckSpec]:
         ),
         dg.AssetCheckSpec(
             "chained", asset=key, description="The manifest is as it was written, and so is its place in the chain."
+        ),
+        dg.AssetCheckSpec(
+            UNUSUAL, asset=key, description="Nothing has changed since the point before that nobody does every day."
         ),
     ]
 
@@ -64,7 +71,26 @@ def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetChe
             severity=dg.AssetCheckSeverity.ERROR,
             description=chain.problem or "the chain holds",
         ),
+        _unusual(store, manifest),
     ]
+
+
+def _unusual(store: ScopeStore, manifest: Manifest) -> dg.AssetCheckResult:
+    """What the rules for unusual change found when the point was committed."""
+    verdict = verdict_of(store, manifest.recovery_point)
+    findings, problems = (verdict.findings, verdict.problems) if verdict else ([], [])
+    found = ", ".join(f"{one.title} ({one.total})" for one in findings)
+    held = f"; {verdict.parent} is held from retention" if verdict and verdict.held else ""
+    return dg.AssetCheckResult(
+        check_name=UNUSUAL,
+        passed=verdict is None,
+        severity=dg.AssetCheckSeverity.ERROR if findings else dg.AssetCheckSeverity.WARN,
+        description=f"{found}{held}" if findings else "; ".join(problems) or "nothing unusual",
+        metadata={
+            **{one.rule: finding_table(one) for one in findings},
+            **({"not_evaluated": dg.MetadataValue.text("\n".join(problems))} if problems else {}),
+        },
+    )
 
 
 def report_checks(store: ScopeStore, manifest: Manifest, instance: dg.DagsterInstance) -> None:

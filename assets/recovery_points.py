@@ -10,10 +10,11 @@ from assets.guards import explained
 from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, run_tags
 from assets.texts import changes_table, cost_table, gaps_text
 from entra_pipeline.analysis.points import cost
+from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.project import Scope
+from entra_pipeline.project import Scope, load_project
 from entra_pipeline.project.schedules import windows
 from entra_pipeline.store.manifest import Manifest
 from resources import StorageResource
@@ -39,6 +40,7 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
             trigger = context.run.tags.get("dagster/schedule_name", "dagster")
             with backup_job(store, trigger=trigger, run_id=context.run.run_id) as job:
                 job.manifest = commit_staged(scope, store, context.partition_key)
+            watch(load_project(storage.project_file), scope, store, job.manifest)
             checks = check_results(store, job.manifest)
         return dg.MaterializeResult(metadata=point_metadata(job.manifest), check_results=checks)
 

@@ -14,6 +14,7 @@ import dagster as dg
 
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.analysis.points import COSTS, cost, cost_rows, proof, table_rows, tables_in_order
+from entra_pipeline.analysis.unusual import Finding
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
 # Columns of tables: key → heading. Those of the proof are called what `points --json` calls them.
@@ -95,3 +96,13 @@ def table(
     return dg.MetadataValue.table(
         records, dg.TableSchema(columns=[dg.TableColumn(heading, kind) for heading, kind in kinds.items()])
     )
+
+
+def finding_table(finding: Finding) -> dg.TableMetadataValue:
+    """What a rule for unusual change found, as text: its columns are the rule's own."""
+    columns = {name: name.replace("_", " ") for name in finding.columns}
+    rows = [
+        {name: "" if value is None else str(value) for name, value in zip(finding.columns, row, strict=True)}
+        for row in finding.rows
+    ]
+    return table(rows, columns, words=columns)

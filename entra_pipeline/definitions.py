@@ -21,7 +21,7 @@ from entra_pipeline.orchestration.reports import overview_jobs, overview_schedul
 from entra_pipeline.orchestration.restore import restore
 from entra_pipeline.orchestration.retention import prune, prune_schedule
 from entra_pipeline.orchestration.schedules import backup_schedule
-from entra_pipeline.orchestration.sensors import notifications_sensor
+from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
 from entra_pipeline.project import Project, load_project
 from resources import DuckDBResource, StorageResource, TenantResource
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 # What a scope has where it asks for it.
-_JOBS = (backup_asset_job, backup_now_job, log_job, drill_job)
+_JOBS = (backup_now_job, log_job, drill_job)
 _SCHEDULES = (backup_schedule, log_schedule, drill_schedule)
 
 
@@ -41,13 +41,16 @@ def build_definitions(project: Project) -> dg.Definitions:
     assets: list[dg.AssetsDefinition] = [*report_assets()]
     jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [restore, prune]
     schedules: list[dg.ScheduleDefinition] = []
-    checks = freshness_checks(list(project.scopes.values()))
-    for scope in project.scopes.values():
+    scopes = list(project.scopes.values())
+    checks = freshness_checks(scopes)
+    taking = [backup_asset_job(scope) for scope in scopes]
+    jobs += taking
+    for scope in scopes:
         assets += scope_assets(scope)
         checks += drill_checks(scope)
         jobs += [job for make in _JOBS if (job := make(scope))]
         schedules += [schedule for make in _SCHEDULES if (schedule := make(scope))]
-    if pruning := prune_schedule(list(project.scopes.values())):
+    if pruning := prune_schedule(scopes):
         schedules.append(pruning)
     jobs += overview_jobs(project)
     schedules += overview_schedules(project)
@@ -57,7 +60,11 @@ def build_definitions(project: Project) -> dg.Definitions:
         asset_checks=checks,
         jobs=jobs,
         schedules=schedules,
-        sensors=[audit_sensor(file, [schedule.name for schedule in schedules]), notifications_sensor(project)],
+        sensors=[
+            audit_sensor(file, [schedule.name for schedule in schedules]),
+            notifications_sensor(project),
+            *([unusual_change_sensor(scopes, taking)] if scopes else ()),
+        ],
         resources={
             "tenants": TenantResource(project_file=file),
             "storage": StorageResource(project_file=file),

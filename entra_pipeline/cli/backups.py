@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row, table_rows, tables_in_order
+from entra_pipeline.analysis.unusual import Verdict, watch
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
@@ -87,7 +88,24 @@ def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] |
 
     manifest = asyncio.run(work())
     about(manifest.recovery_point)
+    print_unusual(watch(project, scope, store, manifest))
     return manifest
+
+
+def print_unusual(verdict: Verdict) -> None:
+    """What has changed that is unusual, and what was done about it."""
+    from rich.markup import escape
+
+    for one in verdict.findings:
+        say(f"[red]! unusual change[/]: {escape(one.title)}", err=True)
+        for row in one.rows[:_DEAREST]:
+            named = ", ".join(f"{name} {value}" for name, value in zip(one.columns, row, strict=True))
+            say(f"    {escape(named)}", err=True)
+    if verdict.held:
+        release = f"entra-pipeline hold {verdict.scope} --at {verdict.parent} --release"
+        say(f"    → {verdict.parent}, the point before, is held from retention; when all is well: {release}", err=True)
+    for problem in verdict.problems:
+        say(f"[yellow]![/] whether something unusual changed is not known: {escape(problem)}", err=True)
 
 
 def print_summary(manifest: Manifest, *, every_cost: bool = False) -> None:

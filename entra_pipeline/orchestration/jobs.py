@@ -24,6 +24,7 @@ from assets.names import (
 )
 from assets.recovery_points import point_metadata
 from assets.snapshots import MAX_RETRIES, LogProgress, own_tables, table_metadata
+from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import backup
 from entra_pipeline.project import Scope
@@ -104,6 +105,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
                     return job.manifest
 
             manifest = asyncio.run(work())
+            watch(tenants.project(), scope, store, manifest)
         context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
         for materialization in materializations(scope.name, manifest):
             context.log_event(materialization)

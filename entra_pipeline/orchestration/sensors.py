@@ -1,6 +1,7 @@
 """The sensors: one each for the whole project, however many scopes it has.
 
-`notifications` gives runs that ended without a word their job record, and sends what is to be told.
+`notifications` gives runs that ended without a word their job record, and sends what is to be told. `unusual_change`
+asks for one more recovery point where the newest shows an unusual change.
 
 What belongs here: when Dagster looks, and what it knows of runs. What does not: what is sent and how
 (`entra_pipeline.notifications`).
@@ -8,23 +9,29 @@ What belongs here: when Dagster looks, and what it knows of runs. What does not:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.names import identifier
+from assets.checks import UNUSUAL
+from assets.names import RECOVERY_POINT, asset_key, identifier
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
+from entra_pipeline.orchestration.jobs import backup_job_name
 from entra_pipeline.orchestration.restore import PLAN_TAG
 from entra_pipeline.orchestration.retention import OP as PRUNE_OP
-from entra_pipeline.project import Project, load_project
+from entra_pipeline.orchestration.schedules import request
+from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.jobs import job_id_at, job_records
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 _ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # Dagster ends a sensor after sixty seconds.
@@ -60,6 +67,44 @@ def notifications_sensor(project: Project) -> dg.SensorDefinition:
         return dg.SkipReason(f"{sent} sent, {waiting} waiting" + "".join(f"\n{problem}" for problem in problems))
 
     return notifications
+
+
+def unusual_change_sensor(scopes: Sequence[Scope], jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+    """The sensor that asks for one more recovery point after an unusual change.
+
+    It looks at what Dagster knows of the check `unusual`, in one query for all scopes, and asks no storage.
+
+    Args:
+        scopes: The scopes.
+        jobs: The jobs that materialise a recovery point, one per scope.
+    """
+    keys = {dg.AssetCheckKey(asset_key(scope.name, RECOVERY_POINT), UNUSUAL): scope for scope in scopes}
+
+    @dg.sensor(
+        name="unusual_change",
+        jobs=list(jobs),
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Takes one more recovery point of a scope whose newest one shows an unusual change.",
+    )
+    def unusual_change(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+        found = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+        for key, record in found.items():
+            evaluation = record.evaluation
+            # Only what was found; what could not be evaluated is a warning.
+            if evaluation and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+                scope = keys[key]
+                context.log.info(f"{scope.name}: {evaluation.description}; one more recovery point is taken")
+                # The moment after the check: the same with every tick, so that one run is asked for.
+                after = datetime.fromtimestamp(record.create_timestamp, UTC) + timedelta(seconds=1)
+                asked = request(scope, context.instance, after)
+                yield dg.RunRequest(
+                    run_key=f"{scope.name} {asked.run_key}",
+                    partition_key=asked.partition_key,
+                    job_name=backup_job_name(scope),
+                )
+
+    return unusual_change
 
 
 def _has_ended(instance: dg.DagsterInstance) -> Callable[[Event], bool]:

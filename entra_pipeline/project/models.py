@@ -296,6 +296,7 @@ class Scope(Section):
     bitlocker_keys: bool = False
     logs: bool | list[str] | None = None
     entra_log_retention: Period | None = None
+    unusual: dict[Name, Literal[False] | dict[str, float]] = {}
     max_incrementals: Annotated[int, Field(ge=1, le=1000)] = 30
 
     @field_validator("protect", mode="before")
@@ -560,6 +561,17 @@ def _safe(value: str | None) -> str | None:
     return value
 
 
+class UnusualChange(Section):
+    """Rules of the project's own for unusual change."""
+
+    rules: FilePath
+
+    @property
+    def rules_folder(self) -> Path:
+        """The folder of the rules, absolute."""
+        return self.resolve(self.rules)
+
+
 class Project(Section):
     """The whole configuration."""
 
@@ -568,6 +580,7 @@ class Project(Section):
     scopes: dict[Name, Scope] = {}
     notifications: dict[Name, NotificationProfile] = {}
     mail: Mail | None = None
+    unusual: UnusualChange | None = None
     console: Console = Console()
 
     @property

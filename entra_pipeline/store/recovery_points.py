@@ -472,16 +472,9 @@ class ScopeStore:
         """Stores the record of a job under its `id`."""
         self.files.replace(f"_jobs/{self.scope}/{job['id']}.json", canonical(job))
 
-    def jobs(self, *, since: str = "", also: str = "") -> list[dict[str, object]]:
-        """Records of jobs, in the order of their ids.
-
-        Args:
-            since: Only jobs whose id is not before this text; ids begin with the time.
-            also: Id of a job that is wanted in any case.
-        """
-        prefix = f"_jobs/{self.scope}/"
-        names = {file.key: file.key.removeprefix(prefix).removesuffix(".json") for file in self.files.list(prefix)}
-        keys = [key for key, name in names.items() if name >= since or name == also]
+    def jobs(self) -> list[dict[str, object]]:
+        """Records of all jobs, in the order of their ids."""
+        keys = [file.key for file in self.files.list(f"_jobs/{self.scope}/")]
         return [msgspec.json.decode(data, type=dict[str, object]) for data in in_parallel(self.files.read, keys)]
 
     # --- Sweep -------------------------------------------------------------------------------------------------------

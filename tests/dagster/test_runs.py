@@ -148,7 +148,9 @@ def test_the_check_shows_the_proof_that_the_manifest_keeps(
     definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, simulator: Simulator
 ) -> None:
     point = now()
-    [complete, _] = [event.asset_check_evaluation_data for event in checks_of(run_backup(definitions, instance, point))]
+    [complete, *_] = [
+        event.asset_check_evaluation_data for event in checks_of(run_backup(definitions, instance, point))
+    ]
     assert (complete.check_name, complete.passed) == ("complete", True)
     assert complete.target_materialization_data is not None
     assert "lacks" not in complete.metadata

@@ -8,8 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.names import asset_key
 from entra_pipeline.definitions import build_definitions
-from entra_pipeline.orchestration.sensors import notifications_sensor
+from entra_pipeline.orchestration.jobs import backup_asset_job
+from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.jobs import recorded
@@ -147,4 +149,45 @@ def test_a_hundred_scopes_have_one_sensor(project: Project) -> None:
     repository = build_definitions(load_project(project.file)).get_repository_def()
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     assert sensors["notifications"] is dg.DefaultSensorStatus.RUNNING
-    assert len(sensors) <= 3
+    assert set(sensors.values()) == {dg.DefaultSensorStatus.RUNNING}
+    assert len(sensors) < 10
+
+
+def test_an_unusual_change_fails_the_check_and_asks_for_one_more_point(
+    instance: dg.DagsterInstance, project: Project, store: ScopeStore, simulator: Simulator
+) -> None:
+    project.file.write_text(project.file.read_text() + "[scopes.contoso-eu.unusual]\nmass_deletion = { least = 3 }\n")
+    current = load_project(project.file)
+    definitions = build_definitions(current)
+    take = definitions.resolve_job_def("backup_now_contoso_eu")
+    ordinary = take.execute_in_process(instance=instance)
+    assert ordinary.success
+    scopes = list(current.scopes.values())
+    sensor = unusual_change_sensor(scopes, [backup_asset_job(scope) for scope in scopes])
+
+    def asked() -> list[str]:
+        with dg.build_sensor_context(instance=instance) as context:
+            return [str(one.run_key) for one in sensor(context)]  # type: ignore[union-attr]
+
+    assert asked() == []
+    users = sorted(one["id"] for one in simulator.control.dump("users"))
+    for user in users[:3]:
+        simulator.control.delete(f"users/{user}")
+    try:
+        assert take.execute_in_process(instance=instance).success
+        [check] = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            [dg.AssetCheckKey(asset_key("contoso-eu", "recovery_point"), "unusual")]
+        ).values()
+        assert check.evaluation is not None
+        assert (check.evaluation.passed, check.evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert "Mass deletion" in str(check.evaluation.description)
+        assert "mass_deletion" in check.evaluation.metadata
+        once, again = asked(), asked()
+        assert len(once) == 1
+        assert once == again
+        # Nothing has changed at the additional point, and it asks for no further one.
+        assert take.execute_in_process(instance=instance).success
+        assert asked() == []
+    finally:
+        for user in users[:3]:
+            simulator.control.restore(user)

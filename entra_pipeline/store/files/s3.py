@@ -293,6 +293,7 @@ class S3Files(Files):
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
             connection.execute(f"LOAD {_quoted(str(_httpfs()))}")
+            self._require_told_apart(connection)
             parameters = ", ".join(f"{name} {_quoted(value)}" for name, value in self._secret.items())
             connection.execute(
                 f"CREATE OR REPLACE SECRET {_identifier(self._secret_name)} "
@@ -304,6 +305,16 @@ class S3Files(Files):
                 f"DuckDB could not be prepared for {self}: {type(error).__name__}",
                 remedy="Install duckdb and duckdb-extension-httpfs in the same version.",
             ) from None
+
+    def _require_told_apart(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """DuckDB knows a place by bucket and prefix only: it would ask one service for what is in another."""
+        secrets = connection.execute("SELECT name, scope FROM duckdb_secrets()").fetchall()
+        if any(str(self) in scope and name != self._secret_name.lower() for name, scope in secrets):
+            raise self._blame(
+                "prefix",
+                f"two storage profiles are called {self}, at different services: they cannot be read together",
+                remedy="Move one of them to a prefix of its own.",
+            )
 
     def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
         """As `Files.lock`, by a lease that is renewed in a thread."""

@@ -191,7 +191,7 @@ def _written(root: Path, count: int, users: int) -> Files:
             else:
                 made = pa.table({"source_id": ["a"], "target_id": ["b"], "target_type": ["user"], "change": ["upsert"]})
                 connection.register("made", made.append_column("reason", pa.nulls(1, pa.string())))
-                write_edges(connection, "made", path)
+                write_edges(connection, "made", table, path)
             rows_ = max(len(chosen), 1)
             return store.write_part(point, table, 0, path, role="base" if role == "base" else "changes", rows=rows_)
 

@@ -85,7 +85,7 @@ class Prewriter:
                 misfits = write_objects(self._connection, "segment", table, file)
             else:
                 source = f"SELECT *, NULL::VARCHAR AS reason FROM segment WHERE change = '{UPSERT}'"
-                write_edges(self._connection, f"({source})", file)
+                write_edges(self._connection, f"({source})", table, file)
             hashes = digest(self._connection, "FROM segment", table, changes=True)
         finally:
             self._connection.unregister("segment")

@@ -16,11 +16,11 @@ from entra_pipeline.catalogue import Relation
 from entra_pipeline.graph import Page
 
 
-class _Identified(msgspec.Struct):
+class _Identified(msgspec.Struct, gc=False):
     id: str
 
 
-class _Removed(msgspec.Struct):
+class _Removed(msgspec.Struct, gc=False):
     reason: str = ""
 
 
@@ -29,7 +29,7 @@ def _short_name(graph_type: str) -> str:
     return sys.intern(graph_type.rpartition(".")[2])
 
 
-class Neighbour(msgspec.Struct):
+class Neighbour(msgspec.Struct, gc=False):
     """The other end of an edge, as Graph lists it: id, type, and in a delta whether it was removed."""
 
     id: str

@@ -1,8 +1,8 @@
 """What a read brings, kept on local disk until it is typed and written: rows in the order of arrival.
 
 Two shapes. Objects: `seq` (order of arrival), `id`, `parent_id`, `change`, `raw` (the JSON that Graph sent). Edges:
-`seq`, `source_id`, `target_id`, `target_type`, `change`. Memory holds one batch; the rest is in Arrow IPC files of at
-most `SEGMENT_ROWS` rows, so that a segment can be typed and written while the next one is filled.
+`seq`, `source_id`, `target_id`, `target_type`, `change`. Memory holds one batch; the rest is in Arrow IPC files, the
+segments, so that a segment can be typed and written while the next one is filled.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ EDGE_ROWS = pa.schema(
 )
 _BATCH_ROWS = 2_048
 SEGMENT_ROWS = 50_000
-"""Rows in a segment at the most."""
+"""Objects in a segment, and not many more."""
+EDGE_SEGMENT_ROWS = 1_000_000
+"""Edges in a segment, and not many more: the more are written at once, the less space each takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Staging:
         self._path = path
         self._schema = schema
         self._on_segment = on_segment
+        self._segment_rows = SEGMENT_ROWS if schema is OBJECT_ROWS else EDGE_SEGMENT_ROWS
         self._columns: list[list[object]] = [[] for _ in schema.names[1:]]
         self._segments: list[Path] = []
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
@@ -107,7 +110,7 @@ class Staging:
         for column in self._columns:
             column.clear()
         self._in_segment += size
-        if self._in_segment >= SEGMENT_ROWS:
+        if self._in_segment >= self._segment_rows:
             self._end_segment()
 
     def _end_segment(self) -> None:

@@ -351,7 +351,7 @@ class Tables:
             if gone is not None:
                 self._give_reasons(gone)
             if counts.rows:
-                write_edges(self.connection, "(FROM merged ORDER BY source_id, target_id)", path)
+                write_edges(self.connection, "(FROM merged ORDER BY source_id, target_id)", table, path)
         part = None
         if counts.rows:
             part = self.store.write_part(

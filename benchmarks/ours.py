@@ -108,12 +108,13 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
 
 
 def import_libraries() -> None:
-    """Imports what a backup imports on its way: azure-identity and the request adapter of msgraph-sdk."""
+    """Imports what a backup imports on its way: azure-identity, msgraph-sdk's request adapter, httpx's engine."""
     for name in (
         "azure.identity.aio",
         "msgraph.graph_request_adapter",
         "msgraph_core",
         "kiota_http.middleware.options",
+        "httpcore",
     ):
         importlib.import_module(name)
 

@@ -23,7 +23,7 @@ from tests.restore import disasters
 
 # Graph's limit per app and tenant (Graph doc: throttling-limits): what a bucket holds, and what flows into it a second.
 _BUCKET, _PER_SECOND = 3_000, 20.0
-_UPDATES = 8_900
+_UPDATES = 5_900
 _USERS, _GROUPS = 2_000, 200
 
 

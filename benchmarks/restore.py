@@ -21,9 +21,10 @@ from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
 from tests.restore import disasters
 
-# Graph's limit per app and tenant (Graph doc: throttling-limits): what a bucket holds, and what flows into it a second.
-_BUCKET, _PER_SECOND = 3_000, 20.0
-_UPDATES = 5_900
+# Graph's limit per app and tenant (Graph doc: throttling-limits).
+_WRITES, _SECONDS = 3_000, 150
+# A little less than three windows' worth: the last of them may have to wait for a fourth, and nobody waits longer.
+_UPDATES = 8_900
 _USERS, _GROUPS = 2_000, 200
 
 
@@ -77,27 +78,27 @@ def _pace(folder: Path) -> Section:
     with measured(folder / "pace", _UPDATES * 3 // 2, 10) as tenant:
         tenant.protect(["users"])
         done = _undone(tenant, lambda: disasters.overwrite_attributes(tenant.control, users=_UPDATES))
-    fastest = (done.report.writes - _BUCKET) / _PER_SECOND
+    pace = done.report.writes / done.seconds
     return Section(
         title="Writing at Graph's limit",
         told=f"A script has overwritten the attributes of {done.report.writes:,} users; they are set back over HTTP, "
-        f"one write each. The simulated Graph enforces its limit of {_BUCKET:,} writes in 150 seconds as a bucket that "
-        "is full at first. Undo point and verification are not in the time.",
+        f"one write each. The simulated Graph enforces its limit of {_WRITES:,} writes in {_SECONDS} seconds. The undo "
+        "point and the verification are not in the time.",
         columns={
             "writes": "writes",
             "seconds": "seconds",
-            "fastest": "the limit allows, s",
+            "pace": "writes a second",
             "throttled": "answered 429",
         },
         rows=[
             {
                 "writes": done.report.writes,
                 "seconds": done.seconds,
-                "fastest": fastest,
+                "pace": pace,
                 "throttled": done.throttled,
             }
         ],
-        bounds=[Bound("pace against the limit", fastest / done.seconds, 0.9, least=True)],
+        bounds=[Bound("pace against the limit", pace / (_WRITES / _SECONDS), 0.9, least=True)],
     )
 
 

@@ -20,8 +20,8 @@ demo: $(STAMP)  ## Back up a simulated tenant: full, live changes, incremental, 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
-chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3
-	$(BIN)/python -m pytest tests/chaos --chaos-kills 50
+chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3, and restores at 50
+	$(BIN)/python -m pytest tests/chaos tests/restore/test_disasters_killed.py --chaos-kills 50
 
 years: $(STAMP)  ## Let scopes of four points a day live for 400 days, pruned daily (some minutes)
 	$(BIN)/python -m pytest tests/store/test_years.py --retention-days 400

@@ -16,6 +16,7 @@ import pytest
 
 from entra_pipeline.restore.apply import LiveChanged
 from entra_pipeline.restore.journal import RestoreUnfinished
+from entra_pipeline.restore.model import Plan
 from entra_pipeline.restore.report import read_report
 from tests.restore import disasters
 from tests.restore.test_disasters_undone import Site, bad, site
@@ -26,43 +27,50 @@ TYPES = ("users", "groups", "devices", "contacts", "administrative_units", "appl
 
 def test_a_killed_restore_doubles_nothing(site: Callable[..., Site], request: pytest.FixtureRequest) -> None:
     one = site(*TYPES, "app_role_assignments", "role_definitions", "role_assignments", "user_licenses")
-    point = one.backup()
-    disasters.delete_people(one.control, users=20, groups=6, for_good=True)
-    plan = one.plan(point)
-    assert [refusal for refusal in plan.refusals if refusal.kind == "unresolved"] == []
+    wanted, killed, chance = int(request.config.getoption("--chaos-kills")), 0, random.Random(2)
+    # A restore ends at some time, however often it is killed: then the disaster happens again.
+    for disaster in range(wanted):
+        if killed == wanted:
+            break
+        point = one.backup()
+        disasters.delete_people(one.control, users=20, groups=6, for_good=True)
+        plan = one.plan(point, f"disaster-{disaster}")
+        assert [refusal for refusal in plan.refusals if refusal.kind == "unresolved"] == []
+        killed += _restore_killed(one, plan, wanted - killed, chance)
+        report = read_report(one.store, plan.id)
+        assert report is not None
+        assert bad(report) == []
+        users = Counter(user["userPrincipalName"] for user in one.control.dump("users"))
+        groups = Counter((group["displayName"], group["mailNickname"]) for group in one.control.dump("groups"))
+        said_twice = Counter(
+            (a["principalId"], a["resourceId"], a["appRoleId"]) for a in one.control.dump("appRoleAssignment")
+        )
+        assert {*users.values(), *groups.values(), *said_twice.values()} == {1}
+        assert one.plan(point, f"again-{disaster}").steps == ()
+    assert killed == wanted
+
+
+def _restore_killed(one: Site, plan: Plan, most: int, chance: random.Random) -> int:
+    """Applies a plan in processes that are killed at random moments after their first write; how many were."""
     file = one.project.file.with_name("plan.json")
     file.write_bytes(msgspec.json.encode(plan))
     one.control.knobs(latency=0.05)
-    chance = random.Random(2)
     killed = 0
-    while killed < int(request.config.getoption("--chaos-kills")):
+    while True:
         process = start(one, file)
-        while process.poll() is None and not one.control.writes():
-            time.sleep(0.02)
-        try:
-            process.wait(chance.uniform(0.0, 0.5))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            killed += 1
-        _, said = process.communicate(timeout=60)
+        if killed < most:
+            while process.poll() is None and not one.control.writes():
+                time.sleep(0.02)
+            try:
+                process.wait(chance.uniform(0.0, 0.5))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                killed += 1
+        _, said = process.communicate(timeout=180)
         assert process.returncode in {0, -signal.SIGKILL}, said
         if process.returncode == 0:
-            break
-    assert killed > 0
-    process = start(one, file)
-    _, said = process.communicate(timeout=180)
-    one.control.knobs(latency=0.0)
-    report = read_report(one.store, plan.id)
-    assert report is not None
-    assert bad(report) == []
-    assert process.returncode == 0, said
-    users = Counter(user["userPrincipalName"] for user in one.control.dump("users"))
-    groups = Counter((group["displayName"], group["mailNickname"]) for group in one.control.dump("groups"))
-    said_twice = Counter(
-        (a["principalId"], a["resourceId"], a["appRoleId"]) for a in one.control.dump("appRoleAssignment")
-    )
-    assert {*users.values(), *groups.values(), *said_twice.values()} == {1}
-    assert one.plan(point, "again").steps == ()
+            one.control.knobs(latency=0.0)
+            return killed
 
 
 def test_after_a_kill_nothing_else_is_planned_or_applied_until_it_has_come_to_its_end(

@@ -15,6 +15,8 @@ from benchmarks.with_dlt import Extract
 
 _USERS, _GROUPS = 200_000, 20_000
 _ROUNDS = 3
+# Small listings that every backup asks for whole: which extension properties there are.
+_FIXED = {"directoryObjects/getAvailableExtensionProperties"}
 _SAMPLE = 4_000
 _SAMPLE_OF_GROUPS = 100
 _CHANGED = 0.001
@@ -42,11 +44,14 @@ def measure(folder: Path, scale: float) -> list[Section]:
             "typed_sdk", Sample, tenant.project_file, *two, min(_SAMPLE, users), min(_SAMPLE_OF_GROUPS, groups)
         )
         changes = tenant.change(_CHANGED)
+        tenant.control.ledger(reset=True)
         incremental = backup(tenant)
+        asked = [entry["path"] for entry in tenant.control.ledger(entries=True)["entries"]]
+        fixed = sum(path in _FIXED for path in asked)
     full = sorted(fulls, key=lambda run: run.seconds)[_ROUNDS // 2]
     return [
         _full(users, groups, full, fulls, plains, dlt, sample),
-        _incremental(full, incremental, changes),
+        _incremental(full, incremental, changes, fixed),
         _stored(full),
     ]
 
@@ -96,22 +101,24 @@ def _full(
     )
 
 
-def _incremental(full: Run, incremental: Run, changes: int) -> Section:
+def _incremental(full: Run, incremental: Run, changes: int, fixed: int) -> Section:
     return Section(
         title="Incremental backup",
         told=f"The same tenant after {changes:,} changes: {_CHANGED:.1%} of the users, groups and memberships each, "
-        "spread over all of them. A membership that changes makes delta tell the whole group.",
+        "spread over all of them. A membership that changes makes delta tell the whole group. The listing that is "
+        "always asked for is that of the extension properties.",
         columns={"what": "", "full": "full", "incremental": "incremental"},
         rows=[
             {"what": "seconds", "full": full.seconds, "incremental": incremental.seconds},
             {"what": "HTTP requests", "full": full.requests, "incremental": incremental.requests},
+            {"what": "… of them listings that no change makes longer", "full": fixed, "incremental": fixed},
             {"what": "requests inside of batches", "full": full.items, "incremental": incremental.items},
             {"what": "resource units", "full": full.units, "incremental": incremental.units},
             {"what": "bytes read", "full": full.read, "incremental": incremental.read},
             {"what": "bytes stored", "full": full.stored, "incremental": incremental.stored},
         ],
         bounds=[
-            Bound("requests", incremental.requests / full.requests, 0.01),
+            Bound("HTTP requests, those listings apart", (incremental.requests - fixed) / full.requests, 0.01),
             Bound("time", incremental.seconds / full.seconds, 0.03),
             Bound("stored bytes", incremental.stored / full.stored, 0.01),
         ],

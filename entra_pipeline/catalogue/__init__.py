@@ -44,24 +44,47 @@ def permissions_for(types: Iterable[str]) -> list[str]:
 
     Directory.Read.All is among them because one request for the directory extensions of the whole tenant needs it.
     """
-    chosen = [CATALOGUE[name] for name in types]
-    asked = [entry for entry in chosen if not entry.delegated and not entry.optional]
-    needed = {entry.permissions[0] for entry in asked} | {p for entry in asked for p in entry.gated.values()}
-    if any(entry.extensible for entry in chosen):
-        needed.add("Directory.Read.All")
-    return sorted(needed)
+    return sorted({one[0] for one in _reading(types)})
 
 
-def restore_permissions_for(types: list[str]) -> list[str]:
+def restore_permissions_for(types: Iterable[str]) -> list[str]:
     """The application permissions that restoring the given object types and their links takes, sorted.
 
     They belong to a second app registration: the one that backs up only reads.
     """
+    return sorted({one[0] for one in _restoring(types)})
+
+
+def lacking(types: Iterable[str], granted: frozenset[str], *, restoring: bool = False) -> list[str]:
+    """The permissions, least privileged, for which an app registration has neither them nor others that include them.
+
+    Args:
+        types: The object types.
+        granted: What the app registration has.
+        restoring: To restore them, not to read them.
+    """
+    needed = _restoring(types) if restoring else _reading(types)
+    return sorted({one[0] for one in needed if granted.isdisjoint(one)})
+
+
+def _reading(types: Iterable[str]) -> set[tuple[str, ...]]:
+    """What reading takes: of each, one of several, least privileged first."""
+    chosen = [CATALOGUE[name] for name in types]
+    asked = [entry for entry in chosen if not entry.delegated and not entry.optional]
+    needed = {tuple(entry.permissions) for entry in asked} | {(p,) for entry in asked for p in entry.gated.values()}
+    if any(entry.extensible for entry in chosen):
+        needed.add(("Directory.Read.All", "Directory.ReadWrite.All"))
+    return needed
+
+
+def _restoring(types: Iterable[str]) -> set[tuple[str, ...]]:
+    """What restoring takes: of each, one of several, least privileged first."""
     chosen = [CATALOGUE[name] for name in types]
     rules = [entry.restore for entry in chosen if entry.restore.possible]
     links = [relation.write for entry in chosen for relation in entry.relations if relation.write is not None]
-    needed = {name for rule in rules for name in (rule.permissions[0], *rule.besides, *rule.gated.values())}
-    return sorted(needed | {name for link in links for name in (link.permissions[0], *link.besides)})
+    needed = {tuple(rule.permissions) for rule in rules} | {tuple(link.permissions) for link in links}
+    alone = {name for rule in rules for name in (*rule.besides, *rule.gated.values())}
+    return needed | {(name,) for name in alone | {name for link in links for name in link.besides}}
 
 
 __all__ = [
@@ -79,6 +102,7 @@ __all__ = [
     "Relation",
     "Restore",
     "Streams",
+    "lacking",
     "permissions_for",
     "restore_permissions_for",
     "table_names",

@@ -67,6 +67,7 @@ host = "127.0.0.1"
 from = "entra-pipeline@example.com"
 username = "console"
 password = {{ env = "CONSOLE_TEST_MAIL" }}
+port = 9
 """
 
 PASSWORD_FILE = "account.json"

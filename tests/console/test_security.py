@@ -61,6 +61,7 @@ def filled(page: Page, console: Served, **values: str) -> str:
         "point": store.points()[-1],
         "table": "users",
         "run": str(uuid4()),
+        "report": "audit",
         "plan": "20261101T000000Z",
         "tenant": "contoso",
         "storage": "disk",

@@ -1,9 +1,22 @@
 """The pages: a module per group, each with its routes in `PAGES`. They are put together here, and nowhere else."""
 
-from entra_pipeline.console.pages import compare, dashboard, jobs, objects, points, restores, scopes, sign_in
+from entra_pipeline.console.pages import (
+    compare,
+    dashboard,
+    jobs,
+    objects,
+    points,
+    reports,
+    restores,
+    scopes,
+    settings,
+    sign_in,
+)
 
 # `points/{point}/restore` has to come before `points/{point}/{table}`.
 PAGES = tuple(
-    page for module in (sign_in, dashboard, scopes, points, restores, objects, compare, jobs) for page in module.PAGES
+    page
+    for module in (sign_in, dashboard, scopes, points, restores, objects, compare, jobs, reports, settings)
+    for page in module.PAGES
 )
 """Every page of the console, in the order in which they are looked for."""

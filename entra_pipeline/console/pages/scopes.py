@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+import tomlkit
 from starlette.responses import Response
 
 from assets.names import run_tags
@@ -232,13 +233,13 @@ def _foreseen(visit: Visit, values: Mapping[str, Any]) -> dict[str, Any]:
     times, wrong = [], ""
     if schedule:
         # The whole configuration decides what is a schedule; a scope that is nowhere asks it.
-        text = msgspec.toml.encode(
+        text = tomlkit.dumps(
             {
                 "storage": {"s": {"kind": "local", "path": "s"}},
                 "tenants": {"t": {"simulator": {"users": 1}}},
                 "scopes": {"s": {"tenant": "t", "storage": "s", "schedule": schedule, "timezone": zone}},
             }
-        ).decode()
+        )
         try:
             scope = parse_project(text, visit.site.file).scope("s")
             times = next_times(scope, _TIMES, visit.site.clock)

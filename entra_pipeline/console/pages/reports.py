@@ -1,0 +1,115 @@
+"""Reports, the audit log among them: shown, and as files. What they tell is the work of `entra_pipeline.reports`."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import date, timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from entra_pipeline.console.auditing import record
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.reports import REPORTS, Asked, Kind, Report
+from entra_pipeline.reports.rendering import FORMATS
+from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
+
+_ROWS = 200
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+def every(visit: Visit) -> Response:
+    """The reports that there are."""
+    return visit.page("reports.html", reports=REPORTS)
+
+
+def one(visit: Visit) -> Response:
+    """A report with what it can be chosen by; or, asked for in a format, its file."""
+    name = visit.path("report")
+    kind = REPORTS.get(name)
+    if kind is None:
+        raise NotInStore(f"there is no report {name[:100]!r}", remedy="Reports lists those there are.")
+    asked = _asked(visit, kind)
+    made = kind.build(asked)
+    if format_ := visit.query("format"):
+        return _file(visit, made, format_)
+    given: dict[str, Any] = {"from": asked.first, "to": asked.last} if kind.days else {}
+    given |= {"scope": asked.scope} | {option: asked.only.get(key, "") for option, key in kind.filters.items()}
+    return visit.page(
+        "report.html",
+        name=name,
+        kind=kind,
+        report=made,
+        asked=asked,
+        charts=_charts(made),
+        tables=[
+            (table, [column for column in used_columns(table) if not column.detail], table.rows[-_ROWS:][::-1])
+            for table in made.tables
+        ],
+        shown=_shown,
+        fact=shown_fact,
+        files=[(one, address("reports", name, **given, format=one)) for one in sorted(FORMATS)],
+    )
+
+
+def _asked(visit: Visit, kind: Kind) -> Asked:
+    """What the address asks for.
+
+    Raises:
+        UsageError: A day is none, or there is no such scope.
+    """
+    now = visit.site.clock()
+    last = _day(visit, "to", now.date())
+    first = _day(visit, "from", last - timedelta(days=max(kind.days - 1, 0)))
+    if first > last:
+        raise UsageError(f"{first} comes after {last}", remedy="Give the earlier day first.")
+    only = {column: text for option, column in kind.filters.items() if (text := visit.query(option).strip())}
+    scope = visit.query("scope")
+    return Asked(visit.project, now, first, last, scope=visit.project.scope(scope).name if scope else "", only=only)
+
+
+def _day(visit: Visit, name: str, default: date) -> date:
+    text = visit.query(name)
+    try:
+        return date.fromisoformat(text) if text else default
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is no day", remedy="Write it as 2026-11-30.") from None
+
+
+def _file(visit: Visit, made: Report, format_: str) -> Response:
+    make = FORMATS.get(format_)
+    if make is None:
+        raise UsageError(f"there is no format {format_[:40]!r}", remedy=f"There are {', '.join(FORMATS)}.")
+    data = make(made)
+    record(visit.site, visit.user, visit.request, action="report export", subject=made.name, format=format_)
+    headers = {"Content-Disposition": f'attachment; filename="{made.name}-{made.made[:10]}.{format_}"'}
+    return Response(data, media_type=_TYPES[format_], headers=headers)
+
+
+def _shown(value: Any, kind: str) -> str:
+    return "" if value in ({}, []) else shown(value, kind)
+
+
+def _charts(made: Report) -> list[dict[str, Any]]:
+    """Charts as pictures: the page's own policy forbids the styles that they would bring."""
+    if not made.charts:
+        return []
+    from entra_pipeline.reports.rendering.charts import lone_svg
+
+    return [
+        {"title": chart.title, "source": f"data:image/svg+xml;base64,{b64encode(lone_svg(chart).encode()).decode()}"}
+        for chart in made.charts
+    ]
+
+
+PAGES = (
+    Page("/reports", every, Role.viewer),
+    Page("/reports/{report}", one, Role.viewer),
+)

@@ -1,0 +1,135 @@
+"""Settings: tenants, storage and notification profiles, and whether they work. Secrets are never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from entra_pipeline.catalogue import lacking
+from entra_pipeline.console.auditing import record
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.notifications.listing import profile_rows
+from entra_pipeline.notifications.testing import send_test
+from entra_pipeline.project import Project, Tenant
+from entra_pipeline.store.opening import open_files
+from entra_pipeline.tenants import open_graph
+
+
+def show(visit: Visit) -> Response:
+    """What there is."""
+    return _page(visit)
+
+
+def _page(visit: Visit, what: str = "", good: str = "", problem: EntraPipelineError | None = None) -> Response:
+    """The page, with the outcome of a check below what was checked."""
+    project = visit.project
+    try:
+        profiles, unread = profile_rows(project), None
+    except EntraPipelineError as error:
+        profiles, unread = [], error
+    return visit.page(
+        "settings.html",
+        tenants=[(one, _protected(project, one)) for one in project.tenants.values()],
+        storages=project.storage,
+        profiles=profiles,
+        unread=unread,
+        checked=what,
+        good=good,
+        problem=problem,
+        read_only=visit.site.not_writable(),
+    )
+
+
+def _protected(project: Project, tenant: Tenant) -> list[str]:
+    """Names of the object types that scopes of a tenant protect."""
+    return sorted({name for scope in project.scopes.values() if scope.tenant == tenant.name for name in scope.types()})
+
+
+async def check_tenant(visit: Visit) -> Response:
+    """Signs in to a tenant as its app registrations do, and names the permissions that they lack."""
+    project, name = visit.project, visit.path("tenant")
+    tenant = project.tenants.get(name)
+    if tenant is None:
+        raise UsageError(f"there is no tenant {name[:100]!r}", remedy="Settings lists those there are.")
+    types = _protected(project, tenant)
+    problem: EntraPipelineError | None = None
+    said = []
+    try:
+        said.append(await _granted(tenant, types, writing=False))
+        if tenant.restore is not None or tenant.simulator is not None:
+            said.append(await _granted(tenant, types, writing=True))
+    except EntraPipelineError as error:
+        problem = error
+    return await run_in_threadpool(_told, visit, "tenant check", name, " ".join(said), problem)
+
+
+async def _granted(tenant: Tenant, types: list[str], *, writing: bool) -> str:
+    """What is well with an app registration.
+
+    Raises:
+        UsageError: It lacks permissions, which are named.
+        ConfigurationError: Entra refuses it, or cannot be reached.
+    """
+    app = "The app registration that restores" if writing else "The app registration that backs up"
+    async with open_graph(tenant, writing=writing) as graph:
+        granted = await graph.sign_in()
+    if not granted:
+        return f"{app} signs in; its token does not tell its permissions."
+    if missing := lacking(types, granted, restoring=writing):
+        raise UsageError(
+            f"{app[:1].lower()}{app[1:]} lacks {', '.join(missing)}",
+            remedy="Grant them in Entra as application permissions, with admin consent.",
+        )
+    return f"{app} has all permissions that the scopes take."
+
+
+def check_storage(visit: Visit) -> Response:
+    """Writes, reads and removes a small object."""
+    name = visit.path("storage")
+    storage = visit.project.storage.get(name)
+    if storage is None:
+        raise UsageError(f"there is no storage {name[:100]!r}", remedy="Settings lists those there are.")
+
+    def check() -> str:
+        open_files(storage).check()
+        return "It can be written, read and trusted."
+
+    return _tried(visit, "storage check", name, check)
+
+
+def try_profile(visit: Visit) -> Response:
+    """Sends a test message by every channel of a notification profile."""
+    name = visit.path("profile")
+    return _tried(
+        visit,
+        "notification test",
+        name,
+        lambda: f"Sent to {', '.join(send_test(visit.project, name, visit.site.clock))}.",
+    )
+
+
+def _tried(visit: Visit, act: str, subject: str, work: Callable[[], str]) -> Response:
+    try:
+        return _told(visit, act, subject, work(), None)
+    except EntraPipelineError as error:
+        return _told(visit, act, subject, "", error)
+
+
+def _told(visit: Visit, act: str, subject: str, good: str, problem: EntraPipelineError | None) -> Response:
+    details: dict[str, Any] = {"error": problem.message} if problem else {}
+    result = "failed" if problem else "finished"
+    record(visit.site, visit.user, visit.request, action=act, subject=subject[:200], result=result, **details)
+    return _page(visit, f"{act} {subject}", good, problem)
+
+
+PAGES = (
+    Page("/settings", show, Role.viewer),
+    Page("/settings/tenants/{tenant}/check", check_tenant, Role.operator, ("POST",)),
+    Page("/settings/storage/{storage}/check", check_storage, Role.operator, ("POST",)),
+    Page("/settings/notifications/{profile}/test", try_profile, Role.operator, ("POST",)),
+)

@@ -1,0 +1,80 @@
+"""Reports with the audit log, and the checks of the settings."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from entra_pipeline.console.roles import Role
+from entra_pipeline.reports import REPORTS
+from entra_pipeline.reports.rendering import FORMATS
+from entra_pipeline.simulator import Simulator
+from tests.console.conftest import Served
+from tests.console.test_security import events
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_reports(console: Served, name: str) -> None:
+    viewer = console.browser(Role.viewer)
+    assert f"/reports/{name}" in viewer.get("/reports").text
+    page = viewer.get(f"/reports/{name}", params={"scope": "contoso"})
+    assert page.status_code == 200 and 'role="alert"' not in page.text
+    for format_ in FORMATS:
+        file = viewer.get(f"/reports/{name}", params={"format": format_})
+        assert file.status_code == 200 and file.content
+        assert file.headers["content-disposition"].startswith(f'attachment; filename="{name}-')
+
+
+def test_audit_log(console: Served) -> None:
+    viewer = console.browser(Role.viewer)
+    console.browser().sign_in("wrong", name="mallory")
+    page = viewer.get("/reports/audit", params={"actor": "mallory"}).text
+    assert "mallory" in page and "sign in" in page and "127.0.0.1" in page
+    assert "mallory" not in viewer.get("/reports/audit", params={"actor": "ada"}).text.split("</form>", 2)[-1]
+    text = viewer.get("/reports/audit", params={"actor": "mallory", "format": "csv"}).text
+    assert {row["actor"] for row in csv.DictReader(io.StringIO(text))} == {"mallory"}
+    assert events(console, "report export")[-1].details == {"format": "csv"}
+
+
+@pytest.mark.parametrize(
+    "query", [{"from": "yesterday"}, {"from": "2026-11-02", "to": "2026-11-01"}, {"scope": "x"}, {"format": "exe"}]
+)
+def test_what_cannot_be_asked(console: Served, query: dict[str, str]) -> None:
+    answer = console.browser(Role.viewer).get("/reports/audit", params=query)
+    assert answer.status_code == 400
+    assert "That did not work" in answer.text
+
+
+def test_permissions(console: Served, simulator: Simulator) -> None:
+    operator = console.browser(Role.operator)
+    page = operator.post("/settings/tenants/contoso/check")
+    assert page.status_code == 200
+    assert "The app registration that backs up has all" in page.text
+    assert "The app registration that restores has all" in page.text
+    assert events(console, "tenant check")[-1].result == "finished"
+    before = simulator.control.roles(simulator.client_id)
+    simulator.control.roles(
+        simulator.client_id, [role for role in before if not role.startswith(("Group", "Directory"))]
+    )
+    try:
+        page = operator.post("/settings/tenants/contoso/check").text
+    finally:
+        simulator.control.roles(simulator.client_id, before)
+    assert "backs up lacks" in page and "Group" in page and "User.Read.All" not in page
+
+
+def test_storage(console: Served) -> None:
+    operator = console.browser(Role.operator)
+    assert "It can be written, read and trusted." in operator.post("/settings/storage/disk/check").text
+    page = operator.post("/settings/storage/bucket/check").text
+    assert 'role="alert"' in page and "endpoint_url" in page
+    assert operator.post("/settings/storage/none/check").status_code == 400
+
+
+def test_test_message(console: Served) -> None:
+    """Nothing listens there: what is wrong is said, with the setting at fault."""
+    page = console.browser(Role.operator).post("/settings/notifications/operations/test").text
+    assert 'role="alert"' in page and "mail" in page
+    assert events(console, "notification test")[-1].result == "failed"

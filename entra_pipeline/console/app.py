@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from hmac import compare_digest
 from http import HTTPStatus
 from importlib.resources import files
@@ -76,11 +77,18 @@ def build(site: Site) -> Starlette:
         WebSocketRoute(PATH + "/{path:path}", proxy.websocket),
         *(Route(page.path, door.endpoint(page), methods=list(page.methods)) for page in PAGES),
     ]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await proxy.close()
+
     hosts = [*_LOOPBACK, *([public] if public else [])]
     return Starlette(
         routes=routes,
         middleware=[Middleware(Headers), Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
         exception_handlers={404: door.not_found, 405: door.not_found, 500: door.broken},
+        lifespan=lifespan,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -19,6 +20,8 @@ PATH = "/dagster"
 
 _REPOSITORY = "__repository__"
 _PATIENCE = 20.0
+# Seconds to wait for definitions that are being loaded.
+_LOADING = 40.0
 _RUN = "runId jobName status creationTime startTime endTime parentRunId tags { key value }"
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -139,8 +142,10 @@ class Dagster:
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in given.items()]},
         }
         answer = self._ask(_LAUNCH, params=params)["launchRun"]
-        if answer["__typename"] == "PipelineNotFoundError":
-            # A scope that is new: the definitions are of the time before.
+        end = monotonic() + _LOADING
+        while answer["__typename"] == "PipelineNotFoundError" and monotonic() < end:
+            # Definitions are still being loaded, or are of the time before a scope was made.
+            sleep(2)
             self.reload()
             answer = self._ask(_LAUNCH, params=params)["launchRun"]
         match answer["__typename"]:

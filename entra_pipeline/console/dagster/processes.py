@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import dagster as dg
 import httpx
 import msgspec
 
@@ -98,6 +99,7 @@ class DagsterProcesses:
                 f"{self.home} cannot be used for Dagster: {error.strerror}",
                 remedy="Set DAGSTER_HOME to a folder that the console may write to.",
             ) from None
+        _make_databases(self.home)
         with suppress(OSError, msgspec.DecodeError):
             self._known = msgspec.json.decode(self._file.read_bytes(), type=_Known)
         for name in ("code-server", "webserver", "read-only"):
@@ -161,7 +163,7 @@ class DagsterProcesses:
         if pid is None:
             return False
         told = subprocess.run(  # noqa: S603
-            ["ps", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
+            ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
             capture_output=True,
             text=True,
             check=False,
@@ -204,6 +206,14 @@ def _shipped(folder: Path) -> Path:
     package = Path(__file__).parents[2]
     places = (folder / "dagster.yaml", package / "dagster.yaml", package.parent / "dagster.yaml")
     return next((place for place in places if place.exists()), places[0])
+
+
+def _make_databases(home: Path) -> None:
+    """Makes Dagster's databases where they are not there: four processes that start at once would each make them."""
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs(limit=1)
+        instance.get_asset_keys(limit=1)
+        instance.all_instigator_state()
 
 
 def _free_port() -> int:

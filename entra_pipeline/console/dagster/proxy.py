@@ -67,6 +67,10 @@ class Proxy:
         self._door = door
         self._client = httpx.AsyncClient(timeout=60, trust_env=False, follow_redirects=False)
 
+    async def close(self) -> None:
+        """Closes the connections to Dagster."""
+        await self._client.aclose()
+
     async def front(self, request: Request) -> Response:
         """`/dagster` itself."""
         return RedirectResponse(f"{PATH}/", 303)

@@ -107,7 +107,7 @@ def _run(visit: Visit) -> Run:
 PAGES = (
     Page("/jobs", show, Role.viewer),
     Page("/jobs/{run}", one, Role.viewer),
-    Page("/jobs/{run}/progress", progress, Role.viewer),
+    Page("/jobs/{run}/progress", progress, Role.viewer, polled=True),
     Page("/jobs/{run}/stop", stop, Role.operator, ("POST",)),
     Page("/scopes/{scope}/jobs", records, Role.viewer),
 )

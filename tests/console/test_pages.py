@@ -1,0 +1,274 @@
+"""What the pages show, and what the scope pages write."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from entra_pipeline.console.roles import Role
+from entra_pipeline.project import Project, load_project
+from tests.console.two_points import HOSTILE, Served, _console, backed_up, points, project, served, simulator
+
+__all__ = ["_console", "backed_up", "points", "project", "served", "simulator"]
+
+
+def version_of(text: str) -> str:
+    found = re.search(r'name="version" value="(\w+)"', text)
+    assert found
+    return found[1]
+
+
+NEW = {
+    "name": "second",
+    "description": "Only groups",
+    "tenant": "simulated",
+    "storage": "disk",
+    "protect": "chosen",
+    "types": ["groups"],
+    "schedule": "0 */6 * * *",
+    "timezone": "Europe/Stockholm",
+    "retention": "2 years",
+    "full_backup_frequency": "1 month",
+}
+
+
+def test_the_dashboard_tells_how_a_scope_is_also_without_dagster(served: Served) -> None:
+    with served.client(Role.viewer) as client:
+        page = client.get("/").text
+    assert "complete and proven" in page
+    assert "Dagster does not answer" in page
+    assert "Run backup now" not in page
+
+
+def test_points_are_shown_in_a_calendar_and_a_list(served: Served, points: list[str]) -> None:
+    with served.client(Role.viewer) as client:
+        page = client.get("/points", follow_redirects=True).text
+        assert all(page.count(f"/scopes/contoso/points/{point}") >= 2 for point in points)
+        assert client.get("/scopes/contoso/points?month=1999-01").status_code == 400
+
+
+def test_a_point_is_browsed_down_to_an_object_and_its_history(served: Served, points: list[str]) -> None:
+    with served.client(Role.operator) as client:
+        point = client.get(f"/scopes/contoso/points/{points[-1]}", params={"category": "Groups"}).text
+        assert f"/scopes/contoso/points/{points[-1]}/groups" in point
+        assert f"/scopes/contoso/points/{points[-1]}/users" not in point
+        comparison = client.get("/scopes/contoso/compare").text
+        changed = next(
+            html.unescape(path) for path in re.findall(r'href="([^"]+/groups/object\?id=[^"]+)"', comparison)
+        )
+        thing = client.get(changed).text
+        assert "members" in thing
+        history = client.get(changed.replace("/object", "/history")).text
+        assert "displayName" in history
+        assert "modified" in history
+
+
+def test_search_condition_columns_and_pages(served: Served, points: list[str]) -> None:
+    where = f"/scopes/contoso/points/{points[-1]}/users"
+    with served.client(Role.operator) as client:
+        every = client.get(where).text
+        assert "all 30 of this type" in every or "all 31 of this type" in every
+        some = client.get(where, params={"where": "accountEnabled = false", "columns": ["city", "id"]}).text
+        assert '<th scope="col">city</th>' in some
+        assert "that match" in some
+        assert "Clear" in some
+        later = client.get(where, params={"offset": 25}).text
+        assert len(re.findall('name="ids"', later)) < len(re.findall('name="ids"', every))
+
+
+def test_what_is_chosen_arrives_in_the_restore_form(served: Served, points: list[str]) -> None:
+    where = f"/scopes/contoso/points/{points[-1]}/restore"
+    with served.client(Role.operator) as client:
+        two = client.get(where, params={"types": "users", "ids": ["a", "b"], "search": "x"}).text
+        assert "2 chosen" in two
+        assert 'name="search" value=""' in two
+        every = client.get(where, params={"types": "users", "ids": ["a"], "search": "x", "every": "1"}).text
+        assert "all that match" in every
+        assert 'name="ids"' not in every
+        assert client.get(where, params={"types": "nonsense"}).status_code == 400
+        assert client.post(where, data={"conflict": "nonsense"}).status_code == 400
+        # It is Dagster that plans.
+        assert client.post(where, data={"types": "users"}).status_code == 503
+
+
+def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project) -> None:
+    with served.client(Role.administrator) as client:
+        form = client.get("/scopes/new").text
+        answer = client.post("/scopes/new", data={**NEW, "version": version_of(form)})
+        assert answer.headers["location"] == "/scopes/second"
+        shown = client.get("/scopes/second").text
+        assert "has been saved" in shown
+        assert shown.count("CET</li>") + shown.count("CEST</li>") == 5
+        scope = load_project(project.file).scope("second")
+        assert (scope.types(), str(scope.full_backup_frequency)) == (["groups"], "1 month")
+
+        form = client.get("/scopes/second/edit").text
+        edited = {**NEW, "retention": "30 days", "schedule": "", "users": "anna@contoso.com\nben", "protect": "all"}
+        client.post("/scopes/second/edit", data={**edited, "version": version_of(form)})
+        scope = load_project(project.file).scope("second")
+        assert scope.select is not None
+        assert scope.select.users == ["anna@contoso.com", "ben"]
+        assert (scope.full_backup_frequency, scope.schedule, scope.protect) == (None, None, "all")
+
+        page = client.get("/scopes/second").text
+        wrong = client.post("/scopes/second/delete", data={"version": version_of(page), "confirm": "contoso"})
+        assert wrong.status_code == 400
+        client.post("/scopes/second/delete", data={"version": version_of(page), "confirm": "second"})
+        assert list(load_project(project.file).scopes) == ["contoso"]
+    assert "# What stands here by hand stays." in project.file.read_text()
+
+
+def test_wrong_settings_are_told_and_the_entries_stay(served: Served, project: Project) -> None:
+    before = project.file.read_bytes()
+    with served.client(Role.administrator) as client:
+        version = version_of(client.get("/scopes/new").text)
+        for key, value, told in (
+            ("schedule", "every now and then", "no cron expression"),
+            ("retention", "2 yeers", "no period"),
+            ("name", "contoso", "there is a scope"),
+            ("name", "../x", "scopes"),
+            ("tenant", "elsewhere", "there is no [tenants.elsewhere]"),
+        ):
+            answer = client.post("/scopes/new", data={**NEW, key: value, "version": version})
+            assert answer.status_code in {400, 409}
+            assert told in html.unescape(answer.text)
+            assert "Only groups" in answer.text
+    assert project.file.read_bytes() == before
+
+
+def test_the_second_of_two_who_edit_is_told(served: Served, project: Project) -> None:
+    with served.client(Role.administrator) as one, served.client(Role.administrator) as other:
+        forms = [client.get("/scopes/contoso/edit").text for client in (one, other)]
+        sent = {"tenant": "simulated", "storage": "disk", "protect": "all", "retention": "2 years"}
+        first = one.post("/scopes/contoso/edit", data={**sent, "description": "mine", "version": version_of(forms[0])})
+        assert first.status_code == 303
+        second = other.post(
+            "/scopes/contoso/edit", data={**sent, "description": "yours", "version": version_of(forms[1])}
+        )
+        assert second.status_code == 409
+        assert "changed by somebody else" in second.text
+        assert 'value="yours"' in second.text
+        assert load_project(project.file).scope("contoso").description == "mine"
+        # Having seen it, they may save.
+        again = other.post(
+            "/scopes/contoso/edit", data={**sent, "description": "yours", "version": version_of(second.text)}
+        )
+        assert again.status_code == 303
+
+
+def test_an_edit_by_hand_is_never_overwritten(served: Served, project: Project) -> None:
+    with served.client(Role.administrator) as client:
+        version = version_of(client.get("/scopes/new").text)
+        project.file.write_text(project.file.read_text() + "# A word by hand.\n")
+        assert client.post("/scopes/new", data={**NEW, "version": version}).status_code == 409
+        project.file.write_text("nonsense = [")
+        broken = client.get("/scopes")
+        assert broken.status_code == 409
+        assert "dagster_project.toml" in broken.text
+    assert project.file.read_text() == "nonsense = ["
+
+
+def test_a_read_only_file_makes_the_scope_pages_read_only(
+    served: Served, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.file.chmod(0o444)
+    # Root may write whatever the mode says; people who run services do not.
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: real(path, mode) and Path(path).stat().st_mode & 0o200 != 0)
+    before = project.file.read_bytes()
+    with served.client(Role.administrator) as client:
+        listed = client.get("/scopes").text
+        assert "can only be looked at" in listed
+        assert "is read-only for the console" in listed
+        assert "Create a scope" not in listed
+        form = client.get("/scopes/new").text
+        answer = client.post("/scopes/new", data={**NEW, "version": version_of(form)})
+        assert "is read-only for the console" in answer.text
+    assert project.file.read_bytes() == before
+
+
+def test_the_form_tells_what_a_schedule_and_a_retention_mean(served: Served) -> None:
+    with served.client(Role.administrator) as client:
+        asked = {"schedule": "0 2 * * *", "timezone": "Europe/Stockholm", "retention": "1 year"}
+        shown = client.get("/scopes/new/preview", params=asked).text
+        assert shown.count("<li>") == 5
+        assert "02:00 C" in shown
+        assert "full_backup_frequency" in shown
+        asked = {"schedule": "nonsense", "timezone": "Mars/Base", "retention": "30 days"}
+        shown = client.get("/scopes/new/preview", params=asked).text
+        assert "no cron expression" in shown
+        assert "full_backup_frequency" not in shown
+
+
+def test_people_are_searched_in_the_tenant(served: Served, project: Project) -> None:
+    with served.client(Role.administrator) as client:
+        asked = {"kind": "groups", "tenant": "simulated", "find_groups": "F"}
+        assert client.get("/scopes/new/search", params=asked).status_code == 200
+        everyone = {"kind": "users", "tenant": "simulated", "find_users": "user"}
+        assert "data-add=" in client.get("/scopes/new/search", params=everyone).text
+        hostile = {"kind": "users", "tenant": "simulated", "find_users": "' or startswith(displayName,'"}
+        assert "begins like that" in client.get("/scopes/new/search", params=hostile).text
+
+
+def test_two_points_are_compared(served: Served, points: list[str]) -> None:
+    with served.client(Role.viewer) as client:
+        page = client.get("/scopes/contoso/compare", params={"from": points[0], "to": points[1]}).text
+        assert "description" in page
+        assert "displayName" in page
+        none = client.get("/scopes/contoso/compare", params={"from": points[0], "to": points[1], "type": "users"}).text
+        assert "No difference" in none
+        assert client.get("/scopes/contoso/compare", params={"type": "nonsense"}).status_code == 400
+
+
+def test_job_records_are_shown(served: Served) -> None:
+    with served.client(Role.viewer) as client:
+        assert client.get("/scopes/contoso/jobs").status_code == 200
+        assert client.get("/restores").status_code == 200
+        assert client.get("/jobs").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "1=1); DROP TABLE x; --",
+        "id IN (SELECT content FROM read_text('/etc/passwd'))",
+        "EXISTS (SELECT 1 FROM read_parquet('s3://elsewhere/*'))",
+        "EXISTS (SELECT 1 FROM glob('/*'))",
+        "1=1) UNION SELECT getenv('HOME') --",
+    ],
+)
+def test_a_condition_reads_nothing_else(where: str, served: Served, points: list[str]) -> None:
+    with served.client(Role.viewer) as client:
+        answer = client.get(f"/scopes/contoso/points/{points[-1]}/users", params={"where": where})
+    assert answer.status_code == 200
+    assert 'role="alert"' in answer.text
+    assert "root:" not in answer.text
+
+
+@pytest.mark.parametrize("text", ["' OR 1=1 --", "%", "');--", "\\x", ".*"])
+def test_a_search_is_a_text_and_nothing_else(text: str, served: Served, points: list[str]) -> None:
+    with served.client(Role.viewer) as client:
+        answer = client.get(f"/scopes/contoso/points/{points[-1]}/groups", params={"search": text})
+    assert answer.status_code == 200
+    assert "Nothing was found." in answer.text
+
+
+def test_names_of_objects_are_text(served: Served, points: list[str], project: Project) -> None:
+    with served.client(Role.operator) as client:
+        listed = client.get(f"/scopes/contoso/points/{points[-1]}/groups")
+        found = next(path for path in re.findall(r'href="([^"]+/object\?id=[^"]+)"', listed.text))
+        pages = [
+            listed,
+            client.get("/scopes/contoso/compare"),
+            client.get(f"/scopes/contoso/points/{points[-1]}/groups", params={"search": HOSTILE}),
+            client.get(html.unescape(found)),
+        ]
+    assert sum(html.escape("<script>alert(") in page.text for page in pages) >= 3
+    for page in pages:
+        assert page.status_code == 200
+        assert "<script>alert(" not in page.text
+        assert "<img src=x" not in page.text

@@ -1,0 +1,334 @@
+"""`entra-pipeline serve` out of the box: Dagster behind it, and the way from signing in to a restored group."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from entra_pipeline.console.dagster.client import OPERATOR_TAG, Dagster
+from entra_pipeline.console.rendering import templates
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.sessions import User
+from entra_pipeline.console.signing_in import SignIn
+from entra_pipeline.console.site import Site
+from entra_pipeline.project import load_project
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.opening import open_store
+from tests.console.two_points import Served, serving, until
+from tests.dagster.test_browser import browser
+
+__all__ = ["browser"]
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = """
+[storage.disk]
+kind = "local"
+path = "backup"
+
+[scopes.demo]
+tenant = "simulated"
+storage = "disk"
+protect = ["users", "groups"]
+"""
+LAUNCH = """mutation Launch($executionParams: ExecutionParams!) { launchRun(executionParams: $executionParams) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
+INLINE = """mutation { launchRun(executionParams: { selector: { repositoryLocationName: "entra-pipeline",
+  repositoryName: "__repository__", jobName: "backup_now_demo" } }) { __typename } }"""
+
+
+@dataclass
+class Running:
+    """A running `entra-pipeline serve`."""
+
+    url: str
+    password: str
+    file: Path
+    home: Path
+
+
+def start(file: Path, home: Path) -> tuple[subprocess.Popen[str], str, str]:
+    """Starts the command; its process, the console's address, and the password if it tells one."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from entra_pipeline.cli import main; main()",
+            "--project",
+            file,
+            "serve",
+            "--port",
+            "0",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[-1]
+    password = "" if (home / "told").exists() else process.stdout.readline().split("password ")[1].split()[0]
+    (home / "told").touch()
+    return process, url, password
+
+
+def pids(home: Path) -> dict[str, int]:
+    return dict(json.loads((home / "console.json").read_text())["pids"])
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(users=12, groups=3, seed=5) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def running(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("serve")
+    file, home = folder / "dagster_project.toml", folder / "home"
+    file.write_text(simulator.tenant_table() + SETTINGS)
+    home.mkdir()
+    first, _, password = start(file, home)
+    before = pids(home)
+    # Whoever kills the console does not take Dagster with it; the next one finds it.
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    process, url, _ = start(file, home)
+    assert pids(home) == before
+    yield Running(url, password, file, home)
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=60)
+    assert "stopping" in told
+    assert not any(alive(pid) for pid in before.values())
+
+
+@pytest.fixture
+def served(running: Running) -> Iterator[Served]:
+    """A console beside the first, on the same Dagster, for whoever is to have a role."""
+    ports = json.loads((running.home / "console.json").read_text())["ports"]
+    dagster = Dagster(*(f"http://127.0.0.1:{ports[name]}/dagster" for name in ("webserver", "read-only")))
+    until(lambda: ready(dagster), 120)
+    with serving(Site(running.file, sign_in=SignIn(), dagster=dagster, templates=templates())) as one:
+        yield one
+    dagster.close()
+
+
+def ready(dagster: Dagster) -> bool:
+    """Whether both webservers know the jobs."""
+    query = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
+    try:
+        for url in (dagster.url, dagster.read_only_url):
+            answer = httpx.post(f"{url}/graphql", json=query, trust_env=False)
+            if not answer.json()["data"]["repositoriesOrError"]["nodes"]:
+                return False
+    except (httpx.HTTPError, KeyError):
+        return False
+    return True
+
+
+def launching(job: str = "backup_now_demo", **tags: str) -> dict[str, Any]:
+    selector = {"repositoryLocationName": "entra-pipeline", "repositoryName": "__repository__", "jobName": job}
+    given = [{"key": key, "value": value} for key, value in tags.items()]
+    params = {"selector": selector, "executionMetadata": {"tags": given}, "runConfigData": {}}
+    return {"query": LAUNCH, "variables": {"executionParams": params}}
+
+
+def count(served: Served) -> int:
+    return len(served.site.dagster.runs(limit=100))
+
+
+def test_a_viewer_launches_nothing_by_any_way(served: Served) -> None:
+    before = count(served)
+    with served.client(Role.viewer) as client:
+        assert client.post("/dagster/graphql", json={"query": "{ version }"}).json()["data"]["version"]
+        answer = client.post("/dagster/graphql", json=launching())
+        assert "LaunchRunSuccess" not in answer.text
+        body = json.dumps(launching())
+        for kind in ("text/plain", "application/graphql", "application/x-www-form-urlencoded"):
+            assert client.post("/dagster/graphql", content=body, headers={"Content-Type": kind}).status_code == 415
+        for method in ("GET", "HEAD"):
+            assert client.request(method, "/dagster/graphql", params={"query": INLINE}).status_code == 405
+        answer = client.post("/dagster/graphql", params={"query": INLINE}, json={"query": "{ version }"})
+        assert "LaunchRunSuccess" not in answer.text
+        assert client.post("/dagster/report_asset_materialization/demo/users", json={}).status_code in {
+            401,
+            403,
+            404,
+            405,
+        }
+        assert client.post("/scopes/demo/backup").status_code == 403
+    assert count(served) == before
+
+
+@pytest.mark.parametrize("role", [Role.viewer, Role.operator])
+def test_nothing_is_changed_over_websockets(role: Role, served: Served) -> None:
+    before = count(served)
+    token, _ = served.site.sessions.begin(User("anna", role))
+    asyncio.run(_mutation_over_websocket(served.url, token, subscription=True))
+    asyncio.run(_mutation_over_websocket(served.url, token, subscription=False))
+    assert count(served) == before
+
+
+async def _mutation_over_websocket(url: str, token: str, *, subscription: bool) -> None:
+    """Asks something that is allowed first, so that it is the mutation that is refused."""
+    headers = {"Cookie": f"entra-session={token}"}
+    address = "ws" + url.removeprefix("http") + "/dagster/graphql"
+    protocol = [Subprotocol("graphql-ws")]
+    async with connect(address, subprotocols=protocol, origin=url, additional_headers=headers, proxy=None) as socket:
+        await socket.send(json.dumps({"type": "connection_init"}))
+        assert "connection_ack" in str(await socket.recv())
+        if subscription:
+            query = "subscription { locationStateChangeEvents { event { message } } }"
+            await socket.send(json.dumps({"type": "start", "id": "1", "payload": {"query": query}}))
+        await socket.send(json.dumps({"type": "start", "id": "2", "payload": {"query": INLINE}}))
+        with pytest.raises(ConnectionClosed):
+            while True:
+                assert "LaunchRunSuccess" not in str(await socket.recv())
+
+
+def test_no_websocket_without_a_session_or_from_elsewhere(served: Served) -> None:
+    token, _ = served.site.sessions.begin(User("anna", Role.administrator))
+    address = "ws" + served.url.removeprefix("http") + "/dagster/graphql"
+
+    async def opened(cookie: str, origin: str | None) -> None:
+        headers = {"Cookie": f"entra-session={cookie}"}
+        async with connect(address, origin=origin, additional_headers=headers, proxy=None):  # type: ignore[arg-type]
+            pass
+
+    for cookie, origin in (("guessed", served.url), (token, "https://evil.example.com"), (token, None)):
+        with pytest.raises(InvalidStatus):
+            asyncio.run(opened(cookie, origin))
+
+
+def test_runs_carry_the_operators_name_whatever_the_request_says(served: Served) -> None:
+    with served.client(Role.operator) as client:
+        sent = launching("restore", **{OPERATOR_TAG: "somebody else"})
+        sent["variables"]["executionParams"]["runConfigData"] = {"scope": "demo", "point": "latest"}
+        answer = client.post("/dagster/graphql", json=sent).json()["data"]["launchRun"]
+        run = served.site.dagster.run(answer["run"]["runId"])
+        assert run.operator == "operator@contoso.com"
+        assert client.post("/dagster/graphql", json={"query": INLINE}).status_code == 400
+        spread = "mutation { ...Hidden } fragment Hidden on Mutation { __typename }"
+        assert client.post("/dagster/graphql", json={"query": spread}).status_code == 400
+        elsewhere = {"Origin": "https://evil.example.com"}
+        assert client.post("/dagster/graphql", json=launching(), headers=elsewhere).status_code == 403
+        served.site.dagster.terminate(run.id)
+
+
+def test_dagsters_pages_are_served(served: Served) -> None:
+    with served.client(Role.viewer) as client:
+        page = client.get("/dagster/", headers={"Accept": "text/html"})
+        assert page.status_code == 200
+        script = re.search(r'src="(/dagster/[^"]+\.js)"', page.text)
+        assert script
+        assert client.get(script[1]).headers["content-type"].startswith(("text/javascript", "application/javascript"))
+
+
+@pytest.mark.browser
+def test_from_signing_in_to_a_restored_group(running: Running, browser: webdriver.Chrome, simulator: Simulator) -> None:
+    page = Journey(browser, running.url)
+    group = next(one for one in simulator.control.dump("groups") if "Unified" in (one.get("groupTypes") or []))
+    # Whoever the scope does not protect is no member: the restore could not tell who that was.
+    for relation in ("members", "owners"):
+        edges = simulator.control.edges("groups", relation)
+        others = [target for source, target, kind in edges if source == group["id"] and kind != "user"]
+        simulator.control.remove_link(f"groups/{group['id']}/{relation}", *others)
+    page.open("/")
+    page.write("password", running.password)
+    page.press("Sign in")
+    page.shows("Dashboard", "never backed up")
+    page.press("Run backup now")
+    page.shows("success", seconds=120)
+    page.press("Look at the recovery points")
+    [point] = open_store(load_project(running.file), "demo").points()
+    members = {edge for edge in simulator.control.edges("groups", "members") if edge[0] == group["id"]}
+    simulator.control.delete(f"groups/{group['id']}")
+
+    page.open(f"/scopes/demo/points/{point}/groups")
+    page.shows(group["displayName"])
+    page.follow(group["displayName"])
+    page.shows("members", "No change in the")
+    page.press("Restore …")
+    page.press("Make the plan")
+    page.shows("success", seconds=120)
+    page.press("Look at the plan and its outcome")
+    page.shows("out of the recycle bin, with its id", group["displayName"])
+    page.press("Carry out the plan")
+    browser.switch_to.alert.accept()
+    page.shows("success", seconds=120)
+    page.press("Look at the plan and its outcome")
+    page.shows("Outcome", "Read back from the tenant", "Undo this restore")
+    assert "Exceptions" not in page.text()
+    assert group["id"] in {one["id"] for one in simulator.control.dump("groups")}
+    assert {edge for edge in simulator.control.edges("groups", "members") if edge[0] == group["id"]} == members
+
+    for path in ("/jobs", "/restores", "/scopes/demo", "/scopes/demo/compare", "/scopes/demo/jobs"):
+        page.open(path)
+        assert not browser.execute_script("return document.documentElement.scrollWidth > window.innerWidth")
+    page.open("/jobs")
+    page.shows("admin")
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+class Journey:
+    """What a person does."""
+
+    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+        self._driver = driver
+        self._url = url
+
+    def open(self, path: str) -> None:
+        self._driver.get(self._url + path)
+
+    def text(self) -> str:
+        return str(self._driver.execute_script("return document.body ? document.body.innerText : ''"))
+
+    def shows(self, *words: str, seconds: float = 30) -> None:
+        until(lambda: all(word in self.text() for word in words), seconds, self.text)
+
+    def write(self, name: str, text: str) -> None:
+        self._driver.find_element(By.NAME, name).send_keys(text)
+
+    def press(self, label: str) -> None:
+        self._click(f"//*[self::button or contains(@class, 'button')][normalize-space()='{label}']")
+
+    def follow(self, label: str) -> None:
+        self._click(f'//main//a[normalize-space()="{label}"]')
+
+    def _click(self, path: str) -> None:
+        until(lambda: self._driver.find_elements(By.XPATH, path), 20, lambda: f"{path} not in {self.text()}")
+        # The page may be put anew while it is looked at.
+        until(lambda: self._clicked(path), 10)
+
+    def _clicked(self, path: str) -> bool:
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        try:
+            self._driver.find_element(By.XPATH, path).click()
+        except StaleElementReferenceException:
+            return False
+        return True

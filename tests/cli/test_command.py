@@ -320,7 +320,7 @@ def test_the_demonstration_proves_itself_again_and_again(tmp_path: Path, monkeyp
         for kind in ("create", "update", "clear a property", "delete", "restore", "add member", "remove member"):
             assert kind in result.out
         project = tmp_path / "made" / "dagster_project.toml"
-        assert len(call("--project", project, "points", "demo", "--json").json) == 5 * round_
+        assert len(call("--project", project, "points", "demo", "--json").json) == 6 * round_
         assert [one.name for one in tmp_path.iterdir()] == ["made"]
     # What it says to type next can be typed.
     typed = re.findall(r"^  \S+ (--project \S+ (?:points|objects|verify|restore) .*)$", result.out, re.M)

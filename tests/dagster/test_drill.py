@@ -67,8 +67,8 @@ def test_a_drill_is_a_check_with_its_score(project: Project, instance: dg.Dagste
 
 def test_a_drill_comes_by_its_own_schedule_and_not_with_a_backup(project: Project) -> None:
     repository = build_definitions(project).get_repository_def()
-    [schedule] = repository.schedule_defs
-    assert (schedule.name, schedule.job_name) == ("schedule_drill_people", "drill_people")
+    schedule = repository.get_schedule_def("schedule_drill_people")
+    assert schedule.job_name == "drill_people"
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 5 * * 0", "Europe/Stockholm")
     moment = datetime(2026, 11, 29, 4, 0, tzinfo=UTC)
     with dg.build_schedule_context(scheduled_execution_time=moment) as context:

@@ -104,7 +104,13 @@ def _besides(
         identity=session.identity,
     )
     replaced = {step.id for step in more.steps if step.action == "create"}
-    removed = [step for step in more.steps if step.action == "delete" and step.id not in replaced]
+    # What this restore has made is no return, whatever it looks like.
+    made = {outcome.live_id for outcome in session.journal.done.values()}
+    removed = [
+        step
+        for step in more.steps
+        if step.action == "delete" and step.id not in replaced and step.live_id not in made
+    ]
     found: list[tuple[Step, str]] = []
     with connect(live.store.files) as connection:
         for step in removed:

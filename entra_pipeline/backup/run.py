@@ -266,6 +266,8 @@ def commit_point(
 ) -> Manifest:
     """Writes the manifest of a point whose tables are written; tables that nobody asked for are carried.
 
+    What the parent lacks of a table that is carried is still lacking.
+
     Raises:
         RecoveryPointRefused: The point exists, or its parent is no longer the latest.
         IntegrityError: A file is absent or differs.
@@ -274,7 +276,8 @@ def commit_point(
     parent = store.manifest(context.parent) if context.parent else None
     now = iso(clock())
     tables = {
-        table: entries.get(table) or carried(known(parent, table), table, Ledger(), now, notes=(_NOT_ASKED,))
+        table: entries.get(table)
+        or carried(known(parent, table), table, Ledger(), now, gaps=_gaps(parent, table), notes=(_NOT_ASKED,))
         for table in table_names(context.types)
     }
     full = parent is None or _is_full(tables.values())
@@ -295,12 +298,16 @@ def commit_point(
     return store.commit(manifest)
 
 
+def _gaps(manifest: Manifest | None, table: str) -> tuple[Gap, ...]:
+    entry = manifest.tables.get(table) if manifest else None
+    return entry.gaps if entry else ()
+
+
 def _is_full(entries: Collection[TableEntry]) -> bool:
     """Whether everything was read in full, but for what Graph refused or does not offer."""
     refused = {"carried", "never"}
     return any(entry.read == "full" for entry in entries) and all(
-        entry.read == "full" or (entry.read in refused and (entry.gaps or entry.notes != (_NOT_ASKED,)))
-        for entry in entries
+        entry.read == "full" or (entry.read in refused and entry.notes != (_NOT_ASKED,)) for entry in entries
     )
 
 
@@ -435,4 +442,5 @@ def permission_gap(what: str, error: GraphError, permission: str, since: str = "
         remedy=f"Grant the application permission {permission} to the app registration and consent to it as an "
         "administrator; if it is granted, the tenant may lack the licence.",
         since=since,
+        permission=permission if isinstance(error, GraphPermissionDenied) else "",
     )

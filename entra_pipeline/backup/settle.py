@@ -29,7 +29,7 @@ from entra_pipeline.backup.tables import Tables, gone_table
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, Lane, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso
-from entra_pipeline.errors import GraphError
+from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph import Ledger, Request
 from entra_pipeline.graph.client import explain, query
 from entra_pipeline.graph.pages import decode_count
@@ -118,7 +118,14 @@ class Settlement:
         self.tables.charge(table, own.ledger)
 
     def _unproven(self, table: str, error: GraphError) -> None:
-        self.tables.flag(table, gaps=[Gap(what="proof", reason=error.message, remedy=error.remedy or _COUNT_AGAIN)])
+        entry = CATALOGUE.get(table) or RELATIONS[table][0]
+        gap = Gap(
+            what="proof",
+            reason=error.message,
+            remedy=error.remedy or _COUNT_AGAIN,
+            permission=entry.permissions[0] if isinstance(error, GraphPermissionDenied) else "",
+        )
+        self.tables.flag(table, gaps=[gap])
 
     @property
     def reader(self) -> Reader:

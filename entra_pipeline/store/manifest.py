@@ -28,12 +28,15 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why.
         remedy: What to do about it; may be empty.
         since: The recovery point whose data is shown instead; empty when nothing is.
+        permission: The application permission that Graph refused for want of, or of its licence; reading again is of
+            no use until somebody grants it. Empty for any other reason.
     """
 
     what: str
     reason: str
     remedy: str = ""
     since: str = ""
+    permission: str = ""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

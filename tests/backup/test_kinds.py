@@ -153,6 +153,27 @@ def test_types_that_are_not_asked_for_are_carried(tenant: Tenant) -> None:
     one.assert_same(one.backup())
 
 
+def test_what_a_type_lacks_it_lacks_until_it_is_read_again(tenant: Tenant) -> None:
+    one = tenant(protect("users", "domains", "named_locations"))
+    for refused, status in (("domains", 403), ("identity/conditionalAccess/namedLocations", 500)):
+        one.control.deny(refused, status)
+    first = one.backup()
+    lacking = {table: entry.gaps for table, entry in first.tables.items() if entry.gaps}
+    assert {table: [gap.permission for gap in gaps] for table, gaps in lacking.items()} == {
+        "domains": ["Domain.Read.All"],
+        "named_locations": [""],
+    }
+    second = one.backup(types=["users"])
+    assert second.status == "finished with exception"
+    assert {table: entry.gaps for table, entry in second.tables.items() if entry.gaps} == lacking
+    for refused in ("domains", "identity/conditionalAccess/namedLocations"):
+        one.control.deny(refused, 0)
+    third = one.backup(types=["named_locations"])
+    assert (third.status, third.kind) == ("finished with exception", "incremental")
+    assert {table for table, entry in third.tables.items() if entry.gaps} == {"domains"}
+    assert one.backup(types=["domains"]).status == "finished"
+
+
 def test_types_that_were_never_read_have_no_rows_and_say_so(tenant: Tenant) -> None:
     one = tenant(protect("users", "domains"))
     first = one.backup(types=["domains"])

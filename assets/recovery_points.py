@@ -37,7 +37,8 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
     def recovery_point(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context):
             store = storage.open(scope.name)
-            trigger = context.run.tags.get("dagster/schedule_name", "dagster")
+            tags = context.run.tags
+            trigger = tags.get("dagster/schedule_name") or tags.get("dagster/sensor_name", "dagster")
             with backup_job(store, trigger=trigger, run_id=context.run.run_id) as job:
                 job.manifest = commit_staged(scope, store, context.partition_key)
             watch(load_project(storage.project_file), scope, store, job.manifest)

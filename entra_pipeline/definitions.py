@@ -17,6 +17,8 @@ from entra_pipeline.orchestration.audit import audit_sensor
 from entra_pipeline.orchestration.drills import drill_job, drill_schedule
 from entra_pipeline.orchestration.jobs import EXECUTOR, backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.logs import log_job, log_schedule
+from entra_pipeline.orchestration.missed_ticks import missed_ticks_sensor
+from entra_pipeline.orchestration.repair import repair_sensor
 from entra_pipeline.orchestration.reports import overview_jobs, overview_schedules
 from entra_pipeline.orchestration.restore import restore
 from entra_pipeline.orchestration.retention import prune, prune_schedule
@@ -63,7 +65,15 @@ def build_definitions(project: Project) -> dg.Definitions:
         sensors=[
             audit_sensor(file, [schedule.name for schedule in schedules]),
             notifications_sensor(project),
-            *([unusual_change_sensor(scopes, taking)] if scopes else ()),
+            *(
+                (
+                    unusual_change_sensor(scopes, taking),
+                    repair_sensor(project, taking),
+                    missed_ticks_sensor(project, taking),
+                )
+                if scopes
+                else ()
+            ),
         ],
         resources={
             "tenants": TenantResource(project_file=file),

@@ -31,9 +31,10 @@ from entra_pipeline.backup.settle import Settlement, may_be_end
 from entra_pipeline.backup.tables import Tables, carried, is_objects, known
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError
+from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError, UsageError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.project import Scope
+from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect
@@ -375,6 +376,26 @@ def protected_types(scope: Scope) -> list[str]:
     """The object types that a scope protects; of chosen users and groups, only what can belong to them."""
     types = scope.types()
     return selectable_types(types) if scope.select is not None and scope.protect == "all" else types
+
+
+def wanted_types(scope: Scope, names: Sequence[str]) -> list[str] | None:
+    """The object types that were asked for; None when none were named. Raises UsageError for what is not protected."""
+    protected = scope.types()
+    for name in names:
+        if name in RELATIONS:
+            owner = RELATIONS[name][0].name
+            raise UsageError(f"{name} is read with its object type", remedy=f"Ask for {owner}: --types {owner}")
+        if name not in CATALOGUE:
+            raise UsageError(
+                f"there is no object type {name!r}{did_you_mean(name, CATALOGUE)}",
+                remedy="entra-pipeline catalogue lists them.",
+            )
+        if name not in protected:
+            raise UsageError(
+                f"scope {scope.name!r} does not protect {name}",
+                remedy="Add it to the scope's `protect`, or leave it out.",
+            )
+    return list(names) or None
 
 
 def full_is_due(scope: Scope, latest: Manifest, now: datetime) -> bool:

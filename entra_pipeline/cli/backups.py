@@ -11,13 +11,11 @@ from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row, ta
 from entra_pipeline.analysis.unusual import Verdict, watch
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.backup.run import wanted_types
 from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
-from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Gap, Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
@@ -44,35 +42,13 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
     """
     project = project_of(ctx)
     scope = project.scope(scope_name)
-    wanted = wanted_types(scope, types)
-    manifest = run_backup(project, scope, full=full, types=wanted)
+    manifest = run_backup(project, scope, full=full, types=wanted_types(scope, listed(types)))
     if json_:
         print_json({**point_row(manifest), "tables": table_rows(manifest), "totals": totals(manifest)})
     else:
         click.echo(manifest.recovery_point)
         print_summary(manifest, every_cost=costs)
     return FINISHED_WITH_EXCEPTION if manifest.status == "finished with exception" else 0
-
-
-def wanted_types(scope: Scope, given: Sequence[str]) -> list[str] | None:
-    """The object types that were asked for; None when none were named."""
-    names = listed(given)
-    protected = scope.types()
-    for name in names:
-        if name in RELATIONS:
-            owner = RELATIONS[name][0].name
-            raise UsageError(f"{name} is read with its object type", remedy=f"Ask for {owner}: --types {owner}")
-        if name not in CATALOGUE:
-            raise UsageError(
-                f"there is no object type {name!r}{did_you_mean(name, CATALOGUE)}",
-                remedy="entra-pipeline catalogue lists them.",
-            )
-        if name not in protected:
-            raise UsageError(
-                f"scope {scope.name!r} does not protect {name}",
-                remedy="Add it to the scope's `protect`, or leave it out.",
-            )
-    return names or None
 
 
 def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] | None) -> Manifest:

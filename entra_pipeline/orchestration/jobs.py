@@ -6,9 +6,13 @@ partition.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+# Not exported by Dagster, which offers no other way to the newest run of each of many jobs.
+from dagster._core.storage.dagster_run import JobBucket
 
 from assets.checks import report_checks
 from assets.drills import drill_key
@@ -26,7 +30,7 @@ from assets.recovery_points import point_metadata
 from assets.snapshots import MAX_RETRIES, LogProgress, own_tables, table_metadata
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job
-from entra_pipeline.backup.run import backup
+from entra_pipeline.backup.run import backup, wanted_types
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Manifest
 from resources import StorageResource, TenantResource
@@ -58,6 +62,17 @@ def backup_now_op_name(scope: Scope) -> str:
     return f"take_recovery_point_{identifier(scope.name)}"
 
 
+def newest_runs(instance: dg.DagsterInstance, scopes: Sequence[Scope]) -> Mapping[str, dg.RunRecord]:
+    """The newest backup run of each scope that has one, in one query."""
+    names = {name: scope.name for scope in scopes for name in (backup_job_name(scope), backup_now_job_name(scope))}
+    newest: dict[str, dg.RunRecord] = {}
+    for record in instance.get_run_records(bucket_by=JobBucket(list(names), bucket_limit=1)):
+        scope = names[record.dagster_run.job_name]
+        if scope not in newest or record.storage_id > newest[scope].storage_id:
+            newest[scope] = record
+    return newest
+
+
 def backup_asset_job(scope: Scope) -> "UnresolvedAssetJobDefinition":
     """The job that materialises all assets of a scope for one recovery point."""
     keys = [asset_key(scope.name, name) for name in (*object_types(scope), RECOVERY_POINT)]
@@ -81,9 +96,11 @@ class BackupNow(dg.Config):
 
     Attributes:
         full: Read everything, whatever delta could tell.
+        types: Only these object types; the others stay as they were. All when empty.
     """
 
     full: bool = False
+    types: list[str] = []
 
 
 def backup_now_job(scope: Scope) -> dg.JobDefinition:
@@ -95,12 +112,13 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
     ) -> None:
         with explained(context):
             store = storage.open(scope.name)
+            types = wanted_types(scope, config.types)
 
             async def work() -> Manifest:
                 with backup_job(store, trigger="dagster: backup now", run_id=context.run_id) as job:
                     async with tenants.open(scope.name) as graph:
                         job.manifest = await backup(
-                            scope, store, graph, full=config.full, progress=LogProgress(context)
+                            scope, store, graph, full=config.full, types=types, progress=LogProgress(context)
                         )
                     return job.manifest
 

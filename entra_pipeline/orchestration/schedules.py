@@ -10,6 +10,11 @@ from entra_pipeline.project import Scope
 from entra_pipeline.store.recovery_points import key_of
 
 
+def schedule_name(scope: Scope) -> str:
+    """The name of a scope's schedule."""
+    return f"schedule_{identifier(scope.name)}"
+
+
 def backup_schedule(scope: Scope) -> dg.ScheduleDefinition | None:
     """The schedule of a scope; None when it has none.
 
@@ -19,7 +24,7 @@ def backup_schedule(scope: Scope) -> dg.ScheduleDefinition | None:
         return None
 
     @dg.schedule(
-        name=f"schedule_{identifier(scope.name)}",
+        name=schedule_name(scope),
         cron_schedule=scope.schedule,
         execution_timezone=scope.timezone,
         job_name=backup_job_name(scope),

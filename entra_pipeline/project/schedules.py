@@ -27,6 +27,16 @@ def next_run(scope: Scope, now: datetime) -> datetime | None:
     return due
 
 
+def last_run(scope: Scope, now: datetime) -> datetime | None:
+    """When the schedule was due last, in UTC; None without a schedule."""
+    from croniter import croniter
+
+    if scope.schedule is None:
+        return None
+    due: datetime = croniter(scope.schedule, now.astimezone(ZoneInfo(scope.timezone))).get_prev(datetime)
+    return due.astimezone(UTC)
+
+
 def windows(scope: Scope) -> Windows | None:
     """The windows of a scope: 1.1 and 1.5 times the longest pause of its schedule; None without a schedule."""
     if scope.schedule is None:

@@ -1,0 +1,103 @@
+"""The sensor `missed_ticks`: a schedule that should have run and did not.
+
+A tick is lost when its evaluation fails, or when its run is lost before it is launched. Dagster itself makes up for
+the last tick that came while its daemon was down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+
+# Not exported by Dagster: since when a schedule has been running, and whether somebody has stopped it.
+from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstigatorData
+
+from assets.names import RECOVERY_POINT, asset_key
+from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.orchestration.jobs import backup_job_name, newest_runs
+from entra_pipeline.orchestration.schedules import request, schedule_name
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.project.schedules import last_run
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.recovery_points import moment_of
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+GRACE = timedelta(minutes=15)
+"""How late a tick may be: Dagster launches a hundred schedules of the same minute one after the other."""
+
+
+def missed_ticks_sensor(
+    project: Project, jobs: Sequence[UnresolvedAssetJobDefinition], clock: Clock = system_clock
+) -> dg.SensorDefinition:
+    """The sensor that asks for the run of a tick that was missed, once.
+
+    Args:
+        project: The project.
+        jobs: The jobs that the schedules launch, one per scope.
+        clock: The one clock.
+    """
+    scopes = list(project.scopes.values())
+
+    @dg.sensor(
+        name="missed_ticks",
+        jobs=list(jobs),
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Takes a recovery point of a scope whose schedule should have run, unless somebody has stopped it.",
+    )
+    def missed_ticks(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+        now = clock()
+        for scope, due in missed(context.instance, scopes, now):
+            try:
+                latest = open_store(project, scope.name).points()[-1:]
+            except EntraPipelineError as error:
+                context.log.warning(f"{scope.name}: {error.message}")
+                continue
+            # Taken by the command: Dagster does not know of it.
+            if latest and moment_of(latest[0]) >= due:
+                continue
+            context.log.info(f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is asked for now")
+            asked = request(scope, context.instance, now)
+            yield dg.RunRequest(
+                run_key=f"{scope.name} {due:%Y-%m-%dT%H:%M}",
+                partition_key=asked.partition_key,
+                job_name=backup_job_name(scope),
+            )
+
+    return missed_ticks
+
+
+def missed(instance: dg.DagsterInstance, scopes: Sequence[Scope], now: datetime) -> Iterator[tuple[Scope, datetime]]:
+    """The scopes whose schedule was due, with the moment of the last tick, and of which Dagster knows nothing since."""
+    running = _running_since(instance)
+    runs = newest_runs(instance, scopes)
+    records = instance.get_asset_records([asset_key(scope.name, RECOVERY_POINT) for scope in scopes])
+    points = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
+    for scope in scopes:
+        due, since = last_run(scope, now - GRACE), running.get(schedule_name(scope))
+        if due is None or since is None or due < since:
+            continue
+        run, point = runs.get(scope.name), points.get(asset_key(scope.name, RECOVERY_POINT))
+        if run and run.create_timestamp.replace(tzinfo=UTC) >= due:
+            continue
+        if point is None or point.timestamp < due.timestamp():
+            yield scope, due
+
+
+def _running_since(instance: dg.DagsterInstance) -> dict[str, datetime]:
+    """Since when schedules run, by name; those that somebody has stopped, or that never ran, are not among them."""
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+    return {
+        state.instigator_name: datetime.fromtimestamp(state.instigator_data.start_timestamp, UTC)
+        for state in states
+        if state.status is not InstigatorStatus.STOPPED
+        and isinstance(state.instigator_data, ScheduleInstigatorData)
+        and state.instigator_data.start_timestamp is not None
+    }

@@ -107,9 +107,7 @@ def _besides(
     # What this restore has made is no return, whatever it looks like.
     made = {outcome.live_id for outcome in session.journal.done.values()}
     removed = [
-        step
-        for step in more.steps
-        if step.action == "delete" and step.id not in replaced and step.live_id not in made
+        step for step in more.steps if step.action == "delete" and step.id not in replaced and step.live_id not in made
     ]
     found: list[tuple[Step, str]] = []
     with connect(live.store.files) as connection:

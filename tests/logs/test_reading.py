@@ -138,7 +138,8 @@ def test_a_pause_longer_than_entra_keeps_is_named_and_told_once(tenant: Start) -
     assert lost[3].rows == 0
     assert lost[3].gaps[0].what.startswith("entries from ")
     assert not lost[3].complete
-    assert lost[-1].rows > 0
+    # What Entra still has of it is all there; whether that is anything depends on the time of day.
+    assert lost[-1].complete
     again = one.read("directory_audits")
     assert not any(day.gaps for day in again)
     assert one.logs.day("directory_audits", lost[3].date).gaps == lost[3].gaps

@@ -110,6 +110,13 @@ class Visit:
         html = self.site.templates.get_template(template).render(visit=self, notice=notice, **values)
         return HTMLResponse(html, status)
 
+    def choose_scope(self, title: str, leaf: str) -> Response:
+        """The scopes that have a page of this name below theirs; the only one's page at once."""
+        names = list(self.project.scopes)
+        if len(names) == 1:
+            return self.go(address("scopes", names[0], leaf))
+        return self.page("choose_scope.html", title=title, leaf=leaf, scopes=self.project.scopes.values())
+
     def go(self, path: str, notice: str = "") -> RedirectResponse:
         """Leads to another page of the console, which shows a notice."""
         if notice:

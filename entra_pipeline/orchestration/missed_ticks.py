@@ -19,8 +19,8 @@ from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstig
 from assets.names import RECOVERY_POINT, asset_key
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.orchestration.jobs import backup_job_name, newest_runs
-from entra_pipeline.orchestration.schedules import request, schedule_name
+from entra_pipeline.orchestration.jobs import newest_runs
+from entra_pipeline.orchestration.schedules import extra_request, schedule_name
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.schedules import last_run
 from entra_pipeline.store.opening import open_store
@@ -64,12 +64,7 @@ def missed_ticks_sensor(
             if latest and moment_of(latest[0]) >= due:
                 continue
             context.log.info(f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is asked for now")
-            asked = request(scope, context.instance, now)
-            yield dg.RunRequest(
-                run_key=f"{scope.name} {due:%Y-%m-%dT%H:%M}",
-                partition_key=asked.partition_key,
-                job_name=backup_job_name(scope),
-            )
+            yield extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}")
 
     return missed_ticks
 

@@ -20,8 +20,8 @@ from entra_pipeline.backup.run import protected_types
 from entra_pipeline.catalogue import RELATIONS
 from entra_pipeline.clock import Clock, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.orchestration.jobs import backup_job_name, newest_runs
-from entra_pipeline.orchestration.schedules import request
+from entra_pipeline.orchestration.jobs import newest_runs
+from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
@@ -188,10 +188,11 @@ def _next(
     tries = tried.tries + 1
     return (
         msgspec.structs.replace(tried, tries=tries),
-        dg.RunRequest(
-            run_key=f"{scope.name} {trouble.of} {tries}",
-            job_name=backup_job_name(scope),
-            partition_key=request(scope, instance, now).partition_key,
+        extra_request(
+            scope,
+            instance,
+            now,
+            f"{scope.name} {trouble.of} {tries}",
             asset_selection=[asset_key(scope.name, name) for name in (*types, RECOVERY_POINT)] if types else None,
             tags={REPAIRS_TAG: trouble.of},
         ),

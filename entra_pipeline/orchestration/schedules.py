@@ -1,6 +1,7 @@
 """Where a scope's schedule is made: its cron in its time zone becomes a Dagster schedule that mints recovery points."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -35,6 +36,22 @@ def backup_schedule(scope: Scope) -> dg.ScheduleDefinition | None:
         return request(scope, context.instance, context.scheduled_execution_time)
 
     return tick
+
+
+def extra_request(
+    scope: Scope, instance: dg.DagsterInstance, moment: datetime, run_key: str, **more: Any
+) -> dg.RunRequest:
+    """The run that takes a recovery point between the ticks.
+
+    Args:
+        scope: The scope.
+        instance: Told of the partition.
+        moment: The recovery point's.
+        run_key: Dagster launches one run for it.
+        more: What else a RunRequest takes.
+    """
+    point = request(scope, instance, moment).partition_key
+    return dg.RunRequest(run_key=run_key, partition_key=point, job_name=backup_job_name(scope), **more)
 
 
 def request(scope: Scope, instance: dg.DagsterInstance, scheduled: datetime) -> dg.RunRequest:

@@ -20,15 +20,14 @@ from assets.names import RECOVERY_POINT, asset_key, identifier
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
-from entra_pipeline.orchestration.jobs import backup_job_name
 from entra_pipeline.orchestration.restore import PLAN_TAG
 from entra_pipeline.orchestration.retention import OP as PRUNE_OP
-from entra_pipeline.orchestration.schedules import request
+from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.jobs import job_id_at, job_records
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.recovery_points import ScopeStore, key_of
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -97,12 +96,7 @@ def unusual_change_sensor(scopes: Sequence[Scope], jobs: Sequence[UnresolvedAsse
                 context.log.info(f"{scope.name}: {evaluation.description}; one more recovery point is taken")
                 # The moment after the check: the same with every tick, so that one run is asked for.
                 after = datetime.fromtimestamp(record.create_timestamp, UTC) + timedelta(seconds=1)
-                asked = request(scope, context.instance, after)
-                yield dg.RunRequest(
-                    run_key=f"{scope.name} {asked.run_key}",
-                    partition_key=asked.partition_key,
-                    job_name=backup_job_name(scope),
-                )
+                yield extra_request(scope, context.instance, after, f"{scope.name} {key_of(after)}")
 
     return unusual_change
 

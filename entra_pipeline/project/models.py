@@ -173,7 +173,18 @@ class RestoreApp(Section):
         return self
 
 
-class Tenant(Section):
+class TlsPeer(Section):
+    """A service that is reached over TLS, and may have a certificate authority of its own."""
+
+    ca_bundle: FilePath | None = None
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Certificates to trust besides the machine's own, absolute."""
+        return self.resolve(self.ca_bundle) if self.ca_bundle else None
+
+
+class Tenant(TlsPeer):
     """An Entra directory and the app registration that reads it."""
 
     name: str = ""
@@ -186,7 +197,6 @@ class Tenant(Section):
     cloud: Literal["global", "usgov", "usgov-dod", "china"] = "global"
     graph_url: WebUrl | None = None
     authority: HttpsUrl | None = None
-    ca_bundle: FilePath | None = None
     seats: Annotated[int, Field(gt=0)] | None = None
     restore: RestoreApp | None = None
     simulator: SimulatedTenant | None = None
@@ -254,11 +264,6 @@ class Tenant(Section):
         )
         writer._writes = True
         return writer
-
-    @property
-    def ca_file(self) -> Path | None:
-        """Certificates to trust besides the machine's own, absolute."""
-        return self.resolve(self.ca_bundle) if self.ca_bundle else None
 
 
 class Selection(Section):
@@ -444,7 +449,7 @@ class NotificationProfile(Section):
         return self.unusual if kind == "unusual" else status in getattr(self, kind, ())
 
 
-class Mail(Section):
+class Mail(TlsPeer):
     """How mail is sent."""
 
     host: Annotated[str, StringConstraints(min_length=1)]
@@ -453,7 +458,6 @@ class Mail(Section):
     username: str | None = None
     password: Secret | None = None
     tls: Literal["starttls", "implicit", "none"] | None = None
-    ca_bundle: FilePath | None = None
 
     @model_validator(mode="after")
     def _sign_in(self) -> Mail:
@@ -473,20 +477,14 @@ class Mail(Section):
         """The port: as `port` says; else 465 when encrypted from the start, and 587 (RFC 6409) elsewhere."""
         return self.port or (465 if self.tls == "implicit" else 587)
 
-    @property
-    def ca_file(self) -> Path | None:
-        """Certificates to trust besides the machine's own, absolute."""
-        return self.resolve(self.ca_bundle) if self.ca_bundle else None
 
-
-class OpenIdConnect(Section):
+class OpenIdConnect(TlsPeer):
     """The app registration by which people sign in to the console."""
 
     tenant_id: Guid | None = None
     issuer: WebUrl | None = None
     client_id: Annotated[str, StringConstraints(min_length=1)]
     client_secret: Secret
-    ca_bundle: FilePath | None = None
 
     @field_validator("issuer")
     @classmethod
@@ -503,11 +501,6 @@ class OpenIdConnect(Section):
     def issued_by(self) -> str:
         """The issuer (Entra doc: v2-protocols-oidc)."""
         return self.issuer or f"https://login.microsoftonline.com/{self.tenant_id}/v2.0"
-
-    @property
-    def ca_file(self) -> Path | None:
-        """Certificates to trust besides the machine's own, absolute."""
-        return self.resolve(self.ca_bundle) if self.ca_bundle else None
 
 
 class Roles(Section):

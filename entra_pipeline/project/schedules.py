@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,14 +18,19 @@ class Windows(NamedTuple):
     fail: timedelta
 
 
-def next_run(scope: Scope, now: datetime) -> datetime | None:
-    """When the schedule is due next, in the scope's time zone; None without a schedule."""
+def next_runs(scope: Scope, after: datetime, number: int) -> list[datetime]:
+    """When the schedule is due after a moment, so many times, in the scope's time zone; none without a schedule."""
     from croniter import croniter
 
     if scope.schedule is None:
-        return None
-    due: datetime = croniter(scope.schedule, now.astimezone(ZoneInfo(scope.timezone))).get_next(datetime)
-    return due
+        return []
+    here = after.astimezone(ZoneInfo(scope.timezone))
+    return list(islice(croniter(scope.schedule, here).all_next(datetime), number))
+
+
+def next_run(scope: Scope, now: datetime) -> datetime | None:
+    """When the schedule is due next, in the scope's time zone; None without a schedule."""
+    return next(iter(next_runs(scope, now, 1)), None)
 
 
 def last_run(scope: Scope, now: datetime) -> datetime | None:

@@ -14,7 +14,7 @@ from entra_pipeline.analysis.names import short
 from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import UsageError
 
 _PAGE = 100
@@ -23,10 +23,7 @@ _KINDS = ("added", "removed", "modified")
 
 def scopes(visit: Visit) -> Response:
     """The scopes whose points can be compared; the only one's at once."""
-    names = list(visit.project.scopes)
-    if len(names) == 1:
-        return visit.go(address("scopes", names[0], "compare"))
-    return visit.page("choose_scope.html", title="Compare", leaf="compare", scopes=visit.project.scopes.values())
+    return visit.choose_scope("Compare", "compare")
 
 
 def show(visit: Visit) -> Response:

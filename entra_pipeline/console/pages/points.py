@@ -13,7 +13,7 @@ from entra_pipeline.analysis.browse import type_rows
 from entra_pipeline.backup.jobs import totals
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
@@ -25,10 +25,7 @@ _DAILY = 3
 
 def scopes(visit: Visit) -> Response:
     """The scopes whose recovery points there are; the only one's at once."""
-    names = list(visit.project.scopes)
-    if len(names) == 1:
-        return visit.go(address("scopes", names[0], "points"))
-    return visit.page("choose_scope.html", title="Recovery points", leaf="points", scopes=visit.project.scopes.values())
+    return visit.choose_scope("Recovery points", "points")
 
 
 def show(visit: Visit) -> Response:

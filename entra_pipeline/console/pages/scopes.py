@@ -18,13 +18,13 @@ from entra_pipeline.console.dagster.client import DagsterUnavailable
 from entra_pipeline.console.pages.dashboard import health
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
-from entra_pipeline.console.schedules import next_times
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
 from entra_pipeline.graph.ledger import Ledger
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.orchestration.jobs import backup_now_job_name, backup_now_op_name
 from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
+from entra_pipeline.project.schedules import next_runs
 from entra_pipeline.tenants import open_graph
 
 _TIMES = 5
@@ -48,7 +48,7 @@ def one(visit: Visit) -> Response:
         health=health(visit, scope),
         types=[CATALOGUE[name] for name in scope.types()],
         permissions=permissions_for(scope.types()),
-        times=next_times(scope, _TIMES, visit.site.clock),
+        times=next_runs(scope, visit.site.clock(), _TIMES),
         locked=visit.site.not_writable(),
     )
 
@@ -242,7 +242,7 @@ def _foreseen(visit: Visit, values: Mapping[str, Any]) -> dict[str, Any]:
         )
         try:
             scope = parse_project(text, visit.site.file).scope("s")
-            times = next_times(scope, _TIMES, visit.site.clock)
+            times = next_runs(scope, visit.site.clock(), _TIMES)
         except ConfigurationError as error:
             wrong = f"{error.message.partition(f'{error.key}: ')[2]}. {error.remedy}"
     return {

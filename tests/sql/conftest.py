@@ -56,6 +56,8 @@ class Story(Logged):
         self.ahead = timedelta()
         self._end()
         self._take()
+        # A log is read up to the last whole second: what happened within this one is there a second later.
+        self.ahead = timedelta(seconds=1)
         self.read("directory_audits")
 
     def _take(self) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.notifications.messages import SHOWN, Message
 from entra_pipeline.notifications.rendering import html, text
-from entra_pipeline.notifications.reports import report_file
 from entra_pipeline.project import Mail, NotificationProfile, Webhook
 from entra_pipeline.project.base import Section
 
@@ -82,9 +81,11 @@ def _email(mail: Mail, profile: NotificationProfile, message: Message, reference
     whole["Auto-Submitted"] = "auto-generated"
     whole.set_content(text(message))
     whole.add_alternative(html(message), subtype="html")
-    if profile.attach_report and message.report:
-        name, page = report_file(message)
-        whole.add_attachment(page, subtype="html", filename=name)
+    if profile.attach_report and message.report is not None:
+        # With the page come the charts, which take half a second to import.
+        from entra_pipeline.reports.rendering.html import as_html
+
+        whole.add_attachment(as_html(message.report), subtype="html", filename=f"report-{message.name}.html")
     return whole
 
 

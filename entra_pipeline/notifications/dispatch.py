@@ -200,7 +200,7 @@ def _send(at: _Sending, group: list[tuple[str, Notice]], down: dict[tuple[str, s
     try:
         if first.channel == "webhook":
             event = first.event
-            send_webhook(profile, message(event, ScopeStore(at.files, event["scope"])))
+            send_webhook(profile, message(event, ScopeStore(at.files, event["scope"]), at.clock()))
         elif partly := _mail(at, profile, group):
             _log.warning("profile %s: %s", first.profile, partly)
             at.result.problems.append(f"profile {first.profile}: {partly}")
@@ -216,7 +216,7 @@ def _send(at: _Sending, group: list[tuple[str, Notice]], down: dict[tuple[str, s
 def _mail(at: _Sending, profile: NotificationProfile, group: list[tuple[str, Notice]]) -> str:
     assert at.project.mail is not None  # noqa: S101 - the configuration was checked
     stores = {notice.event["scope"]: ScopeStore(at.files, notice.event["scope"]) for _, notice in group}
-    told = [message(notice.event, stores[notice.event["scope"]]) for _, notice in group]
+    told = [message(notice.event, stores[notice.event["scope"]], at.clock()) for _, notice in group]
     whole = told[0] if not group[0][1].digest else digest_message(told)
     return send_mail(at.project.mail, profile, whole, reference=group[0][1].fingerprint, now=at.clock())
 

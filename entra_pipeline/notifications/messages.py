@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from entra_pipeline.clock import parse_iso
-from entra_pipeline.errors import StoreError
+from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.notifications.outbox import Event
-from entra_pipeline.restore.report import exceptions, read_report
+from entra_pipeline.reports import model
+from entra_pipeline.reports.job import job_report
+from entra_pipeline.reports.model import Report
+from entra_pipeline.reports.rendering.plain import duration
 from entra_pipeline.store.recovery_points import ScopeStore
 
 SHOWN = 20
@@ -37,6 +40,7 @@ _FACTS = {
     "restored": "Restored",
     "retention": "Retention",
     "points": "Recovery points kept",
+    "log_days_forgotten": "Days of logs forgotten",
     "files_deleted": "Files deleted",
     "bytes_deleted": "Bytes deleted",
     "properties": "Properties compared",
@@ -47,6 +51,8 @@ _FACTS = {
     "throttled": "Throttled",
     "job": "Job",
 }
+# Tables of a job's report that are in its message.
+_EXCEPTIONS = ("gaps", "exceptions", "differences")
 _WHAT = {"backup": "Backup", "restore": "Restore", "prune": "Pruning", "drill": "Restore drill"}
 
 
@@ -69,8 +75,8 @@ class Message:
         lead: A sentence that says what happened; may be empty.
         facts: Names and values.
         tables: What there is to list.
-        report: Whether a report belongs to it.
-        name: For the name of an attached file.
+        report: What is attached to a mail; None when there is nothing more to say.
+        name: For the name of the attached file.
     """
 
     subject: str
@@ -78,27 +84,29 @@ class Message:
     lead: str = ""
     facts: Sequence[tuple[str, str]] = ()
     tables: Sequence[Table] = ()
-    report: bool = True
+    report: Report | None = None
     name: str = ""
 
 
-def message(event: Event, store: ScopeStore) -> Message:
-    """The message about an event."""
+def message(event: Event, store: ScopeStore, now: datetime) -> Message:
+    """The message about an event; raises StoreError when what belongs to it cannot be read."""
     if event["type"] == "unusual":
-        return _unusual(event)
-    return job_message(event, store)
+        return _unusual(event, now)
+    return job_message(event, store, now)
 
 
-def job_message(record: Event, store: ScopeStore) -> Message:
-    """The message about a job: its record, and what it could not do."""
+def job_message(record: Event, store: ScopeStore, now: datetime) -> Message:
+    """The message about a job: its record, and what its report says that it could not do."""
     what = _WHAT.get(record["type"], record["type"].capitalize())
     status = record["status"]
+    report = job_report(store, record, now)
     return Message(
         subject=f"{what} of {record['scope']} {status}",
         status=status,
-        lead=record.get("error") or "",
+        lead=record.get("error") or "; ".join(report.problems),
         facts=_facts({**record, "job": record["id"]}),
-        tables=_exceptions(record, store),
+        tables=[_exceptions(table) for table in report.tables if table.key in _EXCEPTIONS and table.rows],
+        report=report,
         name=record["id"],
     )
 
@@ -118,27 +126,43 @@ def digest_message(messages: Sequence[Message]) -> Message:
         subject=f"Daily digest: {said}",
         status=worst,
         tables=[Table("What happened", ("What", "When (UTC)", "Why"), rows)],
-        report=False,
     )
 
 
-def _unusual(event: Event) -> Message:
+def _unusual(event: Event, now: datetime) -> Message:
     findings: list[dict[str, Any]] = event["findings"]
     titles = ", ".join(one["title"] for one in findings)
-    tables = [
-        Table(
-            f"{one['title']} ({one['total']:,})",
-            [str(column).replace("_", " ") for column in one["columns"]],
-            [[_text(value) for value in row] for row in one["rows"]],
-        )
-        for one in findings
-    ]
+    facts = _facts(event)
+    report = Report(
+        name="unusual",
+        title=f"Unusual change in {event['scope']}",
+        subtitle=titles,
+        made=iso(now),
+        facts=dict(facts),
+        tables=[
+            model.Table(
+                one["rule"],
+                f"{one['title']} ({one['total']:,})",
+                [model.Column(column, column.replace("_", " ")) for column in one["columns"]],
+                [dict(zip(one["columns"], row, strict=True)) for row in one["rows"]],
+            )
+            for one in findings
+        ],
+    )
     return Message(
         subject=f"Unusual change in {event['scope']}: {titles}",
         status="unusual",
         lead="Recovery points are taken as before. Look at what changed; nothing was undone.",
-        facts=_facts(event),
-        tables=tables,
+        facts=facts,
+        tables=[
+            Table(
+                table.title,
+                [column.heading for column in table.columns],
+                [[_text(row[column.key]) for column in table.columns] for row in table.rows],
+            )
+            for table in report.tables
+        ],
+        report=report,
         name=event["id"],
     )
 
@@ -151,13 +175,6 @@ def _facts(values: Event) -> list[tuple[str, str]]:
     return found
 
 
-def duration(seconds: float) -> str:
-    """A time for people."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -166,31 +183,13 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _exceptions(record: Event, store: ScopeStore) -> list[Table]:
+def _exceptions(table: model.Table) -> Table:
     """What a job could not do, each with its reason and what to do about it."""
-    if record["type"] == "backup":
-        rows = _gaps(record, store)
-        return [Table("What the recovery point lacks", ("What", "Why", "What to do"), rows)] if rows else []
-    if record["type"] == "restore":
-        report = read_report(store, record["id"])
-        listed = [
-            (f"{one['type']} {one['name'] or one['id']}: {one['result']}", str(one["reason"]), str(one["remedy"]))
-            for one in (exceptions(report) if report else ())
-        ]
-        return [Table("What was not restored", ("What", "Why", "What to do"), listed)] if listed else []
-    return []
+    return Table(table.title, ("What", "Why", "What to do"), [_exception(row) for row in table.rows])
 
 
-def _gaps(record: Event, store: ScopeStore) -> list[tuple[str, str, str]]:
-    if not record.get("recovery_point") or not record.get("gaps"):
-        return []
-    try:
-        manifest = store.manifest(record["recovery_point"])
-    except StoreError as error:
-        # Retention may have been there before.
-        return [("its gaps", error.message, "")]
-    return [
-        (f"{table}: {gap.what}", gap.reason, gap.remedy)
-        for table, entry in manifest.tables.items()
-        for gap in entry.gaps
-    ]
+def _exception(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    of = " ".join(str(one) for one in (row.get("table") or row.get("type"), row.get("name") or row.get("id")) if one)
+    properties = f" ({row['properties']})" if row.get("properties") else ""
+    said = f"{of}: {row.get('what') or row.get('result')}{properties}"
+    return said, str(row.get("reason") or ""), str(row.get("remedy") or "")

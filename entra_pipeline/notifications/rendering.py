@@ -29,16 +29,11 @@ def _environment() -> Environment:
     )
 
 
-def html(message: Message, *, whole: bool = False) -> str:
-    """The message as an HTML page that needs nothing else, readable in light and dark.
-
-    Args:
-        message: What to tell.
-        whole: With all rows of its tables, not the first only.
-    """
+def html(message: Message) -> str:
+    """The message as an HTML page that needs nothing else, readable in light and dark."""
     light, dark = _COLOURS.get(message.status, _COLOURS["failed"])
     template = _environment().get_template("message.html.j2")
-    return template.render(message=message, shown=None if whole else SHOWN, light=light, dark=dark)
+    return template.render(message=message, shown=SHOWN, light=light, dark=dark)
 
 
 def text(message: Message) -> str:

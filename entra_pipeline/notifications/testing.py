@@ -33,7 +33,6 @@ def send_test(project: Project, name: str, clock: Clock = system_clock) -> list[
         subject=f"Test of notification profile {name}",
         status="finished",
         lead="Messages of this profile arrive here.",
-        report=False,
     )
     told = []
     if profile.to and project.mail is not None:

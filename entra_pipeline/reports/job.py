@@ -8,7 +8,7 @@ from typing import Any
 
 from entra_pipeline.analysis.points import COSTS, table_rows
 from entra_pipeline.clock import iso
-from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.reports.model import Asked, Column, Report, Table
 from entra_pipeline.restore.files import read_plan
@@ -123,6 +123,9 @@ def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -
     except NotInStore:
         problems.append(f"the recovery point {record['recovery_point']} is no longer in the store")
         return []
+    except StoreError as error:
+        problems.append(f"the recovery point {record['recovery_point']} cannot be read: {error.message}")
+        return []
     gaps = [
         {"table": table, "what": gap.what, "since": gap.since, "reason": gap.reason, "remedy": gap.remedy}
         for table, entry in manifest.tables.items()
@@ -149,6 +152,17 @@ def _restore(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) 
     return [
         Table("exceptions", "What is not restored", _NOT_RESTORED, [*exceptions(report), *refused], "all is restored"),
         Table("types", "By type", _RESTORED, rows(report)),
+    ]
+
+
+def _prune(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+    point, why, days = Column("recovery_point", "recovery point", "key"), Column("reason", "why"), "days of logs"
+    kept = [{"recovery_point": key, "reason": reason} for key, reason in record.get("kept", {}).items()]
+    kept += [{"days": number, "reason": reason} for reason, number in record.get("log_days_kept", {}).items()]
+    forgotten = [{"recovery_point": key} for key in record.get("forgotten", [])]
+    return [
+        Table("forgotten", "Recovery points whose time was over", (point,), forgotten, "none"),
+        Table("kept", "Kept beyond their time", (point, Column("days", days, "number"), why), kept, "none"),
     ]
 
 
@@ -192,4 +206,4 @@ def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) ->
     ]
 
 
-_TABLES = {"backup": _backup, "restore": _restore, "drill": _drill}
+_TABLES = {"backup": _backup, "restore": _restore, "prune": _prune, "drill": _drill}

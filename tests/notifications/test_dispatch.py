@@ -12,6 +12,8 @@ import pytest
 from entra_pipeline.errors import ConfigurationError, StoreError
 from entra_pipeline.notifications import Undelivered, dispatch, profile_rows, send_test
 from entra_pipeline.project import Project
+from entra_pipeline.reports.job import job_report
+from entra_pipeline.reports.rendering.html import as_html
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -95,6 +97,7 @@ def test_a_mail_says_what_happened_in_html_and_in_text_with_the_report_attached(
     for page in (told["text/html"], told["report"]):
         assert "the storage &lt;b&gt;cannot&lt;/b&gt; be reached" in page
         assert job in page
+    assert told["report"].splitlines() == as_html(job_report(store, store.jobs()[0], time())).splitlines()
     assert mail["Auto-Submitted"] == "auto-generated"
     assert str(mail["Message-ID"]).endswith("@example.com>")
 

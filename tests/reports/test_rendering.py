@@ -20,7 +20,7 @@ from entra_pipeline.reports import REPORTS, Report
 from entra_pipeline.reports.model import Chart, Column, Table
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.reports.rendering.charts import lone_svg, page_svg
-from entra_pipeline.reports.rendering.plain import as_text, duration, shown
+from entra_pipeline.reports.rendering.plain import duration, shown
 from tests.reports.conftest import GAP, NOW, Site, person
 
 NASTY = '<script>document.title = "taken over"</script>'
@@ -71,14 +71,6 @@ def test_json_has_every_table() -> None:
 def test_csv_is_the_first_table() -> None:
     first, second = csv.DictReader(io.StringIO(FORMATS["csv"](NASTY_REPORT).decode()))
     assert (first["name"], first["count"], second["nested"]) == (NASTY, "1234567", '{"a":[1]}')
-
-
-def test_text_is_aligned_and_says_what_is_wrong() -> None:
-    lines = as_text(NASTY_REPORT).splitlines()
-    assert f"! problem {NASTY}" in lines
-    assert "events: 12,345" in lines
-    assert any(line.endswith("2026-11-23 11:00:00  1 min 30 s  99.9 %  1,234,567") for line in lines)
-    assert "  nothing is missing" in lines
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ import pytest
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import StoreError, UsageError
+from entra_pipeline.project.periods import Period
 from entra_pipeline.reports import REPORTS, Report, job
 from entra_pipeline.reports.health import health
-from entra_pipeline.reports.message import job_message
 from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.holds import hold
+from entra_pipeline.store.retention import prune_job
 from tests.reports.conftest import GAP, NOW, Site, gone, person
 from tests.store.writing import Time
 
@@ -182,13 +184,16 @@ def test_a_job_is_told_by_type_with_what_is_missing(site: Site) -> None:
         job(site.asked(NOW.date()), "../../secret")
 
 
-def test_a_message_about_a_job_is_text_and_a_page(site: Site) -> None:
-    failed(site, NOW - HOUR)
-    [record] = site.store("contoso").jobs()
-    message = job_message(site.store("contoso"), str(record["id"]), Time(NOW))
-    assert message.subject == "Backup of scope contoso: failed"
-    assert "the disk is <full>" in message.text
-    assert "the disk is &lt;full&gt;" in message.html and "<full>" not in message.html
+def test_a_job_that_pruned_is_told_with_what_went_and_what_stayed(site: Site) -> None:
+    store = site.store("contoso")
+    for age in (9, 8, 7):
+        site.take("contoso", NOW - age * DAY, person(age))
+    hold(store, store.points()[1], reason="case 7", by="anna")
+    held = prune_job(store, Period.parse("1 day"), by="anna", trigger="command")
+    [record] = [one for one in store.jobs() if one["type"] == "prune"]
+    report = job(site.asked(NOW.date()), str(record["id"]))
+    assert [row["recovery_point"] for row in rows(report, "forgotten")] == held.forgotten == ["2026-11-14T12-00-00Z"]
+    assert rows(report, "kept")[0] == {"recovery_point": "2026-11-15T12-00-00Z", "reason": "held: case 7"}
 
 
 # --- Readiness -------------------------------------------------------------------------------------------------------

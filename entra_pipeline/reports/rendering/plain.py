@@ -1,4 +1,4 @@
-"""Reports as text: JSON, CSV, and lines for people."""
+"""Reports as text: JSON, CSV, and values as people read them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import msgspec
 
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.reports.model import Column, Report, Table
-
-_LISTED = 50
 
 
 def as_json(report: Report) -> str:
@@ -34,18 +32,6 @@ def as_csv(report: Report) -> str:
         writer.writerow([column.key for column in table.columns])
         writer.writerows([scalar(row.get(column.key)) for column in table.columns] for row in table.rows)
     return out.getvalue()
-
-
-def as_text(report: Report) -> str:
-    """Lines for a mail without HTML; of long tables the beginning."""
-    lines = [report.title, report.subtitle, ""]
-    lines += [f"! {problem}" for problem in report.problems]
-    lines += [f"{name}: {shown_fact(name, value)}" for name, value in report.facts.items()]
-    for table in report.tables:
-        lines += ["", table.title, *(_aligned(table) if table.rows else [f"  {table.empty}"])]
-        if len(table.rows) > _LISTED:
-            lines.append(f"  … {len(table.rows) - _LISTED:,} more")
-    return "\n".join(lines) + "\n"
 
 
 def shown(value: Any, kind: str) -> str:
@@ -90,15 +76,3 @@ def scalar(value: Any) -> Any:
 def used_columns(table: Table) -> list[Column]:
     """The columns that say something."""
     return [column for column in table.columns if any(row.get(column.key) not in (None, "") for row in table.rows)]
-
-
-def _aligned(table: Table) -> list[str]:
-    columns = used_columns(table)
-    cells = [[column.heading for column in columns]]
-    cells += [[shown(row.get(column.key), column.kind) for column in columns] for row in table.rows[:_LISTED]]
-    widths = [max(len(row[number]) for row in cells) for number in range(len(columns))]
-    return ["  " + "  ".join(_padded(*one) for one in zip(row, widths, columns, strict=True)).rstrip() for row in cells]
-
-
-def _padded(cell: str, width: int, column: Column) -> str:
-    return cell.rjust(width) if column.kind in ("number", "percent", "seconds") else cell.ljust(width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,12 +38,22 @@ class Health:
     due: datetime | None
 
 
-def health(scope: Scope, store: ScopeStore, now: datetime) -> Health:
-    """How a scope stands now; reads the manifests from the newest to the last good one. Raises StoreError."""
+def health(scope: Scope, store: ScopeStore, now: datetime, read: Callable[[str], Manifest] | None = None) -> Health:
+    """How a scope stands now; reads the manifests from the newest to the last good one.
+
+    Args:
+        scope: The scope.
+        store: Its store.
+        now: The present moment.
+        read: What gives the manifest of a point, where somebody keeps them; the store when None.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
     points = store.points()
     latest, good = None, ""
     for point in reversed(points):
-        manifest = store.manifest(point)
+        manifest = (read or store.manifest)(point)
         latest = latest or manifest
         if manifest.status == "finished":
             good = point

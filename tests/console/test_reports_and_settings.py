@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_reports(console: Served, name: str) -> None:
         file = viewer.get(f"/reports/{name}", params={"format": format_})
         assert file.status_code == 200 and file.content
         assert file.headers["content-disposition"].startswith(f'attachment; filename="{name}-')
+
+
+@pytest.mark.parametrize(("hours", "words"), [(30, "the next one is late"), (40, "the schedule has been missed")])
+def test_the_dashboard_judges_lateness_as_the_reports_do(
+    console: Served, monkeypatch: pytest.MonkeyPatch, hours: int, words: str
+) -> None:
+    monkeypatch.setattr(console.site, "clock", lambda: datetime.now(UTC) + timedelta(hours=hours))
+    assert words in console.browser(Role.viewer).get("/").text
+    [row] = console.browser(Role.viewer).get("/reports/readiness", params={"format": "json"}).json()["scopes"]
+    assert row["freshness"] == ("late" if hours == 30 else "missing")
 
 
 def test_audit_log(console: Served) -> None:

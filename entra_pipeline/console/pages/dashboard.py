@@ -7,15 +7,18 @@ from typing import Any
 
 from starlette.responses import Response
 
-from entra_pipeline.clock import parse_iso
+from entra_pipeline.clock import iso
 from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
-from entra_pipeline.project.schedules import next_run, next_runs
+from entra_pipeline.project.schedules import next_run
+from entra_pipeline.reports.health import LATE, MISSING
+from entra_pipeline.reports.health import health as standing
 from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import moment_of
 
 _JOBS = 8
 
@@ -51,22 +54,24 @@ def health(visit: Visit, scope: Scope) -> Health:
     due = f"{one:%Y-%m-%dT%H:%M:%S%z}" if (one := next_run(scope, now)) else ""
     try:
         store = visit.site.store(scope.name)
-        points = store.points()
-        last = visit.site.manifest(store, points[-1]) if points else None
+        found = standing(scope, store, now, lambda point: visit.site.manifest(store, point))
     except EntraPipelineError as error:
         return Health(scope, "failed", f"{error.message}. {error.remedy}", "bad", next=due)
+    last = found.latest
     if last is None:
         return Health(scope, "never backed up", "nothing can be restored yet", "warn", next=due)
     objects = sum(entry.live for entry in last.tables.values() if entry.kind == "objects")
     gaps = sum(len(entry.gaps) for entry in last.tables.values())
-    # Once may be under way; twice is missed.
-    if any(due_then <= now for due_then in next_runs(scope, parse_iso(last.started), 2)[1:]):
-        tone, verdict = "bad", f"no point since {ago(last.started)}: the schedule has been missed"
+    since = ago(iso(moment_of(found.good))) if found.good else ""
+    if found.freshness == MISSING:
+        tone, verdict = "bad", f"the last complete point was taken {since}: the schedule has been missed"
+    elif found.freshness == LATE:
+        tone, verdict = "warn", f"the last complete point was taken {since}: the next one is late"
     elif gaps:
         tone, verdict = "warn", f"lacks {gaps} thing{'s' if gaps > 1 else ''}, which it names"
     else:
         tone, verdict = "good", "complete and proven"
-    return Health(scope, last.status, verdict, tone, len(points), last, objects, due)
+    return Health(scope, last.status, verdict, tone, found.points, last, objects, due)
 
 
 def recent(visit: Visit) -> dict[str, Any]:

@@ -16,6 +16,11 @@ _YOUNG = timedelta(hours=24)
 _AHEAD = timedelta(minutes=5)
 
 
+def is_present(point: str, now: datetime) -> bool:
+    """Whether the moment of a key is near enough that a snapshot may be taken for it; UsageError for what is no key."""
+    return -_AHEAD <= now - moment_of(point) <= _YOUNG
+
+
 def require_capturable(store: ScopeStore, point: str, now: datetime | None = None) -> None:
     """Refuses a key that no snapshot can be taken for.
 
@@ -23,9 +28,9 @@ def require_capturable(store: ScopeStore, point: str, now: datetime | None = Non
         UsageError: Not the key of a recovery point.
         RecoveryPointRefused: It exists, a newer one exists, or its moment is not the present.
     """
-    age = (now or datetime.now(UTC)) - moment_of(point)
+    present = is_present(point, now or datetime.now(UTC))
     store.require_open(point)
-    if age > _YOUNG or age < -_AHEAD:
+    if not present:
         raise RecoveryPointRefused(
             f"{point} is not the present: Graph shows the tenant as it is, and a past moment cannot be captured again",
             remedy="Take a new recovery point: launch the backup job, or add a partition with the present time.",

@@ -1,7 +1,8 @@
 """The sensor `missed_ticks`: a schedule that should have run and did not.
 
-A tick is lost when its evaluation fails, or when its run is lost before it is launched. Dagster itself makes up for
-the last tick that came while its daemon was down.
+A tick is lost when its evaluation fails, when its run is lost before it is launched, or when the run has waited until
+its moment was past. Dagster itself makes up for the last tick that came while its daemon was down: so what counts is
+how long the sensor has seen that something is missing, not how long ago it was due.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import msgspec
 from dagster._core.definitions.run_request import InstigatorType
 
 # Not exported by Dagster: since when a schedule has been running, and whether somebody has stopped it.
 from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstigatorData
 
+from assets.guards import is_present
 from assets.names import RECOVERY_POINT, asset_key
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.orchestration.jobs import newest_runs
 from entra_pipeline.orchestration.schedules import extra_request, schedule_name
 from entra_pipeline.project import Project, Scope
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 GRACE = timedelta(minutes=15)
-"""How late a tick may be: Dagster launches a hundred schedules of the same minute one after the other."""
+"""How long a run may be missing: Dagster launches a hundred schedules of the same minute one after the other."""
 
 
 def missed_ticks_sensor(
@@ -52,9 +55,16 @@ def missed_ticks_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes a recovery point of a scope whose schedule should have run, unless somebody has stopped it.",
     )
-    def missed_ticks(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+    def missed_ticks(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = clock()
+        # Scope → since when its run has been seen missing.
+        before = msgspec.json.decode(context.cursor, type=dict[str, datetime]) if context.cursor else {}
+        seen: dict[str, datetime] = {}
+        requests = []
         for scope, due in missed(context.instance, scopes, now):
+            seen[scope.name] = before.get(scope.name, now)
+            if now < seen[scope.name] + GRACE:
+                continue
             try:
                 latest = open_store(project, scope.name).points()[-1:]
             except EntraPipelineError as error:
@@ -64,7 +74,8 @@ def missed_ticks_sensor(
             if latest and moment_of(latest[0]) >= due:
                 continue
             context.log.info(f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is asked for now")
-            yield extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}")
+            requests.append(extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}"))
+        return dg.SensorResult(run_requests=requests, cursor=msgspec.json.encode(seen).decode())
 
     return missed_ticks
 
@@ -76,14 +87,26 @@ def missed(instance: dg.DagsterInstance, scopes: Sequence[Scope], now: datetime)
     records = instance.get_asset_records([asset_key(scope.name, RECOVERY_POINT) for scope in scopes])
     points = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
     for scope in scopes:
-        due, since = last_run(scope, now - GRACE), running.get(schedule_name(scope))
+        due, since = last_run(scope, now), running.get(schedule_name(scope))
         if due is None or since is None or due < since:
             continue
         run, point = runs.get(scope.name), points.get(asset_key(scope.name, RECOVERY_POINT))
-        if run and run.create_timestamp.replace(tzinfo=UTC) >= due:
+        if run and run.create_timestamp.replace(tzinfo=UTC) >= due and not _was_refused(run):
             continue
         if point is None or point.timestamp < due.timestamp():
             yield scope, due
+
+
+def _was_refused(record: dg.RunRecord) -> bool:
+    """Whether a run failed that was for no present moment: it waited too long, or somebody wanted the past."""
+    run, point = record.dagster_run, record.dagster_run.tags.get("dagster/partition")
+    if run.status is not dg.DagsterRunStatus.FAILURE or point is None:
+        return False
+    begun = record.start_time or record.create_timestamp.replace(tzinfo=UTC).timestamp()
+    try:
+        return not is_present(point, datetime.fromtimestamp(begun, UTC))
+    except UsageError:
+        return True
 
 
 def _running_since(instance: dg.DagsterInstance) -> dict[str, datetime]:

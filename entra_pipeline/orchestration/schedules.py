@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from assets.guards import is_present
 from assets.names import identifier, partitions_name
+from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.orchestration.jobs import backup_job_name
 from entra_pipeline.project import Scope
 from entra_pipeline.store.recovery_points import key_of
@@ -16,10 +18,11 @@ def schedule_name(scope: Scope) -> str:
     return f"schedule_{identifier(scope.name)}"
 
 
-def backup_schedule(scope: Scope) -> dg.ScheduleDefinition | None:
+def backup_schedule(scope: Scope, clock: Clock = system_clock) -> dg.ScheduleDefinition | None:
     """The schedule of a scope; None when it has none.
 
-    The key comes from the scheduled time, so that a tick that is evaluated twice asks for one run.
+    The run's key comes from the scheduled time, so that a tick that is evaluated twice asks for one run. So does the
+    recovery point's, unless that time is long past: after a pause of days, the daemon makes up for the last tick.
     """
     if scope.schedule is None:
         return None
@@ -33,7 +36,10 @@ def backup_schedule(scope: Scope) -> dg.ScheduleDefinition | None:
         description=f"Backs up scope {scope.name}: {scope.schedule} ({scope.timezone}).",
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return request(scope, context.instance, context.scheduled_execution_time)
+        scheduled, now = context.scheduled_execution_time, clock()
+        tick_key = key_of(scheduled)
+        asked = request(scope, context.instance, scheduled if is_present(tick_key, now) else now)
+        return dg.RunRequest(run_key=tick_key, partition_key=asked.partition_key)
 
     return tick
 

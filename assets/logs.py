@@ -16,7 +16,7 @@ from entra_pipeline.backup.logs import read_logs
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.project import Scope
-from entra_pipeline.store.logs import LogDay, LogStore
+from entra_pipeline.store.logs import LogDay
 from resources import StorageResource, TenantResource
 
 LOGS_TAG = "entra/logs"
@@ -72,7 +72,7 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
         wanted = [name for name in names if asset_key(scope.name, name) in context.selected_asset_keys]
         days = [date.fromisoformat(key) for key in context.partition_keys]
         with explained(context):
-            store = LogStore(storage.open(scope.name).files, scope.name)
+            store = storage.open(scope.name).logs
             async with tenants.open(scope.name) as graph:
                 found = await read_logs(
                     scope,

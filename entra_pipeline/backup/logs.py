@@ -201,6 +201,9 @@ def plan(
         candidates = [first + number * _DAY for number in range((now.date() - first).days + 1)]
     else:
         candidates = [day for day in days if day <= now.date()]
+    if not whole:
+        # What retention would take again at once is not read.
+        candidates = [day for day in candidates if store.retention.after(start_of(day) + _DAY) > now]
     held = store.held(log, candidates)
     windows, gone = [], []
     for day in candidates:
@@ -433,7 +436,8 @@ class _LogReader:
         return min([*known, *times], default=""), max([*known, *times], default="")
 
     def _commit(self, day: LogDay, fresh: Sequence[LogPart] = ()) -> None:
-        self.done[day.date] = self.store.commit(day, fresh)
+        closed = self.clock() >= start_of(day.date) + _DAY + LATENESS
+        self.done[day.date] = self.store.commit(day, fresh, closed=closed)
         self.progress.day(self.done[day.date])
 
     def _held(self, day: date) -> LogDay:

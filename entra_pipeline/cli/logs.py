@@ -53,7 +53,7 @@ def logs(
     scope = project.scope(scope_name)
     wanted = wanted_logs(scope, types)
     days = wanted_days(first, last)
-    store = LogStore(open_store(project, scope).files, scope.name)
+    store = open_store(project, scope).logs
     if list_:
         found = [day for name in wanted for day in store.held(name, days).values()]
     else:

@@ -25,7 +25,7 @@ from entra_pipeline.store.retention import prune as prune_scope
 @as_json
 @click.pass_context
 def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool) -> int:
-    """Forget the recovery points of SCOPE, or of all scopes, that are past their time.
+    """Forget the recovery points and days of logs of SCOPE, or of all scopes, that are past their time.
 
     Deletes the files that no other point needs, and what runs left behind that never ended. The newest point, the last
     good one and what is held stay.
@@ -74,6 +74,8 @@ def _row(pruned: Pruned, *, dry_run: bool) -> dict[str, Any]:
             for one in pruned.verdicts
         ],
         "forgotten": len(pruned.forgotten),
+        "log_days_forgotten": len(pruned.days_forgotten),
+        "log_days_kept": dict(pruned.days_kept_beyond_their_time),
         "files_deleted": len(pruned.deleted.keys),
         "bytes_deleted": pruned.deleted.bytes,
         "files_locked": len(pruned.deleted.locked),
@@ -95,6 +97,10 @@ def _print(pruned: Pruned, *, dry_run: bool) -> None:
         f"{would}forgotten, {stay:,} stay; {len(pruned.deleted.keys):,} files {would}deleted, "
         f"[bold]{size(pruned.deleted.bytes)}[/] {would}freed"
     )
+    if pruned.days_forgotten:
+        say(f"{len(pruned.days_forgotten):,} days of logs {would}forgotten")
+    for reason, number in pruned.days_kept_beyond_their_time.items():
+        click.echo(f"{number:,} days of logs past their time stay: {reason}")
     if pruned.deleted.locked:
         say(f"{len(pruned.deleted.locked):,} files that nobody needs stay until their Object Lock ends")
 
@@ -109,7 +115,7 @@ def _print(pruned: Pruned, *, dry_run: bool) -> None:
 def hold(
     ctx: click.Context, scope_name: str, moment: str | None, reason: str | None, release: bool, json_: bool
 ) -> None:
-    """Keep SCOPE, or a recovery point of it, from being pruned, until it is released.
+    """Keep SCOPE, or a recovery point of it, from being pruned, until it is released, with what was logged meanwhile.
 
     Without --reason and --release: show what is held.
     """

@@ -52,6 +52,7 @@ def prune_op(
             "dry_run": config.dry_run,
             "forgotten": len(pruned.forgotten),
             "points": len(pruned.verdicts) - len(pruned.forgotten),
+            "log_days_forgotten": len(pruned.days_forgotten),
             "files_deleted": len(pruned.deleted.keys),
             "bytes_deleted": pruned.deleted.bytes,
             "files_locked": len(pruned.deleted.locked),

@@ -13,7 +13,6 @@ from assets.logs import materialization
 from assets.names import RECOVERY_POINT, asset_key, partitions_name
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.orchestration.jobs import materializations
-from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -78,7 +77,7 @@ def _report(store: ScopeStore, point: str, instance: dg.DagsterInstance) -> None
 
 def _sync_logs(store: ScopeStore, instance: dg.DagsterInstance) -> int:
     """Reports the days that the store holds of logs and Dagster does not know; returns how many."""
-    logs = LogStore(store.files, store.scope)
+    logs = store.logs
     reported = 0
     for log in LOGS:
         told = instance.get_materialized_partitions(asset_key(store.scope, log))

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
+from entra_pipeline.project.periods import FOREVER, Period
 from entra_pipeline.store.files import Files, Hold
+from entra_pipeline.store.locking import lock_end
 from entra_pipeline.store.manifest import Gap, canonical, decode_sealed, seal
 from entra_pipeline.store.parts import in_parallel, part_problem, size_problem
 from entra_pipeline.store.state import parquet, sql_text
@@ -121,6 +124,18 @@ class LogDay(msgspec.Struct, frozen=True, kw_only=True):
         return date.fromisoformat(self.day)
 
 
+class DayOfLog(NamedTuple):
+    """A day of one of a scope's logs."""
+
+    log: str
+    day: date
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after it."""
+        return datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC) + timedelta(days=1)
+
+
 class LogStore:
     """The logs of one scope.
 
@@ -128,11 +143,13 @@ class LogStore:
         files: The place.
         scope: Name of the scope.
         clock: The time.
+        retention: How long a day is kept after its end: so long nobody can delete it where there is Object Lock.
     """
 
-    def __init__(self, files: Files, scope: str, clock: Clock = system_clock) -> None:
+    def __init__(self, files: Files, scope: str, clock: Clock = system_clock, retention: Period = FOREVER) -> None:
         self.files = files
         self.scope = scope
+        self.retention = retention
         self._clock = clock
         self._hold: Hold | None = None
 
@@ -143,6 +160,14 @@ class LogStore:
         prefix = f"{self._root}{log}/"
         keys = [file.key for file in self.files.list(prefix) if file.key.endswith(_SUFFIX)]
         return sorted(date.fromisoformat(key.removeprefix(prefix).removesuffix(_SUFFIX)) for key in keys)
+
+    def all_days(self) -> list[DayOfLog]:
+        """The days of all logs that have a manifest, by log, oldest first."""
+        return sorted(self._day_of(file.key) for file in self.files.list(self._root) if file.key.endswith(_SUFFIX))
+
+    def _day_of(self, key: str) -> DayOfLog:
+        log, _, day = key.removeprefix(self._root).removesuffix(_SUFFIX).partition("/")
+        return DayOfLog(log, date.fromisoformat(day))
 
     def held(self, log: str, days: Iterable[date] | None = None) -> dict[date, LogDay]:
         """The manifests of a log, by day; of the given days only, if any, as far as they exist.
@@ -177,10 +202,11 @@ class LogStore:
         """Where the manifest of a day is."""
         return f"{self._root}{log}/{day.isoformat()}{_SUFFIX}"
 
-    def named(self) -> set[str]:
-        """Keys of all files that belong to a day."""
-        days = in_parallel(self._decoded, [file.key for file in self.files.list(self._root)])
-        return {part.key for day in days for part in day.parts}
+    def named(self, without: Collection[DayOfLog] = ()) -> set[str]:
+        """Keys of all files that belong to a day, some days left out of account."""
+        left_out = {self.manifest_key(*one) for one in without}
+        keys = [file.key for file in self.files.list(self._root) if file.key not in left_out]
+        return {part.key for day in in_parallel(self._decoded, keys) for part in day.parts}
 
     def problems(self, day: LogDay) -> list[str]:
         """What is wrong with the bytes of a day's files; empty when they are as they were written."""
@@ -238,12 +264,15 @@ class LogStore:
         self.files.upload(key, path)
         return LogPart(key=key, rows=rows, bytes=path.stat().st_size, sha256=digest)
 
-    def commit(self, day: LogDay, fresh: Sequence[LogPart] = ()) -> LogDay:
+    def commit(self, day: LogDay, fresh: Sequence[LogPart] = (), *, closed: bool = False) -> LogDay:
         """Makes a day visible as it is now: checks the files that it names, then replaces its manifest.
+
+        Where there is Object Lock, files are locked at once, and the manifest when it is not to be replaced any more.
 
         Args:
             day: The day; the seal is filled in here.
             fresh: Those of its files that were written since its last manifest: their bytes are checked, too.
+            closed: Nothing of the day can come any more.
 
         Returns:
             The day as it was stored.
@@ -262,10 +291,23 @@ class LogStore:
                 problem = "is not in the store"
             if problem:
                 raise IntegrityError(f"{part.key} {problem}", remedy="Restore the file from a copy of the storage.")
-        sealed = seal(day)
+        sealed, key = seal(day), self.manifest_key(day.log, day.date)
+        until = lock_end(self.retention, DayOfLog(day.log, day.date).end)
+        locking = self.files.object_lock and until > self._clock()
+        if locking:
+            in_parallel(lambda part: self.files.retain(part.key, until), fresh)
         self._hold.confirm()
-        self.files.replace(self.manifest_key(day.log, day.date), canonical(sealed))
+        self.files.replace(key, canonical(sealed))
+        if locking and closed:
+            self.files.retain(key, until)
         return sealed
+
+    def forget(self, days: Iterable[DayOfLog]) -> None:
+        """Removes the manifests of days: from now on nobody names their files. The caller holds the lock."""
+        if self._hold is None:
+            raise StoreError(f"the logs of scope {self.scope!r} are pruned without their lock")
+        self._hold.confirm()
+        self.files.delete([self.manifest_key(*one) for one in days])
 
     @property
     def _root(self) -> str:

@@ -30,7 +30,8 @@ from entra_pipeline.errors import (
 from entra_pipeline.project.periods import FOREVER, Period
 from entra_pipeline.store.files import Files, Hold
 from entra_pipeline.store.index import index_folder, indexed_point, write_index
-from entra_pipeline.store.logs import LogStore
+from entra_pipeline.store.locking import lock_end
+from entra_pipeline.store.logs import DayOfLog, LogStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, decode, seal, sha256
 from entra_pipeline.store.parts import in_parallel, in_turns, part_problem, size_problem
 
@@ -41,9 +42,6 @@ _CLOCK_TOLERANCE = timedelta(minutes=5)
 # Among the staged entries, which are named after tables.
 _RUN = "_run.json"
 _PART = "part-"
-
-# A lock cannot be taken back, and a mistake that is for ever is worse than a lock that has to be renewed.
-_LONGEST_LOCK = Period(10, "year")
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +99,11 @@ class ScopeStore:
         self.scope = scope
         self.clock = clock
         self._hold: Hold | None = None
+
+    @property
+    def logs(self) -> LogStore:
+        """The logs of the scope."""
+        return LogStore(self.files, self.scope, self.clock, self.retention)
 
     # --- What is there -----------------------------------------------------------------------------------------------
 
@@ -464,7 +467,7 @@ class ScopeStore:
 
     def _lock_end(self, point: str) -> datetime:
         """Until when a point is to be kept, as far as a lock can say."""
-        return (_LONGEST_LOCK if self.retention.forever else self.retention).after(moment_of(point))
+        return lock_end(self.retention, moment_of(point))
 
     # --- Jobs --------------------------------------------------------------------------------------------------------
 
@@ -479,12 +482,20 @@ class ScopeStore:
 
     # --- Sweep -------------------------------------------------------------------------------------------------------
 
-    def sweep(self, *, grace: timedelta, without: Collection[str] = (), dry_run: bool = False) -> Swept:
+    def sweep(
+        self,
+        *,
+        grace: timedelta,
+        without: Collection[str] = (),
+        without_days: Collection[DayOfLog] = (),
+        dry_run: bool = False,
+    ) -> Swept:
         """Removes files that no recovery point and no day of a log names.
 
         Args:
             grace: Only files older than this; longer than any run takes.
             without: Recovery points to leave out of account, as if they were forgotten; for a dry run.
+            without_days: Days of logs to leave out of account.
             dry_run: Say what would be removed, and remove nothing.
 
         Raises:
@@ -492,11 +503,13 @@ class ScopeStore:
             IntegrityError: A manifest cannot be read, so that nobody knows which files it names; nothing is removed.
         """
         if dry_run:
-            return self._sweep(grace, without, dry_run=True)
+            return self._sweep(grace, without, without_days, dry_run=True)
         with self._held():
-            return self._sweep(grace, (), dry_run=False)
+            return self._sweep(grace, (), (), dry_run=False)
 
-    def _sweep(self, grace: timedelta, without: Collection[str], *, dry_run: bool) -> Swept:
+    def _sweep(
+        self, grace: timedelta, without: Collection[str], without_days: Collection[DayOfLog], *, dry_run: bool
+    ) -> Swept:
         before = self.clock() - grace
         # Files first, manifests second: what is committed in between is not taken for an orphan.
         prefixes = [f"_staged/{self.scope}/", index_folder(self.scope)]
@@ -508,7 +521,7 @@ class ScopeStore:
         for manifest in in_turns(self.manifest, sorted(remaining)):
             named |= manifest.named()
         # Logs lie beside the object types.
-        named |= LogStore(self.files, self.scope, self.clock).named()
+        named |= self.logs.named(without_days)
         orphans = [file for file in old if file.key not in named]
         locked = self._locked([file.key for file in orphans])
         orphans = [file for file in orphans if file.key not in locked]

@@ -1,4 +1,4 @@
-"""Retention: which recovery points are past their time, and what of the store goes with them.
+"""Retention: which recovery points and days of logs are past their time, and what of the store goes with them.
 
 What belongs here: the decision, and the order in which things go: the prune record, then the manifests, then the files
 that no remaining manifest names. Killed anywhere, what is left is a point too many or files that nobody names, and the
@@ -7,15 +7,19 @@ next time takes them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from entra_pipeline.clock import iso
+from entra_pipeline.errors import ScopeBusy
 from entra_pipeline.project.periods import Period
+from entra_pipeline.store.files import Hold as Lock
 from entra_pipeline.store.holds import RetentionHold, holds_settled, retention_holds
 from entra_pipeline.store.jobs import recorded
+from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.manifest import sha256
 from entra_pipeline.store.parts import in_turns
 from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
@@ -39,6 +43,18 @@ class Verdict(NamedTuple):
     kept: str
 
 
+class DayVerdict(NamedTuple):
+    """What becomes of a day of a log.
+
+    Attributes:
+        of: The day.
+        kept: Why it stays; empty when it is forgotten.
+    """
+
+    of: DayOfLog
+    kept: str
+
+
 IN_TIME = "in its time"
 NEWEST = "the newest point"
 LAST_GOOD = "the last good point"
@@ -52,12 +68,14 @@ class Pruned:
         scope: The scope.
         retention: How long its points are kept.
         verdicts: All of its points, oldest first.
+        days: All days of its logs.
         deleted: Files that nobody names any more, and what runs left that never ended.
     """
 
     scope: str
     retention: str
     verdicts: tuple[Verdict, ...]
+    days: tuple[DayVerdict, ...]
     deleted: Swept
 
     @property
@@ -69,6 +87,16 @@ class Pruned:
     def kept_beyond_their_time(self) -> list[Verdict]:
         """The points that are past their time and stay."""
         return [one for one in self.verdicts if one.kept not in ("", IN_TIME)]
+
+    @property
+    def days_forgotten(self) -> list[DayOfLog]:
+        """The days of logs that went."""
+        return [one.of for one in self.days if not one.kept]
+
+    @property
+    def days_kept_beyond_their_time(self) -> Counter[str]:
+        """The reasons for which days of logs stay that are past their time, and for how many each."""
+        return Counter(one.kept for one in self.days if one.kept not in ("", IN_TIME))
 
 
 def judge(
@@ -99,8 +127,44 @@ def judge(
     return verdicts
 
 
+def judge_days(
+    days: Sequence[DayOfLog],
+    retention: Period,
+    now: datetime,
+    *,
+    holds: Mapping[str, RetentionHold],
+    points: Sequence[str],
+) -> list[DayVerdict]:
+    """What becomes of the days of a scope's logs.
+
+    A hold on a recovery point keeps what was logged from its day to that of the point after it: what is held is mostly
+    the last point before something happened.
+
+    Args:
+        days: The days.
+        retention: How long a day is kept after its end.
+        now: The present.
+        holds: What is held, as `retention_holds` gives it.
+        points: All recovery points that there are or were, oldest first.
+    """
+    spans = []
+    for point, held in holds.items():
+        if point:
+            after = next((one for one in points if one > point), None)
+            spans.append((moment_of(point).date(), moment_of(after).date() if after else now.date(), held.reason))
+        else:
+            spans.append((date.min, date.max, held.reason))
+
+    def kept(one: DayOfLog) -> str:
+        if retention.after(one.end) > now:
+            return IN_TIME
+        return next((f"held: {reason}" for first, last, reason in spans if first <= one.day <= last), "")
+
+    return [DayVerdict(one, kept(one)) for one in days]
+
+
 def prune(store: ScopeStore, retention: Period, *, by: str, grace: timedelta = GRACE, dry_run: bool = False) -> Pruned:
-    """Forgets the points of a scope that are past their time, and deletes the files that nobody names any more.
+    """Forgets points and days of logs of a scope that are past their time, and deletes the files that nobody names.
 
     Never forgets the newest point, the last good one, or one that is held; of a scope that is held nothing goes.
 
@@ -116,8 +180,8 @@ def prune(store: ScopeStore, retention: Period, *, by: str, grace: timedelta = G
         IntegrityError: A manifest or a hold cannot be read; no file is deleted.
     """
     if dry_run:
-        verdicts = _verdicts(store, retention)
-        return _pruned(store, retention, verdicts, _sweep(store, grace, verdicts, dry_run=True))
+        verdicts, days = _verdicts(store, retention), _day_verdicts(store, retention)
+        return _pruned(store, retention, verdicts, days, _sweep(store, grace, verdicts, days, dry_run=True))
     with store.lock() as lock:
         with holds_settled(store) as settled:
             verdicts = _verdicts(store, retention)
@@ -128,8 +192,10 @@ def prune(store: ScopeStore, retention: Period, *, by: str, grace: timedelta = G
                 records = PruneRecords(store.files, store.scope)
                 records.append(going, pruned=iso(store.clock()), by=by, retention=str(retention))
                 store.files.delete([store.manifest_key(one.recovery_point) for one in going])
+            lock.confirm()
+            days = _forget_days(store, retention, settled)
         lock.confirm()
-        return _pruned(store, retention, verdicts, _sweep(store, grace, verdicts, dry_run=False))
+        return _pruned(store, retention, verdicts, days, _sweep(store, grace, verdicts, days, dry_run=False))
 
 
 def _verdicts(store: ScopeStore, retention: Period) -> list[Verdict]:
@@ -144,6 +210,35 @@ def _unless_locked(store: ScopeStore, verdict: Verdict) -> Verdict:
     """Leaves for later what Object Lock still keeps: a retention that was longer once."""
     until = None if verdict.kept else store.files.retained_until(store.manifest_key(verdict.recovery_point))
     return verdict._replace(kept=f"locked until {iso(until)}") if until and until > store.clock() else verdict
+
+
+def _day_verdicts(store: ScopeStore, retention: Period) -> list[DayVerdict]:
+    days, now = store.logs.all_days(), store.clock()
+    if not any(retention.after(one.end) <= now for one in days):
+        return [DayVerdict(one, IN_TIME) for one in days]
+    points = sorted({*store.points(), *PruneRecords(store.files, store.scope).points()})
+    verdicts = judge_days(days, retention, now, holds=retention_holds(store), points=points)
+    return list(in_turns(lambda one: _day_unless_locked(store, one), verdicts)) if store.files.object_lock else verdicts
+
+
+def _day_unless_locked(store: ScopeStore, verdict: DayVerdict) -> DayVerdict:
+    until = None if verdict.kept else store.files.retained_until(store.logs.manifest_key(*verdict.of))
+    return verdict._replace(kept=f"locked until {iso(until)}") if until and until > store.clock() else verdict
+
+
+def _forget_days(store: ScopeStore, retention: Period, settled: Lock) -> list[DayVerdict]:
+    """Forgets the days of logs that are past their time; while somebody reads logs, all of them stay."""
+    verdicts = _day_verdicts(store, retention)
+    if all(one.kept for one in verdicts):
+        return verdicts
+    logs = store.logs
+    try:
+        with logs.lock():
+            settled.confirm()
+            logs.forget([one.of for one in verdicts if not one.kept])
+    except ScopeBusy as error:
+        return [one if one.kept else one._replace(kept=f"next time: {error.message}") for one in verdicts]
+    return verdicts
 
 
 def _last_good(store: ScopeStore, points: Sequence[str]) -> str:
@@ -170,14 +265,25 @@ def _last_words(store: ScopeStore, verdict: Verdict) -> ForgottenPoint:
     )
 
 
-def _sweep(store: ScopeStore, grace: timedelta, verdicts: Sequence[Verdict], *, dry_run: bool) -> Swept:
+def _sweep(
+    store: ScopeStore, grace: timedelta, verdicts: Sequence[Verdict], days: Sequence[DayVerdict], *, dry_run: bool
+) -> Swept:
     if "" in retention_holds(store):
         return Swept([], 0, [])
-    return store.sweep(grace=grace, without={one.recovery_point for one in verdicts if not one.kept}, dry_run=dry_run)
+    return store.sweep(
+        grace=grace,
+        without={one.recovery_point for one in verdicts if not one.kept},
+        without_days={one.of for one in days if not one.kept},
+        dry_run=dry_run,
+    )
 
 
-def _pruned(store: ScopeStore, retention: Period, verdicts: Sequence[Verdict], deleted: Swept) -> Pruned:
-    return Pruned(scope=store.scope, retention=str(retention), verdicts=tuple(verdicts), deleted=deleted)
+def _pruned(
+    store: ScopeStore, retention: Period, verdicts: Sequence[Verdict], days: Sequence[DayVerdict], deleted: Swept
+) -> Pruned:
+    return Pruned(
+        scope=store.scope, retention=str(retention), verdicts=tuple(verdicts), days=tuple(days), deleted=deleted
+    )
 
 
 def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str, run_id: str = "") -> Pruned:
@@ -198,6 +304,8 @@ def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str, ru
             "forgotten": pruned.forgotten,
             "points": len(pruned.verdicts) - len(pruned.forgotten),
             "kept": {one.recovery_point: one.kept for one in pruned.kept_beyond_their_time},
+            "log_days_forgotten": len(pruned.days_forgotten),
+            "log_days_kept": dict(pruned.days_kept_beyond_their_time),
             "files_deleted": len(pruned.deleted.keys),
             "bytes_deleted": pruned.deleted.bytes,
             "files_locked": len(pruned.deleted.locked),

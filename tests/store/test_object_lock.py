@@ -13,13 +13,14 @@ from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, NotInStore
 from entra_pipeline.project.periods import Period
 from entra_pipeline.store.files import Files
+from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.retention import prune
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket
 from tests.store.aging import Life
 from tests.store.test_files import blame
-from tests.store.writing import put, upsert
+from tests.store.writing import put, put_log_day, upsert
 
 _DAY = timedelta(days=1)
 
@@ -194,3 +195,18 @@ def test_prune_leaves_what_is_locked_for_later_and_says_so(locking_bucket: Bucke
     assert life.store.points() == [second.recovery_point]
     life.assert_exact(second.recovery_point)
     assert all(finding.ok for finding in verify(life.store))
+
+
+def test_days_of_logs_are_locked_for_their_time(locking_bucket: Bucket, tmp_path: Path) -> None:
+    life = _life(locking_bucket, tmp_path, begins=_now(), retention="3 days")
+    store = ScopeStore(life.store.files, "contoso", life.time, Period.parse("3 days"))
+    yesterday = (_now() - _DAY).date()
+    day = put_log_day(store.logs, tmp_path, "sign_ins", yesterday)
+    until = DayOfLog("sign_ins", yesterday).end + 3 * _DAY
+    key = store.logs.manifest_key("sign_ins", yesterday)
+    assert {_retained(store.files, one) for one in (day.parts[0].key, key)} == {until}
+    # Past its time by the retention that holds now; the lock is older.
+    life.time.now = until - timedelta(hours=1)
+    kept = prune(store, Period.parse("1 days"), by="test", grace=timedelta(0))
+    assert [one.kept for one in kept.days] == [f"locked until {iso(until)}"]
+    assert store.logs.problems(store.logs.day("sign_ins", yesterday)) == []

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from entra_pipeline.backup.logs import plan
 from entra_pipeline.errors import IntegrityError, NotInStore, ScopeBusy, UsageError
 from entra_pipeline.store.holds import hold, release, retention_holds
 from entra_pipeline.store.index import index_folder, indexed_point
+from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.pruned import PruneRecords
-from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.retention import GRACE, Pruned, prune
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket
 from tests.store.aging import AgingFiles, Life, day, lived
 from tests.store.dying import DyingFiles, Killed
-from tests.store.writing import put, upsert
+from tests.store.writing import put, put_log_day, upsert
 
 
 def _prune(life: Life, *, dry_run: bool = False) -> Pruned:
@@ -167,6 +170,65 @@ def test_a_hold_that_cannot_be_read_holds_everything(life: Life) -> None:
     hold(life.store, point, reason="why", by="test")
     _prune(life)
     assert point in life.store.points()
+
+
+# --- Logs ------------------------------------------------------------------------------------------------------------
+
+
+def _log_days(life: Life, days: int) -> list[date]:
+    """Stores so many days of a log, from the day of the first point on; the last ones are not over."""
+    first = moment_of(life.store.points()[0]).date()
+    stored = [first + timedelta(days=number) for number in range(days)]
+    for one in stored:
+        put_log_day(life.store.logs, life.folder, "sign_ins", one)
+    # What is younger than the grace is left alone.
+    life.time.pass_(days=3)
+    return stored
+
+
+def test_days_of_logs_go_as_points_do_and_are_not_read_again(life: Life) -> None:
+    days = _log_days(life, 10)
+    # Thirteen days after the first one began: the sixth has been over for seven days and some hours.
+    dry = _prune(life, dry_run=True)
+    done = _prune(life)
+    assert dry.days == done.days
+    assert set(dry.deleted.keys) == set(done.deleted.keys)
+    assert done.days_forgotten == [("sign_ins", one) for one in days[:6]]
+    assert life.store.logs.days("sign_ins") == days[6:]
+    for one in life.store.logs.held("sign_ins").values():
+        assert life.store.logs.problems(one) == []
+    assert len(list(life.store.files.list("sign_ins/"))) == 4
+    assert _prune(life).days_forgotten == []
+    logs = LogStore(life.store.files, life.store.scope, life.time, life.scope.retention)
+    due = plan(logs, "sign_ins", None, life.time(), timedelta(days=30), whole=False)
+    assert {one.day for one in due.windows} | set(due.gone) <= {days[-1] + timedelta(days=n) for n in range(1, 5)}
+
+
+def test_what_was_logged_after_a_held_point_is_held_until_the_next_one(life: Life) -> None:
+    points = life.store.points()
+    days = _log_days(life, 10)
+    hold(life.store, points[1], reason="unusual change after it", by="test")
+    done = _prune(life)
+    # The next point has gone, and is known from the prune record.
+    assert points[2] not in life.store.points()
+    assert life.store.logs.days("sign_ins") == [days[1], days[2], *days[6:]]
+    assert done.days_kept_beyond_their_time == {"held: unusual change after it": 2}
+    assert _prune(life).days_forgotten == []
+    release(life.store, points[1])
+    assert _prune(life).days_forgotten == [("sign_ins", one) for one in days[1:3]]
+
+
+def test_of_a_held_scope_no_day_goes_nor_while_logs_are_read(life: Life) -> None:
+    _log_days(life, 10)
+    hold(life.store, reason="litigation", by="test")
+    assert _prune(life).days_forgotten == []
+    release(life.store)
+    with life.store.logs.lock():
+        pruned = _prune(life)
+    assert pruned.forgotten
+    [(reason, number)] = pruned.days_kept_beyond_their_time.items()
+    assert (reason.partition(":")[0], number) == ("next time", 6)
+    assert len(_prune(life).days_forgotten) == 6
 
 
 # --- One at a time ---------------------------------------------------------------------------------------------------

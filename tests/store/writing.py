@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from entra_pipeline.clock import iso
+from entra_pipeline.store.logs import DayOfLog, LogDay, LogStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -109,3 +110,23 @@ def take(store: ScopeStore, folder: Path, point: str, *names: str) -> Manifest:
     """Takes a full point of users with these names."""
     part = put(store, folder, point, [upsert(str(number), name) for number, name in enumerate(names)])
     return store.commit(manifest(store, point, entry([part], len(names))))
+
+
+def put_log_day(logs: LogStore, folder: Path, log: str, day: date) -> LogDay:
+    """Stores a day of a log that is over; with one entry."""
+    path = folder / "entries.parquet"
+    pq.write_table(pa.table({"id": [f"{log} {day}"], "_raw": ["{}"]}), path)
+    with logs.lock():
+        part = logs.write_part(log, day, path, rows=1)
+        found = LogDay(
+            tool="test",
+            scope=logs.scope,
+            tenant_id=TENANT,
+            log=log,
+            day=day.isoformat(),
+            rows=1,
+            complete=True,
+            read_to=iso(DayOfLog(log, day).end),
+            parts=(part,),
+        )
+        return logs.commit(found, [part], closed=True)

@@ -1,0 +1,15 @@
+"""How long Object Lock keeps what a scope stores: as long as its retention says, as far as a lock can say it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from entra_pipeline.project.periods import Period
+
+# A lock cannot be taken back, and a mistake that is for ever is worse than a lock that has to be renewed.
+_LONGEST = Period(10, "year")
+
+
+def lock_end(retention: Period, moment: datetime) -> datetime:
+    """Until when something of a moment is kept from being deleted."""
+    return (_LONGEST if retention.forever else retention).after(moment)

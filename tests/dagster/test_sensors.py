@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from assets.names import asset_key
+from entra_pipeline.backup.run import backup
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.jobs import backup_asset_job
+from entra_pipeline.orchestration.retention import prune_request
 from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.jobs import recorded
+from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.verify import verify
+from entra_pipeline.tenants import open_graph
 from tests.dagster.test_runs import now, run_backup
 from tests.notifications.conftest import PASSWORD, PostOffice
+from tests.store.writing import Time
 
 PROFILE = """
 [notifications.operations]
@@ -153,41 +161,75 @@ def test_a_hundred_scopes_have_one_sensor(project: Project) -> None:
     assert len(sensors) < 10
 
 
-def test_an_unusual_change_fails_the_check_and_asks_for_one_more_point(
-    instance: dg.DagsterInstance, project: Project, store: ScopeStore, simulator: Simulator
+def test_a_mass_deletion_trips_the_wire_and_the_point_before_is_safe_from_retention(
+    ticks: Ticks,
+    notified: Project,
+    instance: dg.DagsterInstance,
+    office: PostOffice,
+    store: ScopeStore,
+    simulator: Simulator,
 ) -> None:
-    project.file.write_text(project.file.read_text() + "[scopes.contoso-eu.unusual]\nmass_deletion = { least = 3 }\n")
-    current = load_project(project.file)
+    notified.file.write_text(
+        notified.file.read_text()
+        .replace("[notifications.operations]", "[notifications.operations]\nunusual = true")
+        .replace('backup = ["finished", ', "backup = [")
+        .replace('timezone = "', 'retention = "2 days"\ntimezone = "')
+        + "[scopes.contoso-eu.unusual]\nmass_deletion = { least = 3 }\n"
+    )
+    current = load_project(notified.file)
     definitions = build_definitions(current)
-    take = definitions.resolve_job_def("backup_now_contoso_eu")
-    ordinary = take.execute_in_process(instance=instance)
-    assert ordinary.success
-    scopes = list(current.scopes.values())
-    sensor = unusual_change_sensor(scopes, [backup_asset_job(scope) for scope in scopes])
+    jobs = [backup_asset_job(scope) for scope in current.scopes.values()]
+    sensor = unusual_change_sensor(list(current.scopes.values()), jobs)
 
-    def asked() -> list[str]:
+    def asked() -> list[dg.RunRequest]:
         with dg.build_sensor_context(instance=instance) as context:
-            return [str(one.run_key) for one in sensor(context)]  # type: ignore[union-attr]
+            return list(sensor(context))  # type: ignore[call-overload, no-any-return]
 
+    first, before = (taken_at(current, datetime.now(UTC) - timedelta(days=days)) for days in (5, 4))
     assert asked() == []
-    users = sorted(one["id"] for one in simulator.control.dump("users"))
-    for user in users[:3]:
+    # A tenth of them.
+    users = sorted(one["id"] for one in simulator.control.dump("users"))[:3]
+    for user in users:
         simulator.control.delete(f"users/{user}")
     try:
-        assert take.execute_in_process(instance=instance).success
-        [check] = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-            [dg.AssetCheckKey(asset_key("contoso-eu", "recovery_point"), "unusual")]
-        ).values()
-        assert check.evaluation is not None
-        assert (check.evaluation.passed, check.evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
-        assert "Mass deletion" in str(check.evaluation.description)
-        assert "mass_deletion" in check.evaluation.metadata
-        once, again = asked(), asked()
-        assert len(once) == 1
-        assert once == again
-        # Nothing has changed at the additional point, and it asks for no further one.
-        assert take.execute_in_process(instance=instance).success
-        assert asked() == []
+        assert run_backup(definitions, instance, now()).success
     finally:
-        for user in users[:3]:
+        for user in users:
             simulator.control.restore(user)
+    [check] = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        [dg.AssetCheckKey(asset_key("contoso-eu", "recovery_point"), "unusual")]
+    ).values()
+    assert check.evaluation is not None
+    assert (check.evaluation.passed, check.evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "Mass deletion" in str(check.evaluation.description)
+    assert "mass_deletion" in check.evaluation.metadata
+    assert ticks.tick().startswith("1 sent, 0 waiting")
+    assert ticks.tick(again=True).startswith("0 sent, 0 waiting")
+    [mail] = office.mails
+    assert str(mail["Subject"]) == "Unusual change in contoso-eu: Mass deletion"
+    text = str(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert f"Point before, held from retention: {before}" in text
+    # One more point, whatever the number of ticks; nothing has been deleted at it.
+    [once], [again] = asked(), asked()
+    assert once.run_key == again.run_key
+    assert run_backup(definitions, instance, str(once.partition_key)).success
+    assert asked() == []
+    # Both are past their time, and there are good points after them.
+    request = prune_request("contoso-eu", "today")
+    pruned = definitions.resolve_job_def("prune").execute_in_process(instance=instance, run_config=request.run_config)
+    assert pruned.success
+    assert (first in store.points(), before in store.points()) == (False, True)
+    assert all(finding.ok for finding in verify(store))
+    assert store.manifest(before).tables["users"].live == len(simulator.control.dump("users"))
+
+
+def taken_at(project: Project, moment: datetime) -> str:
+    """A recovery point that was taken at a moment, as the command does it."""
+
+    async def take() -> str:
+        store = open_store(project, "contoso-eu", Time(moment))
+        async with open_graph(project.tenants["contoso"]) as graph:
+            manifest = await backup(project.scope("contoso-eu"), store, graph, clock=store.clock)
+        return manifest.recovery_point
+
+    return asyncio.run(take())

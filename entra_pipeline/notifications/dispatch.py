@@ -32,6 +32,8 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 OLD = timedelta(days=7)
 """An event that is older is not told any more, and a notice that could not be sent for so long is given up."""
+_REMEMBERED = 2 * OLD
+"""How long is known what was sent: an event that is older is not told again, nor does a notice wait for so long."""
 _FIRST_PAUSE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(hours=1)
 _DOUBLINGS = 6
@@ -159,6 +161,7 @@ class _Sending:
     clock: Clock
     until: datetime | None
     result: Dispatched
+    scopes: set[str] = field(default_factory=set)
 
 
 def _send_due(at: _Sending) -> None:
@@ -179,8 +182,12 @@ def _send_due(at: _Sending) -> None:
         else:
             _send(at, [(key, notice)], down)
     for group in digests.values():
-        if at.until is None or at.clock() < at.until:
-            _send(at, group, down)
+        if at.until is not None and at.clock() >= at.until:
+            return
+        _send(at, group, down)
+    # Only where something was sent, so that what is kept grows with nothing and costs nothing in quiet times.
+    for scope in sorted(at.scopes):
+        outbox.forget_sent(at.files, scope, at.clock() - _REMEMBERED)
 
 
 def _reaches(project: Project, notice: Notice) -> bool:
@@ -211,6 +218,7 @@ def _send(at: _Sending, group: list[tuple[str, Notice]], down: dict[tuple[str, s
         at.result.sent += 1
         for key, notice in group:
             outbox.settle(at.files, notice, key, "sent", at.clock())
+            at.scopes.add(notice.event["scope"])
 
 
 def _mail(at: _Sending, profile: NotificationProfile, group: list[tuple[str, Notice]]) -> str:

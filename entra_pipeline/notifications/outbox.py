@@ -138,6 +138,11 @@ def settle(files: Files, notice: Notice, key: str, outcome: Literal["sent", "giv
     files.delete([key])
 
 
+def forget_sent(files: Files, scope: str, before: datetime) -> None:
+    """Removes the records of what was sent of a scope before a moment."""
+    files.delete([file.key for file in files.list(f"{SENT}{scope}/") if file.modified < before])
+
+
 def postponed(files: Files, notice: Notice, key: str, due: datetime, problem: str) -> None:
     """Puts a notice that could not be sent off until later."""
     # First the new one: a process that dies in between leaves two, of which one is sent.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from email.message import EmailMessage
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -18,6 +19,7 @@ from entra_pipeline.store.events import announce
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.notifications.conftest import Hook, MakeProject, PostOffice
+from tests.store.aging import AgingFiles
 from tests.store.writing import Time
 
 # The server that is encrypted from the start does not know that it is: TLS is done before it.
@@ -216,6 +218,25 @@ def test_an_old_event_is_not_told(
     time.pass_(days=8)
     assert dispatch(project, store.files, clock=time).waiting == 0
     assert post_office.mails == []
+
+
+def test_what_was_sent_is_known_for_as_long_as_it_could_be_told_again(
+    make_project: MakeProject, post_office: PostOffice, time: Time, tmp_path: Path
+) -> None:
+    project = make_project(TWO_PROFILES, post_office.table())
+    files = AgingFiles(tmp_path / "backup", time)
+    store = ScopeStore(files, "contoso", time)
+    jobs = []
+    for days in (13, 2, 0):
+        jobs.append(end(store, time, "restore", "failed"))
+        assert dispatch(project, files, clock=time).sent == 1
+        time.pass_(days=days)
+    known = [file.key for file in files.list("_notifications/sent/")]
+    assert [key.split("/")[3] for key in known] == jobs[1:]
+    for record in store.jobs():
+        announce(store, record)
+    assert dispatch(project, files, clock=time).sent == 0
+    assert len(post_office.mails) == 3
 
 
 DIGEST = """

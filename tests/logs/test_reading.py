@@ -246,11 +246,11 @@ def test_a_death_between_file_and_manifest_leaves_an_orphan_and_no_entry(
 
     commit = LogStore.commit
 
-    def die(store: LogStore, day: LogDay, fresh: Sequence[LogPart] = ()) -> LogDay:
+    def die(store: LogStore, day: LogDay, fresh: Sequence[LogPart] = (), **more: bool) -> LogDay:
         # How much of the day is left depends on the time of the day: a day may bring nothing.
         if fresh:
             raise Died
-        return commit(store, day, fresh)
+        return commit(store, day, fresh, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(LogStore, "commit", die)

@@ -50,14 +50,10 @@ def health(scope: Scope, store: ScopeStore, now: datetime, read: Callable[[str],
     Raises:
         StoreError: The store cannot be read.
     """
-    points = store.points()
-    latest, good = None, ""
-    for point in reversed(points):
-        manifest = (read or store.manifest)(point)
-        latest = latest or manifest
-        if manifest.status == "finished":
-            good = point
-            break
+    points, read = store.points(), read or store.manifest
+    latest = read(points[-1]) if points else None
+    last = latest if latest and latest.status == "finished" else store.last_good(points[:-1], read)
+    good = last.recovery_point if last else ""
     age = now - moment_of(good) if good else None
     return Health(len(points), latest, good, age, _freshness(scope, age) if points else NEVER, next_run(scope, now))
 

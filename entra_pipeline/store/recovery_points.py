@@ -10,7 +10,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,6 +133,21 @@ class ScopeStore:
         """The newest recovery point; None when there is none."""
         points = self.points()
         return self.manifest(points[-1]) if points else None
+
+    def last_good(self, points: Sequence[str], read: Callable[[str], Manifest] | None = None) -> Manifest | None:
+        """The newest of some points, oldest first, that finished without exception; None when none did.
+
+        Mostly that is the newest, and nothing else is read then.
+
+        Args:
+            points: Keys.
+            read: What gives the manifest of a point, where somebody keeps them.
+        """
+        for some in (points[-1:], points[-2::-1]):
+            for manifest in in_turns(read or self.manifest, some):
+                if manifest.status == "finished":
+                    return manifest
+        return None
 
     def at(self, moment: datetime | str) -> Manifest:
         """The newest recovery point that is not after a moment.

@@ -201,8 +201,10 @@ def prune(store: ScopeStore, retention: Period, *, by: str, grace: timedelta = G
 def _verdicts(store: ScopeStore, retention: Period) -> list[Verdict]:
     points, now = store.points(), store.clock()
     past = any(retention.after(moment_of(point)) <= now for point in points)
-    last_good = _last_good(store, points) if past else ""
-    verdicts = judge(points, retention, now, last_good=last_good, holds=retention_holds(store))
+    good = store.last_good(points) if past else None
+    verdicts = judge(
+        points, retention, now, last_good=good.recovery_point if good else "", holds=retention_holds(store)
+    )
     return list(in_turns(lambda one: _unless_locked(store, one), verdicts)) if store.files.object_lock else verdicts
 
 
@@ -239,15 +241,6 @@ def _forget_days(store: ScopeStore, retention: Period, settled: Lock) -> list[Da
     except ScopeBusy as error:
         return [one if one.kept else one._replace(kept=f"next time: {error.message}") for one in verdicts]
     return verdicts
-
-
-def _last_good(store: ScopeStore, points: Sequence[str]) -> str:
-    """The newest point that finished without exception: mostly the newest."""
-    for some in (points[-1:], points[-2::-1]):
-        for manifest in in_turns(store.manifest, some):
-            if manifest.status == "finished":
-                return manifest.recovery_point
-    return ""
 
 
 def _last_words(store: ScopeStore, verdict: Verdict) -> ForgottenPoint:

@@ -46,7 +46,7 @@ def jobs(asked: Asked) -> Report:
             problems.append(f"scope {scope.name}: {error.message}")
             continue
         rows += [row for row in map(job_row, records) if asked.wanted(row)]
-    rows.sort(key=lambda row: (row["started"], row["id"]))
+    rows.sort(key=lambda row: (row["started"], row["id"]), reverse=True)
     counted = Counter(row["status"] for row in rows)
     return Report(
         name="jobs",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from datetime import date
 from typing import Any
+
+import duckdb
 
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
 from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
-from entra_pipeline.store.manifest import Part
+from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.parts import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect, state_query
 
@@ -21,6 +25,7 @@ WARNING = 0.9
 # Microsoft's page "user resource type": userType is Member or Guest, and null for members of old.
 _SEAT = "accountEnabled AND coalesce(userType, 'Member') = 'Member'"
 _LINES = 6
+_Counted = dict[date, tuple[int, str]]
 _TENANTS = (
     Column("tenant", "tenant", "key"),
     Column("seats", "seats", "number"),
@@ -43,12 +48,10 @@ def subscription(asked: Asked) -> Report:
     rows: list[dict[str, Any]] = []
     days: list[dict[str, Any]] = []
     problems = []
-    for tenant, scope in _scopes(asked).items():
+    for tenant, scope, counted in _by_tenant(asked):
         seats = asked.project.tenants[tenant].seats
-        try:
-            counted = _counted(open_store(asked.project, scope), asked)
-        except EntraPipelineError as error:
-            problems.append(f"tenant {tenant}: {error.message}")
+        if isinstance(counted, EntraPipelineError):
+            problems.append(f"tenant {tenant}: {counted.message}")
             continue
         used, point = list(counted.values())[-1] if counted else (None, "")
         share = used / seats if used is not None and seats else None
@@ -82,7 +85,7 @@ def subscription(asked: Asked) -> Report:
         facts={
             "seats": sum(row["seats"] or 0 for row in rows),
             "used": sum(row["used"] or 0 for row in rows),
-            "warning from": f"{WARNING:.0%}",
+            "warning from": f"{WARNING * 100:.0f} %",
         },
         tables=[
             Table("tenants", "Tenants", _TENANTS, rows, "no tenant"),
@@ -109,7 +112,21 @@ def _scopes(asked: Asked) -> dict[str, Scope]:
     return found
 
 
-def _counted(store: ScopeStore, asked: Asked) -> dict[date, tuple[int, str]]:
+def _by_tenant(asked: Asked) -> Iterator[tuple[str, Scope, _Counted | EntraPipelineError]]:
+    """The tenants, the scope that tells of each, and what was counted, or why nothing could be."""
+    with ExitStack() as open_:
+        connections: dict[str, duckdb.DuckDBPyConnection] = {}
+        for tenant, scope in _scopes(asked).items():
+            try:
+                store = open_store(asked.project, scope)
+                if scope.storage not in connections:
+                    connections[scope.storage] = open_.enter_context(connect(store.files))
+                yield tenant, scope, _counted(store, asked, connections[scope.storage])
+            except EntraPipelineError as error:
+                yield tenant, scope, error
+
+
+def _counted(store: ScopeStore, asked: Asked, connection: duckdb.DuckDBPyConnection) -> _Counted:
     """Used seats at the end of each day, with the recovery point; days before the first are left out."""
     last: dict[date, str] = {}
     before = ""
@@ -120,26 +137,30 @@ def _counted(store: ScopeStore, asked: Asked) -> dict[date, tuple[int, str]]:
         elif moment < asked.end:
             last[moment.date()] = point
     counts: dict[tuple[Part, ...], int] = {}
-    found: dict[date, tuple[int, str]] = {}
+    found: _Counted = {}
     state: tuple[int, str] | None = None
-    with connect(store.files) as connection:
 
-        def count(point: str) -> tuple[int, str] | None:
-            entry = store.manifest(point).tables.get("users")
-            if entry is None or entry.read == "never":
-                return None
-            if entry.parts not in counts:
-                query = state_query(store.files, entry, "*")
-                sql = f"SELECT count(*) FROM ({query}) WHERE {_SEAT}" if entry.parts else "SELECT 0"
-                counts[entry.parts] = int(connection.execute(sql).fetchall()[0][0])
-            return counts[entry.parts], point
+    def users(point: str) -> tuple[str, TableEntry | None]:
+        return point, store.manifest(point).tables.get("users")
 
-        for day in asked.days():
-            if point := last.get(day) or (before if state is None and before else ""):
-                state = count(point) or state
-                before = ""
-            if state is not None and day <= asked.now.date():
-                found[day] = state
+    tables = dict(in_parallel(users, [point for point in (before, *last.values()) if point]))
+
+    def count(point: str) -> tuple[int, str] | None:
+        entry = tables[point]
+        if entry is None or entry.read == "never":
+            return None
+        if entry.parts not in counts:
+            query = state_query(store.files, entry, "accountEnabled, userType")
+            sql = f"SELECT count(*) FROM ({query}) WHERE {_SEAT}" if entry.parts else "SELECT 0"
+            counts[entry.parts] = int(connection.execute(sql).fetchall()[0][0])
+        return counts[entry.parts], point
+
+    for day in asked.days():
+        if point := last.get(day) or (before if state is None and before else ""):
+            state = count(point) or state
+            before = ""
+        if state is not None and day <= asked.now.date():
+            found[day] = state
     return found
 
 

@@ -163,8 +163,8 @@ def test_jobs_tell_how_they_ended(site: Site) -> None:
     failed(site, NOW - HOUR)
     report = build(site, "jobs")
     assert [(row["status"], row["seconds"], row["exceptions"], row["error"]) for row in rows(report, "jobs")] == [
-        ("finished with exception", 90.0, 1, ""),
         ("failed", 120.0, 0, "the disk is <full>"),
+        ("finished with exception", 90.0, 1, ""),
     ]
     assert report.charts[0].series["failed"][-1] == 1
     assert len(rows(build(site, "jobs", only={"status": "FAILED"}), "jobs")) == 1

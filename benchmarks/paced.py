@@ -263,9 +263,14 @@ class _Ledger:
         owner = self._manifest.tables.get(owned.owner.name)
         if owner is None:
             return Least()
-        state = state_query(self._store.files, owner, "_raw AS raw")
+        state = state_query(self._store.files, owner, "id, _raw AS raw")
+        among = " UNION ".join(
+            f"SELECT _raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({state_query(self._store.files, table, '_raw')})"
+            for name in owned.among
+            if (table := self._manifest.tables.get(name)) is not None and table.parts
+        )
         query = f"SELECT count(*) FROM ({state}) WHERE {owned.where or 'true'}"
-        [(owners,)] = self._connection.execute(query).fetchall()
+        [(owners,)] = self._connection.execute(f"{query} AND id IN ({among})" if among else query).fetchall()
         return Least(
             requests=ceil(owners / _BATCH),
             items=owners,

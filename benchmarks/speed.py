@@ -20,6 +20,8 @@ _FIXED = {"directoryObjects/getAvailableExtensionProperties"}
 _SAMPLE = 4_000
 _SAMPLE_OF_GROUPS = 100
 _CHANGED = 0.001
+# Graph takes some 0.3 s for a page. Even at a third of that requests are what a backup waits for, as in reality.
+_LATENCY = 0.1
 
 
 def measure(folder: Path, scale: float) -> list[Section]:
@@ -48,10 +50,15 @@ def measure(folder: Path, scale: float) -> list[Section]:
         incremental = backup(tenant)
         asked = [entry["path"] for entry in tenant.control.ledger(entries=True)["entries"]]
         fixed = sum(path in _FIXED for path in asked)
+        tenant.control.knobs(latency=_LATENCY)
+        waiting = [backup(tenant, full=True).seconds]
+        tenant.change(_CHANGED, seed=2)
+        waiting.append(backup(tenant).seconds)
+        tenant.control.knobs(latency=0.0)
     full = sorted(fulls, key=lambda run: run.seconds)[_ROUNDS // 2]
     return [
         _full(users, groups, full, fulls, plains, dlt, sample),
-        _incremental(full, incremental, changes, fixed),
+        _incremental(full, incremental, changes, fixed, waiting),
         _stored(full),
     ]
 
@@ -101,15 +108,17 @@ def _full(
     )
 
 
-def _incremental(full: Run, incremental: Run, changes: int, fixed: int) -> Section:
+def _incremental(full: Run, incremental: Run, changes: int, fixed: int, waiting: list[float]) -> Section:
     return Section(
         title="Incremental backup",
         told=f"The same tenant after {changes:,} changes: {_CHANGED:.1%} of the users, groups and memberships each, "
         "spread over all of them. A membership that changes makes delta tell the whole group. The listing that is "
-        "always asked for is that of the extension properties.",
+        "always asked for is that of the extension properties. The time is compared where each request takes "
+        f"{_LATENCY * 1000:.0f} ms, less than Graph does; without any latency it is that of the processors alone.",
         columns={"what": "", "full": "full", "incremental": "incremental"},
         rows=[
-            {"what": "seconds", "full": full.seconds, "incremental": incremental.seconds},
+            {"what": f"seconds at {_LATENCY * 1000:.0f} ms a request", "full": waiting[0], "incremental": waiting[1]},
+            {"what": "seconds without latency", "full": full.seconds, "incremental": incremental.seconds},
             {"what": "HTTP requests", "full": full.requests, "incremental": incremental.requests},
             {"what": "… of them listings that no change makes longer", "full": fixed, "incremental": fixed},
             {"what": "requests inside of batches", "full": full.items, "incremental": incremental.items},
@@ -119,7 +128,7 @@ def _incremental(full: Run, incremental: Run, changes: int, fixed: int) -> Secti
         ],
         bounds=[
             Bound("HTTP requests, those listings apart", (incremental.requests - fixed) / full.requests, 0.01),
-            Bound("time", incremental.seconds / full.seconds, 0.03),
+            Bound("time", waiting[1] / waiting[0], 0.03),
             Bound("stored bytes", incremental.stored / full.stored, 0.01),
         ],
     )

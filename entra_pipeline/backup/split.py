@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain, repeat
 
 import msgspec
 
@@ -44,11 +45,11 @@ class Neighbour(msgspec.Struct, gc=False):
 
 _identified = msgspec.json.Decoder(_Identified)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_neighbours = msgspec.json.Decoder(list[Neighbour])
+_neighbours = msgspec.json.Decoder(list[list[Neighbour]])
 _string = msgspec.json.Decoder(str)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
-# Keys of a delta object that say nothing about the object itself.
-_REMOVED, _SLICE = b'@removed"', b'@delta"'
+# Ends the key of a slice, which says nothing about the object itself.
+_SLICE = b'@delta"'
 # What may be nothing but the envelope is looked at: no id and no link to an object is longer.
 _SHORT = 400
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
@@ -96,24 +97,20 @@ def split_delta_page(page: Page, objects: Staging, edges: Mapping[Relation, Stag
     """
     keys = [f"{relation.segment}@delta" for relation in edges]
     names = [b'"%s":' % key.encode() for key in keys]
-    news = _news(tuple(keys))
     links = [_Links() for _ in edges]
     ids: list[str] = []
     bodies: list[bytes | None] = []
-    for data in map(bytes, page.value):
-        if _REMOVED not in data and _SLICE not in data:
-            ids.append(_identified.decode(data).id)
-            bodies.append(data)
-            continue
-        identifier, removed, *slices = msgspec.structs.astuple(news.decode(data))
+    whole = list(map(bytes, page.value))
+    for data, (identifier, removed, slices) in zip(whole, _news(whole, tuple(keys)), strict=True):
         body: bytes | None = None
         if not removed:
             body = data
             for name, payload, found in zip(names, slices, links, strict=True):
                 if payload:
-                    found.add(identifier, _neighbours.decode(payload))
-                    body = _cut(body, name, bytes(payload))
-            if _SLICE in body or len(body) < _SHORT:
+                    told = bytes(payload)
+                    found.add(identifier, told)
+                    body = _cut(body, name, told)
+            if _SLICE in body or (len(body) < _SHORT and body is not data):
                 body = _without_slices(data)
                 if body is None:
                     continue
@@ -121,33 +118,50 @@ def split_delta_page(page: Page, objects: Staging, edges: Mapping[Relation, Stag
         bodies.append(body)
     objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
     for found, staged in zip(links, edges.values(), strict=True):
-        staged.extend(found.sources, found.targets, found.types, found.changes)
+        staged.extend(*found.columns())
 
 
 @dataclass(slots=True)
 class _Links:
-    """Edges of a page, column by column."""
+    """The slices of one relation on a page, and whose they are."""
 
     sources: list[str] = field(default_factory=list)
-    targets: list[str] = field(default_factory=list)
-    types: list[str] = field(default_factory=list)
-    changes: list[str] = field(default_factory=list)
+    slices: list[bytes] = field(default_factory=list)
 
-    def add(self, source_id: str, neighbours: Sequence[Neighbour]) -> None:
-        self.sources += [source_id] * len(neighbours)
-        self.targets += [other.id for other in neighbours]
-        self.types += [_short_name(other.type) for other in neighbours]
-        self.changes += [UPSERT if other.removed is None else DELETE for other in neighbours]
+    def add(self, source_id: str, told: bytes) -> None:
+        self.sources.append(source_id)
+        self.slices.append(told)
+
+    def columns(self) -> tuple[list[str], list[str], list[str], list[str]]:
+        """The edges, column by column."""
+        found = _neighbours.decode(_array(self.slices))
+        edges = list(chain.from_iterable(found))
+        return (
+            list(chain.from_iterable(map(repeat, self.sources, map(len, found)))),
+            [edge.id for edge in edges],
+            [_short_name(edge.type) for edge in edges],
+            [UPSERT if edge.removed is None else DELETE for edge in edges],
+        )
+
+
+def _news(objects: Sequence[bytes], keys: tuple[str, ...]) -> Iterator[tuple[str, msgspec.Raw, list[msgspec.Raw]]]:
+    """Of each object its id, whether it was removed, and the slices of those names, as they are: a page at a time."""
+    for identifier, removed, *slices in map(msgspec.structs.astuple, _news_decoder(keys).decode(_array(objects))):
+        yield identifier, removed, slices
 
 
 @cache
-def _news(slices: tuple[str, ...]) -> msgspec.json.Decoder[msgspec.Struct]:
-    """Decodes of an object only its id, whether it was removed, and the given slices, as they are."""
+def _news_decoder(slices: tuple[str, ...]) -> msgspec.json.Decoder[list[msgspec.Struct]]:
     names = ["@removed", *slices]
     fields = [
         (f"field_{i}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw())) for i, name in enumerate(names)
     ]
-    return msgspec.json.Decoder(msgspec.defstruct("News", [("id", str), *fields]))
+    news = msgspec.defstruct("News", [("id", str), *fields], gc=False)
+    return msgspec.json.Decoder(list[news])  # type: ignore[valid-type]
+
+
+def _array(values: Sequence[bytes]) -> bytes:
+    return b"[%s]" % b",".join(values)
 
 
 def _without_slices(data: bytes) -> bytes | None:

@@ -39,7 +39,7 @@ EDGE_ROWS = pa.schema(
     ]
 )
 _BATCH_ROWS = 2_048
-SEGMENT_ROWS = 50_000
+SEGMENT_ROWS = 25_000
 """Objects in a segment, and not many more."""
 EDGE_SEGMENT_ROWS = 1_000_000
 """Edges in a segment, and not many more: the more are written at once, the less space each takes."""

@@ -509,15 +509,21 @@ _NATIVE = _native_option()
 
 
 def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root: str) -> Any:
-    """msgraph-sdk's request adapter with its own middleware, but for the retries, which the pacing here does."""
+    """msgraph-sdk's request adapter with that of its middleware which has something to do here.
+
+    The pacing retries. Nobody inspects headers or bodies through options of a request, no URL has a placeholder or a
+    name in need of decoding: each of those handlers would cost every page its time.
+    """
     from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
-    from kiota_http.middleware.options import RetryHandlerOption
+    from kiota_http.middleware import RedirectHandler, UserAgentHandler
     from msgraph.graph_request_adapter import GraphRequestAdapter, options
     from msgraph_core import GraphClientFactory
+    from msgraph_core.middleware import GraphTelemetryHandler
+    from msgraph_core.middleware.options import GraphTelemetryHandlerOption
 
     provider = AzureIdentityAuthenticationProvider(credential, scopes=[scope], allowed_hosts=[])
-    middleware = {**options, RetryHandlerOption.get_key(): RetryHandlerOption(should_retry=False, max_retries=0)}
-    GraphClientFactory.create_with_default_middleware(client=client, options=middleware)
+    telemetry = GraphTelemetryHandler(options[GraphTelemetryHandlerOption.get_key()])
+    GraphClientFactory.create_with_custom_middleware([RedirectHandler(), UserAgentHandler(), telemetry], client=client)
     adapter = GraphRequestAdapter(provider, client)
     adapter.base_url = root
     return adapter

@@ -419,10 +419,14 @@ class Reader:
                 raise unknown_property(item.segment, entry.name)
             if relation.transitive:
                 raise unsupported(f"$expand of '{relation.name}' is not supported.")
+            linked = self.directory.linked_each(
+                relation.codes,
+                [row.seq for row in rows],
+                inverse=relation.inverse,
+                limit=EXPAND_LIMIT if relation.many else 1,
+            )
             for index, row in enumerate(rows):
-                found = self.directory.linked(
-                    relation.codes, row.seq, inverse=relation.inverse, limit=EXPAND_LIMIT if relation.many else 1
-                )
+                found = linked.get(row.seq, [])
                 if relation.part:
                     shown = shape(relation.part, item.select)([target.body for target in found])
                 else:

@@ -1,7 +1,7 @@
-"""What a recovery point holds: counts by category and type, pages of objects, and what one object is linked with.
+"""What a recovery point holds: counts by category and type, and what one object is linked with.
 
-What belongs here: what a person looks at, page by page; the command and the console show the same. What does not: how a
-condition or a text chooses (`objects`).
+What belongs here: what a person looks at; the command and the console show the same. What does not: how a condition or
+a text chooses (`objects`), and page after page of them (`paging`).
 
 An object is linked with others in three ways: by a relation (`members`), by belonging to it (the federated credentials
 of an application), and by naming its id in a property (`principalId`, `conditions.users.excludeGroups`). All are shown
@@ -20,13 +20,13 @@ import duckdb
 import msgspec
 
 from entra_pipeline.analysis.names import names
-from entra_pipeline.analysis.objects import count, find, find_ids, one, table_entry
+from entra_pipeline.analysis.objects import one
 from entra_pipeline.analysis.points import category, tables_in_order
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import StoreError
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, sql_text, state_query
+from entra_pipeline.store.state import connect, parquet, sql_text, state_query
 
 _GUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
 
@@ -45,40 +45,6 @@ def type_rows(manifest: Manifest) -> list[dict[str, Any]]:
         }
         for table, entry in tables_in_order(manifest).items()
     ]
-
-
-class Page(NamedTuple):
-    """Some rows of many: the rows as JSON text, and how many there are in all."""
-
-    rows: list[str]
-    total: int
-
-
-def page(
-    store: ScopeStore,
-    manifest: Manifest,
-    table: str,
-    *,
-    where: str = "",
-    search: str = "",
-    limit: int = 50,
-    offset: int = 0,
-) -> Page:
-    """A page of what `objects.find` finds; it raises the same."""
-    if table_entry(manifest, table).kind == "edges":
-        rows = find(store, manifest, table, where=where, search=search, limit=limit, offset=offset)
-        return Page(list(rows), count(store, manifest, table, where=where, search=search))
-    # Which objects first, and then only those: what fills a table is the text of its objects.
-    if where or search:
-        every = list(find_ids(store, manifest, table, where=where, search=search))
-        chosen, total = every[offset : offset + limit], len(every)
-    else:
-        chosen = list(find_ids(store, manifest, table, limit=limit, offset=offset))
-        total = manifest.tables[table].live
-    if not chosen:
-        return Page([], total)
-    listed = ", ".join(sql_text(identifier) for identifier in chosen)
-    return Page(list(find(store, manifest, table, where=f"id IN ({listed})")), total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +68,14 @@ class Related:
 
 
 def related(
-    store: ScopeStore, manifest: Manifest, table: str, identifier: str, *, limit: int | None = None, offset: int = 0
+    store: ScopeStore,
+    manifest: Manifest,
+    table: str,
+    identifier: str,
+    *,
+    raw: str = "",
+    limit: int | None = None,
+    offset: int = 0,
 ) -> Related:
     """Everything that an object is linked with at a recovery point, in both directions.
 
@@ -111,6 +84,7 @@ def related(
         manifest: The recovery point.
         table: Its object type.
         identifier: Its id.
+        raw: The object as `one` gives it, if it is at hand.
         limit: Rows at the most.
         offset: Rows to leave out at the beginning.
 
@@ -119,7 +93,7 @@ def related(
         NotInStore: The recovery point does not have the type, or the object.
         StoreError: A file cannot be read.
     """
-    body = msgspec.json.decode(one(store, manifest, table, identifier), type=dict[str, Any])
+    body = msgspec.json.decode(raw or one(store, manifest, table, identifier), type=dict[str, Any])
     with connect(store.files) as connection:
         connection.execute("SET preserve_insertion_order = false")
         try:
@@ -129,6 +103,44 @@ def related(
                 f"recovery point {manifest.recovery_point} cannot be read: {str(error).splitlines()[0]}",
                 remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
             ) from None
+
+
+def states(store: ScopeStore, manifests: Sequence[Manifest], table: str, identifier: str) -> list[str | None]:
+    """An object at several recovery points as JSON text, None where it is not; every file is read once.
+
+    Args:
+        store: The scope's store.
+        manifests: The recovery points.
+        table: Its object type.
+        identifier: Its id.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    entries = [manifest.tables.get(table) for manifest in manifests]
+    parts = {part.key: part for entry in entries if entry for part in entry.parts}
+    if not parts:
+        return [None] * len(entries)
+    source = parquet(store.files, list(parts.values()), ", filename = '_file'")
+    with connect(store.files) as connection:
+        try:
+            rows = connection.execute(
+                f"SELECT _file, _change, _raw FROM {source} WHERE id = ?", [identifier]
+            ).fetchall()
+        except duckdb.Error as error:
+            raise StoreError(
+                f"{table} of scope {store.scope!r} cannot be read: {str(error).splitlines()[0]}",
+                remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
+            ) from None
+    held = {file: None if change == "delete" else str(raw) for file, change, raw in rows}
+    told = []
+    for entry in entries:
+        state = None
+        # The rule of `state_query`: the base, then the changes in their order.
+        for part in sorted(entry.parts, key=lambda part: part.role != "base") if entry else ():
+            state = held.get(store.files.url(part.key), state)
+        told.append(state)
+    return told
 
 
 class _Link(NamedTuple):
@@ -155,7 +167,9 @@ class _Relatives:
         self._manifest = manifest
         self._table = table
         self._id = identifier
-        self._objects = [name for name in tables_in_order(manifest) if name in CATALOGUE]
+        # Most types of most tenants have nothing that could lead anywhere.
+        self._tables = [name for name, entry in tables_in_order(manifest).items() if entry.live]
+        self._objects = [name for name in self._tables if name in CATALOGUE]
         self._body = body
         aliases = (self._body.get(name) for name in CATALOGUE[table].aliases)
         self._known_as = [identifier, *(str(value) for value in aliases if value)]
@@ -192,7 +206,7 @@ class _Relatives:
         """The links of relations."""
         queries = []
         identifier = sql_text(self._id)
-        for table in (name for name in tables_in_order(self._manifest) if name in RELATIONS):
+        for table in (name for name in self._tables if name in RELATIONS):
             owner, relation = RELATIONS[table]
             there, back = sql_text(relation.segment), sql_text(relation.inverse or relation.segment)
             if owner.name == self._table:
@@ -235,11 +249,8 @@ class _Relatives:
         """The objects whose properties name it."""
         needles = [text if _GUID.fullmatch(text) else f'"{text}"' for text in self._known_as]
         holds = " OR ".join(f"contains(_raw, {sql_text(needle)})" for needle in needles)
-        queries = [
-            f"SELECT {sql_text(name)}, id, _raw FROM ({self._state(name)}) WHERE {holds}" for name in self._objects
-        ]
         seen = set()
-        for kind, identifier, raw in self._union(queries):
+        for kind, identifier, raw in self._holding(holds):
             entry = CATALOGUE[kind]
             if identifier == self._id and self._table in {kind, entry.shows}:
                 continue
@@ -250,6 +261,31 @@ class _Relatives:
                 if (path, identifier) not in seen:
                     seen.add((path, identifier))
                     yield _Link(path, "from", kind, identifier)
+
+    def _holding(self, condition: str) -> list[tuple[str, str, str]]:
+        """The objects for which a condition over `_raw` holds: object type, id, `_raw`; in the order of the types.
+
+        Most types are small files that no change has followed: these are read as one table, which is planned once.
+        """
+        files, tables = self._store.files, self._manifest.tables
+        plain = {
+            files.url(part.key): (name, part)
+            for name in self._objects
+            if all(part.role == "base" for part in tables[name].parts)
+            for part in tables[name].parts
+        }
+        whole = {name for name, _ in plain.values()}
+        queries = [
+            f"SELECT {sql_text(name)}, id, _raw FROM ({self._state(name)}) WHERE {condition}"
+            for name in self._objects
+            if name not in whole
+        ]
+        if plain:
+            source = parquet(files, [part for _, part in plain.values()], ", filename = '_file'")
+            queries.append(f"SELECT _file, id, _raw FROM {source} WHERE {condition}")
+        rows = [(plain[of][0] if of in plain else of, *row) for of, *row in self._union(queries)]
+        place = {name: number for number, name in enumerate(self._objects)}
+        return sorted(rows, key=lambda row: (place[row[0]], *row[1:]))
 
     def _found(self, texts: Mapping[str, object]) -> list[tuple[str, str, str]]:
         """Which objects some ids are: (id or alias, object type, id)."""

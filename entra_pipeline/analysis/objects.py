@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,7 +17,8 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text, state_query
 
 _BATCH = 1000
-_LINK = "to_json({source_id: source_id, target_id: target_id, target_type: target_type})"
+LINK = "CAST(to_json({source_id: source_id, target_id: target_id, target_type: target_type}) AS VARCHAR)"
+"""An edge as JSON text, in SQL."""
 
 
 def table_entry(manifest: Manifest, table: str) -> TableEntry:
@@ -69,7 +72,7 @@ def find(
         StoreError: A file of the table cannot be read.
     """
     objects = table_entry(manifest, table).kind == "objects"
-    row = "_raw" if objects else f"CAST({_LINK} AS VARCHAR)"
+    row = "_raw" if objects else LINK
     order = "id" if objects else "source_id, target_id"
     tail = f"ORDER BY {order} {_slice(limit, offset)}"
     for found in _select(store, manifest, table, row, tail, where=where, search=search):
@@ -104,15 +107,8 @@ def one(store: ScopeStore, manifest: Manifest, table: str, identifier: str) -> s
         NotInStore: The recovery point does not have the table, or the object.
         StoreError: A file of the table cannot be read.
     """
-    if table in RELATIONS:
-        raise UsageError(f"{table} holds links, not objects", remedy=f"Ask for {RELATIONS[table][0].name}.")
-    found = next(find(store, manifest, table, where=f"id = {sql_text(identifier)}"), None)
-    if found is None:
-        raise NotInStore(
-            f"recovery point {manifest.recovery_point} has no object {identifier} in {table}",
-            remedy=f"entra-pipeline objects {store.scope} {table} --search TEXT finds objects by what is in them.",
-        )
-    return found
+    with closing(Table(store, manifest, table)) as opened, opened.explaining():
+        return opened.one(identifier)
 
 
 def count(store: ScopeStore, manifest: Manifest, table: str, *, where: str = "", search: str = "") -> int:
@@ -127,52 +123,131 @@ def _select(
     store: ScopeStore, manifest: Manifest, table: str, what: str, tail: str, *, where: str, search: str
 ) -> Iterator[Any]:
     """The first column of the rows that are chosen."""
-    entry = table_entry(manifest, table)
-    conditions = [_bracketed(where)] if where else []
-    if search:
-        text = "_raw" if entry.kind == "objects" else "concat_ws(' ', source_id, target_id, target_type)"
-        conditions.append(f"regexp_matches({text}, regexp_escape({sql_text(search)}), 'i')")
-    with connect(store.files) as connection:
-        connection.execute("SET preserve_insertion_order = false")
-        _confine(connection, store, entry)
-        state = f"FROM ({state_query(store.files, entry)})"
-        filtered = f"{state} WHERE {' AND '.join(conditions)}" if conditions else state
+    with closing(Table(store, manifest, table)) as opened, opened.explaining(where):
+        result = opened.ask(what, tail, where=where, search=search)
+        while rows := result.fetchmany(_BATCH):
+            yield from (one[0] for one in rows)
+
+
+class Table:
+    """A table of a recovery point, open to be asked.
+
+    It reads the table's files and nothing else: a condition is text from a stranger.
+
+    Args:
+        store: The scope's store.
+        manifest: The recovery point.
+        table: Object type or relation.
+        temp: Folder to spill to; DuckDB's own choice when None.
+        memory: The most memory it takes, such as `512MB`; as `connect` when empty.
+        besides: A file that may be attached later, besides the table's.
+
+    Raises:
+        UsageError: Unknown table.
+        NotInStore: The recovery point does not have the table.
+        StoreError: A file of the table cannot be read.
+    """
+
+    def __init__(
+        self,
+        store: ScopeStore,
+        manifest: Manifest,
+        table: str,
+        *,
+        temp: Path | None = None,
+        memory: str = "",
+        besides: Path | None = None,
+    ) -> None:
+        self.entry = table_entry(manifest, table)
+        self.state = f"({state_query(store.files, self.entry)})"
+        self.text = "_raw" if self.entry.kind == "objects" else "concat_ws(' ', source_id, target_id, target_type)"
+        self._store, self._manifest, self._name = store, manifest, table
+        self._connection = connect(store.files, temp=temp, memory=memory)
         try:
-            connection.execute(f"EXPLAIN SELECT 1 {state}")
-        except duckdb.Error as error:
-            raise _unreadable(store, manifest, table, error) from None
+            self._confine(besides)
+            with self.explaining():
+                self._connection.execute(f"EXPLAIN SELECT 1 FROM {self.state}")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _confine(self, besides: Path | None) -> None:
+        paths = [self._store.files.url(part.key) for part in self.entry.parts]
+        if besides is not None:
+            # DuckDB looks for a journal beside a database.
+            paths += [str(besides), f"{besides}.wal"]
+        self._connection.execute(f"SET allowed_paths = [{', '.join(map(sql_text, paths))}]")
+        # Of every cursor, too.
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._connection.execute("SET preserve_insertion_order = false")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def close(self) -> None:
+        """Closes it."""
+        self._connection.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the same table, for another thread."""
+        return self._connection.cursor()
+
+    def ask(
+        self, what: str, tail: str = "", *, where: str = "", search: str = "", within: str = ""
+    ) -> duckdb.DuckDBPyConnection:
+        """The answer to `SELECT what FROM the rows that are chosen, tail`; `within` is a condition of our own.
+
+        Raises:
+            UsageError: `where` is not a condition.
+        """
+        cursor = self.cursor()
+        conditions = [within] if within else []
         if where:
-            _check(connection, f"SELECT 1 {state} WHERE {_bracketed(where)}")
+            _check(cursor, f"SELECT 1 FROM {self.state} WHERE {_bracketed(where)}")
+            conditions.append(_bracketed(where))
+        if search:
+            conditions.append(f"contains(lower({self.text}), lower({sql_text(search)}))")
+        filtered = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return cursor.execute(f"SELECT {what} FROM {self.state} {filtered} {tail}")
+
+    def one(self, identifier: str, source: str = "") -> str:
+        """One object as JSON text, from its state or another source; raises UsageError for links, NotInStore."""
+        if self._name in RELATIONS:
+            remedy = f"Ask for {RELATIONS[self._name][0].name}."
+            raise UsageError(f"{self._name} holds links, not objects", remedy=remedy)
+        query = f"SELECT _raw FROM {source or self.state} WHERE id = ?"
+        found = self.cursor().execute(query, [identifier]).fetchone()
+        if found is None:
+            raise NotInStore(
+                f"recovery point {self._manifest.recovery_point} has no object {identifier} in {self._name}",
+                remedy=f"entra-pipeline objects {self._store.scope} {self._name} --search TEXT finds objects by what "
+                "is in them.",
+            )
+        return str(found[0])
+
+    @contextmanager
+    def explaining(self, where: str = "") -> Iterator[None]:
+        """Says what DuckDB's errors mean.
+
+        Raises:
+            UsageError: The condition fails.
+            StoreError: A file of the table cannot be read.
+        """
         try:
-            result = connection.execute(f"SELECT {what} {filtered} {tail}")
-            while rows := result.fetchmany(_BATCH):
-                yield from (one[0] for one in rows)
+            yield
         except duckdb.Error as error:
             if where and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
                 raise UsageError(
                     f"the condition fails: {_first_line(error)}", remedy="Correct the condition."
                 ) from None
-            raise _unreadable(store, manifest, table, error) from None
-
-
-def _unreadable(store: ScopeStore, manifest: Manifest, table: str, error: duckdb.Error) -> StoreError:
-    return StoreError(
-        f"{table} of recovery point {manifest.recovery_point} cannot be read: {_first_line(error)}",
-        remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
-    )
+            raise StoreError(
+                f"{self._name} of recovery point {self._manifest.recovery_point} cannot be read: {_first_line(error)}",
+                remedy=f"entra-pipeline verify {self._store.scope} tells what is damaged or missing.",
+            ) from None
 
 
 def _bracketed(condition: str) -> str:
     """A condition that stays one whatever follows it; the line break ends a comment in it."""
     return f"({condition}\n)"
-
-
-def _confine(connection: duckdb.DuckDBPyConnection, store: ScopeStore, entry: TableEntry) -> None:
-    """Lets the connection read the table's files and nothing else: a condition is text from a stranger."""
-    paths = ", ".join(sql_text(store.files.url(part.key)) for part in entry.parts)
-    connection.execute(f"SET allowed_paths = [{paths}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
 
 
 def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -185,7 +260,7 @@ def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     except (duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
         raise UsageError(
             f"the condition is not understood: {_first_line(error)}",
-            remedy="Give a DuckDB condition over the columns, for example --where \"displayName LIKE 'A%'\".",
+            remedy="Give a DuckDB condition over the columns, for example: displayName LIKE 'A%'.",
         ) from None
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from entra_pipeline.clock import parse_iso, system_clock
 from entra_pipeline.console.routing import address
 from entra_pipeline.store.recovery_points import moment_of
 
+_BETWEEN_WORDS = re.compile(r"(?<=[_.])|(?<=[a-z0-9])(?=[A-Z])")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 _TONES = {
     "finished": "good",
@@ -54,11 +57,13 @@ def templates() -> Environment:
         "clock": lambda value: f"{_moment(value):%H:%M:%S}",
         "count": lambda number: f"{number:,}",
         "moment": moment,
+        "moments": lambda keys: [(key, point(key)) for key in keys],
         "options": lambda names: [(name, name) for name in names],
         "point": point,
         "pretty": pretty,
         "seconds": seconds,
         "tone": lambda status: _TONES.get(str(status).lower(), "plain"),
+        "words": words,
     }
     return environment
 
@@ -82,6 +87,11 @@ def _moment(value: str | datetime | float | None) -> datetime:
 def point(key: str) -> str:
     """The moment of a recovery point."""
     return f"{moment_of(key):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def words(name: str) -> Markup:
+    """A name of code, which may break between its words."""
+    return Markup("<wbr>").join(_BETWEEN_WORDS.split(name))
 
 
 def ago(value: str | datetime | float | None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment
 
+from entra_pipeline.analysis.paging import Pages
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.limits import Tries
 from entra_pipeline.console.sessions import Sessions
@@ -51,6 +52,8 @@ class Site:
         self.tries = Tries()
         self.editing = Lock()
         """Held while the configuration is changed: two visitors never change it at once."""
+        self.pages = Pages()
+        """Tables of recovery points that visitors page through."""
         self._lock = Lock()
         self._project: tuple[tuple[int, int], Project] | None = None
         self._stores: dict[str, ScopeStore] = {}
@@ -72,6 +75,7 @@ class Site:
                 self._project = (seen, load_project(self.file))
                 self._stores.clear()
                 self._manifests.clear()
+                self.pages.clear()
             return self._project[1]
 
     def version(self) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from entra_pipeline.analysis.browse import page, related, type_rows
+from entra_pipeline.analysis.browse import related, states, type_rows
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.simulator import Simulator
@@ -64,14 +65,23 @@ def test_types_are_counted_by_category(browsed: Browsed) -> None:
     assert rows["group_members"]["kind"] == "edges"
 
 
-def test_pages_follow_each_other(browsed: Browsed) -> None:
-    store, manifest = browsed.tenant.store, browsed.manifest
-    every = list(find(store, manifest, "users"))
-    first, second = (page(store, manifest, "users", limit=30, offset=offset) for offset in (0, 30))
-    assert [*first.rows, *second.rows] == every
-    assert first.total == second.total == len(every)
-    finance = page(store, manifest, "users", where="department = 'Finance'", limit=1)
-    assert finance.total == sum(1 for user in browsed.control.dump("users") if user.get("department") == "Finance")
+def test_an_object_at_several_points(tmp_path: Path) -> None:
+    """Added, changed, deleted and restored, over a base and its changes: at each point what `find` finds there."""
+    with Simulator(12, 3, 5) as simulator:
+        tenant = Protected(simulator, tmp_path, protect("users"))
+        manifests = [tenant.backup()]
+        created = simulator.control.create("users", {"displayName": "New"})
+        manifests.append(tenant.backup())
+        simulator.control.patch(f"users/{created}", {"displayName": "Newer"})
+        manifests.append(tenant.backup())
+        simulator.control.delete(f"users/{created}")
+        manifests.append(tenant.backup())
+        manifests.append(tenant.backup(full=True))
+        store = tenant.store
+    told = [next(find(store, manifest, "users", where=f"id = '{created}'"), None) for manifest in manifests]
+    assert [raw is not None for raw in told] == [False, True, True, False, False]
+    assert states(store, manifests, "users", created) == told
+    assert states(store, manifests, "groups", created) == [None] * 5
 
 
 def test_links_are_shown_from_both_ends(browsed: Browsed) -> None:

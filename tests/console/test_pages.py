@@ -61,7 +61,8 @@ def test_a_point_is_browsed_down_to_an_object_and_its_history(served: Served, po
             html.unescape(path) for path in re.findall(r'href="([^"]+/groups/object\?id=[^"]+)"', comparison)
         )
         thing = client.get(changed).text
-        assert "members" in thing
+        assert HOSTILE not in thing
+        assert "members" in client.get(changed.replace("/object", "/links")).text
         history = client.get(changed.replace("/object", "/history")).text
         assert "displayName" in history
         assert "modified" in history
@@ -129,7 +130,7 @@ def test_wrong_settings_are_told_and_the_entries_stay(served: Served, project: P
         for key, value, told in (
             ("schedule", "every now and then", "no cron expression"),
             ("retention", "2 yeers", "no period"),
-            ("name", "contoso", "there is a scope"),
+            ("name", "contoso", "There is a scope"),
             ("name", "../x", "scopes"),
             ("tenant", "elsewhere", "there is no [tenants.elsewhere]"),
         ):

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
-from entra_pipeline.analysis.browse import page, related
+from entra_pipeline.analysis.browse import related, states
 from entra_pipeline.analysis.names import short, title
-from entra_pipeline.analysis.objects import one as one_object
 from entra_pipeline.analysis.points import category
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
-from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.store.manifest import Part
-from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.errors import UsageError
 
 _PAGE = 50
 _LINKS = 100
@@ -41,7 +38,7 @@ def show(visit: Visit) -> Response:
     search, where, offset = visit.query("search").strip(), visit.query("where").strip(), visit.number("offset")
     found, total, problem = [], 0, None
     try:
-        some = page(store, manifest, table, search=search, where=where, limit=_PAGE, offset=offset)
+        some = visit.site.pages.page(store, manifest, table, search=search, where=where, limit=_PAGE, offset=offset)
         found, total = [msgspec.json.decode(row, type=dict[str, Any]) for row in some.rows], some.total
     except UsageError as error:
         if not where:
@@ -77,15 +74,13 @@ def _columns(known: Sequence[str], identity: Sequence[str]) -> list[str]:
 
 
 def one(visit: Visit) -> Response:
-    """An object: its properties, what it is linked with, and how it came to be so."""
+    """An object: its properties. For what it is linked with, and how it came to be so, the page asks afterwards."""
     store = visit.store()
     manifest = visit.site.manifest(store, visit.path("point"))
     table, identifier = visit.path("table"), visit.query("id")
-    raw = one_object(store, manifest, table, identifier)
+    raw = visit.site.pages.one(store, manifest, table, identifier)
     body = msgspec.json.decode(raw, type=dict[str, Any])
     entry = CATALOGUE[table]
-    offset = visit.number("offset")
-    links = related(store, manifest, table, identifier, limit=_LINKS, offset=offset)
     return visit.page(
         "object.html",
         scope=visit.scope(),
@@ -97,20 +92,36 @@ def one(visit: Visit) -> Response:
         name=title(entry, body),
         body={key: value for key, value in body.items() if value not in (None, [], {})},
         empty=sorted(key for key, value in body.items() if value in (None, [], {})),
-        links=links,
-        shown=Shown(offset, _LINKS, links.total, visit.request.url),
         raw=msgspec.json.format(raw, indent=2),
+    )
+
+
+def links(visit: Visit) -> Response:
+    """What an object is linked with."""
+    store = visit.store()
+    manifest = visit.site.manifest(store, visit.path("point"))
+    table, identifier, offset = visit.path("table"), visit.query("id"), visit.number("offset")
+    raw = visit.site.pages.one(store, manifest, table, identifier)
+    found = related(store, manifest, table, identifier, raw=raw, limit=_LINKS, offset=offset)
+    return visit.page(
+        "links.html",
+        scope=visit.scope(),
+        manifest=manifest,
+        links=found,
+        shown=Shown(offset, _LINKS, found.total, visit.request.url),
         tables=set(manifest.tables),
     )
 
 
 def history(visit: Visit) -> Response:
-    """What changed of an object from point to point, newest first; asked for after the page is there."""
+    """What changed of an object from point to point, newest first."""
     store = visit.store()
     table, identifier = visit.path("table"), visit.query("id")
     points = [point for point in store.points() if point <= visit.path("point")][-_BACK:]
     told: list[dict[str, Any]] = []
-    for (_, was), (point, now) in pairwise(_states(visit, store, points, table, identifier)):
+    found = states(store, [visit.site.manifest(store, point) for point in points], table, identifier)
+    bodies = [msgspec.json.decode(raw, type=dict[str, Any]) if raw else None for raw in found]
+    for (_, was), (point, now) in pairwise(zip(points, bodies, strict=True)):
         if was == now:
             continue
         if was is None or now is None:
@@ -125,26 +136,9 @@ def history(visit: Visit) -> Response:
     return visit.page("history.html", scope=visit.scope(), told=told[::-1], looked=len(points), first=points[:1])
 
 
-def _states(
-    visit: Visit, store: ScopeStore, points: Sequence[str], table: str, identifier: str
-) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    """The object at each point; files that two points share are read once."""
-    parts: Sequence[Part] | None = None
-    state: Mapping[str, Any] | None = None
-    for point in points:
-        manifest = visit.site.manifest(store, point)
-        entry = manifest.tables.get(table)
-        if entry is None or entry.parts != parts:
-            parts = entry.parts if entry else None
-            try:
-                state = msgspec.json.decode(one_object(store, manifest, table, identifier), type=dict[str, Any])
-            except NotInStore:
-                state = None
-        yield point, state
-
-
 PAGES = (
     Page("/scopes/{scope}/points/{point}/{table}", show, Role.viewer),
     Page("/scopes/{scope}/points/{point}/{table}/object", one, Role.viewer),
+    Page("/scopes/{scope}/points/{point}/{table}/links", links, Role.viewer),
     Page("/scopes/{scope}/points/{point}/{table}/history", history, Role.viewer),
 )

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from entra_pipeline.console.dagster.client import PATH
 from entra_pipeline.console.dagster.proxy import Proxy
 from entra_pipeline.console.pages import PAGES
-from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.routing import Page, Visit, address, inside
 from entra_pipeline.console.sessions import Session
 from entra_pipeline.console.site import Site
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
@@ -210,9 +210,10 @@ class Door:
     def _to_sign_in(self, request: Request) -> Response:
         """Leads to the sign-in, and from there back to what was asked for, if that was only looking."""
         if request.headers.get("hx-request"):
-            return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": "/sign-in"})
-        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        target = address("sign-in", next=wanted if request.method == "GET" and wanted != "/" else "")
+            # A part of a page asks: what is to be seen again is the page.
+            target = address("sign-in", next=_wanted(request.headers.get("hx-current-url", "")))
+            return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": target})
+        target = address("sign-in", next=_wanted(str(request.url)) if request.method == "GET" else "")
         return RedirectResponse(target, 303)
 
     async def not_found(self, request: Request, _error: Exception) -> Response:
@@ -231,6 +232,16 @@ class Door:
             HTTPStatus.INTERNAL_SERVER_ERROR,
             headers=_HEADERS,
         )
+
+
+def _wanted(url: str) -> str:
+    """Where a visitor was, or wanted to go, to come back to; empty for the first page."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    wanted = inside(parts.path + (f"?{parts.query}" if parts.query else ""))
+    return "" if wanted == "/" else wanted
 
 
 async def _form(request: Request) -> Mapping[str, list[str]]:

@@ -279,6 +279,24 @@ def test_idle_session_ends(console: Served) -> None:
     assert browser.get("/").status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("seen", "target"),
+    [
+        ("/jobs?status=FAILURE", "/sign-in?next=%2Fjobs%3Fstatus%3DFAILURE"),
+        ("/", "/sign-in"),
+        ("//evil.example.com", "/sign-in"),
+    ],
+)
+def test_a_page_left_open_leads_to_the_sign_in_and_back(seen: str, target: str, console: Served) -> None:
+    """What asks by itself is a part of a page: what is to be seen again is the page."""
+    told = {"HX-Request": "true", "HX-Current-URL": console.url + seen}
+    answer = console.browser().get("/dashboard/jobs", headers=told)
+    assert answer.status_code == 401
+    assert answer.headers["hx-redirect"] == target
+    odd = console.browser().get("/dashboard/jobs", headers=told | {"HX-Current-URL": "http://["})
+    assert odd.headers["hx-redirect"] == "/sign-in"
+
+
 def test_every_session_ends(console: Served) -> None:
     clock = Ticking()
     console.site.sessions = Sessions(clock)

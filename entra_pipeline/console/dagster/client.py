@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any
 
@@ -20,6 +22,8 @@ PATH = "/dagster"
 
 _REPOSITORY = "__repository__"
 _PATIENCE = 20.0
+# Runs under way whose logs are kept: those that somebody looks at.
+_LOGS_KEPT = 50
 # Seconds to wait for definitions that are being loaded.
 _LOADING = 40.0
 _RUN = "runId jobName status creationTime startTime endTime parentRunId tags { key value }"
@@ -111,6 +115,15 @@ class Line:
     text: str
 
 
+@dataclass(slots=True)
+class _Log:
+    """What was read of a run's log: its lines, and where to go on."""
+
+    lines: list[Line] = field(default_factory=list)
+    cursor: str | None = None
+    lock: Lock = field(default_factory=Lock)
+
+
 class Dagster:
     """Dagster behind its two webservers.
 
@@ -123,6 +136,8 @@ class Dagster:
         self.url = url
         self.read_only_url = read_only_url
         self._client = httpx.Client(timeout=_PATIENCE, trust_env=False)
+        self._lock = Lock()
+        self._logs: OrderedDict[str, _Log] = OrderedDict()
 
     def close(self) -> None:
         """Closes the connections."""
@@ -171,17 +186,27 @@ class Dagster:
             raise NotInStore(f"there is no run {run_id}", remedy="Jobs shows those there are.")
         return _run(answer)
 
-    def log(self, run_id: str) -> list[Line]:
-        """What a run's log says to people: its own messages, and what made it fail."""
-        lines: list[Line] = []
-        cursor = None
-        while True:
-            page = self._good(self._ask(_LOGS, id=run_id, cursor=cursor)["logsForRun"])
-            for event in page["events"]:
-                lines += _lines(event)
-            if not page["hasMore"]:
-                return lines
-            cursor = page["cursor"]
+    def log(self, run: Run) -> list[Line]:
+        """What a run's log says to people: its own messages, and what made it fail.
+
+        While a run is under way, pages ask again and again: only what has come since is asked for then. Of one that
+        has ended all is read anew.
+        """
+        log = _Log()
+        with self._lock:
+            known = self._logs.pop(run.id, log)
+            if run.under_way:
+                log = self._logs[run.id] = known
+                while len(self._logs) > _LOGS_KEPT:
+                    self._logs.popitem(last=False)
+        with log.lock:
+            while True:
+                page = self._good(self._ask(_LOGS, id=run.id, cursor=log.cursor)["logsForRun"])
+                for event in page["events"]:
+                    log.lines += _lines(event)
+                log.cursor = page["cursor"]
+                if not page["hasMore"]:
+                    return list(log.lines)
 
     def terminate(self, run_id: str) -> None:
         """Asks a run to stop; what it has committed stands."""

@@ -79,7 +79,7 @@ def progress(visit: Visit) -> Response:
 
 def _told(visit: Visit) -> dict[str, Any]:
     run = _run(visit)
-    log = visit.site.dagster.log(run.id)
+    log = visit.site.dagster.log(run)
     plan = None
     if run.job == "restore" and not run.under_way and run.tags.get("entra/plan") and run.scope:
         try:

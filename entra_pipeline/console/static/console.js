@@ -33,3 +33,31 @@ document.addEventListener("click", (event) => {
     button.textContent = "Added";
   }
 });
+// A page that nobody sees asks for nothing by itself.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.detail.elt.matches("[hx-trigger^=every]")) {
+    event.preventDefault();
+  }
+});
+// A log that is put anew stays where it was read; at its end, it follows what comes. What is new of a job is said once.
+let readTo = null;
+document.addEventListener("htmx:beforeSwap", () => {
+  const log = document.querySelector("#log");
+  readTo = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4 ? log.scrollTop : null;
+});
+document.addEventListener("htmx:afterSettle", () => {
+  const log = document.querySelector("#log");
+  const [told, badge, state] = ["#told", "#job h1", "#state"].map((one) => document.querySelector(one));
+  if (log) {
+    log.scrollTop = readTo ?? log.scrollHeight;
+  }
+  if (told && badge && state) {
+    const news = `${badge.innerText} ${state.innerText}`;
+    if (told.textContent !== news) {
+      told.textContent = news;
+    }
+  }
+});
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelector("#log")?.scrollTo(0, 1e9);
+});

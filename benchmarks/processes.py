@@ -24,6 +24,11 @@ def program(name: str, result: type[_T], *arguments: object) -> _T:
     return msgspec.json.decode(done.stdout, type=result)
 
 
+def command(*arguments: object) -> list[str]:
+    """The command `entra-pipeline` of this interpreter, with arguments."""
+    return [sys.executable, "-c", "from entra_pipeline.cli import main; main()", *map(str, arguments)]
+
+
 def backup(tenant: Measured, *, full: bool = False) -> Run:
     """One backup of the measured scope."""
     return program("ours", Run, tenant.project_file, time.time(), *(["full"] if full else []))

@@ -26,6 +26,9 @@ ACCOUNT = "console-account.json"
 """The file in DAGSTER_HOME that keeps the local account."""
 
 _DRAIN = 5
+# Seconds that a connection stays open for the next request: longer than reverse proxies keep theirs (most a minute), so
+# that none sends on one that is just being closed.
+_KEEP_ALIVE = 75
 
 
 def dagster_home(project: Project) -> Path:
@@ -81,6 +84,7 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
             port=port,
             log_level="warning",
             timeout_graceful_shutdown=_DRAIN,
+            timeout_keep_alive=_KEEP_ALIVE,
             server_header=False,
         )
         try:

@@ -6,7 +6,6 @@ import csv
 import io
 import sys
 from collections.abc import Iterator
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,11 @@ import click
 import duckdb
 import msgspec
 
-from entra_pipeline.analysis.sql import Relations, Session, write_catalog
+from entra_pipeline.analysis.sql import Relations, Session, plain, write_catalog
 from entra_pipeline.cli.context import console, csv_cell, print_rows, print_table, project_of, say
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import LocalStorage, Project
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.store.opening import complete_indexes
 from entra_pipeline.store.state import sql_text
 
 if TYPE_CHECKING:
@@ -84,14 +83,11 @@ def sql(
 
 def _complete_indexes(project: Project) -> None:
     """Writes indexes that older releases did not; a place that may only be read goes without."""
-    for name in project.scopes:
-        try:
-            missing = open_store(project, name).complete_index()
-        except StoreError as error:
-            say(f"[yellow]{name}: {error.message}[/]", err=True)
-            continue
-        if missing:
-            say(f"{name}: indexed {len(missing)} recovery points", err=True)
+    for name, missing, problem in complete_indexes(project):
+        if problem:
+            say(f"[yellow]{name}: {problem}[/]", err=True)
+        elif missing:
+            say(f"{name}: indexed {missing} recovery points", err=True)
 
 
 # --- The catalog -----------------------------------------------------------------------------------------------------
@@ -198,7 +194,7 @@ def _pieces(rows: Iterator[tuple[Any, ...]], columns: list[str], format_: str) -
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
-            writer.writerow([csv_cell(_plain(value)) for value in row])
+            writer.writerow([csv_cell(plain(value)) for value in row])
             yield out.getvalue()
             out.seek(0)
             out.truncate()
@@ -206,18 +202,9 @@ def _pieces(rows: Iterator[tuple[Any, ...]], columns: list[str], format_: str) -
         return
     mark = "["
     for row in rows:
-        yield f"{mark}\n{msgspec.json.encode(dict(zip(columns, map(_plain, row), strict=True))).decode()}"
+        yield f"{mark}\n{msgspec.json.encode(dict(zip(columns, map(plain, row), strict=True))).decode()}"
         mark = ","
     yield "[]\n" if mark == "[" else "\n]\n"
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
 
 
 def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
@@ -229,7 +216,7 @@ def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
         return
     # Two columns of an answer may have the same name.
     keys = [str(number) for number in range(len(columns))]
-    table = [dict(zip(keys, (_plain(value) for value in row), strict=True)) for row in shown]
+    table = [dict(zip(keys, (plain(value) for value in row), strict=True)) for row in shown]
     numbers = [key for key in keys if isinstance(shown[0][int(key)], int | float)]
     print_table(table, dict(zip(keys, columns, strict=True)), right=numbers)
     if next(rows, None) is not None:

@@ -15,6 +15,7 @@ from entra_pipeline.analysis.paging import Pages
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.limits import Tries
 from entra_pipeline.console.sessions import Sessions
+from entra_pipeline.console.sql import Questions
 from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.store.manifest import Manifest
@@ -50,6 +51,7 @@ class Site:
         self.clock = clock
         self.sessions = Sessions()
         self.tries = Tries()
+        self.questions = Questions()
         self.editing = Lock()
         """Held while the configuration is changed: two visitors never change it at once."""
         self.pages = Pages()

@@ -6,13 +6,14 @@ file and key. What does not: what the settings may be (`project`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.client import BaseClient
 
 from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.errors import StoreError
 from entra_pipeline.project import LocalStorage, Project, S3Storage, Scope
 from entra_pipeline.store.files import Files, LocalFiles, S3Files
 from entra_pipeline.store.files.s3 import client_config
@@ -67,6 +68,19 @@ def storages_of(project: Project, scope: str | None = None) -> dict[str, Files]:
     """
     scopes = [project.scope(scope)] if scope else project.scopes.values()
     return {name: open_files(project.storage[name]) for name in sorted({one.storage for one in scopes})}
+
+
+def complete_indexes(project: Project) -> Iterator[tuple[str, int, str]]:
+    """Writes the indexes of recovery points that older releases did not; a place that may only be read goes without.
+
+    Yields:
+        The name of each scope, how many of its points were indexed, and what went wrong, if anything.
+    """
+    for name in project.scopes:
+        try:
+            yield name, len(open_store(project, name).complete_index()), ""
+        except StoreError as error:
+            yield name, 0, error.message
 
 
 def _client(storage: S3Storage) -> BaseClient:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from entra_pipeline.store.files import Files
+from entra_pipeline.store.files import Files, Readable
 from entra_pipeline.store.manifest import Kind, TableEntry
 from entra_pipeline.store.parts import StoredPart
 
@@ -24,7 +24,7 @@ _NOTHING = {
 }
 
 
-def connect(*places: Files, temp: Path | None = None, memory: str = "") -> duckdb.DuckDBPyConnection:
+def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that reads the stores.
 
     It spills to disk what does not fit into its memory, thinks in UTC and downloads nothing.

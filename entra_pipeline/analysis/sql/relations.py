@@ -5,7 +5,7 @@ What belongs here: names, and which of the stores' files each stands for. What d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -16,7 +16,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.project import Project
-from entra_pipeline.store.files import Files
+from entra_pipeline.store.files import Files, Readable
 from entra_pipeline.store.index import INDEX
 from entra_pipeline.store.opening import open_files
 from entra_pipeline.store.state import literal, sql_text
@@ -49,7 +49,7 @@ class Relations:
         places: The stores: name of the storage profile → place, and the scopes whose points are in it.
     """
 
-    def __init__(self, places: Mapping[str, tuple[Files, Sequence[str]]]) -> None:
+    def __init__(self, places: Mapping[str, tuple[Readable, Sequence[str]]]) -> None:
         self.places = {name: files for name, (files, _) in places.items()}
         known = {scope for _, scopes in places.values() for scope in scopes}
         self._roots = [
@@ -57,8 +57,12 @@ class Relations:
         ]
 
     @classmethod
-    def of(cls, project: Project) -> Relations:
+    def of(cls, project: Project, through: Callable[[Files, str], Readable] | None = None) -> Relations:
         """Those of a project's stores.
+
+        Args:
+            project: The project.
+            through: Makes of each place, and the name of its profile, what DuckDB reads instead.
 
         Raises:
             ConfigurationError: A secret cannot be found.
@@ -66,7 +70,8 @@ class Relations:
         used: dict[str, list[str]] = {}
         for scope in project.scopes.values():
             used.setdefault(scope.storage, []).append(scope.name)
-        return cls({name: (open_files(project.storage[name]), scopes) for name, scopes in used.items()})
+        places = {name: open_files(project.storage[name]) for name in used}
+        return cls({name: (through(one, name) if through else one, used[name]) for name, one in places.items()})
 
     @staticmethod
     def names() -> list[str]:

@@ -10,6 +10,7 @@ mentioned, when they are.
 from __future__ import annotations
 
 import re
+from datetime import date, datetime
 from types import TracebackType
 from typing import Any
 
@@ -140,6 +141,15 @@ class Session:
         if isinstance(error, duckdb.InvalidInputException):
             remedy = "entra-pipeline sql 'FROM recovery_points' lists the points of all scopes."
         return UsageError(text, remedy=remedy)
+
+
+def plain(value: Any) -> Any:
+    """A value of an answer as JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
 
 
 def _first_line(error: Exception) -> str:

@@ -11,12 +11,13 @@ from entra_pipeline.console.pages import (
     scopes,
     settings,
     sign_in,
+    sql,
 )
 
 # `points/{point}/restore` has to come before `points/{point}/{table}`.
 PAGES = tuple(
     page
-    for module in (sign_in, dashboard, scopes, points, restores, objects, compare, jobs, reports, settings)
+    for module in (sign_in, dashboard, scopes, points, restores, objects, compare, jobs, reports, sql, settings)
     for page in module.PAGES
 )
 """Every page of the console, in the order in which they are looked for."""

@@ -39,6 +39,16 @@ def blame_store(_key: str, message: str, /, *, remedy: str) -> EntraPipelineErro
     return StoreError(message, remedy=remedy)
 
 
+class Readable(Protocol):
+    """A place that DuckDB can read."""
+
+    def url(self, key: str) -> str:
+        """What DuckDB reads the object by."""
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Enables a DuckDB connection to read what `url` gives."""
+
+
 class Files(ABC):
     """Named byte objects. Keys are relative, with `/` between their parts.
 

@@ -1,0 +1,102 @@
+"""Questions in SQL over everything that is stored: shown, and as files."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from starlette.responses import Response
+
+from entra_pipeline.analysis.names import short
+from entra_pipeline.analysis.sql import Relations
+from entra_pipeline.console.auditing import record
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.sql import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, Answer
+from entra_pipeline.console.sql.bounds import Format
+from entra_pipeline.errors import EntraPipelineError, UsageError
+
+_LONGEST = 20_000
+# Of a question, in the audit log.
+_KEPT = 500
+EXAMPLES = (
+    ("Recovery points", "FROM recovery_points\nORDER BY moment DESC"),
+    (
+        "Who was changed lately",
+        "SELECT scope, displayName, _change, valid_from\nFROM users_history\n"
+        "WHERE valid_from > now() - INTERVAL 7 DAY\nORDER BY valid_from DESC",
+    ),
+    (
+        "Groups and their members",
+        "SELECT g.displayName, count(m.target_id) AS members\nFROM groups g\n"
+        "LEFT JOIN group_members m ON m.scope = g.scope AND m.source_id = g.id\nGROUP BY ALL\nORDER BY members DESC",
+    ),
+    ("Failed jobs", "SELECT scope, type, started, error\nFROM jobs\nWHERE status = 'failed'\nORDER BY started DESC"),
+)
+"""Questions to begin with: what they are about, and the statement."""
+
+
+def show(visit: Visit) -> Response:
+    """The page to ask on; a question in the address is filled in, and not asked."""
+    visit.site.questions.expect()
+    return _page(visit, visit.query("query"))
+
+
+def ask(visit: Visit) -> Response:
+    """Answers a question: with a page, or with a file."""
+    query = visit.field("query")
+    wanted = visit.field("format")
+    format_: Format = next((one for one in get_args(Format) if one == wanted), "")
+    if not query:
+        return _page(visit, query)
+    result, count, answer, problem = "failed", 0, None, None
+    try:
+        if len(query) > _LONGEST:
+            raise UsageError("the question is too long", remedy=f"It may have {_LONGEST:,} characters.")
+        answer = visit.site.questions.ask(visit.project, visit.session.csrf, query, format_)
+        result, count = "finished", answer.count
+    except EntraPipelineError as error:
+        problem = error
+        result = "refused" if isinstance(error, UsageError) else "failed"
+    details = {"format": format_} if format_ else {}
+    record(
+        visit.site, visit.user, visit.request, action="sql", result=result, query=query[:_KEPT], rows=count, **details
+    )
+    if answer is None or not format_:
+        return _page(visit, query, answer, problem)
+    name = f"answer-{visit.site.clock():%Y-%m-%dT%H-%M-%SZ}.{format_}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(answer.file, media_type=FORMATS[format_], headers=headers)
+
+
+def _page(
+    visit: Visit, query: str, answer: Answer | None = None, problem: EntraPipelineError | None = None
+) -> Response:
+    names = Relations.names()
+    return visit.page(
+        "sql.html",
+        status=200 if problem is None else 400 if isinstance(problem, UsageError) else 503,
+        query=query,
+        answer=answer,
+        numbers=_numbers(answer) if answer else [],
+        problem=problem,
+        formats=list(FORMATS),
+        examples=EXAMPLES,
+        tables=[name for name in names if not name.endswith(("_at", "_history"))],
+        columns=Relations.columns,
+        limits={"seconds": SECONDS, "shown": ROWS_SHOWN, "in_files": ROWS_IN_FILES},
+        short=short,
+    )
+
+
+def _numbers(answer: Answer) -> list[bool]:
+    """Which columns are numbers."""
+    return [
+        all(type(row[place]) in (int, float, type(None)) for row in answer.rows) and bool(answer.rows)
+        for place in range(len(answer.columns))
+    ]
+
+
+PAGES = (
+    Page("/sql", show, Role.operator),
+    Page("/sql", ask, Role.operator, ("POST",)),
+)

@@ -1,0 +1,13 @@
+"""Questions in SQL: asked here, answered in a process of their own.
+
+Whatever a question does to its process, the console goes on: it may take so much time and memory, write no file, and
+what it can reach is bounded (`analysis.sql.bounded`).
+
+Where what is: `asking` is what pages call, `answering` runs in the other process, `bounds` says how far a
+question goes.
+"""
+
+from entra_pipeline.console.sql.asking import Questions
+from entra_pipeline.console.sql.bounds import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, Answer
+
+__all__ = ["FORMATS", "ROWS_IN_FILES", "ROWS_SHOWN", "SECONDS", "Answer", "Questions"]

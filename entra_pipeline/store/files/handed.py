@@ -1,0 +1,104 @@
+"""A place as a DuckDB sees it that may see nothing else: every byte is handed to it by our own reading.
+
+Such a DuckDB needs no access to disk or network, is told no secret, and has no way to write.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import duckdb
+from fsspec import AbstractFileSystem
+
+from entra_pipeline.errors import NotInStore
+from entra_pipeline.store.files.interface import Files
+
+# DuckDB asks whether a file has changed since it looked; what is read here never changes under its name.
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Handed:
+    """A place whose objects DuckDB reads by addresses that mean something to this process only.
+
+    Args:
+        files: The place.
+        name: What tells it from others: addresses start with `store-NAME://`.
+    """
+
+    def __init__(self, files: Files, name: str) -> None:
+        self._files = files
+        self._scheme = f"store-{name}"
+
+    def url(self, key: str) -> str:
+        """What DuckDB reads the object by."""
+        return f"{self._scheme}://{key}"
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Enables a connection to read what `url` gives."""
+        connection.register_filesystem(_FileSystem(self._files, self._scheme))
+
+
+class _FileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """What DuckDB calls: to list and to read."""
+
+    cachable = False
+
+    def __init__(self, files: Files, scheme: str) -> None:
+        super().__init__()
+        self.protocol = scheme
+        self._files = files
+
+    def _key(self, path: str) -> str:
+        key = path.removeprefix(f"{self.protocol}://")
+        if {"", ".", ".."}.intersection(key.split("/")):
+            raise PermissionError("this is no key of the store")
+        return key
+
+    def glob(self, path: str, **_: Any) -> list[str]:
+        """Keys that match a pattern."""
+        key = self._key(path)
+        plain = re.split(r"[*?\[]", key, maxsplit=1)[0]
+        wanted = re.compile(_expression(key))
+        return [found.key for found in self._files.list(plain) if wanted.fullmatch(found.key)]
+
+    def open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:
+        """The object, to read."""
+        if mode != "rb":
+            raise PermissionError("the store is only read")
+        return io.BytesIO(self._files.read(self._key(path)))
+
+    def size(self, path: str) -> int:
+        """The object's size."""
+        return self._files.size(self._key(path))
+
+    def exists(self, path: str, **_: Any) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.size(path)
+        except NotInStore:
+            return False
+        return True
+
+    def isdir(self, path: str) -> bool:
+        """There are objects only."""
+        return False
+
+    def modified(self, path: str) -> datetime:
+        """A moment that stays."""
+        return _ALWAYS
+
+
+def _expression(pattern: str) -> str:
+    """A pattern of `glob` as a regular expression: `*` and `?` stay within a part of the key."""
+    found = []
+    for piece in re.findall(r"\[[^\]]+\]|.", pattern, re.S):
+        if piece == "*":
+            found.append("[^/]*")
+        elif piece == "?":
+            found.append("[^/]")
+        else:
+            found.append(re.escape(piece[1:-1] if len(piece) > 1 else piece))
+    return "".join(found)

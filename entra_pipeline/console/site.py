@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -16,7 +18,7 @@ from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.limits import Tries
 from entra_pipeline.console.sessions import Sessions
 from entra_pipeline.console.sql import Questions
-from entra_pipeline.errors import ConfigurationError
+from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
@@ -52,8 +54,8 @@ class Site:
         self.sessions = Sessions()
         self.tries = Tries()
         self.questions = Questions()
-        self.editing = Lock()
-        """Held while the configuration is changed: two visitors never change it at once."""
+        # Held while the configuration is changed: two visitors never change it at once.
+        self._editing = Lock()
         self.pages = Pages()
         """Tables of recovery points that visitors page through."""
         self._lock = Lock()
@@ -114,11 +116,25 @@ class Site:
                 self._manifests.popitem(last=False)
         return manifest
 
-    def require_version(self, version: str) -> None:
-        """Raises ConfigurationError when the file is not the one that a form was filled in for."""
-        if version != self.version():
-            raise ConfigurationError(
-                "was changed by somebody else since you opened this page",
-                file=self.file.name,
-                remedy="Your entries are still below. Compare them with the settings as they are now, then save again.",
-            )
+    @contextmanager
+    def changing(self, version: str) -> Iterator[Path]:
+        """The configuration file, to be changed in the block by this visitor alone.
+
+        Args:
+            version: Of the file that the visitor has seen.
+
+        Raises:
+            UsageError: The console may not write to it.
+            ConfigurationError: It is another one by now.
+        """
+        with self._editing:
+            if locked := self.not_writable():
+                raise UsageError(locked, remedy="Edit the file where it comes from.")
+            if version != self.version():
+                raise ConfigurationError(
+                    "was changed by somebody else since you opened this page",
+                    file=self.file.name,
+                    remedy="Your entries are still below. Compare them with the settings as they are now, then save "
+                    "again.",
+                )
+            yield self.file

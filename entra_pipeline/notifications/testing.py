@@ -5,11 +5,9 @@ from __future__ import annotations
 from uuid import uuid4
 
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.errors import UsageError
 from entra_pipeline.notifications.channels import Undelivered, send_mail, send_webhook
 from entra_pipeline.notifications.messages import Message
 from entra_pipeline.project import Project
-from entra_pipeline.project.suggestions import did_you_mean
 
 
 def send_test(project: Project, name: str, clock: Clock = system_clock) -> list[str]:
@@ -23,12 +21,7 @@ def send_test(project: Project, name: str, clock: Clock = system_clock) -> list[
         Undelivered: It could not be sent.
         ConfigurationError: A secret cannot be found.
     """
-    profile = project.notifications.get(name)
-    if profile is None:
-        raise UsageError(
-            f"there is no notification profile {name!r} in {project.file}{did_you_mean(name, project.notifications)}",
-            remedy="entra-pipeline notifications list shows them.",
-        )
+    profile = project.profile(name)
     message = Message(
         subject=f"Test of notification profile {name}",
         status="finished",

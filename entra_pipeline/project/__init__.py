@@ -1,10 +1,17 @@
 """The project's configuration: dagster_project.toml, checked before anything is done with it.
 
-`load_project` reads it, `create_scope`, `edit_scope` and `delete_scope` change it in place. What it means is
-documented in docs/configuration.md.
+`load_project` reads it; `create_scope`, `edit_scope`, `delete_scope` and their likes for notification profiles change
+it in place. What it means is documented in docs/configuration.md.
 """
 
-from entra_pipeline.project.editing import create_scope, delete_scope, edit_scope
+from entra_pipeline.project.editing import (
+    create_profile,
+    create_scope,
+    delete_profile,
+    delete_scope,
+    edit_profile,
+    edit_scope,
+)
 from entra_pipeline.project.loading import load_project
 from entra_pipeline.project.models import (
     Certificate,
@@ -48,8 +55,11 @@ __all__ = [
     "Storage",
     "Tenant",
     "Webhook",
+    "create_profile",
     "create_scope",
+    "delete_profile",
     "delete_scope",
+    "edit_profile",
     "edit_scope",
     "load_project",
 ]

@@ -1,4 +1,7 @@
-"""Changing scopes in the configuration file: comments and order stay, the result is checked before it is written."""
+"""Changing scopes and notification profiles in the configuration file.
+
+Comments and order stay, and the result is checked before it is written.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tomlkit.toml_document import TOMLDocument
 
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project.loading import load_project, parse_project
-from entra_pipeline.project.models import Project, Scope
+from entra_pipeline.project.models import NotificationProfile, Project, Scope
 
 
 def create_scope(file: Path, name: str, values: Mapping[str, Any]) -> Scope:
@@ -29,46 +32,73 @@ def create_scope(file: Path, name: str, values: Mapping[str, Any]) -> Scope:
         UsageError: There is a scope of that name.
         ConfigurationError: The settings are not accepted; the file is as it was.
     """
-
-    def change(document: TOMLDocument) -> None:
-        scopes = _scopes(document)
-        if name in scopes:
-            raise UsageError(
-                f"there is a scope {name!r} in {file}",
-                remedy=f"Choose another name, or: entra-pipeline scope edit {name}",
-            )
-        scopes[name] = _table({key: value for key, value in values.items() if value is not None})
-
-    return _change(file, change).scope(name)
+    return _create(file, "scopes", name, values, remedy=f"entra-pipeline scope edit {name}").scope(name)
 
 
 def edit_scope(file: Path, name: str, changes: Mapping[str, Any]) -> Scope:
     """Changes settings of a scope; None removes one. Raises like `create_scope`; UsageError for an unknown scope."""
     load_project(file).scope(name)
-
-    def change(document: TOMLDocument) -> None:
-        scope = _scopes(document)[name]
-        for key, value in changes.items():
-            if value is None:
-                scope.pop(key, None)
-            else:
-                scope[key] = _item(value)
-
-    return _change(file, change).scope(name)
+    return _edit(file, "scopes", name, changes).scope(name)
 
 
 def delete_scope(file: Path, name: str) -> None:
     """Removes a scope from the configuration; its recovery points stay. Raises UsageError for an unknown scope."""
     load_project(file).scope(name)
+    _delete(file, "scopes", name)
 
+
+def create_profile(file: Path, name: str, values: Mapping[str, Any]) -> NotificationProfile:
+    """Adds a notification profile; arguments and errors as of `create_scope`."""
+    return _create(file, "notifications", name, values, remedy="edit that one").notifications[name]
+
+
+def edit_profile(file: Path, name: str, changes: Mapping[str, Any]) -> NotificationProfile:
+    """Changes settings of a notification profile, as `edit_scope` does."""
+    load_project(file).profile(name)
+    return _edit(file, "notifications", name, changes).notifications[name]
+
+
+def delete_profile(file: Path, name: str) -> None:
+    """Removes a notification profile from the configuration. Raises UsageError for an unknown one."""
+    load_project(file).profile(name)
+    _delete(file, "notifications", name)
+
+
+# --- The file --------------------------------------------------------------------------------------------------------
+
+
+def _create(file: Path, section: str, name: str, values: Mapping[str, Any], *, remedy: str) -> Project:
     def change(document: TOMLDocument) -> None:
-        del _scopes(document)[name]
+        tables = _tables(document, section)
+        if name in tables:
+            what = "scope" if section == "scopes" else "notification profile"
+            raise UsageError(f"there is a {what} {name!r} in {file}", remedy=f"Choose another name, or: {remedy}")
+        tables[name] = _table({key: value for key, value in values.items() if value is not None})
+
+    return _change(file, change)
+
+
+def _edit(file: Path, section: str, name: str, changes: Mapping[str, Any]) -> Project:
+    def change(document: TOMLDocument) -> None:
+        table = _tables(document, section)[name]
+        for key, value in changes.items():
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = _item(value)
+
+    return _change(file, change)
+
+
+def _delete(file: Path, section: str, name: str) -> None:
+    def change(document: TOMLDocument) -> None:
+        del _tables(document, section)[name]
 
     _change(file, change)
 
 
-def _scopes(document: TOMLDocument) -> MutableMapping[str, Any]:
-    return document.setdefault("scopes", tomlkit.table(is_super_table=True))  # type: ignore[no-any-return]
+def _tables(document: TOMLDocument, section: str) -> MutableMapping[str, Any]:
+    return document.setdefault(section, tomlkit.table(is_super_table=True))  # type: ignore[no-any-return]
 
 
 def _change(file: Path, change: Callable[[TOMLDocument], None]) -> Project:
@@ -111,6 +141,6 @@ def _table(values: Mapping[str, Any]) -> Table:
 def _item(value: Any) -> Any:
     if isinstance(value, Mapping):
         inline = tomlkit.inline_table()
-        inline.update(value)
+        inline.update({key: _item(one) for key, one in value.items()})
         return inline
     return value

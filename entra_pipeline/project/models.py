@@ -590,6 +590,15 @@ class Project(Section):
             )
         return self.scopes[name]
 
+    def profile(self, name: str) -> NotificationProfile:
+        """A notification profile by name; raises UsageError when there is none."""
+        if name not in self.notifications:
+            raise UsageError(
+                f"there is no notification profile {name!r} in {self.file}{did_you_mean(name, self.notifications)}",
+                remedy="entra-pipeline notifications list shows them.",
+            )
+        return self.notifications[name]
+
 
 def categories() -> list[str]:
     """The names of the catalogue's categories, each once."""

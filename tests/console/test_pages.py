@@ -161,6 +161,68 @@ def test_the_second_of_two_who_edit_is_told(served: Served, project: Project) ->
         assert again.status_code == 303
 
 
+PROFILE = {
+    "name": "operations",
+    "to": "ada@example.com\n grace@example.com ",
+    "webhook_format": "teams",
+    "webhook_place": "env",
+    "webhook_name": "CONSOLE_TEST_WEBHOOK",
+    "backup": ["failed", "finished with exception"],
+    "attach_report": "1",
+    "digest": "1",
+    "digest_at": "08:30",
+    "timezone": "Europe/Stockholm",
+}
+
+
+def test_a_notification_profile_is_created_edited_and_deleted(
+    served: Served, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSOLE_TEST_WEBHOOK", "http://127.0.0.1:9/secret-9Vq")
+    with project.file.open("a") as file:
+        file.write('\n[mail]\nhost = "127.0.0.1"\nport = 9\nfrom = "entra@example.com"\n')
+    with served.client(Role.administrator) as client:
+        assert "Nobody is told" in client.get("/notifications").text
+        form = client.get("/notifications/new").text
+        created = client.post("/notifications/new", data={**PROFILE, "version": version_of(form)})
+        assert created.status_code == 303, created.text
+        made = load_project(project.file).profile("operations")
+        assert made.to == ["ada@example.com", "grace@example.com"]
+        assert made.webhook is not None and made.webhook.url.env == "CONSOLE_TEST_WEBHOOK"
+        assert made.backup == ["failed", "finished with exception"] and made.restore == []
+        assert (made.digest, made.digest_at, made.timezone) == ("daily", "08:30", "Europe/Stockholm")
+        listed = client.get("/notifications").text
+        assert "ada@example.com, grace@example.com" in listed and "has been saved" in listed
+        form = client.get("/notifications/operations/edit").text
+        assert 'value="CONSOLE_TEST_WEBHOOK"' in form
+        tried = client.post("/notifications/operations/test").text
+        assert 'role="alert"' in tried
+        assert not any("secret-9Vq" in page for page in (listed, form, tried))
+
+        # What an entry cannot be is told, and the entries stay; of two who edit, the second is told.
+        wrong = client.post(
+            "/notifications/operations/edit", data={**PROFILE, "to": "ada", "version": version_of(form)}
+        )
+        assert wrong.status_code == 409 and "is no mail address" in wrong.text and ">ada</textarea>" in wrong.text
+        nowhere = {**PROFILE, "webhook_name": "", "version": version_of(form)}
+        assert client.post("/notifications/operations/edit", data=nowhere).status_code == 400
+        changed = {"to": "ada@example.com", "restore": ["failed"], "unusual": "1", "version": version_of(form)}
+        assert client.post("/notifications/operations/edit", data=changed).status_code == 303
+        second = client.post("/notifications/operations/edit", data={**changed, "to": "eve@example.com"})
+        assert second.status_code == 409 and "changed by somebody else" in second.text
+        now = load_project(project.file).profile("operations")
+        assert (now.to, now.webhook, now.backup, now.restore) == (["ada@example.com"], None, [], ["failed"])
+        assert now.unusual and not now.attach_report and now.digest is None
+        assert "# What stands here by hand stays." in project.file.read_text()
+
+        stale = client.post("/notifications/operations/delete", data={"version": version_of(form)})
+        assert stale.status_code == 409
+        form = client.get("/notifications/operations/edit").text
+        assert client.post("/notifications/operations/delete", data={"version": version_of(form)}).status_code == 303
+        assert load_project(project.file).notifications == {}
+        assert client.get("/notifications/operations/edit").status_code == 400
+
+
 def test_an_edit_by_hand_is_never_overwritten(served: Served, project: Project) -> None:
     with served.client(Role.administrator) as client:
         version = version_of(client.get("/scopes/new").text)
@@ -188,6 +250,10 @@ def test_a_read_only_file_makes_the_scope_pages_read_only(
         assert "Create a scope" not in listed
         form = client.get("/scopes/new").text
         answer = client.post("/scopes/new", data={**NEW, "version": version_of(form)})
+        assert "is read-only for the console" in answer.text
+        assert "is read-only for the console" in client.get("/notifications").text
+        form = client.get("/notifications/new").text
+        answer = client.post("/notifications/new", data={**PROFILE, "version": version_of(form)})
         assert "is read-only for the console" in answer.text
     assert project.file.read_bytes() == before
 

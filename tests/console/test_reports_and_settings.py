@@ -86,6 +86,6 @@ def test_storage(console: Served) -> None:
 
 def test_test_message(console: Served) -> None:
     """Nothing listens there: what is wrong is said, with the setting at fault."""
-    page = console.browser(Role.operator).post("/settings/notifications/operations/test").text
+    page = console.browser(Role.operator).post("/notifications/operations/test").text
     assert 'role="alert"' in page and "mail" in page
     assert events(console, "notification test")[-1].result == "failed"

@@ -4,6 +4,7 @@ from entra_pipeline.console.pages import (
     compare,
     dashboard,
     jobs,
+    notifications,
     objects,
     points,
     reports,
@@ -15,9 +16,9 @@ from entra_pipeline.console.pages import (
 )
 
 # `points/{point}/restore` has to come before `points/{point}/{table}`.
-PAGES = tuple(
-    page
-    for module in (sign_in, dashboard, scopes, points, restores, objects, compare, jobs, reports, sql, settings)
-    for page in module.PAGES
+_MODULES = (
+    *(sign_in, dashboard, scopes, points, restores, objects, compare, jobs, reports),
+    *(sql, notifications, settings),
 )
+PAGES = tuple(page for module in _MODULES for page in module.PAGES)
 """Every page of the console, in the order in which they are looked for."""

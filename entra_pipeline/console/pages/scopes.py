@@ -143,15 +143,12 @@ def _save(visit: Visit, scope: Scope | None) -> Response:
     values = _sent(visit)
     name = scope.name if scope else visit.field("name")
     try:
-        with visit.site.editing:
-            if locked := visit.site.not_writable():
-                raise UsageError(locked, remedy="Edit the file where it comes from.")
-            visit.site.require_version(visit.field("version"))
+        with visit.site.changing(visit.field("version")) as file:
             settings = _settings(values)
             if scope is None:
-                create_scope(visit.site.file, name, settings)
+                create_scope(file, name, settings)
             else:
-                edit_scope(visit.site.file, name, settings)
+                edit_scope(file, name, settings)
     except EntraPipelineError as error:
         return _form(visit, scope, {**values, "name": name}, error)
     action = "scope edit" if scope else "scope create"
@@ -199,12 +196,9 @@ def delete(visit: Visit) -> Response:
     scope = visit.scope()
     if visit.field("confirm") != scope.name:
         raise UsageError("the name of the scope was not repeated", remedy="Write it into the field, to be sure.")
-    with visit.site.editing:
-        if locked := visit.site.not_writable():
-            raise UsageError(locked, remedy="Edit the file where it comes from.")
-        visit.site.require_version(visit.field("version"))
+    with visit.site.changing(visit.field("version")) as file:
         record(visit.site, visit.user, visit.request, action="scope delete", scope=scope.name)
-        delete_scope(visit.site.file, scope.name)
+        delete_scope(file, scope.name)
     text = f"The scope {scope.name} has been deleted. Its recovery points stay in the storage."
     return visit.go("/scopes", f"{text}{_reloaded(visit)}")
 

@@ -1,4 +1,4 @@
-"""Settings: tenants, storage and notification profiles, and whether they work. Secrets are never shown."""
+"""Settings: tenants and storage, and whether they work. Secrets are never shown."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from entra_pipeline.console.auditing import record
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import EntraPipelineError, UsageError
-from entra_pipeline.notifications.listing import profile_rows
-from entra_pipeline.notifications.testing import send_test
 from entra_pipeline.project import Project, Tenant
 from entra_pipeline.store.opening import open_files
 from entra_pipeline.tenants import open_graph
@@ -28,16 +26,10 @@ def show(visit: Visit) -> Response:
 def _page(visit: Visit, what: str = "", good: str = "", problem: EntraPipelineError | None = None) -> Response:
     """The page, with the outcome of a check below what was checked."""
     project = visit.project
-    try:
-        profiles, unread = profile_rows(project), None
-    except EntraPipelineError as error:
-        profiles, unread = [], error
     return visit.page(
         "settings.html",
         tenants=[(one, _protected(project, one)) for one in project.tenants.values()],
         storages=project.storage,
-        profiles=profiles,
-        unread=unread,
         checked=what,
         good=good,
         problem=problem,
@@ -102,17 +94,6 @@ def check_storage(visit: Visit) -> Response:
     return _tried(visit, "storage check", name, check)
 
 
-def try_profile(visit: Visit) -> Response:
-    """Sends a test message by every channel of a notification profile."""
-    name = visit.path("profile")
-    return _tried(
-        visit,
-        "notification test",
-        name,
-        lambda: f"Sent to {', '.join(send_test(visit.project, name, visit.site.clock))}.",
-    )
-
-
 def _tried(visit: Visit, act: str, subject: str, work: Callable[[], str]) -> Response:
     try:
         return _told(visit, act, subject, work(), None)
@@ -131,5 +112,4 @@ PAGES = (
     Page("/settings", show, Role.viewer),
     Page("/settings/tenants/{tenant}/check", check_tenant, Role.operator, ("POST",)),
     Page("/settings/storage/{storage}/check", check_storage, Role.operator, ("POST",)),
-    Page("/settings/notifications/{profile}/test", try_profile, Role.operator, ("POST",)),
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from entra_pipeline.cli.auditing import about
+from entra_pipeline.cli.auditing import about, shell_origin
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
@@ -23,6 +23,7 @@ from entra_pipeline.project import Project, Scope
 from entra_pipeline.restore.across import scope_of
 from entra_pipeline.restore.apply import LiveChanged, Target
 from entra_pipeline.restore.apply import apply as carry_out
+from entra_pipeline.restore.approval import NotApproved, require_approval, sign_plan
 from entra_pipeline.restore.describing import Describing, undoing
 from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_plan
 from entra_pipeline.restore.jobs import restore_job
@@ -82,6 +83,12 @@ _NAMED = 3
     help="Where first passwords of users go that are made anew. [default: restore-ID-passwords.csv at the project]",
 )
 @click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="Steps that are shown.")
+@click.option(
+    "--break-glass",
+    default="",
+    metavar="REASON",
+    help="Carry out what a second administrator has to approve, and has not; the audit log keeps the reason.",
+)
 @as_json
 @click.pass_context
 def restore(
@@ -98,6 +105,7 @@ def restore(
     go_on: bool,
     passwords: Path | None,
     limit: int,
+    break_glass: str,
     json_: bool,
     **asked: Any,
 ) -> int:
@@ -120,6 +128,7 @@ def restore(
         point = point_at(store, moment)
         target = scope_of(project, scope, to or scope.tenant)
         plan = make_plan(project, target, store, point, *_asked(asked), domains=domains, writing=not dry_run)
+        sign_plan(store, plan, shell_origin().actor)
     else:
         plan = _saved(store, scope, saved, interrupted)
         target = scope_of(project, scope, plan.tenant, plan.live_scope)
@@ -133,6 +142,8 @@ def restore(
             say(f"the whole plan is in {plan_file}")
     if dry_run or not plan.steps:
         return _end_of_plan(scope, plan, plan_file, dry_run=dry_run, json_=json_)
+    if not break_glass:
+        _require_approval(project, store, plan)
     if not yes and not interrupted:
         _confirm(plan)
     report = apply_plan(project, target, store, plan, passwords=passwords, go_on=go_on)
@@ -389,6 +400,16 @@ def _end_of_plan(scope: Scope, plan: Plan, plan_file: Path | None, *, dry_run: b
     elif dry_run and plan.steps:
         say(f"nothing was written; to carry it out: entra-pipeline restore {scope.name} --apply {plan_file or plan.id}")
     return FINISHED_WITH_EXCEPTION if any(one.kind == "unresolved" for one in plan.refusals) else 0
+
+
+def _require_approval(project: Project, store: ScopeStore, plan: Plan) -> None:
+    try:
+        require_approval(project, store, plan)
+    except NotApproved as error:
+        command = f"entra-pipeline restore {plan.scope} --apply {plan.id}"
+        raise NotApproved(
+            error.message, remedy=f"{error.remedy} When nobody can: {command} --break-glass REASON"
+        ) from None
 
 
 def _confirm(plan: Plan) -> None:

@@ -41,6 +41,9 @@ def _settings(command: _F) -> _F:
     command = click.option(
         "--protect", metavar="all|TYPE[,TYPE…]", help="Object types or categories, separated by commas."
     )(command)
+    command = click.option(
+        "--approval/--no-approval", default=None, help="Whether a second administrator has to approve restores."
+    )(command)
     for name, text in reversed(_SETTINGS):
         command = click.option(name, metavar="TEXT", help=text)(command)
     return command
@@ -49,6 +52,8 @@ def _settings(command: _F) -> _F:
 def _values(given: dict[str, Any]) -> dict[str, Any]:
     """The given options as settings of the file; what was not given is left out."""
     values: dict[str, Any] = {key: value for key, value in given.items() if isinstance(value, str) and key != "protect"}
+    if given["approval"] is not None:
+        values["approval"] = given["approval"]
     if given["protect"] is not None:
         names = [name.strip() for name in given["protect"].split(",")]
         values["protect"] = "all" if names == ["all"] else names
@@ -148,6 +153,7 @@ def show(ctx: click.Context, name: str, json_: bool) -> None:
         "timezone": one.timezone,
         "full_backup_frequency": str(one.full_frequency or ""),
         "max_incrementals": one.max_incrementals,
+        "approval": one.approval,
         "protect": one.protect,
         "select": one.select.model_dump() if one.select else None,
         "types": types,

@@ -46,7 +46,8 @@ _ENDS = {
 }
 # What a person fills in that says how grave the run is.
 _ASKED = ("point", "plan_id", "dry_run")
-_SOMEBODY = "somebody in Dagster"
+SOMEBODY = "somebody in Dagster"
+"""Who it was when nobody knows."""
 _EVERY = 30
 # Runs looked at in one tick; what is left comes in the next.
 _MOST = 200
@@ -204,7 +205,7 @@ def _actor(run: dg.DagsterRun) -> str:
     if operator := run.tags.get(OPERATOR_TAG):
         return operator
     tag = next((tag for tag in _LAUNCHERS if tag in run.tags), "")
-    return f"{_LAUNCHERS[tag]} {run.tags[tag]}" if tag else _SOMEBODY
+    return f"{_LAUNCHERS[tag]} {run.tags[tag]}" if tag else SOMEBODY
 
 
 # --- Schedules and sensors -------------------------------------------------------------------------------------------
@@ -221,10 +222,10 @@ def _stopped(instance: dg.DagsterInstance, schedules: Collection[str]) -> set[st
 def _toggled(stopped: set[str], seen: Seen) -> Iterator[_Found]:
     for name in sorted(stopped - set(seen.stopped)):
         act = Act(action="schedule stopped", subject=name, result="finished")
-        yield act, _SOMEBODY, partial(seen.stopped.append, name)
+        yield act, SOMEBODY, partial(seen.stopped.append, name)
     for name in sorted(set(seen.stopped) - stopped):
         act = Act(action="schedule started", subject=name, result="finished")
-        yield act, _SOMEBODY, partial(seen.stopped.remove, name)
+        yield act, SOMEBODY, partial(seen.stopped.remove, name)
 
 
 # --- The configuration -----------------------------------------------------------------------------------------------

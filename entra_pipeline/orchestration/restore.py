@@ -27,11 +27,13 @@ from assets.names import TENANT_TAG
 from assets.restores import approval, many, plan_observation, plan_text, report_observation, report_text
 from assets.snapshots import LogProgress
 from entra_pipeline.errors import EntraPipelineError, GraphUnavailable, NotInStore, ScopeBusy, StoreError, UsageError
+from entra_pipeline.orchestration.audit import OPERATOR_TAG, SOMEBODY
 from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.across import scope_of
 from entra_pipeline.restore.apply import Target, apply
+from entra_pipeline.restore.approval import asking, require_approval, sign_plan
 from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.jobs import Job, restore_job
 from entra_pipeline.restore.journal import has_begun
@@ -200,6 +202,7 @@ def plan_restore(
             live = storage.open(target)
             with _points_told(tenants, live, context.instance):
                 plan = asyncio.run(_make_plan(context, config, target, tenants, store, live))
+            sign_plan(store, plan, context.run.tags.get(OPERATOR_TAG, SOMEBODY))
         if not config.dry_run:
             _check_passwords(plan, _passwords_file(tenants, config, plan))
     context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant})
@@ -207,8 +210,12 @@ def plan_restore(
     context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
     if config.dry_run:
         if plan.steps:
-            context.log.info(f"To approve, launch the job again with:\n{approval(plan)}")
+            if asking(tenants.project(), plan):
+                context.log.info("A second administrator has to approve the plan in the console, under Restores.")
+            context.log.info(f"To carry it out, launch the job again with:\n{approval(plan)}")
     elif plan.steps:
+        with _tried(context):
+            require_approval(tenants.project(), store, plan)
         yield dg.Output(None, "planned")
     elif any(refusal.kind == "unresolved" for refusal in plan.refusals):
         raise dg.Failure(
@@ -233,6 +240,7 @@ def apply_restore(
     with _tried(context):
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
+        require_approval(tenants.project(), store, plan)
         passwords = _passwords_file(tenants, config, plan)
         scope = _scope_of_plan(tenants, plan)
         live = storage.open(scope)

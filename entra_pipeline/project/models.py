@@ -298,6 +298,7 @@ class Scope(Section):
     retention: Period = FOREVER
     full_backup_frequency: Period | None = None
     prune: bool = True
+    approval: bool = False
     bitlocker_keys: bool = False
     logs: bool | list[str] | None = None
     entra_log_retention: Period | None = None

@@ -173,11 +173,20 @@ def test_a_plan_is_saved_looked_at_and_applied(damaged: Damaged, tmp_path: Path)
         assert wrong.code == 2
         assert words in wrong.err
 
+    # What a second administrator has to approve is carried out without one for a reason only, which stays.
+    assert damaged.place.call("scope", "edit", "people", "--approval").code == 0
+    refused = damaged.restore("--apply", file, "--yes")
+    assert refused.code == 2
+    assert "needs the approval of a second administrator" in refused.err and "--break-glass REASON" in refused.err
+
     # One changes meanwhile: nothing is written; then only that one is left alone.
     damaged.control.patch(f"users/{other['id']}", {"jobTitle": "Sorcerer"})
-    changed = damaged.restore("--apply", file, "--yes")
+    changed = damaged.restore("--apply", file, "--yes", "--break-glass", "nobody else is there")
     assert changed.code == 1
     assert "--continue" in changed.err
+    assert damaged.place.call("scope", "edit", "people", "--no-approval").code == 0
+    acts = damaged.place.call("report", "audit", "--format", "json").json["events"]
+    assert "nobody else is there" in [one["details"].get("break-glass") for one in acts if one["action"] == "restore"]
     assert {one["id"] for one in damaged.differing()} == {user["id"], other["id"]}
     done = damaged.restore("--apply", plan["id"], "--yes", "--continue", "--json")
     assert done.code == 3

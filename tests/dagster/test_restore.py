@@ -1,6 +1,6 @@
 """The job `restore`, in this process, against a simulated tenant: dry run, approval, apply, verify, resumption."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ import pytest
 
 from assets.names import asset_key, partitions_name
 from entra_pipeline.definitions import build_definitions
-from entra_pipeline.errors import GraphUnavailable
+from entra_pipeline.errors import GraphUnavailable, UsageError
 from entra_pipeline.orchestration import restore as job
+from entra_pipeline.orchestration.audit import OPERATOR_TAG
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.restore.approval import NotApproved, approve, approved_by, asking, require_approval
 from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.model import Outcome
 from entra_pipeline.restore.report import read_report
@@ -86,15 +88,19 @@ class Site:
         assert backup_now.execute_in_process(instance=instance).success
         [self.point] = store.points()
 
-    def run(self, *, after: str = "", from_failure: bool = True, **config: Any) -> "Run":
-        """Runs the job; `after` is the id of a run that this one repeats, from where it failed or as a whole."""
+    def run(
+        self, *, after: str = "", from_failure: bool = True, steps: Sequence[str] = (), by: str = "", **config: Any
+    ) -> "Run":
+        """Runs the job; `after` is the id of a run that this one repeats, from where it failed, some steps, or all."""
         again = None
         if after:
             options = dg.ReexecutionOptions
-            again = options.from_failure(after, self.instance) if from_failure else options(after)
+            again = options(after, step_selection=steps or None)
+            again = options.from_failure(after, self.instance) if from_failure and not steps else again
         job = dg.build_reconstructable_job(__name__, "job_of", (str(self.project.file),))
         config = {"scope": SCOPE, **config}
-        with dg.execute_job(job, self.instance, config, reexecution_options=again) as result:
+        tags = {OPERATOR_TAG: by} if by else None
+        with dg.execute_job(job, self.instance, config, tags=tags, reexecution_options=again) as result:
             return Run(result, self.instance)
 
     def materialized(self) -> set[str]:
@@ -203,6 +209,51 @@ def test_a_dry_run_shows_a_plan_that_another_run_carries_out(site: Site, control
     again = site.run(plan_id=plan.id, dry_run=False)
     assert not again.success
     assert "was carried out at" in again.failure
+
+
+def test_what_takes_two_administrators_is_not_written_by_one(site: Site, control: Control, store: ScopeStore) -> None:
+    file = site.project.file
+    text = file.read_text()
+    file.write_text(text + "approval = true\n")
+    user = delete_user(control)
+    control.ledger(reset=True)
+    dry = site.run(point=site.point, by="ada@contoso.com")
+    plan = read_plan(store, dry.plan)
+    # Not by whoever launches it, not in one go, not by repeating some of a run.
+    runs = [
+        site.run(plan_id=plan.id, dry_run=False, by="ada@contoso.com"),
+        site.run(plan_id=plan.id, dry_run=False, by="grace@contoso.com"),
+        site.run(plan_id=plan.id, dry_run=False),
+        site.run(point=site.point, dry_run=False, by="ada@contoso.com"),
+    ]
+    runs.append(
+        site.run(plan_id=plan.id, dry_run=False, after=runs[0].id, steps=["apply_restore"], by="ada@contoso.com")
+    )
+    for run in runs:
+        assert not run.success
+        assert "needs the approval of a second administrator" in run.failure
+    for name in ("ada@contoso.com", "Ada@Contoso.com "):
+        with pytest.raises(UsageError, match="does not approve it"):
+            approve(store, plan, name)
+    assert approved_by(store, plan) is None
+    assert control.writes() == []
+
+    # Another scope of the same tenant asks for it as well; and what nobody asks for takes nobody.
+    other = '[scopes.other]\ntenant = "simulated"\nstorage = "disk"\n'
+    file.write_text(f"{text}{other}approval = true\n")
+    assert asking(load_project(file), plan) == ["other"]
+    file.write_text(text + other)
+    assert asking(load_project(file), plan) == []
+    file.write_text(text + "approval = true\n")
+
+    approve(store, plan, "grace@contoso.com")
+    with pytest.raises(UsageError, match="already"):
+        approve(store, plan, "eve@contoso.com")
+    with pytest.raises(NotApproved):
+        require_approval(load_project(file), store, read_plan(store, runs[3].plan))
+    done = site.run(plan_id=plan.id, dry_run=False, by="ada@contoso.com")
+    assert done.steps == DONE, done.failure
+    assert user["userPrincipalName"] in names(control)
 
 
 def test_a_restore_without_approval_makes_users_anew_and_hands_over_their_passwords(

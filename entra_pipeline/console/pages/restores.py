@@ -16,6 +16,7 @@ from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.restore.approval import approve, approved_by, asking, made_by, require_approval
 from entra_pipeline.restore.describing import Describing, undoing
 from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.journal import has_begun
@@ -153,6 +154,9 @@ def one(visit: Visit) -> Response:
         options=found.options != Options(),
         undo_types=types,
         undo_delete=made,
+        asking=asking(visit.project, found),
+        made=made_by(store, found),
+        approved=approved_by(store, found),
     )
 
 
@@ -177,6 +181,11 @@ def _refusals(refusals: tuple[Refusal, ...]) -> list[dict[str, Any]]:
 def apply(visit: Visit) -> Response:
     """Has a plan carried out."""
     scope, found = visit.scope(), _plan(visit)
+    try:
+        require_approval(visit.project, visit.store(), found)
+    except UsageError:
+        _told(visit, "restore", found, "refused")
+        raise
     config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(visit.field("go_on"))}
     run = visit.site.dagster.launch(
         "restore", config, operator=visit.user.name, tags={**run_tags(scope), "entra/plan": found.id}
@@ -195,6 +204,33 @@ def apply(visit: Visit) -> Response:
     return visit.go(address("jobs", run))
 
 
+def consent(visit: Visit) -> Response:
+    """Approves a plan, as another administrator than who made it."""
+    found = _plan(visit)
+    try:
+        if visit.field("seal") != found.seal:
+            raise UsageError("this is not the plan that was shown", remedy="Load the page again.")
+        approve(visit.store(), found, visit.user.name, visit.site.clock)
+    except UsageError:
+        _told(visit, "restore approve", found, "refused")
+        raise
+    _told(visit, "restore approve", found, "finished")
+    return visit.go(address("scopes", found.scope, "restores", found.id), "You have approved this plan.")
+
+
+def _told(visit: Visit, action: str, plan: Plan, result: str) -> None:
+    record(
+        visit.site,
+        visit.user,
+        visit.request,
+        action=action,
+        result=result,
+        scope=plan.scope,
+        subject=plan.id,
+        steps=len(plan.steps),
+    )
+
+
 def _plan(visit: Visit) -> Plan:
     identifier = visit.path("plan")
     if not _ID.fullmatch(identifier):
@@ -211,4 +247,5 @@ PAGES = (
     Page("/scopes/{scope}/points/{point}/restore", plan, Role.operator, ("POST",)),
     Page("/scopes/{scope}/restores/{plan}", one, Role.viewer),
     Page("/scopes/{scope}/restores/{plan}/apply", apply, Role.operator, ("POST",)),
+    Page("/scopes/{scope}/restores/{plan}/approve", consent, Role.administrator, ("POST",)),
 )

@@ -103,6 +103,7 @@ def _values(scope: Scope) -> dict[str, Any]:
         "timezone": scope.timezone,
         "retention": str(scope.retention),
         "full_backup_frequency": str(scope.full_backup_frequency or ""),
+        "approval": scope.approval,
     }
 
 
@@ -113,7 +114,7 @@ def _form(
     for entry in CATALOGUE.values():
         categories.setdefault(entry.category.value, []).append(entry)
     texts = ("name", "description", "tenant", "storage", "schedule")
-    filled = {**dict.fromkeys(texts, ""), "types": [], "users": [], "groups": [], **values}
+    filled = {**dict.fromkeys(texts, ""), "types": [], "users": [], "groups": [], "approval": False, **values}
     return visit.page(
         "scope_form.html",
         status=200 if error is None else 409 if isinstance(error, ConfigurationError) else 400,
@@ -145,6 +146,8 @@ def _save(visit: Visit, scope: Scope | None) -> Response:
     try:
         with visit.site.changing(visit.field("version")) as file:
             settings = _settings(values)
+            if scope is not None and scope.approval:
+                _require_kept(scope, settings)
             if scope is None:
                 create_scope(file, name, settings)
             else:
@@ -162,6 +165,7 @@ def _sent(visit: Visit) -> dict[str, Any]:
     plain = ("description", "tenant", "storage", "protect", "schedule", "timezone", "retention")
     values: dict[str, Any] = {key: visit.field(key) for key in (*plain, "full_backup_frequency")}
     values["types"] = visit.form.get("types", [])
+    values["approval"] = bool(visit.field("approval"))
     for kind in _SEARCHED:
         lines = "\n".join(visit.form.get(kind, [])).splitlines()
         values[kind] = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
@@ -180,8 +184,18 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
         "schedule": values["schedule"] or None,
         "timezone": values["timezone"] or None,
         "retention": values["retention"] or None,
+        "approval": values["approval"] or None,
         "full_backup_frequency": values["full_backup_frequency"] if _in_years(values["retention"]) else None,
     } | ({"full_backup_frequency": None} if not values["full_backup_frequency"] else {})
+
+
+def _require_kept(scope: Scope, settings: Mapping[str, Any]) -> None:
+    """Raises UsageError for what would let one administrator alone restore what takes two."""
+    if not settings["approval"] or settings["tenant"] != scope.tenant:
+        raise UsageError(
+            "restores of this scope take a second administrator: no one alone changes that, or its tenant, here",
+            remedy=f"Edit approval or tenant in {scope.setting('approval')[0].name}, on the machine of the console.",
+        )
 
 
 def _in_years(retention: str) -> bool:
@@ -196,6 +210,8 @@ def delete(visit: Visit) -> Response:
     scope = visit.scope()
     if visit.field("confirm") != scope.name:
         raise UsageError("the name of the scope was not repeated", remedy="Write it into the field, to be sure.")
+    if scope.approval:
+        _require_kept(scope, {"approval": None, "tenant": None})
     with visit.site.changing(visit.field("version")) as file:
         record(visit.site, visit.user, visit.request, action="scope delete", scope=scope.name)
         delete_scope(file, scope.name)

@@ -1,0 +1,138 @@
+"""A restore that takes two administrators, in the console: who may approve, and what nobody may switch off alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from entra_pipeline.audit import Event
+from entra_pipeline.backup.run import backup
+from entra_pipeline.console.dagster.client import Dagster
+from entra_pipeline.console.roles import Role
+from entra_pipeline.console.signing_in import SignIn
+from entra_pipeline.project import load_project
+from entra_pipeline.restore.approval import approved_by, sign_plan
+from entra_pipeline.restore.model import Plan
+from entra_pipeline.restore.planning import plan_restore
+from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.opening import open_store
+from entra_pipeline.tenants import open_graph
+from tests.console.conftest import Browser, Served, served
+from tests.console.test_pages import version_of
+from tests.console.test_security import events
+
+SETTINGS = """
+[storage.disk]
+kind = "local"
+path = "backup"
+
+[scopes.contoso]
+tenant = "simulated"
+storage = "disk"
+protect = ["users", "groups", "deleted_users"]
+approval = true
+"""
+ADA, GRACE, OTTO = "ada@contoso.com", "grace@contoso.com", "otto@contoso.com"
+
+
+class Waiting(NamedTuple):
+    """A console, and a plan that waits for approval."""
+
+    console: Served
+    plan: Plan
+    file: Path
+
+    @property
+    def address(self) -> str:
+        return f"/scopes/contoso/restores/{self.plan.id}"
+
+    def approved(self) -> str:
+        found = approved_by(open_store(load_project(self.file), "contoso"), self.plan)
+        return found.by if found else ""
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[Waiting]:
+    """Ada's plan to bring back a user."""
+    file = tmp_path / "dagster_project.toml"
+    with Simulator(users=8, groups=2, seed=5) as simulator:
+        file.write_text(simulator.tenant_table() + SETTINGS)
+        project = load_project(file)
+        scope, store = project.scope("contoso"), open_store(project, "contoso")
+
+        async def planned() -> Plan:
+            async with open_graph(project.tenants["simulated"]) as graph:
+                point = await backup(scope, store, graph)
+                user = next(one for one in simulator.control.dump("users") if not one.get("onPremisesSyncEnabled"))
+                simulator.control.delete(f"users/{user['id']}")
+                return await plan_restore(store, point, scope=scope, store=store, graph=graph, trigger="a test")
+
+        plan = asyncio.run(planned())
+        assert plan.steps
+        nowhere = Dagster("http://127.0.0.1:9/dagster", "http://127.0.0.1:9/dagster")
+        with served(file, sign_in=SignIn(), dagster=nowhere) as console:
+            yield Waiting(console, plan, file)
+        nowhere.close()
+
+
+def approving(browser: Browser, waiting: Waiting, seal: str = "") -> int:
+    return browser.post(f"{waiting.address}/approve", {"seal": seal or waiting.plan.seal}).status_code
+
+
+def test_another_administrator_approves(waiting: Waiting) -> None:
+    console, store = waiting.console, open_store(load_project(waiting.file), "contoso")
+    ada, grace = (console.browser(Role.administrator, name) for name in (ADA, GRACE))
+    otto = console.browser(Role.operator, OTTO)
+    # As long as nobody knows who made it, nobody can be another.
+    assert approving(grace, waiting) == 400
+    sign_plan(store, waiting.plan, ADA)
+    sign_plan(store, waiting.plan, OTTO)
+
+    for browser in (ada, grace, otto):
+        page = browser.get(waiting.address).text
+        assert "waits for approval" in page and ADA in page and "Carry out the plan" not in page
+        assert ("Approve the plan" in page) is (browser is grace)
+    assert approving(console.browser(Role.viewer), waiting) == 403
+    assert approving(otto, waiting) == 403
+    assert approving(ada, waiting) == 400
+    assert approving(console.browser(Role.administrator, "ADA@contoso.com"), waiting) == 400
+    assert approving(grace, waiting, seal="another") == 400
+    for browser in (ada, grace, otto):
+        assert browser.post(f"{waiting.address}/apply").status_code == 400
+    assert waiting.approved() == ""
+    assert {event.result for event in events_of(waiting, "restore approve")} == {"refused"}
+    assert {event.actor for event in events_of(waiting, "restore")} == {ADA, GRACE, OTTO}
+
+    assert approving(grace, waiting) == 303
+    assert waiting.approved() == GRACE
+    last = events_of(waiting, "restore approve")[-1]
+    assert (last.actor, last.result, last.subject) == (GRACE, "finished", waiting.plan.id)
+    page = otto.get(waiting.address).text
+    assert GRACE in page and "Carry out the plan" in page
+    # What is not there is Dagster, and nothing else is in the way.
+    answer = otto.post(f"{waiting.address}/apply")
+    assert answer.status_code == 503 and "Dagster does not answer" in answer.text
+
+
+def events_of(waiting: Waiting, action: str) -> list[Event]:
+    return events(waiting.console, action)
+
+
+def test_nobody_alone_switches_it_off(waiting: Waiting) -> None:
+    ada = waiting.console.browser(Role.administrator, ADA)
+    form = ada.get("/scopes/contoso/edit").text
+    sent = {"tenant": "simulated", "storage": "disk", "protect": "all", "version": version_of(form)}
+    before = waiting.file.read_bytes()
+    off = ada.post("/scopes/contoso/edit", sent)
+    assert off.status_code == 400 and "no one alone changes that" in off.text
+    moved = ada.post("/scopes/contoso/edit", sent | {"approval": "1", "tenant": "another"})
+    assert moved.status_code == 400 and "no one alone changes that" in moved.text
+    gone = ada.post("/scopes/contoso/delete", {"confirm": "contoso", "version": sent["version"]})
+    assert gone.status_code == 400 and "no one alone changes that" in gone.text
+    assert waiting.file.read_bytes() == before
+    assert ada.post("/scopes/contoso/edit", sent | {"approval": "1", "description": "both"}).status_code == 303
+    assert load_project(waiting.file).scope("contoso").approval

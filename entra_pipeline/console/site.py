@@ -15,6 +15,7 @@ from jinja2 import Environment
 
 from entra_pipeline.analysis.paging import Pages
 from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.console.attention import Seats
 from entra_pipeline.console.limits import Tries
 from entra_pipeline.console.sessions import Sessions
 from entra_pipeline.console.sql import Questions
@@ -54,6 +55,7 @@ class Site:
         self.sessions = Sessions()
         self.tries = Tries()
         self.questions = Questions()
+        self.seats = Seats()
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
         self.pages = Pages()

@@ -5,12 +5,19 @@ from __future__ import annotations
 import html
 import os
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from entra_pipeline.analysis.unusual import Finding, Verdict
+from entra_pipeline.clock import system_clock
 from entra_pipeline.console.roles import Role
+from entra_pipeline.errors import StoreError
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.store.jobs import recorded
+from entra_pipeline.store.manifest import canonical
+from entra_pipeline.store.opening import open_store
 from tests.console.two_points import HOSTILE, Served, _console, backed_up, points, project, served, simulator
 
 __all__ = ["_console", "backed_up", "points", "project", "served", "simulator"]
@@ -42,6 +49,35 @@ def test_the_dashboard_tells_how_a_scope_is_also_without_dagster(served: Served)
     assert "complete and proven" in page
     assert "Dagster does not answer" in page
     assert "Run backup now" not in page
+
+
+def test_the_dashboard_tells_what_wants_attention(served: Served, project: Project, points: list[str]) -> None:
+    store = open_store(project, "contoso")
+
+    def earlier() -> datetime:
+        return system_clock() - timedelta(minutes=5)
+
+    with served.client(Role.viewer) as client:
+        page = client.get("/dashboard/attention").text
+        assert "Wants attention" not in page and "no seats set" in page
+        with pytest.raises(StoreError), recorded(store, "prune", trigger="a test", clock=earlier):
+            raise StoreError("the bucket is <gone>")
+        finding = Finding(rule="deletions", title="Many users deleted", columns=[], rows=[], total=1234)
+        verdict = Verdict(
+            scope="contoso", recovery_point=points[-1], parent=points[0], findings=[finding], problems=[], held=True
+        )
+        store.files.create(f"_unusual/contoso/{points[-1]}.json", canonical(verdict))
+        text = project.file.read_text()
+        project.file.write_text(text.replace("[tenants.simulated]", "[tenants.simulated]\nseats = 20", 1))
+        page = client.get("/dashboard/attention").text
+        assert "prune failed" in page and "the bucket is &lt;gone&gt;" in page
+        assert "Many users deleted: 1,234" in page and "held from retention" in page
+        assert f'href="/scopes/contoso/points/{points[-1]}"' in page
+        assert ">over<" in page
+        with recorded(store, "prune", trigger="a test") as job:
+            job.status = "finished"
+        store.files.delete([f"_unusual/contoso/{points[-1]}.json"])
+        assert "Wants attention" not in client.get("/dashboard/attention").text
 
 
 def test_points_are_shown_in_a_calendar_and_a_list(served: Served, points: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import duckdb
 import msgspec
@@ -18,7 +19,8 @@ from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.holds import hold
 from entra_pipeline.store.manifest import Manifest, canonical
-from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.recovery_points import ScopeStore, key_of
 from entra_pipeline.store.state import KEYS, state_query
 
 SHOWN = 100
@@ -97,6 +99,13 @@ def verdict_of(store: ScopeStore, point: str) -> Verdict | None:
         return msgspec.json.decode(store.files.read(_key(store, point)), type=Verdict)
     except NotInStore:
         return None
+
+
+def verdicts(store: ScopeStore, since: datetime) -> list[Verdict]:
+    """What was found of the points since a moment, oldest first; points of which there is nothing are left out."""
+    first = _key(store, key_of(since))
+    keys = [file.key for file in store.files.list(f"_unusual/{store.scope}/") if file.key >= first]
+    return [msgspec.json.decode(data, type=Verdict) for data in in_parallel(store.files.read, keys)]
 
 
 def _key(store: ScopeStore, point: str) -> str:

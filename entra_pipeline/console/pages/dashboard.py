@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from entra_pipeline.clock import iso
+from entra_pipeline.console.attention import alerts
 from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.roles import Role
@@ -94,7 +95,22 @@ def jobs(visit: Visit) -> Response:
     return visit.page("recent_jobs.html", **recent(visit))
 
 
+def attention(visit: Visit) -> Response:
+    """What wants attention, and the seats; the dashboard asks for it when it is there itself."""
+    now = visit.site.clock()
+    problem: EntraPipelineError | None = None
+    seats: list[dict[str, Any]] = []
+    try:
+        seats = visit.site.seats.rows(visit.project, visit.site.store, now)
+    except EntraPipelineError as error:
+        problem = error
+    return visit.page(
+        "attention.html", alerts=alerts(visit.project, visit.site.store, now), seats=seats, problem=problem
+    )
+
+
 PAGES = (
     Page("/", show, Role.viewer),
     Page("/dashboard/jobs", jobs, Role.viewer, polled=True),
+    Page("/dashboard/attention", attention, Role.viewer, polled=True),
 )

@@ -18,6 +18,7 @@ from entra_pipeline.project import Scope
 from entra_pipeline.project.schedules import next_run
 from entra_pipeline.reports.health import LATE, MISSING
 from entra_pipeline.reports.health import health as standing
+from entra_pipeline.reports.rendering.plain import shown
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import moment_of
 
@@ -105,7 +106,11 @@ def attention(visit: Visit) -> Response:
     except EntraPipelineError as error:
         problem = error
     return visit.page(
-        "attention.html", alerts=alerts(visit.project, visit.site.store, now), seats=seats, problem=problem
+        "attention.html",
+        alerts=alerts(visit.project, visit.site.store, now),
+        seats=seats,
+        shown=shown,
+        problem=problem,
     )
 
 

@@ -130,6 +130,8 @@ REFUSED = (
     "DESCRIBE FROM read_text('{own}')",
     "",
     "nonsense",
+    "it's",
+    "SELECT 1 \0; COPY (SELECT 1) TO '{out}'",
 )
 
 

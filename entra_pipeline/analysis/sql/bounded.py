@@ -22,6 +22,7 @@ from entra_pipeline.analysis.sql.session import Session
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.store.files.handed import Handed
+from entra_pipeline.store.state import sql_text
 
 TOO_MUCH = "the answer takes more memory than a question may"
 """What is said of a question that was given up for its memory."""
@@ -76,7 +77,10 @@ class BoundedSession(Session):
 
     def _check(self, query: str) -> None:
         """Refuses what is no SELECT, or names what may not be named."""
-        [(text,)] = self.connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
+        if "\0" in query:
+            raise UsageError("the question is no text", remedy=_ASK)
+        # As a literal: a parameter would have DuckDB import pandas, which takes longer than all else.
+        [(text,)] = self.connection.execute(f"SELECT json_serialize_sql({sql_text(query)})").fetchall()
         tree = msgspec.json.decode(text)
         if tree["error"]:
             if tree["error_type"] == "parser":

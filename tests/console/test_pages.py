@@ -29,6 +29,10 @@ def version_of(text: str) -> str:
     return found[1]
 
 
+def earlier() -> datetime:
+    return system_clock() - timedelta(minutes=5)
+
+
 NEW = {
     "name": "second",
     "description": "Only groups",
@@ -53,10 +57,6 @@ def test_the_dashboard_tells_how_a_scope_is_also_without_dagster(served: Served)
 
 def test_the_dashboard_tells_what_wants_attention(served: Served, project: Project, points: list[str]) -> None:
     store = open_store(project, "contoso")
-
-    def earlier() -> datetime:
-        return system_clock() - timedelta(minutes=5)
-
     with served.client(Role.viewer) as client:
         page = client.get("/dashboard/attention").text
         assert "Wants attention" not in page and "no seats set" in page
@@ -327,9 +327,14 @@ def test_two_points_are_compared(served: Served, points: list[str]) -> None:
         assert client.get("/scopes/contoso/compare", params={"type": "nonsense"}).status_code == 400
 
 
-def test_job_records_are_shown(served: Served) -> None:
+def test_job_records_are_shown(served: Served, project: Project) -> None:
+    # What fails early has no recovery point to tell of.
+    with pytest.raises(StoreError), recorded(open_store(project, "contoso"), "backup", trigger="a test", clock=earlier):
+        raise StoreError("nothing was read")
+    with recorded(open_store(project, "contoso"), "backup", trigger="a test") as job:
+        job.status = "finished"
     with served.client(Role.viewer) as client:
-        assert client.get("/scopes/contoso/jobs").status_code == 200
+        assert "nothing was read" in client.get("/scopes/contoso/jobs").text
         assert client.get("/restores").status_code == 200
         assert client.get("/jobs").status_code == 200
 

@@ -20,6 +20,7 @@ from entra_pipeline.restore.files import plan_key
 from entra_pipeline.restore.model import Plan, Refusal
 from entra_pipeline.restore.report import Report, exceptions, report_key, rows, totals
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.words import counted
 
 MOST = 200
 """Rows that a table shows; the store has them all."""
@@ -34,12 +35,13 @@ _NUMBERS = {"step", "steps", "requests", "objects"}
 _NAMED = 5
 
 
-def plan_observation(store: ScopeStore, plan: Plan, *, dry_run: bool) -> dg.AssetObservation:
+def plan_observation(store: ScopeStore, plan: Plan, live: ScopeStore, *, dry_run: bool) -> dg.AssetObservation:
     """A plan as a person looks at it before agreeing to it.
 
     Args:
         store: The store of the scope whose recovery point is restored.
         plan: The plan.
+        live: The store of the scope that shows the tenant.
         dry_run: Nothing is going to be written: how to agree is told.
     """
     grouped: Counter[tuple[str, str, str]] = Counter()
@@ -62,7 +64,7 @@ def plan_observation(store: ScopeStore, plan: Plan, *, dry_run: bool) -> dg.Asse
         )
     metadata |= {
         "summary": _shown(summary, _GROUPED),
-        "steps": _shown(Describing(store, plan).rows(plan.steps[:MOST]), _STEPS),
+        "steps": _shown(Describing(store, plan, live).rows(plan.steps[:MOST]), _STEPS),
         "not_restored": _refused(plan.refusals),
         "stored_as": plan_key(plan.id),
     }
@@ -72,8 +74,10 @@ def plan_observation(store: ScopeStore, plan: Plan, *, dry_run: bool) -> dg.Asse
 def plan_text(plan: Plan, *, dry_run: bool) -> str:
     """A plan in a line."""
     kinds = Counter(refusal.kind for refusal in plan.refusals)
-    told = [f"{many(number, 'object')} {kind}" for kind, number in sorted(kinds.items())]
-    cost = f"{many(len(plan.steps), 'step')}, {many(plan.requests, 'request')}, at least {_duration(plan.seconds)}"
+    told = [f"{counted(number, 'object')} {kind}" for kind, number in sorted(kinds.items())]
+    cost = (
+        f"{counted(len(plan.steps), 'step')}, {counted(plan.requests, 'request')}, at least {_duration(plan.seconds)}"
+    )
     text = f"Plan {plan.id}: {'; '.join([cost if plan.steps else 'nothing to write', *told])}."
     return f"{text} Dry run: nothing was written." if dry_run else text
 
@@ -109,8 +113,8 @@ def report_text(report: Report) -> str:
     results = Counter(outcome.result for outcome in report.outcomes)
     told = [f"{number} {result}" for result, number in sorted(results.items(), key=lambda one: one[0] != "restored")]
     unresolved = sum(refusal.kind == "unresolved" for refusal in report.refusals)
-    told += [f"{many(unresolved, 'object')} refused by the plan"] if unresolved else []
-    return f"Restore {report.job} {report.status}: of {many(len(report.outcomes), 'step')} {', '.join(told)}."
+    told += [f"{counted(unresolved, 'object')} refused by the plan"] if unresolved else []
+    return f"Restore {report.job} {report.status}: of {counted(len(report.outcomes), 'step')} {', '.join(told)}."
 
 
 def undo_config(plan: Plan, report: Report) -> str:
@@ -179,11 +183,6 @@ def _shown(found: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.Met
     if not found:
         return dg.MetadataValue.text("none")
     return table(found[:MOST], {name: name for name in columns}, words=set(columns) - _NUMBERS)
-
-
-def many(number: int, what: str) -> str:
-    """A number of things."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

@@ -110,6 +110,12 @@ class NotInStore(StoreError):
     """The key, recovery point or object type is not in the store."""
 
 
+class NotAtPoint(NotInStore):
+    """The object or type that was asked for is not at the recovery point."""
+
+    exit_code = 2
+
+
 class ScopeBusy(StoreError):
     """Another backup of the same scope is running."""
 

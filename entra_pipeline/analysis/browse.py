@@ -90,7 +90,7 @@ def related(
 
     Raises:
         UsageError: Unknown object type, or a relation.
-        NotInStore: The recovery point does not have the type, or the object.
+        NotAtPoint: The recovery point does not have the type, or the object.
         StoreError: A file cannot be read.
     """
     body = msgspec.json.decode(raw or one(store, manifest, table, identifier), type=dict[str, Any])

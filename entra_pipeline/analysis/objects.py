@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from entra_pipeline.catalogue import RELATIONS, table_names
-from entra_pipeline.errors import NotInStore, StoreError, UsageError
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
+from entra_pipeline.errors import NotAtPoint, StoreError, UsageError
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -26,7 +26,7 @@ def table_entry(manifest: Manifest, table: str) -> TableEntry:
 
     Raises:
         UsageError: There is no such object type or relation.
-        NotInStore: The recovery point does not have it.
+        NotAtPoint: The recovery point does not have it.
     """
     known = table_names()
     if table not in known:
@@ -36,7 +36,7 @@ def table_entry(manifest: Manifest, table: str) -> TableEntry:
         )
     entry = manifest.tables.get(table)
     if entry is None:
-        raise NotInStore(
+        raise NotAtPoint(
             f"recovery point {manifest.recovery_point} does not have {table}: the scope did not protect it",
             remedy="Add it to the scope's `protect`, and back up again.",
         )
@@ -68,7 +68,7 @@ def find(
 
     Raises:
         UsageError: Unknown table, or a condition that DuckDB does not understand.
-        NotInStore: The recovery point does not have the table.
+        NotAtPoint: The recovery point does not have the table.
         StoreError: A file of the table cannot be read.
     """
     objects = table_entry(manifest, table).kind == "objects"
@@ -104,11 +104,40 @@ def one(store: ScopeStore, manifest: Manifest, table: str, identifier: str) -> s
 
     Raises:
         UsageError: Unknown table, or one that holds links.
-        NotInStore: The recovery point does not have the table, or the object.
+        NotAtPoint: The recovery point does not have the table, or the object.
         StoreError: A file of the table cannot be read.
     """
     with closing(Table(store, manifest, table)) as opened, opened.explaining():
         return opened.one(identifier)
+
+
+def known_ids(store: ScopeStore, manifest: Manifest, tables: Iterable[str], ids: Collection[str]) -> set[str]:
+    """Those of the ids that an object, or an end of a link, of some tables of a recovery point has.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    columns = [
+        (table, column)
+        for table in tables
+        for column in (("id",) if table in CATALOGUE else ("source_id", "target_id"))
+        if table in manifest.tables and manifest.tables[table].parts
+    ]
+    states = [
+        f"SELECT {column} AS id FROM ({state_query(store.files, manifest.tables[table], column)})"
+        for table, column in columns
+    ]
+    if not states:
+        return set()
+    with connect(store.files) as connection:
+        query = f"SELECT DISTINCT id FROM ({' UNION ALL '.join(states)}) SEMI JOIN (SELECT unnest(?) AS id) USING (id)"
+        try:
+            return {str(row[0]) for row in connection.execute(query, [sorted(ids)]).fetchall()}
+        except duckdb.Error as error:
+            raise StoreError(
+                f"recovery point {manifest.recovery_point} cannot be read: {_first_line(error)}",
+                remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
+            ) from None
 
 
 def count(store: ScopeStore, manifest: Manifest, table: str, *, where: str = "", search: str = "") -> int:
@@ -210,14 +239,14 @@ class Table:
         return cursor.execute(f"SELECT {what} FROM {self.state} {filtered} {tail}")
 
     def one(self, identifier: str, source: str = "") -> str:
-        """One object as JSON text, from its state or another source; raises UsageError for links, NotInStore."""
+        """One object as JSON text, from its state or another source; raises UsageError for links, NotAtPoint."""
         if self._name in RELATIONS:
             remedy = f"Ask for {RELATIONS[self._name][0].name}."
             raise UsageError(f"{self._name} holds links, not objects", remedy=remedy)
         query = f"SELECT _raw FROM {source or self.state} WHERE id = ?"
         found = self.cursor().execute(query, [identifier]).fetchone()
         if found is None:
-            raise NotInStore(
+            raise NotAtPoint(
                 f"recovery point {self._manifest.recovery_point} has no object {identifier} in {self._name}",
                 remedy=f"entra-pipeline objects {self._store.scope} {self._name} --search TEXT finds objects by what "
                 "is in them.",

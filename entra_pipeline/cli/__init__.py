@@ -98,6 +98,9 @@ def cli(ctx: click.Context, project_file: Path | None) -> None:
 
     Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 finished with exception.
     """
+    from entra_pipeline.cli.calling import called_for
+
+    called_for(project_file)
     ctx.obj = project_file
 
 
@@ -119,7 +122,9 @@ def run(arguments: list[str]) -> int:
         click.echo("interrupted; what was committed before stands, nothing else is visible", err=True)
         return _INTERRUPTED
     except EntraPipelineError as error:
-        click.echo(f"error: {error}", err=True)
+        from entra_pipeline.cli.calling import as_called
+
+        click.echo(f"error: {as_called(str(error))}", err=True)
         return error.exit_code
     except Exception as error:
         trace = _keep_trace()

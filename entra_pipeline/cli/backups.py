@@ -19,6 +19,7 @@ from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.manifest import Gap, Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
+from entra_pipeline.words import counted
 
 FINISHED_WITH_EXCEPTION = 3
 # Tables whose cost is shown without being asked for: the dearest.
@@ -105,8 +106,9 @@ def print_summary(manifest: Manifest, *, every_cost: bool = False) -> None:
         say(f"[dim]unchanged: {listed}[/]\n")
     print_costs(manifest, shown=len(rows) if every_cost else _DEAREST)
     say(
-        f"{manifest.kind} of scope {manifest.scope}: [bold]{total['objects']:,}[/] objects, "
-        f"[bold]{total['edges']:,}[/] links; {total['requests']:,} requests, {total['rows_written']:,} rows in "
+        f"{manifest.kind} of scope {manifest.scope}: [bold]{counted(total['objects'], 'object')}[/], "
+        f"[bold]{counted(total['edges'], 'link')}[/]; {counted(total['requests'], 'request')}, "
+        f"{counted(total['rows_written'], 'row')} in "
         f"{size(total['bytes_written'])} written"
     )
     for row in rows:
@@ -124,7 +126,7 @@ def print_costs(manifest: Manifest, *, shown: int) -> None:
     if not rows:
         return
     dearest, rest = rows[:shown], [manifest.tables[row["table"]] for row in rows[shown:]]
-    others = [{"table": f"{len(rest)} others (backup --costs shows them)", **cost(rest)}] if rest else []
+    others = [{"table": f"{counted(len(rest), 'other')} (backup --costs shows them)", **cost(rest)}] if rest else []
     total = {"table": "total", **cost(manifest.tables.values())}
     print_table(
         [*dearest, *others, total],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from entra_pipeline.cli.calling import as_called
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, load_project
 
@@ -85,7 +86,7 @@ def print_rows(
         writer.writerows([csv_cell(row.get(key)) for key in columns] for row in rows)
         click.echo(out.getvalue(), nl=False)
     elif not rows:
-        click.echo(empty)
+        click.echo(as_called(empty))
     else:
         print_table(rows, columns, title=title, right=right)
 
@@ -122,8 +123,10 @@ def console(*, err: bool = False) -> Console:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints a line with rich's markup; a terminal wraps it, nothing else does."""
-    console(err=err).print(text, soft_wrap=True)
+    """Prints a line with rich's markup and commands as they were called; a terminal wraps it, nothing else does."""
+    from rich.markup import escape
+
+    console(err=err).print(as_called(text, escape), soft_wrap=True)
 
 
 def _plain(value: Any) -> str:
@@ -140,7 +143,7 @@ def _plain(value: Any) -> str:
 
 _STYLES = {
     **dict.fromkeys(("finished", "ok", "fresh", "ready"), "green"),
-    **dict.fromkeys(("finished with exception", "late", "warning", "gaps"), "yellow"),
+    **dict.fromkeys(("finished with exception", "late", "warning", "gaps", "drill fell short"), "yellow"),
     **dict.fromkeys(("failed", "missing", "never backed up", "no good point", "over"), "red"),
 }
 

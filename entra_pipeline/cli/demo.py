@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from entra_pipeline import demo as story
 from entra_pipeline.analysis.changes import Change, changes
 from entra_pipeline.backup.jobs import totals
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, run_backup, size
+from entra_pipeline.cli.calling import called_for, relative
 from entra_pipeline.cli.context import console, print_table, say
 from entra_pipeline.cli.restore import apply_plan, make_plan, print_plan, print_report
 from entra_pipeline.clock import system_clock
@@ -29,6 +28,7 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.tenants import simulated
+from entra_pipeline.words import counted
 
 _USERS, _GROUPS, _PORT, _DIRECTORY = 200, 20, 8480, Path(".demo")
 # Examples of each kind of change to each table; more would hide the forest.
@@ -53,6 +53,8 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
         project = story.demo_project(
             directory or _DIRECTORY, users=users or _USERS, groups=groups or _GROUPS, port=port or _PORT
         )
+    if project.file != Path(FILE_NAME).resolve():
+        called_for(project.file)
     scope = project.scope(story.SCOPE)
     store = open_store(project, scope)
     with simulated(project.tenants[scope.tenant]) as tenant:
@@ -180,13 +182,13 @@ def _print_proof(store: ScopeStore, manifest: Manifest, picture: story.Picture) 
     """Compares a recovery point with the tenant as it was; whether they are the same."""
     result = story.compare(store, manifest, picture)
     what = (
-        f"{manifest.recovery_point}: {result.objects:,} objects with {result.properties:,} properties and "
-        f"{result.links:,} links compared"
+        f"{manifest.recovery_point}: {counted(result.objects, 'object')} with "
+        f"{counted(result.properties, 'property', 'properties')} and {counted(result.links, 'link')} compared"
     )
     if not result.differing:
         say(f"[green]✓[/] {what}: no difference")
         return True
-    say(f"[red]✗[/] {what}: {len(result.differing):,} differences")
+    say(f"[red]✗[/] {what}: {counted(len(result.differing), 'difference')}")
     for one in result.differing[:10]:
         say(f"    {_escaped(one)}")
     return False
@@ -196,7 +198,7 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
     """Deletes a group and one of its members, restores them, and tells whether they are as they were."""
     lost = story.lose(control)
     group, user = lost.group["displayName"], lost.user["displayName"]
-    say(f"  [cyan]delete[/] the group {_escaped(group)}, which had {len(lost.members):,} members")
+    say(f"  [cyan]delete[/] the group {_escaped(group)}, which had {counted(len(lost.members), 'member')}")
     say(f"  [cyan]delete[/] {_escaped(user)}, who was one of them\n")
     chosen = Selection(types=("users", "groups"), ids=(lost.group["id"], lost.user["id"]))
     plan = make_plan(project, scope, store, point, chosen, Options(), writing=True)
@@ -210,33 +212,30 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
         return False
     say(
         f"[green]✓[/] the group {_escaped(group)} and {_escaped(user)} are back under their own ids, the group with "
-        f"the same {len(now.members):,} members and {len(now.owners):,} owners"
+        f"the same {counted(len(now.members), 'member')} and {counted(len(now.owners), 'owner')}"
     )
     return report.status == "finished"
 
 
 def _print_next(project: Project, full: Manifest) -> None:
-    """What to type next, as it has to be typed from this folder."""
-    command = _command()
-    if project.file != Path(FILE_NAME).resolve():
-        command += f" --project {shlex.quote(_relative(project.file))}"
+    """What to type next."""
     storage = project.storage[project.scope(story.SCOPE).storage]
     steps = [
-        (f"{command} points demo", "the recovery points"),
-        (f"{command} objects demo users --where \"department = 'Finance'\"", "what a point holds"),
-        (f"{command} verify demo", "checksums, chain and counts"),
+        ("entra-pipeline points demo", "the recovery points"),
+        ("entra-pipeline objects demo users --where \"department = 'Finance'\"", "what a point holds"),
+        ("entra-pipeline verify demo", "checksums, chain and counts"),
         (
-            f"{command} restore demo --at {full.recovery_point} --dry-run",
+            f"entra-pipeline restore demo --at {full.recovery_point} --dry-run",
             "what it would take to go back to the beginning",
         ),
-        (f"{command} backup demo", "one more recovery point"),
+        ("entra-pipeline backup demo", "one more recovery point"),
     ]
     if storage.kind == "local":
         part = full.tables["users"].parts[0].key
-        query = f"SELECT department, count(*) FROM '{_relative(storage.root / part)}' GROUP BY ALL"
+        query = f"SELECT department, count(*) FROM '{relative(storage.root / part)}' GROUP BY ALL"
         steps.append(
             (
-                f'{_relative(Path(sys.executable))} -c "import duckdb; print(duckdb.sql(\\"{query}\\"))"',
+                f'{relative(Path(sys.executable))} -c "import duckdb; print(duckdb.sql(\\"{query}\\"))"',
                 "stock DuckDB, without us",
             )
         )
@@ -244,17 +243,3 @@ def _print_next(project: Project, full: Manifest) -> None:
         steps.append(("make dagster", "Dagster's UI: assets, partitions, schedules"))
     for typed, why in steps:
         say(f"  [dim]# {why}[/]\n  {_escaped(typed)}")
-
-
-def _command() -> str:
-    """How this command was called: by its name where the shell finds it, otherwise by its path."""
-    called = Path(sys.argv[0])
-    found = shutil.which("entra-pipeline")
-    if found and Path(found).resolve() == called.resolve():
-        return "entra-pipeline"
-    return shlex.quote(_relative(called)) if called.name == "entra-pipeline" else "entra-pipeline"
-
-
-def _relative(path: Path) -> str:
-    """A path as seen from this folder, when that is shorter."""
-    return min((os.path.relpath(path), str(path)), key=len)

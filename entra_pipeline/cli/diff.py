@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,16 +15,18 @@ import msgspec
 from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.comparing import change_rows, flat_rows, summary_rows
 from entra_pipeline.analysis.names import short
+from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
 from entra_pipeline.cli.backups import run_backup
 from entra_pipeline.cli.context import as_table, csv_cell, listed, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
-from entra_pipeline.errors import UsageError
+from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.words import counted
 
 _SHOWN = 50
 _LIVE = "live"
@@ -83,7 +85,9 @@ def diff(
     store = open_store(project, scope_name)
     tables = _tables(listed(types))
     before, after = _points(project, scope, store, first, second, tables)
-    rows = change_rows(store, before, after, tables, listed(ids) or None)
+    wanted = listed(ids)
+    _require(store, (before, after), wanted)
+    rows = change_rows(store, before, after, tables, wanted or None)
     named = bases(before, after, tables)
     counted: Counter[tuple[str, str]] = Counter()
     told = _counting(rows, counted)
@@ -144,6 +148,19 @@ def _points(
     return store.manifest(earlier[-1]), after
 
 
+def _require(store: ScopeStore, points: Iterable[Manifest], ids: Collection[str]) -> None:
+    """Raises NotAtPoint for ids that none of the points knows, neither of an object nor of an end of a link."""
+    unknown = set(ids)
+    for point in points:
+        if unknown:
+            unknown -= known_ids(store, point, point.tables, unknown)
+    if unknown:
+        raise NotAtPoint(
+            f"neither recovery point has an object {', '.join(sorted(unknown))}",
+            remedy=f"To find ids: entra-pipeline objects {store.scope} TYPE --search TEXT",
+        )
+
+
 def _counting(rows: Iterable[dict[str, Any]], counted: Counter[tuple[str, str]]) -> Iterator[dict[str, Any]]:
     """The rows, which are counted as they go by."""
     for row in rows:
@@ -196,7 +213,7 @@ def _print(
         say(f"[dim]only in what Microsoft Graph computes by itself: {listed}; --json and --csv show it[/]")
     same = sum(1 for row in summary if row["comparable"] and row not in differing and not row["notes"])
     if same:
-        say(f"[dim]{same} other tables: no difference[/]")
+        say(f"[dim]{counted(same, 'other table')}: no difference[/]")
     _say_notes(summary)
 
 

@@ -10,8 +10,10 @@ import click
 from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
+from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.store.opening import open_store
+from entra_pipeline.words import counted
 
 # Differences that are shown without `--json`: enough to see what is wrong.
 _SHOWN = 30
@@ -42,7 +44,7 @@ def drill(ctx: click.Context, scope_name: str, at: str, json_: bool) -> int:
 
     project = project_of(ctx)
     store = open_store(project, project.scope(scope_name))
-    point = store.at(at)
+    point = point_at(store, at)
     with progress() as told:
         result = asyncio.run(rehearse(store, point, trigger="command", progress=_Told(told)))
     about(result.id)
@@ -64,7 +66,7 @@ class _Told:
     def step(self, outcome: object, done: int, steps: int) -> None:
         """Every hundredth step is told."""
         if done % 100 == 0 or done == steps:
-            self.phase(f"restoring: {done:,} of {steps:,} steps")
+            self.phase(f"restoring: {done:,} of {counted(steps, 'step')}")
 
 
 def _print(result: Any) -> None:

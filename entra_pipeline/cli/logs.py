@@ -22,6 +22,7 @@ from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.logs import LogDay, LogStore
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
+from entra_pipeline.words import counted
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 
@@ -164,7 +165,7 @@ class _Lines:
     def day(self, day: LogDay) -> None:
         """A line for a day that is stored."""
         added = day.reads[-1].added if day.reads else 0
-        click.echo(f"{day.log} {day.day}: {day.rows} entries (+{added})", err=True)
+        click.echo(f"{day.log} {day.day}: {counted(day.rows, 'entry', 'entries')} (+{added})", err=True)
 
 
 class _Status:

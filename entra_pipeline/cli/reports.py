@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION
+from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import print_table, project_of, say
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
@@ -118,7 +119,7 @@ def _show(made: Report, format_: str | None, output: Path | None) -> int:
             raise UsageError(f"{output} cannot be written ({error.strerror})", remedy="Name another file.") from None
         click.echo(f"wrote {output}", err=True)
     for problem in made.problems:
-        click.echo(f"warning: {problem}", err=True)
+        click.echo(f"warning: {as_called(problem)}", err=True)
     return FINISHED_WITH_EXCEPTION if made.problems else 0
 
 

@@ -15,6 +15,7 @@ import click
 
 from entra_pipeline.cli.auditing import about, shell_origin
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
+from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import restoring
@@ -36,6 +37,7 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.tenants import open_graph
+from entra_pipeline.words import counted
 
 _SHOWN = 50
 _INTERRUPTED = 130
@@ -307,22 +309,22 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *
         _print_totals(plan)
         writing = [step for step in plan.steps if not step.returning]
         shown = writing[:limit]
-        described = Describing(store, plan).rows(shown)
+        described = Describing(store, plan, open_store(project, target)).rows(shown)
         columns = {key: key for key in ("step", "stage", "action", "type", "name", "what", "notes")}
         if described:
             print_table(described, columns, right=("step",))
         if hidden := len(writing) - len(shown):
-            say(f"… {hidden:,} more steps; --limit N shows more, --plan FILE writes all")
+            say(f"… {counted(hidden, 'more step')}; --limit N shows more, --plan FILE writes all")
         if returning := len(plan.steps) - len(writing):
             say(
-                f"{returning:,} more steps take no requests: what they are about comes back by itself with what is "
-                "taken out of the recycle bin; it is looked at, and written only where it does not"
+                f"{counted(returning, 'more step')} without requests: what comes back by itself with what is taken "
+                "out of the recycle bin is looked at, and written only where it does not"
             )
     _print_refusals(plan)
     _print_unread(open_store(project, target), plan)
     if plan.steps:
         say(
-            f"[bold]{len(plan.steps):,}[/] steps take {plan.requests:,} requests, "
+            f"[bold]{counted(len(plan.steps), 'step')}[/] with {counted(plan.requests, 'request')}, "
             f"{duration(plan.seconds)} at Graph's write limits"
         )
     else:
@@ -376,7 +378,7 @@ def _print_refusals(plan: Plan) -> None:
         if remedy:
             say(f"    → {escape(remedy)}")
     if len(grouped) > _SHOWN:
-        say(f"… {len(grouped) - _SHOWN:,} more reasons; --plan FILE or --json shows all")
+        say(f"… {counted(len(grouped) - _SHOWN, 'more reason')}; --plan FILE or --json shows all")
 
 
 def _named(refusals: Sequence[Refusal]) -> str:
@@ -390,7 +392,7 @@ def duration(seconds: float) -> str:
     """A time in its unit, for people."""
     if seconds < 1:
         return "less than a second"
-    return f"{seconds:,.0f} seconds" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
+    return counted(round(seconds), "second") if seconds < 120 else counted(round(seconds / 60), "minute")
 
 
 def _end_of_plan(scope: Scope, plan: Plan, plan_file: Path | None, *, dry_run: bool, json_: bool) -> int:
@@ -459,16 +461,18 @@ def apply_plan(
         with restore_job(store, plan, trigger="command") as job, restoring() as told:
             if not os.access(_existing(file.parent), os.W_OK) and any(step.table == "users" for step in plan.steps):
                 raise UsageError(f"{file.parent} cannot be written to", remedy="Say with --passwords where to.")
-            click.echo(f"restore {plan.id}; if it is interrupted, go on with: {resume}", err=True)
+            click.echo(as_called(f"restore {plan.id}; if it is interrupted, go on with: {resume}"), err=True)
             job.report = asyncio.run(work())
         return job.report
     except KeyboardInterrupt:
-        click.echo(f"interrupted; what was written stands, and is in the journal\n  → To go on: {resume}", err=True)
+        said = f"interrupted; what was written stands, and is in the journal\n  → To go on: {resume}"
+        click.echo(as_called(said), err=True)
         raise click.exceptions.Exit(_INTERRUPTED) from None
     except LiveChanged as error:
         raise LiveChanged(
             error.message,
-            remedy=f"Plan again; or leave these as they are: restore {plan.scope} --apply {plan.id} --continue",
+            remedy="Plan again; or leave these as they are: "
+            f"entra-pipeline restore {plan.scope} --apply {plan.id} --continue",
         ) from None
     except EntraPipelineError as error:
         if has_begun(store.files, plan.id):
@@ -506,12 +510,12 @@ def print_report(
         say(f"[red]refused[/] by the plan: {kinds['unresolved']:,} (above, with what to do)")
     colour = "green" if report.status == "finished" else "yellow"
     say(
-        f"[{colour}]{report.status}[/]: {report.writes:,} write requests, {report.reads:,} others, "
-        f"{report.retries:,} sent again; read back and compared"
+        f"[{colour}]{report.status}[/]: {counted(report.writes, 'write request')}, "
+        f"{counted(report.reads, 'other')}, {report.retries:,} sent again; read back and compared"
     )
     if report.passwords:
         say(
-            f"first passwords of {report.passwords:,} users, to be changed at the first sign-in: "
+            f"first passwords of {counted(report.passwords, 'user')}, to be changed at the first sign-in: "
             f"{escape(str(passwords_file(project, plan, passwords)))}"
         )
     if target.name not in project.scopes:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from entra_pipeline.cli.backups import size
+from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import as_json, print_json, print_rows, project_of, say
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.errors import StoreError, UsageError
@@ -17,6 +18,7 @@ from entra_pipeline.store import holds
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.retention import Pruned, prune_job
 from entra_pipeline.store.retention import prune as prune_scope
+from entra_pipeline.words import counted
 
 
 @click.command()
@@ -41,7 +43,7 @@ def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool
             if scope_name:
                 raise
             failed = True
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {as_called(str(error))}", err=True)
             rows.append({"scope": scope.name, "retention": str(scope.retention), "error": error.message})
             continue
         rows.append(_row(pruned, dry_run=dry_run))
@@ -93,8 +95,9 @@ def _print(pruned: Pruned, *, dry_run: bool) -> None:
         print_rows(rows, {"point": "recovery point", "expired": "its time ended", "what": "what becomes of it"})
     stay = len(pruned.verdicts) - len(pruned.forgotten)
     say(
-        f"scope {pruned.scope}, retention {pruned.retention}: [bold]{len(pruned.forgotten):,}[/] recovery points "
-        f"{would}forgotten, {stay:,} stay; {len(pruned.deleted.keys):,} files {would}deleted, "
+        f"scope {pruned.scope}, retention {pruned.retention}: "
+        f"[bold]{counted(len(pruned.forgotten), 'recovery point')}[/] {would}forgotten, {stay:,} kept; "
+        f"{counted(len(pruned.deleted.keys), 'file')} {would}deleted, "
         f"[bold]{size(pruned.deleted.bytes)}[/] {would}freed"
     )
     if pruned.days_forgotten:
@@ -102,7 +105,7 @@ def _print(pruned: Pruned, *, dry_run: bool) -> None:
     for reason, number in pruned.days_kept_beyond_their_time.items():
         click.echo(f"{number:,} days of logs past their time stay: {reason}")
     if pruned.deleted.locked:
-        say(f"{len(pruned.deleted.locked):,} files that nobody needs stay until their Object Lock ends")
+        say(f"kept until their Object Lock ends: {counted(len(pruned.deleted.locked), 'file')} that nobody needs")
 
 
 @click.command()
@@ -117,12 +120,16 @@ def hold(
 ) -> None:
     """Keep SCOPE, or a recovery point of it, from being pruned, until it is released, with what was logged meanwhile.
 
-    Without --reason and --release: show what is held.
+    --reason holds, --release takes the hold away. With neither, and without --at: show what is held.
     """
     if release and reason is not None:
         raise UsageError("--reason and --release exclude each other", remedy="Choose one.")
     if moment and not release and reason is None:
-        raise UsageError("a hold needs a reason", remedy="Add --reason TEXT, or --release to take the hold away.")
+        raise UsageError(
+            "a hold needs a reason, and nothing was held",
+            remedy=f"To hold it: entra-pipeline hold {scope_name} --at {moment} --reason TEXT. Instead of --reason, "
+            "--release takes a hold away; without --at and both, what is held is shown.",
+        )
     project = project_of(ctx)
     store = open_store(project, project.scope(scope_name))
     point = point_at(store, moment).recovery_point if moment else ""

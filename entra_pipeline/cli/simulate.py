@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from entra_pipeline.simulator import Simulator
+from entra_pipeline.words import counted
 
 
 @click.command()
@@ -28,7 +29,8 @@ def simulate(port: int, users: int, groups: int, seed: int, https: bool, state: 
     """
     with Simulator(users=users, groups=groups, seed=seed, https=https, port=port, state=state) as tenant:
         click.echo(tenant.tenant_table())
-        click.echo(f"# serving {users} users and {groups} groups at {tenant.graph_url}; Ctrl-C ends it", err=True)
+        held = f"{counted(users, 'user')} and {counted(groups, 'group')}"
+        click.echo(f"# serving {held} at {tenant.graph_url}; Ctrl-C ends it", err=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

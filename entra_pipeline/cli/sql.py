@@ -14,6 +14,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.analysis.sql import Relations, Session, plain, write_catalog
+from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import console, csv_cell, print_rows, print_table, project_of, say
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import LocalStorage, Project
@@ -245,7 +246,7 @@ def _converse(session: Session) -> None:
             try:
                 _print(session.ask(text), "table", None)
             except EntraPipelineError as error:
-                click.echo(f"error: {error}", err=True)
+                click.echo(f"error: {as_called(str(error))}", err=True)
 
 
 def _prompt(session: Session) -> PromptSession[str]:

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from assets.guards import explained
 from assets.names import TENANT_TAG
-from assets.restores import approval, many, plan_observation, plan_text, report_observation, report_text
+from assets.restores import approval, plan_observation, plan_text, report_observation, report_text
 from assets.snapshots import LogProgress
 from entra_pipeline.errors import EntraPipelineError, GraphUnavailable, NotInStore, ScopeBusy, StoreError, UsageError
 from entra_pipeline.orchestration.audit import OPERATOR_TAG, SOMEBODY
@@ -42,6 +42,7 @@ from entra_pipeline.restore.planning import plan_restore as make_plan
 from entra_pipeline.restore.report import Report, read_report
 from entra_pipeline.restore.verify import verify
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.words import counted
 from resources import StorageResource, TenantResource
 
 PLAN_TAG = "entra/plan"
@@ -167,7 +168,7 @@ class RestoreProgress(LogProgress):
     def phase(self, text: str) -> None:
         """One line per stage."""
         steps = self._steps.get(text)
-        super().phase(f"stage {text}: {many(steps, 'step')}" if steps else text)
+        super().phase(f"stage {text}: {counted(steps, 'step')}" if steps else text)
 
     def step(self, outcome: Outcome, done: int, steps: int) -> None:
         """A line when a step does not succeed, when a stage is done, and every few seconds between."""
@@ -203,10 +204,11 @@ def plan_restore(
             with _points_told(tenants, live, context.instance):
                 plan = asyncio.run(_make_plan(context, config, target, tenants, store, live))
             sign_plan(store, plan, context.run.tags.get(OPERATOR_TAG, SOMEBODY))
+        live = storage.open(_scope_of_plan(tenants, plan))
         if not config.dry_run:
             _check_passwords(plan, _passwords_file(tenants, config, plan))
     context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant})
-    yield plan_observation(store, plan, dry_run=config.dry_run)
+    yield plan_observation(store, plan, live, dry_run=config.dry_run)
     context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
     if config.dry_run:
         if plan.steps:
@@ -260,7 +262,9 @@ def apply_restore(
             job.report = report = asyncio.run(work())
     context.log.info(f"To undo this, restore recovery point {report.undo_point}.")
     if report.passwords:
-        context.log.info(f"First passwords of {many(report.passwords, 'user')}: {passwords} on {socket.gethostname()}")
+        context.log.info(
+            f"First passwords of {counted(report.passwords, 'user')}: {passwords} on {socket.gethostname()}"
+        )
 
 
 @dg.op(

@@ -14,6 +14,7 @@ from entra_pipeline.restore.apply import concerned
 from entra_pipeline.restore.model import Plan, Selection, Step
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
+from entra_pipeline.words import counted
 
 # Of a step's links and properties, those that are shown.
 _MOST = 3
@@ -25,11 +26,12 @@ class Describing:
     Args:
         store: The store of the scope whose recovery point is restored.
         plan: The plan.
+        live: The store of the scope that shows the tenant (`live_scope` of the plan).
     """
 
-    def __init__(self, store: ScopeStore, plan: Plan) -> None:
-        self._store = store
+    def __init__(self, store: ScopeStore, plan: Plan, live: ScopeStore) -> None:
         self._plan = plan
+        self._sides = ((live, plan.live_point), (store, plan.point))
 
     def rows(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
         """One row per step: `step`, `stage`, `action`, `type`, `name`, `what`, `notes`."""
@@ -48,14 +50,21 @@ class Describing:
         ]
 
     def _called(self, steps: Sequence[Step]) -> dict[str, str]:
-        """What people call the objects that the steps link."""
+        """What people call the objects that the steps link: as at the recovery point, else as in the tenant."""
         wanted: dict[str, set[str]] = {}
         for step in steps:
             for id_, kind in list(zip(step.targets, step.target_types, strict=True))[:_MOST]:
                 if entry := BY_GRAPH_TYPE.get(kind):
                     wanted.setdefault(entry.name, set()).add(id_)
-        with connect(self._store.files) as connection:
-            return names(connection, self._store, self._store.manifest(self._plan.point), wanted)
+        found: dict[str, str] = {}
+        if not wanted:
+            return found
+        with connect(*(store.files for store, _ in self._sides)) as connection:
+            for store, point in self._sides:
+                # Retention may have taken the one that showed the tenant.
+                if point in store.points():
+                    found |= names(connection, store, store.manifest(point), wanted)
+        return found
 
 
 def undoing(plan: Plan) -> tuple[list[str], bool]:
@@ -76,7 +85,7 @@ def _what(step: Step, called: dict[str, str]) -> str:
         return "out of the recycle bin, with its id"
     if step.action == "create":
         kept = "with its id" if "id" in CATALOGUE[step.table].restore.required else "under a new id"
-        return f"made anew with {len(step.body):,} properties, {kept}"
+        return f"made anew with {counted(len(step.body), 'property', 'properties')}, {kept}"
     if step.action == "delete":
         return "deleted" if not CATALOGUE[step.table].restore.bin else "deleted, into the recycle bin"
     told = [f"{name}: {short(step.before.get(name))} → {short(value)}" for name, value in step.body.items()]

@@ -21,6 +21,7 @@ from entra_pipeline.restore.crossing import Barred
 from entra_pipeline.restore.model import Action, Options, Refusal
 from entra_pipeline.restore.references import ids_in, rewrite
 from entra_pipeline.restore.selection import is_view
+from entra_pipeline.words import counted
 
 REMOVALS = "removals"
 """Stage in which objects that were added since are deleted, last made first."""
@@ -37,6 +38,7 @@ _HARMLESS = (None, False, "disabled")
 _WHERE_MASTERED = (
     "Restore it in the system that masters it (Active Directory, Exchange); synchronisation brings it back."
 )
+_OVERWRITE = "To have it as it was: --conflict overwrite."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,11 +165,11 @@ class Drafting:
             )
             return
         if self._options.conflict == "skip":
-            self._refuse(item, "skipped", f"it is there and differs in {named}")
+            self._refuse(item, "skipped", f"it is there and differs in {named}", _OVERWRITE)
             return
         if rule.link and (not rule.change or not rule.create_only.isdisjoint(told)):
             if self._options.conflict == "merge":
-                self._refuse(item, "skipped", f"it is there and differs in {named}")
+                self._refuse(item, "skipped", f"it is there and differs in {named}", _OVERWRITE)
                 return
             self._delete(item)
             self._create(item, notes=[f"takes the place of one that differs in {named}"])
@@ -359,9 +361,10 @@ class Drafting:
         elif rule.link and named & self.deleted:
             return
         elif rule.link and self._options.conflict != "overwrite":
-            self._refuse(item, "skipped", f"it was added since: {self._options.conflict} removes nothing")
+            self._refuse(item, "skipped", f"it was added since: {self._options.conflict} removes nothing", _OVERWRITE)
         elif not rule.link and not self._options.delete_added:
-            self._refuse(item, "skipped", "it was added since", "To delete it, ask for what was added to be deleted.")
+            remedy = "To delete it: --delete-added." if rule.remove and not item.conditions else ""
+            self._refuse(item, "skipped", "it was added since", remedy)
         elif item.conditions or not rule.remove:
             reason = "built in" if "fixed" in item.conditions else "mastered elsewhere"
             self._refuse(item, "unrestorable", f"it was added since; {reason if item.conditions else rule.how}")
@@ -468,9 +471,11 @@ class Drafting:
             left = [link for link in gone if source not in self._back and link.target_id not in self._back]
             gone = [link for link in gone if link not in left]
             if left or new:
-                self._refuse_links(*subject, "skipped", f"{len(left) + len(new)} links differ")
+                told = f"{counted(len(left) + len(new), 'link')}: not as they were"
+                self._refuse_links(*subject, "skipped", told, _OVERWRITE)
         elif mode == "merge" and new:
-            self._refuse_links(*subject, "skipped", f"{len(new)} links were added since: merge removes nothing")
+            told = f"{counted(len(new), 'link')} added since: merge removes nothing"
+            self._refuse_links(*subject, "skipped", told, "" if self._foreign else _OVERWRITE)
             gone = [] if not rule.many else gone
         for returning in (False, True):
             some = [link for link in gone if returning is bool({source, link.target_id} & self._binned)]

@@ -39,6 +39,7 @@ from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest, canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
+from entra_pipeline.words import counted
 
 FORMAT = "entra-pipeline/restore-drill"
 PROPERTIES_GOAL = 0.99
@@ -136,8 +137,10 @@ def goals_met(drill: Drill) -> bool:
 def drill_text(drill: Drill) -> str:
     """A drill in a line."""
     return (
-        f"{_share(drill.properties_equal, drill.properties)} of {drill.properties:,} properties and "
-        f"{_share(drill.links_equal, drill.links)} of {drill.links:,} links came back; {drill.writes:,} writes in "
+        f"{_share(drill.properties_equal, drill.properties)} of "
+        f"{counted(drill.properties, 'property', 'properties')} and "
+        f"{_share(drill.links_equal, drill.links)} of {counted(drill.links, 'link')} came back; "
+        f"{counted(drill.writes, 'write')} in "
         f"{drill.seconds / 60:.1f} minutes, {drill.seconds_at_limits / 60:.1f} minutes at Graph's limits"
     )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from entra_pipeline.analysis.objects import find_ids, table_entry
+from entra_pipeline.analysis.objects import find_ids, known_ids, table_entry
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, table_names, with_children
-from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Scope
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.restore.model import Selection
@@ -40,16 +40,18 @@ def choose(store: ScopeStore, manifest: Manifest, selection: Selection) -> Chose
 
     Raises:
         UsageError: An unknown type, a condition that is none, or one over more than one type.
-        NotInStore: The recovery point has none of it.
+        NotAtPoint: The recovery point has none of it.
     """
     types = _types(selection)
     if selection.where and len(selection.types) != 1:
-        raise UsageError("a condition needs one object type", remedy="Name the type whose columns it is about.")
+        raise UsageError(
+            "a condition needs one object type", remedy="Name the type whose columns it is about: --types TYPE."
+        )
     for name in selection.types:
         if name not in manifest.tables or manifest.tables[name].read == "never":
-            raise NotInStore(
+            raise NotAtPoint(
                 f"{manifest.recovery_point} does not have {name}: it was not protected, or could not be read",
-                remedy="entra-pipeline points shows what recovery points have, and what they lack.",
+                remedy=f"What it has: entra-pipeline objects {store.scope} --at {manifest.recovery_point}",
             )
     tables = frozenset(table_names(types))
     ids = frozenset(selection.ids)
@@ -65,9 +67,10 @@ def choose(store: ScopeStore, manifest: Manifest, selection: Selection) -> Chose
         }
         ids = ids & found if ids else frozenset(found)
         if not ids:
-            raise NotInStore(
+            raise NotAtPoint(
                 f"nothing at {manifest.recovery_point} is what was asked for",
-                remedy="entra-pipeline objects shows what a condition or a text finds.",
+                remedy="To see what a condition (--where) or a text (--search) finds: "
+                f"entra-pipeline objects {store.scope} TYPE --at {manifest.recovery_point}",
             )
     narrowed = bool(ids)
     return Chosen(tables, _with_owned(store, manifest, types, ids) if narrowed else None, selection.types)
@@ -131,12 +134,14 @@ def _types(selection: Selection) -> list[str]:
 
 
 def _require(store: ScopeStore, manifest: Manifest, ids: Collection[str], tables: Collection[str]) -> None:
-    """Raises NotInStore for an id that no object of the tables has."""
-    missing = set(ids) - _matching(store, manifest, _objects(manifest, tables), "id", ids)
+    """Raises NotAtPoint for an id that no object of the tables has."""
+    missing = set(ids) - known_ids(store, manifest, [name for name in CATALOGUE if name in tables], ids)
     if missing:
-        raise NotInStore(
+        raise NotAtPoint(
             f"{manifest.recovery_point} has no object {', '.join(sorted(missing))} among what was asked for",
-            remedy="entra-pipeline objects shows the ids; an object that was deleted before is in an earlier point.",
+            remedy=f"To find ids: entra-pipeline objects {store.scope} TYPE --search TEXT --at "
+            f"{manifest.recovery_point}. An object of another type needs --types; one that was deleted before is at an "
+            "earlier point (--at).",
         )
 
 
@@ -145,21 +150,15 @@ def _with_owned(store: ScopeStore, manifest: Manifest, types: Iterable[str], ids
     found, fresh = set(ids), set(ids)
     children = [name for name in types if CATALOGUE[name].parent is not None and name in manifest.tables]
     while fresh and children:
-        fresh = _matching(store, manifest, children, "_parent_id", fresh) - found
+        fresh = _owned_by(store, manifest, children, fresh) - found
         found |= fresh
     return frozenset(found)
 
 
-def _objects(manifest: Manifest, tables: Collection[str]) -> list[str]:
-    return [name for name in CATALOGUE if name in tables and name in manifest.tables]
-
-
-def _matching(
-    store: ScopeStore, manifest: Manifest, tables: Iterable[str], column: str, ids: Collection[str]
-) -> set[str]:
-    """Ids of the objects of some tables whose column is one of the ids."""
+def _owned_by(store: ScopeStore, manifest: Manifest, tables: Iterable[str], ids: Collection[str]) -> set[str]:
+    """Ids of the objects of some tables that belong to one of the ids."""
     states = [
-        f"SELECT id, {column} AS sought FROM ({state_query(store.files, table_entry(manifest, table))})"
+        f"SELECT id, _parent_id FROM ({state_query(store.files, table_entry(manifest, table))})"
         for table in tables
         if manifest.tables[table].parts
     ]
@@ -167,5 +166,5 @@ def _matching(
         return set()
     listed = ", ".join(sql_text(one) for one in sorted(ids))
     with connect(store.files) as connection:
-        rows = connection.execute(f"SELECT id FROM ({' UNION ALL '.join(states)}) WHERE sought IN ({listed})")
+        rows = connection.execute(f"SELECT id FROM ({' UNION ALL '.join(states)}) WHERE _parent_id IN ({listed})")
         return {str(row[0]) for row in rows.fetchall()}

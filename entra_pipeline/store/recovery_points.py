@@ -64,6 +64,23 @@ def moment_of(point: str) -> datetime:
         ) from None
 
 
+def _moment(text: str) -> datetime:
+    """The moment that a person wrote; raises UsageError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is neither a recovery point nor a time",
+            remedy="Give a recovery point, a time with its zone such as 2026-11-23T05:00:00Z, or latest.",
+        ) from None
+    if moment.tzinfo is None:
+        raise UsageError(
+            f"{text!r} does not say in which time zone it is",
+            remedy=f"Add Z for UTC, or the difference from it: {moment.isoformat()}Z, or {moment.isoformat()}+01:00.",
+        )
+    return moment.astimezone(UTC)
+
+
 def key_of(moment: datetime) -> str:
     """The key of a recovery point of a moment."""
     return moment.astimezone(UTC).strftime(_KEY_TIME)
@@ -168,13 +185,7 @@ class ScopeStore:
             if moment == "latest":
                 moment = datetime.max.replace(tzinfo=UTC)
             else:
-                try:
-                    moment = parse_iso(moment)
-                except ValueError:
-                    raise UsageError(
-                        f"{moment!r} is neither a recovery point nor a time",
-                        remedy="Give a recovery point, a time with its zone such as 2026-11-23T05:00:00Z, or latest.",
-                    ) from None
+                moment = _moment(moment)
         before = [point for point in points if moment_of(point) <= moment]
         if not before:
             when = f"; the first is {points[0]}" if points else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -120,6 +121,26 @@ def test_exit_codes_reach_the_shell(backed_up: Place) -> None:
     assert code("points", "all") == 0
     assert code("points", "nobody") == 2
     assert code("points") == 2
+
+
+def test_a_command_that_is_printed_can_be_pasted(place: Place, tmp_path: Path) -> None:
+    program = tmp_path / "some where" / "entra-pipeline"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\nfrom entra_pipeline.cli import main\nmain()\n")
+    program.chmod(0o755)
+    project = place.file.rename(tmp_path / "my project.toml")
+
+    def said(command: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    # On standard output, and on standard error.
+    shown = said(f"{shlex.quote(str(program))} --project {shlex.quote(str(project))} points few")
+    backed_up = said(re.search(r"; (.*) takes one", shown.stdout)[1])  # type: ignore[index]
+    assert backed_up.returncode == 0, backed_up.stderr
+    wrong = said(f"{shlex.quote(str(program))} --project 'my project.toml' objects few users --at 2001-01-01T00-00-00Z")
+    listed = said(re.search(r"Run: (.*)", wrong.stderr)[1])  # type: ignore[index]
+    assert listed.stdout.count("finished") == 1, listed.stderr
 
 
 def test_a_reader_that_has_seen_enough_hears_no_complaint(backed_up: Place) -> None:

@@ -37,7 +37,7 @@ def test_points_are_listed_oldest_first_with_what_they_hold(backed_up: Place) ->
 
 def test_a_scope_without_points_says_how_to_get_one(place: Place) -> None:
     assert place.call("points", "few", "--json").json == []
-    assert "entra-pipeline backup few" in place.call("points", "few").out
+    assert f"{place.file} backup few" in place.call("points", "few").out
     refused = place.call("objects", "few", "users")
     assert refused.code == 2
     assert "no recovery point" in refused.err
@@ -161,7 +161,7 @@ def test_damage_is_found_and_named(backed_up: Place, tmp_path: Path) -> None:
     file.write_bytes(b"nothing at all")
     shown = copy.call("objects", "all", "domains", "--where", "isDefault", "--json")
     assert shown.code == 1
-    assert "entra-pipeline verify all" in shown.err
+    assert "toml verify all" in shown.err
     assert "Traceback" not in shown.err
 
 

@@ -230,7 +230,7 @@ def test_an_interrupted_restore_goes_on(damaged: Damaged, tmp_path: Path) -> Non
         process.wait()
     damaged.control.latency(0.0)
     assert process.returncode == 130, said
-    assert f"entra-pipeline restore people --resume {job}" in said
+    assert f"toml restore people --resume {job}" in said
 
     done = damaged.restore("--resume", job)
     assert done.code == 0, done.out + done.err
@@ -250,18 +250,18 @@ def test_the_documented_losses_are_those_of_the_catalogue() -> None:
 
 
 WRONG = [
-    ("restore few", 2, "--at is missing", "entra-pipeline points"),
+    ("restore few", 2, "--at is missing", "toml points lists them"),
     ("restore few --at latest --apply plan.json", 2, "exclude each other", "Choose one"),
     ("restore few --resume job --types users", 2, "--resume and --types exclude each other", "--at"),
     ("restore few --apply job --delete-added", 2, "--apply and --delete-added", "--at"),
     ("restore few --at latest --dry-run --yes", 2, "exclude each other", "Choose one"),
     ("restore few --at 2001-01-01T00:00:00Z", 2, "no recovery point at that time", "later"),
     ("restore few --at latest --types user", 2, "there is no object type 'user'", "did you mean 'users'?"),
-    ("restore few --at latest --types devices", 1, "does not have devices", "entra-pipeline points"),
+    ("restore few --at latest --types devices", 2, "does not have devices", "toml objects few --at"),
     ("restore few --at latest --types deleted_users", 2, "recycle bin", "Choose users"),
-    ("restore few --at latest --where true", 2, "a condition needs one object type", "Name the type"),
+    ("restore few --at latest --where true", 2, "a condition needs one object type", "--types TYPE"),
     ("restore few --at latest --types users --where nonsense", 2, "nonsense", "columns"),
-    ("restore few --at latest --ids nobody", 1, "has no object nobody", "entra-pipeline objects"),
+    ("restore few --at latest --ids nobody", 2, "has no object nobody", "toml objects few TYPE --search"),
     ("restore few --at latest --conflict maybe", 2, "Invalid value for '--conflict'", "--help"),
     ("restore few --apply 2026-11-23T05-00-00Z-000000", 2, "no plan '2026-11-23T05-00-00Z-000000'", "--dry-run"),
 ]

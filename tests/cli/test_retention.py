@@ -49,11 +49,11 @@ def test_prune_prints_a_table_and_what_is_freed(place: Place) -> None:
     points = place.store("aged").points()
     dry = place.call("prune", "--dry-run")
     assert dry.code == 0
-    assert "14 recovery points would be forgotten, 1 stay" in dry.out
+    assert "14 recovery points would be forgotten, 1 kept" in dry.out
     assert f"{points[0]}" in dry.out
-    assert "scope few, retention forever: 0 recovery points would be forgotten, 0 stay" in dry.out
+    assert "scope few, retention forever: 0 recovery points would be forgotten, 0 kept" in dry.out
     done = place.call("prune")
-    assert "14 recovery points forgotten, 1 stay" in done.out
+    assert "14 recovery points forgotten, 1 kept" in done.out
     assert place.call("prune", "aged").out.count("\n") == 1
 
 

@@ -22,6 +22,7 @@ from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
 from entra_pipeline.restore.report import exceptions, read_report, rows
+from entra_pipeline.store.recovery_points import ScopeStore
 
 _STEPS = 100
 _REASONS = 100
@@ -145,7 +146,7 @@ def one(visit: Visit) -> Response:
         exceptions=exceptions(report)[:_REASONS] if report else [],
         begun=report is None and has_begun(store.files, found.id),
         grouped=grouped,
-        steps=Describing(store, found).rows(writing[offset : offset + _STEPS]),
+        steps=Describing(store, found, _live_store(visit, found)).rows(writing[offset : offset + _STEPS]),
         returning=len(found.steps) - len(writing),
         shown=Shown(offset, _STEPS, len(writing), visit.request.url),
         refusals=_refusals(found.refusals),
@@ -158,6 +159,13 @@ def one(visit: Visit) -> Response:
         made=made_by(store, found),
         approved=approved_by(store, found),
     )
+
+
+def _live_store(visit: Visit, plan: Plan) -> ScopeStore:
+    """The store that shows the tenant written to; a scope that is none of the project's is beside the source."""
+    if plan.live_scope in visit.project.scopes:
+        return visit.site.store(plan.live_scope)
+    return ScopeStore(visit.store().files, plan.live_scope, visit.site.clock)
 
 
 def _refusals(refusals: tuple[Refusal, ...]) -> list[dict[str, Any]]:

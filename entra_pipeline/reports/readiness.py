@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -27,6 +26,7 @@ _COLUMNS = (
     Column("gaps", "gaps", "number"),
     Column("next", "next backup", "moment"),
     Column("drill", "last drill", "moment"),
+    Column("drilled", "its outcome", "status"),
     Column("properties", "properties back", "percent"),
     Column("links", "links back", "percent"),
     Column("writes", "may write", "status"),
@@ -39,8 +39,17 @@ _GAPS = (
     Column("reason", "why"),
     Column("remedy", "what to do"),
 )
+_LACKING = (
+    Column("scope", "scope", "key"),
+    Column("table", "type"),
+    Column("what", "what"),
+    Column("number", "objects", "number"),
+    Column("example", "for example"),
+    Column("reason", "why"),
+)
 
 
+FELL_SHORT = "drill fell short"
 _WORST_FIRST = (
     "unknown",
     NEVER,
@@ -49,28 +58,44 @@ _WORST_FIRST = (
     f"{LATE} backup",
     "no right to write",
     "gaps",
+    FELL_SHORT,
     "never rehearsed",
     "ready",
 )
+
+
+class _Difference(msgspec.Struct):
+    """Something that did not come back in a drill as it was."""
+
+    table: str
+    id: str
+    what: str
+    name: str = ""
+    properties: dict[str, Any] = {}
+    reason: str = ""
 
 
 class _Drill(msgspec.Struct):
     """What is told here of a drill's result."""
 
     finished: str
+    status: str
     properties: int
     properties_equal: int
     links: int
     links_equal: int
+    differences: tuple[_Difference, ...] = ()
 
 
 def readiness(asked: Asked) -> Report:
     """The report; reads of each scope the manifests back to the last good one, and its last drill."""
-    rows, gaps, problems = [], [], []
+    rows, gaps, differences, problems = [], [], [], []
     for scope in asked.scopes():
         try:
             store = open_store(asked.project, scope)
-            row, lacking = _scope(asked, scope, store, asked.now)
+            drill = _last_drill(store)
+            row, lacking = _scope(asked, scope, store, drill)
+            differences += _differences(scope, drill)
         except EntraPipelineError as error:
             problems.append(f"scope {scope.name}: {error.message}")
             row, lacking = {"scope": scope.name, "verdict": "unknown"}, []
@@ -87,13 +112,16 @@ def readiness(asked: Asked) -> Report:
         tables=[
             Table("scopes", "Scopes", _COLUMNS, rows, "no scope"),
             Table("gaps", "What the last recovery points lack", _GAPS, gaps, "nothing is missing"),
+            Table("drills", "What did not come back in the last drills", _LACKING, differences, "nothing to tell"),
         ],
         problems=problems,
     )
 
 
-def _scope(asked: Asked, scope: Scope, store: ScopeStore, now: datetime) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    found = health(scope, store, now)
+def _scope(
+    asked: Asked, scope: Scope, store: ScopeStore, drill: _Drill | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    found = health(scope, store, asked.now)
     tenant = asked.project.tenants[scope.tenant]
     tables = found.latest.tables if found.latest else {}
     gaps = [
@@ -101,7 +129,6 @@ def _scope(asked: Asked, scope: Scope, store: ScopeStore, now: datetime) -> tupl
         for name, entry in tables.items()
         for gap in entry.gaps
     ]
-    drill = _last_drill(store)
     writes = tenant.restore is not None or tenant.simulator is not None
     row = {
         "scope": scope.name,
@@ -113,6 +140,7 @@ def _scope(asked: Asked, scope: Scope, store: ScopeStore, now: datetime) -> tupl
         "gaps": len(gaps),
         "next": iso(found.due) if found.due else "",
         "drill": drill.finished if drill else "",
+        "drilled": drill.status if drill else "",
         "properties": _share(drill.properties_equal, drill.properties) if drill else None,
         "links": _share(drill.links_equal, drill.links) if drill else None,
         "writes": "yes" if writes else "no",
@@ -130,12 +158,33 @@ def _verdict(freshness: str, gaps: list[dict[str, Any]], drill: _Drill | None, *
         return "no right to write"
     if gaps:
         return "gaps"
-    return "ready" if drill else "never rehearsed"
+    if drill is None:
+        return "never rehearsed"
+    return "ready" if drill.status == "finished" else FELL_SHORT
 
 
 def _last_drill(store: ScopeStore) -> _Drill | None:
     keys = [file.key for file in store.files.list(f"_drills/{store.scope}/")]
     return msgspec.json.decode(store.files.read(max(keys)), type=_Drill) if keys else None
+
+
+def _differences(scope: Scope, drill: _Drill | None) -> list[dict[str, Any]]:
+    """What did not come back, a row per type and reason."""
+    grouped: dict[tuple[str, str, str], list[_Difference]] = {}
+    for one in drill.differences if drill else ():
+        grouped.setdefault((one.table, one.what, one.reason), []).append(one)
+    named = {key: ", ".join(sorted({name for one in ones for name in one.properties})) for key, ones in grouped.items()}
+    return [
+        {
+            "scope": scope.name,
+            "table": table,
+            "what": f"{what}: {names}" if (names := named[table, what, reason]) else what,
+            "number": len(ones),
+            "example": ones[0].name or ones[0].id,
+            "reason": reason,
+        }
+        for (table, what, reason), ones in grouped.items()
+    ]
 
 
 def _share(part: int, whole: int) -> float | None:

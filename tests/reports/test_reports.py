@@ -15,8 +15,11 @@ from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project.periods import Period
 from entra_pipeline.reports import REPORTS, Report, job
 from entra_pipeline.reports.health import health
+from entra_pipeline.restore.drill import Drill, drill_file
+from entra_pipeline.restore.fidelity import Difference
 from entra_pipeline.store.files import LocalFiles
 from entra_pipeline.store.holds import hold
+from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.retention import prune_job
 from tests.reports.conftest import GAP, NOW, Site, gone, person
 from tests.store.writing import Time
@@ -222,6 +225,47 @@ def test_a_scope_is_as_fresh_as_its_last_good_point(
     assert iso(found.due) == "2026-11-23T18:00:00Z" if found.due else False
     [row] = rows(build(site, "readiness"), "scopes")
     assert (row["freshness"], row["verdict"]) == (freshness, verdict)
+
+
+@pytest.mark.parametrize("status", ["finished", "finished with exception"])
+def test_readiness_tells_what_the_last_drill_lacks(site: Site, status: str) -> None:
+    point = site.take("contoso", NOW - HOUR, person(1))
+    differences = [
+        Difference(table="users", id=f"u{number}", name=f"Person {number}", what="missing", reason="Graph says no")
+        for number in (1, 2)
+    ]
+    links = Difference(
+        table="group_members", id="g1", what="differs", properties={"members": (["u1"], [])}, reason="Graph says no"
+    )
+    result = Drill(
+        id="2026-11-23T11-30-00Z-aaaaaa",
+        scope="contoso",
+        point=point.recovery_point,
+        status=status,
+        started=iso(NOW - HOUR),
+        finished=iso(NOW - HOUR),
+        properties=200,
+        properties_equal=150,
+        links=4,
+        links_equal=3,
+        steps=9,
+        writes=9,
+        seconds=1.0,
+        seconds_at_limits=1.0,
+        brought={},
+        refused={},
+        scores=(),
+        differences=(*differences, links),
+    )
+    store = site.store("contoso")
+    store.files.create(drill_file("contoso", result.id), canonical(result))
+    report = build(site, "readiness")
+    [row] = rows(report, "scopes")
+    assert row["verdict"] == ("ready" if status == "finished" else "drill fell short")
+    assert (row["drilled"], row["properties"], row["links"]) == (status, 0.75, 0.75)
+    told = [(one["table"], one["what"], one["number"], one["example"]) for one in rows(report, "drills")]
+    assert told == [("users", "missing", 2, "Person 1"), ("group_members", "differs: members", 1, "g1")]
+    assert {one["reason"] for one in rows(report, "drills")} == {"Graph says no"}
 
 
 def test_a_storage_that_cannot_be_read_is_a_problem_and_hides_nothing_else(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ _WARNING = {
     "late backup",
     "gaps",
     "warning",
+    "drill fell short",
     "never rehearsed",
     "no right to write",
     "interrupted",

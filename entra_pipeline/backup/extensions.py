@@ -48,21 +48,30 @@ async def extension_names(graph: Graph, ledger: Ledger) -> dict[str, tuple[str, 
         GraphError: Both ways are refused.
     """
     try:
-        answer = await graph.fetch(
-            _AVAILABLE,
-            _available.decode,
-            ledger=ledger,
-            method="POST",
-            body=b"{}",
-            headers={"Content-Type": "application/json"},
-        )
-        return _by_target(answer.value)
+        return await available_extensions(graph, ledger)
     except GraphError:
         url = query("applications", select="id", expand="extensionProperties", top=999)
         pages = graph.pages(url, ledger=ledger)
         return _by_target(
             [one async for page in pages for raw in page.value for one in _application.decode(raw).extensions]
         )
+
+
+async def available_extensions(graph: Graph, ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """The same of all that the tenant takes: also those of other tenants' applications, and of Active Directory.
+
+    Raises:
+        GraphError: Graph refuses.
+    """
+    answer = await graph.fetch(
+        _AVAILABLE,
+        _available.decode,
+        ledger=ledger,
+        method="POST",
+        body=b"{}",
+        headers={"Content-Type": "application/json"},
+    )
+    return _by_target(answer.value)
 
 
 async def new_properties(graph: Graph, entry: ObjectType, ledger: Ledger) -> tuple[str, ...]:

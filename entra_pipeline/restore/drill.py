@@ -27,6 +27,7 @@ from entra_pipeline.project import Scope, Secret, Tenant
 from entra_pipeline.restore.apply import Progress, Silence, Target, apply
 from entra_pipeline.restore.comparison import Side, decoded, meeting
 from entra_pipeline.restore.crossing import cross
+from entra_pipeline.restore.extensions import taken_extensions
 from entra_pipeline.restore.fidelity import Difference, Fidelity, Score, fidelity
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan
@@ -256,7 +257,7 @@ class _Rehearsal:
                 self.job,
                 iso(self.clock()),
                 crossing.point,
-                LiveTenant(before, _SIMULATED),
+                LiveTenant(before, _SIMULATED, extensions=await taken_extensions(graph)),
                 options=Options(enable_policies=True),
                 identity=arrived,
                 barred=crossing.barred,

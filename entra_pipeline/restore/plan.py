@@ -20,6 +20,7 @@ from entra_pipeline.restore.comparison import Comparison, Side, compare, own_ali
 from entra_pipeline.restore.cost import requests_for_links, seconds
 from entra_pipeline.restore.crossing import Barred
 from entra_pipeline.restore.drafts import ALL_STAGES, REMOVALS, Draft, Drafting, place_of
+from entra_pipeline.restore.extensions import leave_out
 from entra_pipeline.restore.known import Index
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection, Step
 from entra_pipeline.restore.selection import Chosen, choose
@@ -36,11 +37,14 @@ class LiveTenant(NamedTuple):
         tenant: Its name in the configuration.
         own: Ids and appIds of the app registrations (and their service principals) that the restore works with: what
             was added for them since is left alone.
+        extensions: Names of the directory extensions that it takes; None when that is not known, and nothing is left
+            out for it.
     """
 
     live: Side
     tenant: str
     own: frozenset[str] = frozenset()
+    extensions: frozenset[str] | None = None
 
 
 def make_plan(
@@ -89,8 +93,12 @@ def make_plan(
         drafting.links(_Names(connection, point, target.live), _Unwritten(connection, point))
         resolved = _Resolving(drafting, comparison, index, chosen)
         resolved.resolve()
-    refusals = [*resolved.refusals, *_unknown(comparison)]
-    steps = tuple(_step(number, draft) for number, draft in enumerate(_ordered(resolved.drafts), 1))
+        drafts, left_out = resolved.drafts, list[Refusal]()
+        if target.extensions is not None:
+            coming = _coming_apps(comparison, drafts)
+            drafts, left_out = leave_out(drafts, target.extensions, coming, comparison.forward)
+    refusals = [*resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
+    steps = tuple(_step(number, draft) for number, draft in enumerate(_ordered(drafts), 1))
     used = {step.stage for step in steps}
     return seal(
         Plan(
@@ -123,7 +131,7 @@ def check_foreign(options: Options) -> None:
         )
 
 
-def _unknown(comparison: Comparison) -> list[Refusal]:
+def _unknown(comparison: Comparison, scope: str) -> list[Refusal]:
     """Tables of which nothing is planned, because nothing is known of them in the tenant."""
     return [
         Refusal(
@@ -131,11 +139,18 @@ def _unknown(comparison: Comparison) -> list[Refusal]:
             id="",
             kind="unresolved",
             reason=f"nothing of it is restored, because it could not be compared: {why}",
-            remedy="Mend what keeps it from being read (entra-pipeline backup tells), and plan again.",
+            remedy=f"Mend what keeps it from being read (entra-pipeline backup {scope} tells), and plan again.",
         )
         for table, why in comparison.incomparable.items()
         if (CATALOGUE[table].restore.possible if table in CATALOGUE else RELATIONS[table][1].write is not None)
     ]
+
+
+def _coming_apps(comparison: Comparison, drafts: list[Draft]) -> set[str]:
+    """AppIds of the applications that come out of the recycle bin."""
+    items = comparison.items.get("applications", {})
+    back = {draft.id for draft in drafts if draft.table == "applications" and draft.action == "undelete"}
+    return {str(items[id_].wanted().get("appId")).lower() for id_ in back if id_ in items}
 
 
 class _Names:
@@ -210,7 +225,9 @@ class _Resolving:
             if not circle:
                 break
             for draft in circle:
-                self._refuse(draft, "it waits for objects that wait for it", "Restore them one by one.")
+                self._refuse(
+                    draft, "it waits for objects that wait for it", "Restore them one by one, with --types and --ids."
+                )
                 self._makers.discard(draft.id)
                 self._refused.add(draft.id)
             self.drafts = [draft for draft in self.drafts if draft not in circle]
@@ -303,7 +320,7 @@ class _Resolving:
             return reason, "The plan says of these objects why they do not come back: that has to be mended first."
         return (
             reason,
-            "They were not there at the recovery point either: mend the object by hand, or restore an older one.",
+            "They were not there at the recovery point either: mend the object by hand, or take an earlier --at.",
         )
 
     def _refuse(self, draft: Draft, reason: str, remedy: str) -> None:

@@ -21,6 +21,7 @@ from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.across import plan_across
 from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.extensions import taken_extensions
 from entra_pipeline.restore.files import write_plan
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.journal import require_finished
@@ -97,9 +98,11 @@ async def plan_restore(
         progress.phase("comparing")
     working = {*own, *await graph.registration(), *(await writing.registration() if writing is not None else ())}
 
+    extensions = await taken_extensions(graph)
+
     def compare() -> Plan:
         job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
-        target = LiveTenant(Side(store, live), scope.tenant, _own(Side(store, live), working))
+        target = LiveTenant(Side(store, live), scope.tenant, _own(Side(store, live), working), extensions)
         if foreign:
             with TemporaryDirectory(prefix="entra-restore-") as folder:
                 plan = plan_across(

@@ -30,7 +30,11 @@ PATIENCE = 60.0
 _LOST = 4
 _SLOWEST_POLL = 5.0
 # What services say of an object that has not reached them yet, besides 404.
-_UNKNOWN_YET = ("does not exist", "do not exist", "does not reference", "not found", "cannot find", "could not find")
+_UNKNOWN_YET = (
+    *("does not exist", "do not exist", "does not reference", "not found", "cannot find", "could not find"),
+    # A directory extension that has just been registered.
+    "extension properties are not available",
+)
 # What services say of something that is there already (GRAPH: errors seen).
 _THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists", "multipleobjectswithsamekeyvalue")
 

@@ -292,6 +292,8 @@ class Writer:
             if name in extensions:
                 self._check_extension(entry, name, value, extensions[name])
                 continue
+            if name.startswith("extension_") and name not in known:
+                raise bad_request(f"The following extension properties are not available: {name}.")
             if name not in known and not entry.open:
                 raise bad_request(
                     f"Property '{name}' does not exist on type 'microsoft.graph.{entry.name}'. {_WRONG_VALUES}"

@@ -133,6 +133,37 @@ def test_users_made_anew_get_passwords_that_only_the_operator_can_read(damaged: 
     assert made["accountEnabled"] == user["accountEnabled"]
 
 
+def test_values_of_extensions_that_nobody_registers_any_more_are_left_out_and_named(damaged: Damaged) -> None:
+    users = [one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled")]
+    user, name = next((one, key) for one in users for key in one if key.startswith("extension_"))
+    app = next(one for one in damaged.control.dump("applications") if one["appId"].replace("-", "") in name)
+    for path, one in (("users", user), ("applications", app)):
+        damaged.control.delete(f"{path}/{one['id']}")
+        damaged.control.purge(one["id"])
+    done = damaged.restore("--at", damaged.point, "--types", "users", "--ids", user["id"], "--yes")
+    assert done.code == 3, done.out + done.err
+    assert f"without {name}" in done.out
+    assert f"the application with the appId {app['appId']}" in done.out
+    assert "failed" not in done.out
+    back = next(one for one in damaged.control.dump("users") if one["userPrincipalName"] == user["userPrincipalName"])
+    assert name not in back
+    assert (back["displayName"], back["accountEnabled"]) == (user["displayName"], user["accountEnabled"])
+
+
+def test_a_plan_names_whom_it_takes_away_and_the_options_that_say_otherwise(damaged: Damaged) -> None:
+    group = damaged.cloud_group()
+    made = damaged.control.create("users", {"displayName": "Added Since"})
+    damaged.control.add_link(f"groups/{group['id']}/members", made)
+    shown = damaged.restore("--at", damaged.point, "--dry-run")
+    assert "- Added Since" in shown.out
+    assert made not in shown.out
+    assert "To delete it: --delete-added." in shown.out
+    assert "1 step with 1 request" in shown.out
+    merged = damaged.restore("--at", damaged.point, "--conflict", "merge", "--dry-run")
+    assert "1 link added since" in merged.out
+    assert "--conflict overwrite" in merged.out
+
+
 def test_a_policy_whose_excluded_group_is_gone_is_refused(damaged: Damaged) -> None:
     group = damaged.cloud_group()
     policy = damaged.control.dump("identity/conditionalAccess/policies")[0]

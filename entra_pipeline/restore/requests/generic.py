@@ -183,11 +183,14 @@ class Maker:
                 await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
 
     def _leave_out(self, refused: Refused, body: Iterable[str]) -> bool:
-        """Whether to try again without properties that only Graph knows: it may show some that it does not take."""
+        """Whether to try again without properties that Graph may show and not take: unknown ones, and gated ones."""
         if refused.status != 400:
             return False
         known = self.entry.properties
         unknown = {n for n in body if n not in known and "@" not in n and not n.startswith("extension_")}
+        if self.work.step.action == "create":
+            # The object is there, and others need it: that nobody has defined an attribute is no reason to lose both.
+            unknown |= self.rule.gated.keys() & set(body)
         unknown -= {*self.rule.required, *self.left_out, self.entry.key, "passwordProfile"}
         self.left_out |= unknown
         if unknown:

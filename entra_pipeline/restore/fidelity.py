@@ -4,7 +4,8 @@ What belongs here: comparing, counting, and saying why something differs. What d
 (`drill`).
 
 Only what a restore can bring back is scored. What comes back otherwise or not at all (synced objects, devices, what
-Graph computes, what is built in) is counted apart, by reason.
+Graph computes, what is built in) is counted apart, by reason; and so is what leads to objects that the scope does not
+protect, and that are not there in an empty tenant.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import msgspec
 from entra_pipeline.analysis.changes import reading
 from entra_pipeline.analysis.equality import normal, same
 from entra_pipeline.analysis.names import title
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Relation
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, EVERYTHING, RELATIONS, ObjectType, Relation
 from entra_pipeline.restore.comparison import Side, decoded, meeting
-from entra_pipeline.restore.content import content
+from entra_pipeline.restore.content import at, content
 from entra_pipeline.restore.drafts import SHOWN_ELSEWHERE
-from entra_pipeline.restore.references import rewrite
+from entra_pipeline.restore.known import Index
+from entra_pipeline.restore.references import ids_in, rewrite
 from entra_pipeline.restore.selection import is_bin
 
 
@@ -116,6 +118,10 @@ class _Comparing:
         self._point, self._before, self._after = point, before, after
         self._names = names
         self._reasons = reasons
+        self._index = Index(connection, point, before)
+        # Ids of what did not come back, because it leads to what the scope does not protect.
+        self._beyond: set[str] = set()
+        self._partial = bool(point.manifest.selection) or not point.manifest.tables.keys() >= set(EVERYTHING)
 
     def _moved(self, value: Any) -> Any:
         return rewrite(value, self._names)
@@ -132,7 +138,8 @@ class _Comparing:
         wanted, found = self._bodies(self._point, entry.name), self._bodies(self._after, entry.name)
         left_out = self._left_out(entry, wanted)
         known = self._known(entry, wanted)
-        compared = equal = 0
+        left_out |= self._leading_beyond(entry, {id_: text for id_, text in wanted.items() if known[id_] not in found})
+        compared = equal = unscored = 0
         for id_, text in sorted(wanted.items()):
             if id_ in left_out:
                 continue
@@ -140,6 +147,9 @@ class _Comparing:
             there = found.get(known[id_])
             now = content(entry, decoded(there)) if there is not None else {}
             names = [n for n in then.keys() | now.keys() if normal(then.get(n), n) is not None or now.get(n)]
+            foreign = {self._moved(name) for name in decoded(text) if self._foreign(name)}.intersection(names)
+            names = [name for name in names if name not in foreign]
+            unscored += len(foreign)
             different = {n: (then.get(n), now.get(n)) for n in sorted(names) if not same(then.get(n), now.get(n), n)}
             compared += len(names)
             equal += len(names) - len(different)
@@ -147,6 +157,9 @@ class _Comparing:
                 what = "differs" if there is not None else "missing"
                 self._differs(entry.name, id_, title(entry, decoded(text)), what, different if there else {})
         self._doubled(entry, known.values(), found)
+        apart = Counter(left_out.values())
+        if unscored:
+            apart["values whose definitions the scope does not protect"] = unscored
         self.scores.append(
             Score(
                 table=entry.name,
@@ -154,9 +167,15 @@ class _Comparing:
                 objects=len(wanted) - len(left_out),
                 compared=compared,
                 equal=equal,
-                left_out=dict(Counter(left_out.values())),
+                left_out=dict(apart),
             )
         )
+
+    def _foreign(self, name: str) -> bool:
+        """Whether the values of a property are defined by what the scope does not protect."""
+        if name == "customSecurityAttributes":
+            return "custom_security_attribute_definitions" not in self._point.manifest.tables
+        return self._partial and name.startswith("extension_") and not any(map(self._index.at_point, ids_in(name)))
 
     def _left_out(self, entry: ObjectType, bodies: Mapping[str, str]) -> dict[str, str]:
         rule = entry.restore
@@ -173,6 +192,27 @@ class _Comparing:
             if condition and bodies:
                 found |= dict.fromkeys(meeting(self._connection, condition, bodies), reason)
         return found
+
+    def _leading_beyond(self, entry: ObjectType, missing: Mapping[str, str]) -> dict[str, str]:
+        """Of objects that did not come back, those that need what the scope does not protect."""
+        if not self._partial or not missing:
+            return {}
+        owners: dict[str, str] = {}
+        if entry.parent is not None:
+            owners = dict(self._connection.execute(self._point.state(entry.name, "id, _parent_id")).fetchall())
+        needed = {
+            id_: ids_in([at(decoded(text), path) for path in entry.restore.refers]) | {owners.get(id_, id_)} - {id_}
+            for id_, text in missing.items()
+            if (entry.name, id_) in self._reasons
+        }
+        self._index.look_up({one for ids in needed.values() for one in ids})
+        beyond = {
+            id_
+            for id_, ids in needed.items()
+            if any(one in self._beyond or not (self._index.at_point(one) or self._index.is_live(one)) for one in ids)
+        }
+        self._beyond |= beyond
+        return dict.fromkeys(beyond, "leads to what the scope does not protect")
 
     def _known(self, entry: ObjectType, wanted: Iterable[str]) -> dict[str, str]:
         """Ids in the tenant of objects of the recovery point; the only one of its owner goes by that."""
@@ -260,6 +300,21 @@ class _Comparing:
         if write.from_target:
             others = {link: kind for link, kind in links.items() if kind not in write.from_target}
             found |= {link: f"Graph does not let links to {kind} be written" for link, kind in others.items()}
+        return self._links_beyond(links) | found
+
+    def _links_beyond(self, links: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+        """Links that lead to what the scope does not protect: a type, or what was not chosen of it."""
+        found: dict[tuple[str, str], str] = {}
+        for kind in sorted({kind for kind in links.values() if kind}):
+            target = BY_GRAPH_TYPE.get(kind)
+            if target is None or (target.name in self._point.manifest.tables and not self._point.manifest.selection):
+                continue
+            there = self._bodies(self._point, target.name)
+            reason = f"leads to {target.name}, which the scope does not protect"
+            found |= {link: reason for link, of in links.items() if of == kind and link[1] not in there}
+        for source, _ in links:
+            if source in self._beyond:
+                found |= {link: "leads to what the scope does not protect" for link in links if link[0] == source}
         return found
 
     def _differs(self, table: str, id_: str, name: str, what: str, properties: dict[str, tuple[Any, Any]]) -> None:

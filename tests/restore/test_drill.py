@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli import run
 from entra_pipeline.restore.comparison import Side
-from entra_pipeline.restore.drill import Drill, drills
+from entra_pipeline.restore.drill import Drill, drill, drills
 from entra_pipeline.restore.fidelity import fidelity
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
@@ -90,6 +91,18 @@ def test_a_tenant_that_did_not_come_back_scores_nothing(
     same = fidelity(wanted, wanted, wanted, {}, {})
     assert same.differences == ()
     assert all(one.equal == one.compared for one in same.scores)
+
+
+def test_what_leads_beyond_the_scope_is_told_apart(protected: tuple[Protected, Manifest, Path], tmp_path: Path) -> None:
+    site, _, _ = protected
+    few = Protected(site.simulator, tmp_path, 'protect = ["users", "user_licenses", "groups", "domains"]')
+    store, point = few.store, few.backup()
+    result = asyncio.run(drill(store, point, trigger="test"))
+    assert result.differences == ()
+    assert (result.status, result.links_equal, result.properties_equal) == ("finished", result.links, result.properties)
+    apart = {score.table: score.left_out for score in result.scores}
+    assert apart["group_members"]["leads to contacts, which the scope does not protect"] > 0
+    assert apart["users"]["values whose definitions the scope does not protect"] > 0
 
 
 def test_what_was_changed_or_made_besides_is_told(protected: tuple[Protected, Manifest, Path]) -> None:

@@ -539,6 +539,8 @@ class Directory:
         row = self.by_seq(seq)
         if row.state == State.PURGED:
             return
+        if row.type == "user":
+            self._release_seats(msgspec.json.decode(row.body))
         change = self.next_change()
         self._db.execute(
             "UPDATE objects SET state = ?, changed = ?, json = ?, key = NULL, deleted = NULL WHERE seq = ?",
@@ -550,6 +552,14 @@ class Directory:
             self.purge(part)
         self._db.execute("UPDATE links SET live = 0 WHERE source = ? OR target = ?", (seq, seq))
         self._forget(row.type)
+
+    def _release_seats(self, user: Body) -> None:
+        """Gives back the licences of a user who is deleted for good."""
+        held = {one["skuId"] for one in user.get("assignedLicenses") or ()}
+        for row in self.page("subscribedSku") if held else ():
+            sku = msgspec.json.decode(row.body)
+            if sku["skuId"] in held:
+                self.update(row.seq, {"consumedUnits": max(0, sku["consumedUnits"] - 1)})
 
     def link(self, code: int, source: int, target: int) -> None:
         """Adds a link; one that exists stays as it is."""

@@ -199,6 +199,11 @@ def test_licences_run_out(simulator: Simulator, writer: Client) -> None:
     assert writer.send("POST", f"users/{other}/assignLicense", add).status_code == 200
     held = made(writer, "groups", group())["id"]
     assert writer.send("POST", f"groups/{held}/assignLicense", add).status_code == 200
+    # Who is deleted for good gives the seat back.
+    assert "available licenses" in writer.refused("POST", path, add)[2]
+    simulator.control.delete(f"users/{other}")
+    simulator.control.purge(other)
+    assert writer.send("POST", path, add).status_code == 200
 
 
 # --- privileged users ------------------------------------------------------------------------------------------------

@@ -208,6 +208,9 @@ def _basis(before: Manifest, after: Manifest, table: str) -> Basis:
             notes += _shortcomings(manifest, entry)
     if missing:
         return Basis(table, False, tuple(missing))
+    then, now = before.tables[table], after.tables[table]
+    if then.read == now.read == "carried" and _carried("", then) == _carried("", now):
+        notes = [_carried("both points show it", now)]
     return Basis(table, True, (*notes, *_other_questions(before, after, table)))
 
 
@@ -215,13 +218,16 @@ def _shortcomings(manifest: Manifest, entry: TableEntry) -> Iterator[str]:
     """In what a table at a recovery point is not the tenant of that moment."""
     point = manifest.recovery_point
     if entry.read == "carried":
-        moment = f"{parse_iso(entry.finished):%Y-%m-%d %H:%M:%S} UTC"
-        reasons = "; ".join([*(gap.reason for gap in entry.gaps), *entry.notes])
-        yield f"{point} shows it as of {moment}{': ' if reasons else ''}{reasons}"
+        yield _carried(f"{point} shows it", entry)
         return
     for gap in entry.gaps:
         since = f" (shown as of {gap.since})" if gap.since else ""
         yield f"{point} lacks {gap.what}{since}: {gap.reason}"
+
+
+def _carried(who: str, entry: TableEntry) -> str:
+    reasons = "; ".join([*(gap.reason for gap in entry.gaps), *entry.notes])
+    return f"{who} as of {parse_iso(entry.finished):%Y-%m-%d %H:%M} UTC{': ' if reasons else ''}{reasons}"
 
 
 def _other_questions(before: Manifest, after: Manifest, table: str) -> Iterator[str]:

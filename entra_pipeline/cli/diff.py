@@ -228,13 +228,13 @@ def _detail(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say_notes(summary: Iterable[dict[str, Any]], *, err: bool = False) -> None:
-    """What could not be compared, and on what the rest was, each thing once for all tables that it concerns."""
+    """What could not be compared, and on what the rest was: each table once, with those of which the same is said."""
     from rich.markup import escape
 
-    concerned: dict[tuple[bool, str], list[str]] = {}
+    concerned: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
     for row in summary:
-        for note in row["notes"]:
-            concerned.setdefault((row["comparable"], note), []).append(row["table"])
-    for (comparable, note), tables in sorted(concerned.items(), key=lambda one: one[0][0]):
+        if row["notes"]:
+            concerned.setdefault((row["comparable"], tuple(row["notes"])), []).append(row["table"])
+    for (comparable, notes), tables in sorted(concerned.items(), key=lambda one: one[0][0]):
         verdict = "[dim]as of another time, or not whole" if comparable else "[yellow]not comparable"
-        say(f"{verdict}: {', '.join(tables)}[/]\n    {escape(note)}", err=err)
+        say("\n    ".join([f"{verdict}: {', '.join(tables)}[/]", *map(escape, notes)]), err=err)

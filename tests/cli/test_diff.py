@@ -74,6 +74,10 @@ def test_the_live_tenant_is_a_recovery_point_taken_now(place: Place) -> None:
     stale = place.call("diff", "few", "--types", "groups")
     assert "not asked for in this run" in stale.out
     assert "groups" in stale.out
+    # Neither of two such points has read it, which is said once.
+    assert place.call("diff", "few", "--to", "live", "--types", "users").code == 0
+    [told] = [line for line in place.call("diff", "few").out.splitlines() if "groups" in line]
+    assert told.startswith("as of another time")
 
 
 def test_wrong_arguments_are_explained(backed_up: Place) -> None:

@@ -193,7 +193,10 @@ def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
         event = one.event_log_entry.dagster_event
         error = getattr(event.event_specific_data, "error", None) if event else None
         if event and event.is_step_failure and error is not None:
-            return " ".join((error.cause or error).message.split())
+            # Dagster puts the name of the class before what our own failures say.
+            return " ".join((error.cause or error).message.split()).removeprefix(
+                "dagster._core.definitions.events.Failure: "
+            )
     for one in failed:
         event = one.event_log_entry.dagster_event
         if event and event.message:

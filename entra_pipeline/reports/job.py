@@ -116,7 +116,8 @@ def _nothing(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) 
 
 
 def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
-    if not record.get("recovery_point"):
+    # What failed has committed none, whatever its name was to be.
+    if not record.get("recovery_point") or record["status"] == "failed":
         return []
     try:
         manifest = store.manifest(str(record["recovery_point"]))

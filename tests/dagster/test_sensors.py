@@ -101,6 +101,7 @@ def test_a_run_that_failed_before_its_job_began_is_told_once_with_the_reason(
     [record] = store.jobs()
     assert (record["type"], record["status"]) == ("backup", "failed")
     assert "domains" in str(record["error"])
+    assert "dagster._core" not in str(record["error"])
 
 
 def test_a_try_that_will_be_repeated_is_not_told(

@@ -56,6 +56,10 @@ def as_xlsx(report: Report) -> bytes:
             for number, chart in enumerate(report.charts):
                 sheet.insert_chart(row + 1 + 20 * number, 0, _chart(book, data, column, chart))
                 column += len(chart.series) + 2
+        for sheet in book.worksheets():
+            # Who prints it gets whole rows and whole charts.
+            sheet.set_landscape()
+            sheet.fit_to_pages(1, 1 if sheet.get_name() == "Summary" else 0)
     return out.getvalue()
 
 

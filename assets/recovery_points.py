@@ -60,6 +60,7 @@ def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
     return {
         "status": manifest.status,
         "kind": manifest.kind,
+        "taken_for": manifest.taken_for or "unknown",
         "parent": manifest.parent or "none",
         "objects": total["objects"],
         "links": total["edges"],

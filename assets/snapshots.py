@@ -20,7 +20,7 @@ from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.project import Scope
-from entra_pipeline.store.manifest import TableEntry
+from entra_pipeline.store.manifest import TableEntry, TakenFor
 from resources import StorageResource, TenantResource
 
 MAX_RETRIES = 2
@@ -80,6 +80,7 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
                         point=point,
                         full=False,
                         started=system_clock(),
+                        taken_for=taken_for(context),
                         progress=LogProgress(context),
                     ) as run,
                 ):
@@ -100,6 +101,14 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
                 )
 
     return snapshots
+
+
+def taken_for(context: dg.AssetExecutionContext) -> TakenFor:
+    """What the point of a run is taken for, by what launched it."""
+    tags = context.run.tags
+    if "dagster/schedule_name" in tags:
+        return TakenFor.SCHEDULE
+    return TakenFor.REPAIR if "dagster/sensor_name" in tags else TakenFor.BY_HAND
 
 
 def tries_left(context: dg.AssetExecutionContext) -> bool:

@@ -32,7 +32,11 @@ _GUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?!
 
 
 def type_rows(manifest: Manifest) -> list[dict[str, Any]]:
-    """The tables of a recovery point with `category`, `type`, `title`, `kind`, `rows`, `read` and what each lacks."""
+    """The tables of a recovery point with `category`, `type`, `title`, `kind`, `rows`, `read` and what each lacks.
+
+    `as_of` is when a table was read that was not read for this point, but taken over from an earlier one.
+    """
+    older = manifest.older()
     return [
         {
             "category": category(table),
@@ -41,6 +45,7 @@ def type_rows(manifest: Manifest) -> list[dict[str, Any]]:
             "kind": entry.kind,
             "rows": entry.live,
             "read": entry.read,
+            "as_of": older.get(table, ""),
             "lacks": [gap.what for gap in entry.gaps],
         }
         for table, entry in tables_in_order(manifest).items()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
+# Of tables that are older, those that are named.
+_NAMED = 3
 # What a table took of Graph, and what people call it.
 COSTS = {
     "requests": "requests",
@@ -31,13 +33,18 @@ def category(table: str) -> str:
 
 
 def point_row(manifest: Manifest) -> dict[str, Any]:
-    """A recovery point: key, kind, status, window, live rows, proof and gaps by table."""
+    """A recovery point: key, kind, what it was taken for, status, window; by table live rows, proof and gaps.
+
+    `older` are the tables that were not read for it, and when they were.
+    """
     return {
         "recovery_point": manifest.recovery_point,
         "kind": manifest.kind,
+        "taken_for": manifest.taken_for or "unknown",
         "status": manifest.status,
         "started": manifest.started,
         "finished": manifest.finished,
+        "older": manifest.older(),
         "types": {table: entry.live for table, entry in tables_in_order(manifest).items()},
         "proof": {table: proof(entry) for table, entry in tables_in_order(manifest).items()},
         "gaps": [
@@ -46,6 +53,18 @@ def point_row(manifest: Manifest) -> dict[str, Any]:
             for gap in entry.gaps
         ],
     }
+
+
+def older_text(older: Mapping[str, str]) -> str:
+    """Which tables are as of earlier moments, for people: a few by name, else how many."""
+    by_moment: dict[str, list[str]] = {}
+    for table, when in older.items():
+        by_moment.setdefault(when, []).append(table)
+    told = [
+        f"{', '.join(tables) if len(tables) <= _NAMED else f'{len(tables)} tables'} as of {when}"
+        for when, tables in sorted(by_moment.items())
+    ]
+    return "; ".join(told)
 
 
 def proof(entry: TableEntry) -> dict[str, Any]:

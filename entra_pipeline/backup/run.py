@@ -36,7 +36,7 @@ from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore,
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.project import Scope
 from entra_pipeline.project.suggestions import did_you_mean
-from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
+from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect
 
@@ -83,6 +83,7 @@ class Run:
         full: Everything is read and based anew.
         clock: The one clock.
         progress: Told what happens.
+        taken_for: What the recovery point is taken for.
     """
 
     scope: Scope
@@ -100,6 +101,7 @@ class Run:
     chosen: Chosen | None = None
     ledger: Ledger = field(default_factory=Ledger)
     extension_gap: Gap | None = None
+    taken_for: str = ""
 
     async def read(
         self, types: Sequence[str] | None = None, *, stage: bool = False, again: bool = False
@@ -241,6 +243,7 @@ class Run:
             tenant_id=self.graph.tenant.tenant_id or "",
             parent=self.parent.recovery_point if self.parent else "",
             types=self.types,
+            taken_for=self.taken_for,
             selection={name: sorted(ids) for name, ids in self.chosen.members.items()} if self.chosen else {},
         )
 
@@ -254,6 +257,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         parent: The recovery point that the run builds on; empty for the first.
         types: Object types of the scope.
         selection: Resolved ids of chosen users and groups.
+        taken_for: What the recovery point is taken for.
     """
 
     started: str
@@ -261,6 +265,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     parent: str
     types: list[str]
     selection: dict[str, list[str]]
+    taken_for: str = ""
 
 
 def commit_point(
@@ -289,6 +294,7 @@ def commit_point(
         tenant_id=context.tenant_id,
         recovery_point=point,
         kind="full" if full else "incremental",
+        taken_for=str(context.taken_for),
         status="finished with exception" if any(entry.gaps for entry in tables.values()) else "finished",
         started=context.started,
         finished=now,
@@ -338,6 +344,7 @@ async def open_run(
     point: str,
     full: bool,
     started: datetime,
+    taken_for: str,
     clock: Clock = system_clock,
     progress: Progress | None = None,
 ) -> AsyncIterator[Run]:
@@ -362,6 +369,7 @@ async def open_run(
             tables=Tables(store, point, parent, connection, folder, due, scope.max_incrementals),
             started=started,
             types=types,
+            taken_for=taken_for,
         )
         stack.callback(run.tables.close)
         try:
@@ -432,6 +440,7 @@ async def backup(
     full: bool = False,
     types: Sequence[str] | None = None,
     manual: bool = True,
+    taken_for: str = TakenFor.BY_HAND,
     clock: Clock = system_clock,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -444,6 +453,7 @@ async def backup(
         full: Read everything, whatever delta could tell.
         types: Only these object types; the others are carried from the parent.
         manual: Started by a person, not by the schedule.
+        taken_for: What the recovery point is taken for.
         clock: The one clock.
         progress: Told what happens.
 
@@ -456,7 +466,15 @@ async def backup(
         point = store.mint(manual=manual)
         try:
             async with open_run(
-                scope, store, graph, point=point, full=full, started=started, clock=clock, progress=progress
+                scope,
+                store,
+                graph,
+                point=point,
+                full=full,
+                started=started,
+                taken_for=taken_for,
+                clock=clock,
+                progress=progress,
             ) as run:
                 async for _ in run.read(types):
                     pass

@@ -16,7 +16,7 @@ from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.store.manifest import Gap, Manifest
+from entra_pipeline.store.manifest import Gap, Manifest, TakenFor
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
 from entra_pipeline.words import counted
@@ -52,7 +52,9 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
     return FINISHED_WITH_EXCEPTION if manifest.status == "finished with exception" else 0
 
 
-def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] | None) -> Manifest:
+def run_backup(
+    project: Project, scope: Scope, *, full: bool, types: list[str] | None, taken_for: str = TakenFor.BY_HAND
+) -> Manifest:
     """Takes a recovery point with progress and a job record."""
     store = open_store(project, scope.name)
     store.files.check()
@@ -60,7 +62,9 @@ def run_backup(project: Project, scope: Scope, *, full: bool, types: list[str] |
     async def work() -> Manifest:
         with backup_job(store, trigger="command") as job, progress() as told:
             async with open_graph(project.tenants[scope.tenant]) as graph:
-                job.manifest = await take_backup(scope, store, graph, full=full, types=types, progress=told)
+                job.manifest = await take_backup(
+                    scope, store, graph, full=full, types=types, taken_for=taken_for, progress=told
+                )
             return job.manifest
 
     manifest = asyncio.run(work())

@@ -19,11 +19,11 @@ from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
 from entra_pipeline.cli.backups import run_backup
 from entra_pipeline.cli.context import as_table, csv_cell, listed, print_table, project_of, say
-from entra_pipeline.cli.points import point_at
+from entra_pipeline.cli.points import newest_point
 from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.suggestions import did_you_mean
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.words import counted
@@ -123,7 +123,7 @@ def _points(
 ) -> tuple[Manifest, Manifest]:
     """The two recovery points; one is taken now where the live tenant was asked for."""
     if second == _LIVE:
-        before = point_at(store, first or "latest")
+        before = newest_point(store, first or "latest")
         types = None
         if tables is not None:
             owners = {name if name in CATALOGUE else RELATIONS[name][0].name for name in tables}
@@ -133,19 +133,19 @@ def _points(
                     f"scope {scope.name!r} protects none of the given types",
                     remedy="Add them to the scope's `protect`, or ask for others.",
                 )
-        after = run_backup(project, scope, full=False, types=types)
+        after = run_backup(project, scope, full=False, types=types, taken_for=TakenFor.COMPARISON)
         click.echo(f"the live tenant is recovery point {after.recovery_point}, taken now", err=True)
         return before, after
-    after = point_at(store, second)
+    after = newest_point(store, second)
     if first is not None:
-        return point_at(store, first), after
-    earlier = [point for point in store.points() if point < after.recovery_point]
-    if not earlier:
+        return newest_point(store, first), after
+    earlier = store.newest(before=after.recovery_point)
+    if earlier is None:
         raise UsageError(
             f"{after.recovery_point} is the first recovery point of scope {scope.name!r}: there is none before it",
             remedy=f"Compare it with the tenant: entra-pipeline diff {scope.name} --to live",
         )
-    return store.manifest(earlier[-1]), after
+    return earlier, after
 
 
 def _require(store: ScopeStore, points: Iterable[Manifest], ids: Collection[str]) -> None:

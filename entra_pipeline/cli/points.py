@@ -13,7 +13,7 @@ import msgspec
 
 from entra_pipeline.analysis.browse import related, type_rows
 from entra_pipeline.analysis.objects import find, one, table_entry
-from entra_pipeline.analysis.points import point_row
+from entra_pipeline.analysis.points import older_text, point_row
 from entra_pipeline.audit import AuditLog
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli.backups import print_gaps
@@ -47,13 +47,16 @@ def points(ctx: click.Context, scope_name: str, json_: bool, csv_: bool) -> None
             row["objects"] = sum(live for table, live in row["types"].items() if table in objects)
             row["links"] = sum(live for table, live in row["types"].items() if table not in objects)
             row["lacks"] = sorted({gap["table"] for gap in row["gaps"]})
+            row["older"] = older_text(row["older"])
     columns = {
         "recovery_point": "recovery point",
         "kind": "kind",
+        "taken_for": "taken for",
         "status": "status",
         "objects": "objects",
         "links": "links",
         "lacks": "lacks",
+        "older": "older",
     }
     print_rows(
         rows,
@@ -127,6 +130,8 @@ def objects(
 def _print_types(manifest: Manifest, *, json_: bool, csv_: bool) -> None:
     """How many of each type there are."""
     columns = {"category": "category", "type": "type", "title": "what it is", "rows": "rows", "lacks": "lacks"}
+    if manifest.older():
+        columns["as_of"] = "as of"
     print_rows(type_rows(manifest), columns, json_=json_, csv_=csv_, right=("rows",))
 
 
@@ -212,6 +217,24 @@ def point_at(store: ScopeStore, moment: str) -> Manifest:
         return store.at(moment)
     except NotInStore as error:
         raise UsageError(error.message, remedy=error.remedy) from None
+
+
+def newest_point(store: ScopeStore, moment: str) -> Manifest:
+    """As `point_at`; `latest` leaves out what restores took for themselves, and says so."""
+    if moment != "latest" or not (points := store.points()):
+        return point_at(store, moment)
+    found = store.newest()
+    if found is None:
+        raise UsageError(
+            f"scope {store.scope!r} has only recovery points that restores took for themselves",
+            remedy=f"Name one: entra-pipeline points {store.scope} lists them.",
+        )
+    if found.recovery_point != points[-1]:
+        click.echo(f"latest is {found.recovery_point}; {LEFT_OUT}", err=True)
+    return found
+
+
+LEFT_OUT = "points that restores took for themselves are left out"
 
 
 def _columns(table: str) -> list[str]:

@@ -34,7 +34,7 @@ from entra_pipeline.restore.requests import carry_out
 from entra_pipeline.restore.returned import take_away
 from entra_pipeline.restore.selection import with_bins
 from entra_pipeline.restore.work import PATIENCE, Refused, Session, Work
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 from entra_pipeline.words import counted
@@ -355,7 +355,13 @@ async def _before(
     else:
         progress.phase("taking a recovery point to undo this")
         undo = await backup(
-            with_bins(target.scope), target.store, target.reading, types=concerned(plan), clock=clock, progress=progress
+            with_bins(target.scope),
+            target.store,
+            target.reading,
+            types=concerned(plan),
+            taken_for=TakenFor.UNDO,
+            clock=clock,
+            progress=progress,
         )
     known = await asyncio.to_thread(identity.lineage, store, plan.tenant_id)
     changed = await asyncio.to_thread(_changed, plan, target.store, undo, known, journal.made.keys())

@@ -37,7 +37,7 @@ from entra_pipeline.simulator import Simulator
 from entra_pipeline.simulator.control import Control
 from entra_pipeline.store.files import LocalFiles
 from entra_pipeline.store.jobs import recorded
-from entra_pipeline.store.manifest import Manifest, canonical
+from entra_pipeline.store.manifest import Manifest, TakenFor, canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 from entra_pipeline.words import counted
@@ -247,7 +247,9 @@ class _Rehearsal:
         )
         target_store = ScopeStore(LocalFiles(self.folder / "target"), scope.name, self.clock)
         async with Graph(reader) as graph, Graph(writer) as writing:
-            live = await backup(scope, target_store, graph, clock=self.clock, progress=self.progress)
+            live = await backup(
+                scope, target_store, graph, taken_for=TakenFor.DRILL, clock=self.clock, progress=self.progress
+            )
             self.progress.phase("planning")
             began = monotonic()
             before = Side(target_store, live)
@@ -272,7 +274,9 @@ class _Rehearsal:
                 progress=self.progress,
             )
             self.seconds = monotonic() - began
-            after = await backup(scope, target_store, graph, clock=self.clock, progress=self.progress)
+            after = await backup(
+                scope, target_store, graph, taken_for=TakenFor.DRILL, clock=self.clock, progress=self.progress
+            )
         self.progress.phase("comparing")
         made = {one.id: one.live_id for one in self.report.outcomes if one.live_id and one.table in CATALOGUE}
         names = {**arrived, **self.plan.identity, **_moved(crossing.point.store, self.plan), **made}

@@ -24,6 +24,7 @@ from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.restore.references import ids_in
 from entra_pipeline.restore.requests import carry_out
 from entra_pipeline.restore.work import Refused, Session, Work
+from entra_pipeline.store.manifest import TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 
@@ -68,7 +69,9 @@ async def take_away(
     if not types:
         return
     progress.phase("looking for what came back besides")
-    manifest = await backup(scope, live_store, reading, types=types, clock=clock, progress=progress)
+    manifest = await backup(
+        scope, live_store, reading, types=types, taken_for=TakenFor.READ_BACK, clock=clock, progress=progress
+    )
     live = Side(live_store, manifest)
     found = await asyncio.to_thread(_besides, plan, session, point, live, types, back.keys(), iso(clock()))
 

@@ -18,10 +18,13 @@ import pyarrow.parquet as pq
 from entra_pipeline.store.files import Files
 from entra_pipeline.store.manifest import Manifest, TableEntry, sha256
 
-INDEX = "_index/1/"
+INDEX = "_index/2/"
 """Where indexes are, with the version of their columns."""
 
-_TEXT = ("scope", "recovery_point", "tenant_id", "kind", "status", "started", "finished", "parent", "last_full")
+_TEXT = (
+    *("scope", "recovery_point", "tenant_id", "kind", "taken_for", "status"),
+    *("started", "finished", "parent", "last_full"),
+)
 _ENTRY_TEXT = ("table", "contents", "read", "read_started", "read_finished", "gaps")
 _NUMBERS = ("live", "added", "changed", "deleted", "reported", "requests", "items", "resource_units", "throttled")
 _PART = pa.struct([("key", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64()), ("role", pa.string())])

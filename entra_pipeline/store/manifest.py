@@ -7,6 +7,7 @@ when they become visible (`recovery_points`). The format is public: docs/storage
 from __future__ import annotations
 
 import hashlib
+from enum import StrEnum
 from typing import Literal, TypeVar
 
 import msgspec
@@ -18,6 +19,27 @@ VERSION = 1
 
 Kind = Literal["objects", "edges"]
 Read = Literal["full", "incremental", "unchanged", "synthetic full", "carried", "never"]
+
+
+class TakenFor(StrEnum):
+    """What a recovery point was taken for. Later releases may know more: a reader takes any text."""
+
+    SCHEDULE = "schedule"
+    BY_HAND = "by hand"
+    REPAIR = "repair"
+    COMPARISON = "comparison"
+    """Of the live tenant with another point."""
+    PLAN = "restore plan"
+    """The tenant as a restore's plan sees it, a dry run's too."""
+    UNDO = "undo point"
+    """The tenant before a restore's first write."""
+    READ_BACK = "read-back"
+    """The tenant after a restore."""
+    DRILL = "drill"
+
+
+OF_RESTORES = frozenset({TakenFor.PLAN, TakenFor.UNDO, TakenFor.READ_BACK})
+"""What restores take for themselves."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +154,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         tenant_id: Id of the tenant.
         recovery_point: Its key.
         kind: How it came about.
+        taken_for: What it was taken for (`TakenFor`); empty when an older release took it.
         status: `finished` is complete and proven; `finished with exception` has gaps.
         started: When the run started, RFC 3339.
         finished: When it was done reading, RFC 3339.
@@ -151,6 +174,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     recovery_point: str
     kind: Literal["full", "incremental", "synthetic full"]
+    taken_for: str = ""
     status: Literal["finished", "finished with exception"]
     started: str
     finished: str
@@ -161,6 +185,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     selection: dict[str, list[str]]
     locked_until: str = ""
     seal: str = ""
+
+    def older(self) -> dict[str, str]:
+        """Tables that were not read for this point, but taken over from an earlier one → when they were read.
+
+        RFC 3339; a point that is named by this moment is the one that read them.
+        """
+        return {name: entry.finished for name, entry in self.tables.items() if entry.read == "carried"}
 
     def named(self) -> set[str]:
         """Keys of the files that make up its tables."""

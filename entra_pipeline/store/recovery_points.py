@@ -32,7 +32,16 @@ from entra_pipeline.store.files import Files, Hold
 from entra_pipeline.store.index import index_folder, indexed_point, write_index
 from entra_pipeline.store.locking import lock_end
 from entra_pipeline.store.logs import DayOfLog, LogStore
-from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, decode, seal, sha256
+from entra_pipeline.store.manifest import (
+    OF_RESTORES,
+    Manifest,
+    Part,
+    TableEntry,
+    canonical,
+    decode,
+    seal,
+    sha256,
+)
 from entra_pipeline.store.parts import in_parallel, in_turns, part_problem, size_problem
 
 _KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
@@ -164,6 +173,13 @@ class ScopeStore:
             for manifest in in_turns(read or self.manifest, some):
                 if manifest.status == "finished":
                     return manifest
+        return None
+
+    def newest(self, before: str = "") -> Manifest | None:
+        """The newest recovery point that no restore took for itself, of all or of those before one; None without."""
+        for point in reversed(self.points()):
+            if (not before or point < before) and (found := self.manifest(point)).taken_for not in OF_RESTORES:
+                return found
         return None
 
     def at(self, moment: datetime | str) -> Manifest:

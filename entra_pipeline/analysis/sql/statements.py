@@ -338,7 +338,7 @@ def _quoted(name: str) -> str:
 
 def recovery_points(index: Sequence[Source]) -> str:
     """A row per recovery point, with what its tables hold together."""
-    head = ["kind", "status", "tenant_id", "started", "finished", "parent", "last_full"]
+    head = ["kind", "taken_for", "status", "tenant_id", "started", "finished", "parent", "last_full"]
     said = ", ".join(f"any_value({_time(f'e.{name}', name)}) AS {name}" for name in head)
     sums = ["added", "changed", "deleted", "requests", "items", "resource_units", "throttled"]
     added = ", ".join(f"coalesce(sum(e.{name}), 0)::BIGINT AS {name}" for name in sums)

@@ -15,7 +15,8 @@ import dagster as dg
 from assets.names import RECOVERY_POINT, asset_key
 from assets.texts import table
 from entra_pipeline.analysis.markdown import one_line
-from entra_pipeline.restore.describing import Describing, undoing
+from entra_pipeline.analysis.points import older_text
+from entra_pipeline.restore.describing import Describing
 from entra_pipeline.restore.files import plan_key
 from entra_pipeline.restore.model import Plan, Refusal
 from entra_pipeline.restore.report import Report, exceptions, report_key, rows, totals
@@ -54,6 +55,8 @@ def plan_observation(store: ScopeStore, plan: Plan, live: ScopeStore, *, dry_run
         "plan": plan.id,
         **_asked(plan),
         "tenant_seen_at": plan.live_point,
+        **({"older_than_the_point": older_text(plan.older)} if plan.older else {}),
+        **({"undoes": plan.undoes} if plan.undoes else {}),
         "requests": plan.requests,
         "takes_at_least": _duration(plan.seconds),
     }
@@ -91,6 +94,7 @@ def report_observation(plan: Plan, report: Report) -> dg.AssetObservation:
     """What became of a restore."""
     metadata = {
         "plan": plan.id,
+        **({"undoes": plan.undoes} if plan.undoes else {}),
         "status": report.status,
         **_asked(plan),
         **{name: value for name, value in totals(report).items() if name not in {"recovery_point", "tenant"}},
@@ -100,8 +104,8 @@ def report_observation(plan: Plan, report: Report) -> dg.AssetObservation:
         "exceptions": _shown(exceptions(report), _EXCEPTIONS),
         "not_restored": _refused(report.refusals),
         "to_undo": dg.MetadataValue.md(
-            f"Restore the recovery point that was taken before the first write:\n\n"
-            f"```yaml\n{undo_config(plan, report)}```{_made_for_it(plan)}"
+            f"To see what that would do, and then carry it out like any plan:\n\n"
+            f"```yaml\n{undo_config(plan)}```{_made_for_it(plan)}"
         ),
         "stored_as": report_key(plan.id),
     }
@@ -117,13 +121,9 @@ def report_text(report: Report) -> str:
     return f"Restore {report.job} {report.status}: of {counted(len(report.outcomes), 'step')} {', '.join(told)}."
 
 
-def undo_config(plan: Plan, report: Report) -> str:
+def undo_config(plan: Plan) -> str:
     """The run config that shows what undoing a restore would do, as YAML."""
-    types, made = undoing(plan)
-    lines = [f"scope: {plan.live_scope or plan.scope}", f"point: {report.undo_point}"]
-    lines += [f"types: [{', '.join(types)}]"] if types else []
-    lines += ["delete_added: true"] if made else []
-    return "\n".join([*lines, ""])
+    return f"scope: {plan.live_scope or plan.scope}\nundo: {plan.id}\n"
 
 
 def _made_for_it(plan: Plan) -> str:

@@ -6,18 +6,19 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
+from entra_pipeline.analysis.points import older_text
 from entra_pipeline.cli.auditing import about, shell_origin
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
-from entra_pipeline.cli.points import point_at
+from entra_pipeline.cli.points import newest_point
 from entra_pipeline.cli.progress import restoring
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Project, Scope
@@ -25,13 +26,14 @@ from entra_pipeline.restore.across import scope_of
 from entra_pipeline.restore.apply import LiveChanged, Target
 from entra_pipeline.restore.apply import apply as carry_out
 from entra_pipeline.restore.approval import NotApproved, require_approval, sign_plan
-from entra_pipeline.restore.describing import Describing, undoing
+from entra_pipeline.restore.describing import Describing
 from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_plan
 from entra_pipeline.restore.jobs import restore_job
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Conflict, Options, Plan, Refusal, Selection
-from entra_pipeline.restore.planning import plan_restore
+from entra_pipeline.restore.planning import plan_restore, plan_undo
 from entra_pipeline.restore.report import Report, exceptions, read_report, rows
+from entra_pipeline.restore.undo import read_undoing, undo_command
 from entra_pipeline.restore.verify import verify as read_back
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
@@ -74,6 +76,7 @@ _NAMED = 3
 @click.option("--dry-run", is_flag=True, help="Plan, and write nothing to the tenant.")
 @click.option("--apply", "saved", metavar="FILE|ID", help="Carry out a plan that was made before.")
 @click.option("--resume", "interrupted", metavar="ID", help="Go on with a restore that was interrupted.")
+@click.option("--undo", "undone", metavar="ID", help="Take back what a restore has written, and nothing else.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--continue", "go_on", is_flag=True, help="Leave objects alone that changed since the plan; restore the others."
@@ -100,6 +103,7 @@ def restore(
     moment: str | None,
     saved: str | None,
     interrupted: str | None,
+    undone: str | None,
     *,
     plan_file: Path | None,
     dry_run: bool,
@@ -127,9 +131,14 @@ def restore(
     if plan_file is not None and plan_file.exists():
         raise UsageError(f"{plan_file} is there already", remedy="Choose another file, or remove this one.")
     if moment is not None:
-        point = point_at(store, moment)
+        point = newest_point(store, moment)
         target = scope_of(project, scope, to or scope.tenant)
         plan = make_plan(project, target, store, point, *_asked(asked), domains=domains, writing=not dry_run)
+        sign_plan(store, plan, shell_origin().actor)
+    elif undone is not None:
+        scope = target = _written_to(project, store, scope, undone)
+        store, source = open_store(project, target), store
+        plan = make_undo(project, target, store, source, undone, asked["enable_policies"], writing=not dry_run)
         sign_plan(store, plan, shell_origin().actor)
     else:
         plan = _saved(store, scope, saved, interrupted)
@@ -156,15 +165,13 @@ def restore(
     return 0 if report.status == "finished" else FINISHED_WITH_EXCEPTION
 
 
-_PLANNING = (
-    *("to", "domains", "types", "ids", "where", "search", "conflict", "delete_added", "enable_policies"),
-    *("plan_file", "dry_run"),
-)
+_ALWAYS = ("enable_policies", "plan_file", "dry_run")
+_PLANNING = ("to", "domains", "types", "ids", "where", "search", "conflict", "delete_added", *_ALWAYS)
 
 
 def _check(ctx: click.Context, *, dry_run: bool) -> None:
     """Refuses options that do not go together."""
-    ways = [name for name in ("--at", "--apply", "--resume") if _given(ctx, name)]
+    ways = [name for name in ("--at", "--apply", "--resume", "--undo") if _given(ctx, name)]
     if not ways:
         raise UsageError(
             "--at is missing: which recovery point to restore",
@@ -173,10 +180,13 @@ def _check(ctx: click.Context, *, dry_run: bool) -> None:
     if len(ways) > 1:
         raise UsageError(f"{' and '.join(ways)} exclude each other", remedy="Choose one.")
     given = [name for name in _PLANNING if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if ways == ["--undo"]:
+        given = [name for name in given if name not in _ALWAYS]
     if ways != ["--at"] and given:
         option = {"plan_file": "--plan", "domains": "--domain"}.get(given[0], f"--{given[0].replace('_', '-')}")
         raise UsageError(
-            f"{ways[0]} and {option} exclude each other: the plan says what is restored, and how",
+            f"{ways[0]} and {option} exclude each other: "
+            + ("what the restore wrote is undone" if ways == ["--undo"] else "the plan says what is restored, and how"),
             remedy="Plan anew with --at, or leave the option out.",
         )
     if dry_run and ctx.params["yes"]:
@@ -184,7 +194,7 @@ def _check(ctx: click.Context, *, dry_run: bool) -> None:
 
 
 def _given(ctx: click.Context, option: str) -> bool:
-    name = {"--at": "moment", "--apply": "saved", "--resume": "interrupted"}[option]
+    name = {"--at": "moment", "--apply": "saved", "--resume": "interrupted", "--undo": "undone"}[option]
     return ctx.params[name] is not None
 
 
@@ -235,8 +245,35 @@ def make_plan(
     With `writing`, that nobody may write to the tenant, or cannot sign in, is told before anything is read. Without,
     the secret of the app registration that writes is not asked for.
     """
-    tenant = project.tenants[target.tenant]
     live = store if target.name == store.scope else open_store(project, target)
+
+    def work(**seen: Any) -> Coroutine[Any, Any, Plan]:
+        return plan_restore(store, point, store=live, selection=selection, options=options, domains=domains, **seen)
+
+    return _planned(project, target, work, writing=writing)
+
+
+def make_undo(
+    project: Project,
+    target: Scope,
+    store: ScopeStore,
+    source: ScopeStore,
+    job: str,
+    enable_policies: bool,
+    *,
+    writing: bool,
+) -> Plan:
+    """Plans, with progress, how to take back what a restore of `source` has written; `writing` as for `make_plan`."""
+
+    def work(**seen: Any) -> Coroutine[Any, Any, Plan]:
+        return plan_undo(source, job, store=store, enable_policies=enable_policies, **seen)
+
+    return _planned(project, target, work, writing=writing)
+
+
+def _planned(project: Project, target: Scope, plan: Callable[..., Coroutine[Any, Any, Plan]], *, writing: bool) -> Plan:
+    """What `plan` makes of the tenant of the scope `target`, opened for it."""
+    tenant = project.tenants[target.tenant]
 
     async def work() -> Plan:
         async with AsyncExitStack() as stack:
@@ -245,23 +282,35 @@ def make_plan(
             if writing or tenant.simulator is not None:
                 writer = await stack.enter_async_context(open_graph(tenant, writing=True))
                 await writer.sign_in()
-            return await plan_restore(
-                store,
-                point,
+            return await plan(
                 scope=target,
-                store=live,
                 graph=reader,
                 writing=writer,
                 own=() if tenant.restore is None else (tenant.restore.client_id,),
-                selection=selection,
-                options=options,
-                domains=domains,
                 trigger="command: restore",
                 progress=told,
             )
 
     with restoring() as told:
         return asyncio.run(work())
+
+
+def _written_to(project: Project, store: ScopeStore, scope: Scope, job: str) -> Scope:
+    """The scope that shows the tenant which a restore wrote to."""
+    try:
+        plan = read_plan(store, job)
+        target = scope_of(project, scope, plan.tenant, plan.live_scope)
+    except NotInStore:
+        target = scope
+    if target.name not in project.scopes:
+        raise UsageError(
+            f"restore {job} wrote to tenant {target.tenant!r}, which no scope of the project shows",
+            remedy=f"Run: entra-pipeline scope create {target.name} --tenant {target.tenant} "
+            f"--storage {target.storage}; then undo it.",
+        )
+    # That there is nothing to undo is told before the tenant is asked.
+    read_undoing(store, job, open_store(project, target))
+    return target
 
 
 def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str | None) -> Plan:
@@ -303,6 +352,8 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *
         f"plan [bold]{plan.id}[/]: {plan.scope} at [bold]{plan.point}[/] → tenant {plan.tenant} "
         f"as it is at {plan.live_point}"
     )
+    if plan.undoes:
+        say(f"it takes back what restore {plan.undoes} has written; what others have done since stays")
     if plan.domains:
         say(f"domains: {', '.join(f'{old} → {new}' for old, new in plan.domains.items())}")
     if plan.steps:
@@ -320,6 +371,8 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *
                 f"{counted(returning, 'more step')} without requests: what comes back by itself with what is taken "
                 "out of the recycle bin is looked at, and written only where it does not"
             )
+    if plan.older:
+        say(f"[yellow]not read for {plan.point}, restored as of another time[/]: {older_text(plan.older)}")
     _print_refusals(plan)
     _print_unread(open_store(project, target), plan)
     if plan.steps:
@@ -523,14 +576,4 @@ def print_report(
             f"before it can be undone: entra-pipeline scope create {target.name} --tenant {target.tenant} "
             f"--storage {target.storage}"
         )
-    say(f"to undo: {undo_command(target, plan, report)}")
-
-
-def undo_command(target: Scope, plan: Plan, report: Report) -> str:
-    """What restores the tenant as it was before."""
-    types, made = undoing(plan)
-    return (
-        f"entra-pipeline restore {target.name} --at {report.undo_point}"
-        + (f" --types {','.join(types)}" if types else "")
-        + (" --delete-added" if made else "")
-    )
+    say(f"to undo: {undo_command(plan)}")

@@ -24,7 +24,14 @@ from pydantic import Field
 
 from assets.guards import explained
 from assets.names import TENANT_TAG
-from assets.restores import approval, plan_observation, plan_text, report_observation, report_text
+from assets.restores import (
+    approval,
+    plan_observation,
+    plan_text,
+    report_observation,
+    report_text,
+    undo_config,
+)
 from assets.snapshots import LogProgress
 from entra_pipeline.errors import EntraPipelineError, GraphUnavailable, NotInStore, ScopeBusy, StoreError, UsageError
 from entra_pipeline.orchestration.audit import OPERATOR_TAG, SOMEBODY
@@ -39,8 +46,10 @@ from entra_pipeline.restore.jobs import Job, restore_job
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Options, Outcome, Plan, Selection
 from entra_pipeline.restore.planning import plan_restore as make_plan
+from entra_pipeline.restore.planning import plan_undo
 from entra_pipeline.restore.report import Report, read_report
 from entra_pipeline.restore.verify import verify
+from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.words import counted
 from resources import StorageResource, TenantResource
@@ -72,7 +81,7 @@ class RestoreConfig(dg.Config):
     point: str = Field(
         default="",
         description="The recovery point, such as 2026-11-23T05-00-00Z; a time with its zone for the newest before it; "
-        "or latest. Mind that a plan takes a recovery point of the tenant as it is: latest is then that one.",
+        "or latest, the newest that no restore took for itself.",
     )
     to: str = Field(
         default="", description="Another tenant of the configuration to restore to. Empty: the scope's own tenant."
@@ -105,6 +114,11 @@ class RestoreConfig(dg.Config):
         default=False,
         description="Conditional access policies come back in the state they had, instead of report-only.",
     )
+    undo: str = Field(
+        default="",
+        description="Instead of a point: the id of a restore to undo. What it wrote goes back; what others have done "
+        "since stays. The scope is that of the tenant which it wrote to.",
+    )
     dry_run: bool = Field(
         default=True, description="Only make and show the plan. Nothing is written to the tenant while this is true."
     )
@@ -135,17 +149,25 @@ class RestoreConfig(dg.Config):
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""
-        asked = self.point or self.to or self.domains
-        if self.plan_id and (asked or self.selection() != Selection() or self.options() != Options()):
+        asked = self.point or self.to or self.domains or self.selection() != Selection()
+        if self.undo and (asked or self.options() not in _OF_AN_UNDO or self.plan_id):
+            raise UsageError(
+                "undo and a selection exclude each other: what the restore wrote is undone",
+                remedy="Leave scope, undo, enable_policies and dry_run, and remove the rest; or remove undo.",
+            )
+        if self.plan_id and (asked or self.options() != Options()):
             raise UsageError(
                 "plan_id and a selection exclude each other: the plan says what is restored, and how",
                 remedy="Leave scope, plan_id and dry_run, and remove the rest; or remove plan_id to plan anew.",
             )
-        if not self.plan_id and not self.point:
+        if not (self.plan_id or self.point or self.undo):
             raise UsageError(
                 "it is not said which recovery point to restore",
                 remedy="Set point to a recovery point of the scope; its partitions are the recovery points.",
             )
+
+
+_OF_AN_UNDO = (Options(), Options(enable_policies=True))
 
 
 @dg.config_mapping
@@ -260,7 +282,7 @@ def apply_restore(
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
             job.report = report = asyncio.run(work())
-    context.log.info(f"To undo this, restore recovery point {report.undo_point}.")
+    context.log.info(f"To undo this, launch the job again with:\n{undo_config(plan)}")
     if report.passwords:
         context.log.info(
             f"First passwords of {counted(report.passwords, 'user')}: {passwords} on {socket.gethostname()}"
@@ -379,7 +401,7 @@ async def _make_plan(
     store: ScopeStore,
     live: ScopeStore,
 ) -> Plan:
-    point = await asyncio.to_thread(store.at, config.point)
+    point = None if config.undo else await asyncio.to_thread(_point, store, config.point)
     tenant = tenants.project().tenants[target.tenant]
     async with AsyncExitStack() as stack:
         graph = await stack.enter_async_context(tenants.open(target))
@@ -388,20 +410,25 @@ async def _make_plan(
         if tenant.simulator is not None or not config.dry_run:
             writing = await stack.enter_async_context(tenants.open(target, writing=True))
             await writing.sign_in()
-        return await make_plan(
-            store,
-            point,
-            scope=target,
-            store=live,
-            graph=graph,
-            writing=writing,
-            own=() if tenant.restore is None else (tenant.restore.client_id,),
-            selection=config.selection(),
-            options=config.options(),
-            domains=config.domains,
-            trigger=TRIGGER,
-            progress=LogProgress(context),
-        )
+        seen: dict[str, Any] = {
+            "scope": target,
+            "store": live,
+            "graph": graph,
+            "writing": writing,
+            "own": () if tenant.restore is None else (tenant.restore.client_id,),
+            "trigger": TRIGGER,
+            "progress": LogProgress(context),
+        }
+        if point is None:
+            return await plan_undo(store, config.undo, enable_policies=config.enable_policies, **seen)
+        selection, options = config.selection(), config.options()
+        return await make_plan(store, point, selection=selection, options=options, domains=config.domains, **seen)
+
+
+def _point(store: ScopeStore, moment: str) -> Manifest:
+    """The recovery point that was asked for; `latest` is the newest that no restore took for itself."""
+    newest = store.newest() if moment == "latest" else None
+    return newest or store.at(moment)
 
 
 def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, scope: Scope, config: RestoreConfig) -> Plan | None:
@@ -428,7 +455,7 @@ def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, scope: Scope,
         return None
     plan, report = read_plan(store, before), read_report(store, before)
     wanted = (config.to or scope.tenant, config.selection(), config.options())
-    same = (plan.tenant, plan.selection, plan.options) == wanted
+    same = (plan.tenant, plan.selection, plan.options) == wanted if not plan.undoes else plan.undoes == config.undo
     if not has_begun(store.files, plan.id) or not same or (report is not None and report.verified):
         return None
     context.log.info(f"Plan {plan.id} was begun and has not come to its end: this run goes on with it.")

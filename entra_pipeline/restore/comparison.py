@@ -392,6 +392,15 @@ class _Stored(msgspec.Struct, frozen=True):
     target_type: str = ""
 
 
+def naming(connection: duckdb.DuckDBPyConnection, side: Side, table: str, ids: Collection[str]) -> dict[str, str]:
+    """Objects of a type that name one of the ids (GUIDs) anywhere: their id → JSON text."""
+    query = (
+        f"SELECT id, body FROM ({side.state(table, 'id, _raw AS body')}) "
+        f"WHERE list_has_any(regexp_extract_all(lower(body), '{_GUID}'), ?::VARCHAR[]) ORDER BY id"
+    )
+    return dict(connection.execute(query, [sorted(ids)]).fetchall())
+
+
 def meeting(connection: duckdb.DuckDBPyConnection, condition: str, texts: Mapping[str, str]) -> set[str]:
     """Ids of the objects, given as JSON text, of which a condition of the catalogue over `raw` is true."""
     with connection.cursor() as own:

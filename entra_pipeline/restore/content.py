@@ -7,7 +7,7 @@ lead to (`plan`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,12 +15,14 @@ import msgspec
 from entra_pipeline.analysis.equality import Values, differences, normal
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.restore.model import Step
 from entra_pipeline.restore.references import rewrite
 
 Body = dict[str, Any]
 """An object as JSON."""
 
 _TYPE = "@odata.type"
+_SETTING = {"create", "undelete", "update", "enable"}
 
 
 def content(entry: ObjectType, body: Body) -> Body:
@@ -63,6 +65,20 @@ def differing(entry: ObjectType, wanted: Body, found: Body) -> Values:
     """Properties of two contents that differ: wanted and found."""
     told, _ = differences(entry.name, wanted, found)
     return told
+
+
+def left_by(steps: Iterable[Step], names: Mapping[str, str]) -> dict[tuple[str, str], Body]:
+    """Type and id of an object → the properties that steps have set: a later step may have set one anew.
+
+    Args:
+        steps: The steps that were carried out, in their order.
+        names: Ids at the recovery point → ids in the tenant.
+    """
+    latest: dict[tuple[str, str], Body] = {}
+    for step in steps:
+        if step.action in _SETTING:
+            latest.setdefault((step.table, step.id), {}).update(rewrite(step.body, names))
+    return latest
 
 
 def fingerprint(entry: ObjectType, body: Body) -> str:

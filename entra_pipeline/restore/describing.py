@@ -10,8 +10,7 @@ from typing import Any
 
 from entra_pipeline.analysis.names import names, short
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS
-from entra_pipeline.restore.apply import concerned
-from entra_pipeline.restore.model import Plan, Selection, Step
+from entra_pipeline.restore.model import Plan, Step
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 from entra_pipeline.words import counted
@@ -65,14 +64,6 @@ class Describing:
                 if point in store.points():
                     found |= names(connection, store, store.manifest(point), wanted)
         return found
-
-
-def undoing(plan: Plan) -> tuple[list[str], bool]:
-    """What to restore of the undo point: object types (none for all), and whether to delete what was added."""
-    types = list(plan.selection.types)
-    if not types and plan.selection != Selection():
-        types = [name for name in concerned(plan) if not name.startswith("deleted_")]
-    return types, any(step.action in {"create", "undelete"} for step in plan.steps)
 
 
 def _what(step: Step, called: dict[str, str]) -> str:

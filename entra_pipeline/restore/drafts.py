@@ -85,6 +85,8 @@ class Drafting:
         own: Ids and appIds of the app registrations that the restore works with: they are not touched.
         foreign: The tenant is not the one of the recovery point: what only it has is its own.
         barred: Objects of the recovery point that the tenant cannot hold, by id.
+        older: Tables that were not read for the recovery point, but before it → when: what has come since then may have
+            been there at the recovery point, so none of it is removed.
 
     Attributes:
         drafts: The steps.
@@ -99,6 +101,7 @@ class Drafting:
         *,
         foreign: bool = False,
         barred: Mapping[str, Barred],
+        older: Mapping[str, str] | None = None,
     ) -> None:
         self.drafts: list[Draft] = []
         self.refusals: list[Refusal] = []
@@ -107,6 +110,7 @@ class Drafting:
         self._own = set(own)
         self._foreign = foreign
         self._barred = barred
+        self._older = older or {}
         self._moved = {**comparison.forward, **comparison.pending()}
         items = [item for table in comparison.items.values() for item in table.values()]
         self._binned = {item.id for item in items if item.fate is Fate.BINNED}
@@ -168,6 +172,10 @@ class Drafting:
             self._refuse(item, "skipped", f"it is there and differs in {named}", _OVERWRITE)
             return
         if rule.link and (not rule.change or not rule.create_only.isdisjoint(told)):
+            if item.table in self._older:
+                reason = f"it differs in {named} from what was there, changed {self._since(item.table)}"
+                self._refuse(item, "unresolved", reason, self._then(item.table))
+                return
             if self._options.conflict == "merge":
                 self._refuse(item, "skipped", f"it is there and differs in {named}", _OVERWRITE)
                 return
@@ -365,6 +373,8 @@ class Drafting:
         elif not rule.link and not self._options.delete_added:
             remedy = "To delete it: --delete-added." if rule.remove and not item.conditions else ""
             self._refuse(item, "skipped", "it was added since", remedy)
+        elif item.table in self._older:
+            self._refuse(item, "unresolved", f"it was added {self._since(item.table)}", self._then(item.table))
         elif item.conditions or not rule.remove:
             reason = "built in" if "fixed" in item.conditions else "mastered elsewhere"
             self._refuse(item, "unrestorable", f"it was added since; {reason if item.conditions else rule.how}")
@@ -477,6 +487,12 @@ class Drafting:
             told = f"{counted(len(new), 'link')} added since: merge removes nothing"
             self._refuse_links(*subject, "skipped", told, "" if self._foreign else _OVERWRITE)
             gone = [] if not rule.many else gone
+        since = self._since_read(subject[0], source, new)
+        if since:
+            reason = f"{len(since)} links were added {self._since(subject[0])}"
+            self._refuse_links(*subject, "unresolved", reason, self._then(subject[0]))
+            new = [link for link in new if link not in since]
+            gone = [] if not rule.many else gone
         for returning in (False, True):
             some = [link for link in gone if returning is bool({source, link.target_id} & self._binned)]
             if some:
@@ -504,8 +520,27 @@ class Drafting:
         )
         if action == "link":
             draft.owner = source
-            draft.whole = source in self._binned and RELATIONS[relation][1].many
+            draft.whole = source in self._binned and RELATIONS[relation][1].many and relation not in self._older
         return draft
+
+    # --- what the recovery point did not read itself ------------------------------------------------------------------
+
+    def _since_read(self, relation: str, source: str, new: list[Link]) -> list[Link]:
+        """Of links to be removed, those that stay: the recovery point, which did not read them, may have had them."""
+        if self._options.conflict != "overwrite" or relation not in self._older or source in self._added:
+            return []
+        return [] if self._foreign else [link for link in new if link.target_id not in self._own | self.deleted]
+
+    def _since(self, table: str) -> str:
+        """How what differs is told of a table that is older than the recovery point."""
+        return (
+            f"after {self._older[table]}, when {table} was last read before the recovery point: it may have been so at "
+            "the recovery point, and stays"
+        )
+
+    def _then(self, table: str) -> str:
+        owner = table if table in CATALOGUE else RELATIONS[table][0].name
+        return f"To have it as it was then: --at {self._older[table]} --types {owner}."
 
     # --- what is not done --------------------------------------------------------------------------------------------
 

@@ -140,6 +140,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         identity: Ids at the recovery point → ids in the tenant, of objects that came back under another id before, or
             that are known to be the same.
         domains: Domain at the recovery point → domain in the tenant, where it is another tenant's.
+        older: Tables that steps are about and that were not read for the recovery point, but before it → when (RFC
+            3339): the steps restore what was there at that moment.
+        undoes: Id of the restore that it undoes, whose undo point `point` is; empty when it is none.
         requests: Requests that all steps take, at least.
         seconds: How long they take at Graph's write limits.
         format, version: Of this file.
@@ -163,6 +166,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     live_scope: str = ""
     domains: dict[str, str] = {}
+    older: dict[str, str] = {}
+    undoes: str = ""
     format: str = FORMAT
     version: int = VERSION
     seal: str = ""

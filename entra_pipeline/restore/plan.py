@@ -24,6 +24,7 @@ from entra_pipeline.restore.extensions import leave_out
 from entra_pipeline.restore.known import Index
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection, Step
 from entra_pipeline.restore.selection import Chosen, choose
+from entra_pipeline.restore.undo import Undoing
 from entra_pipeline.store.manifest import seal
 
 _RANK = {"delete": 0, "update": 1, "undelete": 2, "create": 3, "link": 4, "unlink": 5, "enable": 6}
@@ -58,6 +59,7 @@ def make_plan(
     identity: Mapping[str, str] | None = None,
     barred: Mapping[str, Barred] | None = None,
     domains: Mapping[str, str] | None = None,
+    undoing: Undoing | None = None,
 ) -> Plan:
     """What has to be written so that what is selected is again as it was.
 
@@ -73,6 +75,7 @@ def make_plan(
         identity: Id once → id now, of objects that came back under another id before (`identity.lineage`).
         barred: Objects of the recovery point that the tenant cannot hold, by id (`crossing.cross`).
         domains: Domains that have taken the place of others in the recovery point (`crossing.cross`).
+        undoing: What a restore has written: of its undo point, `point`, only that goes back. It is what is selected.
 
     Raises:
         UsageError: The selection cannot be understood.
@@ -83,12 +86,18 @@ def make_plan(
     foreign = point.manifest.tenant_id != target.live.manifest.tenant_id
     if foreign:
         check_foreign(options)
-    chosen = choose(point.store, point.manifest, selection)
+    chosen = undoing.chosen() if undoing else choose(point.store, point.manifest, selection)
     with reading(point.store, target.live.store) as connection:
         index = Index(connection, point, target.live)
-        moved = index.still(identity or {})
+        moved = index.still(undoing.known_before(identity or {}) if undoing else identity or {})
         comparison = compare(connection, point, target.live, chosen, moved)
-        drafting = Drafting(comparison, options, target.own, foreign=foreign, barred=barred or {})
+        changed: list[Refusal] = []
+        if undoing:
+            others = _Unwritten(connection, target.live)
+            changed = undoing.narrow(comparison, connection, point, target.live, own=target.own, unwritten=others)
+        # What an undo takes back, the restore is known to have written.
+        older = {} if undoing else point.manifest.older()
+        drafting = Drafting(comparison, options, target.own, foreign=foreign, barred=barred or {}, older=older)
         drafting.objects()
         drafting.links(_Names(connection, point, target.live), _Unwritten(connection, point))
         resolved = _Resolving(drafting, comparison, index, chosen)
@@ -97,9 +106,10 @@ def make_plan(
         if target.extensions is not None:
             coming = _coming_apps(comparison, drafts)
             drafts, left_out = leave_out(drafts, target.extensions, coming, comparison.forward)
-    refusals = [*resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
+    refusals = [*changed, *resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
     steps = tuple(_step(number, draft) for number, draft in enumerate(_ordered(drafts), 1))
     used = {step.stage for step in steps}
+    told = {step.table for step in steps}
     return seal(
         Plan(
             id=job,
@@ -117,6 +127,8 @@ def make_plan(
             refusals=tuple(sorted(refusals, key=lambda one: (place_of(one.table), one.table, one.id, one.kind))),
             identity=dict(sorted(comparison.forward.items())),
             domains=dict(sorted((domains or {}).items())),
+            undoes=undoing.job if undoing else "",
+            older={table: when for table, when in sorted(older.items()) if table in told},
             requests=sum(step.requests for step in steps),
             seconds=seconds(steps),
         )

@@ -7,7 +7,7 @@ does not: the comparison and the steps (`plan`), carrying them out (`apply`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,8 +28,9 @@ from entra_pipeline.restore.journal import require_finished
 from entra_pipeline.restore.model import Options, Plan, Selection
 from entra_pipeline.restore.plan import LiveTenant, check_foreign, make_plan
 from entra_pipeline.restore.selection import choose, types_to_read, with_bins
+from entra_pipeline.restore.undo import read_undoing
 from entra_pipeline.store.jobs import new_job_id
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -91,18 +92,11 @@ async def plan_restore(
     elif domains:
         raise UsageError("the tenant is the same: its domains stay", remedy="Leave out --domain, or add --to TENANT.")
     types = None if foreign else _types(scope, selection)
-    read = with_bins(scope)
-    with backup_job(store, trigger=trigger, clock=clock) as job:
-        live = job.manifest = await take_backup(read, store, graph, types=types, clock=clock, progress=progress)
-    if progress is not None:
-        progress.phase("comparing")
-    working = {*own, *await graph.registration(), *(await writing.registration() if writing is not None else ())}
-
-    extensions = await taken_extensions(graph)
+    seen = await _look(scope, store, graph, writing, own, types, trigger, clock, progress)
 
     def compare() -> Plan:
         job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
-        target = LiveTenant(Side(store, live), scope.tenant, _own(Side(store, live), working), extensions)
+        target = seen()
         if foreign:
             with TemporaryDirectory(prefix="entra-restore-") as folder:
                 plan = plan_across(
@@ -116,12 +110,99 @@ async def plan_restore(
                     options=options,
                 )
         else:
-            known = lineage(source, live.tenant_id)
+            known = lineage(source, point.tenant_id)
             plan = make_plan(job, created, side, target, selection=selection, options=options, identity=known)
         write_plan(source, plan)
         return plan
 
     return await asyncio.to_thread(compare)
+
+
+async def plan_undo(
+    source: ScopeStore,
+    job: str,
+    *,
+    scope: Scope,
+    store: ScopeStore,
+    graph: Graph,
+    writing: Graph | None = None,
+    own: Collection[str] = (),
+    enable_policies: bool = False,
+    trigger: str,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> Plan:
+    """Makes the plan that takes back what a restore has written, and stores it in `store`.
+
+    It restores of the restore's undo point the objects, properties and links that the restore has written, and no
+    others: what it made is deleted, what it deleted comes back, what it set is set back. What others have changed of
+    that since is refused. It is looked at, applied, verified and undone like any plan.
+
+    Args:
+        source: The store of the scope whose recovery point was restored.
+        job: Id of the restore.
+        scope: The scope that shows the tenant that it wrote to (`across.scope_of` with its plan).
+        store: Its store, which has the undo point.
+        graph: The tenant, as the app registration that reads.
+        writing: The tenant, as the app registration that may write, or None; as for `plan_restore`.
+        own: AppIds of other app registrations that the plan leaves alone.
+        enable_policies: Conditional access policies get back the state that they had, not report-only.
+        trigger: What started it.
+        clock: The one clock.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: There is nothing to undo: the restore has not come to its end, or wrote nothing.
+        NotInStore: Its undo point is not there any more.
+        And what `plan_restore` raises.
+    """
+    undoing = await asyncio.to_thread(read_undoing, source, job, store)
+    point = await asyncio.to_thread(store.manifest, undoing.point)
+    await asyncio.to_thread(require_finished, store, str(graph.tenant.tenant_id))
+    selection = Selection(types=undoing.types)
+    options = Options(delete_added=True, enable_policies=enable_policies)
+    types = _types(scope, selection)
+    seen = await _look(scope, store, graph, writing, own, types, trigger, clock, progress)
+
+    def compare() -> Plan:
+        plan = make_plan(
+            new_job_id(clock),
+            iso(clock()),
+            Side(store, point),
+            seen(),
+            selection=selection,
+            options=options,
+            identity=lineage(store, point.tenant_id),
+            undoing=undoing,
+        )
+        write_plan(store, plan)
+        return plan
+
+    return await asyncio.to_thread(compare)
+
+
+async def _look(
+    scope: Scope,
+    store: ScopeStore,
+    graph: Graph,
+    writing: Graph | None,
+    own: Collection[str],
+    types: list[str] | None,
+    trigger: str,
+    clock: Clock,
+    progress: Progress | None,
+) -> Callable[[], LiveTenant]:
+    """Takes a recovery point of the tenant; gives what a plan sees by it, which takes a thread of its own."""
+    with backup_job(store, trigger=trigger, clock=clock) as job:
+        live = job.manifest = await take_backup(
+            with_bins(scope), store, graph, types=types, taken_for=TakenFor.PLAN, clock=clock, progress=progress
+        )
+    if progress is not None:
+        progress.phase("comparing")
+    working = {*own, *await graph.registration(), *(await writing.registration() if writing is not None else ())}
+    extensions = await taken_extensions(graph)
+    side = Side(store, live)
+    return lambda: LiveTenant(side, scope.tenant, _own(side, working), extensions)
 
 
 def _types(scope: Scope, selection: Selection) -> list[str] | None:

@@ -20,14 +20,14 @@ from entra_pipeline.graph import Ledger
 from entra_pipeline.graph.client import Request, query
 from entra_pipeline.restore import paths
 from entra_pipeline.restore.apply import Progress, Silence, Target, concerned
-from entra_pipeline.restore.content import content, differing
+from entra_pipeline.restore.content import content, differing, left_by
 from entra_pipeline.restore.journal import Journal
 from entra_pipeline.restore.model import Outcome, Plan, Step
 from entra_pipeline.restore.references import rewrite
 from entra_pipeline.restore.report import Report, status_of, write_report
 from entra_pipeline.restore.selection import with_bins
 from entra_pipeline.restore.work import PATIENCE
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 
@@ -67,7 +67,13 @@ async def verify(
     for made in journal.made.values():
         names |= {old.lower() if len(old) == 36 else old: new for old, new in made.items()}
     live = await backup(
-        with_bins(target.scope), target.store, target.reading, types=concerned(plan), clock=clock, progress=progress
+        with_bins(target.scope),
+        target.store,
+        target.reading,
+        types=concerned(plan),
+        taken_for=TakenFor.READ_BACK,
+        clock=clock,
+        progress=progress,
     )
     outcomes = {outcome.number: outcome for outcome in report.outcomes}
     sent = [step for step in plan.steps if outcomes[step.number].result in _SENT]
@@ -90,10 +96,7 @@ async def verify(
 
 def _final(sent: Sequence[Step], names: Mapping[str, str]) -> dict[int, dict[str, Any]]:
     """What each step's object should have now: a later step may have set a property anew."""
-    latest: dict[tuple[str, str], dict[str, Any]] = {}
-    for step in sent:
-        if step.action in _EXPECTED:
-            latest.setdefault((step.table, step.id), {}).update(rewrite(step.body, names))
+    latest = left_by(sent, names)
     return {
         step.number: {name: latest[step.table, step.id][name] for name in rewrite(step.body, names)}
         for step in sent

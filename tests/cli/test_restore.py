@@ -96,11 +96,21 @@ def test_a_deleted_group_comes_back(damaged: Damaged) -> None:
     assert asked.code == 2
     assert "--yes" in asked.err
     assert writes(damaged.place.simulator) == 0
+    # The points that these took are not what anybody wants back.
+    latest = damaged.restore("--at", "latest", *chosen[2:], "--dry-run")
+    assert f"latest is {damaged.point}; points that restores took for themselves are left out" in latest.err
+    assert "undelete" in latest.out
 
     done = damaged.restore(*chosen, "--yes")
     assert done.code == 0, done.out + done.err
     assert "finished" in done.out
     assert damaged.control.edges("groups", "members") == before
+    taken = [row["taken_for"] for row in damaged.place.call("points", "people", "--json").json]
+    assert taken == ["by hand", *["restore plan"] * 4, "undo point", "read-back"]
+    query = "SELECT taken_for FROM recovery_points ORDER BY recovery_point"
+    named = damaged.place.call("sql", query, "--format", "json")
+    assert named.code == 0, named.err
+    assert [row["taken_for"] for row in named.json] == taken
     assert damaged.differing() == []
     again = damaged.restore(*chosen, "--yes")
     assert (again.code, "nothing differs" in again.out) == (0, True)
@@ -111,6 +121,38 @@ def test_a_deleted_group_comes_back(damaged: Damaged) -> None:
     undo = next(line for line in done.out.splitlines() if line.startswith("to undo: ")).split()[3:]
     assert damaged.place.call(*undo, "--yes").code == 0
     assert [one["id"] for one in damaged.differing() if one["table"] == "groups"] == [group["id"]]
+
+
+def test_what_a_point_did_not_read_is_restored_as_of_its_own_time_and_nothing_live_is_removed_for_it(
+    damaged: Damaged,
+) -> None:
+    group = damaged.cloud_group()["id"]
+    held = {target for source, target, _ in damaged.control.edges("groups", "members") if source == group}
+    user = next(one["id"] for one in damaged.control.dump("users") if one["id"] not in held)
+    damaged.control.add_link(f"groups/{group}/members", user)
+    damaged.control.remove_link(f"groups/{group}/members", min(held))
+    partial = damaged.place.call("backup", "people", "--types", "users").out.split()[0]
+    row = damaged.place.call("points", "people", "--json").json[-1]
+    assert (row["recovery_point"], row["status"], row["gaps"]) == (partial, "finished", [])
+    then = row["older"]["group_members"]
+    assert "users" not in row["older"]
+    assert f"tables as of {then}" in " ".join(damaged.place.call("points", "people", "--csv").out.split())
+
+    planned = damaged.restore("--at", partial, "--dry-run", "--json")
+    assert planned.code == 3
+    plan = planned.json["plan"]
+    assert [(step["action"], step["id"], step["targets"]) for step in plan["steps"]] == [("link", group, [min(held)])]
+    assert plan["older"] == {"group_members": then}
+    (refused,) = [one for one in plan["refusals"] if one["kind"] == "unresolved"]
+    assert (refused["table"], refused["id"]) == ("group_members", group)
+    assert "1 links were added after" in refused["reason"]
+    shown = damaged.restore("--at", partial, "--dry-run")
+    assert f"restored as of another time: group_members as of {then}" in shown.out
+    # The remedy does what was not done.
+    remedy = refused["remedy"].rstrip(".").partition(": ")[2].split()
+    asked = damaged.restore(*remedy, "--dry-run", "--json")
+    assert asked.code == 0, asked.err
+    assert ("unlink", [user]) in [(step["action"], step["targets"]) for step in asked.json["plan"]["steps"]]
 
 
 def test_users_made_anew_get_passwords_that_only_the_operator_can_read(damaged: Damaged, tmp_path: Path) -> None:
@@ -284,6 +326,8 @@ WRONG = [
     ("restore few", 2, "--at is missing", "toml points lists them"),
     ("restore few --at latest --apply plan.json", 2, "exclude each other", "Choose one"),
     ("restore few --resume job --types users", 2, "--resume and --types exclude each other", "--at"),
+    ("restore few --undo job --types users", 2, "--undo and --types exclude each other", "--at"),
+    ("restore few --undo job", 2, "has no restore 'job'", "report jobs"),
     ("restore few --apply job --delete-added", 2, "--apply and --delete-added", "--at"),
     ("restore few --at latest --dry-run --yes", 2, "exclude each other", "Choose one"),
     ("restore few --at 2001-01-01T00:00:00Z", 2, "no recovery point at that time", "later"),

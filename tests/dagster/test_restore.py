@@ -197,7 +197,7 @@ def test_a_dry_run_shows_a_plan_that_another_run_carries_out(site: Site, control
     outcome = approved.metadata()
     assert (outcome["status"], outcome["exceptions"]) == ("finished", "none")
     assert outcome["restored"] == len(plan.steps)
-    assert report.undo_point in outcome["to_undo"]
+    assert f"undo: {plan.id}" in outcome["to_undo"]
     assert any(line.startswith("stage users: 1 of 1") for line in approved.log)
     # Dagster knows all recovery points that the restore took.
     points = set(store.points())
@@ -209,6 +209,11 @@ def test_a_dry_run_shows_a_plan_that_another_run_carries_out(site: Site, control
     again = site.run(plan_id=plan.id, dry_run=False)
     assert not again.success
     assert "was carried out at" in again.failure
+
+    undone = site.run(undo=plan.id, dry_run=False)
+    assert undone.steps == DONE, undone.failure
+    assert undone.metadata()["undoes"] == plan.id
+    assert user["userPrincipalName"] not in names(control)
 
 
 def test_what_takes_two_administrators_is_not_written_by_one(site: Site, control: Control, store: ScopeStore) -> None:

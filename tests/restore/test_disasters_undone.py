@@ -12,10 +12,11 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph import Graph
 from entra_pipeline.restore import apply as applying
 from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.files import write_plan
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
 from entra_pipeline.restore.plan import LiveTenant, make_plan
-from entra_pipeline.restore.planning import plan_restore
+from entra_pipeline.restore.planning import plan_restore, plan_undo
 from entra_pipeline.restore.report import Report
 from entra_pipeline.restore.verify import verify
 from entra_pipeline.simulator import Simulator
@@ -53,7 +54,15 @@ REMAINING = {
 class Site(Protected):
     """A tenant with everything that the catalogue knows, or with some of it."""
 
-    def plan(self, point: Manifest, job: str = "job", *, enable: bool = True, **selection: tuple[str, ...]) -> Plan:
+    def plan(
+        self,
+        point: Manifest,
+        job: str = "job",
+        *,
+        enable: bool = True,
+        delete_added: bool = False,
+        **selection: tuple[str, ...],
+    ) -> Plan:
         """What brings the tenant back to the point, seen from a recovery point taken now."""
         live = self.backup()
         return make_plan(
@@ -62,7 +71,7 @@ class Site(Protected):
             Side(self.store, point),
             LiveTenant(Side(self.store, live), "simulated"),
             selection=Selection(**selection),
-            options=Options(enable_policies=enable),
+            options=Options(enable_policies=enable, delete_added=delete_added),
             identity=lineage(self.store, live.tenant_id),
         )
 
@@ -76,6 +85,23 @@ class Site(Protected):
                 )
 
         return asyncio.run(run())
+
+    def plan_undo(self, job: str) -> Plan:
+        """What takes back what a restore has written."""
+
+        async def run() -> Plan:
+            async with Graph(self.project.tenants["simulated"]) as graph:
+                return await plan_undo(
+                    self.store, job, scope=self.scope, store=self.store, graph=graph, trigger="a test"
+                )
+
+        return asyncio.run(run())
+
+    def empty(self, *groups: str) -> None:
+        """Takes all members from groups."""
+        for group in groups:
+            found = [target for source, target, _ in self.control.edges("groups", "members") if source == group]
+            self.control.remove_link(f"groups/{group}/members", *found)
 
     def apply(self, plan: Plan, *, go_on: bool = False) -> Report:
         """Carries a plan out, and reads back."""
@@ -223,17 +249,66 @@ def test_what_was_given_to_an_account_before_it_was_deleted_does_not_come_back_w
     assert one.plan_from_end_to_end(point).steps == ()
 
 
-def test_a_restore_is_undone_by_restoring_its_undo_point(site: Callable[..., Site]) -> None:
+def test_an_undo_takes_back_what_the_restore_wrote_and_leaves_what_another_person_did(
+    site: Callable[..., Site],
+) -> None:
     one = site("users", "groups")
+    control = one.control
+    group, other_group = disasters.cloud_groups(control)[:2]
+    one.empty(group, other_group)
+    control.add_link(f"groups/{group}/members", *disasters.cloud_users(control)[:3])
     point = one.backup()
-    disasters.overwrite_attributes(one.control, users=6)
-    disasters.empty_groups(one.control, groups=3)
-    damaged = truth(one.control)
-    report = one.apply(one.plan(point))
+    # What the restore undoes: attributes, members that were taken away and others that were added, deletions.
+    kept, theirs, again, *members, binned, gone, tied = disasters.cloud_users(control)[:9]
+    for user in (kept, theirs, again):
+        control.patch(f"users/{user}", {"department": "N/A", "jobTitle": "N/A"})
+    control.remove_link(f"groups/{group}/members", kept)
+    control.add_link(f"groups/{group}/members", binned)
+    names = {user["id"]: user["userPrincipalName"] for user in control.dump("users")}
+    for user in (binned, gone, tied):
+        control.delete(f"users/{user}")
+    for user in (gone, tied):
+        control.purge(user)
+    added = control.create("users", {"displayName": "Added since"})
+    before = truth(control)
+    plan = one.plan(point, delete_added=True)
+    write_plan(one.store, plan)
+    report = one.apply(plan)
     assert bad(report) == []
-    assert least_writes(damaged, truth(one.control)) > 0
-    assert bad(one.apply(one.plan(one.store.manifest(report.undo_point), "undo"))) == []
-    assert least_writes(damaged, truth(one.control)) == 0
+    assert added not in {user["id"] for user in control.dump("users")}
+
+    # Another person: other properties, the same property, other members, an account that the restore made.
+    made = {user["userPrincipalName"]: user["id"] for user in control.dump("users")}
+    control.patch(f"users/{kept}", {"officeLocation": "theirs"})
+    control.patch(f"users/{theirs}", {"department": "theirs"})
+    control.patch(f"users/{members[0]}", {"department": "theirs"})
+    control.add_link(f"groups/{group}/members", members[1])
+    control.add_link(f"groups/{other_group}/members", made[names[tied]])
+
+    undo = one.plan_undo(report.job)
+    assert undo.undoes == report.job
+    refused = {refusal.id: refusal.reason for refusal in undo.refusals}
+    assert refused.keys() == {theirs, made[names[tied]]}
+    assert "others have changed it since the restore: department" in refused[theirs]
+    assert f"group_members {other_group}" in refused[made[names[tied]]]
+    assert bad(one.apply(undo)) == []
+
+    now = truth(control)
+    for user, wanted in (
+        (kept, {"department": "N/A", "jobTitle": "N/A", "officeLocation": "theirs"}),
+        (again, {"department": "N/A", "jobTitle": "N/A"}),
+        (theirs, {"department": "theirs"}),
+        (members[0], {"department": "theirs"}),
+    ):
+        assert {name: now.objects["user"][user][name] for name in wanted} == wanted
+    links, links_before = (
+        {pair for pair in each.links["group", "members"] if pair[0] in {group, other_group}} for each in (now, before)
+    )
+    assert links == links_before | {(group, members[1]), (other_group, made[names[tied]])}
+    assert now.objects["user"].keys() == before.objects["user"].keys() | {made[names[tied]]}
+    assert {binned, made[names[gone]]} <= now.deleted["user"].keys()
+    # What is undone once has nothing left to undo.
+    assert one.plan_undo(report.job).steps == ()
 
 
 def test_replication_that_takes_longer_than_anybody_waits_is_told_and_nothing_is_doubled_after_it(

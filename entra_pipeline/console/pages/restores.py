@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from assets.names import run_tags
+from entra_pipeline.analysis.points import older_text
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
@@ -17,7 +18,7 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.restore.approval import approve, approved_by, asking, made_by, require_approval
-from entra_pipeline.restore.describing import Describing, undoing
+from entra_pipeline.restore.describing import Describing
 from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
@@ -69,7 +70,6 @@ def choose(visit: Visit) -> Response:
         selection=selection,
         entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
         conflicts=_CONFLICTS,
-        delete_added=visit.query("delete_added") == "1",
         restorable=visit.project.tenants[visit.scope().tenant],
     )
 
@@ -136,7 +136,6 @@ def one(visit: Visit) -> Response:
         sums = grouped.setdefault((step.stage, step.action, step.table), [0, 0])
         sums[0] += 1
         sums[1] += step.requests
-    types, made = undoing(found)
     return visit.page(
         "plan.html",
         scope=scope,
@@ -151,10 +150,9 @@ def one(visit: Visit) -> Response:
         shown=Shown(offset, _STEPS, len(writing), visit.request.url),
         refusals=_refusals(found.refusals),
         kinds=Counter(refusal.kind for refusal in found.refusals),
+        older=older_text(found.older),
         chosen=found.selection != Selection(),
         options=found.options != Options(),
-        undo_types=types,
-        undo_delete=made,
         asking=asking(visit.project, found),
         made=made_by(store, found),
         approved=approved_by(store, found),
@@ -226,6 +224,25 @@ def consent(visit: Visit) -> Response:
     return visit.go(address("scopes", found.scope, "restores", found.id), "You have approved this plan.")
 
 
+def undo(visit: Visit) -> Response:
+    """Has a plan made that takes back what a restore has written: a dry run in Dagster."""
+    found = _plan(visit)
+    scope = visit.project.scope(found.live_scope or found.scope)
+    config = {"scope": scope.name, "undo": found.id, "dry_run": True}
+    run = visit.site.dagster.launch("restore", config, operator=visit.user.name, tags=run_tags(scope))
+    record(
+        visit.site,
+        visit.user,
+        visit.request,
+        action="restore plan",
+        result="started",
+        scope=scope.name,
+        subject=run,
+        undoes=found.id,
+    )
+    return visit.go(address("jobs", run))
+
+
 def _told(visit: Visit, action: str, plan: Plan, result: str) -> None:
     record(
         visit.site,
@@ -256,4 +273,5 @@ PAGES = (
     Page("/scopes/{scope}/restores/{plan}", one, Role.viewer),
     Page("/scopes/{scope}/restores/{plan}/apply", apply, Role.operator, ("POST",)),
     Page("/scopes/{scope}/restores/{plan}/approve", consent, Role.administrator, ("POST",)),
+    Page("/scopes/{scope}/restores/{plan}/undo", undo, Role.operator, ("POST",)),
 )

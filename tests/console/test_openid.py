@@ -246,7 +246,7 @@ def refused(console: Served) -> None:
     with console.client() as browser:
         back = browser.get(go_to_provider(browser))
         assert back.status_code == 403
-        assert "the sign-in is refused" in back.text
+        assert "The sign-in is refused" in back.text
         assert browser.get("/").status_code == 303
 
 

@@ -216,7 +216,7 @@ def test_an_answer_is_shown(console: Served, secrets: list[str]) -> None:
     assert (event.result, event.details["rows"]) == ("finished", 20)
     assert event.details["query"].startswith("SELECT displayName")
     refused = operator.post("/sql", {"query": "COPY users TO '/tmp/x'"})
-    assert refused.status_code == 400 and 'role="alert"' in refused.text and "only SELECT" in refused.text
+    assert refused.status_code == 400 and 'role="alert"' in refused.text and "Only SELECT" in refused.text
     assert events(console, "sql")[-1].result == "refused"
     assert operator.post("/sql", {"query": "SELECT nothing FROM users"}).status_code == 400
     assert operator.post("/sql", {"query": ""}).status_code == 200

@@ -88,7 +88,7 @@ def test_a_missed_tick_is_made_up_for_once(
     assert asked.run_key == again.run_key == f"contoso-eu {DUE:%Y-%m-%dT%H:%M}"
     assert asked.job_name == "backup_contoso_eu"
     # The test's time is ahead of the run's.
-    assert asked.partition_key == key_of(tick.now)
+    assert again.partition_key == key_of(tick.now)
     point = key_of(datetime.now(UTC))
     assert run_backup(build_definitions(project), instance, point).success
     assert store.points() == [point]

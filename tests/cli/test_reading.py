@@ -28,7 +28,18 @@ def test_points_are_listed_oldest_first_with_what_they_hold(backed_up: Place) ->
     points = backed_up.call("points", "all", "--json").json
 
     assert [point["kind"] for point in points] == ["full", "incremental"]
-    assert set(points[0]) == {"recovery_point", "kind", "status", "started", "finished", "types", "proof", "gaps"}
+    assert set(points[0]) == {
+        "recovery_point",
+        "kind",
+        "status",
+        "started",
+        "finished",
+        "types",
+        "proof",
+        "gaps",
+        "taken_for",
+        "older",
+    }
     assert points[0]["recovery_point"] < points[1]["recovery_point"]
     assert list(points[0]["types"]) == table_names(EVERYTHING)
     assert points[1]["types"]["users"] == len(backed_up.simulator.control.dump("users"))

@@ -281,7 +281,7 @@ def test_from_signing_in_to_a_restored_group(running: Running, browser: webdrive
     browser.switch_to.alert.accept()
     page.shows("success", seconds=120)
     page.press("Look at the plan and its outcome")
-    page.shows("Outcome", "Read back from the tenant", "Undo this restore")
+    page.shows("Outcome", "Read back from the tenant", "Plan to undo this restore")
     assert "Exceptions" not in page.text()
     assert group["id"] in {one["id"] for one in simulator.control.dump("groups")}
     assert {edge for edge in simulator.control.edges("groups", "members") if edge[0] == group["id"]} == members

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.sessions import Session, User
+from entra_pipeline.errors import ConfigurationError, EntraPipelineError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -109,6 +110,23 @@ class Visit:
         notice = self.session.data.pop("notice", "")
         html = self.site.templates.get_template(template).render(visit=self, notice=notice, **values)
         return HTMLResponse(html, status)
+
+    def form_page(self, template: str, /, error: EntraPipelineError | None, **values: Any) -> HTMLResponse:
+        """A page with a form that changes the configuration, as it is now or, with what was wrong, as it was sent."""
+        return self.page(
+            template,
+            status=200 if error is None else 409 if isinstance(error, ConfigurationError) else 400,
+            error=error,
+            version=self.site.version() if error is None else self.field("version"),
+            current=self.site.version(),
+            locked=self.site.not_writable(),
+            **values,
+        )
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of the fields of a name that say something, each once."""
+        lines = "\n".join(self.form.get(name, [])).splitlines()
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
     def choose_scope(self, title: str, leaf: str) -> Response:
         """The scopes that have a page of this name below theirs; the only one's page at once."""

@@ -354,15 +354,7 @@ async def _before(
         undo = await asyncio.to_thread(target.store.manifest, journal.undo_point)
     else:
         progress.phase("taking a recovery point to undo this")
-        undo = await backup(
-            with_bins(target.scope),
-            target.store,
-            target.reading,
-            types=concerned(plan),
-            taken_for=TakenFor.UNDO,
-            clock=clock,
-            progress=progress,
-        )
+        undo = await take_point(target, plan, TakenFor.UNDO, clock, progress)
     known = await asyncio.to_thread(identity.lineage, store, plan.tenant_id)
     changed = await asyncio.to_thread(_changed, plan, target.store, undo, known, journal.made.keys())
     if changed and not go_on and not journal.undo_point:
@@ -377,7 +369,22 @@ async def _before(
     return undo, {step.number for step in changed}
 
 
-def concerned(plan: Plan) -> list[str]:
+async def take_point(
+    target: Target, plan: Plan, taken_for: TakenFor, clock: Clock, progress: BackupProgress | None
+) -> Manifest:
+    """A recovery point of what a plan writes; raises what `backup` raises."""
+    return await backup(
+        with_bins(target.scope),
+        target.store,
+        target.reading,
+        types=_concerned(plan),
+        taken_for=taken_for,
+        clock=clock,
+        progress=progress,
+    )
+
+
+def _concerned(plan: Plan) -> list[str]:
     """The object types that a plan writes, in the order of the catalogue."""
     names = {RELATIONS[step.table][0].name if step.table in RELATIONS else step.table for step in plan.steps}
     bins = {entry.name for entry in CATALOGUE.values() if entry.shows in names and entry.name.startswith("deleted_")}
@@ -470,4 +477,4 @@ def _there_before(store: ScopeStore, undo: Manifest) -> Callable[[str], Awaitabl
     return ask
 
 
-__all__ = ["LiveChanged", "Progress", "Silence", "Target", "apply", "concerned"]
+__all__ = ["LiveChanged", "Progress", "Silence", "Target", "apply", "take_point"]

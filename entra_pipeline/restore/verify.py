@@ -13,19 +13,17 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.graph import Ledger
 from entra_pipeline.graph.client import Request, query
 from entra_pipeline.restore import paths
-from entra_pipeline.restore.apply import Progress, Silence, Target, concerned
+from entra_pipeline.restore.apply import Progress, Silence, Target, take_point
 from entra_pipeline.restore.content import content, differing, left_by
 from entra_pipeline.restore.journal import Journal
 from entra_pipeline.restore.model import Outcome, Plan, Step
 from entra_pipeline.restore.references import rewrite
 from entra_pipeline.restore.report import Report, status_of, write_report
-from entra_pipeline.restore.selection import with_bins
 from entra_pipeline.restore.work import PATIENCE
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -66,15 +64,7 @@ async def verify(
     names = dict(plan.identity)
     for made in journal.made.values():
         names |= {old.lower() if len(old) == 36 else old: new for old, new in made.items()}
-    live = await backup(
-        with_bins(target.scope),
-        target.store,
-        target.reading,
-        types=concerned(plan),
-        taken_for=TakenFor.READ_BACK,
-        clock=clock,
-        progress=progress,
-    )
+    live = await take_point(target, plan, TakenFor.READ_BACK, clock, progress)
     outcomes = {outcome.number: outcome for outcome in report.outcomes}
     sent = [step for step in plan.steps if outcomes[step.number].result in _SENT]
     wanted = _final(sent, names)

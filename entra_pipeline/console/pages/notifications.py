@@ -13,7 +13,7 @@ from starlette.responses import Response
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
-from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
+from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.notifications.listing import profile_rows
 from entra_pipeline.notifications.testing import send_test
 from entra_pipeline.project import NotificationProfile, create_profile, delete_profile, edit_profile
@@ -121,19 +121,15 @@ def _form(
         "webhook_place": "env",
         "webhook_name": "",
     }
-    return visit.page(
+    return visit.form_page(
         "notification_form.html",
-        status=200 if error is None else 409 if isinstance(error, ConfigurationError) else 400,
+        error,
         profile=profile,
         values={**empty, **values},
-        error=error,
         kinds=KINDS,
         outcomes=_OUTCOMES,
         formats=_FORMATS,
         places=_PLACES,
-        version=visit.site.version() if error is None else visit.field("version"),
-        current=visit.site.version(),
-        locked=visit.site.not_writable(),
     )
 
 
@@ -171,10 +167,9 @@ def _save(visit: Visit, profile: NotificationProfile | None) -> Response:
 
 def _sent(visit: Visit) -> dict[str, Any]:
     """The form as it was sent."""
-    lines = "\n".join(visit.form.get("to", [])).splitlines()
     texts = ("webhook_format", "webhook_place", "webhook_name", "digest_at", "timezone")
     return {
-        "to": list(dict.fromkeys(line.strip() for line in lines if line.strip())),
+        "to": visit.lines("to"),
         **{kind: visit.form.get(kind, []) for kind in KINDS},
         **{key: bool(visit.field(key)) for key in ("unusual", "attach_report", "digest")},
         **{key: visit.field(key) for key in texts},

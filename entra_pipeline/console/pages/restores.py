@@ -17,6 +17,7 @@ from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.project import Scope
 from entra_pipeline.restore.approval import approve, approved_by, asking, made_by, require_approval
 from entra_pipeline.restore.describing import Describing
 from entra_pipeline.restore.files import read_plan
@@ -107,8 +108,13 @@ def plan(visit: Visit) -> Response:
         "enable_policies": bool(visit.field("enable_policies")),
         "dry_run": True,
     }
-    run = visit.site.dagster.launch("restore", config, operator=visit.user.name, tags=run_tags(scope))
     told = {key: value for key, value in config.items() if value and key not in {"scope", "point", "ids", "dry_run"}}
+    objects = len(selection.ids) or "all that match"
+    return _have_planned(visit, scope, config, point=point.recovery_point, objects=objects, **told)
+
+
+def _have_planned(visit: Visit, scope: Scope, config: dict[str, Any], **told: Any) -> Response:
+    run = visit.site.dagster.launch("restore", config, operator=visit.user.name, tags=run_tags(scope))
     record(
         visit.site,
         visit.user,
@@ -117,8 +123,6 @@ def plan(visit: Visit) -> Response:
         result="started",
         scope=scope.name,
         subject=run,
-        point=point.recovery_point,
-        objects=len(selection.ids) or "all that match",
         **told,
     )
     return visit.go(address("jobs", run))
@@ -196,17 +200,7 @@ def apply(visit: Visit) -> Response:
     run = visit.site.dagster.launch(
         "restore", config, operator=visit.user.name, tags={**run_tags(scope), "entra/plan": found.id}
     )
-    record(
-        visit.site,
-        visit.user,
-        visit.request,
-        action="restore",
-        result="started",
-        scope=scope.name,
-        subject=found.id,
-        run=run,
-        steps=len(found.steps),
-    )
+    _told(visit, "restore", found, "started", run=run)
     return visit.go(address("jobs", run))
 
 
@@ -229,21 +223,10 @@ def undo(visit: Visit) -> Response:
     found = _plan(visit)
     scope = visit.project.scope(found.live_scope or found.scope)
     config = {"scope": scope.name, "undo": found.id, "dry_run": True}
-    run = visit.site.dagster.launch("restore", config, operator=visit.user.name, tags=run_tags(scope))
-    record(
-        visit.site,
-        visit.user,
-        visit.request,
-        action="restore plan",
-        result="started",
-        scope=scope.name,
-        subject=run,
-        undoes=found.id,
-    )
-    return visit.go(address("jobs", run))
+    return _have_planned(visit, scope, config, undoes=found.id)
 
 
-def _told(visit: Visit, action: str, plan: Plan, result: str) -> None:
+def _told(visit: Visit, action: str, plan: Plan, result: str, **details: str) -> None:
     record(
         visit.site,
         visit.user,
@@ -252,6 +235,7 @@ def _told(visit: Visit, action: str, plan: Plan, result: str) -> None:
         result=result,
         scope=plan.scope,
         subject=plan.id,
+        **details,
         steps=len(plan.steps),
     )
 

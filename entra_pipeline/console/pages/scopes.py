@@ -115,17 +115,13 @@ def _form(
         categories.setdefault(entry.category.value, []).append(entry)
     texts = ("name", "description", "tenant", "storage", "schedule")
     filled = {**dict.fromkeys(texts, ""), "types": [], "users": [], "groups": [], "approval": False, **values}
-    return visit.page(
+    return visit.form_page(
         "scope_form.html",
-        status=200 if error is None else 409 if isinstance(error, ConfigurationError) else 400,
+        error,
         scope=scope,
         values=filled,
-        error=error,
         categories=categories,
         retentions=_RETENTIONS,
-        version=visit.site.version() if error is None else visit.field("version"),
-        current=visit.site.version(),
-        locked=visit.site.not_writable(),
         **_foreseen(visit, filled),
     )
 
@@ -167,8 +163,7 @@ def _sent(visit: Visit) -> dict[str, Any]:
     values["types"] = visit.form.get("types", [])
     values["approval"] = bool(visit.field("approval"))
     for kind in _SEARCHED:
-        lines = "\n".join(visit.form.get(kind, [])).splitlines()
-        values[kind] = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+        values[kind] = visit.lines(kind)
     return values
 
 

@@ -1,6 +1,5 @@
 """The restore drill of a scope as an asset check of its recovery points: what would come back, by type."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,6 +11,7 @@ from assets.texts import table
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.model import Outcome
+from entra_pipeline.running import run
 from resources import StorageResource
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
         with explained(context):
             store = storage.open(scope.name)
             point = store.at("latest")
-            result = asyncio.run(rehearse(store, point, trigger=TRIGGER, progress=_DrillProgress(context)))
+            result = run(rehearse(store, point, trigger=TRIGGER, progress=_DrillProgress(context)))
         return drill_result(result)
 
     return [drill]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import resource
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.tenant import SCOPE
+from entra_pipeline.running import run
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -71,7 +71,7 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
     store = open_store(project, scope)
     ready = time.time()
 
-    async def run() -> Run:
+    async def work() -> Run:
         async with open_graph(project.tenants[scope.tenant]) as graph:
             manifest = await backup(scope, store, graph, full=full)
         seconds = time.time() - ready
@@ -104,7 +104,7 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
             },
         )
 
-    return asyncio.run(run())
+    return run(work())
 
 
 def import_libraries() -> None:

@@ -1,7 +1,7 @@
 """(b) The same extract with dlt's rest_api source: `python -m benchmarks.with_dlt PROJECT URL …` prints JSON.
 
-What a good engineer would write: the same delta queries with the same properties and pages, links followed by the
-paginator, memberships as a child table, complex properties kept as JSON, two workers to normalise.
+What a good engineer would write: the same queries with the same properties and pages, links followed by the paginator,
+memberships and sponsors as child tables, complex properties kept as JSON, two workers to normalise.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Extract(msgspec.Struct, kw_only=True):
 
 
 def extract(project_file: Path, urls: list[str]) -> Extract:
-    """Runs the extract of the given delta queries."""
+    """Runs the extract of the given queries."""
     import dlt
     from dlt.sources.rest_api import rest_api_source
 
@@ -43,8 +43,8 @@ def extract(project_file: Path, urls: list[str]) -> Extract:
         os.environ["DESTINATION__FILESYSTEM__BUCKET_URL"] = Path(folder, "out").as_uri()
         resources: list[Any] = [
             {
-                "name": url.partition("/")[0],
-                "max_table_nesting": 1 if "members" in url else 0,
+                "name": _name(url),
+                "max_table_nesting": 1 if "members" in url or "$expand" in url else 0,
                 "endpoint": {
                     "path": url,
                     "data_selector": "value",
@@ -67,6 +67,12 @@ def extract(project_file: Path, urls: list[str]) -> Extract:
         seconds = time.perf_counter() - started
         counts = pipeline.last_trace.last_normalize_info.row_counts
     return Extract(seconds=seconds, rows={name: rows for name, rows in counts.items() if not name.startswith("_dlt")})
+
+
+def _name(url: str) -> str:
+    """`users/delta?…` → `users`, `users?$select=id&$expand=sponsors(…)` → `users_sponsors`."""
+    path, _, relation = url.partition("$expand=")
+    return "_".join(filter(None, (path.partition("?")[0].partition("/")[0], relation.partition("(")[0])))
 
 
 if __name__ == "__main__":

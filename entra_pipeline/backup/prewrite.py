@@ -77,7 +77,9 @@ class Prewriter:
             )
             self._connection.execute("SET TimeZone = 'UTC'")
         rows = read_segment(path, schema)
-        self._connection.register("segment", rows)
+        number_of_rows = rows.count_rows()
+        # Objects are looked at three times, and few enough to be unpacked once; edges are many, and looked at twice.
+        self._connection.register("segment", rows.to_table() if schema is OBJECT_ROWS else rows)
         file = self.folder / f"{table}.{number}.parquet"
         try:
             misfits: dict[str, int] = {}
@@ -89,6 +91,6 @@ class Prewriter:
             hashes = digest(self._connection, "FROM segment", table, changes=True)
         finally:
             self._connection.unregister("segment")
-        part = self.store(table, number, file, rows.count_rows())
+        part = self.store(table, number, file, number_of_rows)
         file.unlink()
         return Written(part, hashes, misfits)

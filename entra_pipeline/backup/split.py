@@ -96,7 +96,7 @@ def split_delta_page(page: Page, objects: Staging, edges: Mapping[Relation, Stag
     doc: delta-query-groups). An object with nothing but slices is no news of the object.
     """
     keys = [f"{relation.segment}@delta" for relation in edges]
-    names = [b'"%s":' % key.encode() for key in keys]
+    names = [b',"%s":' % key.encode() for key in keys]
     links = [_Links() for _ in edges]
     ids: list[str] = []
     bodies: list[bytes | None] = []
@@ -178,14 +178,15 @@ def _without_slices(data: bytes) -> bytes | None:
 
 
 def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
-    """The object without one member, and one of the commas around it; as it is when that is not so simple."""
-    start = data.find(name)
+    """The object without one member, given as its name with comma and colon; as it is when that is not so simple."""
+    # Graph puts it last.
+    start = len(data) - len(payload) - len(name) - 1
+    if not data.startswith(name, start):
+        start = data.find(name)
     end = start + len(name) + len(payload)
     if start < 0 or not data.startswith(payload, start + len(name)):
         return data
-    if data[end : end + 1] == b",":
-        return data[:start] + data[end + 1 :]
-    return data[: start - 1] + data[end:] if data[start - 1 : start] == b"," else data
+    return data[:start] + data[end:]
 
 
 def split_expanded(raw: bytes | msgspec.Raw, segment: str) -> tuple[str, list[msgspec.Raw]]:

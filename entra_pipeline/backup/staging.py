@@ -7,6 +7,7 @@ segments, so that a segment can be typed and written while the next one is fille
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ EDGE_ROWS = pa.schema(
 _BATCH_ROWS = 2_048
 SEGMENT_ROWS = 25_000
 """Objects in a segment, and not many more."""
+_SEGMENT_BYTES = 64 * 2**20
+"""What a segment of objects takes in memory, and not much more: large objects make shorter segments."""
 EDGE_SEGMENT_ROWS = 1_000_000
 """Edges in a segment, and not many more: the more are written at once, the less space each takes."""
 
@@ -67,11 +70,11 @@ class Staging:
         self._path = path
         self._schema = schema
         self._on_segment = on_segment
-        self._segment_rows = SEGMENT_ROWS if schema is OBJECT_ROWS else EDGE_SEGMENT_ROWS
+        self._most = (SEGMENT_ROWS, _SEGMENT_BYTES) if schema is OBJECT_ROWS else (EDGE_SEGMENT_ROWS, sys.maxsize)
         self._columns: list[list[object]] = [[] for _ in schema.names[1:]]
         self._segments: list[Path] = []
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
-        self._in_segment = 0
+        self._in_segment = (0, 0)
 
     @property
     def staged(self) -> Staged:
@@ -101,23 +104,22 @@ class Staging:
                 self._segments[-1], self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
             )
         sequence = np.arange(self.rows - size, self.rows)
-        self._writer.write_batch(
-            pa.record_batch(
-                [pa.array(values, t) for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)],
-                schema=self._schema,
-            )
+        batch = pa.record_batch(
+            [pa.array(values, t) for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)],
+            schema=self._schema,
         )
+        self._writer.write_batch(batch)
         for column in self._columns:
             column.clear()
-        self._in_segment += size
-        if self._in_segment >= self._segment_rows:
+        self._in_segment = (self._in_segment[0] + size, self._in_segment[1] + batch.nbytes)
+        if any(held >= most for held, most in zip(self._in_segment, self._most, strict=True)):
             self._end_segment()
 
     def _end_segment(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-            self._in_segment = 0
+            self._in_segment = (0, 0)
             if self._on_segment is not None:
                 self._on_segment(self._segments[-1])
 

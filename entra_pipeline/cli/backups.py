@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import click
@@ -16,6 +15,7 @@ from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.project import Project, Scope
+from entra_pipeline.running import run
 from entra_pipeline.store.manifest import Gap, Manifest, TakenFor
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
@@ -67,7 +67,7 @@ def run_backup(
                 )
             return job.manifest
 
-    manifest = asyncio.run(work())
+    manifest = run(work())
     about(manifest.recovery_point)
     print_unusual(watch(project, scope, store, manifest))
     return manifest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import progress
+from entra_pipeline.running import run
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.words import counted
 
@@ -46,7 +46,7 @@ def drill(ctx: click.Context, scope_name: str, at: str, json_: bool) -> int:
     store = open_store(project, project.scope(scope_name))
     point = point_at(store, at)
     with progress() as told:
-        result = asyncio.run(rehearse(store, point, trigger="command", progress=_Told(told)))
+        result = run(rehearse(store, point, trigger="command", progress=_Told(told)))
     about(result.id)
     if json_:
         print_json(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.running import run
 from entra_pipeline.store.logs import LogDay, LogStore
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
@@ -118,7 +118,7 @@ def _read(
                     scope, store, graph, types=wanted, days=days, whole=days is not None, progress=told
                 )
 
-    return asyncio.run(work())
+    return run(work())
 
 
 def day_row(day: LogDay) -> dict[str, Any]:

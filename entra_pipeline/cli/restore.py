@@ -35,6 +35,7 @@ from entra_pipeline.restore.planning import plan_restore, plan_undo
 from entra_pipeline.restore.report import Report, exceptions, read_report, rows
 from entra_pipeline.restore.undo import read_undoing, undo_command
 from entra_pipeline.restore.verify import verify as read_back
+from entra_pipeline.running import run
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -292,7 +293,7 @@ def _planned(project: Project, target: Scope, plan: Callable[..., Coroutine[Any,
             )
 
     with restoring() as told:
-        return asyncio.run(work())
+        return run(work())
 
 
 def _written_to(project: Project, store: ScopeStore, scope: Scope, job: str) -> Scope:
@@ -515,7 +516,7 @@ def apply_plan(
             if not os.access(_existing(file.parent), os.W_OK) and any(step.table == "users" for step in plan.steps):
                 raise UsageError(f"{file.parent} cannot be written to", remedy="Say with --passwords where to.")
             click.echo(as_called(f"restore {plan.id}; if it is interrupted, go on with: {resume}"), err=True)
-            job.report = asyncio.run(work())
+            job.report = run(work())
         return job.report
     except KeyboardInterrupt:
         said = f"interrupted; what was written stands, and is in the journal\n  → To go on: {resume}"

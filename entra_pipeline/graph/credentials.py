@@ -59,7 +59,8 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     files = [os.environ.get(variable, "") for variable in _CA_VARIABLES]
-    for file in [*files, str(ca_bundle or "")]:
+    # Often all the variables name one file, and each takes a while.
+    for file in dict.fromkeys([*files, str(ca_bundle or "")]):
         if file and Path(file).is_file():
             context.load_verify_locations(file)
     return context

@@ -49,6 +49,7 @@ from entra_pipeline.restore.planning import plan_restore as make_plan
 from entra_pipeline.restore.planning import plan_undo
 from entra_pipeline.restore.report import Report, read_report
 from entra_pipeline.restore.verify import verify
+from entra_pipeline.running import run
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.words import counted
@@ -224,7 +225,7 @@ def plan_restore(
             target = scope_of(tenants.project(), scope, config.to or scope.tenant)
             live = storage.open(target)
             with _points_told(tenants, live, context.instance):
-                plan = asyncio.run(_make_plan(context, config, target, tenants, store, live))
+                plan = run(_make_plan(context, config, target, tenants, store, live))
             sign_plan(store, plan, context.run.tags.get(OPERATOR_TAG, SOMEBODY))
         live = storage.open(_scope_of_plan(tenants, plan))
         if not config.dry_run:
@@ -281,7 +282,7 @@ def apply_restore(
                 )
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = report = asyncio.run(work())
+            job.report = report = run(work())
     context.log.info(f"To undo this, launch the job again with:\n{undo_config(plan)}")
     if report.passwords:
         context.log.info(
@@ -310,7 +311,7 @@ def verify_restore(
                 return await verify(plan, applied, store=store, target=target, progress=RestoreProgress(context, plan))
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = asyncio.run(work())
+            job.report = run(work())
 
 
 @dg.op(

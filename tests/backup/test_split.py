@@ -52,6 +52,32 @@ def test_relation_payloads_become_edges_and_leave_the_object(tmp_path):
     assert edges == [("g", "u", "user", UPSERT), ("g", "s", "servicePrincipal", DELETE)]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"members@delta":[{"id":"u"}],"id":"g","n":1.50}',
+        b'{"id":"g","members@delta":[{"id":"u"}],"n":1.50}',
+        b'{"id":"g","n":1.50,"members@delta":[{"id":"u"}]}',
+        b'{"id":"g","n":1.50,"owners@delta":[{"id":"u"}],"members@delta":[{"id":"u"}]}',
+        b'{"id":"g","n":1.50,"members@delta":[{"id":"u"}],"owners@delta":[{"id":"u"}]}',
+    ],
+)
+def test_wherever_the_slices_are_the_rest_stays_as_graph_sent_it(tmp_path, body):
+    with Staging(tmp_path / "o", OBJECT_ROWS) as rows:
+        edges = {relation: Staging(tmp_path / relation.name, EDGE_ROWS) for relation in GROUP_RELATIONS}
+        split_delta_page(decode_page(b'{"value":[%s]}' % body), rows, edges)
+    assert [row["raw"] for row in staged_rows(rows)] == ['{"id":"g","n":1.50}']
+    assert edges[RELATIONS["group_members"][1]].rows == 1
+
+
+def test_large_objects_make_short_segments(tmp_path):
+    with Staging(tmp_path / "o", OBJECT_ROWS) as rows:
+        for _ in range(3):
+            rows.extend(["a"] * 2_100, [None] * 2_100, [UPSERT] * 2_100, [b"x" * 20_000] * 2_100)
+    assert len(rows.staged.segments) == 2
+    assert len(staged_rows(rows)) == 6_300
+
+
 def test_a_slice_with_nothing_but_members_is_no_news_of_the_group(tmp_path):
     rows, edges = split(tmp_path, {"id": "g", "members@delta": [{"@odata.type": "#microsoft.graph.user", "id": "u"}]})
     assert rows == []

@@ -26,6 +26,8 @@ _PATIENCE = 20.0
 _LOGS_KEPT = 50
 # Seconds to wait for definitions that are being loaded.
 _LOADING = 40.0
+PAUSE = 0.5
+"""Seconds between two looks whether a Dagster that is starting is there."""
 _RUN = "runId jobName status creationTime startTime endTime parentRunId tags { key value }"
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -68,6 +70,10 @@ mutation Reload($name: String!) { reloadRepositoryLocation(repositoryLocationNam
 
 class DagsterUnavailable(EntraPipelineError):
     """Dagster does not answer, or not as it should."""
+
+
+class DagsterAbsent(DagsterUnavailable):
+    """Nobody listens where Dagster should be: nothing was sent, and nothing has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +136,13 @@ class Dagster:
     Args:
         url: The webserver that may change things; with its path prefix.
         read_only_url: The one that may not.
+        starting: Seconds that it is given to start: so long whoever wants it waits while nobody listens there.
     """
 
-    def __init__(self, url: str, read_only_url: str) -> None:
+    def __init__(self, url: str, read_only_url: str, *, starting: float = 0.0) -> None:
         self.url = url
         self.read_only_url = read_only_url
+        self.starting = starting
         self._client = httpx.Client(timeout=_PATIENCE, trust_env=False)
         self._lock = Lock()
         self._logs: OrderedDict[str, _Log] = OrderedDict()
@@ -144,7 +152,7 @@ class Dagster:
         self._client.close()
 
     def launch(self, job: str, config: Mapping[str, Any], *, operator: str, tags: Mapping[str, str]) -> str:
-        """Launches a job; the id of its run.
+        """Launches a job, as soon as Dagster is there; the id of its run.
 
         Raises:
             DagsterUnavailable: Dagster does not answer, or does not know the job.
@@ -156,7 +164,7 @@ class Dagster:
             "runConfigData": config,
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in given.items()]},
         }
-        answer = self._ask(_LAUNCH, params=params)["launchRun"]
+        answer = self._ask_when_there(_LAUNCH, params=params)["launchRun"]
         end = monotonic() + _LOADING
         while answer["__typename"] == "PipelineNotFoundError" and monotonic() < end:
             # Definitions are still being loaded, or are of the time before a scope was made.
@@ -214,13 +222,30 @@ class Dagster:
 
     def reload(self) -> None:
         """Loads the definitions again, after the configuration has changed."""
-        self._good(self._ask(_RELOAD, name=LOCATION)["reloadRepositoryLocation"])
+        self._good(self._ask_when_there(_RELOAD, name=LOCATION)["reloadRepositoryLocation"])
+
+    def _ask_when_there(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Asks a Dagster that may be starting: the console, which starts it, is there some seconds sooner."""
+        end = monotonic() + self.starting
+        while True:
+            try:
+                return self._ask(query, **variables)
+            except DagsterAbsent:
+                if monotonic() > end:
+                    raise
+                sleep(PAUSE)
 
     def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         try:
             answer = self._client.post(f"{self.url}/graphql", json={"query": query, "variables": variables})
             answer.raise_for_status()
             body = answer.json()
+        except httpx.ConnectError:
+            waits = "what is begun meanwhile waits for it" if self.starting else "try again in half a minute"
+            raise DagsterAbsent(
+                "Dagster does not answer yet",
+                remedy=f"It may still be starting: {waits}. Everything but jobs works without it.",
+            ) from None
         except (httpx.HTTPError, ValueError) as error:
             raise DagsterUnavailable(
                 f"Dagster does not answer ({type(error).__name__})",

@@ -29,6 +29,8 @@ from entra_pipeline.project.loading import VARIABLE
 
 _CHECK = 5.0
 _GRACE = 15.0
+# Seconds that a webserver may take until it listens: 5 on an idle machine.
+_STARTING = 60.0
 _LOOPBACK = "127.0.0.1"
 
 
@@ -61,7 +63,7 @@ class DagsterProcesses:
         self._start_missing()
         self._watch.start()
         urls = (f"http://{_LOOPBACK}:{self._known.ports[name]}{PATH}" for name in ("webserver", "read-only"))
-        self._dagster = Dagster(*urls)
+        self._dagster = Dagster(*urls, starting=_STARTING)
         return self._dagster
 
     def __exit__(self, *_: object) -> None:

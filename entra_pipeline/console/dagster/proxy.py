@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -26,7 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
 from entra_pipeline.console.auditing import record
-from entra_pipeline.console.dagster.client import OPERATOR_TAG, PATH
+from entra_pipeline.console.dagster.client import OPERATOR_TAG, PATH, PAUSE
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import address
 from entra_pipeline.console.sessions import User
@@ -124,7 +125,7 @@ class Proxy:
         headers = _passed_on(request.headers)
         try:
             asked = self._client.build_request(request.method, target, headers=headers, content=body or None)
-            answer = await self._client.send(asked, stream=True)
+            answer = await self._sent(asked)
         except httpx.HTTPError:
             return PlainTextResponse("Dagster does not answer; it may still be starting. Try again soon.", 503)
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _NOT_PASSED}
@@ -133,6 +134,18 @@ class Proxy:
         return StreamingResponse(
             answer.aiter_bytes(), answer.status_code, headers=kept, background=BackgroundTask(answer.aclose)
         )
+
+    async def _sent(self, asked: httpx.Request) -> httpx.Response:
+        """Sends a request as soon as Dagster is there; raises httpx.HTTPError."""
+        end = monotonic() + self._site.dagster.starting
+        while True:
+            try:
+                return await self._client.send(asked, stream=True)
+            except httpx.ConnectError:
+                # Nothing was sent.
+                if monotonic() > end:
+                    raise
+                await asyncio.sleep(PAUSE)
 
     async def websocket(self, socket: WebSocket) -> None:
         """Dagster's subscriptions: logs of runs, states of assets. Nothing is changed by them."""

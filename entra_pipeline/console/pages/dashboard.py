@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from entra_pipeline.clock import iso
 from entra_pipeline.console.attention import alerts
-from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
+from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavailable, Run
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
@@ -81,8 +81,8 @@ def recent(visit: Visit) -> dict[str, Any]:
     try:
         runs: list[Run] = visit.site.dagster.runs(limit=_JOBS)
     except DagsterUnavailable as error:
-        return {"runs": [], "problem": error, "busy": True}
-    return {"runs": runs, "problem": None, "busy": any(run.under_way for run in runs)}
+        return {"runs": [], "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
+    return {"runs": runs, "problem": None, "absent": False, "busy": any(run.under_way for run in runs)}
 
 
 def show(visit: Visit) -> Response:

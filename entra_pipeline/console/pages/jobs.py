@@ -57,7 +57,6 @@ def show(visit: Visit) -> Response:
         scope=scope,
         statuses=list(_STATUSES.items()),
         scopes=[("", "all"), *((name, name) for name in visit.project.scopes)],
-        busy=any(run.under_way for run in runs),
     )
 
 

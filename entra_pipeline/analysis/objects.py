@@ -17,6 +17,8 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text, state_query
 
 _BATCH = 1000
+# Characters of a search that becomes a regular expression; those of longer ones are large, too.
+_SHORT = 200
 LINK = "CAST(to_json({source_id: source_id, target_id: target_id, target_type: target_type}) AS VARCHAR)"
 """An edge as JSON text, in SQL."""
 
@@ -234,7 +236,7 @@ class Table:
             _check(cursor, f"SELECT 1 FROM {self.state} WHERE {_bracketed(where)}")
             conditions.append(_bracketed(where))
         if search:
-            conditions.append(f"contains(lower({self.text}), lower({sql_text(search)}))")
+            conditions.append(_holds(self.text, search))
         filtered = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         return cursor.execute(f"SELECT {what} FROM {self.state} {filtered} {tail}")
 
@@ -272,6 +274,27 @@ class Table:
                 f"{self._name} of recovery point {self._manifest.recovery_point} cannot be read: {_first_line(error)}",
                 remedy=f"entra-pipeline verify {self._store.scope} tells what is damaged or missing.",
             ) from None
+
+
+def _holds(text: str, search: str) -> str:
+    """SQL: whether a text holds another, whatever the case.
+
+    As `contains(lower(text), lower(search))` has it, and sooner where the search is ASCII: no text is copied then.
+    Beyond ASCII two letters have a lower case within: İ, and K for Kelvin.
+    """
+    exact = f"contains(lower({text}), lower({sql_text(search)}))"
+    if not search.isascii() or len(search) > _SHORT:
+        return exact
+    pattern = "".join(
+        f"[{one.upper()}{one}]" if one.isalpha() else one if one.isdigit() else f"\\x{ord(one):02x}"
+        for one in search.lower()
+    )
+    quick = f"regexp_matches({text}, {sql_text(pattern)})"
+    odd = [letter for letter, plain in (("\u0130", "i"), ("\u212a", "k")) if plain in search.lower()]
+    if not odd:
+        return quick
+    there = " OR ".join(f"contains({text}, {sql_text(letter)})" for letter in odd)
+    return f"({quick} OR (({there}) AND {exact}))"
 
 
 def _bracketed(condition: str) -> str:

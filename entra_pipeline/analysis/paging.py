@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from weakref import finalize
 
 import duckdb
+import pyarrow as pa
 
 from entra_pipeline.analysis.objects import LINK, Table, table_entry
 from entra_pipeline.store.manifest import Manifest
@@ -40,6 +41,8 @@ _AGE = 900.0
 # Rows from which on a copy is worth making; and the most memory that a table takes, what it copies is on disk.
 _LARGE = 20_000
 _MEMORY = "512MB"
+# Rows of a search that are read as it is looked for: a page.
+_FIRST = 50
 # Rows of the copy that are written together: of users 40 MB.
 _GROUP = 16_384
 _NICE = 10
@@ -118,10 +121,12 @@ class _Matches:
     Attributes:
         keys: Ids of the objects; of edges the sources that have any.
         ends: Of edges, how many there are up to and with each source.
+        first: The first objects, where they were read already.
     """
 
     keys: Any
     ends: Sequence[int] | None
+    first: Sequence[str] = ()
 
     @property
     def total(self) -> int:
@@ -179,6 +184,8 @@ class _Kept:
             found = self._found(where, search)
             if offset >= found.total:
                 return Page([], found.total)
+            if found.ends is None and min(offset + limit, found.total) <= len(found.first):
+                return Page(list(found.first[offset : offset + limit]), found.total)
             if found.ends is None:
                 return Page(self._bodies(found.keys.slice(offset, limit)), found.total)
             return Page(self._edges(found.keys, found.ends, where, search, limit, offset), found.total)
@@ -207,6 +214,10 @@ class _Kept:
         return found.result()
 
     def _find(self, where: str, search: str) -> _Matches:
+        if self._objects and search and not self._copied:
+            # All is read to find them: the page that is asked for first comes with it.
+            [[ids, first]] = self._ask(f"list(id), arg_min(_raw, id, {_FIRST})", "", where, search).fetchall()
+            return _Matches(pa.array(sorted(ids or ()), pa.string()), None, first or ())
         if self._objects:
             return _Matches(self._ask("id", "ORDER BY id", where, search).fetch_arrow_table()["id"], None)
         counted = self._ask(

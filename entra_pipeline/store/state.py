@@ -71,7 +71,8 @@ def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
     latest = latest_query(files, changes, entry.kind)
     changed = f"SELECT * EXCLUDE ({without}) FROM _latest WHERE _change = 'upsert'"
     both = f"{base} ANTI JOIN _latest USING ({keys}) UNION ALL BY NAME {changed}" if bases else changed
-    return f"WITH _latest AS MATERIALIZED ({latest}) SELECT {columns} FROM ({both})"
+    # Not materialized, or DuckDB (1.4) would read all columns of all files for whatever is asked.
+    return f"WITH _latest AS NOT MATERIALIZED ({latest}) SELECT {columns} FROM ({both})"
 
 
 def latest_query(files: Files, parts: Sequence[StoredPart], kind: Kind) -> str:

@@ -26,6 +26,7 @@ _FILTERS = (
     {"search": "värde"},
     {"search": 'department":"FIN'},
     {"search": "nobody has this"},
+    {"search": "jobtitle"},
     {"where": "department = 'Finance' OR accountEnabled"},
     {"where": "department = 'Finance'", "search": "a"},
 )

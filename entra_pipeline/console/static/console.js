@@ -10,9 +10,17 @@ document.addEventListener("change", (event) => {
 });
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.ask || event.target.dataset.ask;
-  if (question && !window.confirm(question)) {
+  const form = event.target;
+  if (form.ariaBusy === "true" || (question && !window.confirm(question))) {
     event.preventDefault();
+  } else if (form.method === "post" && !("again" in form.dataset)) {
+    // Its answer may take a while: until then it is not sent once more.
+    form.ariaBusy = "true";
   }
+});
+// Whoever comes back to a page finds its forms as they were before they were sent.
+window.addEventListener("pageshow", () => {
+  document.querySelectorAll("form[aria-busy]").forEach((form) => { form.ariaBusy = null; });
 });
 // Who chooses a link of the menu has done with the menu.
 document.addEventListener("keydown", (event) => {

@@ -13,7 +13,7 @@ import shutil
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import accumulate
@@ -28,6 +28,7 @@ import duckdb
 import pyarrow as pa
 
 from entra_pipeline.analysis.objects import LINK, Table, table_entry
+from entra_pipeline.once import Once
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text
@@ -149,8 +150,7 @@ class _Kept:
             finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._table = Table(store, manifest, table, temp=self._folder, memory=_MEMORY, besides=self._file)
         self._copied = False
-        self._lock = Lock()
-        self._matches: OrderedDict[tuple[str, str], Future[_Matches]] = OrderedDict()
+        self._matches = Once[_Matches](_SEARCHES)
 
     def copy(self) -> None:
         """Copies the rows in their order, and once more in lower case; the copy's file has no name any more then."""
@@ -181,7 +181,7 @@ class _Kept:
     def page(self, where: str, search: str, limit: int, offset: int) -> Page:
         """A page."""
         with self._table.explaining(where):
-            found = self._found(where, search)
+            found = self._matches.get((where, search), lambda: self._find(where, search))
             if offset >= found.total:
                 return Page([], found.total)
             if found.ends is None and min(offset + limit, found.total) <= len(found.first):
@@ -194,24 +194,6 @@ class _Kept:
         """An object."""
         with self._table.explaining():
             return self._table.one(identifier, _COPY if self._copied else "")
-
-    def _found(self, where: str, search: str) -> _Matches:
-        """What matches; whoever asks for the same at the same time waits for the one who looks."""
-        key = (where, search)
-        with self._lock:
-            known = self._matches.pop(key, None)
-            found = known or Future[_Matches]()
-            self._matches[key] = found
-            while len(self._matches) > _SEARCHES:
-                self._matches.popitem(last=False)
-        if known is None:
-            try:
-                found.set_result(self._find(where, search))
-            except BaseException as error:
-                with self._lock:
-                    self._matches.pop(key, None)
-                found.set_exception(error)
-        return found.result()
 
     def _find(self, where: str, search: str) -> _Matches:
         if self._objects and search and not self._copied:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
 
@@ -20,6 +20,7 @@ from entra_pipeline.console.limits import Tries
 from entra_pipeline.console.sessions import Sessions
 from entra_pipeline.console.sql import Questions
 from entra_pipeline.errors import ConfigurationError, UsageError
+from entra_pipeline.once import Once
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # Manifests never change; a calendar shows some hundred.
 _MANIFESTS = 500
+# Pages that take a while to find, and stay as they are: each is some hundred rows at the most.
+_FINDINGS = 200
 
 
 class Site:
@@ -60,6 +63,8 @@ class Site:
         self._editing = Lock()
         self.pages = Pages()
         """Tables of recovery points that visitors page through."""
+        self.findings = Once[Any](_FINDINGS)
+        """What was found in recovery points, which never change, by what was asked."""
         self._lock = Lock()
         self._project: tuple[tuple[int, int], Project] | None = None
         self._stores: dict[str, ScopeStore] = {}
@@ -82,6 +87,7 @@ class Site:
                 self._stores.clear()
                 self._manifests.clear()
                 self.pages.clear()
+                self.findings.clear()
             return self._project[1]
 
     def version(self) -> str:

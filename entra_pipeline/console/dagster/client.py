@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any
 
 import httpx
@@ -22,8 +22,11 @@ PATH = "/dagster"
 
 _REPOSITORY = "__repository__"
 _PATIENCE = 20.0
-# Runs under way whose logs are kept: those that somebody looks at.
+# Runs whose logs are kept: those that somebody looks at; and the most lines of one that has ended.
 _LOGS_KEPT = 50
+_LINES_KEPT = 2_000
+# Seconds after its end in which something may still come into a run's log.
+_TRAILING = 60.0
 # Seconds to wait for definitions that are being loaded.
 _LOADING = 40.0
 PAUSE = 0.5
@@ -123,10 +126,11 @@ class Line:
 
 @dataclass(slots=True)
 class _Log:
-    """What was read of a run's log: its lines, and where to go on."""
+    """What was read of a run's log: its lines, where to go on, and whether nothing more comes."""
 
     lines: list[Line] = field(default_factory=list)
     cursor: str | None = None
+    whole: bool = False
     lock: Lock = field(default_factory=Lock)
 
 
@@ -197,24 +201,25 @@ class Dagster:
     def log(self, run: Run) -> list[Line]:
         """What a run's log says to people: its own messages, and what made it fail.
 
-        While a run is under way, pages ask again and again: only what has come since is asked for then. Of one that
-        has ended all is read anew.
+        Pages ask again and again: only what has come since is asked for, and nothing some time after the end.
         """
-        log = _Log()
         with self._lock:
-            known = self._logs.pop(run.id, log)
-            if run.under_way:
-                log = self._logs[run.id] = known
-                while len(self._logs) > _LOGS_KEPT:
-                    self._logs.popitem(last=False)
+            log = self._logs[run.id] = self._logs.pop(run.id, _Log())
+            while len(self._logs) > _LOGS_KEPT:
+                self._logs.popitem(last=False)
         with log.lock:
-            while True:
+            while not log.whole:
                 page = self._good(self._ask(_LOGS, id=run.id, cursor=log.cursor)["logsForRun"])
                 for event in page["events"]:
                     log.lines += _lines(event)
                 log.cursor = page["cursor"]
                 if not page["hasMore"]:
-                    return list(log.lines)
+                    break
+            log.whole = not run.under_way and time() - (run.finished or run.created) > _TRAILING
+            if not run.under_way and len(log.lines) > _LINES_KEPT:
+                with self._lock:
+                    self._logs.pop(run.id, None)
+            return list(log.lines)
 
     def terminate(self, run_id: str) -> None:
         """Asks a run to stop; what it has committed stands."""

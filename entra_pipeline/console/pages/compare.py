@@ -36,7 +36,10 @@ def show(visit: Visit) -> Response:
     kind = visit.query("change")
     found: dict[str, Any] = {"rows": [], "summary": [], "notes": [], "shown": None}
     if before and after:
-        found = _found(visit, before, after, chosen, kind)
+        asked = (before, after, chosen, kind, visit.number("offset"))
+        key = ("differences", store.scope, *asked)
+        found = dict(visit.site.findings.get(key, lambda: _found(visit, *asked)))
+        found["shown"] = Shown(asked[-1], _PAGE, found.pop("total"), visit.request.url)
     return visit.page(
         "compare.html",
         scope=scope,
@@ -51,8 +54,8 @@ def show(visit: Visit) -> Response:
     )
 
 
-def _found(visit: Visit, before: str, after: str, chosen: str, kind: str) -> dict[str, Any]:
-    store, offset = visit.store(), visit.number("offset")
+def _found(visit: Visit, before: str, after: str, chosen: str, kind: str, offset: int) -> dict[str, Any]:
+    store = visit.store()
     then, now = visit.site.manifest(store, before), visit.site.manifest(store, after)
     if chosen and chosen not in table_names():
         raise UsageError(f"there is no object type {chosen!r}", remedy="Choose one of the list.")
@@ -75,14 +78,14 @@ def _found(visit: Visit, before: str, after: str, chosen: str, kind: str) -> dic
         "rows": [_line(row) for row in some],
         "summary": [row for row in summary if any(row[one] for one in _KINDS)],
         "notes": [row for row in summary if row["notes"]],
-        "shown": Shown(offset, _PAGE, total, visit.request.url),
+        "total": total,
     }
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     """A change as a line for people."""
     properties = [(key, short(one["before"]), short(one["after"])) for key, one in row.get("properties", {}).items()]
-    return {**row, "properties": properties}
+    return {**{key: value for key, value in row.items() if key != "object"}, "properties": properties}
 
 
 PAGES = (

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from entra_pipeline.analysis.browse import related, states
+from entra_pipeline.analysis.browse import Related, related, states
 from entra_pipeline.analysis.names import short, title
 from entra_pipeline.analysis.points import category
 from entra_pipeline.catalogue import CATALOGUE
@@ -101,8 +101,13 @@ def links(visit: Visit) -> Response:
     store = visit.store()
     manifest = visit.site.manifest(store, visit.path("point"))
     table, identifier, offset = visit.path("table"), visit.query("id"), visit.number("offset")
-    raw = visit.site.pages.one(store, manifest, table, identifier)
-    found = related(store, manifest, table, identifier, raw=raw, limit=_LINKS, offset=offset)
+
+    def find() -> Related:
+        raw = visit.site.pages.one(store, manifest, table, identifier)
+        return related(store, manifest, table, identifier, raw=raw, limit=_LINKS, offset=offset)
+
+    asked = ("links", store.scope, manifest.recovery_point, table, identifier, offset)
+    found: Related = visit.site.findings.get(asked, find)
     return visit.page(
         "links.html",
         scope=visit.scope(),

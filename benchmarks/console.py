@@ -7,6 +7,7 @@ import random
 import subprocess
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple
@@ -139,17 +140,20 @@ def _demo(folder: Path, scale: float) -> list[Section]:
         with Visitor(served) as visitor:
             job = visitor.run(f"{_SCOPE}/backup", {})
             pages = _every(visitor, job.url.path)
-            times = {what: [visitor.get(path).seconds for _ in range(_ROUNDS)] for what, (path, _) in pages.items()}
+            times = {
+                what: [visitor.get(path).seconds for path in islice(cycle(paths), _ROUNDS)]
+                for what, (paths, _) in pages.items()
+            }
         visits = asyncio.run(_crowd(served, [*pages.values()], _SECONDS * min(scale, 1)))
     return [_alone(times), _together(visits)]
 
 
-def _every(visitor: Visitor, job: str) -> Mapping[str, tuple[str, int]]:
-    """Every page of the console: where it is, and how often people open it."""
+def _every(visitor: Visitor, job: str) -> Mapping[str, tuple[Sequence[str], int]]:
+    """Every page of the console: where it is, and how often people open it; of groups, each has its own."""
     point = links(visitor.get(f"{_SCOPE}/points").page, _POINT)[0]
-    group = links(visitor.get(f"{point}/groups").page, rf"{point}/groups/object.*")[0]
+    groups = links(visitor.get(f"{point}/groups").page, rf"{point}/groups/object.*")
     plan = links(visitor.get("/restores").page, rf"{_SCOPE}/restores/[^/]+")[0]
-    return {
+    pages = {
         "dashboard": ("/", 10),
         "… its jobs, which it asks for by itself": ("/dashboard/jobs", 20),
         "scopes": ("/scopes", 3),
@@ -160,11 +164,14 @@ def _every(visitor: Visitor, job: str) -> Mapping[str, tuple[str, int]]:
         "users": (f"{point}/users", 8),
         "users with a text": (f"{point}/users?search=a", 5),
         "groups with a condition": (f"{point}/groups?where=securityEnabled", 2),
-        "a group": (group, 6),
-        "… its links, which it asks for by itself": (group.replace("/object", "/links"), 6),
-        "… its history, which it asks for by itself": (group.replace("/object", "/history"), 6),
+        "a group": (groups, 6),
+        "… its links, which it asks for by itself": ([one.replace("/object", "/links") for one in groups], 6),
+        "… its history, which it asks for by itself": ([one.replace("/object", "/history") for one in groups], 6),
         "memberships": (f"{point}/group_members", 2),
-        "the form of a restore": (group.replace("/groups/object?id=", "/restore?types=groups&ids="), 2),
+        "the form of a restore": (
+            [one.replace("/groups/object?id=", "/restore?types=groups&ids=") for one in groups],
+            2,
+        ),
         "two points compared": (f"{_SCOPE}/compare", 4),
         "restores": ("/restores", 3),
         "a plan and its outcome": (plan, 3),
@@ -176,13 +183,15 @@ def _every(visitor: Visitor, job: str) -> Mapping[str, tuple[str, int]]:
         **{f"report: {name}": (f"/reports/{name}", 1) for name in REPORTS},
         "settings": ("/settings", 2),
     }
+    return {what: ([paths] if isinstance(paths, str) else paths, often) for what, (paths, often) in pages.items()}
 
 
 def _alone(times: Mapping[str, Sequence[float]]) -> Section:
     slowest = max(max(some[1:]) for some in times.values())
     return Section(
         title="The console's pages",
-        told=f"Every page on the tenant of `make demo`, {_ROUNDS} times, one after the other.",
+        told=f"Every page on the tenant of `make demo`, {_ROUNDS} times, one after the other; of groups, each time of "
+        "another one.",
         columns=_COLUMNS,
         rows=[_row(what, some) for what, some in times.items()],
         bounds=[
@@ -201,13 +210,15 @@ class _Visit(NamedTuple):
     problem: str
 
 
-async def _crowd(served: Console, pages: Sequence[tuple[str, int]], seconds: float) -> list[_Visit]:
+async def _crowd(served: Console, pages: Sequence[tuple[Sequence[str], int]], seconds: float) -> list[_Visit]:
     end = time.monotonic() + seconds
     some = await asyncio.gather(*(_person(served, pages, end, random.Random(number)) for number in range(_PEOPLE)))
     return [visit for visits in some for visit in visits]
 
 
-async def _person(served: Console, pages: Sequence[tuple[str, int]], end: float, chance: random.Random) -> list[_Visit]:
+async def _person(
+    served: Console, pages: Sequence[tuple[Sequence[str], int]], end: float, chance: random.Random
+) -> list[_Visit]:
     """Signs in, and then opens a page, thinks, and opens the next one."""
     visits = []
     paths, weights = zip(*pages, strict=True)
@@ -218,7 +229,8 @@ async def _person(served: Console, pages: Sequence[tuple[str, int]], end: float,
         visits.append(await _visit(client.post("/sign-in", data=sent), "sign-in"))
         while time.monotonic() < end:
             await asyncio.sleep(chance.uniform(*_THINKING))
-            [path] = chance.choices(paths, weights)
+            [some] = chance.choices(paths, weights)
+            path = chance.choice(some)
             visits.append(await _visit(client.get(path), path))
     return visits
 

@@ -371,8 +371,26 @@ def test_guessing(console: Served) -> None:
 
 def test_guessing_from_everywhere() -> None:
     tries = limits.Tries(Ticking())
-    assert not any(tries.take(f"192.0.2.{number}") for number in range(limits.ALTOGETHER))
-    assert tries.take("198.51.100.1") > 0
+    for number in range(limits.ALTOGETHER):
+        assert not tries.begin(f"192.0.2.{number}")
+        tries.end(f"192.0.2.{number}", succeeded=False)
+    assert tries.begin("198.51.100.1") > 0
+
+
+def test_many_who_sign_in_at_once_are_no_guessers(console: Served) -> None:
+    """All may come from one address, that of a proxy: whoever is late waits for those who are being looked at."""
+    browsers = [console.browser() for _ in range(3 * limits.PER_ADDRESS)]
+    with ThreadPoolExecutor(len(browsers)) as pool:
+        answers = [one.status_code for one in pool.map(lambda browser: browser.sign_in(console.password), browsers)]
+    assert answers == [303] * len(browsers)
+
+
+def test_nobody_waits_for_a_try_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_PATIENCE", 0.1)
+    tries = limits.Tries()
+    assert not any(tries.begin("192.0.2.1") for _ in range(limits.PER_ADDRESS))
+    assert tries.begin("192.0.2.1") > 0
+    assert tries.begin("192.0.2.2") == 0
 
 
 def test_signing_in_is_in_the_audit_log(console: Served) -> None:

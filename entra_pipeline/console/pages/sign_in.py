@@ -42,9 +42,14 @@ async def sign_in(visit: Visit) -> Response:
 def _local(visit: Visit, target: str) -> Response:
     account = visit.site.sign_in.local
     name = visit.field("name")
-    if wait := visit.site.tries.take(_address(visit)):
+    tries, address = visit.site.tries, _address(visit)
+    if wait := tries.begin(address):
         return _too_often(visit, target, wait)
-    user = account.sign_in(name, visit.field("password")) if account else None
+    user = None
+    try:
+        user = account.sign_in(name, visit.field("password")) if account else None
+    finally:
+        tries.end(address, succeeded=user is not None)
     if user is None:
         record(visit.site, name or "nobody", visit.request, action="sign in", result="failed")
         return _page(
@@ -76,16 +81,21 @@ async def callback(visit: Visit) -> Response:
     openid = visit.site.sign_in.openid
     if openid is None:
         return visit.go("/sign-in")
-    if wait := visit.site.tries.take(_address(visit)):
+    tries, address = visit.site.tries, _address(visit)
+    if wait := await run_in_threadpool(tries.begin, address):
         return _too_often(visit, target, wait)
+    succeeded = False
     try:
         user = await openid.finish(visit.request, visit.session)
+        succeeded = True
     except SignInRefused as refusal:
         reason = refusal.message
         await run_in_threadpool(
             record, visit.site, "nobody", visit.request, action="sign in", result="refused", reason=reason
         )
         return _page(visit, target, status=HTTPStatus.FORBIDDEN, error=refusal.message, remedy=refusal.remedy)
+    finally:
+        tries.end(address, succeeded=succeeded)
     await run_in_threadpool(_signed_in, visit, user)
     return visit.go(target)
 
@@ -96,7 +106,6 @@ def _signed_in(visit: Visit, user: User) -> None:
     for token in visit.request.cookies.values():
         sessions.end(token)
     visit.token, _ = sessions.begin(user)
-    visit.site.tries.succeeded(_address(visit))
     record(visit.site, user, visit.request, action="sign in", role=user.role.name)
 
 

@@ -81,7 +81,7 @@ def _print(result: Any) -> None:
         right=_NUMBERS,
     )
     for one in result.differences[:_SHOWN]:
-        named = f" {one.name}" if one.name else ""
+        named = f" {one.name}" if one.name not in {"", one.id} else ""
         properties = f" ({', '.join(one.properties)})" if one.properties else ""
         say(f"[yellow]![/] {one.table}{escape(named)} {one.id}: {one.what}{escape(properties)}")
         say(f"    {escape(one.reason)}")

@@ -16,6 +16,7 @@ from entra_pipeline.analysis.changes import reading
 from entra_pipeline.analysis.names import names
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.errors import UsageError
+from entra_pipeline.restore.activation import without_more_access
 from entra_pipeline.restore.comparison import Comparison, Side, compare, own_aliases
 from entra_pipeline.restore.cost import requests_for_links, seconds
 from entra_pipeline.restore.crossing import Barred
@@ -102,10 +103,11 @@ def make_plan(
         drafting.links(_Names(connection, point, target.live), _Unwritten(connection, point))
         resolved = _Resolving(drafting, comparison, index, chosen)
         resolved.resolve()
-        drafts, left_out = resolved.drafts, list[Refusal]()
+        drafts, left_out = without_more_access(connection, point, resolved.drafts)
         if target.extensions is not None:
             coming = _coming_apps(comparison, drafts)
-            drafts, left_out = leave_out(drafts, target.extensions, coming, comparison.forward)
+            drafts, unregistered = leave_out(drafts, target.extensions, coming, comparison.forward)
+            left_out += unregistered
     refusals = [*changed, *resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
     steps = tuple(_step(number, draft) for number, draft in enumerate(_ordered(drafts), 1))
     used = {step.stage for step in steps}

@@ -309,3 +309,38 @@ def test_a_selection_brings_what_belongs_to_it_and_nothing_else(start: Callable[
     ):
         with pytest.raises(error):
             it.plan(**wrong)
+
+
+@pytest.mark.parametrize(("taken_out", "refused"), [(False, 0), (True, 1)])
+def test_an_active_assignment_gives_no_membership_that_nobody_had(
+    start: Callable[..., Restored], taken_out: bool, refused: int
+) -> None:
+    schedules = "privileged_access_group_assignment_schedules"
+    made: dict[str, str] = {}
+
+    def prepare(control: Any) -> None:
+        made["user"] = control.create("users", {"displayName": "Ada", "accountEnabled": True})
+        made["group"] = control.create(
+            "groups", {"displayName": "Guarded", "securityEnabled": True, "isAssignableToRole": True}
+        )
+        control.create(
+            "identityGovernance/privilegedAccess/group/assignmentScheduleRequests",
+            {
+                "action": "adminAssign",
+                "accessId": "member",
+                "groupId": made["group"],
+                "principalId": made["user"],
+                "scheduleInfo": {"expiration": {"type": "noExpiration"}},
+            },
+        )
+        if taken_out:
+            control.remove_link(f"groups/{made['group']}/members", made["user"])
+
+    restored = start(prepare, *TYPES, schedules)
+    restored.lose(f"groups/{made['group']}")
+    plan = restored.plan(types=["groups", schedules])
+    assert len(steps(plan, table=schedules, action="create")) == 1 - refused
+    told = [one for one in plan.refusals if one.table == schedules]
+    assert [one.reason for one in told] == [
+        f"it would make {made['user']} a member of the group, which was not so at the recovery point"
+    ] * refused

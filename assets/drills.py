@@ -12,6 +12,7 @@ from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.model import Outcome
 from entra_pipeline.running import run
+from entra_pipeline.words import counted
 from resources import StorageResource
 
 if TYPE_CHECKING:
@@ -98,4 +99,4 @@ class _DrillProgress(LogProgress):
     def step(self, outcome: Outcome, done: int, steps: int) -> None:
         """A line now and then."""
         if done % _EVERY == 0 or done == steps:
-            self._log.info(f"restored: {done:,} of {steps:,} steps")
+            self._log.info(f"restored: {done:,} of {counted(steps, 'step')}")

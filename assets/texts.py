@@ -16,6 +16,7 @@ from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.analysis.points import COSTS, cost, cost_rows, proof, table_rows, tables_in_order
 from entra_pipeline.analysis.unusual import Finding
 from entra_pipeline.store.manifest import Manifest, TableEntry
+from entra_pipeline.words import counted
 
 # Columns of tables: key → heading. Those of the proof are called what `points --json` calls them.
 _CHANGES = {key: key for key in ("table", "read", "live", "added", "changed", "deleted")}
@@ -77,7 +78,7 @@ def _gaps(tables: Mapping[str, TableEntry]) -> Iterator[tuple[str, str]]:
 
 def _result(entry: TableEntry) -> str:
     if entry.gaps:
-        return f"{len(entry.gaps)} gaps" if len(entry.gaps) > 1 else "1 gap"
+        return counted(len(entry.gaps), "gap")
     return "proven" if proof(entry)["proven"] else _NOT_READ
 
 

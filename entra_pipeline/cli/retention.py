@@ -101,9 +101,9 @@ def _print(pruned: Pruned, *, dry_run: bool) -> None:
         f"[bold]{size(pruned.deleted.bytes)}[/] {would}freed"
     )
     if pruned.days_forgotten:
-        say(f"{len(pruned.days_forgotten):,} days of logs {would}forgotten")
+        say(f"{counted(len(pruned.days_forgotten), 'day')} of logs {would}forgotten")
     for reason, number in pruned.days_kept_beyond_their_time.items():
-        click.echo(f"{number:,} days of logs past their time stay: {reason}")
+        click.echo(f"{counted(number, 'day')} of logs past {'its' if number == 1 else 'their'} time kept: {reason}")
     if pruned.deleted.locked:
         say(f"kept until their Object Lock ends: {counted(len(pruned.deleted.locked), 'file')} that nobody needs")
 

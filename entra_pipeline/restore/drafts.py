@@ -489,7 +489,7 @@ class Drafting:
             gone = [] if not rule.many else gone
         since = self._since_read(subject[0], source, new)
         if since:
-            reason = f"{len(since)} links were added {self._since(subject[0])}"
+            reason = f"{counted(len(since), 'link')} added {self._since(subject[0])}"
             self._refuse_links(*subject, "unresolved", reason, self._then(subject[0]))
             new = [link for link in new if link not in since]
             gone = [] if not rule.many else gone

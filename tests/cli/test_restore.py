@@ -145,7 +145,7 @@ def test_what_a_point_did_not_read_is_restored_as_of_its_own_time_and_nothing_li
     assert plan["older"] == {"group_members": then}
     (refused,) = [one for one in plan["refusals"] if one["kind"] == "unresolved"]
     assert (refused["table"], refused["id"]) == ("group_members", group)
-    assert "1 links were added after" in refused["reason"]
+    assert "1 link added after" in refused["reason"]
     shown = damaged.restore("--at", partial, "--dry-run")
     assert f"restored as of another time: group_members as of {then}" in shown.out
     # The remedy does what was not done.

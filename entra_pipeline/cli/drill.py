@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from entra_pipeline.analysis.markdown import markdown_table, one_line
 from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import progress
+from entra_pipeline.errors import UsageError
 from entra_pipeline.running import run
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.words import counted
+
+if TYPE_CHECKING:
+    from entra_pipeline.restore.drill import Drill
 
 # Differences that are shown without `--json`: enough to see what is wrong.
 _SHOWN = 30
@@ -32,9 +37,10 @@ _NUMBERS = ("objects", "properties", "links", "came_back", "left_out")
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
 @click.option("--at", "at", default="latest", metavar="POINT|TIME", help="The recovery point. [default: latest]")
+@click.option("--markdown", is_flag=True, help="The scores as Markdown, to put into a document.")
 @as_json
 @click.pass_context
-def drill(ctx: click.Context, scope_name: str, at: str, json_: bool) -> int:
+def drill(ctx: click.Context, scope_name: str, at: str, markdown: bool, json_: bool) -> int:
     """Restore a recovery point of SCOPE into an empty simulated tenant, and score what came back.
 
     Nothing is written to the real tenant. The result is kept in the scope's store. Ends with exit code 3 when less than
@@ -42,6 +48,8 @@ def drill(ctx: click.Context, scope_name: str, at: str, json_: bool) -> int:
     """
     from entra_pipeline.restore.drill import drill as rehearse
 
+    if markdown and json_:
+        raise UsageError("--markdown and --json exclude each other", remedy="Choose one.")
     project = project_of(ctx)
     store = open_store(project, project.scope(scope_name))
     point = point_at(store, at)
@@ -50,6 +58,8 @@ def drill(ctx: click.Context, scope_name: str, at: str, json_: bool) -> int:
     about(result.id)
     if json_:
         print_json(result)
+    elif markdown:
+        click.echo(drill_markdown(result))
     else:
         _print(result)
     return FINISHED_WITH_EXCEPTION if result.status == "finished with exception" else 0
@@ -67,6 +77,42 @@ class _Told:
         """Every hundredth step is told."""
         if done % 100 == 0 or done == steps:
             self.phase(f"restoring: {done:,} of {counted(steps, 'step')}")
+
+
+def drill_markdown(result: Drill) -> str:
+    """A drill as Markdown: all of it that does not depend on the machine, so that the same tenant gives the same."""
+    from entra_pipeline.restore.drill import compared, share
+
+    missed = [
+        {
+            "type": f"`{one.table}`",
+            "object": one.name or one.id,
+            "what": ", ".join([one.what, *(f"`{name}`" for name in one.properties)]),
+            "why": one_line(one.reason),
+        }
+        for one in result.differences
+    ]
+    scored = [
+        {"type": f"`{one.table}`", "compared": compared(one), "came_back": share(one.equal, one.compared)}
+        for one in result.scores
+        if one.compared
+    ]
+    apart: dict[str, list[str]] = {}
+    for one in result.scores:
+        for reason, number in one.left_out.items():
+            apart.setdefault(reason, []).append(f"{number:,} `{one.table}`")
+    others = [{"reason": reason, "what": ", ".join(what)} for reason, what in sorted(apart.items())]
+    parts = [
+        f"{result.properties_equal:,} of {counted(result.properties, 'property', 'properties')} "
+        f"({share(result.properties_equal, result.properties)}) and {result.links_equal:,} of "
+        f"{counted(result.links, 'link')} ({share(result.links_equal, result.links)}) came back, by "
+        f"{counted(result.steps, 'step')} that take "
+        f"{result.seconds_at_limits / 60:.1f} minutes at Graph's write limits.",
+        markdown_table(missed, {"type": "not as it was", "object": "object", "what": "what", "why": "why"}),
+        markdown_table(scored, {"type": "type", "compared": "compared", "came_back": "came back"}),
+        markdown_table(others, {"reason": "left out, because", "what": "what"}),
+    ]
+    return "\n\n".join(parts)
 
 
 def _print(result: Any) -> None:

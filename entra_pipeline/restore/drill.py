@@ -137,13 +137,21 @@ def goals_met(drill: Drill) -> bool:
 
 def drill_text(drill: Drill) -> str:
     """A drill in a line."""
+    wanted = f"{PROPERTIES_GOAL * 100:g} % and {LINKS_GOAL * 100:g} % are wanted"
     return (
-        f"{_share(drill.properties_equal, drill.properties)} of "
+        f"{share(drill.properties_equal, drill.properties)} of "
         f"{counted(drill.properties, 'property', 'properties')} and "
-        f"{_share(drill.links_equal, drill.links)} of {counted(drill.links, 'link')} came back; "
-        f"{counted(drill.writes, 'write')} in "
-        f"{drill.seconds / 60:.1f} minutes, {drill.seconds_at_limits / 60:.1f} minutes at Graph's limits"
+        f"{share(drill.links_equal, drill.links)} of {counted(drill.links, 'link')} came back"
+        f"{'' if goals_met(drill) else f': too little, {wanted}'}. "
+        f"It took {counted(drill.writes, 'write')} and {drill.seconds / 60:.1f} minutes; "
+        f"at Graph's write limits {drill.seconds_at_limits / 60:.1f} minutes"
     )
+
+
+def compared(score: Score) -> str:
+    """What was compared of a table: `35 properties of 4 objects`, `1 link of 1 object`."""
+    unit = ("property", "properties") if score.kind == "properties" else ("link",)
+    return f"{counted(score.compared, *unit)} of {counted(score.objects, 'object')}"
 
 
 def score_rows(drill: Drill) -> list[dict[str, Any]]:
@@ -153,7 +161,7 @@ def score_rows(drill: Drill) -> list[dict[str, Any]]:
             "table": score.table,
             "objects": score.objects,
             score.kind: score.compared,
-            "came_back": _share(score.equal, score.compared),
+            "came_back": share(score.equal, score.compared),
             "left_out": sum(score.left_out.values()) or None,
             "why": "; ".join(score.left_out),
         }
@@ -162,7 +170,7 @@ def score_rows(drill: Drill) -> list[dict[str, Any]]:
     ]
 
 
-def _share(part: int, whole: int) -> str:
+def share(part: int, whole: int) -> str:
     """A share in per cent, never rounded up to all; nothing of nothing is empty."""
     return f"{int(part * 1000 / whole) / 10:g} %" if whole else ""
 
@@ -406,14 +414,17 @@ class _Arrivals:
             self._brought["terms_of_use"] = len(named)
 
     def _seats(self) -> None:
-        """As many licences as were bought."""
-        if not self._point.has("subscribed_skus"):
-            return
-        with connect(self._point.store.files) as connection:
-            rows = connection.execute(self._point.state("subscribed_skus", "_raw")).fetchall()
-        bought = {one["skuId"]: one.get("prepaidUnits") for one in (decoded(raw) for (raw,) in rows)}
+        """As many licences as were bought; as many as there are users, where the recovery point does not tell."""
+        bought: dict[str, Any] = {}
+        enough: dict[str, Any] | None = None
+        if self._point.has("subscribed_skus"):
+            with connect(self._point.store.files) as connection:
+                rows = connection.execute(self._point.state("subscribed_skus", "_raw")).fetchall()
+            bought = {one["skuId"]: one.get("prepaidUnits") for one in (decoded(raw) for (raw,) in rows)}
+        elif self._point.has("users"):
+            enough = {"enabled": self._point.manifest.tables["users"].live}
         for sku in self._control.dump("subscribedSkus"):
-            if units := bought.get(sku["skuId"]):
+            if units := bought.get(sku["skuId"], enough):
                 self._control.patch(f"subscribedSkus/{sku['id']}", {"prepaidUnits": units})
 
     def _applications(self) -> None:

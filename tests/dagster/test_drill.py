@@ -59,7 +59,8 @@ def test_a_drill_is_a_check_with_its_score(project: Project, instance: dg.Dagste
     shown = check.metadata["scores"]
     assert isinstance(shown, dg.TableMetadataValue)
     scores = {str(one.data["table"]): one.data for one in shown.records}
-    assert scores["users"]["properties"] == next(one.compared for one in drill.scores if one.table == "users")
+    users = next(one for one in drill.scores if one.table == "users")
+    assert scores["users"]["compared"] == f"{users.compared:,} properties"
     assert scores["user_manager"]["came_back"] == "100 %"
     [record] = [one for one in store.jobs() if one["type"] == "drill"]
     assert (record["trigger"], record["status"]) == ("dagster: drill", "finished")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli import run
+from entra_pipeline.cli.drill import drill_markdown
+from entra_pipeline.demo import prepare
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.drill import Drill, drill, drills
 from entra_pipeline.restore.fidelity import fidelity
@@ -20,9 +23,11 @@ from tests.backup.conftest import Protected
 
 @pytest.fixture(scope="module")
 def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Protected, Manifest, Path]]:
+    """The tenant of the demonstration, as its first recovery point shows it."""
     folder = tmp_path_factory.mktemp("drill")
-    with Simulator(40, 8, 5) as simulator:
+    with Simulator(200, 20, 7) as simulator:
         site = Protected(simulator, folder)
+        prepare(site.control)
         yield site, site.backup(), folder
 
 
@@ -45,6 +50,14 @@ def test_a_whole_tenant_comes_back(drilled: tuple[int, Drill]) -> None:
         ("conditional_access_policies", "futureControls"),
     }
     assert all(one.reason for one in result.differences)
+
+
+def test_the_documented_score_is_the_score(drilled: tuple[int, Drill]) -> None:
+    _, result = drilled
+    text = Path(__file__).parents[2].joinpath("docs", "drill.md").read_text(encoding="utf-8")
+    documented = re.search(r"<!-- score: .*? -->\n(.*?)\n<!-- /score -->", text, re.S)
+    assert documented is not None
+    assert documented[1] == drill_markdown(result)
 
 
 def test_every_type_is_scored_or_left_out_with_a_reason(

@@ -1,9 +1,10 @@
-"""Grants and assignments that come back from the recycle bin with an object, and that it did not have.
+"""Links, grants and assignments that come back from the recycle bin with an object, and that it did not have.
 
-What belongs here: finding and removing them. What does not: links such as members, which their own steps compare.
+What belongs here: finding and removing them. What does not: what the plan knows of, which its steps compare.
 
 Graph does not show what an object in the recycle bin holds, so no plan can name what was given to it between the
-recovery point and its deletion. Whoever took an account over may have given it a role: with the account it is back.
+recovery point and its deletion. Whoever took an account over may have put it into a group, or given it a role: with the
+account it is back.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Collection
 import msgspec
 
 from entra_pipeline.backup.run import Progress, backup
-from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope
@@ -27,6 +28,11 @@ from entra_pipeline.restore.work import Refused, Session, Work
 from entra_pipeline.store.manifest import TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
+
+_TIES = {name for name, entry in CATALOGUE.items() if entry.restore.link and entry.restore.possible}
+"""Types whose objects only tie others together: grants and assignments."""
+_LINKED = {owner.name for owner, relation in RELATIONS.values() if relation.write is not None}
+"""Types with links; what comes out of the recycle bin can be the other end only if it is of one of them, too."""
 
 
 async def take_away(
@@ -42,8 +48,8 @@ async def take_away(
 ) -> None:
     """Removes what came back and is not at the recovery point.
 
-    Reads the types of grants and assignments once more, if something came out of the recycle bin. What cannot be
-    removed is told by the outcome of the undelete.
+    Reads the types of grants and assignments, and those with links, once more, if something came out of the recycle
+    bin. What cannot be removed is told by the outcome of the undelete.
 
     Args:
         plan: The plan that was carried out.
@@ -64,8 +70,8 @@ async def take_away(
     point = Side(store, await asyncio.to_thread(store.manifest, plan.point)) if back else None
     if point is None or plan.options.conflict != "overwrite" or point.manifest.tenant_id != plan.tenant_id:
         return
-    rules = {name: entry.restore for name, entry in CATALOGUE.items()}
-    types = [name for name in scope.types() if rules[name].link and rules[name].possible and point.has(name)]
+    linked = any(step.table in _LINKED for step in plan.steps if step.number in back.values())
+    types = [name for name in scope.types() if point.has(name) and (name in _TIES or (linked and name in _LINKED))]
     if not types:
         return
     progress.phase("looking for what came back besides")
@@ -76,17 +82,21 @@ async def take_away(
     found = await asyncio.to_thread(_besides, plan, session, point, live, types, back.keys(), iso(clock()))
 
     async def remove(step: Step, owner: str) -> None:
+        work, remedy = Work(session, step), ""
         try:
-            await carry_out(Work(session, step))
+            await carry_out(work)
         except Refused as refused:
+            work.problems.append(refused.message)
+            remedy = refused.remedy
+        if work.problems:
             before = done[back[owner]]
-            reason = f"it came back with {step.table} {step.name or step.id}, which it did not have: {refused.message}"
+            told = f"it came back with {step.table} {step.name or step.id}, which it did not have"
             session.journal.finish(
                 msgspec.structs.replace(
                     before,
                     result="restored with differences",
-                    reason="; ".join(one for one in (before.reason, reason) if one),
-                    remedy=before.remedy or refused.remedy,
+                    reason="; ".join(one for one in (before.reason, f"{told}: {'; '.join(work.problems)}") if one),
+                    remedy=before.remedy or remedy,
                 )
             )
 
@@ -110,9 +120,11 @@ def _besides(
     # What this restore has made is no return, whatever it looks like.
     made = {outcome.live_id for outcome in session.journal.done.values()}
     removed = [
-        step for step in more.steps if step.action == "delete" and step.id not in replaced and step.live_id not in made
+        step
+        for step in more.steps
+        if step.action == "delete" and step.table in _TIES and step.id not in replaced and step.live_id not in made
     ]
-    found: list[tuple[Step, str]] = []
+    found = [link for step in more.steps if step.action == "unlink" for link in _links(step, back)]
     with connect(live.store.files) as connection:
         for step in removed:
             query = f"SELECT _raw FROM ({live.state(step.table, 'id, _raw')}) WHERE id = ?"
@@ -121,3 +133,14 @@ def _besides(
             if owner := next((one for one in back if one in named), ""):
                 found.append((step, owner))
     return found
+
+
+def _links(step: Step, back: Collection[str]) -> list[tuple[Step, str]]:
+    """Links that one who came back has brought: all of its own, and those of others to it."""
+    if step.live_id in back:
+        return [(step, step.live_id)]
+    return [
+        (msgspec.structs.replace(step, targets=(target,), target_types=(kind,)), target)
+        for target, kind in zip(step.targets, step.target_types, strict=True)
+        if target in back
+    ]

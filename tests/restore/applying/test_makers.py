@@ -62,6 +62,38 @@ def test_a_user_comes_back_from_the_recycle_bin_with_what_it_had(damaged: Start)
     assert methods == [("POST", "restore"), ("PATCH", user)]
 
 
+def test_what_was_given_between_the_recovery_point_and_the_deletion_is_taken_away_again(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    taken, kept, *_ = [
+        g["id"] for g in site.control.dump("groups") if not (g["groupTypes"] or g["onPremisesSyncEnabled"])
+    ]
+    user = next(u["id"] for u in site.control.dump("users") if not u["onPremisesSyncEnabled"])
+    before = site.control.edges("groups", "members") - {(taken, user, "user"), (kept, user, "user")}
+    site.control.remove_link(f"groups/{taken}/members", user)
+    site.control.add_link(f"groups/{kept}/members", user)
+    site.point = site.backup(full=True)
+    site.control.add_link(f"groups/{taken}/members", user)
+    site.control.delete(f"users/{user}")
+    site.restore(step("undelete", "users", user))
+    assert site.control.edges("groups", "members") == {*before, (kept, user, "user")}
+
+
+def test_what_cannot_be_taken_away_again_is_told(damaged: Start) -> None:
+    site = damaged("users", "groups")
+    group = next(g["id"] for g in site.control.dump("groups") if not (g["groupTypes"] or g["onPremisesSyncEnabled"]))
+    user = next(u["id"] for u in site.control.dump("users") if not u["onPremisesSyncEnabled"])
+    site.control.remove_link(
+        f"groups/{group}/owners", *[t for s, t, _ in site.control.edges("groups", "owners") if s == group]
+    )
+    site.point = site.backup(full=True)
+    site.control.add_link(f"groups/{group}/owners", user)
+    site.control.delete(f"users/{user}")
+    report = site.apply(site.plan(step("undelete", "users", user)))
+    assert report.status == "finished with exception"
+    assert report.outcomes[0].result == "restored with differences"
+    assert "it came back with group_owners" in report.outcomes[0].reason
+
+
 def test_a_group_comes_back_with_its_members_and_owners(damaged: Start) -> None:
     site = damaged("users", "groups")
     group = next(g for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])

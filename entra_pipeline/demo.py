@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from entra_pipeline.analysis.changes import Change
-from entra_pipeline.analysis.names import short, title
+from entra_pipeline.analysis.names import short_pair, title
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Parent
 from entra_pipeline.catalogue.sdk import has_navigation
@@ -248,7 +248,9 @@ def tell(change: Change, names: Mapping[str, str]) -> str:
         source, target = (names.get(key, key) for key in change.key)
         return f"{source} · {RELATIONS[change.table][1].segment} · {target}"
     who = title(CATALOGUE[change.table], change.after or change.before or {})
-    return "; ".join([who, *(f"{key}: {short(was)} → {short(now)}" for key, (was, now) in change.properties.items())])
+    return "; ".join(
+        [who, *(f"{key}: {' → '.join(short_pair(was, now))}" for key, (was, now) in change.properties.items())]
+    )
 
 
 def names(store: ScopeStore, points: Sequence[Manifest]) -> dict[str, str]:

@@ -14,11 +14,30 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import sql_text, state_query
 
 _LONGEST = 60
+# Of what two long texts have in common, so much is shown before they differ.
+_LEAD = 20
 
 
 def short(value: Any) -> str:
     """A value in a few words, for a table."""
-    text = "nothing" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return _cut(_text(value))
+
+
+def short_pair(before: Any, after: Any) -> tuple[str, str]:
+    """What a value was and what it is, in a few words; of long texts, from shortly before they differ."""
+    was, now = _text(before), _text(after)
+    unlike = (number for number, (one, other) in enumerate(zip(was, now, strict=False)) if one != other)
+    same = next(unlike, min(len(was), len(now)))
+    if same >= _LONGEST - _LEAD and max(len(was), len(now)) > _LONGEST:
+        was, now = (f"…{text[same - _LEAD :]}" for text in (was, now))
+    return _cut(was), _cut(now)
+
+
+def _text(value: Any) -> str:
+    return "nothing" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

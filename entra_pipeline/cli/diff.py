@@ -14,7 +14,7 @@ import msgspec
 
 from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.comparing import change_rows, flat_rows, summary_rows
-from entra_pipeline.analysis.names import short
+from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
 from entra_pipeline.cli.backups import run_backup
@@ -223,7 +223,7 @@ def _detail(row: dict[str, Any]) -> dict[str, Any]:
         what = f"→ {row['target_name']}"
     else:
         values = row["properties"].items()
-        what = "\n".join(f"{key}: {short(value['before'])} → {short(value['after'])}" for key, value in values)
+        what = "\n".join(f"{key}: {' → '.join(short_pair(value['before'], value['after']))}" for key, value in values)
     return {"table": row["table"], "change": row["change"], "name": row["name"], "what": what}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from entra_pipeline.analysis.names import names, short
+from entra_pipeline.analysis.names import names, short_pair
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS
 from entra_pipeline.restore.model import Plan, Step
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -79,6 +79,6 @@ def _what(step: Step, called: dict[str, str]) -> str:
         return f"made anew with {counted(len(step.body), 'property', 'properties')}, {kept}"
     if step.action == "delete":
         return "deleted" if not CATALOGUE[step.table].restore.bin else "deleted, into the recycle bin"
-    told = [f"{name}: {short(step.before.get(name))} → {short(value)}" for name, value in step.body.items()]
+    told = [f"{name}: {' → '.join(short_pair(step.before.get(name), value))}" for name, value in step.body.items()]
     rest = len(told) - _MOST
     return "\n".join(told if rest <= 1 else [*told[:_MOST], f"and {rest:,} more properties"])

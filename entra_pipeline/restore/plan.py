@@ -334,7 +334,7 @@ class _Resolving:
             return reason, "The plan says of these objects why they do not come back: that has to be mended first."
         return (
             reason,
-            "They were not there at the recovery point either: mend the object by hand, or take an earlier --at.",
+            "They were not there at the recovery point either: mend the object by hand, or restore an earlier one.",
         )
 
     def _refuse(self, draft: Draft, reason: str, remedy: str) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.comparing import change_rows, summary_rows
-from entra_pipeline.analysis.names import short
+from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.roles import Role
@@ -84,7 +84,7 @@ def _found(visit: Visit, before: str, after: str, chosen: str, kind: str, offset
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     """A change as a line for people."""
-    properties = [(key, short(one["before"]), short(one["after"])) for key, one in row.get("properties", {}).items()]
+    properties = [(key, *short_pair(one["before"], one["after"])) for key, one in row.get("properties", {}).items()]
     return {**{key: value for key, value in row.items() if key != "object"}, "properties": properties}
 
 

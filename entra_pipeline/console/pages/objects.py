@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from entra_pipeline.analysis.browse import Related, related, states
-from entra_pipeline.analysis.names import short, title
+from entra_pipeline.analysis.names import short, short_pair, title
 from entra_pipeline.analysis.points import category
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.paging import Shown
@@ -133,7 +133,7 @@ def history(visit: Visit) -> Response:
             told.append({"point": point, "what": "removed" if now is None else "added", "properties": {}})
             continue
         properties = {
-            key: (short(was.get(key)), short(now.get(key)))
+            key: short_pair(was.get(key), now.get(key))
             for key in was.keys() | now.keys()
             if was.get(key) != now.get(key)
         }

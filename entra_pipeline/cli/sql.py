@@ -66,9 +66,12 @@ def sql(
     project = project_of(ctx)
     if (query is not None) + (catalog is not None) + tables > 1:
         raise UsageError("QUERY, --write-catalog and --tables exclude each other", remedy="Give one of them.")
-    if tables:
+    if tables and format_ in {"csv", "json"}:
         rows = [{"name": name} for name in Relations.names()]
         print_rows(rows, {"name": "name"}, json_=format_ == "json", csv_=format_ == "csv")
+        return
+    if tables:
+        _print_tables()
         return
     _complete_indexes(project)
     if catalog is not None:
@@ -241,12 +244,18 @@ def _converse(session: Session) -> None:
         if text in {".quit", ".exit", "quit", "exit"}:
             return
         if text == ".tables":
-            click.echo("  ".join(Relations.names()))
+            _print_tables()
         elif text:
             try:
                 _print(session.ask(text), "table", None)
             except EntraPipelineError as error:
                 click.echo(f"error: {as_called(str(error))}", err=True)
+
+
+def _print_tables() -> None:
+    rows = [{"about": about, "views": ", ".join(names)} for about, names in Relations.by_category().items()]
+    print_table(rows, {"about": "about", "views": "views"})
+    say("Of what is backed up there are, for example, users, users_at('SCOPE', 'TIME') and users_history as well.")
 
 
 def _prompt(session: Session) -> PromptSession[str]:

@@ -123,7 +123,9 @@ def test_the_command_writes_a_catalog_and_explains_what_cannot_be(story: Story, 
     assert (unknown.code, "did you mean 'users'?" in unknown.err) == (2, True)
     assert ask(story, "FROM users", "--tables").code == 2
     assert ask(story, "FROM users", "--format", "parquet").code == 2
-    assert "users_history" in ask(story, "--tables").out
+    shown = ask(story, "--tables").out
+    assert all(heading in shown for heading in ("The backups themselves", "Logs", "Conditional access"))
+    assert "users_history" in ask(story, "--tables", "--format", "csv").out
 
 
 def test_a_notebook_gets_arrow_and_pandas(story: Story) -> None:

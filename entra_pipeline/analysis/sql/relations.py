@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from entra_pipeline.analysis.points import category
 from entra_pipeline.analysis.sql import statements
 from entra_pipeline.analysis.sql.statements import AUDIT, EDGE_COLUMNS, JOBS, RENAMED, Root, Source, Table
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
@@ -78,6 +79,14 @@ class Relations:
         """All names, in the order in which a list shows them."""
         tables = [name + suffix for name in table_names() for suffix in ("", _AT, _HISTORY)]
         return [*_OTHERS, *LOGS, *tables]
+
+    @staticmethod
+    def by_category() -> dict[str, list[str]]:
+        """The views by what they are about; those of object types and relations have the two macros as well."""
+        found: dict[str, list[str]] = {}
+        for table in table_names():
+            found.setdefault(category(table), []).append(table)
+        return {"The backups themselves": [*_OTHERS], "Logs": [*LOGS], **found}
 
     @staticmethod
     def columns(table: str) -> list[str]:

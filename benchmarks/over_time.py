@@ -31,10 +31,11 @@ from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
 from entra_pipeline.store.files import Files, LocalFiles, S3Files
 from entra_pipeline.store.files.s3 import client_config
-from entra_pipeline.store.index import write_index
+from entra_pipeline.store.index import JOINED, join_indexes, write_index
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
 from entra_pipeline.store.parts import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.retention import GRACE
 
 _USERS = 10_000
 _CHANGED = 10
@@ -71,7 +72,7 @@ def _questions(files: Files, count: int) -> dict[str, tuple[str, int]]:
     middle = _point(count // 2 + 10)
     someone = _identifier(0)
     return {
-        "a full snapshot's files": (f"FROM read_parquet('{files.url(_part(_point(0)))}')", 0),
+        "a full snapshot's files": (f"FROM read_parquet('{files.url(_base(_point(0)))}')", 0),
         "users_at": (f"FROM users_at('{_SCOPE}', '{middle}')", 3),
         "users": ("FROM users", 3),
         "users_history of one user": (f"FROM users_history WHERE id = '{someone}'", 5),
@@ -125,8 +126,8 @@ def _point(number: int) -> str:
     return key_of(_START + number * _EVERY)
 
 
-def _part(point: str) -> str:
-    return f"users/scope={_SCOPE}/recovery_point={point}/part-00000.parquet"
+def _base(point: str) -> str:
+    return f"users/scope={_SCOPE}/recovery_point={point}/part-00001.parquet"
 
 
 def _identifier(number: int) -> str:
@@ -176,7 +177,7 @@ def _written(root: Path, count: int, users: int) -> Files:
     with tempfile.TemporaryDirectory() as work, duckdb.connect() as connection:
         path = Path(work, "part.parquet")
 
-        def part(point: str, table: str, chosen: list[tuple[str, str]], role: str) -> Part:
+        def part(point: str, table: str, file: int, chosen: list[tuple[str, str]], role: str) -> Part:
             if table in CATALOGUE:
                 made = pa.table(
                     {
@@ -193,14 +194,14 @@ def _written(root: Path, count: int, users: int) -> Files:
                 connection.register("made", made.append_column("reason", pa.nulls(1, pa.string())))
                 write_edges(connection, "made", table, path)
             rows_ = max(len(chosen), 1)
-            return store.write_part(point, table, 0, path, role="base" if role == "base" else "changes", rows=rows_)
+            return store.write_part(point, table, file, path, role="base" if role == "base" else "changes", rows=rows_)
 
         def sorted_users() -> list[tuple[str, str]]:
             return [(identifier, _user(*rows[identifier])) for identifier in sorted(rows)]
 
         first = _point(0)
         still = {
-            table: _entry(table, (part(first, table, [("x", '{"id":"x"}')], "base"),), 1)
+            table: _entry(table, (part(first, table, 1, [("x", '{"id":"x"}')], "base"),), 1)
             for table in table_names()
             if table != "users"
         }
@@ -213,11 +214,13 @@ def _written(root: Path, count: int, users: int) -> Files:
                 changed.append(someone)
             for identifier in changed:
                 rows[identifier] = (rows[identifier][0], number)
-            if number % (_INCREMENTALS + 1) == 0:
-                parts = (part(point, "users", sorted_users(), "base"),)
+            chosen = [(identifier, _user(*rows[identifier])) for identifier in sorted(set(changed))]
+            own = (part(point, "users", 0, chosen, "changes"),) if chosen else ()
+            base = number % (_INCREMENTALS + 1) == 0
+            if base:
+                parts = (part(point, "users", 1, sorted_users(), "base"), *own)
             else:
-                chosen = [(identifier, _user(*rows[identifier])) for identifier in sorted(set(changed))]
-                parts = (*parts, part(point, "users", chosen, "changes"))
+                parts = (*parts, *own)
             manifest = seal(
                 Manifest(
                     tool="benchmark",
@@ -231,17 +234,21 @@ def _written(root: Path, count: int, users: int) -> Files:
                     parent=parent,
                     parent_sha256=digest,
                     last_full=first,
-                    tables={**still, "users": _entry("users", parts, users)},
+                    tables={**still, "users": _entry("users", parts, users, follows=base and number > 0)},
                     selection={},
                 )
             )
             write_index(files, manifest)
             files.create(store.manifest_key(point), canonical(manifest))
             parent, digest = point, sha256(canonical(manifest))
+            if number % JOINED == JOINED - 1:
+                join_indexes(files, _SCOPE, store.indexes(), store.points())
+    # As the daily prune leaves it: without the files of the index that others have taken the place of.
+    ScopeStore(files, _SCOPE, lambda: datetime.now(UTC) + GRACE).sweep(grace=GRACE)
     return files
 
 
-def _entry(table: str, parts: tuple[Part, ...], live: int) -> TableEntry:
+def _entry(table: str, parts: tuple[Part, ...], live: int, *, follows: bool = False) -> TableEntry:
     return TableEntry(
         table=table,
         kind="objects" if table in CATALOGUE else "edges",
@@ -262,6 +269,7 @@ def _entry(table: str, parts: tuple[Part, ...], live: int) -> TableEntry:
         misfits={},
         gaps=(),
         notes=(),
+        follows=follows,
     )
 
 

@@ -227,8 +227,9 @@ class Tables:
         self.readings[table] = reading
         before = self.before(table)
         # A complete delta round replaces what was known; a listing is compared with it, unless a full was asked for.
-        base = reading.complete and (self.full or bool(reading.signature))
-        base = base or before is None or _changes_behind(before) >= self.max_changes
+        anew = reading.complete and (self.full or bool(reading.signature))
+        base = anew or before is None or _changes_behind(before) >= self.max_changes
+        follows = False
         written = await asyncio.to_thread(self._prewriter.finish, table) if self._prewriter is not None else []
         whole = joined(one.digest for one in written) if written and base else None
         if whole is not None and await asyncio.to_thread(is_state, whole):
@@ -236,16 +237,24 @@ class Tables:
             own = tuple(one.part for one in written)
             misfits = _added_up(one.misfits for one in written)
         else:
-            number = self._number(table)
+            follows = base and before is not None and not anew
+            numbers = [self._number(table) for _ in range(2 if follows else 1)]
 
-            def store() -> tuple[Counts, Part | None, dict[str, int]]:
-                done = self._store(reading.staged, table, self.sql_before(table), reading.complete, base, number, gone)
+            def store() -> list[tuple[Counts, Part | None, dict[str, int]]]:
+                # A base that is made of stored files is followed by what made it differ from the parent's state: who
+                # asks for the history of one object need not look at whole tables.
+                as_base = [base, False][: len(numbers)]
+                done = [
+                    self._store(reading.staged, table, self.sql_before(table), reading.complete, one, number, gone)
+                    for one, number in zip(as_base, numbers, strict=True)
+                ]
                 if not base and (is_objects(table) or not reading.complete):
                     self._remember(table)
                 return done
 
-            counts, part, misfits = await self._work(store)
-            own = (part,) if part else ()
+            stored = await self._work(store)
+            counts, _, misfits = stored[0]
+            own = tuple(part for _, part, _ in stored if part)
         parts = own if base else (*(before.parts if before else ()), *own)
         read: Read
         if base:
@@ -272,6 +281,7 @@ class Tables:
             misfits=misfits,
             gaps=(),
             notes=tuple(reading.notes),
+            follows=follows,
             **costs(reading.ledger),
         )
         self.entries[table] = entry
@@ -443,8 +453,9 @@ def known(manifest: Manifest | None, table: str) -> TableEntry | None:
 
 
 def _changes_behind(entry: TableEntry) -> int:
-    """How many change files a table has behind its base."""
-    return sum(part.role == "changes" for part in entry.parts)
+    """How many change files later points have laid behind a table's base."""
+    first = entry.parts[0].recovery_point if entry.parts else ""
+    return sum(part.role == "changes" and part.recovery_point != first for part in entry.parts)
 
 
 def carried(

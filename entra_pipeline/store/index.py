@@ -1,25 +1,46 @@
-"""The index of recovery points: what a query needs of a manifest, as Parquet.
+"""The index of recovery points: what a query needs of their manifests, as Parquet.
 
-What belongs here: the shape of the index and where it is. What does not: the queries (`analysis.sql`).
+What belongs here: the shape of the index, its files, and how they are joined and trimmed. What does not: when that is
+done (`recovery_points`), the queries (`analysis.sql`).
 
 SQL can choose among Parquet files by what another query finds, so that one point among thousands costs one small file.
 Of manifests it would have to read every one. The index is never the truth: it is written before its manifest, counts
-for nothing without one, and can be made again from it at any time. Its name ends with the SHA-256 of its bytes.
+for nothing without one, and can be made again from it at any time.
+
+A file holds the rows of one point or of several that follow each other. Sixteen files of a kind are joined into one of
+the next, so that the history of a thousand points is in a few dozen files. The name of a file says which points may be
+in it, and ends with the SHA-256 of its bytes. Where several files have a point, the one of the highest level counts,
+and of these the one with the fewest points: it was trimmed last.
 """
 
 from __future__ import annotations
 
 import io
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from entra_pipeline.errors import StoreError
 from entra_pipeline.store.files import Files
-from entra_pipeline.store.manifest import Manifest, TableEntry, sha256
+from entra_pipeline.store.manifest import Kind, Manifest, Part, TableEntry, sha256
+from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.state import KEYS
 
-INDEX = "_index/2/"
+INDEX = "_index/3/"
 """Where indexes are, with the version of their columns."""
+
+JOINED = 16
+"""Files that are joined into one of the next level."""
+LEVELS = 2
+"""Files of this level are joined no further: 256 points."""
+_GROUP = 2048
+_MOST_KEYS = 10_000
 
 _TEXT = (
     *("scope", "recovery_point", "tenant_id", "kind", "taken_for", "status"),
@@ -28,15 +49,48 @@ _TEXT = (
 _ENTRY_TEXT = ("table", "contents", "read", "read_started", "read_finished", "gaps")
 _NUMBERS = ("live", "added", "changed", "deleted", "reported", "requests", "items", "resource_units", "throttled")
 _PART = pa.struct([("key", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64()), ("role", pa.string())])
+_KEY = pa.struct([("id", pa.string()), ("target_id", pa.string())])
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in (*_TEXT, *_ENTRY_TEXT)),
         *((name, pa.int64()) for name in _NUMBERS),
         ("notes", pa.list_(pa.string())),
         ("parts", pa.list_(_PART)),
+        ("follows", pa.bool_()),
+        ("changed_keys", pa.list_(_KEY)),
     ]
 )
 """One row per table of the point, and one without a table when it has none."""
+
+_Rows = list[dict[str, object]]
+
+
+class IndexFile(NamedTuple):
+    """What the name of a file of the index says.
+
+    Attributes:
+        key: Where it is.
+        first: The first point that is in it.
+        last: The last one.
+        level: 0 for the file of one point; files that were joined are of the next level.
+        points: How many points are in it.
+    """
+
+    key: str
+    first: str
+    last: str
+    level: int
+    points: int
+
+    @classmethod
+    def of(cls, key: str) -> IndexFile:
+        """The file of a key; ValueError when it is none of the index."""
+        first, last, level, points, *_ = key.rpartition("/")[2].split(".")
+        return cls(key, first, last, int(level), int(points))
+
+    def may_have(self, point: str) -> bool:
+        """Whether a point is in it, as far as the point exists."""
+        return self.first <= point <= self.last
 
 
 def index_folder(scope: str) -> str:
@@ -44,35 +98,138 @@ def index_folder(scope: str) -> str:
     return f"{INDEX}{scope}/"
 
 
-def indexed_point(key: str) -> str:
-    """The recovery point that an index is of."""
-    return key.rpartition("/")[2].partition(".")[0]
+def chosen_files(files: Iterable[IndexFile], points: Iterable[str]) -> dict[str, IndexFile]:
+    """The file of the index that counts for each point; points that none has are left out."""
+    ordered = sorted(points)
+    found: dict[str, IndexFile] = {}
+    for one in sorted(files, key=lambda one: (one.level, -one.points)):
+        within = ordered[bisect_left(ordered, one.first) : bisect_right(ordered, one.last)]
+        found.update(dict.fromkeys(within, one))
+    return found
 
 
-def write_index(files: Files, manifest: Manifest) -> None:
-    """Stores the index of a recovery point, under a name that says what is in it."""
+def write_index(files: Files, manifest: Manifest) -> str:
+    """Stores the index of a recovery point, under a name that says what is in it; its key.
+
+    Raises:
+        NotInStore: A file that says what changed at the point is not there.
+    """
+    return _put(
+        files, manifest.scope, [pa.Table.from_pylist(_rows(files, manifest), SCHEMA)], [manifest.recovery_point]
+    )
+
+
+def join_indexes(files: Files, scope: str, present: Sequence[IndexFile], points: Sequence[str]) -> list[str]:
+    """Joins sixteen files of a level that follow each other into one of the next, as often as that can be done.
+
+    The files that were joined stay: somebody may be reading them.
+
+    Args:
+        files: The store's place.
+        scope: The scope.
+        present: Its files.
+        points: Its recovery points, oldest first.
+
+    Returns:
+        Keys of the new files.
+    """
+    made = []
+    known = list(present)
+    for level in range(LEVELS):
+        counting = sorted(set(chosen_files(known, points).values()), key=lambda one: one.first)
+        for same, run in groupby(counting, key=lambda one: one.level):
+            following = list(run) if same == level else []
+            for start in range(0, len(following) - JOINED + 1, JOINED):
+                some = following[start : start + JOINED]
+                there = [point for point in points if some[0].first <= point <= some[-1].last]
+                made.append(_copied(files, scope, some, there, level + 1))
+                known.append(IndexFile.of(made[-1]))
+    return made
+
+
+def trim_indexes(files: Files, scope: str, present: Sequence[IndexFile], points: Sequence[str]) -> list[str]:
+    """Writes files anew that have more points than there are; keys of the new files.
+
+    Args:
+        files: The store's place.
+        scope: The scope.
+        present: Its files.
+        points: Its recovery points, oldest first.
+    """
+    made = []
+    for one in sorted(set(chosen_files(present, points).values())):
+        there = [point for point in points if one.may_have(point)]
+        if len(there) < one.points:
+            made.append(_copied(files, scope, [one], there, one.level))
+    return made
+
+
+def read_index(files: Files, file: IndexFile) -> pa.Table | None:
+    """The rows of a file of the index; None when it is not what was written."""
+    data = files.read(file.key)
+    return pq.read_table(io.BytesIO(data)) if sha256(data) == file.key.rpartition("/")[2].split(".")[-2] else None
+
+
+def says(files: Files, rows: pa.Table, manifest: Manifest) -> bool:
+    """Whether the rows of an index say of a recovery point what its manifest and its files do; raises NotInStore."""
+    told = rows.filter(pc.field("recovery_point") == manifest.recovery_point).sort_by("table").to_pylist()
+    expected: bool = told == pa.Table.from_pylist(_rows(files, manifest), SCHEMA).to_pylist()
+    return expected
+
+
+# --- Files -----------------------------------------------------------------------------------------------------------
+
+
+def _copied(files: Files, scope: str, sources: Sequence[IndexFile], points: Sequence[str], level: int) -> str:
+    """Stores the rows of some points out of some files as one file, by table; its key."""
+    held = in_parallel(lambda one: files.read(one.key), sources)
+    return _put(files, scope, _by_table(held, points), points, level)
+
+
+def _by_table(held: Sequence[bytes], points: Collection[str]) -> Iterator[pa.Table]:
+    """The rows of some points, a few tables at a time: only so much is unpacked."""
+    names = [pq.read_table(io.BytesIO(data), columns=["table"]).column(0).to_pylist() for data in held]
+    tables = sorted({name for some in names for name in some}, key=lambda name: name or "")
+    step = max(1, _GROUP // max(len(points), 1))
+    wanted = pa.array(points, pa.string())
+    for start in range(0, len(tables), step):
+        chosen = pa.array(tables[start : start + step], pa.string())
+        some = []
+        for data in held:
+            rows = pq.read_table(io.BytesIO(data))
+            mask = pc.and_(pc.is_in(rows["table"], chosen), pc.is_in(rows["recovery_point"], wanted))
+            some.append(rows.filter(mask))
+        yield pa.concat_tables(some).sort_by([("table", "ascending"), ("recovery_point", "ascending")])
+
+
+def _put(files: Files, scope: str, tables: Iterable[pa.Table], points: Sequence[str], level: int = 0) -> str:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(_rows(manifest), SCHEMA), buffer, compression="zstd")
+    # What nobody chooses rows by has no statistics: in so small a file they would take more than the rows.
+    with pq.ParquetWriter(
+        buffer,
+        SCHEMA,
+        compression="zstd",
+        write_statistics=["table", "recovery_point"],
+        use_dictionary=level > 0,
+        store_schema=False,
+    ) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=_GROUP)
     data = buffer.getvalue()
-    files.replace(f"{index_folder(manifest.scope)}{manifest.recovery_point}.{sha256(data)}.parquet", data)
+    name = f"{points[0]}.{points[-1]}.{level}.{len(points)}.{sha256(data)}.parquet"
+    files.replace(f"{index_folder(scope)}{name}", data)
+    return f"{index_folder(scope)}{name}"
 
 
-def index_problem(data: bytes, key: str, manifest: Manifest) -> str:
-    """What is wrong with an index; empty when it is as it was written, and says what the manifest does."""
-    if sha256(data) != key.rpartition("/")[2].split(".")[1]:
-        return "is not what was written"
-    return "" if pq.read_table(io.BytesIO(data)).to_pylist() == _complete(manifest) else "is not that of its manifest"
+# --- Rows ------------------------------------------------------------------------------------------------------------
 
 
-def _complete(manifest: Manifest) -> list[dict[str, object]]:
-    """The rows as they are read back."""
-    table: list[dict[str, object]] = pa.Table.from_pylist(_rows(manifest), SCHEMA).to_pylist()
-    return table
-
-
-def _rows(manifest: Manifest) -> list[dict[str, object]]:
+def _rows(files: Files, manifest: Manifest) -> _Rows:
     head = {name: getattr(manifest, name) for name in _TEXT}
-    return [head | _entry(manifest.tables[name]) for name in sorted(manifest.tables)] or [head]
+    keys = _changed_keys(files, manifest)
+    return [
+        head | _entry(manifest.tables[name]) | {"changed_keys": keys[name]} for name in sorted(manifest.tables)
+    ] or [head]
 
 
 def _entry(entry: TableEntry) -> dict[str, object]:
@@ -86,4 +243,32 @@ def _entry(entry: TableEntry) -> dict[str, object]:
         **{name: getattr(entry, name) for name in _NUMBERS},
         "notes": list(entry.notes),
         "parts": [{name: getattr(part, name) for name in ("key", "rows", "bytes", "role")} for part in entry.parts],
+        "follows": entry.follows,
     }
+
+
+def _changed_keys(files: Files, manifest: Manifest) -> dict[str, _Rows | None]:
+    """Keys of the rows in the changes that the point wrote, by table; None where they are too many to be told."""
+
+    def own(entry: TableEntry) -> list[Part]:
+        return [p for p in entry.parts if p.role == "changes" and p.recovery_point == manifest.recovery_point]
+
+    def keys(entry: TableEntry) -> _Rows | None:
+        if sum(part.rows for part in own(entry)) > _MOST_KEYS:
+            return None
+        found = {key for part in own(entry) for key in _keys_in(files.read(part.key), entry.kind)}
+        return [{"id": one, "target_id": target} for one, target in sorted(found)]
+
+    return dict(zip(manifest.tables, in_parallel(keys, manifest.tables.values()), strict=True))
+
+
+def _keys_in(data: bytes, kind: Kind) -> Iterator[tuple[str, str]]:
+    """The keys in a part; those of objects have no second half."""
+    try:
+        columns = pq.read_table(io.BytesIO(data), columns=list(KEYS[kind])).columns
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(
+            f"a file of changes cannot be read: {error}", remedy="entra-pipeline verify tells which."
+        ) from None
+    first = columns[0].to_pylist()
+    yield from zip(first, columns[1].to_pylist() if kind == "edges" else [""] * len(first), strict=True)

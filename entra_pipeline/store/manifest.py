@@ -112,6 +112,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
         misfits: Values that did not fit their column and are only in `_raw`, by column.
         gaps: What is missing.
         notes: What a person should know.
+        follows: The base was made of stored files: the changes behind it say all that differs from the parent's state.
     """
 
     table: str
@@ -141,6 +142,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     misfits: dict[str, int]
     gaps: tuple[Gap, ...]
     notes: tuple[str, ...]
+    follows: bool = False
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

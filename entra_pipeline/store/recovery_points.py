@@ -28,8 +28,15 @@ from entra_pipeline.errors import (
     UsageError,
 )
 from entra_pipeline.project.periods import FOREVER, Period
-from entra_pipeline.store.files import Files, Hold
-from entra_pipeline.store.index import index_folder, indexed_point, write_index
+from entra_pipeline.store.files import Files, Hold, StoredFile
+from entra_pipeline.store.index import (
+    IndexFile,
+    chosen_files,
+    index_folder,
+    join_indexes,
+    trim_indexes,
+    write_index,
+)
 from entra_pipeline.store.locking import lock_end
 from entra_pipeline.store.logs import DayOfLog, LogStore
 from entra_pipeline.store.manifest import (
@@ -48,6 +55,8 @@ _KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
 _KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
 # A clock that is corrected by more than this since the newest point was wrong then or is wrong now.
 _CLOCK_TOLERANCE = timedelta(minutes=5)
+# Longer than a question takes that has looked up which files of the index to read.
+_READING = timedelta(hours=1)
 # Among the staged entries, which are named after tables.
 _RUN = "_run.json"
 _PART = "part-"
@@ -426,6 +435,11 @@ class ScopeStore:
             except StoreError as error:
                 # The point stands; the next sweep removes them.
                 _log.warning("staged entries of %s remain: %s", manifest.recovery_point, error.message)
+            try:
+                join_indexes(self.files, self.scope, self.indexes(), self.points())
+            except StoreError as error:
+                # Questions take longer until the next commit joins them.
+                _log.warning("the indexes of scope %s were not joined: %s", self.scope, error.message)
         return manifest
 
     def _chained(self, manifest: Manifest) -> Manifest:
@@ -470,9 +484,9 @@ class ScopeStore:
                 f"{part.key} {problem}", remedy=f"Build on nothing: entra-pipeline backup {self.scope} --full"
             )
 
-    def indexes(self) -> list[str]:
-        """Keys of the indexes of recovery points, by point."""
-        return [file.key for file in self.files.list(index_folder(self.scope))]
+    def indexes(self) -> list[IndexFile]:
+        """The files of the index of recovery points."""
+        return [IndexFile.of(file.key) for file in self.files.list(index_folder(self.scope))]
 
     def complete_index(self) -> list[str]:
         """Writes the index of those recovery points that have none; their keys.
@@ -481,10 +495,14 @@ class ScopeStore:
 
         Raises:
             IntegrityError: The manifest of such a point is not what was written.
+            NotInStore: A file that such a point names is not there.
         """
-        present = {indexed_point(key) for key in self.indexes()}
-        missing = [point for point in self.points() if point not in present]
-        in_parallel(lambda point: write_index(self.files, self.manifest(point)), missing)
+        present, points = self.indexes(), self.points()
+        known = chosen_files(present, points)
+        missing = [point for point in points if point not in known]
+        if missing:
+            written = in_parallel(lambda point: write_index(self.files, self.manifest(point)), missing)
+            join_indexes(self.files, self.scope, [*present, *map(IndexFile.of, written)], points)
         return missing
 
     def _lock_parts(self, manifest: Manifest) -> str:
@@ -547,6 +565,7 @@ class ScopeStore:
         if dry_run:
             return self._sweep(grace, without, without_days, dry_run=True)
         with self._held():
+            trim_indexes(self.files, self.scope, self.indexes(), self.points())
             return self._sweep(grace, (), (), dry_run=False)
 
     def _sweep(
@@ -554,23 +573,39 @@ class ScopeStore:
     ) -> Swept:
         before = self.clock() - grace
         # Files first, manifests second: what is committed in between is not taken for an orphan.
-        prefixes = [f"_staged/{self.scope}/", index_folder(self.scope)]
+        indexes = list(self.files.list(index_folder(self.scope)))
+        prefixes = [f"_staged/{self.scope}/"]
         prefixes += [f"{name}/scope={self.scope}/" for name in self.files.folders() if not name.startswith("_")]
         old = [file for prefix in prefixes for file in self.files.list(prefix) if file.modified < before]
         remaining = set(self.points()) - set(without)
-        indexes = index_folder(self.scope)
-        named = {file.key for file in old if file.key.startswith(indexes) and indexed_point(file.key) in remaining}
+        named: set[str] = set()
         for manifest in in_turns(self.manifest, sorted(remaining)):
             named |= manifest.named()
         # Logs lie beside the object types.
         named |= self.logs.named(without_days)
         orphans = [file for file in old if file.key not in named]
+        orphans += self._unread(indexes, remaining, before)
         locked = self._locked([file.key for file in orphans])
         orphans = [file for file in orphans if file.key not in locked]
         if not dry_run:
             self.files.delete([file.key for file in orphans])
         unfinished = self.files.clear_unfinished(before, dry_run=dry_run)
         return Swept([*(file.key for file in orphans), *unfinished], sum(file.size for file in orphans), sorted(locked))
+
+    def _unread(self, indexes: Sequence[StoredFile], remaining: Collection[str], before: datetime) -> list[StoredFile]:
+        """Files of the index that no question looks into: those of no point, and those that others stand in for.
+
+        The others have been there for longer than a question takes: who looked up before which to read has read them.
+        """
+        since = self.clock() - _READING
+        settled = {IndexFile.of(file.key): file for file in indexes if file.modified < since}
+        counting = set(chosen_files(settled, remaining).values())
+        there = sorted(remaining)
+        return [
+            file
+            for one, file in settled.items()
+            if one not in counting and (file.modified < before or any(map(one.may_have, there)))
+        ]
 
     def _locked(self, keys: Sequence[str]) -> set[str]:
         """Those of some files that Object Lock still keeps."""

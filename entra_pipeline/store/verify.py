@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 
-from entra_pipeline.errors import IntegrityError, NotInStore
-from entra_pipeline.store.index import index_problem, indexed_point
+from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
+from entra_pipeline.store.index import IndexFile, chosen_files, read_index, says
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parts import in_parallel, part_problem
 from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
@@ -82,9 +83,9 @@ class _Check:
         self._present = present
         self._pruned = pruned
         self._connection = connection
-        self._indexes: dict[str, list[str]] = {}
-        for key in store.indexes():
-            self._indexes.setdefault(indexed_point(key), []).append(key)
+        self._indexes = chosen_files(store.indexes(), present)
+        # Points that follow each other are mostly in one file.
+        self._index: tuple[IndexFile, pa.Table | None] | None = None
         self._parts: dict[Part, str] = {}
         self._rows: dict[Part, tuple[int, ...]] = {}
         self._live: dict[tuple[Part, ...], int] = {}
@@ -126,10 +127,23 @@ class _Check:
         return ""
 
     def _index_problem(self, manifest: Manifest) -> str:
-        for key in self._indexes.get(manifest.recovery_point, ()):
-            if problem := index_problem(self._store.files.read(key), key, manifest):
-                return f"its index {key} {problem}: remove it, entra-pipeline sql makes it again"
-        return ""
+        file = self._indexes.get(manifest.recovery_point)
+        if file is None:
+            return ""
+        if self._index is None or self._index[0] != file:
+            self._index = file, read_index(self._store.files, file)
+        rows = self._index[1]
+        try:
+            if rows is None:
+                problem = "is not what was written"
+            elif says(self._store.files, rows, manifest):
+                return ""
+            else:
+                problem = "does not say what its manifest does"
+        except StoreError:
+            # What is wrong with the files is found where they are checked.
+            return ""
+        return f"its index {file.key} {problem}: remove it, entra-pipeline sql makes it again"
 
     def _bytes_problem(self, part: Part) -> str:
         try:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import msgspec
@@ -127,24 +128,41 @@ class Life:
     def _entry(
         self, point: str, table: str, state: State, known: State, before: TableEntry | None, *, full: bool
     ) -> TableEntry:
-        behind = sum(part.role == "changes" for part in before.parts) if before else 0
+        first = before.parts[0].recovery_point if before and before.parts else ""
+        behind = sum(part.recovery_point != first for part in before.parts) if before else 0
         base = full or before is None or behind >= self.scope.max_incrementals
-        changed = state if base else {key: value for key, value in state.items() if known.get(key) != value}
-        removed = {} if base else {key: value for key, value in known.items() if state.get(key) != value}
+        follows = base and not full and before is not None
+        own: list[Part] = []
+        if base:
+            own += self._part(point, table, state, {}, state, role="base", number=0)
+        if follows or not base:
+            changed = {key: value for key, value in state.items() if known.get(key) != value}
+            removed = {key: value for key, value in known.items() if state.get(key) != value}
+            own += self._part(point, table, changed, removed, state, role="changes", number=1)
+        older = () if base or before is None else before.parts
+        made = entry([*older, *own], len(state), table=table, kind="objects" if table == "users" else "edges")
+        return msgspec.structs.replace(made, follows=follows)
+
+    def _part(
+        self,
+        point: str,
+        table: str,
+        changed: State,
+        removed: State,
+        state: State,
+        *,
+        role: Literal["base", "changes"],
+        number: int,
+    ) -> list[Part]:
         rows = []
         if table == "users":
-            rows = [upsert(key, value) for key, value in changed.items()]
+            rows = [upsert(key, value, _raw=f'{{"id":"{key}","displayName":"{value}"}}') for key, value in changed.items()]
             rows += [gone(key) for key in removed if key not in state]
         else:
             ends = {"target_type": "user", "_reason": None}
             rows = [{"source_id": k, "target_id": v, "_change": "upsert", **ends} for k, v in changed.items()]
             rows += [{"source_id": k, "target_id": v, "_change": "delete", **ends} for k, v in removed.items()]
-        own: list[Part] = []
-        if rows:
-            role = "base" if base else "changes"
-            own = [put(self.store, self.folder, point, rows, role=role, table=table)]  # type: ignore[arg-type]
-        older = () if base or before is None else before.parts
-        return entry([*older, *own], len(state), table=table, kind="objects" if table == "users" else "edges")
+        return [put(self.store, self.folder, point, rows, role=role, table=table, number=number)] if rows else []
 
     def expected(self, holds: tuple[str, ...] = ()) -> list[str]:
         """The points that have to be there after a prune, said in another way than the code under test says it."""

@@ -20,7 +20,7 @@ from entra_pipeline.errors import (
     UsageError,
 )
 from entra_pipeline.store.files import Files, LocalFiles
-from entra_pipeline.store.index import indexed_point
+from entra_pipeline.store.index import chosen_files
 from entra_pipeline.store.manifest import Manifest, canonical, sha256
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.verify import verify
@@ -350,7 +350,7 @@ def _the_next_run_works(store: ScopeStore, folder: Path) -> None:
         if not file.key.startswith(("_recovery_points/", "_locks/", "_index/"))
     }
     assert left == named
-    assert [indexed_point(key) for key in store.indexes()] == store.points()
+    assert list(chosen_files(store.indexes(), store.points())) == store.points()
     assert all(finding.ok for finding in verify(store))
 
 

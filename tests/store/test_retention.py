@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from entra_pipeline.backup.logs import plan
 from entra_pipeline.errors import IntegrityError, NotInStore, ScopeBusy, UsageError
 from entra_pipeline.store.holds import hold, release, retention_holds
-from entra_pipeline.store.index import index_folder, indexed_point
+from entra_pipeline.store.index import IndexFile, index_folder
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.pruned import PruneRecords
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
@@ -48,7 +48,17 @@ def life(tmp_path: Path) -> Life:
 def test_points_past_their_time_go_with_the_files_that_only_they_need(tmp_path: Path) -> None:
     life = Life(tmp_path, people=9, max_incrementals=2, retention="7 days")
     lived(life, days=9)
-    assert [len(life.store.manifest(point).tables["users"].parts) for point in life.store.points()] == [1, 2, 3] * 3
+    assert [len(life.store.manifest(point).tables["users"].parts) for point in life.store.points()] == [
+        1,
+        2,
+        3,
+        2,
+        3,
+        4,
+        2,
+        3,
+        4,
+    ]
     points, before = life.store.points(), life.parts()
     pruned = _prune(life)
     # The point of the third day is exactly seven days old when the tenth day begins.
@@ -56,7 +66,7 @@ def test_points_past_their_time_go_with_the_files_that_only_they_need(tmp_path: 
     assert life.store.points() == points[3:]
     assert before - life.parts() == {key for key in before if any(point in key for point in points[:3])}
     indexes = {key for key in pruned.deleted.keys if key.startswith(index_folder(life.store.scope))}
-    assert {indexed_point(key) for key in indexes} == set(points[:3])
+    assert {IndexFile.of(key).first for key in indexes} == set(points[:3])
     assert set(pruned.deleted.keys) - indexes == before - life.parts()
     assert life.parts() == life.named()
     life.assert_exact(*points[3:])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from entra_pipeline.store.index import indexed_point
+from entra_pipeline.store.index import chosen_files
 from entra_pipeline.store.retention import prune
 from entra_pipeline.store.verify import verify
 from tests.store.aging import Life
@@ -44,14 +44,15 @@ def _daily(life: Life, days: int) -> Iterator[int]:
 
 
 def _needed(life: Life) -> int:
-    """Bytes of the files that the points name, each as long as it was, of their manifests and of their indexes."""
+    """Bytes of the files that the points name, each as long as it was, of their manifests and of their index."""
     there = {file.key: file.size for file in life.store.files.list("")}
     parts = [part for p in life.states for one in life.manifests[p].tables.values() for part in one.parts]
     needed = {part.key: part.bytes for part in parts}
     assert {key: there.get(key) for key in needed} == needed
     told = [life.store.manifest_key(point) for point in life.states]
-    told += [key for key in life.store.indexes() if indexed_point(key) in life.states]
-    assert len(told) == 2 * len(life.states)
+    index = chosen_files(life.store.indexes(), life.states)
+    assert index.keys() == life.states.keys()
+    told += [one.key for one in set(index.values())]
     return sum(needed.values()) + sum(there[key] for key in told)
 
 

@@ -68,20 +68,24 @@ def points(roots: Sequence[Root]) -> str:
 
 
 def _points(root: Root) -> str:
-    def keys(folder: str, suffix: str) -> str:
+    def named(folder: str, suffix: str, columns: str) -> str:
         name = f"substr(file, {len(root.url) + len(folder) + 1})"
-        point = f"split_part(split_part({name}, '/', 2), '.', 1)"
         return (
-            f"SELECT split_part({name}, '/', 1) AS scope, {point} AS point, file "
-            f"FROM glob({root.pattern(f'{folder}*/*{suffix}')})"
+            f"SELECT split_part({name}, '/', 1) AS scope, {columns} FROM (SELECT file, "
+            f"split_part({name}, '/', 2) AS name FROM glob({root.pattern(f'{folder}*/*{suffix}')}))"
         )
 
-    indexes = f"SELECT scope, point, max(file) AS file FROM ({keys(INDEX, '.parquet')}) GROUP BY scope, point"
+    manifests = named("_recovery_points/", ".json", "split_part(name, '.', 1) AS point")
+    # Of several files that have a point, the highest level counts, then the fewest points.
+    rank = "{level: split_part(name, '.', 3)::INT, points: -split_part(name, '.', 4)::INT} AS rank"
+    span = "split_part(name, '.', 1) AS first_point, split_part(name, '.', 2) AS last_point"
     others = f" AND p.scope NOT IN ({', '.join(map(sql_text, root.elsewhere))})" if root.elsewhere else ""
     return (
-        f"SELECT {sql_text(root.url)} AS root, p.scope, p.point AS recovery_point, {_moment('p.point')} AS moment, "
-        f"i.file AS index_file FROM ({keys('_recovery_points/', '.json')}) p LEFT JOIN ({indexes}) i "
-        f"USING (scope, point) WHERE regexp_full_match(p.point, {sql_text(_KEY)}){others}"
+        f"SELECT {sql_text(root.url)} AS root, p.scope AS scope, p.point AS recovery_point, {_moment('p.point')} AS "
+        f"moment, max_by(i.file, i.rank) AS index_file FROM ({manifests}) p "
+        f"LEFT JOIN ({named(INDEX, '.parquet', f'file, {span}, {rank}')}) i "
+        "ON p.scope = i.scope AND p.point BETWEEN i.first_point AND i.last_point "
+        f"WHERE regexp_full_match(p.point, {sql_text(_KEY)}){others} GROUP BY p.scope, p.point"
     )
 
 
@@ -120,7 +124,8 @@ def _entries(index: Sequence[Source], chosen: str, columns: str, where: str = "t
         "SELECT unnest(list({root: root, scope: scope, recovery_point: recovery_point, "
         f"file: coalesce(index_file, {fail})}})) AS c FROM ({chosen})"
     )
-    return f"SELECT {columns} FROM ({listed}) JOIN ({_index(index)}) e ON e.filename = c.file WHERE {where}"
+    same = "e.filename = c.file AND e.recovery_point = c.recovery_point"
+    return f"SELECT {columns} FROM ({listed}) JOIN ({_index(index)}) e ON {same} WHERE {where}"
 
 
 def _index(index: Sequence[Source]) -> str:
@@ -197,37 +202,39 @@ class Table(NamedTuple):
     def history(self) -> str:
         """Every row that ever was, with the time in which it was valid."""
         keys = ", ".join(self._keys)
-        stored = ", ".join(self._stored)
         named = f"\"table\" = {sql_text(self.name)} AND read <> 'never'"
         entries = _entries(
             self.indexes,
             _EVERY,
-            "c.root, c.scope, c.recovery_point, list_transform(e.parts, lambda p: p.key) AS keys",
+            "c.root, c.scope, c.recovery_point, e.parent, e.follows, e.changed_keys, list_transform(e.parts, lambda p: "
+            "p.key) AS keys, list_transform(list_filter(e.parts, lambda p: p.role = 'changes'), lambda p: p.key) "
+            "AS changes",
             named,
         )
-        # A list of parts that goes on where the one before it ended says what changed; any other says all anew.
+        # A list of parts that goes on where the one before it ended says what changed, and so do the changes behind a
+        # base that was made of stored files, where its parent is there; any other says all anew.
         steps = (
-            "SELECT *, before IS NULL OR keys[:len(before)] <> before AS whole FROM (SELECT *, lag(keys) OVER "
-            f"(PARTITION BY root, scope ORDER BY recovery_point) AS before FROM ({entries}))"
+            "SELECT *, coalesce(keys[:len(before)] = before, false) AS goes_on, before IS NULL OR NOT (goes_on OR "
+            "coalesce(follows AND parent = point_before, false)) AS whole FROM (SELECT *, lag(keys) OVER w AS before, "
+            f"lag(recovery_point) OVER w AS point_before FROM ({entries}) "
+            "WINDOW w AS (PARTITION BY root, scope ORDER BY recovery_point))"
         )
         # `reset` is the next point that says all anew: what it does not show is gone.
         resets = (
-            "SELECT *, CASE WHEN whole THEN keys ELSE keys[len(before) + 1:] END AS fresh, "
+            "SELECT *, CASE WHEN whole THEN keys WHEN goes_on THEN keys[len(before) + 1:] ELSE changes END AS fresh, "
             "count(*) FILTER (whole) OVER w AS epoch, min(CASE WHEN whole THEN recovery_point END) "
             f"OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS reset FROM ({steps}) "
             "WINDOW w AS (PARTITION BY root, scope ORDER BY recovery_point)"
         )
-        parts = (
-            "SELECT unnest(list({root: root, scope: scope, point: recovery_point, whole: whole, epoch: epoch, "
-            "reset: reset, file: root || key, place: place})) AS p FROM (SELECT *, unnest(fresh) AS key, "
-            f"generate_subscripts(fresh, 1) AS place FROM ({resets}))"
-        )
-        reason = ", _reason" if self._is_edges else ""
+        # Of a point that says which keys changed, only the files of those are opened that are asked for.
+        told = "NOT whole AND changed_keys IS NOT NULL"
         seen = (
-            f"SELECT p.root AS root, p.scope AS scope, p.point AS point, p.whole AS whole, p.epoch AS epoch, "
-            f"p.reset AS reset, {stored}, _change AS stored_change{reason} "
-            f"FROM ({self._rows()}) r JOIN ({parts}) ON r.filename = p.file "
-            f"QUALIFY row_number() OVER (PARTITION BY root, scope, {keys}, point ORDER BY p.place DESC) = 1"
+            f"{self._seen(f'SELECT * FROM said WHERE NOT ({told})', keyed=False)} UNION ALL "
+            f"{self._seen(f'SELECT *, unnest(changed_keys) AS k FROM said WHERE {told}', keyed=True)}"
+        )
+        seen = (
+            f"SELECT * FROM ({seen}) "
+            f"QUALIFY row_number() OVER (PARTITION BY root, scope, {keys}, point ORDER BY place DESC) = 1"
         )
         content = "hash(_raw)" if not self._is_edges else "1"
         neighbours = (
@@ -258,7 +265,27 @@ class Table(NamedTuple):
             f"event.since AS recovery_point FROM ({events})"
         )
         tail = ["valid_from", "valid_to", "_change", *(["_reason"] if self._is_edges else []), "recovery_point"]
-        return self._shown(spans, tail=tail)
+        return f"WITH said AS MATERIALIZED ({resets}) {self._shown(spans, tail=tail)}"
+
+    def _seen(self, points: str, *, keyed: bool) -> str:
+        """Rows of the fresh parts of some points; of those with the keys `k` only, where there are any."""
+        own = "root: root, scope: scope, point: recovery_point, whole: whole, epoch: epoch, reset: reset"
+        key = ", k: k" if keyed else ""
+        parts = (
+            f"SELECT unnest(list({{{own}, file: root || key, place: place{key}}})) AS p FROM (SELECT *, "
+            f"unnest(fresh) AS key, generate_subscripts(fresh, 1) AS place FROM ({points}))"
+        )
+        shown = ", ".join(
+            f"p.{name} AS {name}" for name in ("root", "scope", "point", "whole", "epoch", "reset", "place")
+        )
+        reason = ", _reason" if self._is_edges else ""
+        same = ["r.filename = p.file"]
+        if keyed:
+            same += [f"r.{name} = p.k.{part}" for name, part in zip(self._keys, ("id", "target_id"), strict=False)]
+        return (
+            f"SELECT {shown}, {', '.join(self._stored)}, _change AS stored_change{reason} "
+            f"FROM ({self._rows()}) r JOIN ({parts}) ON {' AND '.join(same)}"
+        )
 
     def _state(self, chosen: str, *, must_have: bool = False) -> str:
         named = f'e."table" = {sql_text(self.name)}'

@@ -156,7 +156,8 @@ class Life:
     ) -> list[Part]:
         rows = []
         if table == "users":
-            rows = [upsert(key, value, _raw=f'{{"id":"{key}","displayName":"{value}"}}') for key, value in changed.items()]
+            raw = '{{"id":"{}","displayName":"{}"}}'
+            rows = [upsert(key, value, _raw=raw.format(key, value)) for key, value in changed.items()]
             rows += [gone(key) for key in removed if key not in state]
         else:
             ends = {"target_type": "user", "_reason": None}

@@ -12,7 +12,17 @@ import duckdb
 
 from entra_pipeline.analysis.points import category
 from entra_pipeline.analysis.sql import statements
-from entra_pipeline.analysis.sql.statements import AUDIT, EDGE_COLUMNS, JOBS, RENAMED, Root, Source, Table
+from entra_pipeline.analysis.sql.statements import (
+    AUDIT,
+    EDGE_COLUMNS,
+    INDEX_FILES,
+    JOBS,
+    POINTS,
+    RENAMED,
+    Root,
+    Source,
+    Table,
+)
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS
@@ -21,9 +31,6 @@ from entra_pipeline.store.files import Files, Readable
 from entra_pipeline.store.index import INDEX
 from entra_pipeline.store.opening import open_files
 from entra_pipeline.store.state import literal, sql_text
-
-POINTS = "_points"
-"""The view that all others rest on."""
 
 _AT, _HISTORY = "_at", "_history"
 _OTHERS = ("recovery_points", "recovery_point_tables", "jobs", "audit_events")
@@ -103,7 +110,11 @@ class Relations:
             connection: Reads the stores.
             names: Names out of `names`.
         """
-        yield Definition(POINTS, f'CREATE OR REPLACE VIEW "{POINTS}" AS {statements.points(self._roots)}', True)
+        for name, body in (
+            (POINTS, statements.points(self._roots)),
+            (INDEX_FILES, statements.index_files(self._roots)),
+        ):
+            yield Definition(name, f'CREATE OR REPLACE VIEW "{name}" AS {body}', True)
         index = self._sources(connection, f"{INDEX}*/*.parquet")
         known: dict[str, tuple[list[Source], frozenset[str]]] = {}
         for name in names:

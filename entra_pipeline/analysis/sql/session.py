@@ -16,7 +16,8 @@ from typing import Any
 
 import duckdb
 
-from entra_pipeline.analysis.sql.relations import POINTS, Relations
+from entra_pipeline.analysis.sql.relations import Relations
+from entra_pipeline.analysis.sql.statements import POINTS
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.suggestions import did_you_mean

@@ -62,31 +62,46 @@ class Source(NamedTuple):
     present: bool
 
 
+POINTS, INDEX_FILES = "_points", "_index_files"
+"""The two views that all others rest on."""
+
+
 def points(roots: Sequence[Root]) -> str:
-    """SQL of all recovery points: `root`, `scope`, `recovery_point`, `moment`, `index_file` (null when it has none)."""
+    """SQL of all recovery points: `root`, `scope`, `recovery_point`, `moment`."""
     return " UNION ALL ".join(_points(root) for root in roots)
 
 
 def _points(root: Root) -> str:
-    def named(folder: str, suffix: str, columns: str) -> str:
-        name = f"substr(file, {len(root.url) + len(folder) + 1})"
-        return (
-            f"SELECT split_part({name}, '/', 1) AS scope, {columns} FROM (SELECT file, "
-            f"split_part({name}, '/', 2) AS name FROM glob({root.pattern(f'{folder}*/*{suffix}')}))"
-        )
-
-    manifests = named("_recovery_points/", ".json", "split_part(name, '.', 1) AS point")
-    # Of several files that have a point, the highest level counts, then the fewest points.
-    rank = "{level: split_part(name, '.', 3)::INT, points: -split_part(name, '.', 4)::INT} AS rank"
-    span = "split_part(name, '.', 1) AS first_point, split_part(name, '.', 2) AS last_point"
-    others = f" AND p.scope NOT IN ({', '.join(map(sql_text, root.elsewhere))})" if root.elsewhere else ""
+    others = f" AND scope NOT IN ({', '.join(map(sql_text, root.elsewhere))})" if root.elsewhere else ""
     return (
-        f"SELECT {sql_text(root.url)} AS root, p.scope AS scope, p.point AS recovery_point, {_moment('p.point')} AS "
-        f"moment, max_by(i.file, i.rank) AS index_file FROM ({manifests}) p "
-        f"LEFT JOIN ({named(INDEX, '.parquet', f'file, {span}, {rank}')}) i "
-        "ON p.scope = i.scope AND p.point BETWEEN i.first_point AND i.last_point "
-        f"WHERE regexp_full_match(p.point, {sql_text(_KEY)}){others} GROUP BY p.scope, p.point"
+        f"SELECT {sql_text(root.url)} AS root, scope, {_name(1)} AS recovery_point, {_moment('recovery_point')} "
+        f"AS moment FROM ({_named(root, '_recovery_points/', '.json')}) "
+        f"WHERE regexp_full_match({_name(1)}, {sql_text(_KEY)}){others}"
     )
+
+
+def index_files(roots: Sequence[Root]) -> str:
+    """SQL of the files of the index: which points are in them, and which counts where several have a point."""
+    # The highest level counts, then the fewest points.
+    rank = f"{{level: {_name(3)}::INT, points: -{_name(4)}::INT}} AS rank"
+    return " UNION ALL ".join(
+        f"SELECT {sql_text(root.url)} AS root, scope, file, {_name(1)} AS first_point, {_name(2)} AS last_point, "
+        f"{rank} FROM ({_named(root, INDEX, '.parquet')})"
+        for root in roots
+    )
+
+
+def _named(root: Root, folder: str, suffix: str) -> str:
+    """SQL of the files in the folders of scopes."""
+    name = f"substr(file, {len(root.url) + len(folder) + 1})"
+    return (
+        f"SELECT file, split_part({name}, '/', 1) AS scope, split_part({name}, '/', 2) AS name "
+        f"FROM glob({root.pattern(f'{folder}*/*{suffix}')})"
+    )
+
+
+def _name(place: int) -> str:
+    return f"split_part(name, '.', {place})"
 
 
 def _moment(point: str) -> str:
@@ -95,19 +110,15 @@ def _moment(point: str) -> str:
 
 # --- Which points ----------------------------------------------------------------------------------------------------
 
-_LATEST = (
-    "SELECT root, scope, max(recovery_point) AS recovery_point, "
-    "arg_max_null(index_file, recovery_point) AS index_file FROM _points GROUP BY root, scope"
-)
-_EVERY = "SELECT root, scope, recovery_point, index_file FROM _points"
+_LATEST = f"SELECT root, scope, max(recovery_point) AS recovery_point FROM {POINTS} GROUP BY root, scope"
+_EVERY = f"SELECT root, scope, recovery_point FROM {POINTS}"
 # The parameters of macros are named so that no column is.
 _SCOPE, _AT = "scope_name", "at_moment"
 _AT_MOMENT = (
     "SELECT any_value(root) AS root, any_value(scope) AS scope, "
     f"coalesce(max(recovery_point), error('there is no recovery point of scope ' || {_SCOPE} || ' at ' || {_AT} || "
-    "'; recovery_points has them all')) AS recovery_point, "
-    "arg_max_null(index_file, recovery_point) AS index_file "
-    f"FROM _points WHERE scope = {_SCOPE} AND CASE "
+    "'; recovery_points has them all')) AS recovery_point "
+    f"FROM {POINTS} WHERE scope = {_SCOPE} AND CASE "
     f"WHEN {_AT}::VARCHAR = 'latest' THEN true "
     f"WHEN regexp_full_match({_AT}::VARCHAR, {sql_text(_KEY)}) THEN recovery_point = {_AT}::VARCHAR "
     f"ELSE moment <= {_AT}::VARCHAR::TIMESTAMPTZ END"
@@ -120,9 +131,14 @@ def _entries(index: Sequence[Source], chosen: str, columns: str, where: str = "t
         "error('recovery point ' || recovery_point || ' of scope ' || scope || "
         "' has no index: entra-pipeline sql writes it')"
     )
+    found = (
+        f"SELECT p.root AS root, p.scope AS scope, recovery_point, max_by(file, rank) AS file FROM ({chosen}) p "
+        f"LEFT JOIN {INDEX_FILES} i ON p.root = i.root AND p.scope = i.scope "
+        "AND recovery_point BETWEEN first_point AND last_point GROUP BY p.root, p.scope, recovery_point"
+    )
     listed = (
         "SELECT unnest(list({root: root, scope: scope, recovery_point: recovery_point, "
-        f"file: coalesce(index_file, {fail})}})) AS c FROM ({chosen})"
+        f"file: coalesce(file, {fail})}})) AS c FROM ({found})"
     )
     same = "e.filename = c.file AND e.recovery_point = c.recovery_point"
     return f"SELECT {columns} FROM ({listed}) JOIN ({_index(index)}) e ON {same} WHERE {where}"
@@ -316,8 +332,12 @@ class Table(NamedTuple):
 
         # Of the base, which is the most of it, only keys are compared. What changed is little: its properties come out
         # of `_raw`, because many columns of many small files take longer.
-        last = f"row_number() OVER (PARTITION BY root, scope, {keys} ORDER BY place DESC) = 1"
-        changed = f"{read('changes', [])} QUALIFY {last}"
+        others = [*(name for name in self._stored if name not in self._keys), "_change"]
+        last = f"max_by({{{', '.join(f'{name}: {name}' for name in others)}}}, place)"
+        changed = (
+            f"SELECT root, scope, {keys}, {', '.join(f'v.{name} AS {name}' for name in others)} FROM (SELECT root, "
+            f"scope, {keys}, {last} AS v FROM ({read('changes', [])}) GROUP BY root, scope, {keys})"
+        )
         kept = f"SELECT * FROM ({read('base', typed)}) ANTI JOIN changed USING (root, scope, {keys})"
         return (
             f"WITH parts AS MATERIALIZED ({listed}), changed AS MATERIALIZED ({changed}) {self._shown(kept, typed)} "

@@ -25,6 +25,7 @@ from entra_pipeline.store.index import INDEX, SCHEMA
 from entra_pipeline.store.state import KEYS, literal, sql_text
 
 _KEY = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-m[0-9a-f]{4})?"
+_KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
 EDGE_COLUMNS = ("source_id", "target_id", "target_type")
 # A property of Graph's that is called like a column of ours, and what it is called instead.
 RENAMED = {"scope": "scope_"}
@@ -105,7 +106,7 @@ def _name(place: int) -> str:
 
 
 def _moment(point: str) -> str:
-    return f"timezone('UTC', strptime({point}[:20], '%Y-%m-%dT%H-%M-%SZ'))"
+    return f"timezone('UTC', strptime({point}[:20], {sql_text(_KEY_TIME)}))"
 
 
 # --- Which points ----------------------------------------------------------------------------------------------------
@@ -121,7 +122,8 @@ _AT_MOMENT = (
     f"FROM {POINTS} WHERE scope = {_SCOPE} AND CASE "
     f"WHEN {_AT}::VARCHAR = 'latest' THEN true "
     f"WHEN regexp_full_match({_AT}::VARCHAR, {sql_text(_KEY)}) THEN recovery_point = {_AT}::VARCHAR "
-    f"ELSE moment <= {_AT}::VARCHAR::TIMESTAMPTZ END"
+    # As text, once: a time zone is worked out for every point otherwise.
+    f"ELSE recovery_point[:20] <= strftime(timezone('UTC', {_AT}::VARCHAR::TIMESTAMPTZ), {sql_text(_KEY_TIME)}) END"
 )
 
 
@@ -305,18 +307,18 @@ class Table(NamedTuple):
 
     def _state(self, chosen: str, *, must_have: bool = False) -> str:
         named = f'e."table" = {sql_text(self.name)}'
+        columns = "c.root AS root, c.scope AS scope, e.parts AS parts"
         if must_have:
             fail = (
-                f"error('recovery point ' || any_value(c.recovery_point) || ' does not have {self.name}: "
+                f"error('the recovery point of scope ' || {_SCOPE} || ' at ' || {_AT} || ' does not have {self.name}: "
                 "the scope did not protect it')"
             )
+            # An aggregate has a row even where there is no entry.
             columns = (
-                f"any_value(c.root) AS root, any_value(c.scope) AS scope, CASE WHEN count(*) FILTER ({named}) = 0 "
-                f"THEN {fail} ELSE any_value(e.parts) FILTER ({named}) END AS parts"
+                "any_value(c.root) AS root, any_value(c.scope) AS scope, "
+                f"CASE WHEN count(*) = 0 THEN {fail} ELSE any_value(e.parts) END AS parts"
             )
-            parts = _entries(self.indexes, chosen, columns)
-        else:
-            parts = _entries(self.indexes, chosen, "c.root, c.scope, e.parts", named)
+        parts = _entries(self.indexes, chosen, columns, named)
         listed = (
             "SELECT unnest(list({root: root, scope: scope, role: part.role, file: root || part.key, place: place})) "
             "AS p FROM (SELECT root, scope, unnest(parts) AS part, generate_subscripts(parts, 1) AS place "

@@ -127,7 +127,7 @@ def _point(number: int) -> str:
 
 
 def _base(point: str) -> str:
-    return f"users/scope={_SCOPE}/recovery_point={point}/part-00001.parquet"
+    return f"users/scope={_SCOPE}/recovery_point={point}/part-00000.parquet"
 
 
 def _identifier(number: int) -> str:
@@ -201,7 +201,7 @@ def _written(root: Path, count: int, users: int) -> Files:
 
         first = _point(0)
         still = {
-            table: _entry(table, (part(first, table, 1, [("x", '{"id":"x"}')], "base"),), 1)
+            table: _entry(table, (part(first, table, 0, [("x", '{"id":"x"}')], "base"),), 1)
             for table in table_names()
             if table != "users"
         }
@@ -215,10 +215,10 @@ def _written(root: Path, count: int, users: int) -> Files:
             for identifier in changed:
                 rows[identifier] = (rows[identifier][0], number)
             chosen = [(identifier, _user(*rows[identifier])) for identifier in sorted(set(changed))]
-            own = (part(point, "users", 0, chosen, "changes"),) if chosen else ()
+            own = (part(point, "users", 1, chosen, "changes"),) if chosen else ()
             base = number % (_INCREMENTALS + 1) == 0
             if base:
-                parts = (part(point, "users", 1, sorted_users(), "base"), *own)
+                parts = (part(point, "users", 0, sorted_users(), "base"), *own)
             else:
                 parts = (*parts, *own)
             manifest = seal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from entra_pipeline.analysis.sql import Relations, Session
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.changing import Life
 from tests.backup.conftest import MAIN_TYPES, Protected, parts_of, protect
@@ -34,13 +35,25 @@ def test_after_many_incrementals_a_base_is_made_of_stored_files(tenant: Tenant) 
     assert kinds == ["full", "incremental", "incremental", "incremental", "synthetic full", "incremental"]
     based, _ = history[4]
     assert based.kind == "incremental"
-    assert roles(based, "users") == ["base"]
+    assert roles(based, "users") == ["base", "changes"]
+    assert [manifest.tables["users"].follows for manifest, _ in history] == [number == 4 for number in range(6)]
     assert parts_of(based, based.tables["users"]) == list(based.tables["users"].parts)
     assert based.tables["users"].requests < history[0][0].tables["users"].requests + 3
-    assert roles(history[5][0], "users") == ["base", "changes"]
+    assert roles(history[5][0], "users") == ["base", "changes", "changes"]
     # Types without changes have nothing to make a base of.
     assert roles(history[5][0], "domains") == ["base"]
     assert history[5][0].tables["domains"].parts == history[0][0].tables["domains"].parts
+    # The history is the same whatever a point was stored as.
+    with Session(Relations({"store": (one.store.files, [one.store.scope])})) as session:
+        titles = f"SELECT recovery_point, jobTitle FROM users_history WHERE id = '{user}' ORDER BY valid_from"
+        assert session.ask(titles).fetchall()[1:] == [
+            (manifest.recovery_point, f"Title {round_}") for round_, (manifest, _) in enumerate(history[1:])
+        ]
+        counts = "SELECT recovery_point, _change, count(*) FROM users_history GROUP BY ALL"
+        told = {(point, what): count for point, what, count in session.ask(counts).fetchall()}
+    entries = [(manifest.recovery_point, manifest.tables["users"]) for manifest, _ in history]
+    numbers = {(p, what): getattr(entry, what) for p, entry in entries for what in ("added", "changed", "deleted")}
+    assert told == {key: number for key, number in numbers.items() if number}
 
 
 def test_a_synthetic_full_is_made_for_edges_and_listed_types_too(tenant: Tenant) -> None:
@@ -59,7 +72,7 @@ def test_a_synthetic_full_is_made_for_edges_and_listed_types_too(tenant: Tenant)
         expected = "synthetic full" if number % 2 else "incremental"
         assert (reads(manifest)["group_members"], manifest.tables["group_members"].added) == (expected, 1)
         assert (roles(manifest, "group_members"), roles(manifest, "domains")) == (
-            (["base"], ["base"]) if number % 2 else (["base", "changes"], ["base", "changes"])
+            (["base", "changes"],) * 2 if not number else (["base", "changes", *["changes"] * (1 - number % 2)],) * 2
         )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
+from entra_pipeline.clock import parse_iso
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
 # Of tables that are older, those that are named.
 _NAMED = 3
+# Tables that were read within so much of each other are told together.
+_ONE_BACKUP = timedelta(minutes=1)
 # What a table took of Graph, and what people call it.
 COSTS = {
     "requests": "requests",
@@ -56,14 +60,18 @@ def point_row(manifest: Manifest) -> dict[str, Any]:
 
 
 def older_text(older: Mapping[str, str]) -> str:
-    """Which tables are as of earlier moments, for people: a few by name, else how many."""
-    by_moment: dict[str, list[str]] = {}
-    for table, when in older.items():
-        by_moment.setdefault(when, []).append(table)
-    told = [
-        f"{', '.join(tables) if len(tables) <= _NAMED else f'{len(tables)} tables'} as of {when}"
-        for when, tables in sorted(by_moment.items())
-    ]
+    """Which tables are as of earlier moments, for people: a few by name, else how many; those of a time together."""
+    together: list[list[tuple[str, str]]] = []
+    for table, when in sorted(older.items(), key=lambda one: one[1]):
+        if together and parse_iso(when) - parse_iso(together[-1][-1][1]) <= _ONE_BACKUP:
+            together[-1].append((table, when))
+        else:
+            together.append([(table, when)])
+    told = []
+    for some in together:
+        (_, first), (_, last) = some[0], some[-1]
+        named = ", ".join(table for table, _ in some) if len(some) <= _NAMED else f"{len(some)} tables"
+        told.append(f"{named} as of {first}{f' to {last}' if last != first else ''}")
     return "; ".join(told)
 
 

@@ -40,7 +40,7 @@ def scope_of(project: Project, source: Scope, tenant: str, name: str = "") -> Sc
     if tenant not in project.tenants:
         raise UsageError(
             f"there is no tenant {tenant!r} in {project.file}{did_you_mean(tenant, list(project.tenants))}",
-            remedy=f"The configuration has {', '.join(sorted(project.tenants))}.",
+            remedy=f"Name another one, or add it as [tenants.{tenant}].",
         )
     if tenant == source.tenant and name in {"", source.name}:
         return source

@@ -12,7 +12,7 @@ from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import EVERYTHING
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.model import Options
-from entra_pipeline.restore.planning import plan_restore
+from entra_pipeline.restore.planning import Subject, plan_restore
 from entra_pipeline.restore.report import Report
 from entra_pipeline.running import run
 from entra_pipeline.simulator.control import Control
@@ -153,10 +153,7 @@ def _undone(tenant: Measured, damage: Callable[[], object]) -> _Undone:
             plan = await plan_restore(
                 store,
                 point,
-                scope=scope,
-                store=store,
-                graph=reading,
-                writing=writing,
+                Subject(scope=scope, store=store, reading=reading, writing=writing),
                 options=Options(enable_policies=True),
                 trigger="benchmark",
             )

@@ -31,7 +31,7 @@ from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_
 from entra_pipeline.restore.jobs import restore_job
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Conflict, Options, Plan, Refusal, Selection
-from entra_pipeline.restore.planning import plan_restore, plan_undo
+from entra_pipeline.restore.planning import Subject, plan_restore, plan_undo
 from entra_pipeline.restore.report import Report, exceptions, read_report, rows
 from entra_pipeline.restore.undo import read_undoing, undo_command
 from entra_pipeline.restore.verify import verify as read_back
@@ -248,10 +248,10 @@ def make_plan(
     """
     live = store if target.name == store.scope else open_store(project, target)
 
-    def work(**seen: Any) -> Coroutine[Any, Any, Plan]:
-        return plan_restore(store, point, store=live, selection=selection, options=options, domains=domains, **seen)
+    def work(subject: Subject, **told: Any) -> Coroutine[Any, Any, Plan]:
+        return plan_restore(store, point, subject, selection=selection, options=options, domains=domains, **told)
 
-    return _planned(project, target, work, writing=writing)
+    return _planned(project, target, live, work, writing=writing)
 
 
 def make_undo(
@@ -266,13 +266,20 @@ def make_undo(
 ) -> Plan:
     """Plans, with progress, how to take back what a restore of `source` has written; `writing` as for `make_plan`."""
 
-    def work(**seen: Any) -> Coroutine[Any, Any, Plan]:
-        return plan_undo(source, job, store=store, enable_policies=enable_policies, **seen)
+    def work(subject: Subject, **told: Any) -> Coroutine[Any, Any, Plan]:
+        return plan_undo(source, job, subject, enable_policies=enable_policies, **told)
 
-    return _planned(project, target, work, writing=writing)
+    return _planned(project, target, store, work, writing=writing)
 
 
-def _planned(project: Project, target: Scope, plan: Callable[..., Coroutine[Any, Any, Plan]], *, writing: bool) -> Plan:
+def _planned(
+    project: Project,
+    target: Scope,
+    live: ScopeStore,
+    plan: Callable[..., Coroutine[Any, Any, Plan]],
+    *,
+    writing: bool,
+) -> Plan:
     """What `plan` makes of the tenant of the scope `target`, opened for it."""
     tenant = project.tenants[target.tenant]
 
@@ -283,14 +290,8 @@ def _planned(project: Project, target: Scope, plan: Callable[..., Coroutine[Any,
             if writing or tenant.simulator is not None:
                 writer = await stack.enter_async_context(open_graph(tenant, writing=True))
                 await writer.sign_in()
-            return await plan(
-                scope=target,
-                graph=reader,
-                writing=writer,
-                own=() if tenant.restore is None else (tenant.restore.client_id,),
-                trigger="command: restore",
-                progress=told,
-            )
+            subject = Subject(scope=target, store=live, reading=reader, writing=writer)
+            return await plan(subject, trigger="command: restore", progress=told)
 
     with restoring() as told:
         return run(work())

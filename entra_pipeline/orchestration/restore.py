@@ -45,8 +45,8 @@ from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.jobs import Job, restore_job
 from entra_pipeline.restore.journal import has_begun
 from entra_pipeline.restore.model import Options, Outcome, Plan, Selection
+from entra_pipeline.restore.planning import Subject, plan_undo
 from entra_pipeline.restore.planning import plan_restore as make_plan
-from entra_pipeline.restore.planning import plan_undo
 from entra_pipeline.restore.report import Report, read_report
 from entra_pipeline.restore.verify import verify
 from entra_pipeline.running import run
@@ -411,19 +411,27 @@ async def _make_plan(
         if tenant.simulator is not None or not config.dry_run:
             writing = await stack.enter_async_context(tenants.open(target, writing=True))
             await writing.sign_in()
-        seen: dict[str, Any] = {
-            "scope": target,
-            "store": live,
-            "graph": graph,
-            "writing": writing,
-            "own": () if tenant.restore is None else (tenant.restore.client_id,),
-            "trigger": TRIGGER,
-            "progress": LogProgress(context),
-        }
+        subject = Subject(scope=target, store=live, reading=graph, writing=writing)
+        progress = LogProgress(context)
         if point is None:
-            return await plan_undo(store, config.undo, enable_policies=config.enable_policies, **seen)
-        selection, options = config.selection(), config.options()
-        return await make_plan(store, point, selection=selection, options=options, domains=config.domains, **seen)
+            return await plan_undo(
+                store,
+                config.undo,
+                subject,
+                enable_policies=config.enable_policies,
+                trigger=TRIGGER,
+                progress=progress,
+            )
+        return await make_plan(
+            store,
+            point,
+            subject,
+            selection=config.selection(),
+            options=config.options(),
+            domains=config.domains,
+            trigger=TRIGGER,
+            progress=progress,
+        )
 
 
 def _point(store: ScopeStore, moment: str) -> Manifest:

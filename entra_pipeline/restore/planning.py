@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from entra_pipeline.analysis.changes import reading
+from entra_pipeline.analysis.changes import reading as opened
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import Progress
 from entra_pipeline.backup.run import backup as take_backup
@@ -34,15 +35,34 @@ from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The tenant that is planned for.
+
+    Attributes:
+        scope: The scope that shows it (`across.scope_of`).
+        store: Its store.
+        reading: The tenant, as the app registration that reads.
+        writing: The tenant, as the app registration that may write; None when there is none yet, or when only a plan is
+            wanted. A plan leaves both registrations alone.
+    """
+
+    scope: Scope
+    store: ScopeStore
+    reading: Graph
+    writing: Graph | None = None
+
+    @property
+    def tenant_id(self) -> str:
+        """Its id."""
+        return str(self.reading.tenant.tenant_id)
+
+
 async def plan_restore(
     source: ScopeStore,
     point: Manifest,
+    subject: Subject,
     *,
-    scope: Scope,
-    store: ScopeStore,
-    graph: Graph,
-    writing: Graph | None = None,
-    own: Collection[str] = (),
     selection: Selection | None = None,
     options: Options | None = None,
     domains: Mapping[str, str] | None = None,
@@ -59,12 +79,7 @@ async def plan_restore(
     Args:
         source: The store of the scope whose recovery point is restored; the plan goes there.
         point: The recovery point.
-        scope: The scope that shows the tenant to write to (`across.scope_of`).
-        store: Its store.
-        graph: The tenant, as the app registration that reads.
-        writing: The tenant, as the app registration that may write, which the plan leaves alone; None when there is
-            none yet, or when only a plan is wanted.
-        own: AppIds of other app registrations that the plan leaves alone.
+        subject: The tenant to write to.
         selection: What to restore.
         options: How.
         domains: For another tenant: domain at the recovery point → domain there, where `crossing.cross` would find
@@ -85,14 +100,13 @@ async def plan_restore(
     selection = selection or Selection()
     # What cannot be understood is told before the tenant is read.
     await asyncio.to_thread(choose, source, point, selection)
-    await asyncio.to_thread(require_finished, source, str(graph.tenant.tenant_id))
-    foreign = graph.tenant.tenant_id != point.tenant_id
+    await asyncio.to_thread(require_finished, source, subject.tenant_id)
+    foreign = subject.tenant_id != point.tenant_id
     if foreign:
         check_foreign(options or Options())
     elif domains:
         raise UsageError("the tenant is the same: its domains stay", remedy="Leave out --domain, or add --to TENANT.")
-    types = None if foreign else _types(scope, selection)
-    seen = await _look(scope, store, graph, writing, own, types, trigger, clock, progress)
+    seen = await _look(subject, None if foreign else _types(subject.scope, selection), trigger, clock, progress)
 
     def compare() -> Plan:
         job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
@@ -121,18 +135,14 @@ async def plan_restore(
 async def plan_undo(
     source: ScopeStore,
     job: str,
+    subject: Subject,
     *,
-    scope: Scope,
-    store: ScopeStore,
-    graph: Graph,
-    writing: Graph | None = None,
-    own: Collection[str] = (),
     enable_policies: bool = False,
     trigger: str,
     clock: Clock = system_clock,
     progress: Progress | None = None,
 ) -> Plan:
-    """Makes the plan that takes back what a restore has written, and stores it in `store`.
+    """Makes the plan that takes back what a restore has written, and stores it in the store of the subject.
 
     It restores of the restore's undo point the objects, properties and links that the restore has written, and no
     others: what it made is deleted, what it deleted comes back, what it set is set back. What others have changed of
@@ -141,11 +151,7 @@ async def plan_undo(
     Args:
         source: The store of the scope whose recovery point was restored.
         job: Id of the restore.
-        scope: The scope that shows the tenant that it wrote to (`across.scope_of` with its plan).
-        store: Its store, which has the undo point.
-        graph: The tenant, as the app registration that reads.
-        writing: The tenant, as the app registration that may write, or None; as for `plan_restore`.
-        own: AppIds of other app registrations that the plan leaves alone.
+        subject: The tenant that it wrote to (`across.scope_of` with its plan); its store has the undo point.
         enable_policies: Conditional access policies get back the state that they had, not report-only.
         trigger: What started it.
         clock: The one clock.
@@ -156,13 +162,13 @@ async def plan_undo(
         NotInStore: Its undo point is not there any more.
         And what `plan_restore` raises.
     """
+    store = subject.store
     undoing = await asyncio.to_thread(read_undoing, source, job, store)
     point = await asyncio.to_thread(store.manifest, undoing.point)
-    await asyncio.to_thread(require_finished, store, str(graph.tenant.tenant_id))
+    await asyncio.to_thread(require_finished, store, subject.tenant_id)
     selection = Selection(types=undoing.types)
     options = Options(delete_added=True, enable_policies=enable_policies)
-    types = _types(scope, selection)
-    seen = await _look(scope, store, graph, writing, own, types, trigger, clock, progress)
+    seen = await _look(subject, _types(subject.scope, selection), trigger, clock, progress)
 
     def compare() -> Plan:
         plan = make_plan(
@@ -182,25 +188,23 @@ async def plan_undo(
 
 
 async def _look(
-    scope: Scope,
-    store: ScopeStore,
-    graph: Graph,
-    writing: Graph | None,
-    own: Collection[str],
-    types: list[str] | None,
-    trigger: str,
-    clock: Clock,
-    progress: Progress | None,
+    subject: Subject, types: list[str] | None, trigger: str, clock: Clock, progress: Progress | None
 ) -> Callable[[], LiveTenant]:
     """Takes a recovery point of the tenant; gives what a plan sees by it, which takes a thread of its own."""
+    scope, store, reading = subject.scope, subject.store, subject.reading
     with backup_job(store, trigger=trigger, clock=clock) as job:
         live = job.manifest = await take_backup(
-            with_bins(scope), store, graph, types=types, taken_for=TakenFor.PLAN, clock=clock, progress=progress
+            with_bins(scope), store, reading, types=types, taken_for=TakenFor.PLAN, clock=clock, progress=progress
         )
     if progress is not None:
         progress.phase("comparing")
-    working = {*own, *await graph.registration(), *(await writing.registration() if writing is not None else ())}
-    extensions = await taken_extensions(graph)
+    working = set(await reading.registration())
+    if subject.writing is not None:
+        working |= await subject.writing.registration()
+    if reading.tenant.restore is not None:
+        # Also when nobody signs in as it, because only a plan is wanted.
+        working.add(reading.tenant.restore.client_id)
+    extensions = await taken_extensions(reading)
     side = Side(store, live)
     return lambda: LiveTenant(side, scope.tenant, _own(side, working), extensions)
 
@@ -223,7 +227,7 @@ def _types(scope: Scope, selection: Selection) -> list[str] | None:
 def _own(live: Side, working: Collection[str]) -> frozenset[str]:
     """The ids of app registrations and their service principals, besides those that their tokens tell."""
     found = set(working)
-    with reading(live.store) as connection:
+    with opened(live.store) as connection:
         for table in ("applications", "service_principals"):
             if live.has(table):
                 state = live.state(table, "id, _raw->>'$.appId' AS app")

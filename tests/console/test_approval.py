@@ -17,7 +17,7 @@ from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.project import load_project
 from entra_pipeline.restore.approval import approved_by, sign_plan
 from entra_pipeline.restore.model import Plan
-from entra_pipeline.restore.planning import plan_restore
+from entra_pipeline.restore.planning import Subject, plan_restore
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
@@ -69,7 +69,9 @@ def waiting(tmp_path: Path) -> Iterator[Waiting]:
                 point = await backup(scope, store, graph)
                 user = next(one for one in simulator.control.dump("users") if not one.get("onPremisesSyncEnabled"))
                 simulator.control.delete(f"users/{user['id']}")
-                return await plan_restore(store, point, scope=scope, store=store, graph=graph, trigger="a test")
+                return await plan_restore(
+                    store, point, Subject(scope=scope, store=store, reading=graph), trigger="a test"
+                )
 
         plan = asyncio.run(planned())
         assert plan.steps

@@ -16,7 +16,7 @@ from entra_pipeline.restore.files import write_plan
 from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
 from entra_pipeline.restore.plan import LiveTenant, make_plan
-from entra_pipeline.restore.planning import plan_restore, plan_undo
+from entra_pipeline.restore.planning import Subject, plan_restore, plan_undo
 from entra_pipeline.restore.report import Report
 from entra_pipeline.restore.verify import verify
 from entra_pipeline.simulator import Simulator
@@ -80,9 +80,8 @@ class Site(Protected):
 
         async def run() -> Plan:
             async with Graph(self.project.tenants["simulated"]) as graph:
-                return await plan_restore(
-                    self.store, point, scope=self.scope, store=self.store, graph=graph, trigger="a test"
-                )
+                subject = Subject(scope=self.scope, store=self.store, reading=graph)
+                return await plan_restore(self.store, point, subject, trigger="a test")
 
         return asyncio.run(run())
 
@@ -91,9 +90,8 @@ class Site(Protected):
 
         async def run() -> Plan:
             async with Graph(self.project.tenants["simulated"]) as graph:
-                return await plan_undo(
-                    self.store, job, scope=self.scope, store=self.store, graph=graph, trigger="a test"
-                )
+                subject = Subject(scope=self.scope, store=self.store, reading=graph)
+                return await plan_undo(self.store, job, subject, trigger="a test")
 
         return asyncio.run(run())
 

@@ -220,13 +220,13 @@ def point_at(store: ScopeStore, moment: str) -> Manifest:
 
 
 def newest_point(store: ScopeStore, moment: str) -> Manifest:
-    """As `point_at`; `latest` leaves out what restores took for themselves, and says so."""
+    """As `point_at`; `latest` leaves out what comparisons and restores took for themselves, and says so."""
     if moment != "latest" or not (points := store.points()):
         return point_at(store, moment)
     found = store.newest()
     if found is None:
         raise UsageError(
-            f"scope {store.scope!r} has only recovery points that restores took for themselves",
+            f"scope {store.scope!r} has only recovery points that comparisons and restores took for themselves",
             remedy=f"Name one: entra-pipeline points {store.scope} lists them.",
         )
     if found.recovery_point != points[-1]:
@@ -234,7 +234,7 @@ def newest_point(store: ScopeStore, moment: str) -> Manifest:
     return found
 
 
-LEFT_OUT = "points that restores took for themselves are left out"
+LEFT_OUT = "points that comparisons and restores took for themselves are left out"
 
 
 def _columns(table: str) -> list[str]:

@@ -82,7 +82,7 @@ class RestoreConfig(dg.Config):
     point: str = Field(
         default="",
         description="The recovery point, such as 2026-11-23T05-00-00Z; a time with its zone for the newest before it; "
-        "or latest, the newest that no restore took for itself.",
+        "or latest, the newest that no comparison or restore took for itself.",
     )
     to: str = Field(
         default="", description="Another tenant of the configuration to restore to. Empty: the scope's own tenant."
@@ -435,7 +435,7 @@ async def _make_plan(
 
 
 def _point(store: ScopeStore, moment: str) -> Manifest:
-    """The recovery point that was asked for; `latest` is the newest that no restore took for itself."""
+    """The recovery point that was asked for; `latest` is the newest that was not taken in passing."""
     newest = store.newest() if moment == "latest" else None
     return newest or store.at(moment)
 

@@ -38,8 +38,8 @@ class TakenFor(StrEnum):
     DRILL = "drill"
 
 
-OF_RESTORES = frozenset({TakenFor.PLAN, TakenFor.UNDO, TakenFor.READ_BACK})
-"""What restores take for themselves."""
+IN_PASSING = frozenset({TakenFor.COMPARISON, TakenFor.PLAN, TakenFor.UNDO, TakenFor.READ_BACK})
+"""What comparisons and restores take for themselves: often of a tenant that somebody has just damaged."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):

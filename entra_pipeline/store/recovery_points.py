@@ -40,7 +40,7 @@ from entra_pipeline.store.index import (
 from entra_pipeline.store.locking import lock_end
 from entra_pipeline.store.logs import DayOfLog, LogStore
 from entra_pipeline.store.manifest import (
-    OF_RESTORES,
+    IN_PASSING,
     Manifest,
     Part,
     TableEntry,
@@ -185,9 +185,12 @@ class ScopeStore:
         return None
 
     def newest(self, before: str = "") -> Manifest | None:
-        """The newest recovery point that no restore took for itself, of all or of those before one; None without."""
+        """The newest recovery point that was not taken in passing, of all or of those before one; None without.
+
+        Comparisons with the live tenant and restores take theirs in passing (`manifest.IN_PASSING`).
+        """
         for point in reversed(self.points()):
-            if (not before or point < before) and (found := self.manifest(point)).taken_for not in OF_RESTORES:
+            if (not before or point < before) and (found := self.manifest(point)).taken_for not in IN_PASSING:
                 return found
         return None
 

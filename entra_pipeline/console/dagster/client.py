@@ -25,6 +25,8 @@ _PATIENCE = 20.0
 # Runs whose logs are kept: those that somebody looks at; and the most lines of one that has ended.
 _LOGS_KEPT = 50
 _LINES_KEPT = 2_000
+# What Dagster says of steps that had nothing to do: a plan alone has none that writes.
+_DAGSTERS_OWN = "Skipping step "
 # Seconds after its end in which something may still come into a run's log.
 _TRAILING = 60.0
 # Seconds to wait for definitions that are being loaded.
@@ -285,6 +287,8 @@ def _run(values: Mapping[str, Any]) -> Run:
 def _lines(event: Mapping[str, Any]) -> Sequence[Line]:
     kind = event["__typename"]
     if kind not in {"LogMessageEvent", "ExecutionStepFailureEvent", "RunFailureEvent", "RunCanceledEvent"}:
+        return ()
+    if event["message"].startswith(_DAGSTERS_OWN):
         return ()
     at = float(event["timestamp"]) / 1000
     if kind != "ExecutionStepFailureEvent":

@@ -69,7 +69,9 @@ def show(visit: Visit) -> Response:
 def _columns(known: Sequence[str], identity: Sequence[str]) -> list[str]:
     if "source_id" in known:
         return ["source_id", "target_id", "target_type"]
-    wanted = [name for name in dict.fromkeys((*identity, *_USUAL)) if name in known and name != "displayName"]
+    # Most people's mail address is the name they sign in with.
+    besides = {"displayName", "mail"} if "userPrincipalName" in known else {"displayName"}
+    wanted = [name for name in dict.fromkeys((*identity, *_USUAL)) if name in known and name not in besides]
     return wanted[:_COLUMNS]
 
 

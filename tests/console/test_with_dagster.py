@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ from tests.dagster.test_browser import browser
 __all__ = ["browser"]
 
 ROOT = Path(__file__).parents[2]
+# Seconds from signing in to a restored group.
+JOURNEY = 180
 SETTINGS = """
 [storage.disk]
 kind = "local"
@@ -258,6 +261,7 @@ def test_from_signing_in_to_a_restored_group(running: Running, browser: webdrive
         others = [target for source, target, kind in edges if source == group["id"] and kind != "user"]
         simulator.control.remove_link(f"groups/{group['id']}/{relation}", *others)
     page.open("/")
+    begun = time.monotonic()
     page.write("password", running.password)
     page.press("Sign in")
     page.shows("Dashboard", "never backed up")
@@ -282,6 +286,7 @@ def test_from_signing_in_to_a_restored_group(running: Running, browser: webdrive
     page.shows("success", seconds=120)
     page.press("Look at the plan and its outcome")
     page.shows("Outcome", "Read back from the tenant", "Plan to undo this restore")
+    assert time.monotonic() - begun < JOURNEY
     assert "Exceptions" not in page.text()
     assert group["id"] in {one["id"] for one in simulator.control.dump("groups")}
     assert {edge for edge in simulator.control.edges("groups", "members") if edge[0] == group["id"]} == members

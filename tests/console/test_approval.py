@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +13,7 @@ import pytest
 
 from entra_pipeline.audit import Event
 from entra_pipeline.backup.run import backup
-from entra_pipeline.console.dagster.client import Dagster
+from entra_pipeline.console.dagster.client import Dagster, Run
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.project import load_project
@@ -122,6 +124,33 @@ def test_another_administrator_approves(waiting: Waiting) -> None:
 
 def events_of(waiting: Waiting, action: str) -> list[Event]:
     return events(waiting.console, action)
+
+
+def test_another_administrator_learns_of_it(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, store = waiting.console.site, open_store(load_project(waiting.file), "contoso")
+    sign_plan(store, waiting.plan, ADA)
+    tags = {"entra/scope": "contoso", "entra/plan": waiting.plan.id}
+    run = Run("a", "restore", "success", time.time(), None, None, tags)
+    others = [
+        replace(
+            run,
+            tags={"entra/scope": "contoso", "entra/plan": "20200101T000000Z", "dagster/sensor_name": "unusual_change"},
+        ),
+        replace(run, tags={"entra/scope": "elsewhere", "entra/plan": "20200102T000000Z"}),
+    ]
+    runs = [run, *others]
+    monkeypatch.setattr(site.dagster, "runs", lambda **_: runs)
+    grace = waiting.console.browser(Role.administrator, GRACE)
+    assert f"{ADA} planned waits" in grace.get("/dashboard/attention").text
+    assert f'href="{waiting.address}"' in grace.get("/dashboard/attention").text
+    listed = grace.get("/restores").text
+    assert listed.count("waits for approval") == 1 and "sensor unusual_change" in listed
+    runs[:] = [replace(run, created=run.created - 8 * 86_400), replace(run, status="started"), *others]
+    assert "waits for approval" not in grace.get("/dashboard/attention").text
+    runs[:] = [run]
+    assert approving(grace, waiting) == 303
+    for path in ("/dashboard/attention", "/restores"):
+        assert "waits for approval" not in grace.get(path).text
 
 
 def test_nobody_alone_switches_it_off(waiting: Waiting) -> None:

@@ -116,6 +116,13 @@ class Run:
         """Who asked for it; empty for schedules and sensors."""
         return self.tags.get(OPERATOR_TAG, "")
 
+    @property
+    def by(self) -> str:
+        """Who or what asked for it, as people call them."""
+        if sensor := self.tags.get("dagster/sensor_name"):
+            return self.operator or f"sensor {sensor}"
+        return self.operator or ("schedule" if "dagster/schedule_name" in self.tags else "Dagster")
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

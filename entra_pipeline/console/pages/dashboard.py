@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from entra_pipeline.clock import iso
-from entra_pipeline.console.attention import alerts
+from entra_pipeline.console.approvals import waiting
+from entra_pipeline.console.attention import Alert, alerts
 from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavailable, Run
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.roles import Role
@@ -23,6 +24,8 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import moment_of
 
 _JOBS = 8
+# Restores among which plans that wait for approval are looked for.
+_RESTORES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,31 @@ def attention(visit: Visit) -> Response:
         problem = error
     return visit.page(
         "attention.html",
-        alerts=alerts(visit.project, visit.site.store, now),
+        alerts=[*_waiting(visit), *alerts(visit.project, visit.site.store, now)],
         seats=seats,
         shown=shown,
         problem=problem,
     )
+
+
+def _waiting(visit: Visit) -> list[Alert]:
+    """The plans that a second administrator has to look at."""
+    dagster = visit.site.dagster
+    try:
+        found = waiting(visit.site, lambda: dagster.runs(limit=_RESTORES, filters={"pipelineName": "restore"}))
+    except DagsterUnavailable:
+        # The page says so beside its jobs.
+        return []
+    return [
+        Alert(
+            one.scope,
+            "waits for approval",
+            f"A restore that {one.by or 'somebody'} planned waits for the approval of another administrator.",
+            one.moment,
+            job=one.plan,
+        )
+        for one in found
+    ]
 
 
 PAGES = (

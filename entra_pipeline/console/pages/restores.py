@@ -11,6 +11,7 @@ from starlette.responses import Response
 from assets.names import run_tags
 from entra_pipeline.analysis.points import older_text
 from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
 from entra_pipeline.console.paging import Shown
@@ -53,7 +54,13 @@ def show(visit: Visit) -> Response:
         except EntraPipelineError as error:
             problem = error
     records.sort(key=lambda one: str(one["id"]), reverse=True)
-    return visit.page("restores.html", runs=runs, records=records[:_RUNS], problem=problem)
+    return visit.page(
+        "restores.html",
+        runs=runs,
+        records=records[:_RUNS],
+        problem=problem,
+        waiting={one.plan for one in waiting(visit.site, lambda: runs)},
+    )
 
 
 def choose(visit: Visit) -> Response:

@@ -1,0 +1,73 @@
+"""Plans that wait for a second administrator, who has to learn of them.
+
+What belongs here: which plans wait. What does not: who may approve, and what an approval is (`restore.approval`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from entra_pipeline.console.dagster.client import Run
+from entra_pipeline.console.site import Site
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.restore.approval import approved_by, asking, made_by
+from entra_pipeline.restore.files import read_plan
+from entra_pipeline.restore.journal import has_begun
+from entra_pipeline.store.parts import in_parallel
+
+DAYS = 7
+"""For so many days a plan that waits is told of: by then the tenant is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A plan that waits for approval.
+
+    Attributes:
+        scope: The scope of its recovery point.
+        plan: Its id.
+        by: Who made it; empty when that is not known.
+        moment: When, RFC 3339; empty when that is not known.
+    """
+
+    scope: str
+    plan: str
+    by: str
+    moment: str
+
+
+def waiting(site: Site, restores: Callable[[], Sequence[Run]]) -> list[Waiting]:
+    """The plans of restores that wait for approval, as long as it is news, the newest first.
+
+    Args:
+        site: The console.
+        restores: Finds runs of restores; not called where no scope asks for approval.
+    """
+    project = site.project()
+    if not any(scope.approval for scope in project.scopes.values()):
+        return []
+    since = (site.clock() - timedelta(days=DAYS)).timestamp()
+    made = {
+        run.tags["entra/plan"]: run.scope
+        for run in restores()
+        if run.tags.get("entra/plan") and run.scope in project.scopes and not run.under_way and run.created >= since
+    }
+
+    def look(item: tuple[str, str]) -> Waiting | None:
+        identifier, scope = item
+        try:
+            store = site.store(scope)
+            plan = read_plan(store, identifier)
+            if not plan.steps or not asking(project, plan) or approved_by(store, plan):
+                return None
+            if has_begun(store.files, plan.id):
+                return None
+            signed = made_by(store, plan)
+        except EntraPipelineError:
+            # Its own page says what is wrong with it.
+            return None
+        return Waiting(scope, plan.id, signed.by if signed else "", signed.moment if signed else "")
+
+    return [one for one in in_parallel(look, list(made.items())) if one]

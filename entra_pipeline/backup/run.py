@@ -287,6 +287,7 @@ def commit_point(
         for table in table_names(context.types)
     }
     full = parent is None or _is_full(tables.values())
+    good = not any(entry.gaps for entry in tables.values())
     manifest = Manifest(
         tool=tool(),
         scope=scope.name,
@@ -294,11 +295,12 @@ def commit_point(
         recovery_point=point,
         kind="full" if full else "incremental",
         taken_for=str(context.taken_for),
-        status="finished with exception" if any(entry.gaps for entry in tables.values()) else "finished",
+        status="finished" if good else "finished with exception",
         started=context.started,
         finished=now,
         parent=context.parent,
         last_full=point if full else parent.last_full if parent else "",
+        last_good=point if good else parent.last_good if parent else "",
         tables=tables,
         selection=context.selection,
     )

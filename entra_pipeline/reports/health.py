@@ -39,7 +39,7 @@ class Health:
 
 
 def health(scope: Scope, store: ScopeStore, now: datetime, read: Callable[[str], Manifest] | None = None) -> Health:
-    """How a scope stands now; reads the manifests from the newest to the last good one.
+    """How a scope stands now; reads the newest manifest and that of the last good point.
 
     Args:
         scope: The scope.
@@ -52,7 +52,7 @@ def health(scope: Scope, store: ScopeStore, now: datetime, read: Callable[[str],
     """
     points, read = store.points(), read or store.manifest
     latest = read(points[-1]) if points else None
-    last = latest if latest and latest.status == "finished" else store.last_good(points[:-1], read)
+    last = latest if latest and latest.status == "finished" else store.last_good(points, read)
     good = last.recovery_point if last else ""
     age = now - moment_of(good) if good else None
     return Health(len(points), latest, good, age, _freshness(scope, age) if points else NEVER, next_run(scope, now))

@@ -88,7 +88,7 @@ class _Drill(msgspec.Struct):
 
 
 def readiness(asked: Asked) -> Report:
-    """The report; reads of each scope the manifests back to the last good one, and its last drill."""
+    """The report; reads of each scope the newest manifest and the last good one, and its last drill."""
     rows, gaps, differences, problems = [], [], [], []
     for scope in asked.scopes():
         try:

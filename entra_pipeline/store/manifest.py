@@ -163,6 +163,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         parent: The recovery point before it; empty for the first.
         parent_sha256: SHA-256 of the bytes of the parent's manifest; empty for the first.
         last_full: The newest full recovery point up to this one, itself included.
+        last_good: The newest one up to this one, itself included, that finished without exception; empty when none did.
+            None where an earlier release wrote the manifest, and did not tell.
         tables: Every object type and relation of the scope.
         selection: Resolved ids of chosen users and groups; empty when everything is protected.
         locked_until: Until when Object Lock keeps all of its files at the least, RFC 3339; empty when it does not.
@@ -183,6 +185,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parent: str = ""
     parent_sha256: str = ""
     last_full: str = ""
+    last_good: str | None = None
     tables: dict[str, TableEntry]
     selection: dict[str, list[str]]
     locked_until: str = ""

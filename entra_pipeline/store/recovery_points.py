@@ -172,17 +172,25 @@ class ScopeStore:
     def last_good(self, points: Sequence[str], read: Callable[[str], Manifest] | None = None) -> Manifest | None:
         """The newest of some points, oldest first, that finished without exception; None when none did.
 
-        Mostly that is the newest, and nothing else is read then.
+        The newest one tells it. Only where an earlier release wrote that, or somebody removed the point, the others are
+        read one after the other.
 
         Args:
             points: Keys.
             read: What gives the manifest of a point, where somebody keeps them.
         """
-        for some in (points[-1:], points[-2::-1]):
-            for manifest in in_turns(read or self.manifest, some):
-                if manifest.status == "finished":
-                    return manifest
-        return None
+        if not points:
+            return None
+        read = read or self.manifest
+        newest = read(points[-1])
+        if newest.status == "finished":
+            return newest
+        good = newest.last_good
+        if good == "":
+            return None
+        if good is not None and good in points:
+            return read(good)
+        return next((one for one in in_turns(read, points[-2::-1]) if one.status == "finished"), None)
 
     def newest(self, before: str = "") -> Manifest | None:
         """The newest recovery point that was not taken in passing, of all or of those before one; None without.

@@ -112,6 +112,7 @@ class Life:
             kind="full" if full else "incremental",
             status="finished" if good else "finished with exception",
             last_full=point if full else latest.last_full if latest else "",
+            last_good=point if good else latest.last_good if latest else "",
         )
         made = self.store.commit(made)
         self.states[point] = now

@@ -19,6 +19,7 @@ from entra_pipeline.errors import IntegrityError, NotInStore, ScopeBusy, UsageEr
 from entra_pipeline.store.holds import hold, release, retention_holds
 from entra_pipeline.store.index import IndexFile, index_folder
 from entra_pipeline.store.logs import LogStore
+from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.pruned import PruneRecords
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.retention import GRACE, Pruned, prune
@@ -126,6 +127,33 @@ def test_the_last_good_point_and_the_newest_never_go(tmp_path: Path, goods: list
     life.back_up()
     assert _problems(life.store) == []
     life.assert_exact(*life.store.points())
+
+
+def test_the_last_good_point_is_found_without_reading_those_in_between(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    read: list[str] = []
+
+    def reading(point: str) -> Manifest:
+        read.append(point)
+        return life.store.manifest(point)
+
+    def found() -> str:
+        read.clear()
+        last = life.store.last_good(life.store.points(), reading)
+        return last.recovery_point if last else ""
+
+    for _ in range(3):
+        life.back_up(good=False)
+        life.time.pass_(hours=1)
+    assert (found(), len(read)) == ("", 1)
+    good = life.back_up().recovery_point
+    for _ in range(3):
+        life.time.pass_(hours=1)
+        life.back_up(good=False)
+    assert (found(), len(read)) == (good, 2)
+    # Somebody has removed it, and the one before is not good: the others are looked at.
+    life.store.files.delete([life.store.manifest_key(good)])
+    assert found() == ""
 
 
 # --- Holds -----------------------------------------------------------------------------------------------------------

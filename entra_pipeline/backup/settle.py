@@ -516,11 +516,7 @@ class Settlement:
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
             if entry is owner:
                 ends.append(f"SELECT source_id AS id FROM {fresh}")
-            stored = self.tables.sql(entry.name)
-            rows = await self.tables.query(
-                f"SELECT DISTINCT id FROM ({' UNION ALL '.join(ends)}) ANTI JOIN (SELECT id FROM ({stored})) USING (id)"
-            )
-            unknown = sorted(str(row[0]) for row in rows)
+            unknown = await self.tables.strangers(" UNION ALL ".join(ends), entry.name)
             if not unknown:
                 continue
             found = await self._fetch(entry, unknown)

@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from entra_pipeline.backup.digest import NOTHING, Digest, compare, digest, is_state, joined
+from entra_pipeline.backup.digest import NOTHING, Digest, compare, digest, is_state, joined, strangers
 from entra_pipeline.backup.merge import Counts, ids_table, merge_edges, merge_objects
 from entra_pipeline.backup.parquet import write_edges, write_objects
 from entra_pipeline.backup.prewrite import Prewriter
@@ -137,6 +137,10 @@ class Tables:
                     self.connection.unregister(name)
 
         return await self._work(run)
+
+    async def strangers(self, ends: str, table: str) -> list[str]:
+        """Ids of a query that are not in the new state of a table, sorted."""
+        return await self._work(lambda: strangers(self.connection, ends, self.sql(table)))
 
     async def _work(self, function: Callable[[], _T]) -> _T:
         async with self._turn:

@@ -188,16 +188,25 @@ def _copied(files: Files, scope: str, sources: Sequence[IndexFile], points: Sequ
 
 def _by_table(held: Sequence[bytes], points: Collection[str]) -> Iterator[pa.Table]:
     """The rows of some points, a few tables at a time: only so much is unpacked."""
-    names = [pq.read_table(io.BytesIO(data), columns=["table"]).column(0).to_pylist() for data in held]
-    tables = sorted({name for some in names for name in some}, key=lambda name: name or "")
+    opened = [pq.ParquetFile(io.BytesIO(data)) for data in held]
+    groups = [
+        (file, group, set(file.read_row_group(group, columns=["table"]).column(0).to_pylist()))
+        for file in opened
+        for group in range(file.num_row_groups)
+    ]
+    tables = sorted({name for _, _, names in groups for name in names}, key=lambda name: name or "")
     step = max(1, _GROUP // max(len(points), 1))
     wanted = pa.array(points, pa.string())
     for start in range(0, len(tables), step):
-        chosen = pa.array(tables[start : start + step], pa.string())
+        chosen = tables[start : start + step]
         some = []
-        for data in held:
-            rows = pq.read_table(io.BytesIO(data))
-            mask = pc.and_(pc.is_in(rows["table"], chosen), pc.is_in(rows["recovery_point"], wanted))
+        for file, group, names in groups:
+            if names.isdisjoint(chosen):
+                continue
+            rows = file.read_row_group(group)
+            mask = pc.and_(
+                pc.is_in(rows["table"], pa.array(chosen, pa.string())), pc.is_in(rows["recovery_point"], wanted)
+            )
             some.append(rows.filter(mask))
         yield pa.concat_tables(some).sort_by([("table", "ascending"), ("recovery_point", "ascending")])
 

@@ -349,7 +349,8 @@ class Table(NamedTuple):
             f"SELECT root, scope, {keys}, {', '.join(f'v.{name} AS {name}' for name in others)} FROM (SELECT root, "
             f"scope, {keys}, {last} AS v FROM ({read('changes', [])}) GROUP BY root, scope, {keys})"
         )
-        kept = f"SELECT * FROM ({read('base', typed)}) ANTI JOIN changed USING (root, scope, {keys})"
+        same = keys if must_have else f"root, scope, {keys}"
+        kept = f"SELECT * FROM ({read('base', typed)}) ANTI JOIN changed USING ({same})"
         return (
             f"WITH parts AS MATERIALIZED ({listed}), changed AS MATERIALIZED ({changed}) {self._shown(kept, typed)} "
             f"UNION ALL {self._shown('SELECT * FROM changed WHERE _change = $$upsert$$')}"

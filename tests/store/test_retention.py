@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from entra_pipeline.backup.logs import plan
 from entra_pipeline.errors import IntegrityError, NotInStore, ScopeBusy, UsageError
+from entra_pipeline.store import index
 from entra_pipeline.store.holds import hold, release, retention_holds
-from entra_pipeline.store.index import IndexFile, index_folder
+from entra_pipeline.store.index import IndexFile, chosen_files, index_folder
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.pruned import PruneRecords
@@ -357,7 +358,11 @@ def test_a_prune_record_that_is_changed_or_gone_is_found(
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_killed_at_any_moment_it_loses_nothing_and_the_next_one_ends_the_work(tmp_path: Path, done: bool) -> None:
+def test_killed_at_any_moment_it_loses_nothing_and_the_next_one_ends_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    # Files of the index that have points that go, and others.
+    monkeypatch.setattr(index, "JOINED", 2)
     template = Life(tmp_path, max_incrementals=1, retention="3 days")
     lived(template, days=6)
     held = template.store.points()[1]
@@ -385,6 +390,7 @@ def test_killed_at_any_moment_it_loses_nothing_and_the_next_one_ends_the_work(tm
         # Whatever is still a point is a whole one.
         assert _problems(template.store) == []
         template.assert_exact(*expected)
+        assert chosen_files(template.store.indexes(), expected).keys() == set(expected)
         _prune(template)
         assert template.store.points() == expected == undisturbed.store.points()
         assert template.parts() == template.named() == undisturbed.parts()

@@ -109,12 +109,15 @@ class Run:
 
         Args:
             types: Object types to read; all of the scope when None. The others are carried from the parent, unless an
-                earlier try of this point has staged them.
+                earlier try of this point has staged them. Types of whose changes only the delta query of another one
+                tells are read with that: the next round does not tell of them again.
             stage: Remember the entries in the store, so that another process can go on or commit.
             again: Whether a type that fails may be tried again for this point: then a passing failure is left out
                 for the next try instead of becoming a gap.
         """
         wanted = [name for name in self.types if types is None or name in types]
+        if types is not None:
+            wanted = [name for name in self.types if name in wanted or _told_by(name) in wanted]
         if stage:
             self.tables.entries.update(await asyncio.to_thread(self.store.staged, self.point))
         self.granted = await self.graph.sign_in()
@@ -386,6 +389,12 @@ def protected_types(scope: Scope) -> list[str]:
     """The object types that a scope protects; of chosen users and groups, only what can belong to them."""
     types = scope.types()
     return selectable_types(types) if scope.select is not None and scope.protect == "all" else types
+
+
+def _told_by(name: str) -> str:
+    """The type whose delta query tells when objects of this type change; empty when none does."""
+    parent = CATALOGUE[name].parent
+    return parent.type if parent is not None and parent.tracked else ""
 
 
 def wanted_types(scope: Scope, names: Sequence[str]) -> list[str] | None:

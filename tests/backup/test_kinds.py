@@ -193,3 +193,21 @@ def test_types_that_were_never_read_have_no_rows_and_say_so(tenant: Tenant) -> N
     assert (first.tables["users"].read, first.tables["users"].live) == ("never", 0)
     assert first.tables["users"].notes
     one.assert_same(one.backup())
+
+
+def test_what_only_its_owners_delta_tells_is_read_with_the_owner(tenant: Tenant) -> None:
+    one = tenant(protect("applications", "application_key_credentials"))
+    first = one.backup()
+    application = min(one.control.dump("applications"), key=lambda app: len(app["keyCredentials"]))["id"]
+    key = {
+        "keyId": "6f1a6d5e-2c0b-4a7e-9f0e-0d7f5a8f4b11",
+        "type": "AsymmetricX509Cert",
+        "usage": "Verify",
+        "key": "AAAA",
+    }
+    one.control.patch(f"applications/{application}", {"keyCredentials": [key]})
+    part = one.backup(types=["applications"])
+    assert application in one.objects(part, "application_key_credentials")
+    last = one.backup()
+    one.assert_same(last)
+    assert last.tables["application_key_credentials"].live == first.tables["application_key_credentials"].live + 1

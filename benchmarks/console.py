@@ -29,6 +29,7 @@ _OVERWRITTEN = 2_000
 _MOST = 0.5
 _ROUNDS = 6
 _READING = 30
+_AT_ONCE = ("oslo", "köln", "engineer")
 _PEOPLE = 50
 _SECONDS = 120
 _THINKING = (1.0, 5.0)
@@ -60,10 +61,13 @@ def _large(folder: Path, scale: float) -> list[Section]:
         overwrite_attributes(tenant.control, users=round(_OVERWRITTEN * scale))
         with console(tenant.project_file) as served, Visitor(served) as visitor:
             pages = _pages(visitor, f"/scopes/{SCOPE}/points/{point}", users)
-            at_once = visitor.get(f"/scopes/{SCOPE}/points/{point}/users?search=oslo").seconds
-            # Whoever has opened a table reads before searching; meanwhile the console copies it.
+            # Whoever has opened a table mostly reads before searching; meanwhile the console copies it.
+            at_once = [
+                visitor.get(f"/scopes/{SCOPE}/points/{point}/users?search={quote(text)}").seconds for text in _AT_ONCE
+            ]
             time.sleep(_READING)
-            times = {what: [visitor.get(path).seconds for path in paths] for what, paths in pages.items()}
+            times = {"users, a text that is searched for at once": at_once}
+            times |= {what: [visitor.get(path).seconds for path in paths] for what, paths in pages.items()}
             form = f"/scopes/{SCOPE}/points/{point}/restore"
             asked = {"types": "users", "search": "finance", "every": "1"}
             chosen = visitor.get(f"{form}?types=users&search=finance&every=1&ids={'0' * 36}")
@@ -80,13 +84,13 @@ def _large(folder: Path, scale: float) -> list[Section]:
             title="The console over a large tenant",
             told=f"`entra-pipeline serve` over a point of {users:,} users and {groups:,} groups with "
             f"{users * MEMBERSHIPS_PER_USER:,} memberships, a full backup and an incremental one: until the whole page "
-            "was there, over HTTP, half a minute after the tables were opened. Each visit asks for another page, "
-            "another text or another object.",
+            "was there, over HTTP, half a minute after the tables were opened where nothing else is said. Each visit "
+            "asks for another page, another text or another object.",
             columns=_COLUMNS,
             rows=[_row(what, some) for what, some in times.items()],
             bounds=[Bound(f"the slowest against {_MOST * 1000:.0f} ms", slowest / _MOST, 1)],
-            after=f"A text that is searched for at once, before the console has copied the table, takes "
-            f"{at_once * 1000:.0f} ms. A plan for all users that match a text, a twelfth of them or so, took "
+            after="What is searched for at once is found before the console has copied the table. "
+            f"A plan for all users that match a text, a twelfth of them or so, took "
             f"{planning:.1f} seconds in Dagster; its form is {len(chosen.page.content) / 1000:.1f} kB and its page "
             f"{len(shown[0].page.content) / 1000:.1f} kB, whatever matches.",
         )

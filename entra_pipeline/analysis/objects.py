@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from entra_pipeline.store.state import connect, sql_text, state_query
 _BATCH = 1000
 # Characters of a search that becomes a regular expression; those of longer ones are large, too.
 _SHORT = 200
+# ASCII within a search, and the characters from which on it tells texts apart.
+_ASCII = re.compile(r"[\x00-\x7f]+")
+_TELLING = 3
 LINK = "CAST(to_json({source_id: source_id, target_id: target_id, target_type: target_type}) AS VARCHAR)"
 """An edge as JSON text, in SQL."""
 
@@ -283,8 +287,12 @@ def _holds(text: str, search: str) -> str:
     Beyond ASCII two letters have a lower case within: İ, and K for Kelvin.
     """
     exact = f"contains(lower({text}), lower({sql_text(search)}))"
-    if not search.isascii() or len(search) > _SHORT:
+    if len(search) > _SHORT:
         return exact
+    if not search.isascii():
+        # Few texts that do not hold it hold what of it is ASCII.
+        part = max(_ASCII.findall(search), key=len, default="")
+        return f"({_holds(text, part)} AND {exact})" if len(part) >= _TELLING else exact
     pattern = "".join(
         f"[{one.upper()}{one}]" if one.isalpha() else one if one.isdigit() else f"\\x{ord(one):02x}"
         for one in search.lower()

@@ -17,6 +17,7 @@ _TEXTS = st.text(_LETTERS | st.characters(exclude_categories=["Cs"], exclude_cha
 @settings(deadline=None, max_examples=300)
 @example(text="İ", before="", after="b", other="i")
 @example(text="\u212a", before="", after="m", other="KM")
+@example(text="Malmö Öst\u212aA", before="x", after="", other="öst\u212aa")
 @given(text=_TEXTS, before=_TEXTS, after=_TEXTS, other=_TEXTS)
 def test_the_quick_way_finds_what_the_plain_one_does(text: str, before: str, after: str, other: str) -> None:
     rows = [before + text + after, before + text.swapcase() + after, before]

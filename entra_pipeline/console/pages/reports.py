@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.reports import REPORTS, Asked, Kind, Report
+from entra_pipeline.reports.model import Chart
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
 
@@ -48,7 +50,7 @@ def one(visit: Visit) -> Response:
         kind=kind,
         report=made,
         asked=asked,
-        charts=_charts(made),
+        charts=_charts(visit, made),
         tables=[
             (table, [column for column in used_columns(table) if not column.detail], table.rows[-_ROWS:][::-1])
             for table in made.tables
@@ -97,16 +99,18 @@ def _shown(value: Any, kind: str) -> str:
     return "" if value in ({}, []) else shown(value, kind)
 
 
-def _charts(made: Report) -> list[dict[str, Any]]:
-    """Charts as pictures: the page's own policy forbids the styles that they would bring."""
-    if not made.charts:
-        return []
-    from entra_pipeline.reports.rendering.charts import lone_svg
-
+def _charts(visit: Visit, made: Report) -> list[dict[str, Any]]:
+    """Charts as pictures, which are drawn once: the page's own policy forbids the styles that they would bring."""
     return [
-        {"title": chart.title, "source": f"data:image/svg+xml;base64,{b64encode(lone_svg(chart).encode()).decode()}"}
+        {"title": chart.title, "source": visit.site.findings.get(("chart", repr(chart)), partial(_picture, chart))}
         for chart in made.charts
     ]
+
+
+def _picture(chart: Chart) -> str:
+    from entra_pipeline.reports.rendering.charts import lone_svg
+
+    return f"data:image/svg+xml;base64,{b64encode(lone_svg(chart).encode()).decode()}"
 
 
 PAGES = (

@@ -121,6 +121,8 @@ def test_the_command_writes_a_catalog_and_explains_what_cannot_be(story: Story, 
     assert ask(story, "--write-catalog", tmp_path / "nowhere" / "entra.duckdb").code == 1
     unknown = ask(story, "FROM userz")
     assert (unknown.code, "did you mean 'users'?" in unknown.err) == (2, True)
+    qualified = ask(story, "FROM contoso.users")
+    assert (qualified.code, "Ask FROM users; of one scope with WHERE scope" in qualified.err) == (2, True)
     assert ask(story, "FROM users", "--tables").code == 2
     assert ask(story, "FROM users", "--format", "parquet").code == 2
     shown = ask(story, "--tables").out

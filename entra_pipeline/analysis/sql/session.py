@@ -131,6 +131,11 @@ class Session:
             return StoreError(text, remedy="entra-pipeline verify tells what is damaged or missing.")
         if isinstance(error, duckdb.CatalogException) and (unknown := _UNKNOWN.search(text)):
             name = unknown[1]
+            if name in Relations.names():
+                return UsageError(
+                    f"{name} is in no schema or catalog",
+                    remedy=f"Ask FROM {name}; of one scope with WHERE scope = 'SCOPE'.",
+                )
             return UsageError(
                 f"there is no table {name!r}{did_you_mean(name.lower(), Relations.names())}",
                 remedy="entra-pipeline sql --tables lists what there is.",

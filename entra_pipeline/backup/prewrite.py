@@ -20,7 +20,7 @@ from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_s
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.store.manifest import Part
 
-_MEMORY = "256MB"
+_MEMORY = "160MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,8 @@ class Prewriter:
             hashes = digest(self._connection, "FROM segment", table, changes=True)
         finally:
             self._connection.unregister("segment")
+            # A million links take some 300 MB while they are written, which Arrow would keep for another time.
+            pa.default_memory_pool().release_unused()
         part = self.store(table, number, file, number_of_rows)
         file.unlink()
         return Written(part, hashes, misfits)

@@ -40,7 +40,7 @@ from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect
 
 # A tenant of any size is compared in this much, and on disk beyond.
-_MEMORY = "192MB"
+_MEMORY = "160MB"
 _NOT_ASKED = "not asked for in this run"
 
 

@@ -42,7 +42,7 @@ EDGE_ROWS = pa.schema(
 _BATCH_ROWS = 2_048
 SEGMENT_ROWS = 25_000
 """Objects in a segment, and not many more."""
-_SEGMENT_BYTES = 64 * 2**20
+_SEGMENT_BYTES = 40 * 2**20
 """What a segment of objects takes in memory, and not much more: large objects make shorter segments."""
 EDGE_SEGMENT_ROWS = 1_000_000
 """Edges in a segment, and not many more: the more are written at once, the less space each takes."""

@@ -228,8 +228,9 @@ class _Ledger:
         return self._known[table]
 
     def _rested(self, entry: TableEntry) -> bool:
-        """Whether only what delta told was read, which is nothing when nothing has changed."""
-        return entry.table in self._owned and entry.listed < self._manifest.started
+        """Whether it was listed for an earlier point, and now no more of it than what delta told: nothing here."""
+        a_list = entry.table in CATALOGUE and not CATALOGUE[entry.table].delta
+        return (a_list or entry.table in self._owned) and entry.listed < self._manifest.started
 
     def _listed(self, entry: ObjectType, table: TableEntry) -> Least:
         pages = table.pages if entry.delta or not entry.page_size else max(1, ceil(table.live / entry.page_size))

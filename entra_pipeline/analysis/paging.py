@@ -20,7 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Lock, get_native_id
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 from weakref import finalize
 
@@ -47,6 +47,8 @@ _FIRST = 50
 # Rows of the copy that are written together: of users 40 MB.
 _GROUP = 16_384
 _NICE = 10
+# A copy begins when nobody has asked anything for so many seconds; and after so many, whoever asks.
+_QUIET, _PATIENCE = 3.0, 60.0
 _COPY = "kept.rows"
 _EDGE = "source_id, target_id, target_type"
 
@@ -150,13 +152,18 @@ class _Kept:
             finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._table = Table(store, manifest, table, temp=self._folder, memory=_MEMORY, besides=self._file)
         self._copied = False
+        self._asked = monotonic()
         self._matches = Once[_Matches](_SEARCHES)
 
     def copy(self) -> None:
         """Copies the rows in their order, and once more in lower case; the copy's file has no name any more then."""
         if self._file is None:
             return
-        # Whoever asks meanwhile goes first.
+        # Whoever has just opened the table often searches it at once: that would take half as long again meanwhile.
+        opened = monotonic()
+        while monotonic() - self._asked < _QUIET and monotonic() - opened < _PATIENCE:
+            sleep(_QUIET / 10)
+        # Whoever asks later goes first, too.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
         place = sql_text(str(self._file))
@@ -225,6 +232,7 @@ class _Kept:
         self, what: str, tail: str, where: str = "", search: str = "", within: str = "true"
     ) -> duckdb.DuckDBPyConnection:
         """Asks the copy; or the files, where there is none, and for a condition: that may be over any column."""
+        self._asked = monotonic()
         if where or not self._copied:
             return self._table.ask(what, tail, where=where, search=search, within=within)
         query = f"SELECT {what} FROM {_COPY} WHERE {within} AND contains(text, lower(?)) {tail}"

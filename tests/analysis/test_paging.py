@@ -49,6 +49,7 @@ def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, point
     made = Pages()
     if request.param == "copied":
         monkeypatch.setattr(paging, "_LARGE", 1)
+        monkeypatch.setattr(paging, "_QUIET", 0.0)
         for table in ("users", "group_members"):
             made.page(*point, table)
         made._copying.shutdown(wait=True)

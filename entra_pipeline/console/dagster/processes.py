@@ -135,7 +135,10 @@ class DagsterProcesses:
         for name, command in self._commands().items():
             if not self._runs(name, command):
                 self._known.pids[name] = self._start(name, command)
-        self._file.write_bytes(msgspec.json.encode(self._known))
+        # In one step: a console that is killed meanwhile leaves a file by which the next one finds Dagster.
+        written = self._file.with_suffix(".new")
+        written.write_bytes(msgspec.json.encode(self._known))
+        written.replace(self._file)
 
     def _start(self, name: str, command: list[str]) -> int:
         environment = os.environ | {

@@ -88,9 +88,7 @@ def compare(now: Digest, before: Digest, table: str) -> Counts:
     """Counts of a state against its parent's."""
     order = np.argsort(before.keys)
     keys = before.keys[order]
-    places = np.searchsorted(keys, now.keys)
-    places[places == len(keys)] = 0
-    kept = keys[places] == now.keys if len(keys) else np.zeros(len(now.keys), bool)
+    places, kept = _looked_up(now.keys, keys)
     there = int(kept.sum())
     changed = 0
     if len(now.contents):
@@ -100,6 +98,13 @@ def compare(now: Digest, before: Digest, table: str) -> Counts:
         # An edge that leads elsewhere is another edge.
         return Counts(len(now.keys), added + changed, 0, deleted + changed)
     return Counts(len(now.keys), added, changed, deleted)
+
+
+def _looked_up(hashes: Hashes, keys: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Where hashes are among sorted keys, and whether they are."""
+    places = np.searchsorted(keys, hashes)
+    places[places == len(keys)] = 0
+    return places, keys[places] == hashes if len(keys) else np.zeros(len(hashes), bool)
 
 
 def strangers(connection: duckdb.DuckDBPyConnection, ends: str, known: str) -> list[str]:
@@ -117,9 +122,8 @@ def strangers(connection: duckdb.DuckDBPyConnection, ends: str, known: str) -> l
     found: list[Hashes] = []
     for batch in connection.execute(f"SELECT hash(id) AS k FROM ({ends})").fetch_record_batch(_BATCH):
         hashes = np.unique(batch.column("k").to_numpy())
-        places = np.searchsorted(keys, hashes)
-        places[places == len(keys)] = 0
-        found.append(hashes if not len(keys) else hashes[keys[places] != hashes])
+        _, there = _looked_up(hashes, keys)
+        found.append(hashes[~there])
     unknown = np.unique(np.concatenate([_NONE, *found]))
     if not len(unknown):
         return []

@@ -115,9 +115,7 @@ class Run:
             again: Whether a type that fails may be tried again for this point: then a passing failure is left out
                 for the next try instead of becoming a gap.
         """
-        wanted = [name for name in self.types if types is None or name in types]
-        if types is not None:
-            wanted = [name for name in self.types if name in wanted or _told_by(name) in wanted]
+        wanted = [name for name in self.types if types is None or name in types or _told_by(name) in types]
         if stage:
             self.tables.entries.update(await asyncio.to_thread(self.store.staged, self.point))
         self.granted = await self.graph.sign_in()

@@ -242,15 +242,15 @@ class Tables:
             misfits = _added_up(one.misfits for one in written)
         else:
             follows = base and before is not None and not anew
-            numbers = [self._number(table) for _ in range(2 if follows else 1)]
+            # A base that is made of stored files is followed by what made it differ from the parent's state: who asks
+            # for the history of one object need not look at whole tables.
+            files = [(as_base, self._number(table)) for as_base in ((True, False) if follows else (base,))]
 
             def store() -> list[tuple[Counts, Part | None, dict[str, int]]]:
-                # A base that is made of stored files is followed by what made it differ from the parent's state: who
-                # asks for the history of one object need not look at whole tables.
-                as_base = [base, False][: len(numbers)]
+                parent = self.sql_before(table)
                 done = [
-                    self._store(reading.staged, table, self.sql_before(table), reading.complete, one, number, gone)
-                    for one, number in zip(as_base, numbers, strict=True)
+                    self._store(reading.staged, table, parent, reading.complete, as_base, number, gone)
+                    for as_base, number in files
                 ]
                 if not base and (is_objects(table) or not reading.complete):
                     self._remember(table)

@@ -21,10 +21,10 @@ from typing import IO, Self
 import httpx
 import msgspec
 import uvicorn
-import uvloop
 
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.running import run
 from entra_pipeline.simulator.certificates import make_certificates
 from entra_pipeline.simulator.control import Control, ControlPanel
 from entra_pipeline.simulator.directory import Directory
@@ -378,7 +378,7 @@ class Simulator:
             self._loop = asyncio.get_running_loop()
             await asyncio.gather(self._servers[0].serve([ports.http]), self._servers[1].serve([ports.tls]))
 
-        uvloop.run(both())
+        run(both())
 
 
 def serve(

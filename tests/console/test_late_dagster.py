@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -81,13 +82,16 @@ def console_of(file: Path, webserver: Webserver, seconds: float) -> Iterator[Ser
     dagster.close()
 
 
-def test_what_is_begun_before_dagster_is_there_waits_for_it(project_file: Path) -> None:
+@contextmanager
+def while_it_starts(file: Path, role: Role) -> Iterator[tuple[Webserver, httpx.Client]]:
+    """Somebody at a console whose Dagster is starting."""
     webserver = Webserver()
-    with (
-        webserver.starting(),
-        console_of(project_file, webserver, 20) as console,
-        console.client(Role.operator) as olga,
-    ):
+    with webserver.starting(), console_of(file, webserver, 20) as console, console.client(role) as client:
+        yield webserver, client
+
+
+def test_what_is_begun_before_dagster_is_there_waits_for_it(project_file: Path) -> None:
+    with while_it_starts(project_file, Role.operator) as (webserver, olga):
         page = olga.get("/").text
         assert "Dagster does not answer yet" in page and "waits for it" in page and 'role="alert"' not in page
         answer = olga.post("/scopes/contoso/backup")
@@ -98,12 +102,7 @@ def test_what_is_begun_before_dagster_is_there_waits_for_it(project_file: Path) 
 
 
 def test_dagsters_pages_wait_for_it(project_file: Path) -> None:
-    webserver = Webserver()
-    with (
-        webserver.starting(),
-        console_of(project_file, webserver, 20) as console,
-        console.client(Role.viewer) as client,
-    ):
+    with while_it_starts(project_file, Role.viewer) as (_, client):
         assert client.get("/dagster/").text == "Dagster's page"
 
 

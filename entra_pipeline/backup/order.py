@@ -1,7 +1,8 @@
 """In which order the tables of a run are read and written: as soon as each can be.
 
 What stands for itself is read at once, what belongs to owners when its owners are written. Objects are written when
-they are read; links when the objects are written whose going may be the reason for theirs.
+they are read; links when the objects are written whose going may be the reason for theirs. What a whole round told is
+compared with what Graph says elsewhere as soon as it is written, while others are still read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Step:
     """One read.
 
     Attributes:
-        tables: The tables that it brings.
+        tables: The tables that it brings; none, if it only looks at what others have brought.
         read: Reads them.
         after: The tables that have to be written before; what no step brings is not waited for.
     """
@@ -55,13 +56,15 @@ async def carry_out(
         for outcome in outcomes:
             if is_objects(outcome.table):
                 await write(outcome)
-        for table in step.tables:
+        for table in filter(is_objects, step.tables):
             written[table].set()
         for outcome in outcomes:
             if not is_objects(outcome.table):
                 for one in objects:
                     await one.wait()
                 await write(outcome)
+        for table in step.tables:
+            written[table].set()
 
     await side_by_side(follow(step) for step in steps)
 

@@ -143,7 +143,8 @@ class Run:
 
         # Links that are gone may have gone with an object of the parent; without a parent nothing has.
         ends = [name for name in wanted if may_be_end(CATALOGUE[name])] if self.parent else []
-        await carry_out(self._steps(reader, owned, wanted), write, before_links=ends)
+        steps = [*self._steps(reader, owned, wanted), *_proofs(settlement, wanted)]
+        await carry_out(steps, write, before_links=ends)
         if self.extension_gap is not None:
             for name in (n for n in wanted if CATALOGUE[n].extensible):
                 self.tables.flag(name, gaps=[self.extension_gap])
@@ -246,6 +247,20 @@ class Run:
             taken_for=self.taken_for,
             selection={name: sorted(ids) for name, ids in self.chosen.members.items()} if self.chosen else {},
         )
+
+
+def _proofs(settlement: Settlement, wanted: Sequence[str]) -> list[Step]:
+    """Comparisons that need nothing but the tables of one type, so that they need not wait for the longest read."""
+
+    async def prove(entry: ObjectType) -> list[Outcome]:
+        await settlement.prove_links(entry)
+        return []
+
+    return [
+        Step((), partial(prove, entry), (entry.name, *(relation.name for relation in entry.delta_relations())))
+        for entry in map(CATALOGUE.__getitem__, wanted)
+        if entry.delta_relations()
+    ]
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,6 +69,7 @@ class Settlement:
     _gone: dict[tuple[int, ...], pa.Table] = field(default_factory=dict)
     _finding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _dropped: set[tuple[int, ...]] = field(default_factory=set)
+    _proven: set[str] = field(default_factory=set)
 
     async def settle(self) -> None:
         """Runs every step, in the order in which one may cause work for the next, until none does."""
@@ -82,7 +83,7 @@ class Settlement:
             {
                 relation.name: partial(Settlement._compare_links, entry=entry, relation=relation)
                 for entry, relation in links
-                if relation.name in self.fresh
+                if relation.name in self.fresh - self._proven
             }
         )
         unsettled = types
@@ -103,6 +104,21 @@ class Settlement:
             # An object that only an edge has told upsets the count, and has links of its own.
             unsettled = [entry for entry in types if self.tables.entries[entry.name].live != compared[entry.name]]
         await self._drop_dead_ends()
+
+    async def prove_links(self, entry: ObjectType) -> None:
+        """Compares the links of a type, when a whole round has told them: that takes no other type.
+
+        Of chosen objects it has to be settled first who they are.
+        """
+        if self._partial(entry) or not self._was_read(entry.name):
+            return
+        whole = {
+            relation.name: partial(Settlement._prove_links, entry=entry, relation=relation)
+            for relation in entry.delta_relations()
+            if relation.name in self.fresh and self._told_whole(relation)
+        }
+        self._proven.update(whole)
+        await self._at_once(whole)
 
     async def _at_once(self, steps: Mapping[str, _Step]) -> None:
         """Takes steps that each concern another table."""
@@ -289,8 +305,12 @@ class Settlement:
 
     # --- Links that a delta round told -------------------------------------------------------------------------------
 
+    def _told_whole(self, relation: Relation) -> bool:
+        """Whether a whole round has told a relation of which an object can have many."""
+        return relation.many and self.tables.readings[relation.name].complete
+
     async def _compare_links(self, entry: ObjectType, relation: Relation) -> None:
-        if self.tables.readings[relation.name].complete and relation.many:
+        if self._told_whole(relation):
             await self._prove_links(entry, relation)
         else:
             await self._check_links(entry, relation)

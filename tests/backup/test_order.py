@@ -1,0 +1,82 @@
+"""Tables are read and written as soon as each can be, and compared as soon as they are written."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from entra_pipeline.backup.order import Step, carry_out
+from entra_pipeline.backup.reading import Outcome, Unavailable
+from entra_pipeline.errors import StoreError
+from entra_pipeline.graph import Ledger
+
+
+class Work:
+    """Takes down what happens, in order."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.held = asyncio.Event()
+
+    async def read(self, *tables: str, held: bool = False) -> list[Outcome]:
+        if held:
+            await self.held.wait()
+        self.done += [f"read {table}" for table in tables]
+        return [Unavailable(table, "", Ledger()) for table in tables]
+
+    async def write(self, outcome: Outcome) -> None:
+        await asyncio.sleep(0)
+        self.done.append(f"wrote {outcome.table}")
+
+    async def compare(self) -> list[Outcome]:
+        self.done.append("compared")
+        self.held.set()
+        return []
+
+
+def test_links_are_compared_when_they_are_written_and_not_when_everything_is():
+    async def run() -> list[str]:
+        work = Work()
+        groups = ("groups", "group_members", "group_owners")
+        steps = [
+            Step(("users", "user_manager"), partial(work.read, "users", "user_manager", held=True)),
+            Step(groups, partial(work.read, *groups)),
+            Step((), work.compare, groups),
+        ]
+        await asyncio.wait_for(carry_out(steps, work.write, before_links=[]), 10)
+        return work.done
+
+    done = asyncio.run(run())
+    compared = done.index("compared")
+    assert {"wrote groups", "wrote group_members", "wrote group_owners"} <= set(done[:compared])
+    assert "read users" in done[compared:]
+
+
+def test_links_wait_for_objects_whose_going_may_be_the_reason_for_theirs():
+    async def run() -> list[str]:
+        work = Work()
+        steps = [
+            Step(("users",), partial(work.read, "users", held=True)),
+            Step(("groups", "group_members"), partial(work.read, "groups", "group_members")),
+            Step(("app_role_assignments",), work.compare, ("groups",)),
+        ]
+        await asyncio.wait_for(carry_out(steps, work.write, before_links=["users", "groups"]), 10)
+        return work.done
+
+    done = asyncio.run(run())
+    assert done.index("wrote groups") < done.index("compared") < done.index("wrote users")
+    assert done.index("wrote users") < done.index("wrote group_members")
+
+
+def test_what_ends_one_read_ends_the_others():
+    async def run() -> None:
+        work = Work()
+
+        async def fails() -> list[Outcome]:
+            raise StoreError("no room")
+
+        steps = [Step(("users",), partial(work.read, "users", held=True)), Step(("groups",), fails)]
+        await asyncio.wait_for(carry_out(steps, work.write, before_links=[]), 10)
+
+    with pytest.raises(StoreError, match="no room"):
+        asyncio.run(run())

@@ -28,6 +28,7 @@ from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, tok
 from entra_pipeline.graph.ledger import Ledger
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Urgency, backoff
 from entra_pipeline.graph.pages import Page, decode_page
+from entra_pipeline.graph.transport import mounts
 
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant
@@ -110,10 +111,9 @@ class Graph:
         self._patience = patience
         self._credential = Credential(tenant, context)
         self._answered = False
+        limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
         self._client = httpx.AsyncClient(
-            verify=context,
-            timeout=httpx.Timeout(100.0, connect=15.0),
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+            verify=context, timeout=httpx.Timeout(100.0, connect=15.0), limits=limits, mounts=mounts(context, limits)
         )
         # msgraph-sdk wraps these in its middleware, which does not pass on the order to close.
         self._transports = [self._client._transport, *self._client._mounts.values()]

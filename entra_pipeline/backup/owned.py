@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from entra_pipeline.backup.read import FEW_REQUESTS, Reader, kept, lately
 from entra_pipeline.backup.reading import Outcome, Reading, Unavailable
-from entra_pipeline.backup.split import identify, neighbour, split_expanded, without_context
+from entra_pipeline.backup.split import identify, neighbour, object_id, split_expanded, without_context
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.tables import Tables
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
@@ -353,8 +353,7 @@ class OwnedReader:
     def _short(self, page: Page, owned: Owned, long: list[str]) -> list[tuple[str, list[msgspec.Raw]]]:
         """Owners on a page whose items Graph has shown all; those it may have cut are added to `long`."""
         found = []
-        for raw in page.value:
-            owner_id, items = split_expanded(raw, owned.segment)
+        for owner_id, items in split_expanded(page.value, owned.segment):
             if len(items) >= EXPAND_LIMIT:
                 long.append(owner_id)
             elif items:
@@ -410,7 +409,7 @@ class OwnedReader:
             if result.status >= 300:
                 raise explain(result)
             page = decode_page(result.body)
-            if page.next_link or any(split_expanded(raw, "")[0] not in wanted for raw in page.value):
+            if page.next_link or any(object_id(raw) not in wanted for raw in page.value):
                 raise GraphError(f"Graph does not filter {owned.owner.path} by ids", status=400)
             found.update(self._short(page, owned, long))
         return found, long

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from entra_pipeline.backup.reading import Outcome, Reading, Unavailable, Unread
 from entra_pipeline.backup.selection import Chosen
-from entra_pipeline.backup.split import identify, split_delta_page, split_list_page, without_context
+from entra_pipeline.backup.split import DeltaPages, identify, split_list_page, without_context
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.tables import Tables
 from entra_pipeline.catalogue import ObjectType
@@ -165,6 +165,7 @@ class Reader:
         keep = self.keep(entry)
         with self.staging(entry.name, OBJECT_ROWS, base=complete) as objects:
             edges = {relation: self.staging(relation.name, EDGE_ROWS, base=complete) for relation in relations}
+            told = DeltaPages(objects, edges)
             delta_link = ""
             try:
                 # A filter without ids would be no filter: nobody is chosen, so there is nothing to ask.
@@ -174,7 +175,7 @@ class Reader:
                     else self.graph.pages(url, ledger=ledger, lane=entry.lane, many=True)
                 )
                 async for page in pages:
-                    split_delta_page(page if keep is None else kept(page, keep), objects, edges)
+                    told.add(page if keep is None else kept(page, keep))
                     delta_link = page.delta_link or ""
                     self.progress(entry.name, objects.rows)
             finally:

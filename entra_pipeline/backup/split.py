@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, repeat
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -47,11 +49,12 @@ _identified = msgspec.json.Decoder(_Identified)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _neighbours = msgspec.json.Decoder(list[list[Neighbour]])
 _string = msgspec.json.Decoder(str)
-_items = msgspec.json.Decoder(list[msgspec.Raw])
 # Ends the key of a slice, which says nothing about the object itself.
 _SLICE = b'@delta"'
 # What may be nothing but the envelope is looked at: no id and no link to an object is longer.
 _SHORT = 400
+# Objects after which one that is repeated is taken for news, and put in order by the merge: some pages of them.
+_LATELY = 400
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
 # What Graph adds to a single object's answer (Graph doc: best-practices).
 _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
@@ -89,78 +92,114 @@ def without_context(body: bytes) -> bytes:
     return msgspec.json.encode({name: value for name, value in members.items() if name not in _CONTEXT})
 
 
-def split_delta_page(page: Page, objects: Staging, edges: Mapping[Relation, Staging]) -> None:
-    """Stages the objects of a page of a delta query, and the slices of their relations.
+class DeltaPages:
+    """Stages the objects of the pages of a delta round, and the slices of their relations.
 
     A large relation comes in slices: the object is repeated, with all its properties or with nothing but its id (Graph
-    doc: delta-query-groups). An object with nothing but slices is no news of the object.
+    doc: delta-query-groups). An object with nothing but slices is no news of the object, and neither is one that says
+    what it has just said.
+
+    Args:
+        objects: Takes the objects.
+        edges: Take the slices of each relation.
     """
-    keys = [f"{relation.segment}@delta" for relation in edges]
-    names = [b',"%s":' % key.encode() for key in keys]
-    links = [_Links() for _ in edges]
-    ids: list[str] = []
-    bodies: list[bytes | None] = []
-    whole = list(map(bytes, page.value))
-    for data, (identifier, removed, slices) in zip(whole, _news(whole, tuple(keys)), strict=True):
-        body: bytes | None = None
-        if not removed:
-            body = data
-            for name, payload, found in zip(names, slices, links, strict=True):
-                if payload:
-                    told = bytes(payload)
-                    found.add(identifier, told)
-                    body = _cut(body, name, told)
-            if _SLICE in body or (len(body) < _SHORT and body is not data):
+
+    def __init__(self, objects: Staging, edges: Mapping[Relation, Staging]) -> None:
+        keys = [f"{relation.segment}@delta" for relation in edges]
+        self._objects = objects
+        self._news = _news_decoder(tuple(keys))
+        self._relations = [
+            (attrgetter(f"slice_{number}"), b',"%s":' % key.encode(), staged)
+            for number, (key, staged) in enumerate(zip(keys, edges.values(), strict=True))
+        ]
+        # Where an object has one end at most, nothing comes in slices.
+        self._lately = _Lately() if any(relation.many for relation in edges) else None
+
+    def add(self, page: Page) -> None:
+        """Stages a page."""
+        whole = list(map(bytes, page.value))
+        news = self._news.decode(_array(whole))
+        rests = self._take_links(whole, news)
+        ids: list[str] = []
+        bodies: list[bytes | None] = []
+        for one, data, rest in zip(news, whole, rests, strict=True):
+            body: bytes | None = rest
+            if one.removed:
+                body = None
+            elif _SLICE in rest or (len(rest) < _SHORT and rest is not data):
                 body = _without_slices(data)
                 if body is None:
                     continue
-        ids.append(identifier)
-        bodies.append(body)
-    objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
-    for found, staged in zip(links, edges.values(), strict=True):
-        staged.extend(*found.columns())
+            if self._lately is not None and self._lately.repeats(one.id, body):
+                continue
+            ids.append(one.id)
+            bodies.append(body)
+        self._objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
+
+    def _take_links(self, objects: list[bytes], news: list[_News]) -> list[bytes]:
+        """Stages the links of a page; what is left of its objects."""
+        rests = objects.copy()
+        for slice_of, name, staged in self._relations:
+            sources: list[str] = []
+            slices: list[bytes] = []
+            for index, payload in enumerate(map(slice_of, news)):
+                if payload and not news[index].removed:
+                    told = bytes(payload)
+                    sources.append(news[index].id)
+                    slices.append(told)
+                    rests[index] = _cut(rests[index], name, told)
+            staged.extend(*_edges(sources, slices))
+        return rests
 
 
-@dataclass(slots=True)
-class _Links:
-    """The slices of one relation on a page, and whose they are."""
+class _Lately:
+    """What the last objects have said."""
 
-    sources: list[str] = field(default_factory=list)
-    slices: list[bytes] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._said: OrderedDict[str, bytes | None] = OrderedDict()
 
-    def add(self, source_id: str, told: bytes) -> None:
-        self.sources.append(source_id)
-        self.slices.append(told)
-
-    def columns(self) -> tuple[list[str], list[str], list[str], list[str]]:
-        """The edges, column by column."""
-        found = _neighbours.decode(_array(self.slices))
-        edges = list(chain.from_iterable(found))
-        return (
-            list(chain.from_iterable(map(repeat, self.sources, map(len, found)))),
-            [edge.id for edge in edges],
-            [_short_name(edge.type) for edge in edges],
-            [UPSERT if edge.removed is None else DELETE for edge in edges],
-        )
+    def repeats(self, identifier: str, body: bytes | None) -> bool:
+        """Whether an object says the same again."""
+        if self._said.get(identifier, b"") == body:
+            return True
+        self._said[identifier] = body
+        self._said.move_to_end(identifier)
+        if len(self._said) > _LATELY:
+            self._said.popitem(last=False)
+        return False
 
 
-def _news(objects: Sequence[bytes], keys: tuple[str, ...]) -> Iterator[tuple[str, msgspec.Raw, list[msgspec.Raw]]]:
-    """Of each object its id, whether it was removed, and the slices of those names, as they are: a page at a time."""
-    for identifier, removed, *slices in map(msgspec.structs.astuple, _news_decoder(keys).decode(_array(objects))):
-        yield identifier, removed, slices
+def _edges(sources: list[str], slices: list[bytes]) -> tuple[list[str], list[str], list[str], list[str]]:
+    """The edges of the slices of one relation, and whose they are, column by column."""
+    found = _neighbours.decode(_array(slices))
+    edges = list(chain.from_iterable(found))
+    return (
+        list(chain.from_iterable(map(repeat, sources, map(len, found)))),
+        [edge.id for edge in edges],
+        [_short_name(edge.type) for edge in edges],
+        [UPSERT if edge.removed is None else DELETE for edge in edges],
+    )
+
+
+class _News(msgspec.Struct, gc=False):
+    """What an object of a delta query says of itself; with it come `slice_0` and so on, of each relation."""
+
+    id: str
+    removed: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@removed")
 
 
 @cache
-def _news_decoder(slices: tuple[str, ...]) -> msgspec.json.Decoder[list[msgspec.Struct]]:
-    names = ["@removed", *slices]
+def _news_decoder(slices: tuple[str, ...]) -> msgspec.json.Decoder[list[_News]]:
+    """Decodes the objects of a page, with the slices of those names as they are."""
     fields = [
-        (f"field_{i}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw())) for i, name in enumerate(names)
+        (f"slice_{number}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw()))
+        for number, name in enumerate(slices)
     ]
-    news = msgspec.defstruct("News", [("id", str), *fields], gc=False)
+    news = msgspec.defstruct("News", fields, bases=(_News,), gc=False)
     return msgspec.json.Decoder(list[news])  # type: ignore[valid-type]
 
 
-def _array(values: Sequence[bytes]) -> bytes:
+def _array(values: Sequence[bytes | msgspec.Raw]) -> bytes:
     return b"[%s]" % b",".join(values)
 
 
@@ -189,17 +228,24 @@ def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
     return data[:start] + data[end:]
 
 
-def split_expanded(raw: bytes | msgspec.Raw, segment: str) -> tuple[str, list[msgspec.Raw]]:
-    """The id of an object read with `$expand=<segment>`, and the expanded items as Graph sent them.
+def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> list[tuple[str, list[msgspec.Raw]]]:
+    """The ids of objects read with `$expand=<segment>`, and the expanded items of each as Graph sent them.
 
     A relation with one item at most is expanded to the item itself.
     """
-    members = _members.decode(raw)
-    items = members.get(segment)
-    identifier = _string.decode(members["id"])
-    if items is None or bytes(items) == b"null":
-        return identifier, []
-    return identifier, _items.decode(items) if bytes(items).startswith(b"[") else [items]
+    text = _array(objects)
+    try:
+        return [(one.id, one.items or []) for one in _expanded_decoder(segment, list[msgspec.Raw] | None).decode(text)]
+    except msgspec.ValidationError:
+        found = _expanded_decoder(segment, msgspec.Raw).decode(text)
+        return [(one.id, [] if bytes(one.items) in {b"", b"null"} else [one.items]) for one in found]
+
+
+@cache
+def _expanded_decoder(segment: str, items: Any) -> msgspec.json.Decoder[list[Any]]:
+    default = msgspec.Raw() if items is msgspec.Raw else None
+    fields: list[tuple[str, Any, Any]] = [("items", items, msgspec.field(name=segment, default=default))]
+    return msgspec.json.Decoder(list[msgspec.defstruct("Expanded", fields, bases=(_Identified,), gc=False)])  # type: ignore[misc]
 
 
 def neighbour(raw: bytes | msgspec.Raw) -> Neighbour:

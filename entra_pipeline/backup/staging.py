@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -104,10 +104,8 @@ class Staging:
                 self._segments[-1], self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
             )
         sequence = np.arange(self.rows - size, self.rows)
-        batch = pa.record_batch(
-            [pa.array(values, t) for values, t in zip([sequence, *self._columns], self._schema.types, strict=True)],
-            schema=self._schema,
-        )
+        columns = zip([sequence, *self._columns], self._schema.types, strict=True)
+        batch = pa.record_batch([_array(values, kind) for values, kind in columns], schema=self._schema)
         self._writer.write_batch(batch)
         for column in self._columns:
             column.clear()
@@ -135,6 +133,13 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if kind == pa.large_string():
+        # Objects come as bytes: to look at them all at once whether they are text is three times as fast as one by one.
+        return pa.array(values, pa.large_binary()).cast(kind)
+    return pa.array(values, kind)
 
 
 def read_staged(staged: Staged) -> ds.Dataset | pa.Table:

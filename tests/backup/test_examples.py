@@ -19,7 +19,7 @@ import pytest
 
 from entra_pipeline.backup.parquet import write_entries, write_objects
 from entra_pipeline.backup.run import backup
-from entra_pipeline.backup.split import identify, split_delta_page, split_list_page, without_context
+from entra_pipeline.backup.split import DeltaPages, identify, split_list_page, without_context
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, Lane, ObjectType
 from entra_pipeline.catalogue.columns import column_types
@@ -109,7 +109,7 @@ def test_an_example_comes_through_unchanged(path: Path, tmp_path: Path) -> None:
         elif path.stem.endswith(".delta"):
             relations = CATALOGUE[table].delta_relations()
             edges = {one: Staging(tmp_path / f"{one.name}.arrow", EDGE_ROWS) for one in relations}
-            split_delta_page(decode_page(body), objects, edges)
+            DeltaPages(objects, edges).add(decode_page(body))
             for one in edges.values():
                 one.close()
         else:

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from entra_pipeline.backup.split import split_delta_page, split_expanded, split_list_page
+from entra_pipeline.backup.split import DeltaPages, split_expanded, split_list_page
 from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.errors import GraphProtocolError
@@ -26,7 +26,7 @@ def staged_rows(staging: Staging) -> list[dict]:
 def split(tmp_path, *objects: dict):
     with Staging(tmp_path / "o", OBJECT_ROWS) as rows:
         edges = {relation: Staging(tmp_path / relation.name, EDGE_ROWS) for relation in GROUP_RELATIONS}
-        split_delta_page(decode_page(page_of(*objects)), rows, edges)
+        DeltaPages(rows, edges).add(decode_page(page_of(*objects)))
         for staged in edges.values():
             staged.close()
     members = edges[RELATIONS["group_members"][1]]
@@ -65,7 +65,7 @@ def test_relation_payloads_become_edges_and_leave_the_object(tmp_path):
 def test_wherever_the_slices_are_the_rest_stays_as_graph_sent_it(tmp_path, body):
     with Staging(tmp_path / "o", OBJECT_ROWS) as rows:
         edges = {relation: Staging(tmp_path / relation.name, EDGE_ROWS) for relation in GROUP_RELATIONS}
-        split_delta_page(decode_page(b'{"value":[%s]}' % body), rows, edges)
+        DeltaPages(rows, edges).add(decode_page(b'{"value":[%s]}' % body))
     assert [row["raw"] for row in staged_rows(rows)] == ['{"id":"g","n":1.50}']
     assert edges[RELATIONS["group_members"][1]].rows == 1
 
@@ -101,10 +101,35 @@ def test_listed_objects_are_kept_as_graph_sent_them(tmp_path):
     assert [row["raw"] for row in staged_rows(rows)] == ['{"id" : "a", "n":1.50, "s":"\\u00e9 🙂"}']
 
 
-def test_expanded_items_come_apart(tmp_path):
-    identifier, items = split_expanded(b'{"id":"a","owners":[{"id":"u"},{"id":"v"}]}', "owners")
-    assert (identifier, [bytes(item) for item in items]) == ("a", [b'{"id":"u"}', b'{"id":"v"}'])
-    assert split_expanded(b'{"id":"a"}', "owners") == ("a", [])
+def test_expanded_items_come_apart():
+    def apart(*objects: bytes) -> list[tuple[str, list[bytes]]]:
+        return [(one, [bytes(item) for item in items]) for one, items in split_expanded(objects, "owners")]
+
+    assert apart(
+        b'{"id":"a","owners":[{"id":"u"},{"id":"v"}]}',
+        b'{"id":"b"}',
+        b'{"owners":null,"id":"c"}',
+        b'{"id":"d","owners":[]}',
+    ) == [("a", [b'{"id":"u"}', b'{"id":"v"}']), ("b", []), ("c", []), ("d", [])]
+    # As one object, where there is one at most.
+    assert apart(b'{"id":"a","owners":{"id":"u"}}', b'{"id":"b"}', b'{"id":"c","owners":null}') == [
+        ("a", [b'{"id":"u"}']),
+        ("b", []),
+        ("c", []),
+    ]
+
+
+def test_an_object_that_says_the_same_again_is_no_news(tmp_path):
+    def sliced(name: str, member: str) -> dict:
+        return {"id": "g", "displayName": name, "members@delta": [{"id": member}]}
+
+    rows, edges = split(tmp_path, sliced("A", "u"), sliced("A", "v"), {"id": "g", "members@delta": [{"id": "w"}]})
+    assert [row[2]["displayName"] for row in rows] == ["A"]
+    assert [edge[1] for edge in edges] == ["u", "v", "w"]
+    rows, _ = split(tmp_path, sliced("A", "u"), sliced("B", "v"), sliced("A", "w"))
+    assert [row[2]["displayName"] for row in rows] == ["A", "B", "A"]
+    rows, _ = split(tmp_path, sliced("A", "u"), {"id": "g", "@removed": {"reason": "changed"}}, sliced("A", "w"))
+    assert [row[1] for row in rows] == [UPSERT, DELETE, UPSERT]
 
 
 @pytest.mark.parametrize("body", [b'{"error":{}}', b'{"value":{}}', b"[]"])

@@ -2,8 +2,8 @@
 
 Types are read concurrently while the tenant lives, and delta is known to have holes. So after the reads: chosen objects
 enter and leave, counts are compared with Graph's, objects that came back bring their links, the ends of new edges are
-looked up, and edges whose ends are gone drop out. Corrections are written as further change files; what cannot be
-settled is a named gap.
+looked up, and edges whose ends are gone drop out. What takes the tables of one type only need not wait for the others.
+Corrections are written as further change files; what cannot be settled is a named gap.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Settlement:
         if self._partial(entry) or not self._was_read(entry.name):
             return
         whole = {
-            relation.name: partial(Settlement._prove_links, entry=entry, relation=relation)
+            relation.name: partial(Settlement._prove_relation, entry=entry, relation=relation)
             for relation in entry.delta_relations()
             if relation.name in self.fresh and self._told_whole(relation)
         }
@@ -311,11 +311,11 @@ class Settlement:
 
     async def _compare_links(self, entry: ObjectType, relation: Relation) -> None:
         if self._told_whole(relation):
-            await self._prove_links(entry, relation)
+            await self._prove_relation(entry, relation)
         else:
             await self._check_links(entry, relation)
 
-    async def _prove_links(self, entry: ObjectType, relation: Relation) -> None:
+    async def _prove_relation(self, entry: ObjectType, relation: Relation) -> None:
         """The links of a whole round against Graph's other ways to show them.
 
         A probe shows all links of owners that have few; owners of many are counted first, others as many as fit into

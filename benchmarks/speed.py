@@ -14,7 +14,7 @@ from benchmarks.typed_sdk import Sample
 from benchmarks.with_dlt import Extract
 
 _USERS, _GROUPS = 200_000, 20_000
-_ROUNDS = 5
+_ROUNDS = 3
 # Small listings that every backup asks for whole: which extension properties there are.
 _FIXED = {"directoryObjects/getAvailableExtensionProperties"}
 _SAMPLE = 4_000

@@ -1,10 +1,13 @@
-"""Running asynchronous work from the outside: the loop that costs the least, whichever entrance the work came by."""
+"""How work runs: asynchronous work in the loop that costs the least, and who goes first when threads want to run."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -20,3 +23,14 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
     import uvloop
 
     return uvloop.run(work)
+
+
+def give_way(niceness: int) -> None:
+    """Lets others go before this thread, on Linux, where a thread has a priority of its own (setpriority(2)).
+
+    Args:
+        niceness: 1 to 19, the last to run. Where the system does not allow it, the thread runs as before.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -1,10 +1,14 @@
-"""The loop that asynchronous work runs in."""
+"""The loop that asynchronous work runs in, and threads that give way."""
 
 import asyncio
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from entra_pipeline.running import run
+from entra_pipeline.running import give_way, run
 
 
 def test_work_runs_in_uvloop_and_its_result_comes_back():
@@ -20,3 +24,14 @@ def test_what_the_work_raises_comes_out():
 
     with pytest.raises(LookupError, match="lost"):
         run(work())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+def test_only_the_thread_that_gives_way_does():
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = niceness()
+    with ThreadPoolExecutor(1, initializer=give_way, initargs=(19,)) as other:
+        assert other.submit(niceness).result() == 19
+    assert niceness() == before

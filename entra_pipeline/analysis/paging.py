@@ -8,18 +8,17 @@ table that finds texts and objects sooner than its files do. What does not: what
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Lock, get_native_id
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 from weakref import finalize
@@ -29,6 +28,7 @@ import pyarrow as pa
 
 from entra_pipeline.analysis.objects import LINK, Table, table_entry
 from entra_pipeline.once import Once
+from entra_pipeline.running import give_way
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text
@@ -164,8 +164,7 @@ class _Kept:
         while monotonic() - self._asked < _QUIET and monotonic() - opened < _PATIENCE:
             sleep(_QUIET / 10)
         # Whoever asks later goes first, too.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
+        give_way(_NICE)
         place = sql_text(str(self._file))
         columns, order = ("id, _raw", "id") if self._objects else (_EDGE, "source_id, target_id")
         try:

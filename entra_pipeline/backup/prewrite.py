@@ -6,9 +6,6 @@ the store. What does not: whether the files may be used (`tables` decides when a
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +18,7 @@ from entra_pipeline.backup.digest import Digest, digest
 from entra_pipeline.backup.parquet import write_edges, write_objects
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
 from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.running import give_way
 from entra_pipeline.store.manifest import Part
 
 _MEMORY = "160MB"
@@ -51,7 +49,7 @@ class Prewriter:
     number: Callable[[str], int]
     store: Callable[[str, int, Path, int], Part]
     _thread: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, "prewrite", initializer=_give_way)
+        default_factory=lambda: ThreadPoolExecutor(1, "prewrite", initializer=give_way, initargs=(_NICENESS,))
     )
     _connection: duckdb.DuckDBPyConnection | None = None
     _segments: dict[str, list[Future[Written]]] = field(default_factory=dict)
@@ -103,9 +101,3 @@ class Prewriter:
         part = self.store(table, number, file, number_of_rows)
         file.unlink()
         return Written(part, hashes, misfits)
-
-
-def _give_way() -> None:
-    """Lets other threads go first, on Linux, where a thread has a priority of its own (setpriority(2))."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

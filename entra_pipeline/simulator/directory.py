@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from itertools import chain, compress, groupby, repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +122,7 @@ class Directory:
         self._offset = timedelta(seconds=float(self.meta("clock_offset") or 0))
         self._change = int(self.meta("change") or FIRST_CHANGE)
         self._extensions: dict[str, tuple[str, tuple[str, ...]]] | None = None
-        self._counts: dict[str, int] = {}
+        self._drop_kept()
 
     def close(self) -> None:
         """Closes the file."""
@@ -171,8 +174,13 @@ class Directory:
         """The number of a new change."""
         self._change += 1
         self.remember("change", str(self._change))
-        self._counts.clear()
+        self._drop_kept()
         return self._change
+
+    def _drop_kept(self) -> None:
+        """Drops what was kept of the state as it was: objects by type, texts of links by their SQL and target."""
+        self._counts: dict[str, int] = {}
+        self._texts: defaultdict[str, list[bytes | None]] = defaultdict(list)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -188,7 +196,7 @@ class Directory:
                 self._db.execute("ROLLBACK")
                 self._change = int(self.meta("change") or FIRST_CHANGE)
                 self._extensions = None
-                self._counts.clear()
+                self._drop_kept()
                 raise
             self._db.execute("COMMIT")
 
@@ -371,26 +379,67 @@ class Directory:
     ) -> dict[int, Ends]:
         """The first links of some sources, in the order of sources and targets, by source.
 
-        Asked for together, and put into text by SQLite: a tenant has millions of links.
+        Asked for together, because a tenant has millions of links.
 
         Args:
             code: Of the links.
             sources: Numbers of the sources.
-            shown: SQL of the text of a link `l` to the object `o`; of the object only its type, id and state.
+            shown: SQL of the text of a link `l` to the object `o`: of the link only whether it is live, of the object
+                only its type, id and state.
             since: With 0 the links that are present; else those that changed since then, whichever way.
             after: Only links to targets numbered behind this one.
             limit: How many links in all.
         """
-        news = "l.changed > ?" if since else "l.live AND o.state = 0 AND l.changed >= ?"
+        if not since:
+            return self._present_ends(code, sources, shown, after, limit)
         found = self._db.execute(
             "SELECT source, count(*), max(target), CAST(group_concat(shown) AS BLOB) FROM ("
             f" SELECT l.source, l.target, {shown} AS shown FROM links l"
             " JOIN objects o INDEXED BY objects_shown ON o.seq = l.target"
             " WHERE l.code = ? AND l.source IN (SELECT value FROM json_each(?)) AND l.target > ?"
-            f" AND {news} ORDER BY l.source, l.target LIMIT ?) GROUP BY source",
+            " AND l.changed > ? ORDER BY l.source, l.target LIMIT ?) GROUP BY source",
             (code, msgspec.json.encode(sources), after, since, limit),
         )
         return {source: Ends(*ends) for source, *ends in found}
+
+    def _present_ends(self, code: int, sources: Sequence[int], shown: str, after: int, limit: int) -> dict[int, Ends]:
+        """The links that are present."""
+        links = self._db.execute(
+            "SELECT source, target FROM links WHERE code = ? AND source IN (SELECT value FROM json_each(?))"
+            " AND target > ? AND live ORDER BY source, target",
+            (code, msgspec.json.encode(sources), after),
+        )
+        present: list[tuple[int, int]] = []
+        texts: list[bytes] = []
+        while (room := limit - len(texts)) and (found := links.fetchmany(room)):
+            told = self._texts_of(shown, [target for _, target in found])
+            present += compress(found, told)
+            texts += filter(None, told)
+        ends: dict[int, Ends] = {}
+        start = 0
+        for source, group in groupby(present, itemgetter(0)):
+            end = start + len(list(group))
+            ends[source] = Ends(end - start, present[end - 1][1], b",".join(texts[start:end]))
+            start = end
+        return ends
+
+    def _texts_of(self, shown: str, targets: Sequence[int]) -> list[bytes]:
+        """The texts of live links to objects; empty when the object is not live.
+
+        Kept until something changes, because the same objects are members of many groups. They are in a list by number:
+        of so many, a dictionary costs several times what it takes SQLite to find the links.
+        """
+        known = self._texts[shown]
+        known.extend(repeat(None, max(targets, default=-1) + 1 - len(known)))
+        if missing := [target for target in targets if known[target] is None]:
+            found = self._db.execute(
+                f"SELECT o.seq, CAST({shown} AS BLOB) FROM (SELECT true AS live) l, objects o INDEXED BY objects_shown"
+                " WHERE o.seq IN (SELECT value FROM json_each(?)) AND o.state = 0",
+                (msgspec.json.encode(missing),),
+            )
+            for target, text in chain(zip(missing, repeat(b"")), found):
+                known[target] = text
+        return [text for target in targets if (text := known[target]) is not None]
 
     def changed(self, type_name: str, codes: Sequence[int], since: int, after: int, limit: int) -> list[Row]:
         """Objects of the type that changed, or whose links of the codes did, in order; whatever their state."""

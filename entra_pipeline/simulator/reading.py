@@ -426,11 +426,12 @@ class Reader:
                 limit=EXPAND_LIMIT if relation.many else 1,
             )
             for index, row in enumerate(rows):
-                found = linked.get(row.seq, [])
-                if relation.part:
-                    shown = shape(relation.part, item.select)([target.body for target in found])
-                else:
-                    shown = self._mixed(found, item.select, caller)
+                shown: list[Any] = []
+                if found := linked.get(row.seq):
+                    if relation.part:
+                        shown = shape(relation.part, item.select)([target.body for target in found])
+                    else:
+                        shown = self._mixed(found, item.select, caller)
                 body = _as_dict(bodies[index])
                 if relation.many:
                     body[relation.name] = shown

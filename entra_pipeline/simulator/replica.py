@@ -37,7 +37,7 @@ class Replica(Directory):
         # The first read is what the state is frozen by.
         self._change = int(self.meta("change") or FIRST_CHANGE)
         self._extensions = None
-        self._counts = {}
+        self._drop_kept()
         self._caught_up = time.monotonic()
 
     def follow(self, lag: float) -> None:

@@ -1,7 +1,10 @@
-"""(b) The same extract with dlt's rest_api source: `python -m benchmarks.with_dlt PROJECT URL …` prints JSON.
+"""(b) The same extract with dlt's rest_api source.
 
-What a good engineer would write: the same queries with the same properties and pages, links followed by the paginator,
-memberships and sponsors as child tables, complex properties kept as JSON, two workers to normalise.
+`python -m benchmarks.with_dlt as-installed PROJECT URL …` prints JSON.
+
+The same queries with the same properties and pages, links followed by the paginator, memberships and sponsors in tables
+of their own, as dlt does with all lists. `tuned` is what somebody makes of it who knows dlt well: two workers to
+normalise, large buffers, and lists and objects kept as JSON.
 """
 
 from __future__ import annotations
@@ -17,13 +20,9 @@ import msgspec
 
 from benchmarks.plain import token
 
-# Read by dlt from the environment (dlt doc: performance); set before it is imported.
-os.environ.update(
-    NORMALIZE__WORKERS="2",
-    RUNTIME__LOG_LEVEL="ERROR",
-    RUNTIME__DLTHUB_TELEMETRY="false",
-    DATA_WRITER__BUFFER_MAX_ITEMS="50000",
-)
+# Read by dlt from the environment (dlt doc: performance), before it is imported.
+_QUIET = {"RUNTIME__LOG_LEVEL": "ERROR", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+_TUNED = {"NORMALIZE__WORKERS": "2", "DATA_WRITER__BUFFER_MAX_ITEMS": "50000"}
 
 
 class Extract(msgspec.Struct, kw_only=True):
@@ -33,8 +32,9 @@ class Extract(msgspec.Struct, kw_only=True):
     rows: dict[str, int]
 
 
-def extract(project_file: Path, urls: list[str]) -> Extract:
+def extract(project_file: Path, urls: list[str], *, tuned: bool) -> Extract:
     """Runs the extract of the given queries."""
+    os.environ.update(_QUIET | _TUNED if tuned else _QUIET)
     import dlt
     from dlt.sources.rest_api import rest_api_source
 
@@ -44,7 +44,7 @@ def extract(project_file: Path, urls: list[str]) -> Extract:
         resources: list[Any] = [
             {
                 "name": _name(url),
-                "max_table_nesting": 1 if "members" in url or "$expand" in url else 0,
+                **({"max_table_nesting": 1 if "members" in url or "$expand" in url else 0} if tuned else {}),
                 "endpoint": {
                     "path": url,
                     "data_selector": "value",
@@ -76,4 +76,5 @@ def _name(url: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(extract(Path(sys.argv[1]), sys.argv[2:])))
+    how, project, *queries = sys.argv[1:]
+    sys.stdout.buffer.write(msgspec.json.encode(extract(Path(project), queries, tuned=how == "tuned")))

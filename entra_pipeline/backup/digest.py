@@ -121,7 +121,8 @@ def strangers(connection: duckdb.DuckDBPyConnection, ends: str, known: str) -> l
     keys = np.sort(_array(told["k"]))
     found: list[Hashes] = []
     for batch in connection.execute(f"SELECT hash(id) AS k FROM ({ends})").fetch_record_batch(_BATCH):
-        hashes = np.unique(batch.column("k").to_numpy())
+        # Sorted, neighbours are looked up side by side; leaving out repeats would take longer than looking them up.
+        hashes = np.sort(batch.column("k").to_numpy())
         _, there = _looked_up(hashes, keys)
         found.append(hashes[~there])
     unknown = np.unique(np.concatenate([_NONE, *found]))

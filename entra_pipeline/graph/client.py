@@ -45,8 +45,8 @@ _TRIES_BEFORE_FIRST_ANSWER = 4
 _SAME_LINK = 3
 # Turns of the event loop that a request takes from its start until it is written to the socket, and some to spare.
 _TURNS_TO_SEND = 20
-# Answers that one reader holds at the most; the pacer decides who gets how many of the slots.
-_BATCHES_AT_ONCE = CONCURRENT_REQUESTS
+# Answers that one reader holds at the most, half of all, so that memory stays bounded and others get their turn.
+_BATCHES_AT_ONCE = CONCURRENT_REQUESTS // 2
 # The lanes of one request at a time take no slot.
 _CONNECTIONS = CONCURRENT_REQUESTS + len(ONE_BY_ONE)
 _HEADERS = {

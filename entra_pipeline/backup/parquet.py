@@ -7,20 +7,19 @@ null there, is counted, and is never lost: `_raw` has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from entra_pipeline.backup.room import with_room
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 
-_T = TypeVar("_T")
 # Version 2 keeps the lengths of texts apart from the texts, which leaves less of columns of ids. Of texts that hardly
 # repeat, zstd makes less than a dictionary does. Level 6 takes an eighth off objects; the levels above it take a
 # twentieth more, and as much time again. Small row groups let a reader skip, and bound what the writer holds in memory;
@@ -36,9 +35,6 @@ _EDGE_DICTIONARY = 2**26
 _EDGE_COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("source_id", "target_id", "target_type", "_change", "_reason")]
 )
-_MOST_MEMORY = 2**32
-# As DuckDB writes its settings.
-_UNITS = {unit: 1024**power for power, unit in enumerate(("bytes", "KiB", "MiB", "GiB", "TiB"))}
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -89,32 +85,7 @@ def _write_typed(
         connection.execute(copy)
         return _misfits(connection, source, path, types)
 
-    return _with_room(connection, write)
-
-
-def _with_room(connection: duckdb.DuckDBPyConnection, work: Callable[[], _T]) -> _T:
-    """Does what can be done again, with twice the memory each time that the objects turn out too large for it.
-
-    A row group is put together in memory, and an object with long lists takes many times its JSON there.
-    """
-    row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    usual = str(row[0]) if row else ""
-    number, unit = usual.split()
-    memory = float(number) * _UNITS[unit]
-    raised = False
-    try:
-        while True:
-            try:
-                return work()
-            except duckdb.OutOfMemoryException:
-                if memory >= _MOST_MEMORY:
-                    raise
-                memory *= 2
-                raised = True
-                connection.execute(f"SET memory_limit = '{memory:.0f}B'")
-    finally:
-        if raised:
-            connection.execute(f"SET memory_limit = '{usual}'")
+    return with_room(connection, write)
 
 
 def write_edges(connection: duckdb.DuckDBPyConnection, source: str, table: str, path: Path) -> None:

@@ -22,6 +22,7 @@ from entra_pipeline.backup.merge import Counts, ids_table, merge_edges, merge_ob
 from entra_pipeline.backup.parquet import write_edges, write_objects
 from entra_pipeline.backup.prewrite import Prewriter
 from entra_pipeline.backup.reading import Reading
+from entra_pipeline.backup.room import with_room
 from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.clock import iso
@@ -136,11 +137,12 @@ class Tables:
                 for name in tables:
                     self.connection.unregister(name)
 
-        return await self._work(run)
+        return await self._work(lambda: with_room(self.connection, run))
 
     async def strangers(self, ends: str, table: str) -> list[str]:
         """Ids of a query that are not in the new state of a table, sorted."""
-        return await self._work(lambda: strangers(self.connection, ends, self.sql(table)))
+        known = self.sql(table)
+        return await self._work(lambda: with_room(self.connection, lambda: strangers(self.connection, ends, known)))
 
     async def _work(self, function: Callable[[], _T]) -> _T:
         async with self._turn:
@@ -293,7 +295,9 @@ class Tables:
 
     def _compare(self, whole: Digest, table: str) -> Counts:
         before = self.sql_before(table)
-        return compare(whole, digest(self.connection, before, table) if before else NOTHING, table)
+        if before is None:
+            return compare(whole, NOTHING, table)
+        return compare(whole, with_room(self.connection, lambda: digest(self.connection, before, table)), table)
 
     async def amend(
         self, table: str, rows: Sequence[tuple[object, ...]], *, note: str = "", gone: pa.Table | None = None
@@ -345,12 +349,11 @@ class Tables:
         gone: pa.Table | None,
     ) -> tuple[Counts, Part | None, dict[str, int]]:
         path = self.folder / f"{table}.parquet"
-        misfits: dict[str, int] = {}
-        if is_objects(table):
-            counts = merge_objects(self.connection, staged, parent, complete=complete, base=base)
-            if counts.rows:
-                misfits = write_objects(self.connection, "merged", table, path)
-        else:
+
+        def write() -> tuple[Counts, dict[str, int]]:
+            if is_objects(table):
+                counts = merge_objects(self.connection, staged, parent, complete=complete, base=base)
+                return counts, write_objects(self.connection, "merged", table, path) if counts.rows else {}
             owner, relation = RELATIONS[table]
             told = self.readings.get(owner.name) if relation in owner.delta_relations() else None
             counts = merge_edges(
@@ -366,6 +369,9 @@ class Tables:
                 self._give_reasons(gone)
             if counts.rows:
                 write_edges(self.connection, "(FROM merged ORDER BY source_id, target_id)", table, path)
+            return counts, {}
+
+        counts, misfits = with_room(self.connection, write)
         part = None
         if counts.rows:
             part = self.store.write_part(

@@ -17,7 +17,7 @@ from entra_pipeline.store.state import connect, state_query
 
 _USERS, _GROUPS = 50_000, 5_000
 _INCREMENTALS = 30
-_ROUNDS = 5
+_ROUNDS = 15
 _TABLES = ("users", "group_members")
 
 

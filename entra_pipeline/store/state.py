@@ -71,8 +71,10 @@ def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
     latest = latest_query(files, changes, entry.kind)
     changed = f"SELECT * EXCLUDE ({without}) FROM _latest WHERE _change = 'upsert'"
     both = f"{base} ANTI JOIN _latest USING ({keys}) UNION ALL BY NAME {changed}" if bases else changed
-    # Not materialized, or DuckDB (1.4) would read all columns of all files for whatever is asked.
-    return f"WITH _latest AS NOT MATERIALIZED ({latest}) SELECT {columns} FROM ({both})"
+    # Of objects not materialized, or DuckDB (1.4) would read all columns of all files for whatever is asked. The few
+    # columns of edges are read once rather than twice.
+    once = "MATERIALIZED" if entry.kind == "edges" else "NOT MATERIALIZED"
+    return f"WITH _latest AS {once} ({latest}) SELECT {columns} FROM ({both})"
 
 
 def latest_query(files: Files, parts: Sequence[StoredPart], kind: Kind) -> str:

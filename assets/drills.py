@@ -11,8 +11,8 @@ from assets.texts import table
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.model import Outcome
-from entra_pipeline.running import run
-from entra_pipeline.words import counted
+from entra_pipeline.runtime import run_async
+from entra_pipeline.text import pluralize
 from resources import StorageResource
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
         with explained(context):
             store = storage.open(scope.name)
             point = store.at("latest")
-            result = run(rehearse(store, point, trigger=TRIGGER, progress=_DrillProgress(context)))
+            result = run_async(rehearse(store, point, trigger=TRIGGER, progress=_DrillProgress(context)))
         return drill_result(result)
 
     return [drill]
@@ -108,4 +108,4 @@ class _DrillProgress(LogProgress):
     def step(self, outcome: Outcome, done: int, steps: int) -> None:
         """A line now and then."""
         if done % _EVERY == 0 or done == steps:
-            self._log.info(f"restored: {done:,} of {counted(steps, 'step')}")
+            self._log.info(f"restored: {done:,} of {pluralize(steps, 'step')}")

@@ -21,7 +21,7 @@ from entra_pipeline.restore.files import plan_key
 from entra_pipeline.restore.model import Plan, Refusal
 from entra_pipeline.restore.report import Report, exceptions, report_key, rows, totals
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 MOST = 200
 """Rows that a table shows; the store has them all."""
@@ -77,10 +77,9 @@ def plan_observation(store: ScopeStore, plan: Plan, live: ScopeStore, *, dry_run
 def plan_text(plan: Plan, *, dry_run: bool) -> str:
     """A plan in a line."""
     kinds = Counter(refusal.kind for refusal in plan.refusals)
-    told = [f"{counted(number, 'object')} {kind}" for kind, number in sorted(kinds.items())]
-    cost = (
-        f"{counted(len(plan.steps), 'step')}, {counted(plan.requests, 'request')}, at least {_duration(plan.seconds)}"
-    )
+    told = [f"{pluralize(number, 'object')} {kind}" for kind, number in sorted(kinds.items())]
+    requests = pluralize(plan.requests, "request")
+    cost = f"{pluralize(len(plan.steps), 'step')}, {requests}, at least {_duration(plan.seconds)}"
     text = f"Plan {plan.id}: {'; '.join([cost if plan.steps else 'nothing to write', *told])}."
     return f"{text} Dry run: nothing was written." if dry_run else text
 
@@ -117,8 +116,8 @@ def report_text(report: Report) -> str:
     results = Counter(outcome.result for outcome in report.outcomes)
     told = [f"{number} {result}" for result, number in sorted(results.items(), key=lambda one: one[0] != "restored")]
     unresolved = sum(refusal.kind == "unresolved" for refusal in report.refusals)
-    told += [f"{counted(unresolved, 'object')} refused by the plan"] if unresolved else []
-    return f"Restore {report.job} {report.status}: of {counted(len(report.outcomes), 'step')} {', '.join(told)}."
+    told += [f"{pluralize(unresolved, 'object')} refused by the plan"] if unresolved else []
+    return f"Restore {report.job} {report.status}: of {pluralize(len(report.outcomes), 'step')} {', '.join(told)}."
 
 
 def undo_config(plan: Plan) -> str:

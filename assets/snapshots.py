@@ -21,7 +21,7 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import TableEntry, TakenFor
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 from resources import StorageResource, TenantResource
 
 MAX_RETRIES = 2
@@ -41,8 +41,8 @@ class LogProgress:
     def done(self, entry: TableEntry) -> None:
         """One line per table."""
         self._log.info(
-            f"{entry.table}: {entry.read}, {counted(entry.live, 'row')} "
-            f"(+{entry.added} ~{entry.changed} -{entry.deleted}), {counted(entry.requests, 'request')}"
+            f"{entry.table}: {entry.read}, {pluralize(entry.live, 'row')} "
+            f"(+{entry.added} ~{entry.changed} -{entry.deleted}), {pluralize(entry.requests, 'request')}"
         )
 
     def phase(self, text: str) -> None:

@@ -16,7 +16,7 @@ from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.analysis.points import COSTS, cost, cost_rows, proof, table_rows, tables_in_order
 from entra_pipeline.analysis.unusual import Finding
 from entra_pipeline.store.manifest import Manifest, TableEntry
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 # Columns of tables: key → heading. Those of the proof are called what `points --json` calls them.
 _CHANGES = {key: key for key in ("table", "read", "live", "added", "changed", "deleted")}
@@ -78,7 +78,7 @@ def _gaps(tables: Mapping[str, TableEntry]) -> Iterator[tuple[str, str]]:
 
 def _result(entry: TableEntry) -> str:
     if entry.gaps:
-        return counted(len(entry.gaps), "gap")
+        return pluralize(len(entry.gaps), "gap")
     return "proven" if proof(entry)["proven"] else _NOT_READ
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.tenant import SCOPE
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -104,7 +104,7 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
             },
         )
 
-    return run(work())
+    return run_async(work())
 
 
 def import_libraries() -> None:

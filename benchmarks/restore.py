@@ -14,7 +14,7 @@ from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.model import Options
 from entra_pipeline.restore.planning import Subject, plan_restore
 from entra_pipeline.restore.report import Report
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.simulator.control import Control
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
@@ -160,12 +160,12 @@ def _undone(tenant: Measured, damage: Callable[[], object]) -> _Undone:
             target = Target(scope=scope, store=store, reading=reading, writing=writing)
             return await apply(plan, store=store, target=target, passwords=tenant.folder / "passwords.csv")
 
-    point = run(protect())
+    point = run_async(protect())
     before = disasters.truth(control)
     damage()
     least = disasters.least_writes(before, disasters.truth(control))
     control.ledger(reset=True)
-    report = run(restore(point))
+    report = run_async(restore(point))
     writes = control.writes()
     moments = [write["at"] for write in writes]
     throttled = sum(write["status"] == 429 for write in writes)

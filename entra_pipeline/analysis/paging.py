@@ -27,8 +27,8 @@ import duckdb
 import pyarrow as pa
 
 from entra_pipeline.analysis.objects import LINK, Table, table_entry
-from entra_pipeline.once import Once
-from entra_pipeline.running import give_way
+from entra_pipeline.runtime import lower_thread_priority
+from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text
@@ -153,7 +153,7 @@ class _Kept:
         self._table = Table(store, manifest, table, temp=self._folder, memory=_MEMORY, besides=self._file)
         self._copied = False
         self._asked = monotonic()
-        self._matches = Once[_Matches](_SEARCHES)
+        self._matches = SingleFlightCache[_Matches](_SEARCHES)
 
     def copy(self) -> None:
         """Copies the rows in their order, and once more in lower case; the copy's file has no name any more then."""
@@ -164,7 +164,7 @@ class _Kept:
         while monotonic() - self._asked < _QUIET and monotonic() - opened < _PATIENCE:
             sleep(_QUIET / 10)
         # Whoever asks later goes first, too.
-        give_way(_NICE)
+        lower_thread_priority(_NICE)
         place = sql_text(str(self._file))
         columns, order = ("id, _raw", "id") if self._objects else (_EDGE, "source_id, target_id")
         try:

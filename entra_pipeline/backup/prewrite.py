@@ -18,7 +18,7 @@ from entra_pipeline.backup.digest import Digest, digest
 from entra_pipeline.backup.parquet import write_edges, write_objects
 from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.running import give_way
+from entra_pipeline.runtime import lower_thread_priority
 from entra_pipeline.store.manifest import Part
 
 _MEMORY = "160MB"
@@ -49,7 +49,9 @@ class Prewriter:
     number: Callable[[str], int]
     store: Callable[[str, int, Path, int], Part]
     _thread: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, "prewrite", initializer=give_way, initargs=(_NICENESS,))
+        default_factory=lambda: ThreadPoolExecutor(
+            1, "prewrite", initializer=lower_thread_priority, initargs=(_NICENESS,)
+        )
     )
     _connection: duckdb.DuckDBPyConnection | None = None
     _segments: dict[str, list[Future[Written]]] = field(default_factory=dict)

@@ -15,11 +15,11 @@ from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Gap, Manifest, TakenFor
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 FINISHED_WITH_EXCEPTION = 3
 # Tables whose cost is shown without being asked for: the dearest.
@@ -67,7 +67,7 @@ def run_backup(
                 )
             return job.manifest
 
-    manifest = run(work())
+    manifest = run_async(work())
     about(manifest.recovery_point)
     print_unusual(watch(project, scope, store, manifest))
     return manifest
@@ -110,9 +110,9 @@ def print_summary(manifest: Manifest, *, every_cost: bool = False) -> None:
         say(f"[dim]unchanged: {listed}[/]\n")
     print_costs(manifest, shown=len(rows) if every_cost else _DEAREST)
     say(
-        f"{manifest.kind} of scope {manifest.scope}: [bold]{counted(total['objects'], 'object')}[/], "
-        f"[bold]{counted(total['edges'], 'link')}[/]; {counted(total['requests'], 'request')}, "
-        f"{counted(total['rows_written'], 'row')} in "
+        f"{manifest.kind} of scope {manifest.scope}: [bold]{pluralize(total['objects'], 'object')}[/], "
+        f"[bold]{pluralize(total['edges'], 'link')}[/]; {pluralize(total['requests'], 'request')}, "
+        f"{pluralize(total['rows_written'], 'row')} in "
         f"{size(total['bytes_written'])} written"
     )
     for row in rows:
@@ -130,7 +130,7 @@ def print_costs(manifest: Manifest, *, shown: int) -> None:
     if not rows:
         return
     dearest, rest = rows[:shown], [manifest.tables[row["table"]] for row in rows[shown:]]
-    others = [{"table": f"{counted(len(rest), 'other')} (backup --costs shows them)", **cost(rest)}] if rest else []
+    others = [{"table": f"{pluralize(len(rest), 'other')} (backup --costs shows them)", **cost(rest)}] if rest else []
     total = {"table": "total", **cost(manifest.tables.values())}
     print_table(
         [*dearest, *others, total],

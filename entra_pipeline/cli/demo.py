@@ -28,7 +28,7 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.tenants import simulated
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 _USERS, _GROUPS, _PORT, _DIRECTORY = 200, 20, 8480, Path(".demo")
 # Examples of each kind of change to each table; more would hide the forest.
@@ -182,13 +182,13 @@ def _print_proof(store: ScopeStore, manifest: Manifest, picture: story.Picture) 
     """Compares a recovery point with the tenant as it was; whether they are the same."""
     result = story.compare(store, manifest, picture)
     what = (
-        f"{manifest.recovery_point}: {counted(result.objects, 'object')} with "
-        f"{counted(result.properties, 'property', 'properties')} and {counted(result.links, 'link')} compared"
+        f"{manifest.recovery_point}: {pluralize(result.objects, 'object')} with "
+        f"{pluralize(result.properties, 'property', 'properties')} and {pluralize(result.links, 'link')} compared"
     )
     if not result.differing:
         say(f"[green]✓[/] {what}: no difference")
         return True
-    say(f"[red]✗[/] {what}: {counted(len(result.differing), 'difference')}")
+    say(f"[red]✗[/] {what}: {pluralize(len(result.differing), 'difference')}")
     for one in result.differing[:10]:
         say(f"    {_escaped(one)}")
     return False
@@ -198,7 +198,7 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
     """Deletes a group and one of its members, restores them, and tells whether they are as they were."""
     lost = story.lose(control)
     group, user = lost.group["displayName"], lost.user["displayName"]
-    say(f"  [cyan]delete[/] the group {_escaped(group)}, which had {counted(len(lost.members), 'member')}")
+    say(f"  [cyan]delete[/] the group {_escaped(group)}, which had {pluralize(len(lost.members), 'member')}")
     say(f"  [cyan]delete[/] {_escaped(user)}, who was one of them\n")
     chosen = Selection(types=("users", "groups"), ids=(lost.group["id"], lost.user["id"]))
     plan = make_plan(project, scope, store, point, chosen, Options(), writing=True)
@@ -212,7 +212,7 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
         return False
     say(
         f"[green]✓[/] the group {_escaped(group)} and {_escaped(user)} are back under their own ids, the group with "
-        f"the same {counted(len(now.members), 'member')} and {counted(len(now.owners), 'owner')}"
+        f"the same {pluralize(len(now.members), 'member')} and {pluralize(len(now.owners), 'owner')}"
     )
     return report.status == "finished"
 

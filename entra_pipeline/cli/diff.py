@@ -26,7 +26,7 @@ from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 _SHOWN = 50
 _LIVE = "live"
@@ -213,7 +213,7 @@ def _print(
         say(f"[dim]only in what Microsoft Graph computes by itself: {listed}; --json and --csv show it[/]")
     same = sum(1 for row in summary if row["comparable"] and row not in differing and not row["notes"])
     if same:
-        say(f"[dim]{counted(same, 'other table')}: no difference[/]")
+        say(f"[dim]{pluralize(same, 'other table')}: no difference[/]")
     _say_notes(summary)
 
 

@@ -13,9 +13,9 @@ from entra_pipeline.cli.context import as_json, print_json, print_table, project
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.errors import UsageError
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 if TYPE_CHECKING:
     from entra_pipeline.restore.drill import Drill
@@ -54,7 +54,7 @@ def drill(ctx: click.Context, scope_name: str, at: str, markdown: bool, json_: b
     store = open_store(project, project.scope(scope_name))
     point = point_at(store, at)
     with progress() as told:
-        result = run(rehearse(store, point, trigger="command", progress=_Told(told)))
+        result = run_async(rehearse(store, point, trigger="command", progress=_Told(told)))
     about(result.id)
     if json_:
         print_json(result)
@@ -76,7 +76,7 @@ class _Told:
     def step(self, outcome: object, done: int, steps: int) -> None:
         """Every hundredth step is told."""
         if done % 100 == 0 or done == steps:
-            self.phase(f"restoring: {done:,} of {counted(steps, 'step')}")
+            self.phase(f"restoring: {done:,} of {pluralize(steps, 'step')}")
 
 
 def drill_markdown(result: Drill) -> str:
@@ -103,10 +103,10 @@ def drill_markdown(result: Drill) -> str:
             apart.setdefault(reason, []).append(f"{number:,} `{one.table}`")
     others = [{"reason": reason, "what": ", ".join(what)} for reason, what in sorted(apart.items())]
     parts = [
-        f"{result.properties_equal:,} of {counted(result.properties, 'property', 'properties')} "
+        f"{result.properties_equal:,} of {pluralize(result.properties, 'property', 'properties')} "
         f"({share(result.properties_equal, result.properties)}) and {result.links_equal:,} of "
-        f"{counted(result.links, 'link')} ({share(result.links_equal, result.links)}) came back, by "
-        f"{counted(result.steps, 'step')} that take "
+        f"{pluralize(result.links, 'link')} ({share(result.links_equal, result.links)}) came back, by "
+        f"{pluralize(result.steps, 'step')} that take "
         f"{result.seconds_at_limits / 60:.1f} minutes at Graph's write limits.",
         markdown_table(missed, {"type": "not as it was", "object": "object", "what": "what", "why": "why"}),
         markdown_table(scored, {"type": "type", "compared": "compared", "came_back": "came back"}),

@@ -18,11 +18,11 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.suggestions import did_you_mean
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.store.logs import LogDay, LogStore
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.tenants import open_graph
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 
@@ -118,7 +118,7 @@ def _read(
                     scope, store, graph, types=wanted, days=days, whole=days is not None, progress=told
                 )
 
-    return run(work())
+    return run_async(work())
 
 
 def day_row(day: LogDay) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class _Lines:
     def day(self, day: LogDay) -> None:
         """A line for a day that is stored."""
         added = day.reads[-1].added if day.reads else 0
-        click.echo(f"{day.log} {day.day}: {counted(day.rows, 'entry', 'entries')} (+{added})", err=True)
+        click.echo(f"{day.log} {day.day}: {pluralize(day.rows, 'entry', 'entries')} (+{added})", err=True)
 
 
 class _Status:

@@ -26,7 +26,7 @@ from entra_pipeline.store.opening import open_store, storages_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import Finding
 from entra_pipeline.store.verify import verify as verify_points
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 _SHOWN = 50
 
@@ -291,8 +291,8 @@ def verify(
         if rows:
             print_rows(rows, {"point": "recovery point", "table": "what", "problem": "problem"})
         checked = len({finding.point for finding in findings if finding.point})
-        verdict = f"[red]{counted(len(problems), 'problem')}[/]" if problems else "[green]all is as it was written[/]"
-        say(f"{counted(checked, 'recovery point')}, {counted(len(findings), 'check')}: {verdict}")
+        verdict = f"[red]{pluralize(len(problems), 'problem')}[/]" if problems else "[green]all is as it was written[/]"
+        say(f"{pluralize(checked, 'recovery point')}, {pluralize(len(findings), 'check')}: {verdict}")
     return 1 if problems else 0
 
 

@@ -13,7 +13,7 @@ import click
 from entra_pipeline.cli.context import console
 from entra_pipeline.restore.model import Outcome
 from entra_pipeline.store.manifest import TableEntry
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 
 class Lines:
@@ -33,7 +33,7 @@ class Lines:
     def done(self, entry: TableEntry) -> None:
         """A line for a table that is written."""
         changes = f" (+{entry.added} ~{entry.changed} -{entry.deleted})" if entry.read != "full" else ""
-        click.echo(f"{entry.table}: {entry.read}, {counted(entry.live, 'row')}{changes}", err=True)
+        click.echo(f"{entry.table}: {entry.read}, {pluralize(entry.live, 'row')}{changes}", err=True)
 
     def phase(self, text: str) -> None:
         """A line for a part of the work."""
@@ -101,7 +101,7 @@ class RestoreLines(Lines):
             name = outcome.name or outcome.id
             click.echo(f"{outcome.result}: {outcome.table} {name}: {outcome.reason}", err=True)
         if done % self._EVERY == 0 or done == steps:
-            click.echo(f"{done:,} of {counted(steps, 'step')}", err=True)
+            click.echo(f"{done:,} of {pluralize(steps, 'step')}", err=True)
 
 
 class RestoreBars(Bars):

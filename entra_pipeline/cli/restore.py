@@ -35,12 +35,12 @@ from entra_pipeline.restore.planning import Subject, plan_restore, plan_undo
 from entra_pipeline.restore.report import Report, exceptions, read_report, rows
 from entra_pipeline.restore.undo import read_undoing, undo_command
 from entra_pipeline.restore.verify import verify as read_back
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.tenants import open_graph
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 _SHOWN = 50
 _INTERRUPTED = 130
@@ -294,7 +294,7 @@ def _planned(
             return await plan(subject, trigger="command: restore", progress=told)
 
     with restoring() as told:
-        return run(work())
+        return run_async(work())
 
 
 def _written_to(project: Project, store: ScopeStore, scope: Scope, job: str) -> Scope:
@@ -367,10 +367,10 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *
         if described:
             print_table(described, columns, right=("step",))
         if hidden := len(writing) - len(shown):
-            say(f"… {counted(hidden, 'more step')}; --limit N shows more, --plan FILE writes all")
+            say(f"… {pluralize(hidden, 'more step')}; --limit N shows more, --plan FILE writes all")
         if returning := len(plan.steps) - len(writing):
             say(
-                f"{counted(returning, 'more step')} without requests: what comes back by itself with what is taken "
+                f"{pluralize(returning, 'more step')} without requests: what comes back by itself with what is taken "
                 "out of the recycle bin is looked at, and written only where it does not"
             )
     if plan.older:
@@ -379,7 +379,7 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *
     _print_unread(open_store(project, target), plan)
     if plan.steps:
         say(
-            f"[bold]{counted(len(plan.steps), 'step')}[/] with {counted(plan.requests, 'request')}, "
+            f"[bold]{pluralize(len(plan.steps), 'step')}[/] with {pluralize(plan.requests, 'request')}, "
             f"{duration(plan.seconds)} at Graph's write limits"
         )
     else:
@@ -433,7 +433,7 @@ def _print_refusals(plan: Plan) -> None:
         if remedy:
             say(f"    → {escape(remedy)}")
     if len(grouped) > _SHOWN:
-        say(f"… {counted(len(grouped) - _SHOWN, 'more reason')}; --plan FILE or --json shows all")
+        say(f"… {pluralize(len(grouped) - _SHOWN, 'more reason')}; --plan FILE or --json shows all")
 
 
 def _named(refusals: Sequence[Refusal]) -> str:
@@ -447,7 +447,7 @@ def duration(seconds: float) -> str:
     """A time in its unit, for people."""
     if seconds < 1:
         return "less than a second"
-    return counted(round(seconds), "second") if seconds < 120 else counted(round(seconds / 60), "minute")
+    return pluralize(round(seconds), "second") if seconds < 120 else pluralize(round(seconds / 60), "minute")
 
 
 def _end_of_plan(scope: Scope, plan: Plan, plan_file: Path | None, *, dry_run: bool, json_: bool) -> int:
@@ -517,7 +517,7 @@ def apply_plan(
             if not os.access(_existing(file.parent), os.W_OK) and any(step.table == "users" for step in plan.steps):
                 raise UsageError(f"{file.parent} cannot be written to", remedy="Say with --passwords where to.")
             click.echo(as_called(f"restore {plan.id}; if it is interrupted, go on with: {resume}"), err=True)
-            job.report = run(work())
+            job.report = run_async(work())
         return job.report
     except KeyboardInterrupt:
         said = f"interrupted; what was written stands, and is in the journal\n  → To go on: {resume}"
@@ -565,12 +565,12 @@ def print_report(
         say(f"[red]refused[/] by the plan: {kinds['unresolved']:,} (above, with what to do)")
     colour = "green" if report.status == "finished" else "yellow"
     say(
-        f"[{colour}]{report.status}[/]: {counted(report.writes, 'write request')}, "
-        f"{counted(report.reads, 'other')}, {report.retries:,} sent again; read back and compared"
+        f"[{colour}]{report.status}[/]: {pluralize(report.writes, 'write request')}, "
+        f"{pluralize(report.reads, 'other')}, {report.retries:,} sent again; read back and compared"
     )
     if report.passwords:
         say(
-            f"first passwords of {counted(report.passwords, 'user')}, to be changed at the first sign-in: "
+            f"first passwords of {pluralize(report.passwords, 'user')}, to be changed at the first sign-in: "
             f"{escape(str(passwords_file(project, plan, passwords)))}"
         )
     if target.name not in project.scopes:

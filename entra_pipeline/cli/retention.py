@@ -18,7 +18,7 @@ from entra_pipeline.store import holds
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.retention import Pruned, prune_job
 from entra_pipeline.store.retention import prune as prune_scope
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 
 @click.command()
@@ -96,16 +96,16 @@ def _print(pruned: Pruned, *, dry_run: bool) -> None:
     stay = len(pruned.verdicts) - len(pruned.forgotten)
     say(
         f"scope {pruned.scope}, retention {pruned.retention}: "
-        f"[bold]{counted(len(pruned.forgotten), 'recovery point')}[/] {would}forgotten, {stay:,} kept; "
-        f"{counted(len(pruned.deleted.keys), 'file')} {would}deleted, "
+        f"[bold]{pluralize(len(pruned.forgotten), 'recovery point')}[/] {would}forgotten, {stay:,} kept; "
+        f"{pluralize(len(pruned.deleted.keys), 'file')} {would}deleted, "
         f"[bold]{size(pruned.deleted.bytes)}[/] {would}freed"
     )
     if pruned.days_forgotten:
-        say(f"{counted(len(pruned.days_forgotten), 'day')} of logs {would}forgotten")
+        say(f"{pluralize(len(pruned.days_forgotten), 'day')} of logs {would}forgotten")
     for reason, number in pruned.days_kept_beyond_their_time.items():
-        click.echo(f"{counted(number, 'day')} of logs past {'its' if number == 1 else 'their'} time kept: {reason}")
+        click.echo(f"{pluralize(number, 'day')} of logs past {'its' if number == 1 else 'their'} time kept: {reason}")
     if pruned.deleted.locked:
-        say(f"kept until their Object Lock ends: {counted(len(pruned.deleted.locked), 'file')} that nobody needs")
+        say(f"kept until their Object Lock ends: {pluralize(len(pruned.deleted.locked), 'file')} that nobody needs")
 
 
 @click.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 
 @click.command()
@@ -29,7 +29,7 @@ def simulate(port: int, users: int, groups: int, seed: int, https: bool, state: 
     """
     with Simulator(users=users, groups=groups, seed=seed, https=https, port=port, state=state) as tenant:
         click.echo(tenant.tenant_table())
-        held = f"{counted(users, 'user')} and {counted(groups, 'group')}"
+        held = f"{pluralize(users, 'user')} and {pluralize(groups, 'group')}"
         click.echo(f"# serving {held} at {tenant.graph_url}; Ctrl-C ends it", err=True)
         try:
             threading.Event().wait()

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from entra_pipeline.clock import parse_iso, system_clock
 from entra_pipeline.console.routing import address
 from entra_pipeline.store.recovery_points import moment_of
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 _BETWEEN_WORDS = re.compile(r"(?<=[_.])|(?<=[a-z0-9])(?=[A-Z])")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
@@ -68,7 +68,7 @@ def templates() -> Environment:
         "bytes": size,
         "clock": lambda value: f"{_moment(value):%H:%M:%S}",
         "count": lambda number: f"{number:,}",
-        "counted": counted,
+        "pluralize": pluralize,
         "moment": moment,
         "moments": lambda keys: [(key, point(key)) for key in keys],
         "options": lambda names: [(name, name) for name in names],

@@ -20,8 +20,8 @@ from entra_pipeline.console.limits import Tries
 from entra_pipeline.console.sessions import Sessions
 from entra_pipeline.console.sql import Questions
 from entra_pipeline.errors import ConfigurationError, UsageError
-from entra_pipeline.once import Once
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -63,7 +63,7 @@ class Site:
         self._editing = Lock()
         self.pages = Pages()
         """Tables of recovery points that visitors page through."""
-        self.findings = Once[Any](_FINDINGS)
+        self.findings = SingleFlightCache[Any](_FINDINGS)
         """What was found in recovery points, which never change, by what was asked."""
         self._lock = Lock()
         self._project: tuple[tuple[int, int], Project] | None = None

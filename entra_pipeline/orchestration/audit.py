@@ -28,7 +28,7 @@ from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.store.opening import storages_of
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 OPERATOR_TAG = "entra/operator"
 """Who launched a run, where something that knows sets it."""
@@ -132,7 +132,7 @@ def record(
             known()
     except EntraPipelineError as error:
         told = f" Not all could be: this is tried again. {error}"
-    return msgspec.json.encode(seen).decode(), f"{counted(written, 'event')} recorded.{told}"
+    return msgspec.json.encode(seen).decode(), f"{pluralize(written, 'event')} recorded.{told}"
 
 
 _Found = tuple[Act, str, Callable[[], object]]

@@ -31,7 +31,7 @@ from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import backup, wanted_types
 from entra_pipeline.project import Scope
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from resources import StorageResource, TenantResource
 
@@ -122,7 +122,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
                         )
                     return job.manifest
 
-            manifest = run(work())
+            manifest = run_async(work())
             watch(tenants.project(), scope, store, manifest)
         context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
         for materialization in materializations(scope.name, manifest):

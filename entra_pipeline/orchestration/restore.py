@@ -49,10 +49,10 @@ from entra_pipeline.restore.planning import Subject, plan_undo
 from entra_pipeline.restore.planning import plan_restore as make_plan
 from entra_pipeline.restore.report import Report, read_report
 from entra_pipeline.restore.verify import verify
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 from resources import StorageResource, TenantResource
 
 PLAN_TAG = "entra/plan"
@@ -191,7 +191,7 @@ class RestoreProgress(LogProgress):
     def phase(self, text: str) -> None:
         """One line per stage."""
         steps = self._steps.get(text)
-        super().phase(f"stage {text}: {counted(steps, 'step')}" if steps else text)
+        super().phase(f"stage {text}: {pluralize(steps, 'step')}" if steps else text)
 
     def step(self, outcome: Outcome, done: int, steps: int) -> None:
         """A line when a step does not succeed, when a stage is done, and every few seconds between."""
@@ -225,7 +225,7 @@ def plan_restore(
             target = scope_of(tenants.project(), scope, config.to or scope.tenant)
             live = storage.open(target)
             with _points_told(tenants, live, context.instance):
-                plan = run(_make_plan(context, config, target, tenants, store, live))
+                plan = run_async(_make_plan(context, config, target, tenants, store, live))
             sign_plan(store, plan, context.run.tags.get(OPERATOR_TAG, SOMEBODY))
         live = storage.open(_scope_of_plan(tenants, plan))
         if not config.dry_run:
@@ -282,11 +282,11 @@ def apply_restore(
                 )
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = report = run(work())
+            job.report = report = run_async(work())
     context.log.info(f"To undo this, launch the job again with:\n{undo_config(plan)}")
     if report.passwords:
         context.log.info(
-            f"First passwords of {counted(report.passwords, 'user')}: {passwords} on {socket.gethostname()}"
+            f"First passwords of {pluralize(report.passwords, 'user')}: {passwords} on {socket.gethostname()}"
         )
 
 
@@ -311,7 +311,7 @@ def verify_restore(
                 return await verify(plan, applied, store=store, target=target, progress=RestoreProgress(context, plan))
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = run(work())
+            job.report = run_async(work())
 
 
 @dg.op(

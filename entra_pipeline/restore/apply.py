@@ -37,7 +37,7 @@ from entra_pipeline.restore.work import PATIENCE, Refused, Session, Work
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 # Steps under way at once: enough to fill the batches that are.
 _STEPS_AT_ONCE = 400
@@ -360,7 +360,7 @@ async def _before(
     if changed and not go_on and not journal.undo_point:
         named = ", ".join(step.name or step.id for step in changed[:10])
         raise LiveChanged(
-            f"{counted(len(changed), 'object')} changed in the tenant since the plan was made: {named}"
+            f"{pluralize(len(changed), 'object')} changed in the tenant since the plan was made: {named}"
             f"{' …' if len(changed) > 10 else ''}; nothing was written",
             remedy="Plan again, or go on without these.",
         )

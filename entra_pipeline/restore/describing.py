@@ -13,7 +13,7 @@ from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS
 from entra_pipeline.restore.model import Plan, Step
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 # Of a step's links and properties, those that are shown.
 _MOST = 3
@@ -76,7 +76,7 @@ def _what(step: Step, called: dict[str, str]) -> str:
         return "out of the recycle bin, with its id"
     if step.action == "create":
         kept = "with its id" if "id" in CATALOGUE[step.table].restore.required else "under a new id"
-        return f"made anew with {counted(len(step.body), 'property', 'properties')}, {kept}"
+        return f"made anew with {pluralize(len(step.body), 'property', 'properties')}, {kept}"
     if step.action == "delete":
         return "deleted" if not CATALOGUE[step.table].restore.bin else "deleted, into the recycle bin"
     told = [f"{name}: {' → '.join(short_pair(step.before.get(name), value))}" for name, value in step.body.items()]

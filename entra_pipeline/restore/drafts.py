@@ -21,7 +21,7 @@ from entra_pipeline.restore.crossing import Barred
 from entra_pipeline.restore.model import Action, Options, Refusal
 from entra_pipeline.restore.references import ids_in, rewrite
 from entra_pipeline.restore.selection import is_view
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 REMOVALS = "removals"
 """Stage in which objects that were added since are deleted, last made first."""
@@ -481,15 +481,15 @@ class Drafting:
             left = [link for link in gone if source not in self._back and link.target_id not in self._back]
             gone = [link for link in gone if link not in left]
             if left or new:
-                told = f"{counted(len(left) + len(new), 'link')}: not as they were"
+                told = f"{pluralize(len(left) + len(new), 'link')}: not as they were"
                 self._refuse_links(*subject, "skipped", told, _OVERWRITE)
         elif mode == "merge" and new:
-            told = f"{counted(len(new), 'link')} added since: merge removes nothing"
+            told = f"{pluralize(len(new), 'link')} added since: merge removes nothing"
             self._refuse_links(*subject, "skipped", told, "" if self._foreign else _OVERWRITE)
             gone = [] if not rule.many else gone
         since = self._since_read(subject[0], source, new)
         if since:
-            reason = f"{counted(len(since), 'link')} added {self._since(subject[0])}"
+            reason = f"{pluralize(len(since), 'link')} added {self._since(subject[0])}"
             self._refuse_links(*subject, "unresolved", reason, self._then(subject[0]))
             new = [link for link in new if link not in since]
             gone = [] if not rule.many else gone

@@ -40,7 +40,7 @@ from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest, TakenFor, canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
-from entra_pipeline.words import counted
+from entra_pipeline.text import pluralize
 
 FORMAT = "entra-pipeline/restore-drill"
 PROPERTIES_GOAL = 0.99
@@ -140,10 +140,10 @@ def drill_text(drill: Drill) -> str:
     wanted = f"{PROPERTIES_GOAL * 100:g} % and {LINKS_GOAL * 100:g} % are wanted"
     return (
         f"{share(drill.properties_equal, drill.properties)} of "
-        f"{counted(drill.properties, 'property', 'properties')} and "
-        f"{share(drill.links_equal, drill.links)} of {counted(drill.links, 'link')} came back"
+        f"{pluralize(drill.properties, 'property', 'properties')} and "
+        f"{share(drill.links_equal, drill.links)} of {pluralize(drill.links, 'link')} came back"
         f"{'' if goals_met(drill) else f': too little, {wanted}'}. "
-        f"It took {counted(drill.writes, 'write')} and {drill.seconds / 60:.1f} minutes; "
+        f"It took {pluralize(drill.writes, 'write')} and {drill.seconds / 60:.1f} minutes; "
         f"at Graph's write limits {drill.seconds_at_limits / 60:.1f} minutes"
     )
 
@@ -151,7 +151,7 @@ def drill_text(drill: Drill) -> str:
 def compared(score: Score) -> str:
     """What was compared of a table: `35 properties of 4 objects`, `1 link of 1 object`."""
     unit = ("property", "properties") if score.kind == "properties" else ("link",)
-    return f"{counted(score.compared, *unit)} of {counted(score.objects, 'object')}"
+    return f"{pluralize(score.compared, *unit)} of {pluralize(score.objects, 'object')}"
 
 
 def score_rows(drill: Drill) -> list[dict[str, Any]]:

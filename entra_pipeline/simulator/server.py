@@ -24,7 +24,7 @@ import uvicorn
 
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.running import run
+from entra_pipeline.runtime import run_async
 from entra_pipeline.simulator.certificates import make_certificates
 from entra_pipeline.simulator.control import Control, ControlPanel
 from entra_pipeline.simulator.directory import Directory
@@ -378,7 +378,7 @@ class Simulator:
             self._loop = asyncio.get_running_loop()
             await asyncio.gather(self._servers[0].serve([ports.http]), self._servers[1].serve([ports.tls]))
 
-        run(both())
+        run_async(both())
 
 
 def serve(

@@ -7,11 +7,11 @@ from threading import Event
 
 import pytest
 
-from entra_pipeline.once import Once
+from entra_pipeline.single_flight import SingleFlightCache
 
 
 def test_it_is_found_once_and_those_asked_last_are_kept() -> None:
-    once, looked = Once[str](2), list[str]()
+    once, looked = SingleFlightCache[str](2), list[str]()
 
     def ask(what: str) -> str:
         return once.get(what, lambda: looked.append(what) or what.upper())
@@ -23,7 +23,7 @@ def test_it_is_found_once_and_those_asked_last_are_kept() -> None:
 
 
 def test_whoever_asks_at_the_same_time_waits() -> None:
-    once, begun, go_on, looked = Once[int](2), Event(), Event(), list[int]()
+    once, begun, go_on, looked = SingleFlightCache[int](2), Event(), Event(), list[int]()
 
     def find() -> int:
         begun.set()
@@ -40,7 +40,7 @@ def test_whoever_asks_at_the_same_time_waits() -> None:
 
 
 def test_what_fails_is_asked_for_again() -> None:
-    once = Once[int](2)
+    once = SingleFlightCache[int](2)
     with pytest.raises(ZeroDivisionError):
         once.get("x", lambda: 1 // 0)
     assert once.get("x", lambda: 1) == 1

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def pluralize(number: int, one: str, many: str = "") -> str:
     """`1 object`, `1,200 objects`; `many` is the plural of what does not take an s at its end."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

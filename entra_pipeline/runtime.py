@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-def run(work: Coroutine[Any, Any, _T]) -> _T:
+def run_async(work: Coroutine[Any, Any, _T]) -> _T:
     """The result of `work`, run in an event loop of its own; raises what it raises.
 
     The loop is uvloop's where there is one (not on Windows): most of what a page costs is the loop's and the client's.
@@ -25,7 +25,7 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
     return uvloop.run(work)
 
 
-def give_way(niceness: int) -> None:
+def lower_thread_priority(niceness: int) -> None:
     """Lets others go before this thread, on Linux, where a thread has a priority of its own (setpriority(2)).
 
     Args:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 
-class Once(Generic[_T]):
+class SingleFlightCache(Generic[_T]):
     """Keeps answers that stay right, by what was asked.
 
     Args:

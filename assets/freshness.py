@@ -11,8 +11,9 @@ import dagster as dg
 from assets.names import RECOVERY_POINT, asset_key
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.project import Scope, load_project
+from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.reports.health import FRESH, LATE, health
+from entra_pipeline.store.recovery_points import ScopeStore
 from resources import StorageResource
 
 CHECK = "fresh"
@@ -43,29 +44,31 @@ def freshness_checks(scopes: Sequence[Scope]) -> list[dg.AssetChecksDefinition]:
     )
     def check_freshness(storage: StorageResource) -> Iterator[dg.AssetCheckResult]:
         project = load_project(storage.project_file)
-        for name in names:
-            yield _result(storage, project.scope(name))
+        for name, store in storage.open_each(names):
+            yield _result(project, name, store)
 
     return [check_freshness]
 
 
-def _result(storage: StorageResource, scope: Scope) -> dg.AssetCheckResult:
+def _result(project: Project, name: str, store: ScopeStore | EntraPipelineError) -> dg.AssetCheckResult:
     try:
-        found = health(scope, storage.open(scope.name), system_clock())
+        if isinstance(store, EntraPipelineError):
+            raise store
+        found = health(project.scope(name), store, system_clock())
     except EntraPipelineError as error:
-        return _told(scope, passed=False, severity=dg.AssetCheckSeverity.ERROR, text=str(error))
+        return _told(name, passed=False, severity=dg.AssetCheckSeverity.ERROR, text=str(error))
     age = f"{found.age.total_seconds() / 3600:,.1f} hours old" if found.age is not None else "there is none"
     return _told(
-        scope,
+        name,
         passed=found.freshness == FRESH,
         severity=dg.AssetCheckSeverity.WARN if found.freshness == LATE else dg.AssetCheckSeverity.ERROR,
         text=f"{found.freshness}: last good point {found.good or '-'}, {age}",
     )
 
 
-def _told(scope: Scope, *, passed: bool, severity: dg.AssetCheckSeverity, text: str) -> dg.AssetCheckResult:
+def _told(scope: str, *, passed: bool, severity: dg.AssetCheckSeverity, text: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        asset_key=asset_key(scope.name, RECOVERY_POINT),
+        asset_key=asset_key(scope, RECOVERY_POINT),
         check_name=CHECK,
         passed=passed,
         severity=severity,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import dagster as dg
 from pydantic import Field
 
-from entra_pipeline.project import S3Storage, Scope, load_project
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project import LocalStorage, S3Storage, Scope, load_project
+from entra_pipeline.store.files import Files
 from entra_pipeline.store.opening import open_files
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -19,12 +23,41 @@ class StorageResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The store of a scope (or of the scope of that name); raises ConfigurationError when a setting is wrong."""
         project = load_project(self.project_file)
         scope = project.scope(scope) if isinstance(scope, str) else scope
-        profile = project.storage[scope.storage]
-        client = None
-        if isinstance(profile, S3Storage):
-            from resources.s3 import s3_client
+        return ScopeStore(_open_place(project.storage[scope.storage]), scope.name, retention=scope.retention)
 
-            client = s3_client(profile)
-        store = ScopeStore(open_files(profile, client), scope.name, retention=scope.retention)
-        store.files.check()
-        return store
+    def open_each(self, names: Iterable[str]) -> Iterator[tuple[str, ScopeStore | EntraPipelineError]]:
+        """Opens the stores of many scopes; each storage profile is opened and checked once.
+
+        Yields:
+            The name of each scope, and its store or why it cannot be opened.
+        """
+        project = load_project(self.project_file)
+        places: dict[str, Files | EntraPipelineError] = {}
+        for name in names:
+            try:
+                scope = project.scope(name)
+            except EntraPipelineError as error:
+                yield name, error
+                continue
+            if scope.storage not in places:
+                try:
+                    places[scope.storage] = _open_place(project.storage[scope.storage])
+                except EntraPipelineError as error:
+                    places[scope.storage] = error
+            place = places[scope.storage]
+            found = (
+                place if isinstance(place, EntraPipelineError) else ScopeStore(place, name, retention=scope.retention)
+            )
+            yield name, found
+
+
+def _open_place(profile: LocalStorage | S3Storage) -> Files:
+    """Opens the place of a storage profile; raises ConfigurationError or StoreError when it cannot be used."""
+    client = None
+    if isinstance(profile, S3Storage):
+        from resources.s3 import s3_client
+
+        client = s3_client(profile)
+    files = open_files(profile, client)
+    files.check()
+    return files

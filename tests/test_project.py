@@ -1,5 +1,7 @@
 """The configuration: what is accepted, and what is said about the rest."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -215,3 +217,36 @@ def test_periods_are_of_the_calendar() -> None:
     assert Period.parse("3 months").after(leap_day) == datetime(2028, 5, 29, tzinfo=UTC)
     assert Period.parse("forever").after(leap_day).year == 9999
     assert Period.parse("11 months") < Period.parse("1 year") < Period.parse("forever")
+
+
+def test_a_file_that_is_the_same_is_parsed_once(file: Path) -> None:
+    assert load_project(file) is load_project(str(file))
+    assert load_project(file) is not load_project(file.parent / ".." / file.parent.name / file.name)
+
+
+def test_a_change_of_the_same_second_and_size_is_seen(file: Path) -> None:
+    before, written = load_project(file), file.stat()
+    file.write_text(GOOD.replace('retention = "2 years"', 'retention = "3 years"'))
+    os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert str(load_project(file).scope("contoso").retention) == "3 years"
+    assert str(before.scope("contoso").retention) == "2 years"
+
+
+def test_the_same_text_in_another_folder_is_another_project(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other := tmp_path / "other").mkdir()
+    (other / file.name).write_text(GOOD)
+    for folder in (tmp_path, other):
+        monkeypatch.chdir(folder)
+        assert load_project(file.name).file == folder / file.name
+
+
+def test_a_project_of_300_scopes_is_loaded_a_hundred_times_in_a_second(file: Path) -> None:
+    scopes = (f'[scopes.s{n}]\ntenant = "contoso"\nstorage = "disk"\nschedule = "0 2 * * *"\n' for n in range(300))
+    file.write_text(GOOD + "\n" + "\n".join(scopes))
+    assert len(load_project(file).scopes) == 301
+    started = time.process_time()
+    for _ in range(100):
+        load_project(file)
+    assert time.process_time() - started < 1

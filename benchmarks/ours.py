@@ -60,9 +60,9 @@ class Table(msgspec.Struct, kw_only=True):
 def main(project_file: Path, spawned: float, *, full: bool) -> Run:
     """Runs a backup of the scope."""
     from entra_pipeline.backup.run import backup
+    from entra_pipeline.graph.factory import open_graph
     from entra_pipeline.project import load_project
     from entra_pipeline.store.opening import open_store
-    from entra_pipeline.tenants import open_graph
 
     # What is imported only when the first request is made is start-up, too.
     import_libraries()

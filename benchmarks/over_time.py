@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from benchmarks.report import Bound, Section
 from entra_pipeline.analysis.sql import Relations, Session
-from entra_pipeline.backup.parquet import write_edges, write_objects
+from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
 from entra_pipeline.store.files import Files, LocalFiles, S3Files

@@ -28,7 +28,7 @@ from benchmarks.ours import Run
 from benchmarks.processes import backup
 from benchmarks.report import Bound, Section
 from benchmarks.tenant import SCOPE, Measured, measured
-from entra_pipeline.backup.owned import EXPAND_LIMIT, Owned, owned_tables
+from entra_pipeline.backup.read.children import EXPAND_LIMIT, Owned, owned_tables
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane, ObjectType, Read, table_names
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.opening import open_store

@@ -10,6 +10,7 @@ from benchmarks.report import Bound, Section
 from benchmarks.tenant import SCOPE, Measured, measured
 from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import EVERYTHING
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.model import Options
 from entra_pipeline.restore.planning import Subject, plan_restore
@@ -18,7 +19,6 @@ from entra_pipeline.runtime import run_async
 from entra_pipeline.simulator.control import Control
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.tenants import open_graph
 from tests.restore import disasters
 
 # Graph's limit per app and tenant (Graph doc: throttling-limits).

@@ -8,8 +8,8 @@ import dagster as dg
 from pydantic import Field
 
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope, load_project
-from entra_pipeline.tenants import open_graph
 
 
 class TenantResource(dg.ConfigurableResource):  # type: ignore[type-arg]

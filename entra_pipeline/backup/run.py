@@ -21,14 +21,14 @@ import duckdb
 import msgspec
 
 import entra_pipeline
-from entra_pipeline.backup.extensions import extension_names, new_properties
-from entra_pipeline.backup.order import Step, carry_out
-from entra_pipeline.backup.owned import OwnedReader, owned_tables
-from entra_pipeline.backup.read import Reader
-from entra_pipeline.backup.reading import Outcome, Reading, Unavailable, Unread
-from entra_pipeline.backup.selection import Chosen, choose, selectable_types
-from entra_pipeline.backup.settle import Settlement, may_be_end
-from entra_pipeline.backup.tables import Tables, carried, is_objects, known
+from entra_pipeline.backup.point_builder import Tables, carried, is_objects, known
+from entra_pipeline.backup.read.children import OwnedReader, owned_tables
+from entra_pipeline.backup.read.extensions import extension_names, new_properties
+from entra_pipeline.backup.read.reader import Reader
+from entra_pipeline.backup.read.selection import Chosen, choose, selectable_types
+from entra_pipeline.backup.reconcile.reconciler import Settlement, may_be_end
+from entra_pipeline.backup.rows.result import Outcome, Reading, Unavailable, Unread
+from entra_pipeline.backup.scheduler import Step, carry_out
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError, UsageError

@@ -14,11 +14,11 @@ from entra_pipeline.backup.run import wanted_types
 from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Gap, Manifest, TakenFor
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.tenants import open_graph
 from entra_pipeline.text import pluralize
 
 FINISHED_WITH_EXCEPTION = 3

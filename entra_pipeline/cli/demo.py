@@ -20,6 +20,7 @@ from entra_pipeline.cli.context import console, print_table, say
 from entra_pipeline.cli.restore import apply_plan, make_plan, print_plan, print_report
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
+from entra_pipeline.graph.factory import simulated
 from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.loading import FILE_NAME, VARIABLE
 from entra_pipeline.restore.model import Options, Selection
@@ -27,7 +28,6 @@ from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.tenants import simulated
 from entra_pipeline.text import pluralize
 
 _USERS, _GROUPS, _PORT, _DIRECTORY = 200, 20, 8480, Path(".demo")

@@ -16,12 +16,12 @@ from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps, size
 from entra_pipeline.cli.context import as_table, console, print_rows, project_of, say
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.logs import LogDay, LogStore
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.tenants import open_graph
 from entra_pipeline.text import pluralize
 
 _DATE = click.DateTime(["%Y-%m-%d"])

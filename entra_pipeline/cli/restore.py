@@ -21,6 +21,7 @@ from entra_pipeline.cli.context import as_json, listed, print_json, print_table,
 from entra_pipeline.cli.points import newest_point
 from entra_pipeline.cli.progress import restoring
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.restore.across import scope_of
 from entra_pipeline.restore.apply import LiveChanged, Target
@@ -39,7 +40,6 @@ from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.tenants import open_graph
 from entra_pipeline.text import pluralize
 
 _SHOWN = 50

@@ -23,11 +23,11 @@ from entra_pipeline.errors import (
     GraphProtocolError,
     GraphUnavailable,
 )
-from entra_pipeline.graph.answers import decode_batch, header_number, item_headers, refusal, retry_after
 from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
-from entra_pipeline.graph.ledger import Ledger
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Urgency, backoff
 from entra_pipeline.graph.pages import Page, decode_page
+from entra_pipeline.graph.request_stats import Ledger
+from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
 from entra_pipeline.graph.transport import mounts
 
 if TYPE_CHECKING:

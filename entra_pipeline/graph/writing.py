@@ -19,10 +19,10 @@ import msgspec
 
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphUnavailable
-from entra_pipeline.graph.answers import decode_batch, header_number, item_headers, refusal, retry_after
 from entra_pipeline.graph.client import BATCH_SIZE, Graph
-from entra_pipeline.graph.ledger import Ledger
 from entra_pipeline.graph.pacing import ONE_BY_ONE, WriteBudget, backoff
+from entra_pipeline.graph.request_stats import Ledger
+from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 

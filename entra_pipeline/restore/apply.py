@@ -15,9 +15,9 @@ from typing import Protocol
 
 import msgspec
 
-from entra_pipeline.backup.order import ended_by
 from entra_pipeline.backup.run import Progress as BackupProgress
 from entra_pipeline.backup.run import backup
+from entra_pipeline.backup.scheduler import ended_by
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from entra_pipeline.backup.extensions import available_extensions
+from entra_pipeline.backup.read.extensions import available_extensions
 from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.restore.drafts import Draft

@@ -17,10 +17,10 @@ import httpx
 import msgspec
 import pytest
 
-from entra_pipeline.backup.parquet import write_entries, write_objects
+from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, split_list_page, without_context
+from entra_pipeline.backup.rows.parquet import write_entries, write_objects
+from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.backup.run import backup
-from entra_pipeline.backup.split import DeltaPages, identify, split_list_page, without_context
-from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, Lane, ObjectType
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS, LogType

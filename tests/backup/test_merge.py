@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entra_pipeline.backup.merge import Counts, merge_edges, merge_objects
-from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging
+from entra_pipeline.backup.rows.merge import Counts, merge_edges, merge_objects
+from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
 VALUES = st.one_of(

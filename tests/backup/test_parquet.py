@@ -5,7 +5,7 @@ import json
 import duckdb
 import pyarrow as pa
 
-from entra_pipeline.backup.parquet import write_objects
+from entra_pipeline.backup.rows.parquet import write_objects
 
 
 def test_objects_with_long_lists_get_the_memory_that_they_take(tmp_path):

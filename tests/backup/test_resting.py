@@ -13,7 +13,7 @@ Tenant = Callable[..., Protected]
 
 def test_a_long_list_rests_for_a_day(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     # One request is many here.
-    monkeypatch.setattr("entra_pipeline.backup.read.FEW_REQUESTS", 0)
+    monkeypatch.setattr("entra_pipeline.backup.read.reader.FEW_REQUESTS", 0)
     one = tenant(protect("users", "user_licenses"))
     first = one.backup().tables["user_licenses"]
     one.control.delete(f"users/{one.control.dump('users')[0]['id']}")
@@ -30,7 +30,7 @@ def test_a_long_list_rests_for_a_day(tenant: Tenant, monkeypatch: pytest.MonkeyP
 
 
 def test_a_full_backup_wakes_everything(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entra_pipeline.backup.read.FEW_REQUESTS", 0)
+    monkeypatch.setattr("entra_pipeline.backup.read.reader.FEW_REQUESTS", 0)
     one = tenant(protect("users", "user_licenses"))
     one.backup()
     one.control.delete(f"users/{one.control.dump('users')[0]['id']}")

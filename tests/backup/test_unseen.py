@@ -13,7 +13,7 @@ Tenant = Callable[..., Protected]
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entra_pipeline.backup.settle._COUNT_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("entra_pipeline.backup.reconcile.reconciler._COUNT_PAUSES", (0.0, 0.0))
 
 
 def named(one: Protected, table: str) -> str:

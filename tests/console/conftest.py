@@ -23,10 +23,10 @@ from entra_pipeline.console.sessions import Session, User
 from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.console.signing_in.local import LocalAccount
 from entra_pipeline.console.site import Site
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.tenants import open_graph
 
 HTML = '<img src=x onerror="alert(1)"></td><script>alert(2)</script>'
 """A name that somebody gave to a user, a group and a scope."""

@@ -25,10 +25,10 @@ from entra_pipeline.console.sessions import User
 from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.console.signing_in.local import LocalAccount
 from entra_pipeline.console.site import Site
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.tenants import open_graph
 
 SETTINGS = """
 # What stands here by hand stays.

@@ -13,6 +13,7 @@ import pytest
 from assets.names import asset_key
 from entra_pipeline.backup.run import backup
 from entra_pipeline.definitions import build_definitions
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.orchestration.jobs import backup_asset_job
 from entra_pipeline.orchestration.retention import prune_request
 from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
@@ -22,7 +23,6 @@ from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
-from entra_pipeline.tenants import open_graph
 from tests.dagster.test_runs import now, run_backup
 from tests.notifications.conftest import PASSWORD, PostOffice
 from tests.store.writing import Time

@@ -13,10 +13,10 @@ import pytest
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.graph import Ledger, Write, Writer, Written
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pacing import Limit, WriteBudget
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.tenants import open_graph
 
 _T = TypeVar("_T")
 

@@ -11,6 +11,7 @@ import pytest
 
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.restore.across import plan_across, scope_of
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.comparison import Side
@@ -18,7 +19,6 @@ from entra_pipeline.restore.model import Options, Plan, Selection
 from entra_pipeline.restore.plan import LiveTenant
 from entra_pipeline.restore.report import Report, exceptions
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.tenants import open_graph
 from tests.backup.conftest import Protected, protect, tenant
 
 __all__ = ["tenant"]

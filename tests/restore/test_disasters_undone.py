@@ -10,6 +10,7 @@ import pytest
 
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.restore import apply as applying
 from entra_pipeline.restore.comparison import Side
 from entra_pipeline.restore.files import write_plan
@@ -22,7 +23,6 @@ from entra_pipeline.restore.verify import verify
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.simulator.control import Control
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.tenants import open_graph
 from tests.backup.conftest import Protected, protect
 from tests.restore import disasters
 from tests.restore.disasters import least_writes, truth

@@ -19,13 +19,13 @@ from entra_pipeline.console.pages.dashboard import health
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
-from entra_pipeline.graph.ledger import Ledger
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pages import decode_page
+from entra_pipeline.graph.request_stats import Ledger
 from entra_pipeline.orchestration.jobs import backup_now_job_name, backup_now_op_name
 from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
 from entra_pipeline.project.schedules import next_runs
-from entra_pipeline.tenants import open_graph
 
 _TIMES = 5
 _FOUND = 10

@@ -13,9 +13,9 @@ from entra_pipeline.console.auditing import record
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Tenant
 from entra_pipeline.store.opening import open_files
-from entra_pipeline.tenants import open_graph
 
 
 def show(visit: Visit) -> Response:

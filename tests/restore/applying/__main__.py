@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.model import Plan
 from entra_pipeline.restore.report import Report
 from entra_pipeline.store.opening import open_store
-from entra_pipeline.tenants import open_graph
 
 
 async def _main(file: Path, plan_file: Path) -> Report:

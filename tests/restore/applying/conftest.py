@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.restore.apply import Target, apply
 from entra_pipeline.restore.model import Options, Plan, Selection, Step
 from entra_pipeline.restore.report import Report
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.tenants import open_graph
 from tests.backup.conftest import Protected, protect
 
 

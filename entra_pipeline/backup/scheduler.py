@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from entra_pipeline.backup.reading import Outcome
-from entra_pipeline.backup.tables import is_objects
+from entra_pipeline.backup.point_builder import is_objects
+from entra_pipeline.backup.rows.result import Outcome
 from entra_pipeline.errors import EntraPipelineError
 
 

@@ -6,10 +6,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from entra_pipeline.backup.merge import merge_objects
-from entra_pipeline.backup.parquet import write_objects
-from entra_pipeline.backup.room import with_room
-from entra_pipeline.backup.staging import OBJECT_ROWS, UPSERT, Staging
+from entra_pipeline.backup.rows.memory import with_room
+from entra_pipeline.backup.rows.merge import merge_objects
+from entra_pipeline.backup.rows.parquet import write_objects
+from entra_pipeline.backup.rows.staging import OBJECT_ROWS, UPSERT, Staging
 
 
 def test_a_state_of_large_objects_is_put_together(tmp_path):

@@ -17,13 +17,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from entra_pipeline.backup.digest import NOTHING, Digest, compare, digest, is_state, joined, strangers
-from entra_pipeline.backup.merge import Counts, ids_table, merge_edges, merge_objects
-from entra_pipeline.backup.parquet import write_edges, write_objects
-from entra_pipeline.backup.prewrite import Prewriter
-from entra_pipeline.backup.reading import Reading
-from entra_pipeline.backup.room import with_room
-from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
+from entra_pipeline.backup.rows.hashes import NOTHING, Digest, compare, digest, is_state, joined, strangers
+from entra_pipeline.backup.rows.memory import with_room
+from entra_pipeline.backup.rows.merge import Counts, ids_table, merge_edges, merge_objects
+from entra_pipeline.backup.rows.parquet import write_edges, write_objects
+from entra_pipeline.backup.rows.result import Reading
+from entra_pipeline.backup.rows.segment_writer import Prewriter
+from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.clock import iso
 from entra_pipeline.graph import Ledger

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from entra_pipeline.backup.order import Step, carry_out
-from entra_pipeline.backup.reading import Outcome, Unavailable
+from entra_pipeline.backup.rows.result import Outcome, Unavailable
+from entra_pipeline.backup.scheduler import Step, carry_out
 from entra_pipeline.errors import StoreError
 from entra_pipeline.graph import Ledger
 

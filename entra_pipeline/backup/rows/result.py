@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from entra_pipeline.backup.staging import Staged
+from entra_pipeline.backup.rows.staging import Staged
 from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import Ledger
 

@@ -19,13 +19,13 @@ from functools import partial
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.merge import ids_table
-from entra_pipeline.backup.order import side_by_side
-from entra_pipeline.backup.owned import EXPAND_LIMIT, OwnedReader
-from entra_pipeline.backup.read import Reader
-from entra_pipeline.backup.split import identify, neighbour, without_context
-from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
-from entra_pipeline.backup.tables import Tables, gone_table
+from entra_pipeline.backup.point_builder import Tables, gone_table
+from entra_pipeline.backup.read.children import EXPAND_LIMIT, OwnedReader
+from entra_pipeline.backup.read.reader import Reader
+from entra_pipeline.backup.rows.merge import ids_table
+from entra_pipeline.backup.rows.page_parser import identify, neighbour, without_context
+from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
+from entra_pipeline.backup.scheduler import side_by_side
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, Lane, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso

@@ -18,7 +18,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.staging import DELETE, UPSERT, Staged, read_staged
+from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staged, read_staged
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _FETCH_ROWS = 10_000

@@ -1,7 +1,7 @@
 """Reading what belongs to an owner: relations that no delta query tracks, and the objects of child types.
 
 What belongs here: `$expand` as a probe, one request per owner in batches, and which owners have to be asked at all.
-What does not: types that stand for themselves (`read`), and what the rows mean against the parent (`merge`).
+What does not: types that stand for themselves (`reader`), and what the rows mean against the parent (`rows.merge`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from math import ceil
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.read import FEW_REQUESTS, Reader, kept, lately
-from entra_pipeline.backup.reading import Outcome, Reading, Unavailable
-from entra_pipeline.backup.split import identify, neighbour, object_id, split_expanded, without_context
-from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
-from entra_pipeline.backup.tables import Tables
+from entra_pipeline.backup.point_builder import Tables
+from entra_pipeline.backup.read.reader import FEW_REQUESTS, Reader, kept, lately
+from entra_pipeline.backup.rows.page_parser import identify, neighbour, object_id, split_expanded, without_context
+from entra_pipeline.backup.rows.result import Outcome, Reading, Unavailable
+from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, Ledger, Page, Request

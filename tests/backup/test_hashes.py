@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entra_pipeline.backup.digest import strangers
+from entra_pipeline.backup.rows.hashes import strangers
 
 IDS = st.lists(st.text(max_size=3), max_size=30)
 

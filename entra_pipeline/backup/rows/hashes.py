@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from entra_pipeline.backup.merge import Counts
-from entra_pipeline.backup.staging import DELETE
+from entra_pipeline.backup.rows.merge import Counts
+from entra_pipeline.backup.rows.staging import DELETE
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 
 Hashes = npt.NDArray[np.uint64]

@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from entra_pipeline.backup.split import DeltaPages, split_expanded, split_list_page
-from entra_pipeline.backup.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
+from entra_pipeline.backup.rows.page_parser import DeltaPages, split_expanded, split_list_page
+from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph.pages import decode_page

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.backup.staging import DELETE, UPSERT, Staging
+from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staging
 from entra_pipeline.catalogue import Relation
 from entra_pipeline.graph import Page
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from entra_pipeline.backup.split import neighbour, object_id
+from entra_pipeline.backup.rows.page_parser import neighbour, object_id
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, ObjectType
 from entra_pipeline.errors import GraphNotFound
 from entra_pipeline.graph import Graph, Ledger

@@ -1,7 +1,7 @@
 """Reading a tenant: which requests bring the rows of a table, and the rows themselves into staging files.
 
 What belongs here: delta rounds, listings and single objects, of types that stand for themselves. What does not: what is
-read owner by owner (`owned`), what the rows mean against the parent (`merge`), and across types (`settle`).
+read owner by owner (`children`), what the rows mean against the parent (`rows.merge`), and across types (`reconcile`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.reading import Outcome, Reading, Unavailable, Unread
-from entra_pipeline.backup.selection import Chosen
-from entra_pipeline.backup.split import DeltaPages, identify, split_list_page, without_context
-from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
-from entra_pipeline.backup.tables import Tables
+from entra_pipeline.backup.point_builder import Tables
+from entra_pipeline.backup.read.selection import Chosen
+from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, split_list_page, without_context
+from entra_pipeline.backup.rows.result import Outcome, Reading, Unavailable, Unread
+from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.clock import Clock, iso, parse_iso
 from entra_pipeline.errors import (
@@ -360,7 +360,7 @@ class Reader:
     def _signature(self, entry: ObjectType, url: str) -> str:
         """Of everything that decides which rows a delta round brings: the query, and what is kept of its answer.
 
-        Chosen objects that a filter cannot name come and go one by one (`settle`); what belongs to them does not.
+        Chosen objects that a filter cannot name come and go one by one (`reconcile`); what belongs to them does not.
         """
         kept = ""
         if self.chosen is not None and self.chosen.keeps(entry) is not None:

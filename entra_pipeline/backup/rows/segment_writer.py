@@ -1,7 +1,7 @@
 """Typing and writing a new base while its rows are still coming.
 
 What belongs here: one thread beside the network that turns each complete segment of staged rows into a Parquet file of
-the store. What does not: whether the files may be used (`tables` decides when all rows are there).
+the store. What does not: whether the files may be used (`point_builder` decides when all rows are there).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from entra_pipeline.backup.digest import Digest, digest
-from entra_pipeline.backup.parquet import write_edges, write_objects
-from entra_pipeline.backup.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
+from entra_pipeline.backup.rows.hashes import Digest, digest
+from entra_pipeline.backup.rows.parquet import write_edges, write_objects
+from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.runtime import lower_thread_priority
 from entra_pipeline.store.manifest import Part

@@ -99,6 +99,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     previous: str
 
 
+_EVENT_DECODER = msgspec.json.Decoder(Event)
+
+
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
     """Where the chain goes on, as far as its last writer knew: it may be behind, and is never ahead.
 
@@ -111,6 +114,9 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     day: date
     number: int
     sha256: str
+
+
+_HEAD_DECODER = msgspec.json.Decoder(_Head)
 
 
 class Problem(NamedTuple):
@@ -165,7 +171,7 @@ class AuditLog:
         """Where to begin to look for the end; made of the events when it is missing."""
         for _ in range(2):
             try:
-                return msgspec.json.decode(self.files.read(_HEAD), type=_Head)
+                return _HEAD_DECODER.decode(self.files.read(_HEAD))
             except NotInStore:
                 pass
             except msgspec.DecodeError:
@@ -220,7 +226,7 @@ class AuditLog:
             StoreError: The storage cannot be read.
         """
         try:
-            head = msgspec.json.decode(self.files.read(_HEAD), type=_Head)
+            head = _HEAD_DECODER.decode(self.files.read(_HEAD))
         except NotInStore:
             head = None
         except msgspec.DecodeError as error:
@@ -297,7 +303,7 @@ def _after(key: str, data: bytes) -> _Head:
 def _decoded(key: str, data: bytes) -> Event:
     """The event in some bytes; one that says that it cannot be read when it cannot."""
     try:
-        return msgspec.json.decode(data, type=Event)
+        return _EVENT_DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         day, number = _placed(key)
         nobody = dict.fromkeys(("actor", "channel", "host", "address", "scope", "tool", "previous"), "")

@@ -28,6 +28,8 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, parquet, sql_text, state_query
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 _GUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
 
 
@@ -98,7 +100,7 @@ def related(
         NotAtPoint: The recovery point does not have the type, or the object.
         StoreError: A file cannot be read.
     """
-    body = msgspec.json.decode(raw or one(store, manifest, table, identifier), type=dict[str, Any])
+    body = _OBJECT.decode(raw or one(store, manifest, table, identifier))
     with connect(store.files) as connection:
         connection.execute("SET preserve_insertion_order = false")
         try:
@@ -194,7 +196,7 @@ class _Relatives:
     def _own(self, table: str) -> dict[str, Any]:
         query = f"SELECT _raw FROM ({self._state(table)}) WHERE id = ?"
         found = self._connection.execute(query, [self._id]).fetchone()
-        return msgspec.json.decode(found[0], type=dict[str, Any]) if found else {}
+        return _OBJECT.decode(found[0]) if found else {}
 
     def _state(self, table: str, columns: str = "*") -> str:
         return state_query(self._store.files, self._manifest.tables[table], columns)
@@ -259,7 +261,7 @@ class _Relatives:
             entry = CATALOGUE[kind]
             if identifier == self._id and self._table in {kind, entry.shows}:
                 continue
-            body = msgspec.json.decode(raw, type=dict[str, Any])
+            body = _OBJECT.decode(raw)
             self._bodies[kind, identifier] = body
             for path in dict.fromkeys(path for path, text in _ids(entry, body) if text in self._known_as):
                 # What shows an object from another side says the same once more.
@@ -346,7 +348,7 @@ class _Relatives:
         if missing:
             query = f"SELECT id, _raw FROM ({self._state(kind)}) SEMI JOIN (SELECT unnest(?) AS id) USING (id)"
             for identifier, raw in self._connection.execute(query, [sorted(missing)]).fetchall():
-                self._bodies[kind, identifier] = msgspec.json.decode(raw, type=dict[str, Any])
+                self._bodies[kind, identifier] = _OBJECT.decode(raw)
         yield from ((one, self._bodies[kind, one]) for one in ids if (kind, one) in self._bodies)
 
 

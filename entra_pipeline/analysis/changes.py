@@ -27,6 +27,8 @@ from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import KEYS, connect, parquet, sql_text, state_query
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 Kind = Literal["added", "removed", "modified", "volatile"]
 _BATCH = 1000
 
@@ -335,4 +337,4 @@ def _among(chosen: str, kind: StoredKind, table: str) -> str:
 
 
 def _decoded(body: str | None) -> dict[str, Any] | None:
-    return msgspec.json.decode(body, type=dict[str, Any]) if body is not None else None
+    return _OBJECT.decode(body) if body is not None else None

@@ -260,10 +260,13 @@ class _Subscriptions(msgspec.Struct):
     value: list[_Subscription]
 
 
+_SUBSCRIPTIONS_DECODER = msgspec.json.Decoder(_Subscriptions)
+
+
 async def _surely_kept(graph: Graph) -> timedelta:
     """How long Entra keeps the tenant's logs by its subscriptions; the shorter time when it does not show them."""
     try:
-        found = await graph.fetch("subscribedSkus", msgspec.json.Decoder(_Subscriptions).decode, ledger=Ledger())
+        found = await graph.fetch("subscribedSkus", _SUBSCRIPTIONS_DECODER.decode, ledger=Ledger())
     except GraphError:
         return KEPT_WITHOUT_LICENCE
     premium = any(

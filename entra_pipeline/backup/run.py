@@ -283,6 +283,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     taken_for: str = ""
 
 
+# What readies the type for `msgspec.convert`, too: see CONTRIBUTING.md.
+_CONTEXT_DECODER = msgspec.json.Decoder(Context)
+
+
 def commit_point(
     scope: Scope, store: ScopeStore, point: str, context: Context, entries: Mapping[str, TableEntry], clock: Clock
 ) -> Manifest:

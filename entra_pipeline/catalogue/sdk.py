@@ -111,6 +111,9 @@ class Models(msgspec.Struct):
     models: dict[str, Model]
 
 
+_MODELS_DECODER = msgspec.json.Decoder(Models)
+
+
 MODELS_FILE = Path(__file__).with_name("models.json")
 
 
@@ -131,7 +134,7 @@ def _model(model: str) -> Model:
 
 @cache
 def _kept() -> dict[str, Model]:
-    kept = msgspec.json.decode(MODELS_FILE.read_bytes(), type=Models)
+    kept = _MODELS_DECODER.decode(MODELS_FILE.read_bytes())
     return kept.models if kept.version == sdk_version() else {}
 
 

@@ -24,6 +24,8 @@ from entra_pipeline.errors import ConfigurationError
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 # Graph doc: concepts/deployments.
 CLOUDS = {
     "global": ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
@@ -164,9 +166,7 @@ class Credential:
         """The claims of the token; none when it cannot be read."""
         try:
             payload = self.token.split(".")[1]
-            return msgspec.json.decode(
-                base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=dict[str, Any]
-            )
+            return _OBJECT.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         except (IndexError, ValueError, msgspec.DecodeError):
             return {}
 

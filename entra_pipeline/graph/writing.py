@@ -24,6 +24,8 @@ from entra_pipeline.graph.pacing import ONE_BY_ONE, WriteBudget, backoff
 from entra_pipeline.graph.request_stats import Ledger
 from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 # Answers that say, without a doubt, that nothing was done: throttled; a write at the same time on the same object
@@ -95,7 +97,7 @@ class Written:
 
     def json(self) -> dict[str, Any]:
         """The body; empty when there is none."""
-        return msgspec.json.decode(self.body, type=dict[str, Any]) if self.body else {}
+        return _OBJECT.decode(self.body) if self.body else {}
 
     def error(self) -> GraphError:
         """What Graph's refusal means."""

@@ -35,6 +35,9 @@ LOCK = "_locks/_notifications"
 
 Channel = Literal["mail", "webhook"]
 Event = dict[str, Any]
+
+
+_EVENT_DECODER = msgspec.json.Decoder(Event)
 _DUE = "%Y-%m-%dT%H-%M-%SZ"
 
 
@@ -71,6 +74,9 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(self.id.encode()).hexdigest()[:32]
 
 
+_NOTICE_DECODER = msgspec.json.Decoder(Notice)
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """A notice in the outbox, as its name tells."""
 
@@ -87,7 +93,7 @@ def events(files: Files) -> list[str]:
 def read_event(files: Files, key: str) -> Event | None:
     """An event; None when somebody has dealt with it."""
     try:
-        return msgspec.json.decode(files.read(key), type=Event)
+        return _EVENT_DECODER.decode(files.read(key))
     except NotInStore:
         return None
 
@@ -104,7 +110,7 @@ def waiting(files: Files) -> list[Waiting]:
 def read_notice(files: Files, key: str) -> Notice | None:
     """A notice; None when it is gone."""
     try:
-        return msgspec.json.decode(files.read(key), type=Notice)
+        return _NOTICE_DECODER.decode(files.read(key))
     except NotInStore:
         return None
 

@@ -74,6 +74,9 @@ class Seen(msgspec.Struct, kw_only=True):
     settings: dict[str, str] = {}
 
 
+_SEEN_DECODER = msgspec.json.Decoder(Seen)
+
+
 def audit_sensor(project_file: str, schedules: Collection[str]) -> dg.SensorDefinition:
     """The sensor.
 
@@ -120,7 +123,7 @@ def record(
         stopped = sorted(_stopped(instance, schedules))
         seen = Seen(updated=clock().isoformat(), stopped=stopped, settings=_settings(project.file))
         return msgspec.json.encode(seen).decode(), "From now on, what happens is recorded."
-    seen = msgspec.json.decode(cursor, type=Seen)
+    seen = _SEEN_DECODER.decode(cursor)
     written, told = 0, ""
     try:
         project = load_project(project_file)

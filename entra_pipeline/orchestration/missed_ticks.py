@@ -32,6 +32,8 @@ from entra_pipeline.store.recovery_points import moment_of
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+_CURSOR = msgspec.json.Decoder(dict[str, datetime])
+
 GRACE = timedelta(minutes=15)
 """How long a run may be missing: Dagster launches a hundred schedules of the same minute one after the other."""
 
@@ -58,7 +60,7 @@ def missed_ticks_sensor(
     def missed_ticks(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = clock()
         # Scope → since when its run has been seen missing.
-        before = msgspec.json.decode(context.cursor, type=dict[str, datetime]) if context.cursor else {}
+        before = _CURSOR.decode(context.cursor) if context.cursor else {}
         seen: dict[str, datetime] = {}
         requests = []
         for scope, due in missed(context.instance, scopes, now):

@@ -50,6 +50,9 @@ class Tried(msgspec.Struct, frozen=True):
     beyond: bool = False
 
 
+_CURSOR = msgspec.json.Decoder(dict[str, Tried])
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """A scope whose newest point lacks something, or whose newest run has failed.
@@ -86,7 +89,7 @@ def repair_sensor(
         f"at most {len(PAUSES)} times, with growing pauses.",
     )
     def repair(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        cursor = msgspec.json.decode(context.cursor, type=dict[str, Tried]) if context.cursor else {}
+        cursor = _CURSOR.decode(context.cursor) if context.cursor else {}
         # Also of a scope whose repair is under way: it counts when that has ended.
         cursor = {name: tried for name, tried in cursor.items() if name in scopes}
         requests: list[dg.RunRequest] = []

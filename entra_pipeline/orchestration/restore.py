@@ -19,7 +19,6 @@ from time import monotonic
 from typing import Any
 
 import dagster as dg
-import msgspec
 from pydantic import Field
 
 from assets.guards import explained
@@ -146,7 +145,7 @@ class RestoreConfig(dg.Config):
     def options(self) -> Options:
         """How to restore."""
         asked = self.model_dump(include={"conflict", "delete_added", "enable_policies"}, mode="json")
-        return msgspec.convert(asked, Options)
+        return Options(**asked)
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""

@@ -168,13 +168,12 @@ def _prune(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) ->
 
 
 def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
-    import msgspec
 
     # With the drill comes the simulator.
-    from entra_pipeline.restore.drill import Drill, drill_file
+    from entra_pipeline.restore.drill import DRILL_DECODER, drill_file
 
     try:
-        drill = msgspec.json.decode(store.files.read(drill_file(store.scope, str(record["id"]))), type=Drill)
+        drill = DRILL_DECODER.decode(store.files.read(drill_file(store.scope, str(record["id"]))))
     except NotInStore:
         problems.append("the drill has not come to its end")
         return []

@@ -87,6 +87,9 @@ class _Drill(msgspec.Struct):
     differences: tuple[_Difference, ...] = ()
 
 
+_DRILL_DECODER = msgspec.json.Decoder(_Drill)
+
+
 def readiness(asked: Asked) -> Report:
     """The report; reads of each scope the newest manifest and the last good one, and its last drill."""
     rows, gaps, differences, problems = [], [], [], []
@@ -165,7 +168,7 @@ def _verdict(freshness: str, gaps: list[dict[str, Any]], drill: _Drill | None, *
 
 def _last_drill(store: ScopeStore) -> _Drill | None:
     keys = [file.key for file in store.files.list(f"_drills/{store.scope}/")]
-    return msgspec.json.decode(store.files.read(max(keys)), type=_Drill) if keys else None
+    return _DRILL_DECODER.decode(store.files.read(max(keys))) if keys else None
 
 
 def _differences(scope: Scope, drill: _Drill | None) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from entra_pipeline.project import Scope
 from entra_pipeline.restore import identity
 from entra_pipeline.restore.content import fingerprint
 from entra_pipeline.restore.journal import Journal, require_finished
-from entra_pipeline.restore.model import Outcome, Plan, Step
+from entra_pipeline.restore.model import Outcome, Plan, Result, Step
 from entra_pipeline.restore.passwords import Passwords
 from entra_pipeline.restore.references import GUID_LENGTH
 from entra_pipeline.restore.report import Report, by_plan, outcome_of, status_of, write_report
@@ -301,7 +301,7 @@ class _Applying:
         problems = list(work.problems)
         if missing:
             problems.append(f"links to {', '.join(sorted(missing))} were not sent: they did not come back")
-        result = "restored with differences" if problems else "restored"
+        result: Result = "restored with differences" if problems else "restored"
         return outcome_of(step, result, live_id=work.id, reason="; ".join(problems))
 
     @staticmethod

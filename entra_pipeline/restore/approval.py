@@ -39,6 +39,9 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     moment: str
 
 
+_SIGNED_DECODER = msgspec.json.Decoder(Signed)
+
+
 def asking(project: Project, plan: Plan) -> list[str]:
     """Names of the scopes that ask for approval of a plan: that of its recovery point, and those of its tenant."""
     return [
@@ -112,7 +115,7 @@ def require_approval(project: Project, store: ScopeStore, plan: Plan) -> None:
 
 def _read(store: ScopeStore, plan: Plan, what: str) -> Signed | None:
     try:
-        signed = msgspec.json.decode(store.files.read(_key(plan, what)), type=Signed)
+        signed = _SIGNED_DECODER.decode(store.files.read(_key(plan, what)))
     except (NotInStore, msgspec.DecodeError):
         return None
     return signed if (signed.plan, signed.seal) == (plan.id, plan.seal) else None

@@ -31,6 +31,8 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import sql_text, state_query
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 _GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|extension_[0-9a-f]{32}_"
 PENDING = "new:"
 """Stands before ids of objects that are still to be made: what names one of them differs from what is there."""
@@ -319,7 +321,7 @@ class _Comparing:
         gone: dict[tuple[str, str], Link] = {}
         new: dict[tuple[str, str], Link] = {}
         for (source, target), then, now in self._rows(relation, ids):
-            link = msgspec.json.decode(then or now, type=_Stored)
+            link = _STORED_DECODER.decode(then or now)
             if then:
                 moved = (rewrite(source, forward), rewrite(target, forward)) if forward else (source, target)
                 gone[moved] = Link(source, target, link.target_type)
@@ -392,6 +394,9 @@ class _Stored(msgspec.Struct, frozen=True):
     target_type: str = ""
 
 
+_STORED_DECODER = msgspec.json.Decoder(_Stored)
+
+
 def naming(connection: duckdb.DuckDBPyConnection, side: Side, table: str, ids: Collection[str]) -> dict[str, str]:
     """Objects of a type that name one of the ids (GUIDs) anywhere: their id → JSON text."""
     query = (
@@ -410,7 +415,7 @@ def meeting(connection: duckdb.DuckDBPyConnection, condition: str, texts: Mappin
 
 def decoded(text: str) -> Body:
     """An object from its JSON text."""
-    return msgspec.json.decode(text, type=dict[str, Any])
+    return _OBJECT.decode(text)
 
 
 def _parents_first() -> Iterable[ObjectType]:

@@ -35,6 +35,8 @@ from entra_pipeline.store.manifest import TableEntry, canonical, seal
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 
 class Barred(NamedTuple):
     """Why an object cannot be in the other tenant.
@@ -124,7 +126,7 @@ def _domains(side: Side) -> dict[str, dict[str, Any]]:
         )
     with connect(side.store.files) as connection:
         rows = connection.execute(side.state("domains", "_raw")).fetchall()
-    every = (msgspec.json.decode(raw, type=dict[str, Any]) for (raw,) in rows)
+    every = (_OBJECT.decode(raw) for (raw,) in rows)
     return {str(one["id"]).lower(): one for one in every if one.get("isVerified")}
 
 
@@ -204,7 +206,7 @@ def _uris(connection: duckdb.DuckDBPyConnection, source: str, domains: Mapping[s
     connection.execute("CREATE OR REPLACE TEMP TABLE _uris (id VARCHAR, _moved VARCHAR)")
     rows = connection.execute(f"SELECT id, _raw FROM ({source})").fetchall()
     for id_, raw in rows:
-        body = msgspec.json.decode(raw, type=dict[str, Any])
+        body = _OBJECT.decode(raw)
         uris = [str(one) for one in body.get("identifierUris") or ()]
         if uris != (after := [moved(one) for one in uris]):
             text = msgspec.json.encode({**body, "identifierUris": after}).decode()

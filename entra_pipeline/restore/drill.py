@@ -117,6 +117,9 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
+DRILL_DECODER = msgspec.json.Decoder(Drill)
+
+
 def drill_file(scope: str, job: str) -> str:
     """Where the result of a drill is, in the store of its scope."""
     return f"_drills/{scope}/{job}.json"
@@ -125,7 +128,7 @@ def drill_file(scope: str, job: str) -> str:
 def drills(store: ScopeStore) -> list[Drill]:
     """The drills of a scope, oldest first; raises StoreError."""
     files = sorted(store.files.list(f"_drills/{store.scope}/"), key=lambda file: file.key)
-    return [msgspec.json.decode(store.files.read(file.key), type=Drill) for file in files]
+    return [DRILL_DECODER.decode(store.files.read(file.key)) for file in files]
 
 
 def goals_met(drill: Drill) -> bool:

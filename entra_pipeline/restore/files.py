@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
-from entra_pipeline.restore.model import FORMAT, VERSION, Plan
+from entra_pipeline.restore.model import FORMAT, PLAN_DECODER, VERSION, Plan
 from entra_pipeline.store.manifest import canonical, decode_sealed
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -71,7 +71,7 @@ def load_plan(file: Path) -> Plan:
 
 def _decoded(data: bytes, source: str) -> Plan:
     try:
-        return decode_sealed(data, source, Plan, format=FORMAT, version=VERSION)
+        return decode_sealed(data, source, PLAN_DECODER, format=FORMAT, version=VERSION)
     except IntegrityError as error:
         raise IntegrityError(
             error.message.replace("is not a manifest", "is not a restore plan"),

@@ -35,6 +35,9 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
+_LINEAGE_DECODER = msgspec.json.Decoder(Lineage)
+
+
 def remember(store: ScopeStore, job: str, tenant_id: str, ids: Mapping[str, str]) -> None:
     """Adds what a job made anew; nothing when it made nothing, or when the same has been said before.
 
@@ -61,7 +64,7 @@ def lineage(store: ScopeStore, tenant_id: str) -> dict[str, str]:
     steps: dict[str, str] = {}
     for file in store.files.list(_folder(store)):
         try:
-            known = msgspec.json.decode(store.files.read(file.key), type=Lineage)
+            known = _LINEAGE_DECODER.decode(store.files.read(file.key))
         except msgspec.DecodeError as error:
             raise IntegrityError(
                 f"{file.key} cannot be read: {error}", remedy="Restore the file from a copy of the storage."

@@ -53,6 +53,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant_id: str = ""
 
 
+_ENTRY_DECODER = msgspec.json.Decoder(Entry)
+
+
 class Journal:
     """The journal of one job. Use as an asynchronous context manager; one process at a time writes it.
 
@@ -233,7 +236,7 @@ def _prefix(job: str) -> str:
 
 def _decode(key: str, data: bytes) -> list[Entry]:
     try:
-        return [msgspec.json.decode(line, type=Entry) for line in data.splitlines()]
+        return [_ENTRY_DECODER.decode(line) for line in data.splitlines()]
     except msgspec.DecodeError as error:
         raise IntegrityError(
             f"{key} cannot be read: {error}", remedy="Restore the file from a copy of the storage, or plan again."

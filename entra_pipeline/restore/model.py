@@ -173,6 +173,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""
 
 
+PLAN_DECODER = msgspec.json.Decoder(Plan)
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a step, or of an object after verification.
 

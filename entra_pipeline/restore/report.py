@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from entra_pipeline.errors import NotInStore
-from entra_pipeline.restore.model import Outcome, Plan, Refusal, Step
+from entra_pipeline.restore.model import Outcome, Plan, Refusal, Result, Step
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -60,6 +60,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
+_REPORT_DECODER = msgspec.json.Decoder(Report)
+
+
 def status_of(outcomes: Iterable[Outcome], refusals: Sequence[Refusal] = ()) -> Status:
     """`finished` when everything is restored and nothing was refused for want of something."""
     good = all(outcome.result == _GOOD for outcome in outcomes)
@@ -80,7 +83,7 @@ def write_report(store: ScopeStore, report: Report) -> None:
 def read_report(store: ScopeStore, job: str) -> Report | None:
     """The report of a job; None when it has not come to its end."""
     try:
-        return msgspec.json.decode(store.files.read(report_key(job)), type=Report)
+        return _REPORT_DECODER.decode(store.files.read(report_key(job)))
     except NotInStore:
         return None
 
@@ -125,20 +128,17 @@ def exceptions(report: Report) -> list[dict[str, object]]:
     ]
 
 
-def outcome_of(step: Step, result: str, *, live_id: str = "", reason: str = "", remedy: str = "") -> Outcome:
+def outcome_of(step: Step, result: Result, *, live_id: str = "", reason: str = "", remedy: str = "") -> Outcome:
     """The outcome of a step."""
-    return msgspec.convert(
-        {
-            "number": step.number,
-            "table": step.table,
-            "id": step.id,
-            "name": step.name,
-            "result": result,
-            "live_id": live_id or step.live_id,
-            "reason": reason,
-            "remedy": remedy,
-        },
-        Outcome,
+    return Outcome(
+        number=step.number,
+        table=step.table,
+        id=step.id,
+        name=step.name,
+        result=result,
+        live_id=live_id or step.live_id,
+        reason=reason,
+        remedy=remedy,
     )
 
 

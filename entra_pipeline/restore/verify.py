@@ -29,6 +29,8 @@ from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 _SENT = {"restored", "restored with differences"}
 _POLL = 5.0
 _EXPECTED = {"create", "undelete", "update", "enable"}
@@ -185,7 +187,7 @@ async def _again(
     for lane, requests in by_lane.items():
         async for answer in target.reading.batch(requests, ledger=ledger, lane=lane):
             step = steps[answer.request.key]
-            body = msgspec.json.decode(answer.body, type=dict[str, Any]) if answer.status == 200 else None
+            body = _OBJECT.decode(answer.body) if answer.status == 200 else None
             if step.table in RELATIONS:
                 _note_shown(still, step, outcomes[step.number].live_id, body)
             elif answer.status in {200, 404}:

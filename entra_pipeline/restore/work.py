@@ -23,6 +23,8 @@ from entra_pipeline.restore.model import Options, Step
 from entra_pipeline.restore.passwords import Passwords
 from entra_pipeline.restore.references import ids_in, rewrite
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 PATIENCE = 60.0
 """Seconds in which what was written shows everywhere in the tenant (Graph doc: eventual consistency)."""
 
@@ -129,10 +131,9 @@ class Work:
 
     async def get(self, url: str) -> dict[str, Any] | None:
         """One object; None when there is none."""
-        decode = msgspec.json.Decoder(dict[str, Any]).decode
         try:
             return await self.session.graph.fetch(
-                url, decode, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT
+                url, _OBJECT.decode, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT
             )
         except GraphNotFound:
             return None
@@ -143,7 +144,7 @@ class Work:
         pages = self.session.graph.pages(url, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT)
         try:
             async for page in pages:
-                found += [msgspec.json.decode(raw, type=dict[str, Any]) for raw in page.value]
+                found += [_OBJECT.decode(raw) for raw in page.value]
         except GraphNotFound:
             return []
         return found

@@ -22,6 +22,8 @@ from entra_pipeline.simulator.projection import shape
 from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet, Link
 from entra_pipeline.simulator.tenant import Ledger, Tenant
 
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 _GUARDED = {"seed"}
 _SETS = ("hole", "hidden", "hidden_links", "hidden_types", "unlicensed", "fault_methods")
 
@@ -182,7 +184,7 @@ class ControlPanel:
                 more = shape(entry.name, tuple(expanded), fill=False)([row.body for row in rows])
                 bodies = [{**body, **_members(kept)} for body, kept in zip(bodies, more, strict=True)]
         else:
-            stored = [msgspec.json.decode(row.body, type=dict[str, msgspec.Raw]) for row in rows]
+            stored = [_MEMBERS.decode(row.body) for row in rows]
             nulls = {n: None for n in entry.properties() if n not in entry.single_only and n not in entry.untracked}
             bodies = [{**nulls, **body} for body in stored]
         return {"value": bodies, "after": last}
@@ -283,7 +285,7 @@ def _sent(body: bytes) -> Any:
 
 def _members(body: Any) -> dict[str, Any]:
     """The members of a body that `shape` made."""
-    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
+    decoded: dict[str, Any] = _MEMBERS.decode(msgspec.json.encode(body))
     return decoded
 
 

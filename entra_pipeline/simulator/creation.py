@@ -17,6 +17,8 @@ from entra_pipeline.simulator.failures import Failure, bad_request, conflict, no
 from entra_pipeline.simulator.plan import Identity, Ids
 from entra_pipeline.simulator.sets import Link
 
+_BODIES = msgspec.json.Decoder(dict[str, Body])
+
 _NO_ROLE = "00000000-0000-0000-0000-000000000000"
 
 
@@ -206,7 +208,7 @@ class Creation:
 
     def _applications_elsewhere(self) -> dict[str, Body]:
         kept = self.directory.meta("applications elsewhere")
-        return msgspec.json.decode(kept, type=dict[str, Body]) if kept else {}
+        return _BODIES.decode(kept) if kept else {}
 
     def _preset_role(self, body: Body, trusted: bool) -> Body:
         template = str(body.get("roleTemplateId", ""))

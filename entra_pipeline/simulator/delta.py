@@ -27,6 +27,8 @@ from entra_pipeline.simulator.tokens import Caller
 if TYPE_CHECKING:
     from entra_pipeline.simulator.tenant import Tenant
 
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 LIFE = timedelta(days=7)
 """How long a delta link of directory objects can be followed."""
 
@@ -75,6 +77,9 @@ class Token(msgspec.Struct, array_like=True):
     empty: bool = False
 
 
+_TOKEN_DECODER = msgspec.msgpack.Decoder(Token)
+
+
 class Delta:
     """Delta query of one tenant."""
 
@@ -112,7 +117,7 @@ class Delta:
         return self.directory.now().timestamp()
 
     def _open(self, text: str, entry: EntitySet) -> Token:
-        token: Token = self.tenant.signer.open(text, Token)
+        token: Token = self.tenant.signer.open(text, _TOKEN_DECODER)
         if token.set != entry.name:
             raise unsupported("The token was issued for another resource.")
         return token
@@ -287,7 +292,7 @@ class Delta:
         extensions = self.directory.extensions()
         kinds = {extensions[name][0] for name in names if name in extensions}
         names |= {name for name, (kind, _) in extensions.items() if kind in kinds}
-        whole = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        whole = _MEMBERS.decode(body)
         changed = {name: value for name, value in whole.items() if name in names}
         return msgspec.json.encode({"id": row.id, **changed})
 

@@ -75,6 +75,9 @@ class After(msgspec.Struct, array_like=True):
     id: str
 
 
+_AFTER_DECODER = msgspec.msgpack.Decoder(After)
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A `$filter` of a log: from `first` to before `end`, in ticks, and properties that have to equal a value."""
@@ -132,7 +135,7 @@ class Logs:
         descending = self._descending(entry, request.options.get("$orderby", ""))
         limit = self._top(entry, request.options.get("$top"))
         token = request.options.get("$skiptoken")
-        after = self._signer.open(token, After) if token else None
+        after = self._signer.open(token, _AFTER_DECODER) if token else None
         rows = list(islice(self._matching(entry.name, query, descending, after), limit + 1))
         body = {"@odata.context": context, "value": shown([row.body() for row in rows[:limit]])}
         if len(rows) > limit:

@@ -33,6 +33,8 @@ from entra_pipeline.simulator.tokens import Caller
 if TYPE_CHECKING:
     from entra_pipeline.simulator.tenant import Tenant
 
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 EXPAND_LIMIT = 20
 """Items of an expanded relation at the most (Graph doc: query-parameters)."""
 
@@ -51,6 +53,9 @@ class Continuation(msgspec.Struct, array_like=True):
     number: int = 1
     repeat: int = -1
     empty: bool = False
+
+
+_CONTINUATION_DECODER = msgspec.msgpack.Decoder(Continuation)
 
 
 class Reader:
@@ -171,7 +176,7 @@ class Reader:
     def _page(self, request: Request, limit: int, fetch: Any, *, ordered: bool = False) -> tuple[list[Row], str]:
         """The rows of the page that the request means, and the link to the next; with the faults that are on."""
         token = request.options.get("$skiptoken")
-        here = self.tenant.signer.open(token, Continuation) if token else Continuation(0, 0)
+        here = self.tenant.signer.open(token, _CONTINUATION_DECODER) if token else Continuation(0, 0)
         if here.empty:
             more = bool(fetch(here.after, 1))
             onward = Continuation(here.after, here.number + 1)
@@ -410,7 +415,7 @@ class Reader:
         for item in wanted:
             if item.segment in entry.expandable:
                 for index, row in enumerate(rows):
-                    stored = msgspec.json.decode(row.body, type=dict[str, msgspec.Raw]).get(item.segment)
+                    stored = _MEMBERS.decode(row.body).get(item.segment)
                     if stored is not None:
                         bodies[index] = {**_as_dict(bodies[index]), item.segment: stored}
                 continue
@@ -461,7 +466,7 @@ def _as_dict(body: Any) -> dict[str, Any]:
     """The body as a dictionary of raw values, to which more can be added."""
     if isinstance(body, dict):
         return body
-    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
+    decoded: dict[str, Any] = _MEMBERS.decode(msgspec.json.encode(body))
     return decoded
 
 

@@ -54,6 +54,9 @@ class _Kept(msgspec.Struct):
     domain: str = DOMAIN
 
 
+_KEPT_DECODER = msgspec.json.Decoder(_Kept)
+
+
 @dataclass(frozen=True, slots=True)
 class _Ports:
     http: socket.socket
@@ -309,7 +312,7 @@ class Simulator:
 
     def _kept(self) -> _Kept | None:
         file = self._folder / "simulator.json"
-        return msgspec.json.decode(file.read_bytes(), type=_Kept) if file.exists() else None
+        return _KEPT_DECODER.decode(file.read_bytes()) if file.exists() else None
 
     def _open_directory(self, folder: Path) -> Directory:
         """The stored tenant; one whose making was interrupted is made again."""

@@ -11,11 +11,13 @@ import hmac
 import time
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from entra_pipeline.simulator.failures import Failure, invalid_token
+
+_T = TypeVar("_T")
 
 
 def _encode(data: bytes) -> str:
@@ -78,12 +80,12 @@ class Signer:
         data = msgspec.msgpack.encode(content)
         return _encode(self._mac(data)[:12] + data)
 
-    def open(self, token: str, kind: type[msgspec.Struct]) -> Any:
-        """The content of a token made by `seal`. Raises Failure (400) for any other."""
+    def open(self, token: str, decoder: msgspec.msgpack.Decoder[_T]) -> _T:
+        """The content of a token made by `seal`, of the decoder's type. Raises Failure (400) for any other."""
         try:
             data = _decode(token)
             if hmac.compare_digest(data[:12], self._mac(data[12:])[:12]):
-                return msgspec.msgpack.decode(data[12:], type=kind)
+                return decoder.decode(data[12:])
         except (ValueError, msgspec.DecodeError):
             pass
         raise Failure(400, "Request_BadRequest", "The $skiptoken or $deltatoken is not valid.")

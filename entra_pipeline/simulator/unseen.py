@@ -13,6 +13,8 @@ from entra_pipeline.simulator.knobs import Knobs
 from entra_pipeline.simulator.paths import Place
 from entra_pipeline.simulator.requests import Answer
 
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 
 def leave_out(answer: Answer, place: Place, knobs: Knobs) -> Answer:
     """The answer to a GET without what the knobs hide."""
@@ -20,7 +22,7 @@ def leave_out(answer: Answer, place: Place, knobs: Knobs) -> Answer:
         return answer
     if place.tail != "delta" and not knobs.hidden_in_lists:
         return answer
-    body = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
+    body = _MEMBERS.decode(answer.body)
     if "value" not in body:
         return answer
     items: list[dict[str, Any]] = msgspec.json.decode(body["value"])

@@ -37,6 +37,9 @@ class RetentionHold(msgspec.Struct, frozen=True, kw_only=True):
     since: str
 
 
+_RETENTION_HOLD_DECODER = msgspec.json.Decoder(RetentionHold)
+
+
 def retention_holds(store: ScopeStore) -> dict[str, RetentionHold]:
     """The holds of a scope by recovery point; the one of the whole scope under the empty name.
 
@@ -46,7 +49,7 @@ def retention_holds(store: ScopeStore) -> dict[str, RetentionHold]:
     held = {}
     for file in store.files.list(f"_holds/{store.scope}/"):
         try:
-            one = msgspec.json.decode(store.files.read(file.key), type=RetentionHold)
+            one = _RETENTION_HOLD_DECODER.decode(store.files.read(file.key))
         except msgspec.DecodeError as error:
             raise IntegrityError(f"{file.key} cannot be read: {error}", remedy="Set the hold again.") from None
         held[one.recovery_point] = one

@@ -16,6 +16,8 @@ from entra_pipeline.store.events import announce
 from entra_pipeline.store.parts import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
+_OBJECT = msgspec.json.Decoder(dict[str, object])
+
 
 @dataclass
 class JobRecord:
@@ -107,7 +109,7 @@ def job_records(store: ScopeStore, first: datetime, end: datetime) -> list[dict[
         for file in store.files.list(f"_jobs/{store.scope}/")
         if file.modified >= first and file.key.rpartition("/")[2] < f"{end:%Y-%m-%dT%H-%M-%SZ}"
     ]
-    records = [msgspec.json.decode(data, type=dict[str, object]) for data in in_parallel(store.files.read, keys)]
+    records = [_OBJECT.decode(data) for data in in_parallel(store.files.read, keys)]
     within = [one for one in records if str(one["finished"]) >= iso(first) and str(one["started"]) < iso(end)]
     return sorted(within, key=lambda one: (str(one["started"]), str(one["id"])))
 
@@ -117,6 +119,6 @@ def job_record(store: ScopeStore, job: str) -> dict[str, object] | None:
     if "/" in job:
         return None
     try:
-        return msgspec.json.decode(store.files.read(f"_jobs/{store.scope}/{job}.json"), type=dict[str, object])
+        return _OBJECT.decode(store.files.read(f"_jobs/{store.scope}/{job}.json"))
     except NotInStore:
         return None

@@ -124,6 +124,9 @@ class LogDay(msgspec.Struct, frozen=True, kw_only=True):
         return date.fromisoformat(self.day)
 
 
+_LOG_DAY_DECODER = msgspec.json.Decoder(LogDay)
+
+
 class DayOfLog(NamedTuple):
     """A day of one of a scope's logs."""
 
@@ -196,7 +199,7 @@ class LogStore:
         return found
 
     def _decoded(self, key: str) -> LogDay:
-        return decode_sealed(self.files.read(key), key, LogDay, format=FORMAT, version=VERSION)
+        return decode_sealed(self.files.read(key), key, _LOG_DAY_DECODER, format=FORMAT, version=VERSION)
 
     def manifest_key(self, log: str, day: date) -> str:
         """Where the manifest of a day is."""

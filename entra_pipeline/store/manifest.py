@@ -145,6 +145,9 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     follows: bool = False
 
 
+TABLE_ENTRY_DECODER = msgspec.json.Decoder(TableEntry)
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A recovery point.
 
@@ -203,6 +206,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return {part.key for entry in self.tables.values() for part in entry.parts}
 
 
+MANIFEST_DECODER = msgspec.json.Decoder(Manifest)
+
+
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
@@ -231,14 +237,14 @@ def decode(data: bytes, source: str) -> Manifest:
     Raises:
         IntegrityError: Not a manifest, one of a later version, or not the bytes that were sealed.
     """
-    return decode_sealed(data, source, Manifest, format=FORMAT, version=VERSION)
+    return decode_sealed(data, source, MANIFEST_DECODER, format=FORMAT, version=VERSION)
 
 
-def decode_sealed(data: bytes, source: str, kind: type[_S], *, format: str, version: int) -> _S:  # noqa: A002
+def decode_sealed(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *, format: str, version: int) -> _S:  # noqa: A002
     """The same for a sealed file of any kind that says its format and version."""
     damaged = "Restore the file from a copy of the storage; what is beside it can still be read."
     try:
-        head = msgspec.json.decode(data, type=_Head)
+        head = _HEAD_DECODER.decode(data)
         if head.format != format:
             raise IntegrityError(f"{source} is not a manifest: its format is {head.format!r}", remedy=damaged)
         if head.version > version:
@@ -250,7 +256,7 @@ def decode_sealed(data: bytes, source: str, kind: type[_S], *, format: str, vers
         unsealed = data.replace(f'"seal":"{head.seal}"'.encode(), b'"seal":""', 1)
         if sha256(unsealed) != head.seal:
             raise IntegrityError(f"{source} was changed after it was written", remedy=damaged)
-        return msgspec.json.decode(data, type=kind)
+        return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{source} cannot be read: {error}", remedy=damaged) from error
 
@@ -261,3 +267,6 @@ class _Head(msgspec.Struct, frozen=True):
     format: str
     version: int
     seal: str
+
+
+_HEAD_DECODER = msgspec.json.Decoder(_Head)

@@ -72,6 +72,9 @@ class PruneRecord(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""
 
 
+_PRUNE_RECORD_DECODER = msgspec.json.Decoder(PruneRecord)
+
+
 class PruneRecords:
     """The records of one scope.
 
@@ -132,7 +135,7 @@ class PruneRecords:
         return found
 
     def _read(self, key: str) -> PruneRecord:
-        return decode_sealed(self._files.read(key), key, PruneRecord, format=FORMAT, version=VERSION)
+        return decode_sealed(self._files.read(key), key, _PRUNE_RECORD_DECODER, format=FORMAT, version=VERSION)
 
     def _keys(self) -> list[str]:
         return [file.key for file in self._files.list(self._root)]

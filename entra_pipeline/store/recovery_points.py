@@ -41,6 +41,7 @@ from entra_pipeline.store.locking import lock_end
 from entra_pipeline.store.logs import DayOfLog, LogStore
 from entra_pipeline.store.manifest import (
     IN_PASSING,
+    TABLE_ENTRY_DECODER,
     Manifest,
     Part,
     TableEntry,
@@ -50,6 +51,8 @@ from entra_pipeline.store.manifest import (
     sha256,
 )
 from entra_pipeline.store.parts import in_parallel, in_turns, part_problem, size_problem
+
+_OBJECT = msgspec.json.Decoder(dict[str, object])
 
 _KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
 _KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
@@ -366,7 +369,7 @@ class ScopeStore:
             if file.key.endswith(_RUN):
                 continue
             try:
-                entry = msgspec.json.decode(self.files.read(file.key), type=TableEntry)
+                entry = TABLE_ENTRY_DECODER.decode(self.files.read(file.key))
             except msgspec.DecodeError as error:
                 raise IntegrityError(
                     f"{file.key} cannot be read: {error}", remedy="Discard the run and repeat it."
@@ -382,7 +385,7 @@ class ScopeStore:
     def staged_run(self, point: str) -> dict[str, object] | None:
         """What `stage_run` remembered; None when there is nothing."""
         try:
-            return msgspec.json.decode(self.files.read(f"{self._staging(point)}{_RUN}"), type=dict[str, object])
+            return _OBJECT.decode(self.files.read(f"{self._staging(point)}{_RUN}"))
         except NotInStore:
             return None
 
@@ -549,7 +552,7 @@ class ScopeStore:
     def jobs(self) -> list[dict[str, object]]:
         """Records of all jobs, in the order of their ids."""
         keys = [file.key for file in self.files.list(f"_jobs/{self.scope}/")]
-        return [msgspec.json.decode(data, type=dict[str, object]) for data in in_parallel(self.files.read, keys)]
+        return [_OBJECT.decode(data) for data in in_parallel(self.files.read, keys)]
 
     # --- Sweep -------------------------------------------------------------------------------------------------------
 

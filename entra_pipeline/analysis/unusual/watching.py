@@ -67,6 +67,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     held: bool = False
 
 
+_VERDICT_DECODER = msgspec.json.Decoder(Verdict)
+
+
 def watch(project: Project, scope: Scope, store: ScopeStore, manifest: Manifest) -> Verdict:
     """Evaluates the rules for a point that was just committed.
 
@@ -96,7 +99,7 @@ def watch(project: Project, scope: Scope, store: ScopeStore, manifest: Manifest)
 def verdict_of(store: ScopeStore, point: str) -> Verdict | None:
     """What was found of a point; None when nothing was."""
     try:
-        return msgspec.json.decode(store.files.read(_key(store, point)), type=Verdict)
+        return _VERDICT_DECODER.decode(store.files.read(_key(store, point)))
     except NotInStore:
         return None
 
@@ -105,7 +108,7 @@ def verdicts(store: ScopeStore, since: datetime) -> list[Verdict]:
     """What was found of the points since a moment, oldest first; points of which there is nothing are left out."""
     first = _key(store, key_of(since))
     keys = [file.key for file in store.files.list(f"_unusual/{store.scope}/") if file.key >= first]
-    return [msgspec.json.decode(data, type=Verdict) for data in in_parallel(store.files.read, keys)]
+    return [_VERDICT_DECODER.decode(data) for data in in_parallel(store.files.read, keys)]
 
 
 def _key(store: ScopeStore, point: str) -> str:

@@ -27,6 +27,8 @@ from entra_pipeline.graph.client import BATCH_SIZE, explain, query
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
 
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 # Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
 EXPAND_LIMIT = 20
 # Graph takes at most 15 values in an `in` (Graph doc: filter-query-parameter).
@@ -202,7 +204,7 @@ class OwnedReader:
             return items
         whole = []
         for raw in items:
-            members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+            members = _members.decode(raw)
             for name in sorted(streams.names):
                 if bytes(members.get(streams.given_by.format(name=name), b"null")) == b"null":
                     continue

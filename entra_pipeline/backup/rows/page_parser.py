@@ -47,6 +47,7 @@ class Neighbour(msgspec.Struct, gc=False):
 
 _identified = msgspec.json.Decoder(_Identified)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_neighbour = msgspec.json.Decoder(Neighbour)
 _neighbours = msgspec.json.Decoder(list[list[Neighbour]])
 _string = msgspec.json.Decoder(str)
 # Ends the key of a slice, which says nothing about the object itself.
@@ -250,7 +251,7 @@ def _expanded_decoder(segment: str, items: Any) -> msgspec.json.Decoder[list[Any
 
 def neighbour(raw: bytes | msgspec.Raw) -> Neighbour:
     """The end of an edge in a list of directory objects."""
-    return msgspec.json.decode(raw, type=Neighbour)
+    return _neighbour.decode(raw)
 
 
 def object_id(raw: bytes | msgspec.Raw) -> str:

@@ -41,6 +41,9 @@ class _Known(msgspec.Struct):
     pids: dict[str, int]
 
 
+_KNOWN_DECODER = msgspec.json.Decoder(_Known)
+
+
 class DagsterProcesses:
     """Code server, daemon, and two webservers. Use as a context manager.
 
@@ -103,7 +106,7 @@ class DagsterProcesses:
             ) from None
         _make_databases(self.home)
         with suppress(OSError, msgspec.DecodeError):
-            self._known = msgspec.json.decode(self._file.read_bytes(), type=_Known)
+            self._known = _KNOWN_DECODER.decode(self._file.read_bytes())
         for name in ("code-server", "webserver", "read-only"):
             self._known.ports.setdefault(name, _free_port())
         self._workspace.write_text(

@@ -36,6 +36,8 @@ from entra_pipeline.console.site import Site
 if TYPE_CHECKING:
     from entra_pipeline.console.app import Door
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 _MOST_SENT = 20_000_000
 # Of one hop only (RFC 9110, 7.6.1), or the console's own business.
 _NOT_PASSED = {
@@ -237,7 +239,7 @@ def signed(body: bytes, user: User) -> tuple[bytes, list[str]]:
 def changes(text: str) -> bool:
     """Whether a message of a subscription would change something, or cannot be told: those go by POST."""
     try:
-        message = msgspec.json.decode(text, type=dict[str, Any])
+        message = _OBJECT.decode(text)
         payload = message.get("payload")
         query = payload.get("query") if isinstance(payload, dict) else None
         return query is not None and bool(_changing(str(query)))

@@ -18,6 +18,8 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import UsageError
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
 _PAGE = 50
 _LINKS = 100
 # Recovery points that a history looks back over.
@@ -39,7 +41,7 @@ def show(visit: Visit) -> Response:
     found, total, problem = [], 0, None
     try:
         some = visit.site.pages.page(store, manifest, table, search=search, where=where, limit=_PAGE, offset=offset)
-        found, total = [msgspec.json.decode(row, type=dict[str, Any]) for row in some.rows], some.total
+        found, total = [_OBJECT.decode(row) for row in some.rows], some.total
     except UsageError as error:
         if not where:
             raise
@@ -81,7 +83,7 @@ def one(visit: Visit) -> Response:
     manifest = visit.site.manifest(store, visit.path("point"))
     table, identifier = visit.path("table"), visit.query("id")
     raw = visit.site.pages.one(store, manifest, table, identifier)
-    body = msgspec.json.decode(raw, type=dict[str, Any])
+    body = _OBJECT.decode(raw)
     entry = CATALOGUE[table]
     return visit.page(
         "object.html",
@@ -127,7 +129,7 @@ def history(visit: Visit) -> Response:
     points = [point for point in store.points() if point <= visit.path("point")][-_BACK:]
     told: list[dict[str, Any]] = []
     found = states(store, [visit.site.manifest(store, point) for point in points], table, identifier)
-    bodies = [msgspec.json.decode(raw, type=dict[str, Any]) if raw else None for raw in found]
+    bodies = [_OBJECT.decode(raw) if raw else None for raw in found]
     for (_, was), (point, now) in pairwise(zip(points, bodies, strict=True)):
         if was == now:
             continue

@@ -27,6 +27,9 @@ class _Kept(msgspec.Struct):
     hash: bytes
 
 
+_KEPT_DECODER = msgspec.json.Decoder(_Kept)
+
+
 class LocalAccount:
     """The account.
 
@@ -45,7 +48,7 @@ class LocalAccount:
             UsageError: The file cannot be read or written.
         """
         try:
-            return cls(msgspec.json.decode(file.read_bytes(), type=_Kept)), ""
+            return cls(_KEPT_DECODER.decode(file.read_bytes())), ""
         except FileNotFoundError:
             pass
         except (OSError, msgspec.DecodeError) as error:

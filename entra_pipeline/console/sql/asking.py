@@ -11,12 +11,10 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from threading import BoundedSemaphore, Lock
 
-import msgspec
-
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
 from entra_pipeline.console.sql import bounds
 from entra_pipeline.console.sql.answering import answer
-from entra_pipeline.console.sql.bounds import Answer, Format, Question, Refusal, Told
+from entra_pipeline.console.sql.bounds import TOLD_DECODER, Answer, Format, Question, Refusal
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.store.opening import complete_indexes
@@ -62,7 +60,7 @@ class Questions:
                     pass
                 self._indexed = project
             data = _answered(Question(project=str(project.file.absolute()), query=query, format=format_))
-        told = msgspec.msgpack.decode(data, type=Told)
+        told = TOLD_DECODER.decode(data)
         if told.answer is not None:
             return told.answer
         refusal = told.refusal or Refusal(message=TOO_MUCH, remedy=LESS)

@@ -80,3 +80,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     answer: Answer | None = None
     refusal: Refusal | None = None
+
+
+TOLD_DECODER = msgspec.msgpack.Decoder(Told)

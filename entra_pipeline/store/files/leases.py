@@ -42,6 +42,9 @@ class _Lease(msgspec.Struct, frozen=True, kw_only=True):
     released: bool = False
 
 
+_LEASE_DECODER = msgspec.json.Decoder(_Lease)
+
+
 class Lease:
     """A lease that is held; see `lease`."""
 
@@ -138,7 +141,7 @@ def _top(files: Files, key: str) -> tuple[int, _Lease] | None:
         except NotInStore:
             # Somebody took the next generation and cleaned up in between.
             continue
-        return int(keys[-1].rpartition("/")[2].removesuffix(".json")), msgspec.json.decode(data, type=_Lease)
+        return int(keys[-1].rpartition("/")[2].removesuffix(".json")), _LEASE_DECODER.decode(data)
     return None
 
 

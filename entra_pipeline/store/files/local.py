@@ -21,7 +21,7 @@ import msgspec
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy, StoreError
 from entra_pipeline.store.files.interface import CHUNK, Blame, Files, StoredFile, blame_store
-from entra_pipeline.store.files.locks import Hold, Holder
+from entra_pipeline.store.files.locks import HOLDER_DECODER, Hold, Holder
 
 # Bytes on their way; on the same file system as their destination, and outside of every listing.
 _UNFINISHED = ".unfinished"
@@ -226,7 +226,7 @@ class _Move(Protocol):
 
 def _busy(file: BinaryIO, what: str) -> ScopeBusy:
     try:
-        return msgspec.json.decode(file.read(), type=Holder).busy(what)
+        return HOLDER_DECODER.decode(file.read()).busy(what)
     except msgspec.DecodeError:
         # The holder has the lock and has not said yet who it is.
         return ScopeBusy(f"{what} is held by another process", remedy="Wait until it has ended.")

@@ -66,6 +66,9 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+HOLDER_DECODER = msgspec.json.Decoder(Holder)
+
+
 def _machine() -> str:
     """Host, boot and process namespace: containers on one machine may share a host name, not a namespace."""
     try:

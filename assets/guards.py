@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from assets.names import RETRY_TAG
-from entra_pipeline.errors import EntraPipelineError, RecoveryPointRefused
+from assets.names import RETRY_TAG, identifier
+from entra_pipeline.errors import EntraPipelineError, RecoveryPointRefused, UsageError
+from entra_pipeline.project import Scope
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 
 _YOUNG = timedelta(hours=24)
@@ -35,6 +36,18 @@ def require_capturable(store: ScopeStore, point: str, now: datetime | None = Non
             f"{point} is not the present: Graph shows the tenant as it is, and a past moment cannot be captured again",
             remedy="Take a new recovery point: launch the backup job, or add a partition with the present time.",
         )
+
+
+def partition_of(context: dg.AssetExecutionContext, scope: Scope) -> str:
+    """Returns the recovery point that a run is for; raises UsageError when it is for none, or for several."""
+    if not context.has_partition_key:
+        which = "several recovery points" if context.has_partition_key_range else "no recovery point"
+        raise UsageError(
+            f"the run is for {which}: it has to be for one",
+            remedy=f"Choose a recovery point (a partition), or use backup_now_{identifier(scope.name)}, "
+            "which needs none: it takes one now.",
+        )
+    return str(context.partition_key)
 
 
 @contextmanager

@@ -6,13 +6,14 @@ from typing import Any
 import dagster as dg
 
 from assets.checks import check_results, check_specs
-from assets.guards import explained
+from assets.guards import explained, partition_of
 from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, run_tags
+from assets.runs import begun, trigger
 from assets.texts import changes_table, cost_table, gaps_text
 from entra_pipeline.analysis.points import cost
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job, totals
-from entra_pipeline.backup.run import commit_staged
+from entra_pipeline.backup.run import commit_staged, staged_since
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.project import Scope, load_project
 from entra_pipeline.project.schedules import windows
@@ -37,10 +38,12 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
     def recovery_point(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context):
             store = storage.open(scope.name)
-            tags = context.run.tags
-            trigger = tags.get("dagster/schedule_name") or tags.get("dagster/sensor_name", "dagster")
-            with backup_job(store, trigger=trigger, run_id=context.run.run_id) as job:
-                job.manifest = commit_staged(scope, store, context.partition_key)
+            point = partition_of(context, scope)
+            # The types were read by steps, runs or tries before this one.
+            read = staged_since(store, point)
+            started = min(filter(None, (begun(context.instance, context.run), read)))
+            with backup_job(store, trigger=trigger(context.run), run_id=context.run.run_id, started=started) as job:
+                job.manifest = commit_staged(scope, store, point)
             watch(load_project(storage.project_file), scope, store, job.manifest)
             checks = check_results(store, job.manifest)
         return dg.MaterializeResult(metadata=point_metadata(job.manifest), check_results=checks)

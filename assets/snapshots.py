@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.guards import explained, require_capturable
+from assets.guards import explained, partition_of, require_capturable
 from assets.names import CATEGORY_TAG, asset_key, category_tag, group, identifier, object_types, partitions, run_tags
 from assets.texts import gaps_text, notes_text
 from entra_pipeline.analysis.points import cost
@@ -65,9 +65,9 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
     async def snapshots(  # type: ignore[no-untyped-def]
         context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
     ):
-        point = context.partition_key
         wanted = [name for name in types if asset_key(scope.name, name) in context.selected_asset_keys]
         with explained(context):
+            point = partition_of(context, scope)
             store = storage.open(scope.name)
             require_capturable(store, point)
             entries: dict[str, TableEntry] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from entra_pipeline.clock import Clock, system_clock
@@ -22,16 +23,24 @@ class Job:
 
 
 @contextmanager
-def backup_job(store: ScopeStore, *, trigger: str, run_id: str = "", clock: Clock = system_clock) -> Iterator[Job]:
+def backup_job(
+    store: ScopeStore,
+    *,
+    trigger: str,
+    run_id: str = "",
+    started: datetime | None = None,
+    clock: Clock = system_clock,
+) -> Iterator[Job]:
     """Keeps the record of a backup: written when the block ends, however it ends.
 
     Args:
         store: The scope's store.
         trigger: What started it: `command`, `schedule` …
         run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
+        started: When it began (UTC), where that was before the block; else now.
         clock: The one clock.
     """
-    with recorded(store, "backup", trigger=trigger, run_id=run_id, clock=clock) as record:
+    with recorded(store, "backup", trigger=trigger, run_id=run_id, started=started, clock=clock) as record:
         job = Job(record.id)
         try:
             yield job

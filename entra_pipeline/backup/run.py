@@ -30,7 +30,7 @@ from entra_pipeline.backup.reconcile.reconciler import Settlement, may_be_end
 from entra_pipeline.backup.rows.result import Outcome, Reading, Unavailable, Unread
 from entra_pipeline.backup.scheduler import Step, carry_out
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names
-from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError, UsageError
 from entra_pipeline.graph import Graph, Ledger
 from entra_pipeline.project import Scope
@@ -354,6 +354,15 @@ def commit_staged(scope: Scope, store: ScopeStore, point: str, clock: Clock = sy
             remedy="Materialise the snapshots of the same partition first.",
         )
     return commit_point(scope, store, point, msgspec.convert(staged, Context), store.staged(point), clock)
+
+
+def staged_since(store: ScopeStore, point: str) -> datetime | None:
+    """Returns when the first read began of what is staged for a point, by whichever try; None without any."""
+    run = store.staged_run(point)
+    if run is None:
+        return None
+    entries = store.staged(point).values()
+    return min(map(parse_iso, [msgspec.convert(run, Context).started, *(entry.started for entry in entries)]))
 
 
 @asynccontextmanager

@@ -52,6 +52,7 @@ def recorded(
     trigger: str,
     job_id: str = "",
     run_id: str = "",
+    started: datetime | None = None,
     clock: Clock = system_clock,
 ) -> Iterator[JobRecord]:
     """Keeps the record of a job: written, and announced, when the block ends, however it ends.
@@ -62,10 +63,11 @@ def recorded(
         trigger: What started it: `command`, `schedule` …
         job_id: Its id, when it has one; else a new one.
         run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
+        started: When it began (UTC), where that was before the block; else now.
         clock: The one clock.
     """
-    started = clock()
-    job = JobRecord(job_id or new_job_id(clock))
+    started = started or clock()
+    job = JobRecord(job_id or job_id_at(started, secrets.token_hex(3)))
     error = "interrupted"
     try:
         yield job

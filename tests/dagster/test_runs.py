@@ -1,5 +1,6 @@
 """Runs of the code location, in this process, against a simulated tenant."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -9,6 +10,8 @@ from assets.guards import require_capturable
 from assets.names import RETRY_TAG, asset_key, partitions_name
 from assets.reports import GROUP
 from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row
+from entra_pipeline.backup.run import commit_staged
+from entra_pipeline.clock import parse_iso
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import RecoveryPointRefused, UsageError
 from entra_pipeline.orchestration.schedules import request
@@ -16,6 +19,7 @@ from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.schedules import longest_pause
 from entra_pipeline.simulator import Simulator
+from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
 from tests.s3 import Bucket
@@ -191,6 +195,52 @@ def test_a_retry_reads_only_what_failed(
     )
     paths = {entry["path"] for entry in simulator.control.ledger(entries=True)["entries"]}
     assert not any(path.startswith(("users", "groups")) for path in paths)
+
+
+def test_the_record_of_a_backup_begins_with_its_first_read_also_after_a_retry(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    store: ScopeStore,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator.control.deny("domains", 500)
+    point = now()
+    first = run_backup(definitions, instance, point)
+    assert not first.success
+    simulator.control.deny("domains", 0)
+    commit = "assets.recovery_points.commit_staged"
+    monkeypatch.setattr(commit, lambda *args: time.sleep(1.5) or commit_staged(*args))
+    # What the daemon makes of a retry.
+    tags = {"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id, "dagster/retry_number": "1"}
+    assert run_backup(definitions, instance, point, tags=tags).success
+    [job] = store.jobs()
+    read = staged_read(store.manifest(point))
+    assert str(job["started"]) <= read < str(job["finished"])
+    assert parse_iso(str(job["finished"])) - parse_iso(str(job["started"])) > timedelta(seconds=1.5)
+    assert str(job["id"])[:19] == str(job["started"])[:19].replace(":", "-")
+
+
+def staged_read(manifest: Manifest) -> str:
+    """When the first request of a point was sent."""
+    return min(entry.started for entry in manifest.tables.values())
+
+
+@pytest.mark.parametrize("selection", [None, ["recovery_point"]], ids=["whole", "commit only"])
+def test_a_backup_without_a_partition_fails_at_once_with_the_way_out(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, selection: list[str] | None
+) -> None:
+    job = definitions.resolve_job_def("backup_contoso_eu")
+    keys = [asset_key(SCOPE, table) for table in selection] if selection else None
+    result = job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=keys)
+    assert not result.success
+    assert "the run is for no recovery point" in failure(result)
+    assert "Traceback" not in failure(result)
+    [failed] = [event for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
+    remedy = failed.event_specific_data.user_failure_data.metadata["remedy"].value
+    assert "backup_now_contoso_eu" in remedy
+    assert instance.get_run_by_id(result.run_id).tags[RETRY_TAG] == "false"  # type: ignore[union-attr]
+    assert store.points() == []
 
 
 def test_on_the_last_try_a_type_that_keeps_failing_is_a_gap(

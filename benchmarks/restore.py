@@ -16,7 +16,7 @@ from entra_pipeline.restore.model import Options
 from entra_pipeline.restore.planning import Subject, plan_restore
 from entra_pipeline.restore.report import Report
 from entra_pipeline.runtime import run_async
-from entra_pipeline.simulator.control import Control
+from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 from tests.restore import disasters

@@ -33,8 +33,7 @@ from entra_pipeline.restore.identity import lineage
 from entra_pipeline.restore.model import Options, Plan
 from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.restore.report import Report
-from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.control import Control
+from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.files import LocalFiles
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest, TakenFor, canonical

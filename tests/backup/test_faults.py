@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline.backup.run import Silence
-from entra_pipeline.simulator.knobs import EXPIRY_FORMS, FAULTS
+from entra_pipeline.simulator.faults.settings import EXPIRY_FORMS, FAULTS
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.changing import Life
 from tests.backup.conftest import MAIN_TYPES, Protected, protect, totals

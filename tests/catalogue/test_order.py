@@ -13,7 +13,7 @@ from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, Object
 from entra_pipeline.catalogue.order import ORDER, STAGES, Stage, depends_on, later_stage, stage_of
 from entra_pipeline.demo import look
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.sets import BY_NAME
+from entra_pipeline.simulator.schema import BY_NAME
 
 _GUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PLACES = {table: place for place, table in enumerate(ORDER)}

@@ -10,7 +10,7 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, restore_permissions_for
 from entra_pipeline.catalogue.model import LinkWrite, Restore
 from entra_pipeline.catalogue.restoring import By, kept
-from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet
+from entra_pipeline.simulator.schema import BY_NAME, SETS, EntitySet
 from tests.cli.conftest import call
 
 RESTORABLE = [entry for entry in CATALOGUE.values() if entry.restore.possible]

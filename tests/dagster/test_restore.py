@@ -17,8 +17,7 @@ from entra_pipeline.restore.approval import NotApproved, approve, approved_by, a
 from entra_pipeline.restore.files import read_plan
 from entra_pipeline.restore.model import Outcome
 from entra_pipeline.restore.report import read_report
-from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.control import Control
+from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 

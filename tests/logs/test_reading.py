@@ -107,7 +107,7 @@ def test_an_entry_that_changed_is_stored_as_it_is_now(tenant: Start, monkeypatch
     day = one.day(1)
     one.read("sign_ins", days=[day])
     before = one.stored("sign_ins")
-    from entra_pipeline.simulator import logs
+    from entra_pipeline.simulator.graph import logs
 
     made = logs.Logs._sign_in
 
@@ -224,7 +224,7 @@ def test_faults_on_the_way_lose_and_double_nothing(tenant: Start) -> None:
 
 def test_a_graph_that_ignores_the_window_is_not_believed(tenant: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     one = tenant()
-    from entra_pipeline.simulator.logs import Logs
+    from entra_pipeline.simulator.graph.logs import Logs
 
     whole = Logs._query
     monkeypatch.setattr(Logs, "_query", staticmethod(lambda entry, text: whole(entry, "")))

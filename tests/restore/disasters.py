@@ -16,9 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.control import Control
-from entra_pipeline.simulator.sets import BY_NAME, SETS, EntitySet
+from entra_pipeline.simulator import Control, Simulator
+from entra_pipeline.simulator.schema import BY_NAME, SETS, EntitySet
 
 BOUND = 20
 """Members that one PATCH of a group adds (Graph doc: group-post-members)."""

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.control import Control
+from entra_pipeline.simulator import Control, Simulator
 from tests.restore import disasters
 from tests.restore.disasters import Truth, least_writes, truth
 

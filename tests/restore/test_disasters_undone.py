@@ -20,8 +20,7 @@ from entra_pipeline.restore.plan import LiveTenant, make_plan
 from entra_pipeline.restore.planning import Subject, plan_restore, plan_undo
 from entra_pipeline.restore.report import Report
 from entra_pipeline.restore.verify import verify
-from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.control import Control
+from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
 from tests.restore import disasters

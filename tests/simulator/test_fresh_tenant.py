@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.sets import BY_NAME, SETS
+from entra_pipeline.simulator.schema import BY_NAME, SETS
 from tests.simulator.conftest import Client
 from tests.simulator.test_writing import group, made, reference, user
 

@@ -47,7 +47,7 @@ def test_conditional_access_takes_one_request_a_second_and_does_not_say_when(cli
 
 def test_resource_units_run_out(simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     # They come back so slowly that the busiest machine spends them faster.
-    monkeypatch.setattr("entra_pipeline.simulator.throttle._WINDOW", 10_000.0)
+    monkeypatch.setattr("entra_pipeline.simulator.faults.throttle._WINDOW", 10_000.0)
     group = client.get("groups?$top=1")["value"][0]["id"]
     requests = [{"id": str(n), "method": "GET", "url": f"/groups/{group}/transitiveMembers"} for n in range(20)]
     refused: list[dict[str, str]] = []

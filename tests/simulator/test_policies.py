@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.sets import BY_NAME, LICENSED, SETS
+from entra_pipeline.simulator.schema import BY_NAME, LICENSED, SETS
 from tests.simulator.conftest import Client
 
 # What the generator adds so that clients meet properties their SDK does not know.

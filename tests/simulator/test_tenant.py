@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline.simulator import Simulator, SimulatorError
-from entra_pipeline.simulator.sets import SETS
+from entra_pipeline.simulator.schema import SETS
 from tests.simulator.conftest import Client
 
 _SERVING = """

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.failures import Failure
-from entra_pipeline.simulator.knobs import Knobs
-from entra_pipeline.simulator.paths import resolve
-from entra_pipeline.simulator.throttle import Throttle, cost
+from entra_pipeline.simulator.faults.settings import Knobs
+from entra_pipeline.simulator.faults.throttle import Throttle, cost
+from entra_pipeline.simulator.protocol.failures import Failure
+from entra_pipeline.simulator.protocol.paths import resolve
 from tests.simulator.conftest import Client
 from tests.simulator.test_writing import GRAPH, group, made, reference, user
 

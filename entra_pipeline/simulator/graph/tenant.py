@@ -1,0 +1,354 @@
+"""One simulated tenant: what answers a request to Graph, in the order in which Graph checks things.
+
+Path, token, permission, throttling, then reading, delta or writing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections import Counter, deque
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from entra_pipeline.simulator.faults.hidden import leave_out
+from entra_pipeline.simulator.faults.settings import LATE_FAULTS, Knobs
+from entra_pipeline.simulator.faults.throttle import Cost, Throttle, cost, throttled
+from entra_pipeline.simulator.generate.chance import dice
+from entra_pipeline.simulator.generate.plan import Identity
+from entra_pipeline.simulator.graph.delta import Delta
+from entra_pipeline.simulator.graph.logs import Logs, unlicensed
+from entra_pipeline.simulator.graph.reading import Reader
+from entra_pipeline.simulator.graph.writing.writer import Writer
+from entra_pipeline.simulator.protocol.failures import Failure, concurrency, denied, method_not_allowed, not_found
+from entra_pipeline.simulator.protocol.paths import Place, resolve
+from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
+from entra_pipeline.simulator.protocol.tokens import Caller, Signer
+from entra_pipeline.simulator.schema import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES
+from entra_pipeline.simulator.storage.directory import Directory, State
+from entra_pipeline.simulator.storage.replica import Replica
+
+_LEDGER_LENGTH = 200_000
+_WRITES_KEPT = 100_000
+_LARGEST_BODY = 64 * 1024
+_REFERENCE = re.compile(r"https?://[^\"]+/v1\.0/\w+/([\w-]+)")
+_READING_TAILS = frozenset(("getByIds", "getAvailableExtensionProperties"))
+
+
+class Entry(NamedTuple):
+    """One request in the ledger."""
+
+    method: str
+    path: str
+    query: str
+    status: int
+    units: int
+
+
+class Written(NamedTuple):
+    """One request to write.
+
+    Attributes:
+        at: Seconds since 1970.
+        name: Type it was about; `group/members` for a reference or a part, `user/restore` for an undelete,
+            `user/deletedItems` for what is deleted for good.
+        status: Of the answer that the client should have got; `lost` tells that it got none, or another.
+        body: As sent; nothing when it is larger than 64 KiB.
+        batched: It was an item of a batch.
+    """
+
+    at: float
+    method: str
+    path: str
+    name: str
+    status: int
+    body: bytes
+    batched: bool
+    lost: bool
+
+
+class Ledger:
+    """What was asked: the latest requests, and totals since the last reset.
+
+    Attributes:
+        writes: Requests to write, whatever became of them, by method and name.
+        written: Those that were carried out.
+        log: The latest of them.
+    """
+
+    def __init__(self) -> None:
+        self.writes: Counter[str] = Counter()
+        self.written: Counter[str] = Counter()
+        self.log: deque[Written] = deque(maxlen=_WRITES_KEPT)
+        self.entries: deque[Entry] = deque(maxlen=_LEDGER_LENGTH)
+        self.requests = 0
+        self.units = 0
+        self.statuses: Counter[int] = Counter()
+        self.sets: Counter[str] = Counter()
+
+    def note(self, entry: Entry, name: str) -> None:
+        """Takes down a request; `name` is the type it was about."""
+        self.entries.append(entry)
+        self.requests += 1
+        self.units += entry.units
+        self.statuses[entry.status] += 1
+        self.sets[name] += 1
+
+    def note_write(self, write: Written) -> None:
+        """Takes down a request to write."""
+        self.log.append(write)
+        self.writes[f"{write.method} {write.name}"] += 1
+        if write.status < 400:
+            self.written[f"{write.method} {write.name}"] += 1
+
+
+class App(NamedTuple):
+    """An app registration of the simulated tenant that may sign in.
+
+    Attributes:
+        secret: The client secret.
+        roles: Application permissions.
+        directory_roles: Names of the directory roles its service principal holds.
+    """
+
+    secret: str
+    roles: tuple[str, ...]
+    directory_roles: tuple[str, ...] = ()
+
+
+class Tenant:
+    """The tenant behind the simulated Graph."""
+
+    def __init__(self, directory: Directory, identity: Identity, signer: Signer, seed: int) -> None:
+        self.directory = directory
+        self.identity = identity
+        self.signer = signer
+        self.knobs = Knobs(seed=seed)
+        self.ledger = Ledger()
+        self.throttle = Throttle(self.knobs)
+        self.apps = {
+            identity.client_id: App(identity.client_secret, BACKUP_ROLES),
+            identity.restore_client_id: App(
+                identity.restore_client_secret, RESTORE_ROLES, ("Privileged Authentication Administrator",)
+            ),
+        }
+        self.certificates: dict[str, list[str]] = {}
+        self.audiences: set[str] = {"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"}
+        self.chance = dice(seed)
+        self.reader = Reader(self, directory)
+        self.delta = Delta(self, directory)
+        self.writer = Writer(self.directory, identity, seed)
+        self.logs = Logs(self.directory, self.knobs, signer, identity, seed)
+        self.replica: Replica | None = None
+        self._answered: dict[str, float] = {}
+
+    def answer(self, request: Request, *, lost: bool = False) -> Answer:
+        """The answer to a request under /v1.0, errors included; noted in the ledger. `lost`: nobody will get it."""
+        price = Cost(1, 0)
+        name = ""
+        place = None
+        try:
+            place = resolve(request.path)
+            name = place.entry.name if place.entry else "directoryObject"
+            caller = self.signer.caller(
+                request.headers.get("authorization", ""), self.audiences, self.knobs.issued_after
+            )
+            if caller.client_id in self.apps:
+                holds = frozenset(self.apps[caller.client_id].directory_roles)
+                caller = replace(caller, directory_roles=holds)
+            price = cost(request.method, place, dict(request.options))
+            headers = self._admit(request, place, caller, price)
+            answer = self._dispatch(request, place, caller)
+            answer.headers.update(headers)
+        except Failure as failure:
+            answer = self.failed(failure, request)
+        answer.units = price.units
+        answer.headers.setdefault("x-ms-resource-unit", str(price.units))
+        query = "&".join(
+            f"{option}={value}"
+            for option, value in request.options.items()
+            if option not in {"$skiptoken", "$deltatoken"}
+        )
+        self.ledger.note(Entry(request.method, request.path, query, answer.status, price.units), name)
+        if request.method != "GET" and not (place and place.tail in _READING_TAILS):
+            self._note_write(request, place, name, answer.status, lost)
+        return answer
+
+    def struck(self, request: Request, fault: str) -> Answer:
+        """The answer to a request that the fault strikes, as far as it is not the connection that breaks."""
+        if self.refuses(fault):
+            return self.refusal(fault, request)
+        answer = self.answer(request, lost=fault in LATE_FAULTS)
+        return self.refusal(fault, request) if fault == "504-after" else answer
+
+    def _note_write(self, request: Request, place: Place | None, name: str, status: int, lost: bool) -> None:
+        if place and place.deleted:
+            states = (State.DELETED, State.LIVE, State.PURGED)
+            row = self.directory.find(place.key, states=states) if place.key else None
+            name = f"{row.type if row else name}/{place.tail or 'deletedItems'}"
+        elif place and place.relation:
+            name += f"/{place.relation.name}"
+        elif place and place.inline:
+            name += f"/{place.inline}"
+        elif place and place.tail:
+            name += f"/{place.tail}"
+        body = request.body if len(request.body) <= _LARGEST_BODY else b""
+        self.ledger.note_write(
+            Written(time.time(), request.method, request.path, name, status, body, request.batched, lost)
+        )
+
+    def failed(self, failure: Failure, request: Request) -> Answer:
+        """An error in Graph's shape (Graph doc: errors)."""
+        inner = {
+            "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+            "request-id": str(uuid.uuid4()),
+            "client-request-id": request.headers.get("client-request-id", str(uuid.uuid4())),
+        }
+        error: dict[str, Any] = {"code": failure.code, "message": failure.message}
+        if failure.details:
+            error["details"] = failure.details
+        if failure.status == 429:
+            inner |= {"code": "429", "message": "Please retry after", "status": "429"}
+        body = msgspec.json.encode({"error": {**error, "innerError": inner}})
+        return Answer(failure.status, body, {"Content-Type": JSON, **failure.headers})
+
+    def fault(self, method: str) -> str:
+        """The fault that strikes the next request; empty for none."""
+        knobs = self.knobs
+        if knobs.fault_methods and method not in knobs.fault_methods:
+            return ""
+        if knobs.fault_rate and self.chance.random() < knobs.fault_rate:
+            return self.chance.choice(knobs.fault_kinds)
+        return ""
+
+    @staticmethod
+    def refuses(fault: str) -> bool:
+        """Whether the fault keeps a request from being carried out."""
+        return fault in {"503", "504"} or fault.startswith("429")
+
+    def follow(self) -> None:
+        """Reads lag from now on, or no longer, as the knob says; not within a transaction."""
+        if self.knobs.lag and self.replica is None:
+            self.replica = Replica(self.directory)
+        elif self.replica is not None and not self.knobs.lag:
+            self.replica.close()
+            self.replica = None
+
+    def refusal(self, kind: str, request: Request) -> Answer:
+        """The answer of a fault that refuses."""
+        if kind.startswith("429"):
+            return self.failed(throttled(None if kind == "429-no-retry-after" else 1), request)
+        status = int(kind[:3])
+        code, message = {
+            503: ("ServiceUnavailable", "The service is temporarily unavailable."),
+            504: ("GatewayTimeout", "The gateway did not receive a response in time."),
+        }[status]
+        answer = self.failed(Failure(status, code, message), request)
+        if kind in LATE_FAULTS:
+            return answer
+        self.ledger.note(Entry(request.method, request.path, "", answer.status, 0), "fault")
+        return answer
+
+    def _admit(self, request: Request, place: Place, caller: Caller, price: Cost) -> dict[str, str]:
+        """Permission and throttling. Raises Failure."""
+        for prefix, status in self.knobs.deny.items():
+            if _below(request.path, prefix):
+                raise denied() if status == 403 else Failure(status, "Denied", "Refused by the control API.")
+        if not self._permitted(request.method, place, caller):
+            raise denied()
+        if any(_below(request.path, prefix) for prefix in self.knobs.unlicensed):
+            if self.logs.has(place):
+                raise unlicensed()
+            raise Failure(
+                403,
+                "AadPremiumLicenseRequired",
+                "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance license.",
+            )
+        users = self.directory.count("user")
+        return self.throttle.admit(
+            caller.client_id, self.identity.tenant_id, place, price, users, request.options.get("$select", "")
+        )
+
+    def _permitted(self, method: str, place: Place, caller: Caller) -> bool:
+        reading = method == "GET" or place.tail in _READING_TAILS
+        if place.entry is None:
+            types = [BY_NAME[name] for name in DIRECTORY_OBJECTS]
+            return any(caller.may(entry.read if reading else entry.write) for entry in types)
+        if place.entry.delegated:
+            return False
+        if place.relation is not None:
+            own = place.relation.read if reading else place.relation.write
+            return caller.may(own or (place.entry.read if reading else place.entry.write))
+        if place.deleted and not reading and place.entry.name == "user":
+            return caller.may(("User.DeleteRestore.All", *place.entry.write))
+        if place.tail == "assignLicense":
+            return caller.may(("LicenseAssignment.ReadWrite.All", *place.entry.write))
+        return caller.may(place.entry.read if reading else place.entry.write)
+
+    def _dispatch(self, request: Request, place: Place, caller: Caller) -> Answer:
+        if place.tail == "getByIds" and request.method == "POST":
+            return self.reader.by_ids(request, caller)
+        if place.tail == "getAvailableExtensionProperties" and request.method == "POST":
+            return self.reader.extension_properties()
+        if request.method == "GET":
+            return self._read(request, place, caller)
+        if request.method not in {"POST", "PATCH", "PUT", "DELETE"} or place.tail in {"delta", "$count"}:
+            raise method_not_allowed()
+        if self.knobs.conflicts and self.chance.random() < self.knobs.conflicts:
+            raise concurrency()
+        written = self._written(place)
+        last = self._answered.get(written) if self.knobs.collisions else None
+        if last is not None and request.arrived <= last + self.knobs.settling:
+            raise concurrency()
+        if self.knobs.lag_writes:
+            self._check_seen(request, place)
+        answer = self.writer.answer(request, place, caller)
+        self.logs.record(request, place, answer, caller.client_id)
+        if written:
+            self._answered[written] = time.monotonic()
+        return answer
+
+    def _read(self, request: Request, place: Place, caller: Caller) -> Answer:
+        if self.logs.has(place):
+            return self._hiding(self.logs.answer(request, place), place)
+        reader, delta = self.reader, self.delta
+        if self.replica is not None:
+            self.replica.follow(self.knobs.lag)
+            reader, delta = Reader(self, self.replica), Delta(self, self.replica)
+        answer = (delta if place.tail == "delta" else reader).answer(request, place, caller)
+        return self._hiding(answer, place)
+
+    def _written(self, place: Place) -> str:
+        """What a write changes, so that two at once collide: an object; nothing yet where one is created."""
+        if place.entry is None or not place.key:
+            return place.key
+        if place.relation is not None and place.relation.part:
+            return place.item
+        row = self.directory.find(place.key, place.entry.name)
+        return row.id if row else place.key
+
+    def _check_seen(self, request: Request, place: Place) -> None:
+        """Raises Failure (404) for what reads cannot see yet."""
+        if self.replica is None:
+            return
+        self.replica.follow(self.knobs.lag)
+        keys = [place.key, place.item]
+        if request.body:
+            keys += _REFERENCE.findall(request.body.decode())
+        for key in filter(None, keys):
+            if self.directory.find(key) and self.replica.find(key) is None:
+                raise not_found(key)
+
+    def _hiding(self, answer: Answer, place: Place) -> Answer:
+        knobs = self.knobs
+        if knobs.hidden or knobs.hidden_links or knobs.hidden_types:
+            return leave_out(answer, place, knobs)
+        return answer
+
+
+def _below(path: str, prefix: str) -> bool:
+    return path.lower().startswith(prefix.strip("/").lower())

@@ -1,0 +1,424 @@
+"""Running a simulated tenant: in this process' background, or attached to when another process runs it already."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import httpx
+import msgspec
+import uvicorn
+
+from entra_pipeline.clock import system_clock
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.runtime import run_async
+from entra_pipeline.simulator.generate.directory import fill
+from entra_pipeline.simulator.generate.plan import DOMAIN, Plan, identity
+from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.protocol.tokens import Signer
+from entra_pipeline.simulator.server.certificates import make_certificates
+from entra_pipeline.simulator.server.control import Control, ControlPanel
+from entra_pipeline.simulator.server.web import build_app
+from entra_pipeline.simulator.storage.directory import Directory
+
+_START_SECONDS = 120.0
+_SUCCESSION_SECONDS = 0.1
+
+
+class SimulatorError(EntraPipelineError):
+    """The simulated tenant cannot be started."""
+
+
+class _Kept(msgspec.Struct):
+    """What a state folder remembers besides the tenant: who it is and where it listens."""
+
+    seed: int
+    users: int
+    groups: int
+    port: int
+    tls_port: int
+    signing_key: str
+    domain: str = DOMAIN
+
+
+_KEPT_DECODER = msgspec.json.Decoder(_Kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    http: socket.socket
+    tls: socket.socket
+
+
+class Simulator:
+    """A simulated Entra tenant that speaks Microsoft Graph v1.0. Use as a context manager.
+
+    Args:
+        users: How many users to make up; devices, applications and the rest follow from it.
+        groups: How many groups.
+        seed: The same seed gives the same tenant.
+        https: Graph over TLS as well (tokens always are).
+        port: Of Graph; the port after it serves TLS. 0 = any two free ones.
+        state: Folder that keeps the tenant, its keys and its ports over restarts. A second simulator on the same folder
+            attaches to the running one, stops nothing when it ends, and takes over when the running one ends first.
+            None = a tenant as short-lived as this object.
+        memberships: Group memberships in all; None = five per user.
+        empty: Only what a fresh tenant has.
+        domain: Its main domain. One that an empty tenant is given is verified there.
+        clock: The time the tenant's own clock starts from.
+
+    Attributes:
+        graph_url: Root of Graph, with `/v1.0`.
+        authority: Where tokens come from.
+        ca_bundle: Certificate authority to trust for TLS.
+        control: The control API.
+        attached: Whether another process serves the tenant.
+    """
+
+    def __init__(
+        self,
+        users: int = 200,
+        groups: int = 20,
+        seed: int = 1,
+        *,
+        https: bool = False,
+        port: int = 0,
+        state: Path | str | None = None,
+        memberships: int | None = None,
+        empty: bool = False,
+        domain: str = DOMAIN,
+        clock: Callable[[], datetime] = system_clock,
+    ) -> None:
+        self.plan = Plan(users, groups, memberships, seed, empty, domain)
+        self.https = https
+        self._wanted_port = port
+        self._state = Path(state).absolute() if state is not None else None
+        self._clock = clock
+        self._identity = identity(seed, domain)
+        self._port = self._tls_port = 0
+        self._lock: IO[str] | None = None
+        self._temporary: Path | None = None
+        self._directory: Directory | None = None
+        self._servers: list[uvicorn.Server] = []
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._heir: threading.Thread | None = None
+        self._ended = threading.Event()
+        self.attached = False
+
+    # --- who and where -----------------------------------------------------------------------------------------------
+
+    @property
+    def tenant_id(self) -> str:
+        """The directory (tenant) id."""
+        return self._identity.tenant_id
+
+    @property
+    def client_id(self) -> str:
+        """The app registration that may read."""
+        return self._identity.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Secret of the app registration that may read."""
+        return self._identity.client_secret
+
+    @property
+    def restore_client_id(self) -> str:
+        """The app registration that may write."""
+        return self._identity.restore_client_id
+
+    @property
+    def restore_client_secret(self) -> str:
+        """Secret of the app registration that may write."""
+        return self._identity.restore_client_secret
+
+    @property
+    def graph_url(self) -> str:
+        """Root of Graph, with `/v1.0`."""
+        return f"{self.authority if self.https else self._root}/v1.0"
+
+    @property
+    def authority(self) -> str:
+        """Where tokens come from."""
+        return f"https://127.0.0.1:{self._tls_port}"
+
+    @property
+    def ca_bundle(self) -> Path:
+        """The certificate authority to trust for TLS."""
+        return self._folder / "ca.pem"
+
+    @property
+    def _root(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def _folder(self) -> Path:
+        folder = self._state or self._temporary
+        if folder is None:
+            raise SimulatorError("the simulator has not been started")
+        return folder
+
+    def tenant_table(self, name: str = "simulated") -> str:
+        """The table for dagster_project.toml; the secrets are in files beside the certificate authority."""
+        return (
+            f"[tenants.{name}]\n"
+            f'tenant_id = "{self.tenant_id}"\n'
+            f'client_id = "{self.client_id}"\n'
+            f'client_secret = {{ file = "{self._folder / "client_secret"}" }}\n'
+            f'graph_url = "{self.graph_url}"\n'
+            f'authority = "{self.authority}"\n'
+            f'ca_bundle = "{self.ca_bundle}"\n'
+            f"[tenants.{name}.restore]\n"
+            f'client_id = "{self.restore_client_id}"\n'
+            f'client_secret = {{ file = "{self._folder / "restore_client_secret"}" }}\n'
+        )
+
+    # --- starting and stopping ---------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Makes the tenant when it is new, and serves it. Raises SimulatorError."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        if self._state is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="entra-simulator-"))
+        else:
+            self._state.mkdir(parents=True, exist_ok=True)
+            if not self._own_state():
+                self._attach()
+                self._ended.clear()
+                self._heir = threading.Thread(target=self._succeed, name="entra-simulator-heir", daemon=True)
+                self._heir.start()
+                return
+        self._serve_tenant()
+        self.control = Control(self._root)
+
+    def _serve_tenant(self) -> None:
+        """Serves the tenant of the folder that is this process' own; makes it when it is new."""
+        folder = self._folder
+        kept = self._kept()
+        if kept:
+            self.plan = Plan(kept.users, kept.groups, self.plan.memberships, kept.seed, self.plan.empty, kept.domain)
+            self._identity = identity(kept.seed, kept.domain)
+        make_certificates(folder)
+        _write_secret(folder / "client_secret", self.client_secret)
+        _write_secret(folder / "restore_client_secret", self.restore_client_secret)
+        directory = self._directory = self._open_directory(folder)
+        ports = self._bind(kept)
+        key = kept.signing_key if kept else secrets.token_hex(32)
+        if self._state is not None:
+            plan = self.plan
+            remembered = _Kept(plan.seed, plan.users, plan.groups, self._port, self._tls_port, key, plan.domain)
+            _write_secret(folder / "simulator.json", msgspec.json.encode(remembered).decode())
+        tenant = Tenant(directory, self._identity, Signer(bytes.fromhex(key)), self.plan.seed)
+        tenant.audiences |= {
+            self._root,
+            self.authority,
+            f"http://localhost:{self._port}",
+            f"https://localhost:{self._tls_port}",
+        }
+        self._serve(tenant, ports)
+
+    def _succeed(self) -> None:
+        """The thread that waits for the end of the process that serves, and then serves in its place."""
+        while not self._ended.wait(_SUCCESSION_SECONDS):
+            if self._own_state():
+                self._serve_tenant()
+                self.attached = False
+                return
+
+    def stop(self) -> None:
+        """Stops serving, unless another process does; a tenant without state is gone."""
+        if self._heir is not None:
+            self._ended.set()
+            self._heir.join()
+            self._heir = None
+        if hasattr(self, "control"):
+            self.control.close()
+        if self._thread is not None:
+            if self._loop is not None and self._loop.is_running():
+                self._loop.call_soon_threadsafe(_end, self._servers)
+            self._thread.join()
+        self._servers, self._thread = [], None
+        if self._directory is not None:
+            self._directory.close()
+            self._directory = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+    def _own_state(self) -> bool:
+        """Whether this process is the one to serve the state folder; the system frees the lock when it dies."""
+        lock = (self._folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            return False
+        self._lock = lock
+        return True
+
+    def _attach(self) -> None:
+        """Uses the simulator that serves the state folder."""
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            kept = self._kept()
+            if kept:
+                self._identity = identity(kept.seed, kept.domain)
+                self._port, self._tls_port = kept.port, kept.tls_port
+                try:
+                    found = httpx.get(f"{self._root}/_control/identity", timeout=10, trust_env=False).json()
+                except (httpx.HTTPError, ValueError):
+                    found = {}
+                if found.get("tenant_id") == self.tenant_id:
+                    self.control = Control(self._root)
+                    self.attached = True
+                    return
+            time.sleep(0.1)
+        raise SimulatorError(
+            f"another process holds the simulated tenant in {self._folder}, but does not answer",
+            remedy="Wait until it has started, or end it.",
+        )
+
+    def _kept(self) -> _Kept | None:
+        file = self._folder / "simulator.json"
+        return _KEPT_DECODER.decode(file.read_bytes()) if file.exists() else None
+
+    def _open_directory(self, folder: Path) -> Directory:
+        """The stored tenant; one whose making was interrupted is made again."""
+        path = folder / "tenant.sqlite3"
+        durable = self._state is not None
+        directory = Directory(path, self._clock, durable=durable)
+        if directory.meta("complete"):
+            return directory
+        directory.close()
+        for file in folder.glob("tenant.sqlite3*"):
+            file.unlink()
+        # A tenant half made is thrown away: what makes it need not be durable, and is faster for it.
+        directory = Directory(path, self._clock, durable=False)
+        fill(directory, self.plan)
+        directory.remember("complete", "yes")
+        if not durable:
+            return directory
+        directory.close()
+        return Directory(path, self._clock, durable=True)
+
+    def _bind(self, kept: _Kept | None) -> _Ports:
+        port = self._wanted_port
+        wanted = (port, port + 1) if port else (kept.port, kept.tls_port) if kept else (0, 0)
+        sockets: list[socket.socket] = []
+        for number in wanted:
+            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind(("127.0.0.1", number))
+            except OSError as error:
+                for unused in (*sockets, listening):
+                    unused.close()
+                raise SimulatorError(
+                    f"port {number} of 127.0.0.1 is taken: the simulated tenant cannot listen there ({error.strerror})",
+                    remedy="Choose another port, or end the program that uses it.",
+                ) from None
+            sockets.append(listening)
+        self._port, self._tls_port = (int(listening.getsockname()[1]) for listening in sockets)
+        return _Ports(*sockets)
+
+    def _serve(self, tenant: Tenant, ports: _Ports) -> None:
+        app = build_app(tenant, ControlPanel(tenant))
+        # Broken connections are this server's trade: uvicorn would log a stack trace for each.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        options = {"log_config": None, "access_log": False, "lifespan": "off", "timeout_graceful_shutdown": 2}
+        plain = uvicorn.Config(app, **options)  # type: ignore[arg-type]
+        secure = uvicorn.Config(
+            app,
+            ssl_certfile=str(self._folder / "server.pem"),
+            ssl_keyfile=str(self._folder / "server.key"),
+            **options,  # type: ignore[arg-type]
+        )
+        self._servers = [uvicorn.Server(plain), uvicorn.Server(secure)]
+        self._thread = threading.Thread(target=self._run, args=(ports,), name="entra-simulator", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not all(server.started for server in self._servers):
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise SimulatorError("the simulated tenant did not start")
+            time.sleep(0.01)
+
+    def _run(self, ports: _Ports) -> None:
+        """The thread that serves."""
+
+        async def both() -> None:
+            self._loop = asyncio.get_running_loop()
+            await asyncio.gather(self._servers[0].serve([ports.http]), self._servers[1].serve([ports.tls]))
+
+        run_async(both())
+
+
+def serve(
+    users: int = 200,
+    groups: int = 20,
+    seed: int = 1,
+    port: int = 0,
+    https: bool = False,
+    state: Path | str | None = None,
+    *,
+    started: Callable[[Simulator], None] = lambda simulator: None,
+) -> None:
+    """Serves a simulated tenant until interrupted; `started` is called once it listens.
+
+    Raises:
+        SimulatorError: A port is taken, or the state folder is held by a process that does not answer.
+    """
+    with Simulator(users, groups, seed, port=port, https=https, state=state) as simulator:
+        started(simulator)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return
+
+
+def _end(servers: list[uvicorn.Server]) -> None:
+    """Ends the servers at once: clients that keep a connection open are not waited for."""
+    for server in servers:
+        server.should_exit = server.force_exit = True
+        for connection in list(server.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+__all__ = ["Simulator", "SimulatorError", "serve"]

@@ -1,0 +1,145 @@
+"""The HTTP surface: Graph, the sign-in endpoints, and the control API, as one ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from entra_pipeline.simulator.graph.batch import answer_batch
+from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.protocol.failures import Failure
+from entra_pipeline.simulator.protocol.requests import Answer, Request, clean_path, parse_options
+from entra_pipeline.simulator.server.control import ControlPanel, WrongOrder
+from entra_pipeline.simulator.server.signin import SignInRefused, issue, openid_configuration
+
+_BREAKING = {"reset", "truncated", "short", "reset-after"}
+
+
+class BrokenOff(Exception):
+    """Raised on purpose in the middle of a response, so that the server closes the connection."""
+
+
+class _Cut(Response):
+    """A response whose body ends early."""
+
+    def __init__(self, answer: Response, kind: str) -> None:
+        super().__init__()
+        self._answer = answer
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._kind == "reset-after":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+            raise BrokenOff
+        body = bytes(self._answer.body)
+        part = body[: max(1, len(body) // 2)]
+        length = len(part) if self._kind == "truncated" else len(body) + 10
+        headers = [(name, value) for name, value in self._answer.raw_headers if name != b"content-length"]
+        headers.append((b"content-length", str(length).encode()))
+        await send({"type": "http.response.start", "status": self._answer.status_code, "headers": headers})
+        if self._kind == "truncated":
+            await send({"type": "http.response.body", "body": part})
+            return
+        await send({"type": "http.response.body", "body": part if self._kind == "reset" else body, "more_body": True})
+        raise BrokenOff
+
+
+def build_app(tenant: Tenant, panel: ControlPanel) -> Starlette:
+    """The application that serves one tenant."""
+
+    async def graph(http: HttpRequest) -> Response:
+        request = await _request(http, time.monotonic())
+        if tenant.knobs.latency:
+            await asyncio.sleep(tenant.knobs.latency)
+        fault = tenant.fault(request.method)
+        if request.path == "$batch":
+            answer = _batch(tenant, request, fault)
+        else:
+            answer = tenant.struck(request, fault)
+        response = _respond(answer, request)
+        return _Cut(response, fault) if fault in _BREAKING and (answer.body or fault == "reset-after") else response
+
+    async def configuration(http: HttpRequest) -> Response:
+        authority = f"https://{http.url.netloc}"
+        return _signing(lambda: openid_configuration(tenant, authority, http.path_params["tenant"]))
+
+    async def token(http: HttpRequest) -> Response:
+        form = dict(parse_qsl((await http.body()).decode(), keep_blank_values=True))
+        return _signing(lambda: issue(tenant, http.path_params["tenant"], form))
+
+    async def control(http: HttpRequest) -> Response:
+        if http.client is None or not http.client.host.startswith(("127.", "::1")):
+            return Response(b'{"error": "the control API answers to this machine only"}', 403)
+        given = await http.body()
+        try:
+            order = msgspec.json.decode(given or b"{}")
+            result = panel.obey(http.path_params["order"], order)
+        except (WrongOrder, Failure, msgspec.DecodeError) as error:
+            return Response(msgspec.json.encode({"error": str(error)}), 400, media_type="application/json")
+        return Response(msgspec.json.encode(result), media_type="application/json")
+
+    methods = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+    return Starlette(
+        routes=[
+            Route("/v1.0/{path:path}", graph, methods=methods),
+            Route("/{tenant}/v2.0/.well-known/openid-configuration", configuration),
+            Route("/{tenant}/oauth2/v2.0/token", token, methods=["POST"]),
+            Route("/_control/{order}", control, methods=["GET", "POST"]),
+        ]
+    )
+
+
+async def _request(http: HttpRequest, arrived: float) -> Request:
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in http.headers.raw}
+    return Request(
+        method=http.method,
+        path=clean_path(http.path_params["path"]),
+        options=parse_options(http.url.query),
+        headers=headers,
+        body=await http.body(),
+        root=f"{http.url.scheme}://{http.url.netloc}/v1.0",
+        arrived=arrived,
+    )
+
+
+def _batch(tenant: Tenant, request: Request, fault: str) -> Answer:
+    if tenant.refuses(fault):
+        return tenant.refusal(fault, request)
+    try:
+        if request.method != "POST":
+            raise Failure(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+        answer = answer_batch(tenant, request)
+        return tenant.refusal(fault, request) if fault == "504-after" else answer
+    except Failure as failure:
+        return tenant.failed(failure, request)
+
+
+def _respond(answer: Answer, request: Request) -> Response:
+    headers = {
+        "request-id": str(uuid.uuid4()),
+        "client-request-id": request.headers.get("client-request-id", str(uuid.uuid4())),
+        "x-ms-ags-diagnostic": '{"ServerInfo":{"DataCenter":"Simulated","Slice":"E","Ring":"1"}}',
+        "OData-Version": "4.0",
+        "Cache-Control": "no-cache",
+        **answer.headers,
+    }
+    return Response(answer.body, answer.status, headers=headers)
+
+
+def _signing(act: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        body = act()
+    except SignInRefused as refused:
+        return Response(msgspec.json.encode(refused.body()), refused.status, media_type="application/json")
+    return Response(msgspec.json.encode(body), media_type="application/json")

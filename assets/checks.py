@@ -6,11 +6,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-# Not exported by Dagster, which offers no other way to say which materialisation a check was about.
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
-
 from assets.names import RECOVERY_POINT, asset_key
 from assets.texts import finding_table, proof_metadata
 from entra_pipeline.analysis.points import proof
@@ -91,24 +86,3 @@ def _unusual(store: ScopeStore, manifest: Manifest) -> dg.AssetCheckResult:
             **({"not_evaluated": dg.MetadataValue.text("\n".join(problems))} if problems else {}),
         },
     )
-
-
-def report_checks(store: ScopeStore, manifest: Manifest, instance: dg.DagsterInstance) -> None:
-    """Reports the same for a point whose materialisation is not a step's: nobody else ties the results to it."""
-    key = asset_key(manifest.scope, RECOVERY_POINT)
-    latest = instance.fetch_materializations(key, limit=1).records[0]
-    target = AssetCheckEvaluationTargetMaterializationData(
-        storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
-    )
-    for result in check_results(store, manifest):
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name=str(result.check_name),
-                passed=result.passed,
-                severity=result.severity,
-                description=result.description,
-                metadata=result.metadata,
-                target_materialization_data=target,
-            )
-        )

@@ -28,7 +28,7 @@ from entra_pipeline.project import Project, load_project
 from resources import DuckDBResource, StorageResource, TenantResource
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 # What a scope has where it asks for it.
 _JOBS = (backup_now_job, log_job, drill_job)

@@ -11,7 +11,7 @@ from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.project import Scope
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 # By which the queue runs one drill of a scope at a time. A drill takes nothing of the tenant: backups go on beside it.
 DRILL_TAG = "entra/drill"

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-# Not exported by Dagster, which offers no other way to the newest run of each of many jobs.
-from dagster._core.storage.dagster_run import JobBucket
-
-from assets.checks import report_checks
 from assets.drills import drill_key
 from assets.freshness import freshness_key
 from assets.guards import explained
 from assets.names import (
     RECOVERY_POINT,
+    SCOPE_TAG,
     asset_key,
     identifier,
     object_types,
@@ -30,16 +27,20 @@ from assets.snapshots import MAX_RETRIES, LogProgress, own_tables, table_metadat
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import backup, wanted_types
+from entra_pipeline.orchestration.checks import report_checks
+from entra_pipeline.orchestration.dagster_internals import ASSET_JOB
 from entra_pipeline.project import Scope
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from resources import StorageResource, TenantResource
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 # Definitions of all scopes are imported by every process: a process per step would be the slowest way to run.
 EXECUTOR = dg.in_process_executor
+# Runs of asset pages and backfills that are looked at, the newest: what matters of a run is the last hours.
+_ASSET_RUNS = 200
 
 
 def retry_tags() -> dict[str, str]:
@@ -63,13 +64,28 @@ def backup_now_op_name(scope: Scope) -> str:
 
 
 def newest_runs(instance: dg.DagsterInstance, scopes: Sequence[Scope]) -> Mapping[str, dg.RunRecord]:
-    """The newest backup run of each scope that has one, in one query."""
-    names = {name: scope.name for scope in scopes for name in (backup_job_name(scope), backup_now_job_name(scope))}
+    """Find the newest backup run of each scope that has one.
+
+    A run counts when it belongs to one of the scope's two jobs, or when it was launched from an asset page or by an
+    asset backfill, is tagged with the scope, and materialises its recovery point. Dagster is asked for one run per job,
+    found by an index, and once for the asset runs of all scopes. Runs of other jobs are never read.
+    """
     newest: dict[str, dg.RunRecord] = {}
-    for record in instance.get_run_records(bucket_by=JobBucket(list(names), bucket_limit=1)):
-        scope = names[record.dagster_run.job_name]
+
+    def consider(scope: str, record: dg.RunRecord) -> None:
         if scope not in newest or record.storage_id > newest[scope].storage_id:
             newest[scope] = record
+
+    for scope in scopes:
+        for job in (backup_job_name(scope), backup_now_job_name(scope)):
+            for record in instance.get_run_records(dg.RunsFilter(job_name=job), limit=1):
+                consider(scope.name, record)
+    names = [scope.name for scope in scopes]
+    asset_runs = dg.RunsFilter(job_name=ASSET_JOB, tags={SCOPE_TAG: names})
+    for record in instance.get_run_records(asset_runs, limit=_ASSET_RUNS) if names else ():
+        name = record.dagster_run.tags[SCOPE_TAG]
+        if asset_key(name, RECOVERY_POINT) in (record.dagster_run.asset_selection or ()):
+            consider(name, record)
     return newest
 
 

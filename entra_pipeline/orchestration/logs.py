@@ -13,7 +13,7 @@ from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.project import Scope
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 # Dagster's names for a run over several partitions.
 RANGE_START = "dagster/asset_partition_range_start"

@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import msgspec
-from dagster._core.definitions.run_request import InstigatorType
-
-# Not exported by Dagster: since when a schedule has been running, and whether somebody has stopped it.
-from dagster._core.scheduler.instigation import InstigatorStatus, ScheduleInstigatorData
 
 from assets.guards import is_present
 from assets.names import RECOVERY_POINT, asset_key
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType, ScheduleInstigatorData
 from entra_pipeline.orchestration.jobs import newest_runs
 from entra_pipeline.orchestration.schedules import extra_request, schedule_name
 from entra_pipeline.project import Project, Scope
@@ -30,7 +27,7 @@ from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import moment_of
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 _CURSOR = msgspec.json.Decoder(dict[str, datetime])
 

@@ -27,7 +27,7 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 REPAIRS_TAG = "entra/repairs"
 """On runs of the sensor: the recovery point whose gaps they close, or the failed run that they make up for."""

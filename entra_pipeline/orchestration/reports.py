@@ -11,7 +11,7 @@ from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.project import Project
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 REPORTS_JOB = "reports"
 FRESHNESS_JOB = "check_freshness_of_scopes"

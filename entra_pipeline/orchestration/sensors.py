@@ -20,6 +20,8 @@ from assets.names import RECOVERY_POINT, asset_key, identifier
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
+from entra_pipeline.orchestration.checks import last_evaluations
+from entra_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
 from entra_pipeline.orchestration.restore import PLAN_TAG
 from entra_pipeline.orchestration.retention import OP as PRUNE_OP
 from entra_pipeline.orchestration.schedules import extra_request
@@ -30,7 +32,7 @@ from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 _ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # Dagster ends a sensor after sixty seconds.
@@ -87,15 +89,13 @@ def unusual_change_sensor(scopes: Sequence[Scope], jobs: Sequence[UnresolvedAsse
         description="Takes one more recovery point of a scope whose newest one shows an unusual change.",
     )
     def unusual_change(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
-        found = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
-        for key, record in found.items():
-            evaluation = record.evaluation
+        for key, (evaluation, evaluated) in last_evaluations(context.instance, list(keys)).items():
             # Only what was found; what could not be evaluated is a warning.
-            if evaluation and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+            if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
                 scope = keys[key]
                 context.log.info(f"{scope.name}: {evaluation.description}; one more recovery point is taken")
                 # The moment after the check: the same with every tick, so that one run is asked for.
-                after = datetime.fromtimestamp(record.create_timestamp, UTC) + timedelta(seconds=1)
+                after = datetime.fromtimestamp(evaluated, UTC) + timedelta(seconds=1)
                 yield extra_request(scope, context.instance, after, f"{scope.name} {key_of(after)}")
 
     return unusual_change
@@ -194,9 +194,7 @@ def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
         error = getattr(event.event_specific_data, "error", None) if event else None
         if event and event.is_step_failure and error is not None:
             # Dagster puts the name of the class before what our own failures say.
-            return " ".join((error.cause or error).message.split()).removeprefix(
-                "dagster._core.definitions.events.Failure: "
-            )
+            return " ".join((error.cause or error).message.split()).removeprefix(FAILURE_PREFIX)
     for one in failed:
         event = one.event_log_entry.dagster_event
         if event and event.message:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from assets.checks import report_checks
 from assets.logs import materialization
 from assets.names import RECOVERY_POINT, asset_key, partitions_name
 from entra_pipeline.catalogue.logs import LOGS
+from entra_pipeline.orchestration.checks import report_checks
 from entra_pipeline.orchestration.jobs import materializations
 from entra_pipeline.store.recovery_points import ScopeStore
 

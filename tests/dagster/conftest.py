@@ -66,6 +66,15 @@ def project(tmp_path: Path, simulator: Simulator) -> Iterator[Project]:
 
 
 @pytest.fixture
+def two_scopes(project: Project) -> Project:
+    """The project with a second scheduled scope, `contoso-us`."""
+    text = project.file.read_text()
+    start = text.index("[scopes.contoso-eu]")
+    project.file.write_text(text + "\n" + text[start:].replace("contoso-eu", "contoso-us"))
+    return load_project(project.file)
+
+
+@pytest.fixture
 def definitions(project: Project) -> dg.Definitions:
     return build_definitions(project)
 

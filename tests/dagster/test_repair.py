@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from assets.names import RETRY_TAG, partitions_name
+from assets.names import RETRY_TAG, SCOPE_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.jobs import backup_asset_job
 from entra_pipeline.orchestration.repair import PAUSES, REPAIRS_TAG, repair_sensor
 from entra_pipeline.project import Project
@@ -137,6 +139,48 @@ def test_a_failed_run_is_made_up_for(repairs: Repairs, instance: dg.DagsterInsta
     assert len(store.points()) == 2
     assert store.jobs()[-1]["trigger"] == "repair"
     assert repairs.tick() == "nothing to repair"
+
+
+def test_runs_of_other_jobs_are_neither_read_nor_in_the_way(
+    repairs: Repairs, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.job
+    def somebody_elses() -> None: ...
+
+    run = instance.create_run_for_job(repairs.definitions.resolve_job_def(NOW))
+    instance.report_run_failed(run, "The process of the run has ended unexpectedly.")
+    for _ in range(30):
+        instance.create_run_for_job(somebody_elses)
+        instance.create_run_for_job(repairs.definitions.resolve_job_def("reports"))
+        instance.create_run_for_job(repairs.definitions.resolve_implicit_global_asset_job_def())
+    read = []
+    records = dg.DagsterInstance.get_run_records
+
+    def counted(self: dg.DagsterInstance, *args: Any, **options: Any) -> Sequence[dg.RunRecord]:
+        read.extend(found := records(self, *args, **options))
+        return found
+
+    monkeypatch.setattr(dg.DagsterInstance, "get_run_records", counted)
+    assert "is tried again at" in str(repairs.tick(timedelta(minutes=1)))
+    assert [record.dagster_run.run_id for record in read] == [run.run_id]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"), [("recovery_point", "is tried again at"), ("users", "nothing to repair")], ids=["point", "type"]
+)
+def test_a_run_from_an_asset_page_is_made_up_for_when_it_was_to_commit_a_point(
+    repairs: Repairs, instance: dg.DagsterInstance, table: str, said: str
+) -> None:
+    run = instance.create_run_for_job(
+        repairs.definitions.resolve_implicit_global_asset_job_def().get_subset(
+            asset_selection={key := asset_key("contoso-eu", table)}
+        ),
+        asset_selection=frozenset({key}),
+        tags={SCOPE_TAG: "contoso-eu"},
+    )
+    assert repairs.tick() == "nothing to repair"
+    instance.report_run_failed(run, "The process of the run has ended unexpectedly.")
+    assert said in str(repairs.tick(timedelta(minutes=1)))
 
 
 @pytest.mark.parametrize("kind", ["under way", "canceled", "tried again by Dagster", "of no use"])

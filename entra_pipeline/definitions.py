@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
 from assets import scope_assets
 from assets.drills import drill_checks
 from assets.freshness import freshness_checks
+from assets.names import identifier
 from assets.reports import report_assets
 from entra_pipeline.orchestration.audit import audit_sensor
 from entra_pipeline.orchestration.drills import drill_job, drill_schedule
@@ -24,11 +27,14 @@ from entra_pipeline.orchestration.restore import restore
 from entra_pipeline.orchestration.retention import prune, prune_schedule
 from entra_pipeline.orchestration.schedules import backup_schedule
 from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
-from entra_pipeline.project import Project, load_project
+from entra_pipeline.project import Project, Scope, load_project
 from resources import DuckDBResource, StorageResource, TenantResource
 
 if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
+
+# What takes the scope from its configuration, and no assets.
+_OP_JOBS: list[dg.JobDefinition] = [restore, prune]
 
 # What a scope has where it asks for it.
 _JOBS = (backup_now_job, log_job, drill_job)
@@ -36,34 +42,27 @@ _SCHEDULES = (backup_schedule, log_schedule, drill_schedule)
 
 
 def build_definitions(project: Project) -> dg.Definitions:
-    """The definitions of a project; used by Dagster, by the command and by tests.
+    """Builds the definitions of a project; used by Dagster, by the command and by tests.
 
     Asks no network and reveals no secret.
     """
-    assets: list[dg.AssetsDefinition] = [*report_assets()]
-    jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [restore, prune]
-    schedules: list[dg.ScheduleDefinition] = []
     scopes = list(project.scopes.values())
-    checks = freshness_checks(scopes)
     taking = [backup_asset_job(scope) for scope in scopes]
-    jobs += taking
-    for scope in scopes:
-        assets += scope_assets(scope)
-        checks += drill_checks(scope)
-        jobs += [job for make in _JOBS if (job := make(scope))]
-        schedules += [schedule for make in _SCHEDULES if (schedule := make(scope))]
+    parts = [_scope_part(scope, job) for scope, job in zip(scopes, taking, strict=True)]
+    schedules = [schedule for scope in scopes for make in _SCHEDULES if (schedule := make(scope))]
     if pruning := prune_schedule(scopes):
         schedules.append(pruning)
-    jobs += overview_jobs(project)
     schedules += overview_schedules(project)
-    file = str(project.file)
-    return dg.Definitions(
-        assets=assets,
-        asset_checks=checks,
-        jobs=jobs,
+    return _definitions(
+        project,
+        _Part(
+            assets=[*report_assets(), *(asset for part in parts for asset in part.assets)],
+            checks=[*freshness_checks(scopes), *(check for part in parts for check in part.checks)],
+            jobs=[*_OP_JOBS, *overview_jobs(project), *(job for part in parts for job in part.jobs)],
+        ),
         schedules=schedules,
         sensors=[
-            audit_sensor(file, [schedule.name for schedule in schedules]),
+            audit_sensor(str(project.file), [schedule.name for schedule in schedules]),
             notifications_sensor(project),
             *(
                 (
@@ -75,6 +74,59 @@ def build_definitions(project: Project) -> dg.Definitions:
                 else ()
             ),
         ],
+    )
+
+
+def build_job_definitions(project: Project, job: str) -> dg.Definitions | None:
+    """Builds what a run of one job needs: the definitions of its scope, or of what it does for all scopes.
+
+    Args:
+        project: The project.
+        job: The name of the job.
+
+    Returns:
+        Definitions in which the job is the same as in those of the whole project; None when only these have it.
+    """
+    if found := [one for one in _OP_JOBS if one.name == job]:
+        return _definitions(project, _Part(jobs=found))
+    if overview := [one for one in overview_jobs(project) if one.name == job]:
+        scopes = list(project.scopes.values())
+        return _definitions(project, _Part(report_assets(), freshness_checks(scopes), overview))
+    for scope in project.scopes.values():
+        if job.endswith(identifier(scope.name)):
+            part = _scope_part(scope, backup_asset_job(scope))
+            if any(one.name == job for one in part.jobs):
+                # The backup's job leaves this check out, which has to be there for it.
+                return _definitions(project, part._replace(checks=[*part.checks, *freshness_checks([scope])]))
+    return None
+
+
+class _Part(NamedTuple):
+    """Some of the definitions of a project."""
+
+    assets: Sequence[dg.AssetsDefinition] = ()
+    checks: Sequence[dg.AssetChecksDefinition] = ()
+    jobs: Sequence[dg.JobDefinition | UnresolvedAssetJobDefinition] = ()
+
+
+def _scope_part(scope: Scope, taking: UnresolvedAssetJobDefinition) -> _Part:
+    more = [job for make in _JOBS if (job := make(scope))]
+    return _Part(scope_assets(scope), drill_checks(scope), [taking, *more])
+
+
+def _definitions(
+    project: Project,
+    part: _Part,
+    schedules: Sequence[dg.ScheduleDefinition] = (),
+    sensors: Sequence[dg.SensorDefinition] = (),
+) -> dg.Definitions:
+    file = str(project.file)
+    return dg.Definitions(
+        assets=part.assets,
+        asset_checks=part.checks,
+        jobs=part.jobs,
+        schedules=schedules,
+        sensors=sensors,
         resources={
             "tenants": TenantResource(project_file=file),
             "storage": StorageResource(project_file=file),
@@ -84,11 +136,81 @@ def build_definitions(project: Project) -> dg.Definitions:
     )
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
+class ProjectRepository(dg.RepositoryData):
+    """The definitions of a project, built when they are asked for.
+
+    Dagster's servers ask for everything, once. The process of a run asks for its job only, and that is all it builds:
+    the definitions of 300 scopes take half a minute and hundreds of megabytes.
+
+    Args:
+        load: Loads the project.
+    """
+
+    def __init__(self, load: Callable[[], Project]) -> None:
+        self._load = load
+
+    @cached_property
+    def _whole(self) -> dg.RepositoryDefinition:
+        with _made_to_stay():
+            return build_definitions(self._load()).get_repository_def()
+
+    @cache  # noqa: B019 - it lives as long as its process
+    def get_job(self, job_name: str) -> dg.JobDefinition:
+        """Gives a job by name; of definitions of its own while nobody has asked for everything."""
+        if "_whole" not in self.__dict__:
+            with _made_to_stay():
+                definitions = build_job_definitions(self._load(), job_name)
+                if definitions is not None:
+                    return definitions.get_repository_def().get_job(job_name)
+        return self._whole.get_job(job_name)
+
+    def has_job(self, job_name: str) -> bool:
+        """Whether there is a job of a name."""
+        return self._whole.has_job(job_name)
+
+    def get_job_names(self) -> Sequence[str]:
+        """The names of all jobs."""
+        return self._whole.job_names
+
+    def get_all_jobs(self) -> Sequence[dg.JobDefinition]:
+        """All jobs."""
+        return self._whole.get_all_jobs()
+
+    def get_all_schedules(self) -> Sequence[dg.ScheduleDefinition]:
+        """All schedules."""
+        return self._whole.schedule_defs
+
+    def get_all_sensors(self) -> Sequence[dg.SensorDefinition]:
+        """All sensors."""
+        return self._whole.sensor_defs
+
+    def get_source_assets_by_key(self) -> Mapping[dg.AssetKey, dg.SourceAsset]:
+        """Assets of others; there are none."""
+        return self._whole.source_assets_by_key
+
+    def get_assets_defs_by_key(self) -> Mapping[dg.AssetKey, dg.AssetsDefinition]:
+        """All assets."""
+        return self._whole.assets_defs_by_key
+
+    def get_asset_checks_defs_by_key(self) -> Mapping[dg.AssetCheckKey, dg.AssetChecksDefinition]:
+        """All asset checks."""
+        return self._whole.asset_checks_defs_by_key
+
+    def get_top_level_resources(self) -> Mapping[str, dg.ResourceDefinition]:
+        """All resources."""
+        return self._whole.get_top_level_resources()
+
+    def get_env_vars_by_top_level_resource(self) -> Mapping[str, AbstractSet[str]]:
+        """Environment variables that resources take; there are none."""
+        return self._whole.get_env_vars_by_top_level_resource()
+
+
+# Dagster's name for the repository of a Definitions object: what it remembers of schedules and sensors is under it.
+# The decorator's documentation offers RepositoryData, its types do not.
+@dg.repository(name="__repository__")  # type: ignore[arg-type]
+def defs() -> ProjectRepository:
     """The definitions of the project in this folder, or of the one that ENTRA_PIPELINE_PROJECT names."""
-    with _made_to_stay():
-        return build_definitions(load_project())
+    return ProjectRepository(load_project)
 
 
 @contextmanager

@@ -12,14 +12,20 @@ import dagster as dg
 
 from assets.guards import explained
 from assets.names import CATEGORY_TAG, TENANT_TAG, asset_key, category_tag, group, identifier
+from assets.runs import begun, trigger
 from entra_pipeline.backup.logs import read_logs
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
+from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Scope
+from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import LogDay
+from entra_pipeline.store.recovery_points import ScopeStore
 from resources import StorageResource, TenantResource
 
 LOGS_TAG = "entra/logs"
+LOGS_JOB = "logs"
+"""Type of the job that reads logs, in its record."""
 FIRST_DAY = "2026-01-01"
 """The first partition. It never moves: another one would be another set of partitions to Dagster."""
 SCHEDULED_TAG = "dagster/schedule_name"
@@ -70,13 +76,13 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
     ):
         wanted = [name for name in names if asset_key(scope.name, name) in context.selected_asset_keys]
-        days = [date.fromisoformat(key) for key in context.partition_keys]
         with explained(context):
-            store = storage.open(scope.name).logs
+            days = _days(context)
+            store = storage.open(scope.name)
             async with tenants.open(scope.name) as graph:
                 found = await read_logs(
                     scope,
-                    store,
+                    store.logs,
                     graph,
                     types=wanted,
                     days=days,
@@ -84,10 +90,37 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
                     whole=SCHEDULED_TAG not in context.run.tags,
                     progress=TellingProgress(context),
                 )
+            _record(context, store, found)
         for day in found:
             yield materialization(scope.name, day)
 
     return [logs]
+
+
+def _days(context: dg.AssetExecutionContext) -> Sequence[date]:
+    """The days that a run is for; raises UsageError when it is for none."""
+    if not (context.has_partition_key or context.has_partition_key_range):
+        raise UsageError("the run is for no day", remedy="Choose the days (partitions) whose logs are to be read.")
+    return [date.fromisoformat(key) for key in context.partition_keys]
+
+
+def _record(context: dg.AssetExecutionContext, store: ScopeStore, days: Sequence[LogDay]) -> None:
+    """Leaves the record of a run that has read logs; one that fails gets its record when it is tried no more."""
+    with recorded(
+        store,
+        LOGS_JOB,
+        trigger=trigger(context.run),
+        run_id=context.run.run_id,
+        started=begun(context.instance, context.run),
+    ) as job:
+        gaps = sum(len(day.gaps) for day in days)
+        job.status = "finished with exception" if gaps else "finished"
+        job.details = {
+            "days": len({day.day for day in days}),
+            "added": sum(day.reads[-1].added for day in days if day.reads),
+            "requests": sum(day.reads[-1].requests for day in days if day.reads),
+            "gaps": gaps,
+        }
 
 
 def materialization(scope: str, day: LogDay) -> dg.AssetMaterialization:

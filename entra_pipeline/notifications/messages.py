@@ -53,7 +53,13 @@ _FACTS = {
 }
 # Tables of a job's report that are in its message.
 _EXCEPTIONS = ("gaps", "exceptions", "differences")
-_WHAT = {"backup": "Backup", "restore": "Restore", "prune": "Pruning", "drill": "Restore drill"}
+_WHAT = {
+    "backup": "Backup",
+    "restore": "Restore",
+    "prune": "Pruning",
+    "drill": "Restore drill",
+    "logs": "Reading of logs",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.checks import UNUSUAL
+from assets.logs import LOGS_JOB
 from assets.names import RECOVERY_POINT, asset_key, identifier
+from assets.runs import begun, trigger
+from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
@@ -38,6 +41,8 @@ _ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # Dagster ends a sensor after sixty seconds.
 _SENDING = timedelta(seconds=30)
 _BATCH = 100
+# Jobs of a scope by the beginning of their names.
+_PREFIXES = {"backup_now_": "backup", "backup_": "backup", "logs_": LOGS_JOB}
 
 
 def notifications_sensor(project: Project) -> dg.SensorDefinition:
@@ -138,24 +143,29 @@ def record_lost_runs(context: dg.SensorEvaluationContext, project: Project) -> I
 
 
 def _record_lost(instance: dg.DagsterInstance, project: Project, run: dg.DagsterRun, record: dg.RunRecord) -> None:
-    kind, scope = _job_of(project, run)
     # A try that is about to be repeated is no outcome.
-    if not kind or scope not in project.scopes or run.tags.get("dagster/will_retry") == "true":
+    if run.tags.get("dagster/will_retry") == "true":
         return
-    store = open_store(project, scope)
-    begun = datetime.fromtimestamp(record.start_time or record.create_timestamp.replace(tzinfo=UTC).timestamp(), UTC)
+    for kind, scope in jobs_of(project, run):
+        if scope in project.scopes:
+            _record_job(instance, open_store(project, scope), kind, record)
+
+
+def _record_job(instance: dg.DagsterInstance, store: ScopeStore, kind: str, record: dg.RunRecord) -> None:
+    run = record.dagster_run
+    started = begun(instance, run)
     plan = run.tags.get(PLAN_TAG, "")
-    if _is_recorded(store, run.run_id, begun):
+    if _is_recorded(store, run.run_id, started):
         return
     ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else system_clock()
     lost: dict[str, object] = {
-        "id": plan or job_id_at(begun, run.run_id[:6]),
+        "id": plan or job_id_at(started, run.run_id[:6]),
         "type": kind,
-        "scope": scope,
-        "trigger": run.tags.get("dagster/schedule_name", "dagster"),
+        "scope": store.scope,
+        "trigger": trigger(run),
         "run_id": run.run_id,
         "status": "failed",
-        "started": iso(begun),
+        "started": iso(started),
         "finished": iso(ended),
         "error": _why(instance, run),
         "recovery_point": run.tags.get("dagster/partition", "") if kind == "backup" else "",
@@ -164,17 +174,25 @@ def _record_lost(instance: dg.DagsterInstance, project: Project, run: dg.Dagster
     announce(store, lost)
 
 
-def _job_of(project: Project, run: dg.DagsterRun) -> tuple[str, str]:
-    """The type of job that a run is, and its scope; empty for runs that are none."""
+def jobs_of(project: Project, run: dg.DagsterRun) -> Sequence[tuple[str, str]]:
+    """Returns the types of jobs that a run is, each with its scope; none for runs that only look at things.
+
+    A run from an asset's page or of a backfill is of no job of ours: its assets tell. A backfill of logs may be of
+    several scopes.
+    """
     if run.job_name in {"restore", "prune"}:
         # A dry run restores and prunes nothing; a restore is one unless told otherwise.
         values: Any = run.run_config
         if run.job_name == "prune":
             values = values.get("ops", {}).get(PRUNE_OP, {}).get("config", {})
         dry = values.get("dry_run", run.job_name == "restore")
-        return ("", "") if dry else (run.job_name, str(values.get("scope", "")))
-    names = {f"{prefix}{identifier(scope)}": scope for scope in project.scopes for prefix in ("backup_now_", "backup_")}
-    return ("backup", names[run.job_name]) if run.job_name in names else ("", "")
+        return [] if dry else [(run.job_name, str(values.get("scope", "")))]
+    for prefix, kind in _PREFIXES.items():
+        for scope in project.scopes:
+            if run.job_name == f"{prefix}{identifier(scope)}":
+                return [(kind, scope)]
+    tables = {(key.path[0], key.path[-1]) for key in run.asset_selection or () if key.path[0] in project.scopes}
+    return sorted({(LOGS_JOB if table in LOGS else "backup", scope) for scope, table in tables})
 
 
 def _is_recorded(store: ScopeStore, run_id: str, begun: datetime) -> bool:

@@ -446,7 +446,12 @@ class NotificationProfile(Section):
         return self
 
     def wants(self, kind: str, status: str) -> bool:
-        """Whether this profile is about an event: a job of a type and its outcome, or an unusual change."""
+        """Whether this profile is about an event: a job of a type and its outcome, or an unusual change.
+
+        Logs are read with every backup: whoever is told of backups that failed is told of logs that could not be read.
+        """
+        if kind == "logs":
+            return status == "failed" and status in self.backup
         return self.unusual if kind == "unusual" else status in getattr(self, kind, ())
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.names import asset_key
+from assets.names import asset_key, partitions_name
 from entra_pipeline.backup.run import backup
+from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.orchestration.jobs import backup_asset_job
@@ -102,6 +103,91 @@ def test_a_run_that_failed_before_its_job_began_is_told_once_with_the_reason(
     assert (record["type"], record["status"]) == ("backup", "failed")
     assert "domains" in str(record["error"])
     assert "dagster._core" not in str(record["error"])
+
+
+@pytest.mark.parametrize("kind", ["job", "asset page"])
+def test_logs_that_cannot_be_read_are_told_once(
+    ticks: Ticks,
+    notified: Project,
+    instance: dg.DagsterInstance,
+    office: PostOffice,
+    store: ScopeStore,
+    simulator: Simulator,
+    kind: str,
+) -> None:
+    text = notified.file.read_text().replace('schedule = "30', 'logs = true\nschedule = "30')
+    notified.file.write_text(text)
+    definitions = build_definitions(load_project(notified.file))
+    job = definitions.resolve_job_def("logs_contoso_eu" if kind == "job" else "__ASSET_JOB")
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+
+    def read() -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            instance=instance,
+            partition_key=day,
+            raise_on_error=False,
+            asset_selection=[asset_key("contoso-eu", log) for log in LOGS],
+        )
+
+    simulator.control.deny("auditLogs/provisioning", 500)
+    try:
+        assert not read().success
+    finally:
+        simulator.control.deny("auditLogs/provisioning", 0)
+    assert ticks.tick().startswith("1 sent, 0 waiting")
+    assert ticks.tick(again=True).startswith("0 sent, 0 waiting")
+    assert subjects(office) == ["Reading of logs of contoso-eu failed"]
+    [record] = store.jobs()
+    assert (record["type"], record["status"]) == ("logs", "failed")
+    assert "Graph answered 500" in str(record["error"])
+    # The next one that goes well is on record too, so that nobody looks for what has passed; it is told to nobody.
+    assert read().success
+    assert [one["status"] for one in store.jobs()] == ["failed", "finished"]
+    assert ticks.tick().startswith("0 sent, 0 waiting")
+
+
+def test_a_backup_from_an_asset_page_that_fails_is_told_once(
+    ticks: Ticks,
+    notified: Project,
+    instance: dg.DagsterInstance,
+    office: PostOffice,
+    store: ScopeStore,
+    simulator: Simulator,
+) -> None:
+    simulator.control.deny("domains", 403)
+    point = now()
+    instance.add_dynamic_partitions(partitions_name("contoso-eu"), [point])
+    result = (
+        build_definitions(notified)
+        .resolve_job_def("__ASSET_JOB")
+        .execute_in_process(
+            instance=instance,
+            partition_key=point,
+            raise_on_error=False,
+            # Nothing of it has been read.
+            asset_selection=[asset_key("contoso-eu", "recovery_point")],
+        )
+    )
+    instance.report_run_failed(instance.get_run_by_id(result.run_id), "The process has ended unexpectedly.")
+    ticks.tick()
+    ticks.tick(again=True)
+    assert subjects(office) == ["Backup of contoso-eu failed"]
+    [record] = store.jobs()
+    assert (record["type"], record["status"], record["run_id"]) == ("backup", "failed", result.run_id)
+
+
+def test_a_backup_of_types_from_an_asset_page_that_is_killed_is_told_once(
+    ticks: Ticks, notified: Project, instance: dg.DagsterInstance, office: PostOffice, store: ScopeStore
+) -> None:
+    job = build_definitions(notified).resolve_job_def("__ASSET_JOB")
+    selected = frozenset([asset_key("contoso-eu", "users")])
+    run = instance.create_run_for_job(job.get_subset(asset_selection=selected), asset_selection=selected)
+    instance.report_run_failed(run, "The process of the run has ended unexpectedly.")
+    ticks.tick()
+    ticks.tick(again=True)
+    assert subjects(office) == ["Backup of contoso-eu failed"]
+    [record] = store.jobs()
+    assert (record["type"], record["error"]) == ("backup", "The process of the run has ended unexpectedly.")
 
 
 def test_a_try_that_will_be_repeated_is_not_told(

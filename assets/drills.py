@@ -10,13 +10,13 @@ from assets.snapshots import LogProgress
 from assets.texts import table
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.model import Outcome
+from entra_pipeline.restore.objects.model import Outcome
 from entra_pipeline.runtime import run_async
 from entra_pipeline.text import pluralize
 from resources import StorageResource
 
 if TYPE_CHECKING:
-    from entra_pipeline.restore.drill import Drill
+    from entra_pipeline.restore.check.drill import Drill
 
 CHECK = "drill"
 TRIGGER = "dagster: drill"
@@ -48,7 +48,7 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     )
     def drill(context: dg.AssetCheckExecutionContext, storage: StorageResource) -> dg.AssetCheckResult:
         # With it comes the simulated tenant, which nothing else needs.
-        from entra_pipeline.restore.drill import drill as rehearse
+        from entra_pipeline.restore.check.drill import drill as rehearse
 
         with explained(context):
             store = storage.open(scope.name)
@@ -61,7 +61,7 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
 
 def drill_result(drill: "Drill") -> dg.AssetCheckResult:
     """A drill as Dagster shows it."""
-    from entra_pipeline.restore.drill import drill_file, drill_text, share
+    from entra_pipeline.restore.check.drill import drill_file, drill_text, share
 
     numbers = {
         name: getattr(drill, name)

@@ -16,10 +16,10 @@ from assets.names import RECOVERY_POINT, asset_key
 from assets.texts import table
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.analysis.points import older_text
-from entra_pipeline.restore.describing import Describing
-from entra_pipeline.restore.files import plan_key
-from entra_pipeline.restore.model import Plan, Refusal
-from entra_pipeline.restore.report import Report, exceptions, report_key, rows, totals
+from entra_pipeline.restore.objects.model import Plan, Refusal
+from entra_pipeline.restore.records.plan_rows import Describing
+from entra_pipeline.restore.records.plans import plan_key
+from entra_pipeline.restore.records.report import Report, exceptions, report_key, rows, totals
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
 

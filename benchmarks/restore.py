@@ -11,10 +11,10 @@ from benchmarks.tenant import SCOPE, Measured, measured
 from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import EVERYTHING
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore.apply import Target, apply
-from entra_pipeline.restore.model import Options
-from entra_pipeline.restore.planning import Subject, plan_restore
-from entra_pipeline.restore.report import Report
+from entra_pipeline.restore.execute.executor import Target, apply
+from entra_pipeline.restore.objects.model import Options
+from entra_pipeline.restore.plan.service import Subject, plan_restore
+from entra_pipeline.restore.records.report import Report
 from entra_pipeline.runtime import run_async
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest

@@ -18,7 +18,7 @@ from entra_pipeline.store.opening import open_store
 from entra_pipeline.text import pluralize
 
 if TYPE_CHECKING:
-    from entra_pipeline.restore.drill import Drill
+    from entra_pipeline.restore.check.drill import Drill
 
 # Differences that are shown without `--json`: enough to see what is wrong.
 _SHOWN = 30
@@ -46,7 +46,7 @@ def drill(ctx: click.Context, scope_name: str, at: str, markdown: bool, json_: b
     Nothing is written to the real tenant. The result is kept in the scope's store. Ends with exit code 3 when less than
     99 % of the properties, or not all links, of what can be restored came back.
     """
-    from entra_pipeline.restore.drill import drill as rehearse
+    from entra_pipeline.restore.check.drill import drill as rehearse
 
     if markdown and json_:
         raise UsageError("--markdown and --json exclude each other", remedy="Choose one.")
@@ -81,7 +81,7 @@ class _Told:
 
 def drill_markdown(result: Drill) -> str:
     """A drill as Markdown: all of it that does not depend on the machine, so that the same tenant gives the same."""
-    from entra_pipeline.restore.drill import compared, share
+    from entra_pipeline.restore.check.drill import compared, share
 
     missed = [
         {
@@ -118,7 +118,7 @@ def drill_markdown(result: Drill) -> str:
 def _print(result: Any) -> None:
     from rich.markup import escape
 
-    from entra_pipeline.restore.drill import drill_text, score_rows
+    from entra_pipeline.restore.check.drill import drill_text, score_rows
 
     print_table(
         score_rows(result),

@@ -11,7 +11,7 @@ from typing import Any, Self
 import click
 
 from entra_pipeline.cli.context import console
-from entra_pipeline.restore.model import Outcome
+from entra_pipeline.restore.objects.model import Outcome
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.text import pluralize
 

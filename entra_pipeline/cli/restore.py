@@ -23,19 +23,19 @@ from entra_pipeline.cli.progress import restoring
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.restore.across import scope_of
-from entra_pipeline.restore.apply import LiveChanged, Target
-from entra_pipeline.restore.apply import apply as carry_out
-from entra_pipeline.restore.approval import NotApproved, require_approval, sign_plan
-from entra_pipeline.restore.describing import Describing
-from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_plan
-from entra_pipeline.restore.jobs import restore_job
-from entra_pipeline.restore.journal import has_begun
-from entra_pipeline.restore.model import Conflict, Options, Plan, Refusal, Selection
-from entra_pipeline.restore.planning import Subject, plan_restore, plan_undo
-from entra_pipeline.restore.report import Report, exceptions, read_report, rows
-from entra_pipeline.restore.undo import read_undoing, undo_command
-from entra_pipeline.restore.verify import verify as read_back
+from entra_pipeline.restore.check.verify import verify as read_back
+from entra_pipeline.restore.execute.executor import LiveChanged, Target
+from entra_pipeline.restore.execute.executor import apply as carry_out
+from entra_pipeline.restore.objects.model import Conflict, Options, Plan, Refusal, Selection
+from entra_pipeline.restore.plan.other_tenant import scope_of
+from entra_pipeline.restore.plan.service import Subject, plan_restore, plan_undo
+from entra_pipeline.restore.plan.undo import read_undoing, undo_command
+from entra_pipeline.restore.records.approval import NotApproved, require_approval, sign_plan
+from entra_pipeline.restore.records.jobs import restore_job
+from entra_pipeline.restore.records.journal import has_begun
+from entra_pipeline.restore.records.plan_rows import Describing
+from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
+from entra_pipeline.restore.records.report import Report, exceptions, read_report, rows
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.opening import open_store

@@ -12,9 +12,9 @@ from datetime import timedelta
 from entra_pipeline.console.dagster.client import Run
 from entra_pipeline.console.site import Site
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.restore.approval import approved_by, asking, made_by
-from entra_pipeline.restore.files import read_plan
-from entra_pipeline.restore.journal import has_begun
+from entra_pipeline.restore.records.approval import approved_by, asking, made_by
+from entra_pipeline.restore.records.journal import has_begun
+from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.store.parts import in_parallel
 
 DAYS = 7

@@ -37,17 +37,17 @@ from entra_pipeline.orchestration.audit import OPERATOR_TAG, SOMEBODY
 from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.across import scope_of
-from entra_pipeline.restore.apply import Target, apply
-from entra_pipeline.restore.approval import asking, require_approval, sign_plan
-from entra_pipeline.restore.files import read_plan
-from entra_pipeline.restore.jobs import Job, restore_job
-from entra_pipeline.restore.journal import has_begun
-from entra_pipeline.restore.model import Options, Outcome, Plan, Selection
-from entra_pipeline.restore.planning import Subject, plan_undo
-from entra_pipeline.restore.planning import plan_restore as make_plan
-from entra_pipeline.restore.report import Report, read_report
-from entra_pipeline.restore.verify import verify
+from entra_pipeline.restore.check.verify import verify
+from entra_pipeline.restore.execute.executor import Target, apply
+from entra_pipeline.restore.objects.model import Options, Outcome, Plan, Selection
+from entra_pipeline.restore.plan.other_tenant import scope_of
+from entra_pipeline.restore.plan.service import Subject, plan_undo
+from entra_pipeline.restore.plan.service import plan_restore as make_plan
+from entra_pipeline.restore.records.approval import asking, require_approval, sign_plan
+from entra_pipeline.restore.records.jobs import Job, restore_job
+from entra_pipeline.restore.records.journal import has_begun
+from entra_pipeline.restore.records.plans import read_plan
+from entra_pipeline.restore.records.report import Report, read_report
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore

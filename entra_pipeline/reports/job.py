@@ -11,8 +11,8 @@ from entra_pipeline.clock import iso
 from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.reports.model import Asked, Column, Report, Table
-from entra_pipeline.restore.files import read_plan
-from entra_pipeline.restore.report import exceptions, read_report, rows
+from entra_pipeline.restore.records.plans import read_plan
+from entra_pipeline.restore.records.report import exceptions, read_report, rows
 from entra_pipeline.store.jobs import job_record
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -170,7 +170,7 @@ def _prune(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) ->
 def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
 
     # With the drill comes the simulator.
-    from entra_pipeline.restore.drill import DRILL_DECODER, drill_file
+    from entra_pipeline.restore.check.drill import DRILL_DECODER, drill_file
 
     try:
         drill = DRILL_DECODER.decode(store.files.read(drill_file(store.scope, str(record["id"]))))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from entra_pipeline.restore.journal import has_begun
+from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.simulator import Simulator
 from tests.cli.conftest import Place, call, write_project
 

@@ -13,10 +13,10 @@ from entra_pipeline.errors import GraphUnavailable, UsageError
 from entra_pipeline.orchestration import restore as job
 from entra_pipeline.orchestration.audit import OPERATOR_TAG
 from entra_pipeline.project import Project, load_project
-from entra_pipeline.restore.approval import NotApproved, approve, approved_by, asking, require_approval
-from entra_pipeline.restore.files import read_plan
-from entra_pipeline.restore.model import Outcome
-from entra_pipeline.restore.report import read_report
+from entra_pipeline.restore.objects.model import Outcome
+from entra_pipeline.restore.records.approval import NotApproved, approve, approved_by, asking, require_approval
+from entra_pipeline.restore.records.plans import read_plan
+from entra_pipeline.restore.records.report import read_report
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -52,7 +52,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long is waited before an op is tried again, or for replication, is not what these tests are about."""
     monkeypatch.setattr(job, "PAUSE", 0.0)
     monkeypatch.setattr("entra_pipeline.graph.writing.backoff", lambda attempt: 0.0)
-    monkeypatch.setattr("entra_pipeline.restore.work.backoff", lambda attempt: 0.05)
+    monkeypatch.setattr("entra_pipeline.restore.execute.step.backoff", lambda attempt: 0.05)
 
 
 def project_in(folder: Path, simulator: Simulator) -> Project:

@@ -15,8 +15,8 @@ from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project.periods import Period
 from entra_pipeline.reports import REPORTS, Report, job
 from entra_pipeline.reports.health import health
-from entra_pipeline.restore.drill import Drill, drill_file
-from entra_pipeline.restore.fidelity import Difference
+from entra_pipeline.restore.check.drill import Drill, drill_file
+from entra_pipeline.restore.check.fidelity import Difference
 from entra_pipeline.store.files import LocalFiles
 from entra_pipeline.store.holds import hold
 from entra_pipeline.store.manifest import canonical

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
-from entra_pipeline.restore.comparison import Side
+from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.store.files import LocalFiles
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore

@@ -12,12 +12,12 @@ import pytest
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore.across import plan_across, scope_of
-from entra_pipeline.restore.apply import Target, apply
-from entra_pipeline.restore.comparison import Side
-from entra_pipeline.restore.model import Options, Plan, Selection
-from entra_pipeline.restore.plan import LiveTenant
-from entra_pipeline.restore.report import Report, exceptions
+from entra_pipeline.restore.execute.executor import Target, apply
+from entra_pipeline.restore.objects.model import Options, Plan, Selection
+from entra_pipeline.restore.plan.diff import Side
+from entra_pipeline.restore.plan.other_tenant import plan_across, scope_of
+from entra_pipeline.restore.plan.planner import LiveTenant
+from entra_pipeline.restore.records.report import Report, exceptions
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect, tenant
 

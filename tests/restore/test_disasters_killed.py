@@ -14,10 +14,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from entra_pipeline.restore.apply import LiveChanged
-from entra_pipeline.restore.journal import RestoreUnfinished
-from entra_pipeline.restore.model import Plan
-from entra_pipeline.restore.report import read_report
+from entra_pipeline.restore.execute.executor import LiveChanged
+from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.records.journal import RestoreUnfinished
+from entra_pipeline.restore.records.report import read_report
 from tests.restore import disasters
 from tests.restore.test_disasters_undone import Site, bad, site
 

@@ -11,15 +11,15 @@ import pytest
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore import apply as applying
-from entra_pipeline.restore.comparison import Side
-from entra_pipeline.restore.files import write_plan
-from entra_pipeline.restore.identity import lineage
-from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
-from entra_pipeline.restore.plan import LiveTenant, make_plan
-from entra_pipeline.restore.planning import Subject, plan_restore, plan_undo
-from entra_pipeline.restore.report import Report
-from entra_pipeline.restore.verify import verify
+from entra_pipeline.restore.check.verify import verify
+from entra_pipeline.restore.execute import executor as applying
+from entra_pipeline.restore.objects.model import Options, Plan, Refusal, Selection
+from entra_pipeline.restore.plan.diff import Side
+from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
+from entra_pipeline.restore.plan.service import Subject, plan_restore, plan_undo
+from entra_pipeline.restore.records.id_map import lineage
+from entra_pipeline.restore.records.plans import write_plan
+from entra_pipeline.restore.records.report import Report
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
@@ -126,7 +126,7 @@ def unexplained(refusals: tuple[Refusal, ...]) -> list[Refusal]:
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("graph.client", "graph.writing", "restore.work"):
+    for module in ("graph.client", "graph.writing", "restore.execute.step"):
         monkeypatch.setattr(f"entra_pipeline.{module}.backoff", lambda attempt: 0.02)
 
 

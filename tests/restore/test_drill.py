@@ -13,9 +13,9 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli import run
 from entra_pipeline.cli.drill import drill_markdown
 from entra_pipeline.demo import prepare
-from entra_pipeline.restore.comparison import Side
-from entra_pipeline.restore.drill import Drill, drill, drills
-from entra_pipeline.restore.fidelity import fidelity
+from entra_pipeline.restore.check.drill import Drill, drill, drills
+from entra_pipeline.restore.check.fidelity import fidelity
+from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected

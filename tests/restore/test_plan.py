@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.restore.comparison import Side
-from entra_pipeline.restore.model import Options, Plan, Selection, Step
-from entra_pipeline.restore.plan import LiveTenant, make_plan
+from entra_pipeline.restore.objects.model import Options, Plan, Selection, Step
+from entra_pipeline.restore.plan.diff import Side
+from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
 

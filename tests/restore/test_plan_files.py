@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
-from entra_pipeline.restore.cost import seconds
-from entra_pipeline.restore.files import load_plan, read_plan, save_plan, write_plan
-from entra_pipeline.restore.identity import lineage, remember
-from entra_pipeline.restore.model import Plan, Selection, Step
-from entra_pipeline.restore.plan import LiveTenant, make_plan
-from entra_pipeline.restore.selection import types_to_read
+from entra_pipeline.restore.objects.model import Plan, Selection, Step
+from entra_pipeline.restore.objects.selection import types_to_read
+from entra_pipeline.restore.plan.estimate import seconds
+from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
+from entra_pipeline.restore.records.id_map import lineage, remember
+from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
 from tests.restore.points import Picture, Points
 from tests.restore.test_plan_properties import GROUPS, POLICIES, TABLES, USERS, World, tenant
 from tests.store.writing import TENANT

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.restore.content import content, differing
-from entra_pipeline.restore.model import Options, Plan, Step
-from entra_pipeline.restore.plan import LiveTenant, make_plan
-from entra_pipeline.restore.references import ids_in, rewrite
-from entra_pipeline.restore.report import Report, outcome_of
-from entra_pipeline.restore.undo import Undoing, undoing
+from entra_pipeline.restore.objects.model import Options, Plan, Step
+from entra_pipeline.restore.objects.normalize import content, differing
+from entra_pipeline.restore.objects.references import ids_in, rewrite
+from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
+from entra_pipeline.restore.plan.undo import Undoing, undoing
+from entra_pipeline.restore.records.report import Report, outcome_of
 from tests.restore.points import Body, Picture, Points
 
 OBJECTS = ("users", "groups", "named_locations", "conditional_access_policies", "role_definitions", "role_assignments")

@@ -12,7 +12,7 @@ from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterUnavailable,
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
-from entra_pipeline.restore.files import read_plan
+from entra_pipeline.restore.records.plans import read_plan
 
 _PAGE = 50
 # Lines of a log that are shown: the last ones.

@@ -19,12 +19,12 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.approval import approve, approved_by, asking, made_by, require_approval
-from entra_pipeline.restore.describing import Describing
-from entra_pipeline.restore.files import read_plan
-from entra_pipeline.restore.journal import has_begun
-from entra_pipeline.restore.model import Options, Plan, Refusal, Selection
-from entra_pipeline.restore.report import exceptions, read_report, rows
+from entra_pipeline.restore.objects.model import Options, Plan, Refusal, Selection
+from entra_pipeline.restore.records.approval import approve, approved_by, asking, made_by, require_approval
+from entra_pipeline.restore.records.journal import has_begun
+from entra_pipeline.restore.records.plan_rows import Describing
+from entra_pipeline.restore.records.plans import read_plan
+from entra_pipeline.restore.records.report import exceptions, read_report, rows
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _STEPS = 100

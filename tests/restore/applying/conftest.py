@@ -12,9 +12,9 @@ import pytest
 
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore.apply import Target, apply
-from entra_pipeline.restore.model import Options, Plan, Selection, Step
-from entra_pipeline.restore.report import Report
+from entra_pipeline.restore.execute.executor import Target, apply
+from entra_pipeline.restore.objects.model import Options, Plan, Selection, Step
+from entra_pipeline.restore.records.report import Report
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
@@ -112,7 +112,7 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once: how long they wait is not what these tests are about."""
     for module in ("client", "writing"):
         monkeypatch.setattr(f"entra_pipeline.graph.{module}.backoff", lambda attempt: 0.0)
-    monkeypatch.setattr("entra_pipeline.restore.work.backoff", lambda attempt: 0.05)
+    monkeypatch.setattr("entra_pipeline.restore.execute.step.backoff", lambda attempt: 0.05)
 
 
 @pytest.fixture

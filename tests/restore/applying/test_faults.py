@@ -11,11 +11,11 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import UsageError
-from entra_pipeline.restore.apply import LiveChanged
-from entra_pipeline.restore.content import fingerprint
-from entra_pipeline.restore.journal import Journal
-from entra_pipeline.restore.model import Step
-from entra_pipeline.restore.report import read_report
+from entra_pipeline.restore.execute.executor import LiveChanged
+from entra_pipeline.restore.objects.model import Step
+from entra_pipeline.restore.objects.normalize import fingerprint
+from entra_pipeline.restore.records.journal import Journal
+from entra_pipeline.restore.records.report import read_report
 from tests.restore.applying.conftest import Damaged, bad, links, step
 from tests.restore.applying.test_makers import body
 

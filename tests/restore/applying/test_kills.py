@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from entra_pipeline.restore.report import read_report
+from entra_pipeline.restore.records.report import read_report
 from tests.restore.applying.conftest import Damaged, bad
 from tests.restore.applying.test_faults import assert_back_once, many
 

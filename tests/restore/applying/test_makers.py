@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.restore.content import content
+from entra_pipeline.restore.objects.normalize import content
 from tests.restore.applying.conftest import Damaged, links, step
 
 Start = Callable[..., Damaged]

@@ -10,11 +10,11 @@ import pytest
 from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore.apply import Target
-from entra_pipeline.restore.jobs import restore_job
-from entra_pipeline.restore.model import Plan
-from entra_pipeline.restore.report import Report, exceptions, read_report, rows
-from entra_pipeline.restore.verify import verify
+from entra_pipeline.restore.check.verify import verify
+from entra_pipeline.restore.execute.executor import Target
+from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.records.jobs import restore_job
+from entra_pipeline.restore.records.report import Report, exceptions, read_report, rows
 from tests.restore.applying.conftest import Damaged, bad, links, step
 from tests.restore.applying.test_faults import many
 

@@ -1,0 +1,220 @@
+"""Reads back what a restore wrote, and says of every step what became of it.
+
+What belongs here: comparing the tenant with the plan, with patience for replication. What does not: comparing recovery
+points as a whole (`analysis`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.graph import Ledger
+from entra_pipeline.graph.client import Request, query
+from entra_pipeline.restore.execute.executor import Progress, Silence, Target, take_point
+from entra_pipeline.restore.execute.step import PATIENCE
+from entra_pipeline.restore.objects import paths
+from entra_pipeline.restore.objects.model import Outcome, Plan, Step
+from entra_pipeline.restore.objects.normalize import content, differing, left_by
+from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.restore.records.journal import Journal
+from entra_pipeline.restore.records.report import Report, status_of, write_report
+from entra_pipeline.store.manifest import Manifest, TakenFor
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import connect, state_query
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+_SENT = {"restored", "restored with differences"}
+_POLL = 5.0
+_EXPECTED = {"create", "undelete", "update", "enable"}
+
+
+async def verify(
+    plan: Plan,
+    report: Report,
+    *,
+    store: ScopeStore,
+    target: Target,
+    patience: float = PATIENCE,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> Report:
+    """The report with outcomes as they are found in the tenant; it takes the place of the first in the store.
+
+    Takes a recovery point of the types that were written, and asks for what differs there once more, one by one, until
+    replication has had its time.
+
+    Args:
+        plan: The plan that was applied.
+        report: What applying it reported.
+        store: The store of the scope whose recovery point was restored.
+        target: The tenant that was written to.
+        patience: Seconds to wait for replication.
+        clock: The one clock.
+        progress: Told what happens.
+    """
+    told: Progress = progress or Silence()
+    told.phase("reading back")
+    journal = await asyncio.to_thread(Journal, store.files, plan.id, clock)
+    names = dict(plan.identity)
+    for made in journal.made.values():
+        names |= {old.lower() if len(old) == 36 else old: new for old, new in made.items()}
+    live = await take_point(target, plan, TakenFor.READ_BACK, clock, progress)
+    outcomes = {outcome.number: outcome for outcome in report.outcomes}
+    sent = [step for step in plan.steps if outcomes[step.number].result in _SENT]
+    wanted = _final(sent, names)
+    found = await asyncio.to_thread(_differences, sent, wanted, names, outcomes, target.store, live)
+    told.phase("looking again at what differs")
+    deadline = monotonic() + patience
+    while found:
+        found = await _again(found, sent, wanted, outcomes, target)
+        if not found or monotonic() >= deadline:
+            break
+        await asyncio.sleep(min(_POLL, max(0.05, deadline - monotonic())))
+    checked = tuple(_outcome(outcomes[step.number], found.get(step.number)) for step in plan.steps)
+    verified = msgspec.structs.replace(
+        report, outcomes=checked, status=status_of(checked, plan.refusals), finished=iso(clock()), verified=True
+    )
+    await asyncio.to_thread(write_report, store, verified)
+    return verified
+
+
+def _final(sent: Sequence[Step], names: Mapping[str, str]) -> dict[int, dict[str, Any]]:
+    """What each step's object should have now: a later step may have set a property anew."""
+    latest = left_by(sent, names)
+    return {
+        step.number: {name: latest[step.table, step.id][name] for name in rewrite(step.body, names)}
+        for step in sent
+        if step.action in _EXPECTED
+    }
+
+
+_Found = dict[int, dict[str, tuple[Any, Any]]]
+
+
+def _differences(
+    sent: Sequence[Step],
+    wanted: Mapping[int, dict[str, Any]],
+    names: Mapping[str, str],
+    outcomes: Mapping[int, Outcome],
+    store: ScopeStore,
+    live: Manifest,
+) -> _Found:
+    """What differs at a recovery point: properties by step; links under the name of their segment."""
+    found: _Found = {}
+    with connect(store.files) as connection:
+        for table in dict.fromkeys(step.table for step in sent):
+            entry = live.tables.get(table)
+            steps = [step for step in sent if step.table == table]
+            if entry is None:
+                continue
+            if table in RELATIONS:
+                owners = list({outcomes[step.number].live_id for step in steps})
+                sql = state_query(store.files, entry, "source_id, target_id")
+                rows = connection.execute(f"FROM ({sql}) WHERE source_id IN (SELECT unnest(?))", [owners]).fetchall()
+                pairs = set(rows)
+                for step in steps:
+                    _note_links(found, step, outcomes[step.number].live_id, names, pairs)
+                continue
+            ids = list({outcomes[step.number].live_id for step in steps})
+            sql = state_query(store.files, entry, "id, _raw")
+            bodies = dict(connection.execute(f"FROM ({sql}) WHERE id IN (SELECT unnest(?))", [ids]).fetchall())
+            for step in steps:
+                raw = bodies.get(outcomes[step.number].live_id)
+                _note(found, step, wanted.get(step.number), msgspec.json.decode(raw) if raw is not None else None)
+    return found
+
+
+def _note(found: _Found, step: Step, wanted: dict[str, Any] | None, body: dict[str, Any] | None) -> None:
+    """Takes down what differs of an object."""
+    found.pop(step.number, None)
+    entry = CATALOGUE[step.table]
+    if wanted is None:
+        if step.action == "delete" and body is not None:
+            found[step.number] = {entry.key: (None, step.live_id)}
+    elif body is None:
+        found[step.number] = {entry.key: (step.live_id or step.id, None)}
+    else:
+        shown = content(entry, body)
+        now = {name: shown.get(name, body.get(name)) for name in wanted}
+        if different := differing(entry, content(entry, wanted), content(entry, now)):
+            found[step.number] = dict(different)
+
+
+def _note_links(found: _Found, step: Step, owner: str, names: Mapping[str, str], pairs: set[tuple[str, str]]) -> None:
+    """Takes down which links are not as they should be."""
+    found.pop(step.number, None)
+    targets = [str(rewrite(target, names)) for target in step.targets]
+    there = [target for target in targets if (owner, target) in pairs]
+    segment = RELATIONS[step.table][1].segment
+    if step.action == "link" and len(there) < len(targets):
+        found[step.number] = {segment: ([one for one in targets if one not in there], None)}
+    elif step.action == "unlink" and there:
+        found[step.number] = {segment: (None, there)}
+
+
+async def _again(
+    found: _Found,
+    sent: Sequence[Step],
+    wanted: Mapping[int, dict[str, Any]],
+    outcomes: Mapping[int, Outcome],
+    target: Target,
+) -> _Found:
+    """What still differs, asked of the tenant one by one."""
+    steps = {step.number: step for step in sent if step.number in found}
+    still = dict(found)
+    by_lane: dict[Any, list[Request]] = {}
+    for number, step in steps.items():
+        entry = RELATIONS[step.table][0] if step.table in RELATIONS else CATALOGUE[step.table]
+        if entry.parent is not None and CATALOGUE[entry.parent.type].parent is not None:
+            continue
+        path = paths.item(entry, outcomes[number].live_id, step.parent, {})
+        if step.table in RELATIONS:
+            url = query(f"{path}/{RELATIONS[step.table][1].segment}", select="id", top=entry.page_size)
+        else:
+            names = [name for name in wanted.get(number, ()) if "@" not in name]
+            expand = ",".join(entry.expand)
+            url = query(path, select=",".join(dict.fromkeys(["id", *names])) if entry.select else None, expand=expand)
+        by_lane.setdefault(entry.lane, []).append(Request(url, number))
+    ledger = Ledger()
+    for lane, requests in by_lane.items():
+        async for answer in target.reading.batch(requests, ledger=ledger, lane=lane):
+            step = steps[answer.request.key]
+            body = _OBJECT.decode(answer.body) if answer.status == 200 else None
+            if step.table in RELATIONS:
+                _note_shown(still, step, outcomes[step.number].live_id, body)
+            elif answer.status in {200, 404}:
+                _note(still, step, wanted.get(step.number), body)
+    return still
+
+
+def _note_shown(still: _Found, step: Step, owner: str, body: dict[str, Any] | None) -> None:
+    """Takes down which links are missing or too many in an owner's own list; a list of several pages stays open."""
+    if body is None or "@odata.nextLink" in body:
+        return
+    shown = {str(one["id"]) for one in body.get("value", [body] if "id" in body else [])}
+    segment = RELATIONS[step.table][1].segment
+    lacking, extra = still[step.number][segment]
+    left = [one for one in lacking or () if one not in shown], [one for one in extra or () if one in shown]
+    if any(left):
+        still[step.number] = {segment: (left[0] or None, left[1] or None)}
+    else:
+        del still[step.number]
+
+
+def _outcome(before: Outcome, different: dict[str, tuple[Any, Any]] | None) -> Outcome:
+    if not different:
+        return before
+    return msgspec.structs.replace(
+        before,
+        result="restored with differences",
+        differences=different,
+        reason=before.reason or f"read back, it differs in {', '.join(sorted(different))}",
+    )

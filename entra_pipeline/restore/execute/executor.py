@@ -1,0 +1,480 @@
+"""Carries a plan out: a recovery point first, then stage by stage, each step once, whatever happens in between.
+
+What belongs here: order, concurrency, resumption, and what live changes mean. What does not: which requests a step
+takes (`requests`), what holds for every request (`step`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from entra_pipeline.backup.run import Progress as BackupProgress
+from entra_pipeline.backup.run import backup
+from entra_pipeline.backup.scheduler import ended_by
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.graph import Graph, Ledger, Writer
+from entra_pipeline.project import Scope
+from entra_pipeline.restore.execute.reinstated import take_away
+from entra_pipeline.restore.execute.requests import carry_out
+from entra_pipeline.restore.execute.step import PATIENCE, Refused, Session, Work
+from entra_pipeline.restore.objects.model import Outcome, Plan, Result, Step
+from entra_pipeline.restore.objects.normalize import fingerprint
+from entra_pipeline.restore.objects.references import GUID_LENGTH
+from entra_pipeline.restore.objects.selection import with_bins
+from entra_pipeline.restore.records import id_map
+from entra_pipeline.restore.records.journal import Journal, require_finished
+from entra_pipeline.restore.records.passwords import Passwords
+from entra_pipeline.restore.records.report import Report, by_plan, outcome_of, status_of, write_report
+from entra_pipeline.store.manifest import Manifest, TakenFor
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import connect, state_query
+from entra_pipeline.text import pluralize
+
+# Steps under way at once: enough to fill the batches that are.
+_STEPS_AT_ONCE = 400
+_MAKING = {"create", "undelete"}
+_LINKS = {"link", "unlink"}
+
+
+class LiveChanged(EntraPipelineError):
+    """The tenant is not what the plan saw."""
+
+
+class Progress(BackupProgress, Protocol):
+    """What an apply tells while it works, besides what the backup before it tells."""
+
+    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+        """A step has ended; so many of all are done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The tenant that is written to.
+
+    Attributes:
+        scope: The scope that protects it.
+        store: Its recovery points.
+        reading: The tenant, as the app registration that reads.
+        writing: The tenant, as the app registration that may write.
+    """
+
+    scope: Scope
+    store: ScopeStore
+    reading: Graph
+    writing: Graph
+
+
+class Silence:
+    """A `Progress` that tells nobody."""
+
+    def rows(self, table: str, rows: int) -> None:
+        """Nothing."""
+
+    def done(self, entry: object) -> None:
+        """Nothing."""
+
+    def phase(self, text: str) -> None:
+        """Nothing."""
+
+    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+        """Nothing."""
+
+
+async def apply(
+    plan: Plan,
+    *,
+    store: ScopeStore,
+    target: Target,
+    passwords: Path,
+    go_on: bool = False,
+    patience: float = PATIENCE,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> Report:
+    """Carries a plan out; one that was interrupted goes on where it stopped.
+
+    Args:
+        plan: The plan.
+        store: The store of the scope whose recovery point is restored: journal, identity map and report go there.
+        target: The tenant that is written to.
+        passwords: File for the first passwords of users that are made, on the operator's machine.
+        go_on: Objects that changed since the plan are left as they are, the others restored; else nothing is written
+            when one has changed.
+        patience: Seconds to wait for replication.
+        clock: The one clock.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: The plan is for another tenant.
+        LiveChanged: Something changed since the plan, and `go_on` was not asked for.
+        RestoreUnfinished: Another restore to the tenant has not come to its end.
+        ScopeBusy: Somebody else restores to the tenant, or backs it up.
+        GraphUnavailable, ConfigurationError, StoreError: It stopped; the same call goes on.
+    """
+    if target.writing.tenant.tenant_id != plan.tenant_id:
+        raise UsageError(
+            f"the plan {plan.id} is for tenant {plan.tenant_id}, not for {target.writing.tenant.tenant_id}",
+            remedy="Plan again for this tenant.",
+        )
+    lock = store.files.lock(f"_locks/restore-{plan.tenant_id}", f"restoring to tenant {plan.tenant}", clock)
+    started = iso(clock())
+    told: Progress = progress or Silence()
+    with lock:
+        await asyncio.to_thread(require_finished, store, plan.tenant_id, besides=plan.id)
+        journal = await asyncio.to_thread(Journal, store.files, plan.id, clock)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(journal)
+            undo, changed = await _before(plan, store, target, journal, go_on, clock, told)
+            ledger = Ledger()
+            target.writing.pacer.share(target.reading.pacer)
+            writer = await stack.enter_async_context(Writer(target.writing, ledger=ledger))
+            session = Session(
+                graph=target.writing,
+                writer=writer,
+                ledger=ledger,
+                journal=journal,
+                options=plan.options,
+                passwords=Passwords(passwords),
+                identity=dict(plan.identity),
+                app_ids=await asyncio.to_thread(_app_ids, plan, store),
+                owners=await asyncio.to_thread(_owners, plan, store),
+                settled={},
+                there_before=_there_before(target.store, undo),
+                patience=patience,
+            )
+            applying = _Applying(plan, session, told, changed)
+            try:
+                for number, stage in enumerate(plan.stages):
+                    told.phase(stage)
+                    await applying.stage(stage)
+                    await journal.flush()
+                    made = applying.made_in(stage)
+                    await asyncio.to_thread(id_map.remember, store, f"{plan.id}-{number:02d}", plan.tenant_id, made)
+            finally:
+                applying.close()
+            await take_away(
+                plan,
+                session,
+                store=store,
+                scope=target.scope,
+                live_store=target.store,
+                reading=target.reading,
+                clock=clock,
+                progress=told,
+            )
+            await journal.flush()
+            outcomes = by_plan(plan, journal.done.values())
+            report = Report(
+                job=plan.id,
+                scope=plan.scope,
+                point=plan.point,
+                tenant=plan.tenant,
+                status=status_of(outcomes, plan.refusals),
+                started=started,
+                finished=iso(clock()),
+                undo_point=journal.undo_point,
+                outcomes=outcomes,
+                refusals=plan.refusals,
+                writes=writer.sent,
+                reads=max(0, ledger.requests - writer.requests),
+                retries=ledger.retries,
+                throttled=ledger.throttled,
+                passwords=len(session.passwords),
+            )
+            await asyncio.to_thread(write_report, store, report)
+            return report
+
+
+@dataclass
+class _Applying:
+    """The steps of a plan under way."""
+
+    plan: Plan
+    session: Session
+    progress: Progress
+    changed: Collection[int]
+    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    coming: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        journal, session = self.session.journal, self.session
+        loop = asyncio.get_running_loop()
+        for step in self.plan.steps:
+            if step.number in journal.made:
+                session.learn(journal.made[step.number])
+            if _makes(step) and step.id not in self.coming:
+                self.coming[step.id] = loop.create_future()
+
+    async def stage(self, name: str) -> None:
+        """Carries out the steps of a stage.
+
+        What is made waits for what has to be in place without being named: the resources of a package's catalog, which
+        the package names by other ids.
+        """
+        making: dict[str, set[asyncio.Task[None]]] = {}
+        slots = asyncio.Semaphore(_STEPS_AT_ONCE)
+
+        async def run(step: Step) -> None:
+            try:
+                await self._step(step)
+            finally:
+                slots.release()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in self.plan.steps:
+                    if step.stage != name:
+                        continue
+                    if step.action in _MAKING:
+                        before = [making[one] for one in CATALOGUE[step.table].restore.after if making.get(one)]
+                        if before:
+                            await asyncio.wait(set().union(*before))
+                    await slots.acquire()
+                    task = group.create_task(run(step))
+                    if step.action in _MAKING:
+                        held = making.setdefault(step.table, set())
+                        held.add(task)
+                        task.add_done_callback(held.discard)
+        except ExceptionGroup as errors:
+            raise ended_by(errors) from None
+
+    def made_in(self, stage: str) -> dict[str, str]:
+        """Ids at the recovery point → ids in the tenant, of what the stage made under another id."""
+        made = self.session.journal.made
+        numbers = [step.number for step in self.plan.steps if step.stage == stage and step.number in made]
+        pairs = ((old, new) for number in numbers for old, new in made[number].items())
+        return {
+            old.lower() if len(old) == GUID_LENGTH else old: new for old, new in pairs if old.lower() != new.lower()
+        }
+
+    def close(self) -> None:
+        """Nothing waits for what will not come."""
+        for future in self.coming.values():
+            future.cancel()
+
+    async def _step(self, step: Step) -> None:
+        journal = self.session.journal
+        outcome = journal.done.get(step.number)
+        if outcome is None or outcome.result == "failed":
+            # What failed is tried again: the permission may be granted, the name be free by now.
+            outcome = await self._outcome(step)
+            journal.finish(outcome)
+        future = self.coming.get(step.id) if _makes(step) else None
+        if future is not None and not future.done():
+            future.set_result(outcome.result in {"restored", "restored with differences"})
+        self.progress.step(outcome, len(journal.done), len(self.plan.steps))
+
+    async def _outcome(self, step: Step) -> Outcome:
+        if step.number in self.changed:
+            return outcome_of(
+                step,
+                "refused",
+                reason="it has changed in the tenant since the plan was made",
+                remedy="Plan again to see what would be overwritten.",
+            )
+        missing = await self._missing(step)
+        if missing and step.action in _LINKS:
+            kept = [pair for pair in zip(step.targets, step.target_types, strict=True) if pair[0] not in missing]
+            if kept and step.id not in missing:
+                step = msgspec.structs.replace(
+                    step, targets=tuple(one for one, _ in kept), target_types=tuple(kind for _, kind in kept)
+                )
+            else:
+                return self._not_sent(step, missing)
+        elif missing:
+            return self._not_sent(step, missing)
+        work = Work(self.session, step)
+        try:
+            async with self._lock(work):
+                await carry_out(work)
+        except Refused as refused:
+            return outcome_of(step, "failed", live_id=work.id, reason=refused.message, remedy=refused.remedy)
+        problems = list(work.problems)
+        if missing:
+            problems.append(f"links to {', '.join(sorted(missing))} were not sent: they did not come back")
+        result: Result = "restored with differences" if problems else "restored"
+        return outcome_of(step, result, live_id=work.id, reason="; ".join(problems))
+
+    @staticmethod
+    def _not_sent(step: Step, missing: Iterable[str]) -> Outcome:
+        return outcome_of(
+            step,
+            "failed",
+            reason=f"not sent: it refers to {', '.join(sorted(missing))}, which did not come back",
+            remedy="Mend what kept that from coming back, and plan again.",
+        )
+
+    async def _missing(self, step: Step) -> set[str]:
+        """Ids that the step needs and that did not come back; waits for those that are on their way."""
+        needed = {step.parent, *step.needs, *step.targets}
+        if not _makes(step) and step.action != "delete":
+            needed.add(step.id)
+        missing: set[str] = set()
+        for one in needed:
+            future = self.coming.get(one)
+            if future is not None and not await asyncio.shield(future):
+                missing.add(one)
+        return missing
+
+    def _lock(self, work: Work) -> asyncio.Lock:
+        """Two writes to one object at the same time are a conflict (Graph: Directory_ConcurrencyViolation).
+
+        What is made below an owner is a write to the owner, too, unless it only ties it to others.
+        """
+        step = work.step
+        key = step.parent if step.parent and not work.rule.link else step.id
+        return self.locks.setdefault(key, asyncio.Lock())
+
+
+def _makes(step: Step) -> bool:
+    """Whether the step brings its object into being; what only shows another object comes with that."""
+    return step.action in _MAKING and not CATALOGUE[step.table].shows
+
+
+async def _before(
+    plan: Plan,
+    store: ScopeStore,
+    target: Target,
+    journal: Journal,
+    go_on: bool,
+    clock: Clock,
+    progress: Progress,
+) -> tuple[Manifest, Collection[int]]:
+    """The undo point, and the steps whose objects changed since the plan."""
+    if journal.undo_point:
+        undo = await asyncio.to_thread(target.store.manifest, journal.undo_point)
+    else:
+        progress.phase("taking a recovery point to undo this")
+        undo = await take_point(target, plan, TakenFor.UNDO, clock, progress)
+    known = await asyncio.to_thread(id_map.lineage, store, plan.tenant_id)
+    changed = await asyncio.to_thread(_changed, plan, target.store, undo, known, journal.made.keys())
+    if changed and not go_on and not journal.undo_point:
+        named = ", ".join(step.name or step.id for step in changed[:10])
+        raise LiveChanged(
+            f"{pluralize(len(changed), 'object')} changed in the tenant since the plan was made: {named}"
+            f"{' …' if len(changed) > 10 else ''}; nothing was written",
+            remedy="Plan again, or go on without these.",
+        )
+    if not journal.undo_point:
+        await journal.begin(undo.recovery_point, plan.tenant_id)
+    return undo, {step.number for step in changed}
+
+
+async def take_point(
+    target: Target, plan: Plan, taken_for: TakenFor, clock: Clock, progress: BackupProgress | None
+) -> Manifest:
+    """A recovery point of what a plan writes; raises what `backup` raises."""
+    return await backup(
+        with_bins(target.scope),
+        target.store,
+        target.reading,
+        types=_concerned(plan),
+        taken_for=taken_for,
+        clock=clock,
+        progress=progress,
+    )
+
+
+def _concerned(plan: Plan) -> list[str]:
+    """The object types that a plan writes, in the order of the catalogue."""
+    names = {RELATIONS[step.table][0].name if step.table in RELATIONS else step.table for step in plan.steps}
+    bins = {entry.name for entry in CATALOGUE.values() if entry.shows in names and entry.name.startswith("deleted_")}
+    return [name for name in CATALOGUE if name in names | bins]
+
+
+def _changed(
+    plan: Plan, store: ScopeStore, live: Manifest, known: Mapping[str, str], made: Collection[int]
+) -> list[Step]:
+    """Steps whose object is not what the plan saw; what another restore has made since is there, under a new id.
+
+    Args:
+        plan: The plan.
+        store: The store of the target's scope.
+        live: A recovery point that shows the tenant.
+        known: Id at the recovery point → id in the tenant, of what restores have made.
+        made: Numbers of the steps that have made their object themselves.
+    """
+    by_table: dict[str, dict[str, list[Step]]] = {}
+    for step in plan.steps:
+        live_id = step.live_id if step.seen else ""
+        if step.action == "create" and step.number not in made:
+            id_ = step.id.lower() if len(step.id) == GUID_LENGTH else step.id
+            live_id = known.get(id_, "") if plan.identity.get(id_) != known.get(id_) else ""
+        if live_id:
+            table = f"deleted_{step.table}" if step.action == "undelete" else step.table
+            by_table.setdefault(table, {}).setdefault(live_id, []).append(step)
+    changed: list[Step] = []
+    with connect(store.files) as connection:
+        for table, steps in by_table.items():
+            entry = live.tables.get(table)
+            found: dict[str, bytes] = {}
+            if entry is not None:
+                query = state_query(store.files, entry, "id, _raw")
+                rows = connection.execute(f"SELECT id, _raw FROM ({query}) WHERE id IN (SELECT unnest(?))", [[*steps]])
+                found = dict(rows.fetchall())
+            for identifier, concerning in steps.items():
+                raw = found.get(identifier)
+                kind = CATALOGUE[concerning[0].table]
+                seen = fingerprint(kind, msgspec.json.decode(raw)) if raw is not None else ""
+                changed += [step for step in concerning if step.seen != seen]
+    return sorted(changed, key=lambda step: step.number)
+
+
+def _app_ids(plan: Plan, store: ScopeStore) -> dict[str, str]:
+    """AppIds at the recovery point of the applications that the plan makes, by their ids."""
+    made = [step.id for step in plan.steps if step.table == "applications" and step.action == "create"]
+    return _column(plan, store, "applications", "_raw->>'$.appId'", made)
+
+
+def _owners(plan: Plan, store: ScopeStore) -> dict[str, str]:
+    """Owners of the child objects that own child objects that the plan writes."""
+    owners: dict[str, str] = {}
+    for name, entry in CATALOGUE.items():
+        if entry.parent is not None and CATALOGUE[entry.parent.type].parent is not None:
+            below = [step.parent for step in plan.steps if step.table == name and step.parent]
+            owners |= _column(plan, store, entry.parent.type, "_parent_id", below)
+    return owners
+
+
+def _column(plan: Plan, store: ScopeStore, table: str, column: str, ids: Sequence[str]) -> dict[str, str]:
+    """A column of some objects of the recovery point, by id."""
+    if not ids:
+        return {}
+    with suppress(NotInStore), connect(store.files) as connection:
+        entry = store.manifest(plan.point).tables.get(table)
+        if entry is not None:
+            query = state_query(store.files, entry, f"id, {column} AS wanted")
+            rows = connection.execute(f"SELECT * FROM ({query}) WHERE id IN (SELECT unnest(?))", [[*ids]])
+            return {identifier: value for identifier, value in rows.fetchall() if value}
+    return {}
+
+
+def _there_before(store: ScopeStore, undo: Manifest) -> Callable[[str], Awaitable[Collection[str]]]:
+    """Asks which objects of a type were in the tenant before the first write; once per type."""
+    known: dict[str, asyncio.Task[Collection[str]]] = {}
+
+    def read(table: str) -> Collection[str]:
+        entry = undo.tables.get(table)
+        if entry is None:
+            return set()
+        with connect(store.files) as connection:
+            return {str(one) for (one,) in connection.execute(state_query(store.files, entry, "id")).fetchall()}
+
+    async def ask(table: str) -> Collection[str]:
+        if table not in known:
+            known[table] = asyncio.create_task(asyncio.to_thread(read, table))
+        return await known[table]
+
+    return ask
+
+
+__all__ = ["LiveChanged", "Progress", "Silence", "Target", "apply", "take_point"]

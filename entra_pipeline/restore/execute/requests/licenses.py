@@ -1,0 +1,70 @@
+"""Licences, which are assigned by an action of their own (Graph doc: user-assignlicense, group-assignlicense)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from entra_pipeline.graph import Write
+from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.objects.normalize import content
+
+_PROPERTY = "assignedLicenses"
+
+
+class Licenses(Maker):
+    """Licences of a user, for those that no group assigns."""
+
+    held: list[dict[str, Any]] | None = None
+    """Those that came back by themselves; None where that is not to be expected."""
+
+    async def create(self) -> None:
+        """They are a part of their user, who is there."""
+        await self.update()
+
+    async def update(self) -> None:
+        """Of what comes back by itself, only what did not."""
+        if self.work.step.returning and _PROPERTY in self.work.step.body:
+            shown = await self.shown([_PROPERTY]) or {}
+            self.held = content(self.entry, shown).get(_PROPERTY) or []
+        await super().update()
+
+    async def change(self, body: dict[str, Any]) -> None:
+        """Assigns what is missing and takes away what is too much, in one request."""
+        before = self.work.step.before.get(_PROPERTY)
+        held = _held(before if self.held is None else self.held)
+        wanted = _held(body.get(_PROPERTY))
+        added = [
+            {"skuId": sku, "disabledPlans": plans} for sku, plans in wanted.items() if held.get(sku, None) != plans
+        ]
+        removed = [] if self.work.session.options.conflict == "merge" else sorted(held.keys() - wanted.keys())
+        if not added and not removed:
+            return
+        action = {"addLicenses": added, "removeLicenses": removed}
+        written = await self.work.send(Write("POST", f"{self.item}/assignLicense", action, repeatable=True))
+        # What an earlier try has taken away is gone.
+        if not written.done and not (removed and "does not have a corresponding license" in written.error().message):
+            raise self.work.refused(written)
+
+
+class Group(Licenses):
+    """Groups: their own properties, and their licences by the same action."""
+
+    async def create(self) -> None:
+        """Makes the group."""
+        await Maker.create(self)
+
+    def first(self) -> set[str]:
+        """Licences come after."""
+        return super().first() - {_PROPERTY}
+
+    async def change(self, body: dict[str, Any]) -> None:
+        """Changes properties; licences apart."""
+        rest = {name: value for name, value in body.items() if name != _PROPERTY}
+        if rest:
+            await Maker.change(self, rest)
+        if _PROPERTY in body:
+            await super().change(body)
+
+
+def _held(licenses: list[dict[str, Any]] | None) -> dict[str, list[str]]:
+    return {one["skuId"]: sorted(one.get("disabledPlans") or []) for one in licenses or ()}

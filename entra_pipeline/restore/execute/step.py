@@ -1,0 +1,274 @@
+"""What carries out the steps of a restore: sending, waiting for replication, and making things once only.
+
+What belongs here: what holds for every request of a step. What does not: which requests a step takes (`requests`), and
+in which order steps go (`executor`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
+from entra_pipeline.errors import EntraPipelineError, GraphError, GraphNotFound
+from entra_pipeline.graph import Graph, Ledger, Write, Writer, Written
+from entra_pipeline.graph.pacing import backoff
+from entra_pipeline.restore.objects.model import Options, Step
+from entra_pipeline.restore.objects.references import ids_in, rewrite
+from entra_pipeline.restore.records.journal import Journal
+from entra_pipeline.restore.records.passwords import Passwords
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+PATIENCE = 60.0
+"""Seconds in which what was written shows everywhere in the tenant (Graph doc: eventual consistency)."""
+
+# After so many answers that were lost, something else is wrong.
+_LOST = 4
+_SLOWEST_POLL = 5.0
+# What services say of an object that has not reached them yet, besides 404.
+_UNKNOWN_YET = (
+    *("does not exist", "do not exist", "does not reference", "not found", "cannot find", "could not find"),
+    # A directory extension that has just been registered.
+    "extension properties are not available",
+)
+# What services say of something that is there already (GRAPH: errors seen).
+_THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists", "multipleobjectswithsamekeyvalue")
+
+
+class Refused(EntraPipelineError):
+    """Graph refused a step for good, or it cannot be sent; `status` is Graph's, 0 when nothing was sent."""
+
+    status = 0
+
+
+@dataclass
+class Session:
+    """What the steps of a restore share.
+
+    Attributes:
+        graph: The tenant, as the app registration that may write.
+        writer: Sends writes to it.
+        ledger: Counts reads.
+        journal: Of the job.
+        options: What was asked for.
+        passwords: Of users that are made.
+        identity: Ids at the recovery point → ids in the tenant, in small letters; only those that differ.
+        app_ids: Ids of applications at the recovery point → their appIds.
+        owners: For objects below objects that are below others: id of the one in the middle → id of its owner.
+        settled: Properties that a step has set besides its own, by id at the recovery point: later steps need not.
+        patience: Seconds to wait for replication.
+        there_before: Ids of the objects of a type that were in the tenant before the first write.
+        fresh: Ids in the tenant of what came into being in this run, and when.
+    """
+
+    graph: Graph
+    writer: Writer
+    ledger: Ledger
+    journal: Journal
+    options: Options
+    passwords: Passwords
+    identity: dict[str, str]
+    app_ids: Mapping[str, str]
+    owners: Mapping[str, str]
+    settled: dict[str, dict[str, Any]]
+    there_before: Callable[[str], Awaitable[Collection[str]]]
+    patience: float = PATIENCE
+    fresh: dict[str, float] = field(default_factory=dict)
+
+    def live(self, identifier: str) -> str:
+        """The id in the tenant of what had this id at the recovery point."""
+        return str(rewrite(identifier, self.identity))
+
+    def learn(self, ids: Mapping[str, str]) -> None:
+        """Takes in ids of what was made or brought back."""
+        now = monotonic()
+        for old, new in ids.items():
+            if old.lower() != new.lower():
+                self.identity[old if len(old) != 36 else old.lower()] = new
+            self.fresh[new.lower()] = now
+
+    def claimed(self) -> set[str]:
+        """Ids in the tenant that steps of this job have made."""
+        return {new.lower() for ids in self.journal.made.values() for new in ids.values()}
+
+
+class Work:
+    """One step under way.
+
+    Attributes:
+        step: The step.
+        entry: Object type; of links, that of the owner.
+        rule: How its objects are written.
+        id: Id in the tenant; of what is still to be made, empty.
+        parent: Id in the tenant of the owner of a child object.
+        owners: That owner's id → its own owner's, where the owner is a child object, too.
+        problems: What did not go as it should have, though the step as a whole did.
+    """
+
+    def __init__(self, session: Session, step: Step) -> None:
+        self.session = session
+        self.step = step
+        self.entry: ObjectType = CATALOGUE.get(step.table) or RELATIONS[step.table][0]
+        self.rule: Restore = self.entry.restore
+        self.id = step.live_id or ("" if step.action == "create" else session.live(step.id))
+        self.parent = session.live(step.parent) if step.parent else ""
+        above = session.owners.get(step.parent)
+        self.owners = {self.parent: session.live(above)} if above else {}
+        self.problems: list[str] = []
+
+    def body(self) -> dict[str, Any]:
+        """The properties to send, with the ids of the tenant."""
+        result: dict[str, Any] = rewrite(self.step.body, self.session.identity)
+        return result
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def get(self, url: str) -> dict[str, Any] | None:
+        """One object; None when there is none."""
+        try:
+            return await self.session.graph.fetch(
+                url, _OBJECT.decode, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT
+            )
+        except GraphNotFound:
+            return None
+
+    async def all(self, url: str) -> list[dict[str, Any]]:
+        """All objects of a collection; none when its owner is not there."""
+        found: list[dict[str, Any]] = []
+        pages = self.session.graph.pages(url, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT)
+        try:
+            async for page in pages:
+                found += [_OBJECT.decode(raw) for raw in page.value]
+        except GraphNotFound:
+            return []
+        return found
+
+    async def patiently(self, look: Callable[[], Awaitable[Any]]) -> Any:
+        """What a look finds, repeated until there is something or replication has had its time; else None."""
+        deadline = monotonic() + self.session.patience
+        attempt = 0
+        while True:
+            found = await look()
+            if found or monotonic() >= deadline:
+                return found
+            attempt += 1
+            await asyncio.sleep(min(backoff(attempt), _SLOWEST_POLL, max(0.05, deadline - monotonic())))
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def send(self, write: Write) -> Written:
+        """Sends a write; one that fails because something just made is not known everywhere yet is sent again."""
+        attempt = 0
+        while True:
+            written = await self.session.writer.send(write, lane=self.entry.write_lane)
+            if written.done or written.lost or monotonic() >= self._until_known(written):
+                return written
+            attempt += 1
+            await asyncio.sleep(min(backoff(attempt), _SLOWEST_POLL))
+
+    async def do(self, write: Write) -> Written:
+        """Sends a write that has to succeed; raises Refused."""
+        written = await self.send(write)
+        if not written.done:
+            raise self.refused(written)
+        return written
+
+    async def make(self, write: Write, find: Callable[[bool], Awaitable[dict[str, Any] | None]]) -> dict[str, Any]:
+        """Makes something, once only: also when this process, or the answer, was lost before.
+
+        Args:
+            write: The request that makes it.
+            find: Looks for it in the tenant; told whether it has to be new, or may have been there before.
+
+        Returns:
+            The object as Graph showed it.
+        """
+        journal, number = self.session.journal, self.step.number
+        if number in journal.intents and number not in journal.made:
+            found = await self.patiently(lambda: find(True))
+            if found:
+                return dict(found)
+        for _ in range(_LOST):
+            await journal.intend(number)
+            written = await self.send(write)
+            if written.done:
+                return written.json()
+            if not written.lost:
+                found = await find(False) if there_already(written) else None
+                if found:
+                    return dict(found)
+                raise self.refused(written)
+            found = await self.patiently(lambda: find(True))
+            if found:
+                return dict(found)
+        raise Refused(
+            f"Graph's answer was lost {_LOST} times, and nothing has come into being",
+            remedy="Look at Microsoft's service health, and start the restore again.",
+        )
+
+    def made(self, ids: Mapping[str, str]) -> None:
+        """Notes what this step has made or brought back: ids at the recovery point → ids in the tenant."""
+        self.session.journal.make(self.step.number, dict(ids))
+        self.session.learn(ids)
+        self.id = ids[self.step.id]
+
+    def _until_known(self, written: Written) -> float:
+        """Until when it is worth while to send a refused write again: while what it is about is young."""
+        if written.write.method == "DELETE" or written.status not in {400, 404}:
+            return 0.0
+        words = written.error().message.lower()
+        if written.status == 400 and (not any(text in words for text in _UNKNOWN_YET) or there_already(written)):
+            return 0.0
+        about = ids_in([written.write.url, written.write.body])
+        young = [self.session.fresh[one] for one in about if one in self.session.fresh]
+        return max(young) + self.session.patience if young else 0.0
+
+    def refused(self, written: Written) -> Refused:
+        """The error that a refusal means for people."""
+        error = written.error() if written.status else GraphError("Graph's answer was lost")
+        refused = Refused(error.message, remedy=self._remedy(written, error))
+        refused.status = written.status
+        return refused
+
+    def _remedy(self, written: Written, error: GraphError) -> str:
+        if error.status == 403 and error.code == "Directory_QuotaExceeded":
+            return "Remove what is not needed, and start the restore again."
+        if error.status == 403 and self.entry.name == "users":
+            return (
+                "Users with administrator roles can only be changed by an app that holds the Privileged Authentication "
+                "Administrator or Global Administrator role: assign it to the restore app registration, and start the "
+                "restore again."
+            )
+        if error.status == 403:
+            return (
+                f"Grant the application permission {(self.rule.permissions or ('that the type takes',))[0]} to the "
+                "restore app registration and consent to it; if it is granted, the tenant may lack the licence."
+            )
+        if error.status == 404:
+            return "Plan again: what it refers to is not in the tenant."
+        if there_already(written):
+            return "Rename or remove what holds the same name in the tenant, and plan again."
+        return ""
+
+
+def there_already(written: Written) -> bool:
+    """Whether a refusal says that what was to be made is there."""
+    error = written.error()
+    words = f"{error.code} {error.message}".lower()
+    return written.status in {400, 409} and any(text in words for text in _THERE_ALREADY)
+
+
+def chunks(items: Iterable[str], size: int) -> list[list[str]]:
+    """The items in lists of at most `size`."""
+    every = list(items)
+    return [every[start : start + size] for start in range(0, len(every), size)]
+
+
+# A restore is what the tenant is waiting for: its reads do not give way to others.
+_PROMPT = {"x-ms-throttle-priority": "normal"}

@@ -1,0 +1,160 @@
+"""What of an object a restore compares and sends: without what Graph computes, fills in, or only annotates.
+
+What belongs here: from an object as Graph returned it to what counts of it. What does not: what two objects that differ
+lead to (`planner`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from entra_pipeline.analysis.equality import Values, differences, normal
+from entra_pipeline.catalogue import ObjectType
+from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.restore.objects.model import Step
+from entra_pipeline.restore.objects.references import rewrite
+
+Body = dict[str, Any]
+"""An object as JSON."""
+
+_TYPE = "@odata.type"
+_SETTING = {"create", "undelete", "update", "enable"}
+
+
+def content(entry: ObjectType, body: Body) -> Body:
+    """What counts of an object: all but its id and what Graph computes or fills in, with nulls left in.
+
+    Licences of users are those that are assigned to them directly.
+    """
+    if entry.restore.by is By.LICENSES:
+        return {"assignedLicenses": _direct(body)}
+    rule = entry.restore
+    kept = {name: _plain(value) for name, value in body.items() if "@" not in name and name not in rule.volatile}
+    if "id" not in rule.required:
+        kept.pop("id", None)
+    if _TYPE in rule.required and _TYPE in body:
+        kept[_TYPE] = body[_TYPE]
+    for path, members in rule.parts.items():
+        _keep(kept, path.split("."), members)
+    for path in rule.secrets:
+        kept = without(kept, path)
+    return kept
+
+
+def moved(entry: ObjectType, own: str, body: Body, mapping: Mapping[str, str]) -> Body:
+    """A content with other ids in the place of those that have changed.
+
+    Where only a new object takes a property, it keeps the id that the object once had itself: a role's templateId.
+
+    Args:
+        entry: The type.
+        own: Id of the object at the recovery point.
+        body: The content.
+        mapping: Id → the id that takes its place.
+    """
+    kept = {name: value for name, value in body.items() if value == own and name in entry.restore.create_only}
+    result: Body = {**rewrite(body, mapping), **kept}
+    return result
+
+
+def differing(entry: ObjectType, wanted: Body, found: Body) -> Values:
+    """Properties of two contents that differ: wanted and found."""
+    told, _ = differences(entry.name, wanted, found)
+    return told
+
+
+def left_by(steps: Iterable[Step], names: Mapping[str, str]) -> dict[tuple[str, str], Body]:
+    """Type and id of an object → the properties that steps have set: a later step may have set one anew.
+
+    Args:
+        steps: The steps that were carried out, in their order.
+        names: Ids at the recovery point → ids in the tenant.
+    """
+    latest: dict[tuple[str, str], Body] = {}
+    for step in steps:
+        if step.action in _SETTING:
+            latest.setdefault((step.table, step.id), {}).update(rewrite(step.body, names))
+    return latest
+
+
+def fingerprint(entry: ObjectType, body: Body) -> str:
+    """SHA-256 of what counts of an object, however it is written (`Step.seen`)."""
+    return hashlib.sha256(msgspec.json.encode(normal(content(entry, body)), order="sorted")).hexdigest()
+
+
+def at(body: Body, path: str) -> list[Any]:
+    """The values at a dotted path through objects and lists; `extension_*` stands for all directory extensions."""
+    found: list[Any] = [body]
+    for name in path.split("."):
+        inside = [item for value in found for item in (value if isinstance(value, list) else [value])]
+        members = [item for item in inside if isinstance(item, dict)]
+        if name.endswith("*"):
+            found = [value for item in members for key, value in item.items() if key.startswith(name[:-1])]
+        else:
+            found = [item[name] for item in members if name in item]
+    return found
+
+
+def without(body: Body, path: str) -> Body:
+    """A body without what is at a dotted path; the members above it stay. The body is not changed."""
+    name, _, rest = path.partition(".")
+    if name.endswith("*"):
+        return {key: value for key, value in body.items() if not key.startswith(name[:-1])}
+    if name not in body:
+        return body
+    if not rest:
+        return {key: value for key, value in body.items() if key != name}
+    inner = body[name]
+    if isinstance(inner, dict):
+        return {**body, name: without(inner, rest)}
+    if isinstance(inner, list):
+        return {**body, name: [without(item, rest) if isinstance(item, dict) else item for item in inner]}
+    return body
+
+
+def empty(value: Any) -> bool:
+    """Whether a property has no value that a merge would overwrite."""
+    return value is None or value in ("", [], {})
+
+
+def _direct(body: Body) -> list[Body]:
+    """Licences that no group assigns, as `assignLicense` takes them (Graph doc: licenseAssignmentState)."""
+    states = body.get("licenseAssignmentStates")
+    source = (
+        body.get("assignedLicenses") or []
+        if states is None
+        else [state for state in states if state.get("assignedByGroup") is None]
+    )
+    direct = {one["skuId"]: sorted(one.get("disabledPlans") or []) for one in source}
+    return [{"skuId": sku, "disabledPlans": plans} for sku, plans in sorted(direct.items())]
+
+
+def _plain(value: Any) -> Any:
+    """A value without annotations, save for the types of nested values."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if "@" not in key or key == _TYPE}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _keep(value: Any, path: Sequence[str], members: Sequence[str]) -> None:
+    """Leaves only some members of what is at a path; changes the value, which `_plain` has copied."""
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, dict):
+            continue
+        inner = item.get(path[0])
+        if len(path) > 1:
+            _keep(inner, path[1:], members)
+        elif isinstance(inner, list):
+            item[path[0]] = [_only(one, members) for one in inner]
+        elif isinstance(inner, dict):
+            item[path[0]] = _only(inner, members)
+
+
+def _only(value: Any, members: Sequence[str]) -> Any:
+    return {name: value[name] for name in members if name in value} if isinstance(value, Mapping) else value

@@ -1,0 +1,76 @@
+"""Ids wherever they stand in what Graph returns: finding them, and putting others in their place.
+
+What belongs here: which text is an id. What does not: what an id leads to (`id_map`, `planner`).
+
+Objects are referred to by GUIDs in any string: conditions, rules of dynamic groups, `/administrativeUnits/<id>`, OData
+queries of reviews, `<parent>/<id>`. Directory extensions carry the appId of their application in their name, without
+dashes: `extension_<appId>_<name>`, as a property and inside rules (Graph doc: extensionProperty).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_HEX = "[0-9a-fA-F]"
+_ID = re.compile(
+    rf"(?<!{_HEX}){_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?!{_HEX})|(?<=extension_){_HEX}{{32}}(?=_)"
+)
+GUID_LENGTH = 36
+"""Characters of a GUID with dashes. Shorter text holds none."""
+
+
+def ids_in(value: Any) -> set[str]:
+    """All GUIDs in a JSON value, in names of members too, in small letters and with dashes."""
+    return {_dashed(found) for text in _texts(value) for found in _ID.findall(text)}
+
+
+def rewrite(value: Any, mapping: Mapping[str, str]) -> Any:
+    """A JSON value with ids replaced, in names of members too.
+
+    Args:
+        value: The value; it is not changed.
+        mapping: Id → the id that takes its place. GUIDs in small letters, with dashes; they are replaced wherever they
+            stand. Other ids are replaced where they are the whole text.
+    """
+    if isinstance(value, str):
+        return _text(value, mapping)
+    if isinstance(value, list):
+        return [rewrite(item, mapping) for item in value]
+    if isinstance(value, dict):
+        return {_text(name, mapping): rewrite(item, mapping) for name, item in value.items()}
+    return value
+
+
+def _text(text: str, mapping: Mapping[str, str]) -> str:
+    if (whole := mapping.get(text)) is not None:
+        return whole
+    return _ID.sub(lambda match: _replaced(match[0], mapping), text) if len(text) >= GUID_LENGTH else text
+
+
+def _replaced(found: str, mapping: Mapping[str, str]) -> str:
+    new = mapping.get(_dashed(found))
+    if new is None:
+        return found
+    return new if "-" in found else new.replace("-", "")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if len(value) >= GUID_LENGTH:
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts(name)
+            yield from _texts(item)
+
+
+def _dashed(found: str) -> str:
+    text = found.lower()
+    if "-" in text:
+        return text
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

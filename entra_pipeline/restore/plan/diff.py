@@ -1,0 +1,487 @@
+"""What differs between a recovery point and the tenant: which object is which, and what is there of it.
+
+What belongs here: finding an object of the point in the tenant, under its own id, another one, or in the recycle bin.
+What does not: what is done about the differences (`drafts`).
+
+Only what differs is looked at object by object; the rest is compared inside DuckDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from graphlib import TopologicalSorter
+from typing import Any, NamedTuple
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from entra_pipeline.analysis.changes import bases
+from entra_pipeline.analysis.changes import differing as differing_rows
+from entra_pipeline.analysis.equality import normal
+from entra_pipeline.analysis.names import title
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
+from entra_pipeline.restore.objects.normalize import Body, content, differing
+from entra_pipeline.restore.objects.normalize import moved as renamed
+from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.restore.objects.selection import Chosen, bin_of, is_bin, is_view
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import sql_text, state_query
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+_GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|extension_[0-9a-f]{32}_"
+PENDING = "new:"
+"""Stands before ids of objects that are still to be made: what names one of them differs from what is there."""
+
+
+class Side(NamedTuple):
+    """A recovery point in its store."""
+
+    store: ScopeStore
+    manifest: Manifest
+
+    def has(self, table: str) -> bool:
+        """Whether the point has the table, and has read it."""
+        entry = self.manifest.tables.get(table)
+        return entry is not None and entry.read != "never"
+
+    def state(self, table: str, columns: str) -> str:
+        """SQL of a table's state."""
+        return state_query(self.store.files, self.manifest.tables[table], columns)
+
+
+class Fate(StrEnum):
+    """What became of an object since the recovery point."""
+
+    THERE = "there"
+    BINNED = "in the recycle bin"
+    MISSING = "missing"
+    ADDED = "added"
+
+
+@dataclass(slots=True)
+class Item:
+    """An object that differs.
+
+    Attributes:
+        table: Its type.
+        id: Its id at the recovery point; of what was added since, in the tenant.
+        live_id: Its id in the tenant; empty when it is missing.
+        parent: Id of its owner, as `id`.
+        fate: What became of it.
+        then: The object at the recovery point, as JSON text; empty when it was added since.
+        now: The object in the tenant, or its recycle bin; empty when it is missing.
+        known_by: Why it is taken for the same object, where its id does not say so.
+        conditions: Which of `derived`, `fixed` and `mastered` (`Restore`) are true of it.
+        asked: Whether it is among what was chosen; others only name something that has another id now.
+    """
+
+    table: str
+    id: str
+    live_id: str
+    parent: str
+    fate: Fate
+    then: str
+    now: str
+    known_by: str = ""
+    conditions: frozenset[str] = frozenset()
+    asked: bool = True
+
+    @property
+    def entry(self) -> ObjectType:
+        """Its type's entry in the catalogue."""
+        return CATALOGUE[self.table]
+
+    def wanted(self) -> Body:
+        """The object at the recovery point."""
+        return decoded(self.then)
+
+    def found(self) -> Body:
+        """The object in the tenant."""
+        return decoded(self.now)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return title(self.entry, decoded(self.then or self.now)) or self.id
+
+
+class Link(NamedTuple):
+    """A link: ids at the recovery point, where it has the ends."""
+
+    source_id: str
+    target_id: str
+    target_type: str
+
+
+@dataclass(slots=True)
+class Comparison:
+    """All that differs.
+
+    Attributes:
+        items: Object type → objects that differ, by id.
+        missing: Relation → links that the tenant does not have.
+        extra: Relation → links that the recovery point does not have.
+        forward: Id at the recovery point → id in the tenant, of objects that are there under another id.
+        incomparable: Tables about which nothing is known, and why.
+    """
+
+    items: dict[str, dict[str, Item]] = field(default_factory=dict)
+    missing: dict[str, list[Link]] = field(default_factory=dict)
+    extra: dict[str, list[Link]] = field(default_factory=dict)
+    forward: dict[str, str] = field(default_factory=dict)
+    incomparable: dict[str, str] = field(default_factory=dict)
+
+    def back(self) -> set[str]:
+        """Ids of the objects that are to come back."""
+        return {
+            item.id
+            for table, items in self.items.items()
+            if CATALOGUE[table].restore.possible
+            for item in items.values()
+            if item.fate in {Fate.MISSING, Fate.BINNED}
+        }
+
+    def pending(self) -> dict[str, str]:
+        """Id → placeholder, of objects that will be made under a new id; appIds of applications too."""
+        found: dict[str, str] = {}
+        for table, items in self.items.items():
+            rule = CATALOGUE[table].restore
+            if rule.create != "POST" or "id" in rule.required or not rule.possible:
+                continue
+            for item in items.values():
+                if item.fate is Fate.MISSING:
+                    found[item.id] = f"{PENDING}{item.id}"
+                    for alias in own_aliases(item.entry):
+                        if value := item.wanted().get(alias):
+                            found[value] = f"{PENDING}{value}"
+        return found
+
+
+def compare(
+    connection: duckdb.DuckDBPyConnection, point: Side, live: Side, chosen: Chosen, identity: Mapping[str, str]
+) -> Comparison:
+    """What differs of what is chosen, and links that were lost together with what is missing.
+
+    Args:
+        connection: Reads both stores.
+        point: The recovery point to restore.
+        live: The recovery point that shows the tenant.
+        chosen: What to restore.
+        identity: Id once → id now, of objects that are in the tenant, or its recycle bin, under another id.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    return _Comparing(connection, point, live, chosen, identity).compare()
+
+
+class _Comparing:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        point: Side,
+        live: Side,
+        chosen: Chosen,
+        identity: Mapping[str, str],
+    ) -> None:
+        self._connection = connection
+        self._point = point
+        self._live = live
+        self._chosen = chosen
+        self._result = Comparison(forward=dict(identity))
+        tables = [name for name in (*CATALOGUE, *RELATIONS) if not (name in CATALOGUE and is_bin(CATALOGUE[name]))]
+        self._bases = bases(point.manifest, live.manifest, [name for name in tables if point.has(name)])
+
+    def compare(self) -> Comparison:
+        for entry in _parents_first():
+            if self._comparable(entry.name, chosen=True):
+                self._objects(entry, self._chosen.ids)
+        back = self._result.back()
+        if back:
+            for entry in _parents_first():
+                if entry.restore.link and self._comparable(entry.name, chosen=False):
+                    self._objects(entry, back, only_missing=True)
+        for relation in RELATIONS:
+            if self._comparable(relation, chosen=True):
+                self._links(relation, self._chosen.ids)
+            elif back and self._comparable(relation, chosen=False):
+                self._links(relation, back, only_missing=True)
+        self._named_anew()
+        self._conditions()
+        return self._result
+
+    def _comparable(self, table: str, *, chosen: bool) -> bool:
+        if (table in self._chosen.tables) is not chosen or table not in self._bases:
+            return False
+        if not self._bases[table].comparable:
+            if chosen:
+                self._result.incomparable[table] = "; ".join(self._bases[table].notes)
+            return False
+        return True
+
+    def _rows(self, table: str, ids: Collection[str] | None) -> Iterator[tuple[tuple[str, ...], str, str]]:
+        """The rows whose text differs: key, at the point, in the tenant."""
+        wanted = None if ids is None else {*ids, *(self._now(one) for one in ids)}
+        if wanted is not None and table in CATALOGUE and self._live.has(table):
+            pairs = alike_by_name(self._connection, self._point, self._live, CATALOGUE[table])
+            wanted |= {new for old, new in pairs.items() if old in wanted}
+        rows = differing_rows(*self._point, *self._live, table, wanted, connection=self._connection)
+        return ((row.key, row.before or "", row.after or "") for row in rows)
+
+    def _now(self, old: str) -> str:
+        """The id under which an object of the point is known to be in the tenant, if not its own."""
+        moved: str = rewrite(old, self._result.forward)
+        return moved
+
+    # --- objects -----------------------------------------------------------------------------------------------------
+
+    def _objects(self, entry: ObjectType, ids: Collection[str] | None, *, only_missing: bool = False) -> None:
+        table = entry.name
+        gone: dict[str, str] = {}
+        new: dict[str, str] = {}
+        items = self._result.items.setdefault(table, {})
+        for (id_,), then, now in self._rows(table, ids):
+            if not now:
+                gone[id_] = then
+            elif not then:
+                new[id_] = now
+            elif not only_missing and differing(entry, content(entry, decoded(then)), content(entry, decoded(now))):
+                items[id_] = Item(table, id_, id_, "", Fate.THERE, then, now)
+        binned = self._binned(table, gone)
+        parents = self._parents(entry, [*items, *gone, *new])
+        alike = _alike(entry, new, parents)
+        for id_, then in gone.items():
+            item = self._placed(entry, Item(table, id_, "", parents.get(id_, ""), Fate.MISSING, then, ""), new, binned)
+            if alike and item.fate is Fate.MISSING and (key := self._key(item)) in alike:
+                self._settle(item, alike.pop(key), new, _known_by(entry))
+            items[id_] = item
+        for id_, item in items.items():
+            item.parent = item.parent or parents.get(id_, "")
+        if not only_missing:
+            for id_, now in new.items():
+                items[id_] = Item(table, id_, id_, parents.get(id_, ""), Fate.ADDED, "", now)
+
+    def _placed(self, entry: ObjectType, item: Item, new: dict[str, str], binned: Mapping[str, str]) -> Item:
+        """The object, found in the recycle bin or under the id that it is known to have now."""
+        other = self._now(item.id)
+        if item.id in binned:
+            item.fate, item.live_id, item.now = Fate.BINNED, item.id, binned[item.id]
+        elif other != item.id and other in new:
+            known = "" if is_view(entry) else "it came back under another id before"
+            self._settle(item, other, new, known)
+        elif other in binned:
+            item.fate, item.live_id, item.now = Fate.BINNED, other, binned[other]
+            self._result.forward[item.id] = other
+        return item
+
+    def _settle(self, item: Item, live_id: str, new: dict[str, str], known_by: str) -> None:
+        """Takes an object that seems to be new in the tenant for the one that seems to be missing."""
+        item.fate, item.live_id, item.now, item.known_by = Fate.THERE, live_id, new.pop(live_id), known_by
+        if not is_view(item.entry):
+            self._result.forward[item.id] = live_id
+        then, now = item.wanted(), item.found()
+        for alias in own_aliases(item.entry):
+            if then.get(alias) and now.get(alias) and then[alias] != now[alias]:
+                self._result.forward[then[alias]] = now[alias]
+
+    def _key(self, item: Item) -> Any:
+        parent = rewrite(item.parent, self._result.forward)
+        return _key(item.entry, rewrite(item.wanted(), self._result.forward), parent)
+
+    def _binned(self, table: str, gone: Mapping[str, str]) -> dict[str, str]:
+        """What of the missing is in the tenant's recycle bin, by id."""
+        bin_ = bin_of(table)
+        if not gone or not bin_ or not self._live.has(bin_):
+            return {}
+        ids = sorted({*gone, *(self._now(one) for one in gone)})
+        state = self._live.state(bin_, "id, _raw")
+        query = f"SELECT id, _raw FROM ({state}) SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS id) USING (id)"
+        return dict(self._connection.execute(query, [ids]).fetchall())
+
+    def _parents(self, entry: ObjectType, ids: list[str]) -> dict[str, str]:
+        """Ids of the owners of objects of a child type."""
+        if entry.parent is None or not ids:
+            return {}
+        found: dict[str, str] = {}
+        for side in (self._live, self._point):
+            state = side.state(entry.name, "id, _parent_id")
+            query = f"SELECT id, _parent_id FROM ({state}) SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS id) USING (id)"
+            found.update(self._connection.execute(query, [ids]).fetchall())
+        return found
+
+    # --- links -------------------------------------------------------------------------------------------------------
+
+    def _links(self, relation: str, ids: Collection[str] | None, *, only_missing: bool = False) -> None:
+        forward = self._result.forward
+        gone: dict[tuple[str, str], Link] = {}
+        new: dict[tuple[str, str], Link] = {}
+        for (source, target), then, now in self._rows(relation, ids):
+            link = _STORED_DECODER.decode(then or now)
+            if then:
+                moved = (rewrite(source, forward), rewrite(target, forward)) if forward else (source, target)
+                gone[moved] = Link(source, target, link.target_type)
+            else:
+                new[source, target] = Link(source, target, link.target_type)
+        same = gone.keys() & new.keys()
+        self._result.missing[relation] = sorted(link for key, link in gone.items() if key not in same)
+        if not only_missing:
+            before = {now: then for then, now in forward.items()}
+            extra = (
+                Link(before.get(link.source_id, link.source_id), before.get(link.target_id, link.target_id), link[2])
+                for key, link in new.items()
+                if key not in same
+            )
+            self._result.extra[relation] = sorted(extra)
+
+    # --- what names objects that have another id now -----------------------------------------------------------------
+
+    def _named_anew(self) -> None:
+        """Objects that look the same, but name something that has, or will have, another id."""
+        moved = {**self._result.forward, **self._result.pending()}
+        ids = sorted(moved.keys() | {f"extension_{one.replace('-', '')}_" for one in moved})
+        if not moved:
+            return
+        for table in self._bases:
+            if table not in CATALOGUE or not CATALOGUE[table].restore.possible or not self._bases[table].comparable:
+                continue
+            entry = CATALOGUE[table]
+            items = self._result.items.setdefault(table, {})
+            then, now = self._point.state(table, "id, _raw AS body"), self._live.state(table, "id, _raw AS body")
+            parent = "_parent_id" if entry.parent else "''"
+            rows = self._connection.execute(
+                f"SELECT t.id, p.parent, t.body, n.body FROM ({then}) t JOIN ({now}) n USING (id) "
+                f"JOIN ({self._point.state(table, f'id, {parent} AS parent')}) p USING (id) "
+                f"WHERE list_has_any(regexp_extract_all(lower(t.body), '{_GUID}'), ?::VARCHAR[]) ORDER BY id",
+                [ids],
+            ).fetchall()
+            for id_, owner, before, after in rows:
+                if id_ in items:
+                    continue
+                wanted = renamed(entry, id_, content(entry, decoded(before)), moved)
+                if differing(entry, wanted, content(entry, decoded(after))):
+                    items[id_] = Item(table, id_, id_, owner or "", Fate.THERE, before, after)
+                    items[id_].asked = self._asked(table, id_, owner)
+
+    def _asked(self, table: str, *ids: str | None) -> bool:
+        return table in self._chosen.tables and (self._chosen.ids is None or not self._chosen.ids.isdisjoint(ids))
+
+    # --- conditions --------------------------------------------------------------------------------------------------
+
+    def _conditions(self) -> None:
+        for table, items in self._result.items.items():
+            rule = CATALOGUE[table].restore
+            for name in ("derived", "fixed", "mastered"):
+                condition = getattr(rule, name)
+                if not condition or not items:
+                    continue
+                texts = {
+                    id_: item.now if item.fate in {Fate.THERE, Fate.ADDED} else item.then for id_, item in items.items()
+                }
+                for id_ in meeting(self._connection, condition, texts):
+                    items[id_].conditions |= {name}
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """A link as `differing` gives it."""
+
+    source_id: str
+    target_id: str
+    target_type: str = ""
+
+
+_STORED_DECODER = msgspec.json.Decoder(_Stored)
+
+
+def naming(connection: duckdb.DuckDBPyConnection, side: Side, table: str, ids: Collection[str]) -> dict[str, str]:
+    """Objects of a type that name one of the ids (GUIDs) anywhere: their id → JSON text."""
+    query = (
+        f"SELECT id, body FROM ({side.state(table, 'id, _raw AS body')}) "
+        f"WHERE list_has_any(regexp_extract_all(lower(body), '{_GUID}'), ?::VARCHAR[]) ORDER BY id"
+    )
+    return dict(connection.execute(query, [sorted(ids)]).fetchall())
+
+
+def meeting(connection: duckdb.DuckDBPyConnection, condition: str, texts: Mapping[str, str]) -> set[str]:
+    """Ids of the objects, given as JSON text, of which a condition of the catalogue over `raw` is true."""
+    with connection.cursor() as own:
+        own.register("_bodies", pa.table({"id": pa.array(texts.keys(), pa.string()), "raw": list(texts.values())}))
+        return {row[0] for row in own.execute(f"SELECT id FROM _bodies WHERE ({condition})").fetchall()}
+
+
+def decoded(text: str) -> Body:
+    """An object from its JSON text."""
+    return _OBJECT.decode(text)
+
+
+def _parents_first() -> Iterable[ObjectType]:
+    """All types but recycle bins: owners before what they own, what is shown before what shows it, links last."""
+    names = [name for name, entry in CATALOGUE.items() if not is_bin(entry)]
+    before = {
+        name: {
+            *CATALOGUE[name].restore.after,
+            *([CATALOGUE[name].parent.type] if CATALOGUE[name].parent else []),  # type: ignore[union-attr]
+            *([CATALOGUE[name].shows] if CATALOGUE[name].shows else []),
+        }
+        for name in names
+    }
+    return [CATALOGUE[name] for name in TopologicalSorter(before).static_order()]
+
+
+def _alike(entry: ObjectType, new: Mapping[str, str], parents: Mapping[str, str]) -> dict[Any, str]:
+    """Objects that only the tenant has, by what makes each of them the only one of its kind."""
+    keys = {id_: _key(entry, decoded(now), parents.get(id_, "")) for id_, now in sorted(new.items())}
+    return {key: id_ for id_, key in keys.items() if key is not None}
+
+
+def _key(entry: ObjectType, body: Body, parent: str) -> Any:
+    """What no two objects of a type have in common in a tenant; None when nothing is known to be so.
+
+    Two grants or assignments that say the same are the same.
+    """
+    rule = entry.restore
+    if rule.link:
+        said = content(entry, body)
+        if rule.change and rule.create_only:
+            said = {name: said.get(name) for name in rule.create_only}
+        return parent, msgspec.json.encode(normal(said), order="sorted")
+    if rule.unique:
+        values = tuple(str(body.get(name) or "").casefold() for name in rule.unique)
+        return (parent, *values) if all(values) else None
+    if entry.parent is not None and not entry.parent.many:
+        return (parent,)
+    return () if rule.possible and not rule.create and not entry.shows else None
+
+
+def alike_by_name(connection: duckdb.DuckDBPyConnection, point: Side, live: Side, entry: ObjectType) -> dict[str, str]:
+    """Objects that the tenant has under another id, by what no two of them have in common (`Restore.unique`).
+
+    Args:
+        connection: Reads both stores.
+        point: The recovery point; it has the type.
+        live: The recovery point that shows the tenant; it has it, too.
+        entry: The type. Of one that belongs to others nothing is found: which owner is which is not known here.
+    """
+    names = entry.restore.unique
+    if not names or entry.parent is not None:
+        return {}
+    values = (f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '')" for name in names)
+    keys = ", ".join(f"{value} AS k{n}" for n, value in enumerate(values))
+    using = ", ".join(f"k{n}" for n in range(len(names)))
+    then, now = (side.state(entry.name, f"id, {keys}") for side in (point, live))
+    query = f"SELECT t.id, n.id FROM ({then}) t JOIN ({now}) n USING ({using}) WHERE t.id <> n.id"
+    return dict(connection.execute(query).fetchall())
+
+
+def _known_by(entry: ObjectType) -> str:
+    unique = entry.restore.unique
+    return f"it has the same {' and '.join(unique)}" if unique else "it says the same"
+
+
+def own_aliases(entry: ObjectType) -> tuple[str, ...]:
+    """Aliases that come with the object: the appId of an enterprise application is its application's."""
+    return entry.aliases if entry.restore.create_only.isdisjoint(entry.aliases) else ()

@@ -1,0 +1,85 @@
+"""What ids lead to: objects at the recovery point, and whether they are in the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import duckdb
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.restore.objects.selection import is_bin, is_view
+from entra_pipeline.restore.plan.diff import Side
+from entra_pipeline.store.state import sql_text
+
+
+class Known(NamedTuple):
+    """An object at the recovery point."""
+
+    table: str
+    id: str
+
+
+class Index:
+    """Looks up ids, and other properties by which objects are referred to (appIds), at the point and in the tenant.
+
+    Args:
+        connection: Reads both stores.
+        point: The recovery point.
+        live: The recovery point that shows the tenant.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, point: Side, live: Side) -> None:
+        self._connection = connection
+        self._point = point
+        self._live = live
+        self._asked: set[str] = set()
+        self._then: dict[str, list[Known]] = {}
+        self._now: set[str] = set()
+
+    def look_up(self, ids: Collection[str]) -> None:
+        """Finds out about ids, all at once."""
+        fresh = sorted(set(ids) - self._asked)
+        self._asked.update(fresh)
+        if not fresh:
+            return
+        for key, table, id_ in self._found(self._point, fresh):
+            self._then.setdefault(key, []).append(Known(table, id_))
+        self._now.update(key for key, _, _ in self._found(self._live, fresh))
+
+    def at_point(self, id_: str) -> list[Known]:
+        """The objects of the recovery point that an id leads to: an appId to two; asks for what is not known yet."""
+        self.look_up([id_])
+        return self._then.get(id_, [])
+
+    def is_live(self, id_: str) -> bool:
+        """Whether an id leads to something in the tenant."""
+        self.look_up([id_])
+        return id_ in self._now
+
+    def still(self, identity: Mapping[str, str]) -> dict[str, str]:
+        """Of ids that have changed, those whose new one is in the tenant or its recycle bin, and the old one is not."""
+        self.look_up([*identity, *identity.values()])
+        binned = {key for key, _, _ in self._found(self._live, sorted(set(identity.values())), bins=True)}
+        return {
+            old: new
+            for old, new in sorted(identity.items())
+            if not self.is_live(old) and (self.is_live(new) or new in binned)
+        }
+
+    def _found(self, side: Side, ids: list[str], *, bins: bool = False) -> list[tuple[str, str, str]]:
+        queries = []
+        for name, entry in CATALOGUE.items():
+            if not side.has(name) or is_bin(entry) is not bins or (is_view(entry) and not bins) or entry.key != "id":
+                continue
+            queries.append(f"SELECT id AS key, {sql_text(name)} AS place, id FROM ({side.state(name, 'id')})")
+            for alias in entry.aliases:
+                value = f"json_extract_string(_raw, {sql_text(f'$.{alias}')}) AS key"
+                columns = f"{value}, {sql_text(name)} AS place, id"
+                queries.append(f"SELECT * FROM ({side.state(name, columns)})")
+        if not queries or not ids:
+            return []
+        query = f"SELECT key, place, id FROM ({' UNION ALL '.join(queries)}) SEMI JOIN _sought USING (key) ORDER BY ALL"
+        with self._connection.cursor() as own:
+            own.execute("CREATE TEMP TABLE _sought AS SELECT unnest(?::VARCHAR[]) AS key", [ids])
+            return own.execute(query).fetchall()

@@ -1,0 +1,88 @@
+"""Active assignments of privileged identity management, which give at once what they stand for.
+
+What belongs here: those that would give a membership, an ownership or a role that nobody had at the recovery point.
+What does not: how they are asked for (`requests.schedule`).
+
+A request for an active assignment makes its principal a member of the group, or gives it the role (Graph doc: PIM for
+groups, PIM for roles). Where somebody was taken out of a group, and the assignment stayed, it would bring back more
+than there was.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from entra_pipeline.restore.objects.model import Refusal
+from entra_pipeline.restore.plan.diff import Side
+from entra_pipeline.restore.plan.drafts import Draft
+
+_GROUPS = "privileged_access_group_assignment_schedules"
+_ROLES = "role_assignment_schedules"
+# Graph doc: privilegedAccessGroupAssignmentSchedule, `accessId`.
+_GIVEN = {"member": ("group_members", "a member of the group"), "owner": ("group_owners", "an owner of the group")}
+_ROLE = ("principalId", "roleDefinitionId", "directoryScopeId")
+
+
+def without_more_access(
+    connection: duckdb.DuckDBPyConnection, point: Side, drafts: list[Draft]
+) -> tuple[list[Draft], list[Refusal]]:
+    """Leaves out the assignments that would give more than there was.
+
+    A table that the recovery point has never read says nothing against an assignment.
+
+    Args:
+        connection: Reads the store of the recovery point.
+        point: The recovery point.
+        drafts: The steps.
+
+    Returns:
+        The steps that stay, and why the others do not.
+    """
+    given = _Given(connection, point)
+    refusals = [refusal for draft in drafts if (refusal := given.refusal(draft)) is not None]
+    refused = {(one.table, one.id) for one in refusals}
+    kept = [one for one in drafts if one.action != "create" or (one.table, one.id) not in refused]
+    return kept, refusals
+
+
+class _Given:
+    """What is given at the recovery point; read when the first step asks."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, point: Side) -> None:
+        self._connection = connection
+        self._point = point
+        self._held: dict[str, frozenset[tuple[str, ...]]] = {}
+
+    def refusal(self, draft: Draft) -> Refusal | None:
+        """Why a step would give more; None when it does not."""
+        if draft.action != "create" or draft.returning:
+            return None
+        if draft.table == _GROUPS and draft.body.get("accessId") in _GIVEN:
+            table, what = _GIVEN[draft.body["accessId"]]
+            wanted = _lower(draft.body["groupId"], draft.body["principalId"])
+            columns = "source_id, target_id"
+        elif draft.table == _ROLES:
+            table, what = "role_assignments", "the holder of the role"
+            wanted = _lower(*(draft.body.get(name) for name in _ROLE))
+            columns = ", ".join(f"_raw->>'$.{name}'" for name in _ROLE)
+        else:
+            return None
+        if not self._point.has(table):
+            return None
+        if table not in self._held:
+            rows = self._connection.execute(self._point.state(table, columns)).fetchall()
+            self._held[table] = frozenset(_lower(*row) for row in rows)
+        if wanted in self._held[table]:
+            return None
+        return Refusal(
+            table=draft.table,
+            id=draft.id,
+            name=draft.name,
+            kind="unresolved",
+            reason=f"it would make {draft.body['principalId']} {what}, which was not so at the recovery point",
+            remedy="Assign it anew in Privileged Identity Management, if it is meant to be so.",
+        )
+
+
+def _lower(*ids: str | None) -> tuple[str, ...]:
+    return tuple(str(one).lower() for one in ids)

@@ -1,0 +1,236 @@
+"""Planning from end to end: read the tenant as it is, compare, and keep the plan in the store.
+
+What belongs here: what the command, the Dagster job and the console have in common before a plan is looked at. What
+does not: the comparison and the steps (`planner`), carrying them out (`executor`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from entra_pipeline.analysis.changes import reading as opened
+from entra_pipeline.backup.jobs import backup_job
+from entra_pipeline.backup.run import Progress
+from entra_pipeline.backup.run import backup as take_backup
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import UsageError
+from entra_pipeline.graph import Graph
+from entra_pipeline.project import Scope
+from entra_pipeline.restore.objects.model import Options, Plan, Selection
+from entra_pipeline.restore.objects.selection import choose, types_to_read, with_bins
+from entra_pipeline.restore.plan.diff import Side
+from entra_pipeline.restore.plan.extensions import taken_extensions
+from entra_pipeline.restore.plan.other_tenant import plan_across
+from entra_pipeline.restore.plan.planner import LiveTenant, check_foreign, make_plan
+from entra_pipeline.restore.plan.undo import read_undoing
+from entra_pipeline.restore.records.id_map import lineage
+from entra_pipeline.restore.records.journal import require_finished
+from entra_pipeline.restore.records.plans import write_plan
+from entra_pipeline.store.jobs import new_job_id
+from entra_pipeline.store.manifest import Manifest, TakenFor
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The tenant that is planned for.
+
+    Attributes:
+        scope: The scope that shows it (`across.scope_of`).
+        store: Its store.
+        reading: The tenant, as the app registration that reads.
+        writing: The tenant, as the app registration that may write; None when there is none yet, or when only a plan is
+            wanted. A plan leaves both registrations alone.
+    """
+
+    scope: Scope
+    store: ScopeStore
+    reading: Graph
+    writing: Graph | None = None
+
+    @property
+    def tenant_id(self) -> str:
+        """Its id."""
+        return str(self.reading.tenant.tenant_id)
+
+
+async def plan_restore(
+    source: ScopeStore,
+    point: Manifest,
+    subject: Subject,
+    *,
+    selection: Selection | None = None,
+    options: Options | None = None,
+    domains: Mapping[str, str] | None = None,
+    trigger: str,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> Plan:
+    """Makes the plan of a restore and stores it; `files.read_plan(source, plan.id)` reads it again.
+
+    Takes a recovery point of the tenant first, of the types that the plan rests on: it shows the tenant as the plan
+    sees it, and its key is `Plan.live_point`. Nothing is written to the tenant. A plan without steps means that
+    nothing has to be written; its refusals say what is not as it was nevertheless.
+
+    Args:
+        source: The store of the scope whose recovery point is restored; the plan goes there.
+        point: The recovery point.
+        subject: The tenant to write to.
+        selection: What to restore.
+        options: How.
+        domains: For another tenant: domain at the recovery point → domain there, where `crossing.cross` would find
+            another one, or none.
+        trigger: What started it, for the job record of the recovery point: `command`, `dagster: restore` …
+        clock: The one clock.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: The selection or a domain cannot be understood; what is selected is not among what the scope
+            protects.
+        NotInStore: The recovery point has nothing of what is selected.
+        ConfigurationError: Entra refuses the credential, or cannot be reached.
+        RestoreUnfinished: A restore to the tenant has not come to its end.
+        ScopeBusy: A backup of the scope is running.
+        GraphError, StoreError: The tenant or the store cannot be read.
+    """
+    selection = selection or Selection()
+    # What cannot be understood is told before the tenant is read.
+    await asyncio.to_thread(choose, source, point, selection)
+    await asyncio.to_thread(require_finished, source, subject.tenant_id)
+    foreign = subject.tenant_id != point.tenant_id
+    if foreign:
+        check_foreign(options or Options())
+    elif domains:
+        raise UsageError("the tenant is the same: its domains stay", remedy="Leave out --domain, or add --to TENANT.")
+    seen = await _look(subject, None if foreign else _types(subject.scope, selection), trigger, clock, progress)
+
+    def compare() -> Plan:
+        job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
+        target = seen()
+        if foreign:
+            with TemporaryDirectory(prefix="entra-restore-") as folder:
+                plan = plan_across(
+                    job,
+                    created,
+                    side,
+                    target,
+                    Path(folder),
+                    domains=domains,
+                    selection=selection,
+                    options=options,
+                )
+        else:
+            known = lineage(source, point.tenant_id)
+            plan = make_plan(job, created, side, target, selection=selection, options=options, identity=known)
+        write_plan(source, plan)
+        return plan
+
+    return await asyncio.to_thread(compare)
+
+
+async def plan_undo(
+    source: ScopeStore,
+    job: str,
+    subject: Subject,
+    *,
+    enable_policies: bool = False,
+    trigger: str,
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+) -> Plan:
+    """Makes the plan that takes back what a restore has written, and stores it in the store of the subject.
+
+    It restores of the restore's undo point the objects, properties and links that the restore has written, and no
+    others: what it made is deleted, what it deleted comes back, what it set is set back. What others have changed of
+    that since is refused. It is looked at, applied, verified and undone like any plan.
+
+    Args:
+        source: The store of the scope whose recovery point was restored.
+        job: Id of the restore.
+        subject: The tenant that it wrote to (`across.scope_of` with its plan); its store has the undo point.
+        enable_policies: Conditional access policies get back the state that they had, not report-only.
+        trigger: What started it.
+        clock: The one clock.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: There is nothing to undo: the restore has not come to its end, or wrote nothing.
+        NotInStore: Its undo point is not there any more.
+        And what `plan_restore` raises.
+    """
+    store = subject.store
+    undoing = await asyncio.to_thread(read_undoing, source, job, store)
+    point = await asyncio.to_thread(store.manifest, undoing.point)
+    await asyncio.to_thread(require_finished, store, subject.tenant_id)
+    selection = Selection(types=undoing.types)
+    options = Options(delete_added=True, enable_policies=enable_policies)
+    seen = await _look(subject, _types(subject.scope, selection), trigger, clock, progress)
+
+    def compare() -> Plan:
+        plan = make_plan(
+            new_job_id(clock),
+            iso(clock()),
+            Side(store, point),
+            seen(),
+            selection=selection,
+            options=options,
+            identity=lineage(store, point.tenant_id),
+            undoing=undoing,
+        )
+        write_plan(store, plan)
+        return plan
+
+    return await asyncio.to_thread(compare)
+
+
+async def _look(
+    subject: Subject, types: list[str] | None, trigger: str, clock: Clock, progress: Progress | None
+) -> Callable[[], LiveTenant]:
+    """Takes a recovery point of the tenant; gives what a plan sees by it, which takes a thread of its own."""
+    scope, store, reading = subject.scope, subject.store, subject.reading
+    with backup_job(store, trigger=trigger, clock=clock) as job:
+        live = job.manifest = await take_backup(
+            with_bins(scope), store, reading, types=types, taken_for=TakenFor.PLAN, clock=clock, progress=progress
+        )
+    if progress is not None:
+        progress.phase("comparing")
+    working = set(await reading.registration())
+    if subject.writing is not None:
+        working |= await subject.writing.registration()
+    if reading.tenant.restore is not None:
+        # Also when nobody signs in as it, because only a plan is wanted.
+        working.add(reading.tenant.restore.client_id)
+    extensions = await taken_extensions(reading)
+    side = Side(store, live)
+    return lambda: LiveTenant(side, scope.tenant, _own(side, working), extensions)
+
+
+def _types(scope: Scope, selection: Selection) -> list[str] | None:
+    """The types to read; None for all that the scope protects."""
+    wanted = types_to_read(selection)
+    if wanted is None:
+        return None
+    protected = scope.types()
+    unprotected = [name for name in selection.types if name not in protected]
+    if unprotected:
+        raise UsageError(
+            f"scope {scope.name!r} does not protect {', '.join(unprotected)}",
+            remedy="Add it to the scope's `protect`: what cannot be undone is not overwritten.",
+        )
+    return [name for name in with_bins(scope).types() if name in wanted]
+
+
+def _own(live: Side, working: Collection[str]) -> frozenset[str]:
+    """The ids of app registrations and their service principals, besides those that their tokens tell."""
+    found = set(working)
+    with opened(live.store) as connection:
+        for table in ("applications", "service_principals"):
+            if live.has(table):
+                state = live.state(table, "id, _raw->>'$.appId' AS app")
+                query = f"SELECT id FROM ({state}) SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS app) USING (app)"
+                found |= {str(row[0]) for row in connection.execute(query, [sorted(working)]).fetchall()}
+    return frozenset(found)

@@ -1,0 +1,428 @@
+"""Undoing a restore: what it has written goes back, and what others have written since stays.
+
+What belongs here: what a restore wrote, by its plan, journal and report; and which of the differences between its undo
+point and the tenant are its own. What does not: what is done about them (`drafts`), in which order (`planner`) and how
+(`executor`): an undo is a plan like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import msgspec
+
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names, with_children
+from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.clock import iso
+from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.restore.objects.model import Plan, Refusal
+from entra_pipeline.restore.objects.normalize import Body, content, differing, left_by, moved
+from entra_pipeline.restore.objects.references import GUID_LENGTH, ids_in, rewrite
+from entra_pipeline.restore.objects.selection import Chosen, is_bin, is_view
+from entra_pipeline.restore.plan.diff import Comparison, Fate, Item, Link, Side, decoded, meeting, naming
+from entra_pipeline.restore.records.journal import Journal, has_begun
+from entra_pipeline.restore.records.plans import read_plan
+from entra_pipeline.restore.records.report import Report, read_report
+from entra_pipeline.store.manifest import TakenFor
+from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+
+_SENT = {"restored", "restored with differences"}
+_MAKING = {"create", "undelete"}
+# Of what has been tied to an object since, so many are named.
+_NAMED = 3
+
+Unwritten = Callable[[str, Collection[str]], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What a restore has written, under the ids of the tenant.
+
+    Attributes:
+        job: Id of the restore.
+        scope: The scope of its undo point.
+        point: Its undo point.
+        types: The object types that it wrote.
+        after: The recovery point that it was read back by; empty when there is none.
+        left: (Object type, id) → the properties that it set, as it left them.
+        made: Object type → ids of what it made, or took out of the recycle bin.
+        removed: Object type → ids of what it deleted.
+        linked: Relation → links that it added.
+        unlinked: Relation → links that it removed.
+    """
+
+    job: str
+    scope: str
+    point: str
+    types: tuple[str, ...]
+    after: str = ""
+    left: dict[tuple[str, str], Body] = field(default_factory=dict)
+    made: dict[str, set[str]] = field(default_factory=dict)
+    removed: dict[str, set[str]] = field(default_factory=dict)
+    linked: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    unlinked: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+
+    def chosen(self) -> Chosen:
+        """What of the undo point the plan is about, before it is narrowed."""
+        return Chosen(frozenset(table_names(with_children([*self.types]))), None, self.types)
+
+    def known_before(self, identity: Mapping[str, str]) -> dict[str, str]:
+        """Of ids that have changed, those that had before the restore: what it made anew is not what was lost."""
+        made = set().union(*self.made.values())
+        return {old: new for old, new in identity.items() if new not in made}
+
+    def narrow(
+        self,
+        comparison: Comparison,
+        connection: duckdb.DuckDBPyConnection,
+        point: Side,
+        live: Side,
+        *,
+        own: Collection[str],
+        unwritten: Unwritten,
+    ) -> list[Refusal]:
+        """Leaves of a comparison with the undo point what the restore wrote, as far as nobody has changed it since.
+
+        Args:
+            comparison: What differs between the undo point and the tenant; it is changed.
+            connection: Reads the store.
+            point: The undo point.
+            live: The recovery point that shows the tenant.
+            own: Ids and appIds of the app registrations that restores work with.
+            unwritten: Of a relation and owners, those whose links nobody writes by hand (dynamic groups).
+
+        Returns:
+            What the restore wrote and others have changed since.
+        """
+        return _Narrowing(self, comparison, connection, point, live, own, unwritten).narrow()
+
+
+def read_undoing(source: ScopeStore, job: str, store: ScopeStore) -> Undoing:
+    """What a restore has written, from the store of its plan; `store` is that of its undo point.
+
+    Raises:
+        UsageError: There is no such restore; it has not come to its end; or it wrote nothing.
+        NotInStore: Its undo point is not there any more.
+    """
+    try:
+        plan = read_plan(source, job)
+    except NotInStore:
+        raise UsageError(
+            f"scope {source.scope!r} has no restore {job!r}",
+            remedy="A restore tells its id when it begins, and how to undo it when it ends; entra-pipeline report jobs "
+            "lists them.",
+        ) from None
+    if (plan.live_scope or plan.scope) != store.scope:
+        raise UsageError(
+            f"restore {job} wrote to tenant {plan.tenant!r}, which scope {plan.live_scope!r} shows",
+            remedy=f"Name that scope: {plan.live_scope}.",
+        )
+    report = read_report(source, job)
+    if report is None:
+        begun = has_begun(source.files, job)
+        raise UsageError(
+            f"restore {job} has {'not come to its end' if begun else 'not begun: there is nothing to undo'}",
+            remedy=f"Go on with it first: entra-pipeline restore {plan.scope} --resume {job}" if begun else "",
+        )
+    found = undoing(plan, report, Journal(source.files, job).made, store.scope, _read_back_by(store, report))
+    if not found.types:
+        raise UsageError(f"restore {job} has written nothing: there is nothing to undo")
+    if found.point not in store.points():
+        raise NotInStore(
+            f"recovery point {found.point}, which shows what was there before restore {job}, is not kept any more",
+            remedy=f"Restore what you need from another one: entra-pipeline points {store.scope} lists them.",
+        )
+    return found
+
+
+def undoing(plan: Plan, report: Report, made: Mapping[int, Mapping[str, str]], scope: str, after: str = "") -> Undoing:
+    """What a restore that has come to its end has written.
+
+    Args:
+        plan: Its plan.
+        report: What became of it.
+        made: Number of a step → ids at the recovery point → ids in the tenant, of what it made (`Journal.made`).
+        scope: The scope of its undo point.
+        after: The recovery point that it was read back by; empty when there is none.
+    """
+    names = dict(plan.identity)
+    for ids in made.values():
+        names |= {old.lower() if len(old) == GUID_LENGTH else old: new for old, new in ids.items()}
+    outcomes = {outcome.number: outcome for outcome in report.outcomes}
+    sent = [step for step in plan.steps if outcomes[step.number].result in _SENT or step.number in made]
+    tables = {RELATIONS[step.table][0].name if step.table in RELATIONS else step.table for step in sent}
+    found = Undoing(plan.id, scope, report.undo_point, tuple(name for name in CATALOGUE if name in tables), after)
+    bodies = left_by(sent, names)
+    for step in sent:
+        outcome = outcomes[step.number]
+        id_ = made.get(step.number, {}).get(step.id) or outcome.live_id or str(rewrite(step.id, names))
+        if step.table in RELATIONS:
+            links = found.linked if step.action == "link" else found.unlinked
+            targets = {str(rewrite(target, names)) for target in step.targets}
+            links.setdefault(step.table, set()).update((id_, target) for target in targets)
+            continue
+        if step.action == "delete":
+            found.removed.setdefault(step.table, set()).add(id_)
+        elif step.action in _MAKING:
+            found.made.setdefault(step.table, set()).add(id_)
+        if body := bodies.get((step.table, step.id)):
+            # What was not as it should be when it was read back is what the restore has left.
+            seen = {name: there for name, (_, there) in outcome.differences.items() if name in body}
+            found.left[step.table, id_] = {**body, **found.left.get((step.table, id_), {}), **seen}
+    return found
+
+
+def _read_back_by(store: ScopeStore, report: Report) -> str:
+    """The recovery point by which a restore was read back; empty when it was not, or it is not kept any more."""
+    points = [one for one in store.points() if one > report.undo_point and iso(moment_of(one)) <= report.finished]
+    for point in reversed(points if report.verified else []):
+        if store.manifest(point).taken_for == TakenFor.READ_BACK:
+            return point
+    return ""
+
+
+@dataclass
+class _Narrowing:
+    it: Undoing
+    comparison: Comparison
+    connection: duckdb.DuckDBPyConnection
+    point: Side
+    live: Side
+    own: Collection[str]
+    unwritten: Unwritten
+    refusals: list[Refusal] = field(default_factory=list)
+    _seen: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        after = self.it.after
+        self.after = Side(self.point.store, self.point.store.manifest(after)) if after else None
+
+    def narrow(self) -> list[Refusal]:
+        removed = set().union(*self.it.removed.values())
+        for table, items in self.comparison.items.items():
+            self.comparison.items[table] = {id_: item for id_, item in items.items() if self._stays(item, removed)}
+        foreign = self._links(removed)
+        self._leave_tied(foreign)
+        return self.refusals
+
+    # --- objects -----------------------------------------------------------------------------------------------------
+
+    def _stays(self, item: Item, removed: set[str]) -> bool:
+        """Whether the difference is the restore's own, and nobody has changed it since."""
+        key = item.table, item.live_id
+        if item.fate is Fate.ADDED:
+            if item.live_id not in self.it.made.get(item.table, ()):
+                return False
+            changed = self._changed_since(item.entry, {}, self.it.left.get(key, {}), item.found())[1]
+            if seen := self._read_back(item.table).get(item.live_id):
+                then, now = (content(item.entry, decoded(text)) for text in (seen, item.now))
+                changed += [name for name in differing(item.entry, then, now) if name not in changed]
+            why = f"it was made by the restore, and others have changed it since: {_listed(changed)}"
+            return not changed or self._refuse(item, why)
+        if item.fate is not Fate.THERE:
+            with_it = bool(item.entry.restore.link or item.entry.parent)
+            return item.id in self.it.removed.get(item.table, ()) or (
+                with_it and not removed.isdisjoint(ids_in(item.wanted()) | {item.parent})
+            )
+        if not item.asked:
+            return True
+        if key not in self.it.left:
+            # It is as it was, but for the new id of something that it names: told, and not written.
+            item.asked = False
+            return not differing(item.entry, content(item.entry, item.wanted()), content(item.entry, item.found()))
+        then = moved(item.entry, item.id, item.wanted(), self.comparison.forward)
+        back, changed = self._changed_since(item.entry, then, self.it.left[key], item.found())
+        if changed:
+            return self._refuse(item, f"others have changed it since the restore: {_listed(changed)}", item.id)
+        if item.entry.restore.by is not By.LICENSES:
+            # Of licences Graph shows one property in several; of others, those stay that the restore did not set.
+            wanted = item.wanted()
+            item.then = msgspec.json.encode(item.found() | {name: wanted.get(name) for name in back}).decode()
+        return bool(back)
+
+    def _read_back(self, table: str) -> dict[str, str]:
+        """What the restore made of a type, as it was when it was read back: id → JSON text."""
+        if table not in self._seen:
+            side = self.after if self.after is not None and self.after.has(table) else None
+            ids = sorted(self.it.made.get(table, ()))
+            self._seen[table] = {}
+            if side is not None:
+                query = f"SELECT id, _raw FROM ({side.state(table, 'id, _raw')}) WHERE id IN (SELECT unnest(?))"
+                self._seen[table] = dict(self.connection.execute(query, [ids]).fetchall())
+        return self._seen[table]
+
+    @staticmethod
+    def _changed_since(entry: ObjectType, then: Body, left: Body, now: Body) -> tuple[list[str], list[str]]:
+        """Of the properties that the restore set, those to set back, and those that others have changed since."""
+        names = [name for name in left if "@" not in name]
+
+        def shown(body: Body) -> Body:
+            counting = content(entry, body)
+            return content(entry, {name: counting.get(name, body.get(name)) for name in names})
+
+        wanted, before, after = content(entry, {name: left[name] for name in names}), shown(then), shown(now)
+        done = differing(entry, before, wanted)
+        since = differing(entry, wanted, after)
+        again = differing(entry, before, after)
+        return [name for name in done if name not in since], [name for name in done if name in since and name in again]
+
+    # --- links -------------------------------------------------------------------------------------------------------
+
+    def _links(self, removed: set[str]) -> Iterator[tuple[str, Link]]:
+        """Keeps the restore's own links; those that others have added since."""
+        foreign: list[tuple[str, Link]] = []
+        for relation, (_, rule) in RELATIONS.items():
+            linked, unlinked = self.it.linked.get(relation, set()), self.it.unlinked.get(relation, set())
+            missing, extra = self.comparison.missing.get(relation, []), self.comparison.extra.get(relation, [])
+            others = [link for link in extra if self._now(link) not in linked]
+            foreign += [(relation, link) for link in others]
+            kept = [
+                link
+                for link in missing
+                if self._now(link) in unlinked or not removed.isdisjoint((link.source_id, link.target_id))
+            ]
+            mine = [link for link in extra if self._now(link) in linked]
+            if not rule.many:
+                kept = self._single(relation, missing, kept, mine, others)
+            if relation in self.comparison.missing:
+                self.comparison.missing[relation] = kept
+            if relation in self.comparison.extra:
+                self.comparison.extra[relation] = mine
+        return iter(foreign)
+
+    def _single(
+        self, relation: str, missing: list[Link], kept: list[Link], mine: list[Link], others: list[Link]
+    ) -> list[Link]:
+        """Of a relation with one target at most, the links to bring back: another one takes its place."""
+        sources = {link.source_id for link in mine}
+        taken = {link.source_id for link in others}
+        written = {source for source, _ in self.it.linked.get(relation, ())} | {link.source_id for link in kept}
+        found: list[Link] = []
+        for link in missing:
+            if link.source_id not in taken and (link in kept or link.source_id in sources):
+                found.append(link)
+            elif self._now(link)[0] in written or link.source_id in written:
+                self.refusals.append(
+                    Refusal(
+                        table=relation,
+                        id=link.source_id,
+                        kind="unresolved",
+                        reason=f"others have changed it since the restore {self.it.job}",
+                        remedy=self._anyway(RELATIONS[relation][0].name, link.source_id),
+                    )
+                )
+        return found
+
+    def _now(self, link: Link) -> tuple[str, str]:
+        source, target = (rewrite(one, self.comparison.forward) for one in link[:2])
+        return str(source), str(target)
+
+    # --- what others have tied to what the restore made --------------------------------------------------------------
+
+    def _leave_tied(self, foreign: Iterator[tuple[str, Link]]) -> None:
+        """Keeps what the restore made and others use by now, with all that the restore gave it."""
+        made = {
+            item.live_id: item
+            for items in self.comparison.items.values()
+            for item in items.values()
+            if item.fate is Fate.ADDED
+        }
+        if not made:
+            return
+        ties: dict[str, list[str]] = {}
+        by_relation: dict[str, list[Link]] = {}
+        for relation, link in foreign:
+            if not made.keys().isdisjoint(link[:2]) and set(link[:2]).isdisjoint(self.own):
+                by_relation.setdefault(relation, []).append(link)
+        for relation, links in by_relation.items():
+            if RELATIONS[relation][1].write is None:
+                continue
+            computed = self.unwritten(relation, {link.source_id for link in links})
+            there = self._linked_then(relation, links)
+            for link in links:
+                if link.source_id not in computed and link[:2] not in there:
+                    other = {link.source_id: link.target_id, link.target_id: link.source_id}
+                    for id_ in made.keys() & other.keys():
+                        ties.setdefault(id_, []).append(f"{relation} {other[id_]}")
+        for table, id_, named in self._naming(made.keys()):
+            for one in named:
+                ties.setdefault(one, []).append(f"{table} {id_}")
+        for id_, used in ties.items():
+            more = f" and {len(used) - _NAMED:,} more" if len(used) > _NAMED else ""
+            self._refuse(
+                made[id_], f"it was made by the restore, and others use it by now: {', '.join(used[:_NAMED])}{more}"
+            )
+        if ties:
+            self._leave(ties.keys())
+
+    def _linked_then(self, relation: str, links: Collection[Link]) -> set[tuple[str, str]]:
+        """Of links that the restore did not add, those that were there when it was read back."""
+        if self.after is None or not self.after.has(relation):
+            return set()
+        state = self.after.state(relation, "source_id, target_id")
+        query = f"SELECT source_id, target_id FROM ({state}) WHERE source_id IN (SELECT unnest(?))"
+        rows = self.connection.execute(query, [sorted({link.source_id for link in links})]).fetchall()
+        return {(str(source), str(target)) for source, target in rows}
+
+    def _naming(self, ids: Collection[str]) -> Iterator[tuple[str, str, set[str]]]:
+        """Objects of the tenant that name one of the ids, and will when the undo has set back what is its own."""
+        for table, entry in CATALOGUE.items():
+            rule = entry.restore
+            if not rule.possible or is_bin(entry) or is_view(entry) or not self.live.has(table):
+                continue
+            texts = naming(self.connection, self.live, table, ids)
+            items = self.comparison.items.get(table, {}).values()
+            back = {item.live_id: item.then for item in items if item.fate is Fate.THERE and item.asked}
+            texts = {id_: back.get(id_, text) for id_, text in texts.items() if id_ not in ids}
+            # What named it when it was not there yet, or when the restore had ended, is not since.
+            side = self.after or self.point
+            before = naming(self.connection, side, table, ids) if texts and side.has(table) else {}
+            computed = meeting(self.connection, rule.derived, texts) if rule.derived and texts else set()
+            for id_, text in texts.items():
+                named = ids_in(content(entry, decoded(text))) & set(ids)
+                named -= ids_in(decoded(before[id_])) if id_ in before else set()
+                if named and id_ not in computed and ids_in(decoded(text)).isdisjoint(self.own):
+                    yield table, id_, named
+
+    def _leave(self, ids: Collection[str]) -> None:
+        """Takes objects that stay, and what is below or between them, out of what is undone."""
+        stay = set(ids)
+        for table, items in self.comparison.items.items():
+            self.comparison.items[table] = {
+                id_: item
+                for id_, item in items.items()
+                if item.fate is not Fate.ADDED or stay.isdisjoint({item.live_id, item.parent} | ids_in(item.found()))
+            }
+        for relation, links in self.comparison.extra.items():
+            self.comparison.extra[relation] = [link for link in links if stay.isdisjoint(link[:2])]
+
+    # --- what is not undone ------------------------------------------------------------------------------------------
+
+    def _refuse(self, item: Item, reason: str, at_point: str = "") -> bool:
+        remedy = (
+            self._anyway(item.table, at_point)
+            if at_point
+            else "Leave it, or take back by hand what was done to it since, and undo again."
+        )
+        self.refusals.append(
+            Refusal(table=item.table, id=item.id, name=item.name, kind="unresolved", reason=reason, remedy=remedy)
+        )
+        return False
+
+    def _anyway(self, table: str, id_: str) -> str:
+        return (
+            "Leave it; or, to set it back with what others have done to it: entra-pipeline restore "
+            f"{self.it.scope} --at {self.it.point} --types {table} --ids {id_}"
+        )
+
+
+def _listed(names: Collection[Any]) -> str:
+    return ", ".join(sorted(names))
+
+
+def undo_command(plan: Plan) -> str:
+    """The command that undoes a restore."""
+    return f"entra-pipeline restore {plan.scope} --undo {plan.id}"

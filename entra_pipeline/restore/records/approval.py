@@ -1,0 +1,129 @@
+"""Approval of a plan by somebody else than who made it, where a scope asks for that.
+
+What belongs here: whether a plan needs approval, who made it, who approved it. What does not: who is an administrator,
+which the console knows. Both are files beside the plan, written once, and bound to its seal: what was approved is that
+plan and no other.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import AlreadyExists, NotInStore, UsageError
+from entra_pipeline.project import Project
+from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.store.manifest import canonical
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+class NotApproved(UsageError):
+    """A plan that needs the approval of a second administrator, and does not have it."""
+
+
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """Who made a plan, or who approved it.
+
+    Attributes:
+        plan: Id of the plan.
+        seal: Its seal.
+        by: The name that they sign in with; of the command, the user of the operating system.
+        moment: When, RFC 3339.
+    """
+
+    plan: str
+    seal: str
+    by: str
+    moment: str
+
+
+_SIGNED_DECODER = msgspec.json.Decoder(Signed)
+
+
+def asking(project: Project, plan: Plan) -> list[str]:
+    """Names of the scopes that ask for approval of a plan: that of its recovery point, and those of its tenant."""
+    return [
+        scope.name
+        for scope in project.scopes.values()
+        if scope.approval
+        and (
+            scope.name == plan.scope
+            or scope.tenant == plan.tenant
+            or project.tenants[scope.tenant].tenant_id == plan.tenant_id
+        )
+    ]
+
+
+def sign_plan(store: ScopeStore, plan: Plan, by: str, clock: Clock = system_clock) -> None:
+    """Keeps who made a plan; whoever has it made again changes nothing."""
+    signed = Signed(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
+    with suppress(AlreadyExists):
+        store.files.create(_key(plan, "made"), canonical(signed))
+
+
+def made_by(store: ScopeStore, plan: Plan) -> Signed | None:
+    """Who made a plan; None when that was not kept."""
+    return _read(store, plan, "made")
+
+
+def approved_by(store: ScopeStore, plan: Plan) -> Signed | None:
+    """Who approved a plan; None when nobody has."""
+    made, approved = made_by(store, plan), _read(store, plan, "approved")
+    return approved if made and approved and not _same(made.by, approved.by) else None
+
+
+def approve(store: ScopeStore, plan: Plan, by: str, clock: Clock = system_clock) -> Signed:
+    """Approves a plan, once.
+
+    Args:
+        store: The store of the plan's scope.
+        plan: The plan, as the administrator has seen it.
+        by: The administrator.
+        clock: The one clock.
+
+    Raises:
+        UsageError: They made the plan themselves, nobody knows who did, or somebody has approved it.
+    """
+    made = made_by(store, plan)
+    if made is None:
+        raise UsageError("it is not known who made this plan", remedy="Plan anew; then somebody else can approve it.")
+    if _same(made.by, by):
+        raise UsageError(
+            "who makes a plan does not approve it",
+            remedy="Another administrator has to sign in and look at it.",
+        )
+    signed = Signed(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
+    try:
+        store.files.create(_key(plan, "approved"), canonical(signed))
+    except AlreadyExists:
+        raise UsageError("this plan has been approved already", remedy="Carry it out.") from None
+    return signed
+
+
+def require_approval(project: Project, store: ScopeStore, plan: Plan) -> None:
+    """Raises NotApproved when a plan needs approval, and does not have it."""
+    scopes = asking(project, plan)
+    if scopes and approved_by(store, plan) is None:
+        raise NotApproved(
+            f"plan {plan.id} needs the approval of a second administrator (scope {', '.join(scopes)})",
+            remedy="Have another administrator than the one who made it approve it in the console, under Restores; "
+            "then carry it out.",
+        )
+
+
+def _read(store: ScopeStore, plan: Plan, what: str) -> Signed | None:
+    try:
+        signed = _SIGNED_DECODER.decode(store.files.read(_key(plan, what)))
+    except (NotInStore, msgspec.DecodeError):
+        return None
+    return signed if (signed.plan, signed.seal) == (plan.id, plan.seal) else None
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _key(plan: Plan, what: str) -> str:
+    return f"_restore/{plan.id}/{what}.json"

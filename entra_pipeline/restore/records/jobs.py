@@ -1,0 +1,46 @@
+"""Job records of restores: how a restore ended, and what it comes to in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.records.report import Report, totals
+from entra_pipeline.store.jobs import recorded
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+@dataclass
+class Job:
+    """A restore under way; `report` is set when it was applied, and again when it was verified."""
+
+    id: str
+    report: Report | None = None
+
+
+@contextmanager
+def restore_job(
+    store: ScopeStore, plan: Plan, *, trigger: str, run_id: str = "", clock: Clock = system_clock
+) -> Iterator[Job]:
+    """Keeps the record of a restore: written when the block ends, however it ends.
+
+    Args:
+        store: The store of the scope whose recovery point is restored.
+        plan: What is carried out.
+        trigger: What started it: `command`, `dagster: restore` …
+        run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
+        clock: The one clock.
+    """
+    with recorded(store, "restore", trigger=trigger, job_id=plan.id, run_id=run_id, clock=clock) as record:
+        job = Job(plan.id)
+        try:
+            yield job
+        finally:
+            record.status = job.report.status if job.report else "failed"
+            record.details = {"recovery_point": plan.point, "tenant": plan.tenant}
+            if job.report:
+                # Verifying may be a job's second part, hours after the first: the restore began when applying did.
+                record.details = {**totals(job.report), "started": job.report.started}

@@ -1,0 +1,79 @@
+"""Plans as files: sealed, in the store of their scope or anywhere else.
+
+What belongs here: bytes and their seal. What does not: what a plan says (`model`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
+from entra_pipeline.restore.objects.model import FORMAT, PLAN_DECODER, VERSION, Plan
+from entra_pipeline.store.manifest import canonical, decode_sealed
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+def plan_key(job: str) -> str:
+    """Where the plan of a job is, in the store of its scope."""
+    return f"_restore/{job}/plan.json"
+
+
+def write_plan(store: ScopeStore, plan: Plan) -> str:
+    """Stores a plan; its key. Raises AlreadyExists when the job has another one."""
+    key, data = plan_key(plan.id), canonical(plan)
+    try:
+        store.files.create(key, data)
+    except AlreadyExists:
+        if store.files.read(key) != data:
+            raise
+    return key
+
+
+def read_plan(store: ScopeStore, job: str) -> Plan:
+    """A plan from the store.
+
+    Raises:
+        NotInStore: There is none.
+        IntegrityError: It was changed, or is none.
+    """
+    key = plan_key(job)
+    return _decoded(store.files.read(key), key)
+
+
+def save_plan(plan: Plan, file: Path) -> None:
+    """Writes a plan to a file, which must not be there.
+
+    Raises:
+        UsageError: It is there, or cannot be written.
+    """
+    try:
+        with file.open("xb") as sink:
+            sink.write(canonical(plan))
+    except FileExistsError:
+        raise UsageError(f"{file} is there already", remedy="Choose another file, or remove this one.") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}", remedy="Choose another file.") from None
+
+
+def load_plan(file: Path) -> Plan:
+    """A plan from a file.
+
+    Raises:
+        UsageError: The file cannot be read.
+        IntegrityError: It was changed, or is no plan.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", remedy="Name the file of a plan.") from None
+    return _decoded(data, str(file))
+
+
+def _decoded(data: bytes, source: str) -> Plan:
+    try:
+        return decode_sealed(data, source, PLAN_DECODER, format=FORMAT, version=VERSION)
+    except IntegrityError as error:
+        raise IntegrityError(
+            error.message.replace("is not a manifest", "is not a restore plan"),
+            remedy="Plan again: what a person has not seen is not written. What to leave out is said in the selection.",
+        ) from error

@@ -1,0 +1,148 @@
+"""What became of a restore: outcomes of its steps, kept in the store as JSON, shown as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from entra_pipeline.errors import NotInStore
+from entra_pipeline.restore.objects.model import Outcome, Plan, Refusal, Result, Step
+from entra_pipeline.store.manifest import canonical
+from entra_pipeline.store.recovery_points import ScopeStore
+
+FORMAT = "entra-pipeline/restore-report"
+Status = Literal["finished", "finished with exception"]
+
+_GOOD = "restored"
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a restore.
+
+    Attributes:
+        job: Id of the job.
+        scope, point, tenant: What was restored, and where to.
+        status: `finished` when everything that was planned is as it should be.
+        started, finished: RFC 3339.
+        undo_point: Recovery point of the target's scope that was taken before the first write; restoring it undoes the
+            restore.
+        outcomes: Of every step, in order.
+        refusals: What the plan did not do.
+        writes: Write requests that Graph got, repeated ones included.
+        reads: Other requests that were sent.
+        retries: Requests that were sent again.
+        throttled: Answers with status 429.
+        passwords: How many users got a new password.
+        verified: Whether the outcomes were read back from the tenant.
+        format, version: Of this file.
+    """
+
+    job: str
+    scope: str
+    point: str
+    tenant: str
+    status: Status
+    started: str
+    finished: str
+    undo_point: str
+    outcomes: tuple[Outcome, ...]
+    refusals: tuple[Refusal, ...] = ()
+    writes: int = 0
+    reads: int = 0
+    retries: int = 0
+    throttled: int = 0
+    passwords: int = 0
+    verified: bool = False
+    format: str = FORMAT
+    version: int = 1
+
+
+_REPORT_DECODER = msgspec.json.Decoder(Report)
+
+
+def status_of(outcomes: Iterable[Outcome], refusals: Sequence[Refusal] = ()) -> Status:
+    """`finished` when everything is restored and nothing was refused for want of something."""
+    good = all(outcome.result == _GOOD for outcome in outcomes)
+    unresolved = any(refusal.kind == "unresolved" for refusal in refusals)
+    return "finished" if good and not unresolved else "finished with exception"
+
+
+def report_key(job: str) -> str:
+    """Where the report of a job is, in the store of its scope."""
+    return f"_restore/{job}/report.json"
+
+
+def write_report(store: ScopeStore, report: Report) -> None:
+    """Stores a report; one that was verified later takes the place of the first."""
+    store.files.replace(report_key(report.job), canonical(report))
+
+
+def read_report(store: ScopeStore, job: str) -> Report | None:
+    """The report of a job; None when it has not come to its end."""
+    try:
+        return _REPORT_DECODER.decode(store.files.read(report_key(job)))
+    except NotInStore:
+        return None
+
+
+def totals(report: Report) -> dict[str, object]:
+    """A restore in numbers, for its job record."""
+    results = Counter(outcome.result for outcome in report.outcomes)
+    return {
+        "recovery_point": report.point,
+        "tenant": report.tenant,
+        "undo_point": report.undo_point,
+        "steps": len(report.outcomes),
+        **{name.replace(" ", "_"): results[name] for name in sorted(results)},
+        "refusals": sum(refusal.kind == "unresolved" for refusal in report.refusals),
+        "writes": report.writes,
+        "requests": report.writes + report.reads,
+        "retries": report.retries,
+        "throttled": report.throttled,
+        "passwords": report.passwords,
+    }
+
+
+def rows(report: Report) -> list[dict[str, object]]:
+    """What a person wants to see: one row per type and result, then what did not go well, one by one."""
+    counted = Counter((outcome.table, outcome.result) for outcome in report.outcomes)
+    return [{"type": table, "result": result, "steps": number} for (table, result), number in sorted(counted.items())]
+
+
+def exceptions(report: Report) -> list[dict[str, object]]:
+    """The outcomes that are not `restored`, each with its reason and remedy."""
+    return [
+        {
+            "type": outcome.table,
+            "id": outcome.id,
+            "name": outcome.name,
+            "result": outcome.result,
+            "reason": outcome.reason,
+            "remedy": outcome.remedy,
+        }
+        for outcome in report.outcomes
+        if outcome.result != _GOOD
+    ]
+
+
+def outcome_of(step: Step, result: Result, *, live_id: str = "", reason: str = "", remedy: str = "") -> Outcome:
+    """The outcome of a step."""
+    return Outcome(
+        number=step.number,
+        table=step.table,
+        id=step.id,
+        name=step.name,
+        result=result,
+        live_id=live_id or step.live_id,
+        reason=reason,
+        remedy=remedy,
+    )
+
+
+def by_plan(plan: Plan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """The outcomes in the order of the plan; steps that have none were not reached."""
+    known = {outcome.number: outcome for outcome in outcomes}
+    return tuple(known.get(step.number) or outcome_of(step, "not reached") for step in plan.steps)

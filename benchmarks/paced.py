@@ -28,7 +28,7 @@ from benchmarks.ours import Run
 from benchmarks.processes import backup
 from benchmarks.report import Bound, Section
 from benchmarks.tenant import SCOPE, Measured, measured
-from entra_pipeline.backup.read.children import EXPAND_LIMIT, Owned, owned_tables
+from entra_pipeline.backup.read.children import EXPAND_LIMIT, ChildCollection, child_collections
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane, ObjectType, Read, table_names
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.opening import open_store
@@ -207,7 +207,7 @@ class _Ledger:
         self._store = store
         self._manifest = manifest
         self._connection = connect(store.files)
-        self._owned = {one.table: one for entry in CATALOGUE.values() for one in owned_tables(entry)}
+        self._owned = {one.table: one for entry in CATALOGUE.values() for one in child_collections(entry)}
         self._known: dict[str, Least] = {}
 
     def close(self) -> None:
@@ -247,7 +247,7 @@ class _Ledger:
             chain=late + pages + bool(items),
         )
 
-    def _expanded(self, owned: Owned) -> Least:
+    def _expanded(self, owned: ChildCollection) -> Least:
         owners = self._manifest.tables[owned.owner.name].live
         pages = max(1, ceil(owners / (owned.owner.page_size or owners or 1)))
         long = self._owners_with(owned, EXPAND_LIMIT)
@@ -260,7 +260,7 @@ class _Ledger:
             chain=pages + bool(long),
         )
 
-    def _each(self, owned: Owned) -> Least:
+    def _each(self, owned: ChildCollection) -> Least:
         owner = self._manifest.tables.get(owned.owner.name)
         if owner is None:
             return Least()
@@ -279,7 +279,7 @@ class _Ledger:
             chain=self.least(owned.owner.name).chain + bool(owners),
         )
 
-    def _owners_with(self, owned: Owned, rows: int) -> list[str]:
+    def _owners_with(self, owned: ChildCollection, rows: int) -> list[str]:
         entry = self._manifest.tables[owned.table]
         column = "source_id" if entry.kind == "edges" else "_parent_id"
         state = state_query(self._store.files, entry, f"{column} AS owner")
@@ -292,7 +292,7 @@ def _price(path: str, *, select: object = False, expand: object = False) -> int:
     return max(1, _PRICES.get(path, 1) - bool(select) + bool(expand))
 
 
-def _price_below(owned: Owned) -> int:
+def _price_below(owned: ChildCollection) -> int:
     price = _PRICES_BELOW.get(f"{owned.owner.path}/{owned.segment}", 1)
     return max(1, price - (owned.relation is not None and not owned.relation.target))
 

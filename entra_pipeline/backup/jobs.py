@@ -15,7 +15,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 
 @dataclass
-class Job:
+class BackupJob:
     """A job under way; `manifest` is set when it has committed a recovery point."""
 
     id: str
@@ -30,7 +30,7 @@ def backup_job(
     run_id: str = "",
     started: datetime | None = None,
     clock: Clock = system_clock,
-) -> Iterator[Job]:
+) -> Iterator[BackupJob]:
     """Keeps the record of a backup: written when the block ends, however it ends.
 
     Args:
@@ -41,7 +41,7 @@ def backup_job(
         clock: The one clock.
     """
     with recorded(store, "backup", trigger=trigger, run_id=run_id, started=started, clock=clock) as record:
-        job = Job(record.id)
+        job = BackupJob(record.id)
         try:
             yield job
         finally:

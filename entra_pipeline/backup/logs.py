@@ -31,7 +31,7 @@ from entra_pipeline.catalogue import Lane
 from entra_pipeline.catalogue.logs import LOGS, LogType
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphProtocolError, StoreError
-from entra_pipeline.graph import Graph, Ledger, Page
+from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.project import Scope
 from entra_pipeline.store.logs import LogDay, LogPart, LogRead, LogStore
@@ -53,7 +53,7 @@ _PREMIUM = ("AAD_PREMIUM", "AAD_PREMIUM_P2")
 _ALL = "the log"
 
 
-class LogProgress(Protocol):
+class LogReadProgress(Protocol):
     """What the reading of logs tells while it works."""
 
     def rows(self, log: str, rows: int) -> None:
@@ -63,8 +63,8 @@ class LogProgress(Protocol):
         """A day is stored as it is now."""
 
 
-class Silence:
-    """A `LogProgress` that tells nobody."""
+class NullLogReadProgress:
+    """A `LogReadProgress` that tells nobody."""
 
     def rows(self, log: str, rows: int) -> None:
         """Nothing."""
@@ -74,7 +74,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LogLifetime:
     """How long Entra keeps logs: it is asked for days as old as `asked`, and surely has those as old as `sure`."""
 
     asked: timedelta
@@ -104,7 +104,7 @@ async def read_logs(
     days: Iterable[date] | None = None,
     whole: bool = False,
     clock: Clock = system_clock,
-    progress: LogProgress | None = None,
+    progress: LogReadProgress | None = None,
 ) -> list[LogDay]:
     """Reads what is due of a scope's logs, and stores each day as soon as it is read.
 
@@ -142,11 +142,11 @@ async def read_logs(
                 LOGS[name],
                 store,
                 graph,
-                Kept(asked, sure),
+                LogLifetime(asked, sure),
                 plans[name],
                 Path(folder),
                 clock,
-                progress or Silence(),
+                progress or NullLogReadProgress(),
             )
             for name in names
         ]
@@ -161,7 +161,7 @@ async def read_logs(
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LogPlan:
     """What there is to do for a log.
 
     Attributes:
@@ -181,7 +181,7 @@ class Plan:
 
 def plan(
     store: LogStore, log: str, days: Sequence[date] | None, now: datetime, asked: timedelta, *, whole: bool
-) -> Plan:
+) -> LogPlan:
     """What is due of a log.
 
     Args:
@@ -213,7 +213,7 @@ def plan(
                 gone.append(day)
         elif window := due(day, found, now, whole=whole):
             windows.append(window)
-    return Plan(held, tuple(windows), tuple(gone), days is not None, stored[0] if stored else None)
+    return LogPlan(held, tuple(windows), tuple(gone), days is not None, stored[0] if stored else None)
 
 
 def due(day: date, held: LogDay | None, now: datetime, *, whole: bool = False) -> Window | None:
@@ -266,7 +266,7 @@ _SUBSCRIPTIONS_DECODER = msgspec.json.Decoder(_Subscriptions)
 async def _surely_kept(graph: Graph) -> timedelta:
     """How long Entra keeps the tenant's logs by its subscriptions; the shorter time when it does not show them."""
     try:
-        found = await graph.fetch("subscribedSkus", _SUBSCRIPTIONS_DECODER.decode, ledger=Ledger())
+        found = await graph.fetch("subscribedSkus", _SUBSCRIPTIONS_DECODER.decode, stats=RequestStats())
     except GraphError:
         return KEPT_WITHOUT_LICENCE
     premium = any(
@@ -289,11 +289,11 @@ class _LogReader:
     entry: LogType
     store: LogStore
     graph: Graph
-    kept: Kept
-    plan: Plan
+    kept: LogLifetime
+    plan: LogPlan
     folder: Path
     clock: Clock
-    progress: LogProgress
+    progress: LogReadProgress
     done: dict[date, LogDay] = field(default_factory=dict)
     rows: int = 0
 
@@ -316,7 +316,7 @@ class _LogReader:
 
     async def _read(self, chunk: Sequence[Window]) -> None:
         """Reads windows that lie side by side with one query, and stores their days."""
-        ledger = Ledger()
+        stats = RequestStats()
         started = self.clock()
         first, end = chunk[0].first, chunk[-1].end
         condition = f"{self.entry.time} ge {iso(first)} and {self.entry.time} lt {iso(end)}"
@@ -328,7 +328,7 @@ class _LogReader:
                 )
                 for window in chunk
             }
-            async for page in self.graph.pages(url, ledger=ledger, lane=Lane.REPORTS):
+            async for page in self.graph.pages(url, stats=stats, lane=Lane.REPORTS):
                 self._stage(page, staged)
         finished = self.clock()
         reads = [
@@ -340,8 +340,8 @@ class _LogReader:
                 rows=staged[window.day].rows,
                 added=0,
                 changed=0,
-                pages=ledger.pages,
-                requests=0 if number else ledger.requests,
+                pages=stats.pages,
+                requests=0 if number else stats.requests,
             )
             for number, window in enumerate(chunk)
         ]
@@ -353,7 +353,7 @@ class _LogReader:
 
         await asyncio.to_thread(settle)
 
-    def _stage(self, page: Page, staged: Mapping[date, Staging]) -> None:
+    def _stage(self, page: GraphPage, staged: Mapping[date, Staging]) -> None:
         decode = _decoder(self.entry.time).decode
         for raw in page.value:
             try:
@@ -555,7 +555,7 @@ __all__ = [
     "KEPT_WITH_LICENCE",
     "LATENESS",
     "OVERLAP",
-    "LogProgress",
+    "LogReadProgress",
     "due",
     "plan",
     "read_logs",

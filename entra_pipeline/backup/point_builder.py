@@ -17,16 +17,16 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from entra_pipeline.backup.rows.hashes import NOTHING, Digest, compare, digest, is_state, joined, strangers
-from entra_pipeline.backup.rows.memory import with_room
+from entra_pipeline.backup.rows.hashes import NOTHING, Digest, compare, concat, digest, is_state, missing_ids
+from entra_pipeline.backup.rows.memory import retry_with_more_memory
 from entra_pipeline.backup.rows.merge import Counts, ids_table, merge_edges, merge_objects
 from entra_pipeline.backup.rows.parquet import write_edges, write_objects
-from entra_pipeline.backup.rows.result import Reading
-from entra_pipeline.backup.rows.segment_writer import Prewriter
+from entra_pipeline.backup.rows.result import ReadResult
+from entra_pipeline.backup.rows.segment_writer import SegmentWriter
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.clock import iso
-from entra_pipeline.graph import Ledger
+from entra_pipeline.graph import RequestStats
 from entra_pipeline.store.manifest import Gap, Manifest, Part, Read, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore, part_number
 from entra_pipeline.store.state import KEYS, latest_query, state_query
@@ -40,7 +40,7 @@ def is_objects(table: str) -> bool:
 
 
 @dataclass
-class Tables:
+class PointBuilder:
     """The tables of a recovery point in the making.
 
     Attributes:
@@ -63,9 +63,9 @@ class Tables:
     full: bool
     max_changes: int
     entries: dict[str, TableEntry] = field(default_factory=dict)
-    readings: dict[str, Reading] = field(default_factory=dict)
+    readings: dict[str, ReadResult] = field(default_factory=dict)
     _remembered: set[str] = field(default_factory=set)
-    _prewriter: Prewriter | None = None
+    _prewriter: SegmentWriter | None = None
     _next: dict[str, int] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -137,12 +137,14 @@ class Tables:
                 for name in tables:
                     self.connection.unregister(name)
 
-        return await self._work(lambda: with_room(self.connection, run))
+        return await self._work(lambda: retry_with_more_memory(self.connection, run))
 
-    async def strangers(self, ends: str, table: str) -> list[str]:
+    async def missing_ids(self, ends: str, table: str) -> list[str]:
         """Ids of a query that are not in the new state of a table, sorted."""
         known = self.sql(table)
-        return await self._work(lambda: with_room(self.connection, lambda: strangers(self.connection, ends, known)))
+        return await self._work(
+            lambda: retry_with_more_memory(self.connection, lambda: missing_ids(self.connection, ends, known))
+        )
 
     async def _work(self, function: Callable[[], _T]) -> _T:
         async with self._turn:
@@ -175,7 +177,7 @@ class Tables:
         )
         return {str(one): str(parent or "") for one, parent in rows}
 
-    async def told(self, reading: Reading) -> tuple[list[str], list[str]]:
+    async def told(self, reading: ReadResult) -> tuple[list[str], list[str]]:
         """Ids of the objects that a delta round told, sorted: those that are there, and those that are gone."""
         rows = await self.query(
             "SELECT id, arg_max(change, seq) FROM told GROUP BY id ORDER BY id", told=read_staged(reading.staged)
@@ -203,7 +205,7 @@ class Tables:
     def typing(self, table: str) -> Callable[[Path], None]:
         """Takes the segments of the whole of a new base, to be written while the next ones are read."""
         if self._prewriter is None:
-            self._prewriter = Prewriter(self.folder, self._number, self._store_base)
+            self._prewriter = SegmentWriter(self.folder, self._number, self._store_base)
         return self._prewriter.begin(table)
 
     def _number(self, table: str) -> int:
@@ -221,7 +223,7 @@ class Tables:
         if self._prewriter is not None:
             self._prewriter.close()
 
-    async def write(self, reading: Reading, gone: pa.Table | None = None) -> TableEntry:
+    async def write(self, reading: ReadResult, gone: pa.Table | None = None) -> TableEntry:
         """Writes what a read brought; the new entry of the table.
 
         Args:
@@ -237,7 +239,7 @@ class Tables:
         base = anew or before is None or _changes_behind(before) >= self.max_changes
         follows = False
         written = await asyncio.to_thread(self._prewriter.finish, table) if self._prewriter is not None else []
-        whole = joined(one.digest for one in written) if written and base else None
+        whole = concat(one.digest for one in written) if written and base else None
         if whole is not None and await asyncio.to_thread(is_state, whole):
             counts = await self._work(lambda: self._compare(whole, table))
             own = tuple(one.part for one in written)
@@ -288,7 +290,7 @@ class Tables:
             gaps=(),
             notes=tuple(reading.notes),
             follows=follows,
-            **costs(reading.ledger),
+            **costs(reading.stats),
         )
         self.entries[table] = entry
         return entry
@@ -297,7 +299,9 @@ class Tables:
         before = self.sql_before(table)
         if before is None:
             return compare(whole, NOTHING, table)
-        return compare(whole, with_room(self.connection, lambda: digest(self.connection, before, table)), table)
+        return compare(
+            whole, retry_with_more_memory(self.connection, lambda: digest(self.connection, before, table)), table
+        )
 
     async def amend(
         self, table: str, rows: Sequence[tuple[object, ...]], *, note: str = "", gone: pa.Table | None = None
@@ -371,7 +375,7 @@ class Tables:
                 write_edges(self.connection, "(FROM merged ORDER BY source_id, target_id)", table, path)
             return counts, {}
 
-        counts, misfits = with_room(self.connection, write)
+        counts, misfits = retry_with_more_memory(self.connection, write)
         part = None
         if counts.rows:
             part = self.store.write_part(
@@ -398,28 +402,28 @@ class Tables:
 
     # --- Tables that were not read -----------------------------------------------------------------------------------
 
-    def unavailable(self, table: str, ledger: Ledger, now: str, reason: str) -> TableEntry:
+    def unavailable(self, table: str, stats: RequestStats, now: str, reason: str) -> TableEntry:
         """The entry of a table that Graph does not offer here: what the parent has, and why there is no news."""
-        self.entries[table] = carried(self.before(table), table, ledger, now, notes=(reason,))
+        self.entries[table] = carried(self.before(table), table, stats, now, notes=(reason,))
         return self.entries[table]
 
-    def carry(self, table: str, ledger: Ledger, now: str, gap: Gap) -> TableEntry:
+    def carry(self, table: str, stats: RequestStats, now: str, gap: Gap) -> TableEntry:
         """The entry of a table that could not be read: the parent's rows and delta link, and what is missing."""
-        self.entries[table] = carried(self.before(table), table, ledger, now, gaps=(gap,))
+        self.entries[table] = carried(self.before(table), table, stats, now, gaps=(gap,))
         return self.entries[table]
 
-    def charge(self, table: str, ledger: Ledger) -> None:
+    def charge(self, table: str, stats: RequestStats) -> None:
         """Adds what was spent on a table after its read."""
         entry = self.entries[table]
         self.entries[table] = msgspec.structs.replace(
             entry,
-            requests=entry.requests + ledger.requests,
-            items=entry.items + ledger.items,
-            pages=entry.pages + ledger.pages,
-            resource_units=entry.resource_units + ledger.resource_units,
-            retries=entry.retries + ledger.retries,
-            throttled=entry.throttled + ledger.throttled,
-            bytes_read=entry.bytes_read + ledger.bytes_read,
+            requests=entry.requests + stats.requests,
+            items=entry.items + stats.items,
+            pages=entry.pages + stats.pages,
+            resource_units=entry.resource_units + stats.resource_units,
+            retries=entry.retries + stats.retries,
+            throttled=entry.throttled + stats.throttled,
+            bytes_read=entry.bytes_read + stats.bytes_read,
         )
 
     def prove(self, table: str, *, compared: int) -> None:
@@ -471,7 +475,7 @@ def _changes_behind(entry: TableEntry) -> int:
 def carried(
     before: TableEntry | None,
     table: str,
-    ledger: Ledger,
+    stats: RequestStats,
     now: str,
     *,
     gaps: tuple[Gap, ...] = (),
@@ -488,7 +492,7 @@ def carried(
             reported=None,
             gaps=gaps,
             notes=notes,
-            **costs(ledger),
+            **costs(stats),
         )
     return TableEntry(
         table=table,
@@ -505,7 +509,7 @@ def carried(
         misfits={},
         gaps=gaps,
         notes=notes,
-        **costs(ledger),
+        **costs(stats),
     )
 
 
@@ -521,16 +525,16 @@ class Costs(TypedDict):
     bytes_read: int
 
 
-def costs(ledger: Ledger) -> Costs:
+def costs(stats: RequestStats) -> Costs:
     """What a ledger says, as fields of an entry."""
     return Costs(
-        requests=ledger.requests,
-        items=ledger.items,
-        pages=ledger.pages,
-        resource_units=ledger.resource_units,
-        retries=ledger.retries,
-        throttled=ledger.throttled,
-        bytes_read=ledger.bytes_read,
+        requests=stats.requests,
+        items=stats.items,
+        pages=stats.pages,
+        resource_units=stats.resource_units,
+        retries=stats.retries,
+        throttled=stats.throttled,
+        bytes_read=stats.bytes_read,
     )
 
 

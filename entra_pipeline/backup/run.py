@@ -1,6 +1,6 @@
 """A run of a scope: one recovery point, from the lock to the manifest.
 
-`Run` is used by the command (through `backup`) and, step by step, by the Dagster assets: read and stage the tables,
+The command uses `BackupRun` through `backup`. The Dagster assets use it step by step: they read and stage the tables,
 then commit.
 """
 
@@ -21,18 +21,18 @@ import duckdb
 import msgspec
 
 import entra_pipeline
-from entra_pipeline.backup.point_builder import Tables, carried, is_objects, known
-from entra_pipeline.backup.read.children import OwnedReader, owned_tables
+from entra_pipeline.backup.point_builder import PointBuilder, carried, is_objects, known
+from entra_pipeline.backup.read.children import ChildReader, child_collections
 from entra_pipeline.backup.read.extensions import extension_names, new_properties
-from entra_pipeline.backup.read.reader import Reader
-from entra_pipeline.backup.read.selection import Chosen, choose, selectable_types
+from entra_pipeline.backup.read.reader import ObjectReader
+from entra_pipeline.backup.read.selection import ResolvedSelection, resolve_selection, selectable_types
 from entra_pipeline.backup.reconcile.reconciler import Settlement, may_be_end
-from entra_pipeline.backup.rows.result import Outcome, Reading, Unavailable, Unread
-from entra_pipeline.backup.scheduler import Step, carry_out
+from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
+from entra_pipeline.backup.scheduler import ReadStep, carry_out
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError, UsageError
-from entra_pipeline.graph import Graph, Ledger
+from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
@@ -44,7 +44,7 @@ _MEMORY = "160MB"
 _NOT_ASKED = "not asked for in this run"
 
 
-class Progress(Protocol):
+class BackupProgress(Protocol):
     """What a run tells while it works."""
 
     def rows(self, table: str, rows: int) -> None:
@@ -57,8 +57,8 @@ class Progress(Protocol):
         """The run has come to another part of its work."""
 
 
-class Silence:
-    """A `Progress` that tells nobody."""
+class NullBackupProgress:
+    """A `BackupProgress` that tells nobody."""
 
     def rows(self, table: str, rows: int) -> None:
         """Nothing."""
@@ -71,7 +71,7 @@ class Silence:
 
 
 @dataclass
-class Run:
+class BackupRun:
     """A recovery point in the making.
 
     Attributes:
@@ -91,14 +91,14 @@ class Run:
     point: str
     full: bool
     clock: Clock
-    progress: Progress
+    progress: BackupProgress
     parent: Manifest | None
-    tables: Tables
+    tables: PointBuilder
     started: datetime
     types: list[str]
     granted: frozenset[str] = frozenset()
-    chosen: Chosen | None = None
-    ledger: Ledger = field(default_factory=Ledger)
+    chosen: ResolvedSelection | None = None
+    stats: RequestStats = field(default_factory=RequestStats)
     extension_gap: Gap | None = None
     taken_for: str = ""
 
@@ -123,19 +123,19 @@ class Run:
         # All types by name are all types.
         asked = () if types is None or set(self.types) <= set(types) else types
         reader = await self._reader(asked)
-        owned = OwnedReader(reader, self.tables)
+        owned = ChildReader(reader, self.tables)
         left: set[str] = set()
         fresh: set[str] = set()
-        settlement = Settlement(self.tables, owned, self.ledger, fresh)
+        settlement = Settlement(self.tables, owned, self.stats, fresh)
 
         async def write(outcome: Outcome) -> None:
-            if isinstance(outcome, Reading):
+            if isinstance(outcome, ReadResult):
                 fresh.add(outcome.table)
                 gone = None if is_objects(outcome.table) else await settlement.gone()
                 self.progress.done(await self.tables.write(outcome, gone))
-            elif isinstance(outcome, Unavailable):
+            elif isinstance(outcome, NotOffered):
                 now = iso(self.clock())
-                self.progress.done(self.tables.unavailable(outcome.table, outcome.ledger, now, outcome.reason))
+                self.progress.done(self.tables.unavailable(outcome.table, outcome.stats, now, outcome.reason))
             elif again and not isinstance(outcome.error, GraphPermissionDenied):
                 left.add(outcome.table)
             else:
@@ -152,7 +152,7 @@ class Run:
         await settlement.settle()
         # Names of extensions, who is chosen, who of them has gone: what serves all is charged to the first type.
         for table in (name for name in wanted[:1] if name in self.tables.entries):
-            self.tables.charge(table, self.ledger.take())
+            self.tables.charge(table, self.stats.take())
         for table, entry in self.tables.entries.items():
             if table not in left:
                 if stage:
@@ -162,7 +162,7 @@ class Run:
             context: dict[str, object] = msgspec.to_builtins(self._context())
             await asyncio.to_thread(self.store.stage_run, self.point, context)
 
-    def _steps(self, reader: Reader, owned: OwnedReader, wanted: list[str]) -> list[Step]:
+    def _steps(self, reader: ObjectReader, owned: ChildReader, wanted: list[str]) -> list[ReadStep]:
         """The reads, those first that may take many pages."""
         entries = sorted((CATALOGUE[name] for name in wanted), key=lambda entry: entry.page_size is None)
         names = asyncio.ensure_future(self._extension_names(entries))
@@ -173,21 +173,23 @@ class Run:
 
         return [
             *(
-                Step((entry.name, *(one.name for one in entry.delta_relations())), partial(read, entry))
+                ReadStep((entry.name, *(one.name for one in entry.delta_relations())), partial(read, entry))
                 for entry in entries
                 if entry.parent is None
             ),
             *(
-                Step((one.table,), partial(owned.read, one), owned.needs(one))
+                ReadStep((one.table,), partial(owned.read, one), owned.needs(one))
                 for entry in entries
-                for one in owned_tables(entry)
+                for one in child_collections(entry)
             ),
         ]
 
-    async def _reader(self, asked: Sequence[str]) -> Reader:
+    async def _reader(self, asked: Sequence[str]) -> ObjectReader:
         if self.scope.select is not None:
-            self.chosen = await choose(self.graph, self.scope.select.users, self.scope.select.groups, self.ledger)
-        return Reader(
+            self.chosen = await resolve_selection(
+                self.graph, self.scope.select.users, self.scope.select.groups, self.stats
+            )
+        return ObjectReader(
             graph=self.graph,
             tables=self.tables,
             folder=self.tables.folder,
@@ -204,7 +206,7 @@ class Run:
         """Names of directory extensions by what they target, where any type can have them."""
         if any(entry.extensible for entry in entries):
             try:
-                return await extension_names(self.graph, self.ledger)
+                return await extension_names(self.graph, self.stats)
             except GraphError as error:
                 self.extension_gap = permission_gap("directory extensions", error, "Directory.Read.All", "")
         return {}
@@ -218,10 +220,10 @@ class Run:
         if asked and not entry.select:
             # What refuses this refuses the read of the type, too, and is told there.
             with suppress(GraphError):
-                asked += await new_properties(self.graph, entry, self.ledger)
+                asked += await new_properties(self.graph, entry, self.stats)
         return tuple(dict.fromkeys(asked))
 
-    def _gap(self, unread: Unread) -> TableEntry:
+    def _gap(self, unread: ReadFailure) -> TableEntry:
         """The entry of a table that could not be read: the parent's rows, and what is missing."""
         before = self.tables.before(unread.table)
         since = ""
@@ -231,15 +233,15 @@ class Run:
         gap = Gap(what="not read", reason=unread.error.message, remedy=unread.error.remedy, since=since)
         if isinstance(unread.error, GraphPermissionDenied):
             gap = permission_gap("not read", unread.error, entry.permissions[0], since)
-        return self.tables.carry(unread.table, unread.ledger, iso(self.clock()), gap)
+        return self.tables.carry(unread.table, unread.stats, iso(self.clock()), gap)
 
     def commit(self) -> Manifest:
         """Writes the manifest, which makes the recovery point exist; raises like `commit_point`."""
         self.progress.phase("committing")
         return commit_point(self.scope, self.store, self.point, self._context(), self.tables.entries, self.clock)
 
-    def _context(self) -> Context:
-        return Context(
+    def _context(self) -> CommitContext:
+        return CommitContext(
             started=iso(self.started),
             tenant_id=self.graph.tenant.tenant_id or "",
             parent=self.parent.recovery_point if self.parent else "",
@@ -249,7 +251,7 @@ class Run:
         )
 
 
-def _proofs(settlement: Settlement, wanted: Sequence[str]) -> list[Step]:
+def _proofs(settlement: Settlement, wanted: Sequence[str]) -> list[ReadStep]:
     """Comparisons that need nothing but the tables of one type, so that they need not wait for the longest read."""
 
     async def prove(entry: ObjectType) -> list[Outcome]:
@@ -257,13 +259,13 @@ def _proofs(settlement: Settlement, wanted: Sequence[str]) -> list[Step]:
         return []
 
     return [
-        Step((), partial(prove, entry), (entry.name, *(relation.name for relation in entry.delta_relations())))
+        ReadStep((), partial(prove, entry), (entry.name, *(relation.name for relation in entry.delta_relations())))
         for entry in map(CATALOGUE.__getitem__, wanted)
         if entry.delta_relations()
     ]
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
+class CommitContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a commit has to know besides the tables; staged with them, so that another process can commit.
 
     Attributes:
@@ -284,11 +286,11 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What readies the type for `msgspec.convert`, too: see CONTRIBUTING.md.
-_CONTEXT_DECODER = msgspec.json.Decoder(Context)
+_CONTEXT_DECODER = msgspec.json.Decoder(CommitContext)
 
 
 def commit_point(
-    scope: Scope, store: ScopeStore, point: str, context: Context, entries: Mapping[str, TableEntry], clock: Clock
+    scope: Scope, store: ScopeStore, point: str, context: CommitContext, entries: Mapping[str, TableEntry], clock: Clock
 ) -> Manifest:
     """Writes the manifest of a point whose tables are written; tables that nobody asked for are carried.
 
@@ -303,7 +305,7 @@ def commit_point(
     now = iso(clock())
     tables = {
         table: entries.get(table)
-        or carried(known(parent, table), table, Ledger(), now, gaps=_gaps(parent, table), notes=(_NOT_ASKED,))
+        or carried(known(parent, table), table, RequestStats(), now, gaps=_gaps(parent, table), notes=(_NOT_ASKED,))
         for table in table_names(context.types)
     }
     full = parent is None or _is_full(tables.values())
@@ -353,7 +355,7 @@ def commit_staged(scope: Scope, store: ScopeStore, point: str, clock: Clock = sy
             f"nothing has been read for recovery point {point} of scope {scope.name!r}",
             remedy="Materialise the snapshots of the same partition first.",
         )
-    return commit_point(scope, store, point, msgspec.convert(staged, Context), store.staged(point), clock)
+    return commit_point(scope, store, point, msgspec.convert(staged, CommitContext), store.staged(point), clock)
 
 
 def staged_since(store: ScopeStore, point: str) -> datetime | None:
@@ -362,7 +364,7 @@ def staged_since(store: ScopeStore, point: str) -> datetime | None:
     if run is None:
         return None
     entries = store.staged(point).values()
-    return min(map(parse_iso, [msgspec.convert(run, Context).started, *(entry.started for entry in entries)]))
+    return min(map(parse_iso, [msgspec.convert(run, CommitContext).started, *(entry.started for entry in entries)]))
 
 
 @asynccontextmanager
@@ -376,8 +378,8 @@ async def open_run(
     started: datetime,
     taken_for: str,
     clock: Clock = system_clock,
-    progress: Progress | None = None,
-) -> AsyncIterator[Run]:
+    progress: BackupProgress | None = None,
+) -> AsyncIterator[BackupRun]:
     """A run for a minted point; the caller holds the scope's lock."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="entra-pipeline-")))
@@ -386,16 +388,16 @@ async def open_run(
         parent = await asyncio.to_thread(store.latest)
         due = full or parent is None or full_is_due(scope, parent, clock())
         types = protected_types(scope)
-        run = Run(
+        run = BackupRun(
             scope=scope,
             store=store,
             graph=graph,
             point=point,
             full=due,
             clock=clock,
-            progress=progress or Silence(),
+            progress=progress or NullBackupProgress(),
             parent=parent,
-            tables=Tables(store, point, parent, connection, folder, due, scope.max_incrementals),
+            tables=PointBuilder(store, point, parent, connection, folder, due, scope.max_incrementals),
             started=started,
             types=types,
             taken_for=taken_for,
@@ -461,7 +463,7 @@ async def backup(
     manual: bool = True,
     taken_for: str = TakenFor.BY_HAND,
     clock: Clock = system_clock,
-    progress: Progress | None = None,
+    progress: BackupProgress | None = None,
 ) -> Manifest:
     """Backs a scope up: one recovery point, from the lock to the manifest.
 

@@ -18,7 +18,7 @@ from entra_pipeline.errors import EntraPipelineError
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReadStep:
     """One read.
 
     Attributes:
@@ -33,7 +33,7 @@ class Step:
 
 
 async def carry_out(
-    steps: Sequence[Step], write: Callable[[Outcome], Awaitable[None]], *, before_links: Iterable[str]
+    steps: Sequence[ReadStep], write: Callable[[Outcome], Awaitable[None]], *, before_links: Iterable[str]
 ) -> None:
     """Reads and writes all tables.
 
@@ -48,7 +48,7 @@ async def carry_out(
     written = {table: asyncio.Event() for step in steps for table in step.tables}
     objects = [written[table] for table in before_links if table in written]
 
-    async def follow(step: Step) -> None:
+    async def follow(step: ReadStep) -> None:
         for table in step.after:
             if table in written:
                 await written[table].wait()

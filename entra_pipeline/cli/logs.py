@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LogProgress, read_logs
+from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LogReadProgress, read_logs
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps, size
 from entra_pipeline.cli.context import as_table, console, print_rows, project_of, say
@@ -185,7 +185,7 @@ class _Status:
 
 
 @contextmanager
-def _progress() -> Iterator[LogProgress]:
+def _progress() -> Iterator[LogReadProgress]:
     """What suits the place where standard error goes."""
     if sys.stderr.isatty():
         with console(err=True).status("reading logs …") as status:

@@ -4,9 +4,9 @@
 authentication, pacing, retries and the count of requests are in one place.
 """
 
-from entra_pipeline.graph.client import Graph, Request, Result
-from entra_pipeline.graph.pages import Page
-from entra_pipeline.graph.request_stats import Ledger
-from entra_pipeline.graph.writing import Write, Writer, Written
+from entra_pipeline.graph.client import BatchRequest, BatchResult, Graph
+from entra_pipeline.graph.pages import GraphPage
+from entra_pipeline.graph.request_stats import RequestStats
+from entra_pipeline.graph.writing import GraphWriter, Write, WriteResult
 
-__all__ = ["Graph", "Ledger", "Page", "Request", "Result", "Write", "Writer", "Written"]
+__all__ = ["BatchRequest", "BatchResult", "Graph", "GraphPage", "GraphWriter", "RequestStats", "Write", "WriteResult"]

@@ -24,9 +24,9 @@ from entra_pipeline.errors import (
     GraphUnavailable,
 )
 from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
-from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Urgency, backoff
-from entra_pipeline.graph.pages import Page, decode_page
-from entra_pipeline.graph.request_stats import Ledger
+from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority, backoff
+from entra_pipeline.graph.pages import GraphPage, decode_page
+from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
 from entra_pipeline.graph.transport import mounts
 
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 BATCH_SIZE = 20
 """Requests in a `$batch` at the most (Graph doc: json-batching)."""
 
-_PASSING = {408, 429, 500, 502, 503, 504, 509}
+_TRANSIENT = {408, 429, 500, 502, 503, 504, 509}
 _TRIES = 8
 _TRIES_BEFORE_FIRST_ANSWER = 4
 # A link that comes back this often is a circle, not a page served twice.
@@ -59,7 +59,7 @@ _HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BatchRequest:
     """A request of a batch.
 
     Attributes:
@@ -74,10 +74,10 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BatchResult:
     """The final answer to a request of a batch: `status`, and the body as Graph sent it (empty when there is none)."""
 
-    request: Request
+    request: BatchRequest
     status: int
     body: bytes
 
@@ -156,13 +156,13 @@ class Graph:
         url: str,
         decode: Callable[[bytes], _T],
         *,
-        ledger: Ledger,
+        stats: RequestStats,
         lane: Lane = Lane.DIRECTORY,
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
         body: bytes | None = None,
         weight: int = 1,
-        urgency: Urgency = Urgency.SINGLE,
+        priority: Priority = Priority.SINGLE,
     ) -> _T:
         """The decoded answer to one request, after as many tries as it takes.
 
@@ -170,13 +170,13 @@ class Graph:
             url: Absolute, or a path under the Graph root.
             decode: Turns the body into the result; `msgspec.DecodeError` counts as a passing failure, because a body
                 that was cut off decodes badly.
-            ledger: Counts the request.
+            stats: Counts the request.
             lane: Throttling lane.
             headers: Added to those that every request carries.
             method: HTTP method.
             body: JSON body of a request that has one.
             weight: Requests that it stands for: those in a `$batch` count one by one.
-            urgency: Who goes first when many wait for their turn.
+            priority: Who goes first when many wait for their turn.
 
         Raises:
             GraphPermissionDenied, GraphNotFound, GraphError: Graph refused for good.
@@ -186,12 +186,12 @@ class Graph:
         tries = _Tries(_TRIES)
         while True:
             tries.count += 1
-            response = await self._send(method, url, headers, body, ledger, lane, weight, urgency)
+            response = await self._send(method, url, headers, body, stats, lane, weight, priority)
             if isinstance(response, httpx.HTTPError):
                 tries.last = f"{type(response).__name__}: {response}".rstrip(": ")
                 if not self._answered:
                     tries.limit = _TRIES_BEFORE_FIRST_ANSWER
-                await self._again(tries, ledger, lane, 0.0)
+                await self._again(tries, stats, lane, 0.0)
                 continue
             self._answered = True
             status = response.status_code
@@ -200,36 +200,36 @@ class Graph:
                     return decode(response.content)
                 except msgspec.DecodeError as error:
                     tries.last = f"the body was cut off or is not JSON ({error})"
-                    await self._again(tries, ledger, lane, 0.0)
+                    await self._again(tries, stats, lane, 0.0)
                     continue
             if status == 401 and tries.renewals < 2:
                 tries.renewals += 1
-                ledger.retries += 1
+                stats.retries += 1
                 await self._credential.renew(_bearer(response.request))
                 continue
             refused = refusal(status, response.content, response.headers)
-            if status not in _PASSING:
+            if status not in _TRANSIENT:
                 raise refused
             tries.last = refused.message
-            ledger.throttled += status == 429
-            await self._again(tries, ledger, lane, retry_after(response.headers))
+            stats.throttled += status == 429
+            await self._again(tries, stats, lane, retry_after(response.headers))
 
     async def pages(
         self,
         url: str,
         *,
-        ledger: Ledger,
+        stats: RequestStats,
         lane: Lane = Lane.DIRECTORY,
         headers: Mapping[str, str] | None = None,
         many: bool = False,
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncIterator[GraphPage]:
         """The pages of a collection, or of one round of a delta query, in order, until Graph names no next page.
 
         While a page is worked on, the next one is under way.
 
         Args:
             url: Of the first page.
-            ledger: Counts the requests.
+            stats: Counts the requests.
             lane: Throttling lane.
             headers: Added to those that every request carries.
             many: There may be many pages: the first one goes before requests that stand alone.
@@ -239,23 +239,23 @@ class Graph:
             And what `fetch` raises.
         """
 
-        def ask(link: str, urgency: Urgency) -> asyncio.Task[Page]:
-            page = self.fetch(link, decode_page, ledger=ledger, lane=lane, headers=headers, urgency=urgency)
+        def ask(link: str, priority: Priority) -> asyncio.Task[GraphPage]:
+            page = self.fetch(link, decode_page, stats=stats, lane=lane, headers=headers, priority=priority)
             return asyncio.create_task(page)
 
         seen: Counter[str] = Counter()
-        under_way: asyncio.Task[Page] | None = ask(url, Urgency.PAGE if many else Urgency.SINGLE)
+        under_way: asyncio.Task[GraphPage] | None = ask(url, Priority.PAGE if many else Priority.SINGLE)
         try:
             while under_way is not None:
                 page = await under_way
                 under_way = None
-                ledger.pages += 1
+                stats.pages += 1
                 if (link := page.next_link) is not None:
                     self._check_link(link)
                     seen[link] += 1
                     if seen[link] > _SAME_LINK:
                         raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
-                    under_way = ask(link, Urgency.PAGE)
+                    under_way = ask(link, Priority.PAGE)
                     await _to_the_wire(under_way)
                 yield page
         finally:
@@ -263,7 +263,7 @@ class Graph:
                 under_way.cancel()
                 await asyncio.gather(under_way, return_exceptions=True)
 
-    async def count(self, path: str, *, ledger: Ledger) -> int:
+    async def count(self, path: str, *, stats: RequestStats) -> int:
         """The number of objects in a collection, by `$count` (Graph doc: aad-advanced-queries).
 
         Counts come from an index that lags behind the directory by seconds to minutes.
@@ -271,13 +271,13 @@ class Graph:
         return await self.fetch(
             f"{path}/$count",
             _decode_count,
-            ledger=ledger,
+            stats=stats,
             headers={"ConsistencyLevel": "eventual", "Accept": "text/plain"},
         )
 
     async def batch(
-        self, requests: Sequence[Request], *, ledger: Ledger, lane: Lane = Lane.DIRECTORY
-    ) -> AsyncIterator[Result]:
+        self, requests: Sequence[BatchRequest], *, stats: RequestStats, lane: Lane = Lane.DIRECTORY
+    ) -> AsyncIterator[BatchResult]:
         """The answers to many GET requests, 20 to a `$batch`; parts that fail for passing reasons are asked again.
 
         Yields results in no particular order, one per request. A refusal of one request is a result with its status,
@@ -289,14 +289,14 @@ class Graph:
         """
         if lane in ONE_BY_ONE:
             for request in requests:
-                yield await self._answer(request, ledger, lane)
+                yield await self._answer(request, stats, lane)
             return
         chunks = [requests[start : start + BATCH_SIZE] for start in range(0, len(requests), BATCH_SIZE)]
-        under_way: deque[asyncio.Task[list[Result]]] = deque()
+        under_way: deque[asyncio.Task[list[BatchResult]]] = deque()
         try:
             while chunks or under_way:
                 while chunks and len(under_way) < _BATCHES_AT_ONCE:
-                    under_way.append(asyncio.create_task(self._answers(chunks.pop(0), ledger, lane)))
+                    under_way.append(asyncio.create_task(self._answers(chunks.pop(0), stats, lane)))
                 for result in await under_way.popleft():
                     yield result
         finally:
@@ -304,22 +304,22 @@ class Graph:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _answer(self, request: Request, ledger: Ledger, lane: Lane) -> Result:
+    async def _answer(self, request: BatchRequest, stats: RequestStats, lane: Lane) -> BatchResult:
         """The answer to a request that a batch would only get throttled."""
         try:
-            body = await self.fetch(request.url, bytes, ledger=ledger, lane=lane, headers=request.headers)
+            body = await self.fetch(request.url, bytes, stats=stats, lane=lane, headers=request.headers)
         except GraphUnavailable:
             raise
         except GraphError as error:
             if not error.status:
                 raise
             body = msgspec.json.encode({"error": {"code": error.code, "message": error.message}})
-            return Result(request, error.status, body)
-        return Result(request, 200, body)
+            return BatchResult(request, error.status, body)
+        return BatchResult(request, 200, body)
 
-    async def _answers(self, requests: Sequence[Request], ledger: Ledger, lane: Lane) -> list[Result]:
+    async def _answers(self, requests: Sequence[BatchRequest], stats: RequestStats, lane: Lane) -> list[BatchResult]:
         """The answers to at most `BATCH_SIZE` requests."""
-        results: list[Result] = []
+        results: list[BatchResult] = []
         waiting = list(requests)
         tries = _Tries(_TRIES)
         while waiting:
@@ -340,37 +340,37 @@ class Graph:
             answer = await self.fetch(
                 "$batch",
                 decode_batch,
-                ledger=ledger,
+                stats=stats,
                 lane=lane,
                 method="POST",
                 body=body,
                 headers={"Content-Type": "application/json"},
                 weight=len(now),
-                urgency=Urgency.BATCH,
+                priority=Priority.BATCH,
             )
             items = {item.id: item for item in answer.responses}
             units = sum(
                 int(header_number(item_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses
             )
-            ledger.items += len(now)
-            ledger.resource_units += units
+            stats.items += len(now)
+            stats.resource_units += units
             self.pacer.spend(units, len(now))
             waiting = []
             pause = 0.0
             for number, request in enumerate(now):
                 item = items.get(str(number))
-                if item is not None and item.status not in _PASSING:
-                    results.append(Result(request, item.status, bytes(item.body)))
+                if item is not None and item.status not in _TRANSIENT:
+                    results.append(BatchResult(request, item.status, bytes(item.body)))
                     continue
                 waiting.append(request)
                 if item is not None:
-                    ledger.throttled += item.status == 429
+                    stats.throttled += item.status == 429
                     pause = max(pause, retry_after(item_headers(item)))
                     tries.last = f"status {item.status} in a batch"
             if waiting:
                 tries.count = tries.count + 1 if len(waiting) == len(now) else 0
-                ledger.retries += len(waiting) - 1
-                await self._again(tries, ledger, lane, pause)
+                stats.retries += len(waiting) - 1
+                await self._again(tries, stats, lane, pause)
         return results
 
     async def once(
@@ -378,7 +378,7 @@ class Graph:
         method: str,
         url: str,
         *,
-        ledger: Ledger,
+        stats: RequestStats,
         lane: Lane,
         headers: Mapping[str, str],
         body: bytes | None = None,
@@ -392,10 +392,10 @@ class Graph:
             ConfigurationError: Entra refuses the credential.
         """
         for _ in range(2):
-            response = await self._send(method, url, headers, body, ledger, lane, weight, Urgency.BATCH)
+            response = await self._send(method, url, headers, body, stats, lane, weight, Priority.BATCH)
             if isinstance(response, httpx.HTTPError) or response.status_code != 401:
                 break
-            ledger.retries += 1
+            stats.retries += 1
             await self._credential.renew(_bearer(response.request))
         self._answered = self._answered or isinstance(response, httpx.Response)
         return response
@@ -406,10 +406,10 @@ class Graph:
         url: str,
         headers: Mapping[str, str] | None,
         body: bytes | None,
-        ledger: Ledger,
+        stats: RequestStats,
         lane: Lane,
         weight: int,
-        urgency: Urgency,
+        priority: Priority,
     ) -> httpx.Response | httpx.HTTPError:
         """One try: the response whatever its status, or the reason why there is none."""
         from kiota_abstractions.method import Method
@@ -422,15 +422,15 @@ class Graph:
         for name, value in {**_HEADERS, "client-request-id": str(uuid.uuid4()), **(headers or {})}.items():
             request.headers.add(name, value)
         request.content = body
-        async with self.pacer.turn(lane, weight, urgency):
-            ledger.requests += 1
+        async with self.pacer.turn(lane, weight, priority):
+            stats.requests += 1
             try:
                 response: httpx.Response = await self._adapter.send_primitive_async(request, "bytes", {})
             except httpx.HTTPError as error:
                 return error
-        ledger.bytes_read += len(response.content)
+        stats.bytes_read += len(response.content)
         units = header_number(response.headers.get("x-ms-resource-unit"))
-        ledger.resource_units += int(units)
+        stats.resource_units += int(units)
         self.pacer.spend(int(units), 0 if weight > 1 else 1)
         throttled = response.status_code in {429, 503}
         self.pacer.heed(
@@ -440,11 +440,11 @@ class Graph:
         )
         return response
 
-    async def _again(self, tries: _Tries, ledger: Ledger, lane: Lane, retry_after: float) -> None:
+    async def _again(self, tries: _Tries, stats: RequestStats, lane: Lane, retry_after: float) -> None:
         """Waits before the next try; raises when patience is at its end."""
         if tries.count >= tries.limit or monotonic() - tries.started > self._patience:
             raise self._gave_up(tries)
-        ledger.retries += 1
+        stats.retries += 1
         if retry_after > 0:
             self.pacer.heed(lane, retry_after, 0.0)
         else:
@@ -529,7 +529,7 @@ def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root
     return adapter
 
 
-async def _to_the_wire(request: asyncio.Task[Page]) -> None:
+async def _to_the_wire(request: asyncio.Task[GraphPage]) -> None:
     """Lets a request get out before whoever has the page at hand works on it and keeps the loop."""
     for _ in range(_TURNS_TO_SEND):
         if request.done():
@@ -548,9 +548,9 @@ def _decode_count(body: bytes) -> int:
         raise msgspec.DecodeError(f"not a count: {body[:40]!r}") from error
 
 
-def explain(result: Result) -> GraphError:
+def explain(result: BatchResult) -> GraphError:
     """The error that a refused request of a batch means."""
     return refusal(result.status, result.body, {})
 
 
-__all__ = ["BATCH_SIZE", "Graph", "Request", "Result", "expired", "explain", "query"]
+__all__ = ["BATCH_SIZE", "BatchRequest", "BatchResult", "Graph", "expired", "explain", "query"]

@@ -53,7 +53,7 @@ TENANT_WIDE = frozenset({Lane.CONDITIONAL_ACCESS})
 """Lanes whose limit is the tenant's, over all apps (Graph doc: throttling-limits)."""
 
 
-class Urgency(IntEnum):
+class Priority(IntEnum):
     """Who goes first when many wait: the longest chain of requests ends last, so it waits for no shorter one."""
 
     PAGE = 0
@@ -96,13 +96,13 @@ class Pacer:
             self._recent[lane], self._order[lane] = other._recent[lane], other._order[lane]
 
     @asynccontextmanager
-    async def turn(self, lane: Lane, weight: int = 1, urgency: Urgency = Urgency.SINGLE) -> AsyncIterator[None]:
+    async def turn(self, lane: Lane, weight: int = 1, priority: Priority = Priority.SINGLE) -> AsyncIterator[None]:
         """Waits until a request in this lane may be sent; the request is sent inside the context.
 
         Args:
             lane: The lane.
             weight: Requests that it stands for, in a `$batch`.
-            urgency: Who goes first when many wait.
+            priority: Who goes first when many wait.
         """
         recent = self._recent.get(lane)
         if recent is not None and recent.maxlen == 1:
@@ -116,12 +116,12 @@ class Pacer:
             return
         async with AsyncExitStack() as slot:
             if recent is None:
-                await slot.enter_async_context(self._slots.one(urgency))
+                await slot.enter_async_context(self._slots.one(priority))
             async with self._order[lane]:
                 await self._until_free(lane)
                 if recent is not None:
                     # Who waits for a slow lane holds no slot meanwhile, and has waited enough when the lane is free.
-                    await slot.enter_async_context(self._slots.one(Urgency.PAGE))
+                    await slot.enter_async_context(self._slots.one(Priority.PAGE))
                     recent.extend([self._now()] * weight)
                 expected = weight * self._cost
                 self._promised += expected
@@ -185,24 +185,24 @@ class _Slots:
 
     def __init__(self, number: int) -> None:
         self._free = number
-        self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._arrivals = count()
 
     @asynccontextmanager
-    async def one(self, urgency: Urgency) -> AsyncIterator[None]:
+    async def one(self, priority: Priority) -> AsyncIterator[None]:
         """Holds a slot."""
-        await self._take(urgency)
+        await self._take(priority)
         try:
             yield
         finally:
             self._give_back()
 
-    async def _take(self, urgency: Urgency) -> None:
+    async def _take(self, priority: Priority) -> None:
         if self._free:
             self._free -= 1
             return
         mine = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (urgency, next(self._arrivals), mine))
+        heapq.heappush(self._waiting, (priority, next(self._arrivals), mine))
         try:
             await mine
         except asyncio.CancelledError:

@@ -7,7 +7,7 @@ import msgspec
 from entra_pipeline.errors import GraphProtocolError
 
 
-class Page(msgspec.Struct, frozen=True):
+class GraphPage(msgspec.Struct, frozen=True):
     """One page of a collection or of a delta query (Graph doc: paging, delta-query-overview).
 
     Attributes:
@@ -23,10 +23,10 @@ class Page(msgspec.Struct, frozen=True):
     count: int | None = msgspec.field(default=None, name="@odata.count")
 
 
-_decoder = msgspec.json.Decoder(Page)
+_decoder = msgspec.json.Decoder(GraphPage)
 
 
-def decode_page(body: bytes) -> Page:
+def decode_page(body: bytes) -> GraphPage:
     """Splits the body of a page.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(slots=True)
-class Ledger:
+class RequestStats:
     """Counts of one piece of work.
 
     Attributes:
@@ -27,7 +27,7 @@ class Ledger:
     throttled: int = 0
     bytes_read: int = 0
 
-    def take(self) -> Ledger:
+    def take(self) -> RequestStats:
         """The counts so far; this ledger starts again at zero."""
         taken = replace(self)
         self.requests = self.items = self.pages = self.resource_units = self.retries = self.throttled = 0

@@ -32,7 +32,7 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 """What aiohttp raises, the special before the general, and what httpx calls it."""
 
 
-class Pages(httpx.AsyncBaseTransport):
+class GetTransport(httpx.AsyncBaseTransport):
     """Sends GET requests over aiohttp and hands everything else on.
 
     Args:
@@ -96,4 +96,4 @@ def mounts(context: ssl.SSLContext, limits: httpx.Limits) -> dict[str, httpx.Asy
     if getproxies().keys() - {"no"}:
         return {}
     others = httpx.AsyncHTTPTransport(verify=context, limits=limits)
-    return {"all://": Pages(context, limits.max_connections or 0, others)}
+    return {"all://": GetTransport(context, limits.max_connections or 0, others)}

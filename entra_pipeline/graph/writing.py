@@ -21,7 +21,7 @@ from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphUnavailable
 from entra_pipeline.graph.client import BATCH_SIZE, Graph
 from entra_pipeline.graph.pacing import ONE_BY_ONE, WriteBudget, backoff
-from entra_pipeline.graph.request_stats import Ledger
+from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -72,7 +72,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """What became of a write.
 
     Attributes:
@@ -108,12 +108,12 @@ class Written:
 class _Pending:
     write: Write
     lane: Lane
-    answer: asyncio.Future[Written]
+    answer: asyncio.Future[WriteResult]
     started: float = field(default_factory=monotonic)
     tries: int = 0
 
 
-class Writer:
+class GraphWriter:
     """Writes to one tenant. Use as an asynchronous context manager.
 
     Requests that are sent at the same time travel together, up to 20 to a `$batch`; the parts of a batch have no order
@@ -121,13 +121,13 @@ class Writer:
 
     Args:
         graph: The tenant, as the app registration that may write.
-        ledger: Counts what is sent.
+        stats: Counts what is sent.
         patience: Seconds after which a write that Graph keeps throttling is given up.
     """
 
-    def __init__(self, graph: Graph, *, ledger: Ledger, patience: float = 900.0) -> None:
+    def __init__(self, graph: Graph, *, stats: RequestStats, patience: float = 900.0) -> None:
         self.graph = graph
-        self.ledger = ledger
+        self.stats = stats
         self.budget = WriteBudget()
         self.sent = 0
         """Writes that were sent, repeated ones included."""
@@ -139,7 +139,7 @@ class Writer:
         self._dispatching: dict[Lane, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Writer:
+    async def __aenter__(self) -> GraphWriter:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -148,7 +148,7 @@ class Writer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def send(self, write: Write, *, lane: Lane = Lane.DIRECTORY) -> Written:
+    async def send(self, write: Write, *, lane: Lane = Lane.DIRECTORY) -> WriteResult:
         """Sends one write, and repeats it as often as it takes and may be.
 
         Returns:
@@ -242,7 +242,7 @@ class Writer:
         except msgspec.DecodeError as error:
             self._unanswered(together, error)
             return
-        self.ledger.items += len(together)
+        self.stats.items += len(together)
         units = 0
         for position, pending in enumerate(together):
             item = items.get(str(position))
@@ -252,7 +252,7 @@ class Writer:
             headers = item_headers(item)
             units += int(header_number(headers.get("x-ms-resource-unit", "1")))
             self._judge(pending, item.status, bytes(item.body), headers)
-        self.ledger.resource_units += units
+        self.stats.resource_units += units
         self.graph.pacer.spend(units, len(together))
 
     async def _once(
@@ -262,15 +262,15 @@ class Writer:
             self.sent += writes
             self.requests += 1
             return await self.graph.once(
-                method, url, ledger=self.ledger, lane=lane, headers=headers, body=body, weight=writes
+                method, url, stats=self.stats, lane=lane, headers=headers, body=body, weight=writes
             )
 
     def _judge(self, pending: _Pending, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Settles a write by its answer, or sends it again."""
-        written = Written(pending.write, status, body, headers)
+        written = WriteResult(pending.write, status, body, headers)
         pause = retry_after(headers)
         if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and pause):
-            self.ledger.throttled += status == HTTPStatus.TOO_MANY_REQUESTS
+            self.stats.throttled += status == HTTPStatus.TOO_MANY_REQUESTS
             self._heed(pending.lane, pause, headers)
             if monotonic() - pending.started < self._patience:
                 self._again(pending, pause or backoff(pending.tries))
@@ -281,7 +281,7 @@ class Writer:
                 return
         elif status in _UNCLEAR:
             if not pending.write.again:
-                written = Written(pending.write, status, body, headers, lost=True)
+                written = WriteResult(pending.write, status, body, headers, lost=True)
             elif pending.tries < _TRIES:
                 self._again(pending, pause or backoff(pending.tries))
                 return
@@ -299,7 +299,7 @@ class Writer:
         unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         for pending in together:
             if not unsent and not pending.write.again:
-                _settle(pending, Written(pending.write, 0, lost=True))
+                _settle(pending, WriteResult(pending.write, 0, lost=True))
             elif pending.tries < _TRIES:
                 self._again(pending, backoff(pending.tries))
             else:
@@ -313,7 +313,7 @@ class Writer:
                 )
 
     def _again(self, pending: _Pending, pause: float) -> None:
-        self.ledger.retries += 1
+        self.stats.retries += 1
         self._run(self._later(pending, pause))
 
     async def _later(self, pending: _Pending, pause: float) -> None:
@@ -321,13 +321,13 @@ class Writer:
         self._queue(pending)
 
 
-def _settle(pending: _Pending, result: Written | EntraPipelineError) -> None:
+def _settle(pending: _Pending, result: WriteResult | EntraPipelineError) -> None:
     if pending.answer.done():
         return
-    if isinstance(result, Written):
+    if isinstance(result, WriteResult):
         pending.answer.set_result(result)
     else:
         pending.answer.set_exception(result)
 
 
-__all__ = ["Method", "Write", "Writer", "Written"]
+__all__ = ["GraphWriter", "Method", "Write", "WriteResult"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entra_pipeline.backup.run import Silence
+from entra_pipeline.backup.run import NullBackupProgress
 from entra_pipeline.simulator.faults.settings import EXPIRY_FORMS, FAULTS
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.changing import Life
@@ -73,7 +73,7 @@ def test_tokens_that_live_for_seconds_and_are_revoked_in_the_middle_of_a_run(ten
     one.control.token_lifetime(1)
     rows = 0
 
-    class Revoker(Silence):
+    class Revoker(NullBackupProgress):
         """Has every token revoked, again and again, while the run reads."""
 
         def rows(self, table: str, number: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from entra_pipeline.backup.run import Silence
+from entra_pipeline.backup.run import NullBackupProgress
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, RELATIONS
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.changing import Life
@@ -15,7 +15,7 @@ from tests.backup.conftest import MAIN_TYPES, Protected, protect
 Tenant = Callable[..., Protected]
 
 
-class Meanwhile(Silence):
+class Meanwhile(NullBackupProgress):
     """Lets life go on at every page that is read, and at every phase."""
 
     def __init__(self, life: Life) -> None:

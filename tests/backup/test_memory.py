@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from entra_pipeline.backup.rows.memory import with_room
+from entra_pipeline.backup.rows.memory import retry_with_more_memory
 from entra_pipeline.backup.rows.merge import merge_objects
 from entra_pipeline.backup.rows.parquet import write_objects
 from entra_pipeline.backup.rows.staging import OBJECT_ROWS, UPSERT, Staging
@@ -37,7 +37,7 @@ def test_a_state_of_large_objects_is_put_together(tmp_path):
         usual = connection.execute("SELECT current_setting('memory_limit')").fetchone()
         with pytest.raises(duckdb.OutOfMemoryException):
             merge()
-        assert with_room(connection, merge).rows == len(raws)
+        assert retry_with_more_memory(connection, merge).rows == len(raws)
         assert connection.execute("SELECT current_setting('memory_limit')").fetchone() == usual
         renamed = connection.execute("SELECT raw->>'displayName' FROM merged WHERE id = '1'").fetchall()
         assert renamed == [("Renamed",)]

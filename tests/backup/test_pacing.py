@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from entra_pipeline.catalogue import Lane
-from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, LIMITS, Pacer, Urgency
+from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, LIMITS, Pacer, Priority
 from tests.backup.conftest import Protected, protect
 
 Tenant = Callable[..., Protected]
@@ -45,23 +45,23 @@ def test_a_page_goes_before_requests_that_came_earlier_and_stand_alone() -> None
         pacer, order = Pacer(), list[str]()
         leave = asyncio.Event()
 
-        async def ask(name: str, urgency: Urgency) -> None:
-            async with pacer.turn(Lane.DIRECTORY, urgency=urgency):
+        async def ask(name: str, priority: Priority) -> None:
+            async with pacer.turn(Lane.DIRECTORY, priority=priority):
                 order.append(name)
                 await leave.wait()
 
         async with asyncio.TaskGroup() as group:
             for number in range(CONCURRENT_REQUESTS):
-                group.create_task(ask(f"busy {number}", Urgency.SINGLE))
+                group.create_task(ask(f"busy {number}", Priority.SINGLE))
             await asyncio.sleep(0)
-            for name, urgency in (
-                ("batch", Urgency.BATCH),
-                ("first", Urgency.SINGLE),
-                ("second", Urgency.SINGLE),
-                ("page", Urgency.PAGE),
+            for name, priority in (
+                ("batch", Priority.BATCH),
+                ("first", Priority.SINGLE),
+                ("second", Priority.SINGLE),
+                ("page", Priority.PAGE),
             ):
-                group.create_task(ask(name, urgency))
-            given_up = group.create_task(ask("given up", Urgency.PAGE))
+                group.create_task(ask(name, priority))
+            given_up = group.create_task(ask("given up", Priority.PAGE))
             await asyncio.sleep(0)
             given_up.cancel()
             leave.set()

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 
-from entra_pipeline.backup.rows.result import Outcome, Unavailable
-from entra_pipeline.backup.scheduler import Step, carry_out
+from entra_pipeline.backup.rows.result import NotOffered, Outcome
+from entra_pipeline.backup.scheduler import ReadStep, carry_out
 from entra_pipeline.errors import StoreError
-from entra_pipeline.graph import Ledger
+from entra_pipeline.graph import RequestStats
 
 
 class Work:
@@ -22,7 +22,7 @@ class Work:
         if held:
             await self.held.wait()
         self.done += [f"read {table}" for table in tables]
-        return [Unavailable(table, "", Ledger()) for table in tables]
+        return [NotOffered(table, "", RequestStats()) for table in tables]
 
     async def write(self, outcome: Outcome) -> None:
         await asyncio.sleep(0)
@@ -39,9 +39,9 @@ def test_links_are_compared_when_they_are_written_and_not_when_everything_is():
         work = Work()
         groups = ("groups", "group_members", "group_owners")
         steps = [
-            Step(("users", "user_manager"), partial(work.read, "users", "user_manager", held=True)),
-            Step(groups, partial(work.read, *groups)),
-            Step((), work.compare, groups),
+            ReadStep(("users", "user_manager"), partial(work.read, "users", "user_manager", held=True)),
+            ReadStep(groups, partial(work.read, *groups)),
+            ReadStep((), work.compare, groups),
         ]
         await asyncio.wait_for(carry_out(steps, work.write, before_links=[]), 10)
         return work.done
@@ -56,9 +56,9 @@ def test_links_wait_for_objects_whose_going_may_be_the_reason_for_theirs():
     async def run() -> list[str]:
         work = Work()
         steps = [
-            Step(("users",), partial(work.read, "users", held=True)),
-            Step(("groups", "group_members"), partial(work.read, "groups", "group_members")),
-            Step(("app_role_assignments",), work.compare, ("groups",)),
+            ReadStep(("users",), partial(work.read, "users", held=True)),
+            ReadStep(("groups", "group_members"), partial(work.read, "groups", "group_members")),
+            ReadStep(("app_role_assignments",), work.compare, ("groups",)),
         ]
         await asyncio.wait_for(carry_out(steps, work.write, before_links=["users", "groups"]), 10)
         return work.done
@@ -75,7 +75,7 @@ def test_what_ends_one_read_ends_the_others():
         async def fails() -> list[Outcome]:
             raise StoreError("no room")
 
-        steps = [Step(("users",), partial(work.read, "users", held=True)), Step(("groups",), fails)]
+        steps = [ReadStep(("users",), partial(work.read, "users", held=True)), ReadStep(("groups",), fails)]
         await asyncio.wait_for(carry_out(steps, work.write, before_links=[]), 10)
 
     with pytest.raises(StoreError, match="no room"):

@@ -12,7 +12,7 @@ import pytest
 
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import ConfigurationError
-from entra_pipeline.graph import Ledger, Write, Writer, Written
+from entra_pipeline.graph import GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pacing import Limit, WriteBudget
 from entra_pipeline.project import Project, load_project
@@ -39,12 +39,12 @@ def project(simulator: Simulator, folder: Path, table: str = "") -> Project:
     return load_project(file)
 
 
-def write(simulator: Simulator, folder: Path, work: Callable[[Writer], Awaitable[_T]]) -> _T:
+def write(simulator: Simulator, folder: Path, work: Callable[[GraphWriter], Awaitable[_T]]) -> _T:
     """What some work with a writer comes to."""
 
     async def run() -> _T:
         tenant = project(simulator, folder).tenants["simulated"]
-        async with open_graph(tenant, writing=True) as graph, Writer(graph, ledger=Ledger()) as writer:
+        async with open_graph(tenant, writing=True) as graph, GraphWriter(graph, stats=RequestStats()) as writer:
             return await work(writer)
 
     return asyncio.run(run())
@@ -66,7 +66,7 @@ def test_writes_of_any_method_travel_together(simulator: Simulator, tmp_path: Pa
     writes += [group(number) for number in range(5)]
     writes.append(Write("PATCH", "users/nobody", {"city": "Umeå"}))
 
-    async def work(writer: Writer) -> tuple[list[Written], int, int]:
+    async def work(writer: GraphWriter) -> tuple[list[WriteResult], int, int]:
         answers = await asyncio.gather(*(writer.send(one) for one in writes))
         return list(answers), writer.sent, writer.requests
 
@@ -84,7 +84,7 @@ def test_writes_of_any_method_travel_together(simulator: Simulator, tmp_path: Pa
 def test_what_was_refused_before_it_took_effect_is_sent_again(kind: str, simulator: Simulator, tmp_path: Path) -> None:
     simulator.control.faults(0.2, [kind], ["POST"])
 
-    async def work(writer: Writer) -> list[Written]:
+    async def work(writer: GraphWriter) -> list[WriteResult]:
         return list(await asyncio.gather(*(writer.send(group(number)) for number in range(30))))
 
     answers = write(simulator, tmp_path, work)
@@ -103,7 +103,7 @@ def test_a_post_whose_answer_was_lost_is_told_and_not_sent_again(
 ) -> None:
     simulator.control.faults(1.0, [kind], ["POST"])
 
-    async def work(writer: Writer) -> list[Written]:
+    async def work(writer: GraphWriter) -> list[WriteResult]:
         return list(await asyncio.gather(*(writer.send(group(number)) for number in range(5))))
 
     answers = write(simulator, tmp_path, work)
@@ -116,7 +116,7 @@ def test_what_may_be_repeated_is_repeated(simulator: Simulator, tmp_path: Path) 
     users = [user["id"] for user in simulator.control.dump("users") if not user["onPremisesSyncEnabled"]][:20]
     simulator.control.faults(0.4, ["reset-after", "504-after"], ["PATCH", "POST"])
 
-    async def work(writer: Writer) -> list[Written]:
+    async def work(writer: GraphWriter) -> list[WriteResult]:
         changes = (writer.send(Write("PATCH", f"users/{user}", {"city": "Umeå"})) for user in users)
         return list(await asyncio.gather(*changes))
 
@@ -128,7 +128,7 @@ def test_what_may_be_repeated_is_repeated(simulator: Simulator, tmp_path: Path) 
 def test_writes_at_the_same_time_on_one_object_are_repeated(simulator: Simulator, tmp_path: Path) -> None:
     simulator.control.knobs(conflicts=0.3)
 
-    async def work(writer: Writer) -> list[Written]:
+    async def work(writer: GraphWriter) -> list[WriteResult]:
         return list(await asyncio.gather(*(writer.send(group(number)) for number in range(20))))
 
     answers = write(simulator, tmp_path, work)
@@ -140,7 +140,7 @@ def test_conditional_access_is_written_one_by_one(simulator: Simulator, tmp_path
     path = "identity/conditionalAccess/policies"
     policies = [one["id"] for one in simulator.control.dump(path)[:2]]
 
-    async def work(writer: Writer) -> list[Written]:
+    async def work(writer: GraphWriter) -> list[WriteResult]:
         changes = [Write("PATCH", f"{path}/{policy}", {"displayName": policy}) for policy in policies]
         return list(await asyncio.gather(*(writer.send(one, lane=Lane.CONDITIONAL_ACCESS) for one in changes)))
 
@@ -149,7 +149,7 @@ def test_conditional_access_is_written_one_by_one(simulator: Simulator, tmp_path
 
 
 def test_a_token_that_expires_is_renewed(simulator: Simulator, tmp_path: Path) -> None:
-    async def work(writer: Writer) -> list[Written]:
+    async def work(writer: GraphWriter) -> list[WriteResult]:
         first = await writer.send(group(1))
         await asyncio.to_thread(simulator.control.expire_tokens)
         return [first, *await asyncio.gather(writer.send(group(2)), writer.send(group(3)))]

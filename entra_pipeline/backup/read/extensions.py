@@ -13,7 +13,7 @@ import msgspec
 
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.errors import GraphError
-from entra_pipeline.graph import Graph, Ledger
+from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.graph.pages import decode_page
 
@@ -39,7 +39,7 @@ _available = msgspec.json.Decoder(_Available)
 _application = msgspec.json.Decoder(_Application)
 
 
-async def extension_names(graph: Graph, ledger: Ledger) -> dict[str, tuple[str, ...]]:
+async def extension_names(graph: Graph, stats: RequestStats) -> dict[str, tuple[str, ...]]:
     """Names of the directory extensions, sorted, by the type they target (`User`, `Group` …).
 
     Where the one request for all is refused, those registered by the tenant's own applications are listed.
@@ -48,16 +48,16 @@ async def extension_names(graph: Graph, ledger: Ledger) -> dict[str, tuple[str, 
         GraphError: Both ways are refused.
     """
     try:
-        return await available_extensions(graph, ledger)
+        return await available_extensions(graph, stats)
     except GraphError:
         url = query("applications", select="id", expand="extensionProperties", top=999)
-        pages = graph.pages(url, ledger=ledger)
+        pages = graph.pages(url, stats=stats)
         return _by_target(
             [one async for page in pages for raw in page.value for one in _application.decode(raw).extensions]
         )
 
 
-async def available_extensions(graph: Graph, ledger: Ledger) -> dict[str, tuple[str, ...]]:
+async def available_extensions(graph: Graph, stats: RequestStats) -> dict[str, tuple[str, ...]]:
     """The same of all that the tenant takes: also those of other tenants' applications, and of Active Directory.
 
     Raises:
@@ -66,7 +66,7 @@ async def available_extensions(graph: Graph, ledger: Ledger) -> dict[str, tuple[
     answer = await graph.fetch(
         _AVAILABLE,
         _available.decode,
-        ledger=ledger,
+        stats=stats,
         method="POST",
         body=b"{}",
         headers={"Content-Type": "application/json"},
@@ -74,7 +74,7 @@ async def available_extensions(graph: Graph, ledger: Ledger) -> dict[str, tuple[
     return _by_target(answer.value)
 
 
-async def new_properties(graph: Graph, entry: ObjectType, ledger: Ledger) -> tuple[str, ...]:
+async def new_properties(graph: Graph, entry: ObjectType, stats: RequestStats) -> tuple[str, ...]:
     """Properties of an object type that Graph returns by itself and the catalogue does not know (yet), sorted.
 
     Once extensions of the type are selected, these would no longer come by themselves. Graph returns each property that
@@ -84,7 +84,7 @@ async def new_properties(graph: Graph, entry: ObjectType, ledger: Ledger) -> tup
         GraphError: Graph refuses.
     """
     url = query(entry.path, top=1 if entry.page_size else None)
-    page = await graph.fetch(url, decode_page, ledger=ledger, lane=entry.lane)
+    page = await graph.fetch(url, decode_page, stats=stats, lane=entry.lane)
     names = {name for raw in page.value for name in _members.decode(raw) if "@" not in name}
     return tuple(sorted(names - entry.properties.keys()))
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.point_builder import Tables
-from entra_pipeline.backup.read.selection import Chosen
+from entra_pipeline.backup.point_builder import PointBuilder
+from entra_pipeline.backup.read.selection import ResolvedSelection
 from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, split_list_page, without_context
-from entra_pipeline.backup.rows.result import Outcome, Reading, Unavailable, Unread
+from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.clock import Clock, iso, parse_iso
@@ -31,7 +31,7 @@ from entra_pipeline.errors import (
     GraphPermissionDenied,
     GraphProtocolError,
 )
-from entra_pipeline.graph import Graph, Ledger, Page, Request, Result
+from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import expired, explain, query
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
@@ -53,7 +53,7 @@ def licence_missing(error: GraphError) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ObjectReader:
     """Reads the tables of one run.
 
     Attributes:
@@ -73,12 +73,12 @@ class Reader:
     """
 
     graph: Graph
-    tables: Tables
+    tables: PointBuilder
     folder: Path
     clock: Clock
     parent: Manifest | None
     granted: frozenset[str]
-    chosen: Chosen | None
+    chosen: ResolvedSelection | None
     reveal: frozenset[str]
     progress: Callable[[str, int], None]
     asked: frozenset[str] = frozenset()
@@ -88,26 +88,26 @@ class Reader:
     async def read(self, entry: ObjectType, *, full: bool) -> list[Outcome]:
         """Reads an object type that stands for itself, with the relations that its delta query tracks."""
         tables = [entry.name, *(relation.name for relation in entry.delta_relations())]
-        return await self.guarded(entry, tables, lambda ledger: self._read_objects(entry, ledger, full=full))
+        return await self.guarded(entry, tables, lambda stats: self._read_objects(entry, stats, full=full))
 
     async def guarded(
         self,
         entry: ObjectType,
         tables: Sequence[str],
-        read: Callable[[Ledger], Coroutine[None, None, list[Reading]]],
+        read: Callable[[RequestStats], Coroutine[None, None, list[ReadResult]]],
     ) -> list[Outcome]:
         """The outcome of a read of some tables of a type: what Graph refuses is an outcome, too."""
-        ledger = Ledger()
+        stats = RequestStats()
         if reason := self._not_offered(entry):
-            return [Unavailable(table, reason, ledger) for table in tables]
+            return [NotOffered(table, reason, stats) for table in tables]
         try:
-            return list(await read(ledger))
+            return list(await read(stats))
         except GraphError as error:
-            costs = [ledger, *(Ledger() for _ in tables[1:])]
+            costs = [stats, *(RequestStats() for _ in tables[1:])]
             if self._not_licensed(entry, tables, error):
                 reason = f"not in this tenant: it takes {entry.licence} ({error.message})"
-                return [Unavailable(table, reason, cost) for table, cost in zip(tables, costs, strict=True)]
-            return [Unread(table, error, cost) for table, cost in zip(tables, costs, strict=True)]
+                return [NotOffered(table, reason, cost) for table, cost in zip(tables, costs, strict=True)]
+            return [ReadFailure(table, error, cost) for table, cost in zip(tables, costs, strict=True)]
 
     def _not_offered(self, entry: ObjectType) -> str:
         """Why a type is not even asked for; empty when it is."""
@@ -128,14 +128,14 @@ class Reader:
 
     # --- Objects -----------------------------------------------------------------------------------------------------
 
-    async def _read_objects(self, entry: ObjectType, ledger: Ledger, *, full: bool) -> list[Reading]:
+    async def _read_objects(self, entry: ObjectType, stats: RequestStats, *, full: bool) -> list[ReadResult]:
         if entry.delta:
-            return await self._read_delta(entry, ledger, full=full)
+            return await self._read_delta(entry, stats, full=full)
         if entry.singleton:
-            return await self._read_singleton(entry, ledger)
-        return await self._read_list(entry, ledger)
+            return await self._read_singleton(entry, stats)
+        return await self._read_list(entry, stats)
 
-    async def _read_delta(self, entry: ObjectType, ledger: Ledger, *, full: bool) -> list[Reading]:
+    async def _read_delta(self, entry: ObjectType, stats: RequestStats, *, full: bool) -> list[ReadResult]:
         notes: list[str] = []
         while True:
             names = self.properties_to_select(entry)
@@ -144,7 +144,7 @@ class Reader:
             link = None if full else self._usable_delta_link(entry, signature)
             told = [*notes, *self._not_protected(entry)]
             try:
-                return await self._delta_round(entry, link or url, ledger, signature, told, complete=link is None)
+                return await self._delta_round(entry, link or url, stats, signature, told, complete=link is None)
             except GraphError as error:
                 if self._does_without(entry, names, error):
                     continue
@@ -153,13 +153,13 @@ class Reader:
                     full = True
                 elif link is None and isinstance(error, DeltaLinkExpired):
                     # The initial round itself was cut short by Graph: it begins anew, once.
-                    return await self._delta_round(entry, url, ledger, signature, told, complete=True)
+                    return await self._delta_round(entry, url, stats, signature, told, complete=True)
                 else:
                     raise
 
     async def _delta_round(
-        self, entry: ObjectType, url: str, ledger: Ledger, signature: str, notes: list[str], *, complete: bool
-    ) -> list[Reading]:
+        self, entry: ObjectType, url: str, stats: RequestStats, signature: str, notes: list[str], *, complete: bool
+    ) -> list[ReadResult]:
         started = self.clock()
         relations = entry.delta_relations()
         keep = self.keep(entry)
@@ -172,7 +172,7 @@ class Reader:
                 pages = (
                     _no_pages()
                     if self.chosen_ids(entry) == frozenset()
-                    else self.graph.pages(url, ledger=ledger, lane=entry.lane, many=True)
+                    else self.graph.pages(url, stats=stats, lane=entry.lane, many=True)
                 )
                 async for page in pages:
                     told.add(page if keep is None else kept(page, keep))
@@ -185,16 +185,16 @@ class Reader:
             raise GraphProtocolError(f"the last page of {entry.path}/delta has no delta link")
         finished = self.clock()
         common = {"complete": complete, "started": started, "finished": finished, "signature": signature}
-        own = Reading(
+        own = ReadResult(
             entry.name,
             objects.staged,
-            ledger=ledger,
+            stats=stats,
             delta_link=delta_link,
             delta_minted=iso(started),
             notes=notes,
             **common,  # type: ignore[arg-type]
         )
-        return [own, *(Reading(r.name, s.staged, ledger=Ledger(), **common) for r, s in edges.items())]  # type: ignore[arg-type]
+        return [own, *(ReadResult(r.name, s.staged, stats=RequestStats(), **common) for r, s in edges.items())]  # type: ignore[arg-type]
 
     def _delta_url(self, entry: ObjectType, names: list[str]) -> str:
         relations = [relation.segment for relation in entry.delta_relations()] if names else []
@@ -211,15 +211,15 @@ class Reader:
             return None
         return before.delta_link
 
-    async def _read_singleton(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
+    async def _read_singleton(self, entry: ObjectType, stats: RequestStats) -> list[ReadResult]:
         async def fill(objects: Staging) -> None:
             try:
-                body = await self.graph.fetch(entry.path, without_context, ledger=ledger, lane=entry.lane)
+                body = await self.graph.fetch(entry.path, without_context, stats=stats, lane=entry.lane)
             except GraphNotFound:
                 return
             objects.append(identify(body, entry.key, otherwise=entry.name), None, UPSERT, body.decode())
 
-        return await self.listing(entry.name, OBJECT_ROWS, fill, ledger)
+        return await self.listing(entry.name, OBJECT_ROWS, fill, stats)
 
     def _rests(self, entry: ObjectType) -> bool:
         """Whether a long list was read less than a day ago, and need not be read again."""
@@ -228,17 +228,17 @@ class Reader:
             return False
         return ceil(before.live / entry.page_size) > FEW_REQUESTS and lately(before, self.clock())
 
-    async def _resting(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
+    async def _resting(self, entry: ObjectType, stats: RequestStats) -> list[ReadResult]:
         now = self.clock()
         before = self.tables.before(entry.name)
         note = f"a long list that delta does not track: read at {before.listed if before else ''}, and once a day"
         with self.staging(entry.name, OBJECT_ROWS, base=False) as nothing:
             pass
-        return [Reading(entry.name, nothing.staged, False, now, now, ledger, notes=[note])]
+        return [ReadResult(entry.name, nothing.staged, False, now, now, stats, notes=[note])]
 
-    async def _read_list(self, entry: ObjectType, ledger: Ledger) -> list[Reading]:
+    async def _read_list(self, entry: ObjectType, stats: RequestStats) -> list[ReadResult]:
         if self._rests(entry):
-            return await self._resting(entry, ledger)
+            return await self._resting(entry, stats)
         keep = self.keep(entry)
         # A list in one page can count itself; where it has more, counting is an advanced query of its own.
         counts = entry.count and entry.page_size is None
@@ -249,18 +249,18 @@ class Reader:
             async def fill(objects: Staging, url: str = url) -> int | None:
                 counted = None
                 many = entry.page_size is not None
-                async for page in self.graph.pages(url, ledger=ledger, lane=entry.lane, many=many):
+                async for page in self.graph.pages(url, stats=stats, lane=entry.lane, many=many):
                     counted = page.count if counted is None else counted
                     shown = page if keep is None else kept(page, keep)
                     if entry.one_by_one or entry.name in self.reveal:
                         ids = [identify(raw, entry.key) for raw in shown.value]
-                        shown = Page(await self._singly(entry, ids, ledger))
+                        shown = GraphPage(await self._singly(entry, ids, stats))
                     split_list_page(shown, objects, key=entry.key)
                     self.progress(entry.name, objects.rows)
                 return counted
 
             try:
-                return await self.listing(entry.name, OBJECT_ROWS, fill, ledger, self._not_protected(entry))
+                return await self.listing(entry.name, OBJECT_ROWS, fill, stats, self._not_protected(entry))
             except GraphError as error:
                 if counts and error.status in {400, 501}:
                     counts = False
@@ -278,24 +278,24 @@ class Reader:
             count="true" if counts else None,
         )
 
-    async def _singly(self, entry: ObjectType, ids: list[str], ledger: Ledger) -> list[msgspec.Raw]:
+    async def _singly(self, entry: ObjectType, ids: list[str], stats: RequestStats) -> list[msgspec.Raw]:
         """Objects of a list read one by one, because the list does not show all of them."""
         select = ",".join([*entry.properties, entry.secret]) if entry.name in self.reveal else ""
-        requests = [Request(query(f"{entry.path}/{one}", select=select), one) for one in ids]
+        requests = [BatchRequest(query(f"{entry.path}/{one}", select=select), one) for one in ids]
         found: list[msgspec.Raw] = []
-        async for result in self.graph.batch(requests, ledger=ledger, lane=entry.lane):
+        async for result in self.graph.batch(requests, stats=stats, lane=entry.lane):
             if result.status >= 300 and result.status != 404:
                 raise explain(result)
             if result.status < 300:
                 found.append(msgspec.Raw(without_context(result.body)))
         return found
 
-    async def objects(self, entry: ObjectType, ids: Iterable[str], ledger: Ledger) -> AsyncIterator[Result]:
+    async def objects(self, entry: ObjectType, ids: Iterable[str], stats: RequestStats) -> AsyncIterator[BatchResult]:
         """Single objects, with the properties that a listing has; the result of one that is gone has status 404."""
         select = ",".join(self.properties_to_select(entry))
         expand = ",".join(entry.expand)
-        requests = [Request(query(f"{entry.path}/{one}", select=select, expand=expand), one) for one in ids]
-        async for result in self.graph.batch(requests, ledger=ledger, lane=entry.lane):
+        requests = [BatchRequest(query(f"{entry.path}/{one}", select=select, expand=expand), one) for one in ids]
+        async for result in self.graph.batch(requests, stats=stats, lane=entry.lane):
             yield result
 
     # --- What all share ----------------------------------------------------------------------------------------------
@@ -305,16 +305,16 @@ class Reader:
         table: str,
         schema: pa.Schema,
         fill: Callable[[Staging], Coroutine[None, None, int | None]],
-        ledger: Ledger,
+        stats: RequestStats,
         notes: list[str] | None = None,
-    ) -> list[Reading]:
+    ) -> list[ReadResult]:
         """A complete read, begun anew once when Graph forgets its own page token half-way.
 
         Args:
             table: The table.
             schema: Shape of its rows.
             fill: Stages the rows, and tells how many Graph counted, if it did.
-            ledger: Counts the requests.
+            stats: Counts the requests.
             notes: Handed on with the reading.
         """
         started = self.clock()
@@ -327,7 +327,7 @@ class Reader:
                 if last or error.code != _PAGE_LINK_EXPIRED:
                     raise
         finished = self.clock()
-        return [Reading(table, staging.staged, True, started, finished, ledger, counted=counted, notes=notes or [])]
+        return [ReadResult(table, staging.staged, True, started, finished, stats, counted=counted, notes=notes or [])]
 
     def staging(self, table: str, schema: pa.Schema, *, base: bool) -> Staging:
         """Where rows are staged; those that are the whole of a new base are typed and written as they come."""
@@ -381,15 +381,15 @@ def lately(before: TableEntry, now: datetime) -> bool:
     return bool(before.listed) and now - parse_iso(before.listed) < _ALL_EVERY
 
 
-async def _no_pages() -> AsyncIterator[Page]:
-    nothing: tuple[Page, ...] = ()
+async def _no_pages() -> AsyncIterator[GraphPage]:
+    nothing: tuple[GraphPage, ...] = ()
     for page in nothing:
         yield page
 
 
-def kept(page: Page, keep: Callable[[msgspec.Raw], bool]) -> Page:
+def kept(page: GraphPage, keep: Callable[[msgspec.Raw], bool]) -> GraphPage:
     """The page with only the objects that belong to the scope."""
-    return Page([raw for raw in page.value if keep(raw)], page.next_link, page.delta_link)
+    return GraphPage([raw for raw in page.value if keep(raw)], page.next_link, page.delta_link)
 
 
 def _refused_properties(error: GraphError, names: list[str]) -> frozenset[str]:

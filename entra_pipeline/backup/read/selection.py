@@ -16,7 +16,7 @@ import msgspec
 from entra_pipeline.backup.rows.page_parser import neighbour, object_id
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, ObjectType
 from entra_pipeline.errors import GraphNotFound
-from entra_pipeline.graph import Graph, Ledger
+from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.graph.client import query
 
 # By which properties a user or a group may be named in the configuration.
@@ -26,7 +26,7 @@ SELECTABLE = ("users", "groups")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ResolvedSelection:
     """The chosen objects.
 
     Attributes:
@@ -68,44 +68,46 @@ def _owner(name: str) -> str:
     return parent.type if parent else ""
 
 
-async def choose(graph: Graph, users: Sequence[str], groups: Sequence[str], ledger: Ledger) -> Chosen:
+async def resolve_selection(
+    graph: Graph, users: Sequence[str], groups: Sequence[str], stats: RequestStats
+) -> ResolvedSelection:
     """Resolves names and memberships.
 
     Args:
         graph: The tenant.
         users: Ids, user principal names or mail addresses.
         groups: Ids, display names, mail nicknames or mail addresses.
-        ledger: Counts the requests.
+        stats: Counts the requests.
     """
     members: dict[str, set[str]] = {name: set() for name in SELECTABLE}
     missing: list[tuple[str, str]] = []
     for table, names in (("users", users), ("groups", groups)):
         for name in names:
-            found = await _resolve(graph, CATALOGUE[table], name, ledger)
+            found = await _resolve(graph, CATALOGUE[table], name, stats)
             members[table] |= found
             if not found:
                 missing.append((table, name))
     for group in sorted(members["groups"]):
         url = query(f"groups/{group}/transitiveMembers", select="id", top=999)
-        async for page in graph.pages(url, ledger=ledger):
+        async for page in graph.pages(url, stats=stats):
             for raw in page.value:
                 other = neighbour(raw)
                 entry = BY_GRAPH_TYPE.get(other.target_type)
                 if entry and entry.name in members:
                     members[entry.name].add(other.id)
-    return Chosen({name: frozenset(ids) for name, ids in members.items()}, tuple(missing))
+    return ResolvedSelection({name: frozenset(ids) for name, ids in members.items()}, tuple(missing))
 
 
-async def _resolve(graph: Graph, entry: ObjectType, name: str, ledger: Ledger) -> set[str]:
+async def _resolve(graph: Graph, entry: ObjectType, name: str, stats: RequestStats) -> set[str]:
     if _is_id(name):
         try:
-            return {await graph.fetch(query(f"{entry.path}/{name}", select="id"), object_id, ledger=ledger)}
+            return {await graph.fetch(query(f"{entry.path}/{name}", select="id"), object_id, stats=stats)}
         except GraphNotFound:
             return set()
     literal = quote(name.replace("'", "''"), safe="@")
     condition = " or ".join(f"{known} eq '{literal}'" for known in _NAMES[entry.name])
     url = f"{entry.path}?$select=id&$filter={condition.replace(' ', '%20')}"
-    return {object_id(raw) async for page in graph.pages(url, ledger=ledger) for raw in page.value}
+    return {object_id(raw) async for page in graph.pages(url, stats=stats) for raw in page.value}
 
 
 def _is_id(name: str) -> bool:

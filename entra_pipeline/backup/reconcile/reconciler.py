@@ -19,9 +19,9 @@ from functools import partial
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.point_builder import Tables, gone_table
-from entra_pipeline.backup.read.children import EXPAND_LIMIT, OwnedReader
-from entra_pipeline.backup.read.reader import Reader
+from entra_pipeline.backup.point_builder import PointBuilder, gone_table
+from entra_pipeline.backup.read.children import EXPAND_LIMIT, ChildReader
+from entra_pipeline.backup.read.reader import ObjectReader
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.page_parser import identify, neighbour, without_context
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
@@ -30,7 +30,7 @@ from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, Lane, 
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
-from entra_pipeline.graph import Ledger, Request
+from entra_pipeline.graph import BatchRequest, RequestStats
 from entra_pipeline.graph.client import explain, query
 from entra_pipeline.graph.pages import decode_count
 from entra_pipeline.store.manifest import Gap
@@ -54,13 +54,13 @@ class Settlement:
     Attributes:
         tables: The tables, read and written.
         owned: To look things up in the tenant.
-        ledger: Counts the requests of settling.
+        stats: Counts the requests of settling.
         fresh: Tables that this run has read; the others were settled when an earlier try read them.
     """
 
-    tables: Tables
-    owned: OwnedReader
-    ledger: Ledger
+    tables: PointBuilder
+    owned: ChildReader
+    stats: RequestStats
     fresh: Set[str]
     _recount: set[str] = field(default_factory=set)
     _linked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -126,12 +126,12 @@ class Settlement:
 
     async def _step(self, table: str, step: _Step) -> None:
         """Takes a step; what Graph refuses becomes a gap of the table instead of the end of the run."""
-        own = replace(self, ledger=Ledger())
+        own = replace(self, stats=RequestStats())
         try:
             await step(own)
         except GraphError as error:
             self._unproven(table, error)
-        self.tables.charge(table, own.ledger)
+        self.tables.charge(table, own.stats)
 
     def _unproven(self, table: str, error: GraphError) -> None:
         entry = CATALOGUE.get(table) or RELATIONS[table][0]
@@ -144,7 +144,7 @@ class Settlement:
         self.tables.flag(table, gaps=[gap])
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> ObjectReader:
         """Reads what stands for itself."""
         return self.owned.reader
 
@@ -234,7 +234,7 @@ class Settlement:
             for entry in asked:
                 self._unproven(entry.name, error)
         if asked:
-            self.tables.charge(asked[0].name, self.ledger.take())
+            self.tables.charge(asked[0].name, self.stats.take())
         return counts
 
     async def _count(self, entries: Sequence[ObjectType]) -> AsyncIterator[tuple[str, int | None]]:
@@ -244,10 +244,10 @@ class Settlement:
         """
         eventual = {"ConsistencyLevel": "eventual"}
         requests = [
-            Request(query(entry.path, select="id", count="true", top=1, filter=entry.filter), entry.name, eventual)
+            BatchRequest(query(entry.path, select="id", count="true", top=1, filter=entry.filter), entry.name, eventual)
             for entry in entries
         ]
-        async for result in self.reader.graph.batch(requests, ledger=self.ledger):
+        async for result in self.reader.graph.batch(requests, stats=self.stats):
             if result.status >= 300 and result.status not in {400, 404, 405, 501}:
                 raise explain(result)
             yield result.request.key, decode_count(result.body) if result.status < 300 else None
@@ -292,7 +292,7 @@ class Settlement:
         """
         url = query(entry.path, select="id", top=entry.page_size) if entry.delta else self.reader.list_url(entry)
         listed: dict[str, str | None] = {}
-        async for page in self.reader.graph.pages(url, ledger=self.ledger, lane=entry.lane):
+        async for page in self.reader.graph.pages(url, stats=self.stats, lane=entry.lane):
             for raw in page.value:
                 listed[identify(raw, entry.key)] = "" if entry.delta else bytes(raw).decode()
         differing = sorted(listed.keys() ^ stored)
@@ -340,7 +340,7 @@ class Settlement:
         """Compares the links of all owners that have few with what `$expand` shows; returns owners with many."""
         with Staging(self.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS) as staging:
             try:
-                many = await self.owned.probe(entry, relation, self.ledger, staging)
+                many = await self.owned.probe(entry, relation, self.stats, staging)
             except GraphError as error:
                 if error.status not in {400, 501}:
                     raise
@@ -382,7 +382,7 @@ class Settlement:
             return
         listed: set[tuple[object, ...]] = set()
         answered = set() if relation.many else set(owners)
-        async for owner, items in self.owned.links(entry, relation, owners, self.ledger):
+        async for owner, items in self.owned.links(entry, relation, owners, self.stats):
             answered.add(owner)
             listed.update((owner, n.id, n.target_type) for n in map(neighbour, items))
         rows = await self.tables.query(
@@ -404,7 +404,7 @@ class Settlement:
     ) -> None:
         for pause in _COUNT_PAUSES:
             await asyncio.sleep(pause)
-            counts = self.owned.link_counts(entry, relation.segment, owners, self.ledger)
+            counts = self.owned.link_counts(entry, relation.segment, owners, self.stats)
             hidden = {owner: count async for owner, count in counts if count is not None and count > listed[owner]}
             if not hidden:
                 return
@@ -466,7 +466,7 @@ class Settlement:
             owners=ids_table(owners),
         )
         stored = {str(row[0]): row[1] for row in rows}
-        counts = self.owned.link_counts(entry, relation.segment, owners, self.ledger)
+        counts = self.owned.link_counts(entry, relation.segment, owners, self.stats)
         return sorted([owner async for owner, count in counts if count not in {None, stored.get(owner, 0)}])
 
     # --- Objects that came back --------------------------------------------------------------------------------------
@@ -480,13 +480,13 @@ class Settlement:
         found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
         for relation in entry.delta_relations():
             if self._was_read(relation.name):
-                async for owner, items in self.owned.links(entry, relation, returned, self.ledger):
+                async for owner, items in self.owned.links(entry, relation, returned, self.stats):
                     found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(neighbour, items)]
         for segment, relations in _inverses(entry).items():
             wanted = {owner.graph_type: relation for owner, relation in relations if self._was_read(relation.name)}
             if not wanted:
                 continue
-            async for target, items in self.owned.collections(entry, segment, returned, self.ledger):
+            async for target, items in self.owned.collections(entry, segment, returned, self.stats):
                 for other in map(neighbour, items):
                     back = wanted.get(other.target_type)
                     if back is not None and self._in_scope(other.target_type, other.id):
@@ -536,7 +536,7 @@ class Settlement:
             ends = [f"SELECT target_id AS id FROM {fresh} WHERE target_type = '{graph_type}'"]
             if entry is owner:
                 ends.append(f"SELECT source_id AS id FROM {fresh}")
-            unknown = await self.tables.strangers(" UNION ALL ".join(ends), entry.name)
+            unknown = await self.tables.missing_ids(" UNION ALL ".join(ends), entry.name)
             if not unknown:
                 continue
             found = await self._fetch(entry, unknown)
@@ -631,7 +631,7 @@ class Settlement:
     async def _fetch(self, entry: ObjectType, ids: Iterable[str]) -> dict[str, str | None]:
         """Objects by id as JSON; None for one that is gone."""
         found: dict[str, str | None] = {}
-        async for result in self.reader.objects(entry, ids, self.ledger):
+        async for result in self.reader.objects(entry, ids, self.stats):
             if result.status == 404:
                 found[result.request.key] = None
             elif result.status >= 300:

@@ -68,7 +68,7 @@ def digest(connection: duckdb.DuckDBPyConnection, source: str, table: str, *, ch
     return Digest(_array(columns["k"]), contents, not bool(np.any(columns["d"])))
 
 
-def joined(digests: Iterable[Digest]) -> Digest:
+def concat(digests: Iterable[Digest]) -> Digest:
     """Digests of the parts of a collection as one."""
     parts = list(digests)
     return Digest(
@@ -107,7 +107,7 @@ def _looked_up(hashes: Hashes, keys: Hashes) -> tuple[npt.NDArray[np.intp], npt.
     return places, keys[places] == hashes if len(keys) else np.zeros(len(hashes), bool)
 
 
-def strangers(connection: duckdb.DuckDBPyConnection, ends: str, known: str) -> list[str]:
+def missing_ids(connection: duckdb.DuckDBPyConnection, ends: str, known: str) -> list[str]:
     """Ids that are not among the known ones, sorted: 8 bytes of memory for each known one, and none for the ends.
 
     Joined as text, the links of a tenant of a million users take more memory than a backup is to have.

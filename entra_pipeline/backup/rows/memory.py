@@ -17,7 +17,7 @@ _MOST_MEMORY = 2**32
 _UNITS = {unit: 1024**power for power, unit in enumerate(("bytes", "KiB", "MiB", "GiB", "TiB"))}
 
 
-def with_room(connection: duckdb.DuckDBPyConnection, work: Callable[[], _T]) -> _T:
+def retry_with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], _T]) -> _T:
     """Does what can be done again, with twice the memory each time that it was not enough.
 
     Args:

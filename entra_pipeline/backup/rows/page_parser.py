@@ -16,7 +16,7 @@ import msgspec
 
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staging
 from entra_pipeline.catalogue import Relation
-from entra_pipeline.graph import Page
+from entra_pipeline.graph import GraphPage
 
 
 class _Identified(msgspec.Struct, gc=False):
@@ -61,7 +61,7 @@ _ENVELOPE = {"id", "@odata.type", "@odata.id"}
 _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
 
 
-def split_list_page(page: Page, objects: Staging, *, key: str = "id", parent_id: str | None = None) -> None:
+def split_list_page(page: GraphPage, objects: Staging, *, key: str = "id", parent_id: str | None = None) -> None:
     """Stages the objects of a page of an ordinary collection."""
     number = len(page.value)
     ids = [identify(raw, key) for raw in page.value]
@@ -116,7 +116,7 @@ class DeltaPages:
         # Where an object has one end at most, nothing comes in slices.
         self._lately = _Lately() if any(relation.many for relation in edges) else None
 
-    def add(self, page: Page) -> None:
+    def add(self, page: GraphPage) -> None:
         """Stages a page."""
         whole = list(map(bytes, page.value))
         news = self._news.decode(_array(whole))

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from entra_pipeline.backup.rows.memory import with_room
+from entra_pipeline.backup.rows.memory import retry_with_more_memory
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
@@ -85,7 +85,7 @@ def _write_typed(
         connection.execute(copy)
         return _misfits(connection, source, path, types)
 
-    return with_room(connection, write)
+    return retry_with_more_memory(connection, write)
 
 
 def write_edges(connection: duckdb.DuckDBPyConnection, source: str, table: str, path: Path) -> None:

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from entra_pipeline.backup.rows.staging import Staged
 from entra_pipeline.errors import GraphError
-from entra_pipeline.graph import Ledger
+from entra_pipeline.graph import RequestStats
 
 
 @dataclass(slots=True)
-class Reading:
+class ReadResult:
     """What the read of one table brought.
 
     Attributes:
@@ -22,7 +22,7 @@ class Reading:
         delta_minted: When that link was minted, by our clock.
         signature: Hash of everything that shapes the query; another signature asks for a full read.
         started, finished: The read window.
-        ledger: What it cost. Relations tracked by their owner's delta cost nothing of their own.
+        stats: What it cost. Relations tracked by their owner's delta cost nothing of their own.
         counted: What Graph counted in the same answer, None when it did not.
         owners: Owners whose rows were read to the end, for tables that are read owner by owner.
         notes: What a person should know and is not a gap.
@@ -33,7 +33,7 @@ class Reading:
     complete: bool
     started: datetime
     finished: datetime
-    ledger: Ledger
+    stats: RequestStats
     delta_link: str = ""
     delta_minted: str = ""
     signature: str = ""
@@ -43,21 +43,21 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class ReadFailure:
     """A table that could not be read, and why."""
 
     table: str
     error: GraphError
-    ledger: Ledger
+    stats: RequestStats
 
 
 @dataclass(frozen=True, slots=True)
-class Unavailable:
+class NotOffered:
     """A table that Graph does not offer to this application or tenant, so that nothing is missing without it."""
 
     table: str
     reason: str
-    ledger: Ledger
+    stats: RequestStats
 
 
-Outcome = Reading | Unread | Unavailable
+Outcome = ReadResult | ReadFailure | NotOffered

@@ -27,7 +27,7 @@ _NICENESS = 19
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenSegment:
     """A segment in the store: its file, its rows in hashes, and values that did not fit their column, by column."""
 
     part: Part
@@ -36,7 +36,7 @@ class Written:
 
 
 @dataclass
-class Prewriter:
+class SegmentWriter:
     """Writes segments, in order, in a thread of its own.
 
     Attributes:
@@ -54,7 +54,7 @@ class Prewriter:
         )
     )
     _connection: duckdb.DuckDBPyConnection | None = None
-    _segments: dict[str, list[Future[Written]]] = field(default_factory=dict)
+    _segments: dict[str, list[Future[WrittenSegment]]] = field(default_factory=dict)
 
     def begin(self, table: str) -> Callable[[Path], None]:
         """Starts a table, anew if it was started before; what is returned takes its segments."""
@@ -66,7 +66,7 @@ class Prewriter:
 
         return segment
 
-    def finish(self, table: str) -> list[Written]:
+    def finish(self, table: str) -> list[WrittenSegment]:
         """The files of a table, when all are written; empty when none was started. Raises what writing raised."""
         return [future.result() for future in self._segments.pop(table, [])]
 
@@ -76,7 +76,7 @@ class Prewriter:
         if self._connection is not None:
             self._connection.close()
 
-    def _write(self, table: str, number: int, path: Path, schema: pa.Schema) -> Written:
+    def _write(self, table: str, number: int, path: Path, schema: pa.Schema) -> WrittenSegment:
         if self._connection is None:
             # One thread and little memory: it works beside the network and the rest of the run.
             self._connection = duckdb.connect(
@@ -102,4 +102,4 @@ class Prewriter:
             pa.default_memory_pool().release_unused()
         part = self.store(table, number, file, number_of_rows)
         file.unlink()
-        return Written(part, hashes, misfits)
+        return WrittenSegment(part, hashes, misfits)

@@ -21,7 +21,7 @@ from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pages import decode_page
-from entra_pipeline.graph.request_stats import Ledger
+from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.orchestration.jobs import backup_now_job_name, backup_now_op_name
 from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
@@ -273,7 +273,7 @@ async def search(visit: Visit) -> Response:
                 fields = [name for name in _SEARCHED[kind].split(",") if name != "id"]
                 condition = " or ".join(f"startswith({name},'{escaped}')" for name in fields)
                 url = f"{kind}?$filter={quote(condition)}&$select={_SEARCHED[kind]}&$top={_FOUND}"
-                page = await graph.fetch(url, decode_page, ledger=Ledger())
+                page = await graph.fetch(url, decode_page, stats=RequestStats())
                 found = [msgspec.json.decode(one) for one in page.value]
         except EntraPipelineError as error:
             problem = f"{error.message}. {error.remedy}"

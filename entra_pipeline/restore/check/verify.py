@@ -15,8 +15,8 @@ import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.graph import Ledger
-from entra_pipeline.graph.client import Request, query
+from entra_pipeline.graph import RequestStats
+from entra_pipeline.graph.client import BatchRequest, query
 from entra_pipeline.restore.execute.executor import Progress, Silence, Target, take_point
 from entra_pipeline.restore.execute.step import PATIENCE
 from entra_pipeline.restore.objects import paths
@@ -170,7 +170,7 @@ async def _again(
     """What still differs, asked of the tenant one by one."""
     steps = {step.number: step for step in sent if step.number in found}
     still = dict(found)
-    by_lane: dict[Any, list[Request]] = {}
+    by_lane: dict[Any, list[BatchRequest]] = {}
     for number, step in steps.items():
         entry = RELATIONS[step.table][0] if step.table in RELATIONS else CATALOGUE[step.table]
         if entry.parent is not None and CATALOGUE[entry.parent.type].parent is not None:
@@ -182,10 +182,10 @@ async def _again(
             names = [name for name in wanted.get(number, ()) if "@" not in name]
             expand = ",".join(entry.expand)
             url = query(path, select=",".join(dict.fromkeys(["id", *names])) if entry.select else None, expand=expand)
-        by_lane.setdefault(entry.lane, []).append(Request(url, number))
-    ledger = Ledger()
+        by_lane.setdefault(entry.lane, []).append(BatchRequest(url, number))
+    stats = RequestStats()
     for lane, requests in by_lane.items():
-        async for answer in target.reading.batch(requests, ledger=ledger, lane=lane):
+        async for answer in target.reading.batch(requests, stats=stats, lane=lane):
             step = steps[answer.request.key]
             body = _OBJECT.decode(answer.body) if answer.status == 200 else None
             if step.table in RELATIONS:

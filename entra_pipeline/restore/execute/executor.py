@@ -15,13 +15,12 @@ from typing import Protocol
 
 import msgspec
 
-from entra_pipeline.backup.run import Progress as BackupProgress
-from entra_pipeline.backup.run import backup
+from entra_pipeline.backup.run import BackupProgress, backup
 from entra_pipeline.backup.scheduler import ended_by
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
-from entra_pipeline.graph import Graph, Ledger, Writer
+from entra_pipeline.graph import Graph, GraphWriter, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.execute.reinstated import take_away
 from entra_pipeline.restore.execute.requests import carry_out
@@ -134,13 +133,13 @@ async def apply(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(journal)
             undo, changed = await _before(plan, store, target, journal, go_on, clock, told)
-            ledger = Ledger()
+            stats = RequestStats()
             target.writing.pacer.share(target.reading.pacer)
-            writer = await stack.enter_async_context(Writer(target.writing, ledger=ledger))
+            writer = await stack.enter_async_context(GraphWriter(target.writing, stats=stats))
             session = Session(
                 graph=target.writing,
                 writer=writer,
-                ledger=ledger,
+                stats=stats,
                 journal=journal,
                 options=plan.options,
                 passwords=Passwords(passwords),
@@ -185,9 +184,9 @@ async def apply(
                 outcomes=outcomes,
                 refusals=plan.refusals,
                 writes=writer.sent,
-                reads=max(0, ledger.requests - writer.requests),
-                retries=ledger.retries,
-                throttled=ledger.throttled,
+                reads=max(0, stats.requests - writer.requests),
+                retries=stats.retries,
+                throttled=stats.throttled,
                 passwords=len(session.passwords),
             )
             await asyncio.to_thread(write_report, store, report)

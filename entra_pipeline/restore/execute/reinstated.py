@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from entra_pipeline.backup.run import Progress, backup
+from entra_pipeline.backup.run import BackupProgress, backup
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.graph import Graph
@@ -44,7 +44,7 @@ async def take_away(
     live_store: ScopeStore,
     reading: Graph,
     clock: Clock,
-    progress: Progress,
+    progress: BackupProgress,
 ) -> None:
     """Removes what came back and is not at the recovery point.
 

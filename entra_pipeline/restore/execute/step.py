@@ -16,7 +16,7 @@ import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphNotFound
-from entra_pipeline.graph import Graph, Ledger, Write, Writer, Written
+from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.pacing import backoff
 from entra_pipeline.restore.objects.model import Options, Step
 from entra_pipeline.restore.objects.references import ids_in, rewrite
@@ -54,7 +54,7 @@ class Session:
     Attributes:
         graph: The tenant, as the app registration that may write.
         writer: Sends writes to it.
-        ledger: Counts reads.
+        stats: Counts reads.
         journal: Of the job.
         options: What was asked for.
         passwords: Of users that are made.
@@ -68,8 +68,8 @@ class Session:
     """
 
     graph: Graph
-    writer: Writer
-    ledger: Ledger
+    writer: GraphWriter
+    stats: RequestStats
     journal: Journal
     options: Options
     passwords: Passwords
@@ -133,7 +133,7 @@ class Work:
         """One object; None when there is none."""
         try:
             return await self.session.graph.fetch(
-                url, _OBJECT.decode, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT
+                url, _OBJECT.decode, stats=self.session.stats, lane=self.entry.write_lane, headers=_PROMPT
             )
         except GraphNotFound:
             return None
@@ -141,7 +141,7 @@ class Work:
     async def all(self, url: str) -> list[dict[str, Any]]:
         """All objects of a collection; none when its owner is not there."""
         found: list[dict[str, Any]] = []
-        pages = self.session.graph.pages(url, ledger=self.session.ledger, lane=self.entry.write_lane, headers=_PROMPT)
+        pages = self.session.graph.pages(url, stats=self.session.stats, lane=self.entry.write_lane, headers=_PROMPT)
         try:
             async for page in pages:
                 found += [_OBJECT.decode(raw) for raw in page.value]
@@ -162,7 +162,7 @@ class Work:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    async def send(self, write: Write) -> Written:
+    async def send(self, write: Write) -> WriteResult:
         """Sends a write; one that fails because something just made is not known everywhere yet is sent again."""
         attempt = 0
         while True:
@@ -172,7 +172,7 @@ class Work:
             attempt += 1
             await asyncio.sleep(min(backoff(attempt), _SLOWEST_POLL))
 
-    async def do(self, write: Write) -> Written:
+    async def do(self, write: Write) -> WriteResult:
         """Sends a write that has to succeed; raises Refused."""
         written = await self.send(write)
         if not written.done:
@@ -218,7 +218,7 @@ class Work:
         self.session.learn(ids)
         self.id = ids[self.step.id]
 
-    def _until_known(self, written: Written) -> float:
+    def _until_known(self, written: WriteResult) -> float:
         """Until when it is worth while to send a refused write again: while what it is about is young."""
         if written.write.method == "DELETE" or written.status not in {400, 404}:
             return 0.0
@@ -229,14 +229,14 @@ class Work:
         young = [self.session.fresh[one] for one in about if one in self.session.fresh]
         return max(young) + self.session.patience if young else 0.0
 
-    def refused(self, written: Written) -> Refused:
+    def refused(self, written: WriteResult) -> Refused:
         """The error that a refusal means for people."""
         error = written.error() if written.status else GraphError("Graph's answer was lost")
         refused = Refused(error.message, remedy=self._remedy(written, error))
         refused.status = written.status
         return refused
 
-    def _remedy(self, written: Written, error: GraphError) -> str:
+    def _remedy(self, written: WriteResult, error: GraphError) -> str:
         if error.status == 403 and error.code == "Directory_QuotaExceeded":
             return "Remove what is not needed, and start the restore again."
         if error.status == 403 and self.entry.name == "users":
@@ -257,7 +257,7 @@ class Work:
         return ""
 
 
-def there_already(written: Written) -> bool:
+def there_already(written: WriteResult) -> bool:
     """Whether a refusal says that what was to be made is there."""
     error = written.error()
     words = f"{error.code} {error.message}".lower()

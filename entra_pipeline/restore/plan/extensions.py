@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 
 from entra_pipeline.backup.read.extensions import available_extensions
 from entra_pipeline.errors import GraphError
-from entra_pipeline.graph import Graph, Ledger
+from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.restore.objects.model import Refusal
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.plan.drafts import Draft
@@ -25,7 +25,7 @@ _DEFINED_BY = "extension_properties"
 async def taken_extensions(graph: Graph) -> frozenset[str] | None:
     """Names of all directory extensions that can be written in the tenant; None where Graph does not tell."""
     try:
-        by_target = await available_extensions(graph, Ledger())
+        by_target = await available_extensions(graph, RequestStats())
     except GraphError:
         return None
     return frozenset(name for names in by_target.values() for name in names)

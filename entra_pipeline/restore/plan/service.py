@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from entra_pipeline.analysis.changes import reading as opened
 from entra_pipeline.backup.jobs import backup_job
-from entra_pipeline.backup.run import Progress
+from entra_pipeline.backup.run import BackupProgress
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import UsageError
@@ -68,7 +68,7 @@ async def plan_restore(
     domains: Mapping[str, str] | None = None,
     trigger: str,
     clock: Clock = system_clock,
-    progress: Progress | None = None,
+    progress: BackupProgress | None = None,
 ) -> Plan:
     """Makes the plan of a restore and stores it; `files.read_plan(source, plan.id)` reads it again.
 
@@ -140,7 +140,7 @@ async def plan_undo(
     enable_policies: bool = False,
     trigger: str,
     clock: Clock = system_clock,
-    progress: Progress | None = None,
+    progress: BackupProgress | None = None,
 ) -> Plan:
     """Makes the plan that takes back what a restore has written, and stores it in the store of the subject.
 
@@ -188,7 +188,7 @@ async def plan_undo(
 
 
 async def _look(
-    subject: Subject, types: list[str] | None, trigger: str, clock: Clock, progress: Progress | None
+    subject: Subject, types: list[str] | None, trigger: str, clock: Clock, progress: BackupProgress | None
 ) -> Callable[[], LiveTenant]:
     """Takes a recovery point of the tenant; gives what a plan sees by it, which takes a thread of its own."""
     scope, store, reading = subject.scope, subject.store, subject.reading

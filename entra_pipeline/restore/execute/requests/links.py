@@ -10,7 +10,7 @@ from typing import Any
 
 from entra_pipeline.catalogue import RELATIONS, Relation
 from entra_pipeline.catalogue.restoring import LinkWrite
-from entra_pipeline.graph import Write, Written
+from entra_pipeline.graph import Write, WriteResult
 from entra_pipeline.graph.client import BATCH_SIZE, query
 from entra_pipeline.restore.execute.step import Refused, Work, chunks
 from entra_pipeline.restore.objects import paths
@@ -30,7 +30,7 @@ async def link(work: Work) -> None:
             surplus = present - {target.lower() for target in targets}
         targets = {target: kind for target, kind in targets.items() if target.lower() not in present}
     relation, rule = _rule(work)
-    failures: dict[str, Written] = {}
+    failures: dict[str, WriteResult] = {}
     for target in sorted(surplus):
         # It was added before the owner was deleted, and came back with it.
         written = await work.send(Write("DELETE", f"{_owner(work)}/{relation.segment}/{target}/$ref"))
@@ -48,7 +48,7 @@ async def link(work: Work) -> None:
 async def unlink(work: Work) -> None:
     """Removes the links of a step."""
     relation, rule = _rule(work)
-    failures: dict[str, Written] = {}
+    failures: dict[str, WriteResult] = {}
     for target, kind in zip(work.step.targets, work.step.target_types, strict=True):
         live = work.session.live(target)
         below, end, _ = _ends(work, relation, rule, live, kind)
@@ -59,7 +59,7 @@ async def unlink(work: Work) -> None:
     _judge(work, failures, len(work.step.targets))
 
 
-async def _bind(work: Work, relation: Relation, targets: dict[str, str]) -> dict[str, Written]:
+async def _bind(work: Work, relation: Relation, targets: dict[str, str]) -> dict[str, WriteResult]:
     """Adds up to 20 links at once; what is refused, by target."""
     root = work.session.graph.root
     body = {
@@ -74,14 +74,14 @@ async def _bind(work: Work, relation: Relation, targets: dict[str, str]) -> dict
         return dict.fromkeys(targets, written)
     # All or nothing: some are there already, or cannot be.
     present = await _present(work)
-    failures: dict[str, Written] = {}
+    failures: dict[str, WriteResult] = {}
     for target, kind in targets.items():
         if target.lower() not in present:
             failures |= await _one(work, relation, LinkWrite(), target, kind)
     return failures
 
 
-async def _one(work: Work, relation: Relation, rule: LinkWrite, target: str, kind: str) -> dict[str, Written]:
+async def _one(work: Work, relation: Relation, rule: LinkWrite, target: str, kind: str) -> dict[str, WriteResult]:
     """Adds a link; what is refused, by target."""
     below, _, address = _ends(work, relation, rule, target, kind)
     method: Any = "PUT" if rule.add == "put" else "POST"
@@ -120,7 +120,7 @@ async def _present(work: Work) -> set[str]:
     return {str(one["id"]).lower() for one in await work.all(query(url, select="id", top=work.entry.page_size))}
 
 
-def _judge(work: Work, failures: dict[str, Written], wanted: int) -> None:
+def _judge(work: Work, failures: dict[str, WriteResult], wanted: int) -> None:
     if not failures:
         return
     first = work.refused(next(iter(failures.values())))

@@ -10,8 +10,8 @@ from statistics import median
 from benchmarks.processes import backup
 from benchmarks.report import Bound, Section
 from benchmarks.tenant import SCOPE, measured
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 

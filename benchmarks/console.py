@@ -19,8 +19,8 @@ from benchmarks.consoles import CSRF, Console, Visitor, console, free_port, link
 from benchmarks.processes import backup, command
 from benchmarks.report import Bound, Section
 from benchmarks.tenant import MEMBERSHIPS_PER_USER, SCOPE, measured
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports import REPORTS
-from entra_pipeline.store.opening import open_store
 from tests.restore.disasters import overwrite_attributes
 
 _USERS, _GROUPS = 200_000, 20_000

@@ -62,7 +62,7 @@ def main(project_file: Path, spawned: float, *, full: bool) -> Run:
     from entra_pipeline.backup.run import backup
     from entra_pipeline.graph.factory import open_graph
     from entra_pipeline.project import load_project
-    from entra_pipeline.store.opening import open_store
+    from entra_pipeline.project.stores import open_store
 
     # What is imported only when the first request is made is start-up, too.
     import_libraries()

@@ -29,13 +29,13 @@ from entra_pipeline.analysis.sql import Relations, Session
 from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
-from entra_pipeline.store.files import Files, LocalFiles, S3Files
-from entra_pipeline.store.files.s3 import client_config
-from entra_pipeline.store.index import JOINED, join_indexes, write_index
+from entra_pipeline.store.backends import Files, LocalFiles, S3Files
+from entra_pipeline.store.backends.s3 import client_config
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.index import JOINED, join_indexes, write_index
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
-from entra_pipeline.store.retention import GRACE
+from entra_pipeline.store.retention.prune import GRACE
 
 _USERS = 10_000
 _CHANGED = 10

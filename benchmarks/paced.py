@@ -30,8 +30,8 @@ from benchmarks.report import Bound, Section
 from benchmarks.tenant import SCOPE, Measured, measured
 from entra_pipeline.backup.read.children import EXPAND_LIMIT, ChildCollection, child_collections
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane, ObjectType, Read, table_names
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest, TableEntry
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 

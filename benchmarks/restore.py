@@ -11,6 +11,7 @@ from benchmarks.tenant import SCOPE, Measured, measured
 from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import EVERYTHING
 from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.execute.executor import Target, apply
 from entra_pipeline.restore.objects.model import Options
 from entra_pipeline.restore.plan.service import Subject, plan_restore
@@ -18,7 +19,6 @@ from entra_pipeline.restore.records.report import Report
 from entra_pipeline.runtime import run_async
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
 from tests.restore import disasters
 
 # Graph's limit per app and tenant (Graph doc: throttling-limits).

@@ -22,9 +22,9 @@ import msgspec
 
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import AlreadyExists, NotInStore, StoreError
-from entra_pipeline.store.files import Files
+from entra_pipeline.store.backends import Files
 from entra_pipeline.store.manifest import canonical, sha256
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 
 Channel = Literal["cli", "dagster", "console"]
 

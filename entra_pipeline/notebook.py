@@ -19,8 +19,8 @@ from entra_pipeline.catalogue import table_names
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import load_project
-from entra_pipeline.project.suggestions import did_you_mean
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.project.stores import open_store
+from entra_pipeline.text import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

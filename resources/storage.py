@@ -9,8 +9,8 @@ from pydantic import Field
 
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import LocalStorage, S3Storage, Scope, load_project
-from entra_pipeline.store.files import Files
-from entra_pipeline.store.opening import open_files
+from entra_pipeline.project.stores import open_files
+from entra_pipeline.store.backends import Files
 from entra_pipeline.store.recovery_points import ScopeStore
 
 

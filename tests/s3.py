@@ -17,9 +17,9 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from entra_pipeline.store.files import S3Files
-from entra_pipeline.store.files.interface import Blame, blame_store
-from entra_pipeline.store.files.s3 import client_config
+from entra_pipeline.store.backends import S3Files
+from entra_pipeline.store.backends.object_store import Blame, blame_store
+from entra_pipeline.store.backends.s3 import client_config
 
 CEPH = Path(__file__).with_name("ceph.sh")
 _NEEDED = ("radosgw", "ceph-mon", "ceph-osd", "ceph", "uuidgen", "curl")

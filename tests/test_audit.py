@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from entra_pipeline.audit import Act, AuditLog, Origin
-from entra_pipeline.store.files import Files, LocalFiles
+from entra_pipeline.store.backends import Files, LocalFiles
 from tests.s3 import Bucket
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)

@@ -12,10 +12,10 @@ import duckdb
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.errors import NotAtPoint, StoreError, UsageError
-from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text, state_query
+from entra_pipeline.text import did_you_mean
 
 _BATCH = 1000
 # Characters of a search that becomes a regular expression; those of longer ones are large, too.

@@ -34,10 +34,10 @@ from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError, UsageError
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
-from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect
+from entra_pipeline.text import did_you_mean
 
 # A tenant of any size is compared in this much, and on disk beyond.
 _MEMORY = "160MB"

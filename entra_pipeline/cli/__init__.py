@@ -76,7 +76,7 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from entra_pipeline.project.suggestions import did_you_mean
+        from entra_pipeline.text import did_you_mean
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"no such command: {args[0]}{did_you_mean(args[0], COMMANDS)}")

@@ -145,7 +145,7 @@ def _write(
     ctx: click.Context, storages: Mapping[str, LocalStorage | S3Storage], action: str, result: str, error: str = ""
 ) -> None:
     from entra_pipeline.audit import Act, AuditLog
-    from entra_pipeline.store.opening import open_files
+    from entra_pipeline.project.stores import open_files
 
     details = dict(_given(ctx)) | ({"error": error} if error else {})
     act = Act(action=action, scope=_scope(ctx), subject=ctx.meta.get(_SUBJECT, ""), result=result, details=details)

@@ -16,9 +16,9 @@ from entra_pipeline.cli.context import as_json, listed, print_json, print_table,
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Gap, Manifest, TakenFor
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.text import pluralize
 
 FINISHED_WITH_EXCEPTION = 3

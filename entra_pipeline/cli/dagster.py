@@ -10,7 +10,7 @@ import dagster as dg
 from entra_pipeline.cli.context import as_json, print_rows, project_of
 from entra_pipeline.errors import UsageError
 from entra_pipeline.orchestration.sync import sync_scope
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.project.stores import open_store
 
 
 @click.command("sync-dagster")

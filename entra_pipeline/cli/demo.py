@@ -23,10 +23,10 @@ from entra_pipeline.errors import UsageError
 from entra_pipeline.graph.factory import simulated
 from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.loading import FILE_NAME, VARIABLE
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import Options, Selection
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
 

@@ -22,11 +22,10 @@ from entra_pipeline.cli.context import as_table, csv_cell, listed, print_table, 
 from entra_pipeline.cli.points import newest_point
 from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest, TakenFor
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.text import pluralize
+from entra_pipeline.text import did_you_mean, pluralize
 
 _SHOWN = 50
 _LIVE = "live"

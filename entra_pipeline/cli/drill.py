@@ -13,8 +13,8 @@ from entra_pipeline.cli.context import as_json, print_json, print_table, project
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.errors import UsageError
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.text import pluralize
 
 if TYPE_CHECKING:

@@ -18,11 +18,10 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.logs import LogDay, LogStore
-from entra_pipeline.store.opening import open_store
-from entra_pipeline.text import pluralize
+from entra_pipeline.text import did_you_mean, pluralize
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 

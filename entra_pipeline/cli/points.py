@@ -21,8 +21,8 @@ from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, 
 from entra_pipeline.cli.progress import checking
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.project import Project
+from entra_pipeline.project.stores import open_store, storages_of
 from entra_pipeline.store.manifest import Manifest, TableEntry
-from entra_pipeline.store.opening import open_store, storages_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import Finding
 from entra_pipeline.store.verify import verify as verify_points

@@ -23,6 +23,7 @@ from entra_pipeline.cli.progress import restoring
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.check.verify import verify as read_back
 from entra_pipeline.restore.execute.executor import LiveChanged, Target
 from entra_pipeline.restore.execute.executor import apply as carry_out
@@ -38,7 +39,6 @@ from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan
 from entra_pipeline.restore.records.report import Report, exceptions, read_report, rows
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
 

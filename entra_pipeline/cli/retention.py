@@ -14,10 +14,10 @@ from entra_pipeline.cli.context import as_json, print_json, print_rows, project_
 from entra_pipeline.cli.points import point_at
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.store import holds
-from entra_pipeline.store.opening import open_store
-from entra_pipeline.store.retention import Pruned, prune_job
-from entra_pipeline.store.retention import prune as prune_scope
+from entra_pipeline.project.stores import open_store
+from entra_pipeline.store.retention import holds
+from entra_pipeline.store.retention.prune import Pruned, prune_job
+from entra_pipeline.store.retention.prune import prune as prune_scope
 from entra_pipeline.text import pluralize
 
 

@@ -95,8 +95,8 @@ def list_scopes(ctx: click.Context, json_: bool, csv_: bool) -> None:
 
 def _row(project: Project, one: Scope) -> dict[str, Any]:
     from entra_pipeline.project.schedules import next_run
+    from entra_pipeline.project.stores import open_store
     from entra_pipeline.reports.health import health
-    from entra_pipeline.store.opening import open_store
 
     now = system_clock()
     due = next_run(one, now)

@@ -18,7 +18,7 @@ from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import console, csv_cell, print_rows, print_table, project_of, say
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import LocalStorage, Project
-from entra_pipeline.store.opening import complete_indexes
+from entra_pipeline.project.stores import complete_indexes
 from entra_pipeline.store.state import sql_text
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.restore.records.approval import approved_by, asking, made_by
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 
 DAYS = 7
 """For so many days a plan that waits is told of: by then the tenant is another one."""

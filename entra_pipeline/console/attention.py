@@ -18,7 +18,7 @@ from entra_pipeline.project import Project
 from entra_pipeline.reports.model import Asked
 from entra_pipeline.reports.subscription import subscription
 from entra_pipeline.store.jobs import job_records
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
 DAYS_OF_JOBS = 2

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from entra_pipeline.audit import Act, AuditLog, Origin
 from entra_pipeline.console.sessions import User
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.store.opening import open_files
+from entra_pipeline.project.stores import open_files
 
 if TYPE_CHECKING:
     from entra_pipeline.console.site import Site

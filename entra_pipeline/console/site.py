@@ -21,9 +21,9 @@ from entra_pipeline.console.sessions import Sessions
 from entra_pipeline.console.sql import Questions
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.notifications.messages import SHOWN, Message
 from entra_pipeline.notifications.rendering import html, text
 from entra_pipeline.project import Mail, NotificationProfile, Webhook
-from entra_pipeline.project.base import Section
+from entra_pipeline.settings.section import Section
 
 TIMEOUT = 20.0
 """Seconds that a server may take for an answer; Dagster gives a sensor sixty for all it does."""

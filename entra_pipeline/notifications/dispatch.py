@@ -26,8 +26,8 @@ from entra_pipeline.notifications.channels import send_mail, send_webhook
 from entra_pipeline.notifications.messages import digest_message, message
 from entra_pipeline.notifications.outbox import Event, Notice
 from entra_pipeline.project import NotificationProfile, Project
-from entra_pipeline.store.files import Files, Hold
-from entra_pipeline.store.opening import open_files
+from entra_pipeline.project.stores import open_files
+from entra_pipeline.store.backends import Files, Hold
 from entra_pipeline.store.recovery_points import ScopeStore
 
 OLD = timedelta(days=7)

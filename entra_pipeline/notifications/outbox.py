@@ -24,8 +24,8 @@ import msgspec
 
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import AlreadyExists, NotInStore
+from entra_pipeline.store.backends import Files
 from entra_pipeline.store.events import EVENTS
-from entra_pipeline.store.files import Files
 from entra_pipeline.store.manifest import canonical
 
 OUTBOX = "_notifications/outbox/"

@@ -25,7 +25,7 @@ from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus
 from entra_pipeline.project import Project, load_project
-from entra_pipeline.store.opening import storages_of
+from entra_pipeline.project.stores import storages_of
 from entra_pipeline.text import pluralize
 
 OPERATOR_TAG = "entra/operator"

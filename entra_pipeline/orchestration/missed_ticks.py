@@ -23,7 +23,7 @@ from entra_pipeline.orchestration.jobs import newest_runs
 from entra_pipeline.orchestration.schedules import extra_request, schedule_name
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.schedules import last_run
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.recovery_points import moment_of
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.jobs import newest_runs
 from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.project import Project, Scope
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
 
 if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition

@@ -1,7 +1,7 @@
 """The job that prunes a scope, and the schedule that does so daily for every scope that wants it.
 
 What belongs here: Dagster's part of retention: partitions go after their points. What does not: what goes and why
-(`entra_pipeline.store.retention`).
+(`entra_pipeline.store.retention.prune`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ from assets.guards import explained
 from assets.names import SCOPE_TAG, partitions_name
 from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.project import Scope, load_project
-from entra_pipeline.store.pruned import PruneRecords
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.retention import prune as prune_scope
-from entra_pipeline.store.retention import prune_job
+from entra_pipeline.store.retention.prune import prune as prune_scope
+from entra_pipeline.store.retention.prune import prune_job
+from entra_pipeline.store.retention.prune_log import PruneRecords
 from resources import StorageResource
 
 OP = "prune_scope"

@@ -29,9 +29,9 @@ from entra_pipeline.orchestration.restore import PLAN_TAG
 from entra_pipeline.orchestration.retention import OP as PRUNE_OP
 from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.project import Project, Scope, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.jobs import job_id_at, job_records
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
 
 if TYPE_CHECKING:

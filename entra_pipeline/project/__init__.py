@@ -32,8 +32,8 @@ from entra_pipeline.project.models import (
     Tenant,
     Webhook,
 )
-from entra_pipeline.project.periods import Period
-from entra_pipeline.project.secrets import Secret
+from entra_pipeline.settings.periods import Period
+from entra_pipeline.settings.secrets import Secret
 
 __all__ = [
     "Certificate",

@@ -26,7 +26,7 @@ from entra_pipeline.project.models import (
     Scope,
     Tenant,
 )
-from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.text import did_you_mean
 
 FILE_NAME = "dagster_project.toml"
 VARIABLE = "ENTRA_PIPELINE_PROJECT"

@@ -14,10 +14,10 @@ from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, fiel
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import UsageError
-from entra_pipeline.project.base import Section, wrong
-from entra_pipeline.project.periods import FOREVER, Period
-from entra_pipeline.project.secrets import Secret
-from entra_pipeline.project.suggestions import did_you_mean
+from entra_pipeline.settings.periods import FOREVER, Period
+from entra_pipeline.settings.secrets import Secret
+from entra_pipeline.settings.section import Section, wrong
+from entra_pipeline.text import did_you_mean
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 Status = Literal["finished", "finished with exception", "failed"]

@@ -7,8 +7,8 @@ import msgspec
 from entra_pipeline.audit import AuditLog
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project.stores import storages_of
 from entra_pipeline.reports.model import Asked, Column, Report, Table
-from entra_pipeline.store.opening import storages_of
 
 _COLUMNS = (
     Column("moment", "moment", "moment"),

@@ -9,10 +9,10 @@ from datetime import date
 from entra_pipeline.analysis.points import category, tables_in_order
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 
 _CHANGES = ("added", "changed", "deleted")

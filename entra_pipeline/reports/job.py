@@ -9,12 +9,12 @@ from typing import Any
 from entra_pipeline.analysis.points import COSTS, table_rows
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import NotInStore, StoreError, UsageError
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.reports.model import Asked, Column, Report, Table
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import exceptions, read_report, rows
 from entra_pipeline.store.jobs import job_record
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 
 # Members of a record that are told elsewhere, or in other words.

@@ -8,9 +8,9 @@ from typing import Any
 
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
 from entra_pipeline.store.jobs import job_records
-from entra_pipeline.store.opening import open_store
 
 COLUMNS = (
     Column("id", "job", "key"),

@@ -10,9 +10,9 @@ import msgspec
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.health import FRESH, LATE, MISSING, NEVER, NO_GOOD, UNSCHEDULED, health
 from entra_pipeline.reports.model import Asked, Column, Report, Table
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _COLUMNS = (

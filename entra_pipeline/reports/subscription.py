@@ -12,10 +12,10 @@ import duckdb
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
 from entra_pipeline.store.manifest import Part, TableEntry
-from entra_pipeline.store.opening import open_store
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect, state_query
 

@@ -13,7 +13,7 @@ import msgspec
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, NotInStore, StoreError
 from entra_pipeline.store.events import announce
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _OBJECT = msgspec.json.Decoder(dict[str, object])

@@ -21,11 +21,12 @@ import msgspec
 
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
-from entra_pipeline.project.periods import FOREVER, Period
-from entra_pipeline.store.files import Files, Hold
-from entra_pipeline.store.locking import lock_end
+from entra_pipeline.settings.periods import FOREVER, Period
+from entra_pipeline.store.backends import Files, Hold
+from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.manifest import Gap, canonical, decode_sealed, seal
-from entra_pipeline.store.parts import in_parallel, part_problem, size_problem
+from entra_pipeline.store.object_lock import lock_end
+from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.state import parquet, sql_text
 
 FORMAT = "entra-pipeline/log-day"

@@ -27,17 +27,9 @@ from entra_pipeline.errors import (
     StoreError,
     UsageError,
 )
-from entra_pipeline.project.periods import FOREVER, Period
-from entra_pipeline.store.files import Files, Hold, StoredFile
-from entra_pipeline.store.index import (
-    IndexFile,
-    chosen_files,
-    index_folder,
-    join_indexes,
-    trim_indexes,
-    write_index,
-)
-from entra_pipeline.store.locking import lock_end
+from entra_pipeline.settings.periods import FOREVER, Period
+from entra_pipeline.store.backends import Files, Hold, StoredFile
+from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.logs import DayOfLog, LogStore
 from entra_pipeline.store.manifest import (
     IN_PASSING,
@@ -50,7 +42,16 @@ from entra_pipeline.store.manifest import (
     seal,
     sha256,
 )
-from entra_pipeline.store.parts import in_parallel, in_turns, part_problem, size_problem
+from entra_pipeline.store.object_lock import lock_end
+from entra_pipeline.store.parallel import in_parallel, in_turns
+from entra_pipeline.store.points.index import (
+    IndexFile,
+    chosen_files,
+    index_folder,
+    join_indexes,
+    trim_indexes,
+    write_index,
+)
 
 _OBJECT = msgspec.json.Decoder(dict[str, object])
 

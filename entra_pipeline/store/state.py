@@ -11,9 +11,9 @@ from pathlib import Path
 
 import duckdb
 
-from entra_pipeline.store.files import Files, Readable
+from entra_pipeline.store.backends import Files, Readable
+from entra_pipeline.store.checksums import StoredPart
 from entra_pipeline.store.manifest import Kind, TableEntry
-from entra_pipeline.store.parts import StoredPart
 
 KEYS: dict[Kind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
 # Columns that say how a row came to be; the state has none of them.

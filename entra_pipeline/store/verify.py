@@ -12,11 +12,12 @@ import duckdb
 import pyarrow as pa
 
 from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
-from entra_pipeline.store.index import IndexFile, chosen_files, read_index, says
+from entra_pipeline.store.checksums import part_problem
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
-from entra_pipeline.store.parts import in_parallel, part_problem
-from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
+from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.index import IndexFile, chosen_files, read_index, says
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
 from entra_pipeline.store.state import KEYS, connect, parquet, state_query
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from entra_pipeline.analysis.changes import Change, changes, reading
 from entra_pipeline.analysis.equality import normal
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.manifest import Manifest, Part
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Row, Time, entry, gone, manifest, put

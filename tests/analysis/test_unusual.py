@@ -10,7 +10,7 @@ import pytest
 
 from entra_pipeline.analysis.unusual import verdict_of
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.holds import retention_holds
+from entra_pipeline.store.retention.holds import retention_holds
 from tests.cli.conftest import Place
 from tests.notifications.conftest import PASSWORD, PostOffice
 

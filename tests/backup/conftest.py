@@ -18,9 +18,9 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.demo import Picture, compare, look
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.state import connect, state_query
 from entra_pipeline.store.verify import verify
 

@@ -14,8 +14,8 @@ import pytest
 from entra_pipeline import demo as story
 from entra_pipeline.cli import run
 from entra_pipeline.project import load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 
 

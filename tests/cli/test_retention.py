@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.pruned import PruneRecords
+from entra_pipeline.store.retention.prune_log import PruneRecords
 from tests.cli.conftest import Place, write_project
 from tests.store.aging import Life, lived
 

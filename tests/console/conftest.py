@@ -25,8 +25,8 @@ from entra_pipeline.console.signing_in.local import LocalAccount
 from entra_pipeline.console.site import Site
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.opening import open_store
 
 HTML = '<img src=x onerror="alert(1)"></td><script>alert(2)</script>'
 """A name that somebody gave to a user, a group and a scope."""

@@ -18,11 +18,11 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import Plan
 from entra_pipeline.restore.plan.service import Subject, plan_restore
 from entra_pipeline.restore.records.approval import approved_by, sign_plan
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.opening import open_store
 from tests.console.conftest import Browser, Served, served
 from tests.console.test_pages import version_of
 from tests.console.test_security import events

@@ -15,9 +15,9 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.console.roles import Role
 from entra_pipeline.errors import StoreError
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import canonical
-from entra_pipeline.store.opening import open_store
 from tests.console.two_points import HOSTILE, Served, _console, backed_up, points, project, served, simulator
 
 __all__ = ["_console", "backed_up", "points", "project", "served", "simulator"]

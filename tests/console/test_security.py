@@ -29,7 +29,7 @@ from entra_pipeline.console.signing_in.local import LocalAccount
 from entra_pipeline.console.signing_in.openid import CALLBACK
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import load_project
-from entra_pipeline.store.opening import open_files
+from entra_pipeline.project.stores import open_files
 from tests.console.conftest import HTML, PASSWORD_FILE, Browser, Served, listening
 
 HOSTILE = (

@@ -19,7 +19,7 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.sql import ROWS_IN_FILES, ROWS_SHOWN, Questions, bounds
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project, load_project
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.project.stores import open_store
 from tests.console.conftest import HTML, Served
 from tests.console.test_security import Elements, events
 from tests.s3 import Bucket, Endpoint

@@ -30,8 +30,8 @@ from entra_pipeline.console.sessions import User
 from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.console.site import Site
 from entra_pipeline.project import load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.opening import open_store
 from tests.console.two_points import Served, serving, until
 from tests.dagster.test_browser import browser
 

@@ -27,8 +27,8 @@ from entra_pipeline.console.signing_in.local import LocalAccount
 from entra_pipeline.console.site import Site
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.opening import open_store
 
 SETTINGS = """
 # What stands here by hand stays.

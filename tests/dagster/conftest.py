@@ -8,8 +8,8 @@ import pytest
 
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 
 PROJECT = """\

@@ -15,7 +15,7 @@ from entra_pipeline.orchestration.checks import last_evaluations
 from entra_pipeline.orchestration.jobs import backup_asset_job
 from entra_pipeline.orchestration.sensors import unusual_change_sensor
 from entra_pipeline.project import Project
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.recovery_points import key_of
 
 EU, US = "contoso-eu", "contoso-us"

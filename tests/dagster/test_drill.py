@@ -10,9 +10,9 @@ import pytest
 from assets.drills import CHECK
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.check.drill import drill_text, drills
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.opening import open_store
 
 SETTINGS = """
 [storage.disk]

@@ -13,12 +13,12 @@ from entra_pipeline.errors import GraphUnavailable, UsageError
 from entra_pipeline.orchestration import restore as job
 from entra_pipeline.orchestration.audit import OPERATOR_TAG
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import Outcome
 from entra_pipeline.restore.records.approval import NotApproved, approve, approved_by, asking, require_approval
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import read_report
 from entra_pipeline.simulator import Control, Simulator
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 
 SCOPE = "contoso-eu"

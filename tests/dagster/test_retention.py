@@ -9,9 +9,9 @@ from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.retention import OP, prune_request
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
-from entra_pipeline.store.opening import open_store
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.retention import prune
+from entra_pipeline.store.retention.prune import prune
 from tests.store.aging import Life, lived
 
 SCOPE = "contoso-eu"

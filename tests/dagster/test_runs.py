@@ -18,9 +18,9 @@ from entra_pipeline.orchestration.schedules import request
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.schedules import longest_pause
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
 from tests.s3 import Bucket
 

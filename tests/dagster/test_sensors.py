@@ -19,9 +19,9 @@ from entra_pipeline.orchestration.jobs import backup_asset_job
 from entra_pipeline.orchestration.retention import prune_request
 from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.jobs import recorded
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
 from tests.dagster.test_runs import now, run_backup

@@ -6,7 +6,7 @@ import pytest
 
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.recovery_points import ScopeStore
 from resources import StorageResource
 

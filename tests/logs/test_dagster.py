@@ -16,9 +16,9 @@ from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.logs import RANGE_END, RANGE_START, log_request
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.logs import LogStore
-from entra_pipeline.store.opening import open_store
 from tests.dagster.conftest import instance
 
 __all__ = ["instance"]

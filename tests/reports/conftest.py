@@ -11,9 +11,9 @@ import pytest
 
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports import Asked
 from entra_pipeline.store.manifest import Gap, Manifest
-from entra_pipeline.store.opening import open_store
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
 from tests.store.writing import Row, Time, entry, gone, manifest, put, upsert
 

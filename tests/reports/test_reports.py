@@ -12,15 +12,15 @@ import pytest
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import StoreError, UsageError
-from entra_pipeline.project.periods import Period
 from entra_pipeline.reports import REPORTS, Report, job
 from entra_pipeline.reports.health import health
 from entra_pipeline.restore.check.drill import Drill, drill_file
 from entra_pipeline.restore.check.fidelity import Difference
-from entra_pipeline.store.files import LocalFiles
-from entra_pipeline.store.holds import hold
+from entra_pipeline.settings.periods import Period
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.manifest import canonical
-from entra_pipeline.store.retention import prune_job
+from entra_pipeline.store.retention.holds import hold
+from entra_pipeline.store.retention.prune import prune_job
 from tests.reports.conftest import GAP, NOW, Site, gone, person
 from tests.store.writing import Time
 

@@ -11,7 +11,7 @@ import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.restore.plan.diff import Side
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, manifest, put

@@ -9,7 +9,7 @@ import pytest
 
 from entra_pipeline.analysis.sql import Relations, Session
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.store.files import Files, LocalFiles
+from entra_pipeline.store.backends import Files, LocalFiles
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, upsert
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from entra_pipeline.analysis.sql import Relations, Session
-from entra_pipeline.store import index
-from entra_pipeline.store.holds import hold
-from entra_pipeline.store.retention import prune
+from entra_pipeline.store.points import index
+from entra_pipeline.store.retention.holds import hold
+from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
 from tests.store.aging import Life, State
 

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from entra_pipeline.errors import StoreError
-from entra_pipeline.store.files import S3Files
+from entra_pipeline.store.backends import S3Files
 from entra_pipeline.store.state import connect
 
 

@@ -17,7 +17,7 @@ import pytest
 from entra_pipeline.analysis.sql import Relations, write_catalog
 from entra_pipeline.errors import UsageError
 from entra_pipeline.notebook import open_project
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from resources import DuckDBResource
 from tests.cli.conftest import Result, call
 from tests.s3 import Bucket

@@ -14,7 +14,7 @@ import msgspec
 
 from entra_pipeline.backup.run import full_is_due
 from entra_pipeline.project import Scope
-from entra_pipeline.store.files import Files, LocalFiles
+from entra_pipeline.store.backends import Files, LocalFiles
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect, state_query

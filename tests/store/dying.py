@@ -12,7 +12,7 @@ from typing import TypeVar
 import duckdb
 
 from entra_pipeline.clock import Clock
-from entra_pipeline.store.files import Files, Hold, StoredFile
+from entra_pipeline.store.backends import Files, Hold, StoredFile
 
 _T = TypeVar("_T")
 

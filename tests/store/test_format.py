@@ -9,7 +9,7 @@ import duckdb
 import msgspec
 import pytest
 
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, take, upsert

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from entra_pipeline.errors import ScopeBusy
-from entra_pipeline.store.files import Files, LocalFiles
-from entra_pipeline.store.files.leases import LIFETIME
-from entra_pipeline.store.files.locks import Holder
+from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends.leases import LIFETIME
+from entra_pipeline.store.backends.locks import Holder
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.s3 import Bucket
 from tests.store.writing import Time, entry, manifest, put, take, upsert
@@ -23,7 +23,7 @@ from tests.store.writing import Time, entry, manifest, put, take, upsert
 _HOLDER = """
 import sys
 from pathlib import Path
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.s3 import Bucket, Endpoint
 

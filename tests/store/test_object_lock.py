@@ -11,11 +11,11 @@ import pytest
 
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, NotInStore
-from entra_pipeline.project.periods import Period
-from entra_pipeline.store.files import Files
+from entra_pipeline.settings.periods import Period
+from entra_pipeline.store.backends import Files
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
-from entra_pipeline.store.retention import prune
+from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket
 from tests.store.aging import Life

@@ -10,7 +10,7 @@ import pytest
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
-from entra_pipeline.store.opening import open_files, open_store
+from entra_pipeline.project.stores import open_files, open_store
 from entra_pipeline.store.state import connect, state_query
 from tests.s3 import Bucket
 from tests.store.writing import Time, take

@@ -19,9 +19,9 @@ from entra_pipeline.errors import (
     ScopeBusy,
     UsageError,
 )
-from entra_pipeline.store.files import Files, LocalFiles
-from entra_pipeline.store.index import chosen_files
+from entra_pipeline.store.backends import Files, LocalFiles
 from entra_pipeline.store.manifest import Manifest, canonical, sha256
+from entra_pipeline.store.points.index import chosen_files
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket

@@ -16,14 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from entra_pipeline.backup.logs import plan
 from entra_pipeline.errors import IntegrityError, NotInStore, ScopeBusy, UsageError
-from entra_pipeline.store import index
-from entra_pipeline.store.holds import hold, release, retention_holds
-from entra_pipeline.store.index import IndexFile, chosen_files, index_folder
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.pruned import PruneRecords
+from entra_pipeline.store.points import index
+from entra_pipeline.store.points.index import IndexFile, chosen_files, index_folder
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
-from entra_pipeline.store.retention import GRACE, Pruned, prune
+from entra_pipeline.store.retention.holds import hold, release, retention_holds
+from entra_pipeline.store.retention.prune import GRACE, Pruned, prune
+from entra_pipeline.store.retention.prune_log import PruneRecords
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket
 from tests.store.aging import AgingFiles, Life, day, lived

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entra_pipeline.store.files import Files, LocalFiles
+from entra_pipeline.store.backends import Files, LocalFiles
 from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.errors import IntegrityError, NotInStore
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.manifest import canonical, decode, seal, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import Finding, verify

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from entra_pipeline.store.index import chosen_files
-from entra_pipeline.store.retention import prune
+from entra_pipeline.store.points.index import chosen_files
+from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
 from tests.store.aging import Life
 

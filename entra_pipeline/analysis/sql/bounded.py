@@ -1,8 +1,8 @@
 """A session for questions of people who are not at home on this machine: it reads the stores, and reaches nothing else.
 
 Two bounds, each of which would do. DuckDB has no access to files, network, extensions and settings: the stores are
-handed to it (`store.files.handed`), so it knows no secret of theirs either. And what a question may name is a list:
-tables and views of ours, and a few functions that make rows out of its own arguments.
+handed to it (`store.backends.duckdb_filesystem`), so it knows no secret of theirs either. And what a question may name
+is a list: tables and views of ours, and a few functions that make rows out of its own arguments.
 
 What belongs here: what may be asked. What does not: how long it may take and how much memory, which its process decides
 (`console.sql`).
@@ -21,7 +21,7 @@ from entra_pipeline.analysis.sql.relations import Relations
 from entra_pipeline.analysis.sql.session import Session
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.store.files.handed import Handed
+from entra_pipeline.store.backends.duckdb_filesystem import Handed
 from entra_pipeline.store.state import sql_text
 
 TOO_MUCH = "the answer takes more memory than a question may"

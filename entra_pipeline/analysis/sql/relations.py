@@ -27,9 +27,9 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.project import Project
-from entra_pipeline.store.files import Files, Readable
-from entra_pipeline.store.index import INDEX
-from entra_pipeline.store.opening import open_files
+from entra_pipeline.project.stores import open_files
+from entra_pipeline.store.backends import Files, Readable
+from entra_pipeline.store.points.index import INDEX
 from entra_pipeline.store.state import literal, sql_text
 
 _AT, _HISTORY = "_at", "_history"

@@ -20,8 +20,8 @@ from entra_pipeline.analysis.sql.relations import Relations
 from entra_pipeline.analysis.sql.statements import POINTS
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.state import connect
+from entra_pipeline.text import did_you_mean
 
 _WORD = re.compile(r"\w+")
 _UNKNOWN = re.compile(r"[Nn]ame (\w+) does not exist")

@@ -15,13 +15,13 @@ from entra_pipeline.analysis.unusual.rules import Rule, rules
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError, NotInStore
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.store.events import announce
-from entra_pipeline.store.holds import hold
 from entra_pipeline.store.manifest import Manifest, canonical
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.retention.holds import hold
 from entra_pipeline.store.state import KEYS, state_query
+from entra_pipeline.text import did_you_mean
 
 SHOWN = 100
 """Rows of a finding that are kept."""

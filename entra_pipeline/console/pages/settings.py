@@ -15,7 +15,7 @@ from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Tenant
-from entra_pipeline.store.opening import open_files
+from entra_pipeline.project.stores import open_files
 
 
 def show(visit: Visit) -> Response:

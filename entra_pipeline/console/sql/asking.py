@@ -17,7 +17,7 @@ from entra_pipeline.console.sql.answering import answer
 from entra_pipeline.console.sql.bounds import TOLD_DECODER, Answer, Format, Question, Refusal
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.store.opening import complete_indexes
+from entra_pipeline.project.stores import complete_indexes
 
 # Questions that are answered at once, of all visitors; and seconds that another one waits for its turn.
 _AT_ONCE = 2

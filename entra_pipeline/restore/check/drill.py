@@ -34,7 +34,7 @@ from entra_pipeline.restore.plan.tenant_mapping import cross
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.report import Report
 from entra_pipeline.simulator import Control, Simulator
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest, TakenFor, canonical
 from entra_pipeline.store.recovery_points import ScopeStore

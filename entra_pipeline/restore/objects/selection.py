@@ -12,11 +12,11 @@ from entra_pipeline.analysis.objects import find_ids, known_ids, table_entry
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, table_names, with_children
 from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Scope
-from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.restore.objects.model import Selection
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text, state_query
+from entra_pipeline.text import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

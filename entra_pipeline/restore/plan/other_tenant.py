@@ -12,13 +12,13 @@ from pathlib import Path
 from entra_pipeline.catalogue import EVERYTHING
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.project.suggestions import did_you_mean
 from entra_pipeline.restore.objects.model import Options, Plan, Selection
 from entra_pipeline.restore.objects.selection import choose
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.restore.plan.tenant_mapping import cross
 from entra_pipeline.restore.records.id_map import lineage
+from entra_pipeline.text import did_you_mean
 
 
 def scope_of(project: Project, source: Scope, tenant: str, name: str = "") -> Scope:

@@ -30,7 +30,7 @@ from entra_pipeline.analysis.changes import reading
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.restore.plan.diff import Side, alike_by_name
-from entra_pipeline.store.files import LocalFiles
+from entra_pipeline.store.backends import LocalFiles
 from entra_pipeline.store.manifest import TableEntry, canonical, seal
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text

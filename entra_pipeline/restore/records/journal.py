@@ -19,7 +19,7 @@ from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, IntegrityError, ScopeBusy
 from entra_pipeline.restore.objects.model import Outcome
 from entra_pipeline.restore.records.report import report_key
-from entra_pipeline.store.files import Files
+from entra_pipeline.store.backends import Files
 from entra_pipeline.store.recovery_points import ScopeStore
 
 # How long, in seconds, acknowledgements wait for others, so that they share a file. An announcement waits for none.

@@ -11,10 +11,10 @@ import msgspec
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.execute.executor import Target, apply
 from entra_pipeline.restore.objects.model import Plan
 from entra_pipeline.restore.records.report import Report
-from entra_pipeline.store.opening import open_store
 
 
 async def _main(file: Path, plan_file: Path) -> Report:

@@ -13,7 +13,7 @@ import msgspec
 
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import IntegrityError, NotInStore, UsageError
-from entra_pipeline.store.files import Hold as Lock
+from entra_pipeline.store.backends import Hold as Lock
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, ScopeBusy
-from entra_pipeline.store.files import Files
+from entra_pipeline.store.backends import Files
 from entra_pipeline.store.manifest import canonical, decode_sealed, seal, sha256
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 
 FORMAT = "entra-pipeline/prune-record"
 VERSION = 1

@@ -27,9 +27,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from entra_pipeline.errors import StoreError
-from entra_pipeline.store.files import Files
+from entra_pipeline.store.backends import Files
 from entra_pipeline.store.manifest import Kind, Manifest, Part, TableEntry, sha256
-from entra_pipeline.store.parts import in_parallel
+from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.state import KEYS
 
 INDEX = "_index/3/"

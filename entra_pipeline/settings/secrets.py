@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from entra_pipeline.project.base import Section, wrong
+from entra_pipeline.settings.section import Section, wrong
 
 _HOW = 'Write { env = "NAME" } or { file = "path" }.'
 

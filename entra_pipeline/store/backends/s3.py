@@ -36,9 +36,9 @@ from botocore.exceptions import (
 
 from entra_pipeline.clock import Clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, StoreError
-from entra_pipeline.store.files.interface import CHUNK, Blame, Files, StoredFile, blame_store
-from entra_pipeline.store.files.leases import lease
-from entra_pipeline.store.files.locks import Hold
+from entra_pipeline.store.backends.leases import lease
+from entra_pipeline.store.backends.locks import Hold
+from entra_pipeline.store.backends.object_store import CHUNK, Blame, Files, StoredFile, blame_store
 
 _MULTIPART_BYTES = 64 << 20
 _DELETE_KEYS = 1000  # AWS API reference, DeleteObjects: at most 1,000 keys

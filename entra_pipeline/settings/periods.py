@@ -11,7 +11,7 @@ from dateutil.relativedelta import relativedelta
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from entra_pipeline.project.base import wrong
+from entra_pipeline.settings.section import wrong
 
 _GRAMMAR = re.compile(r"(\d{1,4}) (day|week|month|year)s?")
 _DAYS = {"day": 1, "week": 7, "month": 30.4, "year": 365.2}

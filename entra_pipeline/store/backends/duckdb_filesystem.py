@@ -14,7 +14,7 @@ import duckdb
 from fsspec import AbstractFileSystem
 
 from entra_pipeline.errors import NotInStore
-from entra_pipeline.store.files.interface import Files
+from entra_pipeline.store.backends.object_store import Files
 
 # DuckDB asks whether a file has changed since it looked; what is read here never changes under its name.
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)

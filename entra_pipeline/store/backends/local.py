@@ -20,8 +20,8 @@ import msgspec
 
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy, StoreError
-from entra_pipeline.store.files.interface import CHUNK, Blame, Files, StoredFile, blame_store
-from entra_pipeline.store.files.locks import HOLDER_DECODER, Hold, Holder
+from entra_pipeline.store.backends.locks import HOLDER_DECODER, Hold, Holder
+from entra_pipeline.store.backends.object_store import CHUNK, Blame, Files, StoredFile, blame_store
 
 # Bytes on their way; on the same file system as their destination, and outside of every listing.
 _UNFINISHED = ".unfinished"

@@ -14,7 +14,7 @@ import duckdb
 
 from entra_pipeline.clock import Clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, StoreError
-from entra_pipeline.store.files.locks import Hold
+from entra_pipeline.store.backends.locks import Hold
 
 CHUNK = 1 << 20
 

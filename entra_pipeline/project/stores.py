@@ -15,8 +15,8 @@ from botocore.client import BaseClient
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import StoreError
 from entra_pipeline.project import LocalStorage, Project, S3Storage, Scope
-from entra_pipeline.store.files import Files, LocalFiles, S3Files
-from entra_pipeline.store.files.s3 import client_config
+from entra_pipeline.store.backends import Files, LocalFiles, S3Files
+from entra_pipeline.store.backends.s3 import client_config
 from entra_pipeline.store.recovery_points import ScopeStore
 
 

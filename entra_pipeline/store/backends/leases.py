@@ -20,10 +20,10 @@ import msgspec
 
 from entra_pipeline.clock import Clock, iso, parse_iso
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy
-from entra_pipeline.store.files.locks import Holder
+from entra_pipeline.store.backends.locks import Holder
 
 if TYPE_CHECKING:
-    from entra_pipeline.store.files.interface import Files
+    from entra_pipeline.store.backends.object_store import Files
 
 # A holder that cannot renew for a minute and a half is taken for dead. Clocks of machines that share a bucket must not
 # differ by more.

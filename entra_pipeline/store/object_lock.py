@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from entra_pipeline.project.periods import Period
+from entra_pipeline.settings.periods import Period
 
 # A lock cannot be taken back, and a mistake that is for ever is worse than a lock that has to be renewed.
 _LONGEST = Period(10, "year")

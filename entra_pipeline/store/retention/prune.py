@@ -15,15 +15,15 @@ from typing import NamedTuple
 
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import ScopeBusy
-from entra_pipeline.project.periods import Period
-from entra_pipeline.store.files import Hold as Lock
-from entra_pipeline.store.holds import RetentionHold, holds_settled, retention_holds
+from entra_pipeline.settings.periods import Period
+from entra_pipeline.store.backends import Hold as Lock
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.manifest import sha256
-from entra_pipeline.store.parts import in_turns
-from entra_pipeline.store.pruned import ForgottenPoint, PruneRecords
+from entra_pipeline.store.parallel import in_turns
 from entra_pipeline.store.recovery_points import ScopeStore, Swept, moment_of
+from entra_pipeline.store.retention.holds import RetentionHold, holds_settled, retention_holds
+from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
 
 GRACE = timedelta(hours=48)
 """Longer than any run: one that Dagster repeats goes on for a day with what the first try has written."""

@@ -1,0 +1,1 @@
+"""What every setting is made of: tables that know where they stand, secrets, periods."""

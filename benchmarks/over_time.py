@@ -29,7 +29,7 @@ from entra_pipeline.analysis.sql import Relations, Session
 from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
-from entra_pipeline.store.backends import Files, LocalFiles, S3Files
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore, S3ObjectStore
 from entra_pipeline.store.backends.s3 import client_config
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
@@ -57,7 +57,7 @@ def measure(folder: Path, scale: float) -> list[Section]:
         sections.append(_section("in a folder", users, dict(stores)))
         if shutil.which("radosgw"):
             with _ceph() as bucket:
-                copies: dict[int, Files] = {count: bucket(f"points-{count}") for count in _COUNTS}
+                copies: dict[int, ObjectStore] = {count: bucket(f"points-{count}") for count in _COUNTS}
                 for count, store in stores.items():
                     _copy(store, copies[count])
                 sections.append(_section("on S3 (Ceph)", users, copies))
@@ -67,7 +67,7 @@ def measure(folder: Path, scale: float) -> list[Section]:
 # --- What is asked ---------------------------------------------------------------------------------------------------
 
 
-def _questions(files: Files, count: int) -> dict[str, tuple[str, int]]:
+def _questions(files: ObjectStore, count: int) -> dict[str, tuple[str, int]]:
     """Question → SQL, and how many times the reading of a full snapshot it may take; 0 where that is only shown."""
     middle = _point(count // 2 + 10)
     someone = _identifier(0)
@@ -84,7 +84,7 @@ def _questions(files: Files, count: int) -> dict[str, tuple[str, int]]:
     }
 
 
-def _section(where: str, users: int, stores: dict[int, Files]) -> Section:
+def _section(where: str, users: int, stores: dict[int, ObjectStore]) -> Section:
     times: dict[int, dict[str, float]] = {}
     for count, files in stores.items():
         with Session(Relations({"bench": (files, [_SCOPE])})) as session:
@@ -167,9 +167,9 @@ def _user(number: int, version: int) -> str:
     )
 
 
-def _written(root: Path, count: int, users: int) -> Files:
+def _written(root: Path, count: int, users: int) -> ObjectStore:
     """A store with points."""
-    files = LocalFiles(root)
+    files = LocalObjectStore(root)
     store = ScopeStore(files, _SCOPE)
     random_ = random.Random(count)
     rows = {_identifier(number): (number, 0) for number in range(users)}
@@ -277,7 +277,7 @@ def _entry(table: str, parts: tuple[Part, ...], live: int, *, follows: bool = Fa
 
 
 @contextmanager
-def _ceph() -> Iterator[Callable[[str], Files]]:
+def _ceph() -> Iterator[Callable[[str], ObjectStore]]:
     """A Ceph of its own; gives a bucket by name."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         port = _free_ports()
@@ -300,9 +300,9 @@ def _ceph() -> Iterator[Callable[[str], Files]]:
                 "USE_SSL": "false",
             }
 
-            def bucket(name: str) -> Files:
+            def bucket(name: str) -> ObjectStore:
                 client.create_bucket(Bucket=name)
-                return S3Files(client, name, duckdb_secret=secret)
+                return S3ObjectStore(client, name, duckdb_secret=secret)
 
             yield bucket
         finally:
@@ -315,5 +315,5 @@ def _free_ports() -> int:
         return int(found.getsockname()[1])
 
 
-def _copy(source: Files, target: Files) -> None:
+def _copy(source: ObjectStore, target: ObjectStore) -> None:
     in_parallel(lambda file: target.replace(file.key, source.read(file.key)), list(source.list("")))

@@ -22,7 +22,7 @@ import msgspec
 
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import AlreadyExists, NotInStore, StoreError
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import canonical, sha256
 from entra_pipeline.store.parallel import in_parallel
 
@@ -134,7 +134,7 @@ class AuditLog:
         clock: The one clock.
     """
 
-    def __init__(self, files: Files, clock: Clock = system_clock) -> None:
+    def __init__(self, files: ObjectStore, clock: Clock = system_clock) -> None:
         self.files = files
         self._clock = clock
 
@@ -246,7 +246,7 @@ class AuditLog:
 class _Chain:
     """The chain as far as it has been checked."""
 
-    def __init__(self, files: Files, head: _Head | None) -> None:
+    def __init__(self, files: ObjectStore, head: _Head | None) -> None:
         self._files = files
         self._head = head
         self._last: _Head | None = None

@@ -10,7 +10,7 @@ from pydantic import Field
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import LocalStorage, S3Storage, Scope, load_project
 from entra_pipeline.project.stores import open_files
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -32,7 +32,7 @@ class StorageResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             The name of each scope, and its store or why it cannot be opened.
         """
         project = load_project(self.project_file)
-        places: dict[str, Files | EntraPipelineError] = {}
+        places: dict[str, ObjectStore | EntraPipelineError] = {}
         for name in names:
             try:
                 scope = project.scope(name)
@@ -51,7 +51,7 @@ class StorageResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield name, found
 
 
-def _open_place(profile: LocalStorage | S3Storage) -> Files:
+def _open_place(profile: LocalStorage | S3Storage) -> ObjectStore:
     """Opens the place of a storage profile; raises ConfigurationError or StoreError when it cannot be used."""
     client = None
     if isinstance(profile, S3Storage):

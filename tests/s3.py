@@ -17,8 +17,8 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from entra_pipeline.store.backends import S3Files
-from entra_pipeline.store.backends.object_store import Blame, blame_store
+from entra_pipeline.store.backends import S3ObjectStore
+from entra_pipeline.store.backends.object_store import ErrorFactory, store_error
 from entra_pipeline.store.backends.s3 import client_config
 
 CEPH = Path(__file__).with_name("ceph.sh")
@@ -55,10 +55,10 @@ class Bucket(NamedTuple):
     name: str
 
     def files(
-        self, prefix: str = "", *, client: Any = None, object_lock: str = "", blame: Blame = blame_store
-    ) -> S3Files:
+        self, prefix: str = "", *, client: Any = None, object_lock: str = "", error_factory: ErrorFactory = store_error
+    ) -> S3ObjectStore:
         """The bucket (or a prefix of it) as the store sees it."""
-        return S3Files(
+        return S3ObjectStore(
             client or self.endpoint.client(),
             self.name,
             prefix,
@@ -71,7 +71,7 @@ class Bucket(NamedTuple):
                 "USE_SSL": "false",
             },
             object_lock=object_lock,
-            blame=blame,
+            error_factory=error_factory,
         )
 
 

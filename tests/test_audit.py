@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from entra_pipeline.audit import Act, AuditLog, Origin
-from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from tests.s3 import Bucket
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
@@ -28,23 +28,23 @@ class Clock:
 
 
 @pytest.fixture(params=["disk", "s3"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "disk":
-        return LocalFiles(tmp_path / "store")
+        return LocalObjectStore(tmp_path / "store")
     bucket: Bucket = request.getfixturevalue("s3_bucket")
     return bucket.files("prod")
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> LocalFiles:
-    return LocalFiles(tmp_path / "store")
+def local(tmp_path: Path) -> LocalObjectStore:
+    return LocalObjectStore(tmp_path / "store")
 
 
 def act(subject: object, **changes: str) -> Act:
     return Act(**{"action": "backup", "scope": "contoso", "subject": str(subject), "result": "finished", **changes})
 
 
-def written(files: Files, *hours: float) -> AuditLog:
+def written(files: ObjectStore, *hours: float) -> AuditLog:
     """A log with an event at each of some hours after the start."""
     clock = Clock()
     log = AuditLog(files, clock)
@@ -62,11 +62,11 @@ def problems(log: AuditLog) -> list[tuple[str, str]]:
     return [(problem.key, problem.what) for problem in log.verify()]
 
 
-def event_keys(files: Files) -> list[str]:
+def event_keys(files: ObjectStore) -> list[str]:
     return [file.key for file in files.list("_audit/2")]
 
 
-def test_events_come_back_in_order_by_day(files: Files) -> None:
+def test_events_come_back_in_order_by_day(files: ObjectStore) -> None:
     log = written(files, 0, 1, 3, 49, 24 * 40)
     assert subjects(log) == ["0", "1", "3", "49", "960"]
     assert subjects(log, date(2026, 11, 24), date(2026, 11, 25)) == ["3", "49"]
@@ -78,7 +78,7 @@ def test_events_come_back_in_order_by_day(files: Files) -> None:
     assert problems(log) == []
 
 
-def test_writers_at_the_same_time_never_fork_the_chain(files: Files) -> None:
+def test_writers_at_the_same_time_never_fork_the_chain(files: ObjectStore) -> None:
     def write(writer: int) -> None:
         # Clocks differ: for some it is the next day already, for one the day after.
         log = AuditLog(files, Clock(START + timedelta(hours=1.5 * (writer % 3), days=writer == 7)))
@@ -92,19 +92,19 @@ def test_writers_at_the_same_time_never_fork_the_chain(files: Files) -> None:
     assert problems(log) == []
 
 
-def test_a_clock_that_is_behind_goes_on_in_the_open_day(local: LocalFiles) -> None:
+def test_a_clock_that_is_behind_goes_on_in_the_open_day(local: LocalObjectStore) -> None:
     log = written(local, 3, 0)
     assert [key.split("/")[1] for key in event_keys(local)] == ["2026-11-24"] * 2
     assert problems(log) == []
 
 
-def test_an_empty_log_is_right(files: Files) -> None:
+def test_an_empty_log_is_right(files: ObjectStore) -> None:
     log = AuditLog(files, Clock())
     assert subjects(log) == []
     assert problems(log) == []
 
 
-def test_a_writer_that_died_between_event_and_head_loses_nothing(local: LocalFiles) -> None:
+def test_a_writer_that_died_between_event_and_head_loses_nothing(local: LocalObjectStore) -> None:
     log = written(local, 0)
     behind = local.read("_audit/head.json")
     log = written(local, 0, 3, 4)
@@ -115,13 +115,13 @@ def test_a_writer_that_died_between_event_and_head_loses_nothing(local: LocalFil
     assert problems(log) == []
 
 
-def changed(files: Files, key: str) -> None:
+def changed(files: ObjectStore, key: str) -> None:
     files.replace(key, files.read(key).replace(b'"actor":"anna"', b'"actor":"bill"'))
 
 
 @pytest.mark.parametrize("place", [0, 1, 3, 4], ids=["first", "in between", "day closed", "last"])
 @pytest.mark.parametrize("later", [False, True], ids=["", "and the log goes on"])
-def test_a_changed_event_is_found(local: LocalFiles, place: int, later: bool) -> None:
+def test_a_changed_event_is_found(local: LocalObjectStore, place: int, later: bool) -> None:
     log = written(local, 0, 0.5, 1, 3)
     key = event_keys(local)[place]
     changed(local, key)
@@ -132,7 +132,7 @@ def test_a_changed_event_is_found(local: LocalFiles, place: int, later: bool) ->
     assert what.startswith("was changed: its SHA-256 is not what _audit/")
 
 
-def test_an_event_that_is_no_json_any_more_is_found_and_shown(local: LocalFiles) -> None:
+def test_an_event_that_is_no_json_any_more_is_found_and_shown(local: LocalObjectStore) -> None:
     log = written(local, 0, 1, 1.5)
     key = event_keys(local)[1]
     local.replace(key, b"{")
@@ -153,7 +153,7 @@ def test_an_event_that_is_no_json_any_more_is_found_and_shown(local: LocalFiles)
         ([3], "before it, event 4 is missing"),
     ],
 )
-def test_removed_events_are_found(local: LocalFiles, places: list[int], what: str, later: bool) -> None:
+def test_removed_events_are_found(local: LocalObjectStore, places: list[int], what: str, later: bool) -> None:
     log = written(local, 0, 0.5, 1, 1.5, 1.8)
     keys = event_keys(local)
     local.delete([keys[place] for place in places])
@@ -162,7 +162,7 @@ def test_removed_events_are_found(local: LocalFiles, places: list[int], what: st
     assert problems(log) == [(keys[places[-1] + 1], what)]
 
 
-def test_events_removed_at_the_end_are_found(local: LocalFiles) -> None:
+def test_events_removed_at_the_end_are_found(local: LocalObjectStore) -> None:
     log = written(local, 0, 0.5, 1, 1.5)
     keys = event_keys(local)
     local.delete(keys[2:])
@@ -171,7 +171,7 @@ def test_events_removed_at_the_end_are_found(local: LocalFiles) -> None:
     assert problems(log) == [("_audit/2026-11-23/000000000005.jsonl", "before it, events 3 to 4 are missing")]
 
 
-def test_an_inserted_event_is_found(local: LocalFiles) -> None:
+def test_an_inserted_event_is_found(local: LocalObjectStore) -> None:
     log = written(local, 0, 3)
     keys = event_keys(local)
     forged = "_audit/2026-11-24/000000000002.jsonl"
@@ -183,7 +183,7 @@ def test_an_inserted_event_is_found(local: LocalFiles) -> None:
     ]
 
 
-def test_a_head_that_is_gone_is_told_and_made_again(local: LocalFiles) -> None:
+def test_a_head_that_is_gone_is_told_and_made_again(local: LocalObjectStore) -> None:
     log = written(local, 0, 3)
     local.delete(["_audit/head.json"])
     assert [where for where, _ in problems(log)] == ["_audit/head.json"]
@@ -192,7 +192,7 @@ def test_a_head_that_is_gone_is_told_and_made_again(local: LocalFiles) -> None:
     assert problems(log) == []
 
 
-def test_duckdb_reads_the_events(local: LocalFiles) -> None:
+def test_duckdb_reads_the_events(local: LocalObjectStore) -> None:
     written(local, 0, 3)
     rows = duckdb.sql(
         f"SELECT number, actor, subject, details->>'next' FROM read_json('{local.root}/_audit/*/*.jsonl', columns = "

@@ -27,7 +27,7 @@ from entra_pipeline.notifications.messages import digest_message, message
 from entra_pipeline.notifications.outbox import Event, Notice
 from entra_pipeline.project import NotificationProfile, Project
 from entra_pipeline.project.stores import open_files
-from entra_pipeline.store.backends import Files, Hold
+from entra_pipeline.store.backends import LockHandle, ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 
 OLD = timedelta(days=7)
@@ -57,7 +57,7 @@ class Dispatched:
     problems: list[str] = field(default_factory=list)
 
 
-def places(project: Project) -> Iterator[tuple[str, Callable[[], Files]]]:
+def places(project: Project) -> Iterator[tuple[str, Callable[[], ObjectStore]]]:
     """The storage profiles that scopes use: name, and how to open the place."""
     for name in dict.fromkeys(scope.storage for scope in project.scopes.values()):
         yield name, lambda name=name: open_files(project.storage[name])  # type: ignore[misc]
@@ -74,7 +74,7 @@ def told_by_command(event: Event, now: datetime) -> bool:
 
 def dispatch(
     project: Project,
-    files: Files,
+    files: ObjectStore,
     *,
     ready: Callable[[Event], bool] | None = None,
     until: datetime | None = None,
@@ -113,7 +113,9 @@ def dispatch(
 # --- Events become notices -------------------------------------------------------------------------------------------
 
 
-def _take_in(project: Project, files: Files, keys: list[str], ready: Callable[[Event], bool], now: datetime) -> None:
+def _take_in(
+    project: Project, files: ObjectStore, keys: list[str], ready: Callable[[Event], bool], now: datetime
+) -> None:
     there = {one.fingerprint for one in outbox.waiting(files)} if keys else set()
     for key in keys:
         event = outbox.read_event(files, key)
@@ -156,8 +158,8 @@ class _Sending:
     """What sending needs."""
 
     project: Project
-    files: Files
-    hold: Hold
+    files: ObjectStore
+    hold: LockHandle
     clock: Clock
     until: datetime | None
     result: Dispatched

@@ -24,7 +24,7 @@ import msgspec
 
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import AlreadyExists, NotInStore
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.events import EVENTS
 from entra_pipeline.store.manifest import canonical
 
@@ -85,12 +85,12 @@ class Waiting(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-def events(files: Files) -> list[str]:
+def events(files: ObjectStore) -> list[str]:
     """Keys of the events that nobody has looked at."""
     return [file.key for file in files.list(EVENTS)]
 
 
-def read_event(files: Files, key: str) -> Event | None:
+def read_event(files: ObjectStore, key: str) -> Event | None:
     """An event; None when somebody has dealt with it."""
     try:
         return _EVENT_DECODER.decode(files.read(key))
@@ -98,7 +98,7 @@ def read_event(files: Files, key: str) -> Event | None:
         return None
 
 
-def waiting(files: Files) -> list[Waiting]:
+def waiting(files: ObjectStore) -> list[Waiting]:
     """What is in the outbox, the first due first."""
     found = []
     for file in files.list(OUTBOX):
@@ -107,7 +107,7 @@ def waiting(files: Files) -> list[Waiting]:
     return found
 
 
-def read_notice(files: Files, key: str) -> Notice | None:
+def read_notice(files: ObjectStore, key: str) -> Notice | None:
     """A notice; None when it is gone."""
     try:
         return _NOTICE_DECODER.decode(files.read(key))
@@ -115,12 +115,12 @@ def read_notice(files: Files, key: str) -> Notice | None:
         return None
 
 
-def put(files: Files, notice: Notice, due: datetime) -> None:
+def put(files: ObjectStore, notice: Notice, due: datetime) -> None:
     """Puts a notice into the outbox, for a moment."""
     files.replace(f"{OUTBOX}{due.astimezone(UTC):{_DUE}}~{notice.fingerprint}.json", canonical(notice))
 
 
-def was_sent(files: Files, notice: Notice) -> bool:
+def was_sent(files: ObjectStore, notice: Notice) -> bool:
     """Whether it was sent, or given up."""
     try:
         files.size(f"{SENT}{notice.id}.json")
@@ -129,7 +129,7 @@ def was_sent(files: Files, notice: Notice) -> bool:
     return True
 
 
-def settle(files: Files, notice: Notice, key: str, outcome: Literal["sent", "given up"], now: datetime) -> None:
+def settle(files: ObjectStore, notice: Notice, key: str, outcome: Literal["sent", "given up"], now: datetime) -> None:
     """Records what became of a notice, and takes it out of the outbox."""
     record: dict[str, object] = {
         "id": notice.id,
@@ -144,19 +144,19 @@ def settle(files: Files, notice: Notice, key: str, outcome: Literal["sent", "giv
     files.delete([key])
 
 
-def forget_sent(files: Files, scope: str, before: datetime) -> None:
+def forget_sent(files: ObjectStore, scope: str, before: datetime) -> None:
     """Removes the records of what was sent of a scope before a moment."""
     files.delete([file.key for file in files.list(f"{SENT}{scope}/") if file.modified < before])
 
 
-def postponed(files: Files, notice: Notice, key: str, due: datetime, problem: str) -> None:
+def postponed(files: ObjectStore, notice: Notice, key: str, due: datetime, problem: str) -> None:
     """Puts a notice that could not be sent off until later."""
     # First the new one: a process that dies in between leaves two, of which one is sent.
     put(files, msgspec.structs.replace(notice, tries=notice.tries + 1, problem=problem), due)
     files.delete([key])
 
 
-def notices(files: Files, keys: list[str]) -> Iterator[tuple[str, Notice]]:
+def notices(files: ObjectStore, keys: list[str]) -> Iterator[tuple[str, Notice]]:
     """Notices by their keys; those that are gone are left out."""
     for key in keys:
         notice = read_notice(files, key)

@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import StoreError
 from entra_pipeline.project import LocalStorage, Project, S3Storage, Scope
-from entra_pipeline.store.backends import Files, LocalFiles, S3Files
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore, S3ObjectStore
 from entra_pipeline.store.backends.s3 import client_config
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -34,7 +34,7 @@ def open_store(project: Project, scope: Scope | str, clock: Clock = system_clock
     return ScopeStore(open_files(project.storage[scope.storage]), scope.name, clock, scope.retention)
 
 
-def open_files(storage: LocalStorage | S3Storage, client: BaseClient | None = None) -> Files:
+def open_files(storage: LocalStorage | S3Storage, client: BaseClient | None = None) -> ObjectStore:
     """The place of a storage profile.
 
     Every later failure that is the fault of a setting (missing bucket, refused credentials, unreachable endpoint,
@@ -48,18 +48,18 @@ def open_files(storage: LocalStorage | S3Storage, client: BaseClient | None = No
         ConfigurationError: A secret cannot be found.
     """
     if isinstance(storage, LocalStorage):
-        return LocalFiles(storage.root, blame=storage.error)
-    return S3Files(
+        return LocalObjectStore(storage.root, error_factory=storage.error)
+    return S3ObjectStore(
         client or _client(storage),
         storage.bucket,
         storage.prefix,
         duckdb_secret=_duckdb_secret(storage),
         object_lock=storage.object_lock or "",
-        blame=storage.error,
+        error_factory=storage.error,
     )
 
 
-def storages_of(project: Project, scope: str | None = None) -> dict[str, Files]:
+def storages_of(project: Project, scope: str | None = None) -> dict[str, ObjectStore]:
     """The places that scopes are stored in, by the name of their profile.
 
     Args:

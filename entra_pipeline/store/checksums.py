@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 
 
 class StoredPart(Protocol):
@@ -19,13 +19,13 @@ class StoredPart(Protocol):
     def sha256(self) -> str: ...  # noqa: D102
 
 
-def size_problem(files: Files, part: StoredPart) -> str:
+def size_problem(files: ObjectStore, part: StoredPart) -> str:
     """What is wrong with the size of a stored part; empty when nothing is. Raises NotInStore."""
     size = files.size(part.key)
     return "" if size == part.bytes else f"has {size} bytes instead of {part.bytes}"
 
 
-def part_problem(files: Files, part: StoredPart) -> str:
+def part_problem(files: ObjectStore, part: StoredPart) -> str:
     """What is wrong with the bytes of a stored part; empty when nothing is. Raises NotInStore."""
     if problem := size_problem(files, part):
         return problem

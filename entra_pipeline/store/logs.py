@@ -22,7 +22,7 @@ import msgspec
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
 from entra_pipeline.settings.periods import FOREVER, Period
-from entra_pipeline.store.backends import Files, Hold
+from entra_pipeline.store.backends import LockHandle, ObjectStore
 from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.manifest import Gap, canonical, decode_sealed, seal
 from entra_pipeline.store.object_lock import lock_end
@@ -150,12 +150,14 @@ class LogStore:
         retention: How long a day is kept after its end: so long nobody can delete it where there is Object Lock.
     """
 
-    def __init__(self, files: Files, scope: str, clock: Clock = system_clock, retention: Period = FOREVER) -> None:
+    def __init__(
+        self, files: ObjectStore, scope: str, clock: Clock = system_clock, retention: Period = FOREVER
+    ) -> None:
         self.files = files
         self.scope = scope
         self.retention = retention
         self._clock = clock
-        self._hold: Hold | None = None
+        self._hold: LockHandle | None = None
 
     # --- What is there -----------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from entra_pipeline.errors import (
     UsageError,
 )
 from entra_pipeline.settings.periods import FOREVER, Period
-from entra_pipeline.store.backends import Files, Hold, StoredFile
+from entra_pipeline.store.backends import LockHandle, ObjectStore, StoredFile
 from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.logs import DayOfLog, LogStore
 from entra_pipeline.store.manifest import (
@@ -132,12 +132,14 @@ class ScopeStore:
         retention: How long a point is kept: so long nobody can delete it where there is Object Lock.
     """
 
-    def __init__(self, files: Files, scope: str, clock: Clock = system_clock, retention: Period = FOREVER) -> None:
+    def __init__(
+        self, files: ObjectStore, scope: str, clock: Clock = system_clock, retention: Period = FOREVER
+    ) -> None:
         self.retention = retention
         self.files = files
         self.scope = scope
         self.clock = clock
-        self._hold: Hold | None = None
+        self._hold: LockHandle | None = None
 
     @property
     def logs(self) -> LogStore:
@@ -310,7 +312,7 @@ class ScopeStore:
     # --- One at a time -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def lock(self) -> Iterator[Hold]:
+    def lock(self) -> Iterator[LockHandle]:
         """Holds the scope: no other process (and no other ScopeStore) backs it up or prunes it meanwhile.
 
         Raises:
@@ -324,7 +326,7 @@ class ScopeStore:
                 self._hold = None
 
     @contextmanager
-    def _held(self) -> Iterator[Hold]:
+    def _held(self) -> Iterator[LockHandle]:
         """The lock that is held, or one for this moment."""
         if self._hold is not None:
             self._hold.confirm()

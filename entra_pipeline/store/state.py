@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from entra_pipeline.store.backends import Files, Readable
+from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.checksums import StoredPart
 from entra_pipeline.store.manifest import Kind, TableEntry
 
@@ -48,7 +48,7 @@ def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> du
     return connection
 
 
-def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
+def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> str:
     """SQL of the state: the base, then the changes in their order; the last row of a key wins, deletes drop out.
 
     The base is read once and compared only with the keys that changed. An entry without parts gives no rows, and only
@@ -77,12 +77,12 @@ def state_query(files: Files, entry: TableEntry, columns: str = "*") -> str:
     return f"WITH _latest AS {once} ({latest}) SELECT {columns} FROM ({both})"
 
 
-def latest_query(files: Files, parts: Sequence[StoredPart], kind: Kind) -> str:
+def latest_query(files: ObjectStore, parts: Sequence[StoredPart], kind: Kind) -> str:
     """SQL of the last row of every key in some files, deletes included, with all stored columns.
 
     Args:
         files: The store's place.
-        parts: Files of a table, oldest first.
+        parts: ObjectStore of a table, oldest first.
         kind: What the table holds.
     """
     # The order is that of the manifest, written into the query: names need not sort by time.
@@ -94,7 +94,7 @@ def latest_query(files: Files, parts: Sequence[StoredPart], kind: Kind) -> str:
     return f"SELECT * EXCLUDE (_file) FROM {source} QUALIFY {last}"
 
 
-def parquet(files: Files, parts: Sequence[StoredPart], options: str = "") -> str:
+def parquet(files: ObjectStore, parts: Sequence[StoredPart], options: str = "") -> str:
     """SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
     names = ", ".join(sql_text(literal(files.url(part.key))) for part in parts)
     return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false{options})"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from entra_pipeline.analysis.changes import Change, changes, reading
 from entra_pipeline.analysis.equality import normal
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.manifest import Manifest, Part
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Row, Time, entry, gone, manifest, put
@@ -59,7 +59,7 @@ def test_the_differences_lead_from_one_point_to_the_other(runs: list[Run]) -> No
 def _stored(folder: Path, runs: list[Run]) -> tuple[ScopeStore, list[tuple[Manifest, Users, Links]]]:
     """Recovery points as the runs made them, each with what it holds."""
     time = Time()
-    store = ScopeStore(LocalFiles(folder / "store"), "contoso", time)
+    store = ScopeStore(LocalObjectStore(folder / "store"), "contoso", time)
     users: Users = {}
     links: Links = set()
     parts: dict[str, list[Part]] = {"users": [], "user_sponsors": []}

@@ -6,7 +6,7 @@ import pytest
 
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 from resources import StorageResource
 
@@ -22,8 +22,8 @@ def test_a_place_is_checked_once_for_all_its_scopes_and_a_bad_one_concerns_only_
         + "".join(scope.format(name, place) for name, place in (("one", "disk"), ("two", "blocked"), ("three", "disk")))
     )
     checked: list[Path] = []
-    check = LocalFiles.check
-    monkeypatch.setattr(LocalFiles, "check", lambda files: (checked.append(files.root), check(files)))
+    check = LocalObjectStore.check
+    monkeypatch.setattr(LocalObjectStore, "check", lambda files: (checked.append(files.root), check(files)))
     names = ["contoso-eu", "one", "two", "gone", "three"]
     opened = dict(StorageResource(project_file=str(project.file)).open_each(names))
     assert list(opened) == names

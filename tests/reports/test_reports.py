@@ -17,7 +17,7 @@ from entra_pipeline.reports.health import health
 from entra_pipeline.restore.check.drill import Drill, drill_file
 from entra_pipeline.restore.check.fidelity import Difference
 from entra_pipeline.settings.periods import Period
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.retention.holds import hold
 from entra_pipeline.store.retention.prune import prune_job
@@ -85,13 +85,13 @@ class Reads:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    counted, stream = Reads(), LocalFiles.stream
+    counted, stream = Reads(), LocalObjectStore.stream
 
-    def counting(self: LocalFiles, key: str) -> Iterator[bytes]:
+    def counting(self: LocalObjectStore, key: str) -> Iterator[bytes]:
         counted.keys.append(key)
         return stream(self, key)
 
-    monkeypatch.setattr(LocalFiles, "stream", counting)
+    monkeypatch.setattr(LocalObjectStore, "stream", counting)
     return counted
 
 

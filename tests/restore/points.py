@@ -11,7 +11,7 @@ import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.restore.plan.diff import Side
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, manifest, put
@@ -49,7 +49,7 @@ class Points:
         self._folder = folder
         self._tables = tables
         self._clock = Time()
-        self.store = ScopeStore(LocalFiles(folder / "store"), "contoso", self._clock)
+        self.store = ScopeStore(LocalObjectStore(folder / "store"), "contoso", self._clock)
 
     def take(self, picture: Picture) -> Side:
         """A recovery point that shows the picture."""

@@ -9,7 +9,7 @@ import pytest
 
 from entra_pipeline.analysis.sql import Relations, Session
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, upsert
 
@@ -24,7 +24,7 @@ def person(identifier: str, name: str) -> dict[str, object]:
 class Chain:
     """Points of a scope: each takes a base, or changes over what the one before has."""
 
-    def __init__(self, files: Files, folder: Path, scope: str = "contoso") -> None:
+    def __init__(self, files: ObjectStore, folder: Path, scope: str = "contoso") -> None:
         self.store = ScopeStore(files, scope, Time())
         self._folder = folder
         self._parts: tuple[Any, ...] = ()
@@ -39,11 +39,11 @@ class Chain:
 
 @pytest.fixture
 def chain(tmp_path: Path) -> Chain:
-    return Chain(LocalFiles(tmp_path / "store [1]"), tmp_path)
+    return Chain(LocalObjectStore(tmp_path / "store [1]"), tmp_path)
 
 
 def ask(query: str, *chains: Chain) -> list[tuple[Any, ...]]:
-    places: dict[str, tuple[Files, list[str]]] = {}
+    places: dict[str, tuple[ObjectStore, list[str]]] = {}
     for number, one in enumerate(chains):
         same = next((name for name, (files, _) in places.items() if files is one.store.files), f"place {number}")
         places.setdefault(same, (one.store.files, []))[1].append(one.store.scope)
@@ -104,9 +104,9 @@ def test_what_was_seen_at_a_pruned_point_is_seen_at_the_next(chain: Chain) -> No
 
 
 def test_stores_and_scopes_are_told_apart(tmp_path: Path) -> None:
-    one = Chain(LocalFiles(tmp_path / "one"), tmp_path)
+    one = Chain(LocalObjectStore(tmp_path / "one"), tmp_path)
     other = Chain(one.store.files, tmp_path, "fabrikam")
-    elsewhere = Chain(LocalFiles(tmp_path / "two"), tmp_path, "tailspin")
+    elsewhere = Chain(LocalObjectStore(tmp_path / "two"), tmp_path, "tailspin")
     one.take(P1, person("1", "Ann"))
     other.take(P2, person("1", "Bea"))
     elsewhere.take(P3, person("1", "Cid"))

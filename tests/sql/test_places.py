@@ -6,13 +6,13 @@ import boto3
 import pytest
 
 from entra_pipeline.errors import StoreError
-from entra_pipeline.store.backends import S3Files
+from entra_pipeline.store.backends import S3ObjectStore
 from entra_pipeline.store.state import connect
 
 
-def bucket(endpoint: str, prefix: str = "") -> S3Files:
+def bucket(endpoint: str, prefix: str = "") -> S3ObjectStore:
     secret = {"KEY_ID": "a", "SECRET": "b", "ENDPOINT": endpoint}
-    return S3Files(boto3.client("s3", region_name="us-east-1"), "backup", prefix, duckdb_secret=secret)
+    return S3ObjectStore(boto3.client("s3", region_name="us-east-1"), "backup", prefix, duckdb_secret=secret)
 
 
 def test_prefixes_tell_buckets_of_one_name_apart() -> None:

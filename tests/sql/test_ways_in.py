@@ -17,7 +17,7 @@ import pytest
 from entra_pipeline.analysis.sql import Relations, write_catalog
 from entra_pipeline.errors import UsageError
 from entra_pipeline.notebook import open_project
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from resources import DuckDBResource
 from tests.cli.conftest import Result, call
 from tests.s3 import Bucket
@@ -78,7 +78,7 @@ def _text(value: Any) -> str:
 
 
 def test_a_written_catalog_sees_what_comes_later(tmp_path: Path) -> None:
-    chain = Chain(LocalFiles(tmp_path / "store"), tmp_path)
+    chain = Chain(LocalObjectStore(tmp_path / "store"), tmp_path)
     chain.take("2026-11-23T05-00-00Z", person("1", "Ann"))
     catalog = tmp_path / "entra.duckdb"
     write_catalog(Relations({"place": (chain.store.files, ["contoso"])}), catalog, ["users", "groups", "jobs"])

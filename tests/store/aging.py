@@ -14,7 +14,7 @@ import msgspec
 
 from entra_pipeline.backup.run import full_is_due
 from entra_pipeline.project import Scope
-from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.state import connect, state_query
@@ -23,7 +23,7 @@ from tests.store.writing import START, Time, entry, gone, manifest, put, upsert
 State = Mapping[str, str]
 
 
-class AgingFiles(LocalFiles):
+class AgingFiles(LocalObjectStore):
     """A folder in which files are as old as the clock says."""
 
     def __init__(self, root: Path, time: Time) -> None:
@@ -68,7 +68,7 @@ class Life:
         begins: datetime = START,
         people: int = 4,
         place: str = "store",
-        files: Files | None = None,
+        files: ObjectStore | None = None,
         **settings: str | int,
     ) -> None:
         self.folder = folder

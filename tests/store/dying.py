@@ -12,7 +12,7 @@ from typing import TypeVar
 import duckdb
 
 from entra_pipeline.clock import Clock
-from entra_pipeline.store.backends import Files, Hold, StoredFile
+from entra_pipeline.store.backends import LockHandle, ObjectStore, StoredFile
 
 _T = TypeVar("_T")
 
@@ -21,7 +21,7 @@ class Killed(BaseException):
     """The process ends here; not an Exception, so that nothing can catch it by accident."""
 
 
-class DyingFiles(Files):
+class DyingFiles(ObjectStore):
     """Real files, until the operation of a given number: it is done or not done, and then nothing more happens.
 
     Args:
@@ -30,7 +30,7 @@ class DyingFiles(Files):
         done: Whether the fatal operation takes effect.
     """
 
-    def __init__(self, files: Files, survives: int, *, done: bool) -> None:
+    def __init__(self, files: ObjectStore, survives: int, *, done: bool) -> None:
         self._files = files
         self.object_lock = files.object_lock
         self._left = survives
@@ -82,7 +82,7 @@ class DyingFiles(Files):
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._files.prepare(connection)
 
-    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
+    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[LockHandle]:
         return self._step(lambda: self._files.lock(key, what, clock))
 
     def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:

@@ -16,7 +16,7 @@ import pytest
 
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, NotInStore, StoreError
-from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.backends.s3 import client_config
 from entra_pipeline.store.state import connect
 from tests import s3
@@ -24,21 +24,21 @@ from tests.s3 import Bucket, Endpoint
 
 
 @pytest.fixture(params=["local", "s3"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
-        return LocalFiles(tmp_path / "store")
+        return LocalObjectStore(tmp_path / "store")
     bucket: Bucket = request.getfixturevalue("s3_bucket")
     return bucket.files("backups/prod")
 
 
-def blame(key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
+def error_factory(key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
     return ConfigurationError(message, file="project.toml", key=f"storage.main.{key}", remedy=remedy)
 
 
 # --- What both promise -----------------------------------------------------------------------------------------------
 
 
-def test_bytes_come_back(files: Files) -> None:
+def test_bytes_come_back(files: ObjectStore) -> None:
     files.create("a/b.json", b"one")
     files.replace("a/c", b"")
     assert files.read("a/b.json") == b"one"
@@ -46,14 +46,14 @@ def test_bytes_come_back(files: Files) -> None:
     assert files.size("a/b.json") == 3
 
 
-def test_create_never_overwrites(files: Files) -> None:
+def test_create_never_overwrites(files: ObjectStore) -> None:
     files.create("key", b"one")
     with pytest.raises(AlreadyExists):
         files.create("key", b"two")
     assert files.read("key") == b"one"
 
 
-def test_one_of_many_creators_wins(files: Files) -> None:
+def test_one_of_many_creators_wins(files: ObjectStore) -> None:
     won: list[int] = []
 
     def attempt(number: int) -> None:
@@ -72,13 +72,13 @@ def test_one_of_many_creators_wins(files: Files) -> None:
     assert files.read("race") == b"%d" % won[0]
 
 
-def test_replace_overwrites(files: Files) -> None:
+def test_replace_overwrites(files: ObjectStore) -> None:
     files.replace("key", b"one")
     files.replace("key", b"two")
     assert files.read("key") == b"two"
 
 
-def test_a_listing_has_what_starts_with_the_prefix_in_order(files: Files) -> None:
+def test_a_listing_has_what_starts_with_the_prefix_in_order(files: ObjectStore) -> None:
     for key in ("x/b/2", "x/b/1", "x/a", "x/bc", "y"):
         files.replace(key, key.encode())
     assert [file.key for file in files.list("x/b")] == ["x/b/1", "x/b/2", "x/bc"]
@@ -90,7 +90,7 @@ def test_a_listing_has_what_starts_with_the_prefix_in_order(files: Files) -> Non
     assert abs(age) < timedelta(minutes=5)
 
 
-def test_delete_takes_what_is_there(files: Files) -> None:
+def test_delete_takes_what_is_there(files: ObjectStore) -> None:
     for key in ("d/1", "d/2", "e"):
         files.replace(key, b"x")
     files.delete(["d/1", "absent", "d/2"])
@@ -100,7 +100,7 @@ def test_delete_takes_what_is_there(files: Files) -> None:
     files.delete([])
 
 
-def test_a_listing_is_not_cut_at_a_page(files: Files) -> None:
+def test_a_listing_is_not_cut_at_a_page(files: ObjectStore) -> None:
     keys = [f"many/{number:04d}" for number in range(1003)]
     threads = [
         threading.Thread(target=lambda some=keys[start::8]: [files.replace(key, b"") for key in some])
@@ -115,13 +115,13 @@ def test_a_listing_is_not_cut_at_a_page(files: Files) -> None:
     assert list(files.list("many/")) == []
 
 
-def test_an_absent_key_is_not_in_the_store(files: Files) -> None:
+def test_an_absent_key_is_not_in_the_store(files: ObjectStore) -> None:
     for read in (files.read, files.size, lambda key: next(files.stream(key))):
         with pytest.raises(NotInStore):
             read("a/b")
 
 
-def test_an_uploaded_file_is_the_file(files: Files, tmp_path: Path) -> None:
+def test_an_uploaded_file_is_the_file(files: ObjectStore, tmp_path: Path) -> None:
     path = tmp_path / "large"
     data = os.urandom(1 << 20) * 70
     path.write_bytes(data)
@@ -132,7 +132,7 @@ def test_an_uploaded_file_is_the_file(files: Files, tmp_path: Path) -> None:
     assert files.read("parts/large") == b"small"
 
 
-def test_duckdb_reads_what_url_gives(files: Files, tmp_path: Path) -> None:
+def test_duckdb_reads_what_url_gives(files: ObjectStore, tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     duckdb.execute(f"COPY (SELECT range AS n FROM range(1000)) TO '{path}'")
     files.upload("table/scope=x/part.parquet", path)
@@ -141,7 +141,7 @@ def test_duckdb_reads_what_url_gives(files: Files, tmp_path: Path) -> None:
         assert connection.execute(query).fetchall() == [(499_500,)]
 
 
-def test_a_usable_place_passes_the_check_and_is_left_clean(files: Files) -> None:
+def test_a_usable_place_passes_the_check_and_is_left_clean(files: ObjectStore) -> None:
     files.check()
     assert list(files.list("")) == []
     assert files.clear_unfinished(system_clock() + timedelta(days=1)) == []
@@ -152,7 +152,7 @@ def test_a_usable_place_passes_the_check_and_is_left_clean(files: Files) -> None
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_a_write_that_was_killed_is_invisible_and_can_be_cleared(tmp_path: Path) -> None:
-    files = LocalFiles(tmp_path)
+    files = LocalObjectStore(tmp_path)
     child = os.fork()
     if child == 0:
         # The process dies between writing the bytes and giving them their name.
@@ -171,13 +171,13 @@ def test_a_write_that_was_killed_is_invisible_and_can_be_cleared(tmp_path: Path)
 @pytest.mark.parametrize("key", ["../outside", "/etc/passwd", "a/../../b"])
 def test_no_key_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
     with pytest.raises(StoreError, match="leads out"):
-        LocalFiles(tmp_path / "store").replace(key, b"x")
+        LocalObjectStore(tmp_path / "store").replace(key, b"x")
 
 
 def test_a_file_in_the_place_of_the_folder_is_blamed_on_the_path(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"")
     with pytest.raises(ConfigurationError, match=r"project.toml: storage.main.path: .*Not a directory"):
-        LocalFiles(tmp_path / "store", blame=blame).check()
+        LocalObjectStore(tmp_path / "store", error_factory=error_factory).check()
 
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
@@ -191,7 +191,7 @@ def test_a_full_disk_is_said_to_be_full_and_leaves_nothing(tmp_path: Path) -> No
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
-            LocalFiles(tmp_path).create("a", bytes(5000))
+            LocalObjectStore(tmp_path).create("a", bytes(5000))
         except StoreError:
             os._exit(0)
         os._exit(1)
@@ -201,7 +201,7 @@ def test_a_full_disk_is_said_to_be_full_and_leaves_nothing(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_the_errors_of_a_full_disk_are_explained(tmp_path: Path, number: int) -> None:
-    error = LocalFiles(tmp_path)._error("a", OSError(number, os.strerror(number)))
+    error = LocalObjectStore(tmp_path)._error("a", OSError(number, os.strerror(number)))
     assert isinstance(error, StoreError)
     assert "is full" in error.message
     assert error.remedy
@@ -209,7 +209,9 @@ def test_the_errors_of_a_full_disk_are_explained(tmp_path: Path, number: int) ->
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
 def test_a_forbidden_folder_is_blamed_on_the_path(tmp_path: Path, number: int) -> None:
-    error = LocalFiles(tmp_path, blame=blame)._error("a", OSError(number, os.strerror(number), str(tmp_path)))
+    error = LocalObjectStore(tmp_path, error_factory=error_factory)._error(
+        "a", OSError(number, os.strerror(number), str(tmp_path))
+    )
     assert isinstance(error, ConfigurationError)
     assert error.key == "storage.main.path"
 
@@ -256,7 +258,7 @@ def test_unfinished_multipart_uploads_are_cleared(s3_bucket: Bucket) -> None:
 
 
 def test_a_missing_bucket_is_blamed_on_the_bucket(s3_endpoint: Endpoint) -> None:
-    files = Bucket(s3_endpoint, "no-such-bucket").files(blame=blame)
+    files = Bucket(s3_endpoint, "no-such-bucket").files(error_factory=error_factory)
     for use in (files.check, lambda: list(files.list("")), lambda: files.read("a"), lambda: files.delete(["a"])):
         with pytest.raises(ConfigurationError, match=r"storage.main.bucket: .*NoSuchBucket"):
             use()
@@ -264,7 +266,7 @@ def test_a_missing_bucket_is_blamed_on_the_bucket(s3_endpoint: Endpoint) -> None
 
 def test_an_impossible_bucket_is_blamed_on_the_bucket(s3_endpoint: Endpoint) -> None:
     with pytest.raises(ConfigurationError, match=r"storage.main.bucket: "):
-        Bucket(s3_endpoint, "Not A Bucket!").files(blame=blame).check()
+        Bucket(s3_endpoint, "Not A Bucket!").files(error_factory=error_factory).check()
 
 
 class _Answering(http.server.BaseHTTPRequestHandler):
@@ -317,7 +319,7 @@ def answering() -> Iterator[Callable[[int, str], Endpoint]]:
 def test_a_refusal_is_blamed_on_its_setting(
     answering: Callable[[int, str], Endpoint], status: int, code: str, key: str
 ) -> None:
-    files = Bucket(answering(status, code), "bucket").files(blame=blame)
+    files = Bucket(answering(status, code), "bucket").files(error_factory=error_factory)
     with pytest.raises(ConfigurationError) as caught:
         files.check()
     assert caught.value.key == f"storage.main.{key}"
@@ -328,7 +330,7 @@ def test_a_refusal_is_blamed_on_its_setting(
 
 def test_a_refused_head_is_blamed_on_the_credentials(answering: Callable[[int, str], Endpoint]) -> None:
     with pytest.raises(ConfigurationError, match=r"storage.main.access_key_id"):
-        Bucket(answering(403, "AccessDenied"), "bucket").files(blame=blame).size("key")
+        Bucket(answering(403, "AccessDenied"), "bucket").files(error_factory=error_factory).size("key")
 
 
 class _Careless(http.server.BaseHTTPRequestHandler):
@@ -367,7 +369,7 @@ class _Careless(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def careless() -> Iterator[tuple[Files, type[_Careless]]]:
+def careless() -> Iterator[tuple[ObjectStore, type[_Careless]]]:
     handler = type("Careless", (_Careless,), {"objects": {}, "breaks": 0})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -375,13 +377,13 @@ def careless() -> Iterator[tuple[Files, type[_Careless]]]:
         server.shutdown()
 
 
-def test_a_service_without_conditional_writes_is_refused(careless: tuple[Files, type[_Careless]]) -> None:
+def test_a_service_without_conditional_writes_is_refused(careless: tuple[ObjectStore, type[_Careless]]) -> None:
     files, _ = careless
     with pytest.raises(StoreError, match="overwrites an object that was to be created only when absent"):
         files.check()
 
 
-def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(careless: tuple[Files, type[_Careless]]) -> None:
+def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(careless: tuple[ObjectStore, type[_Careless]]) -> None:
     files, handler = careless
     data = os.urandom(3_000_000)
     files.replace("large", data)
@@ -393,11 +395,11 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(careless: tuple[Fil
         files.read("large")
 
 
-def _impatient(endpoint: Endpoint) -> Files:
+def _impatient(endpoint: Endpoint) -> ObjectStore:
     from botocore.config import Config
 
     config = client_config(path_style=True).merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
-    return Bucket(endpoint, "bucket").files(client=endpoint.client(config=config), blame=blame)
+    return Bucket(endpoint, "bucket").files(client=endpoint.client(config=config), error_factory=error_factory)
 
 
 def test_an_ailing_service_is_not_blamed_on_a_setting(
@@ -419,7 +421,7 @@ def test_an_unreachable_service_is_blamed_on_the_endpoint() -> None:
 
 def test_wrong_credentials_are_blamed_on_them(s3_bucket: Bucket) -> None:
     stranger = s3_bucket.endpoint._replace(access_key_id="nobody", secret_access_key="not-to-be-shown")
-    files = Bucket(stranger, s3_bucket.name).files(blame=blame)
+    files = Bucket(stranger, s3_bucket.name).files(error_factory=error_factory)
     if s3.ceph_is_installed():
         with pytest.raises(ConfigurationError, match=r"access_key_id: .*InvalidAccessKeyId"):
             files.check()

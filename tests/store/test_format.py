@@ -9,7 +9,7 @@ import duckdb
 import msgspec
 import pytest
 
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
@@ -30,7 +30,7 @@ def test_the_document_has_every_member_and_no_other(title: str, struct: type[msg
 
 def test_the_documented_query_shows_the_state_in_stock_duckdb(tmp_path: Path) -> None:
     time = Time()
-    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso", time)
+    store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso", time)
     first = take(store, tmp_path, store.mint(), "Adele", "Alex", "Diego")
     time.pass_(hours=1)
     point = store.mint()
@@ -49,7 +49,7 @@ def test_the_documented_query_shows_the_state_in_stock_duckdb(tmp_path: Path) ->
 
 
 def test_the_documented_seal_can_be_checked_with_nothing_but_a_hash(tmp_path: Path) -> None:
-    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso", Time())
+    store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso", Time())
     made = take(store, tmp_path, store.mint(), "Adele")
     data = store.manifest_bytes(made.recovery_point)
     assert sha256(re.sub(rb'"seal":"\w+"', b'"seal":""', data)) == made.seal

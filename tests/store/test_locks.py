@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from entra_pipeline.errors import ScopeBusy
-from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.backends.leases import LIFETIME
 from entra_pipeline.store.backends.locks import Holder
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -23,12 +23,12 @@ from tests.store.writing import Time, entry, manifest, put, take, upsert
 _HOLDER = """
 import sys
 from pathlib import Path
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.s3 import Bucket, Endpoint
 
 kind, place = sys.argv[1:3]
-files = LocalFiles(Path(place)) if kind == "local" else Bucket(Endpoint(place), sys.argv[3]).files()
+files = LocalObjectStore(Path(place)) if kind == "local" else Bucket(Endpoint(place), sys.argv[3]).files()
 with ScopeStore(files, "contoso").lock():
     print("held", flush=True)
     sys.stdin.read()
@@ -36,10 +36,10 @@ with ScopeStore(files, "contoso").lock():
 
 
 @pytest.fixture(params=["local", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Files, list[str]]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ObjectStore, list[str]]:
     """A place, and how another process is told of it."""
     if request.param == "local":
-        return LocalFiles(tmp_path / "store"), ["local", str(tmp_path / "store")]
+        return LocalObjectStore(tmp_path / "store"), ["local", str(tmp_path / "store")]
     bucket: Bucket = request.getfixturevalue("s3_bucket")
     return bucket.files(), ["s3", bucket.endpoint.url, bucket.name]
 
@@ -57,7 +57,7 @@ def _other_process(arguments: list[str]) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_refused_until_the_first_ends(place: tuple[Files, list[str]]) -> None:
+def test_a_second_process_is_refused_until_the_first_ends(place: tuple[ObjectStore, list[str]]) -> None:
     files, arguments = place
     store = ScopeStore(files, "contoso")
     with _other_process(arguments) as other:
@@ -73,7 +73,7 @@ def test_a_second_process_is_refused_until_the_first_ends(place: tuple[Files, li
         pass
 
 
-def test_the_lock_of_a_killed_process_is_free_at_once(place: tuple[Files, list[str]]) -> None:
+def test_the_lock_of_a_killed_process_is_free_at_once(place: tuple[ObjectStore, list[str]]) -> None:
     files, arguments = place
     with _other_process(arguments) as other:
         other.send_signal(signal.SIGKILL)
@@ -82,7 +82,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(place: tuple[Files, list[s
         pass
 
 
-def test_two_stores_in_one_process_exclude_each_other(place: tuple[Files, list[str]]) -> None:
+def test_two_stores_in_one_process_exclude_each_other(place: tuple[ObjectStore, list[str]]) -> None:
     files, _ = place
     with ScopeStore(files, "contoso").lock(), pytest.raises(ScopeBusy), ScopeStore(files, "contoso").lock():
         raise AssertionError
@@ -122,7 +122,7 @@ def test_of_many_who_want_a_lease_one_gets_it(s3_bucket: Bucket) -> None:
 # --- Leases ----------------------------------------------------------------------------------------------------------
 
 
-def _elsewhere(files: Files, key: str) -> None:
+def _elsewhere(files: ObjectStore, key: str) -> None:
     """Makes the newest lease that of a process on another machine."""
     newest = list(files.list(f"{key}/"))[-1].key
     lease = msgspec.json.decode(files.read(newest))

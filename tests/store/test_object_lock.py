@@ -12,14 +12,14 @@ import pytest
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, NotInStore
 from entra_pipeline.settings.periods import Period
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket
 from tests.store.aging import Life
-from tests.store.test_files import blame
+from tests.store.test_files import error_factory
 from tests.store.writing import put, put_log_day, upsert
 
 _DAY = timedelta(days=1)
@@ -33,7 +33,7 @@ def _wait(until: datetime) -> None:
     time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()) + 1)
 
 
-def _retained(files: Files, key: str) -> datetime:
+def _retained(files: ObjectStore, key: str) -> datetime:
     until = files.retained_until(key)
     assert until is not None
     return until
@@ -101,7 +101,7 @@ def test_of_many_creators_one_wins_where_objects_have_versions(locking_bucket: B
 
 def test_a_bucket_without_object_lock_is_blamed_on_the_setting(s3_bucket: Bucket) -> None:
     with pytest.raises(ConfigurationError, match=r"storage\.main\.object_lock"):
-        s3_bucket.files(object_lock="compliance", blame=blame).check()
+        s3_bucket.files(object_lock="compliance", error_factory=error_factory).check()
 
 
 def test_locks_follow_the_points_that_need_a_file_and_cost_a_request_per_new_file(

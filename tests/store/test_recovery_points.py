@@ -19,7 +19,7 @@ from entra_pipeline.errors import (
     ScopeBusy,
     UsageError,
 )
-from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.manifest import Manifest, canonical, sha256
 from entra_pipeline.store.points.index import chosen_files
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
@@ -36,7 +36,7 @@ def time() -> Time:
 
 @pytest.fixture
 def store(tmp_path: Path, time: Time) -> ScopeStore:
-    return ScopeStore(LocalFiles(tmp_path / "store"), "contoso", time)
+    return ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso", time)
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_a_point_is_found_by_moment(store: ScopeStore, tmp_path: Path, time: Tim
 
 
 def test_scopes_do_not_see_each_other(tmp_path: Path, time: Time) -> None:
-    files = LocalFiles(tmp_path / "store")
+    files = LocalObjectStore(tmp_path / "store")
     one, other = ScopeStore(files, "contoso", time), ScopeStore(files, "contoso-test", time)
     take(one, tmp_path, one.mint(), "Adele")
     assert other.points() == []
@@ -307,13 +307,15 @@ def _run(store: ScopeStore, folder: Path, parent: Manifest) -> None:
 def test_a_run_killed_at_any_step_leaves_the_old_points_or_the_new(tmp_path: Path, done: bool) -> None:
     template = tmp_path / "template"
     time = Time()
-    first = take(ScopeStore(LocalFiles(template), "contoso", time), tmp_path, "2026-11-23T05-00-00Z", "Adele", "Alex")
+    first = take(
+        ScopeStore(LocalObjectStore(template), "contoso", time), tmp_path, "2026-11-23T05-00-00Z", "Adele", "Alex"
+    )
     time.pass_(hours=1)
     seen = set()
     for survives in range(100):
         root = tmp_path / f"killed-{survives}"
         shutil.copytree(template, root)
-        store = ScopeStore(LocalFiles(root), "contoso", time)
+        store = ScopeStore(LocalObjectStore(root), "contoso", time)
         try:
             _run(ScopeStore(DyingFiles(store.files, survives, done=done), "contoso", time), tmp_path, first)
         except Killed:
@@ -365,7 +367,7 @@ def test_a_service_that_fails_at_any_step_leaves_the_old_points_or_the_new(tmp_p
                 raise EntraPipelineError("the service answers 500") from None
 
     time = Time()
-    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso", time)
+    store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso", time)
     first = take(store, tmp_path, store.mint(), "Adele", "Alex")
     for survives in range(100):
         time.pass_(hours=1)
@@ -422,7 +424,7 @@ def test_a_sweep_waits_for_no_run_and_guesses_nothing(store: ScopeStore, tmp_pat
 
 
 def test_a_bucket_holds_points_as_a_folder_does(s3_bucket: Bucket, tmp_path: Path, time: Time) -> None:
-    files: Files = s3_bucket.files("prod")
+    files: ObjectStore = s3_bucket.files("prod")
     store = ScopeStore(files, "contoso", time)
     first = take(store, tmp_path, store.mint(), "Adele", "Alex")
     time.pass_(hours=1)
@@ -441,7 +443,7 @@ def test_a_bucket_holds_points_as_a_folder_does(s3_bucket: Bucket, tmp_path: Pat
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_a_killed_process_leaves_no_partial_manifest(tmp_path: Path) -> None:
     """A real process, killed by the kernel in the middle of the create."""
-    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso", Time())
+    store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso", Time())
     point = store.mint()
     made = manifest(store, point, entry([put(store, tmp_path, point, [upsert("0", "Adele")])], 1))
     child = os.fork()

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entra_pipeline.store.backends import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
@@ -25,7 +25,7 @@ _RUN = st.tuples(
 )
 
 
-def _rows(files: Files, made: TableEntry, columns: str = "*") -> list[tuple[object, ...]]:
+def _rows(files: ObjectStore, made: TableEntry, columns: str = "*") -> list[tuple[object, ...]]:
     with connect(files) as connection:
         return sorted(connection.execute(state_query(files, made, columns)).fetchall())
 
@@ -38,7 +38,7 @@ def test_every_point_shows_the_objects_of_its_moment(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         time = Time()
-        store = ScopeStore(LocalFiles(folder / "store"), "contoso", time)
+        store = ScopeStore(LocalObjectStore(folder / "store"), "contoso", time)
         model: dict[str, tuple[str, str | None]] = {}
         parts: list[Part] = []
         expected: dict[str, dict[str, tuple[str, str | None]]] = {}
@@ -77,7 +77,7 @@ def _object(identifier: str, value: tuple[str, str | None]) -> Row:
 def test_edges_are_told_apart_by_both_ends(runs: list[dict[tuple[str, str], bool]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = ScopeStore(LocalFiles(folder / "store"), "contoso", Time())
+        store = ScopeStore(LocalObjectStore(folder / "store"), "contoso", Time())
         parts: list[Part] = []
         model: set[tuple[str, str]] = set()
         for number, run in enumerate(runs):
@@ -102,7 +102,7 @@ def test_edges_are_told_apart_by_both_ends(runs: list[dict[tuple[str, str], bool
 
 
 def test_the_order_is_the_manifests_not_that_of_the_names(tmp_path: Path) -> None:
-    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso")
+    store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso")
     base = put(store, tmp_path, "2026-11-23T05-00-00Z", [upsert("a", "base")])
     late = put(store, tmp_path, "2026-11-23T07-00-00Z", [upsert("a", "late")], role="changes")
     early = put(store, tmp_path, "2026-11-23T06-00-00Z", [upsert("a", "early")], role="changes")
@@ -111,7 +111,7 @@ def test_the_order_is_the_manifests_not_that_of_the_names(tmp_path: Path) -> Non
 
 
 def test_a_state_has_the_columns_of_all_its_files_and_none_of_the_paths(tmp_path: Path) -> None:
-    store = ScopeStore(LocalFiles(tmp_path / "store"), "contoso")
+    store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso")
     base = put(
         store, tmp_path, "2026-11-23T05-00-00Z", [upsert("a", "A", city="Uppsala"), upsert("b", "B", city="Lund")]
     )
@@ -123,13 +123,13 @@ def test_a_state_has_the_columns_of_all_its_files_and_none_of_the_paths(tmp_path
 
 
 def test_a_table_without_files_has_no_rows(tmp_path: Path) -> None:
-    files = LocalFiles(tmp_path)
+    files = LocalObjectStore(tmp_path)
     assert _rows(files, entry([], 0), "id, _parent_id, _raw") == []
     assert _rows(files, entry([], 0, table="group_members", kind="edges"), "source_id, target_id, target_type") == []
 
 
 def test_a_folder_with_the_characters_of_a_pattern_is_read_literally(tmp_path: Path) -> None:
-    store = ScopeStore(LocalFiles(tmp_path / "back[up]s * of 'x'?"), "contoso")
+    store = ScopeStore(LocalObjectStore(tmp_path / "back[up]s * of 'x'?"), "contoso")
     base = put(store, tmp_path, "2026-11-23T05-00-00Z", [upsert("a", "A"), upsert("b", "B")])
     more = put(store, tmp_path, "2026-11-23T06-00-00Z", [gone("a")], role="changes")
     assert _rows(store.files, entry([base, more], 1), "id") == [("b",)]
@@ -157,7 +157,7 @@ def test_a_bucket_shows_the_same_state(s3_bucket: Bucket, tmp_path: Path) -> Non
 
 
 def test_a_connection_downloads_nothing_and_thinks_in_utc(tmp_path: Path) -> None:
-    with connect(LocalFiles(tmp_path), temp=tmp_path / "spill") as connection:
+    with connect(LocalObjectStore(tmp_path), temp=tmp_path / "spill") as connection:
         names = ("autoinstall_known_extensions", "autoload_known_extensions", "TimeZone", "temp_directory")
         setting = [connection.execute(f"SELECT current_setting('{name}')").fetchall()[0][0] for name in names]
         assert setting == [False, False, "UTC", str(tmp_path / "spill")]

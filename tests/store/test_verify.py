@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.errors import IntegrityError, NotInStore
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.manifest import canonical, decode, seal, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import Finding, verify
@@ -27,7 +27,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with three points."""
     folder = tmp_path_factory.mktemp("sound")
     time = Time()
-    store = ScopeStore(LocalFiles(folder / "store"), "contoso", time)
+    store = ScopeStore(LocalObjectStore(folder / "store"), "contoso", time)
     take(store, folder, FIRST, "Adele", "Alex", "Diego")
     for point, change in ((SECOND, upsert("1", "Alexandra")), (THIRD, gone("2"))):
         time.pass_(hours=1)
@@ -47,7 +47,7 @@ def store(sound: Path) -> Iterator[ScopeStore]:
 def _copy(sound: Path, folder: str) -> ScopeStore:
     root = Path(folder) / "store"
     shutil.copytree(sound, root)
-    return ScopeStore(LocalFiles(root), "contoso", Time())
+    return ScopeStore(LocalObjectStore(root), "contoso", Time())
 
 
 def _problems(store: ScopeStore) -> list[tuple[str, str, str]]:

@@ -28,7 +28,7 @@ from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_files
-from entra_pipeline.store.backends import Files, Readable
+from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.points.index import INDEX
 from entra_pipeline.store.state import literal, sql_text
 
@@ -65,7 +65,7 @@ class Relations:
         ]
 
     @classmethod
-    def of(cls, project: Project, through: Callable[[Files, str], Readable] | None = None) -> Relations:
+    def of(cls, project: Project, through: Callable[[ObjectStore, str], Readable] | None = None) -> Relations:
         """Those of a project's stores.
 
         Args:

@@ -34,7 +34,7 @@ from entra_pipeline.restore.plan.tenant_mapping import cross
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.report import Report
 from entra_pipeline.simulator import Control, Simulator
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest, TakenFor, canonical
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -255,7 +255,7 @@ class _Rehearsal:
             storage="drill",
             protect=[name for name in CATALOGUE if name in self.point.manifest.tables],
         )
-        target_store = ScopeStore(LocalFiles(self.folder / "target"), scope.name, self.clock)
+        target_store = ScopeStore(LocalObjectStore(self.folder / "target"), scope.name, self.clock)
         async with Graph(reader) as graph, Graph(writer) as writing:
             live = await backup(
                 scope, target_store, graph, taken_for=TakenFor.DRILL, clock=self.clock, progress=self.progress

@@ -30,7 +30,7 @@ from entra_pipeline.analysis.changes import reading
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.restore.plan.diff import Side, alike_by_name
-from entra_pipeline.store.backends import LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.manifest import TableEntry, canonical, seal
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text
@@ -102,7 +102,7 @@ def copied(point: Side, folder: Path, domains: Mapping[str, str] | None = None) 
         domains: Domain → the one that takes its place.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    store = ScopeStore(LocalFiles(folder), point.store.scope)
+    store = ScopeStore(LocalObjectStore(folder), point.store.scope)
     key = point.manifest.recovery_point
     with connect(point.store.files) as connection:
         tables = {

@@ -19,7 +19,7 @@ from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, IntegrityError, ScopeBusy
 from entra_pipeline.restore.objects.model import Outcome
 from entra_pipeline.restore.records.report import report_key
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 
 # How long, in seconds, acknowledgements wait for others, so that they share a file. An announcement waits for none.
@@ -71,7 +71,7 @@ class Journal:
         done: Outcomes of the steps that are done.
     """
 
-    def __init__(self, files: Files, job: str, clock: Clock = system_clock) -> None:
+    def __init__(self, files: ObjectStore, job: str, clock: Clock = system_clock) -> None:
         self.files = files
         self.job = job
         self.undo_point = ""
@@ -192,7 +192,7 @@ class Journal:
         self._next += 1
 
 
-def has_begun(files: Files, job: str) -> bool:
+def has_begun(files: ObjectStore, job: str) -> bool:
     """Whether a restore may have written something to the tenant."""
     return any(True for _ in files.list(_prefix(job)))
 

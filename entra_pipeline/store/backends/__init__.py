@@ -4,9 +4,9 @@ What belongs here: reading and writing bytes so that a reader sees all of an obj
 exclusively. What does not: what the bytes mean (`recovery_points`, `manifest`).
 """
 
-from entra_pipeline.store.backends.local import LocalFiles
-from entra_pipeline.store.backends.locks import Hold
-from entra_pipeline.store.backends.object_store import Files, Readable, StoredFile
-from entra_pipeline.store.backends.s3 import S3Files
+from entra_pipeline.store.backends.local import LocalObjectStore
+from entra_pipeline.store.backends.locks import LockHandle
+from entra_pipeline.store.backends.object_store import ObjectStore, Readable, StoredFile
+from entra_pipeline.store.backends.s3 import S3ObjectStore
 
-__all__ = ["Files", "Hold", "LocalFiles", "Readable", "S3Files", "StoredFile"]
+__all__ = ["LocalObjectStore", "LockHandle", "ObjectStore", "Readable", "S3ObjectStore", "StoredFile"]

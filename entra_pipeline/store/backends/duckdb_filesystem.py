@@ -14,7 +14,7 @@ import duckdb
 from fsspec import AbstractFileSystem
 
 from entra_pipeline.errors import NotInStore
-from entra_pipeline.store.backends.object_store import Files
+from entra_pipeline.store.backends.object_store import ObjectStore
 
 # DuckDB asks whether a file has changed since it looked; what is read here never changes under its name.
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ class Handed:
         name: What tells it from others: addresses start with `store-NAME://`.
     """
 
-    def __init__(self, files: Files, name: str) -> None:
+    def __init__(self, files: ObjectStore, name: str) -> None:
         self._files = files
         self._scheme = f"store-{name}"
 
@@ -46,7 +46,7 @@ class _FileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     cachable = False
 
-    def __init__(self, files: Files, scheme: str) -> None:
+    def __init__(self, files: ObjectStore, scheme: str) -> None:
         super().__init__()
         self.protocol = scheme
         self._files = files

@@ -23,7 +23,7 @@ from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore,
 from entra_pipeline.store.backends.locks import Holder
 
 if TYPE_CHECKING:
-    from entra_pipeline.store.backends.object_store import Files
+    from entra_pipeline.store.backends.object_store import ObjectStore
 
 # A holder that cannot renew for a minute and a half is taken for dead. Clocks of machines that share a bucket must not
 # differ by more.
@@ -48,7 +48,7 @@ _LEASE_DECODER = msgspec.json.Decoder(_Lease)
 class Lease:
     """A lease that is held; see `lease`."""
 
-    def __init__(self, files: Files, key: str, what: str, clock: Clock, generation: int, mine: _Lease) -> None:
+    def __init__(self, files: ObjectStore, key: str, what: str, clock: Clock, generation: int, mine: _Lease) -> None:
         self._files = files
         self._key = key
         self._what = what
@@ -84,8 +84,8 @@ class Lease:
 
 
 @contextmanager
-def lease(files: Files, key: str, what: str, clock: Clock) -> Iterator[Lease]:
-    """Takes the lease, renews it in a thread, and gives it back; arguments and errors as for `Files.lock`."""
+def lease(files: ObjectStore, key: str, what: str, clock: Clock) -> Iterator[Lease]:
+    """Takes the lease, renews it in a thread, and gives it back; arguments and errors as for `ObjectStore.lock`."""
     held = _take(files, key, what, clock)
     ended = threading.Event()
 
@@ -114,7 +114,7 @@ def lease(files: Files, key: str, what: str, clock: Clock) -> Iterator[Lease]:
             _log.warning("the lock of %s could not be released and will expire: %s", what, error.message)
 
 
-def _take(files: Files, key: str, what: str, clock: Clock) -> Lease:
+def _take(files: ObjectStore, key: str, what: str, clock: Clock) -> Lease:
     top = _top(files, key)
     generation = 0
     if top is not None:
@@ -133,7 +133,7 @@ def _take(files: Files, key: str, what: str, clock: Clock) -> Lease:
     return Lease(files, key, what, clock, generation + 1, mine)
 
 
-def _top(files: Files, key: str) -> tuple[int, _Lease] | None:
+def _top(files: ObjectStore, key: str) -> tuple[int, _Lease] | None:
     """The highest generation and what it says."""
     while keys := [file.key for file in files.list(f"{key}/")]:
         try:

@@ -20,8 +20,8 @@ import msgspec
 
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy, StoreError
-from entra_pipeline.store.backends.locks import HOLDER_DECODER, Hold, Holder
-from entra_pipeline.store.backends.object_store import CHUNK, Blame, Files, StoredFile, blame_store
+from entra_pipeline.store.backends.locks import HOLDER_DECODER, Holder, LockHandle
+from entra_pipeline.store.backends.object_store import CHUNK, ErrorFactory, ObjectStore, StoredFile, store_error
 
 # Bytes on their way; on the same file system as their destination, and outside of every listing.
 _UNFINISHED = ".unfinished"
@@ -29,17 +29,17 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
-class LocalFiles(Files):
+class LocalObjectStore(ObjectStore):
     """A folder; made when something is written.
 
     Args:
         root: The folder.
-        blame: Makes the error when the folder's path cannot be used (key `path`).
+        error_factory: Makes the error when the folder's path cannot be used (key `path`).
     """
 
-    def __init__(self, root: Path, *, blame: Blame = blame_store) -> None:
+    def __init__(self, root: Path, *, error_factory: ErrorFactory = store_error) -> None:
         self.root = root.absolute()
-        self._blame = blame
+        self._error_factory = error_factory
 
     def __str__(self) -> str:
         return str(self.root)
@@ -127,8 +127,8 @@ class LocalFiles(Files):
         """Nothing to do: DuckDB reads local files by itself."""
 
     @contextmanager
-    def lock(self, key: str, what: str, clock: Clock) -> Iterator[Hold]:
-        """As `Files.lock`, by flock(2): the lock ends with the process, however that ends."""
+    def lock(self, key: str, what: str, clock: Clock) -> Iterator[LockHandle]:
+        """As `ObjectStore.lock`, by flock(2): the lock ends with the process, however that ends."""
         path = self._path(f"{key}.lock")
         with self._explained(key):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ class LocalFiles(Files):
         if error.errno in _FULL:
             return StoreError(f"{self.root} is full ({reason})", remedy="Free space there, or move the storage.")
         if error.errno in _REFUSED:
-            return self._blame(
+            return self._error_factory(
                 "path",
                 f"{error.filename or self.root / key} cannot be used ({reason})",
                 remedy="Name a folder that this user may read and write.",

@@ -16,7 +16,7 @@ import msgspec
 from entra_pipeline.errors import ScopeBusy
 
 
-class Hold(Protocol):
+class LockHandle(Protocol):
     """A lock that is held."""
 
     def confirm(self) -> None:

@@ -14,7 +14,7 @@ import duckdb
 
 from entra_pipeline.clock import Clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, StoreError
-from entra_pipeline.store.backends.locks import Hold
+from entra_pipeline.store.backends.locks import LockHandle
 
 CHUNK = 1 << 20
 
@@ -27,14 +27,14 @@ class StoredFile(NamedTuple):
     modified: datetime
 
 
-class Blame(Protocol):
+class ErrorFactory(Protocol):
     """Makes the error for a setting that proved wrong in use, for example `ConfigurationError` with file and key."""
 
     def __call__(self, key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
         """The error; `key` is the name of the setting in its table."""
 
 
-def blame_store(_key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
+def store_error(_key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
     """The error when nothing is known of a configuration file."""
     return StoreError(message, remedy=remedy)
 
@@ -49,11 +49,11 @@ class Readable(Protocol):
         """Enables a DuckDB connection to read what `url` gives."""
 
 
-class Files(ABC):
+class ObjectStore(ABC):
     """Named byte objects. Keys are relative, with `/` between their parts.
 
-    Every method raises StoreError when the place cannot be reached, is full or refuses, and the error of `Blame` when
-    that is the fault of a setting.
+    Every method raises StoreError when the place cannot be reached, is full or refuses, and the error of
+    `ErrorFactory` when that is the fault of a setting.
     """
 
     object_lock: bool = False
@@ -121,7 +121,7 @@ class Files(ABC):
         """Enables a DuckDB connection to read what `url` gives."""
 
     @abstractmethod
-    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
+    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[LockHandle]:
         """Holds a name exclusively among all processes that use this place; raises ScopeBusy when it is held.
 
         Args:

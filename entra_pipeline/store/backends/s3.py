@@ -37,8 +37,8 @@ from botocore.exceptions import (
 from entra_pipeline.clock import Clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, StoreError
 from entra_pipeline.store.backends.leases import lease
-from entra_pipeline.store.backends.locks import Hold
-from entra_pipeline.store.backends.object_store import CHUNK, Blame, Files, StoredFile, blame_store
+from entra_pipeline.store.backends.locks import LockHandle
+from entra_pipeline.store.backends.object_store import CHUNK, ErrorFactory, ObjectStore, StoredFile, store_error
 
 _MULTIPART_BYTES = 64 << 20
 _DELETE_KEYS = 1000  # AWS API reference, DeleteObjects: at most 1,000 keys
@@ -87,7 +87,7 @@ def client_config(*, path_style: bool) -> Config:
     )
 
 
-class S3Files(Files):
+class S3ObjectStore(ObjectStore):
     """A bucket.
 
     Args:
@@ -97,7 +97,7 @@ class S3Files(Files):
         duckdb_secret: Parameters of DuckDB's S3 secret (KEY_ID, SECRET, REGION, ENDPOINT, URL_STYLE, USE_SSL,
             SESSION_TOKEN).
         object_lock: How objects are kept from being deleted: `governance` or `compliance`; empty: not at all.
-        blame: Makes the error when a setting proves wrong (keys as in the profile: `bucket`, `access_key_id` …).
+        error_factory: Makes the error when a setting proves wrong (keys as in the profile: `bucket` …).
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class S3Files(Files):
         *,
         duckdb_secret: Mapping[str, str],
         object_lock: str = "",
-        blame: Blame = blame_store,
+        error_factory: ErrorFactory = store_error,
     ) -> None:
         self._client = client
         self._bucket = bucket
@@ -118,7 +118,7 @@ class S3Files(Files):
         self._secret_name = f"entra_pipeline {duckdb_secret.get('ENDPOINT', '')} {self}"
         self._mode = object_lock.upper()
         self.object_lock = bool(object_lock)
-        self._blame = blame
+        self._error_factory = error_factory
 
     def __str__(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}"
@@ -314,14 +314,14 @@ class S3Files(Files):
         """DuckDB knows a place by bucket and prefix only: it would ask one service for what is in another."""
         secrets = connection.execute("SELECT name, scope FROM duckdb_secrets()").fetchall()
         if any(str(self) in scope and name != self._secret_name.lower() for name, scope in secrets):
-            raise self._blame(
+            raise self._error_factory(
                 "prefix",
                 f"two storage profiles are called {self}, at different services: they cannot be read together",
                 remedy="Move one of them to a prefix of its own.",
             )
 
-    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[Hold]:
-        """As `Files.lock`, by a lease that is renewed in a thread."""
+    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[LockHandle]:
+        """As `ObjectStore.lock`, by a lease that is renewed in a thread."""
         return lease(self, key, what, clock)
 
     def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
@@ -353,17 +353,17 @@ class S3Files(Files):
         if isinstance(error, ClientError):
             return self._answer(key, error)
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            return self._blame(
+            return self._error_factory(
                 "access_key_id",
                 f"there are no credentials for {self}",
                 remedy="Set access_key_id and secret_access_key.",
             )
         if isinstance(error, ParamValidationError):
-            return self._blame(
+            return self._error_factory(
                 "bucket", f"{self} is not a possible address: {error}", remedy="Name an existing bucket."
             )
         if isinstance(error, _UNREACHABLE):
-            return self._blame(
+            return self._error_factory(
                 "endpoint_url",
                 f"{self} cannot be reached: {error}",
                 remedy="Check the address, the network and that the service runs.",
@@ -382,7 +382,7 @@ class S3Files(Files):
         message = f"{self}{key}: {error.operation_name} was answered {code}" + (f", {said!r}" if said else "")
         if code in _SETTINGS:
             setting, remedy = _SETTINGS[code]
-            return self._blame(setting, message, remedy=remedy)
+            return self._error_factory(setting, message, remedy=remedy)
         if status >= 500:
             return StoreError(f"{message} (HTTP {status}), repeatedly", remedy="Try again when the service is well.")
         return StoreError(message, remedy="Look up the code in the storage service's documentation.")

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from entra_pipeline.errors import StoreError
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import Kind, Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.state import KEYS
@@ -108,7 +108,7 @@ def chosen_files(files: Iterable[IndexFile], points: Iterable[str]) -> dict[str,
     return found
 
 
-def write_index(files: Files, manifest: Manifest) -> str:
+def write_index(files: ObjectStore, manifest: Manifest) -> str:
     """Stores the index of a recovery point, under a name that says what is in it; its key.
 
     Raises:
@@ -119,7 +119,7 @@ def write_index(files: Files, manifest: Manifest) -> str:
     )
 
 
-def join_indexes(files: Files, scope: str, present: Sequence[IndexFile], points: Sequence[str]) -> list[str]:
+def join_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], points: Sequence[str]) -> list[str]:
     """Joins sixteen files of a level that follow each other into one of the next, as often as that can be done.
 
     The files that were joined stay: somebody may be reading them.
@@ -147,7 +147,7 @@ def join_indexes(files: Files, scope: str, present: Sequence[IndexFile], points:
     return made
 
 
-def trim_indexes(files: Files, scope: str, present: Sequence[IndexFile], points: Sequence[str]) -> list[str]:
+def trim_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], points: Sequence[str]) -> list[str]:
     """Writes files anew that have more points than there are; keys of the new files.
 
     Args:
@@ -164,13 +164,13 @@ def trim_indexes(files: Files, scope: str, present: Sequence[IndexFile], points:
     return made
 
 
-def read_index(files: Files, file: IndexFile) -> pa.Table | None:
+def read_index(files: ObjectStore, file: IndexFile) -> pa.Table | None:
     """The rows of a file of the index; None when it is not what was written."""
     data = files.read(file.key)
     return pq.read_table(io.BytesIO(data)) if sha256(data) == file.key.rpartition("/")[2].split(".")[-2] else None
 
 
-def says(files: Files, rows: pa.Table, manifest: Manifest) -> bool:
+def says(files: ObjectStore, rows: pa.Table, manifest: Manifest) -> bool:
     """Whether the rows of an index say of a recovery point what its manifest and its files do; raises NotInStore."""
     told = rows.filter(pc.field("recovery_point") == manifest.recovery_point).sort_by("table").to_pylist()
     expected: bool = told == pa.Table.from_pylist(_rows(files, manifest), SCHEMA).to_pylist()
@@ -180,7 +180,7 @@ def says(files: Files, rows: pa.Table, manifest: Manifest) -> bool:
 # --- Files -----------------------------------------------------------------------------------------------------------
 
 
-def _copied(files: Files, scope: str, sources: Sequence[IndexFile], points: Sequence[str], level: int) -> str:
+def _copied(files: ObjectStore, scope: str, sources: Sequence[IndexFile], points: Sequence[str], level: int) -> str:
     """Stores the rows of some points out of some files as one file, by table; its key."""
     held = in_parallel(lambda one: files.read(one.key), sources)
     return _put(files, scope, _by_table(held, points), points, level)
@@ -211,7 +211,7 @@ def _by_table(held: Sequence[bytes], points: Collection[str]) -> Iterator[pa.Tab
         yield pa.concat_tables(some).sort_by([("table", "ascending"), ("recovery_point", "ascending")])
 
 
-def _put(files: Files, scope: str, tables: Iterable[pa.Table], points: Sequence[str], level: int = 0) -> str:
+def _put(files: ObjectStore, scope: str, tables: Iterable[pa.Table], points: Sequence[str], level: int = 0) -> str:
     buffer = io.BytesIO()
     # What nobody chooses rows by has no statistics: in so small a file they would take more than the rows.
     with pq.ParquetWriter(
@@ -233,7 +233,7 @@ def _put(files: Files, scope: str, tables: Iterable[pa.Table], points: Sequence[
 # --- Rows ------------------------------------------------------------------------------------------------------------
 
 
-def _rows(files: Files, manifest: Manifest) -> _Rows:
+def _rows(files: ObjectStore, manifest: Manifest) -> _Rows:
     head = {name: getattr(manifest, name) for name in _TEXT}
     keys = _changed_keys(files, manifest)
     return [
@@ -256,7 +256,7 @@ def _entry(entry: TableEntry) -> dict[str, object]:
     }
 
 
-def _changed_keys(files: Files, manifest: Manifest) -> dict[str, _Rows | None]:
+def _changed_keys(files: ObjectStore, manifest: Manifest) -> dict[str, _Rows | None]:
     """Keys of the rows in the changes that the point wrote, by table; None where they are too many to be told."""
 
     def own(entry: TableEntry) -> list[Part]:

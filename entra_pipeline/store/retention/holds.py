@@ -13,7 +13,7 @@ import msgspec
 
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import IntegrityError, NotInStore, UsageError
-from entra_pipeline.store.backends import Hold as Lock
+from entra_pipeline.store.backends import LockHandle
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -91,7 +91,7 @@ def release(store: ScopeStore, point: str = "") -> RetentionHold:
 
 
 @contextmanager
-def holds_settled(store: ScopeStore) -> Iterator[Lock]:
+def holds_settled(store: ScopeStore) -> Iterator[LockHandle]:
     """While the block lasts, no hold comes or goes."""
     # No scope has a dot in its name.
     with store.files.lock(f"_locks/{store.scope}.holds", f"the holds of scope {store.scope!r}", store.clock) as lock:

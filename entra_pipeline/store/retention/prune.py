@@ -16,7 +16,7 @@ from typing import NamedTuple
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import ScopeBusy
 from entra_pipeline.settings.periods import Period
-from entra_pipeline.store.backends import Hold as Lock
+from entra_pipeline.store.backends import LockHandle
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.manifest import sha256
@@ -69,7 +69,7 @@ class Pruned:
         retention: How long its points are kept.
         verdicts: All of its points, oldest first.
         days: All days of its logs.
-        deleted: Files that nobody names any more, and what runs left that never ended.
+        deleted: ObjectStore that nobody names any more, and what runs left that never ended.
     """
 
     scope: str
@@ -228,7 +228,7 @@ def _day_unless_locked(store: ScopeStore, verdict: DayVerdict) -> DayVerdict:
     return verdict._replace(kept=f"locked until {iso(until)}") if until and until > store.clock() else verdict
 
 
-def _forget_days(store: ScopeStore, retention: Period, settled: Lock) -> list[DayVerdict]:
+def _forget_days(store: ScopeStore, retention: Period, settled: LockHandle) -> list[DayVerdict]:
     """Forgets the days of logs that are past their time; while somebody reads logs, all of them stay."""
     verdicts = _day_verdicts(store, retention)
     if all(one.kept for one in verdicts):

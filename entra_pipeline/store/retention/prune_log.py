@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, ScopeBusy
-from entra_pipeline.store.backends import Files
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import canonical, decode_sealed, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
 
@@ -83,7 +83,7 @@ class PruneRecords:
         scope: Name of the scope.
     """
 
-    def __init__(self, files: Files, scope: str) -> None:
+    def __init__(self, files: ObjectStore, scope: str) -> None:
         self._files = files
         self._scope = scope
 

@@ -50,12 +50,13 @@ def freshness_checks(scopes: Sequence[Scope]) -> list[dg.AssetChecksDefinition]:
         project = load_project(storage.project_file)
         wanted = [name for name in names if freshness_key(name) in context.selected_asset_check_keys]
         for name, store in storage.open_each(wanted):
-            yield _result(project, name, store)
+            yield freshness_result(project, name, store)
 
     return [check_freshness]
 
 
-def _result(project: Project, name: str, store: ScopeStore | EntraPipelineError) -> dg.AssetCheckResult:
+def freshness_result(project: Project, name: str, store: ScopeStore | EntraPipelineError) -> dg.AssetCheckResult:
+    """Evaluates the check of a scope; `store` is the scope's, or why it cannot be opened."""
     try:
         if isinstance(store, EntraPipelineError):
             raise store

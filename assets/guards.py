@@ -11,8 +11,12 @@ import dagster as dg
 from assets.names import RETRY_TAG, identifier
 from entra_pipeline.errors import EntraPipelineError, RecoveryPointRefused, UsageError
 from entra_pipeline.project import Scope
+from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 
+EXISTED = "existed"
+"""Metadata of a materialisation that shows a point which existed before the run."""
+EXISTED_TEXT = "exists and never changes: it is shown as it is, and nothing was read or written."
 _YOUNG = timedelta(hours=24)
 _AHEAD = timedelta(minutes=5)
 
@@ -36,6 +40,25 @@ def require_capturable(store: ScopeStore, point: str, now: datetime | None = Non
             f"{point} is not the present: Graph shows the tenant as it is, and a past moment cannot be captured again",
             remedy="Take a new recovery point: launch the backup job, or add a partition with the present time.",
         )
+
+
+def committed(store: ScopeStore, point: str, context: dg.AssetExecutionContext) -> Manifest | None:
+    """Returns the manifest of a point that exists already, and says so in the run's log; None when it does not exist.
+
+    Such a point is shown again as it is, and nothing is read or written. A run that failed instead would mark the
+    partition of a good point as failed in Dagster, and nothing could ever succeed in its place.
+
+    Raises:
+        UsageError: Not the key of a recovery point.
+    """
+    moment_of(point)
+    if point not in store.points():
+        return None
+    context.log.warning(
+        f"recovery point {point} of scope {store.scope!r} {EXISTED_TEXT} To back up now, use "
+        f"backup_now_{identifier(store.scope)}."
+    )
+    return store.manifest(point)
 
 
 def partition_of(context: dg.AssetExecutionContext, scope: Scope) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.checks import check_results, check_specs
-from assets.guards import explained, partition_of
+from assets.guards import EXISTED, EXISTED_TEXT, committed, explained, partition_of
 from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, run_tags
 from assets.runs import begun, trigger
 from assets.texts import changes_table, cost_table, gaps_text
@@ -39,6 +39,11 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
         with explained(context):
             store = storage.open(scope.name)
             point = partition_of(context, scope)
+            if existing := committed(store, point, context):
+                return dg.MaterializeResult(
+                    metadata={**point_metadata(existing), EXISTED: EXISTED_TEXT},
+                    check_results=check_results(store, existing),
+                )
             # The types were read by steps, runs or tries before this one.
             read = staged_since(store, point)
             started = min(filter(None, (begun(context.instance, context.run), read)))

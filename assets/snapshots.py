@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.guards import explained, partition_of, require_capturable
+from assets.guards import EXISTED, EXISTED_TEXT, committed, explained, partition_of, require_capturable
 from assets.names import CATEGORY_TAG, asset_key, category_tag, group, identifier, object_types, partitions, run_tags
 from assets.texts import gaps_text, notes_text
 from entra_pipeline.analysis.points import cost
@@ -20,7 +20,7 @@ from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.project import Scope
-from entra_pipeline.store.manifest import TableEntry, TakenFor
+from entra_pipeline.store.manifest import Manifest, TableEntry, TakenFor
 from entra_pipeline.text import pluralize
 from resources import StorageResource, TenantResource
 
@@ -69,8 +69,16 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
         with explained(context):
             point = partition_of(context, scope)
             store = storage.open(scope.name)
+            if existing := committed(store, point, context):
+                for name, entries in shown_tables(existing).items():
+                    if name in wanted:
+                        yield dg.MaterializeResult(
+                            asset_key=asset_key(scope.name, name),
+                            metadata={**table_metadata(entries, name), EXISTED: EXISTED_TEXT},
+                        )
+                return
             require_capturable(store, point)
-            entries: dict[str, TableEntry] = {}
+            entries = {}
             with store.lock():
                 async with (
                     tenants.open(scope.name) as graph,
@@ -145,6 +153,15 @@ def _told(name: str) -> Mapping[str, Any]:
 def own_tables() -> dict[str, list[str]]:
     """For each object type, the tables that its asset stands for: its objects and its relations."""
     return {name: [name, *(relation.name for relation in entry.relations)] for name, entry in CATALOGUE.items()}
+
+
+def shown_tables(manifest: Manifest) -> dict[str, dict[str, TableEntry]]:
+    """Returns the tables of a point by the object type whose asset stands for them."""
+    return {
+        name: {table: manifest.tables[table] for table in tables if table in manifest.tables}
+        for name, tables in own_tables().items()
+        if name in manifest.tables
+    }
 
 
 def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str, Any]:

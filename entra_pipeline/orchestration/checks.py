@@ -15,23 +15,32 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 def report_checks(store: ScopeStore, manifest: Manifest, instance: dg.DagsterInstance) -> None:
     """Report the checks of a point whose materialisation is not a step's: nobody else ties the results to it."""
+    for result in check_results(store, manifest):
+        report_check(result, manifest, instance, partition=manifest.recovery_point)
+
+
+def report_check(
+    result: dg.AssetCheckResult, manifest: Manifest, instance: dg.DagsterInstance, partition: str | None = None
+) -> None:
+    """Report one check as evaluated for the materialisation of a point; `partition` is given for partitioned checks."""
     key = asset_key(manifest.scope, RECOVERY_POINT)
-    latest = instance.fetch_materializations(key, limit=1).records[0]
+    only = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[manifest.recovery_point])
+    latest = instance.fetch_materializations(only, limit=1).records[0]
     target = AssetCheckEvaluationTargetMaterializationData(
         storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
     )
-    for result in check_results(store, manifest):
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name=str(result.check_name),
-                passed=result.passed,
-                severity=result.severity,
-                description=result.description,
-                metadata=result.metadata,
-                target_materialization_data=target,
-            )
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=str(result.check_name),
+            passed=result.passed,
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata,
+            target_materialization_data=target,
+            partition=partition,
         )
+    )
 
 
 def last_evaluations(

@@ -6,13 +6,14 @@ partition.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.drills import drill_key
-from assets.freshness import freshness_key
-from assets.guards import explained
+from assets.freshness import freshness_result
+from assets.guards import EXISTED, explained
 from assets.names import (
     RECOVERY_POINT,
     SCOPE_TAG,
@@ -23,15 +24,16 @@ from assets.names import (
     run_tags,
 )
 from assets.recovery_points import point_metadata
-from assets.snapshots import MAX_RETRIES, LogProgress, own_tables, table_metadata
+from assets.snapshots import MAX_RETRIES, LogProgress, shown_tables, table_metadata
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import backup, wanted_types
-from entra_pipeline.orchestration.checks import report_checks
+from entra_pipeline.orchestration.checks import report_check, report_checks
 from entra_pipeline.orchestration.dagster_internals import ASSET_JOB
 from entra_pipeline.project import Scope
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import moment_of
 from resources import StorageResource, TenantResource
 
 if TYPE_CHECKING:
@@ -89,15 +91,39 @@ def newest_runs(instance: dg.DagsterInstance, scopes: Sequence[Scope]) -> Mappin
     return newest
 
 
+def newest_points(
+    instance: dg.DagsterInstance, scopes: Sequence[Scope]
+) -> Mapping[str, tuple[dg.AssetMaterialization, str | None, datetime]]:
+    """Find the newest recovery point of each scope that Dagster was told of, in one query where none is shown again.
+
+    Returns:
+        By scope: the materialisation, the run that made it, and when it was told. A point that was materialised again
+        counts from its own moment.
+    """
+    found: dict[str, tuple[dg.AssetMaterialization, str | None, datetime]] = {}
+    names = {asset_key(scope.name, RECOVERY_POINT): scope.name for scope in scopes}
+    for record in instance.get_asset_records(list(names)):
+        key, entry = record.asset_entry.asset_key, record.asset_entry.last_materialization
+        if entry is not None and entry.asset_materialization and EXISTED in entry.asset_materialization.metadata:
+            newest = max(instance.get_materialized_partitions(key))
+            only = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[newest])
+            entry = instance.fetch_materializations(only, limit=1).records[0].event_log_entry
+        point = entry.asset_materialization if entry else None
+        if entry is not None and point is not None:
+            told = datetime.fromtimestamp(entry.timestamp, UTC)
+            if EXISTED in point.metadata and point.partition:
+                told = moment_of(point.partition)
+            found[names[key]] = (point, entry.run_id or None, told)
+    return found
+
+
 def backup_asset_job(scope: Scope) -> "UnresolvedAssetJobDefinition":
     """The job that materialises all assets of a scope for one recovery point."""
     keys = [asset_key(scope.name, name) for name in (*object_types(scope), RECOVERY_POINT)]
     selection: dg.AssetSelection = dg.AssetSelection.assets(*keys)
-    # Drills have a job of their own, and freshness is checked for all scopes at once.
+    # Drills have a job of their own. Freshness stays: Dagster shows a check as not evaluated when a newer point exists.
     if scope.drill is not None:
         selection -= dg.AssetSelection.checks(drill_key(scope))
-    if scope.schedule is not None:
-        selection -= dg.AssetSelection.checks(freshness_key(scope.name))
     return dg.define_asset_job(
         name=backup_job_name(scope),
         selection=selection,
@@ -144,6 +170,8 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
         for materialization in materializations(scope.name, manifest):
             context.log_event(materialization)
         report_checks(store, manifest, context.instance)
+        if scope.schedule is not None:
+            report_check(freshness_result(tenants.project(), scope.name, store), manifest, context.instance)
 
     @dg.job(
         name=backup_now_job_name(scope),
@@ -160,13 +188,11 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
 def materializations(scope: str, manifest: Manifest) -> list[dg.AssetMaterialization]:
     """What Dagster is told of a committed point: one materialisation per object type, and the point's own."""
     point = manifest.recovery_point
-    found = []
-    for name in (name for name in manifest.tables if name in own_tables()):
-        tables = {table: manifest.tables[table] for table in own_tables()[name] if table in manifest.tables}
-        found.append(
-            dg.AssetMaterialization(asset_key(scope, name), partition=point, metadata=table_metadata(tables, name))
-        )
-    found.append(
-        dg.AssetMaterialization(asset_key(scope, RECOVERY_POINT), partition=point, metadata=point_metadata(manifest))
+    tables = [
+        dg.AssetMaterialization(asset_key(scope, name), partition=point, metadata=table_metadata(entries, name))
+        for name, entries in shown_tables(manifest).items()
+    ]
+    whole = dg.AssetMaterialization(
+        asset_key(scope, RECOVERY_POINT), partition=point, metadata=point_metadata(manifest)
     )
-    return found
+    return [*tables, whole]

@@ -15,11 +15,10 @@ import dagster as dg
 import msgspec
 
 from assets.guards import is_present
-from assets.names import RECOVERY_POINT, asset_key
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType, ScheduleInstigatorData
-from entra_pipeline.orchestration.jobs import newest_runs
+from entra_pipeline.orchestration.jobs import newest_points, newest_runs
 from entra_pipeline.orchestration.schedules import extra_request, schedule_name
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.schedules import last_run
@@ -83,16 +82,15 @@ def missed(instance: dg.DagsterInstance, scopes: Sequence[Scope], now: datetime)
     """The scopes whose schedule was due, with the moment of the last tick, and of which Dagster knows nothing since."""
     running = _running_since(instance)
     runs = newest_runs(instance, scopes)
-    records = instance.get_asset_records([asset_key(scope.name, RECOVERY_POINT) for scope in scopes])
-    points = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
+    points = newest_points(instance, scopes)
     for scope in scopes:
         due, since = last_run(scope, now), running.get(schedule_name(scope))
         if due is None or since is None or due < since:
             continue
-        run, point = runs.get(scope.name), points.get(asset_key(scope.name, RECOVERY_POINT))
+        run, point = runs.get(scope.name), points.get(scope.name)
         if run and run.create_timestamp.replace(tzinfo=UTC) >= due and not _was_refused(run):
             continue
-        if point is None or point.timestamp < due.timestamp():
+        if point is None or point[2] < due:
             yield scope, due
 
 

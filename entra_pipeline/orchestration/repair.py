@@ -20,7 +20,7 @@ from entra_pipeline.backup.run import protected_types
 from entra_pipeline.catalogue import RELATIONS
 from entra_pipeline.clock import Clock, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.orchestration.jobs import newest_runs
+from entra_pipeline.orchestration.jobs import newest_points, newest_runs
 from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
@@ -122,19 +122,17 @@ def repair_sensor(
 def troubles(instance: dg.DagsterInstance, scopes: Sequence[Scope]) -> Mapping[str, Trouble]:
     """The scopes where something looks wrong and nothing is under way, by name."""
     runs = newest_runs(instance, scopes)
-    records = instance.get_asset_records([asset_key(scope.name, RECOVERY_POINT) for scope in scopes])
-    points = {record.asset_entry.asset_key: record.asset_entry.last_materialization for record in records}
+    points = newest_points(instance, scopes)
     found = {}
     for scope in scopes:
         run = runs.get(scope.name)
-        point = points.get(asset_key(scope.name, RECOVERY_POINT))
-        told = datetime.fromtimestamp(point.timestamp, UTC) if point else None
+        point, made_by_run, told = points.get(scope.name, (None, None, None))
         trouble = _failure(run, told) if run else None
-        if trouble is None and not _is_open(run) and point and told and point.asset_materialization:
-            status = point.asset_materialization.metadata.get("status")
+        if trouble is None and not _is_open(run) and point and told:
+            status = point.metadata.get("status")
             if status is not None and status.value == "finished with exception":
-                made_by = instance.get_run_by_id(point.run_id) if point.run_id else None
-                key = point.asset_materialization.partition or ""
+                made_by = instance.get_run_by_id(made_by_run) if made_by_run else None
+                key = point.partition or ""
                 since = max(told, _ended(run)) if run else told
                 trouble = Trouble(made_by.tags.get(REPAIRS_TAG, key) if made_by else key, since)
         if trouble is not None:

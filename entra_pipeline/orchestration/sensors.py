@@ -97,11 +97,14 @@ def unusual_change_sensor(scopes: Sequence[Scope], jobs: Sequence[UnresolvedAsse
         for key, (evaluation, evaluated) in last_evaluations(context.instance, list(keys)).items():
             # Only what was found; what could not be evaluated is a warning.
             if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
-                scope = keys[key]
+                scope, point = keys[key], evaluation.partition
+                # An older point that was materialised again is no news.
+                if point and point < max(context.instance.get_materialized_partitions(key.asset_key), default=""):
+                    continue
                 context.log.info(f"{scope.name}: {evaluation.description}; one more recovery point is taken")
                 # The moment after the check: the same with every tick, so that one run is asked for.
                 after = datetime.fromtimestamp(evaluated, UTC) + timedelta(seconds=1)
-                yield extra_request(scope, context.instance, after, f"{scope.name} {key_of(after)}")
+                yield extra_request(scope, context.instance, after, f"{scope.name} {point or key_of(after)} unusual")
 
     return unusual_change
 

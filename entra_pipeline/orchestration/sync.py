@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
 
 from assets.logs import materialization
-from assets.names import RECOVERY_POINT, asset_key, partitions_name
+from assets.names import RECOVERY_POINT, asset_key, partitions, partitions_name
+from assets.snapshots import own_tables
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.orchestration.checks import report_checks
+from entra_pipeline.orchestration.dagster_internals import AssetPartitionStatus
 from entra_pipeline.orchestration.jobs import materializations
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -31,7 +33,8 @@ class Synced:
 def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     """Adds a partition for every recovery point, and removes those of points that are gone.
 
-    Materialisations are reported with their checks, and those of the days of logs. Doing it again does nothing.
+    Materialisations are reported with their checks, and those of the days of logs. So are points that exist and that
+    Dagster shows as failed. Doing it again does nothing.
     """
     name = partitions_name(store.scope)
     points = store.points()
@@ -44,8 +47,10 @@ def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     for point in removed:
         instance.delete_dynamic_partition(name, point)
     told = instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
-    reported = [point for point in points if point not in told]
-    for point in reported:
+    failed = _failed(store.scope, points, instance)
+    reported = [point for point in points if point not in told or point in failed]
+    # What is told last is the newest to Dagster.
+    for point in reported + (points[-1:] if reported and points[-1] not in reported else []):
         _report(store, point, instance)
     return Synced(store.scope, len(points), len(added), len(removed), len(reported), _sync_logs(store, instance))
 
@@ -65,6 +70,17 @@ def points_told(store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[Non
         instance.add_dynamic_partitions(partitions_name(store.scope), taken)
         for point in taken:
             _report(store, point, instance)
+
+
+def _failed(scope: str, points: Sequence[str], instance: dg.DagsterInstance) -> set[str]:
+    """Returns the points that exist and that Dagster shows as failed in one of their assets."""
+    keys = [asset_key(scope, name) for name in (*own_tables(), RECOVERY_POINT)]
+    known = [record.asset_entry.asset_key for record in instance.get_asset_records(keys)]
+    found: set[str] = set()
+    for key in known:
+        statuses = instance.get_status_by_partition(key, points, partitions(scope)) or {}
+        found |= {point for point, status in statuses.items() if status is AssetPartitionStatus.FAILED}
+    return found
 
 
 def _report(store: ScopeStore, point: str, instance: dg.DagsterInstance) -> None:

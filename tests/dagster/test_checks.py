@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -52,6 +52,58 @@ def test_of_two_scheduled_scopes_one_is_materialized_from_its_page(
     assert result.success
     assert open_store(two_scopes, EU).points() == [point]
     assert evaluated(result) == {(EU, name) for name in ("complete", "chained", UNUSUAL, "fresh")}
+
+
+@pytest.mark.parametrize("way", ["page", "now", "page, twice"])
+def test_after_a_backup_each_check_is_evaluated_for_its_point(
+    two_scopes: Project, instance: dg.DagsterInstance, way: str
+) -> None:
+    definitions = build_definitions(two_scopes)
+    if way == "now":
+        assert definitions.resolve_job_def("backup_now_contoso_eu").execute_in_process(instance=instance).success
+    else:
+        materialize(two_scopes, instance, EU, point := now())
+    if way == "page, twice":
+        assert materialize(two_scopes, instance, EU, point).success
+    [point] = open_store(two_scopes, EU).points()
+    latest = instance.get_latest_materialization_event(POINT)
+    keys = {name: dg.AssetCheckKey(POINT, name) for name in ("complete", "chained", UNUSUAL, "fresh")}
+    found = {key.name: evaluation for key, (evaluation, _) in last_evaluations(instance, list(keys.values())).items()}
+    assert {name: one.partition for name, one in found.items()} == {
+        "complete": point,
+        "chained": point,
+        UNUSUAL: point,
+        "fresh": None,
+    }
+    for one in found.values():
+        assert one.target_materialization_data is not None
+        assert one.target_materialization_data.timestamp == latest.timestamp  # type: ignore[union-attr]
+
+
+def test_a_scheduled_backup_checks_the_freshness_of_its_scope_alone(
+    two_scopes: Project, instance: dg.DagsterInstance
+) -> None:
+    instance.add_dynamic_partitions(partitions_name(EU), [point := now()])
+    job = build_definitions(two_scopes).resolve_job_def("backup_contoso_eu")
+    result = job.execute_in_process(instance=instance, partition_key=point)
+    assert evaluated(result) == {(EU, name) for name in ("complete", "chained", UNUSUAL, "fresh")}
+
+
+def test_an_old_point_that_is_materialized_again_asks_for_no_further_point(
+    two_scopes: Project, instance: dg.DagsterInstance
+) -> None:
+    def asked() -> list[dg.RunRequest]:
+        sensor = unusual_change_sensor(scopes, [backup_asset_job(scope) for scope in scopes])
+        with dg.build_sensor_context(instance=instance) as context:
+            return list(sensor(context))  # type: ignore[call-overload, no-any-return]
+
+    scopes = list(two_scopes.scopes.values())
+    old, new = (key_of(datetime.now(UTC) - timedelta(hours=hours)) for hours in (2, 1))
+    for point in (new, old):
+        instance.report_runless_asset_event(dg.AssetMaterialization(POINT, partition=point))
+        strange = dg.AssetCheckEvaluation(asset_key=POINT, check_name=UNUSUAL, passed=False, partition=point)
+        instance.report_runless_asset_event(strange)
+        assert len(asked()) == (point == new)
 
 
 def test_the_freshness_of_one_scope_is_checked_alone(two_scopes: Project, instance: dg.DagsterInstance) -> None:

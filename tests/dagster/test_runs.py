@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from assets.guards import require_capturable
-from assets.names import RETRY_TAG, asset_key, partitions_name
+from assets.guards import EXISTED, require_capturable
+from assets.names import RETRY_TAG, asset_key, partitions, partitions_name
 from assets.reports import GROUP
 from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row
 from entra_pipeline.backup.run import commit_staged
@@ -86,16 +86,51 @@ def test_a_run_makes_a_recovery_point_with_metadata(
 
 
 def test_a_point_is_never_overwritten(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore, simulator: Simulator
 ) -> None:
     point = now()
     assert run_backup(definitions, instance, point).success
     before = store.manifest_bytes(point)
-    result = run_backup(definitions, instance, point)
-    assert not result.success
-    assert "exists and never changes" in failure(result)
-    assert instance.get_run_by_id(result.run_id).tags[RETRY_TAG] == "false"  # type: ignore[union-attr]
+    jobs = store.jobs()
+    requests = simulator.control.ledger()["requests"]
+    assert run_backup(definitions, instance, point).success
     assert store.manifest_bytes(point) == before
+    assert store.jobs() == jobs
+    assert simulator.control.ledger()["requests"] == requests
+    for table in (*TYPES, "recovery_point"):
+        shown = instance.get_latest_materialization_event(asset_key(SCOPE, table))
+        assert "exists and never changes" in str(shown.asset_materialization.metadata[EXISTED].value)  # type: ignore[union-attr]
+
+
+def test_points_that_are_materialized_again_stay_good_and_sync_mends_those_that_are_shown_as_failed(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, store: ScopeStore
+) -> None:
+    def statuses() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for table in (*TYPES, "recovery_point"):
+            shown = instance.get_status_by_partition(asset_key(SCOPE, table), store.points(), partitions(SCOPE)) or {}
+            for point, status in shown.items():
+                found.setdefault(point, set()).add(status.name if status else "")
+        return found
+
+    for moment in (datetime.now(UTC) - timedelta(minutes=2), datetime.now(UTC)):
+        assert run_backup(definitions, instance, key_of(moment)).success
+    good = {point: {"MATERIALIZED"} for point in store.points()}
+    assert statuses() == good
+    for point in store.points():
+        assert run_backup(definitions, instance, point).success
+    assert statuses() == good
+    # As Dagster knows it where such a run has failed.
+    job = definitions.resolve_job_def("backup_contoso_eu")
+    for point in store.points()[:1]:
+        run = instance.create_run_for_job(job, tags={"dagster/partition": point})
+        instance.report_run_failed(run, "recovery point exists and never changes")
+    assert statuses() == {**good, store.points()[0]: {"FAILED"}}
+    assert sync_scope(store, instance).reported == 1
+    assert statuses() == good
+    newest = instance.get_latest_materialization_event(asset_key(SCOPE, "recovery_point"))
+    assert newest.asset_materialization.partition == store.points()[-1]  # type: ignore[union-attr]
+    assert sync_scope(store, instance).reported == 0
 
 
 @pytest.mark.parametrize(

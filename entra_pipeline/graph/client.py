@@ -24,10 +24,11 @@ from entra_pipeline.errors import (
     GraphUnavailable,
 )
 from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
-from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority, backoff
+from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
 from entra_pipeline.graph.pages import GraphPage, decode_page
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
+from entra_pipeline.graph.retry import RetryPolicy, default_policy
 from entra_pipeline.graph.transport import mounts
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ BATCH_SIZE = 20
 """Requests in a `$batch` at the most (Graph doc: json-batching)."""
 
 _TRANSIENT = {408, 429, 500, 502, 503, 504, 509}
-_TRIES = 8
-_TRIES_BEFORE_FIRST_ANSWER = 4
 # A link that comes back this often is a circle, not a page served twice.
 _SAME_LINK = 3
 # Turns of the event loop that a request takes from its start until it is written to the socket, and some to spare.
@@ -100,15 +99,15 @@ class Graph:
 
     Args:
         tenant: The tenant and its app registration.
-        patience: Seconds after which a request that keeps failing for passing reasons is given up.
+        retry: How requests that failed are sent again; the process's default when None.
     """
 
-    def __init__(self, tenant: Tenant, *, patience: float = 900.0) -> None:
+    def __init__(self, tenant: Tenant, *, retry: RetryPolicy | None = None) -> None:
         context = trust(tenant.ca_file)
         self.tenant = tenant
         self.root = graph_root(tenant)
         self.pacer = Pacer()
-        self._patience = patience
+        self.retry = retry or default_policy()
         self._credential = Credential(tenant, context)
         self._answered = False
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
@@ -183,14 +182,14 @@ class Graph:
             GraphUnavailable: Graph kept failing for passing reasons.
             ConfigurationError: Entra refuses the credential, or Graph cannot be reached at all.
         """
-        tries = _Tries(_TRIES)
+        tries = _Tries(self.retry.attempts)
         while True:
             tries.count += 1
             response = await self._send(method, url, headers, body, stats, lane, weight, priority)
             if isinstance(response, httpx.HTTPError):
                 tries.last = f"{type(response).__name__}: {response}".rstrip(": ")
                 if not self._answered:
-                    tries.limit = _TRIES_BEFORE_FIRST_ANSWER
+                    tries.limit = min(tries.limit, self.retry.attempts_unanswered)
                 await self._again(tries, stats, lane, 0.0)
                 continue
             self._answered = True
@@ -321,7 +320,7 @@ class Graph:
         """The answers to at most `BATCH_SIZE` requests."""
         results: list[BatchResult] = []
         waiting = list(requests)
-        tries = _Tries(_TRIES)
+        tries = _Tries(self.retry.attempts)
         while waiting:
             now = waiting
             body = msgspec.json.encode(
@@ -441,14 +440,14 @@ class Graph:
         return response
 
     async def _again(self, tries: _Tries, stats: RequestStats, lane: Lane, retry_after: float) -> None:
-        """Waits before the next try; raises when patience is at its end."""
-        if tries.count >= tries.limit or monotonic() - tries.started > self._patience:
+        """Waits before the next try; raises when the policy allows none."""
+        if tries.count >= tries.limit or monotonic() - tries.started > self.retry.timeout:
             raise self._gave_up(tries)
         stats.retries += 1
         if retry_after > 0:
             self.pacer.heed(lane, retry_after, 0.0)
         else:
-            await asyncio.sleep(backoff(tries.count))
+            await asyncio.sleep(self.retry.pause(tries.count))
 
     def _gave_up(self, tries: _Tries) -> EntraPipelineError:
         if not self._answered:

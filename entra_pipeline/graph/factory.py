@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.retry import RetryPolicy
 from entra_pipeline.project import Secret, Tenant
 
 if TYPE_CHECKING:
@@ -16,19 +17,22 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_graph(tenant: Tenant, *, writing: bool = False) -> AsyncIterator[Graph]:
+async def open_graph(
+    tenant: Tenant, *, writing: bool = False, retry: RetryPolicy | None = None
+) -> AsyncIterator[Graph]:
     """The tenant, ready to be read; a simulated one runs until the context ends.
 
     Args:
         tenant: The tenant.
         writing: As the app registration that may write, `restore` in the tenant's table.
+        retry: How requests that failed are sent again; the process's default when None.
 
     Raises:
         ConfigurationError: Entra refuses the credential, or cannot be reached; the simulated tenant cannot be started;
             there is no app registration that may write.
     """
     if tenant.simulator is None:
-        async with Graph(tenant.as_writer() if writing else tenant) as graph:
+        async with Graph(tenant.as_writer() if writing else tenant, retry=retry) as graph:
             yield graph
         return
     running = simulated(tenant)
@@ -45,7 +49,7 @@ async def open_graph(tenant: Tenant, *, writing: bool = False) -> AsyncIterator[
                 "ca_bundle": simulator.ca_bundle,
             }
         )
-        async with Graph(stand_in) as graph:
+        async with Graph(stand_in, retry=retry) as graph:
             yield graph
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)

@@ -219,11 +219,6 @@ class _Slots:
         self._free += 1
 
 
-def backoff(attempt: int) -> float:
-    """Seconds to wait before try number `attempt` (from 1) where Graph named no time: exponential with full jitter."""
-    return random.uniform(0.5, 1.0) * min(30.0, 0.5 * 2.0**attempt)  # noqa: S311
-
-
 # Writes per app and tenant (Graph doc: throttling-limits, identity and access). A hundredth is left to what Graph
 # counts otherwise than we do.
 WRITES = Limit(2_970, 150.0)

@@ -20,7 +20,7 @@ import msgspec
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphUnavailable
 from entra_pipeline.graph.client import BATCH_SIZE, Graph
-from entra_pipeline.graph.pacing import ONE_BY_ONE, WriteBudget, backoff
+from entra_pipeline.graph.pacing import ONE_BY_ONE, WriteBudget
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
 
@@ -33,7 +33,6 @@ Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 _CONCURRENCY = "Directory_ConcurrencyViolation"
 # Whether something was done before these answers, nobody knows.
 _UNCLEAR = {408, 500, 502, 503, 504, 509}
-_TRIES = 8
 # A batch that is not full waits this long, in seconds, for more to come.
 _LINGER = 0.01
 # Batches under way at once: with an answer in two seconds, four times Graph's write limit.
@@ -120,12 +119,11 @@ class GraphWriter:
     (Graph doc: json-batching), so who needs one waits for the answer.
 
     Args:
-        graph: The tenant, as the app registration that may write.
+        graph: The tenant, as the app registration that may write; its retry policy counts for writes as well.
         stats: Counts what is sent.
-        patience: Seconds after which a write that Graph keeps throttling is given up.
     """
 
-    def __init__(self, graph: Graph, *, stats: RequestStats, patience: float = 900.0) -> None:
+    def __init__(self, graph: Graph, *, stats: RequestStats) -> None:
         self.graph = graph
         self.stats = stats
         self.budget = WriteBudget()
@@ -133,7 +131,6 @@ class GraphWriter:
         """Writes that were sent, repeated ones included."""
         self.requests = 0
         """HTTP requests that carried them."""
-        self._patience = patience
         self._waiting: dict[Lane, deque[_Pending]] = {lane: deque() for lane in Lane}
         self._slots = asyncio.Semaphore(_BATCHES_AT_ONCE)
         self._dispatching: dict[Lane, asyncio.Task[None]] = {}
@@ -272,18 +269,18 @@ class GraphWriter:
         if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and pause):
             self.stats.throttled += status == HTTPStatus.TOO_MANY_REQUESTS
             self._heed(pending.lane, pause, headers)
-            if monotonic() - pending.started < self._patience:
-                self._again(pending, pause or backoff(pending.tries))
+            if monotonic() - pending.started < self.graph.retry.timeout:
+                self._again(pending, pause or self.graph.retry.pause(pending.tries))
                 return
         elif status == HTTPStatus.CONFLICT and written.error().code == _CONCURRENCY:
-            if pending.tries < _TRIES:
-                self._again(pending, backoff(pending.tries))
+            if pending.tries < self.graph.retry.attempts:
+                self._again(pending, self.graph.retry.pause(pending.tries))
                 return
         elif status in _UNCLEAR:
             if not pending.write.again:
                 written = WriteResult(pending.write, status, body, headers, lost=True)
-            elif pending.tries < _TRIES:
-                self._again(pending, pause or backoff(pending.tries))
+            elif pending.tries < self.graph.retry.attempts:
+                self._again(pending, pause or self.graph.retry.pause(pending.tries))
                 return
         _settle(pending, written)
 
@@ -300,8 +297,8 @@ class GraphWriter:
         for pending in together:
             if not unsent and not pending.write.again:
                 _settle(pending, WriteResult(pending.write, 0, lost=True))
-            elif pending.tries < _TRIES:
-                self._again(pending, backoff(pending.tries))
+            elif pending.tries < self.graph.retry.attempts:
+                self._again(pending, self.graph.retry.pause(pending.tries))
             else:
                 _settle(
                     pending,

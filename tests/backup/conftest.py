@@ -17,6 +17,7 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import system_clock
 from entra_pipeline.demo import Picture, compare, look
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
@@ -138,9 +139,10 @@ def totals(manifest: Manifest) -> tuple[int, int]:
 
 
 @pytest.fixture(autouse=True)
-def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatience() -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
-    monkeypatch.setattr("entra_pipeline.graph.client.backoff", lambda attempt: 0.0)
+    with use_policy(RetryPolicy(longest_pause=0.0)):
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from entra_pipeline.definitions import build_definitions
+from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
@@ -41,10 +42,11 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(autouse=True)
-def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
-    monkeypatch.setattr("entra_pipeline.graph.client.backoff", lambda attempt: 0.0)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    with use_policy(RetryPolicy(longest_pause=0.0)):
+        yield
 
 
 @pytest.fixture

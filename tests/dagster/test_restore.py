@@ -10,6 +10,7 @@ import pytest
 from assets.names import asset_key, partitions_name
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import GraphUnavailable, UsageError
+from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.orchestration import restore as job
 from entra_pipeline.orchestration.audit import OPERATOR_TAG
 from entra_pipeline.project import Project, load_project
@@ -48,11 +49,11 @@ def control(simulator: Simulator) -> Iterator[Control]:
 
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """How long is waited before an op is tried again, or for replication, is not what these tests are about."""
     monkeypatch.setattr(job, "PAUSE", 0.0)
-    monkeypatch.setattr("entra_pipeline.graph.writing.backoff", lambda attempt: 0.0)
-    monkeypatch.setattr("entra_pipeline.restore.execute.step.backoff", lambda attempt: 0.05)
+    with use_policy(RetryPolicy(longest_pause=0.05)):
+        yield
 
 
 def project_in(folder: Path, simulator: Simulator) -> Project:

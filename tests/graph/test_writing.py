@@ -15,6 +15,7 @@ from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.graph import GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pacing import Limit, WriteBudget
+from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
 
@@ -22,9 +23,10 @@ _T = TypeVar("_T")
 
 
 @pytest.fixture(autouse=True)
-def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatience() -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
-    monkeypatch.setattr("entra_pipeline.graph.writing.backoff", lambda attempt: 0.0)
+    with use_policy(RetryPolicy(longest_pause=0.0)):
+        yield
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from entra_pipeline.catalogue import Lane
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.pacing import LIMITS, Limit
+from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.logs import LogDay, LogStore
 from entra_pipeline.store.state import connect
@@ -63,10 +64,11 @@ class Logged(Protected):
 
 
 @pytest.fixture(autouse=True)
-def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither retries nor the slow lane are what these tests are about."""
-    monkeypatch.setattr("entra_pipeline.graph.client.backoff", lambda attempt: 0.0)
     monkeypatch.setitem(LIMITS, Lane.REPORTS, Limit(1000, 1.0))
+    with use_policy(RetryPolicy(longest_pause=0.0)):
+        yield
 
 
 @pytest.fixture

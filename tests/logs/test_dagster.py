@@ -127,9 +127,8 @@ def test_a_tick_asks_for_the_days_that_may_be_open(project: Project, instance: d
 
 
 def test_a_log_that_fails_fails_the_run_and_the_others_are_stored(
-    project: Project, instance: dg.DagsterInstance, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    project: Project, instance: dg.DagsterInstance, simulator: Simulator
 ) -> None:
-    monkeypatch.setattr("entra_pipeline.graph.client.backoff", lambda attempt: 0.0)
     simulator.control.deny("auditLogs/provisioning", 500)
     assert not run(project, instance, day(3), day(2)).success
     store = LogStore(open_store(project, "contoso-eu").files, "contoso-eu")

@@ -11,6 +11,7 @@ import pytest
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute import executor as applying
 from entra_pipeline.restore.objects.model import Options, Plan, Refusal, Selection
@@ -125,9 +126,9 @@ def unexplained(refusals: tuple[Refusal, ...]) -> list[Refusal]:
 
 
 @pytest.fixture(autouse=True)
-def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("graph.client", "graph.writing", "restore.execute.step"):
-        monkeypatch.setattr(f"entra_pipeline.{module}.backoff", lambda attempt: 0.02)
+def _impatience() -> Iterator[None]:
+    with use_policy(RetryPolicy(longest_pause=0.02)):
+        yield
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import msgspec
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
-from entra_pipeline.graph.pacing import backoff
 from entra_pipeline.restore.objects.model import Options, Step
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.records.journal import Journal
@@ -158,7 +157,9 @@ class Work:
             if found or monotonic() >= deadline:
                 return found
             attempt += 1
-            await asyncio.sleep(min(backoff(attempt), _SLOWEST_POLL, max(0.05, deadline - monotonic())))
+            await asyncio.sleep(
+                min(self.session.graph.retry.pause(attempt), _SLOWEST_POLL, max(0.05, deadline - monotonic()))
+            )
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Work:
             if written.done or written.lost or monotonic() >= self._until_known(written):
                 return written
             attempt += 1
-            await asyncio.sleep(min(backoff(attempt), _SLOWEST_POLL))
+            await asyncio.sleep(min(self.session.graph.retry.pause(attempt), _SLOWEST_POLL))
 
     async def do(self, write: Write) -> WriteResult:
         """Sends a write that has to succeed; raises Refused."""

@@ -12,6 +12,7 @@ import pytest
 
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.restore.execute.executor import Target, apply
 from entra_pipeline.restore.objects.model import Options, Plan, Selection, Step
 from entra_pipeline.restore.records.report import Report
@@ -108,11 +109,10 @@ def bad(report: Report) -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatience() -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
-    for module in ("client", "writing"):
-        monkeypatch.setattr(f"entra_pipeline.graph.{module}.backoff", lambda attempt: 0.0)
-    monkeypatch.setattr("entra_pipeline.restore.execute.step.backoff", lambda attempt: 0.05)
+    with use_policy(RetryPolicy(longest_pause=0.05)):
+        yield
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.events import announce
-from entra_pipeline.store.jobs import job_id_at, job_records
+from entra_pipeline.store.jobs import job_id_at, job_records, write_record
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
 
 if TYPE_CHECKING:
@@ -169,12 +169,15 @@ def _record_job(instance: dg.DagsterInstance, store: ScopeStore, kind: str, reco
         "run_id": run.run_id,
         "status": "failed",
         "started": iso(started),
+        # A run that never came to its first op counts from when it was asked for.
+        "run_started": iso(record.create_timestamp.replace(tzinfo=UTC)),
         "finished": iso(ended),
         "error": _why(instance, run),
         "recovery_point": run.tags.get("dagster/partition", "") if kind == "backup" else "",
     }
-    store.write_job(lost)
-    announce(store, lost)
+    # A restore that was gone on with meanwhile has the record of the run that did.
+    if write_record(store, lost):
+        announce(store, lost)
 
 
 def jobs_of(project: Project, run: dg.DagsterRun) -> Sequence[tuple[str, str]]:

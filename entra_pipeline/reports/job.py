@@ -18,7 +18,7 @@ from entra_pipeline.store.jobs import job_record
 from entra_pipeline.store.recovery_points import ScopeStore
 
 # Members of a record that are told elsewhere, or in other words.
-_TOLD = {"id", "type", "scope", "status", "started", "finished", "error", "seconds", "exceptions"}
+_TOLD = {"id", "type", "scope", "status", "started", "run_started", "finished", "error", "seconds", "exceptions"}
 _BACKED_UP = (
     Column("table", "type"),
     Column("read", "read"),

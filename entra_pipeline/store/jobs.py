@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic, sleep
 
 import msgspec
 
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, NotInStore, StoreError
+from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy, StoreError
 from entra_pipeline.store.events import announce
+from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _OBJECT = msgspec.json.Decoder(dict[str, object])
+# Seconds to wait for another writer; longer than the lease of one that was killed (`files.leases.LIFETIME`).
+_PATIENCE = 120.0
+_PAUSE = 0.2
 
 
 @dataclass
@@ -87,14 +92,74 @@ def recorded(
             "run_id": run_id,
             "status": "failed" if error else job.status,
             "started": iso(started),
+            "run_started": iso(started),
             "finished": iso(clock()),
             "error": error,
             **job.details,
         }
         # The record is not worth the job: a storage that fails now has said so already, or will the next time.
         with suppress(StoreError):
-            store.write_job(record)
-            announce(store, record)
+            if write_record(store, record, clock):
+                announce(store, record)
+
+
+def write_record(store: ScopeStore, record: dict[str, object], clock: Clock = system_clock) -> bool:
+    """Stores the record of a job, unless a run that started later has stored one under the same id.
+
+    A job that was interrupted is gone on with under its id, perhaps on another machine. The interrupted run may be
+    recorded long after the one that took its place: by a sensor, or by itself when its machine comes back.
+
+    Args:
+        store: The scope's store.
+        record: The record; `run_started` (RFC 3339) says when the run that it is about began.
+        clock: The time.
+
+    Returns:
+        Whether it was stored.
+
+    Raises:
+        ScopeBusy: Others have been writing records of the scope for two minutes.
+        StoreError: The storage cannot be reached.
+    """
+    key = f"_jobs/{store.scope}/{record['id']}.json"
+    try:
+        store.files.create(key, canonical(record))
+        return True
+    except AlreadyExists:
+        pass
+    with _alone(store, clock):
+        if _is_newer(_OBJECT.decode(store.files.read(key)), record):
+            return False
+        store.write_job(record)
+        return True
+
+
+@contextmanager
+def _alone(store: ScopeStore, clock: Clock) -> Iterator[None]:
+    """Keeps others from replacing records meanwhile; waits for one that does."""
+    deadline = monotonic() + _PATIENCE
+    while True:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(store.files.lock(f"_locks/{store.scope}.jobs", "the scope's job records", clock))
+            except ScopeBusy:
+                if monotonic() >= deadline:
+                    raise
+            else:
+                yield
+                return
+        sleep(_PAUSE)
+
+
+def _is_newer(there: dict[str, object], record: dict[str, object]) -> bool:
+    """Whether the record that is there is about a run that started after the other's."""
+    if there.get("run_id") and there.get("run_id") == record.get("run_id"):
+        return False
+    # Records of earlier releases have no `run_started`.
+    began, other = (str(one.get("run_started") or one.get("started") or "") for one in (there, record))
+    if began == other:
+        return there.get("status") != "failed" and record.get("status") == "failed"
+    return began > other
 
 
 def job_records(store: ScopeStore, first: datetime, end: datetime) -> list[dict[str, object]]:

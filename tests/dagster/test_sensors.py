@@ -16,6 +16,7 @@ from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.orchestration.jobs import backup_asset_job
+from entra_pipeline.orchestration.restore import PLAN_TAG
 from entra_pipeline.orchestration.retention import prune_request
 from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
 from entra_pipeline.project import Project, load_project
@@ -221,6 +222,24 @@ def test_a_run_that_left_nothing_is_told(
     [record] = store.jobs()
     reason = {"canceled": "the run was canceled", "killed": "The process of the run has ended unexpectedly."}
     assert record["error"] == reason[kind]
+
+
+def test_a_restore_that_was_killed_and_gone_on_with_elsewhere_has_the_record_of_the_run_that_finished_it(
+    ticks: Ticks, instance: dg.DagsterInstance, office: PostOffice, store: ScopeStore, definitions: dg.Definitions
+) -> None:
+    plan = "2026-11-23T05-00-00Z-3f9a1c"
+    job, config = definitions.resolve_job_def("restore"), {"scope": "contoso-eu", "dry_run": False}
+    killed = instance.create_run_for_job(job, run_config=config, tags={PLAN_TAG: plan})
+    other = instance.create_run_for_job(job, run_config=config, tags={PLAN_TAG: plan})
+    # The one that goes on is done before Dagster notices that the other is dead.
+    with recorded(store, "restore", trigger="dagster: restore", job_id=plan, run_id=other.run_id) as going_on:
+        going_on.status = "finished"
+    instance.report_run_failed(killed, "The process of the run has ended unexpectedly.")
+    instance.report_run_canceled(other)
+    ticks.tick()
+    [record] = store.jobs()
+    assert (record["status"], record["run_id"]) == ("finished", other.run_id)
+    assert "Restore of contoso-eu failed" not in subjects(office)
 
 
 def test_a_restore_is_told_when_its_run_has_ended_not_before(

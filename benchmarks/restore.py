@@ -15,6 +15,7 @@ from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.execute.executor import Target, apply
 from entra_pipeline.restore.objects.model import Options
 from entra_pipeline.restore.plan.service import Subject, plan_restore
+from entra_pipeline.restore.records.passwords import Passwords, random_key
 from entra_pipeline.restore.records.report import Report
 from entra_pipeline.runtime import run_async
 from entra_pipeline.simulator import Control
@@ -158,7 +159,7 @@ def _undone(tenant: Measured, damage: Callable[[], object]) -> _Undone:
                 trigger="benchmark",
             )
             target = Target(scope=scope, store=store, reading=reading, writing=writing)
-            return await apply(plan, store=store, target=target, passwords=tenant.folder / "passwords.csv")
+            return await apply(plan, store=store, target=target, passwords=Passwords(store.files, plan, random_key))
 
     point = run_async(protect())
     before = disasters.truth(control)

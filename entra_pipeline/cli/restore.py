@@ -34,6 +34,7 @@ from entra_pipeline.restore.plan.undo import read_undoing, undo_command
 from entra_pipeline.restore.records.approval import NotApproved, require_approval, sign_plan
 from entra_pipeline.restore.records.jobs import restore_job
 from entra_pipeline.restore.records.journal import has_begun
+from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.plan_rows import Describing
 from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
 from entra_pipeline.restore.records.report import Report, exceptions, read_report, rows
@@ -499,6 +500,7 @@ def apply_plan(
     """
     tenant = project.tenants[target.tenant]
     file = passwords_file(project, plan, passwords)
+    new = Passwords(store.files, plan, lambda: key_of(tenant))
     resume = f"entra-pipeline restore {plan.scope} --resume {plan.id}"
 
     async def work() -> Report:
@@ -506,10 +508,12 @@ def apply_plan(
             sides = Target(scope=target, store=open_store(project, target), reading=reader, writing=writer)
             report = await asyncio.to_thread(read_report, store, plan.id)
             if report is None:
-                report = await carry_out(plan, store=store, target=sides, passwords=file, go_on=go_on, progress=told)
+                report = await carry_out(plan, store=store, target=sides, passwords=new, go_on=go_on, progress=told)
             if not report.verified:
                 job.report = report
-                report = await read_back(plan, report, store=store, target=sides, progress=told)
+                report = await read_back(
+                    plan, report, store=store, target=sides, passwords=new, passwords_file=file, progress=told
+                )
             return report
 
     try:
@@ -571,7 +575,7 @@ def print_report(
     if report.passwords:
         say(
             f"first passwords of {pluralize(report.passwords, 'user')}, to be changed at the first sign-in: "
-            f"{escape(str(passwords_file(project, plan, passwords)))}"
+            f"{escape(report.passwords_to or str(passwords_file(project, plan, passwords)))}"
         )
     if target.name not in project.scopes:
         say(

@@ -9,7 +9,6 @@ Ops hand nothing to each other but their order: the plan, the journal and the re
 
 import asyncio
 import os
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
@@ -46,6 +45,7 @@ from entra_pipeline.restore.plan.service import plan_restore as make_plan
 from entra_pipeline.restore.records.approval import asking, require_approval, sign_plan
 from entra_pipeline.restore.records.jobs import Job, restore_job
 from entra_pipeline.restore.records.journal import has_begun
+from entra_pipeline.restore.records.passwords import KEY_FILE, Passwords, key_of
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import Report, read_report
 from entra_pipeline.runtime import run_async
@@ -227,8 +227,9 @@ def plan_restore(
                 plan = run_async(_make_plan(context, config, target, tenants, store, live))
             sign_plan(store, plan, context.run.tags.get(OPERATOR_TAG, SOMEBODY))
         live = storage.open(_scope_of_plan(tenants, plan))
-        if not config.dry_run:
-            _check_passwords(plan, _passwords_file(tenants, config, plan))
+        if not config.dry_run and any((step.table, step.action) == ("users", "create") for step in plan.steps):
+            _check_passwords(_passwords_file(tenants, config, plan))
+            _tell_key(context, tenants, plan)
     context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant})
     yield plan_observation(store, plan, live, dry_run=config.dry_run)
     context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
@@ -265,7 +266,6 @@ def apply_restore(
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         require_approval(tenants.project(), store, plan)
-        passwords = _passwords_file(tenants, config, plan)
         scope = _scope_of_plan(tenants, plan)
         live = storage.open(scope)
 
@@ -275,18 +275,14 @@ def apply_restore(
                     plan,
                     store=store,
                     target=target,
-                    passwords=passwords,
+                    passwords=_passwords(tenants, store, plan),
                     go_on=config.go_on,
                     progress=RestoreProgress(context, plan),
                 )
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = report = run_async(work())
+            job.report = run_async(work())
     context.log.info(f"To undo this, launch the job again with:\n{undo_config(plan)}")
-    if report.passwords:
-        context.log.info(
-            f"First passwords of {pluralize(report.passwords, 'user')}: {passwords} on {socket.gethostname()}"
-        )
 
 
 @dg.op(
@@ -307,10 +303,20 @@ def verify_restore(
 
         async def work() -> Report:
             async with _target(tenants, scope, live) as target:
-                return await verify(plan, applied, store=store, target=target, progress=RestoreProgress(context, plan))
+                return await verify(
+                    plan,
+                    applied,
+                    store=store,
+                    target=target,
+                    passwords=_passwords(tenants, store, plan),
+                    passwords_file=_passwords_file(tenants, config, plan),
+                    progress=RestoreProgress(context, plan),
+                )
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = run_async(work())
+            job.report = report = run_async(work())
+    if report.passwords_at:
+        context.log.info(f"First passwords of {pluralize(report.passwords, 'user')}: {report.passwords_to}")
 
 
 @dg.op(
@@ -507,14 +513,27 @@ def _report_of(store: ScopeStore, plan: Plan) -> Report:
     return report
 
 
+def _passwords(tenants: TenantResource, store: ScopeStore, plan: Plan) -> Passwords:
+    tenant = tenants.project().tenants[plan.tenant]
+    return Passwords(store.files, plan, lambda: key_of(tenant))
+
+
 def _passwords_file(tenants: TenantResource, config: RestoreConfig, plan: Plan) -> Path:
     return tenants.project().file.parent / (config.passwords_file or f"restore-{plan.id}-passwords.csv")
 
 
-def _check_passwords(plan: Plan, file: Path) -> None:
+def _tell_key(context: dg.OpExecutionContext, tenants: TenantResource, plan: Plan) -> None:
+    """Says beforehand that no other machine can go on with the restore, where that is so."""
+    app = tenants.project().tenants[plan.tenant].restore
+    if app is None or app.passwords_key is None:
+        context.log.info(
+            f"[tenants.{plan.tenant}.restore] has no passwords_key: first passwords are encrypted with the key in "
+            f"{KEY_FILE} beside dagster_project.toml, and only a machine that has it can go on with this restore."
+        )
+
+
+def _check_passwords(file: Path) -> None:
     """Raises UsageError when the file cannot be written; better now than when the first user is made."""
-    if not any(step.table == "users" and step.action == "create" for step in plan.steps):
-        return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

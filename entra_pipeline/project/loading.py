@@ -167,7 +167,7 @@ def _keys(steps: tuple[int | str, ...], values: Any) -> list[str]:
 
 
 def _is_secret(where: list[str]) -> bool:
-    return any("secret" in step or step in {"password", "access_key_id"} for step in where)
+    return any("secret" in step or step in {"password", "passwords_key", "access_key_id"} for step in where)
 
 
 def _known_keys(where: list[str]) -> list[str]:

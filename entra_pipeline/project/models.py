@@ -160,11 +160,12 @@ class SimulatedTenant(Section):
 
 
 class RestoreApp(Section):
-    """The app registration that may write."""
+    """The app registration that may write, and the key for first passwords of users that it makes."""
 
     client_id: Guid
     client_secret: Secret | None = None
     certificate: Certificate | None = None
+    passwords_key: Secret | None = None
 
     @model_validator(mode="after")
     def _one_credential(self) -> RestoreApp:

@@ -19,7 +19,7 @@ from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _OBJECT = msgspec.json.Decoder(dict[str, object])
-# Seconds to wait for another writer; longer than the lease of one that was killed (`files.leases.LIFETIME`).
+# Seconds to wait for another writer; longer than the lease of one that was killed (`backends.leases.LIFETIME`).
 _PATIENCE = 120.0
 _PAUSE = 0.2
 

@@ -17,6 +17,7 @@ from entra_pipeline.restore.objects.model import Options, Plan, Selection
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.other_tenant import plan_across, scope_of
 from entra_pipeline.restore.plan.planner import LiveTenant
+from entra_pipeline.restore.records.passwords import Passwords, random_key
 from entra_pipeline.restore.records.report import Report, exceptions
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect, tenant
@@ -54,7 +55,8 @@ def applied(plan: Plan, source: Protected, target: Protected, folder: Path) -> R
         tenant = target.project.tenants["simulated"]
         async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
             sides = Target(scope=target.scope, store=target.store, reading=reading, writing=writing)
-            return await apply(plan, store=source.store, target=sides, passwords=folder / "passwords", patience=2.0)
+            passwords = Passwords(source.store.files, plan, random_key)
+            return await apply(plan, store=source.store, target=sides, passwords=passwords, patience=2.0)
 
     return asyncio.run(run())
 

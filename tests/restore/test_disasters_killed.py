@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from entra_pipeline.restore.execute.executor import LiveChanged
 from entra_pipeline.restore.objects.model import Plan
 from entra_pipeline.restore.records.journal import RestoreUnfinished
+from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.restore.records.report import read_report
 from tests.restore import disasters
 from tests.restore.test_disasters_undone import Site, bad, site
@@ -108,6 +111,83 @@ def test_after_a_kill_nothing_else_is_planned_or_applied_until_it_has_come_to_it
     groups = Counter((group["displayName"], group["mailNickname"]) for group in one.control.dump("groups"))
     assert {*groups.values()} == {1}
     assert one.plan_from_end_to_end(point).steps == ()
+
+
+KEY = "a key that is the same on every machine"
+
+
+def test_a_restore_killed_on_one_machine_hands_over_all_first_passwords_on_another(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    one = site("users")
+    point = one.backup()
+    disasters.delete_people(one.control, users=12, groups=0, for_good=True)
+    plan = one.plan(point, "killed")
+    write_plan(one.store, plan)
+    made = [step for step in plan.steps if (step.table, step.action) == ("users", "create")]
+    first, second = (machine(one, tmp_path / name) for name in ("first", "second"))
+    one.control.ledger(reset=True)
+    one.control.knobs(latency=0.1)
+    process = restore(first, KEY, plan.scope, "--apply", plan.id, "--yes")
+    while process.poll() is None and len([w for w in one.control.writes() if w["status"] == 201]) < 3:
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    one.control.knobs(latency=0.0)
+    assert process.returncode == -signal.SIGKILL
+
+    # Another key hands over nothing, and says what to do.
+    wrong = restore(second, "some other key, which is as long", plan.scope, "--resume", plan.id)
+    _, said = wrong.communicate(timeout=120)
+    assert wrong.returncode != 0
+    assert "passwords_key" in said
+    [record] = one.store.jobs()
+    assert record["status"] == "failed"
+
+    done = restore(second, KEY, plan.scope, "--resume", plan.id)
+    out, said = done.communicate(timeout=180)
+    assert done.returncode == 0, out + said
+    file = second.parent / "restore-killed-passwords.csv"
+    assert not (first.parent / file.name).exists()
+    with file.open(newline="") as source:
+        rows = list(csv.DictReader(source))
+    assert {row["userPrincipalName"] for row in rows} == {step.body["userPrincipalName"] for step in made}
+    assert len(rows) == len(made) >= 10
+    assert [row for row in rows if not one.control.has_password(*row.values())] == []
+    [record] = one.store.jobs()
+    assert (record["status"], record["passwords"]) == ("finished", len(made))
+    assert str(file) in str(record["passwords_to"])
+    report = read_report(one.store, plan.id)
+    assert report is not None
+    assert (report.passwords, bool(report.passwords_at)) == (len(made), True)
+    # What was handed over is in the store no more, and the values never were.
+    kept = {kept.key: one.store.files.read(kept.key) for kept in one.store.files.list("_")}
+    assert not [key for key in kept if "passwords" in key]
+    assert not [key for key, data in kept.items() for row in rows if row["password"].encode() in data]
+
+
+def machine(one: Site, folder: Path) -> Path:
+    """The configuration of another machine, which has nothing but the store in common."""
+    folder.mkdir()
+    file = folder / "dagster_project.toml"
+    text = one.project.file.read_text().replace('"backup"', f'"{one.project.file.parent / "backup"}"')
+    table = "[tenants.simulated.restore]\n"
+    file.write_text(text.replace(table, f'{table}passwords_key = {{ env = "RESTORE_KEY" }}\n'))
+    return file
+
+
+def restore(file: Path, key: str, *arguments: str) -> subprocess.Popen[str]:
+    """Calls the command as from a shell."""
+    command = "from entra_pipeline.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", command, "--project", str(file), "restore", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "RESTORE_KEY": key},
+    )
 
 
 def start(one: Site, plan: object) -> subprocess.Popen[str]:

@@ -19,6 +19,7 @@ from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.restore.plan.service import Subject, plan_restore, plan_undo
 from entra_pipeline.restore.records.id_map import lineage
+from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.restore.records.report import Report
 from entra_pipeline.simulator import Control, Simulator
@@ -108,11 +109,20 @@ class Site(Protected):
             tenant = self.project.tenants["simulated"]
             async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
                 target = applying.Target(scope=self.scope, store=self.store, reading=reading, writing=writing)
-                passwords = self._folder / "passwords.csv"
+                passwords = Passwords(self.store.files, plan, lambda: key_of(tenant))
+                file = self._folder / "passwords.csv"
                 report = await applying.apply(
                     plan, store=self.store, target=target, passwords=passwords, go_on=go_on, patience=3.0
                 )
-                return await verify(plan, report, store=self.store, target=target, patience=3.0)
+                return await verify(
+                    plan,
+                    report,
+                    store=self.store,
+                    target=target,
+                    passwords=passwords,
+                    passwords_file=file,
+                    patience=3.0,
+                )
 
         return asyncio.run(run())
 

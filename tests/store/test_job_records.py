@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from entra_pipeline.store.files import Files, LocalFiles
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.jobs import write_record
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.s3 import Bucket
@@ -18,7 +18,7 @@ from tests.s3 import Bucket
 @pytest.fixture(params=["local", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ScopeStore:
     bucket: Bucket | None = request.getfixturevalue("s3_bucket") if request.param == "s3" else None
-    files: Files = bucket.files() if bucket else LocalFiles(tmp_path)
+    files: ObjectStore = bucket.files() if bucket else LocalObjectStore(tmp_path)
     return ScopeStore(files, "contoso")
 
 

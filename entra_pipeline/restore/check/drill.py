@@ -32,6 +32,7 @@ from entra_pipeline.restore.plan.extensions import taken_extensions
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.restore.plan.tenant_mapping import cross
 from entra_pipeline.restore.records.id_map import lineage
+from entra_pipeline.restore.records.passwords import Passwords, random_key
 from entra_pipeline.restore.records.report import Report
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.backends import LocalObjectStore
@@ -278,7 +279,7 @@ class _Rehearsal:
                 self.plan,
                 store=crossing.point.store,
                 target=Target(scope=scope, store=target_store, reading=graph, writing=writing),
-                passwords=self.folder / "passwords",
+                passwords=Passwords(crossing.point.store.files, self.plan, random_key),
                 patience=_PATIENCE,
                 clock=self.clock,
                 progress=self.progress,

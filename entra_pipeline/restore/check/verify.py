@@ -7,7 +7,9 @@ points as a whole (`analysis`).
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -24,6 +26,7 @@ from entra_pipeline.restore.objects.model import Outcome, Plan, Step
 from entra_pipeline.restore.objects.normalize import content, differing, left_by
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.records.journal import Journal
+from entra_pipeline.restore.records.passwords import Passwords
 from entra_pipeline.restore.records.report import Report, status_of, write_report
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -42,6 +45,8 @@ async def verify(
     *,
     store: ScopeStore,
     target: Target,
+    passwords: Passwords,
+    passwords_file: Path,
     patience: float = PATIENCE,
     clock: Clock = system_clock,
     progress: Progress | None = None,
@@ -56,9 +61,15 @@ async def verify(
         report: What applying it reported.
         store: The store of the scope whose recovery point was restored.
         target: The tenant that was written to.
+        passwords: First passwords of users that were made. They are handed over last, so that whoever goes on with a
+            restore that was interrupted has them all.
+        passwords_file: File that they are handed over to.
         patience: Seconds to wait for replication.
         clock: The one clock.
         progress: Told what happens.
+
+    Raises:
+        UsageError: The passwords cannot be handed over; the same call goes on.
     """
     told: Progress = progress or Silence()
     told.phase("reading back")
@@ -79,10 +90,19 @@ async def verify(
             break
         await asyncio.sleep(min(_POLL, max(0.05, deadline - monotonic())))
     checked = tuple(_outcome(outcomes[step.number], found.get(step.number)) for step in plan.steps)
+    handed = await asyncio.to_thread(passwords.hand_over, journal.made, passwords_file)
     verified = msgspec.structs.replace(
         report, outcomes=checked, status=status_of(checked, plan.refusals), finished=iso(clock()), verified=True
     )
+    if handed:
+        verified = msgspec.structs.replace(
+            verified,
+            passwords=handed,
+            passwords_at=iso(clock()),
+            passwords_to=f"{passwords_file} on {socket.gethostname()}",
+        )
     await asyncio.to_thread(write_report, store, verified)
+    await asyncio.to_thread(passwords.forget)
     return verified
 
 

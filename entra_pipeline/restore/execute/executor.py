@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -93,7 +92,7 @@ async def apply(
     *,
     store: ScopeStore,
     target: Target,
-    passwords: Path,
+    passwords: Passwords,
     go_on: bool = False,
     patience: float = PATIENCE,
     clock: Clock = system_clock,
@@ -105,7 +104,7 @@ async def apply(
         plan: The plan.
         store: The store of the scope whose recovery point is restored: journal, identity map and report go there.
         target: The tenant that is written to.
-        passwords: File for the first passwords of users that are made, on the operator's machine.
+        passwords: First passwords of users that are made; handed over when the restore is verified.
         go_on: Objects that changed since the plan are left as they are, the others restored; else nothing is written
             when one has changed.
         patience: Seconds to wait for replication.
@@ -133,6 +132,7 @@ async def apply(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(journal)
             undo, changed = await _before(plan, store, target, journal, go_on, clock, told)
+            await asyncio.to_thread(passwords.prepare, journal.made)
             stats = RequestStats()
             target.writing.pacer.share(target.reading.pacer)
             writer = await stack.enter_async_context(GraphWriter(target.writing, stats=stats))
@@ -142,7 +142,7 @@ async def apply(
                 stats=stats,
                 journal=journal,
                 options=plan.options,
-                passwords=Passwords(passwords),
+                passwords=passwords,
                 identity=dict(plan.identity),
                 app_ids=await asyncio.to_thread(_app_ids, plan, store),
                 owners=await asyncio.to_thread(_owners, plan, store),
@@ -187,7 +187,7 @@ async def apply(
                 reads=max(0, stats.requests - writer.requests),
                 retries=stats.retries,
                 throttled=stats.throttled,
-                passwords=len(session.passwords),
+                passwords=len(passwords.of_made(journal.made)),
             )
             await asyncio.to_thread(write_report, store, report)
             return report

@@ -1,63 +1,304 @@
-"""First passwords of users that come back: random, to be changed at the first sign-in, for the operator alone."""
+"""First passwords of users that come back: random, to be changed at the first sign-in, for the operator alone.
+
+All passwords of a restore follow from one random secret. The secret is stored encrypted before the first user is made,
+and deleted when the passwords are handed over. So a restore that was killed hands over every password, also when it is
+another machine that goes on with it, and the store gets no request for each user.
+
+1. `prepare` stores the secret, or reads the one that an earlier run stored.
+2. `of` gives the password of a user, the same in every run.
+3. `hand_over` writes the passwords of the users that were made to a file; `forget` deletes the secret.
+
+The key that encrypts the secret is not in the store: see `key_of`.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import secrets
 import string
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from entra_pipeline.errors import AlreadyExists, IntegrityError, NotInStore, UsageError
+from entra_pipeline.project import Tenant
+from entra_pipeline.restore.objects.model import Plan, Step
+from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.manifest import canonical
+
+KEY_FILE = Path(".restore-passwords.key")
+"""Made beside the configuration when none is configured."""
+
+_FORMAT = "entra-pipeline/restore-passwords"
 _LENGTH = 24
 _SIGNS = "!#$%*+-=?@_"
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, _SIGNS)
 _HEADER = ("userPrincipalName", "password")
+# A key is random text rather than a word: 20 characters are the least that `openssl rand -base64 16` gives.
+_LEAST_KEY = 20
+# The recommendation of RFC 7914 for interactive use: 16 MiB, some 50 ms.
+_COST: dict[str, int] = {"n": 2**14, "r": 8, "p": 1}
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored secret of a restore.
+
+    Attributes:
+        salt: Of the key's derivation by scrypt (RFC 7914).
+        nonce: Of AES-256-GCM (NIST SP 800-38D).
+        secret: The encrypted secret; the id of the job is authenticated with it.
+        unknown: Steps whose users were made before the secret was, by one that is gone.
+        format, version: Of this file.
+    """
+
+    salt: bytes
+    nonce: bytes
+    secret: bytes
+    unknown: tuple[int, ...] = ()
+    format: str = _FORMAT
+    version: int = 1
+
+
+_DECODER = msgspec.json.Decoder(Sealed)
+
+
+class PasswordsLocked(UsageError):
+    """The stored first passwords of a restore cannot be decrypted with this machine's key."""
 
 
 class Passwords:
-    """A CSV file on the operator's machine that only the operator can read (mode 0600).
-
-    A password is in the file before it is sent, so that none is ever lost; a restore that is started again sends the
-    same one.
+    """The first passwords of the users that a plan makes.
 
     Args:
-        path: The file; made when the first password is.
+        files: The store's place.
+        plan: The plan that is carried out.
+        key: Gives the text that encrypts the stored secret; called when there is something to encrypt or decrypt.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._known: dict[str, str] = {}
-        if path.exists():
-            with path.open(newline="") as file:
-                self._known = {row[0]: row[1] for row in list(csv.reader(file))[1:] if len(row) == len(_HEADER)}
+    def __init__(self, files: ObjectStore, plan: Plan, key: Callable[[], str]) -> None:
+        self._files = files
+        self._job = plan.id
+        self._stored_at = f"_restore/{plan.id}/passwords.json"
+        self._key = key
+        self._steps = {step.number: step for step in plan.steps if _takes_one(step)}
+        self._unknown: frozenset[int] = frozenset()
+        self._secret = b""
 
-    def of(self, user_principal_name: str) -> str:
-        """The password of a user, made when it is asked for the first time."""
-        known = self._known.get(user_principal_name)
-        if known is None:
-            known = self._known[user_principal_name] = random_password()
-            self._add(user_principal_name, known)
-        return known
+    def prepare(self, made: Collection[int]) -> None:
+        """Stores the secret, or reads the one that an earlier run stored; does nothing when the plan makes no user.
 
-    def __len__(self) -> int:
-        return len(self._known)
+        Args:
+            made: Numbers of the steps that earlier runs have carried out.
 
-    def _add(self, *row: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "a", newline="") as file:
-            text = io.StringIO()
-            rows = [row] if file.tell() else [_HEADER, row]
-            csv.writer(text).writerows(rows)
-            file.write(text.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
+        Raises:
+            PasswordsLocked: The secret was stored with another key.
+            ConfigurationError: The key cannot be read, or is too short.
+            IntegrityError: The stored secret is damaged.
+            StoreError: It cannot be stored: no user must be made.
+        """
+        if not self._steps or self._secret or self._read():
+            return
+        secret, salt, nonce = secrets.token_bytes(32), secrets.token_bytes(16), secrets.token_bytes(12)
+        unknown = tuple(sorted(self._steps.keys() & set(made)))
+        sealed = self._cipher(salt).encrypt(nonce, secret, self._bound(unknown))
+        stored = Sealed(salt=salt, nonce=nonce, secret=sealed, unknown=unknown)
+        try:
+            self._files.create(self._stored_at, canonical(stored))
+        except AlreadyExists:
+            self._read()
+            return
+        self._secret, self._unknown = secret, frozenset(unknown)
+
+    def of(self, step: Step) -> str:
+        """The password of the user that a step makes, always the same: 24 letters, digits and signs of all kinds."""
+        if not self._secret:
+            raise RuntimeError("passwords are prepared before the first user is made")
+        chance = _Stream(self._secret, step.id)
+        signs = [chance.choice(one) for one in _CLASSES]
+        signs += [chance.choice("".join(_CLASSES)) for _ in range(_LENGTH - len(signs))]
+        for last in range(len(signs) - 1, 0, -1):
+            other = chance.below(last + 1)
+            signs[last], signs[other] = signs[other], signs[last]
+        return "".join(signs)
+
+    def of_made(self, made: Collection[int]) -> list[tuple[str, str]]:
+        """User principal name and password of every user that the steps have made."""
+        return [
+            (str(step.body["userPrincipalName"]), self.of(step))
+            for number, step in self._steps.items()
+            if number in made and number not in self._unknown
+        ]
+
+    def hand_over(self, made: Collection[int], file: Path) -> int:
+        """Writes the passwords of the users that the steps have made to a CSV file that only its owner can read.
+
+        A password that is in the file already is not written again.
+
+        Args:
+            made: Numbers of the steps.
+            file: The file; made when there is a first password, with mode 0600.
+
+        Returns:
+            How many passwords were handed over.
+
+        Raises:
+            UsageError: The file cannot be written.
+            And what `prepare` raises.
+        """
+        if not self._steps or not (self._secret or self._read()):
+            return 0
+        rows = self.of_made(made)
+        if rows:
+            try:
+                _add(file, rows)
+            except OSError as error:
+                raise UsageError(
+                    f"{file} cannot be written ({error.strerror}); the first passwords stay in the store, encrypted",
+                    remedy="Name a file in another folder, and go on with the restore.",
+                ) from None
+        return len(rows)
+
+    def forget(self) -> None:
+        """Deletes the stored secret: what was handed over cannot be had a second time."""
+        if self._steps:
+            self._files.delete([self._stored_at])
+
+    def _read(self) -> bool:
+        """Reads the stored secret; false when there is none."""
+        try:
+            data = self._files.read(self._stored_at)
+        except NotInStore:
+            return False
+        try:
+            stored = _DECODER.decode(data)
+        except msgspec.DecodeError as error:
+            raise IntegrityError(f"{self._stored_at} cannot be read: {error}", remedy=self._if_lost()) from error
+        try:
+            self._secret = self._cipher(stored.salt).decrypt(stored.nonce, stored.secret, self._bound(stored.unknown))
+        except InvalidTag:
+            raise PasswordsLocked(
+                f"the first passwords of restore {self._job} were stored with another key than this machine has",
+                remedy="Set passwords_key in [tenants.NAME.restore] to the same secret on every machine that restores, "
+                f"or copy {KEY_FILE} from beside the configuration of the machine that began the restore.\n"
+                f"  → {self._if_lost()}",
+            ) from None
+        self._unknown = frozenset(stored.unknown)
+        return True
+
+    def _if_lost(self) -> str:
+        return (
+            f"If that is lost for good, delete {self._stored_at} from the storage and go on: users made so far then "
+            "need a new password from an administrator."
+        )
+
+    def _bound(self, unknown: Collection[int]) -> bytes:
+        return msgspec.json.encode([_FORMAT, self._job, list(unknown)])
+
+    def _cipher(self, salt: bytes) -> AESGCM:
+        return AESGCM(hashlib.scrypt(self._key().encode(), salt=salt, dklen=32, **_COST))
 
 
-def random_password() -> str:
-    """A password of 24 characters with small and capital letters, digits and signs."""
-    signs = [secrets.choice(one) for one in _CLASSES]
-    signs += [secrets.choice("".join(_CLASSES)) for _ in range(_LENGTH - len(signs))]
-    secrets.SystemRandom().shuffle(signs)
-    return "".join(signs)
+def key_of(tenant: Tenant) -> str:
+    """The text that encrypts first passwords of a tenant's users: `passwords_key`, else that of a file of this machine.
+
+    The file `KEY_FILE` beside the configuration is made when it is asked for the first time, with mode 0600.
+
+    Raises:
+        ConfigurationError: The key cannot be found, or has fewer than 20 characters.
+    """
+    configured = tenant.restore.passwords_key if tenant.restore else None
+    if configured is not None:
+        key = configured.reveal()
+        if len(key) < _LEAST_KEY:
+            raise tenant.error(
+                "restore.passwords_key",
+                f"the key has fewer than {_LEAST_KEY} characters",
+                remedy="Make one: openssl rand -base64 32",
+            )
+        return key
+    file = tenant.resolve(KEY_FILE)
+    try:
+        return _machine_key(file)
+    except OSError as error:
+        raise tenant.error(
+            "restore.passwords_key",
+            f"there is none, and {file} cannot be made or read ({error.strerror})",
+            remedy='Set it to a secret, such as { env = "RESTORE_PASSWORDS_KEY" }.',
+        ) from None
+
+
+def is_guest(body: dict[str, Any]) -> bool:
+    """Whether properties are those of a guest, who is invited and has no password here."""
+    return bool("#EXT#" in str(body.get("userPrincipalName")) and body.get("mail"))
+
+
+def random_key() -> str:
+    """A key for passwords that nobody has to read again in another process."""
+    return secrets.token_urlsafe(32)
+
+
+def _takes_one(step: Step) -> bool:
+    return (step.table, step.action) == ("users", "create") and not is_guest(step.body)
+
+
+def _machine_key(file: Path) -> str:
+    if not file.exists():
+        # Whole or not at all, and the first of several processes wins.
+        made = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as sink:
+            sink.write(random_key() + "\n")
+            sink.flush()
+            os.fsync(sink.fileno())
+        try:
+            os.link(made, file)
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    return file.read_text().strip()
+
+
+def _add(file: Path, rows: Collection[tuple[str, str]]) -> None:
+    """Adds rows to a CSV file, but for those that it has."""
+    known: set[tuple[str, ...]] = set()
+    if file.exists():
+        with file.open(newline="") as source:
+            known = {tuple(row) for row in csv.reader(source)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "a", newline="") as sink:
+        text = io.StringIO()
+        csv.writer(text).writerows([*([] if sink.tell() else [_HEADER]), *(row for row in rows if row not in known)])
+        sink.write(text.getvalue())
+        sink.flush()
+        os.fsync(sink.fileno())
+
+
+class _Stream:
+    """Numbers that follow from a secret and a name: a keyed BLAKE2b in counter mode (RFC 7693)."""
+
+    def __init__(self, secret: bytes, name: str) -> None:
+        self._numbers = self._all(secret, name.encode())
+
+    @staticmethod
+    def _all(secret: bytes, name: bytes) -> Iterator[int]:
+        block = 0
+        while True:
+            yield from hashlib.blake2b(name + block.to_bytes(4, "big"), key=secret).digest()
+            block += 1
+
+    def below(self, limit: int) -> int:
+        """A number from 0 to `limit` - 1 (256 at most), each as likely."""
+        fair = 256 - 256 % limit
+        return next(number for number in self._numbers if number < fair) % limit
+
+    def choice(self, signs: str) -> str:
+        """One of the signs."""
+        return signs[self.below(len(signs))]

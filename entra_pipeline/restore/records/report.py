@@ -36,6 +36,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         retries: Requests that were sent again.
         throttled: Answers with status 429.
         passwords: How many users got a new password.
+        passwords_at: When the passwords were handed over, RFC 3339; empty until then.
+        passwords_to: What they were handed over to: a file, and the machine that it is on.
         verified: Whether the outcomes were read back from the tenant.
         format, version: Of this file.
     """
@@ -55,6 +57,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 0
     throttled: int = 0
     passwords: int = 0
+    passwords_at: str = ""
+    passwords_to: str = ""
     verified: bool = False
     format: str = FORMAT
     version: int = 1
@@ -103,6 +107,7 @@ def totals(report: Report) -> dict[str, object]:
         "retries": report.retries,
         "throttled": report.throttled,
         "passwords": report.passwords,
+        **({"passwords_at": report.passwords_at, "passwords_to": report.passwords_to} if report.passwords_at else {}),
     }
 
 

@@ -44,6 +44,7 @@ class ControlPanel:
             "patch": self._patch,
             "delete": self._delete,
             "restore": self._restore,
+            "has_password": self._has_password,
             "publish": self._publish,
             "purge": self._purge,
             "link": self._link,
@@ -128,6 +129,9 @@ class ControlPanel:
     def _restore(self, identifier: str) -> Any:
         self.tenant.writer.restore(self._row(Place(None, identifier), (State.DELETED,)), {})
         self.tenant.logs.note("Restore", identifier)
+
+    def _has_password(self, user: str, password: str) -> Any:
+        return self.directory.passwords.get(user.lower()) == password
 
     def _publish(self, applications: list[dict[str, Any]]) -> Any:
         self.tenant.writer.creation.publish(applications)
@@ -332,6 +336,10 @@ class Control:
     def restore(self, identifier: str) -> None:
         """Brings an object back from the recycle bin."""
         self.order("restore", identifier=identifier)
+
+    def has_password(self, user_principal_name: str, password: str) -> bool:
+        """Whether a user that was made since the simulator was started has this password."""
+        return bool(self.order("has_password", user=user_principal_name, password=password))
 
     def publish(self, applications: Sequence[dict[str, Any]]) -> None:
         """Makes applications of other tenants known, by `appId`: enterprise applications can be made of them.

@@ -122,6 +122,8 @@ class Directory:
         self._offset = timedelta(seconds=float(self.meta("clock_offset") or 0))
         self._change = int(self.meta("change") or FIRST_CHANGE)
         self._extensions: dict[str, tuple[str, tuple[str, ...]]] | None = None
+        self.passwords: dict[str, str] = {}
+        """Passwords of users that were set since the start, by user principal name in small letters."""
         self._drop_kept()
 
     def close(self) -> None:

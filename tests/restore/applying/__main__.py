@@ -14,6 +14,7 @@ from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.execute.executor import Target, apply
 from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.report import Report
 
 
@@ -25,7 +26,7 @@ async def _main(file: Path, plan_file: Path) -> Report:
     tenant = project.tenants[plan.tenant]
     async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
         target = Target(scope=scope, store=store, reading=reading, writing=writing)
-        passwords = file.with_name("passwords.csv")
+        passwords = Passwords(store.files, plan, lambda: key_of(tenant))
         return await apply(plan, store=store, target=target, passwords=passwords, patience=2.0)
 
 

@@ -15,6 +15,8 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.restore.execute.executor import Target, apply
 from entra_pipeline.restore.objects.model import Options, Plan, Selection, Step
+from entra_pipeline.restore.records.journal import Journal
+from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.report import Report
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
@@ -54,14 +56,17 @@ class Damaged(Protected):
             tenant = self.project.tenants["simulated"]
             async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
                 target = Target(scope=self.scope, store=self.store, reading=reading, writing=writing)
-                return await apply(
+                passwords = Passwords(self.store.files, plan, lambda: key_of(tenant))
+                report = await apply(
                     plan,
                     store=self.store,
                     target=target,
-                    passwords=self.passwords,
+                    passwords=passwords,
                     clock=self.clock,
                     **{"patience": 2.0, **options},
                 )
+                passwords.hand_over(Journal(self.store.files, plan.id).made, self.passwords)
+                return report
 
         return asyncio.run(run())
 

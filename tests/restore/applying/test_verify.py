@@ -14,6 +14,7 @@ from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute.executor import Target
 from entra_pipeline.restore.objects.model import Plan
 from entra_pipeline.restore.records.jobs import restore_job
+from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.report import Report, exceptions, read_report, rows
 from tests.restore.applying.conftest import Damaged, bad, links, step
 from tests.restore.applying.test_faults import many
@@ -26,7 +27,16 @@ def read_back(site: Damaged, plan: Plan, report: Report, patience: float = 0.5) 
         tenant = site.project.tenants["simulated"]
         async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
             target = Target(scope=site.scope, store=site.store, reading=reading, writing=writing)
-            return await verify(plan, report, store=site.store, target=target, patience=patience, clock=site.clock)
+            return await verify(
+                plan,
+                report,
+                store=site.store,
+                target=target,
+                passwords=Passwords(site.store.files, plan, lambda: key_of(tenant)),
+                passwords_file=site.passwords,
+                patience=patience,
+                clock=site.clock,
+            )
 
     return asyncio.run(run())
 

@@ -7,6 +7,7 @@ from typing import Any
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute import lost_write
 from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.records.passwords import is_guest
 
 _REDEEM = "https://myapplications.microsoft.com"
 
@@ -46,17 +47,12 @@ class User(Maker):
         """A user without access, until everything is in place."""
         body = super().sent()
         name = str(body["userPrincipalName"])
-        return {
-            "mailNickname": name.partition("@")[0],
-            **body,
-            "accountEnabled": False,
-            "passwordProfile": {
-                "password": self.work.session.passwords.of(name),
-                "forceChangePasswordNextSignIn": True,
-            },
-        }
+        disabled = {"mailNickname": name.partition("@")[0], **body, "accountEnabled": False}
+        if self._guest:
+            return disabled
+        password = self.work.session.passwords.of(self.work.step)
+        return {**disabled, "passwordProfile": {"password": password, "forceChangePasswordNextSignIn": True}}
 
     @property
     def _guest(self) -> bool:
-        body = self.work.step.body
-        return bool("#EXT#" in str(body.get("userPrincipalName")) and body.get("mail"))
+        return is_guest(self.work.step.body)

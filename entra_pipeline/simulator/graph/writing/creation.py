@@ -95,7 +95,9 @@ class Creation:
         name = str(body.get("userPrincipalName") or f"made{self._count():06}@{self.identity.initial_domain}")
         if not trusted:
             self.check_user_name(name)
-        body.pop("passwordProfile", None)
+        profile = body.pop("passwordProfile", None) or {}
+        if "password" in profile:
+            self.directory.passwords[name.lower()] = str(profile["password"])
         issuer = {"signInType": "userPrincipalName", "issuer": self.identity.initial_domain, "issuerAssignedId": name}
         made = {
             "accountEnabled": True,

@@ -16,10 +16,10 @@ from assets.names import RECOVERY_POINT, asset_key
 from assets.texts import table
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.analysis.points import older_text
-from entra_pipeline.restore.objects.model import Plan, Refusal
-from entra_pipeline.restore.records.plan_rows import Describing
+from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan
+from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import plan_key
-from entra_pipeline.restore.records.report import Report, exceptions, report_key, rows, totals
+from entra_pipeline.restore.records.report import RestoreReport, exceptions, report_key, rows, totals
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
 
@@ -36,7 +36,7 @@ _NUMBERS = {"step", "steps", "requests", "objects"}
 _NAMED = 5
 
 
-def plan_observation(store: ScopeStore, plan: Plan, live: ScopeStore, *, dry_run: bool) -> dg.AssetObservation:
+def plan_observation(store: ScopeStore, plan: RestorePlan, live: ScopeStore, *, dry_run: bool) -> dg.AssetObservation:
     """A plan as a person looks at it before agreeing to it.
 
     Args:
@@ -67,14 +67,14 @@ def plan_observation(store: ScopeStore, plan: Plan, live: ScopeStore, *, dry_run
         )
     metadata |= {
         "summary": _shown(summary, _GROUPED),
-        "steps": _shown(Describing(store, plan, live).rows(plan.steps[:MOST]), _STEPS),
+        "steps": _shown(PlanRows(store, plan, live).rows(plan.steps[:MOST]), _STEPS),
         "not_restored": _refused(plan.refusals),
         "stored_as": plan_key(plan.id),
     }
     return _observation(plan.scope, plan.point, plan_text(plan, dry_run=dry_run), metadata)
 
 
-def plan_text(plan: Plan, *, dry_run: bool) -> str:
+def plan_text(plan: RestorePlan, *, dry_run: bool) -> str:
     """A plan in a line."""
     kinds = Counter(refusal.kind for refusal in plan.refusals)
     told = [f"{pluralize(number, 'object')} {kind}" for kind, number in sorted(kinds.items())]
@@ -84,12 +84,12 @@ def plan_text(plan: Plan, *, dry_run: bool) -> str:
     return f"{text} Dry run: nothing was written." if dry_run else text
 
 
-def approval(plan: Plan) -> str:
+def approval(plan: RestorePlan) -> str:
     """The run config that carries a plan out, as YAML."""
     return f"scope: {plan.scope}\nplan_id: {plan.id}\ndry_run: false\n"
 
 
-def report_observation(plan: Plan, report: Report) -> dg.AssetObservation:
+def report_observation(plan: RestorePlan, report: RestoreReport) -> dg.AssetObservation:
     """What became of a restore."""
     metadata = {
         "plan": plan.id,
@@ -111,7 +111,7 @@ def report_observation(plan: Plan, report: Report) -> dg.AssetObservation:
     return _observation(plan.scope, plan.point, report_text(report), metadata)
 
 
-def report_text(report: Report) -> str:
+def report_text(report: RestoreReport) -> str:
     """A restore in a line."""
     results = Counter(outcome.result for outcome in report.outcomes)
     told = [f"{number} {result}" for result, number in sorted(results.items(), key=lambda one: one[0] != "restored")]
@@ -120,12 +120,12 @@ def report_text(report: Report) -> str:
     return f"Restore {report.job} {report.status}: of {pluralize(len(report.outcomes), 'step')} {', '.join(told)}."
 
 
-def undo_config(plan: Plan) -> str:
+def undo_config(plan: RestorePlan) -> str:
     """The run config that shows what undoing a restore would do, as YAML."""
     return f"scope: {plan.live_scope or plan.scope}\nundo: {plan.id}\n"
 
 
-def _made_for_it(plan: Plan) -> str:
+def _made_for_it(plan: RestorePlan) -> str:
     """What it takes besides, when the points of another tenant are in a scope that the configuration may not have."""
     if plan.live_scope in {"", plan.scope}:
         return ""
@@ -139,7 +139,7 @@ def _observation(scope: str, point: str, text: str, metadata: Mapping[str, Any])
     return dg.AssetObservation(asset_key(scope, RECOVERY_POINT), partition=point, description=text, metadata=metadata)
 
 
-def _asked(plan: Plan) -> dict[str, Any]:
+def _asked(plan: RestorePlan) -> dict[str, Any]:
     """What was asked for."""
     selection, options = plan.selection, plan.options
     parts = [", ".join(selection.types) or "all types"]
@@ -157,7 +157,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _refused(refusals: Iterable[Refusal]) -> dg.MetadataValue:
+def _refused(refusals: Iterable[PlanRefusal]) -> dg.MetadataValue:
     """What is not restored: a row per type and reason."""
     grouped: dict[tuple[str, str, str, str], list[str]] = {}
     for one in refusals:

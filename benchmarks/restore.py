@@ -12,11 +12,11 @@ from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import EVERYTHING
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.execute.executor import Target, apply
-from entra_pipeline.restore.objects.model import Options
-from entra_pipeline.restore.plan.service import Subject, plan_restore
+from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.objects.model import RestoreOptions
+from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore
 from entra_pipeline.restore.records.passwords import Passwords, random_key
-from entra_pipeline.restore.records.report import Report
+from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.runtime import run_async
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
@@ -58,7 +58,7 @@ class _Undone:
         throttled: Writes that the tenant refused for coming too fast.
     """
 
-    report: Report
+    report: RestoreReport
     least: int
     seconds: float
     throttled: int
@@ -148,17 +148,17 @@ def _undone(tenant: Measured, damage: Callable[[], object]) -> _Undone:
         async with open_graph(tenant.project.tenants[scope.tenant]) as graph:
             return await backup(scope, store, graph)
 
-    async def restore(point: Manifest) -> Report:
+    async def restore(point: Manifest) -> RestoreReport:
         entry = tenant.project.tenants[scope.tenant]
         async with open_graph(entry) as reading, open_graph(entry, writing=True) as writing:
             plan = await plan_restore(
                 store,
                 point,
-                Subject(scope=scope, store=store, reading=reading, writing=writing),
-                options=Options(enable_policies=True),
+                PlannedTenant(scope=scope, store=store, reading=reading, writing=writing),
+                options=RestoreOptions(enable_policies=True),
                 trigger="benchmark",
             )
-            target = Target(scope=scope, store=store, reading=reading, writing=writing)
+            target = RestoreTarget(scope=scope, store=store, reading=reading, writing=writing)
             return await apply(plan, store=store, target=target, passwords=Passwords(store.files, plan, random_key))
 
     point = run_async(protect())

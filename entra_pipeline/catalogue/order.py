@@ -10,7 +10,7 @@ from enum import StrEnum
 from graphlib import TopologicalSorter
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Category, ObjectType
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 
 
 class Stage(StrEnum):
@@ -80,12 +80,12 @@ def stage_of(table: str) -> Stage:
 
 def later_stage(table: str) -> Stage:
     """The stage in which an object type's `Restore.later` is sent, when what it leads to has come back."""
-    return Stage.LICENCES if CATALOGUE[table].restore.by is By.GROUP else Stage.LINKS
+    return Stage.LICENCES if CATALOGUE[table].restore.strategy is WriteStrategy.GROUP else Stage.LINKS
 
 
 def _stage(entry: ObjectType) -> Stage:
     usual = _BY_CATEGORY[entry.category]
-    if entry.restore.by is By.LICENSES:
+    if entry.restore.strategy is WriteStrategy.LICENSES:
         return Stage.LICENCES
     if entry.restore.link:
         return _TIES.get(entry.category, usual)

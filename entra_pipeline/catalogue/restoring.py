@@ -14,7 +14,7 @@ from typing import Literal
 Method = Literal["POST", "PUT", "PATCH", ""]
 
 
-class By(StrEnum):
+class WriteStrategy(StrEnum):
     """Objects that take other requests than those that `Restore` describes: who makes the requests instead.
 
     Each has a module of its own in `restore.requests`.
@@ -125,7 +125,7 @@ class Restore:
     mastered: str = ""
     cloud_owned: frozenset[str] = frozenset()
     guard: tuple[str, object] | None = None
-    by: By = By.GENERIC
+    strategy: WriteStrategy = WriteStrategy.GENERIC
     after: tuple[str, ...] = ()
     refers: frozenset[str] = frozenset()
     link: bool = False

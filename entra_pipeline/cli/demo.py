@@ -24,7 +24,7 @@ from entra_pipeline.graph.factory import simulated
 from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.loading import FILE_NAME, VARIABLE
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.objects.model import Options, Selection
+from entra_pipeline.restore.objects.model import RestoreOptions, RestoreSelection
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -200,8 +200,8 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
     group, user = lost.group["displayName"], lost.user["displayName"]
     say(f"  [cyan]delete[/] the group {_escaped(group)}, which had {pluralize(len(lost.members), 'member')}")
     say(f"  [cyan]delete[/] {_escaped(user)}, who was one of them\n")
-    chosen = Selection(types=("users", "groups"), ids=(lost.group["id"], lost.user["id"]))
-    plan = make_plan(project, scope, store, point, chosen, Options(), writing=True)
+    chosen = RestoreSelection(types=("users", "groups"), ids=(lost.group["id"], lost.user["id"]))
+    plan = make_plan(project, scope, store, point, chosen, RestoreOptions(), writing=True)
     print_plan(project, scope, store, plan)
     report = apply_plan(project, scope, store, plan)
     print_report(project, scope, plan, report)

@@ -25,19 +25,19 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.check.verify import verify as read_back
-from entra_pipeline.restore.execute.executor import LiveChanged, Target
+from entra_pipeline.restore.execute.executor import LiveChanged, RestoreTarget
 from entra_pipeline.restore.execute.executor import apply as carry_out
-from entra_pipeline.restore.objects.model import Conflict, Options, Plan, Refusal, Selection
+from entra_pipeline.restore.objects.model import Conflict, PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
-from entra_pipeline.restore.plan.service import Subject, plan_restore, plan_undo
-from entra_pipeline.restore.plan.undo import read_undoing, undo_command
+from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore, plan_undo
+from entra_pipeline.restore.plan.undo import read_writes, undo_command
 from entra_pipeline.restore.records.approval import NotApproved, require_approval, sign_plan
 from entra_pipeline.restore.records.jobs import restore_job
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.passwords import Passwords, key_of
-from entra_pipeline.restore.records.plan_rows import Describing
+from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
-from entra_pipeline.restore.records.report import Report, exceptions, read_report, rows
+from entra_pipeline.restore.records.report import RestoreReport, exceptions, read_report, rows
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -214,16 +214,16 @@ def _domains(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _asked(asked: dict[str, Any]) -> tuple[Selection, Options]:
+def _asked(asked: dict[str, Any]) -> tuple[RestoreSelection, RestoreOptions]:
     """What to restore, and how."""
-    selection = Selection(
+    selection = RestoreSelection(
         types=tuple(listed(asked["types"])),
         ids=tuple(listed(asked["ids"])),
         where=asked["where"],
         search=asked["search"],
     )
     conflict: Conflict = asked["conflict"]
-    return selection, Options(
+    return selection, RestoreOptions(
         conflict=conflict, delete_added=asked["delete_added"], enable_policies=asked["enable_policies"]
     )
 
@@ -236,12 +236,12 @@ def make_plan(
     target: Scope,
     store: ScopeStore,
     point: Manifest,
-    selection: Selection,
-    options: Options,
+    selection: RestoreSelection,
+    options: RestoreOptions,
     *,
     domains: Mapping[str, str] | None = None,
     writing: bool,
-) -> Plan:
+) -> RestorePlan:
     """Plans, with progress, what the tenant of the scope `target` lacks of a recovery point in `store`.
 
     With `writing`, that nobody may write to the tenant, or cannot sign in, is told before anything is read. Without,
@@ -249,7 +249,7 @@ def make_plan(
     """
     live = store if target.name == store.scope else open_store(project, target)
 
-    def work(subject: Subject, **told: Any) -> Coroutine[Any, Any, Plan]:
+    def work(subject: PlannedTenant, **told: Any) -> Coroutine[Any, Any, RestorePlan]:
         return plan_restore(store, point, subject, selection=selection, options=options, domains=domains, **told)
 
     return _planned(project, target, live, work, writing=writing)
@@ -264,10 +264,10 @@ def make_undo(
     enable_policies: bool,
     *,
     writing: bool,
-) -> Plan:
+) -> RestorePlan:
     """Plans, with progress, how to take back what a restore of `source` has written; `writing` as for `make_plan`."""
 
-    def work(subject: Subject, **told: Any) -> Coroutine[Any, Any, Plan]:
+    def work(subject: PlannedTenant, **told: Any) -> Coroutine[Any, Any, RestorePlan]:
         return plan_undo(source, job, subject, enable_policies=enable_policies, **told)
 
     return _planned(project, target, store, work, writing=writing)
@@ -277,21 +277,21 @@ def _planned(
     project: Project,
     target: Scope,
     live: ScopeStore,
-    plan: Callable[..., Coroutine[Any, Any, Plan]],
+    plan: Callable[..., Coroutine[Any, Any, RestorePlan]],
     *,
     writing: bool,
-) -> Plan:
+) -> RestorePlan:
     """What `plan` makes of the tenant of the scope `target`, opened for it."""
     tenant = project.tenants[target.tenant]
 
-    async def work() -> Plan:
+    async def work() -> RestorePlan:
         async with AsyncExitStack() as stack:
             reader = await stack.enter_async_context(open_graph(tenant))
             writer = None
             if writing or tenant.simulator is not None:
                 writer = await stack.enter_async_context(open_graph(tenant, writing=True))
                 await writer.sign_in()
-            subject = Subject(scope=target, store=live, reading=reader, writing=writer)
+            subject = PlannedTenant(scope=target, store=live, reading=reader, writing=writer)
             return await plan(subject, trigger="command: restore", progress=told)
 
     with restoring() as told:
@@ -312,11 +312,11 @@ def _written_to(project: Project, store: ScopeStore, scope: Scope, job: str) -> 
             f"--storage {target.storage}; then undo it.",
         )
     # That there is nothing to undo is told before the tenant is asked.
-    read_undoing(store, job, open_store(project, target))
+    read_writes(store, job, open_store(project, target))
     return target
 
 
-def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str | None) -> Plan:
+def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str | None) -> RestorePlan:
     """A plan that was made before."""
     if interrupted is not None:
         plan = _kept(store, scope, interrupted)
@@ -338,7 +338,7 @@ def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str 
     return plan
 
 
-def _kept(store: ScopeStore, scope: Scope, job: str) -> Plan:
+def _kept(store: ScopeStore, scope: Scope, job: str) -> RestorePlan:
     """A plan from the store."""
     try:
         return read_plan(store, job)
@@ -349,7 +349,7 @@ def _kept(store: ScopeStore, scope: Scope, job: str) -> Plan:
         ) from None
 
 
-def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *, limit: int = _SHOWN) -> None:
+def print_plan(project: Project, target: Scope, store: ScopeStore, plan: RestorePlan, *, limit: int = _SHOWN) -> None:
     """A plan for people: what it comes to, its steps, what it does not do, and what it costs."""
     say(
         f"plan [bold]{plan.id}[/]: {plan.scope} at [bold]{plan.point}[/] → tenant {plan.tenant} "
@@ -363,7 +363,7 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *
         _print_totals(plan)
         writing = [step for step in plan.steps if not step.returning]
         shown = writing[:limit]
-        described = Describing(store, plan, open_store(project, target)).rows(shown)
+        described = PlanRows(store, plan, open_store(project, target)).rows(shown)
         columns = {key: key for key in ("step", "stage", "action", "type", "name", "what", "notes")}
         if described:
             print_table(described, columns, right=("step",))
@@ -387,7 +387,7 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Plan, *
         say("nothing has to be written" + ("" if plan.refusals else ": [green]nothing differs[/]"))
 
 
-def _print_unread(live_store: ScopeStore, plan: Plan) -> None:
+def _print_unread(live_store: ScopeStore, plan: RestorePlan) -> None:
     """What could not be read of the tenant of that which the plan writes: it rests on what was read before."""
     if plan.live_point in live_store.points():
         live = live_store.manifest(plan.live_point)
@@ -395,7 +395,7 @@ def _print_unread(live_store: ScopeStore, plan: Plan) -> None:
             print_gaps(table, live.tables[table].gaps)
 
 
-def _print_totals(plan: Plan) -> None:
+def _print_totals(plan: RestorePlan) -> None:
     counted: dict[tuple[str, str, str], list[int]] = {}
     for step in plan.steps:
         sums = counted.setdefault((step.stage, step.action, step.table), [0, 0, 0])
@@ -419,11 +419,11 @@ _KINDS = {
 }
 
 
-def _print_refusals(plan: Plan) -> None:
+def _print_refusals(plan: RestorePlan) -> None:
     """What the plan does not do, each reason once."""
     from rich.markup import escape
 
-    grouped: dict[tuple[str, str, str], dict[str, list[Refusal]]] = {}
+    grouped: dict[tuple[str, str, str], dict[str, list[PlanRefusal]]] = {}
     for kind in _KINDS:
         for one in plan.refusals:
             if one.kind == kind:
@@ -437,7 +437,7 @@ def _print_refusals(plan: Plan) -> None:
         say(f"… {pluralize(len(grouped) - _SHOWN, 'more reason')}; --plan FILE or --json shows all")
 
 
-def _named(refusals: Sequence[Refusal]) -> str:
+def _named(refusals: Sequence[PlanRefusal]) -> str:
     """The first names, and how many more; nothing of a whole table."""
     names = [one.name or one.id for one in refusals if one.id]
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
@@ -451,7 +451,7 @@ def duration(seconds: float) -> str:
     return pluralize(round(seconds), "second") if seconds < 120 else pluralize(round(seconds / 60), "minute")
 
 
-def _end_of_plan(scope: Scope, plan: Plan, plan_file: Path | None, *, dry_run: bool, json_: bool) -> int:
+def _end_of_plan(scope: Scope, plan: RestorePlan, plan_file: Path | None, *, dry_run: bool, json_: bool) -> int:
     """Ends where nothing is written."""
     if json_:
         print_json({"plan": plan, "report": None})
@@ -460,7 +460,7 @@ def _end_of_plan(scope: Scope, plan: Plan, plan_file: Path | None, *, dry_run: b
     return FINISHED_WITH_EXCEPTION if any(one.kind == "unresolved" for one in plan.refusals) else 0
 
 
-def _require_approval(project: Project, store: ScopeStore, plan: Plan) -> None:
+def _require_approval(project: Project, store: ScopeStore, plan: RestorePlan) -> None:
     try:
         require_approval(project, store, plan)
     except NotApproved as error:
@@ -470,7 +470,7 @@ def _require_approval(project: Project, store: ScopeStore, plan: Plan) -> None:
         ) from None
 
 
-def _confirm(plan: Plan) -> None:
+def _confirm(plan: RestorePlan) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
             "nobody is there to be asked, so nothing was written",
@@ -488,11 +488,11 @@ def apply_plan(
     project: Project,
     target: Scope,
     store: ScopeStore,
-    plan: Plan,
+    plan: RestorePlan,
     *,
     passwords: Path | None = None,
     go_on: bool = False,
-) -> Report:
+) -> RestoreReport:
     """Carries a plan out and reads back, with progress and a job record; goes on where it was interrupted.
 
     Raises:
@@ -503,9 +503,9 @@ def apply_plan(
     new = Passwords(store.files, plan, lambda: key_of(tenant))
     resume = f"entra-pipeline restore {plan.scope} --resume {plan.id}"
 
-    async def work() -> Report:
+    async def work() -> RestoreReport:
         async with open_graph(tenant) as reader, open_graph(tenant, writing=True) as writer:
-            sides = Target(scope=target, store=open_store(project, target), reading=reader, writing=writer)
+            sides = RestoreTarget(scope=target, store=open_store(project, target), reading=reader, writing=writer)
             report = await asyncio.to_thread(read_report, store, plan.id)
             if report is None:
                 report = await carry_out(plan, store=store, target=sides, passwords=new, go_on=go_on, progress=told)
@@ -544,13 +544,19 @@ def _existing(folder: Path) -> Path:
     return next(one for one in (folder, *folder.parents) if one.exists())
 
 
-def passwords_file(project: Project, plan: Plan, given: Path | None) -> Path:
+def passwords_file(project: Project, plan: RestorePlan, given: Path | None) -> Path:
     """Where first passwords go: beside the project, unless told otherwise."""
     return (given or project.file.parent / f"restore-{plan.id}-passwords.csv").absolute()
 
 
 def print_report(
-    project: Project, target: Scope, plan: Plan, report: Report, *, passwords: Path | None = None, limit: int = _SHOWN
+    project: Project,
+    target: Scope,
+    plan: RestorePlan,
+    report: RestoreReport,
+    *,
+    passwords: Path | None = None,
+    limit: int = _SHOWN,
 ) -> None:
     """What became of a restore, for people: counts, what did not go well, passwords, and how to undo it."""
     from rich.markup import escape

@@ -12,7 +12,7 @@ from datetime import timedelta
 from entra_pipeline.console.dagster.client import Run
 from entra_pipeline.console.site import Site
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.restore.records.approval import approved_by, asking, made_by
+from entra_pipeline.restore.records.approval import approval_scopes, approved_by, made_by
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.store.parallel import in_parallel
@@ -60,7 +60,7 @@ def waiting(site: Site, restores: Callable[[], Sequence[Run]]) -> list[Waiting]:
         try:
             store = site.store(scope)
             plan = read_plan(store, identifier)
-            if not plan.steps or not asking(project, plan) or approved_by(store, plan):
+            if not plan.steps or not approval_scopes(project, plan) or approved_by(store, plan):
                 return None
             if has_begun(store.files, plan.id):
                 return None

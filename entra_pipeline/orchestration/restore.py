@@ -37,17 +37,17 @@ from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.check.verify import verify
-from entra_pipeline.restore.execute.executor import Target, apply
-from entra_pipeline.restore.objects.model import Options, Outcome, Plan, Selection
+from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.objects.model import Outcome, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
-from entra_pipeline.restore.plan.service import Subject, plan_undo
+from entra_pipeline.restore.plan.service import PlannedTenant, plan_undo
 from entra_pipeline.restore.plan.service import plan_restore as make_plan
-from entra_pipeline.restore.records.approval import asking, require_approval, sign_plan
-from entra_pipeline.restore.records.jobs import Job, restore_job
+from entra_pipeline.restore.records.approval import approval_scopes, require_approval, sign_plan
+from entra_pipeline.restore.records.jobs import RestoreJob, restore_job
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.passwords import KEY_FILE, Passwords, key_of
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.restore.records.report import Report, read_report
+from entra_pipeline.restore.records.report import RestoreReport, read_report
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -138,24 +138,24 @@ class RestoreConfig(dg.Config):
         "can read it. Relative to the folder of dagster_project.toml; by default restore-<plan>-passwords.csv there.",
     )
 
-    def selection(self) -> Selection:
+    def selection(self) -> RestoreSelection:
         """What to restore."""
-        return Selection(types=tuple(self.types), ids=tuple(self.ids), where=self.where, search=self.search)
+        return RestoreSelection(types=tuple(self.types), ids=tuple(self.ids), where=self.where, search=self.search)
 
-    def options(self) -> Options:
+    def options(self) -> RestoreOptions:
         """How to restore."""
         asked = self.model_dump(include={"conflict", "delete_added", "enable_policies"}, mode="json")
-        return Options(**asked)
+        return RestoreOptions(**asked)
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""
-        asked = self.point or self.to or self.domains or self.selection() != Selection()
+        asked = self.point or self.to or self.domains or self.selection() != RestoreSelection()
         if self.undo and (asked or self.options() not in _OF_AN_UNDO or self.plan_id):
             raise UsageError(
                 "undo and a selection exclude each other: what the restore wrote is undone",
                 remedy="Leave scope, undo, enable_policies and dry_run, and remove the rest; or remove undo.",
             )
-        if self.plan_id and (asked or self.options() != Options()):
+        if self.plan_id and (asked or self.options() != RestoreOptions()):
             raise UsageError(
                 "plan_id and a selection exclude each other: the plan says what is restored, and how",
                 remedy="Leave scope, plan_id and dry_run, and remove the rest; or remove plan_id to plan anew.",
@@ -167,7 +167,7 @@ class RestoreConfig(dg.Config):
             )
 
 
-_OF_AN_UNDO = (Options(), Options(enable_policies=True))
+_OF_AN_UNDO = (RestoreOptions(), RestoreOptions(enable_policies=True))
 
 
 @dg.config_mapping
@@ -180,7 +180,7 @@ def to_all_ops(config: RestoreConfig) -> dict[str, Any]:
 class RestoreProgress(LogProgress):
     """Tells in a run's log how a restore goes: stages, how far they are, and every step that does not succeed."""
 
-    def __init__(self, context: dg.OpExecutionContext, plan: Plan) -> None:
+    def __init__(self, context: dg.OpExecutionContext, plan: RestorePlan) -> None:
         super().__init__(context)
         self._steps = Counter(step.stage for step in plan.steps)
         self._stages = {step.number: step.stage for step in plan.steps}
@@ -235,7 +235,7 @@ def plan_restore(
     context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
     if config.dry_run:
         if plan.steps:
-            if asking(tenants.project(), plan):
+            if approval_scopes(tenants.project(), plan):
                 context.log.info("A second administrator has to approve the plan in the console, under Restores.")
             context.log.info(f"To carry it out, launch the job again with:\n{approval(plan)}")
     elif plan.steps:
@@ -269,7 +269,7 @@ def apply_restore(
         scope = _scope_of_plan(tenants, plan)
         live = storage.open(scope)
 
-        async def work() -> Report:
+        async def work() -> RestoreReport:
             async with _target(tenants, scope, live) as target:
                 return await apply(
                     plan,
@@ -301,7 +301,7 @@ def verify_restore(
         scope = _scope_of_plan(tenants, plan)
         live = storage.open(scope)
 
-        async def work() -> Report:
+        async def work() -> RestoreReport:
             async with _target(tenants, scope, live) as target:
                 return await verify(
                     plan,
@@ -372,18 +372,18 @@ def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
             raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE) from None
 
 
-def _job(context: dg.OpExecutionContext, store: ScopeStore, plan: Plan) -> AbstractContextManager[Job]:
+def _job(context: dg.OpExecutionContext, store: ScopeStore, plan: RestorePlan) -> AbstractContextManager[RestoreJob]:
     return restore_job(store, plan, trigger=TRIGGER, run_id=context.run_id)
 
 
 @asynccontextmanager
-async def _target(tenants: TenantResource, scope: Scope, store: ScopeStore) -> AsyncIterator[Target]:
+async def _target(tenants: TenantResource, scope: Scope, store: ScopeStore) -> AsyncIterator[RestoreTarget]:
     """The scope's tenant, open for reading and for writing."""
     async with tenants.open(scope) as reading, tenants.open(scope, writing=True) as writing:
-        yield Target(scope=scope, store=store, reading=reading, writing=writing)
+        yield RestoreTarget(scope=scope, store=store, reading=reading, writing=writing)
 
 
-def _scope_of_plan(tenants: TenantResource, plan: Plan) -> Scope:
+def _scope_of_plan(tenants: TenantResource, plan: RestorePlan) -> Scope:
     """The scope that shows the tenant which the plan is for."""
     project = tenants.project()
     return scope_of(project, project.scope(plan.scope), plan.tenant, plan.live_scope)
@@ -406,7 +406,7 @@ async def _make_plan(
     tenants: TenantResource,
     store: ScopeStore,
     live: ScopeStore,
-) -> Plan:
+) -> RestorePlan:
     point = None if config.undo else await asyncio.to_thread(_point, store, config.point)
     tenant = tenants.project().tenants[target.tenant]
     async with AsyncExitStack() as stack:
@@ -416,7 +416,7 @@ async def _make_plan(
         if tenant.simulator is not None or not config.dry_run:
             writing = await stack.enter_async_context(tenants.open(target, writing=True))
             await writing.sign_in()
-        subject = Subject(scope=target, store=live, reading=graph, writing=writing)
+        subject = PlannedTenant(scope=target, store=live, reading=graph, writing=writing)
         progress = LogProgress(context)
         if point is None:
             return await plan_undo(
@@ -445,7 +445,9 @@ def _point(store: ScopeStore, moment: str) -> Manifest:
     return newest or store.at(moment)
 
 
-def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, scope: Scope, config: RestoreConfig) -> Plan | None:
+def _known_plan(
+    context: dg.OpExecutionContext, store: ScopeStore, scope: Scope, config: RestoreConfig
+) -> RestorePlan | None:
     """The plan that was made before, when there is one to carry out (or to show again).
 
     That is the one that `plan_id` names, or the one that a run before this began to carry out: made anew, a plan would
@@ -476,7 +478,7 @@ def _known_plan(context: dg.OpExecutionContext, store: ScopeStore, scope: Scope,
     return plan
 
 
-def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> Plan:
+def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> RestorePlan:
     try:
         plan = read_plan(store, config.plan_id)
     except NotInStore:
@@ -489,7 +491,7 @@ def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> Plan:
     return plan
 
 
-def _plan_of_run(context: dg.OpExecutionContext, store: ScopeStore) -> Plan:
+def _plan_of_run(context: dg.OpExecutionContext, store: ScopeStore) -> RestorePlan:
     """The plan of this run: made by it, or by the one whose steps it goes on with."""
     plan = _tagged(context.instance, context.run_id)
     if not plan:
@@ -506,23 +508,23 @@ def _tagged(instance: dg.DagsterInstance, run_id: str | None) -> str:
     return ""
 
 
-def _report_of(store: ScopeStore, plan: Plan) -> Report:
+def _report_of(store: ScopeStore, plan: RestorePlan) -> RestoreReport:
     report = read_report(store, plan.id)
     if report is None:
         raise NotInStore(f"there is no report of restore {plan.id}", remedy="Run the job again from apply_restore.")
     return report
 
 
-def _passwords(tenants: TenantResource, store: ScopeStore, plan: Plan) -> Passwords:
+def _passwords(tenants: TenantResource, store: ScopeStore, plan: RestorePlan) -> Passwords:
     tenant = tenants.project().tenants[plan.tenant]
     return Passwords(store.files, plan, lambda: key_of(tenant))
 
 
-def _passwords_file(tenants: TenantResource, config: RestoreConfig, plan: Plan) -> Path:
+def _passwords_file(tenants: TenantResource, config: RestoreConfig, plan: RestorePlan) -> Path:
     return tenants.project().file.parent / (config.passwords_file or f"restore-{plan.id}-passwords.csv")
 
 
-def _tell_key(context: dg.OpExecutionContext, tenants: TenantResource, plan: Plan) -> None:
+def _tell_key(context: dg.OpExecutionContext, tenants: TenantResource, plan: RestorePlan) -> None:
     """Says beforehand that no other machine can go on with the restore, where that is so."""
     app = tenants.project().tenants[plan.tenant].restore
     if app is None or app.passwords_key is None:

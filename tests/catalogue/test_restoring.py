@@ -9,14 +9,14 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, restore_permissions_for
 from entra_pipeline.catalogue.model import LinkWrite, Restore
-from entra_pipeline.catalogue.restoring import By, kept
+from entra_pipeline.catalogue.restoring import WriteStrategy, kept
 from entra_pipeline.simulator.schema import BY_NAME, SETS, EntitySet
 from tests.cli.conftest import call
 
 RESTORABLE = [entry for entry in CATALOGUE.values() if entry.restore.possible]
 WRITES = {name: relation.write for name, (_, relation) in RELATIONS.items() if relation.write is not None}
 # Made or changed by requests of their own, which the set of the objects does not show.
-_BY_REQUEST = {By.SCHEDULE, By.ENTITLEMENT, By.LICENSES}
+_BY_REQUEST = {WriteStrategy.SCHEDULE, WriteStrategy.ENTITLEMENT, WriteStrategy.LICENSES}
 
 
 def names_of(rule: Restore) -> Iterator[str]:
@@ -138,7 +138,7 @@ def test_graph_takes_what_the_rules_send(entry: ObjectType) -> None:
     taken = _set_of(entry)
     # Whoever may write the owner may write what is kept with it.
     owner = _set_of(CATALOGUE[entry.parent.type]).write if entry.parent else ()
-    if rule.by not in _BY_REQUEST and not entry.projection:
+    if rule.strategy not in _BY_REQUEST and not entry.projection:
         assert set(rule.permissions) & set(taken.write or owner)
         assert rule.change in {*taken.changes, ""} if taken.update else not rule.change
         assert {"POST": taken.create, "PUT": "PUT" in taken.upsert, "PATCH": "PATCH" in taken.upsert, "": True}[
@@ -147,7 +147,7 @@ def test_graph_takes_what_the_rules_send(entry: ObjectType) -> None:
         assert set(taken.required) <= {*rule.required, *_made_up(rule), *({"id"} if rule.create == "PATCH" else set())}
         sent = set(entry.properties) - rule.volatile - rule.later - {"id", entry.key}
         # What has a path of its own below the object is not sent with it.
-        parts = {name for name, _ in taken.inline} if rule.by is By.PARTS else set()
+        parts = {name for name, _ in taken.inline} if rule.strategy is WriteStrategy.PARTS else set()
         assert sent & taken.read_only - parts == set()
         assert taken.immutable - {"id", entry.key} <= rule.create_only | {"allowedCombinations"}
         assert taken.bin == rule.bin
@@ -159,7 +159,7 @@ def _set_of(entry: ObjectType) -> EntitySet:
 
 
 def _made_up(rule: Restore) -> set[str]:
-    return {"passwordProfile"} if rule.by is By.USER else set()
+    return {"passwordProfile"} if rule.strategy is WriteStrategy.USER else set()
 
 
 @pytest.mark.parametrize("name", WRITES)

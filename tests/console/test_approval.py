@@ -19,8 +19,8 @@ from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.objects.model import Plan
-from entra_pipeline.restore.plan.service import Subject, plan_restore
+from entra_pipeline.restore.objects.model import RestorePlan
+from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore
 from entra_pipeline.restore.records.approval import approved_by, sign_plan
 from entra_pipeline.simulator import Simulator
 from tests.console.conftest import Browser, Served, served
@@ -45,7 +45,7 @@ class Waiting(NamedTuple):
     """A console, and a plan that waits for approval."""
 
     console: Served
-    plan: Plan
+    plan: RestorePlan
     file: Path
 
     @property
@@ -66,13 +66,13 @@ def waiting(tmp_path: Path) -> Iterator[Waiting]:
         project = load_project(file)
         scope, store = project.scope("contoso"), open_store(project, "contoso")
 
-        async def planned() -> Plan:
+        async def planned() -> RestorePlan:
             async with open_graph(project.tenants["simulated"]) as graph:
                 point = await backup(scope, store, graph)
                 user = next(one for one in simulator.control.dump("users") if not one.get("onPremisesSyncEnabled"))
                 simulator.control.delete(f"users/{user['id']}")
                 return await plan_restore(
-                    store, point, Subject(scope=scope, store=store, reading=graph), trigger="a test"
+                    store, point, PlannedTenant(scope=scope, store=store, reading=graph), trigger="a test"
                 )
 
         plan = asyncio.run(planned())

@@ -16,7 +16,7 @@ from entra_pipeline.orchestration.audit import OPERATOR_TAG
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import Outcome
-from entra_pipeline.restore.records.approval import NotApproved, approve, approved_by, asking, require_approval
+from entra_pipeline.restore.records.approval import NotApproved, approval_scopes, approve, approved_by, require_approval
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import read_report
 from entra_pipeline.simulator import Control, Simulator
@@ -246,9 +246,9 @@ def test_what_takes_two_administrators_is_not_written_by_one(site: Site, control
     # Another scope of the same tenant asks for it as well; and what nobody asks for takes nobody.
     other = '[scopes.other]\ntenant = "simulated"\nstorage = "disk"\n'
     file.write_text(f"{text}{other}approval = true\n")
-    assert asking(load_project(file), plan) == ["other"]
+    assert approval_scopes(load_project(file), plan) == ["other"]
     file.write_text(text + other)
-    assert asking(load_project(file), plan) == []
+    assert approval_scopes(load_project(file), plan) == []
     file.write_text(text + "approval = true\n")
 
     approve(store, plan, "grace@contoso.com")

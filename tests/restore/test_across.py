@@ -12,13 +12,13 @@ import pytest
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore.execute.executor import Target, apply
-from entra_pipeline.restore.objects.model import Options, Plan, Selection
+from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.other_tenant import plan_across, scope_of
 from entra_pipeline.restore.plan.planner import LiveTenant
 from entra_pipeline.restore.records.passwords import Passwords, random_key
-from entra_pipeline.restore.records.report import Report, exceptions
+from entra_pipeline.restore.records.report import RestoreReport, exceptions
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect, tenant
 
@@ -38,7 +38,7 @@ def sites(tenant: Start) -> tuple[Protected, Manifest, Protected]:
     return source, source.backup(), target
 
 
-def planned(source: Protected, point: Manifest, target: Protected, folder: Path, **more: Any) -> Plan:
+def planned(source: Protected, point: Manifest, target: Protected, folder: Path, **more: Any) -> RestorePlan:
     live = target.backup()
     return plan_across(
         more.pop("job", "job"),
@@ -50,11 +50,11 @@ def planned(source: Protected, point: Manifest, target: Protected, folder: Path,
     )
 
 
-def applied(plan: Plan, source: Protected, target: Protected, folder: Path) -> Report:
-    async def run() -> Report:
+def applied(plan: RestorePlan, source: Protected, target: Protected, folder: Path) -> RestoreReport:
+    async def run() -> RestoreReport:
         tenant = target.project.tenants["simulated"]
         async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
-            sides = Target(scope=target.scope, store=target.store, reading=reading, writing=writing)
+            sides = RestoreTarget(scope=target.scope, store=target.store, reading=reading, writing=writing)
             passwords = Passwords(source.store.files, plan, random_key)
             return await apply(plan, store=source.store, target=sides, passwords=passwords, patience=2.0)
 
@@ -68,7 +68,7 @@ def test_an_object_of_the_other_tenant_is_never_taken_for_one_that_crossed(
     before = {one["id"]: one for one in target.control.dump("groups")}
     names = {one["mailNickname"] for one in before.values()}
     held = {g["id"] for g in source.control.dump("groups") if g["mailNickname"] in names}
-    plan = planned(source, point, target, tmp_path, selection=Selection(types=("groups",)))
+    plan = planned(source, point, target, tmp_path, selection=RestoreSelection(types=("groups",)))
     report = applied(plan, source, target, tmp_path)
     refused = [one for one in report.outcomes if one.table == "groups" and "mailNickname already exists" in one.reason]
     assert refused and {one.id for one in refused} <= held
@@ -87,7 +87,9 @@ def test_what_is_selected_crosses_once(sites: tuple[Protected, Manifest, Protect
         target.control.patch(f"groups/{group['id']}", {"mailNickname": f"own.{number}"})
     own = {path: {one["id"]: one for one in target.control.dump(path)} for path in ("users", "groups")}
     links = target.control.edges("groups", "members")
-    selection = Selection(types=("users", "groups", "applications", "service_principals", "extension_properties"))
+    selection = RestoreSelection(
+        types=("users", "groups", "applications", "service_principals", "extension_properties")
+    )
     plan = planned(source, point, target, tmp_path, selection=selection)
     assert plan.domains == {**MAPPED, "contoso.onmicrosoft.com": "tailwind.onmicrosoft.com"}
     assert not [step for step in plan.steps if step.action in {"delete", "unlink"}]
@@ -137,7 +139,7 @@ def test_what_cannot_cross_is_named(sites: tuple[Protected, Manifest, Protected]
     mastered = {one["id"] for one in source.control.dump("users") if one["onPremisesSyncEnabled"]}
     members = {user for group, user, _ in source.control.edges("groups", "members") if group in cloud}
     synced = min(mastered & members)
-    plan = planned(source, source.backup(), target, tmp_path, selection=Selection(types=("users", "groups")))
+    plan = planned(source, source.backup(), target, tmp_path, selection=RestoreSelection(types=("users", "groups")))
     refused = {one.id: one for one in plan.refusals if one.table == "users"}
     assert "nobody is a guest at home" in refused[guest].reason
     assert "--domain corp.contoso.com=" in refused[away].remedy
@@ -155,7 +157,7 @@ def test_domains_that_are_wrong_are_refused(sites: tuple[Protected, Manifest, Pr
     with pytest.raises(UsageError, match=r"wrong\.example: not verified in the other tenant"):
         planned(source, point, target, tmp_path, domains={"contoso.com": "wrong.example"})
     with pytest.raises(UsageError, match="its own, and is not deleted"):
-        planned(source, point, target, tmp_path, options=Options(delete_added=True))
+        planned(source, point, target, tmp_path, options=RestoreOptions(delete_added=True))
 
 
 OTHERS = """

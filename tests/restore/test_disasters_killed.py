@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from entra_pipeline.restore.execute.executor import LiveChanged
-from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.journal import RestoreUnfinished
 from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.restore.records.report import read_report
@@ -53,7 +53,7 @@ def test_a_killed_restore_doubles_nothing(site: Callable[..., Site], request: py
     assert killed == wanted
 
 
-def _restore_killed(one: Site, plan: Plan, most: int, chance: random.Random) -> int:
+def _restore_killed(one: Site, plan: RestorePlan, most: int, chance: random.Random) -> int:
     """Applies a plan in processes that are killed at random moments after their first write; how many were."""
     file = one.project.file.with_name("plan.json")
     file.write_bytes(msgspec.json.encode(plan))

@@ -14,14 +14,14 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute import executor as applying
-from entra_pipeline.restore.objects.model import Options, Plan, Refusal, Selection
+from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
-from entra_pipeline.restore.plan.service import Subject, plan_restore, plan_undo
+from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore, plan_undo
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.plans import write_plan
-from entra_pipeline.restore.records.report import Report
+from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
@@ -63,7 +63,7 @@ class Site(Protected):
         enable: bool = True,
         delete_added: bool = False,
         **selection: tuple[str, ...],
-    ) -> Plan:
+    ) -> RestorePlan:
         """What brings the tenant back to the point, seen from a recovery point taken now."""
         live = self.backup()
         return make_plan(
@@ -71,27 +71,27 @@ class Site(Protected):
             "2026-11-24T00:00:00Z",
             Side(self.store, point),
             LiveTenant(Side(self.store, live), "simulated"),
-            selection=Selection(**selection),
-            options=Options(enable_policies=enable, delete_added=delete_added),
+            selection=RestoreSelection(**selection),
+            options=RestoreOptions(enable_policies=enable, delete_added=delete_added),
             identity=lineage(self.store, live.tenant_id),
         )
 
-    def plan_from_end_to_end(self, point: Manifest) -> Plan:
+    def plan_from_end_to_end(self, point: Manifest) -> RestorePlan:
         """The same as the command makes it, and keeps it."""
 
-        async def run() -> Plan:
+        async def run() -> RestorePlan:
             async with Graph(self.project.tenants["simulated"]) as graph:
-                subject = Subject(scope=self.scope, store=self.store, reading=graph)
+                subject = PlannedTenant(scope=self.scope, store=self.store, reading=graph)
                 return await plan_restore(self.store, point, subject, trigger="a test")
 
         return asyncio.run(run())
 
-    def plan_undo(self, job: str) -> Plan:
+    def plan_undo(self, job: str) -> RestorePlan:
         """What takes back what a restore has written."""
 
-        async def run() -> Plan:
+        async def run() -> RestorePlan:
             async with Graph(self.project.tenants["simulated"]) as graph:
-                subject = Subject(scope=self.scope, store=self.store, reading=graph)
+                subject = PlannedTenant(scope=self.scope, store=self.store, reading=graph)
                 return await plan_undo(self.store, job, subject, trigger="a test")
 
         return asyncio.run(run())
@@ -102,10 +102,10 @@ class Site(Protected):
             found = [target for source, target, _ in self.control.edges("groups", "members") if source == group]
             self.control.remove_link(f"groups/{group}/members", *found)
 
-    def apply(self, plan: Plan, *, go_on: bool = False) -> Report:
+    def apply(self, plan: RestorePlan, *, go_on: bool = False) -> RestoreReport:
         """Carries a plan out, and reads back."""
 
-        async def run() -> Report:
+        async def run() -> RestoreReport:
             tenant = self.project.tenants["simulated"]
             async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
                 target = applying.Target(scope=self.scope, store=self.store, reading=reading, writing=writing)
@@ -127,11 +127,11 @@ class Site(Protected):
         return asyncio.run(run())
 
 
-def bad(report: Report) -> list[tuple[str, str, str]]:
+def bad(report: RestoreReport) -> list[tuple[str, str, str]]:
     return [(one.table, one.result, one.reason) for one in report.outcomes if one.result != "restored"]
 
 
-def unexplained(refusals: tuple[Refusal, ...]) -> list[Refusal]:
+def unexplained(refusals: tuple[PlanRefusal, ...]) -> list[PlanRefusal]:
     return [one for one in refusals if one.kind != "unrestorable" or one.table not in REMAINING]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.restore.objects.model import Options, Plan, Selection, Step
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.store.manifest import Manifest
@@ -43,9 +43,9 @@ class Restored:
         self.control = it.control
         self.point = it.backup()
 
-    def plan(self, **asked: Any) -> Plan:
+    def plan(self, **asked: Any) -> RestorePlan:
         """The plan that brings the tenant back to the point: `types`, `ids` … select, the rest are options."""
-        selection = Selection(
+        selection = RestoreSelection(
             **{name: asked.pop(name) for name in ("types", "ids", "where", "search") if name in asked}
         )
         self.it.advance(minutes=5)
@@ -56,7 +56,7 @@ class Restored:
             self._side(self.point),
             LiveTenant(self._side(live), "simulated"),
             selection=selection,
-            options=Options(**asked),
+            options=RestoreOptions(**asked),
         )
 
     def _side(self, manifest: Manifest) -> Side:
@@ -82,7 +82,7 @@ def start(tenant: Callable[..., Protected]) -> Callable[..., Restored]:
     return prepared
 
 
-def steps(plan: Plan, **members: Any) -> list[Step]:
+def steps(plan: RestorePlan, **members: Any) -> list[RestoreStep]:
     """The steps of which the members are so."""
     return [step for step in plan.steps if all(getattr(step, name) == value for name, value in members.items())]
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
-from entra_pipeline.restore.objects.model import Plan, Selection, Step
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.objects.selection import types_to_read
 from entra_pipeline.restore.plan.estimate import seconds
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
@@ -21,7 +21,7 @@ from tests.store.writing import TENANT
 NEW = "ffffffff-1111-4111-8111-11111111111f"
 
 
-def a_plan(points: Points) -> Plan:
+def a_plan(points: Points) -> RestorePlan:
     live = tenant()
     live.objects["users"][USERS[0]]["department"] = "Changed"
     return make_plan("job", "now", points.take(tenant()), LiveTenant(points.take(live), "contoso"))
@@ -115,16 +115,16 @@ def test_what_the_restore_works_with_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_time_is_that_of_the_slowest_lane_of_each_stage() -> None:
-    def step(stage: str, table: str, requests: int) -> Step:
-        return Step(number=1, stage=stage, action="update", table=table, id="x", requests=requests)
+    def step(stage: str, table: str, requests: int) -> RestoreStep:
+        return RestoreStep(number=1, stage=stage, action="update", table=table, id="x", requests=requests)
 
     assert seconds([step("a", "users", 200), step("a", "conditional_access_policies", 5)]) == 10
     assert seconds([step("a", "users", 200), step("b", "conditional_access_policies", 15)]) == 25
 
 
 def test_what_is_read_of_the_tenant_for_a_selection() -> None:
-    assert types_to_read(Selection()) is None
-    read = types_to_read(Selection(types=("groups",)))
+    assert types_to_read(RestoreSelection()) is None
+    read = types_to_read(RestoreSelection(types=("groups",)))
     assert read is not None
     assert {"groups", "deleted_groups", "users", "role_assignments", "conditional_access_policies"} <= set(read)
     assert "named_locations" not in read

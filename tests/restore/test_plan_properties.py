@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.restore.objects.model import Options, Plan, Step
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreStep
 from entra_pipeline.restore.objects.normalize import content, differing
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
-from entra_pipeline.restore.plan.undo import Undoing, undoing
-from entra_pipeline.restore.records.report import Report, outcome_of
+from entra_pipeline.restore.plan.undo import RestoreWrites, writes_of
+from entra_pipeline.restore.records.report import RestoreReport, outcome_of
 from tests.restore.points import Body, Picture, Points
 
 OBJECTS = ("users", "groups", "named_locations", "conditional_access_policies", "role_definitions", "role_assignments")
@@ -158,7 +158,7 @@ class World:
         self.table(table)[id_] = {**body, "id": id_}
         return id_
 
-    def carry_out(self, plan: Plan, point: Picture) -> dict[str, str]:
+    def carry_out(self, plan: RestorePlan, point: Picture) -> dict[str, str]:
         """Does what the plan says, and takes away what came back besides; ids at the point → ids in the tenant."""
         moved = dict(plan.identity)
         self.back.clear()
@@ -174,7 +174,7 @@ class World:
                 self.table(place).pop(key, None)
         return moved
 
-    def _step(self, step: Step, moved: dict[str, str]) -> None:
+    def _step(self, step: RestoreStep, moved: dict[str, str]) -> None:
         live = rewrite(step.live_id or step.id, moved)
         body = rewrite(step.body, moved)
         match step.action:
@@ -270,7 +270,7 @@ def change(world: World, changes: list[tuple[Any, ...]]) -> None:
                 links.pop((source, target), None)
 
 
-def planned(world: World, options: Options) -> Plan:
+def planned(world: World, options: RestoreOptions) -> RestorePlan:
     with tempfile.TemporaryDirectory() as folder:
         points = Points(Path(folder), *TABLES)
         point, live = points.take(tenant()), points.take(world.picture)
@@ -291,7 +291,7 @@ fast = settings(
 @given(changes(), st.booleans())
 def test_carrying_out_a_plan_brings_back_what_was(done: list[tuple[Any, ...]], delete_added: bool) -> None:
     world = changed(tenant(), done)
-    plan = planned(world, Options(enable_policies=True, delete_added=delete_added))
+    plan = planned(world, RestoreOptions(enable_policies=True, delete_added=delete_added))
     assert {refusal.kind for refusal in plan.refusals} <= ({"skipped"} if not delete_added else set())
     moved = world.carry_out(plan, tenant())
     before = tenant()
@@ -314,7 +314,7 @@ def test_carrying_out_a_plan_brings_back_what_was(done: list[tuple[Any, ...]], d
 @fast
 @given(changes(), st.sampled_from(["overwrite", "merge", "skip"]))
 def test_what_a_step_needs_comes_before_it(done: list[tuple[Any, ...]], conflict: Any) -> None:
-    plan = planned(changed(tenant(), done), Options(conflict=conflict))
+    plan = planned(changed(tenant(), done), RestoreOptions(conflict=conflict))
     there: set[str] = set()
     stages: list[str] = []
     for number, step in enumerate(plan.steps, 1):
@@ -330,7 +330,7 @@ def test_what_a_step_needs_comes_before_it(done: list[tuple[Any, ...]], conflict
 @given(changes())
 def test_merge_removes_nothing_and_fills_only_what_is_empty(done: list[tuple[Any, ...]]) -> None:
     world = changed(tenant(), done)
-    plan = planned(world, Options(conflict="merge"))
+    plan = planned(world, RestoreOptions(conflict="merge"))
     assert not {step.action for step in plan.steps} & {"delete", "unlink"}
     for step in plan.steps:
         if step.action == "update" and step.id not in step.needs:
@@ -341,7 +341,7 @@ def test_merge_removes_nothing_and_fills_only_what_is_empty(done: list[tuple[Any
 @fast
 @given(changes())
 def test_skip_touches_nothing_that_is_there(done: list[tuple[Any, ...]]) -> None:
-    plan = planned(changed(tenant(), done), Options(conflict="skip"))
+    plan = planned(changed(tenant(), done), RestoreOptions(conflict="skip"))
     back = {step.id for step in plan.steps if step.action in {"create", "undelete"}}
     for step in plan.steps:
         assert step.action not in {"delete", "unlink"}
@@ -355,7 +355,7 @@ def test_a_tenant_that_is_as_it_was_needs_nothing(conflict: Any, tmp_path: Path)
     points = Points(tmp_path, *TABLES)
     point = points.take(tenant())
     for live in (point, points.take(tenant())):
-        plan = make_plan("job", "now", point, LiveTenant(live, "contoso"), options=Options(conflict=conflict))
+        plan = make_plan("job", "now", point, LiveTenant(live, "contoso"), options=RestoreOptions(conflict=conflict))
         assert (plan.steps, plan.refusals, plan.requests, plan.seconds) == ((), (), 0, 0)
 
 
@@ -363,16 +363,16 @@ def test_a_tenant_that_is_as_it_was_needs_nothing(conflict: Any, tmp_path: Path)
 @given(changes())
 def test_the_same_gives_the_same_plan(done: list[tuple[Any, ...]]) -> None:
     world = changed(tenant(), done)
-    one, other = (planned(world, Options()) for _ in range(2))
+    one, other = (planned(world, RestoreOptions()) for _ in range(2))
     assert one == other
 
 
-def restored(world: World, plan: Plan, points: Points) -> tuple[Undoing, dict[str, str]]:
+def restored(world: World, plan: RestorePlan, points: Points) -> tuple[RestoreWrites, dict[str, str]]:
     """Carries a plan out and reads back; what it has written, and ids at the point → ids in the tenant."""
     moved = world.carry_out(plan, tenant())
     made = {s.number: {s.id: rewrite(s.id, moved)} for s in plan.steps if s.action in {"create", "undelete"}}
     outcomes = tuple(outcome_of(s, "restored", live_id=s.live_id or rewrite(s.id, moved)) for s in plan.steps)
-    report = Report(
+    report = RestoreReport(
         job=plan.id,
         scope=plan.scope,
         point=plan.point,
@@ -384,7 +384,7 @@ def restored(world: World, plan: Plan, points: Points) -> tuple[Undoing, dict[st
         outcomes=outcomes,
     )
     after = points.take(world.picture).manifest.recovery_point
-    return undoing(plan, report, made, plan.scope, after), moved
+    return writes_of(plan, report, made, plan.scope, after), moved
 
 
 def facts(picture: Picture) -> dict[tuple[str, Any], Any]:
@@ -412,7 +412,7 @@ def test_an_undo_takes_back_what_the_restore_wrote_and_nothing_that_others_did(
         points = Points(Path(folder), *TABLES)
         point, before = points.take(tenant()), points.take(world.picture)
         was, picture = facts(world.picture), world.picture.copy()
-        options = Options(enable_policies=True, delete_added=delete_added)
+        options = RestoreOptions(enable_policies=True, delete_added=delete_added)
         plan = make_plan("job", "now", point, LiveTenant(before, "contoso"), options=options)
         written, moved = restored(world, plan, points)
         then = facts(world.picture)
@@ -423,7 +423,7 @@ def test_an_undo_takes_back_what_the_restore_wrote_and_nothing_that_others_did(
             "now",
             before,
             LiveTenant(points.take(world.picture), "contoso"),
-            options=Options(enable_policies=True, delete_added=True),
+            options=RestoreOptions(enable_policies=True, delete_added=True),
             identity={old: new for old, new in moved.items() if old != new},
             undoing=written,
         )

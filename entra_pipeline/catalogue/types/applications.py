@@ -10,7 +10,7 @@ from entra_pipeline.catalogue.model import (
     Relation,
     Restore,
 )
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 
 _READ_APPLICATIONS = ("Application.Read.All", "Directory.Read.All")
 _WRITE_APPLICATIONS = ("Application.ReadWrite.All",)
@@ -149,7 +149,7 @@ TYPES = (
                 }
             ),
             lost=("client secrets", "private keys", "logo", "verified publisher"),
-            by=By.APPLICATION,
+            strategy=WriteStrategy.APPLICATION,
         ),
         delta=True,
         not_listable={

@@ -1,7 +1,7 @@
 """Conditional access: policies, named locations, authentication strengths and contexts, terms of use."""
 
 from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Restore, kept
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 
 _WRITE = ("Policy.ReadWrite.ConditionalAccess",)
 _TIMES = frozenset({"createdDateTime", "deletedDateTime", "modifiedDateTime"})
@@ -98,7 +98,7 @@ TYPES = (
                 )
             },
             fixed="raw->>'$.policyType' = 'builtIn'",
-            by=By.STRENGTH,
+            strategy=WriteStrategy.STRENGTH,
         ),
         inline=("combinationConfigurations",),
     ),

@@ -1,7 +1,7 @@
 """Identity governance: entitlement management, access reviews, lifecycle workflows."""
 
 from entra_pipeline.catalogue.model import Category, LinkWrite, ObjectType, Parent, Read, Relation, Restore, kept
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 
 _GOVERNANCE = "Microsoft Entra ID P2 or Microsoft Entra ID Governance"
 _ENTITLEMENT = "identityGovernance/entitlementManagement"
@@ -53,7 +53,7 @@ TYPES = (
             volatile=_TIMES | {"description", "displayName"},
             create_only=frozenset({"originId", "originSystem"}),
             required=("originId", "originSystem"),
-            by=By.ENTITLEMENT,
+            strategy=WriteStrategy.ENTITLEMENT,
             after=("groups", "applications", "service_principals"),
             refers=frozenset({"originId"}),
         ),
@@ -100,7 +100,7 @@ TYPES = (
                 "resourceRoleScopes.role": ("displayName", "originId", "originSystem"),
                 "resourceRoleScopes.scope": ("originId", "originSystem"),
             },
-            by=By.ENTITLEMENT,
+            strategy=WriteStrategy.ENTITLEMENT,
             after=("access_package_resources",),
             refers=frozenset({"catalog", "resourceRoleScopes.scope.originId"}),
         ),
@@ -172,7 +172,7 @@ TYPES = (
             },
             lost=("request history", "approvals"),
             derived="raw->>'$.state' IN ('expired', 'deliveryFailed')",
-            by=By.ENTITLEMENT,
+            strategy=WriteStrategy.ENTITLEMENT,
             after=("users", "service_principals", "access_packages", "access_package_assignment_policies"),
             refers=frozenset({"accessPackage", "assignmentPolicy", "target.objectId"}),
             link=True,
@@ -334,7 +334,7 @@ TYPES = (
             lost=("earlier versions", "run history"),
             # A schedule that runs while users and groups are still coming back could disable or delete them.
             guard=("isSchedulingEnabled", False),
-            by=By.WORKFLOW,
+            strategy=WriteStrategy.WORKFLOW,
             after=("users", "groups", "custom_task_extensions"),
             refers=frozenset({"tasks.arguments"}),
         ),

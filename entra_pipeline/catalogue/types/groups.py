@@ -10,7 +10,7 @@ from entra_pipeline.catalogue.model import (
     Restore,
     kept,
 )
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _EXCHANGE = "held by Exchange: Graph shows it of one Microsoft 365 group at a time, and delta does not tell its changes"
@@ -92,7 +92,7 @@ TYPES = (
             lost=("mailbox and conversations", "site and files", "sensitivity labels"),
             mastered=_ELSEWHERE,
             guard=_PAUSED,
-            by=By.GROUP,
+            strategy=WriteStrategy.GROUP,
             after=("extension_properties",),
         ),
         delta=True,

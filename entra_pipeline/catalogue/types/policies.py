@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from entra_pipeline.catalogue.model import Category, LinkWrite, ObjectType, Parent, Read, Relation, Restore, kept
-from entra_pipeline.catalogue.restoring import By, Method
+from entra_pipeline.catalogue.restoring import Method, WriteStrategy
 
 _READ_POLICIES = ("Policy.Read.All",)
 _CONFIGURATION = ("Policy.ReadWrite.ApplicationConfiguration",)
@@ -38,7 +38,7 @@ def _singleton(
     inline: tuple[str, ...] = (),
     volatile: frozenset[str] = _DELETED,
     required: tuple[str, ...] = (),
-    by: By = By.GENERIC,
+    strategy: WriteStrategy = WriteStrategy.GENERIC,
     after: tuple[str, ...] = (),
     refers: frozenset[str] = frozenset(),
 ) -> ObjectType:
@@ -59,7 +59,7 @@ def _singleton(
             remove=False,
             volatile=volatile,
             required=required,
-            by=by,
+            strategy=strategy,
             after=after,
             refers=refers,
         ),
@@ -121,7 +121,7 @@ TYPES = (
         write="Policy.ReadWrite.AuthenticationMethod",
         inline=("authenticationMethodConfigurations",),
         volatile=_NAMED_BY_GRAPH | {"lastModifiedDateTime", "policyVersion"},
-        by=By.PARTS,
+        strategy=WriteStrategy.PARTS,
         after=("users", "groups"),
         refers=frozenset(
             {
@@ -333,7 +333,7 @@ TYPES = (
             required=("displayName", "id"),
             parts={"excludes": _CONDITIONS, "includes": _CONDITIONS},
             fixed="raw->>'$.id' LIKE 'microsoft-%'",
-            by=By.PARTS,
+            strategy=WriteStrategy.PARTS,
             after=("service_principals",),
         ),
         inline=("includes", "excludes"),

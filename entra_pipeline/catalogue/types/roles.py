@@ -1,7 +1,7 @@
 """Directory roles (activated), role definitions and assignments, and privileged identity management (PIM)."""
 
 from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, Restore, kept
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 
 _READ_ROLES = ("RoleManagement.Read.Directory", "Directory.Read.All")
 
@@ -36,7 +36,7 @@ def _schedules(kind: str, *permissions: str) -> Restore:
         parts=_SCHEDULE_PARTS,
         lost=("history of activations",),
         derived=_ACTIVATED if kind == "Assignment" else _DERIVED,
-        by=By.SCHEDULE,
+        strategy=WriteStrategy.SCHEDULE,
         after=(*_PRINCIPALS, *_SCOPES, "role_definitions"),
         refers=frozenset({"directoryScopeId", "principalId", "roleDefinitionId"}),
         link=True,
@@ -63,7 +63,7 @@ def _group_schedules(kind: str, permission: str) -> ObjectType:
             parts=_SCHEDULE_PARTS,
             lost=("history of activations",),
             derived=_ACTIVATED if kind == "assignment" else _DERIVED,
-            by=By.SCHEDULE,
+            strategy=WriteStrategy.SCHEDULE,
             after=("users", "groups"),
             refers=frozenset({"groupId", "principalId"}),
             link=True,

@@ -1,7 +1,7 @@
 """The tenant itself: organization, branding, domains, subscriptions, custom security attributes, contacts."""
 
 from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Restore, Streams, kept
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 # The default branding's streams are those of localization 0 (Graph doc: organizationalbranding-get).
@@ -114,7 +114,7 @@ TYPES = (
             permissions=_WRITE_BRANDING,
             create="PATCH",
             volatile=_IMAGE_ADDRESSES,
-            by=By.STREAMS,
+            strategy=WriteStrategy.STREAMS,
         ),
         streams=_IMAGES,
         parent=Parent("organization", "branding", Read.EACH, many=False),
@@ -131,7 +131,7 @@ TYPES = (
             how="POST to branding/localizations, PATCH, PUT of each image",
             permissions=_WRITE_BRANDING,
             volatile=_IMAGE_ADDRESSES,
-            by=By.STREAMS,
+            strategy=WriteStrategy.STREAMS,
             required=("id",),
             after=("organizational_brandings",),
         ),
@@ -215,7 +215,7 @@ TYPES = (
             how="POST /directory/federationConfigurations, then its domains, PATCH",
             permissions=("IdentityProvider.ReadWrite.All",),
             required=("@odata.type", "domains", "issuerUri", "passiveSignInUri", "signingCertificate"),
-            by=By.PARTS,
+            strategy=WriteStrategy.PARTS,
         ),
         inline=("domains",),
         lane=Lane.IDENTITY,
@@ -310,7 +310,7 @@ TYPES = (
                 "type",
                 "usePreDefinedValuesOnly",
             ),
-            by=By.PARTS,
+            strategy=WriteStrategy.PARTS,
             after=("attribute_sets",),
         ),
         expand=("allowedValues",),

@@ -11,7 +11,7 @@ from entra_pipeline.catalogue.model import (
     Restore,
     kept,
 )
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _ONE_BY_ONE = "held outside the directory, by SharePoint or Exchange: Graph shows it of one user at a time"
@@ -114,7 +114,7 @@ TYPES = (
                 {"customSecurityAttributes", "passwordPolicies", "preferredDataLocation", "usageLocation"}
             ),
             guard=("accountEnabled", False),
-            by=By.USER,
+            strategy=WriteStrategy.USER,
             after=("custom_security_attribute_definitions", "extension_properties"),
         ),
         delta=True,
@@ -157,7 +157,7 @@ TYPES = (
             change="POST",
             remove=False,
             volatile=frozenset({"licenseAssignmentStates", "userPrincipalName"}),
-            by=By.LICENSES,
+            strategy=WriteStrategy.LICENSES,
             after=("users", "groups"),
         ),
         projection=("id", "userPrincipalName", "assignedLicenses", "licenseAssignmentStates"),

@@ -19,10 +19,10 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.objects.model import Options, Plan, Refusal, Selection
-from entra_pipeline.restore.records.approval import approve, approved_by, asking, made_by, require_approval
+from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
+from entra_pipeline.restore.records.approval import approval_scopes, approve, approved_by, made_by, require_approval
 from entra_pipeline.restore.records.journal import has_begun
-from entra_pipeline.restore.records.plan_rows import Describing
+from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import exceptions, read_report, rows
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -82,14 +82,14 @@ def choose(visit: Visit) -> Response:
     )
 
 
-def _selection(types: list[str], ids: list[str], search: str, where: str, every: str) -> Selection:
+def _selection(types: list[str], ids: list[str], search: str, where: str, every: str) -> RestoreSelection:
     """What was chosen: single objects, unless all that match were."""
     unknown = [name for name in types if name not in CATALOGUE]
     if unknown:
         raise UsageError(f"there is no object type {unknown[0]!r}", remedy="Choose one of a recovery point.")
     if ids and not every:
-        return Selection(types=tuple(types), ids=tuple(dict.fromkeys(ids)))
-    return Selection(types=tuple(types), search=search.strip(), where=where.strip())
+        return RestoreSelection(types=tuple(types), ids=tuple(dict.fromkeys(ids)))
+    return RestoreSelection(types=tuple(types), search=search.strip(), where=where.strip())
 
 
 def plan(visit: Visit) -> Response:
@@ -156,28 +156,28 @@ def one(visit: Visit) -> Response:
         exceptions=exceptions(report)[:_REASONS] if report else [],
         begun=report is None and has_begun(store.files, found.id),
         grouped=grouped,
-        steps=Describing(store, found, _live_store(visit, found)).rows(writing[offset : offset + _STEPS]),
+        steps=PlanRows(store, found, _live_store(visit, found)).rows(writing[offset : offset + _STEPS]),
         returning=len(found.steps) - len(writing),
         shown=Shown(offset, _STEPS, len(writing), visit.request.url),
         refusals=_refusals(found.refusals),
         kinds=Counter(refusal.kind for refusal in found.refusals),
         older=older_text(found.older),
-        chosen=found.selection != Selection(),
-        options=found.options != Options(),
-        asking=asking(visit.project, found),
+        chosen=found.selection != RestoreSelection(),
+        options=found.options != RestoreOptions(),
+        asking=approval_scopes(visit.project, found),
         made=made_by(store, found),
         approved=approved_by(store, found),
     )
 
 
-def _live_store(visit: Visit, plan: Plan) -> ScopeStore:
+def _live_store(visit: Visit, plan: RestorePlan) -> ScopeStore:
     """The store that shows the tenant written to; a scope that is none of the project's is beside the source."""
     if plan.live_scope in visit.project.scopes:
         return visit.site.store(plan.live_scope)
     return ScopeStore(visit.store().files, plan.live_scope, visit.site.clock)
 
 
-def _refusals(refusals: tuple[Refusal, ...]) -> list[dict[str, Any]]:
+def _refusals(refusals: tuple[PlanRefusal, ...]) -> list[dict[str, Any]]:
     """What the plan does not do: a row per type and reason."""
     grouped: dict[tuple[str, str, str, str], list[str]] = {}
     for refusal in refusals:
@@ -233,7 +233,7 @@ def undo(visit: Visit) -> Response:
     return _have_planned(visit, scope, config, undoes=found.id)
 
 
-def _told(visit: Visit, action: str, plan: Plan, result: str, **details: str) -> None:
+def _told(visit: Visit, action: str, plan: RestorePlan, result: str, **details: str) -> None:
     record(
         visit.site,
         visit.user,
@@ -247,7 +247,7 @@ def _told(visit: Visit, action: str, plan: Plan, result: str, **details: str) ->
     )
 
 
-def _plan(visit: Visit) -> Plan:
+def _plan(visit: Visit) -> RestorePlan:
     identifier = visit.path("plan")
     if not _ID.fullmatch(identifier):
         raise NotInStore(f"there is no plan {identifier}", remedy="Restores shows those there are.")

@@ -25,15 +25,15 @@ from entra_pipeline.errors import NotInStore
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope, Secret, Tenant
 from entra_pipeline.restore.check.fidelity import Difference, Fidelity, Score, fidelity
-from entra_pipeline.restore.execute.executor import Progress, Silence, Target, apply
-from entra_pipeline.restore.objects.model import Options, Plan
+from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, apply
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan
 from entra_pipeline.restore.plan.diff import Side, decoded, meeting
 from entra_pipeline.restore.plan.extensions import taken_extensions
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
-from entra_pipeline.restore.plan.tenant_mapping import cross
+from entra_pipeline.restore.plan.tenant_mapping import map_to_tenant
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.passwords import Passwords, random_key
-from entra_pipeline.restore.records.report import Report
+from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.jobs import recorded
@@ -184,7 +184,7 @@ async def drill(
     *,
     trigger: str,
     clock: Clock = system_clock,
-    progress: Progress | None = None,
+    progress: RestoreProgress | None = None,
 ) -> Drill:
     """Restores a recovery point into an empty simulated tenant, and keeps the result and a job record in the store.
 
@@ -200,13 +200,13 @@ async def drill(
         StoreError: A file cannot be read or written.
         GraphError: The simulated tenant fails.
     """
-    told: Progress = progress or Silence()
+    reporter: RestoreProgress = progress or NullRestoreProgress()
     with recorded(store, "drill", trigger=trigger, clock=clock) as record:
         record.details = {"recovery_point": point.recovery_point}
         started = iso(clock())
-        told.phase("starting an empty tenant")
+        reporter.phase("starting an empty tenant")
         with TemporaryDirectory(prefix="entra-drill-") as folder:
-            rehearsal = _Rehearsal(Side(store, point), Path(folder), record.id, clock, told)
+            rehearsal = _Rehearsal(Side(store, point), Path(folder), record.id, clock, reporter)
             result = await rehearsal.run()
         drill = _result(record.id, started, iso(clock()), rehearsal, result)
         await asyncio.to_thread(store.files.create, drill_file(store.scope, record.id), canonical(drill))
@@ -221,15 +221,15 @@ async def drill(
 class _Rehearsal:
     """A drill under way."""
 
-    def __init__(self, point: Side, folder: Path, job: str, clock: Clock, progress: Progress) -> None:
+    def __init__(self, point: Side, folder: Path, job: str, clock: Clock, progress: RestoreProgress) -> None:
         self.point = point
         self.folder = folder
         self.job = job
         self.clock = clock
         self.progress = progress
         self.brought: dict[str, int] = {}
-        self.plan: Plan
-        self.report: Report
+        self.plan: RestorePlan
+        self.report: RestoreReport
         self.seconds = 0.0
 
     async def run(self) -> Fidelity:
@@ -264,21 +264,21 @@ class _Rehearsal:
             self.progress.phase("planning")
             began = monotonic()
             before = Side(target_store, live)
-            crossing = await asyncio.to_thread(cross, self.point, before, self.folder / "point")
+            crossing = await asyncio.to_thread(map_to_tenant, self.point, before, self.folder / "point")
             self.plan = await asyncio.to_thread(
                 make_plan,
                 self.job,
                 iso(self.clock()),
                 crossing.point,
                 LiveTenant(before, _SIMULATED, extensions=await taken_extensions(graph)),
-                options=Options(enable_policies=True),
+                options=RestoreOptions(enable_policies=True),
                 identity=arrived,
-                barred=crossing.barred,
+                unsupported=crossing.unsupported,
             )
             self.report = await apply(
                 self.plan,
                 store=crossing.point.store,
-                target=Target(scope=scope, store=target_store, reading=graph, writing=writing),
+                target=RestoreTarget(scope=scope, store=target_store, reading=graph, writing=writing),
                 passwords=Passwords(crossing.point.store.files, self.plan, random_key),
                 patience=_PATIENCE,
                 clock=self.clock,
@@ -297,12 +297,12 @@ class _Rehearsal:
         )
 
 
-def _moved(store: ScopeStore, plan: Plan) -> dict[str, str]:
+def _moved(store: ScopeStore, plan: RestorePlan) -> dict[str, str]:
     """Ids of what the restore made, appIds too."""
     return lineage(store, plan.tenant_id)
 
 
-def _reasons(plan: Plan, report: Report) -> dict[tuple[str, str], str]:
+def _reasons(plan: RestorePlan, report: RestoreReport) -> dict[tuple[str, str], str]:
     """Why objects did not come back as they were, as plan and report say."""
     refused = {(one.table, one.id): one.reason for one in plan.refusals if one.kind != "skipped"}
     failed = {(one.table, one.id): one.reason for one in report.outcomes if one.reason}
@@ -438,8 +438,8 @@ class _Arrivals:
             rows = connection.execute(self._point.state("service_principals", "_raw")).fetchall()
         bodies = [decoded(raw) for (raw,) in rows]
         own = self._point.manifest.tenant_id
-        foreign = [one for one in bodies if (one.get("appOwnerOrganizationId") or own) != own]
-        self._control.publish([{name: one[name] for name in _PUBLISHED if one.get(name)} for one in foreign])
+        published = [one for one in bodies if (one.get("appOwnerOrganizationId") or own) != own]
+        self._control.publish([{name: one[name] for name in _PUBLISHED if one.get(name)} for one in published])
 
     def _objects(self, table: str) -> None:
         entry = CATALOGUE[table]

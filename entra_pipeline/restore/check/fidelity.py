@@ -26,7 +26,7 @@ from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import is_bin
 from entra_pipeline.restore.plan.diff import Side, decoded, meeting
 from entra_pipeline.restore.plan.drafts import SHOWN_ELSEWHERE
-from entra_pipeline.restore.plan.id_index import Index
+from entra_pipeline.restore.plan.id_index import IdIndex
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ class _Comparing:
         self._point, self._before, self._after = point, before, after
         self._names = names
         self._reasons = reasons
-        self._index = Index(connection, point, before)
+        self._index = IdIndex(connection, point, before)
         # Ids of what did not come back, because it leads to what the scope does not protect.
         self._beyond: set[str] = set()
         self._partial = bool(point.manifest.selection) or not point.manifest.tables.keys() >= set(EVERYTHING)
@@ -147,9 +147,11 @@ class _Comparing:
             there = found.get(known[id_])
             now = content(entry, decoded(there)) if there is not None else {}
             names = [n for n in then.keys() | now.keys() if normal(then.get(n), n) is not None or now.get(n)]
-            foreign = {self._moved(name) for name in decoded(text) if self._foreign(name)}.intersection(names)
-            names = [name for name in names if name not in foreign]
-            unscored += len(foreign)
+            elsewhere = {self._moved(name) for name in decoded(text) if self._defined_elsewhere(name)}.intersection(
+                names
+            )
+            names = [name for name in names if name not in elsewhere]
+            unscored += len(elsewhere)
             different = {n: (then.get(n), now.get(n)) for n in sorted(names) if not same(then.get(n), now.get(n), n)}
             compared += len(names)
             equal += len(names) - len(different)
@@ -171,7 +173,7 @@ class _Comparing:
             )
         )
 
-    def _foreign(self, name: str) -> bool:
+    def _defined_elsewhere(self, name: str) -> bool:
         """Whether the values of a property are defined by what the scope does not protect."""
         if name == "customSecurityAttributes":
             return "custom_security_attribute_definitions" not in self._point.manifest.tables

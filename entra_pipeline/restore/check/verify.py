@@ -19,15 +19,15 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.graph import RequestStats
 from entra_pipeline.graph.client import BatchRequest, query
-from entra_pipeline.restore.execute.executor import Progress, Silence, Target, take_point
+from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, take_point
 from entra_pipeline.restore.execute.step import PATIENCE
 from entra_pipeline.restore.objects import paths
-from entra_pipeline.restore.objects.model import Outcome, Plan, Step
+from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep
 from entra_pipeline.restore.objects.normalize import content, differing, left_by
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords
-from entra_pipeline.restore.records.report import Report, status_of, write_report
+from entra_pipeline.restore.records.report import RestoreReport, status_of, write_report
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
@@ -40,17 +40,17 @@ _EXPECTED = {"create", "undelete", "update", "enable"}
 
 
 async def verify(
-    plan: Plan,
-    report: Report,
+    plan: RestorePlan,
+    report: RestoreReport,
     *,
     store: ScopeStore,
-    target: Target,
+    target: RestoreTarget,
     passwords: Passwords,
     passwords_file: Path,
     patience: float = PATIENCE,
     clock: Clock = system_clock,
-    progress: Progress | None = None,
-) -> Report:
+    progress: RestoreProgress | None = None,
+) -> RestoreReport:
     """The report with outcomes as they are found in the tenant; it takes the place of the first in the store.
 
     Takes a recovery point of the types that were written, and asks for what differs there once more, one by one, until
@@ -71,8 +71,8 @@ async def verify(
     Raises:
         UsageError: The passwords cannot be handed over; the same call goes on.
     """
-    told: Progress = progress or Silence()
-    told.phase("reading back")
+    reporter: RestoreProgress = progress or NullRestoreProgress()
+    reporter.phase("reading back")
     journal = await asyncio.to_thread(Journal, store.files, plan.id, clock)
     names = dict(plan.identity)
     for made in journal.made.values():
@@ -82,7 +82,7 @@ async def verify(
     sent = [step for step in plan.steps if outcomes[step.number].result in _SENT]
     wanted = _final(sent, names)
     found = await asyncio.to_thread(_differences, sent, wanted, names, outcomes, target.store, live)
-    told.phase("looking again at what differs")
+    reporter.phase("looking again at what differs")
     deadline = monotonic() + patience
     while found:
         found = await _again(found, sent, wanted, outcomes, target)
@@ -106,7 +106,7 @@ async def verify(
     return verified
 
 
-def _final(sent: Sequence[Step], names: Mapping[str, str]) -> dict[int, dict[str, Any]]:
+def _final(sent: Sequence[RestoreStep], names: Mapping[str, str]) -> dict[int, dict[str, Any]]:
     """What each step's object should have now: a later step may have set a property anew."""
     latest = left_by(sent, names)
     return {
@@ -120,7 +120,7 @@ _Found = dict[int, dict[str, tuple[Any, Any]]]
 
 
 def _differences(
-    sent: Sequence[Step],
+    sent: Sequence[RestoreStep],
     wanted: Mapping[int, dict[str, Any]],
     names: Mapping[str, str],
     outcomes: Mapping[int, Outcome],
@@ -152,7 +152,7 @@ def _differences(
     return found
 
 
-def _note(found: _Found, step: Step, wanted: dict[str, Any] | None, body: dict[str, Any] | None) -> None:
+def _note(found: _Found, step: RestoreStep, wanted: dict[str, Any] | None, body: dict[str, Any] | None) -> None:
     """Takes down what differs of an object."""
     found.pop(step.number, None)
     entry = CATALOGUE[step.table]
@@ -168,7 +168,9 @@ def _note(found: _Found, step: Step, wanted: dict[str, Any] | None, body: dict[s
             found[step.number] = dict(different)
 
 
-def _note_links(found: _Found, step: Step, owner: str, names: Mapping[str, str], pairs: set[tuple[str, str]]) -> None:
+def _note_links(
+    found: _Found, step: RestoreStep, owner: str, names: Mapping[str, str], pairs: set[tuple[str, str]]
+) -> None:
     """Takes down which links are not as they should be."""
     found.pop(step.number, None)
     targets = [str(rewrite(target, names)) for target in step.targets]
@@ -182,10 +184,10 @@ def _note_links(found: _Found, step: Step, owner: str, names: Mapping[str, str],
 
 async def _again(
     found: _Found,
-    sent: Sequence[Step],
+    sent: Sequence[RestoreStep],
     wanted: Mapping[int, dict[str, Any]],
     outcomes: Mapping[int, Outcome],
-    target: Target,
+    target: RestoreTarget,
 ) -> _Found:
     """What still differs, asked of the tenant one by one."""
     steps = {step.number: step for step in sent if step.number in found}
@@ -215,7 +217,7 @@ async def _again(
     return still
 
 
-def _note_shown(still: _Found, step: Step, owner: str, body: dict[str, Any] | None) -> None:
+def _note_shown(still: _Found, step: RestoreStep, owner: str, body: dict[str, Any] | None) -> None:
     """Takes down which links are missing or too many in an owner's own list; a list of several pages stays open."""
     if body is None or "@odata.nextLink" in body:
         return

@@ -23,15 +23,15 @@ from entra_pipeline.graph import Graph, GraphWriter, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.execute.reinstated import take_away
 from entra_pipeline.restore.execute.requests import carry_out
-from entra_pipeline.restore.execute.step import PATIENCE, Refused, Session, Work
-from entra_pipeline.restore.objects.model import Outcome, Plan, Result, Step
+from entra_pipeline.restore.execute.step import PATIENCE, RestoreSession, RunningStep, StepRefused
+from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep, Result
 from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.objects.references import GUID_LENGTH
 from entra_pipeline.restore.objects.selection import with_bins
 from entra_pipeline.restore.records import id_map
 from entra_pipeline.restore.records.journal import Journal, require_finished
 from entra_pipeline.restore.records.passwords import Passwords
-from entra_pipeline.restore.records.report import Report, by_plan, outcome_of, status_of, write_report
+from entra_pipeline.restore.records.report import RestoreReport, by_plan, outcome_of, status_of, write_report
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
@@ -47,7 +47,7 @@ class LiveChanged(EntraPipelineError):
     """The tenant is not what the plan saw."""
 
 
-class Progress(BackupProgress, Protocol):
+class RestoreProgress(BackupProgress, Protocol):
     """What an apply tells while it works, besides what the backup before it tells."""
 
     def step(self, outcome: Outcome, done: int, steps: int) -> None:
@@ -55,7 +55,7 @@ class Progress(BackupProgress, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class RestoreTarget:
     """The tenant that is written to.
 
     Attributes:
@@ -71,8 +71,8 @@ class Target:
     writing: Graph
 
 
-class Silence:
-    """A `Progress` that tells nobody."""
+class NullRestoreProgress:
+    """A `RestoreProgress` that tells nobody."""
 
     def rows(self, table: str, rows: int) -> None:
         """Nothing."""
@@ -88,16 +88,16 @@ class Silence:
 
 
 async def apply(
-    plan: Plan,
+    plan: RestorePlan,
     *,
     store: ScopeStore,
-    target: Target,
+    target: RestoreTarget,
     passwords: Passwords,
     go_on: bool = False,
     patience: float = PATIENCE,
     clock: Clock = system_clock,
-    progress: Progress | None = None,
-) -> Report:
+    progress: RestoreProgress | None = None,
+) -> RestoreReport:
     """Carries a plan out; one that was interrupted goes on where it stopped.
 
     Args:
@@ -125,18 +125,18 @@ async def apply(
         )
     lock = store.files.lock(f"_locks/restore-{plan.tenant_id}", f"restoring to tenant {plan.tenant}", clock)
     started = iso(clock())
-    told: Progress = progress or Silence()
+    reporter: RestoreProgress = progress or NullRestoreProgress()
     with lock:
         await asyncio.to_thread(require_finished, store, plan.tenant_id, besides=plan.id)
         journal = await asyncio.to_thread(Journal, store.files, plan.id, clock)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(journal)
-            undo, changed = await _before(plan, store, target, journal, go_on, clock, told)
+            undo, changed = await _before(plan, store, target, journal, go_on, clock, reporter)
             await asyncio.to_thread(passwords.prepare, journal.made)
             stats = RequestStats()
             target.writing.pacer.share(target.reading.pacer)
             writer = await stack.enter_async_context(GraphWriter(target.writing, stats=stats))
-            session = Session(
+            session = RestoreSession(
                 graph=target.writing,
                 writer=writer,
                 stats=stats,
@@ -150,10 +150,10 @@ async def apply(
                 there_before=_there_before(target.store, undo),
                 patience=patience,
             )
-            applying = _Applying(plan, session, told, changed)
+            applying = _Applying(plan, session, reporter, changed)
             try:
                 for number, stage in enumerate(plan.stages):
-                    told.phase(stage)
+                    reporter.phase(stage)
                     await applying.stage(stage)
                     await journal.flush()
                     made = applying.made_in(stage)
@@ -168,11 +168,11 @@ async def apply(
                 live_store=target.store,
                 reading=target.reading,
                 clock=clock,
-                progress=told,
+                progress=reporter,
             )
             await journal.flush()
             outcomes = by_plan(plan, journal.done.values())
-            report = Report(
+            report = RestoreReport(
                 job=plan.id,
                 scope=plan.scope,
                 point=plan.point,
@@ -197,9 +197,9 @@ async def apply(
 class _Applying:
     """The steps of a plan under way."""
 
-    plan: Plan
-    session: Session
-    progress: Progress
+    plan: RestorePlan
+    session: RestoreSession
+    progress: RestoreProgress
     changed: Collection[int]
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     coming: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
@@ -222,7 +222,7 @@ class _Applying:
         making: dict[str, set[asyncio.Task[None]]] = {}
         slots = asyncio.Semaphore(_STEPS_AT_ONCE)
 
-        async def run(step: Step) -> None:
+        async def run(step: RestoreStep) -> None:
             try:
                 await self._step(step)
             finally:
@@ -260,7 +260,7 @@ class _Applying:
         for future in self.coming.values():
             future.cancel()
 
-    async def _step(self, step: Step) -> None:
+    async def _step(self, step: RestoreStep) -> None:
         journal = self.session.journal
         outcome = journal.done.get(step.number)
         if outcome is None or outcome.result == "failed":
@@ -272,7 +272,7 @@ class _Applying:
             future.set_result(outcome.result in {"restored", "restored with differences"})
         self.progress.step(outcome, len(journal.done), len(self.plan.steps))
 
-    async def _outcome(self, step: Step) -> Outcome:
+    async def _outcome(self, step: RestoreStep) -> Outcome:
         if step.number in self.changed:
             return outcome_of(
                 step,
@@ -291,11 +291,11 @@ class _Applying:
                 return self._not_sent(step, missing)
         elif missing:
             return self._not_sent(step, missing)
-        work = Work(self.session, step)
+        work = RunningStep(self.session, step)
         try:
             async with self._lock(work):
                 await carry_out(work)
-        except Refused as refused:
+        except StepRefused as refused:
             return outcome_of(step, "failed", live_id=work.id, reason=refused.message, remedy=refused.remedy)
         problems = list(work.problems)
         if missing:
@@ -304,7 +304,7 @@ class _Applying:
         return outcome_of(step, result, live_id=work.id, reason="; ".join(problems))
 
     @staticmethod
-    def _not_sent(step: Step, missing: Iterable[str]) -> Outcome:
+    def _not_sent(step: RestoreStep, missing: Iterable[str]) -> Outcome:
         return outcome_of(
             step,
             "failed",
@@ -312,7 +312,7 @@ class _Applying:
             remedy="Mend what kept that from coming back, and plan again.",
         )
 
-    async def _missing(self, step: Step) -> set[str]:
+    async def _missing(self, step: RestoreStep) -> set[str]:
         """Ids that the step needs and that did not come back; waits for those that are on their way."""
         needed = {step.parent, *step.needs, *step.targets}
         if not _makes(step) and step.action != "delete":
@@ -324,7 +324,7 @@ class _Applying:
                 missing.add(one)
         return missing
 
-    def _lock(self, work: Work) -> asyncio.Lock:
+    def _lock(self, work: RunningStep) -> asyncio.Lock:
         """Two writes to one object at the same time are a conflict (Graph: Directory_ConcurrencyViolation).
 
         What is made below an owner is a write to the owner, too, unless it only ties it to others.
@@ -334,19 +334,19 @@ class _Applying:
         return self.locks.setdefault(key, asyncio.Lock())
 
 
-def _makes(step: Step) -> bool:
+def _makes(step: RestoreStep) -> bool:
     """Whether the step brings its object into being; what only shows another object comes with that."""
     return step.action in _MAKING and not CATALOGUE[step.table].shows
 
 
 async def _before(
-    plan: Plan,
+    plan: RestorePlan,
     store: ScopeStore,
-    target: Target,
+    target: RestoreTarget,
     journal: Journal,
     go_on: bool,
     clock: Clock,
-    progress: Progress,
+    progress: RestoreProgress,
 ) -> tuple[Manifest, Collection[int]]:
     """The undo point, and the steps whose objects changed since the plan."""
     if journal.undo_point:
@@ -369,7 +369,7 @@ async def _before(
 
 
 async def take_point(
-    target: Target, plan: Plan, taken_for: TakenFor, clock: Clock, progress: BackupProgress | None
+    target: RestoreTarget, plan: RestorePlan, taken_for: TakenFor, clock: Clock, progress: BackupProgress | None
 ) -> Manifest:
     """A recovery point of what a plan writes; raises what `backup` raises."""
     return await backup(
@@ -383,7 +383,7 @@ async def take_point(
     )
 
 
-def _concerned(plan: Plan) -> list[str]:
+def _concerned(plan: RestorePlan) -> list[str]:
     """The object types that a plan writes, in the order of the catalogue."""
     names = {RELATIONS[step.table][0].name if step.table in RELATIONS else step.table for step in plan.steps}
     bins = {entry.name for entry in CATALOGUE.values() if entry.shows in names and entry.name.startswith("deleted_")}
@@ -391,8 +391,8 @@ def _concerned(plan: Plan) -> list[str]:
 
 
 def _changed(
-    plan: Plan, store: ScopeStore, live: Manifest, known: Mapping[str, str], made: Collection[int]
-) -> list[Step]:
+    plan: RestorePlan, store: ScopeStore, live: Manifest, known: Mapping[str, str], made: Collection[int]
+) -> list[RestoreStep]:
     """Steps whose object is not what the plan saw; what another restore has made since is there, under a new id.
 
     Args:
@@ -402,7 +402,7 @@ def _changed(
         known: Id at the recovery point → id in the tenant, of what restores have made.
         made: Numbers of the steps that have made their object themselves.
     """
-    by_table: dict[str, dict[str, list[Step]]] = {}
+    by_table: dict[str, dict[str, list[RestoreStep]]] = {}
     for step in plan.steps:
         live_id = step.live_id if step.seen else ""
         if step.action == "create" and step.number not in made:
@@ -411,7 +411,7 @@ def _changed(
         if live_id:
             table = f"deleted_{step.table}" if step.action == "undelete" else step.table
             by_table.setdefault(table, {}).setdefault(live_id, []).append(step)
-    changed: list[Step] = []
+    changed: list[RestoreStep] = []
     with connect(store.files) as connection:
         for table, steps in by_table.items():
             entry = live.tables.get(table)
@@ -428,13 +428,13 @@ def _changed(
     return sorted(changed, key=lambda step: step.number)
 
 
-def _app_ids(plan: Plan, store: ScopeStore) -> dict[str, str]:
+def _app_ids(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:
     """AppIds at the recovery point of the applications that the plan makes, by their ids."""
     made = [step.id for step in plan.steps if step.table == "applications" and step.action == "create"]
     return _column(plan, store, "applications", "_raw->>'$.appId'", made)
 
 
-def _owners(plan: Plan, store: ScopeStore) -> dict[str, str]:
+def _owners(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:
     """Owners of the child objects that own child objects that the plan writes."""
     owners: dict[str, str] = {}
     for name, entry in CATALOGUE.items():
@@ -444,7 +444,7 @@ def _owners(plan: Plan, store: ScopeStore) -> dict[str, str]:
     return owners
 
 
-def _column(plan: Plan, store: ScopeStore, table: str, column: str, ids: Sequence[str]) -> dict[str, str]:
+def _column(plan: RestorePlan, store: ScopeStore, table: str, column: str, ids: Sequence[str]) -> dict[str, str]:
     """A column of some objects of the recovery point, by id."""
     if not ids:
         return {}
@@ -476,4 +476,4 @@ def _there_before(store: ScopeStore, undo: Manifest) -> Callable[[str], Awaitabl
     return ask
 
 
-__all__ = ["LiveChanged", "Progress", "Silence", "Target", "apply", "take_point"]
+__all__ = ["LiveChanged", "NullRestoreProgress", "RestoreProgress", "RestoreTarget", "apply", "take_point"]

@@ -12,7 +12,7 @@ import msgspec
 
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.graph.client import query
-from entra_pipeline.restore.execute.step import Work
+from entra_pipeline.restore.execute.step import RunningStep
 from entra_pipeline.restore.objects.paths import collection
 from entra_pipeline.restore.objects.same import same
 from entra_pipeline.restore.plan.diff import meeting
@@ -21,7 +21,7 @@ from entra_pipeline.restore.plan.diff import meeting
 _SECRET = {"passwordProfile", "action", "justification", "isValidationOnly"}
 
 
-async def find(work: Work, sent: Mapping[str, Any], new: bool) -> dict[str, Any] | None:
+async def find(work: RunningStep, sent: Mapping[str, Any], new: bool) -> dict[str, Any] | None:
     """The object that was made by sending these properties; None when there is none.
 
     Args:
@@ -73,7 +73,7 @@ def _shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
     return same(sent, re.sub(f"^{prefix}", "", str(shown)) if prefix else shown)
 
 
-async def _candidates(work: Work, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def _candidates(work: RunningStep, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
     entry = work.entry
     base = query(collection(entry, work.parent, work.session.owners), expand=",".join(entry.expand))
     if entry.parent is not None:

@@ -20,8 +20,8 @@ from entra_pipeline.clock import Clock, iso
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.execute.requests import carry_out
-from entra_pipeline.restore.execute.step import Refused, Session, Work
-from entra_pipeline.restore.objects.model import Plan, Selection, Step
+from entra_pipeline.restore.execute.step import RestoreSession, RunningStep, StepRefused
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.objects.references import ids_in
 from entra_pipeline.restore.plan.diff import Side, decoded
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
@@ -36,8 +36,8 @@ _LINKED = {owner.name for owner, relation in RELATIONS.values() if relation.writ
 
 
 async def take_away(
-    plan: Plan,
-    session: Session,
+    plan: RestorePlan,
+    session: RestoreSession,
     *,
     store: ScopeStore,
     scope: Scope,
@@ -81,21 +81,21 @@ async def take_away(
     live = Side(live_store, manifest)
     found = await asyncio.to_thread(_besides, plan, session, point, live, types, back.keys(), iso(clock()))
 
-    async def remove(step: Step, owner: str) -> None:
-        work, remedy = Work(session, step), ""
+    async def remove(step: RestoreStep, owner: str) -> None:
+        work, remedy = RunningStep(session, step), ""
         try:
             await carry_out(work)
-        except Refused as refused:
+        except StepRefused as refused:
             work.problems.append(refused.message)
             remedy = refused.remedy
         if work.problems:
             before = done[back[owner]]
-            told = f"it came back with {step.table} {step.name or step.id}, which it did not have"
+            reported = f"it came back with {step.table} {step.name or step.id}, which it did not have"
             session.journal.finish(
                 msgspec.structs.replace(
                     before,
                     result="restored with differences",
-                    reason="; ".join(one for one in (before.reason, f"{told}: {'; '.join(work.problems)}") if one),
+                    reason="; ".join(one for one in (before.reason, f"{reported}: {'; '.join(work.problems)}") if one),
                     remedy=before.remedy or remedy,
                 )
             )
@@ -104,15 +104,21 @@ async def take_away(
 
 
 def _besides(
-    plan: Plan, session: Session, point: Side, live: Side, types: list[str], back: Collection[str], now: str
-) -> list[tuple[Step, str]]:
+    plan: RestorePlan,
+    session: RestoreSession,
+    point: Side,
+    live: Side,
+    types: list[str],
+    back: Collection[str],
+    now: str,
+) -> list[tuple[RestoreStep, str]]:
     """What has to be removed, each with the object that has brought it back."""
     more = make_plan(
         plan.id,
         now,
         point,
         LiveTenant(live, plan.tenant),
-        selection=Selection(types=tuple(types)),
+        selection=RestoreSelection(types=tuple(types)),
         options=plan.options,
         identity=session.identity,
     )
@@ -135,7 +141,7 @@ def _besides(
     return found
 
 
-def _links(step: Step, back: Collection[str]) -> list[tuple[Step, str]]:
+def _links(step: RestoreStep, back: Collection[str]) -> list[tuple[RestoreStep, str]]:
     """Links that one who came back has brought: all of its own, and those of others to it."""
     if step.live_id in back:
         return [(step, step.live_id)]

@@ -17,7 +17,7 @@ import msgspec
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
-from entra_pipeline.restore.objects.model import Options, Step
+from entra_pipeline.restore.objects.model import RestoreOptions, RestoreStep
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords
@@ -40,14 +40,14 @@ _UNKNOWN_YET = (
 _THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists", "multipleobjectswithsamekeyvalue")
 
 
-class Refused(EntraPipelineError):
+class StepRefused(EntraPipelineError):
     """Graph refused a step for good, or it cannot be sent; `status` is Graph's, 0 when nothing was sent."""
 
     status = 0
 
 
 @dataclass
-class Session:
+class RestoreSession:
     """What the steps of a restore share.
 
     Attributes:
@@ -70,7 +70,7 @@ class Session:
     writer: GraphWriter
     stats: RequestStats
     journal: Journal
-    options: Options
+    options: RestoreOptions
     passwords: Passwords
     identity: dict[str, str]
     app_ids: Mapping[str, str]
@@ -97,7 +97,7 @@ class Session:
         return {new.lower() for ids in self.journal.made.values() for new in ids.values()}
 
 
-class Work:
+class RunningStep:
     """One step under way.
 
     Attributes:
@@ -110,7 +110,7 @@ class Work:
         problems: What did not go as it should have, though the step as a whole did.
     """
 
-    def __init__(self, session: Session, step: Step) -> None:
+    def __init__(self, session: RestoreSession, step: RestoreStep) -> None:
         self.session = session
         self.step = step
         self.entry: ObjectType = CATALOGUE.get(step.table) or RELATIONS[step.table][0]
@@ -208,7 +208,7 @@ class Work:
             found = await self.patiently(lambda: find(True))
             if found:
                 return dict(found)
-        raise Refused(
+        raise StepRefused(
             f"Graph's answer was lost {_LOST} times, and nothing has come into being",
             remedy="Look at Microsoft's service health, and start the restore again.",
         )
@@ -230,10 +230,10 @@ class Work:
         young = [self.session.fresh[one] for one in about if one in self.session.fresh]
         return max(young) + self.session.patience if young else 0.0
 
-    def refused(self, written: WriteResult) -> Refused:
+    def refused(self, written: WriteResult) -> StepRefused:
         """The error that a refusal means for people."""
         error = written.error() if written.status else GraphError("Graph's answer was lost")
-        refused = Refused(error.message, remedy=self._remedy(written, error))
+        refused = StepRefused(error.message, remedy=self._remedy(written, error))
         refused.status = written.status
         return refused
 

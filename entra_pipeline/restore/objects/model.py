@@ -18,7 +18,7 @@ Action = Literal["undelete", "create", "update", "delete", "link", "unlink", "en
 Result = Literal["restored", "restored with differences", "failed", "refused", "not reached"]
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
+class RestoreSelection(msgspec.Struct, frozen=True, kw_only=True):
     """What to restore of a recovery point; everything when nothing is given.
 
     Attributes:
@@ -34,7 +34,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     search: str = ""
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class RestoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to restore.
 
     Attributes:
@@ -49,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     enable_policies: bool = False
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
     """One object to write, or the links of one owner.
 
     Ids are those of the recovery point wherever they stand, in `body`, `targets` and `needs`: apply puts those of the
@@ -101,7 +101,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class PlanRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """An object that the plan does not write, and why; with the remedy where there is one.
 
     Attributes:
@@ -121,7 +121,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     """A restore plan.
 
     Attributes:
@@ -156,11 +156,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     live_point: str
     created: str
-    selection: Selection
-    options: Options
+    selection: RestoreSelection
+    options: RestoreOptions
     stages: tuple[str, ...]
-    steps: tuple[Step, ...]
-    refusals: tuple[Refusal, ...]
+    steps: tuple[RestoreStep, ...]
+    refusals: tuple[PlanRefusal, ...]
     identity: dict[str, str]
     requests: int
     seconds: float
@@ -173,7 +173,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""
 
 
-PLAN_DECODER = msgspec.json.Decoder(Plan)
+PLAN_DECODER = msgspec.json.Decoder(RestorePlan)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,8 +14,8 @@ import msgspec
 
 from entra_pipeline.analysis.equality import Values, differences, normal
 from entra_pipeline.catalogue import ObjectType
-from entra_pipeline.catalogue.restoring import By
-from entra_pipeline.restore.objects.model import Step
+from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.objects.references import rewrite
 
 Body = dict[str, Any]
@@ -30,7 +30,7 @@ def content(entry: ObjectType, body: Body) -> Body:
 
     Licences of users are those that are assigned to them directly.
     """
-    if entry.restore.by is By.LICENSES:
+    if entry.restore.strategy is WriteStrategy.LICENSES:
         return {"assignedLicenses": _direct(body)}
     rule = entry.restore
     kept = {name: _plain(value) for name, value in body.items() if "@" not in name and name not in rule.volatile}
@@ -67,7 +67,7 @@ def differing(entry: ObjectType, wanted: Body, found: Body) -> Values:
     return told
 
 
-def left_by(steps: Iterable[Step], names: Mapping[str, str]) -> dict[tuple[str, str], Body]:
+def left_by(steps: Iterable[RestoreStep], names: Mapping[str, str]) -> dict[tuple[str, str], Body]:
     """Type and id of an object → the properties that steps have set: a later step may have set one anew.
 
     Args:
@@ -82,7 +82,7 @@ def left_by(steps: Iterable[Step], names: Mapping[str, str]) -> dict[tuple[str, 
 
 
 def fingerprint(entry: ObjectType, body: Body) -> str:
-    """SHA-256 of what counts of an object, however it is written (`Step.seen`)."""
+    """SHA-256 of what counts of an object, however it is written (`RestoreStep.seen`)."""
     return hashlib.sha256(msgspec.json.encode(normal(content(entry, body)), order="sorted")).hexdigest()
 
 

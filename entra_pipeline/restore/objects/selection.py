@@ -12,7 +12,7 @@ from entra_pipeline.analysis.objects import find_ids, known_ids, table_entry
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, table_names, with_children
 from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.objects.model import Selection
+from entra_pipeline.restore.objects.model import RestoreSelection
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text, state_query
@@ -20,7 +20,7 @@ from entra_pipeline.text import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RestoreSet:
     """What is to be restored.
 
     Attributes:
@@ -35,7 +35,7 @@ class Chosen:
     types: tuple[str, ...]
 
 
-def choose(store: ScopeStore, manifest: Manifest, selection: Selection) -> Chosen:
+def choose(store: ScopeStore, manifest: Manifest, selection: RestoreSelection) -> RestoreSet:
     """What a selection comes to at a recovery point: child types, licences and relations go with their types.
 
     Raises:
@@ -73,10 +73,10 @@ def choose(store: ScopeStore, manifest: Manifest, selection: Selection) -> Chose
                 f"entra-pipeline objects {store.scope} TYPE --at {manifest.recovery_point}",
             )
     narrowed = bool(ids)
-    return Chosen(tables, _with_owned(store, manifest, types, ids) if narrowed else None, selection.types)
+    return RestoreSet(tables, _with_owned(store, manifest, types, ids) if narrowed else None, selection.types)
 
 
-def types_to_read(selection: Selection) -> list[str] | None:
+def types_to_read(selection: RestoreSelection) -> list[str] | None:
     """The object types whose state in the tenant a plan for the selection rests on; None for all.
 
     Besides what is chosen: its recycle bins, and whatever may have lost its links to what is missing.
@@ -115,7 +115,7 @@ def with_bins(scope: Scope) -> Scope:
     return scope.model_copy(update={"protect": [*types, *bins]}) if bins else scope
 
 
-def _types(selection: Selection) -> list[str]:
+def _types(selection: RestoreSelection) -> list[str]:
     """The object types of the selection with those that go with them."""
     for name in selection.types:
         if name not in CATALOGUE:

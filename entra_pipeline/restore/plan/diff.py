@@ -26,7 +26,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.restore.objects.normalize import Body, content, differing
 from entra_pipeline.restore.objects.normalize import moved as renamed
 from entra_pipeline.restore.objects.references import rewrite
-from entra_pipeline.restore.objects.selection import Chosen, bin_of, is_bin, is_view
+from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import sql_text, state_query
@@ -54,7 +54,7 @@ class Side(NamedTuple):
         return state_query(self.store.files, self.manifest.tables[table], columns)
 
 
-class Fate(StrEnum):
+class ObjectState(StrEnum):
     """What became of an object since the recovery point."""
 
     THERE = "there"
@@ -64,7 +64,7 @@ class Fate(StrEnum):
 
 
 @dataclass(slots=True)
-class Item:
+class ObjectDiff:
     """An object that differs.
 
     Attributes:
@@ -72,24 +72,24 @@ class Item:
         id: Its id at the recovery point; of what was added since, in the tenant.
         live_id: Its id in the tenant; empty when it is missing.
         parent: Id of its owner, as `id`.
-        fate: What became of it.
+        state: What became of it.
         then: The object at the recovery point, as JSON text; empty when it was added since.
         now: The object in the tenant, or its recycle bin; empty when it is missing.
         known_by: Why it is taken for the same object, where its id does not say so.
         conditions: Which of `derived`, `fixed` and `mastered` (`Restore`) are true of it.
-        asked: Whether it is among what was chosen; others only name something that has another id now.
+        requested: Whether it is among what was chosen; others only name something that has another id now.
     """
 
     table: str
     id: str
     live_id: str
     parent: str
-    fate: Fate
+    state: ObjectState
     then: str
     now: str
     known_by: str = ""
     conditions: frozenset[str] = frozenset()
-    asked: bool = True
+    requested: bool = True
 
     @property
     def entry(self) -> ObjectType:
@@ -110,7 +110,7 @@ class Item:
         return title(self.entry, decoded(self.then or self.now)) or self.id
 
 
-class Link(NamedTuple):
+class RestoreLink(NamedTuple):
     """A link: ids at the recovery point, where it has the ends."""
 
     source_id: str
@@ -119,7 +119,7 @@ class Link(NamedTuple):
 
 
 @dataclass(slots=True)
-class Comparison:
+class TenantDiff:
     """All that differs.
 
     Attributes:
@@ -130,9 +130,9 @@ class Comparison:
         incomparable: Tables about which nothing is known, and why.
     """
 
-    items: dict[str, dict[str, Item]] = field(default_factory=dict)
-    missing: dict[str, list[Link]] = field(default_factory=dict)
-    extra: dict[str, list[Link]] = field(default_factory=dict)
+    items: dict[str, dict[str, ObjectDiff]] = field(default_factory=dict)
+    missing: dict[str, list[RestoreLink]] = field(default_factory=dict)
+    extra: dict[str, list[RestoreLink]] = field(default_factory=dict)
     forward: dict[str, str] = field(default_factory=dict)
     incomparable: dict[str, str] = field(default_factory=dict)
 
@@ -143,7 +143,7 @@ class Comparison:
             for table, items in self.items.items()
             if CATALOGUE[table].restore.possible
             for item in items.values()
-            if item.fate in {Fate.MISSING, Fate.BINNED}
+            if item.state in {ObjectState.MISSING, ObjectState.BINNED}
         }
 
     def pending(self) -> dict[str, str]:
@@ -154,7 +154,7 @@ class Comparison:
             if rule.create != "POST" or "id" in rule.required or not rule.possible:
                 continue
             for item in items.values():
-                if item.fate is Fate.MISSING:
+                if item.state is ObjectState.MISSING:
                     found[item.id] = f"{PENDING}{item.id}"
                     for alias in own_aliases(item.entry):
                         if value := item.wanted().get(alias):
@@ -163,8 +163,8 @@ class Comparison:
 
 
 def compare(
-    connection: duckdb.DuckDBPyConnection, point: Side, live: Side, chosen: Chosen, identity: Mapping[str, str]
-) -> Comparison:
+    connection: duckdb.DuckDBPyConnection, point: Side, live: Side, chosen: RestoreSet, identity: Mapping[str, str]
+) -> TenantDiff:
     """What differs of what is chosen, and links that were lost together with what is missing.
 
     Args:
@@ -177,27 +177,27 @@ def compare(
     Raises:
         StoreError: A file cannot be read.
     """
-    return _Comparing(connection, point, live, chosen, identity).compare()
+    return _Differ(connection, point, live, chosen, identity).compare()
 
 
-class _Comparing:
+class _Differ:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
         point: Side,
         live: Side,
-        chosen: Chosen,
+        chosen: RestoreSet,
         identity: Mapping[str, str],
     ) -> None:
         self._connection = connection
         self._point = point
         self._live = live
         self._chosen = chosen
-        self._result = Comparison(forward=dict(identity))
+        self._result = TenantDiff(forward=dict(identity))
         tables = [name for name in (*CATALOGUE, *RELATIONS) if not (name in CATALOGUE and is_bin(CATALOGUE[name]))]
         self._bases = bases(point.manifest, live.manifest, [name for name in tables if point.has(name)])
 
-    def compare(self) -> Comparison:
+    def compare(self) -> TenantDiff:
         for entry in _parents_first():
             if self._comparable(entry.name, chosen=True):
                 self._objects(entry, self._chosen.ids)
@@ -211,7 +211,7 @@ class _Comparing:
                 self._links(relation, self._chosen.ids)
             elif back and self._comparable(relation, chosen=False):
                 self._links(relation, back, only_missing=True)
-        self._named_anew()
+        self._renamed_references()
         self._conditions()
         return self._result
 
@@ -251,37 +251,41 @@ class _Comparing:
             elif not then:
                 new[id_] = now
             elif not only_missing and differing(entry, content(entry, decoded(then)), content(entry, decoded(now))):
-                items[id_] = Item(table, id_, id_, "", Fate.THERE, then, now)
+                items[id_] = ObjectDiff(table, id_, id_, "", ObjectState.THERE, then, now)
         binned = self._binned(table, gone)
         parents = self._parents(entry, [*items, *gone, *new])
         alike = _alike(entry, new, parents)
         for id_, then in gone.items():
-            item = self._placed(entry, Item(table, id_, "", parents.get(id_, ""), Fate.MISSING, then, ""), new, binned)
-            if alike and item.fate is Fate.MISSING and (key := self._key(item)) in alike:
+            item = self._placed(
+                entry, ObjectDiff(table, id_, "", parents.get(id_, ""), ObjectState.MISSING, then, ""), new, binned
+            )
+            if alike and item.state is ObjectState.MISSING and (key := self._key(item)) in alike:
                 self._settle(item, alike.pop(key), new, _known_by(entry))
             items[id_] = item
         for id_, item in items.items():
             item.parent = item.parent or parents.get(id_, "")
         if not only_missing:
             for id_, now in new.items():
-                items[id_] = Item(table, id_, id_, parents.get(id_, ""), Fate.ADDED, "", now)
+                items[id_] = ObjectDiff(table, id_, id_, parents.get(id_, ""), ObjectState.ADDED, "", now)
 
-    def _placed(self, entry: ObjectType, item: Item, new: dict[str, str], binned: Mapping[str, str]) -> Item:
+    def _placed(
+        self, entry: ObjectType, item: ObjectDiff, new: dict[str, str], binned: Mapping[str, str]
+    ) -> ObjectDiff:
         """The object, found in the recycle bin or under the id that it is known to have now."""
         other = self._now(item.id)
         if item.id in binned:
-            item.fate, item.live_id, item.now = Fate.BINNED, item.id, binned[item.id]
+            item.state, item.live_id, item.now = ObjectState.BINNED, item.id, binned[item.id]
         elif other != item.id and other in new:
             known = "" if is_view(entry) else "it came back under another id before"
             self._settle(item, other, new, known)
         elif other in binned:
-            item.fate, item.live_id, item.now = Fate.BINNED, other, binned[other]
+            item.state, item.live_id, item.now = ObjectState.BINNED, other, binned[other]
             self._result.forward[item.id] = other
         return item
 
-    def _settle(self, item: Item, live_id: str, new: dict[str, str], known_by: str) -> None:
+    def _settle(self, item: ObjectDiff, live_id: str, new: dict[str, str], known_by: str) -> None:
         """Takes an object that seems to be new in the tenant for the one that seems to be missing."""
-        item.fate, item.live_id, item.now, item.known_by = Fate.THERE, live_id, new.pop(live_id), known_by
+        item.state, item.live_id, item.now, item.known_by = ObjectState.THERE, live_id, new.pop(live_id), known_by
         if not is_view(item.entry):
             self._result.forward[item.id] = live_id
         then, now = item.wanted(), item.found()
@@ -289,7 +293,7 @@ class _Comparing:
             if then.get(alias) and now.get(alias) and then[alias] != now[alias]:
                 self._result.forward[then[alias]] = now[alias]
 
-    def _key(self, item: Item) -> Any:
+    def _key(self, item: ObjectDiff) -> Any:
         parent = rewrite(item.parent, self._result.forward)
         return _key(item.entry, rewrite(item.wanted(), self._result.forward), parent)
 
@@ -318,21 +322,23 @@ class _Comparing:
 
     def _links(self, relation: str, ids: Collection[str] | None, *, only_missing: bool = False) -> None:
         forward = self._result.forward
-        gone: dict[tuple[str, str], Link] = {}
-        new: dict[tuple[str, str], Link] = {}
+        gone: dict[tuple[str, str], RestoreLink] = {}
+        new: dict[tuple[str, str], RestoreLink] = {}
         for (source, target), then, now in self._rows(relation, ids):
             link = _STORED_DECODER.decode(then or now)
             if then:
                 moved = (rewrite(source, forward), rewrite(target, forward)) if forward else (source, target)
-                gone[moved] = Link(source, target, link.target_type)
+                gone[moved] = RestoreLink(source, target, link.target_type)
             else:
-                new[source, target] = Link(source, target, link.target_type)
+                new[source, target] = RestoreLink(source, target, link.target_type)
         same = gone.keys() & new.keys()
         self._result.missing[relation] = sorted(link for key, link in gone.items() if key not in same)
         if not only_missing:
             before = {now: then for then, now in forward.items()}
             extra = (
-                Link(before.get(link.source_id, link.source_id), before.get(link.target_id, link.target_id), link[2])
+                RestoreLink(
+                    before.get(link.source_id, link.source_id), before.get(link.target_id, link.target_id), link[2]
+                )
                 for key, link in new.items()
                 if key not in same
             )
@@ -340,7 +346,7 @@ class _Comparing:
 
     # --- what names objects that have another id now -----------------------------------------------------------------
 
-    def _named_anew(self) -> None:
+    def _renamed_references(self) -> None:
         """Objects that look the same, but name something that has, or will have, another id."""
         moved = {**self._result.forward, **self._result.pending()}
         ids = sorted(moved.keys() | {f"extension_{one.replace('-', '')}_" for one in moved})
@@ -364,10 +370,10 @@ class _Comparing:
                     continue
                 wanted = renamed(entry, id_, content(entry, decoded(before)), moved)
                 if differing(entry, wanted, content(entry, decoded(after))):
-                    items[id_] = Item(table, id_, id_, owner or "", Fate.THERE, before, after)
-                    items[id_].asked = self._asked(table, id_, owner)
+                    items[id_] = ObjectDiff(table, id_, id_, owner or "", ObjectState.THERE, before, after)
+                    items[id_].requested = self._requested(table, id_, owner)
 
-    def _asked(self, table: str, *ids: str | None) -> bool:
+    def _requested(self, table: str, *ids: str | None) -> bool:
         return table in self._chosen.tables and (self._chosen.ids is None or not self._chosen.ids.isdisjoint(ids))
 
     # --- conditions --------------------------------------------------------------------------------------------------
@@ -380,7 +386,8 @@ class _Comparing:
                 if not condition or not items:
                     continue
                 texts = {
-                    id_: item.now if item.fate in {Fate.THERE, Fate.ADDED} else item.then for id_, item in items.items()
+                    id_: item.now if item.state in {ObjectState.THERE, ObjectState.ADDED} else item.then
+                    for id_, item in items.items()
                 }
                 for id_ in meeting(self._connection, condition, texts):
                     items[id_].conditions |= {name}

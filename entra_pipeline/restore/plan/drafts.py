@@ -13,14 +13,14 @@ from typing import Any
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Category, ObjectType, Relation
 from entra_pipeline.catalogue.order import ORDER, STAGES, later_stage, stage_of
-from entra_pipeline.catalogue.restoring import By
-from entra_pipeline.restore.objects.model import Action, Options, Refusal
+from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.restore.objects.model import Action, PlanRefusal, RestoreOptions
 from entra_pipeline.restore.objects.normalize import Body, at, content, differing, empty, fingerprint, moved, without
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import is_view
-from entra_pipeline.restore.plan.diff import Comparison, Fate, Item, Link
+from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState, RestoreLink, TenantDiff
 from entra_pipeline.restore.plan.estimate import requests_for_links
-from entra_pipeline.restore.plan.tenant_mapping import Barred
+from entra_pipeline.restore.plan.tenant_mapping import Unsupported
 from entra_pipeline.text import pluralize
 
 REMOVALS = "removals"
@@ -63,7 +63,7 @@ class Draft:
     name: str = ""
     body: Body = field(default_factory=dict)
     before: Body = field(default_factory=dict)
-    links: list[Link] = field(default_factory=list)
+    links: list[RestoreLink] = field(default_factory=list)
     seen: str = ""
     requests: int = 1
     returning: bool = False
@@ -83,8 +83,8 @@ class Drafting:
         comparison: What differs.
         options: How to restore.
         own: Ids and appIds of the app registrations that the restore works with: they are not touched.
-        foreign: The tenant is not the one of the recovery point: what only it has is its own.
-        barred: Objects of the recovery point that the tenant cannot hold, by id.
+        cross_tenant: The tenant is not the one of the recovery point: what only it has is its own.
+        unsupported: Objects of the recovery point that the tenant cannot hold, by id.
         older: Tables that were not read for the recovery point, but before it → when: what has come since then may have
             been there at the recovery point, so none of it is removed.
 
@@ -95,27 +95,27 @@ class Drafting:
 
     def __init__(
         self,
-        comparison: Comparison,
-        options: Options,
+        comparison: TenantDiff,
+        options: RestoreOptions,
         own: Collection[str],
         *,
-        foreign: bool = False,
-        barred: Mapping[str, Barred],
+        cross_tenant: bool = False,
+        unsupported: Mapping[str, Unsupported],
         older: Mapping[str, str] | None = None,
     ) -> None:
         self.drafts: list[Draft] = []
-        self.refusals: list[Refusal] = []
+        self.refusals: list[PlanRefusal] = []
         self._comparison = comparison
         self._options = options
         self._own = set(own)
-        self._foreign = foreign
-        self._barred = barred
+        self._cross_tenant = cross_tenant
+        self._unsupported = unsupported
         self._older = older or {}
         self._moved = {**comparison.forward, **comparison.pending()}
         items = [item for table in comparison.items.values() for item in table.values()]
-        self._binned = {item.id for item in items if item.fate is Fate.BINNED}
+        self._binned = {item.id for item in items if item.state is ObjectState.BINNED}
         self._back = comparison.back()
-        self._added = {item.id for item in items if item.fate is Fate.ADDED}
+        self._added = {item.id for item in items if item.state is ObjectState.ADDED}
         self.deleted: set[str] = set()
         self._coming_: set[str] | None = None
 
@@ -128,39 +128,39 @@ class Drafting:
             for _, item in sorted(self._comparison.items.get(table, {}).items()):
                 self._object(item)
 
-    def _object(self, item: Item) -> None:
+    def _object(self, item: ObjectDiff) -> None:
         rule = item.entry.restore
         if "derived" in item.conditions:
             return
-        if item.fate is Fate.ADDED:
-            if not self._foreign:
+        if item.state is ObjectState.ADDED:
+            if not self._cross_tenant:
                 self._was_added(item)
-        elif item.id in self._barred:
-            reason, remedy = self._barred[item.id]
+        elif item.id in self._unsupported:
+            reason, remedy = self._unsupported[item.id]
             self._refuse(item, "unresolved" if remedy else "unrestorable", reason, remedy)
         elif not rule.possible:
-            if self._foreign and item.fate is Fate.THERE:
+            if self._cross_tenant and item.state is ObjectState.THERE:
                 return
             if not item.entry.shows and item.table not in SHOWN_ELSEWHERE:
                 self._refuse(item, "unrestorable", f"{_what(item)}: {rule.how}")
         elif "fixed" in item.conditions:
             self._refuse(item, "unrestorable", f"{_what(item)}: it is built in, nobody can change it")
-        elif "mastered" in item.conditions and (item.fate is not Fate.THERE or not rule.cloud_owned):
+        elif "mastered" in item.conditions and (item.state is not ObjectState.THERE or not rule.cloud_owned):
             self._refuse(item, "unrestorable", f"{_what(item)}: it is mastered elsewhere", _WHERE_MASTERED)
-        elif item.fate is Fate.THERE:
+        elif item.state is ObjectState.THERE:
             self._is_there(item)
-        elif item.fate is Fate.BINNED:
+        elif item.state is ObjectState.BINNED:
             self._is_binned(item)
         else:
             self._is_missing(item)
 
-    def _is_there(self, item: Item) -> None:
+    def _is_there(self, item: ObjectDiff) -> None:
         rule = item.entry.restore
-        told = self._told(item)
-        named = ", ".join(told)
-        if not told:
+        changed = self._changed_properties(item)
+        named = ", ".join(changed)
+        if not changed:
             return
-        if not item.asked:
+        if not item.requested:
             self._refuse(
                 item,
                 "skipped",
@@ -171,7 +171,7 @@ class Drafting:
         if self._options.conflict == "skip":
             self._refuse(item, "skipped", f"it is there and differs in {named}", _OVERWRITE)
             return
-        if rule.link and (not rule.change or not rule.create_only.isdisjoint(told)):
+        if rule.link and (not rule.change or not rule.create_only.isdisjoint(changed)):
             if item.table in self._older:
                 reason = f"it differs in {named} from what was there, changed {self._since(item.table)}"
                 self._refuse(item, "unresolved", reason, self._then(item.table))
@@ -182,7 +182,7 @@ class Drafting:
             self._delete(item)
             self._create(item, notes=[f"takes the place of one that differs in {named}"])
             return
-        if self._names_old_ids(item, told):
+        if self._names_old_ids(item, changed):
             self._create(item, notes=["takes the place of one that names what came back under another id"])
             self._delete(item)
             self.drafts[-1].replaced = True
@@ -192,7 +192,7 @@ class Drafting:
             self._refuse(item, "unrestorable", f"it differs in {named}, and Graph does not let it be changed")
             return
         notes = [f"it is taken for {item.live_id}: {item.known_by}"] if item.known_by else []
-        body, left = self._changed(item, told)
+        body, left = self._changed(item, changed)
         if stuck := sorted(name for name in body if name in rule.create_only):
             left.append(f"{', '.join(stuck)} can only be set when the object is made")
         if "mastered" in item.conditions and (others := sorted(body.keys() - rule.cloud_owned - set(stuck))):
@@ -206,30 +206,30 @@ class Drafting:
             kind = "unrestorable" if stuck else "skipped"
             self._refuse(item, kind, "; ".join(left))
 
-    def _names_old_ids(self, item: Item, told: Mapping[str, tuple[Any, Any]]) -> bool:
+    def _names_old_ids(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> bool:
         """Whether an object is as it was, and names what has another id now in what only a new object takes."""
         rule = item.entry.restore
-        stuck = {name: pair for name, pair in told.items() if name in rule.create_only}
+        stuck = {name: pair for name, pair in changed.items() if name in rule.create_only}
         if not stuck or rule.create != "POST" or not rule.remove or self._options.conflict != "overwrite":
             return False
         then, now = ({name: pair[side] for name, pair in stuck.items()} for side in (0, 1))
         return not differing(item.entry, then, now)
 
-    def _changed(self, item: Item, told: Mapping[str, tuple[Any, Any]]) -> tuple[Body, list[str]]:
+    def _changed(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> tuple[Body, list[str]]:
         """Properties to send, by the conflict mode; and what is left as it is."""
-        values = {name: value for name, (value, _) in told.items()}
+        values = {name: value for name, (value, _) in changed.items()}
         if self._options.conflict != "merge":
             return values, []
-        if item.entry.restore.by is By.LICENSES:
-            there = told["assignedLicenses"][1]
+        if item.entry.restore.strategy is WriteStrategy.LICENSES:
+            there = changed["assignedLicenses"][1]
             known = {one["skuId"] for one in there}
             more = [one for one in values["assignedLicenses"] if one["skuId"] not in known]
             return ({"assignedLicenses": [*there, *more]} if more else {}), []
-        filled = {name: value for name, value in values.items() if empty(told[name][1]) and not empty(value)}
+        filled = {name: value for name, value in values.items() if empty(changed[name][1]) and not empty(value)}
         left = sorted(values.keys() - filled.keys())
         return filled, [f"left as they are: {', '.join(left)}"] if left else []
 
-    def _is_binned(self, item: Item) -> None:
+    def _is_binned(self, item: ObjectDiff) -> None:
         draft = self._draft("undelete", item)
         draft.seen = fingerprint(item.entry, item.found())
         said = content(item.entry, item.wanted())
@@ -237,26 +237,26 @@ class Drafting:
         draft.notes = [item.known_by] if item.known_by else []
         self.drafts.append(draft)
         shown = item.found().keys() - _UNTRUE_IN_BIN.get(item.table, set())
-        told = {name: pair for name, pair in self._told(item).items() if name in shown}
-        body = {name: value for name, (value, _) in told.items() if name not in item.entry.restore.create_only}
+        changed = {name: pair for name, pair in self._changed_properties(item).items() if name in shown}
+        body = {name: value for name, (value, _) in changed.items() if name not in item.entry.restore.create_only}
         wanted = item.wanted()
         body |= {name: wanted[name] for name in item.entry.restore.forgotten if wanted.get(name)}
         notes = self._guarded(item, body, "")
         if body:
             self._update(item, body, notes)
 
-    def _is_missing(self, item: Item) -> None:
+    def _is_missing(self, item: ObjectDiff) -> None:
         rule = item.entry.restore
-        if rule.by is not By.LICENSES and rule.create:
+        if rule.strategy is not WriteStrategy.LICENSES and rule.create:
             self._create(item)
-        elif rule.by is By.LICENSES:
+        elif rule.strategy is WriteStrategy.LICENSES:
             body = {name: value for name, value in content(item.entry, item.wanted()).items() if not empty(value)}
             if body:
                 self._update(item, body, [])
         else:
             self._refuse(item, "unrestorable", "it is missing, and Graph does not let it be made")
 
-    def _create(self, item: Item, notes: Iterable[str] = ()) -> None:
+    def _create(self, item: ObjectDiff, notes: Iterable[str] = ()) -> None:
         rule = item.entry.restore
         said = content(item.entry, item.wanted())
         draft = self._draft("create", item)
@@ -272,7 +272,7 @@ class Drafting:
         if enable is not None:
             self.drafts.append(enable)
 
-    def _guard(self, item: Item, draft: Draft) -> Draft | None:
+    def _guard(self, item: ObjectDiff, draft: Draft) -> Draft | None:
         """Puts the guard's value into a new object; the step that gives the property its own value at the end."""
         rule = item.entry.restore
         if rule.guard is None:
@@ -289,7 +289,7 @@ class Drafting:
         enable.stage, enable.owner, enable.body, enable.before = ALL_STAGES[-1], item.id, {name: own}, {name: value}
         return enable
 
-    def _guarded(self, item: Item, body: Body, state: str) -> list[str]:
+    def _guarded(self, item: ObjectDiff, body: Body, state: str) -> list[str]:
         """Keeps a policy that is there (or in the recycle bin) from being enforced, unless that was asked for."""
         rule = item.entry.restore
         if rule.guard is None or not _reports_only(item.entry) or self._options.enable_policies:
@@ -303,14 +303,14 @@ class Drafting:
             del body[name]
         return [_REPORT_ONLY]
 
-    def _later(self, item: Item, draft: Draft) -> None:
+    def _later(self, item: ObjectDiff, draft: Draft) -> None:
         """Takes out of a step what leads to objects that come after, into a step of its own."""
         rule = item.entry.restore
         body: Body = {}
         for path in sorted(rule.later):
             values = [value for value in at(draft.body, path) if not empty(value)]
             first = path.partition(".")[0]
-            if not values or not (rule.by is By.GROUP or ids_in(values) & self._coming()):
+            if not values or not (rule.strategy is WriteStrategy.GROUP or ids_in(values) & self._coming()):
                 continue
             names = [name for name in draft.body if name == first or (first[-1] == "*" and name.startswith(first[:-1]))]
             body |= {name: draft.body[name] for name in names}
@@ -333,9 +333,9 @@ class Drafting:
                     self._coming_ |= {str(i.wanted().get(alias)) for i in items.values() if i.id in self._back}
         return self._coming_
 
-    def _update(self, item: Item, body: Body, notes: list[str]) -> None:
+    def _update(self, item: ObjectDiff, body: Body, notes: list[str]) -> None:
         draft = self._draft("update", item)
-        back = item.fate is not Fate.THERE
+        back = item.state is not ObjectState.THERE
         if back:
             draft.owner = item.id
         else:
@@ -359,7 +359,7 @@ class Drafting:
         if draft.body.keys() - {_TYPE}:
             self.drafts.append(draft)
 
-    def _was_added(self, item: Item) -> None:
+    def _was_added(self, item: ObjectDiff) -> None:
         rule = item.entry.restore
         if not rule.possible or (is_view(item.entry) and not rule.link) or item.parent in self._added:
             return
@@ -382,14 +382,14 @@ class Drafting:
             self._delete(item)
             self.deleted.add(item.id)
 
-    def _delete(self, item: Item) -> None:
+    def _delete(self, item: ObjectDiff) -> None:
         draft = self._draft("delete", item)
         draft.seen = fingerprint(item.entry, item.found())
         if not item.entry.restore.link:
             draft.stage = REMOVALS
         self.drafts.append(draft)
 
-    def _draft(self, action: Action, item: Item) -> Draft:
+    def _draft(self, action: Action, item: ObjectDiff) -> Draft:
         return Draft(
             action=action,
             table=item.table,
@@ -400,7 +400,7 @@ class Drafting:
             name=item.name,
         )
 
-    def _told(self, item: Item) -> dict[str, tuple[Any, Any]]:
+    def _changed_properties(self, item: ObjectDiff) -> dict[str, tuple[Any, Any]]:
         """Properties that differ: as they were, with ids of the recovery point; and as they are."""
         entry = item.entry
         wanted = content(entry, item.wanted())
@@ -408,8 +408,10 @@ class Drafting:
         if not self._moved:
             return differing(entry, wanted, found)
         names = {rewrite(name, self._moved): name for name in wanted}
-        told = differing(entry, moved(entry, item.id, wanted, self._moved), found)
-        return {names.get(name, name): (wanted.get(names.get(name, name)), there) for name, (_, there) in told.items()}
+        changed = differing(entry, moved(entry, item.id, wanted, self._moved), found)
+        return {
+            names.get(name, name): (wanted.get(names.get(name, name)), there) for name, (_, there) in changed.items()
+        }
 
     def _refer(self, entry: ObjectType, draft: Draft) -> None:
         """Notes what the step leads to."""
@@ -420,23 +422,23 @@ class Drafting:
         if is_view(entry) and draft.action == "update" and not draft.live_id:
             draft.owner = draft.id
 
-    def _returns(self, item: Item) -> bool:
+    def _returns(self, item: ObjectDiff) -> bool:
         """Whether the object comes back by itself with something from the recycle bin."""
         entry = item.entry
         if item.parent in self._binned or (entry.shows and item.id in self._binned):
             return True
         above = entry.parent and self._comparison.items.get(entry.parent.type, {}).get(item.parent)
-        if above and above.fate is not Fate.THERE:
+        if above and above.state is not ObjectState.THERE:
             return self._returns(above)
         if not entry.restore.link:
             return False
         body = content(entry, item.wanted())
         return bool(ids_in([at(body, path) for path in entry.restore.refers]) & self._binned)
 
-    def _lost(self, item: Item) -> list[str]:
+    def _lost(self, item: ObjectDiff) -> list[str]:
         rule = item.entry.restore
         notes = [f"does not come back: {', '.join(rule.lost)}"] if rule.lost else []
-        if rule.by is By.USER and item.wanted().get("userType") == "Guest":
+        if rule.strategy is WriteStrategy.USER and item.wanted().get("userType") == "Guest":
             notes.append("a guest is invited again, and has to accept")
         return notes
 
@@ -469,7 +471,9 @@ class Drafting:
                 else:
                     self._links(rule, subject, gone.get(source, []), new.get(source, []))
 
-    def _links(self, rule: Relation, subject: tuple[str, str, str], gone: list[Link], new: list[Link]) -> None:
+    def _links(
+        self, rule: Relation, subject: tuple[str, str, str], gone: list[RestoreLink], new: list[RestoreLink]
+    ) -> None:
         _, source, _ = subject
         mode = self._options.conflict
         if rule.write is not None and (paths := rule.write.from_target):
@@ -481,11 +485,11 @@ class Drafting:
             left = [link for link in gone if source not in self._back and link.target_id not in self._back]
             gone = [link for link in gone if link not in left]
             if left or new:
-                told = f"{pluralize(len(left) + len(new), 'link')}: not as they were"
-                self._refuse_links(*subject, "skipped", told, _OVERWRITE)
+                reported = f"{pluralize(len(left) + len(new), 'link')}: not as they were"
+                self._refuse_links(*subject, "skipped", reported, _OVERWRITE)
         elif mode == "merge" and new:
-            told = f"{pluralize(len(new), 'link')} added since: merge removes nothing"
-            self._refuse_links(*subject, "skipped", told, "" if self._foreign else _OVERWRITE)
+            reported = f"{pluralize(len(new), 'link')} added since: merge removes nothing"
+            self._refuse_links(*subject, "skipped", reported, "" if self._cross_tenant else _OVERWRITE)
             gone = [] if not rule.many else gone
         since = self._since_read(subject[0], source, new)
         if since:
@@ -497,7 +501,7 @@ class Drafting:
             some = [link for link in gone if returning is bool({source, link.target_id} & self._binned)]
             if some:
                 self.drafts.append(self._link("link", subject, some, returning=returning))
-        if mode != "overwrite" or self._foreign or (gone and not rule.many):
+        if mode != "overwrite" or self._cross_tenant or (gone and not rule.many):
             return
         kept = [link for link in new if link.target_id in self._own]
         extra = [link for link in new if link not in kept and link.target_id not in self.deleted]
@@ -506,7 +510,9 @@ class Drafting:
         if extra:
             self.drafts.append(self._link("unlink", subject, extra, returning=False))
 
-    def _link(self, action: Action, subject: tuple[str, str, str], links: list[Link], *, returning: bool) -> Draft:
+    def _link(
+        self, action: Action, subject: tuple[str, str, str], links: list[RestoreLink], *, returning: bool
+    ) -> Draft:
         relation, source, name = subject
         draft = Draft(
             action=action,
@@ -525,11 +531,11 @@ class Drafting:
 
     # --- what the recovery point did not read itself ------------------------------------------------------------------
 
-    def _since_read(self, relation: str, source: str, new: list[Link]) -> list[Link]:
+    def _since_read(self, relation: str, source: str, new: list[RestoreLink]) -> list[RestoreLink]:
         """Of links to be removed, those that stay: the recovery point, which did not read them, may have had them."""
         if self._options.conflict != "overwrite" or relation not in self._older or source in self._added:
             return []
-        return [] if self._foreign else [link for link in new if link.target_id not in self._own | self.deleted]
+        return [] if self._cross_tenant else [link for link in new if link.target_id not in self._own | self.deleted]
 
     def _since(self, table: str) -> str:
         """How what differs is told of a table that is older than the recovery point."""
@@ -544,13 +550,13 @@ class Drafting:
 
     # --- what is not done --------------------------------------------------------------------------------------------
 
-    def _refuse(self, item: Item, kind: Any, reason: str, remedy: str = "") -> None:
+    def _refuse(self, item: ObjectDiff, kind: Any, reason: str, remedy: str = "") -> None:
         self.refusals.append(
-            Refusal(table=item.table, id=item.id, name=item.name, kind=kind, reason=reason, remedy=remedy)
+            PlanRefusal(table=item.table, id=item.id, name=item.name, kind=kind, reason=reason, remedy=remedy)
         )
 
     def _refuse_links(self, relation: str, id_: str, name: str, kind: Any, reason: str, remedy: str = "") -> None:
-        self.refusals.append(Refusal(table=relation, id=id_, name=name, kind=kind, reason=reason, remedy=remedy))
+        self.refusals.append(PlanRefusal(table=relation, id=id_, name=name, kind=kind, reason=reason, remedy=remedy))
 
 
 Unwritten = Callable[[str, Collection[str]], Mapping[str, str]]
@@ -570,16 +576,20 @@ def _stage_of(table: str) -> str:
     return stage_of(table).value
 
 
-def _what(item: Item) -> str:
-    return {Fate.THERE: "it differs", Fate.BINNED: "it was deleted", Fate.MISSING: "it is missing"}[item.fate]
+def _what(item: ObjectDiff) -> str:
+    return {
+        ObjectState.THERE: "it differs",
+        ObjectState.BINNED: "it was deleted",
+        ObjectState.MISSING: "it is missing",
+    }[item.state]
 
 
 def _reports_only(entry: ObjectType) -> bool:
     return entry.category is Category.CONDITIONAL_ACCESS
 
 
-def _by_owner(links: Iterable[Link]) -> dict[str, list[Link]]:
-    found: dict[str, list[Link]] = {}
+def _by_owner(links: Iterable[RestoreLink]) -> dict[str, list[RestoreLink]]:
+    found: dict[str, list[RestoreLink]] = {}
     for link in links:
         found.setdefault(link.source_id, []).append(link)
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane
-from entra_pipeline.restore.objects.model import Step
+from entra_pipeline.restore.objects.model import RestoreStep
 
 PER_SECOND: Mapping[Lane, float] = {
     Lane.DIRECTORY: 3000 / 150,
@@ -33,7 +33,7 @@ def requests_for_links(relation: str, targets: int, *, added: bool) -> int:
     return targets
 
 
-def seconds(steps: Iterable[Step]) -> float:
+def seconds(steps: Iterable[RestoreStep]) -> float:
     """Time that the steps need at the limits: stages one after the other, lanes of a stage side by side."""
     taken: dict[str, dict[Lane, float]] = {}
     for step in steps:

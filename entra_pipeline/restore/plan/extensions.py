@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from entra_pipeline.backup.read.extensions import available_extensions
 from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import Graph, RequestStats
-from entra_pipeline.restore.objects.model import Refusal
+from entra_pipeline.restore.objects.model import PlanRefusal
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.plan.drafts import Draft
 
@@ -33,7 +33,7 @@ async def taken_extensions(graph: Graph) -> frozenset[str] | None:
 
 def leave_out(
     drafts: list[Draft], taken: Collection[str], coming: Collection[str], forward: Mapping[str, str]
-) -> tuple[list[Draft], list[Refusal]]:
+) -> tuple[list[Draft], list[PlanRefusal]]:
     """Takes values of extensions out of the steps that the tenant would refuse for them.
 
     Args:
@@ -46,7 +46,7 @@ def leave_out(
         The steps that still write something, and what they no longer do.
     """
     registered = {str(draft.body.get("name")) for draft in drafts if draft.table == _DEFINED_BY}
-    refusals: list[Refusal] = []
+    refusals: list[PlanRefusal] = []
     for draft in drafts:
         lost = sorted(
             name
@@ -64,7 +64,7 @@ def leave_out(
         draft.notes.append(reason)
         owners = ", ".join(sorted(ids_in(lost)))
         refusals.append(
-            Refusal(
+            PlanRefusal(
                 table=draft.table,
                 id=draft.id,
                 name=draft.name,

@@ -13,14 +13,14 @@ from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.store.state import sql_text
 
 
-class Known(NamedTuple):
+class KnownObject(NamedTuple):
     """An object at the recovery point."""
 
     table: str
     id: str
 
 
-class Index:
+class IdIndex:
     """Looks up ids, and other properties by which objects are referred to (appIds), at the point and in the tenant.
 
     Args:
@@ -33,21 +33,21 @@ class Index:
         self._connection = connection
         self._point = point
         self._live = live
-        self._asked: set[str] = set()
-        self._then: dict[str, list[Known]] = {}
+        self._looked_up: set[str] = set()
+        self._then: dict[str, list[KnownObject]] = {}
         self._now: set[str] = set()
 
     def look_up(self, ids: Collection[str]) -> None:
         """Finds out about ids, all at once."""
-        fresh = sorted(set(ids) - self._asked)
-        self._asked.update(fresh)
+        fresh = sorted(set(ids) - self._looked_up)
+        self._looked_up.update(fresh)
         if not fresh:
             return
         for key, table, id_ in self._found(self._point, fresh):
-            self._then.setdefault(key, []).append(Known(table, id_))
+            self._then.setdefault(key, []).append(KnownObject(table, id_))
         self._now.update(key for key, _, _ in self._found(self._live, fresh))
 
-    def at_point(self, id_: str) -> list[Known]:
+    def at_point(self, id_: str) -> list[KnownObject]:
         """The objects of the recovery point that an id leads to: an appId to two; asks for what is not known yet."""
         self.look_up([id_])
         return self._then.get(id_, [])

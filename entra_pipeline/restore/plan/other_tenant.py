@@ -12,11 +12,11 @@ from pathlib import Path
 from entra_pipeline.catalogue import EVERYTHING
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.restore.objects.model import Options, Plan, Selection
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.objects.selection import choose
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
-from entra_pipeline.restore.plan.tenant_mapping import cross
+from entra_pipeline.restore.plan.tenant_mapping import map_to_tenant
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.text import did_you_mean
 
@@ -32,7 +32,7 @@ def scope_of(project: Project, source: Scope, tenant: str, name: str = "") -> Sc
         project: The configuration.
         source: The scope whose recovery point is restored.
         tenant: Name of the tenant that is written to.
-        name: The scope that a plan was made with (`Plan.live_scope`); empty to find one.
+        name: The scope that a plan was made with (`RestorePlan.live_scope`); empty to find one.
 
     Raises:
         UsageError: There is no such tenant, or the scope is another tenant's by now.
@@ -65,9 +65,9 @@ def plan_across(
     folder: Path,
     *,
     domains: Mapping[str, str] | None = None,
-    selection: Selection | None = None,
-    options: Options | None = None,
-) -> Plan:
+    selection: RestoreSelection | None = None,
+    options: RestoreOptions | None = None,
+) -> RestorePlan:
     """What has to be written so that another tenant has what is selected of a recovery point.
 
     What only the other tenant has is its own: it is neither removed nor listed.
@@ -78,7 +78,7 @@ def plan_across(
         point: The recovery point.
         target: The other tenant, with a recovery point of all its types.
         folder: For a copy of the recovery point with the other tenant's domains; not needed when the plan is made.
-        domains: Domain → domain in the other tenant, where it is not the one that `cross` finds.
+        domains: Domain → domain in the other tenant, where it is not the one that `map_to_tenant` finds.
         selection: What to restore.
         options: How.
 
@@ -87,8 +87,8 @@ def plan_across(
         NotInStore: One of the points lacks the tenant's domains, or has nothing of what is selected.
         StoreError: A file cannot be read.
     """
-    crossing = cross(point, target.live, folder, domains)
-    chosen = choose(point.store, point.manifest, selection or Selection())
+    crossing = map_to_tenant(point, target.live, folder, domains)
+    chosen = choose(point.store, point.manifest, selection or RestoreSelection())
     # The planner itself finds what is chosen in the tenant, and tells how.
     known = {} if chosen.ids is None and not chosen.types else crossing.identity
     known = {old: new for old, new in known.items() if chosen.ids is None or old not in chosen.ids}
@@ -100,6 +100,6 @@ def plan_across(
         selection=selection,
         options=options,
         identity={**known, **lineage(point.store, target.live.manifest.tenant_id)},
-        barred=crossing.barred,
+        unsupported=crossing.unsupported,
         domains=crossing.domains,
     )

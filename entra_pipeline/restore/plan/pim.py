@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import duckdb
 
-from entra_pipeline.restore.objects.model import Refusal
+from entra_pipeline.restore.objects.model import PlanRefusal
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.drafts import Draft
 
@@ -25,7 +25,7 @@ _ROLE = ("principalId", "roleDefinitionId", "directoryScopeId")
 
 def without_more_access(
     connection: duckdb.DuckDBPyConnection, point: Side, drafts: list[Draft]
-) -> tuple[list[Draft], list[Refusal]]:
+) -> tuple[list[Draft], list[PlanRefusal]]:
     """Leaves out the assignments that would give more than there was.
 
     A table that the recovery point has never read says nothing against an assignment.
@@ -53,7 +53,7 @@ class _Given:
         self._point = point
         self._held: dict[str, frozenset[tuple[str, ...]]] = {}
 
-    def refusal(self, draft: Draft) -> Refusal | None:
+    def refusal(self, draft: Draft) -> PlanRefusal | None:
         """Why a step would give more; None when it does not."""
         if draft.action != "create" or draft.returning:
             return None
@@ -74,7 +74,7 @@ class _Given:
             self._held[table] = frozenset(_lower(*row) for row in rows)
         if wanted in self._held[table]:
             return None
-        return Refusal(
+        return PlanRefusal(
             table=draft.table,
             id=draft.id,
             name=draft.name,

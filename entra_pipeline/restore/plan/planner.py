@@ -16,16 +16,16 @@ from entra_pipeline.analysis.changes import reading
 from entra_pipeline.analysis.names import names
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.errors import UsageError
-from entra_pipeline.restore.objects.model import Options, Plan, Refusal, Selection, Step
-from entra_pipeline.restore.objects.selection import Chosen, choose
-from entra_pipeline.restore.plan.diff import Comparison, Side, compare, own_aliases
+from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection, RestoreStep
+from entra_pipeline.restore.objects.selection import RestoreSet, choose
+from entra_pipeline.restore.plan.diff import Side, TenantDiff, compare, own_aliases
 from entra_pipeline.restore.plan.drafts import ALL_STAGES, REMOVALS, Draft, Drafting, place_of
 from entra_pipeline.restore.plan.estimate import requests_for_links, seconds
 from entra_pipeline.restore.plan.extensions import leave_out
-from entra_pipeline.restore.plan.id_index import Index
+from entra_pipeline.restore.plan.id_index import IdIndex
 from entra_pipeline.restore.plan.pim import without_more_access
-from entra_pipeline.restore.plan.tenant_mapping import Barred
-from entra_pipeline.restore.plan.undo import Undoing
+from entra_pipeline.restore.plan.tenant_mapping import Unsupported
+from entra_pipeline.restore.plan.undo import RestoreWrites
 from entra_pipeline.store.manifest import seal
 
 _RANK = {"delete": 0, "update": 1, "undelete": 2, "create": 3, "link": 4, "unlink": 5, "enable": 6}
@@ -55,13 +55,13 @@ def make_plan(
     point: Side,
     target: LiveTenant,
     *,
-    selection: Selection | None = None,
-    options: Options | None = None,
+    selection: RestoreSelection | None = None,
+    options: RestoreOptions | None = None,
     identity: Mapping[str, str] | None = None,
-    barred: Mapping[str, Barred] | None = None,
+    unsupported: Mapping[str, Unsupported] | None = None,
     domains: Mapping[str, str] | None = None,
-    undoing: Undoing | None = None,
-) -> Plan:
+    undoing: RestoreWrites | None = None,
+) -> RestorePlan:
     """What has to be written so that what is selected is again as it was.
 
     The same recovery points, selection, options and identity give the same plan, apart from `id` and `created`.
@@ -74,8 +74,8 @@ def make_plan(
         selection: What to restore.
         options: How.
         identity: Id once → id now, of objects that came back under another id before (`id_map.lineage`).
-        barred: Objects of the recovery point that the tenant cannot hold, by id (`tenant_mapping.cross`).
-        domains: Domains that have taken the place of others in the recovery point (`tenant_mapping.cross`).
+        unsupported: Objects of the recovery point that the tenant cannot hold, by id (`map_to_tenant`).
+        domains: Domains that have taken the place of others in the recovery point (`map_to_tenant`).
         undoing: What a restore has written: of its undo point, `point`, only that goes back. It is what is selected.
 
     Raises:
@@ -83,22 +83,24 @@ def make_plan(
         NotInStore: The recovery point has nothing of what is selected.
         StoreError: A file cannot be read.
     """
-    selection, options = selection or Selection(), options or Options()
-    foreign = point.manifest.tenant_id != target.live.manifest.tenant_id
-    if foreign:
-        check_foreign(options)
+    selection, options = selection or RestoreSelection(), options or RestoreOptions()
+    cross_tenant = point.manifest.tenant_id != target.live.manifest.tenant_id
+    if cross_tenant:
+        check_cross_tenant(options)
     chosen = undoing.chosen() if undoing else choose(point.store, point.manifest, selection)
     with reading(point.store, target.live.store) as connection:
-        index = Index(connection, point, target.live)
+        index = IdIndex(connection, point, target.live)
         moved = index.still(undoing.known_before(identity or {}) if undoing else identity or {})
         comparison = compare(connection, point, target.live, chosen, moved)
-        changed: list[Refusal] = []
+        changed: list[PlanRefusal] = []
         if undoing:
             others = _Unwritten(connection, target.live)
             changed = undoing.narrow(comparison, connection, point, target.live, own=target.own, unwritten=others)
         # What an undo takes back, the restore is known to have written.
         older = {} if undoing else point.manifest.older()
-        drafting = Drafting(comparison, options, target.own, foreign=foreign, barred=barred or {}, older=older)
+        drafting = Drafting(
+            comparison, options, target.own, cross_tenant=cross_tenant, unsupported=unsupported or {}, older=older
+        )
         drafting.objects()
         drafting.links(_Names(connection, point, target.live), _Unwritten(connection, point))
         resolved = _Resolving(drafting, comparison, index, chosen)
@@ -111,9 +113,9 @@ def make_plan(
     refusals = [*changed, *resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
     steps = tuple(_step(number, draft) for number, draft in enumerate(_ordered(drafts), 1))
     used = {step.stage for step in steps}
-    told = {step.table for step in steps}
+    written = {step.table for step in steps}
     return seal(
-        Plan(
+        RestorePlan(
             id=job,
             scope=point.store.scope,
             point=point.manifest.recovery_point,
@@ -130,14 +132,14 @@ def make_plan(
             identity=dict(sorted(comparison.forward.items())),
             domains=dict(sorted((domains or {}).items())),
             undoes=undoing.job if undoing else "",
-            older={table: when for table, when in sorted(older.items()) if table in told},
+            older={table: when for table, when in sorted(older.items()) if table in written},
             requests=sum(step.requests for step in steps),
             seconds=seconds(steps),
         )
     )
 
 
-def check_foreign(options: Options) -> None:
+def check_cross_tenant(options: RestoreOptions) -> None:
     """Raises UsageError for what another tenant is not asked for."""
     if options.delete_added:
         raise UsageError(
@@ -145,10 +147,10 @@ def check_foreign(options: Options) -> None:
         )
 
 
-def _unknown(comparison: Comparison, scope: str) -> list[Refusal]:
+def _unknown(comparison: TenantDiff, scope: str) -> list[PlanRefusal]:
     """Tables of which nothing is planned, because nothing is known of them in the tenant."""
     return [
-        Refusal(
+        PlanRefusal(
             table=table,
             id="",
             kind="unresolved",
@@ -160,7 +162,7 @@ def _unknown(comparison: Comparison, scope: str) -> list[Refusal]:
     ]
 
 
-def _coming_apps(comparison: Comparison, drafts: list[Draft]) -> set[str]:
+def _coming_apps(comparison: TenantDiff, drafts: list[Draft]) -> set[str]:
     """AppIds of the applications that come out of the recycle bin."""
     items = comparison.items.get("applications", {})
     back = {draft.id for draft in drafts if draft.table == "applications" and draft.action == "undelete"}
@@ -210,7 +212,7 @@ class _Unwritten:
 class _Resolving:
     """Finds out what each step needs, and refuses those whose references lead nowhere."""
 
-    def __init__(self, drafting: Drafting, comparison: Comparison, index: Index, chosen: Chosen) -> None:
+    def __init__(self, drafting: Drafting, comparison: TenantDiff, index: IdIndex, chosen: RestoreSet) -> None:
         self.drafts = drafting.drafts
         self.refusals = drafting.refusals
         self._index = index
@@ -248,7 +250,7 @@ class _Resolving:
         for (table, id_, name), lost in sorted(self._lost.items()):
             reason, remedy = self._nowhere(sorted(lost), "it had links to")
             self.refusals.append(
-                Refusal(table=table, id=id_, name=name, kind="unresolved", reason=reason, remedy=remedy)
+                PlanRefusal(table=table, id=id_, name=name, kind="unresolved", reason=reason, remedy=remedy)
             )
 
     def _leads_to(self, draft: Draft) -> set[str]:
@@ -313,19 +315,19 @@ class _Resolving:
 
     def _nowhere(self, ids: list[str], how: str) -> tuple[str, str]:
         """Why, and what to do: references that lead nowhere."""
-        told: list[str] = []
+        named: list[str] = []
         wanted: dict[str, list[str]] = {}
         dead: list[str] = []
         for id_ in ids:
             places = self._index.at_point(id_)
             if not places:
-                told.append(id_)
+                named.append(id_)
                 dead.append(id_)
                 continue
-            told.append(f"{places[0].table} {id_}")
+            named.append(f"{places[0].table} {id_}")
             for place in places:
                 (dead if place.id in self._refused else wanted.setdefault(place.table, [])).append(place.id)
-        reason = f"{how} {', '.join(told)}, which {'is' if len(told) == 1 else 'are'} not in the tenant"
+        reason = f"{how} {', '.join(named)}, which {'is' if len(named) == 1 else 'are'} not in the tenant"
         if wanted:
             types = " ".join(f"--types {table}" for table in sorted(wanted))
             listed = " ".join(f"--ids {id_}" for group in sorted(wanted.values()) for id_ in group)
@@ -339,7 +341,9 @@ class _Resolving:
 
     def _refuse(self, draft: Draft, reason: str, remedy: str) -> None:
         self.refusals.append(
-            Refusal(table=draft.table, id=draft.id, name=draft.name, kind="unresolved", reason=reason, remedy=remedy)
+            PlanRefusal(
+                table=draft.table, id=draft.id, name=draft.name, kind="unresolved", reason=reason, remedy=remedy
+            )
         )
 
 
@@ -407,9 +411,9 @@ def _place(draft: Draft, stage: int) -> tuple[int, int, int, str, str]:
     return stage, -place if ALL_STAGES[stage] == REMOVALS else place, _RANK[draft.action], draft.id, draft.live_id
 
 
-def _step(number: int, draft: Draft) -> Step:
+def _step(number: int, draft: Draft) -> RestoreStep:
     links = sorted(draft.links)
-    return Step(
+    return RestoreStep(
         number=number,
         stage=draft.stage,
         action=draft.action,

@@ -20,13 +20,13 @@ from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.objects.model import Options, Plan, Selection
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.objects.selection import choose, types_to_read, with_bins
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.extensions import taken_extensions
 from entra_pipeline.restore.plan.other_tenant import plan_across
-from entra_pipeline.restore.plan.planner import LiveTenant, check_foreign, make_plan
-from entra_pipeline.restore.plan.undo import read_undoing
+from entra_pipeline.restore.plan.planner import LiveTenant, check_cross_tenant, make_plan
+from entra_pipeline.restore.plan.undo import read_writes
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.journal import require_finished
 from entra_pipeline.restore.records.plans import write_plan
@@ -36,11 +36,11 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class PlannedTenant:
     """The tenant that is planned for.
 
     Attributes:
-        scope: The scope that shows it (`across.scope_of`).
+        scope: The scope that shows it (`other_tenant.scope_of`).
         store: Its store.
         reading: The tenant, as the app registration that reads.
         writing: The tenant, as the app registration that may write; None when there is none yet, or when only a plan is
@@ -61,19 +61,19 @@ class Subject:
 async def plan_restore(
     source: ScopeStore,
     point: Manifest,
-    subject: Subject,
+    subject: PlannedTenant,
     *,
-    selection: Selection | None = None,
-    options: Options | None = None,
+    selection: RestoreSelection | None = None,
+    options: RestoreOptions | None = None,
     domains: Mapping[str, str] | None = None,
     trigger: str,
     clock: Clock = system_clock,
     progress: BackupProgress | None = None,
-) -> Plan:
-    """Makes the plan of a restore and stores it; `files.read_plan(source, plan.id)` reads it again.
+) -> RestorePlan:
+    """Makes the plan of a restore and stores it; `plans.read_plan(source, plan.id)` reads it again.
 
     Takes a recovery point of the tenant first, of the types that the plan rests on: it shows the tenant as the plan
-    sees it, and its key is `Plan.live_point`. Nothing is written to the tenant. A plan without steps means that
+    sees it, and its key is `RestorePlan.live_point`. Nothing is written to the tenant. A plan without steps means that
     nothing has to be written; its refusals say what is not as it was nevertheless.
 
     Args:
@@ -82,7 +82,7 @@ async def plan_restore(
         subject: The tenant to write to.
         selection: What to restore.
         options: How.
-        domains: For another tenant: domain at the recovery point → domain there, where `crossing.cross` would find
+        domains: For another tenant: domain at the recovery point → domain there, where `map_to_tenant` would find
             another one, or none.
         trigger: What started it, for the job record of the recovery point: `command`, `dagster: restore` …
         clock: The one clock.
@@ -97,21 +97,21 @@ async def plan_restore(
         ScopeBusy: A backup of the scope is running.
         GraphError, StoreError: The tenant or the store cannot be read.
     """
-    selection = selection or Selection()
+    selection = selection or RestoreSelection()
     # What cannot be understood is told before the tenant is read.
     await asyncio.to_thread(choose, source, point, selection)
     await asyncio.to_thread(require_finished, source, subject.tenant_id)
-    foreign = subject.tenant_id != point.tenant_id
-    if foreign:
-        check_foreign(options or Options())
+    cross_tenant = subject.tenant_id != point.tenant_id
+    if cross_tenant:
+        check_cross_tenant(options or RestoreOptions())
     elif domains:
         raise UsageError("the tenant is the same: its domains stay", remedy="Leave out --domain, or add --to TENANT.")
-    seen = await _look(subject, None if foreign else _types(subject.scope, selection), trigger, clock, progress)
+    seen = await _look(subject, None if cross_tenant else _types(subject.scope, selection), trigger, clock, progress)
 
-    def compare() -> Plan:
+    def compare() -> RestorePlan:
         job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
         target = seen()
-        if foreign:
+        if cross_tenant:
             with TemporaryDirectory(prefix="entra-restore-") as folder:
                 plan = plan_across(
                     job,
@@ -135,13 +135,13 @@ async def plan_restore(
 async def plan_undo(
     source: ScopeStore,
     job: str,
-    subject: Subject,
+    subject: PlannedTenant,
     *,
     enable_policies: bool = False,
     trigger: str,
     clock: Clock = system_clock,
     progress: BackupProgress | None = None,
-) -> Plan:
+) -> RestorePlan:
     """Makes the plan that takes back what a restore has written, and stores it in the store of the subject.
 
     It restores of the restore's undo point the objects, properties and links that the restore has written, and no
@@ -151,7 +151,7 @@ async def plan_undo(
     Args:
         source: The store of the scope whose recovery point was restored.
         job: Id of the restore.
-        subject: The tenant that it wrote to (`across.scope_of` with its plan); its store has the undo point.
+        subject: The tenant that it wrote to (`other_tenant.scope_of` with its plan); its store has the undo point.
         enable_policies: Conditional access policies get back the state that they had, not report-only.
         trigger: What started it.
         clock: The one clock.
@@ -163,14 +163,14 @@ async def plan_undo(
         And what `plan_restore` raises.
     """
     store = subject.store
-    undoing = await asyncio.to_thread(read_undoing, source, job, store)
+    undoing = await asyncio.to_thread(read_writes, source, job, store)
     point = await asyncio.to_thread(store.manifest, undoing.point)
     await asyncio.to_thread(require_finished, store, subject.tenant_id)
-    selection = Selection(types=undoing.types)
-    options = Options(delete_added=True, enable_policies=enable_policies)
+    selection = RestoreSelection(types=undoing.types)
+    options = RestoreOptions(delete_added=True, enable_policies=enable_policies)
     seen = await _look(subject, _types(subject.scope, selection), trigger, clock, progress)
 
-    def compare() -> Plan:
+    def compare() -> RestorePlan:
         plan = make_plan(
             new_job_id(clock),
             iso(clock()),
@@ -188,7 +188,7 @@ async def plan_undo(
 
 
 async def _look(
-    subject: Subject, types: list[str] | None, trigger: str, clock: Clock, progress: BackupProgress | None
+    subject: PlannedTenant, types: list[str] | None, trigger: str, clock: Clock, progress: BackupProgress | None
 ) -> Callable[[], LiveTenant]:
     """Takes a recovery point of the tenant; gives what a plan sees by it, which takes a thread of its own."""
     scope, store, reading = subject.scope, subject.store, subject.reading
@@ -209,7 +209,7 @@ async def _look(
     return lambda: LiveTenant(side, scope.tenant, _own(side, working), extensions)
 
 
-def _types(scope: Scope, selection: Selection) -> list[str] | None:
+def _types(scope: Scope, selection: RestoreSelection) -> list[str] | None:
     """The types to read; None for all that the scope protects."""
     wanted = types_to_read(selection)
     if wanted is None:

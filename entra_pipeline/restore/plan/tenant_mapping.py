@@ -38,7 +38,7 @@ from entra_pipeline.store.state import connect, sql_text
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
-class Barred(NamedTuple):
+class Unsupported(NamedTuple):
     """Why an object cannot be in the other tenant.
 
     Attributes:
@@ -50,29 +50,29 @@ class Barred(NamedTuple):
     remedy: str = ""
 
 
-class Crossing(NamedTuple):
+class TenantMapping(NamedTuple):
     """A recovery point on its way to another tenant.
 
     Attributes:
         point: The recovery point with the other tenant's domains; ids are still its own.
         domains: Domain of the recovery point → domain of the other tenant, of those that differ.
-        barred: Objects that cannot be in the other tenant, by id.
+        unsupported: Objects that cannot be in the other tenant, by id.
         identity: Id at the recovery point → id in the other tenant, of what both have: the same enterprise application,
             role, sign-in name.
     """
 
     point: Side
     domains: dict[str, str]
-    barred: dict[str, Barred]
+    unsupported: dict[str, Unsupported]
     identity: dict[str, str]
 
 
-def cross(point: Side, live: Side, folder: Path, given: Mapping[str, str] | None = None) -> Crossing:
+def map_to_tenant(point: Side, live: Side, folder: Path, given: Mapping[str, str] | None = None) -> TenantMapping:
     """Makes a recovery point ready for another tenant.
 
     Each verified domain goes to the one that `given` says; else it stays if it is verified in the other tenant, too;
     else the initial domain (`….onmicrosoft.com`) goes to the other's initial domain, and the default domain to the
-    other's default domain. What lives in any other domain is barred.
+    other's default domain. What lives in any other domain is unsupported.
 
     Args:
         point: The recovery point.
@@ -87,10 +87,10 @@ def cross(point: Side, live: Side, folder: Path, given: Mapping[str, str] | None
     """
     there, here = _domains(point), _domains(live)
     mapping = _mapping(there, here, {old.lower(): new.lower() for old, new in (given or {}).items()})
-    barred = _barred(point, live, set(there) - set(here) - set(mapping), set(here) - set(there))
+    unsupported = _unsupported(point, live, set(there) - set(here) - set(mapping), set(here) - set(there))
     moved = {old: new for old, new in mapping.items() if old != new}
     changed = copied(point, folder, moved)
-    return Crossing(changed, moved, barred, _same(changed, live))
+    return TenantMapping(changed, moved, unsupported, _same(changed, live))
 
 
 def copied(point: Side, folder: Path, domains: Mapping[str, str] | None = None) -> Side:
@@ -216,7 +216,7 @@ def _uris(connection: duckdb.DuckDBPyConnection, source: str, domains: Mapping[s
 # --- what cannot cross -----------------------------------------------------------------------------------------------
 
 
-def _barred(point: Side, live: Side, homeless: set[str], here: set[str]) -> dict[str, Barred]:
+def _unsupported(point: Side, live: Side, homeless: set[str], here: set[str]) -> dict[str, Unsupported]:
     """Objects that the other tenant cannot hold.
 
     Args:
@@ -225,24 +225,24 @@ def _barred(point: Side, live: Side, homeless: set[str], here: set[str]) -> dict
         homeless: Domains of the point that have no place in the other tenant.
         here: Domains that only the other tenant has.
     """
-    found: dict[str, Barred] = {}
+    found: dict[str, Unsupported] = {}
     if point.manifest.tenant_id == live.manifest.tenant_id:
         return found
     with reading(point.store) as connection:
         for id_, name, mail, kind in _rows(connection, point, "users", "userPrincipalName", "mail", "userType"):
             domain = name.rpartition("@")[2].lower()
             if domain in homeless:
-                found[id_] = Barred(f"the domain {domain} has no place in the other tenant", _map(domain))
+                found[id_] = Unsupported(f"the domain {domain} has no place in the other tenant", _map(domain))
             elif kind == "Guest" and mail.rpartition("@")[2].lower() in here:
-                found[id_] = Barred("a guest whose home is the other tenant: nobody is a guest at home")
+                found[id_] = Unsupported("a guest whose home is the other tenant: nobody is a guest at home")
         host = _host(homeless)
         for id_, listed in _rows(connection, point, "applications", "identifierUris") if homeless else ():
             uris = [match[2].lower() for one in msgspec.json.decode(listed or "[]") if (match := host.match(one))]
             if uris:
-                found[id_] = Barred(f"its identifier URI needs the domain {uris[0]}", _map(uris[0]))
+                found[id_] = Unsupported(f"its identifier URI needs the domain {uris[0]}", _map(uris[0]))
         for id_, tenant in _rows(connection, point, "cross_tenant_access_policy_partners", "tenantId"):
             if tenant.lower() == live.manifest.tenant_id.lower():
-                found[id_] = Barred("the partner is the other tenant itself")
+                found[id_] = Unsupported("the partner is the other tenant itself")
     return found
 
 

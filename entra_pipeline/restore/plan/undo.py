@@ -15,17 +15,26 @@ import duckdb
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names, with_children
-from entra_pipeline.catalogue.restoring import By
+from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.restore.objects.model import Plan, Refusal
+from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan
 from entra_pipeline.restore.objects.normalize import Body, content, differing, left_by, moved
 from entra_pipeline.restore.objects.references import GUID_LENGTH, ids_in, rewrite
-from entra_pipeline.restore.objects.selection import Chosen, is_bin, is_view
-from entra_pipeline.restore.plan.diff import Comparison, Fate, Item, Link, Side, decoded, meeting, naming
+from entra_pipeline.restore.objects.selection import RestoreSet, is_bin, is_view
+from entra_pipeline.restore.plan.diff import (
+    ObjectDiff,
+    ObjectState,
+    RestoreLink,
+    Side,
+    TenantDiff,
+    decoded,
+    meeting,
+    naming,
+)
 from entra_pipeline.restore.records.journal import Journal, has_begun
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.restore.records.report import Report, read_report
+from entra_pipeline.restore.records.report import RestoreReport, read_report
 from entra_pipeline.store.manifest import TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
 
@@ -38,7 +47,7 @@ Unwritten = Callable[[str, Collection[str]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Undoing:
+class RestoreWrites:
     """What a restore has written, under the ids of the tenant.
 
     Attributes:
@@ -65,9 +74,9 @@ class Undoing:
     linked: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     unlinked: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
 
-    def chosen(self) -> Chosen:
+    def chosen(self) -> RestoreSet:
         """What of the undo point the plan is about, before it is narrowed."""
-        return Chosen(frozenset(table_names(with_children([*self.types]))), None, self.types)
+        return RestoreSet(frozenset(table_names(with_children([*self.types]))), None, self.types)
 
     def known_before(self, identity: Mapping[str, str]) -> dict[str, str]:
         """Of ids that have changed, those that had before the restore: what it made anew is not what was lost."""
@@ -76,14 +85,14 @@ class Undoing:
 
     def narrow(
         self,
-        comparison: Comparison,
+        comparison: TenantDiff,
         connection: duckdb.DuckDBPyConnection,
         point: Side,
         live: Side,
         *,
         own: Collection[str],
         unwritten: Unwritten,
-    ) -> list[Refusal]:
+    ) -> list[PlanRefusal]:
         """Leaves of a comparison with the undo point what the restore wrote, as far as nobody has changed it since.
 
         Args:
@@ -100,7 +109,7 @@ class Undoing:
         return _Narrowing(self, comparison, connection, point, live, own, unwritten).narrow()
 
 
-def read_undoing(source: ScopeStore, job: str, store: ScopeStore) -> Undoing:
+def read_writes(source: ScopeStore, job: str, store: ScopeStore) -> RestoreWrites:
     """What a restore has written, from the store of its plan; `store` is that of its undo point.
 
     Raises:
@@ -127,7 +136,7 @@ def read_undoing(source: ScopeStore, job: str, store: ScopeStore) -> Undoing:
             f"restore {job} has {'not come to its end' if begun else 'not begun: there is nothing to undo'}",
             remedy=f"Go on with it first: entra-pipeline restore {plan.scope} --resume {job}" if begun else "",
         )
-    found = undoing(plan, report, Journal(source.files, job).made, store.scope, _read_back_by(store, report))
+    found = writes_of(plan, report, Journal(source.files, job).made, store.scope, _read_back_by(store, report))
     if not found.types:
         raise UsageError(f"restore {job} has written nothing: there is nothing to undo")
     if found.point not in store.points():
@@ -138,7 +147,9 @@ def read_undoing(source: ScopeStore, job: str, store: ScopeStore) -> Undoing:
     return found
 
 
-def undoing(plan: Plan, report: Report, made: Mapping[int, Mapping[str, str]], scope: str, after: str = "") -> Undoing:
+def writes_of(
+    plan: RestorePlan, report: RestoreReport, made: Mapping[int, Mapping[str, str]], scope: str, after: str = ""
+) -> RestoreWrites:
     """What a restore that has come to its end has written.
 
     Args:
@@ -154,7 +165,7 @@ def undoing(plan: Plan, report: Report, made: Mapping[int, Mapping[str, str]], s
     outcomes = {outcome.number: outcome for outcome in report.outcomes}
     sent = [step for step in plan.steps if outcomes[step.number].result in _SENT or step.number in made]
     tables = {RELATIONS[step.table][0].name if step.table in RELATIONS else step.table for step in sent}
-    found = Undoing(plan.id, scope, report.undo_point, tuple(name for name in CATALOGUE if name in tables), after)
+    found = RestoreWrites(plan.id, scope, report.undo_point, tuple(name for name in CATALOGUE if name in tables), after)
     bodies = left_by(sent, names)
     for step in sent:
         outcome = outcomes[step.number]
@@ -175,7 +186,7 @@ def undoing(plan: Plan, report: Report, made: Mapping[int, Mapping[str, str]], s
     return found
 
 
-def _read_back_by(store: ScopeStore, report: Report) -> str:
+def _read_back_by(store: ScopeStore, report: RestoreReport) -> str:
     """The recovery point by which a restore was read back; empty when it was not, or it is not kept any more."""
     points = [one for one in store.points() if one > report.undo_point and iso(moment_of(one)) <= report.finished]
     for point in reversed(points if report.verified else []):
@@ -186,34 +197,34 @@ def _read_back_by(store: ScopeStore, report: Report) -> str:
 
 @dataclass
 class _Narrowing:
-    it: Undoing
-    comparison: Comparison
+    it: RestoreWrites
+    comparison: TenantDiff
     connection: duckdb.DuckDBPyConnection
     point: Side
     live: Side
     own: Collection[str]
     unwritten: Unwritten
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[PlanRefusal] = field(default_factory=list)
     _seen: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         after = self.it.after
         self.after = Side(self.point.store, self.point.store.manifest(after)) if after else None
 
-    def narrow(self) -> list[Refusal]:
+    def narrow(self) -> list[PlanRefusal]:
         removed = set().union(*self.it.removed.values())
         for table, items in self.comparison.items.items():
             self.comparison.items[table] = {id_: item for id_, item in items.items() if self._stays(item, removed)}
-        foreign = self._links(removed)
-        self._leave_tied(foreign)
+        by_others = self._links(removed)
+        self._leave_tied(by_others)
         return self.refusals
 
     # --- objects -----------------------------------------------------------------------------------------------------
 
-    def _stays(self, item: Item, removed: set[str]) -> bool:
+    def _stays(self, item: ObjectDiff, removed: set[str]) -> bool:
         """Whether the difference is the restore's own, and nobody has changed it since."""
         key = item.table, item.live_id
-        if item.fate is Fate.ADDED:
+        if item.state is ObjectState.ADDED:
             if item.live_id not in self.it.made.get(item.table, ()):
                 return False
             changed = self._changed_since(item.entry, {}, self.it.left.get(key, {}), item.found())[1]
@@ -222,22 +233,22 @@ class _Narrowing:
                 changed += [name for name in differing(item.entry, then, now) if name not in changed]
             why = f"it was made by the restore, and others have changed it since: {_listed(changed)}"
             return not changed or self._refuse(item, why)
-        if item.fate is not Fate.THERE:
+        if item.state is not ObjectState.THERE:
             with_it = bool(item.entry.restore.link or item.entry.parent)
             return item.id in self.it.removed.get(item.table, ()) or (
                 with_it and not removed.isdisjoint(ids_in(item.wanted()) | {item.parent})
             )
-        if not item.asked:
+        if not item.requested:
             return True
         if key not in self.it.left:
             # It is as it was, but for the new id of something that it names: told, and not written.
-            item.asked = False
+            item.requested = False
             return not differing(item.entry, content(item.entry, item.wanted()), content(item.entry, item.found()))
         then = moved(item.entry, item.id, item.wanted(), self.comparison.forward)
         back, changed = self._changed_since(item.entry, then, self.it.left[key], item.found())
         if changed:
             return self._refuse(item, f"others have changed it since the restore: {_listed(changed)}", item.id)
-        if item.entry.restore.by is not By.LICENSES:
+        if item.entry.restore.strategy is not WriteStrategy.LICENSES:
             # Of licences Graph shows one property in several; of others, those stay that the restore did not set.
             wanted = item.wanted()
             item.then = msgspec.json.encode(item.found() | {name: wanted.get(name) for name in back}).decode()
@@ -271,14 +282,14 @@ class _Narrowing:
 
     # --- links -------------------------------------------------------------------------------------------------------
 
-    def _links(self, removed: set[str]) -> Iterator[tuple[str, Link]]:
+    def _links(self, removed: set[str]) -> Iterator[tuple[str, RestoreLink]]:
         """Keeps the restore's own links; those that others have added since."""
-        foreign: list[tuple[str, Link]] = []
+        by_others: list[tuple[str, RestoreLink]] = []
         for relation, (_, rule) in RELATIONS.items():
             linked, unlinked = self.it.linked.get(relation, set()), self.it.unlinked.get(relation, set())
             missing, extra = self.comparison.missing.get(relation, []), self.comparison.extra.get(relation, [])
             others = [link for link in extra if self._now(link) not in linked]
-            foreign += [(relation, link) for link in others]
+            by_others += [(relation, link) for link in others]
             kept = [
                 link
                 for link in missing
@@ -291,22 +302,27 @@ class _Narrowing:
                 self.comparison.missing[relation] = kept
             if relation in self.comparison.extra:
                 self.comparison.extra[relation] = mine
-        return iter(foreign)
+        return iter(by_others)
 
     def _single(
-        self, relation: str, missing: list[Link], kept: list[Link], mine: list[Link], others: list[Link]
-    ) -> list[Link]:
+        self,
+        relation: str,
+        missing: list[RestoreLink],
+        kept: list[RestoreLink],
+        mine: list[RestoreLink],
+        others: list[RestoreLink],
+    ) -> list[RestoreLink]:
         """Of a relation with one target at most, the links to bring back: another one takes its place."""
         sources = {link.source_id for link in mine}
         taken = {link.source_id for link in others}
         written = {source for source, _ in self.it.linked.get(relation, ())} | {link.source_id for link in kept}
-        found: list[Link] = []
+        found: list[RestoreLink] = []
         for link in missing:
             if link.source_id not in taken and (link in kept or link.source_id in sources):
                 found.append(link)
             elif self._now(link)[0] in written or link.source_id in written:
                 self.refusals.append(
-                    Refusal(
+                    PlanRefusal(
                         table=relation,
                         id=link.source_id,
                         kind="unresolved",
@@ -316,25 +332,25 @@ class _Narrowing:
                 )
         return found
 
-    def _now(self, link: Link) -> tuple[str, str]:
+    def _now(self, link: RestoreLink) -> tuple[str, str]:
         source, target = (rewrite(one, self.comparison.forward) for one in link[:2])
         return str(source), str(target)
 
     # --- what others have tied to what the restore made --------------------------------------------------------------
 
-    def _leave_tied(self, foreign: Iterator[tuple[str, Link]]) -> None:
+    def _leave_tied(self, by_others: Iterator[tuple[str, RestoreLink]]) -> None:
         """Keeps what the restore made and others use by now, with all that the restore gave it."""
         made = {
             item.live_id: item
             for items in self.comparison.items.values()
             for item in items.values()
-            if item.fate is Fate.ADDED
+            if item.state is ObjectState.ADDED
         }
         if not made:
             return
         ties: dict[str, list[str]] = {}
-        by_relation: dict[str, list[Link]] = {}
-        for relation, link in foreign:
+        by_relation: dict[str, list[RestoreLink]] = {}
+        for relation, link in by_others:
             if not made.keys().isdisjoint(link[:2]) and set(link[:2]).isdisjoint(self.own):
                 by_relation.setdefault(relation, []).append(link)
         for relation, links in by_relation.items():
@@ -358,7 +374,7 @@ class _Narrowing:
         if ties:
             self._leave(ties.keys())
 
-    def _linked_then(self, relation: str, links: Collection[Link]) -> set[tuple[str, str]]:
+    def _linked_then(self, relation: str, links: Collection[RestoreLink]) -> set[tuple[str, str]]:
         """Of links that the restore did not add, those that were there when it was read back."""
         if self.after is None or not self.after.has(relation):
             return set()
@@ -375,7 +391,7 @@ class _Narrowing:
                 continue
             texts = naming(self.connection, self.live, table, ids)
             items = self.comparison.items.get(table, {}).values()
-            back = {item.live_id: item.then for item in items if item.fate is Fate.THERE and item.asked}
+            back = {item.live_id: item.then for item in items if item.state is ObjectState.THERE and item.requested}
             texts = {id_: back.get(id_, text) for id_, text in texts.items() if id_ not in ids}
             # What named it when it was not there yet, or when the restore had ended, is not since.
             side = self.after or self.point
@@ -394,21 +410,22 @@ class _Narrowing:
             self.comparison.items[table] = {
                 id_: item
                 for id_, item in items.items()
-                if item.fate is not Fate.ADDED or stay.isdisjoint({item.live_id, item.parent} | ids_in(item.found()))
+                if item.state is not ObjectState.ADDED
+                or stay.isdisjoint({item.live_id, item.parent} | ids_in(item.found()))
             }
         for relation, links in self.comparison.extra.items():
             self.comparison.extra[relation] = [link for link in links if stay.isdisjoint(link[:2])]
 
     # --- what is not undone ------------------------------------------------------------------------------------------
 
-    def _refuse(self, item: Item, reason: str, at_point: str = "") -> bool:
+    def _refuse(self, item: ObjectDiff, reason: str, at_point: str = "") -> bool:
         remedy = (
             self._anyway(item.table, at_point)
             if at_point
             else "Leave it, or take back by hand what was done to it since, and undo again."
         )
         self.refusals.append(
-            Refusal(table=item.table, id=item.id, name=item.name, kind="unresolved", reason=reason, remedy=remedy)
+            PlanRefusal(table=item.table, id=item.id, name=item.name, kind="unresolved", reason=reason, remedy=remedy)
         )
         return False
 
@@ -423,6 +440,6 @@ def _listed(names: Collection[Any]) -> str:
     return ", ".join(sorted(names))
 
 
-def undo_command(plan: Plan) -> str:
+def undo_command(plan: RestorePlan) -> str:
     """The command that undoes a restore."""
     return f"entra-pipeline restore {plan.scope} --undo {plan.id}"

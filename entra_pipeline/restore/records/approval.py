@@ -14,7 +14,7 @@ import msgspec
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import AlreadyExists, NotInStore, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -23,7 +23,7 @@ class NotApproved(UsageError):
     """A plan that needs the approval of a second administrator, and does not have it."""
 
 
-class Signed(msgspec.Struct, frozen=True, kw_only=True):
+class PlanSignature(msgspec.Struct, frozen=True, kw_only=True):
     """Who made a plan, or who approved it.
 
     Attributes:
@@ -39,10 +39,10 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     moment: str
 
 
-_SIGNED_DECODER = msgspec.json.Decoder(Signed)
+_SIGNED_DECODER = msgspec.json.Decoder(PlanSignature)
 
 
-def asking(project: Project, plan: Plan) -> list[str]:
+def approval_scopes(project: Project, plan: RestorePlan) -> list[str]:
     """Names of the scopes that ask for approval of a plan: that of its recovery point, and those of its tenant."""
     return [
         scope.name
@@ -56,25 +56,25 @@ def asking(project: Project, plan: Plan) -> list[str]:
     ]
 
 
-def sign_plan(store: ScopeStore, plan: Plan, by: str, clock: Clock = system_clock) -> None:
+def sign_plan(store: ScopeStore, plan: RestorePlan, by: str, clock: Clock = system_clock) -> None:
     """Keeps who made a plan; whoever has it made again changes nothing."""
-    signed = Signed(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
+    signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
     with suppress(AlreadyExists):
         store.files.create(_key(plan, "made"), canonical(signed))
 
 
-def made_by(store: ScopeStore, plan: Plan) -> Signed | None:
+def made_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
     """Who made a plan; None when that was not kept."""
     return _read(store, plan, "made")
 
 
-def approved_by(store: ScopeStore, plan: Plan) -> Signed | None:
+def approved_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
     """Who approved a plan; None when nobody has."""
     made, approved = made_by(store, plan), _read(store, plan, "approved")
     return approved if made and approved and not _same(made.by, approved.by) else None
 
 
-def approve(store: ScopeStore, plan: Plan, by: str, clock: Clock = system_clock) -> Signed:
+def approve(store: ScopeStore, plan: RestorePlan, by: str, clock: Clock = system_clock) -> PlanSignature:
     """Approves a plan, once.
 
     Args:
@@ -94,7 +94,7 @@ def approve(store: ScopeStore, plan: Plan, by: str, clock: Clock = system_clock)
             "who makes a plan does not approve it",
             remedy="Another administrator has to sign in and look at it.",
         )
-    signed = Signed(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
+    signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
     try:
         store.files.create(_key(plan, "approved"), canonical(signed))
     except AlreadyExists:
@@ -102,9 +102,9 @@ def approve(store: ScopeStore, plan: Plan, by: str, clock: Clock = system_clock)
     return signed
 
 
-def require_approval(project: Project, store: ScopeStore, plan: Plan) -> None:
+def require_approval(project: Project, store: ScopeStore, plan: RestorePlan) -> None:
     """Raises NotApproved when a plan needs approval, and does not have it."""
-    scopes = asking(project, plan)
+    scopes = approval_scopes(project, plan)
     if scopes and approved_by(store, plan) is None:
         raise NotApproved(
             f"plan {plan.id} needs the approval of a second administrator (scope {', '.join(scopes)})",
@@ -113,7 +113,7 @@ def require_approval(project: Project, store: ScopeStore, plan: Plan) -> None:
         )
 
 
-def _read(store: ScopeStore, plan: Plan, what: str) -> Signed | None:
+def _read(store: ScopeStore, plan: RestorePlan, what: str) -> PlanSignature | None:
     try:
         signed = _SIGNED_DECODER.decode(store.files.read(_key(plan, what)))
     except (NotInStore, msgspec.DecodeError):
@@ -125,5 +125,5 @@ def _same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
 
 
-def _key(plan: Plan, what: str) -> str:
+def _key(plan: RestorePlan, what: str) -> str:
     return f"_restore/{plan.id}/{what}.json"

@@ -7,24 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.restore.objects.model import Plan
-from entra_pipeline.restore.records.report import Report, totals
+from entra_pipeline.restore.objects.model import RestorePlan
+from entra_pipeline.restore.records.report import RestoreReport, totals
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
 @dataclass
-class Job:
+class RestoreJob:
     """A restore under way; `report` is set when it was applied, and again when it was verified."""
 
     id: str
-    report: Report | None = None
+    report: RestoreReport | None = None
 
 
 @contextmanager
 def restore_job(
-    store: ScopeStore, plan: Plan, *, trigger: str, run_id: str = "", clock: Clock = system_clock
-) -> Iterator[Job]:
+    store: ScopeStore, plan: RestorePlan, *, trigger: str, run_id: str = "", clock: Clock = system_clock
+) -> Iterator[RestoreJob]:
     """Keeps the record of a restore: written when the block ends, however it ends.
 
     Args:
@@ -35,7 +35,7 @@ def restore_job(
         clock: The one clock.
     """
     with recorded(store, "restore", trigger=trigger, job_id=plan.id, run_id=run_id, clock=clock) as record:
-        job = Job(plan.id)
+        job = RestoreJob(plan.id)
         try:
             yield job
         finally:

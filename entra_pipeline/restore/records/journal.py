@@ -30,7 +30,7 @@ class RestoreUnfinished(EntraPipelineError):
     """A restore to the tenant was interrupted, or is under way: what it is about to make nobody else can know."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of the journal.
 
     Attributes:
@@ -53,7 +53,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant_id: str = ""
 
 
-_ENTRY_DECODER = msgspec.json.Decoder(Entry)
+_ENTRY_DECODER = msgspec.json.Decoder(JournalEntry)
 
 
 class Journal:
@@ -80,7 +80,7 @@ class Journal:
         self.done: dict[int, Outcome] = {}
         self._clock = clock
         self._next = 0
-        self._pending: list[Entry] = []
+        self._pending: list[JournalEntry] = []
         self._urgent = asyncio.Event()
         self._some = asyncio.Event()
         self._stored = asyncio.Condition()
@@ -110,7 +110,7 @@ class Journal:
 
     async def begin(self, undo_point: str, tenant_id: str) -> None:
         """Notes the undo point and the tenant that is written to; returns when that is stored."""
-        self._note(Entry(kind="begun", at=self._now(), undo_point=undo_point, tenant_id=tenant_id))
+        self._note(JournalEntry(kind="begun", at=self._now(), undo_point=undo_point, tenant_id=tenant_id))
         await self.flush()
 
     async def intend(self, number: int) -> None:
@@ -119,16 +119,16 @@ class Journal:
         Raises:
             StoreError: It cannot be stored: the request must not be sent.
         """
-        self._note(Entry(kind="intent", at=self._now(), number=number))
+        self._note(JournalEntry(kind="intent", at=self._now(), number=number))
         await self.flush()
 
     def make(self, number: int, ids: dict[str, str]) -> None:
         """Notes what a step has brought into being; stored soon."""
-        self._note(Entry(kind="made", at=self._now(), number=number, ids=ids))
+        self._note(JournalEntry(kind="made", at=self._now(), number=number, ids=ids))
 
     def finish(self, outcome: Outcome) -> None:
         """Notes the outcome of a step; stored soon."""
-        self._note(Entry(kind="done", at=self._now(), number=outcome.number, outcome=outcome))
+        self._note(JournalEntry(kind="done", at=self._now(), number=outcome.number, outcome=outcome))
 
     async def flush(self) -> None:
         """Returns when everything noted so far is stored; raises StoreError when it cannot be."""
@@ -143,13 +143,13 @@ class Journal:
     def _now(self) -> str:
         return iso(self._clock())
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: JournalEntry) -> None:
         self._take(entry)
         self._pending.append(entry)
         self._noted_count += 1
         self._some.set()
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: JournalEntry) -> None:
         if entry.kind == "begun":
             self.undo_point = entry.undo_point
         elif entry.kind == "intent":
@@ -180,7 +180,7 @@ class Journal:
                         self._stored_count += len(entries)
                     self._stored.notify_all()
 
-    def _store(self, entries: list[Entry]) -> None:
+    def _store(self, entries: list[JournalEntry]) -> None:
         lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         try:
             self.files.create(f"{_prefix(self.job)}{self._next:08d}.jsonl", lines)
@@ -234,7 +234,7 @@ def _prefix(job: str) -> str:
     return f"_restore/{job}/journal/"
 
 
-def _decode(key: str, data: bytes) -> list[Entry]:
+def _decode(key: str, data: bytes) -> list[JournalEntry]:
     try:
         return [_ENTRY_DECODER.decode(line) for line in data.splitlines()]
     except msgspec.DecodeError as error:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from entra_pipeline.errors import AlreadyExists, IntegrityError, NotInStore, UsageError
 from entra_pipeline.project import Tenant
-from entra_pipeline.restore.objects.model import Plan, Step
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import canonical
 
@@ -82,7 +82,7 @@ class Passwords:
         key: Gives the text that encrypts the stored secret; called when there is something to encrypt or decrypt.
     """
 
-    def __init__(self, files: ObjectStore, plan: Plan, key: Callable[[], str]) -> None:
+    def __init__(self, files: ObjectStore, plan: RestorePlan, key: Callable[[], str]) -> None:
         self._files = files
         self._job = plan.id
         self._stored_at = f"_restore/{plan.id}/passwords.json"
@@ -116,7 +116,7 @@ class Passwords:
             return
         self._secret, self._unknown = secret, frozenset(unknown)
 
-    def of(self, step: Step) -> str:
+    def of(self, step: RestoreStep) -> str:
         """The password of the user that a step makes, always the same: 24 letters, digits and signs of all kinds."""
         if not self._secret:
             raise RuntimeError("passwords are prepared before the first user is made")
@@ -244,7 +244,7 @@ def random_key() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _takes_one(step: Step) -> bool:
+def _takes_one(step: RestoreStep) -> bool:
     return (step.table, step.action) == ("users", "create") and not is_guest(step.body)
 
 

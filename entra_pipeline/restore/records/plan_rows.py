@@ -10,7 +10,7 @@ from typing import Any
 
 from entra_pipeline.analysis.names import names, short_pair
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS
-from entra_pipeline.restore.objects.model import Plan, Step
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import pluralize
@@ -19,7 +19,7 @@ from entra_pipeline.text import pluralize
 _MOST = 3
 
 
-class Describing:
+class PlanRows:
     """Describes the steps of a plan.
 
     Args:
@@ -28,11 +28,11 @@ class Describing:
         live: The store of the scope that shows the tenant (`live_scope` of the plan).
     """
 
-    def __init__(self, store: ScopeStore, plan: Plan, live: ScopeStore) -> None:
+    def __init__(self, store: ScopeStore, plan: RestorePlan, live: ScopeStore) -> None:
         self._plan = plan
         self._sides = ((live, plan.live_point), (store, plan.point))
 
-    def rows(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
+    def rows(self, steps: Sequence[RestoreStep]) -> list[dict[str, Any]]:
         """One row per step: `step`, `stage`, `action`, `type`, `name`, `what`, `notes`."""
         called = self._called(steps)
         return [
@@ -48,7 +48,7 @@ class Describing:
             for step in steps
         ]
 
-    def _called(self, steps: Sequence[Step]) -> dict[str, str]:
+    def _called(self, steps: Sequence[RestoreStep]) -> dict[str, str]:
         """What people call the objects that the steps link: as at the recovery point, else as in the tenant."""
         wanted: dict[str, set[str]] = {}
         for step in steps:
@@ -66,7 +66,7 @@ class Describing:
         return found
 
 
-def _what(step: Step, called: dict[str, str]) -> str:
+def _what(step: RestoreStep, called: dict[str, str]) -> str:
     if step.table in RELATIONS:
         known = [called.get(one, one) for one in step.targets[:_MOST]]
         rest = len(step.targets) - len(known)
@@ -79,6 +79,6 @@ def _what(step: Step, called: dict[str, str]) -> str:
         return f"made anew with {pluralize(len(step.body), 'property', 'properties')}, {kept}"
     if step.action == "delete":
         return "deleted" if not CATALOGUE[step.table].restore.bin else "deleted, into the recycle bin"
-    told = [f"{name}: {' → '.join(short_pair(step.before.get(name), value))}" for name, value in step.body.items()]
-    rest = len(told) - _MOST
-    return "\n".join(told if rest <= 1 else [*told[:_MOST], f"and {rest:,} more properties"])
+    changes = [f"{name}: {' → '.join(short_pair(step.before.get(name), value))}" for name, value in step.body.items()]
+    rest = len(changes) - _MOST
+    return "\n".join(changes if rest <= 1 else [*changes[:_MOST], f"and {rest:,} more properties"])

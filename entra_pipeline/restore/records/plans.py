@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
-from entra_pipeline.restore.objects.model import FORMAT, PLAN_DECODER, VERSION, Plan
+from entra_pipeline.restore.objects.model import FORMAT, PLAN_DECODER, VERSION, RestorePlan
 from entra_pipeline.store.manifest import canonical, decode_sealed
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -18,7 +18,7 @@ def plan_key(job: str) -> str:
     return f"_restore/{job}/plan.json"
 
 
-def write_plan(store: ScopeStore, plan: Plan) -> str:
+def write_plan(store: ScopeStore, plan: RestorePlan) -> str:
     """Stores a plan; its key. Raises AlreadyExists when the job has another one."""
     key, data = plan_key(plan.id), canonical(plan)
     try:
@@ -29,7 +29,7 @@ def write_plan(store: ScopeStore, plan: Plan) -> str:
     return key
 
 
-def read_plan(store: ScopeStore, job: str) -> Plan:
+def read_plan(store: ScopeStore, job: str) -> RestorePlan:
     """A plan from the store.
 
     Raises:
@@ -40,7 +40,7 @@ def read_plan(store: ScopeStore, job: str) -> Plan:
     return _decoded(store.files.read(key), key)
 
 
-def save_plan(plan: Plan, file: Path) -> None:
+def save_plan(plan: RestorePlan, file: Path) -> None:
     """Writes a plan to a file, which must not be there.
 
     Raises:
@@ -55,7 +55,7 @@ def save_plan(plan: Plan, file: Path) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror}", remedy="Choose another file.") from None
 
 
-def load_plan(file: Path) -> Plan:
+def load_plan(file: Path) -> RestorePlan:
     """A plan from a file.
 
     Raises:
@@ -69,7 +69,7 @@ def load_plan(file: Path) -> Plan:
     return _decoded(data, str(file))
 
 
-def _decoded(data: bytes, source: str) -> Plan:
+def _decoded(data: bytes, source: str) -> RestorePlan:
     try:
         return decode_sealed(data, source, PLAN_DECODER, format=FORMAT, version=VERSION)
     except IntegrityError as error:

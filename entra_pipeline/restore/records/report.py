@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from entra_pipeline.errors import NotInStore
-from entra_pipeline.restore.objects.model import Outcome, Plan, Refusal, Result, Step
+from entra_pipeline.restore.objects.model import Outcome, PlanRefusal, RestorePlan, RestoreStep, Result
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -19,7 +19,7 @@ Status = Literal["finished", "finished with exception"]
 _GOOD = "restored"
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a restore.
 
     Attributes:
@@ -51,7 +51,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     finished: str
     undo_point: str
     outcomes: tuple[Outcome, ...]
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[PlanRefusal, ...] = ()
     writes: int = 0
     reads: int = 0
     retries: int = 0
@@ -64,10 +64,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
-_REPORT_DECODER = msgspec.json.Decoder(Report)
+_REPORT_DECODER = msgspec.json.Decoder(RestoreReport)
 
 
-def status_of(outcomes: Iterable[Outcome], refusals: Sequence[Refusal] = ()) -> Status:
+def status_of(outcomes: Iterable[Outcome], refusals: Sequence[PlanRefusal] = ()) -> Status:
     """`finished` when everything is restored and nothing was refused for want of something."""
     good = all(outcome.result == _GOOD for outcome in outcomes)
     unresolved = any(refusal.kind == "unresolved" for refusal in refusals)
@@ -79,12 +79,12 @@ def report_key(job: str) -> str:
     return f"_restore/{job}/report.json"
 
 
-def write_report(store: ScopeStore, report: Report) -> None:
+def write_report(store: ScopeStore, report: RestoreReport) -> None:
     """Stores a report; one that was verified later takes the place of the first."""
     store.files.replace(report_key(report.job), canonical(report))
 
 
-def read_report(store: ScopeStore, job: str) -> Report | None:
+def read_report(store: ScopeStore, job: str) -> RestoreReport | None:
     """The report of a job; None when it has not come to its end."""
     try:
         return _REPORT_DECODER.decode(store.files.read(report_key(job)))
@@ -92,7 +92,7 @@ def read_report(store: ScopeStore, job: str) -> Report | None:
         return None
 
 
-def totals(report: Report) -> dict[str, object]:
+def totals(report: RestoreReport) -> dict[str, object]:
     """A restore in numbers, for its job record."""
     results = Counter(outcome.result for outcome in report.outcomes)
     return {
@@ -111,13 +111,13 @@ def totals(report: Report) -> dict[str, object]:
     }
 
 
-def rows(report: Report) -> list[dict[str, object]]:
+def rows(report: RestoreReport) -> list[dict[str, object]]:
     """What a person wants to see: one row per type and result, then what did not go well, one by one."""
     counted = Counter((outcome.table, outcome.result) for outcome in report.outcomes)
     return [{"type": table, "result": result, "steps": number} for (table, result), number in sorted(counted.items())]
 
 
-def exceptions(report: Report) -> list[dict[str, object]]:
+def exceptions(report: RestoreReport) -> list[dict[str, object]]:
     """The outcomes that are not `restored`, each with its reason and remedy."""
     return [
         {
@@ -133,7 +133,7 @@ def exceptions(report: Report) -> list[dict[str, object]]:
     ]
 
 
-def outcome_of(step: Step, result: Result, *, live_id: str = "", reason: str = "", remedy: str = "") -> Outcome:
+def outcome_of(step: RestoreStep, result: Result, *, live_id: str = "", reason: str = "", remedy: str = "") -> Outcome:
     """The outcome of a step."""
     return Outcome(
         number=step.number,
@@ -147,7 +147,7 @@ def outcome_of(step: Step, result: Result, *, live_id: str = "", reason: str = "
     )
 
 
-def by_plan(plan: Plan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+def by_plan(plan: RestorePlan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
     """The outcomes in the order of the plan; steps that have none were not reached."""
     known = {outcome.number: outcome for outcome in outcomes}
     return tuple(known.get(step.number) or outcome_of(step, "not reached") for step in plan.steps)

@@ -12,20 +12,20 @@ from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.execute.executor import Target, apply
-from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.passwords import Passwords, key_of
-from entra_pipeline.restore.records.report import Report
+from entra_pipeline.restore.records.report import RestoreReport
 
 
-async def _main(file: Path, plan_file: Path) -> Report:
+async def _main(file: Path, plan_file: Path) -> RestoreReport:
     project = load_project(file)
-    plan = msgspec.json.decode(plan_file.read_bytes(), type=Plan)
+    plan = msgspec.json.decode(plan_file.read_bytes(), type=RestorePlan)
     scope = project.scope(plan.scope)
     store = open_store(project, scope)
     tenant = project.tenants[plan.tenant]
     async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
-        target = Target(scope=scope, store=store, reading=reading, writing=writing)
+        target = RestoreTarget(scope=scope, store=store, reading=reading, writing=writing)
         passwords = Passwords(store.files, plan, lambda: key_of(tenant))
         return await apply(plan, store=store, target=target, passwords=passwords, patience=2.0)
 

@@ -13,11 +13,11 @@ import pytest
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.retry import RetryPolicy, use_policy
-from entra_pipeline.restore.execute.executor import Target, apply
-from entra_pipeline.restore.objects.model import Options, Plan, Selection, Step
+from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords, key_of
-from entra_pipeline.restore.records.report import Report
+from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
@@ -28,10 +28,10 @@ class Damaged(Protected):
 
     point: Manifest
 
-    def plan(self, *steps: Step, job: str = "job", stages: tuple[str, ...] = (), **options: Any) -> Plan:
+    def plan(self, *steps: RestoreStep, job: str = "job", stages: tuple[str, ...] = (), **options: Any) -> RestorePlan:
         """A plan of steps, which get their numbers here."""
         numbered = tuple(msgspec.structs.replace(step, number=n) for n, step in enumerate(steps, 1))
-        return Plan(
+        return RestorePlan(
             id=job,
             scope="contoso",
             point=self.point.recovery_point,
@@ -39,8 +39,8 @@ class Damaged(Protected):
             tenant_id=self.simulator.tenant_id,
             live_point=self.point.recovery_point,
             created="2026-11-23T05:00:00Z",
-            selection=Selection(),
-            options=Options(**options),
+            selection=RestoreSelection(),
+            options=RestoreOptions(**options),
             stages=stages or tuple(dict.fromkeys(step.stage for step in steps)),
             steps=numbered,
             refusals=(),
@@ -49,13 +49,13 @@ class Damaged(Protected):
             seconds=1.0,
         )
 
-    def apply(self, plan: Plan, **options: Any) -> Report:
+    def apply(self, plan: RestorePlan, **options: Any) -> RestoreReport:
         """Carries a plan out."""
 
-        async def run() -> Report:
+        async def run() -> RestoreReport:
             tenant = self.project.tenants["simulated"]
             async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
-                target = Target(scope=self.scope, store=self.store, reading=reading, writing=writing)
+                target = RestoreTarget(scope=self.scope, store=self.store, reading=reading, writing=writing)
                 passwords = Passwords(self.store.files, plan, lambda: key_of(tenant))
                 report = await apply(
                     plan,
@@ -70,7 +70,7 @@ class Damaged(Protected):
 
         return asyncio.run(run())
 
-    def restore(self, *steps: Step, **options: Any) -> Report:
+    def restore(self, *steps: RestoreStep, **options: Any) -> RestoreReport:
         """Carries out a plan of steps, all of which have to succeed."""
         report = self.apply(self.plan(*steps, **options))
         assert bad(report) == []
@@ -96,19 +96,19 @@ class Damaged(Protected):
         ]
 
 
-def step(action: Any, table: str, identifier: str, *, stage: str = "", **values: Any) -> Step:
+def step(action: Any, table: str, identifier: str, *, stage: str = "", **values: Any) -> RestoreStep:
     """A step; a plan numbers it."""
     values.setdefault("live_id", "" if action == "create" else identifier)
-    return Step(number=0, stage=stage or table, action=action, table=table, id=identifier, **values)
+    return RestoreStep(number=0, stage=stage or table, action=action, table=table, id=identifier, **values)
 
 
-def links(action: Any, table: str, owner: str, *targets: str, kind: str = "user", **values: Any) -> Step:
+def links(action: Any, table: str, owner: str, *targets: str, kind: str = "user", **values: Any) -> RestoreStep:
     """A step that adds or removes links."""
     kinds = (kind,) * len(targets)
     return step(action, table, owner, targets=targets, target_types=kinds, **values)
 
 
-def bad(report: Report) -> list[tuple[str, str, str]]:
+def bad(report: RestoreReport) -> list[tuple[str, str, str]]:
     """The outcomes that are not as they should be."""
     return [(one.table, one.result, one.reason) for one in report.outcomes if one.result != "restored"]
 

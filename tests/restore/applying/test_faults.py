@@ -12,7 +12,7 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import UsageError
 from entra_pipeline.restore.execute.executor import LiveChanged
-from entra_pipeline.restore.objects.model import Step
+from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.report import read_report
@@ -24,7 +24,7 @@ REFUSALS = ("429", "503", "504", "429-no-retry-after")
 LOSSES = ("reset", "truncated", "short", "504-after", "reset-after")
 
 
-def many(site: Damaged) -> tuple[list[Step], dict[str, Any]]:
+def many(site: Damaged) -> tuple[list[RestoreStep], dict[str, Any]]:
     """The steps that bring back ten users and three groups with their members, and what was there before."""
     users = [u for u in site.control.dump("users") if not u["onPremisesSyncEnabled"] and u["userType"] == "Member"][:10]
     groups = [g for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"]][:3]

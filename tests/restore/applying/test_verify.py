@@ -11,22 +11,22 @@ from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.restore.check.verify import verify
-from entra_pipeline.restore.execute.executor import Target
-from entra_pipeline.restore.objects.model import Plan
+from entra_pipeline.restore.execute.executor import RestoreTarget
+from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.jobs import restore_job
 from entra_pipeline.restore.records.passwords import Passwords, key_of
-from entra_pipeline.restore.records.report import Report, exceptions, read_report, rows
+from entra_pipeline.restore.records.report import RestoreReport, exceptions, read_report, rows
 from tests.restore.applying.conftest import Damaged, bad, links, step
 from tests.restore.applying.test_faults import many
 
 Start = Callable[..., Damaged]
 
 
-def read_back(site: Damaged, plan: Plan, report: Report, patience: float = 0.5) -> Report:
-    async def run() -> Report:
+def read_back(site: Damaged, plan: RestorePlan, report: RestoreReport, patience: float = 0.5) -> RestoreReport:
+    async def run() -> RestoreReport:
         tenant = site.project.tenants["simulated"]
         async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
-            target = Target(scope=site.scope, store=site.store, reading=reading, writing=writing)
+            target = RestoreTarget(scope=site.scope, store=site.store, reading=reading, writing=writing)
             return await verify(
                 plan,
                 report,

@@ -1,34 +1,34 @@
-"""The requests that a step takes: a generic maker from the catalogue's rules, and one for each `By`."""
+"""The requests that a step takes: a generic maker from the catalogue's rules, and one for each `WriteStrategy`."""
 
-from entra_pipeline.catalogue.restoring import By
-from entra_pipeline.restore.execute.requests.application import Application
-from entra_pipeline.restore.execute.requests.entitlement import Entitlement
-from entra_pipeline.restore.execute.requests.generic import Maker
-from entra_pipeline.restore.execute.requests.licenses import Group, Licenses
+from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.restore.execute.requests.application import ApplicationRequests
+from entra_pipeline.restore.execute.requests.entitlement import EntitlementRequests
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
+from entra_pipeline.restore.execute.requests.licenses import GroupRequests, LicenseRequests
 from entra_pipeline.restore.execute.requests.links import link, unlink
-from entra_pipeline.restore.execute.requests.parts import Parts, Strength
-from entra_pipeline.restore.execute.requests.schedule import Schedule
-from entra_pipeline.restore.execute.requests.streams import Streams
-from entra_pipeline.restore.execute.requests.user import User
-from entra_pipeline.restore.execute.requests.workflow import Workflow
-from entra_pipeline.restore.execute.step import Work
+from entra_pipeline.restore.execute.requests.parts import PartRequests, StrengthRequests
+from entra_pipeline.restore.execute.requests.schedule import ScheduleRequests
+from entra_pipeline.restore.execute.requests.streams import StreamRequests
+from entra_pipeline.restore.execute.requests.user import UserRequests
+from entra_pipeline.restore.execute.requests.workflow import WorkflowRequests
+from entra_pipeline.restore.execute.step import RunningStep
 
-MAKERS: dict[By, type[Maker]] = {
-    By.GENERIC: Maker,
-    By.USER: User,
-    By.LICENSES: Licenses,
-    By.GROUP: Group,
-    By.APPLICATION: Application,
-    By.SCHEDULE: Schedule,
-    By.STRENGTH: Strength,
-    By.PARTS: Parts,
-    By.ENTITLEMENT: Entitlement,
-    By.STREAMS: Streams,
-    By.WORKFLOW: Workflow,
+REQUEST_BUILDERS: dict[WriteStrategy, type[RequestBuilder]] = {
+    WriteStrategy.GENERIC: RequestBuilder,
+    WriteStrategy.USER: UserRequests,
+    WriteStrategy.LICENSES: LicenseRequests,
+    WriteStrategy.GROUP: GroupRequests,
+    WriteStrategy.APPLICATION: ApplicationRequests,
+    WriteStrategy.SCHEDULE: ScheduleRequests,
+    WriteStrategy.STRENGTH: StrengthRequests,
+    WriteStrategy.PARTS: PartRequests,
+    WriteStrategy.ENTITLEMENT: EntitlementRequests,
+    WriteStrategy.STREAMS: StreamRequests,
+    WriteStrategy.WORKFLOW: WorkflowRequests,
 }
 
 
-async def carry_out(work: Work) -> None:
+async def carry_out(work: RunningStep) -> None:
     """Sends what a step takes; raises Refused when Graph refuses it."""
     action = work.step.action
     if action == "link":
@@ -36,7 +36,7 @@ async def carry_out(work: Work) -> None:
     elif action == "unlink":
         await unlink(work)
     else:
-        maker = MAKERS[work.rule.by](work)
+        maker = REQUEST_BUILDERS[work.rule.strategy](work)
         await {
             "undelete": maker.undelete,
             "create": maker.create,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 
 _APP_ID = "appId"
 _PRE_AUTHORIZED = "preAuthorizedApplications"
 _SCOPES = "oauth2PermissionScopes"
 
 
-class Application(Maker):
+class ApplicationRequests(RequestBuilder):
     """Applications (Graph doc: application-post-applications, application-update)."""
 
     def sent(self) -> dict[str, Any]:

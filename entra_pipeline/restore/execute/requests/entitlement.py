@@ -6,13 +6,13 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute import lost_write
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 
 _ROOT = "identityGovernance/entitlementManagement"
 _SCOPES = "resourceRoleScopes"
 
 
-class Entitlement(Maker):
+class EntitlementRequests(RequestBuilder):
     """Catalogs' resources, packages with their roles, and assignments (Graph doc: entitlementmanagement-overview)."""
 
     async def made(self) -> dict[str, Any]:

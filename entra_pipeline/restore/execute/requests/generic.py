@@ -9,7 +9,7 @@ from typing import Any
 from entra_pipeline.graph import Write
 from entra_pipeline.graph.client import query
 from entra_pipeline.restore.execute import lost_write
-from entra_pipeline.restore.execute.step import Refused, Work
+from entra_pipeline.restore.execute.step import RunningStep, StepRefused
 from entra_pipeline.restore.objects import paths
 from entra_pipeline.restore.objects.normalize import content
 from entra_pipeline.restore.objects.references import ids_in
@@ -22,14 +22,14 @@ _IN_FORCE = {"state": "enabled"}
 _TRUSTED = "trusted"
 
 
-class Maker:
+class RequestBuilder:
     """Makes, changes and removes the object of a step.
 
     Args:
         work: The step.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: RunningStep) -> None:
         self.work = work
         self.entry = work.entry
         self.rule = work.rule
@@ -54,7 +54,7 @@ class Maker:
             # An earlier try may have brought it back already.
             back = await work.patiently(lambda: work.get(self.item))
             if back is None:
-                raise Refused(
+                raise StepRefused(
                     "it is no longer in the recycle bin", remedy="Plan again: then it is created under a new id."
                 )
         if back is None:
@@ -78,7 +78,7 @@ class Maker:
         else:
             try:
                 new = await self.made()
-            except Refused as refused:
+            except StepRefused as refused:
                 if not self._leave_out(refused, self.sent()):
                     raise
                 new = await self.made()
@@ -174,16 +174,16 @@ class Maker:
             kept = {name: value for name, value in current.items() if self._written(name)}
             body = {**kept, **body}
         if not self.rule.change:
-            raise Refused("Graph cannot change such an object", remedy="Plan again.")
+            raise StepRefused("Graph cannot change such an object", remedy="Plan again.")
         try:
             await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
-        except Refused as refused:
+        except StepRefused as refused:
             if not self._leave_out(refused, body):
                 raise
             if body := {name: value for name, value in body.items() if name not in self.left_out}:
                 await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
 
-    def _leave_out(self, refused: Refused, body: Iterable[str]) -> bool:
+    def _leave_out(self, refused: StepRefused, body: Iterable[str]) -> bool:
         """Whether to try again without properties that Graph may show and not take: unknown ones, and gated ones."""
         if refused.status != 400:
             return False

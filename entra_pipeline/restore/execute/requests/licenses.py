@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from entra_pipeline.graph import Write
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 from entra_pipeline.restore.objects.normalize import content
 
 _PROPERTY = "assignedLicenses"
 
 
-class Licenses(Maker):
+class LicenseRequests(RequestBuilder):
     """Licences of a user, for those that no group assigns."""
 
     held: list[dict[str, Any]] | None = None
@@ -46,12 +46,12 @@ class Licenses(Maker):
             raise self.work.refused(written)
 
 
-class Group(Licenses):
+class GroupRequests(LicenseRequests):
     """Groups: their own properties, and their licences by the same action."""
 
     async def create(self) -> None:
         """Makes the group."""
-        await Maker.create(self)
+        await RequestBuilder.create(self)
 
     def first(self) -> set[str]:
         """Licences come after."""
@@ -61,7 +61,7 @@ class Group(Licenses):
         """Changes properties; licences apart."""
         rest = {name: value for name, value in body.items() if name != _PROPERTY}
         if rest:
-            await Maker.change(self, rest)
+            await RequestBuilder.change(self, rest)
         if _PROPERTY in body:
             await super().change(body)
 

@@ -12,14 +12,14 @@ from entra_pipeline.catalogue import RELATIONS, Relation
 from entra_pipeline.catalogue.restoring import LinkWrite
 from entra_pipeline.graph import Write, WriteResult
 from entra_pipeline.graph.client import BATCH_SIZE, query
-from entra_pipeline.restore.execute.step import Refused, Work, chunks
+from entra_pipeline.restore.execute.step import RunningStep, StepRefused, chunks
 from entra_pipeline.restore.objects import paths
 
 # References in one PATCH at the most (Graph doc: group-post-members).
 _BOUND = 20
 
 
-async def link(work: Work) -> None:
+async def link(work: RunningStep) -> None:
     """Adds the links of a step."""
     wanted = dict(zip(work.step.targets, work.step.target_types, strict=True))
     targets = {work.session.live(target): kind for target, kind in wanted.items()}
@@ -45,7 +45,7 @@ async def link(work: Work) -> None:
     _judge(work, failures, len(wanted) + len(surplus))
 
 
-async def unlink(work: Work) -> None:
+async def unlink(work: RunningStep) -> None:
     """Removes the links of a step."""
     relation, rule = _rule(work)
     failures: dict[str, WriteResult] = {}
@@ -59,7 +59,7 @@ async def unlink(work: Work) -> None:
     _judge(work, failures, len(work.step.targets))
 
 
-async def _bind(work: Work, relation: Relation, targets: dict[str, str]) -> dict[str, WriteResult]:
+async def _bind(work: RunningStep, relation: Relation, targets: dict[str, str]) -> dict[str, WriteResult]:
     """Adds up to 20 links at once; what is refused, by target."""
     root = work.session.graph.root
     body = {
@@ -81,7 +81,9 @@ async def _bind(work: Work, relation: Relation, targets: dict[str, str]) -> dict
     return failures
 
 
-async def _one(work: Work, relation: Relation, rule: LinkWrite, target: str, kind: str) -> dict[str, WriteResult]:
+async def _one(
+    work: RunningStep, relation: Relation, rule: LinkWrite, target: str, kind: str
+) -> dict[str, WriteResult]:
     """Adds a link; what is refused, by target."""
     below, _, address = _ends(work, relation, rule, target, kind)
     method: Any = "PUT" if rule.add == "put" else "POST"
@@ -90,7 +92,7 @@ async def _one(work: Work, relation: Relation, rule: LinkWrite, target: str, kin
     return {} if written.done or there else {target: written}
 
 
-def _ends(work: Work, relation: Relation, rule: LinkWrite, target: str, kind: str) -> tuple[str, str, str]:
+def _ends(work: RunningStep, relation: Relation, rule: LinkWrite, target: str, kind: str) -> tuple[str, str, str]:
     """Where a link is written, the id at its other end, and the address of that."""
     root = work.session.graph.root
     if not rule.from_target:
@@ -99,18 +101,18 @@ def _ends(work: Work, relation: Relation, rule: LinkWrite, target: str, kind: st
     return below, work.id, f"{root}/{_owner(work)}"
 
 
-def _owner(work: Work) -> str:
+def _owner(work: RunningStep) -> str:
     return paths.item(work.entry, work.id, work.parent, work.owners)
 
 
-def _rule(work: Work) -> tuple[Relation, LinkWrite]:
+def _rule(work: RunningStep) -> tuple[Relation, LinkWrite]:
     relation = RELATIONS[work.step.table][1]
     if relation.write is None:
-        raise Refused(f"Graph offers no way to write {work.step.table}")
+        raise StepRefused(f"Graph offers no way to write {work.step.table}")
     return relation, relation.write
 
 
-async def _present(work: Work) -> set[str]:
+async def _present(work: RunningStep) -> set[str]:
     """Ids at the other end of the owner's links, as the tenant shows them now."""
     relation, _ = _rule(work)
     url = f"{_owner(work)}/{relation.segment}"
@@ -120,7 +122,7 @@ async def _present(work: Work) -> set[str]:
     return {str(one["id"]).lower() for one in await work.all(query(url, select="id", top=work.entry.page_size))}
 
 
-def _judge(work: Work, failures: dict[str, WriteResult], wanted: int) -> None:
+def _judge(work: RunningStep, failures: dict[str, WriteResult], wanted: int) -> None:
     if not failures:
         return
     first = work.refused(next(iter(failures.values())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from entra_pipeline.graph import Write
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 from entra_pipeline.restore.objects.same import same
 
 _COMBINATIONS = "allowedCombinations"
@@ -13,7 +13,7 @@ _COMBINATIONS = "allowedCombinations"
 _KEPT = {"authenticationMethodConfigurations", "allowedValues"}
 
 
-class Parts(Maker):
+class PartRequests(RequestBuilder):
     """Objects whose items are sent one by one: conditions of consent policies, allowed values, methods."""
 
     @property
@@ -73,7 +73,7 @@ class Parts(Maker):
                 raise work.refused(written)
 
 
-class Strength(Parts):
+class StrengthRequests(PartRequests):
     """Authentication strengths (Graph doc: authenticationstrengthpolicy-updateallowedcombinations)."""
 
     async def change(self, body: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute import lost_write
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 from entra_pipeline.restore.execute.step import there_already
 from entra_pipeline.restore.objects.references import rewrite
 
@@ -14,7 +14,7 @@ _WHO = ("principalId", "roleDefinitionId", "directoryScopeId", "appScopeId", "gr
 _JUSTIFICATION = "Restored from a backup"
 
 
-class Schedule(Maker):
+class ScheduleRequests(RequestBuilder):
     """Eligible and active assignments of roles and groups."""
 
     async def made(self) -> dict[str, Any]:

@@ -6,14 +6,14 @@ import base64
 from typing import Any
 
 from entra_pipeline.graph import Write
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 
 # By what the bytes begin with.
 _IMAGES = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"GIF8": "image/gif", b"\0\0\1\0": "image/x-icon"}
 _STYLE_SHEET = "customCSS"
 
 
-class Streams(Maker):
+class StreamRequests(RequestBuilder):
     """The object as JSON, then each stream as bytes."""
 
     @property

@@ -6,13 +6,13 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute import lost_write
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 from entra_pipeline.restore.records.passwords import is_guest
 
 _REDEEM = "https://myapplications.microsoft.com"
 
 
-class User(Maker):
+class UserRequests(RequestBuilder):
     """Users (Graph doc: user-post-users, invitation-post)."""
 
     async def made(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from entra_pipeline.graph import Write
-from entra_pipeline.restore.execute.requests.generic import Maker
+from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 from entra_pipeline.restore.objects.same import same
 
 _VERSIONED = ("tasks", "executionConditions")
@@ -13,7 +13,7 @@ _VERSIONED = ("tasks", "executionConditions")
 _DESCRIBED = ("category", "description", "displayName", "isEnabled", "isSchedulingEnabled")
 
 
-class Workflow(Maker):
+class WorkflowRequests(RequestBuilder):
     """Workflows of lifecycle management."""
 
     async def change(self, body: dict[str, Any]) -> None:

@@ -129,14 +129,13 @@ def materialization(scope: str, day: LogDay) -> dg.AssetMaterialization:
 
 
 def day_metadata(day: LogDay) -> Mapping[str, Any]:
-    """What Dagster shows of a day of a log: entries, what the last read brought, cost, gaps, columns."""
+    """What Dagster shows of a day of a log: entries, what the last read brought, cost, gaps, notes."""
     last = day.reads[-1] if day.reads else None
     gaps = [f"- {gap.what}: {gap.reason} → {gap.remedy}" for gap in day.gaps]
-    columns = {"id": "VARCHAR", **column_types(LOGS[day.log]), "_raw": "JSON"}
+    notes = [f"- {note}" for note in day.notes]
     return {
         "dagster/row_count": day.rows,
         "dagster/partition_row_count": day.rows,
-        "dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in columns.items()]),
         "rows": day.rows,
         "added": last.added if last else 0,
         "changed": last.changed if last else 0,
@@ -145,13 +144,15 @@ def day_metadata(day: LogDay) -> Mapping[str, Any]:
         "reads": len(day.reads),
         "files": len(day.parts),
         "bytes": sum(part.bytes for part in day.parts),
-        "gaps": dg.MetadataValue.md("\n".join(gaps) or "none"),
-        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in day.notes) or "none"),
+        **({"gaps": dg.MetadataValue.md("\n".join(gaps))} if gaps else {}),
+        **({"notes": dg.MetadataValue.md("\n".join(notes))} if notes else {}),
     }
 
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:
     entry = LOGS[name]
+    columns = {"id": "VARCHAR", **column_types(entry), "_raw": "JSON"}
+    schema = dg.TableSchema(columns=[dg.TableColumn(column, kind) for column, kind in columns.items()])
     return dg.AssetSpec(
         asset_key(scope.name, name),
         # The days that were read are told one by one.
@@ -160,5 +161,5 @@ def _spec(scope: Scope, name: str) -> dg.AssetSpec:
         description=f"{entry.title}s, from `/{entry.path}` of Microsoft Graph, by the day in UTC.",
         tags={CATEGORY_TAG: category_tag(CATEGORY)},
         kinds={"parquet"},
-        metadata={"permissions": entry.permission, "category": CATEGORY},
+        metadata={"dagster/column_schema": schema, "permissions": entry.permission, "category": CATEGORY},
     )

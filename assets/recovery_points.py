@@ -51,7 +51,9 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
                 job.manifest = commit_staged(scope, store, point)
             watch(load_project(storage.project_file), scope, store, job.manifest)
             checks = check_results(store, job.manifest)
-        return dg.MaterializeResult(metadata=point_metadata(job.manifest), check_results=checks)
+        # Not with the result: Dagster would keep it twice, with the step's output as well.
+        context.add_asset_metadata(point_metadata(job.manifest))
+        return dg.MaterializeResult(check_results=checks)
 
     return recovery_point
 

@@ -34,19 +34,26 @@ class LogProgress:
         self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
     ) -> None:
         self._log = context.log
+        self._unchanged = 0
 
     def rows(self, table: str, rows: int) -> None:
         """Not told row by row."""
 
     def done(self, entry: TableEntry) -> None:
-        """One line per table."""
+        """One line per table that has changed or lacks something; the others are counted."""
+        if not (entry.added or entry.changed or entry.deleted or entry.gaps):
+            self._unchanged += 1
+            return
         self._log.info(
             f"{entry.table}: {entry.read}, {pluralize(entry.live, 'row')} "
             f"(+{entry.added} ~{entry.changed} -{entry.deleted}), {pluralize(entry.requests, 'request')}"
         )
 
     def phase(self, text: str) -> None:
-        """One line per part of the work."""
+        """One line per part of the work, and before it how many tables of the last part have not changed."""
+        if self._unchanged:
+            self._log.info(f"{pluralize(self._unchanged, 'table')} without changes")
+            self._unchanged = 0
         self._log.info(text)
 
 
@@ -98,10 +105,10 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
             for name in wanted:
                 if name in entries:
                     own = {table: entries[table] for table in own_tables()[name] if table in entries}
-                    yield dg.MaterializeResult(
-                        asset_key=asset_key(scope.name, name),
-                        metadata=table_metadata(own, name),
-                    )
+                    key = asset_key(scope.name, name)
+                    # Not with the result: Dagster would keep it twice, with the step's output as well.
+                    context.add_asset_metadata(table_metadata(own, name), key)
+                    yield dg.MaterializeResult(asset_key=key)
             missing = [table for name in wanted for table in own_tables()[name] if table not in entries]
             if missing:
                 raise GraphUnavailable(
@@ -146,7 +153,11 @@ def _told(name: str) -> Mapping[str, Any]:
         + (f"\n\nRelations stored with it:{relations}" if relations else ""),
         "tags": {CATEGORY_TAG: category_tag(entry.category)},
         "kinds": {"parquet"},
-        "metadata": {"permissions": ", ".join(entry.permissions), "category": entry.category.value},
+        "metadata": {
+            "dagster/column_schema": _columns(name),
+            "permissions": ", ".join(entry.permissions),
+            "category": entry.category.value,
+        },
     }
 
 
@@ -164,29 +175,47 @@ def shown_tables(manifest: Manifest) -> dict[str, dict[str, TableEntry]]:
     }
 
 
-def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str, Any]:
-    """What Dagster shows of an object type at a recovery point: rows, changes, cost, gaps, columns."""
-    own = entries[name]
-    written = [part for entry in entries.values() for part in entry.parts]
-    relations = {table: dg.MetadataValue.int(entry.live) for table, entry in entries.items() if table != name}
-    schema = dg.TableSchema(
+def _columns(name: str) -> dg.TableSchema:
+    """The columns of an object type: the same at every recovery point of this release."""
+    return dg.TableSchema(
         columns=[
             dg.TableColumn("id", "VARCHAR"),
             *(dg.TableColumn(column, kind) for column, kind in column_types(CATALOGUE[name]).items()),
             dg.TableColumn("_raw", "JSON", description="The object exactly as Graph returned it"),
         ]
     )
-    return {
-        "dagster/row_count": own.live,
-        "dagster/column_schema": schema,
-        "read": own.read,
+
+
+def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str, Any]:
+    """What Dagster shows of an object type at a recovery point: rows, changes, cost, gaps, notes.
+
+    Figures that are zero are left out, and so are gaps and notes when there are none. A type without changes tells its
+    rows and requests only: Dagster keeps an event for every type of every point, and most of them have not changed.
+    """
+    own = entries[name]
+    written = [part for entry in entries.values() for part in entry.parts]
+    changes = {
         "added": sum(entry.added for entry in entries.values()),
         "changed": sum(entry.changed for entry in entries.values()),
         "deleted": sum(entry.deleted for entry in entries.values()),
-        **relations,
-        "bytes": sum(part.bytes for part in written),
-        "files": len(written),
-        **cost(entries.values()),
-        "gaps": dg.MetadataValue.md(gaps_text(entries)),
-        "notes": dg.MetadataValue.md(notes_text(entries)),
+    }
+    costs = cost(entries.values())
+    figures = {
+        **changes,
+        **{table: entry.live for table, entry in entries.items() if table != name},
+        **(
+            {"bytes": sum(part.bytes for part in written), "files": len(written), **costs}
+            if any(changes.values())
+            else {}
+        ),
+        "requests": costs["requests"],
+    }
+    gaps = any(entry.gaps for entry in entries.values())
+    notes = any(entry.notes for entry in entries.values())
+    return {
+        "dagster/row_count": own.live,
+        "read": own.read,
+        **{figure: value for figure, value in figures.items() if value},
+        **({"gaps": dg.MetadataValue.md(gaps_text(entries))} if gaps else {}),
+        **({"notes": dg.MetadataValue.md(notes_text(entries))} if notes else {}),
     }

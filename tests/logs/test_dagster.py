@@ -86,7 +86,9 @@ def test_one_run_reads_many_days_and_tells_each(
             rows[str(event.partition)] = event.metadata["dagster/row_count"].value
         assert rows == {key.isoformat(): found.rows for key, found in store.held(log).items()}
     assert rows[day(3)]
-    columns = {column.name: column.type for column in event.metadata["dagster/column_schema"].value.columns}
+    specs = build_definitions(project).resolve_all_asset_specs()
+    [spec] = [spec for spec in specs if spec.key == asset_key("contoso-eu", log)]
+    columns = {column.name: column.type for column in spec.metadata["dagster/column_schema"].columns}
     assert columns["activityDateTime"] == "TIMESTAMPTZ"
 
 

@@ -96,8 +96,9 @@ def build_job_definitions(project: Project, job: str) -> dg.Definitions | None:
         if job.endswith(identifier(scope.name)):
             part = _scope_part(scope, backup_asset_job(scope))
             if any(one.name == job for one in part.jobs):
-                # The backup's job leaves this check out, which has to be there for it.
-                return _definitions(project, part._replace(checks=[*part.checks, *freshness_checks([scope])]))
+                # The backup's job evaluates one of these checks. Their op is one for all scopes.
+                checks = [*part.checks, *freshness_checks(list(project.scopes.values()))]
+                return _definitions(project, part._replace(checks=checks))
     return None
 
 

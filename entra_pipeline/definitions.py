@@ -66,7 +66,7 @@ def build_definitions(project: Project) -> dg.Definitions:
             notifications_sensor(project),
             *(
                 (
-                    unusual_change_sensor(scopes, taking),
+                    unusual_change_sensor(project, taking),
                     repair_sensor(project, taking),
                     missed_ticks_sensor(project, taking),
                 )

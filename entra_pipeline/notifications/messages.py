@@ -27,6 +27,7 @@ _FACTS = {
     "kind": "Kind",
     "parent": "Point before, held from retention",
     "undo_point": "To undo it, restore",
+    "sensor": "Sensor of Dagster",
     "trigger": "Started by",
     "started": "Started",
     "finished": "Finished",
@@ -98,6 +99,8 @@ def message(event: Event, store: ScopeStore, now: datetime) -> Message:
     """The message about an event; raises StoreError when what belongs to it cannot be read."""
     if event["type"] == "unusual":
         return _unusual(event, now)
+    if event["type"] == "sensor":
+        return _sensor(event)
     return job_message(event, store, now)
 
 
@@ -170,6 +173,18 @@ def _unusual(event: Event, now: datetime) -> Message:
         ],
         report=report,
         name=event["id"],
+    )
+
+
+def _sensor(event: Event) -> Message:
+    """The message about a sensor of Dagster that fails, for all scopes or for one."""
+    # Names of scopes begin with a letter or digit: another one stands for none.
+    scope = "" if event["scope"].startswith("_") else event["scope"]
+    return Message(
+        subject=f"Sensor {event['sensor']} fails" + (f" for {scope}" if scope else ""),
+        status="failed",
+        lead=event["error"],
+        facts=_facts({"scope": scope, "sensor": event["sensor"], "finished": event["finished"]}),
     )
 
 

@@ -16,10 +16,11 @@ import msgspec
 
 from assets.guards import is_present
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.errors import UsageError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType, ScheduleInstigatorData
 from entra_pipeline.orchestration.jobs import newest_points, newest_runs
 from entra_pipeline.orchestration.schedules import extra_request, schedule_name
+from entra_pipeline.orchestration.sensor_failures import contained
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.schedules import last_run
 from entra_pipeline.project.stores import open_store
@@ -63,16 +64,15 @@ def missed_ticks_sensor(
             seen[scope.name] = before.get(scope.name, now)
             if now < seen[scope.name] + GRACE:
                 continue
-            try:
+            with contained(context, project, "missed_ticks", scope.name):
                 latest = open_store(project, scope.name).points()[-1:]
-            except EntraPipelineError as error:
-                context.log.warning(f"{scope.name}: {error.message}")
-                continue
-            # Taken by the command: Dagster does not know of it.
-            if latest and moment_of(latest[0]) >= due:
-                continue
-            context.log.info(f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is asked for now")
-            requests.append(extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}"))
+                # Taken by the command: Dagster does not know of it.
+                if latest and moment_of(latest[0]) >= due:
+                    continue
+                context.log.info(
+                    f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is asked for now"
+                )
+                requests.append(extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}"))
         return dg.SensorResult(run_requests=requests, cursor=msgspec.json.encode(seen).decode())
 
     return missed_ticks

@@ -19,9 +19,9 @@ from assets.names import RECOVERY_POINT, RETRY_TAG, asset_key
 from entra_pipeline.backup.run import protected_types
 from entra_pipeline.catalogue import RELATIONS
 from entra_pipeline.clock import Clock, parse_iso, system_clock
-from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.jobs import newest_points, newest_runs
 from entra_pipeline.orchestration.schedules import extra_request
+from entra_pipeline.orchestration.sensor_failures import contained
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest
@@ -98,13 +98,10 @@ def repair_sensor(
             tried = cursor.get(name, Tried(trouble.of))
             if tried.of != trouble.of:
                 tried = Tried(trouble.of)
-            try:
+            asked, text = None, "could not be looked at: see the log of the tick"
+            # No try is spent on a storage that cannot be reached: a run could not store anything either.
+            with contained(context, project, "repair", name):
                 tried, asked, text = _next(context.instance, project, scopes[name], trouble, tried, clock())
-            except EntraPipelineError as error:
-                # No try is spent on it: a run could not store anything either.
-                context.log.warning(f"{name}: {error.message}")
-                said.append(f"{name}: {error.message}")
-                continue
             cursor[name] = tried
             said.append(f"{name}: {text}")
             if asked is not None:

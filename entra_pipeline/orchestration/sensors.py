@@ -28,7 +28,8 @@ from entra_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
 from entra_pipeline.orchestration.restore import PLAN_TAG
 from entra_pipeline.orchestration.retention import OP as PRUNE_OP
 from entra_pipeline.orchestration.schedules import extra_request
-from entra_pipeline.project import Project, Scope, load_project
+from entra_pipeline.orchestration.sensor_failures import announce_failed_sensors, contained
+from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.jobs import job_id_at, job_records, write_record
@@ -57,7 +58,7 @@ def notifications_sensor(project: Project) -> dg.SensorDefinition:
     )
     def notifications(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         current = load_project(file)
-        problems = list(record_lost_runs(context, current))
+        problems = [*record_lost_runs(context, current), *announce_failed_sensors(context, current)]
         until = system_clock() + _SENDING
         sent = waiting = 0
         for name, open_place in places(current):
@@ -75,16 +76,18 @@ def notifications_sensor(project: Project) -> dg.SensorDefinition:
     return notifications
 
 
-def unusual_change_sensor(scopes: Sequence[Scope], jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+def unusual_change_sensor(project: Project, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
     """The sensor that asks for one more recovery point after an unusual change.
 
     It looks at what Dagster knows of the check `unusual`, in one query for all scopes, and asks no storage.
 
     Args:
-        scopes: The scopes.
+        project: The project.
         jobs: The jobs that materialise a recovery point, one per scope.
     """
-    keys = {dg.AssetCheckKey(asset_key(scope.name, RECOVERY_POINT), UNUSUAL): scope for scope in scopes}
+    keys = {
+        dg.AssetCheckKey(asset_key(scope.name, RECOVERY_POINT), UNUSUAL): scope for scope in project.scopes.values()
+    }
 
     @dg.sensor(
         name="unusual_change",
@@ -96,8 +99,10 @@ def unusual_change_sensor(scopes: Sequence[Scope], jobs: Sequence[UnresolvedAsse
     def unusual_change(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
         for key, (evaluation, evaluated) in last_evaluations(context.instance, list(keys)).items():
             # Only what was found; what could not be evaluated is a warning.
-            if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
-                scope, point = keys[key], evaluation.partition
+            if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
+                continue
+            scope, point = keys[key], evaluation.partition
+            with contained(context, project, "unusual_change", scope.name):
                 # An older point that was materialised again is no news.
                 if point and point < max(context.instance.get_materialized_partitions(key.asset_key), default=""):
                     continue

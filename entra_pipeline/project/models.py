@@ -450,7 +450,10 @@ class NotificationProfile(Section):
         """Whether this profile is about an event: a job of a type and its outcome, or an unusual change.
 
         Logs are read with every backup: whoever is told of backups that failed is told of logs that could not be read.
+        A sensor of Dagster that fails is told to whoever is told of failed jobs, of any type.
         """
+        if kind == "sensor":
+            return status in {*self.backup, *self.restore, *self.prune, *self.drill}
         if kind == "logs":
             return status == "failed" and status in self.backup
         return self.unusual if kind == "unusual" else status in getattr(self, kind, ())

@@ -93,7 +93,7 @@ def test_an_old_point_that_is_materialized_again_asks_for_no_further_point(
     two_scopes: Project, instance: dg.DagsterInstance
 ) -> None:
     def asked() -> list[dg.RunRequest]:
-        sensor = unusual_change_sensor(scopes, [backup_asset_job(scope) for scope in scopes])
+        sensor = unusual_change_sensor(two_scopes, [backup_asset_job(scope) for scope in scopes])
         with dg.build_sensor_context(instance=instance) as context:
             return list(sensor(context))  # type: ignore[call-overload, no-any-return]
 
@@ -135,7 +135,7 @@ def test_a_check_that_is_planned_and_not_evaluated_is_nothing_unusual(
             asset_key=(other := asset_key(US, RECOVERY_POINT)), check_name=UNUSUAL, passed=False, description="much"
         )
     )
-    sensor = unusual_change_sensor(scopes, [backup_asset_job(scope) for scope in scopes])
+    sensor = unusual_change_sensor(two_scopes, [backup_asset_job(scope) for scope in scopes])
     with dg.build_sensor_context(instance=instance) as context:
         asked = list(sensor(context))  # type: ignore[call-overload]
     assert [one.job_name for one in asked] == ["backup_contoso_us"]

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData, TickData, TickStatus
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.names import asset_key, partitions_name
 from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType
 from entra_pipeline.orchestration.jobs import backup_asset_job
 from entra_pipeline.orchestration.restore import PLAN_TAG
 from entra_pipeline.orchestration.retention import prune_request
+from entra_pipeline.orchestration.sensor_failures import contained
 from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -29,6 +34,7 @@ from tests.dagster.test_runs import now, run_backup
 from tests.notifications.conftest import PASSWORD, PostOffice
 from tests.store.writing import Time
 
+FAILED = TickStatus.FAILURE
 PROFILE = """
 [notifications.operations]
 to = ["operations@example.com"]
@@ -255,6 +261,55 @@ def test_a_restore_is_told_when_its_run_has_ended_not_before(
     assert subjects(office) == ["Restore of contoso-eu finished with exception"]
 
 
+def test_a_sensor_that_fails_is_told_once_and_again_when_it_fails_after_it_has_worked(
+    ticks: Ticks, instance: dg.DagsterInstance, office: PostOffice
+) -> None:
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("entra-pipeline"), "__repository__"), "repair"
+    )
+    state = InstigatorState(
+        origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE, SensorInstigatorData(sensor_type=None)
+    )
+    instance.add_instigator_state(state)
+    moment = datetime.now(UTC) - timedelta(hours=1)
+
+    def ended(status: TickStatus) -> None:
+        nonlocal moment
+        moment += timedelta(minutes=1)
+        error = SerializableErrorInfo("KeyError: '__ASSET_JOB'\n", [], "KeyError") if status is FAILED else None
+        ids = (state.instigator_origin_id, "repair", InstigatorType.SENSOR)
+        runs: list[str] | None = [] if status is TickStatus.SUCCESS else None
+        instance.create_tick(
+            TickData(*ids, status, moment.timestamp(), selector_id=state.selector_id, error=error, run_ids=runs)
+        )
+
+    ended(TickStatus.SKIPPED)
+    assert ticks.tick().startswith("0 sent")
+    for _ in range(3):
+        ended(FAILED)
+        ticks.tick()
+    assert subjects(office) == ["Sensor repair fails"]
+    assert "KeyError: '__ASSET_JOB'" in str(office.mails[0].get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    ended(TickStatus.SUCCESS)
+    ticks.tick()
+    ended(FAILED)
+    ticks.tick()
+    ticks.tick()
+    assert subjects(office) == ["Sensor repair fails"] * 2
+
+
+def test_a_scope_that_fails_is_told_and_stops_no_other(
+    ticks: Ticks, notified: Project, instance: dg.DagsterInstance, office: PostOffice
+) -> None:
+    with dg.build_sensor_context(instance=instance) as context:
+        for _ in range(2):
+            with contained(context, notified, "repair", "contoso-eu"):
+                raise KeyError("status")
+    ticks.tick()
+    ticks.tick()
+    assert subjects(office) == ["Sensor repair fails for contoso-eu"]
+
+
 def test_a_hundred_scopes_have_one_sensor(project: Project) -> None:
     text = project.file.read_text()
     start = text.index("[scopes.contoso-eu]")
@@ -285,7 +340,7 @@ def test_a_mass_deletion_trips_the_wire_and_the_point_before_is_safe_from_retent
     current = load_project(notified.file)
     definitions = build_definitions(current)
     jobs = [backup_asset_job(scope) for scope in current.scopes.values()]
-    sensor = unusual_change_sensor(list(current.scopes.values()), jobs)
+    sensor = unusual_change_sensor(current, jobs)
 
     def asked() -> list[dg.RunRequest]:
         with dg.build_sensor_context(instance=instance) as context:

@@ -25,6 +25,7 @@ class Loader:
         ids: The id of the n-th object of a kind.
         who: The tenant and its app registrations.
         users, groups, applications, units, devices: How many there are.
+        cost_center, level: Names of the directory extensions.
         role_holders: Users who hold directory roles, as (number, role's id).
         first: Sequence number of each type's first object; those of a type follow each other.
     """
@@ -42,6 +43,9 @@ class Loader:
         self.role_holders: list[tuple[int, str]] = []
         self.first: dict[str, int] = {}
         self.next = 1
+        extension = self.ids("appId", 0).replace("-", "")
+        self.cost_center = f"extension_{extension}_costCenter"
+        self.level = f"extension_{extension}_securityLevel"
         self._encode = msgspec.json.Encoder().encode
 
     def write(self, type_name: str, bodies: Iterable[dict[str, Any]], key: str = "") -> int:

@@ -1,4 +1,4 @@
-"""Policies of a new tenant, privileged identity management, and the settings of groups.
+"""Writes the policies of a new tenant, and the settings of groups.
 
 What belongs here: contents. What every tenant has comes first in each part; the rest is for tenants with people.
 """
@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 from entra_pipeline.simulator.generate import builtin
+from entra_pipeline.simulator.generate.application_policies import application_policies, stamped_policy
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
+from entra_pipeline.simulator.generate.privileged import role_rules, schedules
 from entra_pipeline.simulator.schema import Link
 
 _UNIFIED_TEMPLATE = "62375ab9-6b52-47ed-826b-58e47e0e304b"
-_MOST_ACTIVE = 5
-_FOREVER = {"type": "noExpiration", "endDateTime": None, "duration": None}
 _ANYONE = {
     "permissionClassification": "all",
     "resourceApplication": "any",
@@ -45,12 +45,12 @@ def policies(loader: Loader) -> None:
     _across_tenants(loader)
     _consent(loader)
     _group_settings(loader)
-    _role_rules(loader)
+    role_rules(loader)
     if loader.plan.empty:
         return
-    _of_applications(loader)
+    application_policies(loader)
     _conditions(loader)
-    _schedules(loader)
+    schedules(loader)
 
 
 # --- the tenant as a whole -------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def _of_the_tenant(loader: Loader) -> None:
             '{"ActivityBasedTimeoutPolicy":{"Version":1,"ApplicationPolicies":[{"ApplicationId":"default",'
             '"WebSessionIdleTimeout":"02:00:00"}]}}'
         )
-        loader.write("activityBasedTimeoutPolicy", [_stamped(loader, "timeout", "Två timmar", definition, True)])
+        loader.write("activityBasedTimeoutPolicy", [stamped_policy(loader, "timeout", "Två timmar", definition, True)])
         loader.write(
             "featureRolloutPolicy",
             [
@@ -512,86 +512,6 @@ def _group_settings(loader: Loader) -> None:
     )
 
 
-# --- applications ----------------------------------------------------------------------------------------------------
-
-
-def _stamped(loader: Loader, kind: str, name: str, definition: str, default: bool, number: int = 0) -> dict[str, Any]:
-    return {
-        "id": loader.ids(kind, number),
-        "displayName": name,
-        "description": None,
-        "definition": [definition],
-        "isOrganizationDefault": default,
-    }
-
-
-def _of_applications(loader: Loader) -> None:
-    applications, principals = loader.seq("application", 0), loader.seq("servicePrincipal", 1)
-    for type_name, code, name, definition, tied in (
-        (
-            "claimsMappingPolicy",
-            Link.CLAIMS_MAPPING,
-            "Lön: kostnadsställe",
-            '{"ClaimsMappingPolicy":{"Version":1,"IncludeBasicClaimSet":"true","ClaimsSchema":[{"Source":"user",'
-            '"ID":"employeeid","JwtClaimType":"employee_id"}]}}',
-            (principals, principals + 2),
-        ),
-        (
-            "homeRealmDiscoveryPolicy",
-            Link.HOME_REALM,
-            "Straight to corp.contoso.com",
-            '{"HomeRealmDiscoveryPolicy":{"AccelerateToFederatedDomain":true,"PreferredDomain":"corp.contoso.com"}}',
-            (principals + 1,),
-        ),
-        (
-            "tokenIssuancePolicy",
-            Link.TOKEN_ISSUANCE,
-            "SAML 2.0, signed",
-            '{"TokenIssuancePolicy":{"Version":1,"SigningAlgorithm":"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",'
-            '"TokenResponseSigningPolicy":"TokenOnly","SamlTokenVersion":"2.0"}}',
-            (applications + 1, principals + 3),
-        ),
-        (
-            "tokenLifetimePolicy",
-            Link.TOKEN_LIFETIME,
-            "Eight hours",
-            '{"TokenLifetimePolicy":{"Version":1,"AccessTokenLifetime":"8:00:00"}}',
-            (applications, principals),
-        ),
-    ):
-        first = loader.write(
-            type_name,
-            [
-                _stamped(loader, type_name, name, definition, False),
-                _stamped(loader, type_name, f"{name} (unused)", definition, False, 1),
-            ],
-        )
-        loader.directory.load_links(code, [(seq, first) for seq in tied])
-    first = loader.write(
-        "appManagementPolicy",
-        [
-            {
-                "id": loader.ids("appManagement", 0),
-                "displayName": "Inga lösenord 🔒",
-                "description": "No new passwords for applications that can do with certificates.",
-                "isEnabled": True,
-                "restrictions": {
-                    "passwordCredentials": [
-                        {
-                            "restrictionType": "passwordAddition",
-                            "maxLifetime": None,
-                            "restrictForAppsCreatedAfterDateTime": stamp(EPOCH),
-                            "state": "enabled",
-                        }
-                    ],
-                    "keyCredentials": [],
-                },
-            }
-        ],
-    )
-    loader.directory.load_links(Link.APP_MANAGEMENT, [(applications + 2, first), (principals + 2, first)])
-
-
 # --- conditional access ----------------------------------------------------------------------------------------------
 
 
@@ -621,177 +541,3 @@ def _conditions(loader: Loader) -> None:
             }
         ],
     )
-
-
-# --- privileged identity management ----------------------------------------------------------------------------------
-
-
-def _rules(required: bool) -> list[dict[str, Any]]:
-    """The rules that differ between policies, of the seventeen that Graph has."""
-
-    def rule(kind: str, name: str, caller: str, level: str, **more: object) -> dict[str, Any]:
-        operations = {"caller": caller, "operations": ["All"], "level": level, "inheritableSettings": []}
-        return {
-            "@odata.type": f"#microsoft.graph.unifiedRoleManagementPolicy{kind}Rule",
-            "id": f"{name}_{caller}_{level}",
-            "target": {**operations, "enforcedSettings": []},
-            **more,
-        }
-
-    return [
-        rule(
-            "Expiration",
-            "Expiration",
-            "Admin",
-            "Eligibility",
-            isExpirationRequired=required,
-            maximumDuration="P365D",
-        ),
-        rule("Expiration", "Expiration", "EndUser", "Assignment", isExpirationRequired=True, maximumDuration="PT8H"),
-        rule(
-            "Enablement",
-            "Enablement",
-            "EndUser",
-            "Assignment",
-            enabledRules=["MultiFactorAuthentication", "Justification"] if required else ["Justification"],
-        ),
-        rule(
-            "Notification",
-            "Notification_Admin",
-            "Admin",
-            "Eligibility",
-            notificationType="Email",
-            recipientType="Admin",
-            notificationLevel="All",
-            isDefaultRecipientsEnabled=True,
-            notificationRecipients=["säkerhet@contoso.com"] if required else [],
-        ),
-    ]
-
-
-def _role_rules(loader: Loader) -> None:
-    """A policy, and its assignment, for each role of the directory and for members and owners of groups under PIM."""
-    roles = [("/", "DirectoryRole", role[0]) for role in builtin.ROLES]
-    if not loader.plan.empty:
-        roles += [("/", "DirectoryRole", loader.ids("role", number)) for number in range(2)]
-    for number in _privileged(loader):
-        roles += [(loader.ids("group", number), "Group", access) for access in ("member", "owner")]
-    ids = [
-        f"{kind}_{loader.who.tenant_id if kind == 'DirectoryRole' else scope}_{loader.ids('rolePolicy', number)}"
-        for number, (scope, kind, _) in enumerate(roles)
-    ]
-    policies: list[dict[str, Any]] = [
-        {
-            "id": identifier,
-            "displayName": kind,
-            "description": kind,
-            "isOrganizationDefault": False,
-            "scopeId": scope,
-            "scopeType": kind,
-            "lastModifiedDateTime": None,
-            "lastModifiedBy": {"displayName": None, "id": None},
-            "rules": _rules(required=number % 3 == 0),
-            "effectiveRules": _rules(required=number % 3 == 0),
-        }
-        for number, (identifier, (scope, kind, _)) in enumerate(zip(ids, roles, strict=True))
-    ]
-    loader.write("unifiedRoleManagementPolicy", policies)
-    loader.write(
-        "unifiedRoleManagementPolicyAssignment",
-        [
-            {
-                "id": f"{identifier}_{role}",
-                "policyId": identifier,
-                "roleDefinitionId": role,
-                "scopeId": scope,
-                "scopeType": kind,
-                "policy": {name: value for name, value in policy.items() if name != "effectiveRules"},
-            }
-            for policy, (scope, kind, role) in zip(policies, roles, strict=True)
-            for identifier in (policy["id"],)
-        ],
-    )
-
-
-def _privileged(loader: Loader) -> range:
-    """Numbers of the groups under privileged identity management: the first ten that roles can be assigned to."""
-    return range(4, min(loader.groups, 104), 10)
-
-
-def _schedule(loader: Loader, kind: str, number: int, principal: str) -> dict[str, Any]:
-    moment = EPOCH + timedelta(days=200, hours=number)
-    ending = {"type": "afterDateTime", "endDateTime": stamp(moment + timedelta(days=365)), "duration": None}
-    return {
-        "principalId": principal,
-        "createdUsing": loader.ids(f"{kind}Request", number),
-        "createdDateTime": stamp(moment, "287"),
-        "modifiedDateTime": None,
-        "status": "Provisioned",
-        "memberType": "Direct",
-        "scheduleInfo": {
-            "startDateTime": stamp(moment, "287"),
-            "recurrence": None,
-            "expiration": ending if number % 2 else _FOREVER,
-        },
-    }
-
-
-def _schedules(loader: Loader) -> None:
-    if not loader.users:
-        return
-    active = {"assignmentType": "Assigned"}
-    for kind, more in (("Eligibility", {}), ("Assignment", active)):
-        eligible = enumerate(range(2, min(loader.users, 40), 3))
-        holders = (
-            loader.role_holders[:_MOST_ACTIVE]
-            if more
-            else [(user, builtin.ROLES[number % len(builtin.ROLES)][0]) for number, user in eligible]
-        )
-        loader.write_parts(
-            f"unifiedRole{kind}Schedule",
-            [
-                (
-                    loader.seq("user", user),
-                    {
-                        "id": loader.ids(f"role{kind}", number),
-                        **_schedule(loader, f"role{kind}", number, loader.ids("user", user)),
-                        "roleDefinitionId": role,
-                        "directoryScopeId": "/" if more or number % 4 else _unit(loader),
-                        "appScopeId": None,
-                        **more,
-                    },
-                )
-                for number, (user, role) in enumerate(holders)
-            ],
-            Link.ROLE_SCHEDULED,
-        )
-    for kind, code, more in (
-        ("Eligibility", Link.GROUP_ELIGIBILITY, {}),
-        ("Assignment", Link.GROUP_ASSIGNMENT, active),
-    ):
-        parts, also = [], []
-        given: dict[Link, list[tuple[int, int]]] = {Link.GROUP_MEMBERS: [], Link.GROUP_OWNERS: []}
-        for number, group in enumerate(_privileged(loader)):
-            user = number * 7 % loader.users
-            access = "owner" if number % 3 == 2 else "member"
-            name = f"{loader.ids('group', group)}_{access}_{loader.ids(f'group{kind}', number)}"
-            body = {
-                "id": name,
-                **_schedule(loader, f"group{kind}", number, loader.ids("user", user)),
-                "groupId": loader.ids("group", group),
-                "accessId": access,
-                **more,
-            }
-            parts.append((loader.seq("group", group), body))
-            also.append(loader.seq("user", user))
-            if more:
-                kept = given[Link.GROUP_OWNERS if access == "owner" else Link.GROUP_MEMBERS]
-                kept.append((loader.seq("group", group), loader.seq("user", user)))
-        first = loader.write_parts(f"privilegedAccessGroup{kind}Schedule", parts, code)
-        loader.directory.load_links(code, [(user, first + number) for number, user in enumerate(also)])
-        for access_code, pairs in given.items():
-            loader.directory.load_links(access_code, pairs)
-
-
-def _unit(loader: Loader) -> str:
-    return f"/administrativeUnits/{loader.ids('administrativeUnit', 0)}"

@@ -22,7 +22,8 @@ from entra_pipeline.simulator.protocol.paths import Place
 from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
 from entra_pipeline.simulator.protocol.tokens import Caller
 from entra_pipeline.simulator.schema import EntitySet, Relation
-from entra_pipeline.simulator.storage.directory import Directory, Ends, Row, State
+from entra_pipeline.simulator.storage.database import Row, State
+from entra_pipeline.simulator.storage.links import DirectoryReader, Ends
 
 if TYPE_CHECKING:
     from entra_pipeline.simulator.graph.tenant import Tenant
@@ -83,7 +84,7 @@ _TOKEN_DECODER = msgspec.msgpack.Decoder(Token)
 class Delta:
     """Delta query of one tenant."""
 
-    def __init__(self, tenant: Tenant, directory: Directory) -> None:
+    def __init__(self, tenant: Tenant, directory: DirectoryReader) -> None:
         self.tenant = tenant
         self.directory = directory
 

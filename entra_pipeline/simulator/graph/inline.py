@@ -10,7 +10,7 @@ import msgspec
 from entra_pipeline.simulator.protocol.failures import bad_request, method_not_allowed, not_found
 from entra_pipeline.simulator.protocol.paths import Place
 from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
-from entra_pipeline.simulator.storage.directory import Body, Row
+from entra_pipeline.simulator.storage.database import Body, Row
 
 
 def read(request: Request, place: Place, row: Row) -> Answer:

@@ -32,7 +32,8 @@ from entra_pipeline.simulator.protocol.paths import Place
 from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
 from entra_pipeline.simulator.protocol.tokens import Signer
 from entra_pipeline.simulator.schema import LOGS, EntitySet, Link
-from entra_pipeline.simulator.storage.directory import Body, Directory, State
+from entra_pipeline.simulator.storage.database import Body, State
+from entra_pipeline.simulator.storage.directory import Directory
 
 SECOND = 10_000_000
 """Ticks in a second."""

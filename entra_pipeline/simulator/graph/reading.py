@@ -35,7 +35,8 @@ from entra_pipeline.simulator.protocol.paths import Place
 from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
 from entra_pipeline.simulator.protocol.tokens import Caller
 from entra_pipeline.simulator.schema import BY_NAME, DIRECTORY_OBJECTS, EntitySet, Relation
-from entra_pipeline.simulator.storage.directory import Directory, Row, State
+from entra_pipeline.simulator.storage.database import Row, State
+from entra_pipeline.simulator.storage.links import DirectoryReader
 
 if TYPE_CHECKING:
     from entra_pipeline.simulator.graph.tenant import Tenant
@@ -68,7 +69,7 @@ _CONTINUATION_DECODER = msgspec.msgpack.Decoder(Continuation)
 class Reader:
     """Reads one tenant."""
 
-    def __init__(self, tenant: Tenant, directory: Directory) -> None:
+    def __init__(self, tenant: Tenant, directory: DirectoryReader) -> None:
         self.tenant = tenant
         self.directory = directory
 

@@ -29,7 +29,8 @@ from entra_pipeline.simulator.protocol.paths import Place, resolve
 from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
 from entra_pipeline.simulator.protocol.tokens import Caller, Signer
 from entra_pipeline.simulator.schema import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES
-from entra_pipeline.simulator.storage.directory import Directory, State
+from entra_pipeline.simulator.storage.database import State
+from entra_pipeline.simulator.storage.directory import Directory
 from entra_pipeline.simulator.storage.replica import Replica
 
 _LEDGER_LENGTH = 200_000

@@ -20,7 +20,7 @@ from entra_pipeline.simulator.graph.tenant import Ledger, Tenant
 from entra_pipeline.simulator.protocol.failures import not_found
 from entra_pipeline.simulator.protocol.paths import Place, resolve
 from entra_pipeline.simulator.schema import BY_NAME, SETS, EntitySet, Link
-from entra_pipeline.simulator.storage.directory import Row, State
+from entra_pipeline.simulator.storage.database import Row, State
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 

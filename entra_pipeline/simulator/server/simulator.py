@@ -25,7 +25,7 @@ import uvicorn
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.runtime import run_async
-from entra_pipeline.simulator.generate.directory import fill
+from entra_pipeline.simulator.generate.fill import fill
 from entra_pipeline.simulator.generate.plan import DOMAIN, Plan, identity
 from entra_pipeline.simulator.graph.tenant import Tenant
 from entra_pipeline.simulator.protocol.tokens import Signer

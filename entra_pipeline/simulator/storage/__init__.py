@@ -5,5 +5,6 @@
 - One counter numbers all changes. A delta token is such a number: what has a higher one is in the next round.
 - Deleting moves an object to the recycle bin and hides its parts; its links wait. Restoring brings all of it back.
   Purging leaves a tombstone for delta.
-- `directory.Directory` reads and writes; `replica.Replica` reads an older state, for a tenant that lags.
+- `database` holds the file, `objects` and `links` read from it, `directory` changes it. `replica` reads an older state,
+  for a tenant that lags.
 """

@@ -11,10 +11,12 @@ import threading
 import time
 from datetime import datetime
 
-from entra_pipeline.simulator.storage.directory import FIRST_CHANGE, Directory
+from entra_pipeline.simulator.storage.database import FIRST_CHANGE
+from entra_pipeline.simulator.storage.directory import Directory
+from entra_pipeline.simulator.storage.links import DirectoryReader
 
 
-class Replica(Directory):
+class Replica(DirectoryReader):
     """The directory as it was when it was last caught up; only for reading.
 
     Args:

@@ -16,7 +16,8 @@ from entra_pipeline.simulator.generate.plan import Identity, Ids
 from entra_pipeline.simulator.graph.writing import scheduling
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, not_found, same_key
 from entra_pipeline.simulator.schema import Link
-from entra_pipeline.simulator.storage.directory import Body, Directory, Row
+from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.storage.directory import Directory
 
 _BODIES = msgspec.json.Decoder(dict[str, Body])
 

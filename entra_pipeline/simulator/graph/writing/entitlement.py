@@ -11,7 +11,8 @@ import msgspec
 
 from entra_pipeline.simulator.protocol.failures import bad_request, not_found
 from entra_pipeline.simulator.schema import EntitySet, Link
-from entra_pipeline.simulator.storage.directory import Body, Directory, Row
+from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.storage.directory import Directory
 
 if TYPE_CHECKING:
     from entra_pipeline.simulator.graph.writing.creation import Creation

@@ -15,7 +15,8 @@ from entra_pipeline.simulator.protocol.paths import Place
 from entra_pipeline.simulator.protocol.requests import Request
 from entra_pipeline.simulator.protocol.tokens import Caller
 from entra_pipeline.simulator.schema import Link
-from entra_pipeline.simulator.storage.directory import Directory, Row, State
+from entra_pipeline.simulator.storage.database import Row, State
+from entra_pipeline.simulator.storage.directory import Directory
 
 SENSITIVE = frozenset(
     [

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, not_found, same_key
-from entra_pipeline.simulator.storage.directory import Body, Directory, Row
+from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.storage.directory import Directory
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _LONGEST_SCOPE = 3850

@@ -13,7 +13,8 @@ import msgspec
 
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, not_found
 from entra_pipeline.simulator.schema import Link
-from entra_pipeline.simulator.storage.directory import Body, Directory, Row
+from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.storage.directory import Directory
 
 _ADDING = {"adminAssign", "adminUpdate", "adminExtend", "adminRenew"}
 

@@ -32,7 +32,8 @@ from entra_pipeline.simulator.protocol.paths import Place
 from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
 from entra_pipeline.simulator.protocol.tokens import Caller
 from entra_pipeline.simulator.schema import BY_NAME, BY_PATH, EntitySet, Link, Relation
-from entra_pipeline.simulator.storage.directory import Body, Directory, Row, State
+from entra_pipeline.simulator.storage.database import Body, Row, State
+from entra_pipeline.simulator.storage.directory import Directory
 
 _MOST_BOUND = 20
 _MOST_OWNERS = 100

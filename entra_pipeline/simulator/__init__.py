@@ -12,7 +12,7 @@
 See docs/simulator.md.
 """
 
-from entra_pipeline.simulator.server.control import Control
+from entra_pipeline.simulator.server.control.client import Control
 from entra_pipeline.simulator.server.simulator import Simulator, SimulatorError, serve
 
 __all__ = ["Control", "Simulator", "SimulatorError", "serve"]

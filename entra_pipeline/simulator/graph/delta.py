@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from entra_pipeline.simulator.faults.settings import Knobs
 from entra_pipeline.simulator.generate.chance import dice
 from entra_pipeline.simulator.graph.projection import shape
 from entra_pipeline.simulator.graph.reading import without_keys
@@ -20,13 +20,10 @@ from entra_pipeline.simulator.protocol.failures import Failure, denied, unsuppor
 from entra_pipeline.simulator.protocol.odata import check_select, parse_select
 from entra_pipeline.simulator.protocol.paths import Place
 from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
-from entra_pipeline.simulator.protocol.tokens import Caller
+from entra_pipeline.simulator.protocol.tokens import Caller, Signer
 from entra_pipeline.simulator.schema import EntitySet, Relation
 from entra_pipeline.simulator.storage.database import Row, State
 from entra_pipeline.simulator.storage.links import DirectoryReader, Ends
-
-if TYPE_CHECKING:
-    from entra_pipeline.simulator.graph.tenant import Tenant
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -84,9 +81,10 @@ _TOKEN_DECODER = msgspec.msgpack.Decoder(Token)
 class Delta:
     """Delta query of one tenant."""
 
-    def __init__(self, tenant: Tenant, directory: DirectoryReader) -> None:
-        self.tenant = tenant
+    def __init__(self, directory: DirectoryReader, signer: Signer, knobs: Knobs) -> None:
         self.directory = directory
+        self.signer = signer
+        self.knobs = knobs
 
     def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
         """A page of a round. Raises Failure."""
@@ -118,13 +116,13 @@ class Delta:
         return self.directory.now().timestamp()
 
     def _open(self, text: str, entry: EntitySet) -> Token:
-        token: Token = self.tenant.signer.open(text, _TOKEN_DECODER)
+        token: Token = self.signer.open(text, _TOKEN_DECODER)
         if token.set != entry.name:
             raise unsupported("The token was issued for another resource.")
         return token
 
     def _check_life(self, request: Request, token: Token, entry: EntitySet) -> None:
-        knobs = self.tenant.knobs
+        knobs = self.knobs
         forced = token.minted <= knobs.expired_before
         if not forced and self._now() - token.minted <= LIFE.total_seconds():
             return
@@ -204,7 +202,7 @@ class Delta:
         if token.repeat:
             start = _moved(token, *token.repeat)
         values, position, more = self._collect(request, entry, start)
-        knobs = self.tenant.knobs
+        knobs = self.knobs
         if knobs.disorder:
             dice(token.number, token.until).shuffle(values)
         if token.repeat:
@@ -226,7 +224,7 @@ class Delta:
         after = token.after - 1 if token.relation >= 0 else token.after
         if token.since:
             codes = [code for name in token.relations for code in _relation(entry, name).codes]
-            hole = self.tenant.knobs.hole
+            hole = self.knobs.hole
             rows = self.directory.changed(entry.name, codes, token.since, after, -1 if token.ids or hole else limit)
             rows = [row for row in rows if row.id not in hole]
         elif token.ids:
@@ -242,7 +240,7 @@ class Delta:
         self, request: Request, entry: EntitySet, token: Token
     ) -> tuple[list[bytes], tuple[int, int, int], bool]:
         """The objects of a page, where it ends (after, relation, target), and whether more follow."""
-        knobs = self.tenant.knobs
+        knobs = self.knobs
         rows = self._rows(entry, token, knobs.delta_page_size + 1)
         more = len(rows) > knobs.delta_page_size
         rows = rows[: knobs.delta_page_size]
@@ -271,7 +269,7 @@ class Delta:
         select = None if token.select is None else tuple(token.select)
         live = [row for row in rows if row.state == State.LIVE]
         shown = dict(zip((row.seq for row in live), self._shape(entry, select, live), strict=True))
-        knobs = self.tenant.knobs
+        knobs = self.knobs
         minimal = "return=minimal" in request.headers.get("prefer", "")
         if token.since and (minimal or knobs.partial):
             for row in live:
@@ -306,7 +304,7 @@ class Delta:
         """
         if not token.relations:
             return [{}] * len(rows), None
-        most = self.tenant.knobs.delta_slice_size
+        most = self.knobs.delta_slice_size
         budget = 5 * most
         relations = [_relation(entry, name) for name in token.relations]
         # Whoever comes when there is room on the page finds all of its links among these, or more than fit.
@@ -351,27 +349,27 @@ class Delta:
 
     def _extras(self, entry: EntitySet, token: Token) -> list[bytes]:
         """Old news again, when that fault is on: an unchanged object in full, a long-known removal."""
-        if not self.tenant.knobs.replays:
+        if not self.knobs.replays:
             return []
         extras: list[bytes] = []
         select = None if token.select is None else tuple(token.select)
         chance = dice(token.number, token.until, token.since)
-        for row in self.directory.page(entry.name, after=chance.randrange(1, 50), limit=self.tenant.knobs.replays):
+        for row in self.directory.page(entry.name, after=chance.randrange(1, 50), limit=self.knobs.replays):
             extras += self._shape(entry, select, [row])
-        for row in self.directory.page(entry.name, limit=self.tenant.knobs.replays, state=State.DELETED):
+        for row in self.directory.page(entry.name, limit=self.knobs.replays, state=State.DELETED):
             extras.append(_removed(row, "changed"))
         return extras
 
     # --- links -------------------------------------------------------------------------------------------------------
 
     def _more(self, request: Request, entry: EntitySet, token: Token, values: list[bytes]) -> Answer:
-        return self._send(request, entry, token, values, f"$skiptoken={self.tenant.signer.seal(token)}")
+        return self._send(request, entry, token, values, f"$skiptoken={self.signer.seal(token)}")
 
     def _finish(self, request: Request, entry: EntitySet, token: Token, values: list[bytes]) -> Answer:
         final = Token(
             token.set, token.select, token.relations, token.ids, token.since, token.until, token.minted, final=True
         )
-        return self._send(request, entry, token, values, f"$deltatoken={self.tenant.signer.seal(final)}")
+        return self._send(request, entry, token, values, f"$deltatoken={self.signer.seal(final)}")
 
     @staticmethod
     def _send(request: Request, entry: EntitySet, token: Token, values: list[bytes], option: str) -> Answer:

@@ -9,7 +9,7 @@ import msgspec
 
 from entra_pipeline.simulator.protocol.failures import bad_request, method_not_allowed, not_found
 from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
+from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
 from entra_pipeline.simulator.storage.database import Body, Row
 
 
@@ -18,11 +18,11 @@ def read(request: Request, place: Place, row: Row) -> Answer:
     held = msgspec.json.decode(row.body).get(place.inline)
     context = f"{request.root}/$metadata#{place.set.path}('{row.id}')/{place.inline}"
     if isinstance(held, dict):
-        return _json({"@odata.context": f"{context}/$entity", **held})
+        return json_answer({"@odata.context": f"{context}/$entity", **held})
     items: list[Body] = held or []
     if place.item:
-        return _json({"@odata.context": f"{context}/$entity", **items[_index(items, place.item)]})
-    return _json({"@odata.context": context, "value": items})
+        return json_answer({"@odata.context": f"{context}/$entity", **items[_index(items, place.item)]})
+    return json_answer({"@odata.context": context, "value": items})
 
 
 def changed(request: Request, place: Place, row: Row, minted: str) -> tuple[list[Body], Answer]:
@@ -43,7 +43,7 @@ def changed(request: Request, place: Place, row: Row, minted: str) -> tuple[list
         item = {**item, "id": item.get("id") or minted}
         if any(other["id"] == item["id"] for other in items):
             raise bad_request("A conflicting object with one or more of the specified property values is present.")
-        return [*items, item], _json(item, 201)
+        return [*items, item], json_answer(item, 201)
     if not place.item or request.method not in {"PATCH", "DELETE"}:
         raise method_not_allowed()
     index = _index(items, place.item)
@@ -56,7 +56,3 @@ def _index(items: list[Body], identifier: str) -> int:
         if str(item["id"]).lower() == identifier.lower():
             return index
     raise not_found(identifier)
-
-
-def _json(body: Body, status: int = 200) -> Answer:
-    return Answer(status, msgspec.json.encode(body), {"Content-Type": JSON})

@@ -29,7 +29,7 @@ from entra_pipeline.simulator.graph.projection import shape
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, not_found, unsupported
 from entra_pipeline.simulator.protocol.odata import check_select, parse_select
 from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
+from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
 from entra_pipeline.simulator.protocol.tokens import Signer
 from entra_pipeline.simulator.schema import LOGS, EntitySet, Link
 from entra_pipeline.simulator.storage.database import Body, State
@@ -131,7 +131,9 @@ class Logs:
             if found is None:
                 raise not_found(place.key)
             (body,) = shown([found.body()])
-            return _json({"@odata.context": f"{context}/$entity", **msgspec.json.decode(msgspec.json.encode(body))})
+            return json_answer(
+                {"@odata.context": f"{context}/$entity", **msgspec.json.decode(msgspec.json.encode(body))}
+            )
         query = self._query(entry, request.options.get("$filter", ""))
         descending = self._descending(entry, request.options.get("$orderby", ""))
         limit = self._top(entry, request.options.get("$top"))
@@ -142,7 +144,7 @@ class Logs:
         if len(rows) > limit:
             onward = self._signer.seal(After(rows[limit - 1].ticks, rows[limit - 1].id))
             body["@odata.nextLink"] = request.link(request.path, {"$skiptoken"}, skiptoken=onward)
-        return _json(body)
+        return json_answer(body)
 
     def entries(
         self, name: str, first: int = 0, end: int | None = None, *, descending: bool = False, late: bool = False
@@ -474,10 +476,6 @@ def unlicensed() -> Failure:
 
 def _encoded(body: Body) -> bytes:
     return msgspec.json.encode(body)
-
-
-def _json(body: object) -> Answer:
-    return Answer(200, msgspec.json.encode(body), {"Content-Type": JSON})
 
 
 _APPLICATIONS = (

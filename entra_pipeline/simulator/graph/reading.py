@@ -8,38 +8,32 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from entra_pipeline.simulator.faults.settings import Knobs
 from entra_pipeline.simulator.graph import inline
+from entra_pipeline.simulator.graph.options import filter_of, order_of, page_size, select_of
 from entra_pipeline.simulator.graph.projection import nulled, shape
 from entra_pipeline.simulator.protocol.failures import (
-    Failure,
     bad_request,
-    denied,
     not_found,
     unknown_property,
     unsupported,
 )
 from entra_pipeline.simulator.protocol.odata import (
-    Condition,
     Expand,
     check_select,
-    compile_filter,
     parse_expand,
     parse_select,
-    split_outside,
 )
 from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
-from entra_pipeline.simulator.protocol.tokens import Caller
+from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
+from entra_pipeline.simulator.protocol.tokens import Caller, Signer
 from entra_pipeline.simulator.schema import BY_NAME, DIRECTORY_OBJECTS, EntitySet, Relation
 from entra_pipeline.simulator.storage.database import Row, State
 from entra_pipeline.simulator.storage.links import DirectoryReader
-
-if TYPE_CHECKING:
-    from entra_pipeline.simulator.graph.tenant import Tenant
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -69,9 +63,10 @@ _CONTINUATION_DECODER = msgspec.msgpack.Decoder(Continuation)
 class Reader:
     """Reads one tenant."""
 
-    def __init__(self, tenant: Tenant, directory: DirectoryReader) -> None:
-        self.tenant = tenant
+    def __init__(self, directory: DirectoryReader, signer: Signer, knobs: Knobs) -> None:
         self.directory = directory
+        self.signer = signer
+        self.knobs = knobs
 
     def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
         """The answer to a GET. Raises Failure."""
@@ -99,11 +94,11 @@ class Reader:
         row = self.directory.find(place.key, entry.stored, states=states)
         if row is None:
             raise not_found(place.key)
-        select = self._select(request, entry, caller)
+        select = select_of(self.directory, request, entry, caller)
         bodies = self._bodies(entry, [row], select, single=True)
         self._expand(request, entry, [row], bodies, caller)
         context = {"@odata.context": f"{request.root}/$metadata#{entry.path}/$entity"}
-        return _json({**context, **_as_dict(bodies[0])})
+        return json_answer({**context, **_as_dict(bodies[0])})
 
     def _stream(self, place: Place) -> Answer:
         held = msgspec.json.decode(self._owner(place).body).get(place.stream)
@@ -119,7 +114,7 @@ class Reader:
         select = parse_select(request.options.get("$select"))
         body = shape(row.type, select, tag=True)([row.body])[0]
         context = {"@odata.context": f"{request.root}/$metadata#directoryObjects/$entity"}
-        return _json({**context, **_as_dict(body)})
+        return json_answer({**context, **_as_dict(body)})
 
     def by_ids(self, request: Request, caller: Caller) -> Answer:
         """POST /directoryObjects/getByIds: those that exist, in no promised order."""
@@ -135,21 +130,21 @@ class Reader:
         ]
         select = parse_select(request.options.get("$select"))
         context = {"@odata.context": f"{request.root}/$metadata#directoryObjects"}
-        return _json({**context, "value": self._mixed(rows, select, caller)})
+        return json_answer({**context, "value": self._mixed(rows, select, caller)})
 
     def extension_properties(self) -> Answer:
         """POST /directoryObjects/getAvailableExtensionProperties."""
         rows = self.directory.page("extensionProperty")
-        return _json({"value": shape("extensionProperty", None)([row.body for row in rows])})
+        return json_answer({"value": shape("extensionProperty", None)([row.body for row in rows])})
 
     # --- lists -------------------------------------------------------------------------------------------------------
 
     def _list(self, request: Request, place: Place, caller: Caller) -> Answer:
         entry = place.set
-        select = self._select(request, entry, caller, listing=True)
-        condition = self._filter(request, entry)
-        limit = self._top(request, entry, select)
-        order = self._order(request, entry)
+        select = select_of(self.directory, request, entry, caller, listing=True)
+        condition = filter_of(self.directory, request, entry)
+        limit = page_size(request, entry, select)
+        order = order_of(self.directory, request, entry)
         asked = request.options.get("$filter", "")
         if entry.filters and not any(all(name in asked for name in names) for names in entry.filters):
             wanted = " or ".join(" and ".join(names) for names in entry.filters)
@@ -184,7 +179,7 @@ class Reader:
     def _page(self, request: Request, limit: int, fetch: Any, *, ordered: bool = False) -> tuple[list[Row], str]:
         """The rows of the page that the request means, and the link to the next; with the faults that are on."""
         token = request.options.get("$skiptoken")
-        here = self.tenant.signer.open(token, _CONTINUATION_DECODER) if token else Continuation(0, 0)
+        here = self.signer.open(token, _CONTINUATION_DECODER) if token else Continuation(0, 0)
         if here.empty:
             more = bool(fetch(here.after, 1))
             onward = Continuation(here.after, here.number + 1)
@@ -198,7 +193,7 @@ class Reader:
         if here.repeat >= 0:
             return rows, self._next(request, Continuation(here.after, here.number + 1))
         after = start + len(rows) if ordered else rows[-1].seq if rows else start
-        knobs = self.tenant.knobs
+        knobs = self.knobs
         key = f"{request.path}?{request.options.get('$filter', '')}"
         if rows and more and knobs.hits("repeat", knobs.repeat_pages, key, here.number):
             return rows, self._next(request, Continuation(after, here.number + 1, repeat=start))
@@ -207,71 +202,7 @@ class Reader:
         return rows, self._next(request, Continuation(after, here.number + 1)) if more else ""
 
     def _next(self, request: Request, onward: Continuation) -> str:
-        return request.link(request.path, {"$skiptoken"}, skiptoken=self.tenant.signer.seal(onward))
-
-    def _select(
-        self, request: Request, entry: EntitySet, caller: Caller, *, listing: bool = False
-    ) -> tuple[str, ...] | None:
-        select = parse_select(request.options.get("$select"))
-        check_select(entry, select, self.directory.extensions(), tuple(r.name for r in entry.relations))
-        if select is None:
-            return None
-        select = tuple(name for name in select if not entry.relation(name))
-        if listing and entry.single_only.intersection(select):
-            raise Failure(501, "NotImplemented", "Not Implemented")
-        for name, permission in entry.gated:
-            if name in select and permission not in caller.roles:
-                raise denied()
-        return select
-
-    def _filter(self, request: Request, entry: EntitySet) -> Condition:
-        if "$search" in request.options:
-            raise unsupported("$search is not supported by the simulated tenant.")
-        if "$skip" in request.options and entry.name in DIRECTORY_OBJECTS:
-            raise bad_request("'$skip' is not supported by the service.")
-        text = request.options.get("$filter")
-        if not text:
-            return Condition()
-        if entry.derived_from:
-            raise unsupported(f"$filter on {entry.path} is not supported by the simulated tenant.")
-        condition = compile_filter(entry, text, self.directory.extensions())
-        if (
-            (condition.advanced or "$orderby" in request.options)
-            and entry.name in DIRECTORY_OBJECTS
-            and not request.counts
-        ):
-            raise unsupported(
-                "Operator or combination of options is not supported without the ConsistencyLevel:eventual header and "
-                "$count=true."
-            )
-        return condition
-
-    def _order(self, request: Request, entry: EntitySet) -> str:
-        text = request.options.get("$orderby")
-        if not text:
-            return ""
-        terms = []
-        for term in split_outside(text):
-            name, _, direction = term.partition(" ")
-            check_select(entry, (name.partition("/")[0],), self.directory.extensions())
-            if direction.strip().lower() not in {"", "asc", "desc"}:
-                raise unsupported("Invalid $orderby.")
-            terms.append(f"json_extract(o.json, '$.{name.replace('/', '.')}') COLLATE NOCASE {direction}")
-        return ", ".join([*terms, "o.seq"])
-
-    def _top(self, request: Request, entry: EntitySet, select: tuple[str, ...] | None) -> int:
-        """The page size; 0 = all at once."""
-        text = request.options.get("$top")
-        largest = entry.largest_page
-        if entry.name == "user" and (
-            "signInActivity" in (select or ()) or "signInActivity" in request.options.get("$filter", "")
-        ):
-            largest = 500
-        if text is None or not entry.page:
-            return entry.page
-        if not text.isdigit() or not 1 <= int(text) <= largest:
-            raise bad_request(f"Invalid page size specified: '{text}'. Must be between 1 and {largest} inclusive.")
-        return int(text)
+        return request.link(request.path, {"$skiptoken"}, skiptoken=self.signer.seal(onward))
 
     def _bodies(
         self, entry: EntitySet, rows: Sequence[Row], select: tuple[str, ...] | None, *, single: bool = False
@@ -299,7 +230,7 @@ class Reader:
                 values=values,
             )
         else:
-            condition = self._filter(_counting(request), entry)
+            condition = filter_of(self.directory, _counting(request), entry)
             state = State.DELETED if place.deleted else State.LIVE
             number = self.directory.count(entry.stored, condition.sql, condition.values, state=state)
         return Answer(200, str(number).encode(), {"Content-Type": "text/plain"})
@@ -328,16 +259,16 @@ class Reader:
             else:
                 body = self._mixed(found, select, caller)[0]
                 context = f"{request.root}/$metadata#directoryObjects/$entity"
-            return _json({"@odata.context": context, **_as_dict(body)})
+            return json_answer({"@odata.context": context, **_as_dict(body)})
         shown = BY_NAME[relation.part or place.cast] if relation.part or place.cast else None
         where, values = ("o.type = ?", (place.cast,)) if place.cast else ("1", ())
         if request.options.get("$filter"):
             target = shown or BY_NAME["user"]
-            condition = self._filter(request if request.counts else _counting(request), target)
+            condition = filter_of(self.directory, request if request.counts else _counting(request), target)
             where, values = f"({where}) AND ({condition.sql})", (*values, *condition.values)
         if shown:
             check_select(shown, select, self.directory.extensions())
-        limit = self._top(request, shown or entry, select) if entry.page else 0
+        limit = page_size(request, shown or entry, select) if entry.page else 0
 
         def fetch(after: int, count: int) -> list[Row]:
             return self.directory.linked(
@@ -382,17 +313,17 @@ class Reader:
             )
         if not found:
             raise not_found(item)
-        return _json(_as_dict(shape(found[0].type, select)([found[0].body])[0]))
+        return json_answer(_as_dict(shape(found[0].type, select)([found[0].body])[0]))
 
     def _references(self, request: Request, place: Place) -> Answer:
         row = self._owner(place)
         found = self.directory.linked(place.followed.codes, row.seq, inverse=place.followed.inverse)
         links = [{"@odata.id": f"{request.root}/directoryObjects/{target.id}"} for target in found]
         if place.followed.many:
-            return _json({"value": links})
+            return json_answer({"value": links})
         if not links:
             raise not_found(place.followed.name)
-        return _json(links[0])
+        return json_answer(links[0])
 
     def _mixed(self, rows: Sequence[Row], select: tuple[str, ...] | None, caller: Caller) -> list[Any]:
         """Objects of several types, in order, each with its `@odata.type`; unreadable ones as nulls."""
@@ -492,8 +423,4 @@ def without_keys(body: Any, row: Row) -> Any:
 def _page_of(head: dict[str, Any], link: str, bodies: list[Any]) -> Answer:
     if link:
         head["@odata.nextLink"] = link
-    return _json({**head, "value": bodies})
-
-
-def _json(body: object, status: int = 200) -> Answer:
-    return Answer(status, msgspec.json.encode(body), {"Content-Type": JSON})
+    return json_answer({**head, "value": bodies})

@@ -140,8 +140,8 @@ class Tenant:
         self.certificates: dict[str, list[str]] = {}
         self.audiences: set[str] = {"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"}
         self.chance = dice(seed)
-        self.reader = Reader(self, directory)
-        self.delta = Delta(self, directory)
+        self.reader = Reader(directory, signer, self.knobs)
+        self.delta = Delta(directory, signer, self.knobs)
         self.writer = Writer(self.directory, identity, seed)
         self.logs = Logs(self.directory, self.knobs, signer, identity, seed)
         self.replica: Replica | None = None
@@ -319,7 +319,7 @@ class Tenant:
         reader, delta = self.reader, self.delta
         if self.replica is not None:
             self.replica.follow(self.knobs.lag)
-            reader, delta = Reader(self, self.replica), Delta(self, self.replica)
+            reader, delta = Reader(self.replica, self.signer, self.knobs), Delta(self.replica, self.signer, self.knobs)
         answer = (delta if place.tail == "delta" else reader).answer(request, place, caller)
         return self._hiding(answer, place)
 

@@ -25,6 +25,11 @@ class Answer:
     units: int = 1
 
 
+def json_answer(body: object, status: int = 200) -> Answer:
+    """Returns an answer with the body as JSON."""
+    return Answer(status, msgspec.json.encode(body), {"Content-Type": JSON})
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request under /v1.0.

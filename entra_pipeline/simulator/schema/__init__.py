@@ -7,7 +7,7 @@ Graph's documentation, independently of the catalogue, so that the two check eac
 from __future__ import annotations
 
 from entra_pipeline.simulator.schema import directory, governance, identity, policies, reports, roles, tenant
-from entra_pipeline.simulator.schema.model import OWNING, EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import BY_NAME, OWNING, EntitySet, Link, Relation
 
 SETS: tuple[EntitySet, ...] = (
     *directory.SETS,
@@ -22,7 +22,7 @@ SETS: tuple[EntitySet, ...] = (
 LOGS = reports.LOGS
 """The logs, which have paths like sets and no stored objects."""
 
-BY_NAME = {entry.name: entry for entry in (*SETS, *LOGS)}
+BY_NAME.update({entry.name: entry for entry in (*SETS, *LOGS)})
 BY_PATH = {tuple(entry.path.lower().split("/")): entry for entry in BY_NAME.values() if entry.path}
 DIRECTORY_OBJECTS = frozenset(
     ("user", "group", "administrativeUnit", "application", "servicePrincipal", "directoryRole", "device", "orgContact")

@@ -225,9 +225,13 @@ class EntitySet:
         return tuple(relation for relation in self.relations if relation.delta)
 
 
+BY_NAME: dict[str, EntitySet] = {}
+"""Every entity set by its type; filled when the package is imported."""
+
+
 @cache
 def _properties(name: str) -> dict[str, Property]:
-    entry = _entry(name)
+    entry = BY_NAME[name]
     merged: dict[str, Property] = {}
     for model in (entry.model, *entry.subtypes):
         merged.update(model_properties(model))
@@ -244,7 +248,7 @@ def _properties(name: str) -> dict[str, Property]:
 
 @cache
 def _listed(name: str) -> tuple[str, ...]:
-    entry = _entry(name)
+    entry = BY_NAME[name]
     if entry.default is not None:
         return entry.default
     hidden = entry.hidden()
@@ -253,10 +257,4 @@ def _listed(name: str) -> tuple[str, ...]:
 
 @cache
 def _relations(name: str) -> dict[str, Relation]:
-    return {relation.name: relation for relation in _entry(name).relations}
-
-
-def _entry(name: str) -> EntitySet:
-    from entra_pipeline.simulator.schema import BY_NAME
-
-    return BY_NAME[name]
+    return {relation.name: relation for relation in BY_NAME[name].relations}

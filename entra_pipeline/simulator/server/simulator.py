@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import logging
 import secrets
 import shutil
-import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,47 +15,20 @@ from typing import IO, Self
 
 import httpx
 import msgspec
-import uvicorn
 
 from entra_pipeline.clock import system_clock
-from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.runtime import run_async
-from entra_pipeline.simulator.generate.fill import fill
 from entra_pipeline.simulator.generate.plan import DOMAIN, Plan, identity
 from entra_pipeline.simulator.graph.tenant import Tenant
 from entra_pipeline.simulator.protocol.tokens import Signer
 from entra_pipeline.simulator.server.certificates import make_certificates
-from entra_pipeline.simulator.server.control import Control, ControlPanel
+from entra_pipeline.simulator.server.control.client import Control
+from entra_pipeline.simulator.server.control.panel import ControlPanel
+from entra_pipeline.simulator.server.listener import START_SECONDS, Listener, SimulatorError
+from entra_pipeline.simulator.server.state import KeptTenant, kept_tenant, lock_folder, open_directory, write_secret
 from entra_pipeline.simulator.server.web import build_app
 from entra_pipeline.simulator.storage.directory import Directory
 
-_START_SECONDS = 120.0
 _SUCCESSION_SECONDS = 0.1
-
-
-class SimulatorError(EntraPipelineError):
-    """The simulated tenant cannot be started."""
-
-
-class _Kept(msgspec.Struct):
-    """What a state folder remembers besides the tenant: who it is and where it listens."""
-
-    seed: int
-    users: int
-    groups: int
-    port: int
-    tls_port: int
-    signing_key: str
-    domain: str = DOMAIN
-
-
-_KEPT_DECODER = msgspec.json.Decoder(_Kept)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    http: socket.socket
-    tls: socket.socket
 
 
 class Simulator:
@@ -112,9 +80,7 @@ class Simulator:
         self._lock: IO[str] | None = None
         self._temporary: Path | None = None
         self._directory: Directory | None = None
-        self._servers: list[uvicorn.Server] = []
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listener: Listener | None = None
         self._heir: threading.Thread | None = None
         self._ended = threading.Event()
         self.attached = False
@@ -211,7 +177,8 @@ class Simulator:
             self._temporary = Path(tempfile.mkdtemp(prefix="entra-simulator-"))
         else:
             self._state.mkdir(parents=True, exist_ok=True)
-            if not self._own_state():
+            self._lock = lock_folder(self._state)
+            if self._lock is None:
                 self._attach()
                 self._ended.clear()
                 self._heir = threading.Thread(target=self._succeed, name="entra-simulator-heir", daemon=True)
@@ -223,20 +190,23 @@ class Simulator:
     def _serve_tenant(self) -> None:
         """Serves the tenant of the folder that is this process' own; makes it when it is new."""
         folder = self._folder
-        kept = self._kept()
+        kept = kept_tenant(self._folder)
         if kept:
             self.plan = Plan(kept.users, kept.groups, self.plan.memberships, kept.seed, self.plan.empty, kept.domain)
             self._identity = identity(kept.seed, kept.domain)
         make_certificates(folder)
-        _write_secret(folder / "client_secret", self.client_secret)
-        _write_secret(folder / "restore_client_secret", self.restore_client_secret)
-        directory = self._directory = self._open_directory(folder)
-        ports = self._bind(kept)
+        write_secret(folder / "client_secret", self.client_secret)
+        write_secret(folder / "restore_client_secret", self.restore_client_secret)
+        directory = self._directory = open_directory(folder, self.plan, self._clock, durable=self._state is not None)
+        port = self._wanted_port
+        wanted = (port, port + 1) if port else (kept.port, kept.tls_port) if kept else (0, 0)
+        listener = self._listener = Listener(wanted)
+        self._port, self._tls_port = listener.port, listener.tls_port
         key = kept.signing_key if kept else secrets.token_hex(32)
         if self._state is not None:
             plan = self.plan
-            remembered = _Kept(plan.seed, plan.users, plan.groups, self._port, self._tls_port, key, plan.domain)
-            _write_secret(folder / "simulator.json", msgspec.json.encode(remembered).decode())
+            remembered = KeptTenant(plan.seed, plan.users, plan.groups, self._port, self._tls_port, key, plan.domain)
+            write_secret(folder / "simulator.json", msgspec.json.encode(remembered).decode())
         tenant = Tenant(directory, self._identity, Signer(bytes.fromhex(key)), self.plan.seed)
         tenant.audiences |= {
             self._root,
@@ -244,12 +214,13 @@ class Simulator:
             f"http://localhost:{self._port}",
             f"https://localhost:{self._tls_port}",
         }
-        self._serve(tenant, ports)
+        listener.start(build_app(tenant, ControlPanel(tenant)), folder)
 
     def _succeed(self) -> None:
         """The thread that waits for the end of the process that serves, and then serves in its place."""
         while not self._ended.wait(_SUCCESSION_SECONDS):
-            if self._own_state():
+            self._lock = lock_folder(self._folder)
+            if self._lock is not None:
                 self._serve_tenant()
                 self.attached = False
                 return
@@ -262,11 +233,9 @@ class Simulator:
             self._heir = None
         if hasattr(self, "control"):
             self.control.close()
-        if self._thread is not None:
-            if self._loop is not None and self._loop.is_running():
-                self._loop.call_soon_threadsafe(_end, self._servers)
-            self._thread.join()
-        self._servers, self._thread = [], None
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
         if self._directory is not None:
             self._directory.close()
             self._directory = None
@@ -277,22 +246,11 @@ class Simulator:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
-    def _own_state(self) -> bool:
-        """Whether this process is the one to serve the state folder; the system frees the lock when it dies."""
-        lock = (self._folder / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            return False
-        self._lock = lock
-        return True
-
     def _attach(self) -> None:
         """Uses the simulator that serves the state folder."""
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            kept = self._kept()
+            kept = kept_tenant(self._folder)
             if kept:
                 self._identity = identity(kept.seed, kept.domain)
                 self._port, self._tls_port = kept.port, kept.tls_port
@@ -309,79 +267,6 @@ class Simulator:
             f"another process holds the simulated tenant in {self._folder}, but does not answer",
             remedy="Wait until it has started, or end it.",
         )
-
-    def _kept(self) -> _Kept | None:
-        file = self._folder / "simulator.json"
-        return _KEPT_DECODER.decode(file.read_bytes()) if file.exists() else None
-
-    def _open_directory(self, folder: Path) -> Directory:
-        """The stored tenant; one whose making was interrupted is made again."""
-        path = folder / "tenant.sqlite3"
-        durable = self._state is not None
-        directory = Directory(path, self._clock, durable=durable)
-        if directory.meta("complete"):
-            return directory
-        directory.close()
-        for file in folder.glob("tenant.sqlite3*"):
-            file.unlink()
-        # A tenant half made is thrown away: what makes it need not be durable, and is faster for it.
-        directory = Directory(path, self._clock, durable=False)
-        fill(directory, self.plan)
-        directory.remember("complete", "yes")
-        if not durable:
-            return directory
-        directory.close()
-        return Directory(path, self._clock, durable=True)
-
-    def _bind(self, kept: _Kept | None) -> _Ports:
-        port = self._wanted_port
-        wanted = (port, port + 1) if port else (kept.port, kept.tls_port) if kept else (0, 0)
-        sockets: list[socket.socket] = []
-        for number in wanted:
-            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listening.bind(("127.0.0.1", number))
-            except OSError as error:
-                for unused in (*sockets, listening):
-                    unused.close()
-                raise SimulatorError(
-                    f"port {number} of 127.0.0.1 is taken: the simulated tenant cannot listen there ({error.strerror})",
-                    remedy="Choose another port, or end the program that uses it.",
-                ) from None
-            sockets.append(listening)
-        self._port, self._tls_port = (int(listening.getsockname()[1]) for listening in sockets)
-        return _Ports(*sockets)
-
-    def _serve(self, tenant: Tenant, ports: _Ports) -> None:
-        app = build_app(tenant, ControlPanel(tenant))
-        # Broken connections are this server's trade: uvicorn would log a stack trace for each.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        options = {"log_config": None, "access_log": False, "lifespan": "off", "timeout_graceful_shutdown": 2}
-        plain = uvicorn.Config(app, **options)  # type: ignore[arg-type]
-        secure = uvicorn.Config(
-            app,
-            ssl_certfile=str(self._folder / "server.pem"),
-            ssl_keyfile=str(self._folder / "server.key"),
-            **options,  # type: ignore[arg-type]
-        )
-        self._servers = [uvicorn.Server(plain), uvicorn.Server(secure)]
-        self._thread = threading.Thread(target=self._run, args=(ports,), name="entra-simulator", daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + _START_SECONDS
-        while not all(server.started for server in self._servers):
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise SimulatorError("the simulated tenant did not start")
-            time.sleep(0.01)
-
-    def _run(self, ports: _Ports) -> None:
-        """The thread that serves."""
-
-        async def both() -> None:
-            self._loop = asyncio.get_running_loop()
-            await asyncio.gather(self._servers[0].serve([ports.http]), self._servers[1].serve([ports.tls]))
-
-        run_async(both())
 
 
 def serve(
@@ -405,20 +290,6 @@ def serve(
             threading.Event().wait()
         except KeyboardInterrupt:
             return
-
-
-def _end(servers: list[uvicorn.Server]) -> None:
-    """Ends the servers at once: clients that keep a connection open are not waited for."""
-    for server in servers:
-        server.should_exit = server.force_exit = True
-        for connection in list(server.server_state.connections):
-            if connection.transport is not None:
-                connection.transport.abort()
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)
 
 
 __all__ = ["Simulator", "SimulatorError", "serve"]

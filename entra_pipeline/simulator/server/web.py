@@ -20,7 +20,8 @@ from entra_pipeline.simulator.graph.batch import answer_batch
 from entra_pipeline.simulator.graph.tenant import Tenant
 from entra_pipeline.simulator.protocol.failures import Failure
 from entra_pipeline.simulator.protocol.requests import Answer, Request, clean_path, parse_options
-from entra_pipeline.simulator.server.control import ControlPanel, WrongOrder
+from entra_pipeline.simulator.server.control.lookup import WrongOrder
+from entra_pipeline.simulator.server.control.panel import ControlPanel
 from entra_pipeline.simulator.server.signin import SignInRefused, issue, openid_configuration
 
 _BREAKING = {"reset", "truncated", "short", "reset-after"}

@@ -5,24 +5,20 @@ What belongs here: what a request does. What does not: who approves; a request o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
+from entra_pipeline.simulator.graph.writing.creation.context import NewObjects
 from entra_pipeline.simulator.protocol.failures import bad_request, not_found
 from entra_pipeline.simulator.schema import EntitySet, Link
 from entra_pipeline.simulator.storage.database import Body, Row
 from entra_pipeline.simulator.storage.directory import Directory
-
-if TYPE_CHECKING:
-    from entra_pipeline.simulator.graph.writing.creation import Creation
 
 REQUESTS = ("accessPackageResourceRequest", "accessPackageAssignmentRequest")
 """Types of requests."""
 _SYSTEMS = {"AadGroup": "group", "AadApplication": "servicePrincipal"}
 
 
-def carry_out(directory: Directory, creation: Creation, entry: EntitySet, given: Body) -> Row:
+def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, given: Body) -> Row:
     """Does what the request asks for; returns the request as it is kept. Raises Failure."""
     kind = str(given["requestType"])
     if kind not in {"adminAdd", "adminRemove"}:
@@ -30,7 +26,7 @@ def carry_out(directory: Directory, creation: Creation, entry: EntitySet, given:
     act = _resource if entry.name == REQUESTS[0] else _assignment
     act(directory, creation, given, adding=kind == "adminAdd")
     kept = {"requestType": kind, "state": "delivered", "status": "Delivered", "createdDateTime": directory.stamp()}
-    return directory.insert(entry.name, creation.mint(), kept)
+    return directory.insert(entry.name, creation.new_key(), kept)
 
 
 def role_scope(directory: Directory, package: Row, item: Body) -> Body:
@@ -55,7 +51,7 @@ def _one(items: list[Body] | None, wanted: Body) -> Body | None:
     return None
 
 
-def _resource(directory: Directory, creation: Creation, given: Body, *, adding: bool) -> None:
+def _resource(directory: Directory, creation: NewObjects, given: Body, *, adding: bool) -> None:
     named = given.get("resource") or {}
     catalog = directory.find(str((given.get("catalog") or {}).get("id")), "accessPackageCatalog")
     if catalog is None:
@@ -85,12 +81,12 @@ def _resource(directory: Directory, creation: Creation, given: Body, *, adding: 
         "modifiedDateTime": now,
         "attributes": [],
         "roles": [
-            {"id": creation.mint(), "originSystem": system, "description": None, **role}
+            {"id": creation.new_key(), "originSystem": system, "description": None, **role}
             for role in _roles(system, origin, source)
         ],
         "scopes": [
             {
-                "id": creation.mint(),
+                "id": creation.new_key(),
                 "originId": origin,
                 "originSystem": system,
                 "displayName": "Root",
@@ -99,7 +95,7 @@ def _resource(directory: Directory, creation: Creation, given: Body, *, adding: 
             }
         ],
     }
-    made = directory.insert("accessPackageResource", creation.mint(), body)
+    made = directory.insert("accessPackageResource", creation.new_key(), body)
     directory.link(Link.CATALOG_RESOURCES, catalog.seq, made.seq)
 
 
@@ -110,7 +106,7 @@ def _roles(system: str, origin: str, source: Row | None) -> list[Body]:
     return [{"originId": f"{name}_{origin}", "displayName": name} for name in ("Member", "Owner")]
 
 
-def _assignment(directory: Directory, creation: Creation, given: Body, *, adding: bool) -> None:
+def _assignment(directory: Directory, creation: NewObjects, given: Body, *, adding: bool) -> None:
     named = given.get("assignment") or {}
     if not adding:
         row = directory.find(str(named.get("id")), "accessPackageAssignment")
@@ -140,9 +136,9 @@ def _assignment(directory: Directory, creation: Creation, given: Body, *, adding
         "schedule": {**schedule, **(given.get("schedule") or {})},
         "accessPackage": {"id": named["accessPackageId"]},
         "assignmentPolicy": {"id": named["assignmentPolicyId"]},
-        "target": {"id": creation.mint(), "objectId": named["targetId"], "subjectType": "user", "altSecId": None},
+        "target": {"id": creation.new_key(), "objectId": named["targetId"], "subjectType": "user", "altSecId": None},
     }
-    directory.insert("accessPackageAssignment", creation.mint(), body)
+    directory.insert("accessPackageAssignment", creation.new_key(), body)
 
 
 _HELD = (Link.CATALOG_RESOURCES,)

@@ -1,0 +1,238 @@
+"""Sends orders to a running simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import httpx
+import msgspec
+
+from entra_pipeline.simulator.faults.settings import FAULTS
+
+
+class _Orders:
+    """Sends orders by name."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=f"{url.rstrip('/')}/_control/", timeout=300, trust_env=False)
+
+    def close(self) -> None:
+        """Closes the connection; the simulator goes on."""
+        self._client.close()
+
+    def order(self, name: str, **values: Any) -> Any:
+        """Sends one order. Raises RuntimeError with the simulator's explanation when it is refused."""
+        response = self._client.post(name, content=msgspec.json.encode(values))
+        if response.status_code != 200:
+            raise RuntimeError(f"{name}: {response.text}")
+        return msgspec.json.decode(response.content)
+
+
+class _SettingControl(_Orders):
+    """Sets how the tenant behaves."""
+
+    def knobs(self, **changes: Any) -> dict[str, Any]:
+        """Sets knobs by the names of `entra_pipeline.simulator.faults.settings.Knobs`; returns all of them."""
+        result: dict[str, Any] = self.order("knobs", **changes)
+        return result
+
+    def faults(self, rate: float, kinds: Iterable[str] = FAULTS, methods: Iterable[str] = ()) -> None:
+        """From now on this share of Graph requests (with the methods, if some are given) fails; 0 = none."""
+        self.knobs(fault_rate=rate, fault_kinds=list(kinds), fault_methods=list(methods))
+
+    def deny(self, prefix: str, status: int = 403) -> None:
+        """Paths with the prefix are answered with the status; 0 = no longer."""
+        self.order("deny", prefix=prefix, status=status)
+
+    def hide(
+        self,
+        *,
+        objects: Iterable[str] = (),
+        links: Iterable[str] = (),
+        types: Iterable[str] = (),
+        in_lists: bool = False,
+    ) -> None:
+        """Leaves objects, links (`<owner id>/<relation>/<target id>`) or types (`user`) out of what delta tells.
+
+        They are still counted, and still answer by themselves; `in_lists` leaves them out of lists, too.
+        """
+        self.knobs(hidden=list(objects), hidden_links=list(links), hidden_types=list(types), hidden_in_lists=in_lists)
+
+    def unlicensed(self, *prefixes: str) -> None:
+        """Paths with the prefixes are answered 403, for want of a licence; without any, everything is licensed again.
+
+        `schema.LICENSED` has the paths of everything that takes one.
+        """
+        self.knobs(unlicensed=list(prefixes))
+
+    def expire_delta_links(self, form: str = "") -> None:
+        """All delta links minted so far have expired; `form` is one of `faults.settings.EXPIRY_FORMS`."""
+        self.order("expire_delta_links", form=form)
+
+    def expire_tokens(self) -> None:
+        """All access tokens issued so far are refused."""
+        self.order("expire_tokens")
+
+    def token_lifetime(self, seconds: int) -> None:
+        """New access tokens live this long."""
+        self.knobs(token_lifetime=seconds)
+
+    def latency(self, seconds: float) -> None:
+        """Each Graph request takes this much longer."""
+        self.knobs(latency=seconds)
+
+    def empty_pages(self, rate: float) -> None:
+        """This share of pages is followed by an empty one."""
+        self.knobs(empty_pages=rate)
+
+    def repeat_pages(self, rate: float) -> None:
+        """This share of pages is followed by the same objects again."""
+        self.knobs(repeat_pages=rate)
+
+    def delta(
+        self,
+        *,
+        page_size: int | None = None,
+        slice_size: int | None = None,
+        replays: int | None = None,
+        disorder: bool | None = None,
+        hole: Iterable[str] | None = None,
+        partial: bool | None = None,
+    ) -> None:
+        """Sets delta's habits; what is None stays."""
+        wanted = {
+            "delta_page_size": page_size,
+            "delta_slice_size": slice_size,
+            "replays": replays,
+            "disorder": disorder,
+            "hole": None if hole is None else list(hole),
+            "partial": partial,
+        }
+        self.knobs(**{name: value for name, value in wanted.items() if value is not None})
+
+    def clock(self, advance_seconds: float) -> str:
+        """Moves the tenant's time; returns what it is now."""
+        return str(self.order("clock", advance=advance_seconds))
+
+    def roles(self, client_id: str, roles: Sequence[str] | None = None) -> list[str]:
+        """Sets an app registration's application permissions (seen by its next token), or only returns them."""
+        result: list[str] = self.order("roles", client_id=client_id, roles=None if roles is None else list(roles))
+        return result
+
+    def directory_roles(self, client_id: str, *names: str) -> None:
+        """Gives an app registration these directory roles, by name, instead of those it holds.
+
+        It takes `Privileged Authentication Administrator`, which the one that may write holds at first, or `Global
+        Administrator` to change privileged users.
+        """
+        self.order("directory_roles", client_id=client_id, names=list(names))
+
+    def register_certificate(self, client_id: str, pem: str) -> None:
+        """The app registration may sign in with this certificate (PEM, public part)."""
+        self.order("certificate", client_id=client_id, pem=pem)
+
+
+class Control(_SettingControl):
+    """Changes a running tenant, reads the truth about it, and sets how it behaves.
+
+    Args:
+        url: Root of the simulator, for example `http://127.0.0.1:8480`.
+    """
+
+    def create(self, path: str, body: dict[str, Any] | None = None) -> str:
+        """Creates an object at a set (`users`) or part collection; returns its id. What is missing is made up."""
+        return str(self.create_many(path, [body or {}])[0])
+
+    def create_many(self, path: str, bodies: Sequence[dict[str, Any]]) -> list[str]:
+        """Creates objects; returns their ids."""
+        result: list[str] = self.order("create", path=path, bodies=list(bodies))
+        return result
+
+    def patch(self, path: str, changes: dict[str, Any]) -> None:
+        """Sets properties of the object at `users/{id}`; None clears one."""
+        self.order("patch", path=path, changes=changes)
+
+    def delete(self, path: str) -> None:
+        """Deletes the object at the path, as Graph would: to the recycle bin when its type has one."""
+        self.order("delete", path=path)
+
+    def restore(self, identifier: str) -> None:
+        """Brings an object back from the recycle bin."""
+        self.order("restore", identifier=identifier)
+
+    def has_password(self, user_principal_name: str, password: str) -> bool:
+        """Whether a user that was made since the simulator was started has this password."""
+        return bool(self.order("has_password", user=user_principal_name, password=password))
+
+    def publish(self, applications: Sequence[dict[str, Any]]) -> None:
+        """Makes applications of other tenants known, by `appId`: enterprise applications can be made of them.
+
+        Their other members (`displayName`, `appRoles` …) are what an enterprise application takes over.
+        """
+        self.order("publish", applications=list(applications))
+
+    def purge(self, identifier: str) -> None:
+        """Deletes an object for good."""
+        self.order("purge", identifier=identifier)
+
+    def add_link(self, path: str, *targets: str) -> None:
+        """Adds references: `add_link("groups/{id}/members", user_id, …)`."""
+        self.order("link", path=path, targets=list(targets), present=True)
+
+    def remove_link(self, path: str, *targets: str) -> None:
+        """Removes references."""
+        self.order("link", path=path, targets=list(targets), present=False)
+
+    def dump(self, path: str, *, deleted: bool = False) -> list[dict[str, Any]]:
+        """All objects of a set (`users`; parts by type: `appRoleAssignment`) with every property a list can have.
+
+        Parts go by a path below any owner, too (`domains/-/verificationDnsRecords`), those of one below that owner; a
+        recycle bin goes by its path.
+        """
+        found: list[dict[str, Any]] = []
+        after = 0
+        while True:
+            page = self.order("dump", path=path, deleted=deleted, after=after, limit=10_000)
+            found += page["value"]
+            after = page["after"]
+            if not after:
+                return found
+
+    def edges(self, path: str, relation: str, *, binned: bool = False) -> set[tuple[str, str, str]]:
+        """All links of a relation, as (id, id of the other end, its type such as `user`); `memberOf` goes backwards.
+
+        With `binned`, also those of which an end is in the recycle bin.
+        """
+        return {
+            (source, target, kind)
+            for source, target, kind in self.order("edges", path=path, relation=relation, binned=binned)
+        }
+
+    def log(self, path: str) -> list[dict[str, Any]]:
+        """All that the log (`auditLogs/signIns`) still keeps, oldest first, what cannot be read yet included."""
+        result: list[dict[str, Any]] = self.order("log", path=path)
+        return result
+
+    def counts(self) -> dict[str, int]:
+        """Live objects per set."""
+        result: dict[str, int] = self.order("counts")
+        return result
+
+    def ledger(self, *, reset: bool = False, entries: bool = False) -> dict[str, Any]:
+        """Requests to Graph since the last reset: `requests`, `units`, `statuses`, `sets`, `entries`.
+
+        `writes` has the requests to write, by method and type (`POST user`, `PATCH group`, `POST group/members`), and
+        `written` those that were carried out, whether or not the answer arrived; items of batches count singly.
+        """
+        result: dict[str, Any] = self.order("ledger", reset=reset, entries=entries)
+        return result
+
+    def writes(self) -> list[dict[str, Any]]:
+        """The latest 100,000 requests to write since the ledger was reset, oldest first, those that were refused too.
+
+        Each has `at` (seconds since 1970), `method`, `path`, `name` (as in `ledger`), `status`, `body` (decoded),
+        `batched` and `lost` (carried out, but the answer was kept back).
+        """
+        result: list[dict[str, Any]] = self.order("writes")
+        return result

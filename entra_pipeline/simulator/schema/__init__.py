@@ -6,11 +6,21 @@ Graph's documentation, independently of the catalogue, so that the two check eac
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.schema import directory, governance, identity, policies, reports, roles, tenant
+from entra_pipeline.simulator.schema import (
+    applications,
+    directory,
+    governance,
+    identity,
+    policies,
+    reports,
+    roles,
+    tenant,
+)
 from entra_pipeline.simulator.schema.model import BY_NAME, OWNING, EntitySet, Link, Relation
 
 SETS: tuple[EntitySet, ...] = (
     *directory.SETS,
+    *applications.SETS,
     *policies.SETS,
     *roles.SETS,
     *tenant.SETS,

@@ -1,8 +1,18 @@
-"""The directory: users, groups, applications, roles, devices, and the tenant itself."""
+"""Lists the sets of the directory: users, groups, roles, devices, and the tenant itself."""
 
 from __future__ import annotations
 
 from entra_pipeline.simulator.schema.model import EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.shared import (
+    APPLICATION_READ,
+    ASSIGNMENT_WRITE,
+    GRANT_READ,
+    MEMBER_OF,
+    MINTED,
+    OWNED_OBJECTS,
+    OWNERS,
+    TRANSITIVE_MEMBER_OF,
+)
 
 _USER_READ = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 _USER_WRITE = ("User.ReadWrite.All", "Directory.ReadWrite.All")
@@ -18,17 +28,6 @@ _UNIT_READ = (
     "Directory.ReadWrite.All",
 )
 _UNIT_WRITE = ("AdministrativeUnit.ReadWrite.All", "Directory.ReadWrite.All")
-_APPLICATION_READ = (
-    "Application.Read.All",
-    "Application.ReadWrite.All",
-    "Application.ReadWrite.OwnedBy",
-    "Directory.Read.All",
-    "Directory.ReadWrite.All",
-)
-_APPLICATION_WRITE = ("Application.ReadWrite.All", "Application.ReadWrite.OwnedBy")
-_REMOTE_DESKTOP_WRITE = ("Application-RemoteDesktopConfig.ReadWrite.All", "Application.ReadWrite.All")
-_ASSIGNMENT_WRITE = ("AppRoleAssignment.ReadWrite.All",)
-_GRANT_READ = ("Directory.Read.All", "Directory.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All")
 _ROLE_READ = (
     "RoleManagement.Read.Directory",
     "RoleManagement.ReadWrite.Directory",
@@ -54,45 +53,15 @@ _BRANDING_READ = (
 )
 _ORGANIZATION_WRITE = ("Organization.ReadWrite.All",)
 _SKU_READ = ("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All")
-
 _ANYONE = ("user", "group", "device", "servicePrincipal", "orgContact")
-_OWNERS = ("user", "servicePrincipal")
-_MEMBERSHIPS = (Link.GROUP_MEMBERS, Link.UNIT_MEMBERS, Link.ROLE_MEMBERS)
-_POLICY_REFERENCES = tuple(
-    Relation(
-        segment,
-        (code,),
-        targets=(target,),
-        # Even reading takes a right to write, from this side.
-        read=(
-            "Policy.ReadWrite.ApplicationConfiguration",
-            "Application.ReadWrite.All",
-            "Application.ReadWrite.OwnedBy",
-        ),
-        write=("Policy.ReadWrite.ApplicationConfiguration",),
-    )
-    for segment, code, target in (
-        ("claimsMappingPolicies", Link.CLAIMS_MAPPING, "claimsMappingPolicy"),
-        ("homeRealmDiscoveryPolicies", Link.HOME_REALM, "homeRealmDiscoveryPolicy"),
-        ("tokenIssuancePolicies", Link.TOKEN_ISSUANCE, "tokenIssuancePolicy"),
-        ("tokenLifetimePolicies", Link.TOKEN_LIFETIME, "tokenLifetimePolicy"),
-        ("appManagementPolicies", Link.APP_MANAGEMENT, "appManagementPolicy"),
-    )
-)
-_MEMBER_OF = Relation("memberOf", _MEMBERSHIPS, inverse=True, units=2)
-_TRANSITIVE_MEMBER_OF = Relation("transitiveMemberOf", (Link.GROUP_MEMBERS,), inverse=True, transitive=True, units=2)
 _ASSIGNMENTS = Relation(
     "appRoleAssignments",
     (Link.ASSIGNMENTS,),
     part="appRoleAssignment",
-    read=_APPLICATION_READ,
-    write=_ASSIGNMENT_WRITE,
+    read=APPLICATION_READ,
+    write=ASSIGNMENT_WRITE,
 )
 _EXTENSIONS = Relation("extensions", (Link.OPEN_EXTENSIONS,), part="openTypeExtension")
-_OWNED_OBJECTS = Relation(
-    "ownedObjects", (Link.GROUP_OWNERS, Link.APPLICATION_OWNERS, Link.PRINCIPAL_OWNERS), inverse=True, units=2
-)
-
 USER_DEFAULT = (
     "businessPhones",
     "displayName",
@@ -148,7 +117,6 @@ _SYNCED = frozenset(
         "onPremisesUserPrincipalName",
     ]
 )
-_MINTED = frozenset(["id", "createdDateTime", "deletedDateTime", "securityIdentifier"])
 
 SETS: tuple[EntitySet, ...] = (
     EntitySet(
@@ -164,13 +132,13 @@ SETS: tuple[EntitySet, ...] = (
             Relation("manager", (Link.USER_MANAGER,), many=False, delta="select", targets=("user", "orgContact")),
             Relation("directReports", (Link.USER_MANAGER,), inverse=True),
             Relation("sponsors", (Link.USER_SPONSORS,), targets=("user", "group")),
-            _MEMBER_OF,
-            _TRANSITIVE_MEMBER_OF,
-            _OWNED_OBJECTS,
+            MEMBER_OF,
+            TRANSITIVE_MEMBER_OF,
+            OWNED_OBJECTS,
             Relation("registeredDevices", (Link.DEVICE_USERS,), inverse=True),
             Relation("ownedDevices", (Link.DEVICE_OWNERS,), inverse=True),
             _ASSIGNMENTS,
-            Relation("oauth2PermissionGrants", (Link.GRANT_PRINCIPAL,), part="oAuth2PermissionGrant", read=_GRANT_READ),
+            Relation("oauth2PermissionGrants", (Link.GRANT_PRINCIPAL,), part="oAuth2PermissionGrant", read=GRANT_READ),
             Relation(
                 "authentication/methods",
                 (Link.AUTHENTICATION_METHODS,),
@@ -185,7 +153,7 @@ SETS: tuple[EntitySet, ...] = (
         advanced=True,
         alternate="userPrincipalName",
         required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName", "passwordProfile"),
-        read_only=_MINTED
+        read_only=MINTED
         | _SYNCED
         | frozenset(
             [
@@ -271,9 +239,9 @@ SETS: tuple[EntitySet, ...] = (
                 read=_MEMBER_READ,
                 write=_MEMBER_WRITE,
             ),
-            Relation("owners", (Link.GROUP_OWNERS,), delta="select", targets=_OWNERS, read=_MEMBER_READ),
-            _MEMBER_OF,
-            _TRANSITIVE_MEMBER_OF,
+            Relation("owners", (Link.GROUP_OWNERS,), delta="select", targets=OWNERS, read=_MEMBER_READ),
+            MEMBER_OF,
+            TRANSITIVE_MEMBER_OF,
             Relation("transitiveMembers", (Link.GROUP_MEMBERS,), transitive=True, units=5, read=_MEMBER_READ),
             _ASSIGNMENTS,
             Relation(
@@ -289,7 +257,7 @@ SETS: tuple[EntitySet, ...] = (
         bin="directory/deletedItems",
         advanced=True,
         required=("displayName", "mailEnabled", "mailNickname", "securityEnabled"),
-        read_only=_MINTED
+        read_only=MINTED
         | _SYNCED
         | frozenset(
             [
@@ -329,7 +297,7 @@ SETS: tuple[EntitySet, ...] = (
         bin="directory/deletedItems",
         advanced=True,
         required=("displayName",),
-        read_only=_MINTED,
+        read_only=MINTED,
         immutable=frozenset(("isMemberManagementRestricted",)),
     ),
     EntitySet(
@@ -341,186 +309,6 @@ SETS: tuple[EntitySet, ...] = (
         required=("roleId", "roleMemberInfo"),
         read_only=frozenset(("id", "administrativeUnitId")),
         update=False,
-    ),
-    EntitySet(
-        "application",
-        "applications",
-        "application",
-        _APPLICATION_READ,
-        _APPLICATION_WRITE,
-        on_select=frozenset(("authenticationBehaviors", "managerApplications")),
-        streams=frozenset(("logo",)),
-        relations=(
-            Relation("owners", (Link.APPLICATION_OWNERS,), targets=_OWNERS),
-            Relation("federatedIdentityCredentials", (Link.CREDENTIALS,), part="federatedIdentityCredential"),
-            Relation("extensionProperties", (Link.EXTENSIONS,), part="extensionProperty", units=2),
-            *_POLICY_REFERENCES[2:],
-        ),
-        delta=True,
-        bin="directory/deletedItems",
-        units=(2, 2),
-        advanced=True,
-        alternate="appId",
-        required=("displayName",),
-        read_only=_MINTED
-        | frozenset(
-            [
-                "appId",
-                "publisherDomain",
-                "verifiedPublisher",
-                "certification",
-                "applicationTemplateId",
-                "disabledByMicrosoftStatus",
-                "passwordCredentials",
-                "createdByAppId",
-            ]
-        ),
-        immutable=frozenset(("uniqueName",)),
-    ),
-    EntitySet(
-        "federatedIdentityCredential",
-        "",
-        "federated_identity_credential",
-        _APPLICATION_READ,
-        _APPLICATION_WRITE,
-        required=("name", "issuer", "subject", "audiences"),
-        read_only=frozenset(("id",)),
-        immutable=frozenset(("name",)),
-    ),
-    EntitySet(
-        "extensionProperty",
-        "",
-        "extension_property",
-        _APPLICATION_READ,
-        _APPLICATION_WRITE,
-        required=("name", "dataType", "targetObjects"),
-        read_only=frozenset(("id", "deletedDateTime", "appDisplayName", "isSyncedFromOnPremises")),
-        update=False,
-    ),
-    EntitySet(
-        "servicePrincipal",
-        "servicePrincipals",
-        "service_principal",
-        _APPLICATION_READ,
-        _APPLICATION_WRITE,
-        on_select=frozenset(("customSecurityAttributes",)),
-        relations=(
-            Relation("owners", (Link.PRINCIPAL_OWNERS,), targets=_OWNERS),
-            Relation("appRoleAssignedTo", (Link.ASSIGNED_TO,), part="appRoleAssignment", write=_ASSIGNMENT_WRITE),
-            Relation(
-                "appRoleAssignments", (Link.ASSIGNMENTS,), part="appRoleAssignment", units=2, write=_ASSIGNMENT_WRITE
-            ),
-            Relation("oauth2PermissionGrants", (Link.GRANT_CLIENT,), part="oAuth2PermissionGrant", read=_GRANT_READ),
-            Relation(
-                "delegatedPermissionClassifications",
-                (Link.CLASSIFICATIONS,),
-                part="delegatedPermissionClassification",
-                read=("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
-                write=("Policy.ReadWrite.PermissionGrant",),
-            ),
-            Relation(
-                "synchronization/jobs",
-                (Link.SYNC_JOBS,),
-                part="synchronizationJob",
-                read=("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
-                write=("Synchronization.ReadWrite.All",),
-            ),
-            Relation(
-                "remoteDesktopSecurityConfiguration",
-                (Link.REMOTE_DESKTOP,),
-                many=False,
-                part="remoteDesktopSecurityConfiguration",
-                write=_REMOTE_DESKTOP_WRITE,
-            ),
-            Relation(
-                "remoteDesktopSecurityConfiguration/approvedClientApps",
-                (Link.APPROVED_CLIENTS,),
-                part="approvedClientApp",
-                write=_REMOTE_DESKTOP_WRITE,
-            ),
-            Relation(
-                "remoteDesktopSecurityConfiguration/targetDeviceGroups",
-                (Link.DEVICE_GROUPS,),
-                part="targetDeviceGroup",
-                write=_REMOTE_DESKTOP_WRITE,
-            ),
-            *_POLICY_REFERENCES,
-            _MEMBER_OF,
-            _TRANSITIVE_MEMBER_OF,
-            _OWNED_OBJECTS,
-        ),
-        delta=True,
-        bin="directory/deletedItems",
-        advanced=True,
-        alternate="appId",
-        required=("appId",),
-        read_only=_MINTED
-        | frozenset(
-            [
-                "appDisplayName",
-                "appOwnerOrganizationId",
-                "verifiedPublisher",
-                "applicationTemplateId",
-                "disabledByMicrosoftStatus",
-                "passwordCredentials",
-                "oauth2PermissionScopes",
-                "resourceSpecificApplicationPermissions",
-                "servicePrincipalType",
-                "signInAudience",
-                "createdByAppId",
-            ]
-        ),
-        immutable=frozenset(("appId",)),
-        gated=(("customSecurityAttributes", "CustomSecAttributeAssignment.Read.All"),),
-    ),
-    EntitySet(
-        "remoteDesktopSecurityConfiguration",
-        "",
-        "remote_desktop_security_configuration",
-        _APPLICATION_READ,
-        _REMOTE_DESKTOP_WRITE,
-        upsert=("PATCH",),
-        read_only=frozenset(("id",)),
-    ),
-    EntitySet(
-        "approvedClientApp",
-        "",
-        "approved_client_app",
-        _APPLICATION_READ,
-        _REMOTE_DESKTOP_WRITE,
-        required=("id",),
-        update=False,
-    ),
-    EntitySet(
-        "targetDeviceGroup",
-        "",
-        "target_device_group",
-        _APPLICATION_READ,
-        _REMOTE_DESKTOP_WRITE,
-        required=("id",),
-        immutable=frozenset(("id",)),
-    ),
-    EntitySet(
-        "appRoleAssignment",
-        "",
-        "app_role_assignment",
-        _APPLICATION_READ,
-        _ASSIGNMENT_WRITE,
-        required=("principalId", "resourceId", "appRoleId"),
-        read_only=_MINTED | {"principalDisplayName", "principalType", "resourceDisplayName"},
-        update=False,
-    ),
-    EntitySet(
-        "oAuth2PermissionGrant",
-        "oauth2PermissionGrants",
-        "o_auth2_permission_grant",
-        _GRANT_READ,
-        ("DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All"),
-        delta=True,
-        units=(2, 2),
-        required=("clientId", "consentType", "resourceId", "scope"),
-        read_only=frozenset(("id",)),
-        immutable=frozenset(("clientId", "consentType", "resourceId", "principalId")),
     ),
     EntitySet(
         "directoryRole",
@@ -601,15 +389,15 @@ SETS: tuple[EntitySet, ...] = (
         _DEVICE_WRITE,
         on_select=frozenset(("isManagementRestricted",)),
         relations=(
-            Relation("registeredOwners", (Link.DEVICE_OWNERS,), targets=_OWNERS),
-            Relation("registeredUsers", (Link.DEVICE_USERS,), targets=_OWNERS),
+            Relation("registeredOwners", (Link.DEVICE_OWNERS,), targets=OWNERS),
+            Relation("registeredUsers", (Link.DEVICE_USERS,), targets=OWNERS),
             _EXTENSIONS,
-            _MEMBER_OF,
-            _TRANSITIVE_MEMBER_OF,
+            MEMBER_OF,
+            TRANSITIVE_MEMBER_OF,
         ),
         delta=True,
         advanced=True,
-        read_only=_MINTED
+        read_only=MINTED
         | frozenset(
             [
                 "approximateLastSignInDateTime",
@@ -686,7 +474,7 @@ SETS: tuple[EntitySet, ...] = (
             ),
             _EXTENSIONS,
         ),
-        read_only=_MINTED
+        read_only=MINTED
         | frozenset(["assignedPlans", "provisionedPlans", "verifiedDomains", "tenantType", "displayName"]),
         create=False,
         delete=False,

@@ -1,4 +1,4 @@
-"""Logs are read whole, once, and late entries too; what cannot be had is named."""
+"""TenantLogs are read whole, once, and late entries too; what cannot be had is named."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ def test_an_entry_that_changed_is_stored_as_it_is_now(tenant: Start, monkeypatch
     before = one.stored("sign_ins")
     from entra_pipeline.simulator.graph import logs
 
-    made = logs.Logs._sign_in
+    made = logs.TenantLogs._sign_in
 
-    def risky(self: logs.Logs, person: dict[str, Any], chance: Any, key: str) -> dict[str, Any]:
+    def risky(self: logs.TenantLogs, person: dict[str, Any], chance: Any, key: str) -> dict[str, Any]:
         body = made(self, person, chance, key)
         return {**body, "riskState": "atRisk"} if key.endswith("7") else body
 
-    monkeypatch.setattr(logs.Logs, "_sign_in", risky)
+    monkeypatch.setattr(logs.TenantLogs, "_sign_in", risky)
     (found,) = one.read("sign_ins", days=[day], whole=True)
     after = one.stored("sign_ins")
     changed = {entry for entry in before if before[entry] != after[entry]}
@@ -224,10 +224,10 @@ def test_faults_on_the_way_lose_and_double_nothing(tenant: Start) -> None:
 
 def test_a_graph_that_ignores_the_window_is_not_believed(tenant: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     one = tenant()
-    from entra_pipeline.simulator.graph.logs import Logs
+    from entra_pipeline.simulator.graph.logs import TenantLogs
 
-    whole = Logs._query
-    monkeypatch.setattr(Logs, "_query", staticmethod(lambda entry, text: whole(entry, "")))
+    whole = TenantLogs._query
+    monkeypatch.setattr(TenantLogs, "_query", staticmethod(lambda entry, text: whole(entry, "")))
     with pytest.raises(GraphProtocolError, match="no time in the window"):
         one.read("sign_ins", days=[one.day(3)])
     assert one.logs.days("sign_ins") == []

@@ -167,3 +167,10 @@ def test_the_lane_of_reports_is_five_in_ten_seconds(simulator: Simulator, client
     answers = [client.send("GET", "auditLogs/provisioning?$top=1") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert int(answers[5].headers["Retry-After"]) >= 1
+
+
+def test_a_fresh_tenant_has_logs_without_everyday_entries() -> None:
+    with Simulator(empty=True, seed=12) as simulator:
+        client = Client(simulator)
+        assert [client.get(path)["value"] for path in TIMES] == [[], [], []]
+        client.http.close()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.simulator.faults.settings import Knobs
+from entra_pipeline.simulator.faults.settings import TenantSettings
 from entra_pipeline.simulator.faults.throttle import Throttle, cost
 from entra_pipeline.simulator.protocol.failures import Failure
 from entra_pipeline.simulator.protocol.paths import resolve
@@ -188,7 +188,7 @@ def test_writes_are_counted_and_kept(simulator: Simulator, writer: Client) -> No
 
 
 def test_writes_are_limited_by_application_and_by_tenant() -> None:
-    throttle = Throttle(Knobs())
+    throttle = Throttle(TenantSettings())
     place = resolve("users")
     price = cost("POST", place, {})
 

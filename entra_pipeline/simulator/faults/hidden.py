@@ -9,18 +9,18 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.simulator.faults.settings import Knobs
-from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import Answer
+from entra_pipeline.simulator.faults.settings import TenantSettings
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import GraphResponse
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def leave_out(answer: Answer, place: Place, knobs: Knobs) -> Answer:
-    """The answer to a GET without what the knobs hide."""
+def without_hidden(answer: GraphResponse, place: ResourcePath, settings: TenantSettings) -> GraphResponse:
+    """The answer to a GET without what the settings hide."""
     if place.tail not in {"", "delta"} or answer.status != 200 or (place.key and place.relation is None):
         return answer
-    if place.tail != "delta" and not knobs.hidden_in_lists:
+    if place.tail != "delta" and not settings.hidden_in_lists:
         return answer
     body = _MEMBERS.decode(answer.body)
     if "value" not in body:
@@ -28,20 +28,20 @@ def leave_out(answer: Answer, place: Place, knobs: Knobs) -> Answer:
     items: list[dict[str, Any]] = msgspec.json.decode(body["value"])
     if place.relation is not None:
         shown = [
-            item for item in items if f"{place.key}/{place.relation.name}/{item.get('id')}" not in knobs.hidden_links
+            item for item in items if f"{place.key}/{place.relation.name}/{item.get('id')}" not in settings.hidden_links
         ]
-    elif place.set.name in knobs.hidden_types:
+    elif place.set.name in settings.hidden_types:
         shown = []
     else:
-        shown = [_without_links(item, knobs) for item in items if item.get("id") not in knobs.hidden]
+        shown = [_without_links(item, settings) for item in items if item.get("id") not in settings.hidden]
     body["value"] = msgspec.Raw(msgspec.json.encode(shown))
-    return Answer(answer.status, msgspec.json.encode(body), answer.headers)
+    return GraphResponse(answer.status, msgspec.json.encode(body), answer.headers)
 
 
-def _without_links(item: dict[str, Any], knobs: Knobs) -> dict[str, Any]:
+def _without_links(item: dict[str, Any], settings: TenantSettings) -> dict[str, Any]:
     owner = item.get("id")
     for name, value in item.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and "id" in value[0]:
             segment = name.removesuffix("@delta")
-            item[name] = [one for one in value if f"{owner}/{segment}/{one['id']}" not in knobs.hidden_links]
+            item[name] = [one for one in value if f"{owner}/{segment}/{one['id']}" not in settings.hidden_links]
     return item

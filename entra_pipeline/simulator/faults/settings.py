@@ -18,7 +18,7 @@ EXPIRY_FORMS = ("gone", "unsupported", "sync_state_not_found")
 
 
 @dataclass(slots=True)
-class Knobs:
+class TenantSettings:
     """All settings, at what a healthy tenant has.
 
     Attributes:
@@ -42,7 +42,7 @@ class Knobs:
         hidden_in_lists: Lists leave out what is hidden, too.
         unlicensed: Path prefixes answered 403, because the tenant lacks the licence they belong to.
         partial: Incremental rounds carry only ids and what changed.
-        expired_before: Delta links minted before (seconds since 1970, the tenant's clock) have expired.
+        expired_before: Delta links issued before (seconds since 1970, the tenant's clock) have expired.
         expiry_form: One of EXPIRY_FORMS; empty = as usual for the set.
         lag: Reads see the tenant as it was up to so many seconds ago; writes see all of it.
         lag_writes: Writes to, and references to, what reads cannot see yet are answered 404.

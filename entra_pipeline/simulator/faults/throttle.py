@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from entra_pipeline.simulator.faults.settings import Knobs
+from entra_pipeline.simulator.faults.settings import TenantSettings
 from entra_pipeline.simulator.protocol.failures import Failure
-from entra_pipeline.simulator.protocol.paths import Place
+from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.schema import BY_NAME
 
 _WINDOW = 10.0
@@ -33,7 +33,7 @@ class Cost(NamedTuple):
     writes: int
 
 
-def cost(method: str, place: Place | None, options: dict[str, str]) -> Cost:
+def cost(method: str, place: ResourcePath | None, options: dict[str, str]) -> Cost:
     """The cost of a request. `place` is None for `$batch` itself, which costs nothing."""
     if place is None:
         return Cost(0, 0)
@@ -85,8 +85,8 @@ class Bucket:
 class Throttle:
     """The buckets of one tenant."""
 
-    def __init__(self, knobs: Knobs) -> None:
-        self.knobs = knobs
+    def __init__(self, settings: TenantSettings) -> None:
+        self.settings = settings
         self._units: dict[str, Bucket] = {}
         self._writes: dict[str, Bucket] = {}
         self._tenant_writes = Bucket(*_TENANT_WRITES)
@@ -96,23 +96,23 @@ class Throttle:
         self._certificates = Bucket(150.0, 60.0)
 
     def admit(
-        self, client_id: str, tenant_id: str, place: Place, price: Cost, users: int, select: str
+        self, client_id: str, tenant_id: str, place: ResourcePath, price: Cost, users: int, select: str
     ) -> dict[str, str]:
         """Headers about throttling for the response. Raises Failure (429)."""
         scope = f"Tenant_Application/ReadWrite/{client_id}/{tenant_id}"
         entry = BY_NAME[place.relation.part] if place.relation and place.relation.part else place.entry
-        if entry is not None and entry.lane in _LANES and self.knobs.throttle_lanes:
+        if entry is not None and entry.lane in _LANES and self.settings.throttle_lanes:
             own = self._lanes.setdefault((entry.lane, client_id), Bucket(*_LANES[entry.lane]))
             shared = self._tenant_lanes.get(entry.lane)
             if (wait := max(own.take(1.0), shared.take(1.0) if shared else 0.0)) > 0:
                 raise throttled(wait)
             return {}
-        if entry is not None and entry.lane == "conditional_access" and self.knobs.throttle_conditional_access:
+        if entry is not None and entry.lane == "conditional_access" and self.settings.throttle_conditional_access:
             if self._lane.take(1.0, tolerance=_LANE_TOLERANCE) > 0:
                 # This service does not say when to come back (Graph doc: throttling-limits).
                 raise throttled()
             return {}
-        if not self.knobs.throttle_units:
+        if not self.settings.throttle_units:
             return {}
         if "keyCredentials" in select.split(",") and (wait := self._certificates.take(1.0)) > 0:
             raise throttled(wait)
@@ -122,7 +122,7 @@ class Throttle:
             units = self._units[client_id] = Bucket(capacity, _WINDOW)
         wait = units.take(price.units)
         reason = "ResourceUnitLimitExceeded"
-        if not wait and price.writes and self.knobs.throttle_writes:
+        if not wait and price.writes and self.settings.throttle_writes:
             writes = self._writes.setdefault(client_id, Bucket(*_WRITES))
             wait = writes.take(price.writes)
             if not wait and (wait := self._tenant_writes.take(price.writes)):

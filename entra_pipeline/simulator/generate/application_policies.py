@@ -6,7 +6,7 @@ from typing import Any
 
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 
 def stamped_policy(
@@ -28,7 +28,7 @@ def application_policies(loader: Loader) -> None:
     for type_name, code, name, definition, tied in (
         (
             "claimsMappingPolicy",
-            Link.CLAIMS_MAPPING,
+            LinkKind.CLAIMS_MAPPING,
             "Lön: kostnadsställe",
             '{"ClaimsMappingPolicy":{"Version":1,"IncludeBasicClaimSet":"true","ClaimsSchema":[{"Source":"user",'
             '"ID":"employeeid","JwtClaimType":"employee_id"}]}}',
@@ -36,14 +36,14 @@ def application_policies(loader: Loader) -> None:
         ),
         (
             "homeRealmDiscoveryPolicy",
-            Link.HOME_REALM,
+            LinkKind.HOME_REALM,
             "Straight to corp.contoso.com",
             '{"HomeRealmDiscoveryPolicy":{"AccelerateToFederatedDomain":true,"PreferredDomain":"corp.contoso.com"}}',
             (principals + 1,),
         ),
         (
             "tokenIssuancePolicy",
-            Link.TOKEN_ISSUANCE,
+            LinkKind.TOKEN_ISSUANCE,
             "SAML 2.0, signed",
             '{"TokenIssuancePolicy":{"Version":1,"SigningAlgorithm":"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",'
             '"TokenResponseSigningPolicy":"TokenOnly","SamlTokenVersion":"2.0"}}',
@@ -51,7 +51,7 @@ def application_policies(loader: Loader) -> None:
         ),
         (
             "tokenLifetimePolicy",
-            Link.TOKEN_LIFETIME,
+            LinkKind.TOKEN_LIFETIME,
             "Eight hours",
             '{"TokenLifetimePolicy":{"Version":1,"AccessTokenLifetime":"8:00:00"}}',
             (applications, principals),
@@ -87,4 +87,4 @@ def application_policies(loader: Loader) -> None:
             }
         ],
     )
-    loader.directory.load_links(Link.APP_MANAGEMENT, [(applications + 2, first), (principals + 2, first)])
+    loader.directory.load_links(LinkKind.APP_MANAGEMENT, [(applications + 2, first), (principals + 2, first)])

@@ -12,7 +12,7 @@ import msgspec
 
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 # Every user's password has this id (Graph doc: passwordauthenticationmethod).
 _PASSWORD = "28c10230-6103-485e-b985-444c60001490"  # noqa: S105 - an id
@@ -52,7 +52,7 @@ def _open_extensions(loader: Loader) -> None:
             )
             for number, owner in enumerate(owners)
         ],
-        Link.OPEN_EXTENSIONS,
+        LinkKind.OPEN_EXTENSIONS,
     )
 
 
@@ -61,7 +61,7 @@ def _authentication_methods(loader: Loader) -> None:
     loader.write_parts(
         "authenticationMethod",
         [(loader.seq("user", number), method) for number in sorted(users) for method in _methods(loader, number)],
-        Link.AUTHENTICATION_METHODS,
+        LinkKind.AUTHENTICATION_METHODS,
     )
 
 
@@ -120,7 +120,7 @@ def _of_groups(loader: Loader) -> None:
             )
             for row in unified[:5]
         ],
-        Link.GROUP_SETTINGS,
+        LinkKind.GROUP_SETTINGS,
     )
 
 
@@ -129,12 +129,12 @@ def _remote_desktop(loader: Loader) -> None:
     loader.write_parts(
         "remoteDesktopSecurityConfiguration",
         [(principal, {"id": "id", "isRemoteDesktopProtocolEnabled": True})],
-        Link.REMOTE_DESKTOP,
+        LinkKind.REMOTE_DESKTOP,
     )
     client = {"id": loader.ids("sp", 0), "displayName": "Application 0000"}
-    loader.write_parts("approvedClientApp", [(principal, client)], Link.APPROVED_CLIENTS)
+    loader.write_parts("approvedClientApp", [(principal, client)], LinkKind.APPROVED_CLIENTS)
     devices = {"id": loader.ids("group", 0), "displayName": "Fjärrskrivbord"}
-    loader.write_parts("targetDeviceGroup", [(principal, devices)], Link.DEVICE_GROUPS)
+    loader.write_parts("targetDeviceGroup", [(principal, devices)], LinkKind.DEVICE_GROUPS)
 
 
 def _infrastructure(loader: Loader) -> None:
@@ -174,7 +174,7 @@ def _infrastructure(loader: Loader) -> None:
             )
             for number, kind in enumerate(("root", "intermediate"))
         ],
-        Link.CERTIFICATE_AUTHORITIES,
+        LinkKind.CERTIFICATE_AUTHORITIES,
     )
     loader.write(
         "samlOrWsFedExternalDomainFederation",

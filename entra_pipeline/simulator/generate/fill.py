@@ -8,13 +8,13 @@ from entra_pipeline.simulator.generate.directory.conditional_access import condi
 from entra_pipeline.simulator.generate.governance import governance
 from entra_pipeline.simulator.generate.identity import identities
 from entra_pipeline.simulator.generate.loader import Loader
-from entra_pipeline.simulator.generate.plan import Plan
+from entra_pipeline.simulator.generate.plan import TenantPlan
 from entra_pipeline.simulator.generate.policies import policies
 from entra_pipeline.simulator.generate.tenant import tenant
 from entra_pipeline.simulator.storage.directory import Directory
 
 
-def fill(directory: Directory, plan: Plan) -> None:
+def fill(directory: Directory, plan: TenantPlan) -> None:
     """Writes the tenant that the plan describes, in one transaction, and builds the indexes."""
     with directory.writing():
         loader = Loader(directory, plan)

@@ -7,7 +7,7 @@ from typing import Any
 
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 _DAY = timedelta(days=1)
 _MOST_ASSIGNMENTS = 50
@@ -160,12 +160,12 @@ def _packages(loader: Loader, catalogs: int) -> None:
     for number, (_, body) in enumerate(resources):
         body["roles"] = [_role(loader, number)]
         body["scopes"] = [_scope(loader, number)]
-    loader.write_parts("accessPackageResource", resources, Link.CATALOG_RESOURCES)
-    loader.write_parts("customCalloutExtension", [(catalogs + 1, _extension(loader, 0))], Link.CATALOG_EXTENSIONS)
+    loader.write_parts("accessPackageResource", resources, LinkKind.CATALOG_RESOURCES)
+    loader.write_parts("customCalloutExtension", [(catalogs + 1, _extension(loader, 0))], LinkKind.CATALOG_EXTENSIONS)
     packages = [_package(loader, number) for number in range(4)]
     first = loader.write("accessPackage", packages)
-    loader.directory.load_links(Link.INCOMPATIBLE_PACKAGES, [(first, first + 1), (first + 2, first + 3)])
-    loader.directory.load_links(Link.INCOMPATIBLE_GROUPS, [(first, loader.seq("group", loader.groups - 1))])
+    loader.directory.load_links(LinkKind.INCOMPATIBLE_PACKAGES, [(first, first + 1), (first + 2, first + 3)])
+    loader.directory.load_links(LinkKind.INCOMPATIBLE_GROUPS, [(first, loader.seq("group", loader.groups - 1))])
     policies = [_policy(loader, number) for number in range(4)]
     loader.write("accessPackageAssignmentPolicy", policies)
     loader.write(
@@ -193,8 +193,8 @@ def _packages(loader: Loader, catalogs: int) -> None:
         ],
     )
     users = loader.seq("user", 0)
-    loader.directory.load_links(Link.INTERNAL_SPONSORS, [(organizations, users), (organizations + 1, users)])
-    loader.directory.load_links(Link.EXTERNAL_SPONSORS, [(organizations, loader.seq("user", 5 % loader.users))])
+    loader.directory.load_links(LinkKind.INTERNAL_SPONSORS, [(organizations, users), (organizations + 1, users)])
+    loader.directory.load_links(LinkKind.EXTERNAL_SPONSORS, [(organizations, loader.seq("user", 5 % loader.users))])
     loader.write(
         "entitlementRoleAssignment",
         [
@@ -397,7 +397,7 @@ def _reviews(loader: Loader) -> None:
             for number in (1, 2)
             for turn in range(2)
         ],
-        Link.REVIEW_INSTANCES,
+        LinkKind.REVIEW_INSTANCES,
     )
 
 

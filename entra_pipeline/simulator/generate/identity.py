@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from entra_pipeline.simulator.generate.loader import Loader
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 _ATTRIBUTES = (("email", "Email Address"), ("displayName", "Display Name"), ("city", "City"), ("country", "Country"))
 
@@ -75,7 +75,7 @@ def _flows(loader: Loader, attributes: list[dict[str, Any]], providers: list[int
             for name in ("Partner", "Butik")
         ],
     )
-    loader.directory.load_links(Link.FLOW_PROVIDERS, [(flows + n, seq) for n in range(2) for seq in providers])
+    loader.directory.load_links(LinkKind.FLOW_PROVIDERS, [(flows + n, seq) for n in range(2) for seq in providers])
     loader.write_parts(
         "identityUserFlowAttributeAssignment",
         [
@@ -94,7 +94,7 @@ def _flows(loader: Loader, attributes: list[dict[str, Any]], providers: list[int
             for number in range(2)
             for attribute in attributes[: 3 + 2 * number]
         ],
-        Link.FLOW_ATTRIBUTES,
+        LinkKind.FLOW_ATTRIBUTES,
     )
     loader.write_parts(
         "userFlowLanguageConfiguration",
@@ -103,7 +103,7 @@ def _flows(loader: Loader, attributes: list[dict[str, Any]], providers: list[int
             for number in range(2)
             for language, name in (("en", "English"), ("sv", "Svenska"))
         ],
-        Link.FLOW_LANGUAGES,
+        LinkKind.FLOW_LANGUAGES,
     )
 
 

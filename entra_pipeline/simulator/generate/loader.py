@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.simulator.generate.chance import dice
-from entra_pipeline.simulator.generate.plan import Ids, Plan, identity
-from entra_pipeline.simulator.schema import BY_NAME, Link
+from entra_pipeline.simulator.generate.plan import Ids, TenantPlan, identity, seeded_random
+from entra_pipeline.simulator.schema import BY_NAME, LinkKind
 from entra_pipeline.simulator.storage.directory import Directory
 
 
@@ -30,7 +29,7 @@ class Loader:
         first: Sequence number of each type's first object; those of a type follow each other.
     """
 
-    def __init__(self, directory: Directory, plan: Plan) -> None:
+    def __init__(self, directory: Directory, plan: TenantPlan) -> None:
         self.directory = directory
         self.plan = plan
         self.ids = Ids(plan.seed)
@@ -69,7 +68,7 @@ class Loader:
         self.directory.load_objects(type_name, rows())
         return first
 
-    def write_parts(self, type_name: str, parts: Iterable[tuple[int, dict[str, Any]]], *codes: Link) -> int:
+    def write_parts(self, type_name: str, parts: Iterable[tuple[int, dict[str, Any]]], *codes: LinkKind) -> int:
         """Writes objects that belong to others, as (sequence number of the owner, body); returns the first's number."""
         owned = list(parts)
         first = self.write(type_name, [body for _, body in owned])
@@ -83,4 +82,4 @@ class Loader:
 
     def random(self, kind: str, number: int = 0) -> random.Random:
         """A source of chance of its own for the number-th of the kind."""
-        return dice(self.plan.seed, kind, number)
+        return seeded_random(self.plan.seed, kind, number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
+from random import Random
 
 DOMAIN = "contoso.com"
 """Main domain of a tenant that is not given another."""
@@ -17,7 +18,7 @@ EPOCH = datetime(2021, 3, 1, 8, 0, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TenantPlan:
     """How large a tenant to make.
 
     Attributes:
@@ -73,6 +74,11 @@ class Ids:
         """The id of the number-th object of the kind."""
         digest = blake2b(self._prefix + f"{kind}:{number}".encode(), digest_size=16).hexdigest()
         return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-a{digest[17:20]}-{digest[20:]}"
+
+
+def seeded_random(*seed: object) -> Random:
+    """Returns a generator of random numbers that depends on nothing but the parts of its seed."""
+    return Random(":".join(map(str, seed)))  # noqa: S311 - reproducible on purpose, and no secret
 
 
 def stamp(moment: datetime, fraction: str = "") -> str:

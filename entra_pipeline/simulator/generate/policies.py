@@ -14,7 +14,7 @@ from entra_pipeline.simulator.generate.application_policies import application_p
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
 from entra_pipeline.simulator.generate.privileged import role_rules, schedules
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 _UNIFIED_TEMPLATE = "62375ab9-6b52-47ed-826b-58e47e0e304b"
 _ANYONE = {
@@ -400,7 +400,7 @@ def _across_tenants(loader: Loader) -> None:
         "displayName": "Fabrikam – personal",
         "userSyncInbound": {"isSyncAllowed": True},
     }
-    loader.write_parts("crossTenantIdentitySyncPolicyPartner", [(first, synchronization)], Link.IDENTITY_SYNC)
+    loader.write_parts("crossTenantIdentitySyncPolicyPartner", [(first, synchronization)], LinkKind.IDENTITY_SYNC)
 
 
 # --- consent ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 _MOST_ACTIVE = 5
 _FOREVER = {"type": "noExpiration", "endDateTime": None, "duration": None}
@@ -152,14 +152,14 @@ def schedules(loader: Loader) -> None:
                 )
                 for number, (user, role) in enumerate(holders)
             ],
-            Link.ROLE_SCHEDULED,
+            LinkKind.ROLE_SCHEDULED,
         )
     for kind, code, more in (
-        ("Eligibility", Link.GROUP_ELIGIBILITY, {}),
-        ("Assignment", Link.GROUP_ASSIGNMENT, active),
+        ("Eligibility", LinkKind.GROUP_ELIGIBILITY, {}),
+        ("Assignment", LinkKind.GROUP_ASSIGNMENT, active),
     ):
         parts, also = [], []
-        given: dict[Link, list[tuple[int, int]]] = {Link.GROUP_MEMBERS: [], Link.GROUP_OWNERS: []}
+        given: dict[LinkKind, list[tuple[int, int]]] = {LinkKind.GROUP_MEMBERS: [], LinkKind.GROUP_OWNERS: []}
         for number, group in enumerate(_privileged(loader)):
             user = number * 7 % loader.users
             access = "owner" if number % 3 == 2 else "member"
@@ -174,7 +174,7 @@ def schedules(loader: Loader) -> None:
             parts.append((loader.seq("group", group), body))
             also.append(loader.seq("user", user))
             if more:
-                kept = given[Link.GROUP_OWNERS if access == "owner" else Link.GROUP_MEMBERS]
+                kept = given[LinkKind.GROUP_OWNERS if access == "owner" else LinkKind.GROUP_MEMBERS]
                 kept.append((loader.seq("group", group), loader.seq("user", user)))
         first = loader.write_parts(f"privilegedAccessGroup{kind}Schedule", parts, code)
         loader.directory.load_links(code, [(user, first + number) for number, user in enumerate(also)])

@@ -13,7 +13,7 @@ from typing import Any
 from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 _CDN = ["aadcdn.msftauthimages.net", "aadcdn.msauthimages.net"]
 _ESCROWED = 10
@@ -105,8 +105,8 @@ def _dns(loader: Loader) -> None:
                 },
             )
 
-    loader.write_parts("serviceConfigurationRecord", records("service"), Link.SERVICE_RECORDS)
-    loader.write_parts("verificationDnsRecord", records("verification"), Link.VERIFICATION_RECORDS)
+    loader.write_parts("serviceConfigurationRecord", records("service"), LinkKind.SERVICE_RECORDS)
+    loader.write_parts("verificationDnsRecord", records("verification"), LinkKind.VERIFICATION_RECORDS)
     if loader.plan.empty:
         return
     federated = owners[domains.index(f"corp.{loader.who.domain}")]
@@ -130,7 +130,7 @@ def _dns(loader: Loader) -> None:
             "lastRunDateTime": stamp(EPOCH + timedelta(days=30)),
         },
     }
-    loader.write_parts("internalDomainFederation", [(federated, trust)], Link.FEDERATION)
+    loader.write_parts("internalDomainFederation", [(federated, trust)], LinkKind.FEDERATION)
 
 
 # --- people outside, and what is known of people ---------------------------------------------------------------------
@@ -173,12 +173,12 @@ def _contacts(loader: Loader) -> None:
     )
     if loader.users:
         managers = [(first + n, loader.seq("user", n % loader.users)) for n in range(0, count, 2)]
-        loader.directory.load_links(Link.CONTACT_MANAGER, [*managers, (first + 1, first)])
+        loader.directory.load_links(LinkKind.CONTACT_MANAGER, [*managers, (first + 1, first)])
     if loader.groups:
         # Every tenth group, from the seventh: neither dynamic nor synchronised.
         groups = range(7, loader.groups, 10) if loader.groups > 7 else range(1)
         members = [(loader.seq("group", group), first + group % count) for group in groups]
-        loader.directory.load_links(Link.GROUP_MEMBERS, members)
+        loader.directory.load_links(LinkKind.GROUP_MEMBERS, members)
 
 
 def _security_attributes(loader: Loader) -> None:
@@ -237,12 +237,12 @@ def _branding(loader: Loader) -> None:
             },
         }
 
-    loader.write_parts("organizationalBranding", [(organization, look("0", "Contoso"))], Link.BRANDING)
+    loader.write_parts("organizationalBranding", [(organization, look("0", "Contoso"))], LinkKind.BRANDING)
     languages = (("sv-SE", "Välkommen till Contoso"), ("ja-JP", "コントソへようこそ"))
     loader.write_parts(
         "organizationalBrandingLocalization",
         [(organization, look(language, text)) for language, text in languages],
-        Link.BRANDING_LOCALIZATIONS,
+        LinkKind.BRANDING_LOCALIZATIONS,
     )
 
 
@@ -268,7 +268,7 @@ def _certificates(loader: Loader) -> None:
                 {"id": "29728ade-6ae4-4ee9-9103-412912537da5", "certificateAuthorities": [authority]},
             )
         ],
-        Link.CERTIFICATE_AUTHENTICATION,
+        LinkKind.CERTIFICATE_AUTHENTICATION,
     )
 
 
@@ -328,18 +328,18 @@ def _of_principals(loader: Loader) -> None:
             )
             for number, (identifier, name) in enumerate(builtin.GRAPH_SCOPES[2:])
         ],
-        Link.CLASSIFICATIONS,
+        LinkKind.CLASSIFICATIONS,
     )
     jobs = range(1, loader.applications, 5)
     first = loader.write_parts(
         "synchronizationJob",
         [(loader.seq("servicePrincipal", 1 + number), _job(loader, number)) for number in jobs],
-        Link.SYNC_JOBS,
+        LinkKind.SYNC_JOBS,
     )
     loader.write_parts(
         "synchronizationSchema",
         [(first + index, _schema(loader, number)) for index, number in enumerate(jobs)],
-        Link.SYNC_SCHEMA,
+        LinkKind.SYNC_SCHEMA,
     )
 
 

@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from entra_pipeline.simulator.generate.chance import dice
-from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.generate.plan import seeded_random
+from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 from entra_pipeline.simulator.protocol.failures import Failure
-from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request, clean_path, parse_options
+from entra_pipeline.simulator.protocol.requests import JSON, GraphRequest, GraphResponse, clean_path, parse_options
 
 LARGEST = 20
 """Requests in one batch at the most."""
 
 
-def answer_batch(tenant: Tenant, request: Request) -> Answer:
+def answer_batch(tenant: SimulatedGraph, request: GraphRequest) -> GraphResponse:
     """The answer to POST /$batch. Raises Failure (400, 401) when the batch as a whole is refused."""
-    tenant.signer.caller(request.headers.get("authorization", ""), tenant.audiences, tenant.knobs.issued_after)
+    tenant.signer.caller(request.headers.get("authorization", ""), tenant.audiences, tenant.settings.issued_after)
     items = _items(request)
     done: dict[str, dict[str, Any]] = {}
     for item in items:
@@ -31,11 +31,11 @@ def answer_batch(tenant: Tenant, request: Request) -> Answer:
             done[item["id"].lower()] = _one(tenant, request, item)
     responses = list(done.values())
     # The order of responses is not that of requests, as in Graph; the same requests give the same order.
-    dice(len(request.body)).shuffle(responses)
-    return Answer(200, msgspec.json.encode({"responses": responses}), {"Content-Type": JSON}, units=0)
+    seeded_random(len(request.body)).shuffle(responses)
+    return GraphResponse(200, msgspec.json.encode({"responses": responses}), {"Content-Type": JSON}, units=0)
 
 
-def _items(request: Request) -> list[dict[str, Any]]:
+def _items(request: GraphRequest) -> list[dict[str, Any]]:
     given = request.json().get("requests")
     if not isinstance(given, list) or not given:
         raise _malformed("Invalid batch payload format.")
@@ -64,10 +64,10 @@ def _items(request: Request) -> list[dict[str, Any]]:
     return given
 
 
-def _one(tenant: Tenant, outer: Request, item: dict[str, Any]) -> dict[str, Any]:
+def _one(tenant: SimulatedGraph, outer: GraphRequest, item: dict[str, Any]) -> dict[str, Any]:
     url = urlsplit(item["url"].lstrip("/"))
     body = item.get("body")
-    inner = Request(
+    inner = GraphRequest(
         method=item["method"].upper(),
         path=clean_path(url.path),
         options=parse_options(url.query),
@@ -81,14 +81,14 @@ def _one(tenant: Tenant, outer: Request, item: dict[str, Any]) -> dict[str, Any]
         arrived=time.monotonic() if item.get("dependsOn") else outer.arrived,
         batched=True,
     )
-    answer = tenant.struck(inner, tenant.fault(inner.method))
+    answer = tenant.answer_with_fault(inner, tenant.fault(inner.method))
     result: dict[str, Any] = {"id": item["id"], "status": answer.status, "headers": answer.headers}
     if answer.body:
         result["body"] = _body(answer)
     return result
 
 
-def _body(answer: Answer) -> Any:
+def _body(answer: GraphResponse) -> Any:
     """JSON as it is, a count as a number, bytes as Base64."""
     kind = answer.headers.get("Content-Type", "")
     if kind.startswith("text/"):

@@ -1,6 +1,6 @@
 """Delta query: rounds over a set, and what the tokens remember (Graph doc: delta-query-overview).
 
-A round's token is minted when the round starts, so that what changes during the round is told again by the next one.
+A round's token is issued when the round starts, so the next round reports again what changed during this one.
 Everything a round needs is in its tokens: the server keeps no sessions.
 """
 
@@ -12,18 +12,18 @@ from datetime import timedelta
 
 import msgspec
 
-from entra_pipeline.simulator.faults.settings import Knobs
-from entra_pipeline.simulator.generate.chance import dice
+from entra_pipeline.simulator.faults.settings import TenantSettings
+from entra_pipeline.simulator.generate.plan import seeded_random
 from entra_pipeline.simulator.graph.projection import shape
 from entra_pipeline.simulator.graph.reading import without_keys
 from entra_pipeline.simulator.protocol.failures import Failure, denied, unsupported
 from entra_pipeline.simulator.protocol.odata import check_select, parse_select
-from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import JSON, GraphRequest, GraphResponse
 from entra_pipeline.simulator.protocol.tokens import Caller, Signer
-from entra_pipeline.simulator.schema import EntitySet, Relation
-from entra_pipeline.simulator.storage.database import Row, State
-from entra_pipeline.simulator.storage.links import DirectoryReader, Ends
+from entra_pipeline.simulator.schema import EntitySet, NavigationProperty
+from entra_pipeline.simulator.storage.database import State, StoredObject
+from entra_pipeline.simulator.storage.links import DirectoryReader, LinkTexts
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -40,7 +40,7 @@ _LINK = (
 )
 
 
-class Token(msgspec.Struct, array_like=True):
+class DeltaToken(msgspec.Struct, array_like=True):
     """What a `$skiptoken` or `$deltatoken` carries.
 
     Attributes:
@@ -50,7 +50,7 @@ class Token(msgspec.Struct, array_like=True):
         ids: Only these objects; empty = all.
         since: Change number the round starts from; 0 = the initial round.
         until: Change number of the next round's start.
-        minted: When the round started, seconds since 1970 on the tenant's clock.
+        issued: When the round started, seconds since 1970 on the tenant's clock.
         final: A delta link, not a page within a round.
         after: Last object told.
         relation, target: How far the links of the next object have been told; relation -1 = not begun.
@@ -65,7 +65,7 @@ class Token(msgspec.Struct, array_like=True):
     ids: list[str]
     since: int
     until: int
-    minted: float
+    issued: float
     final: bool = False
     after: int = 0
     relation: int = -1
@@ -75,18 +75,18 @@ class Token(msgspec.Struct, array_like=True):
     empty: bool = False
 
 
-_TOKEN_DECODER = msgspec.msgpack.Decoder(Token)
+_TOKEN_DECODER = msgspec.msgpack.Decoder(DeltaToken)
 
 
-class Delta:
+class DeltaHandler:
     """Delta query of one tenant."""
 
-    def __init__(self, directory: DirectoryReader, signer: Signer, knobs: Knobs) -> None:
+    def __init__(self, directory: DirectoryReader, signer: Signer, settings: TenantSettings) -> None:
         self.directory = directory
         self.signer = signer
-        self.knobs = knobs
+        self.settings = settings
 
-    def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def answer(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         """A page of a round. Raises Failure."""
         entry = place.set
         given = request.options.get("$skiptoken"), request.options.get("$deltatoken")
@@ -103,7 +103,7 @@ class Delta:
             if not token.final:
                 raise unsupported("Badly formed token.")
             self._check_life(request, token, entry)
-            token = Token(
+            token = DeltaToken(
                 token.set, token.select, token.relations, token.ids, token.until, self.directory.change, self._now()
             )
         else:
@@ -115,18 +115,18 @@ class Delta:
     def _now(self) -> float:
         return self.directory.now().timestamp()
 
-    def _open(self, text: str, entry: EntitySet) -> Token:
-        token: Token = self.signer.open(text, _TOKEN_DECODER)
+    def _open(self, text: str, entry: EntitySet) -> DeltaToken:
+        token: DeltaToken = self.signer.open(text, _TOKEN_DECODER)
         if token.set != entry.name:
             raise unsupported("The token was issued for another resource.")
         return token
 
-    def _check_life(self, request: Request, token: Token, entry: EntitySet) -> None:
-        knobs = self.knobs
-        forced = token.minted <= knobs.expired_before
-        if not forced and self._now() - token.minted <= LIFE.total_seconds():
+    def _check_life(self, request: GraphRequest, token: DeltaToken, entry: EntitySet) -> None:
+        settings = self.settings
+        forced = token.issued <= settings.expired_before
+        if not forced and self._now() - token.issued <= LIFE.total_seconds():
             return
-        form = knobs.expiry_form or ("unsupported" if entry.name == "user" else "gone")
+        form = settings.expiry_form or ("unsupported" if entry.name == "user" else "gone")
         if form == "unsupported":
             raise unsupported("DeltaLink older than 30 days is not supported.")
         if form == "sync_state_not_found":
@@ -134,7 +134,7 @@ class Delta:
         location = f"{request.root}/{entry.path}/delta?$deltatoken="
         raise Failure(410, "resyncRequired", "Resync required.", headers={"Location": location})
 
-    def _begin(self, request: Request, entry: EntitySet, caller: Caller) -> Token:
+    def _begin(self, request: GraphRequest, entry: EntitySet, caller: Caller) -> DeltaToken:
         for option in _REFUSED.intersection(request.options):
             raise unsupported(f"{option} is not supported with delta query on this resource.")
         select = parse_select(request.options.get("$select"))
@@ -163,7 +163,7 @@ class Delta:
         if properties == ["id"] and relations and select and "id" not in select:
             # Only relations were asked for: the properties come by default.
             properties = None
-        return Token(
+        return DeltaToken(
             entry.name,
             properties,
             relations,
@@ -192,7 +192,7 @@ class Delta:
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
-    def _page(self, request: Request, entry: EntitySet, token: Token) -> Answer:
+    def _page(self, request: GraphRequest, entry: EntitySet, token: DeltaToken) -> GraphResponse:
         if token.empty:
             onward = _moved(token, token.after, token.relation, token.target)
             if not self._rows(entry, onward, 1):
@@ -202,29 +202,29 @@ class Delta:
         if token.repeat:
             start = _moved(token, *token.repeat)
         values, position, more = self._collect(request, entry, start)
-        knobs = self.knobs
-        if knobs.disorder:
-            dice(token.number, token.until).shuffle(values)
+        settings = self.settings
+        if settings.disorder:
+            seeded_random(token.number, token.until).shuffle(values)
         if token.repeat:
             return self._more(request, entry, _moved(token, token.after, token.relation, token.target), values)
         key = f"{entry.name}/delta {token.since}"
         onward = _moved(token, *position)
-        if values and more and knobs.hits("repeat", knobs.repeat_pages, key, token.number):
+        if values and more and settings.hits("repeat", settings.repeat_pages, key, token.number):
             onward.repeat = [token.after, token.relation, token.target]
             return self._more(request, entry, onward, values)
-        if values and knobs.hits("empty", knobs.empty_pages, key, token.number):
+        if values and settings.hits("empty", settings.empty_pages, key, token.number):
             onward.empty = True
             return self._more(request, entry, onward, values)
         if more:
             return self._more(request, entry, onward, values)
         return self._finish(request, entry, token, values)
 
-    def _rows(self, entry: EntitySet, token: Token, limit: int) -> list[Row]:
+    def _rows(self, entry: EntitySet, token: DeltaToken, limit: int) -> list[StoredObject]:
         """The next objects of the round; the one whose links are half told comes first."""
         after = token.after - 1 if token.relation >= 0 else token.after
         if token.since:
             codes = [code for name in token.relations for code in _relation(entry, name).codes]
-            hole = self.knobs.hole
+            hole = self.settings.hole
             rows = self.directory.changed(entry.name, codes, token.since, after, -1 if token.ids or hole else limit)
             rows = [row for row in rows if row.id not in hole]
         elif token.ids:
@@ -237,13 +237,13 @@ class Delta:
         return rows[:limit]
 
     def _collect(
-        self, request: Request, entry: EntitySet, token: Token
+        self, request: GraphRequest, entry: EntitySet, token: DeltaToken
     ) -> tuple[list[bytes], tuple[int, int, int], bool]:
         """The objects of a page, where it ends (after, relation, target), and whether more follow."""
-        knobs = self.knobs
-        rows = self._rows(entry, token, knobs.delta_page_size + 1)
-        more = len(rows) > knobs.delta_page_size
-        rows = rows[: knobs.delta_page_size]
+        settings = self.settings
+        rows = self._rows(entry, token, settings.delta_page_size + 1)
+        more = len(rows) > settings.delta_page_size
+        rows = rows[: settings.delta_page_size]
         if not rows:
             return [], (token.after, -1, 0), False
         slices, end = self._slices(entry, token, rows)
@@ -261,31 +261,33 @@ class Delta:
         values += self._extras(entry, token)
         if end is None:
             return values, (rows[-1].seq, -1, 0), more
-        told = end[0] == len(token.relations)
-        return values, (rows[-1].seq, -1, 0) if told else (rows[-1].seq, *end), True
+        reported = end[0] == len(token.relations)
+        return values, (rows[-1].seq, -1, 0) if reported else (rows[-1].seq, *end), True
 
-    def _bodies(self, request: Request, entry: EntitySet, token: Token, rows: Sequence[Row]) -> list[bytes]:
+    def _bodies(
+        self, request: GraphRequest, entry: EntitySet, token: DeltaToken, rows: Sequence[StoredObject]
+    ) -> list[bytes]:
         """The objects as JSON, without links; nothing for those that are gone."""
         select = None if token.select is None else tuple(token.select)
         live = [row for row in rows if row.state == State.LIVE]
         shown = dict(zip((row.seq for row in live), self._shape(entry, select, live), strict=True))
-        knobs = self.knobs
+        settings = self.settings
         minimal = "return=minimal" in request.headers.get("prefer", "")
-        if token.since and (minimal or knobs.partial):
+        if token.since and (minimal or settings.partial):
             for row in live:
                 if row.created <= token.since:
                     shown[row.seq] = self._changes(row, token, shown[row.seq])
         return [shown.get(row.seq, b"") for row in rows]
 
     @staticmethod
-    def _shape(entry: EntitySet, select: tuple[str, ...] | None, rows: Sequence[Row]) -> list[bytes]:
+    def _shape(entry: EntitySet, select: tuple[str, ...] | None, rows: Sequence[StoredObject]) -> list[bytes]:
         bodies = shape(entry.name, select, fill=False)([row.body for row in rows])
         if "keyCredentials" in entry.properties():
             bodies = [without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
         # No line break is in JSON that was encoded here.
         return msgspec.json.Encoder().encode_lines(bodies).split(b"\n")[:-1]
 
-    def _changes(self, row: Row, token: Token, body: bytes) -> bytes:
+    def _changes(self, row: StoredObject, token: DeltaToken, body: bytes) -> bytes:
         """The id and what changed; one directory extension brings the others of its type (Graph doc: delta-query)."""
         names = self.directory.changed_properties(row.seq, token.since)
         extensions = self.directory.extensions()
@@ -296,7 +298,7 @@ class Delta:
         return msgspec.json.encode({"id": row.id, **changed})
 
     def _slices(
-        self, entry: EntitySet, token: Token, rows: Sequence[Row]
+        self, entry: EntitySet, token: DeltaToken, rows: Sequence[StoredObject]
     ) -> tuple[list[dict[str, bytes]], tuple[int, int] | None]:
         """The links of the objects on this page, as far as it goes, and where it must end within the last one's.
 
@@ -304,7 +306,7 @@ class Delta:
         """
         if not token.relations:
             return [{}] * len(rows), None
-        most = self.knobs.delta_slice_size
+        most = self.settings.delta_slice_size
         budget = 5 * most
         relations = [_relation(entry, name) for name in token.relations]
         # Whoever comes when there is room on the page finds all of its links among these, or more than fit.
@@ -332,11 +334,13 @@ class Delta:
                 return result, (len(relations), 0)
         return result, None
 
-    def _ends(self, token: Token, index: int, relation: Relation, rows: Sequence[Row], limit: int) -> dict[int, Ends]:
+    def _ends(
+        self, token: DeltaToken, index: int, relation: NavigationProperty, rows: Sequence[StoredObject], limit: int
+    ) -> dict[int, LinkTexts]:
         """The first links of the objects that are to be told, by their number."""
         code = relation.codes[0]
         live = [row for row in rows if row.state == State.LIVE]
-        found: dict[int, Ends] = {}
+        found: dict[int, LinkTexts] = {}
         if live and live[0].seq == token.after and index == token.relation:
             # The first one's links have been told up to a target.
             first = live.pop(0)
@@ -347,32 +351,34 @@ class Delta:
                 found |= self.directory.ends(code, sources, _LINK, since=since, limit=limit)
         return found
 
-    def _extras(self, entry: EntitySet, token: Token) -> list[bytes]:
+    def _extras(self, entry: EntitySet, token: DeltaToken) -> list[bytes]:
         """Old news again, when that fault is on: an unchanged object in full, a long-known removal."""
-        if not self.knobs.replays:
+        if not self.settings.replays:
             return []
         extras: list[bytes] = []
         select = None if token.select is None else tuple(token.select)
-        chance = dice(token.number, token.until, token.since)
-        for row in self.directory.page(entry.name, after=chance.randrange(1, 50), limit=self.knobs.replays):
+        rng = seeded_random(token.number, token.until, token.since)
+        for row in self.directory.page(entry.name, after=rng.randrange(1, 50), limit=self.settings.replays):
             extras += self._shape(entry, select, [row])
-        for row in self.directory.page(entry.name, limit=self.knobs.replays, state=State.DELETED):
+        for row in self.directory.page(entry.name, limit=self.settings.replays, state=State.DELETED):
             extras.append(_removed(row, "changed"))
         return extras
 
     # --- links -------------------------------------------------------------------------------------------------------
 
-    def _more(self, request: Request, entry: EntitySet, token: Token, values: list[bytes]) -> Answer:
+    def _more(self, request: GraphRequest, entry: EntitySet, token: DeltaToken, values: list[bytes]) -> GraphResponse:
         return self._send(request, entry, token, values, f"$skiptoken={self.signer.seal(token)}")
 
-    def _finish(self, request: Request, entry: EntitySet, token: Token, values: list[bytes]) -> Answer:
-        final = Token(
-            token.set, token.select, token.relations, token.ids, token.since, token.until, token.minted, final=True
+    def _finish(self, request: GraphRequest, entry: EntitySet, token: DeltaToken, values: list[bytes]) -> GraphResponse:
+        final = DeltaToken(
+            token.set, token.select, token.relations, token.ids, token.since, token.until, token.issued, final=True
         )
         return self._send(request, entry, token, values, f"$deltatoken={self.signer.seal(final)}")
 
     @staticmethod
-    def _send(request: Request, entry: EntitySet, token: Token, values: list[bytes], option: str) -> Answer:
+    def _send(
+        request: GraphRequest, entry: EntitySet, token: DeltaToken, values: list[bytes], option: str
+    ) -> GraphResponse:
         names = f"({','.join([*token.select, *token.relations])})" if token.select else ""
         kind = "@odata.deltaLink" if option.startswith("$delta") else "@odata.nextLink"
         head = {
@@ -380,19 +386,19 @@ class Delta:
             kind: f"{request.root}/{entry.path}/delta?{option}",
         }
         body = b'%s,"value":[%s]}' % (msgspec.json.encode(head)[:-1], b",".join(values))
-        return Answer(200, body, {"Content-Type": JSON})
+        return GraphResponse(200, body, {"Content-Type": JSON})
 
 
-def _moved(token: Token, after: int, relation: int, target: int) -> Token:
+def _moved(token: DeltaToken, after: int, relation: int, target: int) -> DeltaToken:
     """The token of the following page of the same round."""
-    return Token(
+    return DeltaToken(
         token.set,
         token.select,
         token.relations,
         token.ids,
         token.since,
         token.until,
-        token.minted,
+        token.issued,
         after=after,
         relation=relation,
         target=target,
@@ -400,20 +406,20 @@ def _moved(token: Token, after: int, relation: int, target: int) -> Token:
     )
 
 
-def _since(row: Row, token: Token) -> int:
+def _since(row: StoredObject, token: DeltaToken) -> int:
     """From when on changed links are news: to whom the object is new, all of its links are."""
     return 0 if row.created > token.since else token.since
 
 
-def _removed(row: Row, reason: str) -> bytes:
+def _removed(row: StoredObject, reason: str) -> bytes:
     return msgspec.json.encode({"id": row.id, "@removed": {"reason": reason}})
 
 
 def _with_links(body: bytes, links: dict[str, bytes]) -> bytes:
     """An object as JSON with the links put behind its properties."""
-    told = b"".join(b',"%s":[%s]' % (name.encode(), text) for name, text in links.items())
-    return b"%s%s}" % (body[:-1], told) if told else body
+    reported = b"".join(b',"%s":[%s]' % (name.encode(), text) for name, text in links.items())
+    return b"%s%s}" % (body[:-1], reported) if reported else body
 
 
-def _relation(entry: EntitySet, name: str) -> Relation:
+def _relation(entry: EntitySet, name: str) -> NavigationProperty:
     return next(relation for relation in entry.tracked() if relation.name == name)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from entra_pipeline.simulator.generate.chance import dice
+from entra_pipeline.simulator.generate.plan import seeded_random
 
 _METHODS = ("microsoftAuthenticatorPush", "softwareOneTimePasscode", "mobilePhone", "passKeyDeviceBound", "email")
 _STRONG = {"microsoftAuthenticatorPush", "softwareOneTimePasscode", "mobilePhone", "passKeyDeviceBound"}
@@ -29,8 +29,8 @@ _user = msgspec.json.Decoder(_User)
 def registration(body: bytes) -> bytes:
     """Which authentication methods a user has registered; by the user's id, and the same every time."""
     user = _user.decode(body)
-    chance = dice("registration", user.id)
-    methods = [method for method in _METHODS if chance.random() < 0.4]
+    rng = seeded_random("registration", user.id)
+    methods = [method for method in _METHODS if rng.random() < 0.4]
     strong = bool(_STRONG.intersection(methods))
     return msgspec.json.encode(
         {
@@ -38,7 +38,7 @@ def registration(body: bytes) -> bytes:
             "userPrincipalName": user.user_principal_name,
             "userDisplayName": user.display_name,
             "userType": "guest" if user.user_type == "Guest" else "member",
-            "isAdmin": chance.random() < 0.02,
+            "isAdmin": rng.random() < 0.02,
             "isSsprRegistered": len(methods) > 1,
             "isSsprEnabled": True,
             "isSsprCapable": len(methods) > 1,

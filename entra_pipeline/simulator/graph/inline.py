@@ -8,12 +8,12 @@ from __future__ import annotations
 import msgspec
 
 from entra_pipeline.simulator.protocol.failures import bad_request, method_not_allowed, not_found
-from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
-from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
+from entra_pipeline.simulator.storage.database import Body, StoredObject
 
 
-def read(request: Request, place: Place, row: Row) -> Answer:
+def read(request: GraphRequest, place: ResourcePath, row: StoredObject) -> GraphResponse:
     """All items, or the one that is asked for. Raises Failure (404)."""
     held = msgspec.json.decode(row.body).get(place.inline)
     context = f"{request.root}/$metadata#{place.set.path}('{row.id}')/{place.inline}"
@@ -25,14 +25,16 @@ def read(request: Request, place: Place, row: Row) -> Answer:
     return json_answer({"@odata.context": context, "value": items})
 
 
-def changed(request: Request, place: Place, row: Row, minted: str) -> tuple[list[Body], Answer]:
+def changed(
+    request: GraphRequest, place: ResourcePath, row: StoredObject, new_id: str
+) -> tuple[list[Body], GraphResponse]:
     """The owner's items as they are after the write, and the answer to it.
 
     Args:
         request: POST to the items; PATCH or DELETE of one.
         place: Where to.
         row: The owner.
-        minted: Id of an item that comes without one.
+        new_id: Id of an item that comes without one.
 
     Raises:
         Failure: There is no such item (404), or one with the id already (400).
@@ -40,7 +42,7 @@ def changed(request: Request, place: Place, row: Row, minted: str) -> tuple[list
     items: list[Body] = msgspec.json.decode(row.body).get(place.inline) or []
     if request.method == "POST" and not place.item:
         item = request.json()
-        item = {**item, "id": item.get("id") or minted}
+        item = {**item, "id": item.get("id") or new_id}
         if any(other["id"] == item["id"] for other in items):
             raise bad_request("A conflicting object with one or more of the specified property values is present.")
         return [*items, item], json_answer(item, 201)
@@ -48,7 +50,7 @@ def changed(request: Request, place: Place, row: Row, minted: str) -> tuple[list
         raise method_not_allowed()
     index = _index(items, place.item)
     kept = [] if request.method == "DELETE" else [{**items[index], **request.json()}]
-    return [*items[:index], *kept, *items[index + 1 :]], Answer(204)
+    return [*items[:index], *kept, *items[index + 1 :]], GraphResponse(204)
 
 
 def _index(items: list[Body], identifier: str) -> int:

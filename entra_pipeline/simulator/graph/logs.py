@@ -22,16 +22,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from entra_pipeline.simulator.faults.settings import Knobs
-from entra_pipeline.simulator.generate.chance import dice
-from entra_pipeline.simulator.generate.plan import Identity, Ids
+from entra_pipeline.simulator.faults.settings import TenantSettings
+from entra_pipeline.simulator.generate.plan import Identity, Ids, seeded_random
 from entra_pipeline.simulator.graph.projection import shape
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, not_found, unsupported
 from entra_pipeline.simulator.protocol.odata import check_select, parse_select
-from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 from entra_pipeline.simulator.protocol.tokens import Signer
-from entra_pipeline.simulator.schema import LOGS, EntitySet, Link
+from entra_pipeline.simulator.schema import LOGS, EntitySet, LinkKind
 from entra_pipeline.simulator.storage.database import Body, State
 from entra_pipeline.simulator.storage.directory import Directory
 
@@ -61,7 +60,7 @@ _CATEGORIES = {
 }
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """An entry of a log: its time in ticks, its id, and its JSON when it is asked for."""
 
     ticks: int
@@ -69,18 +68,18 @@ class Entry(NamedTuple):
     body: Callable[[], bytes]
 
 
-class After(msgspec.Struct, array_like=True):
+class LogContinuation(msgspec.Struct, array_like=True):
     """What a `$skiptoken` of a log carries: the entry that the page starts behind."""
 
     ticks: int
     id: str
 
 
-_AFTER_DECODER = msgspec.msgpack.Decoder(After)
+_AFTER_DECODER = msgspec.msgpack.Decoder(LogContinuation)
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class LogQuery:
     """A `$filter` of a log: from `first` to before `end`, in ticks, and properties that have to equal a value."""
 
     first: int
@@ -99,12 +98,14 @@ def stamp_of(ticks: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ticks % SECOND:07}Z"
 
 
-class Logs:
+class TenantLogs:
     """The logs of one tenant."""
 
-    def __init__(self, directory: Directory, knobs: Knobs, signer: Signer, identity: Identity, seed: int) -> None:
+    def __init__(
+        self, directory: Directory, settings: TenantSettings, signer: Signer, identity: Identity, seed: int
+    ) -> None:
         self.directory = directory
-        self.knobs = knobs
+        self.settings = settings
         self._signer = signer
         self._identity = identity
         self._seed = seed
@@ -113,11 +114,11 @@ class Logs:
     # --- answering ---------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def has(place: Place) -> bool:
+    def has(place: ResourcePath) -> bool:
         """Whether the path leads to a log."""
         return place.entry in LOGS
 
-    def answer(self, request: Request, place: Place) -> Answer:
+    def answer(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         """The answer to a GET: a page, or one entry. Raises Failure."""
         entry = place.set
         if place.tail or place.relation:
@@ -142,13 +143,13 @@ class Logs:
         rows = list(islice(self._matching(entry.name, query, descending, after), limit + 1))
         body = {"@odata.context": context, "value": shown([row.body() for row in rows[:limit]])}
         if len(rows) > limit:
-            onward = self._signer.seal(After(rows[limit - 1].ticks, rows[limit - 1].id))
+            onward = self._signer.seal(LogContinuation(rows[limit - 1].ticks, rows[limit - 1].id))
             body["@odata.nextLink"] = request.link(request.path, {"$skiptoken"}, skiptoken=onward)
         return json_answer(body)
 
     def entries(
         self, name: str, first: int = 0, end: int | None = None, *, descending: bool = False, late: bool = False
-    ) -> Iterator[Entry]:
+    ) -> Iterator[LogEntry]:
         """The entries of a log that can be read now, in the order of their times.
 
         Args:
@@ -159,10 +160,10 @@ class Logs:
             late: Those, too, that happened and cannot be read yet.
         """
         now = ticks_of(self.directory.now())
-        first = max(first, now - self.knobs.log_retention_days * _DAY)
+        first = max(first, now - self.settings.log_retention_days * _DAY)
         end = min(now, end if end is not None else now)
         days = range(first // _DAY, (end + _DAY - 1) // _DAY)
-        lag = 0 if late else int(self.knobs.log_lag * SECOND)
+        lag = 0 if late else int(self.settings.log_lag * SECOND)
         for day in reversed(days) if descending else days:
             numbers = self._numbers(name, day, first, end)
             everyday = (self._everyday(name, day, number) for number in (reversed(numbers) if descending else numbers))
@@ -172,7 +173,9 @@ class Logs:
                 if first <= one.ticks < end and (not lag or one.ticks + _part(one.id, lag) <= now):
                     yield one
 
-    def _matching(self, name: str, query: Query, descending: bool, after: After | None) -> Iterator[Entry]:
+    def _matching(
+        self, name: str, query: LogQuery, descending: bool, after: LogContinuation | None
+    ) -> Iterator[LogEntry]:
         first, end = query.first, query.end
         if after is not None:
             first, end = (first, min(end, after.ticks + 1)) if descending else (max(first, after.ticks), end)
@@ -188,7 +191,7 @@ class Logs:
             yield one
 
     @staticmethod
-    def _query(entry: EntitySet, text: str) -> Query:
+    def _query(entry: EntitySet, text: str) -> LogQuery:
         when = _WHEN.get(entry.name, _OTHERWISE)
         first, end = 0, ticks_of(datetime.max.replace(tzinfo=UTC))
         wanted: list[tuple[str, str]] = []
@@ -208,7 +211,7 @@ class Logs:
                 wanted.append((name, value[1:-1].replace("''", "'")))
             else:
                 raise unsupported(f"The filter on '{name}' is not supported.")
-        return Query(first, end, tuple(wanted))
+        return LogQuery(first, end, tuple(wanted))
 
     @staticmethod
     def _descending(entry: EntitySet, text: str) -> bool:
@@ -229,6 +232,9 @@ class Logs:
 
     def _per_day(self, name: str, day: int) -> int:
         people = len(self._people) and self._size
+        if not people:
+            # Nobody is there to do anything.
+            return 0
         if name == "signIn":
             # The first day of 1970 was a Thursday; weekends are quiet.
             usual = min(5 * people, _MOST_SIGN_INS // 30)
@@ -246,35 +252,35 @@ class Logs:
         start = day * _DAY
         return range(min(number, max(0, (first - start) // step)), min(number, max(0, (end - 1 - start) // step + 1)))
 
-    def _everyday(self, name: str, day: int, number: int) -> Entry:
+    def _everyday(self, name: str, day: int, number: int) -> LogEntry:
         step = _DAY // self._per_day(name, day)
         key = f"{name}:{day}:{number}"
         identifier = self._ids(name, day * 1_000_000 + number)
         ticks = day * _DAY + number * step + _part(f"{self._seed}:{key}", step)
         if name == "directoryAudit":
             identifier = f"Directory_{identifier}_{number:05}"
-        return Entry(ticks, identifier, lambda: _encoded(self._made(name, key, ticks, identifier)))
+        return LogEntry(ticks, identifier, lambda: _encoded(self._made(name, key, ticks, identifier)))
 
     def _made(self, name: str, key: str, ticks: int, identifier: str) -> Body:
-        chance = dice(self._seed, key)
-        person = chance.choice(self._people)
+        rng = seeded_random(self._seed, key)
+        person = rng.choice(self._people)
         made = {"directoryAudit": self._audit, "signIn": self._sign_in}.get(name, self._provisioning)
-        return {"id": identifier, _WHEN.get(name, _OTHERWISE): stamp_of(ticks), **made(person, chance, key)}
+        return {"id": identifier, _WHEN.get(name, _OTHERWISE): stamp_of(ticks), **made(person, rng, key)}
 
-    def _sign_in(self, person: Body, chance: Any, key: str) -> Body:
-        failed = chance.random() < 0.06
-        application = chance.choice(_APPLICATIONS)
+    def _sign_in(self, person: Body, rng: Any, key: str) -> Body:
+        failed = rng.random() < 0.06
+        application = rng.choice(_APPLICATIONS)
         return {
             "userId": person["id"],
             "userDisplayName": person["displayName"],
             "userPrincipalName": person["userPrincipalName"],
             "appId": application[0],
             "appDisplayName": application[1],
-            "ipAddress": f"203.0.113.{chance.randrange(1, 255)}",
-            "clientAppUsed": chance.choice(("Browser", "Mobile Apps and Desktop clients")),
+            "ipAddress": f"203.0.113.{rng.randrange(1, 255)}",
+            "clientAppUsed": rng.choice(("Browser", "Mobile Apps and Desktop clients")),
             "userAgent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64)",
             "correlationId": self._ids("correlation " + key, 0),
-            "conditionalAccessStatus": "failure" if failed else chance.choice(("success", "notApplied")),
+            "conditionalAccessStatus": "failure" if failed else rng.choice(("success", "notApplied")),
             "isInteractive": True,
             "homeTenantId": self._identity.tenant_id,
             "resourceTenantId": self._identity.tenant_id,
@@ -296,7 +302,7 @@ class Logs:
             "deviceDetail": {
                 "deviceId": "",
                 "displayName": None,
-                "operatingSystem": chance.choice(("Windows 11", "macOS", "Ios 18", "Android 15")),
+                "operatingSystem": rng.choice(("Windows 11", "macOS", "Ios 18", "Android 15")),
                 "browser": "Edge 130.0",
                 "isCompliant": None,
                 "isManaged": None,
@@ -311,25 +317,25 @@ class Logs:
             "appliedConditionalAccessPolicies": [],
         }
 
-    def _audit(self, person: Body, chance: Any, key: str) -> Body:
-        verb, kind = chance.choice((("Update", "user"), ("Change password of", "user"), ("Update", "device")))
-        admin = chance.choice(self._people)
+    def _audit(self, person: Body, rng: Any, key: str) -> Body:
+        verb, kind = rng.choice((("Update", "user"), ("Change password of", "user"), ("Update", "device")))
+        admin = rng.choice(self._people)
         who = {"id": admin["id"], "displayName": None, "userPrincipalName": admin["userPrincipalName"]}
         return self._audit_body(
             verb, kind, [_resource(person, kind)], {"user": who, "app": None}, self._ids("correlation " + key, 0)
         )
 
-    def _provisioning(self, person: Body, chance: Any, key: str) -> Body:
-        principal, job = chance.choice(self._jobs)
-        action = chance.choice(("create", "update", "update", "other", "disable"))
-        failed = chance.random() < 0.05
+    def _provisioning(self, person: Body, rng: Any, key: str) -> Body:
+        principal, job = rng.choice(self._jobs)
+        action = rng.choice(("create", "update", "update", "other", "disable"))
+        failed = rng.random() < 0.05
         return {
             "tenantId": self._identity.tenant_id,
             "jobId": job,
             "cycleId": self._ids("cycle " + key, 0),
             "changeId": self._ids("change " + key, 0),
             "provisioningAction": action,
-            "durationInMilliseconds": chance.randrange(50, 4000),
+            "durationInMilliseconds": rng.randrange(50, 4000),
             "provisioningStatusInfo": {"status": "failure" if failed else "success", "errorInformation": None},
             "provisioningSteps": [
                 {"name": "EntryImport", "provisioningStepType": "import", "status": "success", "details": {}}
@@ -362,12 +368,12 @@ class Logs:
     @cached_property
     def _jobs(self) -> list[tuple[str, str]]:
         """Provisioning jobs: the service principal and the job."""
-        links = self.directory.links((Link.SYNC_JOBS,), "servicePrincipal")
+        links = self.directory.links((LinkKind.SYNC_JOBS,), "servicePrincipal")
         return sorted((principal, job) for principal, job, _ in links) if self._people else []
 
     # --- what is really done -----------------------------------------------------------------------------------------
 
-    def record(self, request: Request, place: Place, answer: Answer, client_id: str) -> None:
+    def record(self, request: GraphRequest, place: ResourcePath, answer: GraphResponse, client_id: str) -> None:
         """Takes down a write that succeeded."""
         if place.relation is not None and place.tail == "$ref":
             reference = place.item or str(request.json().get("@odata.id", "") if request.body else "")
@@ -407,7 +413,7 @@ class Logs:
         audit = self._audit_body(verb, kind, targets, {"user": None, "app": who if by else None}, correlation)
         self.directory.audit(ticks, name, {"id": name, "activityDateTime": stamp_of(ticks), **audit})
 
-    def _taken_down(self, name: str, first: int, end: int) -> list[Entry]:
+    def _taken_down(self, name: str, first: int, end: int) -> list[LogEntry]:
         if name != "directoryAudit":
             return []
         return [_stored(ticks, identifier, body) for ticks, identifier, body in self.directory.audited(first, end)]
@@ -440,11 +446,11 @@ def _resource(body: Body, kind: str) -> Body:
     }
 
 
-def _stored(ticks: int, identifier: str, body: bytes) -> Entry:
-    return Entry(ticks, identifier, lambda: body)
+def _stored(ticks: int, identifier: str, body: bytes) -> LogEntry:
+    return LogEntry(ticks, identifier, lambda: body)
 
 
-def _order(entry: Entry) -> tuple[int, str]:
+def _order(entry: LogEntry) -> tuple[int, str]:
     return entry.ticks, entry.id
 
 

@@ -18,14 +18,14 @@ from entra_pipeline.simulator.protocol.odata import (
     parse_select,
     split_outside,
 )
-from entra_pipeline.simulator.protocol.requests import Request
+from entra_pipeline.simulator.protocol.requests import GraphRequest
 from entra_pipeline.simulator.protocol.tokens import Caller
 from entra_pipeline.simulator.schema import DIRECTORY_OBJECTS, EntitySet
 from entra_pipeline.simulator.storage.links import DirectoryReader
 
 
 def select_of(
-    directory: DirectoryReader, request: Request, entry: EntitySet, caller: Caller, *, listing: bool = False
+    directory: DirectoryReader, request: GraphRequest, entry: EntitySet, caller: Caller, *, listing: bool = False
 ) -> tuple[str, ...] | None:
     """Returns the properties of `$select` without relations; None = what Graph returns by default."""
     select = parse_select(request.options.get("$select"))
@@ -41,7 +41,7 @@ def select_of(
     return select
 
 
-def filter_of(directory: DirectoryReader, request: Request, entry: EntitySet) -> Condition:
+def filter_of(directory: DirectoryReader, request: GraphRequest, entry: EntitySet) -> Condition:
     """Returns the condition of `$filter`."""
     if "$search" in request.options:
         raise unsupported("$search is not supported by the simulated tenant.")
@@ -61,7 +61,7 @@ def filter_of(directory: DirectoryReader, request: Request, entry: EntitySet) ->
     return condition
 
 
-def order_of(directory: DirectoryReader, request: Request, entry: EntitySet) -> str:
+def order_of(directory: DirectoryReader, request: GraphRequest, entry: EntitySet) -> str:
     """Returns `$orderby` as SQL; empty without one."""
     text = request.options.get("$orderby")
     if not text:
@@ -76,7 +76,7 @@ def order_of(directory: DirectoryReader, request: Request, entry: EntitySet) -> 
     return ", ".join([*terms, "o.seq"])
 
 
-def page_size(request: Request, entry: EntitySet, select: tuple[str, ...] | None) -> int:
+def page_size(request: GraphRequest, entry: EntitySet, select: tuple[str, ...] | None) -> int:
     """Returns how many objects a page holds; 0 = all at once."""
     text = request.options.get("$top")
     largest = entry.largest_page

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator.graph.derived import DERIVED
-from entra_pipeline.simulator.protocol.requests import Answer, json_answer
+from entra_pipeline.simulator.protocol.requests import GraphResponse, json_answer
 from entra_pipeline.simulator.schema import BY_NAME
-from entra_pipeline.simulator.storage.database import Row
+from entra_pipeline.simulator.storage.database import StoredObject
 
 Shape = Callable[[Sequence[bytes]], list[Any]]
 """Turns the JSON of some objects of one type into encodable bodies."""
@@ -82,7 +82,7 @@ def nulled(type_name: str, identifier: str) -> dict[str, Any]:
     return {**body, **{name: None for name in BY_NAME[type_name].listed() if name != "id"}}
 
 
-def created(row: Row) -> Answer:
+def created(row: StoredObject) -> GraphResponse:
     """Returns the answer to the POST that made the object: 201, with what Graph shows of a new one."""
     names = tuple(msgspec.json.decode(row.body)) if BY_NAME[row.type].default is not None else None
     return json_answer(shape(row.type, names)([row.body])[0], 201)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.simulator.faults.settings import Knobs
+from entra_pipeline.simulator.faults.settings import TenantSettings
 from entra_pipeline.simulator.graph import inline
 from entra_pipeline.simulator.graph.options import filter_of, order_of, page_size, select_of
 from entra_pipeline.simulator.graph.projection import nulled, shape
@@ -28,11 +28,11 @@ from entra_pipeline.simulator.protocol.odata import (
     parse_expand,
     parse_select,
 )
-from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 from entra_pipeline.simulator.protocol.tokens import Caller, Signer
-from entra_pipeline.simulator.schema import BY_NAME, DIRECTORY_OBJECTS, EntitySet, Relation
-from entra_pipeline.simulator.storage.database import Row, State
+from entra_pipeline.simulator.schema import BY_NAME, DIRECTORY_OBJECTS, EntitySet, NavigationProperty
+from entra_pipeline.simulator.storage.database import State, StoredObject
 from entra_pipeline.simulator.storage.links import DirectoryReader
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -60,15 +60,15 @@ class Continuation(msgspec.Struct, array_like=True):
 _CONTINUATION_DECODER = msgspec.msgpack.Decoder(Continuation)
 
 
-class Reader:
+class ReadHandler:
     """Reads one tenant."""
 
-    def __init__(self, directory: DirectoryReader, signer: Signer, knobs: Knobs) -> None:
+    def __init__(self, directory: DirectoryReader, signer: Signer, settings: TenantSettings) -> None:
         self.directory = directory
         self.signer = signer
-        self.knobs = knobs
+        self.settings = settings
 
-    def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def answer(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         """The answer to a GET. Raises Failure."""
         if place.tail == "$ref" and place.relation:
             return self._references(request, place)
@@ -88,7 +88,7 @@ class Reader:
 
     # --- one object --------------------------------------------------------------------------------------------------
 
-    def _object(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def _object(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         entry = place.set
         states = (State.DELETED,) if place.deleted else (State.LIVE,)
         row = self.directory.find(place.key, entry.stored, states=states)
@@ -100,13 +100,13 @@ class Reader:
         context = {"@odata.context": f"{request.root}/$metadata#{entry.path}/$entity"}
         return json_answer({**context, **_as_dict(bodies[0])})
 
-    def _stream(self, place: Place) -> Answer:
+    def _stream(self, place: ResourcePath) -> GraphResponse:
         held = msgspec.json.decode(self._owner(place).body).get(place.stream)
         if held is None:
             raise not_found(place.stream)
-        return Answer(200, base64.b64decode(held), {"Content-Type": "image/png"})
+        return GraphResponse(200, base64.b64decode(held), {"Content-Type": "image/png"})
 
-    def _directory_object(self, request: Request, place: Place) -> Answer:
+    def _directory_object(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         states = (State.DELETED,) if place.deleted else (State.LIVE,)
         row = self.directory.find(place.key, states=states)
         if row is None or row.type not in DIRECTORY_OBJECTS:
@@ -116,7 +116,7 @@ class Reader:
         context = {"@odata.context": f"{request.root}/$metadata#directoryObjects/$entity"}
         return json_answer({**context, **_as_dict(body)})
 
-    def by_ids(self, request: Request, caller: Caller) -> Answer:
+    def by_ids(self, request: GraphRequest, caller: Caller) -> GraphResponse:
         """POST /directoryObjects/getByIds: those that exist, in no promised order."""
         given = request.json()
         ids = given.get("ids")
@@ -132,28 +132,28 @@ class Reader:
         context = {"@odata.context": f"{request.root}/$metadata#directoryObjects"}
         return json_answer({**context, "value": self._mixed(rows, select, caller)})
 
-    def extension_properties(self) -> Answer:
+    def extension_properties(self) -> GraphResponse:
         """POST /directoryObjects/getAvailableExtensionProperties."""
         rows = self.directory.page("extensionProperty")
         return json_answer({"value": shape("extensionProperty", None)([row.body for row in rows])})
 
     # --- lists -------------------------------------------------------------------------------------------------------
 
-    def _list(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def _list(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         entry = place.set
         select = select_of(self.directory, request, entry, caller, listing=True)
         condition = filter_of(self.directory, request, entry)
         limit = page_size(request, entry, select)
         order = order_of(self.directory, request, entry)
-        asked = request.options.get("$filter", "")
-        if entry.filters and not any(all(name in asked for name in names) for names in entry.filters):
+        requested = request.options.get("$filter", "")
+        if entry.filters and not any(all(name in requested for name in names) for names in entry.filters):
             wanted = " or ".join(" and ".join(names) for names in entry.filters)
             raise bad_request(f"The required filter on {wanted} is missing.")
         if self._expands(request) and request.counts and entry.name in DIRECTORY_OBJECTS:
             raise unsupported("$expand is not supported together with advanced queries.")
         state = State.DELETED if place.deleted else State.LIVE
 
-        def fetch(after: int, count: int) -> list[Row]:
+        def fetch(after: int, count: int) -> list[StoredObject]:
             return self.directory.page(
                 entry.stored,
                 after=0 if order else after,
@@ -171,12 +171,14 @@ class Reader:
             bodies = [{k: v for k, v in _as_dict(body).items() if k not in entry.list_hides} for body in bodies]
         self._expand(request, entry, rows, bodies, caller)
         head: dict[str, Any] = {"@odata.context": _context(request, entry, select)}
-        counts = request.counts if entry.name in DIRECTORY_OBJECTS else request.asks_count
+        counts = request.counts if entry.name in DIRECTORY_OBJECTS else request.wants_count
         if counts and "$skiptoken" not in request.options:
             head["@odata.count"] = self.directory.count(entry.stored, condition.sql, condition.values, state=state)
         return _page_of(head, link, bodies)
 
-    def _page(self, request: Request, limit: int, fetch: Any, *, ordered: bool = False) -> tuple[list[Row], str]:
+    def _page(
+        self, request: GraphRequest, limit: int, fetch: Any, *, ordered: bool = False
+    ) -> tuple[list[StoredObject], str]:
         """The rows of the page that the request means, and the link to the next; with the faults that are on."""
         token = request.options.get("$skiptoken")
         here = self.signer.open(token, _CONTINUATION_DECODER) if token else Continuation(0, 0)
@@ -193,19 +195,19 @@ class Reader:
         if here.repeat >= 0:
             return rows, self._next(request, Continuation(here.after, here.number + 1))
         after = start + len(rows) if ordered else rows[-1].seq if rows else start
-        knobs = self.knobs
+        settings = self.settings
         key = f"{request.path}?{request.options.get('$filter', '')}"
-        if rows and more and knobs.hits("repeat", knobs.repeat_pages, key, here.number):
+        if rows and more and settings.hits("repeat", settings.repeat_pages, key, here.number):
             return rows, self._next(request, Continuation(after, here.number + 1, repeat=start))
-        if rows and knobs.hits("empty", knobs.empty_pages, key, here.number):
+        if rows and settings.hits("empty", settings.empty_pages, key, here.number):
             return rows, self._next(request, Continuation(after, here.number + 1, empty=True))
         return rows, self._next(request, Continuation(after, here.number + 1)) if more else ""
 
-    def _next(self, request: Request, onward: Continuation) -> str:
+    def _next(self, request: GraphRequest, onward: Continuation) -> str:
         return request.link(request.path, {"$skiptoken"}, skiptoken=self.signer.seal(onward))
 
     def _bodies(
-        self, entry: EntitySet, rows: Sequence[Row], select: tuple[str, ...] | None, *, single: bool = False
+        self, entry: EntitySet, rows: Sequence[StoredObject], select: tuple[str, ...] | None, *, single: bool = False
     ) -> list[Any]:
         bodies = shape(entry.name, select)([row.body for row in rows])
         if "keyCredentials" in entry.properties() and not (single and select and "keyCredentials" in select):
@@ -213,7 +215,7 @@ class Reader:
             bodies = [without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
         return bodies
 
-    def _count(self, request: Request, place: Place) -> Answer:
+    def _count(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         if not request.advanced:
             raise unsupported("$count is not supported without the ConsistencyLevel:eventual header.")
         entry = place.set
@@ -233,17 +235,17 @@ class Reader:
             condition = filter_of(self.directory, _counting(request), entry)
             state = State.DELETED if place.deleted else State.LIVE
             number = self.directory.count(entry.stored, condition.sql, condition.values, state=state)
-        return Answer(200, str(number).encode(), {"Content-Type": "text/plain"})
+        return GraphResponse(200, str(number).encode(), {"Content-Type": "text/plain"})
 
     # --- relations ---------------------------------------------------------------------------------------------------
 
-    def _owner(self, place: Place) -> Row:
+    def _owner(self, place: ResourcePath) -> StoredObject:
         row = self.directory.find(place.key, place.set.name)
         if row is None:
             raise not_found(place.key)
         return row
 
-    def _related(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def _related(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         entry, relation = place.set, place.followed
         row = self._owner(place)
         select = parse_select(request.options.get("$select"))
@@ -270,7 +272,7 @@ class Reader:
             check_select(shown, select, self.directory.extensions())
         limit = page_size(request, shown or entry, select) if entry.page else 0
 
-        def fetch(after: int, count: int) -> list[Row]:
+        def fetch(after: int, count: int) -> list[StoredObject]:
             return self.directory.linked(
                 relation.codes,
                 row.seq,
@@ -302,8 +304,13 @@ class Reader:
         return _page_of(head, link, bodies)
 
     def _part(
-        self, request: Request, row: Row, relation: Relation, item: str, select: tuple[str, ...] | None
-    ) -> Answer:
+        self,
+        request: GraphRequest,
+        row: StoredObject,
+        relation: NavigationProperty,
+        item: str,
+        select: tuple[str, ...] | None,
+    ) -> GraphResponse:
         found = self.directory.linked(relation.codes, row.seq, where="o.id = ?", values=(item,))
         if (not relation.part and not found) or relation.inverse:
             raise not_found(item)
@@ -315,7 +322,7 @@ class Reader:
             raise not_found(item)
         return json_answer(_as_dict(shape(found[0].type, select)([found[0].body])[0]))
 
-    def _references(self, request: Request, place: Place) -> Answer:
+    def _references(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         row = self._owner(place)
         found = self.directory.linked(place.followed.codes, row.seq, inverse=place.followed.inverse)
         links = [{"@odata.id": f"{request.root}/directoryObjects/{target.id}"} for target in found]
@@ -325,7 +332,7 @@ class Reader:
             raise not_found(place.followed.name)
         return json_answer(links[0])
 
-    def _mixed(self, rows: Sequence[Row], select: tuple[str, ...] | None, caller: Caller) -> list[Any]:
+    def _mixed(self, rows: Sequence[StoredObject], select: tuple[str, ...] | None, caller: Caller) -> list[Any]:
         """Objects of several types, in order, each with its `@odata.type`; unreadable ones as nulls."""
         result: list[Any] = [None] * len(rows)
         by_type: dict[str, list[int]] = {}
@@ -341,11 +348,11 @@ class Reader:
         return result
 
     @staticmethod
-    def _expands(request: Request) -> list[Expand]:
+    def _expands(request: GraphRequest) -> list[Expand]:
         return parse_expand(request.options.get("$expand", ""))
 
     def _expand(
-        self, request: Request, entry: EntitySet, rows: Sequence[Row], bodies: list[Any], caller: Caller
+        self, request: GraphRequest, entry: EntitySet, rows: Sequence[StoredObject], bodies: list[Any], caller: Caller
     ) -> None:
         """Adds expanded relations to the bodies, in place: 20 items of each at the most, and no link to the rest."""
         wanted = self._expands(request)
@@ -384,14 +391,14 @@ class Reader:
                 bodies[index] = body
 
 
-def _context(request: Request, entry: EntitySet, select: tuple[str, ...] | None) -> str:
+def _context(request: GraphRequest, entry: EntitySet, select: tuple[str, ...] | None) -> str:
     names = f"({','.join(select)})" if select else ""
     return f"{request.root}/$metadata#{entry.path}{names}"
 
 
-def _counting(request: Request) -> Request:
+def _counting(request: GraphRequest) -> GraphRequest:
     """The request as if it had `$count=true` and the header: /$count itself is an advanced query."""
-    return Request(
+    return GraphRequest(
         request.method,
         request.path,
         {**request.options, "$count": "true"},
@@ -409,7 +416,7 @@ def _as_dict(body: Any) -> dict[str, Any]:
     return decoded
 
 
-def without_keys(body: Any, row: Row) -> Any:
+def without_keys(body: Any, row: StoredObject) -> Any:
     """The body without the certificates themselves, of which only the rest is shown."""
     if b'"key":"' not in row.body:
         return body
@@ -420,7 +427,7 @@ def without_keys(body: Any, row: Row) -> Any:
     return shown
 
 
-def _page_of(head: dict[str, Any], link: str, bodies: list[Any]) -> Answer:
+def _page_of(head: dict[str, Any], link: str, bodies: list[Any]) -> GraphResponse:
     if link:
         head["@odata.nextLink"] = link
     return json_answer({**head, "value": bodies})

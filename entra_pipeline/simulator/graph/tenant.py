@@ -15,18 +15,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from entra_pipeline.simulator.faults.hidden import leave_out
-from entra_pipeline.simulator.faults.settings import LATE_FAULTS, Knobs
+from entra_pipeline.simulator.faults.hidden import without_hidden
+from entra_pipeline.simulator.faults.settings import LATE_FAULTS, TenantSettings
 from entra_pipeline.simulator.faults.throttle import Cost, Throttle, cost, throttled
-from entra_pipeline.simulator.generate.chance import dice
-from entra_pipeline.simulator.generate.plan import Identity
-from entra_pipeline.simulator.graph.delta import Delta
-from entra_pipeline.simulator.graph.logs import Logs, unlicensed
-from entra_pipeline.simulator.graph.reading import Reader
-from entra_pipeline.simulator.graph.writing.writer import Writer
+from entra_pipeline.simulator.generate.plan import Identity, seeded_random
+from entra_pipeline.simulator.graph.delta import DeltaHandler
+from entra_pipeline.simulator.graph.logs import TenantLogs, unlicensed
+from entra_pipeline.simulator.graph.reading import ReadHandler
+from entra_pipeline.simulator.graph.writing.writer import WriteHandler
 from entra_pipeline.simulator.protocol.failures import Failure, concurrency, denied, method_not_allowed, not_found
-from entra_pipeline.simulator.protocol.paths import Place, resolve
-from entra_pipeline.simulator.protocol.requests import JSON, Answer, Request
+from entra_pipeline.simulator.protocol.paths import ResourcePath, resolve
+from entra_pipeline.simulator.protocol.requests import JSON, GraphRequest, GraphResponse
 from entra_pipeline.simulator.protocol.tokens import Caller, Signer
 from entra_pipeline.simulator.schema import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES
 from entra_pipeline.simulator.storage.database import State
@@ -40,7 +39,7 @@ _REFERENCE = re.compile(r"https?://[^\"]+/v1\.0/\w+/([\w-]+)")
 _READING_TAILS = frozenset(("getByIds", "getAvailableExtensionProperties"))
 
 
-class Entry(NamedTuple):
+class RequestRecord(NamedTuple):
     """One request in the ledger."""
 
     method: str
@@ -50,7 +49,7 @@ class Entry(NamedTuple):
     units: int
 
 
-class Written(NamedTuple):
+class WriteRecord(NamedTuple):
     """One request to write.
 
     Attributes:
@@ -72,7 +71,7 @@ class Written(NamedTuple):
     lost: bool
 
 
-class Ledger:
+class RequestLedger:
     """What was asked: the latest requests, and totals since the last reset.
 
     Attributes:
@@ -84,14 +83,14 @@ class Ledger:
     def __init__(self) -> None:
         self.writes: Counter[str] = Counter()
         self.written: Counter[str] = Counter()
-        self.log: deque[Written] = deque(maxlen=_WRITES_KEPT)
-        self.entries: deque[Entry] = deque(maxlen=_LEDGER_LENGTH)
+        self.log: deque[WriteRecord] = deque(maxlen=_WRITES_KEPT)
+        self.entries: deque[RequestRecord] = deque(maxlen=_LEDGER_LENGTH)
         self.requests = 0
         self.units = 0
         self.statuses: Counter[int] = Counter()
         self.sets: Counter[str] = Counter()
 
-    def note(self, entry: Entry, name: str) -> None:
+    def note(self, entry: RequestRecord, name: str) -> None:
         """Takes down a request; `name` is the type it was about."""
         self.entries.append(entry)
         self.requests += 1
@@ -99,7 +98,7 @@ class Ledger:
         self.statuses[entry.status] += 1
         self.sets[name] += 1
 
-    def note_write(self, write: Written) -> None:
+    def note_write(self, write: WriteRecord) -> None:
         """Takes down a request to write."""
         self.log.append(write)
         self.writes[f"{write.method} {write.name}"] += 1
@@ -107,7 +106,7 @@ class Ledger:
             self.written[f"{write.method} {write.name}"] += 1
 
 
-class App(NamedTuple):
+class AppRegistration(NamedTuple):
     """An app registration of the simulated tenant that may sign in.
 
     Attributes:
@@ -121,33 +120,33 @@ class App(NamedTuple):
     directory_roles: tuple[str, ...] = ()
 
 
-class Tenant:
-    """The tenant behind the simulated Graph."""
+class SimulatedGraph:
+    """Answers the requests to one simulated tenant."""
 
     def __init__(self, directory: Directory, identity: Identity, signer: Signer, seed: int) -> None:
         self.directory = directory
         self.identity = identity
         self.signer = signer
-        self.knobs = Knobs(seed=seed)
-        self.ledger = Ledger()
-        self.throttle = Throttle(self.knobs)
+        self.settings = TenantSettings(seed=seed)
+        self.ledger = RequestLedger()
+        self.throttle = Throttle(self.settings)
         self.apps = {
-            identity.client_id: App(identity.client_secret, BACKUP_ROLES),
-            identity.restore_client_id: App(
+            identity.client_id: AppRegistration(identity.client_secret, BACKUP_ROLES),
+            identity.restore_client_id: AppRegistration(
                 identity.restore_client_secret, RESTORE_ROLES, ("Privileged Authentication Administrator",)
             ),
         }
         self.certificates: dict[str, list[str]] = {}
         self.audiences: set[str] = {"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"}
-        self.chance = dice(seed)
-        self.reader = Reader(directory, signer, self.knobs)
-        self.delta = Delta(directory, signer, self.knobs)
-        self.writer = Writer(self.directory, identity, seed)
-        self.logs = Logs(self.directory, self.knobs, signer, identity, seed)
+        self.rng = seeded_random(seed)
+        self.reader = ReadHandler(directory, signer, self.settings)
+        self.delta = DeltaHandler(directory, signer, self.settings)
+        self.writer = WriteHandler(self.directory, identity, seed)
+        self.logs = TenantLogs(self.directory, self.settings, signer, identity, seed)
         self.replica: Replica | None = None
         self._answered: dict[str, float] = {}
 
-    def answer(self, request: Request, *, lost: bool = False) -> Answer:
+    def answer(self, request: GraphRequest, *, lost: bool = False) -> GraphResponse:
         """The answer to a request under /v1.0, errors included; noted in the ledger. `lost`: nobody will get it."""
         price = Cost(1, 0)
         name = ""
@@ -156,7 +155,7 @@ class Tenant:
             place = resolve(request.path)
             name = place.entry.name if place.entry else "directoryObject"
             caller = self.signer.caller(
-                request.headers.get("authorization", ""), self.audiences, self.knobs.issued_after
+                request.headers.get("authorization", ""), self.audiences, self.settings.issued_after
             )
             if caller.client_id in self.apps:
                 holds = frozenset(self.apps[caller.client_id].directory_roles)
@@ -174,19 +173,21 @@ class Tenant:
             for option, value in request.options.items()
             if option not in {"$skiptoken", "$deltatoken"}
         )
-        self.ledger.note(Entry(request.method, request.path, query, answer.status, price.units), name)
+        self.ledger.note(RequestRecord(request.method, request.path, query, answer.status, price.units), name)
         if request.method != "GET" and not (place and place.tail in _READING_TAILS):
             self._note_write(request, place, name, answer.status, lost)
         return answer
 
-    def struck(self, request: Request, fault: str) -> Answer:
+    def answer_with_fault(self, request: GraphRequest, fault: str) -> GraphResponse:
         """The answer to a request that the fault strikes, as far as it is not the connection that breaks."""
         if self.refuses(fault):
             return self.refusal(fault, request)
         answer = self.answer(request, lost=fault in LATE_FAULTS)
         return self.refusal(fault, request) if fault == "504-after" else answer
 
-    def _note_write(self, request: Request, place: Place | None, name: str, status: int, lost: bool) -> None:
+    def _note_write(
+        self, request: GraphRequest, place: ResourcePath | None, name: str, status: int, lost: bool
+    ) -> None:
         if place and place.deleted:
             states = (State.DELETED, State.LIVE, State.PURGED)
             row = self.directory.find(place.key, states=states) if place.key else None
@@ -199,10 +200,10 @@ class Tenant:
             name += f"/{place.tail}"
         body = request.body if len(request.body) <= _LARGEST_BODY else b""
         self.ledger.note_write(
-            Written(time.time(), request.method, request.path, name, status, body, request.batched, lost)
+            WriteRecord(time.time(), request.method, request.path, name, status, body, request.batched, lost)
         )
 
-    def failed(self, failure: Failure, request: Request) -> Answer:
+    def failed(self, failure: Failure, request: GraphRequest) -> GraphResponse:
         """An error in Graph's shape (Graph doc: errors)."""
         inner = {
             "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
@@ -215,15 +216,15 @@ class Tenant:
         if failure.status == 429:
             inner |= {"code": "429", "message": "Please retry after", "status": "429"}
         body = msgspec.json.encode({"error": {**error, "innerError": inner}})
-        return Answer(failure.status, body, {"Content-Type": JSON, **failure.headers})
+        return GraphResponse(failure.status, body, {"Content-Type": JSON, **failure.headers})
 
     def fault(self, method: str) -> str:
         """The fault that strikes the next request; empty for none."""
-        knobs = self.knobs
-        if knobs.fault_methods and method not in knobs.fault_methods:
+        settings = self.settings
+        if settings.fault_methods and method not in settings.fault_methods:
             return ""
-        if knobs.fault_rate and self.chance.random() < knobs.fault_rate:
-            return self.chance.choice(knobs.fault_kinds)
+        if settings.fault_rate and self.rng.random() < settings.fault_rate:
+            return self.rng.choice(settings.fault_kinds)
         return ""
 
     @staticmethod
@@ -233,13 +234,13 @@ class Tenant:
 
     def follow(self) -> None:
         """Reads lag from now on, or no longer, as the knob says; not within a transaction."""
-        if self.knobs.lag and self.replica is None:
+        if self.settings.lag and self.replica is None:
             self.replica = Replica(self.directory)
-        elif self.replica is not None and not self.knobs.lag:
+        elif self.replica is not None and not self.settings.lag:
             self.replica.close()
             self.replica = None
 
-    def refusal(self, kind: str, request: Request) -> Answer:
+    def refusal(self, kind: str, request: GraphRequest) -> GraphResponse:
         """The answer of a fault that refuses."""
         if kind.startswith("429"):
             return self.failed(throttled(None if kind == "429-no-retry-after" else 1), request)
@@ -251,17 +252,17 @@ class Tenant:
         answer = self.failed(Failure(status, code, message), request)
         if kind in LATE_FAULTS:
             return answer
-        self.ledger.note(Entry(request.method, request.path, "", answer.status, 0), "fault")
+        self.ledger.note(RequestRecord(request.method, request.path, "", answer.status, 0), "fault")
         return answer
 
-    def _admit(self, request: Request, place: Place, caller: Caller, price: Cost) -> dict[str, str]:
+    def _admit(self, request: GraphRequest, place: ResourcePath, caller: Caller, price: Cost) -> dict[str, str]:
         """Permission and throttling. Raises Failure."""
-        for prefix, status in self.knobs.deny.items():
+        for prefix, status in self.settings.deny.items():
             if _below(request.path, prefix):
                 raise denied() if status == 403 else Failure(status, "Denied", "Refused by the control API.")
         if not self._permitted(request.method, place, caller):
             raise denied()
-        if any(_below(request.path, prefix) for prefix in self.knobs.unlicensed):
+        if any(_below(request.path, prefix) for prefix in self.settings.unlicensed):
             if self.logs.has(place):
                 raise unlicensed()
             raise Failure(
@@ -274,7 +275,7 @@ class Tenant:
             caller.client_id, self.identity.tenant_id, place, price, users, request.options.get("$select", "")
         )
 
-    def _permitted(self, method: str, place: Place, caller: Caller) -> bool:
+    def _permitted(self, method: str, place: ResourcePath, caller: Caller) -> bool:
         reading = method == "GET" or place.tail in _READING_TAILS
         if place.entry is None:
             types = [BY_NAME[name] for name in DIRECTORY_OBJECTS]
@@ -290,7 +291,7 @@ class Tenant:
             return caller.may(("LicenseAssignment.ReadWrite.All", *place.entry.write))
         return caller.may(place.entry.read if reading else place.entry.write)
 
-    def _dispatch(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def _dispatch(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         if place.tail == "getByIds" and request.method == "POST":
             return self.reader.by_ids(request, caller)
         if place.tail == "getAvailableExtensionProperties" and request.method == "POST":
@@ -299,13 +300,13 @@ class Tenant:
             return self._read(request, place, caller)
         if request.method not in {"POST", "PATCH", "PUT", "DELETE"} or place.tail in {"delta", "$count"}:
             raise method_not_allowed()
-        if self.knobs.conflicts and self.chance.random() < self.knobs.conflicts:
+        if self.settings.conflicts and self.rng.random() < self.settings.conflicts:
             raise concurrency()
         written = self._written(place)
-        last = self._answered.get(written) if self.knobs.collisions else None
-        if last is not None and request.arrived <= last + self.knobs.settling:
+        last = self._answered.get(written) if self.settings.collisions else None
+        if last is not None and request.arrived <= last + self.settings.settling:
             raise concurrency()
-        if self.knobs.lag_writes:
+        if self.settings.lag_writes:
             self._check_seen(request, place)
         answer = self.writer.answer(request, place, caller)
         self.logs.record(request, place, answer, caller.client_id)
@@ -313,17 +314,20 @@ class Tenant:
             self._answered[written] = time.monotonic()
         return answer
 
-    def _read(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def _read(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         if self.logs.has(place):
             return self._hiding(self.logs.answer(request, place), place)
         reader, delta = self.reader, self.delta
         if self.replica is not None:
-            self.replica.follow(self.knobs.lag)
-            reader, delta = Reader(self.replica, self.signer, self.knobs), Delta(self.replica, self.signer, self.knobs)
+            self.replica.follow(self.settings.lag)
+            reader, delta = (
+                ReadHandler(self.replica, self.signer, self.settings),
+                DeltaHandler(self.replica, self.signer, self.settings),
+            )
         answer = (delta if place.tail == "delta" else reader).answer(request, place, caller)
         return self._hiding(answer, place)
 
-    def _written(self, place: Place) -> str:
+    def _written(self, place: ResourcePath) -> str:
         """What a write changes, so that two at once collide: an object; nothing yet where one is created."""
         if place.entry is None or not place.key:
             return place.key
@@ -332,11 +336,11 @@ class Tenant:
         row = self.directory.find(place.key, place.entry.name)
         return row.id if row else place.key
 
-    def _check_seen(self, request: Request, place: Place) -> None:
+    def _check_seen(self, request: GraphRequest, place: ResourcePath) -> None:
         """Raises Failure (404) for what reads cannot see yet."""
         if self.replica is None:
             return
-        self.replica.follow(self.knobs.lag)
+        self.replica.follow(self.settings.lag)
         keys = [place.key, place.item]
         if request.body:
             keys += _REFERENCE.findall(request.body.decode())
@@ -344,10 +348,10 @@ class Tenant:
             if self.directory.find(key) and self.replica.find(key) is None:
                 raise not_found(key)
 
-    def _hiding(self, answer: Answer, place: Place) -> Answer:
-        knobs = self.knobs
-        if knobs.hidden or knobs.hidden_links or knobs.hidden_types:
-            return leave_out(answer, place, knobs)
+    def _hiding(self, answer: GraphResponse, place: ResourcePath) -> GraphResponse:
+        settings = self.settings
+        if settings.hidden or settings.hidden_links or settings.hidden_types:
+            return without_hidden(answer, place, settings)
         return answer
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from entra_pipeline.simulator.protocol.failures import no_segment
-from entra_pipeline.simulator.schema import BY_NAME, BY_PATH, DIRECTORY_OBJECTS, EntitySet, Relation
+from entra_pipeline.simulator.schema import BY_NAME, BY_PATH, DIRECTORY_OBJECTS, EntitySet, NavigationProperty
 
 _KEYED = re.compile(r"(\w+)\((?:(\w+)=)?'((?:[^']|'')*)'\)")
 _BINS = {tuple(entry.bin.lower().split("/")): entry for entry in BY_NAME.values() if entry.bin}
@@ -14,7 +14,7 @@ _LONGEST = max(len(path) for path in BY_PATH)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ResourcePath:
     """What a path leads to.
 
     Attributes:
@@ -31,7 +31,7 @@ class Place:
 
     entry: EntitySet | None
     key: str = ""
-    relation: Relation | None = None
+    relation: NavigationProperty | None = None
     cast: str = ""
     item: str = ""
     tail: str = ""
@@ -47,7 +47,7 @@ class Place:
         return self.entry
 
     @property
-    def followed(self) -> Relation:
+    def followed(self) -> NavigationProperty:
         """The relation, where there has to be one. Raises Failure (400) where there is none."""
         if self.relation is None:
             raise no_segment(self.key or self.tail)
@@ -62,7 +62,7 @@ _ACTIONS = {
 }
 
 
-def resolve(path: str) -> Place:
+def resolve(path: str) -> ResourcePath:
     """The place of a path below /v1.0. Raises Failure (400) for a path that Graph does not have."""
     segments = _segments(path)
     lower = [segment.lower() for segment in segments]
@@ -90,25 +90,25 @@ def _segments(path: str) -> list[str]:
     return found
 
 
-def _below(entry: EntitySet, rest: list[str]) -> Place:
+def _below(entry: EntitySet, rest: list[str]) -> ResourcePath:
     if not rest:
-        return Place(entry, key=entry.name if entry.singleton else "")
+        return ResourcePath(entry, key=entry.name if entry.singleton else "")
     key, *rest = [entry.name, *rest] if entry.singleton else rest
     if key == "$count" and not rest and entry.countable:
-        return Place(entry, tail="$count")
+        return ResourcePath(entry, tail="$count")
     if key.removeprefix("microsoft.graph.") == "delta" and not rest:
         if not entry.delta:
             raise no_segment("delta")
-        return Place(entry, tail="delta")
+        return ResourcePath(entry, tail="delta")
     if not rest:
-        return Place(entry, key=key)
+        return ResourcePath(entry, key=key)
     segment, *rest = rest
     if (action := segment.rpartition(".")[2]) in _ACTIONS.get(entry.name, ()) and not rest:
-        return Place(entry, key=key, tail=action)
+        return ResourcePath(entry, key=key, tail=action)
     if segment in entry.streams and not rest:
-        return Place(entry, key=key, stream=segment)
+        return ResourcePath(entry, key=key, stream=segment)
     if segment in entry.kept() and len(rest) < 2:
-        return Place(entry, key=key, inline=segment, item="".join(rest))
+        return ResourcePath(entry, key=key, inline=segment, item="".join(rest))
     relation = entry.relation(segment)
     if rest and (longer := entry.relation(f"{segment}/{rest[0]}")):
         relation, rest = longer, rest[1:]
@@ -121,7 +121,7 @@ def _below(entry: EntitySet, rest: list[str]) -> Place:
     return _relation(entry, key, relation, rest)
 
 
-def _relation(entry: EntitySet, key: str, relation: Relation, rest: list[str]) -> Place:
+def _relation(entry: EntitySet, key: str, relation: NavigationProperty, rest: list[str]) -> ResourcePath:
     cast = item = ""
     if rest and rest[0].startswith("microsoft.graph."):
         cast = rest.pop(0).removeprefix("microsoft.graph.")
@@ -132,19 +132,19 @@ def _relation(entry: EntitySet, key: str, relation: Relation, rest: list[str]) -
     tail = rest.pop(0) if rest else ""
     if rest or tail not in {"", "$count", "$ref"}:
         raise no_segment(rest[0] if rest else tail)
-    return Place(entry, key, relation, cast, item, tail)
+    return ResourcePath(entry, key, relation, cast, item, tail)
 
 
-def _directory_objects(rest: list[str]) -> Place:
+def _directory_objects(rest: list[str]) -> ResourcePath:
     if len(rest) > 1:
         raise no_segment(rest[1])
     name = "".join(rest).removeprefix("microsoft.graph.")
     if name in {"getByIds", "getAvailableExtensionProperties"}:
-        return Place(None, tail=name)
-    return Place(None, key=name)
+        return ResourcePath(None, tail=name)
+    return ResourcePath(None, key=name)
 
 
-def _own_bin(segments: list[str], lower: list[str]) -> Place:
+def _own_bin(segments: list[str], lower: list[str]) -> ResourcePath:
     """The recycle bin that a service keeps for itself, of conditional access for example."""
     length = lower.index("deleteditems") + 2
     entry = _BINS.get(tuple(lower[:length]))
@@ -152,11 +152,11 @@ def _own_bin(segments: list[str], lower: list[str]) -> Place:
     if entry is None or len(rest) > 2 or (len(rest) == 2 and rest[1] != "restore"):
         raise no_segment(segments[-1])
     if rest == ["$count"]:
-        return Place(entry, tail="$count", deleted=True)
-    return Place(entry, key="".join(rest[:1]), tail="".join(rest[1:2]), deleted=True)
+        return ResourcePath(entry, tail="$count", deleted=True)
+    return ResourcePath(entry, key="".join(rest[:1]), tail="".join(rest[1:2]), deleted=True)
 
 
-def _bin(rest: list[str]) -> Place:
+def _bin(rest: list[str]) -> ResourcePath:
     if not rest:
         raise no_segment("deletedItems")
     entry = None
@@ -166,7 +166,7 @@ def _bin(rest: list[str]) -> Place:
             raise no_segment(rest[0])
         rest = rest[1:]
     if rest == ["$count"]:
-        return Place(entry, tail="$count", deleted=True)
+        return ResourcePath(entry, tail="$count", deleted=True)
     if len(rest) > 2 or (len(rest) == 2 and rest[1] != "restore"):
         raise no_segment(rest[-1])
-    return Place(entry, key="".join(rest[:1]), tail="".join(rest[1:2]), deleted=True)
+    return ResourcePath(entry, key="".join(rest[:1]), tail="".join(rest[1:2]), deleted=True)

@@ -16,7 +16,7 @@ JSON = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Comp
 
 
 @dataclass(slots=True)
-class Answer:
+class GraphResponse:
     """A response: status, body, and headers besides the usual ones."""
 
     status: int = 200
@@ -25,13 +25,13 @@ class Answer:
     units: int = 1
 
 
-def json_answer(body: object, status: int = 200) -> Answer:
+def json_answer(body: object, status: int = 200) -> GraphResponse:
     """Returns an answer with the body as JSON."""
-    return Answer(status, msgspec.json.encode(body), {"Content-Type": JSON})
+    return GraphResponse(status, msgspec.json.encode(body), {"Content-Type": JSON})
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class GraphRequest:
     """A request under /v1.0.
 
     Attributes:
@@ -60,10 +60,10 @@ class Request:
     @property
     def counts(self) -> bool:
         """`$count=true` that is heard by the directory: without the header, Graph ignores it."""
-        return self.advanced and self.asks_count
+        return self.advanced and self.wants_count
 
     @property
-    def asks_count(self) -> bool:
+    def wants_count(self) -> bool:
         """`$count=true`, heard or not."""
         return self.options.get("$count", "").lower() == "true"
 

@@ -16,7 +16,7 @@ from entra_pipeline.simulator.schema import (
     roles,
     tenant,
 )
-from entra_pipeline.simulator.schema.model import BY_NAME, OWNING, EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import BY_NAME, OWNING, EntitySet, LinkKind, NavigationProperty
 
 SETS: tuple[EntitySet, ...] = (
     *directory.SETS,
@@ -147,6 +147,6 @@ __all__ = [
     "RESTORE_ROLES",
     "SETS",
     "EntitySet",
-    "Link",
-    "Relation",
+    "LinkKind",
+    "NavigationProperty",
 ]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.schema.model import EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import EntitySet, LinkKind, NavigationProperty
 from entra_pipeline.simulator.schema.shared import (
     APPLICATION_READ,
     ASSIGNMENT_WRITE,
     GRANT_READ,
     MEMBER_OF,
-    MINTED,
     OWNED_OBJECTS,
     OWNERS,
+    SERVER_MADE,
     TRANSITIVE_MEMBER_OF,
 )
 
 _APPLICATION_WRITE = ("Application.ReadWrite.All", "Application.ReadWrite.OwnedBy")
 _REMOTE_DESKTOP_WRITE = ("Application-RemoteDesktopConfig.ReadWrite.All", "Application.ReadWrite.All")
 _POLICY_REFERENCES = tuple(
-    Relation(
+    NavigationProperty(
         segment,
         (code,),
         targets=(target,),
@@ -30,11 +30,11 @@ _POLICY_REFERENCES = tuple(
         write=("Policy.ReadWrite.ApplicationConfiguration",),
     )
     for segment, code, target in (
-        ("claimsMappingPolicies", Link.CLAIMS_MAPPING, "claimsMappingPolicy"),
-        ("homeRealmDiscoveryPolicies", Link.HOME_REALM, "homeRealmDiscoveryPolicy"),
-        ("tokenIssuancePolicies", Link.TOKEN_ISSUANCE, "tokenIssuancePolicy"),
-        ("tokenLifetimePolicies", Link.TOKEN_LIFETIME, "tokenLifetimePolicy"),
-        ("appManagementPolicies", Link.APP_MANAGEMENT, "appManagementPolicy"),
+        ("claimsMappingPolicies", LinkKind.CLAIMS_MAPPING, "claimsMappingPolicy"),
+        ("homeRealmDiscoveryPolicies", LinkKind.HOME_REALM, "homeRealmDiscoveryPolicy"),
+        ("tokenIssuancePolicies", LinkKind.TOKEN_ISSUANCE, "tokenIssuancePolicy"),
+        ("tokenLifetimePolicies", LinkKind.TOKEN_LIFETIME, "tokenLifetimePolicy"),
+        ("appManagementPolicies", LinkKind.APP_MANAGEMENT, "appManagementPolicy"),
     )
 )
 
@@ -48,9 +48,11 @@ SETS: tuple[EntitySet, ...] = (
         on_select=frozenset(("authenticationBehaviors", "managerApplications")),
         streams=frozenset(("logo",)),
         relations=(
-            Relation("owners", (Link.APPLICATION_OWNERS,), targets=OWNERS),
-            Relation("federatedIdentityCredentials", (Link.CREDENTIALS,), part="federatedIdentityCredential"),
-            Relation("extensionProperties", (Link.EXTENSIONS,), part="extensionProperty", units=2),
+            NavigationProperty("owners", (LinkKind.APPLICATION_OWNERS,), targets=OWNERS),
+            NavigationProperty(
+                "federatedIdentityCredentials", (LinkKind.CREDENTIALS,), part="federatedIdentityCredential"
+            ),
+            NavigationProperty("extensionProperties", (LinkKind.EXTENSIONS,), part="extensionProperty", units=2),
             *_POLICY_REFERENCES[2:],
         ),
         delta=True,
@@ -59,7 +61,7 @@ SETS: tuple[EntitySet, ...] = (
         advanced=True,
         alternate="appId",
         required=("displayName",),
-        read_only=MINTED
+        read_only=SERVER_MADE
         | frozenset(
             [
                 "appId",
@@ -102,42 +104,46 @@ SETS: tuple[EntitySet, ...] = (
         _APPLICATION_WRITE,
         on_select=frozenset(("customSecurityAttributes",)),
         relations=(
-            Relation("owners", (Link.PRINCIPAL_OWNERS,), targets=OWNERS),
-            Relation("appRoleAssignedTo", (Link.ASSIGNED_TO,), part="appRoleAssignment", write=ASSIGNMENT_WRITE),
-            Relation(
-                "appRoleAssignments", (Link.ASSIGNMENTS,), part="appRoleAssignment", units=2, write=ASSIGNMENT_WRITE
+            NavigationProperty("owners", (LinkKind.PRINCIPAL_OWNERS,), targets=OWNERS),
+            NavigationProperty(
+                "appRoleAssignedTo", (LinkKind.ASSIGNED_TO,), part="appRoleAssignment", write=ASSIGNMENT_WRITE
             ),
-            Relation("oauth2PermissionGrants", (Link.GRANT_CLIENT,), part="oAuth2PermissionGrant", read=GRANT_READ),
-            Relation(
+            NavigationProperty(
+                "appRoleAssignments", (LinkKind.ASSIGNMENTS,), part="appRoleAssignment", units=2, write=ASSIGNMENT_WRITE
+            ),
+            NavigationProperty(
+                "oauth2PermissionGrants", (LinkKind.GRANT_CLIENT,), part="oAuth2PermissionGrant", read=GRANT_READ
+            ),
+            NavigationProperty(
                 "delegatedPermissionClassifications",
-                (Link.CLASSIFICATIONS,),
+                (LinkKind.CLASSIFICATIONS,),
                 part="delegatedPermissionClassification",
                 read=("Application.Read.All", "Policy.Read.PermissionGrant", "Directory.Read.All"),
                 write=("Policy.ReadWrite.PermissionGrant",),
             ),
-            Relation(
+            NavigationProperty(
                 "synchronization/jobs",
-                (Link.SYNC_JOBS,),
+                (LinkKind.SYNC_JOBS,),
                 part="synchronizationJob",
                 read=("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
                 write=("Synchronization.ReadWrite.All",),
             ),
-            Relation(
+            NavigationProperty(
                 "remoteDesktopSecurityConfiguration",
-                (Link.REMOTE_DESKTOP,),
+                (LinkKind.REMOTE_DESKTOP,),
                 many=False,
                 part="remoteDesktopSecurityConfiguration",
                 write=_REMOTE_DESKTOP_WRITE,
             ),
-            Relation(
+            NavigationProperty(
                 "remoteDesktopSecurityConfiguration/approvedClientApps",
-                (Link.APPROVED_CLIENTS,),
+                (LinkKind.APPROVED_CLIENTS,),
                 part="approvedClientApp",
                 write=_REMOTE_DESKTOP_WRITE,
             ),
-            Relation(
+            NavigationProperty(
                 "remoteDesktopSecurityConfiguration/targetDeviceGroups",
-                (Link.DEVICE_GROUPS,),
+                (LinkKind.DEVICE_GROUPS,),
                 part="targetDeviceGroup",
                 write=_REMOTE_DESKTOP_WRITE,
             ),
@@ -151,7 +157,7 @@ SETS: tuple[EntitySet, ...] = (
         advanced=True,
         alternate="appId",
         required=("appId",),
-        read_only=MINTED
+        read_only=SERVER_MADE
         | frozenset(
             [
                 "appDisplayName",
@@ -204,7 +210,7 @@ SETS: tuple[EntitySet, ...] = (
         APPLICATION_READ,
         ASSIGNMENT_WRITE,
         required=("principalId", "resourceId", "appRoleId"),
-        read_only=MINTED | {"principalDisplayName", "principalType", "resourceDisplayName"},
+        read_only=SERVER_MADE | {"principalDisplayName", "principalType", "resourceDisplayName"},
         update=False,
     ),
     EntitySet(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.schema.model import EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import EntitySet, LinkKind, NavigationProperty
 from entra_pipeline.simulator.schema.shared import (
     APPLICATION_READ,
     ASSIGNMENT_WRITE,
     GRANT_READ,
     MEMBER_OF,
-    MINTED,
     OWNED_OBJECTS,
     OWNERS,
+    SERVER_MADE,
     TRANSITIVE_MEMBER_OF,
 )
 
@@ -54,14 +54,14 @@ _BRANDING_READ = (
 _ORGANIZATION_WRITE = ("Organization.ReadWrite.All",)
 _SKU_READ = ("LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All")
 _ANYONE = ("user", "group", "device", "servicePrincipal", "orgContact")
-_ASSIGNMENTS = Relation(
+_ASSIGNMENTS = NavigationProperty(
     "appRoleAssignments",
-    (Link.ASSIGNMENTS,),
+    (LinkKind.ASSIGNMENTS,),
     part="appRoleAssignment",
     read=APPLICATION_READ,
     write=ASSIGNMENT_WRITE,
 )
-_EXTENSIONS = Relation("extensions", (Link.OPEN_EXTENSIONS,), part="openTypeExtension")
+_EXTENSIONS = NavigationProperty("extensions", (LinkKind.OPEN_EXTENSIONS,), part="openTypeExtension")
 USER_DEFAULT = (
     "businessPhones",
     "displayName",
@@ -129,19 +129,23 @@ SETS: tuple[EntitySet, ...] = (
         single_only=_USER_SINGLE,
         untracked=_USER_SINGLE | {"signInActivity", "cloudLicensing", "deviceEnrollmentLimit", "print"},
         relations=(
-            Relation("manager", (Link.USER_MANAGER,), many=False, delta="select", targets=("user", "orgContact")),
-            Relation("directReports", (Link.USER_MANAGER,), inverse=True),
-            Relation("sponsors", (Link.USER_SPONSORS,), targets=("user", "group")),
+            NavigationProperty(
+                "manager", (LinkKind.USER_MANAGER,), many=False, delta="select", targets=("user", "orgContact")
+            ),
+            NavigationProperty("directReports", (LinkKind.USER_MANAGER,), inverse=True),
+            NavigationProperty("sponsors", (LinkKind.USER_SPONSORS,), targets=("user", "group")),
             MEMBER_OF,
             TRANSITIVE_MEMBER_OF,
             OWNED_OBJECTS,
-            Relation("registeredDevices", (Link.DEVICE_USERS,), inverse=True),
-            Relation("ownedDevices", (Link.DEVICE_OWNERS,), inverse=True),
+            NavigationProperty("registeredDevices", (LinkKind.DEVICE_USERS,), inverse=True),
+            NavigationProperty("ownedDevices", (LinkKind.DEVICE_OWNERS,), inverse=True),
             _ASSIGNMENTS,
-            Relation("oauth2PermissionGrants", (Link.GRANT_PRINCIPAL,), part="oAuth2PermissionGrant", read=GRANT_READ),
-            Relation(
+            NavigationProperty(
+                "oauth2PermissionGrants", (LinkKind.GRANT_PRINCIPAL,), part="oAuth2PermissionGrant", read=GRANT_READ
+            ),
+            NavigationProperty(
                 "authentication/methods",
-                (Link.AUTHENTICATION_METHODS,),
+                (LinkKind.AUTHENTICATION_METHODS,),
                 part="authenticationMethod",
                 read=_METHOD_READ,
             ),
@@ -153,7 +157,7 @@ SETS: tuple[EntitySet, ...] = (
         advanced=True,
         alternate="userPrincipalName",
         required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName", "passwordProfile"),
-        read_only=MINTED
+        read_only=SERVER_MADE
         | _SYNCED
         | frozenset(
             [
@@ -230,23 +234,25 @@ SETS: tuple[EntitySet, ...] = (
         single_only=_GROUP_SINGLE,
         untracked=_GROUP_SINGLE,
         relations=(
-            Relation(
+            NavigationProperty(
                 "members",
-                (Link.GROUP_MEMBERS,),
+                (LinkKind.GROUP_MEMBERS,),
                 delta="default",
                 targets=_ANYONE,
                 units=3,
                 read=_MEMBER_READ,
                 write=_MEMBER_WRITE,
             ),
-            Relation("owners", (Link.GROUP_OWNERS,), delta="select", targets=OWNERS, read=_MEMBER_READ),
+            NavigationProperty("owners", (LinkKind.GROUP_OWNERS,), delta="select", targets=OWNERS, read=_MEMBER_READ),
             MEMBER_OF,
             TRANSITIVE_MEMBER_OF,
-            Relation("transitiveMembers", (Link.GROUP_MEMBERS,), transitive=True, units=5, read=_MEMBER_READ),
+            NavigationProperty(
+                "transitiveMembers", (LinkKind.GROUP_MEMBERS,), transitive=True, units=5, read=_MEMBER_READ
+            ),
             _ASSIGNMENTS,
-            Relation(
+            NavigationProperty(
                 "settings",
-                (Link.GROUP_SETTINGS,),
+                (LinkKind.GROUP_SETTINGS,),
                 part="settingOfGroup",
                 read=("GroupSettings.Read.All", "GroupSettings.ReadWrite.All", *_GROUP_READ),
                 write=("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All"),
@@ -257,7 +263,7 @@ SETS: tuple[EntitySet, ...] = (
         bin="directory/deletedItems",
         advanced=True,
         required=("displayName", "mailEnabled", "mailNickname", "securityEnabled"),
-        read_only=MINTED
+        read_only=SERVER_MADE
         | _SYNCED
         | frozenset(
             [
@@ -283,10 +289,12 @@ SETS: tuple[EntitySet, ...] = (
         _UNIT_READ,
         _UNIT_WRITE,
         relations=(
-            Relation("members", (Link.UNIT_MEMBERS,), delta="default", targets=("user", "group", "device")),
-            Relation(
+            NavigationProperty(
+                "members", (LinkKind.UNIT_MEMBERS,), delta="default", targets=("user", "group", "device")
+            ),
+            NavigationProperty(
                 "scopedRoleMembers",
-                (Link.SCOPED_MEMBERS,),
+                (LinkKind.SCOPED_MEMBERS,),
                 part="scopedRoleMembership",
                 read=_ROLE_READ,
                 write=_ROLE_WRITE,
@@ -297,7 +305,7 @@ SETS: tuple[EntitySet, ...] = (
         bin="directory/deletedItems",
         advanced=True,
         required=("displayName",),
-        read_only=MINTED,
+        read_only=SERVER_MADE,
         immutable=frozenset(("isMemberManagementRestricted",)),
     ),
     EntitySet(
@@ -317,7 +325,9 @@ SETS: tuple[EntitySet, ...] = (
         _ROLE_READ,
         _ROLE_WRITE,
         relations=(
-            Relation("members", (Link.ROLE_MEMBERS,), delta="default", targets=("user", "group", "servicePrincipal")),
+            NavigationProperty(
+                "members", (LinkKind.ROLE_MEMBERS,), delta="default", targets=("user", "group", "servicePrincipal")
+            ),
         ),
         page=0,
         delta=True,
@@ -389,15 +399,15 @@ SETS: tuple[EntitySet, ...] = (
         _DEVICE_WRITE,
         on_select=frozenset(("isManagementRestricted",)),
         relations=(
-            Relation("registeredOwners", (Link.DEVICE_OWNERS,), targets=OWNERS),
-            Relation("registeredUsers", (Link.DEVICE_USERS,), targets=OWNERS),
+            NavigationProperty("registeredOwners", (LinkKind.DEVICE_OWNERS,), targets=OWNERS),
+            NavigationProperty("registeredUsers", (LinkKind.DEVICE_USERS,), targets=OWNERS),
             _EXTENSIONS,
             MEMBER_OF,
             TRANSITIVE_MEMBER_OF,
         ),
         delta=True,
         advanced=True,
-        read_only=MINTED
+        read_only=SERVER_MADE
         | frozenset(
             [
                 "approximateLastSignInDateTime",
@@ -418,22 +428,22 @@ SETS: tuple[EntitySet, ...] = (
         _DOMAIN_READ,
         _DOMAIN_WRITE,
         relations=(
-            Relation(
+            NavigationProperty(
                 "federationConfiguration",
-                (Link.FEDERATION,),
+                (LinkKind.FEDERATION,),
                 part="internalDomainFederation",
                 read=("Domain-InternalFederation.Read.All", "Domain-InternalFederation.ReadWrite.All"),
                 write=("Domain-InternalFederation.ReadWrite.All", "Domain.ReadWrite.All"),
             ),
-            Relation(
+            NavigationProperty(
                 "serviceConfigurationRecords",
-                (Link.SERVICE_RECORDS,),
+                (LinkKind.SERVICE_RECORDS,),
                 part="serviceConfigurationRecord",
                 read=_DOMAIN_READ[:2],
             ),
-            Relation(
+            NavigationProperty(
                 "verificationDnsRecords",
-                (Link.VERIFICATION_RECORDS,),
+                (LinkKind.VERIFICATION_RECORDS,),
                 part="verificationDnsRecord",
                 read=_DOMAIN_READ[:2],
             ),
@@ -451,30 +461,30 @@ SETS: tuple[EntitySet, ...] = (
         _ORGANIZATION_READ,
         _ORGANIZATION_WRITE,
         relations=(
-            Relation(
+            NavigationProperty(
                 "branding",
-                (Link.BRANDING,),
+                (LinkKind.BRANDING,),
                 many=False,
                 part="organizationalBranding",
                 read=_BRANDING_READ,
                 write=_BRANDING_READ[1:3],
             ),
-            Relation(
+            NavigationProperty(
                 "branding/localizations",
-                (Link.BRANDING_LOCALIZATIONS,),
+                (LinkKind.BRANDING_LOCALIZATIONS,),
                 part="organizationalBrandingLocalization",
                 read=_BRANDING_READ,
                 write=_BRANDING_READ[1:3],
             ),
-            Relation(
+            NavigationProperty(
                 "certificateBasedAuthConfiguration",
-                (Link.CERTIFICATE_AUTHENTICATION,),
+                (LinkKind.CERTIFICATE_AUTHENTICATION,),
                 part="certificateBasedAuthConfiguration",
                 read=_ORGANIZATION_READ[:2],
             ),
             _EXTENSIONS,
         ),
-        read_only=MINTED
+        read_only=SERVER_MADE
         | frozenset(["assignedPlans", "provisionedPlans", "verifiedDomains", "tenantType", "displayName"]),
         create=False,
         delete=False,

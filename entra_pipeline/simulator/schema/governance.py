@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.schema.model import EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import EntitySet, LinkKind, NavigationProperty
 
 _ENTITLEMENT = ("EntitlementManagement.Read.All", "EntitlementManagement.ReadWrite.All")
 _REVIEWS = ("AccessReview.Read.All", "AccessReview.ReadWrite.All")
@@ -12,7 +12,7 @@ _WORKFLOWS = (
     "LifecycleWorkflows.ReadWrite.All",
 )
 _EXTENSIONS = ("LifecycleWorkflows-CustomExt.Read.All", *_WORKFLOWS[1:])
-_MINTED = frozenset(["id", "createdDateTime", "modifiedDateTime"])
+_SERVER_MADE = frozenset(["id", "createdDateTime", "modifiedDateTime"])
 _ROOT = "identityGovernance/entitlementManagement"
 
 
@@ -24,7 +24,7 @@ def _entitlement(name: str, segment: str, model: str, **more: object) -> EntityS
         _ENTITLEMENT,
         _ENTITLEMENT[1:],
         licensed=True,
-        read_only=_MINTED,
+        read_only=_SERVER_MADE,
         **more,  # type: ignore[arg-type]
     )
 
@@ -35,8 +35,10 @@ SETS: tuple[EntitySet, ...] = (
         "catalogs",
         "access_package_catalog",
         relations=(
-            Relation("resources", (Link.CATALOG_RESOURCES,), part="accessPackageResource"),
-            Relation("customWorkflowExtensions", (Link.CATALOG_EXTENSIONS,), part="customCalloutExtension"),
+            NavigationProperty("resources", (LinkKind.CATALOG_RESOURCES,), part="accessPackageResource"),
+            NavigationProperty(
+                "customWorkflowExtensions", (LinkKind.CATALOG_EXTENSIONS,), part="customCalloutExtension"
+            ),
         ),
         required=("displayName",),
     ),
@@ -80,8 +82,10 @@ SETS: tuple[EntitySet, ...] = (
         "accessPackages",
         "access_package",
         relations=(
-            Relation("incompatibleAccessPackages", (Link.INCOMPATIBLE_PACKAGES,), targets=("accessPackage",)),
-            Relation("incompatibleGroups", (Link.INCOMPATIBLE_GROUPS,), targets=("group",)),
+            NavigationProperty(
+                "incompatibleAccessPackages", (LinkKind.INCOMPATIBLE_PACKAGES,), targets=("accessPackage",)
+            ),
+            NavigationProperty("incompatibleGroups", (LinkKind.INCOMPATIBLE_GROUPS,), targets=("group",)),
         ),
         expandable=("catalog", "resourceRoleScopes"),
         required=("displayName", "catalog"),
@@ -108,8 +112,8 @@ SETS: tuple[EntitySet, ...] = (
         "connectedOrganizations",
         "connected_organization",
         relations=(
-            Relation("internalSponsors", (Link.INTERNAL_SPONSORS,), targets=("user", "group")),
-            Relation("externalSponsors", (Link.EXTERNAL_SPONSORS,), targets=("user", "group")),
+            NavigationProperty("internalSponsors", (LinkKind.INTERNAL_SPONSORS,), targets=("user", "group")),
+            NavigationProperty("externalSponsors", (LinkKind.EXTERNAL_SPONSORS,), targets=("user", "group")),
         ),
         required=("displayName",),
     ),
@@ -150,7 +154,7 @@ SETS: tuple[EntitySet, ...] = (
         _REVIEWS[1:],
         licensed=True,
         largest_page=100,
-        relations=(Relation("instances", (Link.REVIEW_INSTANCES,), part="accessReviewInstance"),),
+        relations=(NavigationProperty("instances", (LinkKind.REVIEW_INSTANCES,), part="accessReviewInstance"),),
         required=("displayName", "scope"),
         changes=("PUT",),
         read_only=frozenset(["id", "createdDateTime", "lastModifiedDateTime", "status", "createdBy"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.schema.model import EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import EntitySet, LinkKind, NavigationProperty
 
 _FLOWS = ("IdentityUserFlow.Read.All", "IdentityUserFlow.ReadWrite.All")
 _PROVIDERS = ("IdentityProvider.Read.All", "IdentityProvider.ReadWrite.All")
@@ -31,11 +31,13 @@ SETS: tuple[EntitySet, ...] = (
         _FLOWS,
         _FLOWS[1:],
         relations=(
-            Relation("userAttributeAssignments", (Link.FLOW_ATTRIBUTES,), part="identityUserFlowAttributeAssignment"),
-            Relation("languages", (Link.FLOW_LANGUAGES,), part="userFlowLanguageConfiguration"),
-            Relation(
+            NavigationProperty(
+                "userAttributeAssignments", (LinkKind.FLOW_ATTRIBUTES,), part="identityUserFlowAttributeAssignment"
+            ),
+            NavigationProperty("languages", (LinkKind.FLOW_LANGUAGES,), part="userFlowLanguageConfiguration"),
+            NavigationProperty(
                 "userFlowIdentityProviders",
-                (Link.FLOW_PROVIDERS,),
+                (LinkKind.FLOW_PROVIDERS,),
                 targets=("identityProviderBase",),
                 read=_FLOWS[1:],
             ),

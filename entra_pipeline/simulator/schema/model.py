@@ -9,7 +9,7 @@ from functools import cache
 from entra_pipeline.catalogue.sdk import JSON, Kind, Property, class_name, model_properties
 
 
-class Link(IntEnum):
+class LinkKind(IntEnum):
     """Kinds of stored links. Numbers are part of a persistent tenant's file: never reuse one."""
 
     GROUP_MEMBERS = 1
@@ -72,12 +72,12 @@ class Link(IntEnum):
     FLOW_PROVIDERS = 70
 
 
-OWNING = tuple(int(code) for code in Link if Link.CREDENTIALS <= code < Link.CLAIMS_MAPPING)
+OWNING = tuple(int(code) for code in LinkKind if LinkKind.CREDENTIALS <= code < LinkKind.CLAIMS_MAPPING)
 """Links whose target cannot live without its source."""
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class NavigationProperty:
     """A navigation property.
 
     Attributes:
@@ -95,7 +95,7 @@ class Relation:
     """
 
     name: str
-    codes: tuple[Link, ...]
+    codes: tuple[LinkKind, ...]
     inverse: bool = False
     many: bool = True
     transitive: bool = False
@@ -161,7 +161,7 @@ class EntitySet:
     on_select: frozenset[str] = frozenset()
     single_only: frozenset[str] = frozenset()
     untracked: frozenset[str] = frozenset()
-    relations: tuple[Relation, ...] = ()
+    relations: tuple[NavigationProperty, ...] = ()
     page: int = 100
     largest_page: int = 999
     delta: bool = False
@@ -216,11 +216,11 @@ class EntitySet:
         """Navigation properties whose items are kept in the object."""
         return frozenset((*self.expandable, *(segment for segment, _ in self.inline)))
 
-    def relation(self, segment: str) -> Relation | None:
+    def relation(self, segment: str) -> NavigationProperty | None:
         """The relation of the name, None when there is none."""
         return _relations(self.name).get(segment)
 
-    def tracked(self) -> tuple[Relation, ...]:
+    def tracked(self) -> tuple[NavigationProperty, ...]:
         """Relations that delta can report."""
         return tuple(relation for relation in self.relations if relation.delta)
 
@@ -256,5 +256,5 @@ def _listed(name: str) -> tuple[str, ...]:
 
 
 @cache
-def _relations(name: str) -> dict[str, Relation]:
+def _relations(name: str) -> dict[str, NavigationProperty]:
     return {relation.name: relation for relation in BY_NAME[name].relations}

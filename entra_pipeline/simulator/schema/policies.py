@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.schema.model import EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import EntitySet, LinkKind, NavigationProperty
 
 _POLICY = ("Policy.Read.All",)
 _APPLICATION_CONFIGURATION = ("Policy.Read.All", "Policy.ReadWrite.ApplicationConfiguration")
 _MULTI_TENANT = ("MultiTenantOrganization.Read.All", "MultiTenantOrganization.ReadWrite.All")
-_MINTED = frozenset(["id", "deletedDateTime"])
+_SERVER_MADE = frozenset(["id", "deletedDateTime"])
 
 
 def _singleton(
@@ -27,7 +27,7 @@ def _singleton(
     )
 
 
-def _assigned(name: str, segment: str, model: str, code: Link) -> EntitySet:
+def _assigned(name: str, segment: str, model: str, code: LinkKind) -> EntitySet:
     """A policy that applications and service principals point to."""
     return EntitySet(
         name,
@@ -35,9 +35,9 @@ def _assigned(name: str, segment: str, model: str, code: Link) -> EntitySet:
         model,
         _APPLICATION_CONFIGURATION,
         ("Policy.ReadWrite.ApplicationConfiguration",),
-        relations=(Relation("appliesTo", (code,), inverse=True),),
+        relations=(NavigationProperty("appliesTo", (code,), inverse=True),),
         required=("displayName",),
-        read_only=_MINTED,
+        read_only=_SERVER_MADE,
     )
 
 
@@ -128,9 +128,9 @@ SETS: tuple[EntitySet, ...] = (
         ("Policy.ReadWrite.CrossTenantAccess",),
         key="tenantId",
         relations=(
-            Relation(
+            NavigationProperty(
                 "identitySynchronization",
-                (Link.IDENTITY_SYNC,),
+                (LinkKind.IDENTITY_SYNC,),
                 many=False,
                 part="crossTenantIdentitySyncPolicyPartner",
             ),
@@ -210,11 +210,13 @@ SETS: tuple[EntitySet, ...] = (
         immutable=frozenset(["id"]),
         read_only=frozenset(["deletedDateTime", "includes", "excludes"]),
     ),
-    _assigned("claimsMappingPolicy", "claimsMappingPolicies", "claims_mapping_policy", Link.CLAIMS_MAPPING),
-    _assigned("homeRealmDiscoveryPolicy", "homeRealmDiscoveryPolicies", "home_realm_discovery_policy", Link.HOME_REALM),
-    _assigned("tokenIssuancePolicy", "tokenIssuancePolicies", "token_issuance_policy", Link.TOKEN_ISSUANCE),
-    _assigned("tokenLifetimePolicy", "tokenLifetimePolicies", "token_lifetime_policy", Link.TOKEN_LIFETIME),
-    _assigned("appManagementPolicy", "appManagementPolicies", "app_management_policy", Link.APP_MANAGEMENT),
+    _assigned("claimsMappingPolicy", "claimsMappingPolicies", "claims_mapping_policy", LinkKind.CLAIMS_MAPPING),
+    _assigned(
+        "homeRealmDiscoveryPolicy", "homeRealmDiscoveryPolicies", "home_realm_discovery_policy", LinkKind.HOME_REALM
+    ),
+    _assigned("tokenIssuancePolicy", "tokenIssuancePolicies", "token_issuance_policy", LinkKind.TOKEN_ISSUANCE),
+    _assigned("tokenLifetimePolicy", "tokenLifetimePolicies", "token_lifetime_policy", LinkKind.TOKEN_LIFETIME),
+    _assigned("appManagementPolicy", "appManagementPolicies", "app_management_policy", LinkKind.APP_MANAGEMENT),
     EntitySet(
         "activityBasedTimeoutPolicy",
         "policies/activityBasedTimeoutPolicies",
@@ -222,7 +224,7 @@ SETS: tuple[EntitySet, ...] = (
         _APPLICATION_CONFIGURATION,
         ("Policy.ReadWrite.ApplicationConfiguration",),
         required=("displayName", "definition"),
-        read_only=_MINTED,
+        read_only=_SERVER_MADE,
     ),
     EntitySet(
         "featureRolloutPolicy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entra_pipeline.simulator.schema.model import Link, Relation
+from entra_pipeline.simulator.schema.model import LinkKind, NavigationProperty
 
 APPLICATION_READ = (
     "Application.Read.All",
@@ -14,10 +14,15 @@ APPLICATION_READ = (
 ASSIGNMENT_WRITE = ("AppRoleAssignment.ReadWrite.All",)
 GRANT_READ = ("Directory.Read.All", "Directory.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All")
 OWNERS = ("user", "servicePrincipal")
-MEMBERSHIPS = (Link.GROUP_MEMBERS, Link.UNIT_MEMBERS, Link.ROLE_MEMBERS)
-MEMBER_OF = Relation("memberOf", MEMBERSHIPS, inverse=True, units=2)
-TRANSITIVE_MEMBER_OF = Relation("transitiveMemberOf", (Link.GROUP_MEMBERS,), inverse=True, transitive=True, units=2)
-OWNED_OBJECTS = Relation(
-    "ownedObjects", (Link.GROUP_OWNERS, Link.APPLICATION_OWNERS, Link.PRINCIPAL_OWNERS), inverse=True, units=2
+MEMBERSHIPS = (LinkKind.GROUP_MEMBERS, LinkKind.UNIT_MEMBERS, LinkKind.ROLE_MEMBERS)
+MEMBER_OF = NavigationProperty("memberOf", MEMBERSHIPS, inverse=True, units=2)
+TRANSITIVE_MEMBER_OF = NavigationProperty(
+    "transitiveMemberOf", (LinkKind.GROUP_MEMBERS,), inverse=True, transitive=True, units=2
 )
-MINTED = frozenset(["id", "createdDateTime", "deletedDateTime", "securityIdentifier"])
+OWNED_OBJECTS = NavigationProperty(
+    "ownedObjects",
+    (LinkKind.GROUP_OWNERS, LinkKind.APPLICATION_OWNERS, LinkKind.PRINCIPAL_OWNERS),
+    inverse=True,
+    units=2,
+)
+SERVER_MADE = frozenset(["id", "createdDateTime", "deletedDateTime", "securityIdentifier"])

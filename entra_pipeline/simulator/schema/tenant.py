@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from entra_pipeline.simulator.schema.model import EntitySet, Link, Relation
+from entra_pipeline.simulator.schema.model import EntitySet, LinkKind, NavigationProperty
 
 _SETTINGS = ("GroupSettings.Read.All", "GroupSettings.ReadWrite.All", "Directory.Read.All", "Group.Read.All")
 _BRANDING = ("OrganizationalBranding.Read.All", "OrganizationalBranding.ReadWrite.All", "Organization.Read.All")
@@ -102,7 +102,7 @@ SETS: tuple[EntitySet, ...] = (
         "synchronization_job",
         ("Synchronization.Read.All", "Synchronization.ReadWrite.All"),
         ("Synchronization.ReadWrite.All",),
-        relations=(Relation("schema", (Link.SYNC_SCHEMA,), many=False, part="synchronizationSchema"),),
+        relations=(NavigationProperty("schema", (LinkKind.SYNC_SCHEMA,), many=False, part="synchronizationSchema"),),
         required=("templateId",),
     ),
     EntitySet(
@@ -181,7 +181,9 @@ SETS: tuple[EntitySet, ...] = (
         _PKI,
         _PKI[1:],
         relations=(
-            Relation("certificateAuthorities", (Link.CERTIFICATE_AUTHORITIES,), part="certificateAuthorityDetail"),
+            NavigationProperty(
+                "certificateAuthorities", (LinkKind.CERTIFICATE_AUTHORITIES,), part="certificateAuthorityDetail"
+            ),
         ),
         required=("displayName",),
         read_only=frozenset(["id", "deletedDateTime", "lastModifiedDateTime", "status", "statusDetails"]),
@@ -223,8 +225,8 @@ SETS: tuple[EntitySet, ...] = (
         "org_contact",
         ("OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"),
         relations=(
-            Relation("manager", (Link.CONTACT_MANAGER,), many=False),
-            Relation("memberOf", (Link.GROUP_MEMBERS,), inverse=True, units=2),
+            NavigationProperty("manager", (LinkKind.CONTACT_MANAGER,), many=False),
+            NavigationProperty("memberOf", (LinkKind.GROUP_MEMBERS,), inverse=True, units=2),
         ),
         delta=True,
         advanced=True,

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-class SignInRefused(Exception):
+class TokenRefused(Exception):
     """An OAuth error: status, error, and Entra's own number and text."""
 
     def __init__(self, status: int, error: str, number: int, text: str) -> None:
@@ -46,7 +46,7 @@ class SignInRefused(Exception):
         }
 
 
-def openid_configuration(tenant: Tenant, authority: str, name: str) -> dict[str, Any]:
+def openid_configuration(tenant: SimulatedGraph, authority: str, name: str) -> dict[str, Any]:
     """What a client asks before it asks for a token. Raises SignInRefused for another tenant."""
     _check_tenant(tenant, name)
     base = f"{authority}/{tenant.identity.tenant_id}"
@@ -68,15 +68,15 @@ def openid_configuration(tenant: Tenant, authority: str, name: str) -> dict[str,
     }
 
 
-def issue(tenant: Tenant, name: str, form: Mapping[str, str]) -> dict[str, Any]:
+def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[str, Any]:
     """The answer to a token request. Raises SignInRefused."""
     _check_tenant(tenant, name)
     if form.get("grant_type") != "client_credentials":
-        raise SignInRefused(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
+        raise TokenRefused(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
     client_id = form.get("client_id", "")
     app = tenant.apps.get(client_id)
     if app is None:
-        raise SignInRefused(
+        raise TokenRefused(
             400,
             "unauthorized_client",
             700016,
@@ -86,7 +86,7 @@ def issue(tenant: Tenant, name: str, form: Mapping[str, str]) -> dict[str, Any]:
     if form.get("client_assertion_type") == _ASSERTION:
         _check_assertion(tenant, client_id, form.get("client_assertion", ""))
     elif not hmac.compare_digest(form.get("client_secret", "").encode(), app.secret.encode()):
-        raise SignInRefused(
+        raise TokenRefused(
             401,
             "invalid_client",
             7000215,
@@ -96,14 +96,14 @@ def issue(tenant: Tenant, name: str, form: Mapping[str, str]) -> dict[str, Any]:
     scope = form.get("scope", "").split(" ")[0]
     audience = scope.removesuffix("/.default").rstrip("/")
     if not scope.endswith("/.default"):
-        raise SignInRefused(
+        raise TokenRefused(
             400,
             "invalid_scope",
             1002012,
             f"The provided value for scope {scope} is not valid: it must end in /.default.",
         )
     if audience not in tenant.audiences:
-        raise SignInRefused(
+        raise TokenRefused(
             400, "invalid_resource", 500011, f"The resource principal named {audience} was not found in the tenant."
         )
     now = time.time()
@@ -114,20 +114,20 @@ def issue(tenant: Tenant, name: str, form: Mapping[str, str]) -> dict[str, Any]:
             "iat": int(now),
             "nbf": int(now),
             "issued": now,
-            "exp": int(now) + tenant.knobs.token_lifetime,
+            "exp": int(now) + tenant.settings.token_lifetime,
             "appid": client_id,
             "tid": tenant.identity.tenant_id,
             "idtyp": "app",
             "roles": list(app.roles),
         }
     )
-    lifetime = tenant.knobs.token_lifetime
+    lifetime = tenant.settings.token_lifetime
     return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
 
-def _check_tenant(tenant: Tenant, name: str) -> None:
+def _check_tenant(tenant: SimulatedGraph, name: str) -> None:
     if name.lower() not in {tenant.identity.tenant_id, tenant.identity.initial_domain, tenant.identity.domain}:
-        raise SignInRefused(
+        raise TokenRefused(
             400,
             "invalid_request",
             90002,
@@ -136,7 +136,7 @@ def _check_tenant(tenant: Tenant, name: str) -> None:
         )
 
 
-def _check_assertion(tenant: Tenant, client_id: str, assertion: str) -> None:
+def _check_assertion(tenant: SimulatedGraph, client_id: str, assertion: str) -> None:
     """Whether the assertion is signed by a certificate registered for the app (Entra doc: certificate-credentials)."""
     body, _, signature = assertion.rpartition(".")
     try:
@@ -144,7 +144,7 @@ def _check_assertion(tenant: Tenant, client_id: str, assertion: str) -> None:
         claims = msgspec.json.decode(_segment(body.partition(".")[2]))
         mac = _segment(signature)
     except (ValueError, msgspec.DecodeError) as error:
-        raise SignInRefused(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from error
+        raise TokenRefused(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from error
     for pem in tenant.certificates.get(client_id, ()):
         certificate = x509.load_pem_x509_certificate(pem.encode())
         der = certificate.public_bytes(Encoding.DER)
@@ -162,7 +162,7 @@ def _check_assertion(tenant: Tenant, client_id: str, assertion: str) -> None:
             continue
         if claims.get("iss") == claims.get("sub") == client_id and claims.get("exp", 0) > time.time():
             return
-    raise SignInRefused(
+    raise TokenRefused(
         401,
         "invalid_client",
         700027,

@@ -17,8 +17,8 @@ import httpx
 import msgspec
 
 from entra_pipeline.clock import system_clock
-from entra_pipeline.simulator.generate.plan import DOMAIN, Plan, identity
-from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.generate.plan import DOMAIN, TenantPlan, identity
+from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 from entra_pipeline.simulator.protocol.tokens import Signer
 from entra_pipeline.simulator.server.certificates import make_certificates
 from entra_pipeline.simulator.server.control.client import Control
@@ -70,7 +70,7 @@ class Simulator:
         domain: str = DOMAIN,
         clock: Callable[[], datetime] = system_clock,
     ) -> None:
-        self.plan = Plan(users, groups, memberships, seed, empty, domain)
+        self.plan = TenantPlan(users, groups, memberships, seed, empty, domain)
         self.https = https
         self._wanted_port = port
         self._state = Path(state).absolute() if state is not None else None
@@ -81,7 +81,7 @@ class Simulator:
         self._temporary: Path | None = None
         self._directory: Directory | None = None
         self._listener: Listener | None = None
-        self._heir: threading.Thread | None = None
+        self._successor: threading.Thread | None = None
         self._ended = threading.Event()
         self.attached = False
 
@@ -181,8 +181,8 @@ class Simulator:
             if self._lock is None:
                 self._attach()
                 self._ended.clear()
-                self._heir = threading.Thread(target=self._succeed, name="entra-simulator-heir", daemon=True)
-                self._heir.start()
+                self._successor = threading.Thread(target=self._take_over, name="entra-simulator-heir", daemon=True)
+                self._successor.start()
                 return
         self._serve_tenant()
         self.control = Control(self._root)
@@ -192,7 +192,9 @@ class Simulator:
         folder = self._folder
         kept = kept_tenant(self._folder)
         if kept:
-            self.plan = Plan(kept.users, kept.groups, self.plan.memberships, kept.seed, self.plan.empty, kept.domain)
+            self.plan = TenantPlan(
+                kept.users, kept.groups, self.plan.memberships, kept.seed, self.plan.empty, kept.domain
+            )
             self._identity = identity(kept.seed, kept.domain)
         make_certificates(folder)
         write_secret(folder / "client_secret", self.client_secret)
@@ -207,7 +209,7 @@ class Simulator:
             plan = self.plan
             remembered = KeptTenant(plan.seed, plan.users, plan.groups, self._port, self._tls_port, key, plan.domain)
             write_secret(folder / "simulator.json", msgspec.json.encode(remembered).decode())
-        tenant = Tenant(directory, self._identity, Signer(bytes.fromhex(key)), self.plan.seed)
+        tenant = SimulatedGraph(directory, self._identity, Signer(bytes.fromhex(key)), self.plan.seed)
         tenant.audiences |= {
             self._root,
             self.authority,
@@ -216,7 +218,7 @@ class Simulator:
         }
         listener.start(build_app(tenant, ControlPanel(tenant)), folder)
 
-    def _succeed(self) -> None:
+    def _take_over(self) -> None:
         """The thread that waits for the end of the process that serves, and then serves in its place."""
         while not self._ended.wait(_SUCCESSION_SECONDS):
             self._lock = lock_folder(self._folder)
@@ -227,10 +229,10 @@ class Simulator:
 
     def stop(self) -> None:
         """Stops serving, unless another process does; a tenant without state is gone."""
-        if self._heir is not None:
+        if self._successor is not None:
             self._ended.set()
-            self._heir.join()
-            self._heir = None
+            self._successor.join()
+            self._successor = None
         if hasattr(self, "control"):
             self.control.close()
         if self._listener is not None:

@@ -11,7 +11,7 @@ from typing import IO
 import msgspec
 
 from entra_pipeline.simulator.generate.fill import fill
-from entra_pipeline.simulator.generate.plan import DOMAIN, Plan
+from entra_pipeline.simulator.generate.plan import DOMAIN, TenantPlan
 from entra_pipeline.simulator.storage.directory import Directory
 
 
@@ -50,7 +50,7 @@ def lock_folder(folder: Path) -> IO[str] | None:
     return lock
 
 
-def open_directory(folder: Path, plan: Plan, clock: Callable[[], datetime], *, durable: bool) -> Directory:
+def open_directory(folder: Path, plan: TenantPlan, clock: Callable[[], datetime], *, durable: bool) -> Directory:
     """Returns the stored tenant; one that is new, or whose making was interrupted, is made."""
     path = folder / "tenant.sqlite3"
     directory = Directory(path, clock, durable=durable)

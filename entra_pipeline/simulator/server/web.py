@@ -17,12 +17,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from entra_pipeline.simulator.graph.batch import answer_batch
-from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 from entra_pipeline.simulator.protocol.failures import Failure
-from entra_pipeline.simulator.protocol.requests import Answer, Request, clean_path, parse_options
+from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, clean_path, parse_options
 from entra_pipeline.simulator.server.control.lookup import WrongOrder
 from entra_pipeline.simulator.server.control.panel import ControlPanel
-from entra_pipeline.simulator.server.signin import SignInRefused, issue, openid_configuration
+from entra_pipeline.simulator.server.signin import TokenRefused, issue, openid_configuration
 
 _BREAKING = {"reset", "truncated", "short", "reset-after"}
 
@@ -56,18 +56,18 @@ class _Cut(Response):
         raise BrokenOff
 
 
-def build_app(tenant: Tenant, panel: ControlPanel) -> Starlette:
+def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
     """The application that serves one tenant."""
 
     async def graph(http: HttpRequest) -> Response:
         request = await _request(http, time.monotonic())
-        if tenant.knobs.latency:
-            await asyncio.sleep(tenant.knobs.latency)
+        if tenant.settings.latency:
+            await asyncio.sleep(tenant.settings.latency)
         fault = tenant.fault(request.method)
         if request.path == "$batch":
             answer = _batch(tenant, request, fault)
         else:
-            answer = tenant.struck(request, fault)
+            answer = tenant.answer_with_fault(request, fault)
         response = _respond(answer, request)
         return _Cut(response, fault) if fault in _BREAKING and (answer.body or fault == "reset-after") else response
 
@@ -101,9 +101,9 @@ def build_app(tenant: Tenant, panel: ControlPanel) -> Starlette:
     )
 
 
-async def _request(http: HttpRequest, arrived: float) -> Request:
+async def _request(http: HttpRequest, arrived: float) -> GraphRequest:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in http.headers.raw}
-    return Request(
+    return GraphRequest(
         method=http.method,
         path=clean_path(http.path_params["path"]),
         options=parse_options(http.url.query),
@@ -114,7 +114,7 @@ async def _request(http: HttpRequest, arrived: float) -> Request:
     )
 
 
-def _batch(tenant: Tenant, request: Request, fault: str) -> Answer:
+def _batch(tenant: SimulatedGraph, request: GraphRequest, fault: str) -> GraphResponse:
     if tenant.refuses(fault):
         return tenant.refusal(fault, request)
     try:
@@ -126,7 +126,7 @@ def _batch(tenant: Tenant, request: Request, fault: str) -> Answer:
         return tenant.failed(failure, request)
 
 
-def _respond(answer: Answer, request: Request) -> Response:
+def _respond(answer: GraphResponse, request: GraphRequest) -> Response:
     headers = {
         "request-id": str(uuid.uuid4()),
         "client-request-id": request.headers.get("client-request-id", str(uuid.uuid4())),
@@ -141,6 +141,6 @@ def _respond(answer: Answer, request: Request) -> Response:
 def _signing(act: Callable[[], dict[str, Any]]) -> Response:
     try:
         body = act()
-    except SignInRefused as refused:
+    except TokenRefused as refused:
         return Response(msgspec.json.encode(refused.body()), refused.status, media_type="application/json")
     return Response(msgspec.json.encode(body), media_type="application/json")

@@ -31,7 +31,7 @@ class State(IntEnum):
     HIDDEN = 3
 
 
-class Row(NamedTuple):
+class StoredObject(NamedTuple):
     """A stored object; `body` is its JSON."""
 
     seq: int
@@ -166,6 +166,6 @@ class Database:
                 raise
             self._db.execute("COMMIT")
 
-    def _rows(self, sql: str, values: Sequence[object]) -> list[Row]:
+    def _rows(self, sql: str, values: Sequence[object]) -> list[StoredObject]:
         with self.lock:
-            return [Row(*found) for found in self._db.execute(sql, tuple(values)).fetchall()]
+            return [StoredObject(*found) for found in self._db.execute(sql, tuple(values)).fetchall()]

@@ -14,8 +14,8 @@ from datetime import timedelta
 
 import msgspec
 
-from entra_pipeline.simulator.schema import BY_NAME, OWNING, Link
-from entra_pipeline.simulator.storage.database import INDEXES, Body, Row, State
+from entra_pipeline.simulator.schema import BY_NAME, OWNING, LinkKind
+from entra_pipeline.simulator.storage.database import INDEXES, Body, State, StoredObject
 from entra_pipeline.simulator.storage.links import DirectoryReader
 
 KEEP_DELETED = timedelta(days=30)
@@ -53,7 +53,7 @@ class Directory(DirectoryReader):
         """Writes (seq, id, key, JSON) rows of a new tenant, in order of seq."""
         self._db.executemany(f"INSERT INTO objects (seq, type, id, key, json) VALUES (?, '{type_name}', ?, ?, ?)", rows)
 
-    def load_links(self, code: Link, rows: Iterable[tuple[int, int]]) -> None:
+    def load_links(self, code: LinkKind, rows: Iterable[tuple[int, int]]) -> None:
         """Writes (source, target) rows of a new tenant; a pair given twice counts once."""
         self._db.executemany(f"INSERT OR IGNORE INTO links (code, source, target) VALUES ({int(code)}, ?, ?)", rows)
 
@@ -62,7 +62,7 @@ class Directory(DirectoryReader):
         self._db.executescript(INDEXES)
         self._db.execute("ANALYZE")
 
-    def insert(self, type_name: str, identifier: str, body: Body, key: str | None = None) -> Row:
+    def insert(self, type_name: str, identifier: str, body: Body, key: str | None = None) -> StoredObject:
         """Adds a live object."""
         change = self.next_change()
         seq = int(self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM objects").fetchone()[0])
@@ -112,7 +112,7 @@ class Directory(DirectoryReader):
             self._set_state(part, State.HIDDEN, change)
         self._forget(row.type)
 
-    def restore(self, seq: int, changes: Body | None = None) -> Row:
+    def restore(self, seq: int, changes: Body | None = None) -> StoredObject:
         """Brings an object back from the recycle bin with its links and parts; to delta it is new."""
         change = self.next_change()
         row = self.by_seq(seq)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from entra_pipeline.simulator.storage.database import COLUMNS, Body, Row, State
+from entra_pipeline.simulator.storage.database import COLUMNS, Body, State, StoredObject
 from entra_pipeline.simulator.storage.objects import ObjectReader
 
 
-class Ends(NamedTuple):
+class LinkTexts(NamedTuple):
     """Links of an object: how many, the target of the last one, and their texts with commas between them."""
 
     number: int
@@ -35,7 +35,7 @@ class DirectoryReader(ObjectReader):
         limit: int = -1,
         where: str = "1",
         values: Sequence[object] = (),
-    ) -> list[Row]:
+    ) -> list[StoredObject]:
         """Live objects at the other end of the object's links, in order of their sequence number."""
         return self._rows(
             f"{self._linked_sql(COLUMNS, codes, inverse, transitive, where)} ORDER BY o.seq LIMIT ?",
@@ -44,7 +44,7 @@ class DirectoryReader(ObjectReader):
 
     def linked_each(
         self, codes: Sequence[int], seqs: Sequence[int], *, inverse: bool = False, limit: int
-    ) -> dict[int, list[Row]]:
+    ) -> dict[int, list[StoredObject]]:
         """As `linked`, of several objects asked for together: the first `limit` of each, by its number."""
         here, there = ("target", "source") if inverse else ("source", "target")
         kinds = ",".join(str(int(code)) for code in codes)
@@ -56,13 +56,13 @@ class DirectoryReader(ObjectReader):
             f" SELECT here, {COLUMNS} FROM ranked JOIN objects o ON o.seq = there WHERE place <= ?"
             " ORDER BY here, there"
         )
-        found: dict[int, list[Row]] = {}
+        found: dict[int, list[StoredObject]] = {}
         with self.lock:
             for owner, *row in self._db.execute(sql, (msgspec.json.encode(seqs), limit)).fetchall():
-                found.setdefault(owner, []).append(Row(*row))
+                found.setdefault(owner, []).append(StoredObject(*row))
         return found
 
-    def matching(self, code: int, source: str, type_name: str, wanted: Body) -> list[Row]:
+    def matching(self, code: int, source: str, type_name: str, wanted: Body) -> list[StoredObject]:
         """Live objects of the type that the source (by id) is linked to, and that have the wanted properties."""
         owner = self.find(source)
         return [
@@ -106,7 +106,7 @@ class DirectoryReader(ObjectReader):
 
     def ends(
         self, code: int, sources: Sequence[int], shown: str, *, since: int = 0, after: int = 0, limit: int
-    ) -> dict[int, Ends]:
+    ) -> dict[int, LinkTexts]:
         """The first links of some sources, in the order of sources and targets, by source.
 
         Asked for together, because a tenant has millions of links.
@@ -130,9 +130,11 @@ class DirectoryReader(ObjectReader):
             " AND l.changed > ? ORDER BY l.source, l.target LIMIT ?) GROUP BY source",
             (code, msgspec.json.encode(sources), after, since, limit),
         )
-        return {source: Ends(*ends) for source, *ends in found}
+        return {source: LinkTexts(*ends) for source, *ends in found}
 
-    def _present_ends(self, code: int, sources: Sequence[int], shown: str, after: int, limit: int) -> dict[int, Ends]:
+    def _present_ends(
+        self, code: int, sources: Sequence[int], shown: str, after: int, limit: int
+    ) -> dict[int, LinkTexts]:
         """The links that are present."""
         links = self._db.execute(
             "SELECT source, target FROM links WHERE code = ? AND source IN (SELECT value FROM json_each(?))"
@@ -142,14 +144,14 @@ class DirectoryReader(ObjectReader):
         present: list[tuple[int, int]] = []
         texts: list[bytes] = []
         while (room := limit - len(texts)) and (found := links.fetchmany(room)):
-            told = self._texts_of(shown, [target for _, target in found])
-            present += compress(found, told)
-            texts += filter(None, told)
-        ends: dict[int, Ends] = {}
+            reported = self._texts_of(shown, [target for _, target in found])
+            present += compress(found, reported)
+            texts += filter(None, reported)
+        ends: dict[int, LinkTexts] = {}
         start = 0
         for source, group in groupby(present, itemgetter(0)):
             end = start + len(list(group))
-            ends[source] = Ends(end - start, present[end - 1][1], b",".join(texts[start:end]))
+            ends[source] = LinkTexts(end - start, present[end - 1][1], b",".join(texts[start:end]))
             start = end
         return ends
 
@@ -213,7 +215,7 @@ class DirectoryReader(ObjectReader):
         )
 
 
-def _values(row: Row, names: Iterable[str]) -> Body:
+def _values(row: StoredObject, names: Iterable[str]) -> Body:
     """Returns the named properties; null for those that were never set."""
     body = msgspec.json.decode(row.body)
     return {name: body.get(name) for name in names}

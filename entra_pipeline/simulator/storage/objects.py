@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from entra_pipeline.simulator.schema import BY_NAME, DIRECTORY_OBJECTS
-from entra_pipeline.simulator.storage.database import COLUMNS, Database, Row, State
+from entra_pipeline.simulator.storage.database import COLUMNS, Database, State, StoredObject
 
 
 class ObjectReader(Database):
     """Reads the objects of a tenant."""
 
-    def find(self, key: str, type_name: str = "", *, states: Sequence[int] = (State.LIVE,)) -> Row | None:
+    def find(self, key: str, type_name: str = "", *, states: Sequence[int] = (State.LIVE,)) -> StoredObject | None:
         """The object with the id or, when a type is named, the alternate key.
 
         Services outside the directory choose ids of their own, which may be those of others: where no type is named,
@@ -29,18 +29,18 @@ class ObjectReader(Database):
             found = self.by_key(type_name, key)
         return min(found, key=lambda row: (row.type not in DIRECTORY_OBJECTS, row.seq), default=None)
 
-    def by_key(self, type_name: str, key: str) -> list[Row]:
+    def by_key(self, type_name: str, key: str) -> list[StoredObject]:
         """Live objects of the type with the alternate key."""
         return self._rows(
             f"SELECT {COLUMNS} FROM objects o WHERE o.type = ? AND o.key = ? AND o.state = {State.LIVE:d}",
             (type_name, key.lower()),
         )
 
-    def by_seq(self, seq: int) -> Row:
+    def by_seq(self, seq: int) -> StoredObject:
         """The object, whatever its state."""
         return self._rows(f"SELECT {COLUMNS} FROM objects o WHERE o.seq = ?", (seq,))[0]
 
-    def by_ids(self, ids: Sequence[str]) -> list[Row]:
+    def by_ids(self, ids: Sequence[str]) -> list[StoredObject]:
         """Live objects with the ids, in no particular order."""
         marks = ",".join("?" * len(ids))
         return self._rows(f"SELECT {COLUMNS} FROM objects o WHERE o.id IN ({marks}) AND o.state = 0", ids)
@@ -56,7 +56,7 @@ class ObjectReader(Database):
         state: int = State.LIVE,
         order: str = "o.seq",
         offset: int = 0,
-    ) -> list[Row]:
+    ) -> list[StoredObject]:
         """Objects of a type in order, `limit` of them (-1 = all), those after the sequence number `after`."""
         return self._rows(
             f"SELECT {COLUMNS} FROM objects o WHERE o.type = ? AND o.state = ? AND o.seq > ? AND ({where})"
@@ -76,7 +76,7 @@ class ObjectReader(Database):
             self._counts[type_name] = int(found[0])
         return int(found[0])
 
-    def changed(self, type_name: str, codes: Sequence[int], since: int, after: int, limit: int) -> list[Row]:
+    def changed(self, type_name: str, codes: Sequence[int], since: int, after: int, limit: int) -> list[StoredObject]:
         """Objects of the type that changed, or whose links of the codes did, in order; whatever their state."""
         kinds = ",".join(str(int(code)) for code in codes) or "0"
         return self._rows(

@@ -10,7 +10,7 @@ from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.generate.directory.people import CLEARED, group_name, owner_pairs, user_name
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 _EVERYONE = "00000000-0000-0000-0000-000000000000"
 
@@ -131,7 +131,7 @@ def service_principals(loader: Loader) -> Iterator[dict[str, Any]]:
 
 def application_parts(loader: Loader) -> None:
     """Writes federated credentials, extension properties and owners."""
-    links: dict[Link, list[tuple[int, int]]] = {Link.CREDENTIALS: [], Link.EXTENSIONS: []}
+    links: dict[LinkKind, list[tuple[int, int]]] = {LinkKind.CREDENTIALS: [], LinkKind.EXTENSIONS: []}
     first = loader.first["application"]
     credentials: list[tuple[int, dict[str, Any]]] = []
     extensions: list[tuple[int, dict[str, Any]]] = []
@@ -167,23 +167,23 @@ def application_parts(loader: Loader) -> None:
             )
         )
     for type_name, code, parts in (
-        ("federatedIdentityCredential", Link.CREDENTIALS, credentials),
-        ("extensionProperty", Link.EXTENSIONS, extensions),
+        ("federatedIdentityCredential", LinkKind.CREDENTIALS, credentials),
+        ("extensionProperty", LinkKind.EXTENSIONS, extensions),
     ):
         base = loader.write(type_name, iter([body for _, body in parts]))
         links[code] = [(first + owner, base + index) for index, (owner, _) in enumerate(parts)]
         loader.directory.load_links(code, links[code])
     if loader.users:
         owners = owner_pairs(loader, first, loader.applications, "applicationOwner")
-        loader.directory.load_links(Link.APPLICATION_OWNERS, owners)
+        loader.directory.load_links(LinkKind.APPLICATION_OWNERS, owners)
         principals = owner_pairs(loader, loader.first["servicePrincipal"] + 1, loader.applications, "spOwner")
-        loader.directory.load_links(Link.PRINCIPAL_OWNERS, principals)
+        loader.directory.load_links(LinkKind.PRINCIPAL_OWNERS, principals)
 
 
 def assignments(loader: Loader) -> None:
     """Writes 3 to 40 assignments per application, to users and groups; every third application may use Graph."""
     bodies: list[dict[str, Any]] = []
-    links: dict[Link, list[tuple[int, int]]] = {Link.ASSIGNED_TO: [], Link.ASSIGNMENTS: []}
+    links: dict[LinkKind, list[tuple[int, int]]] = {LinkKind.ASSIGNED_TO: [], LinkKind.ASSIGNMENTS: []}
     base = loader.next
 
     def assign(
@@ -191,8 +191,8 @@ def assignments(loader: Loader) -> None:
     ) -> None:
         seq = base + len(bodies)
         number = len(bodies)
-        links[Link.ASSIGNED_TO].append((resource, seq))
-        links[Link.ASSIGNMENTS].append((principal[0], seq))
+        links[LinkKind.ASSIGNED_TO].append((resource, seq))
+        links[LinkKind.ASSIGNMENTS].append((principal[0], seq))
         bodies.append(
             {
                 "id": loader.ids("assignment", number).replace("-", "")[:27] + "AQ",
@@ -208,14 +208,14 @@ def assignments(loader: Loader) -> None:
 
     first = loader.first["servicePrincipal"]
     for number in range(loader.applications):
-        chance = loader.random("assignments", number)
+        rng = loader.random("assignments", number)
         name = f"Application {number:04}"
         role = loader.ids("appRole0", number) if number % 4 else _EVERYONE
-        wanted = min(chance.randint(3, 40), loader.users)
-        for user in chance.sample(range(loader.users), wanted):
+        wanted = min(rng.randint(3, 40), loader.users)
+        for user in rng.sample(range(loader.users), wanted):
             assign(first + 1 + number, loader.ids("sp", number), name, _as_principal(loader, "user", user), role)
         if loader.groups:
-            group = _as_principal(loader, "group", chance.randrange(loader.groups))
+            group = _as_principal(loader, "group", rng.randrange(loader.groups))
             assign(first + 1 + number, loader.ids("sp", number), name, group, role)
         if number % 3 == 0:
             me = (first + 1 + number, loader.ids("sp", number), name, "ServicePrincipal")
@@ -233,10 +233,10 @@ def _as_principal(loader: Loader, kind: str, number: int) -> tuple[int, str, str
 def grants(loader: Loader) -> None:
     """Writes delegated grants of Microsoft Graph: one for everybody, for some applications one for a user, too."""
     bodies: list[dict[str, Any]] = []
-    links: dict[Link, list[tuple[int, int]]] = {
-        Link.GRANT_CLIENT: [],
-        Link.GRANT_RESOURCE: [],
-        Link.GRANT_PRINCIPAL: [],
+    links: dict[LinkKind, list[tuple[int, int]]] = {
+        LinkKind.GRANT_CLIENT: [],
+        LinkKind.GRANT_RESOURCE: [],
+        LinkKind.GRANT_PRINCIPAL: [],
     }
     first = loader.first["servicePrincipal"]
     base = loader.next
@@ -244,10 +244,10 @@ def grants(loader: Loader) -> None:
         users = [None, *([number * 13 % loader.users] if loader.users and number % 2 else [])]
         for user in users:
             seq = base + len(bodies)
-            links[Link.GRANT_CLIENT].append((first + 1 + number, seq))
-            links[Link.GRANT_RESOURCE].append((first, seq))
+            links[LinkKind.GRANT_CLIENT].append((first + 1 + number, seq))
+            links[LinkKind.GRANT_RESOURCE].append((first, seq))
             if user is not None:
-                links[Link.GRANT_PRINCIPAL].append((loader.first["user"] + user, seq))
+                links[LinkKind.GRANT_PRINCIPAL].append((loader.first["user"] + user, seq))
             bodies.append(
                 {
                     "id": loader.ids("grant", len(bodies)).replace("-", "") + "_Xk",

@@ -7,7 +7,7 @@ from typing import Any
 from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.generate.directory.people import is_dynamic, owner_pairs, user_name
 from entra_pipeline.simulator.generate.loader import Loader
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 
 _BATCH = 10_000
 
@@ -17,9 +17,9 @@ def user_links(loader: Loader) -> None:
     first = loader.first["user"]
     # A tree: everyone but the first reports to somebody with a lower number.
     managers = ((first + n, first + (n - 1) // 8) for n in range(1, loader.users) if n % 11)
-    loader.directory.load_links(Link.USER_MANAGER, managers)
+    loader.directory.load_links(LinkKind.USER_MANAGER, managers)
     sponsors = ((first + n, first + n * 7 % loader.users) for n in range(5, loader.users, 17))
-    loader.directory.load_links(Link.USER_SPONSORS, sponsors)
+    loader.directory.load_links(LinkKind.USER_SPONSORS, sponsors)
 
 
 def group_links(loader: Loader) -> None:
@@ -35,27 +35,27 @@ def group_links(loader: Loader) -> None:
     pending: list[tuple[int, int]] = []
     for number, weight in enumerate(weights):
         size = min(loader.users, max(1, round(weight * scale)))
-        chance = loader.random("members", number)
-        pending += [(groups + number, users + user) for user in sorted(chance.sample(range(loader.users), size))]
+        rng = loader.random("members", number)
+        pending += [(groups + number, users + user) for user in sorted(rng.sample(range(loader.users), size))]
         nested = number + 1 + number % 7
         # Groups that are assignable to roles (every tenth, from the fifth) have no groups as members.
         if number % 9 == 8 and nested < loader.groups and not is_dynamic(number) and number % 10 != 4:
             pending.append((groups + number, groups + nested))
         if len(pending) > _BATCH * 10:
-            loader.directory.load_links(Link.GROUP_MEMBERS, pending)
+            loader.directory.load_links(LinkKind.GROUP_MEMBERS, pending)
             pending = []
-    loader.directory.load_links(Link.GROUP_MEMBERS, pending)
-    loader.directory.load_links(Link.GROUP_OWNERS, owner_pairs(loader, groups, loader.groups, "groupOwner"))
+    loader.directory.load_links(LinkKind.GROUP_MEMBERS, pending)
+    loader.directory.load_links(LinkKind.GROUP_OWNERS, owner_pairs(loader, groups, loader.groups, "groupOwner"))
 
 
 def unit_links(loader: Loader) -> None:
     """Writes members of administrative units, and roles over every second unit."""
     users, units = loader.first["user"], loader.first["administrativeUnit"]
     members = sorted((units + n % loader.units, users + n) for n in range(0, loader.users, 5))
-    loader.directory.load_links(Link.UNIT_MEMBERS, members)
+    loader.directory.load_links(LinkKind.UNIT_MEMBERS, members)
     if loader.groups:
         groups = [(units + n, loader.first["group"] + n % loader.groups) for n in range(loader.units)]
-        loader.directory.load_links(Link.UNIT_MEMBERS, groups)
+        loader.directory.load_links(LinkKind.UNIT_MEMBERS, groups)
     if not loader.users:
         return
     bodies: list[dict[str, Any]] = []
@@ -74,8 +74,8 @@ def unit_links(loader: Loader) -> None:
             }
         )
     loader.write("scopedRoleMembership", iter(bodies))
-    loader.directory.load_links(Link.SCOPED_MEMBERS, owner_links)
-    loader.directory.load_links(Link.SCOPED_MEMBER_USER, user_links)
+    loader.directory.load_links(LinkKind.SCOPED_MEMBERS, owner_links)
+    loader.directory.load_links(LinkKind.SCOPED_MEMBER_USER, user_links)
 
 
 def device_links(loader: Loader) -> None:
@@ -84,10 +84,10 @@ def device_links(loader: Loader) -> None:
         return
     users, devices = loader.first["user"], loader.first["device"]
     owners = [(devices + n, users + n * 2 % loader.users) for n in range(loader.devices)]
-    loader.directory.load_links(Link.DEVICE_OWNERS, owners)
-    loader.directory.load_links(Link.DEVICE_USERS, owners)
+    loader.directory.load_links(LinkKind.DEVICE_OWNERS, owners)
+    loader.directory.load_links(LinkKind.DEVICE_USERS, owners)
     second = [(devices + n, users + (n * 2 + 1) % loader.users) for n in range(0, loader.devices, 10)]
-    loader.directory.load_links(Link.DEVICE_USERS, second)
+    loader.directory.load_links(LinkKind.DEVICE_USERS, second)
 
 
 def role_assignments(loader: Loader) -> None:
@@ -124,5 +124,5 @@ def role_assignments(loader: Loader) -> None:
     unit = f"/administrativeUnits/{loader.ids('administrativeUnit', 0)}"
     assign(users, loader.ids("user", 0), loader.ids("role", 0), unit)
     loader.write("unifiedRoleAssignment", iter(bodies))
-    loader.directory.load_links(Link.ROLE_ASSIGNED, sorted(pairs))
-    loader.directory.load_links(Link.ROLE_MEMBERS, sorted(members))
+    loader.directory.load_links(LinkKind.ROLE_ASSIGNED, sorted(pairs))
+    loader.directory.load_links(LinkKind.ROLE_MEMBERS, sorted(members))

@@ -280,7 +280,7 @@ def owner_pairs(loader: Loader, first: int, count: int, kind: str) -> list[tuple
     users = loader.first["user"]
     pairs = []
     for number in range(count):
-        chance = loader.random(kind, number)
-        owners = chance.sample(range(loader.users), min(loader.users, 1 + number % 3))
+        rng = loader.random(kind, number)
+        owners = rng.sample(range(loader.users), min(loader.users, 1 + number % 3))
         pairs += [(first + number, users + owner) for owner in sorted(owners)]
     return pairs

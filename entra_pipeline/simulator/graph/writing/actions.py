@@ -10,13 +10,13 @@ from entra_pipeline.simulator.graph.writing.creation import Creation
 from entra_pipeline.simulator.protocol.failures import (
     bad_request,
 )
-from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
+from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 from entra_pipeline.simulator.schema import BY_NAME
-from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.storage.database import Body, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 
-def act(creation: Creation, row: Row, request: Request, action: str) -> Answer:
+def act(creation: Creation, row: StoredObject, request: GraphRequest, action: str) -> GraphResponse:
     """Carries out the action on the object. Raises Failure."""
     given = request.json()
     if action == "assignLicense":
@@ -26,7 +26,7 @@ def act(creation: Creation, row: Row, request: Request, action: str) -> Answer:
     return _update_combinations(creation.directory, row, given)
 
 
-def _update_combinations(directory: Directory, row: Row, given: Body) -> Answer:
+def _update_combinations(directory: Directory, row: StoredObject, given: Body) -> GraphResponse:
     """Sets the combinations of an authentication strength (Graph doc: updateAllowedCombinations)."""
     current = msgspec.json.decode(row.body)
     if current.get("policyType") == "builtIn":
@@ -39,7 +39,7 @@ def _update_combinations(directory: Directory, row: Row, given: Body) -> Answer:
     return json_answer(result)
 
 
-def _new_version(creation: Creation, row: Row, given: Body) -> Answer:
+def _new_version(creation: Creation, row: StoredObject, given: Body) -> GraphResponse:
     """A workflow with other tasks or conditions, in place of the one before (Graph doc: createNewVersion)."""
     body = given.get("workflow")
     if not isinstance(body, dict):
@@ -61,7 +61,7 @@ def _new_version(creation: Creation, row: Row, given: Body) -> Answer:
     return created(creation.directory.by_seq(row.seq))
 
 
-def _assign_license(directory: Directory, row: Row, given: Body) -> Answer:
+def _assign_license(directory: Directory, row: StoredObject, given: Body) -> GraphResponse:
     body = msgspec.json.decode(row.body)
     if "addLicenses" not in given or "removeLicenses" not in given:
         raise bad_request("A value is required for property 'addLicenses' and 'removeLicenses'.")

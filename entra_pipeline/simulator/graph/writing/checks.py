@@ -16,8 +16,8 @@ from entra_pipeline.simulator.protocol.failures import (
     Failure,
     bad_request,
 )
-from entra_pipeline.simulator.schema import EntitySet, Link, Relation
-from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.schema import EntitySet, LinkKind, NavigationProperty
+from entra_pipeline.simulator.storage.database import Body, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 WRONG_VALUES = "One or more property values specified are invalid."
@@ -85,7 +85,7 @@ def check_properties(directory: Directory, entry: EntitySet, body: Body, *, crea
         _check_location(body)
 
 
-def check_change(creation: Creation, entry: EntitySet, row: Row, current: Body, body: Body) -> None:
+def check_change(creation: Creation, entry: EntitySet, row: StoredObject, current: Body, body: Body) -> None:
     """What may not be changed on this very object."""
     if built_in(row, current):
         raise bad_request("Built-in objects cannot be updated.")
@@ -105,11 +105,11 @@ def check_change(creation: Creation, entry: EntitySet, row: Row, current: Body, 
         raise bad_request("The type of an object cannot be changed.")
 
 
-def check_members(row: Row, relation: Relation) -> None:
+def check_members(row: StoredObject, relation: NavigationProperty) -> None:
     """Raises Failure (400) for members that are not changed by hand: of dynamic and synchronised groups and units."""
-    if relation.codes[0] == Link.UNIT_MEMBERS and msgspec.json.decode(row.body).get("membershipType") == "Dynamic":
+    if relation.codes[0] == LinkKind.UNIT_MEMBERS and msgspec.json.decode(row.body).get("membershipType") == "Dynamic":
         raise bad_request("The membership of a dynamic administrative unit cannot be changed by hand.")
-    if relation.codes[0] != Link.GROUP_MEMBERS:
+    if relation.codes[0] != LinkKind.GROUP_MEMBERS:
         return
     group = msgspec.json.decode(row.body)
     if "DynamicMembership" in group.get("groupTypes", ()):
@@ -137,7 +137,7 @@ def _check_location(body: Body) -> None:
         raise bad_request(f"Invalid named location: {WRONG_VALUES}")
 
 
-def built_in(row: Row, current: Body) -> bool:
+def built_in(row: StoredObject, current: Body) -> bool:
     """Whether the object is Microsoft's, and cannot be changed."""
     return bool(
         current.get("isBuiltIn")

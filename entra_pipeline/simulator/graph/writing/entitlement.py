@@ -9,8 +9,8 @@ import msgspec
 
 from entra_pipeline.simulator.graph.writing.creation.context import NewObjects
 from entra_pipeline.simulator.protocol.failures import bad_request, not_found
-from entra_pipeline.simulator.schema import EntitySet, Link
-from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.schema import EntitySet, LinkKind
+from entra_pipeline.simulator.storage.database import Body, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 REQUESTS = ("accessPackageResourceRequest", "accessPackageAssignmentRequest")
@@ -18,7 +18,7 @@ REQUESTS = ("accessPackageResourceRequest", "accessPackageAssignmentRequest")
 _SYSTEMS = {"AadGroup": "group", "AadApplication": "servicePrincipal"}
 
 
-def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, given: Body) -> Row:
+def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, given: Body) -> StoredObject:
     """Does what the request asks for; returns the request as it is kept. Raises Failure."""
     kind = str(given["requestType"])
     if kind not in {"adminAdd", "adminRemove"}:
@@ -29,12 +29,12 @@ def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, give
     return directory.insert(entry.name, creation.new_key(), kept)
 
 
-def role_scope(directory: Directory, package: Row, item: Body) -> Body:
+def role_scope(directory: Directory, package: StoredObject, item: Body) -> Body:
     """A role of a resource that an access package hands out, as it is kept. Raises Failure (400, 404)."""
     catalog = (msgspec.json.decode(package.body).get("catalog") or {}).get("id", "")
     owner = directory.find(str(catalog), "accessPackageCatalog")
     wanted_role, wanted_scope = item.get("role") or {}, item.get("scope") or {}
-    for row in directory.linked((Link.CATALOG_RESOURCES,), owner.seq) if owner else ():
+    for row in directory.linked((LinkKind.CATALOG_RESOURCES,), owner.seq) if owner else ():
         resource = msgspec.json.decode(row.body)
         role = _one(resource.get("roles"), wanted_role)
         scope = _one(resource.get("scopes"), wanted_scope)
@@ -96,10 +96,10 @@ def _resource(directory: Directory, creation: NewObjects, given: Body, *, adding
         ],
     }
     made = directory.insert("accessPackageResource", creation.new_key(), body)
-    directory.link(Link.CATALOG_RESOURCES, catalog.seq, made.seq)
+    directory.link(LinkKind.CATALOG_RESOURCES, catalog.seq, made.seq)
 
 
-def _roles(system: str, origin: str, source: Row | None) -> list[Body]:
+def _roles(system: str, origin: str, source: StoredObject | None) -> list[Body]:
     if system == "AadApplication" and source:
         offered = msgspec.json.decode(source.body).get("appRoles") or ()
         return [{"originId": role["id"], "displayName": role["displayName"]} for role in offered]
@@ -141,4 +141,4 @@ def _assignment(directory: Directory, creation: NewObjects, given: Body, *, addi
     directory.insert("accessPackageAssignment", creation.new_key(), body)
 
 
-_HELD = (Link.CATALOG_RESOURCES,)
+_HELD = (LinkKind.CATALOG_RESOURCES,)

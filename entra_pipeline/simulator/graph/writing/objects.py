@@ -17,8 +17,8 @@ from entra_pipeline.simulator.protocol.failures import (
     method_not_allowed,
     same_key,
 )
-from entra_pipeline.simulator.schema import BY_NAME, EntitySet, Link, Relation
-from entra_pipeline.simulator.storage.database import Body, Row, State
+from entra_pipeline.simulator.schema import BY_NAME, EntitySet, LinkKind, NavigationProperty
+from entra_pipeline.simulator.storage.database import Body, State, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 
@@ -30,7 +30,7 @@ class ObjectWriter:
         self.creation = Creation(directory, identity, seed)
         self.references = References(directory, self.creation)
 
-    def create(self, entry: EntitySet, given: Body, *, trusted: bool = False, identifier: str = "") -> Row:
+    def create(self, entry: EntitySet, given: Body, *, trusted: bool = False, identifier: str = "") -> StoredObject:
         """Creates an object.
 
         Args:
@@ -50,7 +50,7 @@ class ObjectWriter:
             if sum(len(items) for items in bound.values() if isinstance(items, list)) > MOST_BOUND:
                 raise bad_request(f"The number of references exceeds the limit of {MOST_BOUND} in a single request.")
             rules.check(self.directory, entry.name, body, {})
-        body = rules.settle(self.directory, entry.name, self.creation.preset(entry.name, body, trusted))
+        body = rules.as_stored(self.directory, entry.name, self.creation.preset(entry.name, body, trusted))
         identifier = str(body.pop(entry.key, "") or identifier or self.creation.new_key())
         if entry.path and not trusted and self.directory.find(identifier, entry.name):
             raise same_key("Another object with the same value for property id already exists.")
@@ -61,7 +61,7 @@ class ObjectWriter:
         self.creation.connect(row, msgspec.json.decode(row.body))
         return row
 
-    def patch(self, row: Row, given: Body, *, trusted: bool = False) -> None:
+    def patch(self, row: StoredObject, given: Body, *, trusted: bool = False) -> None:
         """Changes properties of an object, and adds the references bound to it."""
         entry = BY_NAME[row.type]
         bound = {name.removesuffix("@odata.bind"): given[name] for name in given if name.endswith("@odata.bind")}
@@ -75,7 +75,7 @@ class ObjectWriter:
             check_change(self.creation, entry, row, current, body)
             rules.check(self.directory, row.type, body, current, row.seq)
             body = {name: rules.merge(current.get(name), value) for name, value in body.items()}
-            body = rules.settle(self.directory, row.type, body)
+            body = rules.as_stored(self.directory, row.type, body)
         if row.type == "application":
             body.pop("@odata.type", None)
         if row.type == "user":
@@ -91,7 +91,7 @@ class ObjectWriter:
         for name, references in bound.items():
             self.references.bind(row, entry, name, references)
 
-    def delete(self, row: Row, *, trusted: bool = False) -> None:
+    def delete(self, row: StoredObject, *, trusted: bool = False) -> None:
         """Deletes an object: to the recycle bin when its type has one, else for good."""
         entry = BY_NAME[row.type]
         current = msgspec.json.decode(row.body)
@@ -115,7 +115,9 @@ class ObjectWriter:
             for principal in self.directory.by_key("servicePrincipal", current["appId"]):
                 self.directory.soft_delete(principal.seq)
 
-    def create_part(self, row: Row, relation: Relation, given: Body, *, trusted: bool = False) -> Row:
+    def create_part(
+        self, row: StoredObject, relation: NavigationProperty, given: Body, *, trusted: bool = False
+    ) -> StoredObject:
         """Creates an object that belongs to another one."""
         entry = BY_NAME[relation.part]
         if relation.part == "oAuth2PermissionGrant" or not (entry.create or trusted):
@@ -145,15 +147,15 @@ class ObjectWriter:
             member = self.references.referenced(str(body["roleMemberInfo"].get("id", "")))
             shown = {"id": member.id, "displayName": msgspec.json.decode(member.body).get("displayName")}
             self.directory.update(part.seq, {"administrativeUnitId": row.id, "roleMemberInfo": shown})
-            self.directory.link(Link.SCOPED_MEMBER_USER, member.seq, part.seq)
+            self.directory.link(LinkKind.SCOPED_MEMBER_USER, member.seq, part.seq)
         return self.directory.by_seq(part.seq)
 
     @staticmethod
-    def _named(relation: Relation, given: Body) -> str:
+    def _named(relation: NavigationProperty, given: Body) -> str:
         """The id that a part chooses by its name."""
         return str(given.get("extensionName", "")) if relation.part == "openTypeExtension" else ""
 
-    def restore(self, row: Row, given: Body) -> Row:
+    def restore(self, row: StoredObject, given: Body) -> StoredObject:
         """Brings an object back from the recycle bin. Raises Failure when something live took its name."""
         body = msgspec.json.decode(row.body)
         changes: Body = {}

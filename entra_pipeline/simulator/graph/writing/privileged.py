@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import msgspec
 
 from entra_pipeline.simulator.protocol.failures import denied
-from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import Request
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import GraphRequest
 from entra_pipeline.simulator.protocol.tokens import Caller
-from entra_pipeline.simulator.schema import Link
-from entra_pipeline.simulator.storage.database import Row, State
+from entra_pipeline.simulator.schema import LinkKind
+from entra_pipeline.simulator.storage.database import State, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 SENSITIVE = frozenset(
@@ -38,10 +38,10 @@ _RIGHTS = {
     "customSecurityAttributes": ("CustomSecAttributeAssignment.ReadWrite.All",),
     "employeeLeaveDateTime": ("User-LifeCycleInfo.ReadWrite.All",),
 }
-_GROUP_LINKS = (Link.GROUP_MEMBERS, Link.GROUP_OWNERS)
+_GROUP_LINKS = (LinkKind.GROUP_MEMBERS, LinkKind.GROUP_OWNERS)
 
 
-def check(directory: Directory, request: Request, place: Place, caller: Caller) -> None:
+def check(directory: Directory, request: GraphRequest, place: ResourcePath, caller: Caller) -> None:
     """Raises Failure (403) for a write that takes more than a permission on its path."""
     plain = place.relation is None and not place.deleted and not place.stream
     names = request.json().keys() if request.body and plain else ()
@@ -61,7 +61,7 @@ def check(directory: Directory, request: Request, place: Place, caller: Caller) 
         check_change(directory, caller, row, names)
 
 
-def check_change(directory: Directory, caller: Caller, row: Row, names: Iterable[str]) -> None:
+def check_change(directory: Directory, caller: Caller, row: StoredObject, names: Iterable[str]) -> None:
     """Raises Failure (403) when the caller may not change these properties of the object."""
     given = set(names)
     for name, wanted in _RIGHTS.items():
@@ -89,7 +89,7 @@ def check_creation(caller: Caller, type_name: str, names: Iterable[str], *, assi
         raise denied()
 
 
-def check_removal(directory: Directory, caller: Caller, row: Row) -> None:
+def check_removal(directory: Directory, caller: Caller, row: StoredObject) -> None:
     """Raises Failure (403) when the caller may not delete, restore or purge the object."""
     _check_restricted(directory, row)
     if row.type == "group" and assignable(row) and not caller.may(_GROUP_RIGHT):
@@ -98,20 +98,20 @@ def check_removal(directory: Directory, caller: Caller, row: Row) -> None:
         raise denied()
 
 
-def assignable(group: Row) -> bool:
+def assignable(group: StoredObject) -> bool:
     """Whether the group can hold directory roles."""
     return bool(msgspec.json.decode(group.body).get("isAssignableToRole"))
 
 
-def privileged(directory: Directory, user: Row) -> bool:
+def privileged(directory: Directory, user: StoredObject) -> bool:
     """Whether the user holds a directory role, or belongs to or owns a group that can; also from the recycle bin."""
-    if directory.leads_anywhere(Link.ROLE_ASSIGNED, user.seq):
+    if directory.leads_anywhere(LinkKind.ROLE_ASSIGNED, user.seq):
         return True
     return any(assignable(group) for group in directory.linked(_GROUP_LINKS, user.seq, inverse=True))
 
 
-def _check_restricted(directory: Directory, row: Row) -> None:
+def _check_restricted(directory: Directory, row: StoredObject) -> None:
     """Members of a restricted unit are changed by roles over that unit only, which no application here holds."""
-    for unit in directory.linked((Link.UNIT_MEMBERS,), row.seq, inverse=True):
+    for unit in directory.linked((LinkKind.UNIT_MEMBERS,), row.seq, inverse=True):
         if msgspec.json.decode(unit.body).get("isMemberManagementRestricted"):
             raise denied()

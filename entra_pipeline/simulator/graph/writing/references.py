@@ -17,8 +17,8 @@ from entra_pipeline.simulator.protocol.failures import (
     bad_request,
     not_found,
 )
-from entra_pipeline.simulator.schema import BY_PATH, EntitySet, Link, Relation
-from entra_pipeline.simulator.storage.database import Row
+from entra_pipeline.simulator.schema import BY_PATH, EntitySet, LinkKind, NavigationProperty
+from entra_pipeline.simulator.storage.database import StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 MOST_BOUND = 20
@@ -33,7 +33,7 @@ class References:
         self.directory = directory
         self.creation = creation
 
-    def bind(self, row: Row, entry: EntitySet, name: str, references: object) -> None:
+    def bind(self, row: StoredObject, entry: EntitySet, name: str, references: object) -> None:
         """Adds the references that a request binds to the relation `name`. Raises Failure (400, 404)."""
         relation = entry.relation(name)
         if relation is None or not relation.targets:
@@ -49,7 +49,7 @@ class References:
         for reference in references:
             self.add(row, relation, self.referenced(str(reference)))
 
-    def referenced(self, reference: str) -> Row:
+    def referenced(self, reference: str) -> StoredObject:
         """Returns the object that a link such as `…/directoryObjects/{id}` leads to. Raises Failure (404)."""
         path, _, identifier = unquote(urlsplit(reference).path).rstrip("/").rpartition("/")
         entry = BY_PATH.get((path.rpartition("/")[2].lower(),))
@@ -58,12 +58,14 @@ class References:
             raise not_found(identifier)
         return row
 
-    def add(self, row: Row, relation: Relation, target: Row, *, trusted: bool = False) -> None:
+    def add(
+        self, row: StoredObject, relation: NavigationProperty, target: StoredObject, *, trusted: bool = False
+    ) -> None:
         """Adds a link, checked unless trusted."""
         code = relation.codes[0]
         if not trusted:
             check_members(row, relation)
-            if code == Link.GROUP_MEMBERS and target.type == "group" and privileged.assignable(row):
+            if code == LinkKind.GROUP_MEMBERS and target.type == "group" and privileged.assignable(row):
                 raise bad_request("A group cannot be a member of a group that is assignable to roles.")
             if row.seq == target.seq:
                 raise bad_request("An object cannot refer to itself.")
@@ -89,10 +91,12 @@ class References:
                 if old.seq != target.seq:
                     self.directory.unlink(code, row.seq, old.seq)
         self.directory.link(code, row.seq, target.seq)
-        if code == Link.ROLE_MEMBERS:
+        if code == LinkKind.ROLE_MEMBERS:
             self._mirror_member(row, target, present=True)
 
-    def remove(self, row: Row, relation: Relation, target: Row, *, trusted: bool = False) -> None:
+    def remove(
+        self, row: StoredObject, relation: NavigationProperty, target: StoredObject, *, trusted: bool = False
+    ) -> None:
         """Removes a link, checked unless trusted."""
         code = relation.codes[0]
         if not trusted:
@@ -109,21 +113,21 @@ class References:
             ):
                 raise bad_request("The group must have at least one owner, hence this owner cannot be removed.")
         self.directory.unlink(code, row.seq, target.seq)
-        if code == Link.ROLE_MEMBERS:
+        if code == LinkKind.ROLE_MEMBERS:
             self._mirror_member(row, target, present=False)
 
-    def _mirror_member(self, role: Row, member: Row, *, present: bool) -> None:
+    def _mirror_member(self, role: StoredObject, member: StoredObject, *, present: bool) -> None:
         template = msgspec.json.decode(role.body)["roleTemplateId"]
         held = [
             row
-            for row in self.directory.linked((Link.ROLE_ASSIGNED,), member.seq)
+            for row in self.directory.linked((LinkKind.ROLE_ASSIGNED,), member.seq)
             if (body := msgspec.json.decode(row.body))["roleDefinitionId"] == template
             and body["directoryScopeId"] == "/"
         ]
         if present and not held:
             body = {"principalId": member.id, "roleDefinitionId": template, "directoryScopeId": "/"}
             row = self.directory.insert("unifiedRoleAssignment", self.creation.new_key().replace("-", "") + "-1", body)
-            self.directory.link(Link.ROLE_ASSIGNED, member.seq, row.seq)
+            self.directory.link(LinkKind.ROLE_ASSIGNED, member.seq, row.seq)
         if not present:
             for row in held:
                 self.directory.purge(row.seq)

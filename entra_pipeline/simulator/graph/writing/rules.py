@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, not_found, same_key
-from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.storage.database import Body, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -42,7 +42,7 @@ def check(directory: Directory, type_name: str, body: Body, current: Body, seq: 
         rule(directory, body, current, seq)
 
 
-def check_removal(directory: Directory, row: Row, current: Body) -> None:
+def check_removal(directory: Directory, row: StoredObject, current: Body) -> None:
     """Raises Failure when the object cannot be deleted as long as others need it."""
     if row.type == "authenticationStrengthPolicy" and _policies(directory, f'"{row.id}"'):
         raise bad_request("The authentication strength is referenced by a conditional access policy.")
@@ -71,7 +71,7 @@ def merge(current: object, given: object) -> object:
     return {**current, **{name: merge(current.get(name), value) for name, value in given.items()}}
 
 
-def settle(directory: Directory, type_name: str, body: Body) -> Body:
+def as_stored(directory: Directory, type_name: str, body: Body) -> Body:
     """The body as it is kept, after a write: references in full, unassigned attributes gone."""
     attributes = body.get("customSecurityAttributes")
     if attributes:
@@ -90,11 +90,11 @@ def settle(directory: Directory, type_name: str, body: Body) -> Body:
     return body
 
 
-def _policies(directory: Directory, text: str) -> list[Row]:
+def _policies(directory: Directory, text: str) -> list[StoredObject]:
     return directory.page("conditionalAccessPolicy", where="instr(o.json, ?)", values=(text,), limit=1)
 
 
-def _below(directory: Directory, type_name: str, end: str, identifier: str) -> list[Row]:
+def _below(directory: Directory, type_name: str, end: str, identifier: str) -> list[StoredObject]:
     return directory.page(type_name, where=f"json_extract(o.json, '$.{end}.id') = ?", values=(identifier,))
 
 

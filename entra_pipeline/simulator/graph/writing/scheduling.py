@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, not_found
-from entra_pipeline.simulator.schema import Link
-from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.schema import LinkKind
+from entra_pipeline.simulator.storage.database import Body, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 _ADDING = {"adminAssign", "adminUpdate", "adminExtend", "adminRenew"}
@@ -25,7 +25,7 @@ class _Kind(NamedTuple):
     schedule: str
     identity: tuple[str, ...]
     ends: tuple[str, ...]
-    link: Link
+    link: LinkKind
     active: bool
 
 
@@ -33,23 +33,23 @@ _ROLE = (("principalId", "roleDefinitionId", "directoryScopeId", "appScopeId"), 
 _GROUP = (("principalId", "groupId", "accessId"), ("principalId", "groupId"))
 _KINDS = {
     "unifiedRoleEligibilityScheduleRequest": _Kind(
-        "unifiedRoleEligibilitySchedule", *_ROLE, Link.ROLE_SCHEDULED, active=False
+        "unifiedRoleEligibilitySchedule", *_ROLE, LinkKind.ROLE_SCHEDULED, active=False
     ),
     "unifiedRoleAssignmentScheduleRequest": _Kind(
-        "unifiedRoleAssignmentSchedule", *_ROLE, Link.ROLE_SCHEDULED, active=True
+        "unifiedRoleAssignmentSchedule", *_ROLE, LinkKind.ROLE_SCHEDULED, active=True
     ),
     "privilegedAccessGroupEligibilityScheduleRequest": _Kind(
-        "privilegedAccessGroupEligibilitySchedule", *_GROUP, Link.GROUP_ELIGIBILITY, active=False
+        "privilegedAccessGroupEligibilitySchedule", *_GROUP, LinkKind.GROUP_ELIGIBILITY, active=False
     ),
     "privilegedAccessGroupAssignmentScheduleRequest": _Kind(
-        "privilegedAccessGroupAssignmentSchedule", *_GROUP, Link.GROUP_ASSIGNMENT, active=True
+        "privilegedAccessGroupAssignmentSchedule", *_GROUP, LinkKind.GROUP_ASSIGNMENT, active=True
     ),
 }
 REQUESTS = tuple(_KINDS)
 """Types of requests."""
 
 
-def preset(directory: Directory, type_name: str, body: Body, minted: str) -> Body:
+def preset(directory: Directory, type_name: str, body: Body, issued: str) -> Body:
     """A request as it is stored. Raises Failure for what Graph refuses."""
     kind = _KINDS[type_name]
     if type_name.startswith("unifiedRole") and not body.get("directoryScopeId") and not body.get("appScopeId"):
@@ -68,12 +68,12 @@ def preset(directory: Directory, type_name: str, body: Body, minted: str) -> Bod
         raise bad_request("A value is required for property 'scheduleInfo'.")
     if "groupId" in kind.identity:
         # Graph doc: privilegedaccessgroup-post-assignmentschedulerequests.
-        minted = f"{body['groupId']}_{body['accessId']}_{minted}"
+        issued = f"{body['groupId']}_{body['accessId']}_{issued}"
     now = directory.stamp()
     return {
         "isValidationOnly": False,
         **body,
-        "targetScheduleId": held[0].id if held else minted,
+        "targetScheduleId": held[0].id if held else issued,
         "status": "Provisioned" if body["action"] in _ADDING else "Revoked",
         "createdDateTime": now,
         "completedDateTime": now,
@@ -81,7 +81,7 @@ def preset(directory: Directory, type_name: str, body: Body, minted: str) -> Bod
 
 
 def carry_out(
-    directory: Directory, request: Row, assign: Callable[[Body], None], revoke: Callable[[Body], None]
+    directory: Directory, request: StoredObject, assign: Callable[[Body], None], revoke: Callable[[Body], None]
 ) -> None:
     """Does what a stored request asks for.
 
@@ -111,10 +111,17 @@ def carry_out(
     if group is None:
         (revoke if body["action"] == "adminRemove" else assign)({n: body.get(n) for n in kind.identity})
         return
-    change(Link.GROUP_OWNERS if body["accessId"] == "owner" else Link.GROUP_MEMBERS, group.seq, principal.seq)
+    change(LinkKind.GROUP_OWNERS if body["accessId"] == "owner" else LinkKind.GROUP_MEMBERS, group.seq, principal.seq)
 
 
-def _provision(directory: Directory, kind: _Kind, request: Row, body: Body, principal: Row, group: Row | None) -> None:
+def _provision(
+    directory: Directory,
+    kind: _Kind,
+    request: StoredObject,
+    body: Body,
+    principal: StoredObject,
+    group: StoredObject | None,
+) -> None:
     info = {"recurrence": None, "startDateTime": directory.stamp(), **body["scheduleInfo"]}
     held = _held(directory, kind, body)
     if held:
@@ -136,7 +143,7 @@ def _provision(directory: Directory, kind: _Kind, request: Row, body: Body, prin
             directory.link(kind.link, owner.seq, row.seq)
 
 
-def _held(directory: Directory, kind: _Kind, body: Body) -> list[Row]:
+def _held(directory: Directory, kind: _Kind, body: Body) -> list[StoredObject]:
     """The schedules that a request is about."""
     wanted = {name: body.get(name) for name in kind.identity}
     return directory.matching(kind.link, str(body["principalId"]), kind.schedule, wanted)

@@ -23,15 +23,15 @@ from entra_pipeline.simulator.protocol.failures import (
     not_found,
     same_key,
 )
-from entra_pipeline.simulator.protocol.paths import Place
-from entra_pipeline.simulator.protocol.requests import Answer, Request, json_answer
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 from entra_pipeline.simulator.protocol.tokens import Caller
-from entra_pipeline.simulator.schema import BY_NAME, EntitySet, Relation
-from entra_pipeline.simulator.storage.database import Body, Row, State
+from entra_pipeline.simulator.schema import BY_NAME, EntitySet, NavigationProperty
+from entra_pipeline.simulator.storage.database import Body, State, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 
-class Writer:
+class WriteHandler:
     """Answers the writes to one tenant.
 
     Attributes:
@@ -43,7 +43,7 @@ class Writer:
         self.objects = ObjectWriter(directory, identity, seed)
         self.creation = self.objects.creation
 
-    def answer(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def answer(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         """The answer to a write. Raises Failure; a refused write changes nothing."""
         with self.directory.writing():
             privileged.check(self.directory, request, place, caller)
@@ -73,13 +73,13 @@ class Writer:
                     self.objects.create(place.entry, {**request.json(), **chosen}, identifier=place.key)
                 else:
                     self.objects.patch(self._existing(place.entry, place.key), request.json())
-                return Answer(204)
+                return GraphResponse(204)
             if request.method == "DELETE" and place.key:
                 self.objects.delete(self._existing(place.entry, place.key))
-                return Answer(204)
+                return GraphResponse(204)
         raise method_not_allowed()
 
-    def _inline(self, request: Request, place: Place) -> Answer:
+    def _inline(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         """Changes the items that an object keeps."""
         entry = place.set
         row = self._existing(entry, place.key)
@@ -104,7 +104,7 @@ class Writer:
         self.directory.update(row.seq, {place.inline: items})
         return answer
 
-    def _stream(self, request: Request, place: Place) -> Answer:
+    def _stream(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         """Puts the bytes of a stream in place."""
         if request.method != "PUT":
             raise method_not_allowed()
@@ -114,15 +114,15 @@ class Writer:
         if shown in place.set.properties():
             changes[shown] = f"{row.id}/{place.stream.lower()}?ts={self.directory.stamp()}"
         self.directory.update(row.seq, changes)
-        return Answer(204)
+        return GraphResponse(204)
 
-    def _existing(self, entry: EntitySet, key: str) -> Row:
+    def _existing(self, entry: EntitySet, key: str) -> StoredObject:
         row = self.directory.find(key, entry.name)
         if row is None:
             raise not_found(key)
         return row
 
-    def _invite(self, entry: EntitySet, given: Body) -> Answer:
+    def _invite(self, entry: EntitySet, given: Body) -> GraphResponse:
         """Makes a guest (Graph doc: invitation-post). An address that is known already is invited again."""
         check_required(entry, given)
         check_properties(self.directory, entry, given, creating=True)
@@ -151,7 +151,7 @@ class Writer:
         }
         return json_answer(invitation, 201)
 
-    def _relation(self, request: Request, place: Place) -> Answer:
+    def _relation(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         entry, relation = place.set, place.followed
         row = self._existing(entry, place.key)
         if relation.part:
@@ -166,16 +166,16 @@ class Writer:
                 if not found:
                     raise not_found(relation.name)
                 self.objects.references.remove(row, relation, found[0])
-            return Answer(204)
+            return GraphResponse(204)
         if request.method != ("POST" if relation.many else "PUT") or place.item:
             raise method_not_allowed()
         reference = request.json().get("@odata.id")
         if not isinstance(reference, str):
             raise bad_request("A value is required for property '@odata.id'.")
         self.objects.references.add(row, relation, self.objects.references.referenced(reference))
-        return Answer(204)
+        return GraphResponse(204)
 
-    def _part(self, request: Request, row: Row, relation: Relation, item: str) -> Answer:
+    def _part(self, request: GraphRequest, row: StoredObject, relation: NavigationProperty, item: str) -> GraphResponse:
         if request.method == "POST" and not item and relation.many:
             return created(self.objects.create_part(row, relation, request.json()))
         found = self.directory.linked(relation.codes, row.seq)
@@ -186,7 +186,7 @@ class Writer:
             raise same_key("A cross-tenant synchronization policy for the partner already exists.")
         if not found and request.method in entry.upsert:
             self.objects.create_part(row, relation, {**request.json(), **({entry.key: item} if item else {})})
-            return Answer(204)
+            return GraphResponse(204)
         if not found:
             raise not_found(item or relation.name)
         if request.method in entry.changes:
@@ -195,9 +195,9 @@ class Writer:
             self.objects.delete(found[0])
         else:
             raise method_not_allowed()
-        return Answer(204)
+        return GraphResponse(204)
 
-    def _bin(self, request: Request, place: Place, caller: Caller) -> Answer:
+    def _bin(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         row = self.directory.find(place.key, states=(State.DELETED,)) if place.key else None
         if row is None or (place.entry is not None and row.type != place.entry.name):
             raise not_found(place.key)
@@ -209,7 +209,7 @@ class Writer:
             if row.type == "administrativeUnit":
                 raise bad_request("Administrative units cannot be permanently deleted.")
             self.directory.purge(row.seq)
-            return Answer(204)
+            return GraphResponse(204)
         if request.method != "POST" or place.tail != "restore":
             raise method_not_allowed()
         given = request.json() if request.body else {}
@@ -217,7 +217,7 @@ class Writer:
         body = shape(row.type, None, tag=not entry.subtypes)([restored.body])[0]
         return json_answer(body)
 
-    def _action(self, request: Request, place: Place) -> Answer:
+    def _action(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
         if request.method != "POST":
             raise method_not_allowed()
         return act(self.creation, self._existing(place.set, place.key), request, place.tail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from entra_pipeline.simulator.protocol.paths import Place
+from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.server.control.lookup import Lookup, WrongOrder
 from entra_pipeline.simulator.storage.database import State
 
@@ -51,7 +51,7 @@ class ChangeOrders(Lookup):
         self.tenant.logs.note("Delete", row.id)
 
     def _restore(self, identifier: str) -> Any:
-        self.tenant.writer.objects.restore(self.row(Place(None, identifier), (State.DELETED,)), {})
+        self.tenant.writer.objects.restore(self.row(ResourcePath(None, identifier), (State.DELETED,)), {})
         self.tenant.logs.note("Restore", identifier)
 
     def _has_password(self, user: str, password: str) -> Any:
@@ -61,7 +61,7 @@ class ChangeOrders(Lookup):
         self.tenant.writer.creation.publish(applications)
 
     def _purge(self, identifier: str) -> Any:
-        self.directory.purge(self.row(Place(None, identifier), (State.LIVE, State.DELETED)).seq)
+        self.directory.purge(self.row(ResourcePath(None, identifier), (State.LIVE, State.DELETED)).seq)
         self.tenant.logs.note("Hard delete", identifier)
 
     def _link(self, path: str, targets: list[str], present: bool) -> Any:
@@ -72,5 +72,5 @@ class ChangeOrders(Lookup):
         writer = self.tenant.writer.objects
         change = writer.references.add if present else writer.references.remove
         for target in targets:
-            change(row, place.relation, self.row(Place(None, target)), trusted=True)
+            change(row, place.relation, self.row(ResourcePath(None, target)), trusted=True)
         self.tenant.logs.note("Add" if present else "Remove", row.id, relation=place.relation.name, others=targets)

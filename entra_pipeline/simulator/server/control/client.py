@@ -33,7 +33,7 @@ class _SettingControl(_Orders):
     """Sets how the tenant behaves."""
 
     def knobs(self, **changes: Any) -> dict[str, Any]:
-        """Sets knobs by the names of `entra_pipeline.simulator.faults.settings.Knobs`; returns all of them."""
+        """Changes settings by the names of `faults.settings.TenantSettings`; returns all of them."""
         result: dict[str, Any] = self.order("knobs", **changes)
         return result
 
@@ -67,7 +67,7 @@ class _SettingControl(_Orders):
         self.knobs(unlicensed=list(prefixes))
 
     def expire_delta_links(self, form: str = "") -> None:
-        """All delta links minted so far have expired; `form` is one of `faults.settings.EXPIRY_FORMS`."""
+        """All delta links issued so far have expired; `form` is one of `faults.settings.EXPIRY_FORMS`."""
         self.order("expire_delta_links", form=form)
 
     def expire_tokens(self) -> None:

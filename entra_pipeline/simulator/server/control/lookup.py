@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 from entra_pipeline.simulator.protocol.failures import not_found
-from entra_pipeline.simulator.protocol.paths import Place, resolve
+from entra_pipeline.simulator.protocol.paths import ResourcePath, resolve
 from entra_pipeline.simulator.schema import BY_NAME, EntitySet
-from entra_pipeline.simulator.storage.database import Row, State
+from entra_pipeline.simulator.storage.database import State, StoredObject
 
 
 class WrongOrder(Exception):
@@ -18,15 +18,15 @@ class WrongOrder(Exception):
 class Lookup:
     """Finds objects and sets of one tenant by path."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: SimulatedGraph) -> None:
         self.tenant = tenant
         self.directory = tenant.directory
 
-    def place(self, path: str) -> Place:
+    def place(self, path: str) -> ResourcePath:
         """Returns the place of a path below `/v1.0`. Raises Failure (400)."""
         return resolve(path.strip("/"))
 
-    def row(self, place: Place, states: Sequence[int] = (State.LIVE,)) -> Row:
+    def row(self, place: ResourcePath, states: Sequence[int] = (State.LIVE,)) -> StoredObject:
         """Returns the object at a place; of a recycle bin, the deleted one. Raises Failure (404)."""
         if place.deleted:
             states = (State.DELETED,)
@@ -35,7 +35,7 @@ class Lookup:
             raise not_found(place.key)
         return row
 
-    def target(self, path: str) -> Row:
+    def target(self, path: str) -> StoredObject:
         """The object or part at the path."""
         place = self.place(path)
         if place.relation is None or not place.item:

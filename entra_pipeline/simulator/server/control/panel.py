@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from entra_pipeline.simulator.graph.tenant import Tenant
+from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 from entra_pipeline.simulator.server.control.changes import ChangeOrders
 from entra_pipeline.simulator.server.control.lookup import WrongOrder
 from entra_pipeline.simulator.server.control.settings import SettingOrders
@@ -15,7 +15,7 @@ from entra_pipeline.simulator.server.control.truth import TruthOrders
 class ControlPanel:
     """Carries out orders on one tenant."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: SimulatedGraph) -> None:
         self.tenant = tenant
         self._settings = SettingOrders(tenant)
         self._orders: dict[str, Callable[..., Any]] = {

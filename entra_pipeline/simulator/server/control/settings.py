@@ -31,10 +31,10 @@ class SettingOrders(Lookup):
         }
 
     def _knobs(self, **changes: Any) -> Any:
-        """Sets knobs by name; returns all."""
-        knobs = self.tenant.knobs
+        """Sets settings by name; returns all."""
+        settings = self.tenant.settings
         for name, value in changes.items():
-            if not hasattr(knobs, name) or name in _GUARDED:
+            if not hasattr(settings, name) or name in _GUARDED:
                 raise WrongOrder(f"no such knob: {name}")
             if name in _SETS:
                 value = frozenset(value)
@@ -42,24 +42,24 @@ class SettingOrders(Lookup):
                 value = tuple(value)
                 if not set(value) <= {*FAULTS, *LATE_FAULTS}:
                     raise WrongOrder(f"kinds of faults are {', '.join((*FAULTS, *LATE_FAULTS))}")
-            setattr(knobs, name, value)
+            setattr(settings, name, value)
         self.tenant.follow()
-        return {**asdict(knobs), **{name: sorted(getattr(knobs, name)) for name in _SETS}}
+        return {**asdict(settings), **{name: sorted(getattr(settings, name)) for name in _SETS}}
 
     def _deny(self, prefix: str, status: int) -> Any:
         if status:
-            self.tenant.knobs.deny[prefix] = status
+            self.tenant.settings.deny[prefix] = status
         else:
-            self.tenant.knobs.deny.pop(prefix, None)
+            self.tenant.settings.deny.pop(prefix, None)
 
     def _expire_delta_links(self, form: str) -> Any:
         if form and form not in EXPIRY_FORMS:
             raise WrongOrder(f"forms of expiry are {', '.join(EXPIRY_FORMS)}")
-        self.tenant.knobs.expired_before = self.directory.now().timestamp()
-        self.tenant.knobs.expiry_form = form
+        self.tenant.settings.expired_before = self.directory.now().timestamp()
+        self.tenant.settings.expiry_form = form
 
     def _expire_tokens(self) -> Any:
-        self.tenant.knobs.issued_after = time.time()
+        self.tenant.settings.issued_after = time.time()
 
     def _clock(self, advance: float) -> Any:
         self.directory.advance(advance)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator.graph.projection import shape
-from entra_pipeline.simulator.graph.tenant import Ledger
-from entra_pipeline.simulator.schema import BY_NAME, SETS, Link
+from entra_pipeline.simulator.graph.tenant import RequestLedger
+from entra_pipeline.simulator.schema import BY_NAME, SETS, LinkKind
 from entra_pipeline.simulator.server.control.lookup import Lookup, WrongOrder
 from entra_pipeline.simulator.storage.database import State
 
@@ -41,7 +41,7 @@ class TruthOrders(Lookup):
         else:
             rows = self.directory.page(entry.stored, after=after, limit=limit, state=state)
         last = rows[-1].seq if len(rows) == limit else 0
-        if owned is not None and relation is not None and relation.codes[0] == Link.OPEN_EXTENSIONS:
+        if owned is not None and relation is not None and relation.codes[0] == LinkKind.OPEN_EXTENSIONS:
             # Objects of many types have them.
             kinds = {row.seq: self.directory.owner_of(relation.codes[0], row.seq) for row in rows}
             rows = [
@@ -85,7 +85,7 @@ class TruthOrders(Lookup):
             "entries": [entry._asdict() for entry in ledger.entries] if entries else [],
         }
         if reset:
-            self.tenant.ledger = Ledger()
+            self.tenant.ledger = RequestLedger()
         return result
 
     def _writes(self) -> Any:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from entra_pipeline.simulator.graph.writing import scheduling
 from entra_pipeline.simulator.graph.writing.creation import directory, roles, services
 from entra_pipeline.simulator.graph.writing.creation.context import NewObjects, Preset
-from entra_pipeline.simulator.schema import Link
-from entra_pipeline.simulator.storage.database import Body, Row
+from entra_pipeline.simulator.schema import LinkKind
+from entra_pipeline.simulator.storage.database import Body, StoredObject
 
 _PRESETS: dict[str, Preset] = {**directory.PRESETS, **roles.PRESETS, **services.PRESETS}
 
@@ -31,7 +31,7 @@ class Creation(NewObjects):
         rule = _PRESETS.get(type_name)
         return rule(self, body, trusted) if rule else body
 
-    def connect(self, row: Row, body: Body) -> None:
+    def connect(self, row: StoredObject, body: Body) -> None:
         """Links a new object to what it refers to."""
         if row.type in scheduling.REQUESTS:
             scheduling.carry_out(self.directory, row, self._give_role, self._take_role)
@@ -40,10 +40,10 @@ class Creation(NewObjects):
         if rule:
             rule(self, row, body)
 
-    def _connect_assignment(self, row: Row, body: Body) -> None:
+    def _connect_assignment(self, row: StoredObject, body: Body) -> None:
         principal = self.directory.find(str(body["principalId"]))
         if principal:
-            self.directory.link(Link.ROLE_ASSIGNED, principal.seq, row.seq)
+            self.directory.link(LinkKind.ROLE_ASSIGNED, principal.seq, row.seq)
         self.mirror_role(body, present=True)
 
     def _give_role(self, assignment: Body) -> None:
@@ -57,26 +57,26 @@ class Creation(NewObjects):
             self.mirror_role(assignment, present=False)
             self.directory.purge(row.seq)
 
-    def _role_held(self, assignment: Body) -> list[Row]:
+    def _role_held(self, assignment: Body) -> list[StoredObject]:
         principal = str(assignment["principalId"])
-        return self.directory.matching(Link.ROLE_ASSIGNED, principal, "unifiedRoleAssignment", assignment)
+        return self.directory.matching(LinkKind.ROLE_ASSIGNED, principal, "unifiedRoleAssignment", assignment)
 
-    def _connect_app_role(self, row: Row, body: Body) -> None:
-        self._link_from(Link.ASSIGNED_TO, body.get("resourceId"), row)
-        self._link_from(Link.ASSIGNMENTS, body.get("principalId"), row)
+    def _connect_app_role(self, row: StoredObject, body: Body) -> None:
+        self._link_from(LinkKind.ASSIGNED_TO, body.get("resourceId"), row)
+        self._link_from(LinkKind.ASSIGNMENTS, body.get("principalId"), row)
 
-    def _connect_grant(self, row: Row, body: Body) -> None:
-        self._link_from(Link.GRANT_CLIENT, body.get("clientId"), row)
-        self._link_from(Link.GRANT_RESOURCE, body.get("resourceId"), row)
-        self._link_from(Link.GRANT_PRINCIPAL, body.get("principalId"), row)
+    def _connect_grant(self, row: StoredObject, body: Body) -> None:
+        self._link_from(LinkKind.GRANT_CLIENT, body.get("clientId"), row)
+        self._link_from(LinkKind.GRANT_RESOURCE, body.get("resourceId"), row)
+        self._link_from(LinkKind.GRANT_PRINCIPAL, body.get("principalId"), row)
 
-    def _link_from(self, code: Link, identifier: object, row: Row) -> None:
+    def _link_from(self, code: LinkKind, identifier: object, row: StoredObject) -> None:
         source = self.directory.find(str(identifier)) if identifier else None
         if source:
             self.directory.link(code, source.seq, row.seq)
 
 
-_CONNECTIONS: dict[str, Callable[[Creation, Row, Body], None]] = {
+_CONNECTIONS: dict[str, Callable[[Creation, StoredObject, Body], None]] = {
     "unifiedRoleAssignment": Creation._connect_assignment,
     "appRoleAssignment": Creation._connect_app_role,
     "oAuth2PermissionGrant": Creation._connect_grant,

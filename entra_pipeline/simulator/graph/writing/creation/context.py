@@ -8,7 +8,7 @@ import msgspec
 
 from entra_pipeline.simulator.generate.plan import Identity, Ids
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, same_key
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 from entra_pipeline.simulator.storage.database import Body
 from entra_pipeline.simulator.storage.directory import Directory
 
@@ -64,7 +64,7 @@ class NewObjects:
         principal = self.directory.find(str(assignment["principalId"]))
         if roles and principal:
             change = self.directory.link if present else self.directory.unlink
-            change(Link.ROLE_MEMBERS, roles[0].seq, principal.seq)
+            change(LinkKind.ROLE_MEMBERS, roles[0].seq, principal.seq)
 
     def publish(self, applications: list[Body]) -> None:
         """Makes applications of other tenants known, by `appId`; enterprise applications can be made of them.

@@ -9,7 +9,7 @@ import msgspec
 from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.graph.writing.creation.context import NO_ROLE, NewObjects, Preset, principal_exists
 from entra_pipeline.simulator.protocol.failures import bad_request, not_found, same_key
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 from entra_pipeline.simulator.storage.database import Body
 
 
@@ -142,7 +142,7 @@ def _app_role(new: NewObjects, body: Body, trusted: bool) -> Body:
         roles = {role["id"] for role in offered.get("appRoles") or ()}
         if body["appRoleId"] not in roles | {NO_ROLE}:
             raise bad_request(f"Permission being assigned was not found on application '{offered['appId']}'.")
-        for row in new.directory.linked((Link.ASSIGNMENTS,), principal.seq):
+        for row in new.directory.linked((LinkKind.ASSIGNMENTS,), principal.seq):
             held = msgspec.json.decode(row.body)
             if held["resourceId"] == resource.id and held["appRoleId"] == body["appRoleId"]:
                 raise bad_request("Permission being assigned already exists on the object")
@@ -161,7 +161,7 @@ def _grant(new: NewObjects, body: Body, trusted: bool) -> Body:
         if not trusted and new.directory.find(str(body.get(name))) is None:
             raise not_found(str(body.get(name)))
     client = new.directory.find(str(body.get("clientId")))
-    for row in new.directory.linked((Link.GRANT_CLIENT,), client.seq) if client and not trusted else ():
+    for row in new.directory.linked((LinkKind.GRANT_CLIENT,), client.seq) if client and not trusted else ():
         held = msgspec.json.decode(row.body)
         if all(held.get(name) == body.get(name) for name in ("resourceId", "consentType", "principalId")):
             raise same_key("Permission entry already exists.")

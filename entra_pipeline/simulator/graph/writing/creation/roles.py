@@ -7,7 +7,7 @@ import msgspec
 from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.graph.writing.creation.context import NewObjects, Preset
 from entra_pipeline.simulator.protocol.failures import bad_request, conflict, not_found
-from entra_pipeline.simulator.schema import Link
+from entra_pipeline.simulator.schema import LinkKind
 from entra_pipeline.simulator.storage.database import Body
 
 
@@ -43,7 +43,7 @@ def _assignment(new: NewObjects, body: Body, trusted: bool) -> Body:
             raise bad_request("A value is required for property 'directoryScopeId' or 'appScopeId'.")
         if principal.type == "group" and not msgspec.json.decode(principal.body).get("isAssignableToRole"):
             raise bad_request("The group is not assignable to roles (isAssignableToRole is false).")
-        for row in new.directory.linked((Link.ROLE_ASSIGNED,), principal.seq):
+        for row in new.directory.linked((LinkKind.ROLE_ASSIGNED,), principal.seq):
             held = msgspec.json.decode(row.body)
             if all(held.get(n) == body.get(n) for n in ("roleDefinitionId", "directoryScopeId", "appScopeId")):
                 raise bad_request("A conflicting object with one or more of the specified property values is present.")

@@ -11,6 +11,8 @@ What belongs here: the rules, with the facts behind them. What does not: which o
 - **Annotations** (`@odata.etag`, `roles@odata.type` …) say how something was answered. Only the `@odata.type` of a
   nested value counts: it is all that tells `internalSponsors` from `externalSponsors`.
 - The `id` of the object itself is its key, not a property of it.
+
+`restore.objects.written` names the other two comparisons of values, and what sets them apart.
 """
 
 from __future__ import annotations

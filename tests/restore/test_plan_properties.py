@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreStep
-from entra_pipeline.restore.objects.normalize import content, differing
+from entra_pipeline.restore.objects.normalize import differing, normalized
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.restore.plan.undo import RestoreWrites, writes_of
@@ -298,9 +298,9 @@ def test_carrying_out_a_plan_brings_back_what_was(done: list[tuple[Any, ...]], d
     for table in OBJECTS:
         entry = CATALOGUE[table]
         for id_, body in before.objects[table].items():
-            wanted = content(entry, rewrite(body, moved))
+            wanted = normalized(entry, rewrite(body, moved))
             found = world.table(table)[rewrite(id_, moved)]
-            assert differing(entry, wanted, content(entry, found)) == {}
+            assert differing(entry, wanted, normalized(entry, found)) == {}
     objects = {rewrite(id_, moved) for table in OBJECTS for id_ in before.objects[table]}
     for relation, links in before.links.items():
         wanted_links = {(rewrite(a, moved), rewrite(b, moved)) for a, b in links}
@@ -392,7 +392,9 @@ def facts(picture: Picture) -> dict[tuple[str, Any], Any]:
     found: dict[tuple[str, Any], Any] = {}
     for table in OBJECTS:
         for id_, body in picture.objects[table].items():
-            said = {name: value for name, value in content(CATALOGUE[table], body).items() if value not in (None, [])}
+            said = {
+                name: value for name, value in normalized(CATALOGUE[table], body).items() if value not in (None, [])
+            }
             found[table, tuple(sorted(said.items())) if table == "role_assignments" else id_] = said
     return found | {(relation, pair): True for relation, links in picture.links.items() for pair in links}
 

@@ -28,8 +28,8 @@ from entra_pipeline.restore.check.fidelity import Difference, Fidelity, Score, f
 from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan
 from entra_pipeline.restore.plan.diff import Side, decoded, meeting
-from entra_pipeline.restore.plan.extensions import taken_extensions
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
+from entra_pipeline.restore.plan.rules.extensions import taken_extensions
 from entra_pipeline.restore.plan.tenant_mapping import map_to_tenant
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.passwords import Passwords, random_key

@@ -21,12 +21,12 @@ from entra_pipeline.analysis.changes import reading
 from entra_pipeline.analysis.equality import normal, same
 from entra_pipeline.analysis.names import title
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, EVERYTHING, RELATIONS, ObjectType, Relation
-from entra_pipeline.restore.objects.normalize import at, content
+from entra_pipeline.restore.objects.normalize import at, normalized
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import is_bin
 from entra_pipeline.restore.plan.diff import Side, decoded, meeting
-from entra_pipeline.restore.plan.drafts import SHOWN_ELSEWHERE
 from entra_pipeline.restore.plan.id_index import IdIndex
+from entra_pipeline.restore.plan.rules.drafts import SHOWN_ELSEWHERE
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,9 +143,9 @@ class _Comparing:
         for id_, text in sorted(wanted.items()):
             if id_ in left_out:
                 continue
-            then = content(entry, self._moved(decoded(text)))
+            then = normalized(entry, self._moved(decoded(text)))
             there = found.get(known[id_])
-            now = content(entry, decoded(there)) if there is not None else {}
+            now = normalized(entry, decoded(there)) if there is not None else {}
             names = [n for n in then.keys() | now.keys() if normal(then.get(n), n) is not None or now.get(n)]
             elsewhere = {self._moved(name) for name in decoded(text) if self._defined_elsewhere(name)}.intersection(
                 names

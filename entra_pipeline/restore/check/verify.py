@@ -23,7 +23,7 @@ from entra_pipeline.restore.execute.executor import NullRestoreProgress, Restore
 from entra_pipeline.restore.execute.step import PATIENCE
 from entra_pipeline.restore.objects import paths
 from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep
-from entra_pipeline.restore.objects.normalize import content, differing, left_by
+from entra_pipeline.restore.objects.normalize import differing, left_by, normalized
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords
@@ -162,9 +162,9 @@ def _note(found: _Found, step: RestoreStep, wanted: dict[str, Any] | None, body:
     elif body is None:
         found[step.number] = {entry.key: (step.live_id or step.id, None)}
     else:
-        shown = content(entry, body)
+        shown = normalized(entry, body)
         now = {name: shown.get(name, body.get(name)) for name in wanted}
-        if different := differing(entry, content(entry, wanted), content(entry, now)):
+        if different := differing(entry, normalized(entry, wanted), normalized(entry, now)):
             found[step.number] = dict(different)
 
 

@@ -14,7 +14,7 @@ from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.graph.client import query
 from entra_pipeline.restore.execute.step import RunningStep
 from entra_pipeline.restore.objects.paths import collection
-from entra_pipeline.restore.objects.same import same
+from entra_pipeline.restore.objects.written import is_written
 from entra_pipeline.restore.plan.diff import meeting
 
 # Sent, and never shown.
@@ -70,7 +70,7 @@ def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any]
 def _shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
     """Whether Graph shows what was sent, behind the prefix that it may have put before it."""
     prefix = entry.restore.prefixed.get(name)
-    return same(sent, re.sub(f"^{prefix}", "", str(shown)) if prefix else shown)
+    return is_written(sent, re.sub(f"^{prefix}", "", str(shown)) if prefix else shown)
 
 
 async def _candidates(work: RunningStep, sent: Mapping[str, Any]) -> list[dict[str, Any]]:

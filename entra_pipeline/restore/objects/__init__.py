@@ -5,5 +5,5 @@
 - `normalize`: the properties of an object that a restore compares and sends, in one form.
 - `references`: ids inside property values: find them, replace them.
 - `paths`: the Graph address of an object or a collection.
-- `same`: whether a value that was written is there.
+- `written`: whether a value that was written is in the tenant.
 """

@@ -25,7 +25,7 @@ _TYPE = "@odata.type"
 _SETTING = {"create", "undelete", "update", "enable"}
 
 
-def content(entry: ObjectType, body: Body) -> Body:
+def normalized(entry: ObjectType, body: Body) -> Body:
     """What counts of an object: all but its id and what Graph computes or fills in, with nulls left in.
 
     Licences of users are those that are assigned to them directly.
@@ -83,7 +83,7 @@ def left_by(steps: Iterable[RestoreStep], names: Mapping[str, str]) -> dict[tupl
 
 def fingerprint(entry: ObjectType, body: Body) -> str:
     """SHA-256 of what counts of an object, however it is written (`RestoreStep.seen`)."""
-    return hashlib.sha256(msgspec.json.encode(normal(content(entry, body)), order="sorted")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(normal(normalized(entry, body)), order="sorted")).hexdigest()
 
 
 def at(body: Body, path: str) -> list[Any]:

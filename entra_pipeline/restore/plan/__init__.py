@@ -4,9 +4,8 @@
    first map domains and known objects when the target is another tenant. `undo` narrows the plan to what a
    restore wrote.
 2. `diff` compares both recovery points inside DuckDB and classifies every object that differs.
-3. `drafts` applies conflict mode, guards and the rules of the catalogue: one draft or one refusal per difference.
-4. `planner` follows the references of every draft through `id_index`; a reference that leads nowhere becomes a refusal.
-   It then sorts the drafts topologically within their stages.
-5. `pim` and `extensions` drop what would give more access than before, or what the tenant does not accept.
+3. `rules` applies conflict mode, guards and the rules of the catalogue: drafts or one refusal per difference.
+4. `resolver` follows the references of every draft through `id_index`; one that leads nowhere becomes a refusal.
+5. `ordering` sorts the drafts topologically within their stages; `planner` numbers them and seals the plan.
 6. `estimate` counts requests and seconds.
 """

@@ -1,7 +1,7 @@
 """What differs between a recovery point and the tenant: which object is which, and what is there of it.
 
 What belongs here: finding an object of the point in the tenant, under its own id, another one, or in the recycle bin.
-What does not: what is done about the differences (`drafts`).
+What does not: what is done about the differences (`rules`).
 
 Only what differs is looked at object by object; the rest is compared inside DuckDB.
 """
@@ -23,7 +23,7 @@ from entra_pipeline.analysis.changes import differing as differing_rows
 from entra_pipeline.analysis.equality import normal
 from entra_pipeline.analysis.names import title
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
-from entra_pipeline.restore.objects.normalize import Body, content, differing
+from entra_pipeline.restore.objects.normalize import Body, differing, normalized
 from entra_pipeline.restore.objects.normalize import moved as renamed
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
@@ -250,7 +250,9 @@ class _Differ:
                 gone[id_] = then
             elif not then:
                 new[id_] = now
-            elif not only_missing and differing(entry, content(entry, decoded(then)), content(entry, decoded(now))):
+            elif not only_missing and differing(
+                entry, normalized(entry, decoded(then)), normalized(entry, decoded(now))
+            ):
                 items[id_] = ObjectDiff(table, id_, id_, "", ObjectState.THERE, then, now)
         binned = self._binned(table, gone)
         parents = self._parents(entry, [*items, *gone, *new])
@@ -368,8 +370,8 @@ class _Differ:
             for id_, owner, before, after in rows:
                 if id_ in items:
                     continue
-                wanted = renamed(entry, id_, content(entry, decoded(before)), moved)
-                if differing(entry, wanted, content(entry, decoded(after))):
+                wanted = renamed(entry, id_, normalized(entry, decoded(before)), moved)
+                if differing(entry, wanted, normalized(entry, decoded(after))):
                     items[id_] = ObjectDiff(table, id_, id_, owner or "", ObjectState.THERE, before, after)
                     items[id_].requested = self._requested(table, id_, owner)
 
@@ -452,7 +454,7 @@ def _key(entry: ObjectType, body: Body, parent: str) -> Any:
     """
     rule = entry.restore
     if rule.link:
-        said = content(entry, body)
+        said = normalized(entry, body)
         if rule.change and rule.create_only:
             said = {name: said.get(name) for name in rule.create_only}
         return parent, msgspec.json.encode(normal(said), order="sorted")

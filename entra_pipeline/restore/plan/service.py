@@ -23,9 +23,9 @@ from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.objects.selection import choose, types_to_read, with_bins
 from entra_pipeline.restore.plan.diff import Side
-from entra_pipeline.restore.plan.extensions import taken_extensions
 from entra_pipeline.restore.plan.other_tenant import plan_across
 from entra_pipeline.restore.plan.planner import LiveTenant, check_cross_tenant, make_plan
+from entra_pipeline.restore.plan.rules.extensions import taken_extensions
 from entra_pipeline.restore.plan.undo import read_writes
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.journal import require_finished
@@ -56,6 +56,63 @@ class PlannedTenant:
     def tenant_id(self) -> str:
         """Its id."""
         return str(self.reading.tenant.tenant_id)
+
+    def types_to_read(self, selection: RestoreSelection) -> list[str] | None:
+        """The object types that a plan for a selection reads; None for all that the scope protects.
+
+        Raises:
+            UsageError: The scope does not protect a type of the selection.
+        """
+        wanted = types_to_read(selection)
+        if wanted is None:
+            return None
+        protected = self.scope.types()
+        unprotected = [name for name in selection.types if name not in protected]
+        if unprotected:
+            raise UsageError(
+                f"scope {self.scope.name!r} does not protect {', '.join(unprotected)}",
+                remedy="Add it to the scope's `protect`: what cannot be undone is not overwritten.",
+            )
+        return [name for name in with_bins(self.scope).types() if name in wanted]
+
+    async def look(
+        self, types: list[str] | None, *, trigger: str, clock: Clock, progress: BackupProgress | None
+    ) -> Callable[[], LiveTenant]:
+        """Takes a recovery point of the tenant.
+
+        Args:
+            types: The object types to read; None for all that the scope protects.
+            trigger: What started it, for the job record.
+            clock: The one clock.
+            progress: Told what happens.
+
+        Returns:
+            What a plan sees of the tenant by that recovery point; the call reads the store, in a thread of its own.
+
+        Raises:
+            What `backup` raises.
+        """
+        with backup_job(self.store, trigger=trigger, clock=clock) as job:
+            live = job.manifest = await take_backup(
+                with_bins(self.scope),
+                self.store,
+                self.reading,
+                types=types,
+                taken_for=TakenFor.PLAN,
+                clock=clock,
+                progress=progress,
+            )
+        if progress is not None:
+            progress.phase("comparing")
+        working = set(await self.reading.registration())
+        if self.writing is not None:
+            working |= await self.writing.registration()
+        if self.reading.tenant.restore is not None:
+            # Also when nobody signs in as it, because only a plan is wanted.
+            working.add(self.reading.tenant.restore.client_id)
+        extensions = await taken_extensions(self.reading)
+        side = Side(self.store, live)
+        return lambda: LiveTenant(side, self.scope.tenant, _own(side, working), extensions)
 
 
 async def plan_restore(
@@ -106,7 +163,8 @@ async def plan_restore(
         check_cross_tenant(options or RestoreOptions())
     elif domains:
         raise UsageError("the tenant is the same: its domains stay", remedy="Leave out --domain, or add --to TENANT.")
-    seen = await _look(subject, None if cross_tenant else _types(subject.scope, selection), trigger, clock, progress)
+    types = None if cross_tenant else subject.types_to_read(selection)
+    seen = await subject.look(types, trigger=trigger, clock=clock, progress=progress)
 
     def compare() -> RestorePlan:
         job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
@@ -168,7 +226,8 @@ async def plan_undo(
     await asyncio.to_thread(require_finished, store, subject.tenant_id)
     selection = RestoreSelection(types=undoing.types)
     options = RestoreOptions(delete_added=True, enable_policies=enable_policies)
-    seen = await _look(subject, _types(subject.scope, selection), trigger, clock, progress)
+    types = subject.types_to_read(selection)
+    seen = await subject.look(types, trigger=trigger, clock=clock, progress=progress)
 
     def compare() -> RestorePlan:
         plan = make_plan(
@@ -185,43 +244,6 @@ async def plan_undo(
         return plan
 
     return await asyncio.to_thread(compare)
-
-
-async def _look(
-    subject: PlannedTenant, types: list[str] | None, trigger: str, clock: Clock, progress: BackupProgress | None
-) -> Callable[[], LiveTenant]:
-    """Takes a recovery point of the tenant; gives what a plan sees by it, which takes a thread of its own."""
-    scope, store, reading = subject.scope, subject.store, subject.reading
-    with backup_job(store, trigger=trigger, clock=clock) as job:
-        live = job.manifest = await take_backup(
-            with_bins(scope), store, reading, types=types, taken_for=TakenFor.PLAN, clock=clock, progress=progress
-        )
-    if progress is not None:
-        progress.phase("comparing")
-    working = set(await reading.registration())
-    if subject.writing is not None:
-        working |= await subject.writing.registration()
-    if reading.tenant.restore is not None:
-        # Also when nobody signs in as it, because only a plan is wanted.
-        working.add(reading.tenant.restore.client_id)
-    extensions = await taken_extensions(reading)
-    side = Side(store, live)
-    return lambda: LiveTenant(side, scope.tenant, _own(side, working), extensions)
-
-
-def _types(scope: Scope, selection: RestoreSelection) -> list[str] | None:
-    """The types to read; None for all that the scope protects."""
-    wanted = types_to_read(selection)
-    if wanted is None:
-        return None
-    protected = scope.types()
-    unprotected = [name for name in selection.types if name not in protected]
-    if unprotected:
-        raise UsageError(
-            f"scope {scope.name!r} does not protect {', '.join(unprotected)}",
-            remedy="Add it to the scope's `protect`: what cannot be undone is not overwritten.",
-        )
-    return [name for name in with_bins(scope).types() if name in wanted]
 
 
 def _own(live: Side, working: Collection[str]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Undoing a restore: what it has written goes back, and what others have written since stays.
 
 What belongs here: what a restore wrote, by its plan, journal and report; and which of the differences between its undo
-point and the tenant are its own. What does not: what is done about them (`drafts`), in which order (`planner`) and how
+point and the tenant are its own. What does not: what is done about them (`rules`), in which order (`planner`) and how
 (`executor`): an undo is a plan like any other.
 """
 
@@ -19,7 +19,7 @@ from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan
-from entra_pipeline.restore.objects.normalize import Body, content, differing, left_by, moved
+from entra_pipeline.restore.objects.normalize import Body, differing, left_by, moved, normalized
 from entra_pipeline.restore.objects.references import GUID_LENGTH, ids_in, rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, is_bin, is_view
 from entra_pipeline.restore.plan.diff import (
@@ -229,7 +229,7 @@ class _Narrowing:
                 return False
             changed = self._changed_since(item.entry, {}, self.it.left.get(key, {}), item.found())[1]
             if seen := self._read_back(item.table).get(item.live_id):
-                then, now = (content(item.entry, decoded(text)) for text in (seen, item.now))
+                then, now = (normalized(item.entry, decoded(text)) for text in (seen, item.now))
                 changed += [name for name in differing(item.entry, then, now) if name not in changed]
             why = f"it was made by the restore, and others have changed it since: {_listed(changed)}"
             return not changed or self._refuse(item, why)
@@ -243,7 +243,9 @@ class _Narrowing:
         if key not in self.it.left:
             # It is as it was, but for the new id of something that it names: told, and not written.
             item.requested = False
-            return not differing(item.entry, content(item.entry, item.wanted()), content(item.entry, item.found()))
+            return not differing(
+                item.entry, normalized(item.entry, item.wanted()), normalized(item.entry, item.found())
+            )
         then = moved(item.entry, item.id, item.wanted(), self.comparison.forward)
         back, changed = self._changed_since(item.entry, then, self.it.left[key], item.found())
         if changed:
@@ -271,10 +273,10 @@ class _Narrowing:
         names = [name for name in left if "@" not in name]
 
         def shown(body: Body) -> Body:
-            counting = content(entry, body)
-            return content(entry, {name: counting.get(name, body.get(name)) for name in names})
+            counting = normalized(entry, body)
+            return normalized(entry, {name: counting.get(name, body.get(name)) for name in names})
 
-        wanted, before, after = content(entry, {name: left[name] for name in names}), shown(then), shown(now)
+        wanted, before, after = normalized(entry, {name: left[name] for name in names}), shown(then), shown(now)
         done = differing(entry, before, wanted)
         since = differing(entry, wanted, after)
         again = differing(entry, before, after)
@@ -398,7 +400,7 @@ class _Narrowing:
             before = naming(self.connection, side, table, ids) if texts and side.has(table) else {}
             computed = meeting(self.connection, rule.derived, texts) if rule.derived and texts else set()
             for id_, text in texts.items():
-                named = ids_in(content(entry, decoded(text))) & set(ids)
+                named = ids_in(normalized(entry, decoded(text))) & set(ids)
                 named -= ids_in(decoded(before[id_])) if id_ in before else set()
                 if named and id_ not in computed and ids_in(decoded(text)).isdisjoint(self.own):
                     yield table, id_, named

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.restore.objects.normalize import content
+from entra_pipeline.restore.objects.normalize import normalized
 from tests.restore.applying.conftest import Damaged, links, step
 
 Start = Callable[..., Damaged]
@@ -16,7 +16,7 @@ Start = Callable[..., Damaged]
 
 def body(table: str, one: dict[str, Any]) -> dict[str, Any]:
     """What a plan sends of an object that is to be made: what Graph takes, and no property that it does not know."""
-    wanted = content(CATALOGUE[table], one)
+    wanted = normalized(CATALOGUE[table], one)
     unknown = {name for name in wanted if name.startswith("future")}
     return {name: value for name, value in wanted.items() if value not in (None, [], {}) and name not in unknown}
 

@@ -11,10 +11,10 @@ from entra_pipeline.graph.client import query
 from entra_pipeline.restore.execute import lost_write
 from entra_pipeline.restore.execute.step import RunningStep, StepRefused
 from entra_pipeline.restore.objects import paths
-from entra_pipeline.restore.objects.normalize import content
+from entra_pipeline.restore.objects.normalize import normalized
 from entra_pipeline.restore.objects.references import ids_in
-from entra_pipeline.restore.objects.same import same
 from entra_pipeline.restore.objects.selection import is_view
+from entra_pipeline.restore.objects.written import is_written
 
 # Properties and the values that put an object into force at once when it comes back from a recycle bin (Graph doc:
 # conditionalaccesspolicy-restore).
@@ -156,8 +156,8 @@ class RequestBuilder:
         """Of properties that come back by themselves with what came out of the recycle bin, those that did not."""
         if not body or not self.work.step.returning:
             return body
-        shown = content(self.entry, await self.shown(body) or {})
-        return {name: value for name, value in body.items() if not same(value, shown.get(name))}
+        shown = normalized(self.entry, await self.shown(body) or {})
+        return {name: value for name, value in body.items() if not is_written(value, shown.get(name))}
 
     async def shown(self, names: Iterable[str]) -> dict[str, Any] | None:
         """The object as it is, with the properties of these names; None when it is not there."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
-from entra_pipeline.restore.objects.normalize import content
+from entra_pipeline.restore.objects.normalize import normalized
 
 _PROPERTY = "assignedLicenses"
 
@@ -25,7 +25,7 @@ class LicenseRequests(RequestBuilder):
         """Of what comes back by itself, only what did not."""
         if self.work.step.returning and _PROPERTY in self.work.step.body:
             shown = await self.shown([_PROPERTY]) or {}
-            self.held = content(self.entry, shown).get(_PROPERTY) or []
+            self.held = normalized(self.entry, shown).get(_PROPERTY) or []
         await super().update()
 
     async def change(self, body: dict[str, Any]) -> None:

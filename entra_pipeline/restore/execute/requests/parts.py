@@ -6,7 +6,7 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
-from entra_pipeline.restore.objects.same import same
+from entra_pipeline.restore.objects.written import is_written
 
 _COMBINATIONS = "allowedCombinations"
 # Items of these are Microsoft's or final: they are changed, never removed.
@@ -39,7 +39,7 @@ class PartRequests(RequestBuilder):
         there = await work.all(f"{self.item}/{segment}")
         missing: list[dict[str, Any]] = []
         for one in wanted:
-            match = next((other for other in there if same(one, other)), None)
+            match = next((other for other in there if is_written(one, other)), None)
             if match is not None:
                 there.remove(match)
             else:
@@ -63,7 +63,7 @@ class PartRequests(RequestBuilder):
         work, path = self.work, f"{self.item}/{segment}"
 
         async def there() -> bool:
-            return any(same(one, other) for other in await work.all(path))
+            return any(is_written(one, other) for other in await work.all(path))
 
         while True:
             written = await work.send(Write("POST", path, one))

@@ -6,7 +6,7 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
-from entra_pipeline.restore.objects.same import same
+from entra_pipeline.restore.objects.written import is_written
 
 _VERSIONED = ("tasks", "executionConditions")
 # What a version says besides.
@@ -25,7 +25,7 @@ class WorkflowRequests(RequestBuilder):
 
         async def there() -> bool:
             shown = await self.work.get(self.item) or {}
-            return all(same(value, shown.get(name)) for name, value in body.items())
+            return all(is_written(value, shown.get(name)) for name, value in body.items())
 
         while not await there():
             current = await self.work.get(self.item) or {}

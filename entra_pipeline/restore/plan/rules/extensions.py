@@ -16,7 +16,7 @@ from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.restore.objects.model import PlanRefusal
 from entra_pipeline.restore.objects.references import ids_in, rewrite
-from entra_pipeline.restore.plan.drafts import Draft
+from entra_pipeline.restore.plan.rules.drafts import Draft
 
 _PREFIX = "extension_"
 _DEFINED_BY = "extension_properties"

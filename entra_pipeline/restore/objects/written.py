@@ -1,16 +1,25 @@
-"""Whether what Graph shows is what was asked for."""
+"""Whether a value that was written is in the tenant.
+
+Three functions tell whether values are equal, each for a question of its own:
+
+- `backup.rows.merge.same`: is an object that Graph sent again worth a new row? Only null and absent are equal; a wrong
+  "no" costs one row.
+- `analysis.equality.same`: do two recovery points say the same? Null, absent and `[]` are equal, lists have no order,
+  annotations do not count. Symmetric.
+- `is_written`, here: did Graph take a request? As above, and the found value may have more members,
+  which Graph fills in, and moments in another spelling. Not symmetric.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
-def same(wanted: Any, found: Any) -> bool:
+def is_written(wanted: Any, found: Any) -> bool:
     """Whether a value that was written is there.
 
     Nothing, null and an empty list are the same; lists have no order; an object may have more members than were
@@ -19,7 +28,7 @@ def same(wanted: Any, found: Any) -> bool:
     if wanted in (None, [], {}) or found in (None, [], {}):
         return wanted in (None, [], {}) and found in (None, [], {})
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(same(value, found.get(name)) for name, value in wanted.items())
+        return isinstance(found, dict) and all(is_written(value, found.get(name)) for name, value in wanted.items())
     if isinstance(wanted, list):
         return isinstance(found, list) and len(wanted) == len(found) and _paired(wanted, found)
     if isinstance(wanted, str) and isinstance(found, str) and wanted != found:
@@ -27,19 +36,10 @@ def same(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The properties that are not as they were written: wanted and found."""
-    return {
-        name: (value, found.get(name))
-        for name, value in wanted.items()
-        if not name.startswith("@odata") and not same(value, found.get(name))
-    }
-
-
 def _paired(wanted: list[Any], found: list[Any]) -> bool:
     left = list(found)
     for value in wanted:
-        position = next((n for n, other in enumerate(left) if same(value, other)), None)
+        position = next((n for n, other in enumerate(left) if is_written(value, other)), None)
         if position is None:
             return False
         del left[position]

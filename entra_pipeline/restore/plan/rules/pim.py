@@ -14,7 +14,7 @@ import duckdb
 
 from entra_pipeline.restore.objects.model import PlanRefusal
 from entra_pipeline.restore.plan.diff import Side
-from entra_pipeline.restore.plan.drafts import Draft
+from entra_pipeline.restore.plan.rules.drafts import Draft
 
 _GROUPS = "privileged_access_group_assignment_schedules"
 _ROLES = "role_assignment_schedules"

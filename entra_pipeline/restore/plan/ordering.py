@@ -1,0 +1,42 @@
+"""The order of steps: stages one after the other, and within them what is needed before what needs it."""
+
+from __future__ import annotations
+
+import heapq
+
+from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, place_of
+
+_RANK = {"delete": 0, "update": 1, "undelete": 2, "create": 3, "link": 4, "unlink": 5, "enable": 6}
+
+
+def ordered(drafts: list[Draft]) -> list[Draft]:
+    """The steps in an order in which what they need comes before; stages one after the other.
+
+    A step that needs something of a later stage is done in that one.
+    """
+    makers = {draft.id: number for number, draft in enumerate(drafts) if draft.action in {"create", "undelete"}}
+    stages = [ALL_STAGES.index(draft.stage) for draft in drafts]
+    waiting = [{makers[need] for need in draft.needs} - {number} for number, draft in enumerate(drafts)]
+    leads: dict[int, list[int]] = {}
+    for number, needs in enumerate(waiting):
+        for need in needs:
+            leads.setdefault(need, []).append(number)
+    placed: list[Draft] = []
+    heap = [(_place(drafts[n], stages[n]), n) for n, needs in enumerate(waiting) if not needs]
+    heapq.heapify(heap)
+    while heap:
+        _, number = heapq.heappop(heap)
+        draft = drafts[number]
+        draft.stage = ALL_STAGES[stages[number]]
+        placed.append(draft)
+        for other in leads.get(number, ()):
+            stages[other] = max(stages[other], stages[number])
+            waiting[other].discard(number)
+            if not waiting[other]:
+                heapq.heappush(heap, (_place(drafts[other], stages[other]), other))
+    return placed
+
+
+def _place(draft: Draft, stage: int) -> tuple[int, int, int, str, str]:
+    place = place_of(draft.table)
+    return stage, -place if ALL_STAGES[stage] == REMOVALS else place, _RANK[draft.action], draft.id, draft.live_id

@@ -1,0 +1,191 @@
+"""References between drafts: what each one needs, and which lead nowhere.
+
+What belongs here: following ids to the objects they lead to, and refusing. What does not: the order of steps
+(`ordering`).
+"""
+
+from __future__ import annotations
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.restore.objects.model import PlanRefusal
+from entra_pipeline.restore.plan.diff import own_aliases
+from entra_pipeline.restore.plan.estimate import requests_for_links
+from entra_pipeline.restore.plan.id_index import IdIndex
+from entra_pipeline.restore.plan.rules.drafts import Draft, PlanDraft
+
+
+class ReferenceResolver:
+    """Finds out what each draft needs, and refuses those whose references lead nowhere.
+
+    Args:
+        plan: The drafts and refusals.
+        index: Looks up ids at the recovery point and in the tenant.
+
+    Attributes:
+        drafts: The drafts that stay, with `needs` filled in.
+        refusals: Those of the plan, and those of references that lead nowhere.
+    """
+
+    def __init__(self, plan: PlanDraft, index: IdIndex) -> None:
+        self.drafts = plan.drafts
+        self.refusals = plan.refusals
+        self._index = index
+        self._forward = plan.diff.forward
+        self._makers = {draft.id for draft in self.drafts if draft.action in {"create", "undelete"}}
+        self._lost: dict[tuple[str, str, str], set[str]] = {}
+        self._made = {draft.id for draft in self.drafts if draft.action == "create"}
+        self._ties = _ties(self.drafts)
+        self._refused = {refusal.id for refusal in self.refusals if refusal.table in CATALOGUE}
+
+    def resolve(self) -> None:
+        """Refuses until all that is left leads somewhere; what leads to each other in a circle is refused, too."""
+        self._index.look_up({one for draft in self.drafts for one in self._leads_to(draft)})
+        while True:
+            left = [draft for draft in self.drafts if self._holds(draft)]
+            done = len(left) == len(self.drafts)
+            self.drafts = left
+            if not done:
+                continue
+            for draft in self.drafts:
+                draft.needs = self._needs(draft)
+                if draft.action in {"link", "unlink"} and draft.id not in self._made:
+                    draft.live_id = self._forward.get(draft.id, draft.id)
+            circle = _circular(self.drafts)
+            if not circle:
+                break
+            for draft in circle:
+                self._refuse(
+                    draft, "it waits for objects that wait for it", "Restore them one by one, with --types and --ids."
+                )
+                self._makers.discard(draft.id)
+                self._refused.add(draft.id)
+            self.drafts = [draft for draft in self.drafts if draft not in circle]
+        for (table, id_, name), lost in sorted(self._lost.items()):
+            reason, remedy = self._nowhere(sorted(lost), "it had links to")
+            self.refusals.append(
+                PlanRefusal(table=table, id=id_, name=name, kind="unresolved", reason=reason, remedy=remedy)
+            )
+
+    def _leads_to(self, draft: Draft) -> set[str]:
+        links = {one.target_id for one in draft.links} if draft.action == "link" else set()
+        return {*draft.refs, *draft.strict, *links, *([draft.owner] if draft.owner else [])}
+
+    def _holds(self, draft: Draft) -> bool:
+        """Whether the step stays; what of it leads nowhere is refused."""
+        if draft.owner and not self._available(draft.owner, draft):
+            if draft.owner not in self._refused:
+                self._refuse(draft, *self._nowhere([draft.owner], "it belongs to"))
+            return False
+        if draft.replaced:
+            return draft.id in self._makers
+        if draft.action == "unlink":
+            return bool(self._index.at_point(draft.id))
+        if draft.action == "link":
+            return self._links_hold(draft)
+        lost = [one for one in sorted(draft.strict) if not self._available(one, draft)]
+        lost += [
+            one
+            for one in sorted(draft.refs - draft.strict)
+            if self._index.at_point(one) and not self._available(one, draft)
+        ]
+        if lost:
+            if not (draft.parent in lost and draft.parent in self._refused):
+                self._refuse(draft, *self._nowhere(lost, "it leads to"))
+            self._refused.add(draft.id)
+            if draft.action in {"create", "undelete"}:
+                self._makers.discard(draft.id)
+        return not lost
+
+    def _links_hold(self, draft: Draft) -> bool:
+        lost = [link for link in draft.links if not self._available(link.target_id, draft)]
+        if lost:
+            self._lost.setdefault((draft.table, draft.id, draft.name), set()).update(link.target_id for link in lost)
+            draft.links = [link for link in draft.links if link not in lost]
+            draft.requests = requests_for_links(draft.table, len(draft.links), added=True)
+        return bool(draft.links)
+
+    def _available(self, id_: str, draft: Draft) -> bool:
+        """Whether an id leads, or will lead, to something in the tenant."""
+        if id_ in self._makers or id_ in self._forward or self._index.is_live(id_):
+            return True
+        origins = self._origins(id_)
+        own = draft.action == "create" and draft.id in origins
+        return own or any(one in self._makers or one in self._forward for one in origins)
+
+    def _needs(self, draft: Draft) -> set[str]:
+        found = {one for id_ in self._leads_to(draft) for one in self._origins(id_)}
+        if draft.table in CATALOGUE:
+            for table in CATALOGUE[draft.table].restore.after:
+                found |= {tie for id_ in draft.refs for tie in self._ties.get((table, id_), ())}
+        own = set() if draft.action in {"update", "enable", "link", "delete"} else {draft.id}
+        return (found & self._makers) - own
+
+    def _origins(self, id_: str) -> set[str]:
+        """The objects that an id comes from: of an appId the application, else its enterprise application."""
+        places = [place for place in self._index.at_point(id_) if place.id != id_]
+        origins = {place.id for place in places if own_aliases(CATALOGUE[place.table])}
+        return {id_} if not places else origins or {place.id for place in places}
+
+    def _nowhere(self, ids: list[str], how: str) -> tuple[str, str]:
+        """Why, and what to do: references that lead nowhere."""
+        named: list[str] = []
+        wanted: dict[str, list[str]] = {}
+        dead: list[str] = []
+        for id_ in ids:
+            places = self._index.at_point(id_)
+            if not places:
+                named.append(id_)
+                dead.append(id_)
+                continue
+            named.append(f"{places[0].table} {id_}")
+            for place in places:
+                (dead if place.id in self._refused else wanted.setdefault(place.table, [])).append(place.id)
+        reason = f"{how} {', '.join(named)}, which {'is' if len(named) == 1 else 'are'} not in the tenant"
+        if wanted:
+            types = " ".join(f"--types {table}" for table in sorted(wanted))
+            listed = " ".join(f"--ids {id_}" for group in sorted(wanted.values()) for id_ in group)
+            return reason, f"Add to the selection: {types} {listed}."
+        if any(self._index.at_point(id_) for id_ in ids):
+            return reason, "The plan says of these objects why they do not come back: that has to be mended first."
+        return (
+            reason,
+            "They were not there at the recovery point either: mend the object by hand, or restore an earlier one.",
+        )
+
+    def _refuse(self, draft: Draft, reason: str, remedy: str) -> None:
+        self.refusals.append(
+            PlanRefusal(
+                table=draft.table, id=draft.id, name=draft.name, kind="unresolved", reason=reason, remedy=remedy
+            )
+        )
+
+
+def _ties(drafts: list[Draft]) -> dict[tuple[str, str], set[str]]:
+    """Objects to be made that bring what they lead to into their owner: by their type, and what they lead to.
+
+    A package can only give roles of what is a resource of its catalog, though it does not name the resource.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
+    for draft in drafts:
+        if draft.action == "create" and draft.parent and draft.table in CATALOGUE:
+            for id_ in draft.strict - {draft.parent}:
+                found.setdefault((draft.table, id_), set()).add(draft.id)
+    return found
+
+
+def _circular(drafts: list[Draft]) -> list[Draft]:
+    """Steps that make objects and wait for each other, and those that wait for them."""
+    makers = {draft.id: draft for draft in drafts if draft.action in {"create", "undelete"}}
+    waiting = {id_: {need for need in draft.needs if need in makers} for id_, draft in makers.items()}
+    ready = [id_ for id_, needs in waiting.items() if not needs]
+    leads: dict[str, list[str]] = {}
+    for id_, needs in waiting.items():
+        for need in needs:
+            leads.setdefault(need, []).append(id_)
+    while ready:
+        done = ready.pop()
+        for id_ in leads.get(done, ()):
+            waiting[id_].discard(done)
+            if not waiting[id_]:
+                ready.append(id_)
+    return [draft for id_, draft in makers.items() if waiting[id_]]

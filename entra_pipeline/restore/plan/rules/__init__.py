@@ -1,0 +1,10 @@
+"""Turn differences into drafts of steps, or into refusals with a reason and a remedy.
+
+1. `drafts` holds what the rules have in common: the drafts so far, the refusals, the options, what is coming back.
+2. `objects` decides by the state of each object (there, in the recycle bin, missing, added), by the conflict mode and
+   by the catalogue's rules of its type. Objects go in the order in which their tables come back.
+3. `builder` writes the draft: properties to send, guards, and steps of their own for what refers to later objects.
+4. `links` does the same for the links of each owner; what a deleted object takes with it needs no step.
+5. `pim` and `extensions` look at the resolved drafts last, and drop what would give more access than before, or what
+   the tenant does not take.
+"""

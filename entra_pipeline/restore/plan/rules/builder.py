@@ -1,0 +1,188 @@
+"""Drafts of single objects: their properties, what refers to later objects, guards, and what comes back by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from entra_pipeline.catalogue import Category, ObjectType
+from entra_pipeline.catalogue.order import later_stage
+from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.restore.objects.model import Action
+from entra_pipeline.restore.objects.normalize import Body, at, empty, fingerprint, normalized, without
+from entra_pipeline.restore.objects.references import ids_in, rewrite
+from entra_pipeline.restore.objects.selection import is_view
+from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
+from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, PlanDraft, stage_of_table
+
+_TYPE = "@odata.type"
+# Values of a guarded property that are as harmless as the guard.
+_HARMLESS = (None, False, "disabled")
+_REPORT_ONLY = "the policy comes back report-only: enable it when everything is checked, or ask for --enable-policies"
+
+
+class DraftBuilder:
+    """Adds drafts of objects to a plan.
+
+    Args:
+        plan: Receives the drafts.
+    """
+
+    def __init__(self, plan: PlanDraft) -> None:
+        self._plan = plan
+
+    def undelete(self, item: ObjectDiff) -> None:
+        """Drafts that an object comes out of the recycle bin."""
+        draft = self._draft("undelete", item)
+        draft.seen = fingerprint(item.entry, item.found())
+        said = normalized(item.entry, item.wanted())
+        draft.refs = ids_in({name: said[name] for name in item.entry.restore.required if name in said})
+        draft.notes = [item.known_by] if item.known_by else []
+        self._plan.drafts.append(draft)
+
+    def create(self, item: ObjectDiff, notes: Iterable[str] = ()) -> None:
+        """Drafts that a missing object is created, and later steps for what it cannot have from the start."""
+        rule = item.entry.restore
+        said = normalized(item.entry, item.wanted())
+        draft = self._draft("create", item)
+        draft.live_id = ""
+        draft.body = {name: value for name, value in said.items() if name in rule.required or value not in (None, [])}
+        draft.notes = [*notes, *self._lost(item)]
+        draft.requests += bool(rule.change_only.intersection(draft.body))
+        draft.returning = self._returns(item)
+        self._plan.drafts.append(draft)
+        enable = self._guard(item, draft)
+        self._later(item, draft)
+        self._refer(item.entry, draft)
+        if enable is not None:
+            self._plan.drafts.append(enable)
+
+    def update(self, item: ObjectDiff, body: Body, notes: list[str]) -> None:
+        """Drafts that properties of an object are set."""
+        draft = self._draft("update", item)
+        back = item.state is not ObjectState.THERE
+        if back:
+            draft.owner = item.id
+        else:
+            draft.seen = fingerprint(item.entry, item.found())
+        found = normalized(item.entry, item.found()) if item.now else {}
+        draft.before = {name: found[now] for name in body if (now := rewrite(name, self._plan.moved)) in found}
+        draft.body = {
+            name: [] if value is None and isinstance(draft.before.get(name), list) else value
+            for name, value in body.items()
+        }
+        if item.entry.restore.change == "PUT":
+            # What is not sent would be lost.
+            whole = found if self._plan.options.conflict == "merge" else normalized(item.entry, item.wanted())
+            draft.body = {name: value for name, value in whole.items() if value is not None} | draft.body
+        elif _TYPE in item.entry.restore.required and item.entry.subtypes:
+            draft.body[_TYPE] = item.wanted()[_TYPE]
+        draft.notes = notes
+        draft.returning = back and self._returns(item)
+        self._later(item, draft)
+        self._refer(item.entry, draft)
+        if draft.body.keys() - {_TYPE}:
+            self._plan.drafts.append(draft)
+
+    def delete(self, item: ObjectDiff) -> None:
+        """Drafts that an object is deleted."""
+        draft = self._draft("delete", item)
+        draft.seen = fingerprint(item.entry, item.found())
+        if not item.entry.restore.link:
+            draft.stage = REMOVALS
+        self._plan.drafts.append(draft)
+
+    def guarded(self, item: ObjectDiff, body: Body, state: str) -> list[str]:
+        """Keeps a policy that is there (or in the recycle bin) from being enforced, unless that was asked for."""
+        rule = item.entry.restore
+        if rule.guard is None or not _reports_only(item.entry) or self._plan.options.enable_policies:
+            return []
+        name, value = rule.guard
+        own = item.wanted().get(name)
+        if own in _HARMLESS or own == value or state == own:
+            return []
+        body[name] = value
+        if item.found().get(name) == value:
+            del body[name]
+        return [_REPORT_ONLY]
+
+    def _guard(self, item: ObjectDiff, draft: Draft) -> Draft | None:
+        """Puts the guard's value into a new object; the step that gives the property its own value at the end."""
+        rule = item.entry.restore
+        if rule.guard is None:
+            return None
+        name, value = rule.guard
+        own = draft.body.get(name)
+        if own in _HARMLESS or own == value:
+            return None
+        draft.body[name] = value
+        if _reports_only(item.entry) and not self._plan.options.enable_policies:
+            draft.notes.append(_REPORT_ONLY)
+            return None
+        enable = self._draft("enable", item)
+        enable.stage, enable.owner, enable.body, enable.before = ALL_STAGES[-1], item.id, {name: own}, {name: value}
+        return enable
+
+    def _later(self, item: ObjectDiff, draft: Draft) -> None:
+        """Takes out of a step what leads to objects that come after, into a step of its own."""
+        rule = item.entry.restore
+        body: Body = {}
+        for path in sorted(rule.later):
+            values = [value for value in at(draft.body, path) if not empty(value)]
+            first = path.partition(".")[0]
+            if not values or not (rule.strategy is WriteStrategy.GROUP or ids_in(values) & self._plan.coming):
+                continue
+            names = [name for name in draft.body if name == first or (first[-1] == "*" and name.startswith(first[:-1]))]
+            body |= {name: draft.body[name] for name in names}
+            draft.body = without(draft.body, path)
+        if not body:
+            return
+        later = self._draft("update", item)
+        later.live_id, later.owner, later.body, later.returning = draft.live_id, item.id, body, draft.returning
+        later.before = {name: draft.before[name] for name in body if name in draft.before}
+        later.stage = max(draft.stage, later_stage(item.table).value, key=ALL_STAGES.index)
+        self._refer(item.entry, later)
+        self._plan.drafts.append(later)
+
+    def _draft(self, action: Action, item: ObjectDiff) -> Draft:
+        return Draft(
+            action=action,
+            table=item.table,
+            id=item.id,
+            stage=stage_of_table(item.table),
+            parent=item.parent,
+            live_id=item.live_id,
+            name=item.name,
+        )
+
+    def _refer(self, entry: ObjectType, draft: Draft) -> None:
+        """Notes what the step leads to."""
+        draft.refs = ids_in(draft.body)
+        draft.strict = ids_in([at(draft.body, path) for path in entry.restore.refers])
+        if draft.parent and draft.action == "create":
+            draft.strict.add(draft.parent)
+        if is_view(entry) and draft.action == "update" and not draft.live_id:
+            draft.owner = draft.id
+
+    def _returns(self, item: ObjectDiff) -> bool:
+        """Whether the object comes back by itself with something from the recycle bin."""
+        entry = item.entry
+        if item.parent in self._plan.binned or (entry.shows and item.id in self._plan.binned):
+            return True
+        above = entry.parent and self._plan.diff.items.get(entry.parent.type, {}).get(item.parent)
+        if above and above.state is not ObjectState.THERE:
+            return self._returns(above)
+        if not entry.restore.link:
+            return False
+        body = normalized(entry, item.wanted())
+        return bool(ids_in([at(body, path) for path in entry.restore.refers]) & self._plan.binned)
+
+    def _lost(self, item: ObjectDiff) -> list[str]:
+        rule = item.entry.restore
+        notes = [f"does not come back: {', '.join(rule.lost)}"] if rule.lost else []
+        if rule.strategy is WriteStrategy.USER and item.wanted().get("userType") == "Guest":
+            notes.append("a guest is invited again, and has to accept")
+        return notes
+
+
+def _reports_only(entry: ObjectType) -> bool:
+    return entry.category is Category.CONDITIONAL_ACCESS

@@ -1,0 +1,170 @@
+"""The draft of a plan: steps without numbers, refusals, and the facts that every rule decides by.
+
+What belongs here: what all rules share. What does not: the rules (`objects`, `links`, `pim`, `extensions`), and the
+references between drafts (`resolver`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.catalogue.order import ORDER, STAGES, stage_of
+from entra_pipeline.restore.objects.model import Action, PlanRefusal, RestoreOptions
+from entra_pipeline.restore.objects.normalize import Body, differing, moved, normalized
+from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState, RestoreLink, TenantDiff
+from entra_pipeline.restore.plan.tenant_mapping import Unsupported
+
+REMOVALS = "removals"
+"""Stage in which objects that were added since are deleted, last made first."""
+ALL_STAGES: tuple[str, ...] = (*(stage.value for stage in STAGES[:-1]), REMOVALS, STAGES[-1].value)
+SHOWN_ELSEWHERE = {"directory_roles", "directory_role_members"}
+"""Tables that show another table's objects or links: what differs there is restored in that one."""
+WHERE_MASTERED = (
+    "Restore it in the system that masters it (Active Directory, Exchange); synchronisation brings it back."
+)
+OVERWRITE = "To have it as it was: --conflict overwrite."
+
+_PLACES = {table: place for place, table in enumerate(ORDER)}
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """A step without number.
+
+    Attributes:
+        owner: Id of the object without which the step is void; empty when there is none.
+        replaced: Of `delete`, the object goes when the one that takes its place is there.
+        strict: Ids that have to lead somewhere.
+        refs: Ids that have to lead somewhere in the tenant if they did at the recovery point.
+        links: Of `link` and `unlink`, the links.
+        stage: The earliest stage it can be in.
+    """
+
+    action: Action
+    table: str
+    id: str
+    stage: str
+    parent: str = ""
+    live_id: str = ""
+    name: str = ""
+    body: Body = field(default_factory=dict)
+    before: Body = field(default_factory=dict)
+    links: list[RestoreLink] = field(default_factory=list)
+    seen: str = ""
+    requests: int = 1
+    returning: bool = False
+    whole: bool = False
+    notes: list[str] = field(default_factory=list)
+    owner: str = ""
+    replaced: bool = False
+    strict: set[str] = field(default_factory=set)
+    refs: set[str] = field(default_factory=set)
+    needs: set[str] = field(default_factory=set)
+
+
+class PlanDraft:
+    """Collects the drafts and refusals of a plan.
+
+    Args:
+        diff: What differs between the recovery point and the tenant.
+        options: How to restore.
+        own: Ids and appIds of the app registrations that the restore works with: they are not touched.
+        cross_tenant: The tenant is not the one of the recovery point: what only it has is its own.
+        unsupported: Objects of the recovery point that the tenant cannot hold, by id.
+        older: Tables that were not read for the recovery point, but before it → when: what has come since then may have
+            been there at the recovery point, so none of it is removed.
+
+    Attributes:
+        drafts: The steps.
+        refusals: What is not done.
+        deleted: Ids of the objects that drafts delete because they were added since.
+        moved: Id at the recovery point → id in the tenant, or a placeholder for objects that are still to be created.
+        binned: Ids of the objects that are in the recycle bin.
+        back: Ids of the objects that are to come back.
+        added: Ids of the objects that the recovery point does not have.
+    """
+
+    def __init__(
+        self,
+        diff: TenantDiff,
+        options: RestoreOptions,
+        own: Collection[str],
+        *,
+        cross_tenant: bool = False,
+        unsupported: Mapping[str, Unsupported],
+        older: Mapping[str, str] | None = None,
+    ) -> None:
+        self.drafts: list[Draft] = []
+        self.refusals: list[PlanRefusal] = []
+        self.deleted: set[str] = set()
+        self.diff = diff
+        self.options = options
+        self.own = set(own)
+        self.cross_tenant = cross_tenant
+        self.unsupported = unsupported
+        self.older = older or {}
+        self.moved = {**diff.forward, **diff.pending()}
+        self.back = diff.back()
+        items = [item for table in diff.items.values() for item in table.values()]
+        self.binned = {item.id for item in items if item.state is ObjectState.BINNED}
+        self.added = {item.id for item in items if item.state is ObjectState.ADDED}
+
+    @cached_property
+    def coming(self) -> set[str]:
+        """Ids and appIds of the objects that are to come back."""
+        found = set(self.back)
+        for table, items in self.diff.items.items():
+            for alias in CATALOGUE[table].aliases:
+                found |= {str(item.wanted().get(alias)) for item in items.values() if item.id in self.back}
+        return found
+
+    def changed_properties(self, item: ObjectDiff) -> dict[str, tuple[Any, Any]]:
+        """Properties that differ: as they were, with ids of the recovery point; and as they are."""
+        entry = item.entry
+        wanted = normalized(entry, item.wanted())
+        found = normalized(entry, item.found())
+        if not self.moved:
+            return differing(entry, wanted, found)
+        names = {rewrite(name, self.moved): name for name in wanted}
+        changed = differing(entry, moved(entry, item.id, wanted, self.moved), found)
+        return {
+            names.get(name, name): (wanted.get(names.get(name, name)), there) for name, (_, there) in changed.items()
+        }
+
+    def since_read(self, table: str) -> str:
+        """How what differs is told of a table that is older than the recovery point."""
+        return (
+            f"after {self.older[table]}, when {table} was last read before the recovery point: it may have been so at "
+            "the recovery point, and stays"
+        )
+
+    def remedy_for_older(self, table: str) -> str:
+        """The command that restores a table that is older than the recovery point as it was when it was read."""
+        owner = table if table in CATALOGUE else RELATIONS[table][0].name
+        return f"To have it as it was then: --at {self.older[table]} --types {owner}."
+
+    def refuse(self, item: ObjectDiff, kind: Any, reason: str, remedy: str = "") -> None:
+        """Notes that an object is not written; `kind`, `reason` and `remedy` as in `PlanRefusal`."""
+        self.refusals.append(
+            PlanRefusal(table=item.table, id=item.id, name=item.name, kind=kind, reason=reason, remedy=remedy)
+        )
+
+    def refuse_links(self, relation: str, id_: str, name: str, kind: Any, reason: str, remedy: str = "") -> None:
+        """Notes that links of an owner are not written."""
+        self.refusals.append(PlanRefusal(table=relation, id=id_, name=name, kind=kind, reason=reason, remedy=remedy))
+
+
+def place_of(table: str) -> int:
+    """The position of a table in the order in which tables come back."""
+    return _PLACES.get(table, len(_PLACES))
+
+
+@cache
+def stage_of_table(table: str) -> str:
+    """Name of the earliest stage in which a table is written."""
+    return stage_of(table).value

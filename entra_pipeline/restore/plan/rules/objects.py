@@ -1,0 +1,203 @@
+"""What is done about each object that differs: the rules of its type, of conflict modes, and of what was added since.
+
+What belongs here: which drafts and refusals a difference leads to. What does not: what a draft carries (`builder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue.order import ORDER
+from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.restore.objects.normalize import Body, differing, empty, normalized
+from entra_pipeline.restore.objects.references import ids_in
+from entra_pipeline.restore.objects.selection import is_view
+from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
+from entra_pipeline.restore.plan.rules.builder import DraftBuilder
+from entra_pipeline.restore.plan.rules.drafts import OVERWRITE, SHOWN_ELSEWHERE, WHERE_MASTERED, PlanDraft
+
+# What the recycle bin does not show as it was: deleted security groups are not enabled, the sign-in name of a user has
+# the id before it (Graph doc: directory-deleteditems-list).
+_UNTRUE_IN_BIN = {"groups": {"securityEnabled"}, "users": {"userPrincipalName"}}
+
+
+class ObjectRules:
+    """Decides what is done about each object that differs.
+
+    Args:
+        plan: Receives the drafts and refusals.
+    """
+
+    def __init__(self, plan: PlanDraft) -> None:
+        self._plan = plan
+        self._build = DraftBuilder(plan)
+
+    def apply(self) -> None:
+        """Drafts what is done about objects."""
+        tables = [*(table for table in ORDER if table in CATALOGUE), *CATALOGUE]
+        for table in dict.fromkeys(tables):
+            for _, item in sorted(self._plan.diff.items.get(table, {}).items()):
+                self._object(item)
+
+    def _object(self, item: ObjectDiff) -> None:
+        rule = item.entry.restore
+        if "derived" in item.conditions:
+            return
+        if item.state is ObjectState.ADDED:
+            if not self._plan.cross_tenant:
+                self._was_added(item)
+        elif item.id in self._plan.unsupported:
+            reason, remedy = self._plan.unsupported[item.id]
+            self._plan.refuse(item, "unresolved" if remedy else "unrestorable", reason, remedy)
+        elif not rule.possible:
+            if self._plan.cross_tenant and item.state is ObjectState.THERE:
+                return
+            if not item.entry.shows and item.table not in SHOWN_ELSEWHERE:
+                self._plan.refuse(item, "unrestorable", f"{_what(item)}: {rule.how}")
+        elif "fixed" in item.conditions:
+            self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is built in, nobody can change it")
+        elif "mastered" in item.conditions and (item.state is not ObjectState.THERE or not rule.cloud_owned):
+            self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is mastered elsewhere", WHERE_MASTERED)
+        elif item.state is ObjectState.THERE:
+            self._is_there(item)
+        elif item.state is ObjectState.BINNED:
+            self._is_binned(item)
+        else:
+            self._is_missing(item)
+
+    def _is_there(self, item: ObjectDiff) -> None:
+        rule = item.entry.restore
+        changed = self._plan.changed_properties(item)
+        named = ", ".join(changed)
+        if not changed:
+            return
+        if not item.requested:
+            self._plan.refuse(
+                item,
+                "skipped",
+                f"it names an object that comes back under another id in {named}, and was not asked for",
+                f"Add it to the selection: --types {item.table} --ids {item.id}.",
+            )
+            return
+        if self._plan.options.conflict == "skip":
+            self._plan.refuse(item, "skipped", f"it is there and differs in {named}", OVERWRITE)
+            return
+        if rule.link and (not rule.change or not rule.create_only.isdisjoint(changed)):
+            if item.table in self._plan.older:
+                reason = f"it differs in {named} from what was there, changed {self._plan.since_read(item.table)}"
+                self._plan.refuse(item, "unresolved", reason, self._plan.remedy_for_older(item.table))
+                return
+            if self._plan.options.conflict == "merge":
+                self._plan.refuse(item, "skipped", f"it is there and differs in {named}", OVERWRITE)
+                return
+            self._build.delete(item)
+            self._build.create(item, notes=[f"takes the place of one that differs in {named}"])
+            return
+        if self._names_old_ids(item, changed):
+            self._build.create(item, notes=["takes the place of one that names what came back under another id"])
+            self._build.delete(item)
+            self._plan.drafts[-1].replaced = True
+            self._plan.drafts[-1].refs = {item.id}
+            return
+        if not rule.change:
+            self._plan.refuse(item, "unrestorable", f"it differs in {named}, and Graph does not let it be changed")
+            return
+        notes = [f"it is taken for {item.live_id}: {item.known_by}"] if item.known_by else []
+        body, left = self._changed(item, changed)
+        if stuck := sorted(name for name in body if name in rule.create_only):
+            left.append(f"{', '.join(stuck)} can only be set when the object is made")
+        if "mastered" in item.conditions and (others := sorted(body.keys() - rule.cloud_owned - set(stuck))):
+            left.append(f"{', '.join(others)}: mastered elsewhere. {WHERE_MASTERED}")
+            stuck += others
+        body = {name: value for name, value in body.items() if name not in stuck}
+        left += self._build.guarded(item, body, str(item.found().get("state")))
+        if body:
+            self._build.update(item, body, [*notes, *left])
+        elif left:
+            kind = "unrestorable" if stuck else "skipped"
+            self._plan.refuse(item, kind, "; ".join(left))
+
+    def _names_old_ids(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> bool:
+        """Whether an object is as it was, and names what has another id now in what only a new object takes."""
+        rule = item.entry.restore
+        stuck = {name: pair for name, pair in changed.items() if name in rule.create_only}
+        if not stuck or rule.create != "POST" or not rule.remove or self._plan.options.conflict != "overwrite":
+            return False
+        then, now = ({name: pair[side] for name, pair in stuck.items()} for side in (0, 1))
+        return not differing(item.entry, then, now)
+
+    def _changed(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> tuple[Body, list[str]]:
+        """Properties to send, by the conflict mode; and what is left as it is."""
+        values = {name: value for name, (value, _) in changed.items()}
+        if self._plan.options.conflict != "merge":
+            return values, []
+        if item.entry.restore.strategy is WriteStrategy.LICENSES:
+            there = changed["assignedLicenses"][1]
+            known = {one["skuId"] for one in there}
+            more = [one for one in values["assignedLicenses"] if one["skuId"] not in known]
+            return ({"assignedLicenses": [*there, *more]} if more else {}), []
+        filled = {name: value for name, value in values.items() if empty(changed[name][1]) and not empty(value)}
+        left = sorted(values.keys() - filled.keys())
+        return filled, [f"left as they are: {', '.join(left)}"] if left else []
+
+    def _is_binned(self, item: ObjectDiff) -> None:
+        self._build.undelete(item)
+        shown = item.found().keys() - _UNTRUE_IN_BIN.get(item.table, set())
+        changed = {name: pair for name, pair in self._plan.changed_properties(item).items() if name in shown}
+        body = {name: value for name, (value, _) in changed.items() if name not in item.entry.restore.create_only}
+        wanted = item.wanted()
+        body |= {name: wanted[name] for name in item.entry.restore.forgotten if wanted.get(name)}
+        notes = self._build.guarded(item, body, "")
+        if body:
+            self._build.update(item, body, notes)
+
+    def _is_missing(self, item: ObjectDiff) -> None:
+        rule = item.entry.restore
+        if rule.strategy is not WriteStrategy.LICENSES and rule.create:
+            self._build.create(item)
+        elif rule.strategy is WriteStrategy.LICENSES:
+            body = {name: value for name, value in normalized(item.entry, item.wanted()).items() if not empty(value)}
+            if body:
+                self._build.update(item, body, [])
+        else:
+            self._plan.refuse(item, "unrestorable", "it is missing, and Graph does not let it be made")
+
+    def _was_added(self, item: ObjectDiff) -> None:
+        rule = item.entry.restore
+        if not rule.possible or (is_view(item.entry) and not rule.link) or item.parent in self._plan.added:
+            return
+        named = ids_in(item.found()) | {item.id}
+        if named & self._plan.own:
+            self._plan.refuse(item, "skipped", "it was added since, and the restore itself works with it")
+        elif rule.link and named & self._plan.deleted:
+            return
+        elif rule.link and self._plan.options.conflict != "overwrite":
+            self._plan.refuse(
+                item, "skipped", f"it was added since: {self._plan.options.conflict} removes nothing", OVERWRITE
+            )
+        elif not rule.link and not self._plan.options.delete_added:
+            remedy = "To delete it: --delete-added." if rule.remove and not item.conditions else ""
+            self._plan.refuse(item, "skipped", "it was added since", remedy)
+        elif item.table in self._plan.older:
+            self._plan.refuse(
+                item,
+                "unresolved",
+                f"it was added {self._plan.since_read(item.table)}",
+                self._plan.remedy_for_older(item.table),
+            )
+        elif item.conditions or not rule.remove:
+            reason = "built in" if "fixed" in item.conditions else "mastered elsewhere"
+            self._plan.refuse(item, "unrestorable", f"it was added since; {reason if item.conditions else rule.how}")
+        else:
+            self._build.delete(item)
+            self._plan.deleted.add(item.id)
+
+
+def _what(item: ObjectDiff) -> str:
+    return {
+        ObjectState.THERE: "it differs",
+        ObjectState.BINNED: "it was deleted",
+        ObjectState.MISSING: "it is missing",
+    }[item.state]

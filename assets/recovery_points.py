@@ -12,8 +12,8 @@ from assets.runs import begun, trigger
 from assets.texts import changes_table, cost_table, gaps_text
 from entra_pipeline.analysis.points import cost
 from entra_pipeline.analysis.unusual import watch
+from entra_pipeline.backup.commit import commit_staged, staged_since
 from entra_pipeline.backup.jobs import backup_job, totals
-from entra_pipeline.backup.run import commit_staged, staged_since
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.project import Scope, load_project
 from entra_pipeline.project.schedules import windows

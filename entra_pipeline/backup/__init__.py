@@ -4,10 +4,10 @@
 2. `scheduler` starts all reads that depend on nothing, and the others when the tables they need are written.
 3. `read/` asks Graph: a delta round, a listing, a single object, or one request for each owner.
 4. `rows/` parses each page into staged rows, merges them with the parent's state and writes Parquet.
-5. `point_builder` keeps the entry of each table and uploads its files; the store then holds them, unreferenced.
+5. `point_builder` uploads the files of each table and keeps its entry; `states` answers what parent and point hold.
 6. `reconcile/` compares the tables with each other and with Graph, and writes corrections as further change files.
 7. What could not be read or proven becomes a named gap of its table; the parent's rows stay.
-8. `run.commit_point` writes the manifest last: until then, no reader sees anything of the run.
+8. `commit` writes the manifest last: until then, no reader sees anything of the run.
 
 `jobs` records how a backup ended. `logs` backs up audit and sign-in logs, which have days instead of states.
 """

@@ -23,10 +23,10 @@ from typing import Any, Protocol
 import duckdb
 import msgspec
 
+from entra_pipeline.backup.commit import permission_gap, tool
 from entra_pipeline.backup.read.reader import licence_missing
 from entra_pipeline.backup.rows.parquet import write_entries
 from entra_pipeline.backup.rows.staging import OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
-from entra_pipeline.backup.run import permission_gap, tool
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.catalogue.logs import LOGS, LogType
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock

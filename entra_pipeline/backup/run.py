@@ -7,9 +7,8 @@ then commit.
 from __future__ import annotations
 
 import asyncio
-import platform
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,18 +19,22 @@ from typing import Protocol
 import duckdb
 import msgspec
 
-import entra_pipeline
-from entra_pipeline.backup.point_builder import PointBuilder, carried, is_objects, known
+from entra_pipeline.backup.commit import CommitContext, commit_point, permission_gap
+from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.children import ChildReader, child_collections
 from entra_pipeline.backup.read.extensions import extension_names, new_properties
 from entra_pipeline.backup.read.reader import ObjectReader
 from entra_pipeline.backup.read.selection import ResolvedSelection, resolve_selection, selectable_types
-from entra_pipeline.backup.reconcile.reconciler import Settlement, may_be_end
+from entra_pipeline.backup.reconcile.context import DEFAULT_POLICY, CheckContext, ReconcilePolicy, may_be_endpoint
+from entra_pipeline.backup.reconcile.reconciler import Reconciler
+from entra_pipeline.backup.rows.entries import is_objects
+from entra_pipeline.backup.rows.queries import QueryRunner
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
 from entra_pipeline.backup.scheduler import ReadStep, carry_out
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, table_names
-from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
-from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore, StoreError, UsageError
+from entra_pipeline.backup.states import TableStates
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
+from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import GraphError, GraphPermissionDenied, StoreError, UsageError
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
@@ -41,7 +44,6 @@ from entra_pipeline.text import did_you_mean
 
 # A tenant of any size is compared in this much, and on disk beyond.
 _MEMORY = "160MB"
-_NOT_ASKED = "not asked for in this run"
 
 
 class BackupProgress(Protocol):
@@ -79,7 +81,7 @@ class BackupRun:
         store: Where it goes.
         graph: The tenant.
         point: Key of the recovery point.
-        full: Everything is read and based anew.
+        full: Everything is read, and every table gets a new base.
         clock: The one clock.
         progress: Told what happens.
         taken_for: What the recovery point is taken for.
@@ -93,13 +95,14 @@ class BackupRun:
     clock: Clock
     progress: BackupProgress
     parent: Manifest | None
-    tables: PointBuilder
+    builder: PointBuilder
     started: datetime
     types: list[str]
     granted: frozenset[str] = frozenset()
     chosen: ResolvedSelection | None = None
     stats: RequestStats = field(default_factory=RequestStats)
     extension_gap: Gap | None = None
+    reconcile_policy: ReconcilePolicy = DEFAULT_POLICY
     taken_for: str = ""
 
     async def read(
@@ -115,60 +118,61 @@ class BackupRun:
             again: Whether a type that fails may be tried again for this point: then a passing failure is left out
                 for the next try instead of becoming a gap.
         """
-        wanted = [name for name in self.types if types is None or name in types or _told_by(name) in types]
+        wanted = [name for name in self.types if types is None or name in types or _reported_by(name) in types]
         if stage:
-            self.tables.entries.update(await asyncio.to_thread(self.store.staged, self.point))
+            self.builder.entries.update(await asyncio.to_thread(self.store.staged, self.point))
         self.granted = await self.graph.sign_in()
         self.progress.phase("reading")
         # All types by name are all types.
-        asked = () if types is None or set(self.types) <= set(types) else types
-        reader = await self._reader(asked)
-        owned = ChildReader(reader, self.tables)
+        requested = () if types is None or set(self.types) <= set(types) else types
+        reader = await self._reader(requested)
+        children = ChildReader(reader)
         left: set[str] = set()
         fresh: set[str] = set()
-        settlement = Settlement(self.tables, owned, self.stats, fresh)
+        context = CheckContext(self.builder.states, children, self.stats, self.reconcile_policy)
+        reconciler = Reconciler(self.builder, context, fresh)
 
         async def write(outcome: Outcome) -> None:
             if isinstance(outcome, ReadResult):
                 fresh.add(outcome.table)
-                gone = None if is_objects(outcome.table) else await settlement.gone()
-                self.progress.done(await self.tables.write(outcome, gone))
+                gone = None if is_objects(outcome.table) else await reconciler.gone()
+                self.progress.done(await self.builder.write(outcome, gone))
             elif isinstance(outcome, NotOffered):
                 now = iso(self.clock())
-                self.progress.done(self.tables.unavailable(outcome.table, outcome.stats, now, outcome.reason))
+                self.progress.done(self.builder.not_offered(outcome.table, outcome.stats, now, outcome.reason))
             elif again and not isinstance(outcome.error, GraphPermissionDenied):
                 left.add(outcome.table)
             else:
                 self.progress.done(self._gap(outcome))
 
         # Links that are gone may have gone with an object of the parent; without a parent nothing has.
-        ends = [name for name in wanted if may_be_end(CATALOGUE[name])] if self.parent else []
-        steps = [*self._steps(reader, owned, wanted), *_proofs(settlement, wanted)]
+        ends = [name for name in wanted if may_be_endpoint(CATALOGUE[name])] if self.parent else []
+        steps = [*self._steps(reader, children, wanted), *_proofs(reconciler, wanted)]
         await carry_out(steps, write, before_links=ends)
         if self.extension_gap is not None:
             for name in (n for n in wanted if CATALOGUE[n].extensible):
-                self.tables.flag(name, gaps=[self.extension_gap])
+                self.builder.flag(name, gaps=[self.extension_gap])
         self.progress.phase("proving")
-        await settlement.settle()
+        await reconciler.reconcile()
         # Names of extensions, who is chosen, who of them has gone: what serves all is charged to the first type.
-        for table in (name for name in wanted[:1] if name in self.tables.entries):
-            self.tables.charge(table, self.stats.take())
-        for table, entry in self.tables.entries.items():
+        for table in (name for name in wanted[:1] if name in self.builder.entries):
+            self.builder.charge(table, self.stats.take())
+        for table, entry in self.builder.entries.items():
             if table not in left:
                 if stage:
                     await asyncio.to_thread(self.store.stage, self.point, entry)
                 yield entry
         if stage:
-            context: dict[str, object] = msgspec.to_builtins(self._context())
-            await asyncio.to_thread(self.store.stage_run, self.point, context)
+            staged: dict[str, object] = msgspec.to_builtins(self._context())
+            await asyncio.to_thread(self.store.stage_run, self.point, staged)
 
-    def _steps(self, reader: ObjectReader, owned: ChildReader, wanted: list[str]) -> list[ReadStep]:
+    def _steps(self, reader: ObjectReader, children: ChildReader, wanted: list[str]) -> list[ReadStep]:
         """The reads, those first that may take many pages."""
         entries = sorted((CATALOGUE[name] for name in wanted), key=lambda entry: entry.page_size is None)
         names = asyncio.ensure_future(self._extension_names(entries))
 
         async def read(entry: ObjectType) -> list[Outcome]:
-            reader.extensions[entry.name] = await self._asked_by_name(entry, names)
+            reader.extensions[entry.name] = await self._selected_by_name(entry, names)
             return await reader.read(entry, full=self.full)
 
         return [
@@ -178,28 +182,28 @@ class BackupRun:
                 if entry.parent is None
             ),
             *(
-                ReadStep((one.table,), partial(owned.read, one), owned.needs(one))
+                ReadStep((one.table,), partial(children.read, one), children.needs(one))
                 for entry in entries
                 for one in child_collections(entry)
             ),
         ]
 
-    async def _reader(self, asked: Sequence[str]) -> ObjectReader:
+    async def _reader(self, requested: Sequence[str]) -> ObjectReader:
         if self.scope.select is not None:
             self.chosen = await resolve_selection(
                 self.graph, self.scope.select.users, self.scope.select.groups, self.stats
             )
         return ObjectReader(
             graph=self.graph,
-            tables=self.tables,
-            folder=self.tables.folder,
+            builder=self.builder,
+            folder=self.builder.folder,
             clock=self.clock,
             parent=self.parent,
             granted=self.granted,
             chosen=self.chosen,
             reveal=frozenset({"bitlocker_recovery_keys"} if self.scope.bitlocker_keys else ()),
             progress=self.progress.rows,
-            asked=frozenset(asked),
+            requested=frozenset(requested),
         )
 
     async def _extension_names(self, entries: Sequence[ObjectType]) -> dict[str, tuple[str, ...]]:
@@ -211,34 +215,34 @@ class BackupRun:
                 self.extension_gap = permission_gap("directory extensions", error, "Directory.Read.All", "")
         return {}
 
-    async def _asked_by_name(
+    async def _selected_by_name(
         self, entry: ObjectType, extensions: Awaitable[dict[str, tuple[str, ...]]]
     ) -> tuple[str, ...]:
-        """Properties of a type that have to be asked for by name."""
+        """Returns the properties of a type that Graph returns only when they are selected by name."""
         targets = await extensions if entry.extensible else {}
-        asked = (*targets.get(entry.extensible, ()), *entry.allowed(entry.on_request, self.granted))
-        if asked and not entry.select:
-            # What refuses this refuses the read of the type, too, and is told there.
+        names = (*targets.get(entry.extensible, ()), *entry.allowed(entry.on_request, self.granted))
+        if names and not entry.select:
+            # A refusal here also refuses the read of the type, which reports it.
             with suppress(GraphError):
-                asked += await new_properties(self.graph, entry, self.stats)
-        return tuple(dict.fromkeys(asked))
+                names += await new_properties(self.graph, entry, self.stats)
+        return tuple(dict.fromkeys(names))
 
-    def _gap(self, unread: ReadFailure) -> TableEntry:
+    def _gap(self, failure: ReadFailure) -> TableEntry:
         """The entry of a table that could not be read: the parent's rows, and what is missing."""
-        before = self.tables.before(unread.table)
+        before = self.builder.states.before(failure.table)
         since = ""
         if before is not None and self.parent is not None:
             since = next((gap.since for gap in before.gaps if gap.since), self.parent.recovery_point)
-        entry = CATALOGUE.get(unread.table) or RELATIONS[unread.table][0]
-        gap = Gap(what="not read", reason=unread.error.message, remedy=unread.error.remedy, since=since)
-        if isinstance(unread.error, GraphPermissionDenied):
-            gap = permission_gap("not read", unread.error, entry.permissions[0], since)
-        return self.tables.carry(unread.table, unread.stats, iso(self.clock()), gap)
+        entry = CATALOGUE.get(failure.table) or RELATIONS[failure.table][0]
+        gap = Gap(what="not read", reason=failure.error.message, remedy=failure.error.remedy, since=since)
+        if isinstance(failure.error, GraphPermissionDenied):
+            gap = permission_gap("not read", failure.error, entry.permissions[0], since)
+        return self.builder.carry(failure.table, failure.stats, iso(self.clock()), gap)
 
     def commit(self) -> Manifest:
         """Writes the manifest, which makes the recovery point exist; raises like `commit_point`."""
         self.progress.phase("committing")
-        return commit_point(self.scope, self.store, self.point, self._context(), self.tables.entries, self.clock)
+        return commit_point(self.scope, self.store, self.point, self._context(), self.builder.entries, self.clock)
 
     def _context(self) -> CommitContext:
         return CommitContext(
@@ -251,11 +255,11 @@ class BackupRun:
         )
 
 
-def _proofs(settlement: Settlement, wanted: Sequence[str]) -> list[ReadStep]:
+def _proofs(reconciler: Reconciler, wanted: Sequence[str]) -> list[ReadStep]:
     """Comparisons that need nothing but the tables of one type, so that they need not wait for the longest read."""
 
     async def prove(entry: ObjectType) -> list[Outcome]:
-        await settlement.prove_links(entry)
+        await reconciler.prove_links(entry)
         return []
 
     return [
@@ -263,108 +267,6 @@ def _proofs(settlement: Settlement, wanted: Sequence[str]) -> list[ReadStep]:
         for entry in map(CATALOGUE.__getitem__, wanted)
         if entry.delta_relations()
     ]
-
-
-class CommitContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a commit has to know besides the tables; staged with them, so that another process can commit.
-
-    Attributes:
-        started: When the run started, RFC 3339.
-        tenant_id: Id of the tenant that was read.
-        parent: The recovery point that the run builds on; empty for the first.
-        types: Object types of the scope.
-        selection: Resolved ids of chosen users and groups.
-        taken_for: What the recovery point is taken for.
-    """
-
-    started: str
-    tenant_id: str
-    parent: str
-    types: list[str]
-    selection: dict[str, list[str]]
-    taken_for: str = ""
-
-
-# What readies the type for `msgspec.convert`, too: see CONTRIBUTING.md.
-_CONTEXT_DECODER = msgspec.json.Decoder(CommitContext)
-
-
-def commit_point(
-    scope: Scope, store: ScopeStore, point: str, context: CommitContext, entries: Mapping[str, TableEntry], clock: Clock
-) -> Manifest:
-    """Writes the manifest of a point whose tables are written; tables that nobody asked for are carried.
-
-    What the parent lacks of a table that is carried is still lacking.
-
-    Raises:
-        RecoveryPointRefused: The point exists, or its parent is no longer the latest.
-        IntegrityError: A file is absent or differs.
-        ScopeBusy: The lock was lost to another backup.
-    """
-    parent = store.manifest(context.parent) if context.parent else None
-    now = iso(clock())
-    tables = {
-        table: entries.get(table)
-        or carried(known(parent, table), table, RequestStats(), now, gaps=_gaps(parent, table), notes=(_NOT_ASKED,))
-        for table in table_names(context.types)
-    }
-    full = parent is None or _is_full(tables.values())
-    good = not any(entry.gaps for entry in tables.values())
-    manifest = Manifest(
-        tool=tool(),
-        scope=scope.name,
-        tenant_id=context.tenant_id,
-        recovery_point=point,
-        kind="full" if full else "incremental",
-        taken_for=str(context.taken_for),
-        status="finished" if good else "finished with exception",
-        started=context.started,
-        finished=now,
-        parent=context.parent,
-        last_full=point if full else parent.last_full if parent else "",
-        last_good=point if good else parent.last_good if parent else "",
-        tables=tables,
-        selection=context.selection,
-    )
-    return store.commit(manifest)
-
-
-def _gaps(manifest: Manifest | None, table: str) -> tuple[Gap, ...]:
-    entry = manifest.tables.get(table) if manifest else None
-    return entry.gaps if entry else ()
-
-
-def _is_full(entries: Collection[TableEntry]) -> bool:
-    """Whether everything was read in full, but for what Graph refused or does not offer."""
-    refused = {"carried", "never"}
-    return any(entry.read == "full" for entry in entries) and all(
-        entry.read == "full" or (entry.read in refused and entry.notes != (_NOT_ASKED,)) for entry in entries
-    )
-
-
-def commit_staged(scope: Scope, store: ScopeStore, point: str, clock: Clock = system_clock) -> Manifest:
-    """Commits what earlier steps staged for a point.
-
-    Raises:
-        NotInStore: Nothing is staged.
-        And what `commit_point` raises.
-    """
-    staged = store.staged_run(point)
-    if staged is None:
-        raise NotInStore(
-            f"nothing has been read for recovery point {point} of scope {scope.name!r}",
-            remedy="Materialise the snapshots of the same partition first.",
-        )
-    return commit_point(scope, store, point, msgspec.convert(staged, CommitContext), store.staged(point), clock)
-
-
-def staged_since(store: ScopeStore, point: str) -> datetime | None:
-    """Returns when the first read began of what is staged for a point, by whichever try; None without any."""
-    run = store.staged_run(point)
-    if run is None:
-        return None
-    entries = store.staged(point).values()
-    return min(map(parse_iso, [msgspec.convert(run, CommitContext).started, *(entry.started for entry in entries)]))
 
 
 @asynccontextmanager
@@ -379,6 +281,7 @@ async def open_run(
     taken_for: str,
     clock: Clock = system_clock,
     progress: BackupProgress | None = None,
+    reconcile_policy: ReconcilePolicy = DEFAULT_POLICY,
 ) -> AsyncIterator[BackupRun]:
     """A run for a minted point; the caller holds the scope's lock."""
     async with AsyncExitStack() as stack:
@@ -388,6 +291,7 @@ async def open_run(
         parent = await asyncio.to_thread(store.latest)
         due = full or parent is None or full_is_due(scope, parent, clock())
         types = protected_types(scope)
+        states = TableStates(store, point, parent, QueryRunner(connection))
         run = BackupRun(
             scope=scope,
             store=store,
@@ -397,12 +301,13 @@ async def open_run(
             clock=clock,
             progress=progress or NullBackupProgress(),
             parent=parent,
-            tables=PointBuilder(store, point, parent, connection, folder, due, scope.max_incrementals),
+            builder=PointBuilder(states, folder, due, scope.max_incrementals),
+            reconcile_policy=reconcile_policy,
             started=started,
             types=types,
             taken_for=taken_for,
         )
-        stack.callback(run.tables.close)
+        stack.callback(run.builder.close)
         try:
             yield run
         except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
@@ -419,7 +324,7 @@ def protected_types(scope: Scope) -> list[str]:
     return selectable_types(types) if scope.select is not None and scope.protect == "all" else types
 
 
-def _told_by(name: str) -> str:
+def _reported_by(name: str) -> str:
     """The type whose delta query tells when objects of this type change; empty when none does."""
     parent = CATALOGUE[name].parent
     return parent.type if parent is not None and parent.tracked else ""
@@ -464,6 +369,7 @@ async def backup(
     taken_for: str = TakenFor.BY_HAND,
     clock: Clock = system_clock,
     progress: BackupProgress | None = None,
+    reconcile_policy: ReconcilePolicy = DEFAULT_POLICY,
 ) -> Manifest:
     """Backs a scope up: one recovery point, from the lock to the manifest.
 
@@ -477,6 +383,7 @@ async def backup(
         taken_for: What the recovery point is taken for.
         clock: The one clock.
         progress: Told what happens.
+        reconcile_policy: How much is proven.
 
     Raises:
         ScopeBusy: Another backup of the scope is running.
@@ -496,6 +403,7 @@ async def backup(
                 taken_for=taken_for,
                 clock=clock,
                 progress=progress,
+                reconcile_policy=reconcile_policy,
             ) as run:
                 async for _ in run.read(types):
                     pass
@@ -505,20 +413,3 @@ async def backup(
             with suppress(StoreError):
                 store.discard(point)
             raise
-
-
-def tool() -> str:
-    """What writes manifests, with its version."""
-    return f"entra-pipeline {entra_pipeline.__version__} (Python {platform.python_version()})"
-
-
-def permission_gap(what: str, error: GraphError, permission: str, since: str = "") -> Gap:
-    """The gap that a refusal leaves: what is missing, Graph's words, the permission to grant, and what stands in."""
-    return Gap(
-        what=what,
-        reason=error.message,
-        remedy=f"Grant the application permission {permission} to the app registration and consent to it as an "
-        "administrator; if it is granted, the tenant may lack the licence.",
-        since=since,
-        permission=permission if isinstance(error, GraphPermissionDenied) else "",
-    )

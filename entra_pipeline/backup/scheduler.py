@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from entra_pipeline.backup.point_builder import is_objects
+from entra_pipeline.backup.rows.entries import is_objects
 from entra_pipeline.backup.rows.result import Outcome
 from entra_pipeline.errors import EntraPipelineError
 

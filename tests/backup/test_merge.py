@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entra_pipeline.backup.rows.merge import Counts, merge_edges, merge_objects
+from entra_pipeline.backup.rows.merge import Counts, Merged, merge_edges, merge_objects
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
@@ -47,8 +47,8 @@ def stage(path: Path, schema, rows) -> Staged:
     return staging.staged
 
 
-def stored_objects(connection) -> list[tuple]:
-    return connection.execute("SELECT id, change, raw FROM merged ORDER BY id").fetchall()
+def stored_objects(merged: Merged) -> list[tuple]:
+    return merged.connection.execute(f"SELECT id, change, raw FROM {merged.rows} ORDER BY id").fetchall()
 
 
 def parent_sql(connection, state: dict) -> str:
@@ -89,8 +89,8 @@ def staged_news(folder: Path, news: list) -> Path:
 @given(state=STATE, news=NEWS, base=st.booleans())
 def test_changes_on_a_parent_give_the_state_that_was_told(connection, folder, state, news, base):
     path = staged_news(folder, news)
-    counts = merge_objects(connection, path, parent_sql(connection, state), complete=False, base=base)
-    rows = stored_objects(connection)
+    merged = merge_objects(connection, path, parent_sql(connection, state), complete=False, base=base)
+    counts, rows = merged.counts, stored_objects(merged)
     expected = told(state, news)
     assert apply({} if base else state, rows) == expected
     before = {identifier: without_nulls(members) for identifier, members in state.items()}
@@ -108,22 +108,21 @@ def test_changes_on_a_parent_give_the_state_that_was_told(connection, folder, st
 @given(state=STATE, news=NEWS, base=st.booleans())
 def test_a_complete_read_gives_the_collection_whatever_the_parent_was(connection, folder, state, news, base):
     path = staged_news(folder, news)
-    merge_objects(connection, path, parent_sql(connection, state), complete=True, base=base)
-    rows = stored_objects(connection)
+    rows = stored_objects(merge_objects(connection, path, parent_sql(connection, state), complete=True, base=base))
     assert apply({} if base else state, rows) == told({}, news)
 
 
 def test_a_replay_of_what_is_known_stores_nothing(connection, folder):
     parent = parent_sql(connection, {"a": {"p": 1, "q": None}})
     path = staged_news(folder, [("a", {"p": 1, "r": None})])
-    assert merge_objects(connection, path, parent, complete=False, base=False) == Counts(0, 0, 0, 0)
+    assert merge_objects(connection, path, parent, complete=False, base=False).counts == Counts(0, 0, 0, 0)
 
 
 def test_numbers_keep_the_digits_that_graph_sent(connection, folder):
     rows = [("a", None, UPSERT, '{"id":"a","n":1.50}'), ("a", None, UPSERT, '{"id":"a","m":1e3}')]
     path = stage(folder / "digits.arrow", OBJECT_ROWS, rows)
-    merge_objects(connection, path, None, complete=True, base=True)
-    assert stored_objects(connection) == [("a", UPSERT, '{"id":"a","n":1.50,"m":1e3}')]
+    merged = merge_objects(connection, path, None, complete=True, base=True)
+    assert stored_objects(merged) == [("a", UPSERT, '{"id":"a","n":1.50,"m":1e3}')]
 
 
 @settings(max_examples=80, deadline=None)
@@ -139,15 +138,16 @@ def test_edges_follow_the_last_news_of_each(connection, folder, state, news, com
         connection.execute("INSERT INTO parent VALUES (?, ?, 'user')", [source, target])
     rows = [(s, t, "user", UPSERT if there else DELETE) for (s, t), there in news]
     path = stage(folder / "edges.arrow", EDGE_ROWS, rows)
-    counts = merge_edges(connection, path, "SELECT * FROM parent", complete=complete, base=base, many=True)
+    merged = merge_edges(connection, path, "SELECT * FROM parent", complete=complete, base=base, many=True)
     expected = set() if complete else set(state)
     for pair, there in news:
         (expected.add if there else expected.discard)(pair)
     after = set() if base else set(state)
-    for source, target, change in connection.execute("SELECT source_id, target_id, change FROM merged").fetchall():
+    edges = connection.execute(f"SELECT source_id, target_id, change FROM {merged.rows}").fetchall()
+    for source, target, change in edges:
         (after.add if change == UPSERT else after.discard)((source, target))
     assert after == expected
-    assert (counts.added, counts.deleted) == (len(expected - state), len(state - expected))
+    assert (merged.counts.added, merged.counts.deleted) == (len(expected - state), len(state - expected))
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_edges_follow_the_last_news_of_each(connection, folder, state, news, com
 def test_a_single_valued_relation_has_one_target(connection, folder, news, expected):
     path = stage(folder / "manager.arrow", EDGE_ROWS, [("u", target, "user", change) for target, change in news])
     parent = "SELECT 'u' source_id, 'm1' target_id, 'user' target_type"
-    merge_edges(connection, path, parent, complete=False, base=True, many=False)
-    assert {row[0] for row in connection.execute("SELECT target_id FROM merged").fetchall()} == expected
+    merged = merge_edges(connection, path, parent, complete=False, base=True, many=False)
+    assert {row[0] for row in connection.execute(f"SELECT target_id FROM {merged.rows}").fetchall()} == expected

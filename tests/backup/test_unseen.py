@@ -6,19 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
+from entra_pipeline.backup.reconcile.context import ReconcilePolicy
 from tests.backup.conftest import MAIN_TYPES, Protected, protect
 
 Tenant = Callable[..., Protected]
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entra_pipeline.backup.reconcile.reconciler._COUNT_PAUSES", (0.0, 0.0))
+PATIENCE = ReconcilePolicy(count_pauses=(0.0, 0.0))
 
 
 def named(one: Protected, table: str) -> str:
     """Everything the next point says about a table; it has to end with exception when it has a gap."""
-    manifest = one.backup()
+    manifest = one.backup(reconcile_policy=PATIENCE)
     entry = manifest.tables[table]
     assert (manifest.status == "finished") == (not any(other.gaps for other in manifest.tables.values()))
     return " ".join([*entry.notes, *(f"GAP {gap.what}: {gap.reason}" for gap in entry.gaps)])
@@ -28,7 +27,7 @@ def test_a_page_that_delta_dropped_is_healed(tenant: Tenant) -> None:
     one = tenant(protect(*MAIN_TYPES))
     lost = [user["id"] for user in one.control.dump("users")[10:20]]
     one.control.hide(objects=lost)
-    manifest = one.backup()
+    manifest = one.backup(reconcile_policy=PATIENCE)
     one.assert_same(manifest)
     assert "healed: 10 objects" in " ".join(manifest.tables["users"].notes)
 

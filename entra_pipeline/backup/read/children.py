@@ -15,11 +15,11 @@ from math import ceil
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, lately
 from entra_pipeline.backup.rows.page_parser import identify, neighbour, object_id, split_expanded, without_context
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
+from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound
 from entra_pipeline.graph import BatchRequest, Graph, GraphPage, RequestStats
@@ -101,11 +101,14 @@ class ChildReader:
 
     Attributes:
         reader: Reads what stands for itself; knows the scope and the query options.
-        tables: To know the owners.
     """
 
     reader: ObjectReader
-    tables: PointBuilder
+
+    @property
+    def states(self) -> TableStates:
+        """The parent's states and the new ones."""
+        return self.reader.states
 
     @property
     def _graph(self) -> Graph:
@@ -116,8 +119,8 @@ class ChildReader:
 
         Either delta tells all that changes, or there are many owners, and all were read less than a day ago.
         """
-        before, owners = self.tables.before(owned.table), self.tables.before(owned.owner.name)
-        if self.tables.full or before is None or owners is None or not owned.owner.delta:
+        before, owners = self.states.before(owned.table), self.states.before(owned.owner.name)
+        if self.reader.builder.full or before is None or owners is None or not owned.owner.delta:
             return False
         if self.reader.chosen_ids(owned.owner) is not None:
             return False
@@ -145,7 +148,7 @@ class ChildReader:
         return await self.reader.guarded(owned.entry, [owned.table], lambda stats: self._read(owned, stats))
 
     async def _read(self, owned: ChildCollection, stats: RequestStats) -> list[ReadResult]:
-        told = self.tables.readings.get(owned.owner.name)
+        told = self.states.results.get(owned.owner.name)
         if told is not None and not told.complete and self.rests(owned):
             return [await self._read_told(owned, told, stats)]
         notes: list[str] = []
@@ -167,13 +170,13 @@ class ChildReader:
     async def _read_told(self, owned: ChildCollection, told: ReadResult, stats: RequestStats) -> ReadResult:
         """What belongs to the owners that delta told; all that was known of them is taken back first."""
         started = self.reader.clock()
-        there, gone = await self.tables.told(told)
+        there, gone = await self.states.reported(told)
         with self.reader.staging(owned.table, _schema(owned), base=False) as staging:
-            for row in await self.tables.belonging(owned.table, [*there, *gone]):
+            for row in await self.states.deletions_of(owned.table, [*there, *gone]):
                 staging.append(*row)
             async for owner_id, items in self._told_items(owned, there, stats):
                 self._stage(owned, owner_id, items, staging)
-        before = self.tables.before(owned.table)
+        before = self.states.before(owned.table)
         since = before.listed if before else ""
         note = (
             f"delta does not track it: read for the {len(there)} {owned.owner.name} that delta told; all were read at "
@@ -249,8 +252,8 @@ class ChildReader:
     ) -> dict[str, str]:
         """Where each owner's items are, by its id: of the given owners, or of all that can have any."""
         parents: dict[str, str] = {}
-        if owned.owner.name in self.tables.entries and (ids is None or owned.read is Read.EACH):
-            parents = await self.tables.owners(owned.owner, self._condition(owned), None if ids is None else list(ids))
+        if owned.owner.name in self.states.entries and (ids is None or owned.read is Read.EACH):
+            parents = await self.states.owners(owned.owner, self._condition(owned), None if ids is None else list(ids))
             ids = parents
         elif ids is None:
             url = query(owned.owner.path, select="id", top=owned.owner.page_size)
@@ -260,7 +263,7 @@ class ChildReader:
 
     def _holding(self, owned: ChildCollection) -> list[str]:
         """The types that say which owners are asked, as far as there are rows of them."""
-        entries = self.tables.entries
+        entries = self.states.entries
         return [name for name in owned.among if name in entries and entries[name].read != "never"]
 
     def _condition(self, owned: ChildCollection) -> str:
@@ -268,7 +271,7 @@ class ChildReader:
         if not owned.among:
             return owned.where
         holders = " UNION ".join(
-            f"SELECT raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({self.tables.sql(name)})"
+            f"SELECT raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({self.states.sql(name)})"
             for name in self._holding(owned)
         )
         condition = f"id IN ({holders})"
@@ -395,7 +398,7 @@ class ChildReader:
                 yield owner_id, items
             addresses = await self._addresses(owned, long, stats)
         else:
-            able = await self.tables.owners(owned.owner, self._condition(owned), ids)
+            able = await self.states.owners(owned.owner, self._condition(owned), ids)
             addresses = {one: self._address(owned, one, parent) for one, parent in able.items()}
         async for owner_id, items in self._each(owned, addresses, stats):
             yield owner_id, items

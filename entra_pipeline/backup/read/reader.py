@@ -22,6 +22,7 @@ from entra_pipeline.backup.read.selection import ResolvedSelection
 from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, split_list_page, without_context
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
+from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.clock import Clock, iso, parse_iso
 from entra_pipeline.errors import (
@@ -58,7 +59,7 @@ class ObjectReader:
 
     Attributes:
         graph: The tenant.
-        tables: Where the rows go, and what was known before.
+        builder: Where the rows go; knows the parent's state.
         folder: Where staging files go.
         clock: The one clock.
         parent: The manifest that the run builds on, None for the first.
@@ -66,14 +67,14 @@ class ObjectReader:
         chosen: The chosen users and groups, None when the scope protects everything.
         reveal: Object types whose secret the scope asks for.
         progress: Called with a table and the number of rows read so far.
-        asked: Object types that somebody has asked for by name: they do not rest.
+        requested: Object types that a person requested by name: they are read even where a daily read would do.
         extensions: Directory extensions, and other properties to ask for by name, by object type; known when the type
             is read.
         refused: Properties that Graph has refused to select, by object type.
     """
 
     graph: Graph
-    tables: PointBuilder
+    builder: PointBuilder
     folder: Path
     clock: Clock
     parent: Manifest | None
@@ -81,9 +82,14 @@ class ObjectReader:
     chosen: ResolvedSelection | None
     reveal: frozenset[str]
     progress: Callable[[str, int], None]
-    asked: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
     extensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def states(self) -> TableStates:
+        """The parent's states and the new ones."""
+        return self.builder.states
 
     async def read(self, entry: ObjectType, *, full: bool) -> list[Outcome]:
         """Reads an object type that stands for itself, with the relations that its delta query tracks."""
@@ -123,7 +129,7 @@ class ObjectReader:
         return (
             bool(entry.licence)
             and licence_missing(error)
-            and not any(self.tables.live_before(table) for table in tables)
+            and not any(self.states.live_before(table) for table in tables)
         )
 
     # --- Objects -----------------------------------------------------------------------------------------------------
@@ -223,14 +229,20 @@ class ObjectReader:
 
     def _rests(self, entry: ObjectType) -> bool:
         """Whether a long list was read less than a day ago, and need not be read again."""
-        before = self.tables.before(entry.name)
-        if not entry.daily or entry.page_size is None or before is None or self.tables.full or entry.name in self.asked:
+        before = self.states.before(entry.name)
+        if (
+            not entry.daily
+            or entry.page_size is None
+            or before is None
+            or self.builder.full
+            or entry.name in self.requested
+        ):
             return False
         return ceil(before.live / entry.page_size) > FEW_REQUESTS and lately(before, self.clock())
 
     async def _resting(self, entry: ObjectType, stats: RequestStats) -> list[ReadResult]:
         now = self.clock()
-        before = self.tables.before(entry.name)
+        before = self.states.before(entry.name)
         note = f"a long list that delta does not track: read at {before.listed if before else ''}, and once a day"
         with self.staging(entry.name, OBJECT_ROWS, base=False) as nothing:
             pass
@@ -320,7 +332,7 @@ class ObjectReader:
         started = self.clock()
         for last in (False, True):
             try:
-                with self.staging(table, schema, base=self.tables.full) as staging:
+                with self.staging(table, schema, base=self.builder.full) as staging:
                     counted = await fill(staging)
                 break
             except GraphError as error:
@@ -331,7 +343,7 @@ class ObjectReader:
 
     def staging(self, table: str, schema: pa.Schema, *, base: bool) -> Staging:
         """Where rows are staged; those that are the whole of a new base are typed and written as they come."""
-        typed = self.tables.typing(table) if base else None
+        typed = self.builder.typing(table) if base else None
         return Staging(self.folder / f"{table}.arrow", schema, typed)
 
     def properties_to_select(self, entry: ObjectType) -> list[str]:

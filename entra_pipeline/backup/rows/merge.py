@@ -1,11 +1,7 @@
-"""Staged rows against the parent's state: what has to be stored.
+"""Merges staged rows with the parent's state into the rows to store.
 
 What belongs here: folding repeats and partial objects, dropping replays, comparing complete listings. What does not:
 where rows come from (`read`), how they look in Parquet (`parquet`).
-
-Each function leaves its result in the temporary table `merged` of the given connection and returns the counts. `merged`
-has the columns of the stored rows but for the typed ones: `id, parent_id, change, raw`, or `source_id, target_id,
-target_type, change, reason`.
 """
 
 from __future__ import annotations
@@ -13,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from types import TracebackType
+from typing import Self
 
 import duckdb
 import msgspec
@@ -37,13 +35,44 @@ class Counts:
     deleted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The result of a merge, in temporary tables of a connection. Use as a context manager, which drops them.
+
+    Attributes:
+        connection: Where the tables are.
+        counts: What the rows mean against the parent.
+        rows: Name of the table of the rows to store: `id, parent_id, change, raw`, or `source_id, target_id,
+            target_type, change, reason`.
+        before: Name of the table of the parent's rows that were compared.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    counts: Counts
+    rows: str = "merged"
+    before: str = "before"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.execute(f"DROP TABLE {self.rows}; DROP TABLE {self.before}")
+
+    @property
+    def sql_added(self) -> str:
+        """SQL of the ids of objects that the parent does not have."""
+        return f"SELECT m.id FROM {self.rows} m ANTI JOIN {self.before} b USING (id) WHERE m.change = 'upsert'"
+
+
 def merge_objects(
     connection: duckdb.DuckDBPyConnection, staged: Staged, parent: str | None, *, complete: bool, base: bool
-) -> Counts:
-    """Objects to store.
+) -> Merged:
+    """Merges objects.
 
     Args:
-        connection: Where `merged` is made.
+        connection: Where the merge is done.
         staged: Rows by `staging.OBJECT_ROWS`.
         parent: SQL of the parent's state with at least `id` and `_raw`; None when there is none.
         complete: The staged rows are the whole collection; otherwise they are changes on top of the parent.
@@ -73,6 +102,7 @@ def merge_objects(
             INSERT INTO merged SELECT id, parent_id, change, raw FROM staged ANTI JOIN repeated USING (id);
             """
         )
+        connection.execute("DROP TABLE repeated")
         counts = _compare_listing(connection)
         if not base:
             _reduce_to_differences(connection)
@@ -96,7 +126,8 @@ def merge_objects(
                 """
             )
     connection.unregister("staged")
-    return Counts(_scalar(connection, "SELECT count(*) FROM merged"), counts.added, counts.changed, counts.deleted)
+    number = _scalar(connection, "SELECT count(*) FROM merged")
+    return Merged(connection, Counts(number, counts.added, counts.changed, counts.deleted))
 
 
 def merge_edges(
@@ -108,18 +139,17 @@ def merge_edges(
     base: bool,
     many: bool,
     owners: Staged | None = None,
-) -> Counts:
-    """Edges to store; arguments as for `merge_objects`.
+) -> Merged:
+    """Merges edges; `before` has at least the parent's edges of every source that is staged.
 
     Args:
-        connection: Where `merged` is made, and `before`: the parent's edges of everybody who was told, or all of them
-            where all are compared.
+        connection: Where the merge is done.
         staged: Rows by `staging.EDGE_ROWS`.
         parent: SQL of the parent's state.
         complete: As for objects.
         base: As for objects.
         many: False when a source has at most one target.
-        owners: What was told of the sources themselves.
+        owners: Staged rows of the sources themselves.
     """
     connection.register("staged", read_staged(staged))
     connection.register("owners", read_staged(owners) if owners else ids_table(()))
@@ -174,16 +204,17 @@ def merge_edges(
             DELETE FROM merged WHERE change = 'delete';
             """
         )
-    return Counts(_scalar(connection, "SELECT count(*) FROM merged"), added, 0, deleted)
+    connection.execute("DROP TABLE latest")
+    return Merged(connection, Counts(_scalar(connection, "SELECT count(*) FROM merged"), added, 0, deleted))
 
 
 def ids_table(ids: Iterable[str]) -> pa.Table:
-    """Ids as a table with the one column `id`, to be named in a query."""
+    """Returns ids as a table with the one column `id`, to be named in a query."""
     return pa.table({"id": pa.array(list(ids), pa.string())})
 
 
 def fold(rows: Iterable[tuple[str, str | None]], start: str | None) -> dict[str, msgspec.Raw] | None:
-    """An object after a sequence of news about it; None when the last news is that it is gone.
+    """Returns an object after a sequence of changes; None when the last change is its deletion.
 
     Graph promises that an update holds at least the changed properties, not all of them (Graph doc:
     delta-query-overview), so each is laid over what was known.
@@ -202,7 +233,7 @@ def fold(rows: Iterable[tuple[str, str | None]], start: str | None) -> dict[str,
 
 
 def same(one: dict[str, msgspec.Raw], other: dict[str, msgspec.Raw]) -> bool:
-    """Whether two objects say the same: null and absent are equal, and the order of members does not matter."""
+    """Tells whether two objects are equal: null equals absent, and the order of members does not matter."""
     if {k: bytes(v) for k, v in one.items()} == {k: bytes(v) for k, v in other.items()}:
         return True
     return _plain(one) == _plain(other)
@@ -223,32 +254,31 @@ def _parent_objects(parent: str | None, *, whole: bool) -> str:
 def _parent_edges(parent: str | None, *, whole: bool) -> str:
     if parent is None:
         return "SELECT NULL::VARCHAR source_id, NULL::VARCHAR target_id, NULL::VARCHAR target_type LIMIT 0"
-    told = "(SELECT source_id FROM staged UNION SELECT id FROM owners)"
-    needed = "" if whole else f"SEMI JOIN {told} USING (source_id)"
+    reported = "(SELECT source_id FROM staged UNION SELECT id FROM owners)"
+    needed = "" if whole else f"SEMI JOIN {reported} USING (source_id)"
     return f"SELECT source_id, target_id, target_type FROM ({parent}) {needed}"
 
 
 def _folded(
     connection: duckdb.DuckDBPyConnection, rows: str, *, keep_unchanged: bool
 ) -> Iterator[tuple[str, str | None, str, str | None]]:
-    """Final rows `(id, parent_id, change, raw)` of objects with several rows, from SQL ordered by id and arrival."""
-    # A cursor of its own would not see the temporary tables: the result is read in batches from this connection, and
-    # nothing else runs on it meanwhile.
+    """Yields the final row `(id, parent_id, change, raw)` of each object, from SQL ordered by id and arrival."""
+    # Another cursor would not see the temporary tables. So this connection is read in batches, and runs nothing else.
     reader = connection.execute(rows).fetch_record_batch(_FETCH_ROWS)
     stream = (row for batch in reader for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
     for identifier, group in groupby(stream, key=lambda row: row[0]):
-        news = list(group)
-        before = news[0][4]
-        after = fold([(change, raw) for _, _, change, raw, _ in news], before)
+        changes = list(group)
+        before = changes[0][4]
+        after = fold([(change, raw) for _, _, change, raw, _ in changes], before)
         if after is None:
             if before is not None or keep_unchanged:
                 yield identifier, None, DELETE, None
         elif keep_unchanged or before is None or not same(after, _members.decode(before)):
-            yield identifier, news[-1][1], UPSERT, msgspec.json.encode(after).decode()
+            yield identifier, changes[-1][1], UPSERT, msgspec.json.encode(after).decode()
 
 
 def _load(connection: duckdb.DuckDBPyConnection, rows: Iterator[tuple[str, str | None, str, str | None]]) -> None:
-    """Makes `merged` of the rows."""
+    """Creates the table `merged` from rows."""
     chunks: list[pa.Table] = []
     while chunk := [row for _, row in zip(range(_FETCH_ROWS), rows, strict=False)]:
         columns = zip(*chunk, strict=True)
@@ -263,7 +293,7 @@ def _load(connection: duckdb.DuckDBPyConnection, rows: Iterator[tuple[str, str |
 
 
 def _compare_listing(connection: duckdb.DuckDBPyConnection) -> Counts:
-    """Counts of a whole listing in `merged` against `before`."""
+    """Counts how a whole listing in `merged` differs from `before`."""
     row = connection.execute(
         """
         SELECT count(*) FILTER (b.id IS NULL), count(*) FILTER (m.raw <> b.raw), count(*) FILTER (m.id IS NULL)
@@ -275,7 +305,7 @@ def _compare_listing(connection: duckdb.DuckDBPyConnection) -> Counts:
 
 
 def _reduce_to_differences(connection: duckdb.DuckDBPyConnection) -> None:
-    """Leaves in `merged` only what differs from `before`, and adds what is missing as deleted."""
+    """Keeps in `merged` only what differs from `before`, and adds what is missing as deleted."""
     candidates = connection.execute(
         "SELECT m.id, m.raw, b.raw FROM merged m JOIN before b USING (id) WHERE m.raw <> b.raw"
     ).fetchall()
@@ -293,7 +323,7 @@ def _reduce_to_differences(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _count_changes(connection: duckdb.DuckDBPyConnection) -> Counts:
-    """Counts of the change rows in `merged` against `before`."""
+    """Counts how the change rows in `merged` differ from `before`."""
     row = connection.execute(
         """
         SELECT count(*) FILTER (m.change = 'upsert' AND b.id IS NULL),

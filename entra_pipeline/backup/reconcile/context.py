@@ -1,0 +1,184 @@
+"""The one signature of all checks: what a check is given, and what it answers.
+
+A check reads states and asks Graph; it never writes. The reconciler applies its findings.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from entra_pipeline.backup.read.children import ChildReader
+from entra_pipeline.backup.read.reader import ObjectReader
+from entra_pipeline.backup.rows.page_parser import without_context
+from entra_pipeline.backup.states import TableStates
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Relation
+from entra_pipeline.graph import RequestStats
+from entra_pipeline.graph.client import explain
+from entra_pipeline.store.manifest import Gap
+
+COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
+"""The remedy of a gap that the next backup may close by itself."""
+_READ = {"full", "incremental", "unchanged", "synthetic full"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilePolicy:
+    """How much of a point is proven, and for how long.
+
+    Attributes:
+        count_pauses: Seconds to wait before each further request for what Graph counts and does not show: its indexes
+            lag behind each other.
+        owners_counted: Owners whose links a whole delta round counts, for each relation: one resource unit each, so
+            that the proof costs little beside the read.
+        ordinary_counted: Owners in an ordinary delta response of whom an incremental counts the links all the same,
+            for each relation: a batch.
+    """
+
+    count_pauses: tuple[float, ...] = (0.0, 2.0, 4.0)
+    owners_counted: int = 500
+    ordinary_counted: int = 20
+
+
+DEFAULT_POLICY = ReconcilePolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckMemory:
+    """What checks of a run have found that later checks need.
+
+    Attributes:
+        healed: Ids of objects that checks have added, by object type: they have links that nothing has read.
+        linked: Ids of objects whose links were read because they came back, by object type.
+        recounted: Object types whose count was requested: the count in their listing is out of date.
+        large_owners: Ids of owners that have more links than `$expand` shows, by relation table.
+    """
+
+    healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    linked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    recounted: set[str] = field(default_factory=set)
+    large_owners: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a check looks at: an object type, or a relation of it.
+
+    Attributes:
+        entry: The object type.
+        relation: The relation; None when the objects themselves are checked.
+        reported: Graph's count of the objects, for the check that compares it.
+    """
+
+    entry: ObjectType
+    relation: Relation | None = None
+    reported: int | None = None
+
+    @property
+    def table(self) -> str:
+        """The table that the check is charged to, and whose proof fails with it."""
+        return self.relation.name if self.relation else self.entry.name
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found of one table.
+
+    Attributes:
+        table: The table.
+        rows: Corrections: `(id, parent_id, change, raw)` or `(source_id, target_id, target_type, change)`.
+        note: Added to the entry when the corrections change anything.
+        gone: Objects that are gone (`gone_table`), where the corrections delete edges because of them.
+        gaps: What is missing or unproven.
+        notes: What a person should know in any case.
+        reported: Graph's count, when it was requested again.
+        compared: Owners whose rows were compared with another view of Graph.
+    """
+
+    table: str
+    rows: tuple[tuple[object, ...], ...] = ()
+    note: str = ""
+    gone: pa.Table | None = None
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+    reported: int | None = None
+    compared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """What every check is given.
+
+    Attributes:
+        states: The parent's states, the new ones, and the result of each read.
+        children: Asks Graph for single objects and for what belongs to owners.
+        stats: Counts the requests of the check.
+        policy: How much is proven.
+        memory: What earlier checks of the run have found.
+    """
+
+    states: TableStates
+    children: ChildReader
+    stats: RequestStats
+    policy: ReconcilePolicy = DEFAULT_POLICY
+    memory: CheckMemory = field(default_factory=CheckMemory)
+
+    @property
+    def reader(self) -> ObjectReader:
+        """Reads object types that stand for themselves."""
+        return self.children.reader
+
+    def was_read(self, table: str) -> bool:
+        """Tells whether this point has read a table."""
+        return table in self.states.entries and self.states.entries[table].read in _READ
+
+    def is_partial(self, entry: ObjectType) -> bool:
+        """Tells whether the scope protects only chosen objects of a type."""
+        chosen = self.reader.chosen
+        return chosen is not None and chosen.keeps(entry) is not None
+
+    def object_types(self) -> list[ObjectType]:
+        """Returns the types without owners that this point has read."""
+        return [entry for entry in CATALOGUE.values() if entry.parent is None and self.was_read(entry.name)]
+
+    def endpoint_types(self) -> list[ObjectType]:
+        """Returns the types that this point has read and whose objects edges lead to."""
+        return [entry for entry in self.object_types() if may_be_endpoint(entry)]
+
+    def edge_tables(self) -> list[str]:
+        """Returns the relations that this point has read."""
+        return [table for table in RELATIONS if self.was_read(table)]
+
+    async def fetch(self, entry: ObjectType, ids: Iterable[str]) -> dict[str, str | None]:
+        """Requests objects by id; returns their JSON, None for one that is gone.
+
+        Raises:
+            GraphError: Graph refuses one of them.
+        """
+        found: dict[str, str | None] = {}
+        async for result in self.reader.objects(entry, ids, self.stats):
+            if result.status == 404:
+                found[result.request.key] = None
+            elif result.status >= 300:
+                raise explain(result)
+            else:
+                found[result.request.key] = without_context(result.body).decode()
+        return found
+
+
+Check = Callable[[CheckContext, Subject], Awaitable[list[Finding]]]
+"""A check: looks at one subject and returns what it found; raises GraphError where Graph refuses the proof."""
+
+
+def may_be_endpoint(entry: ObjectType) -> bool:
+    """Tells whether edges may lead to objects of a type. Projection types own no objects, so edges never do."""
+    return entry.parent is None and not entry.shows
+
+
+def some(ids: Iterable[object]) -> str:
+    """Names a few ids, for a person to look at."""
+    found = sorted(map(str, ids))
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

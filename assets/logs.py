@@ -11,19 +11,19 @@ from typing import Any
 import dagster as dg
 
 from assets.guards import explained
-from assets.names import CATEGORY_TAG, TENANT_TAG, asset_key, category_tag, group, identifier
+from assets.names import CATEGORY_TAG, asset_key, category_tag, group, identifier
 from assets.runs import begun, trigger
 from entra_pipeline.backup.logs import read_logs
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Scope
+from entra_pipeline.run_queue import LOGS_TAG, TENANT_TAG
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import LogDay
 from entra_pipeline.store.recovery_points import ScopeStore
 from resources import StorageResource, TenantResource
 
-LOGS_TAG = "entra/logs"
 LOGS_JOB = "logs"
 """Type of the job that reads logs, in its record."""
 FIRST_DAY = "2026-01-01"
@@ -37,7 +37,7 @@ def log_partitions() -> dg.DailyPartitionsDefinition:
 
 
 def log_tags(scope: Scope) -> dict[str, str]:
-    """Tags by which the queue reads the logs of a scope once at a time, beside its backups (dagster.yaml)."""
+    """Tags of runs and assets by which the queue reads the logs of a scope once at a time, beside its backups."""
     return {LOGS_TAG: scope.name, TENANT_TAG: scope.tenant}
 
 
@@ -159,7 +159,7 @@ def _spec(scope: Scope, name: str) -> dg.AssetSpec:
         skippable=True,
         group_name=group(scope.name, CATEGORY),
         description=f"{entry.title}s, from `/{entry.path}` of Microsoft Graph, by the day in UTC.",
-        tags={CATEGORY_TAG: category_tag(CATEGORY)},
+        tags={CATEGORY_TAG: category_tag(CATEGORY), **log_tags(scope)},
         kinds={"parquet"},
         metadata={"dagster/column_schema": schema, "permissions": entry.permission, "category": CATEGORY},
     )

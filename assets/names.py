@@ -8,10 +8,9 @@ import dagster as dg
 
 from entra_pipeline.backup.run import protected_types
 from entra_pipeline.project import Scope
+from entra_pipeline.run_queue import SCOPE_TAG, TENANT_TAG
 
 RECOVERY_POINT = "recovery_point"
-SCOPE_TAG = "entra/scope"
-TENANT_TAG = "entra/tenant"
 CATEGORY_TAG = "entra/category"
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 
@@ -55,5 +54,10 @@ def partitions(scope: str) -> dg.DynamicPartitionsDefinition:
 
 
 def run_tags(scope: Scope) -> dict[str, str]:
-    """Tags by which the queue runs one backup of a scope at a time (dagster.yaml)."""
+    """Tags of runs, and of assets, by which the queue runs one backup of a scope at a time (dagster.yaml)."""
     return {SCOPE_TAG: scope.name, TENANT_TAG: scope.tenant}
+
+
+def pool(scope: Scope) -> str:
+    """The pool of a scope: a slot for whatever takes a recovery point of it, from wherever it was launched."""
+    return f"backup_{identifier(scope.name)}"

@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.checks import check_results, check_specs
 from assets.guards import EXISTED, EXISTED_TEXT, committed, explained, partition_of
-from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, run_tags
+from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
 from assets.runs import begun, trigger
 from assets.texts import changes_table, cost_table, gaps_text
 from entra_pipeline.analysis.points import cost
@@ -32,6 +32,8 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
         description=f"A recovery point of scope {scope.name}: verifies the snapshots and commits them, all or nothing.",
         kinds={"json"},
         op_tags=run_tags(scope),
+        tags=run_tags(scope),
+        pool=pool(scope),
         freshness_policy=freshness(scope),
         check_specs=check_specs(scope.name),
     )

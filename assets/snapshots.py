@@ -11,7 +11,17 @@ from typing import Any
 import dagster as dg
 
 from assets.guards import EXISTED, EXISTED_TEXT, committed, explained, partition_of, require_capturable
-from assets.names import CATEGORY_TAG, asset_key, category_tag, group, identifier, object_types, partitions, run_tags
+from assets.names import (
+    CATEGORY_TAG,
+    asset_key,
+    category_tag,
+    group,
+    identifier,
+    object_types,
+    partitions,
+    pool,
+    run_tags,
+)
 from assets.texts import gaps_text, notes_text
 from entra_pipeline.analysis.points import cost
 from entra_pipeline.backup.run import open_run
@@ -23,8 +33,6 @@ from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Manifest, TableEntry, TakenFor
 from entra_pipeline.text import pluralize
 from resources import StorageResource, TenantResource
-
-MAX_RETRIES = 2
 
 
 class LogProgress:
@@ -67,6 +75,7 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
         partitions_def=partitions(scope.name),
         can_subset=True,
         op_tags=run_tags(scope),
+        pool=pool(scope),
     )
     # Without a return annotation: Dagster takes one on many outputs for a tuple of them.
     async def snapshots(  # type: ignore[no-untyped-def]
@@ -134,11 +143,12 @@ def tries_left(context: dg.AssetExecutionContext) -> bool:
 
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:
+    told = _told(name)
     return dg.AssetSpec(
         asset_key(scope.name, name),
         skippable=True,
         group_name=group(scope.name, CATALOGUE[name].category),
-        **_told(name),
+        **{**told, "tags": {**told["tags"], **run_tags(scope)}},
     )
 
 

@@ -19,13 +19,13 @@ from typing import Any
 import dagster as dg
 import msgspec
 
-from assets.names import SCOPE_TAG
 from entra_pipeline.audit import Act, AuditLog, Origin
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import storages_of
+from entra_pipeline.run_queue import SCOPE_TAG
 from entra_pipeline.text import pluralize
 
 OPERATOR_TAG = "entra/operator"

@@ -21,16 +21,18 @@ from assets.names import (
     identifier,
     object_types,
     partitions_name,
+    pool,
     run_tags,
 )
 from assets.recovery_points import point_metadata
-from assets.snapshots import MAX_RETRIES, LogProgress, shown_tables, table_metadata
+from assets.snapshots import LogProgress, shown_tables, table_metadata
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import backup, wanted_types
 from entra_pipeline.orchestration.checks import report_check, report_checks
 from entra_pipeline.orchestration.dagster_internals import ASSET_JOB
 from entra_pipeline.project import Scope
+from entra_pipeline.run_queue import retry_tags
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import moment_of
@@ -43,11 +45,6 @@ if TYPE_CHECKING:
 EXECUTOR = dg.in_process_executor
 # Runs of asset pages and backfills that are looked at, the newest: what matters of a run is the last hours.
 _ASSET_RUNS = 200
-
-
-def retry_tags() -> dict[str, str]:
-    """A run that failed for passing reasons is tried again, and reads only the types that are missing."""
-    return {"dagster/max_retries": str(MAX_RETRIES), "dagster/retry_strategy": "FROM_ASSET_FAILURE"}
 
 
 def backup_job_name(scope: Scope) -> str:
@@ -148,7 +145,7 @@ class BackupNow(dg.Config):
 def backup_now_job(scope: Scope) -> dg.JobDefinition:
     """The job that takes a recovery point now."""
 
-    @dg.op(name=backup_now_op_name(scope))
+    @dg.op(name=backup_now_op_name(scope), pool=pool(scope))
     def take_recovery_point(
         context: dg.OpExecutionContext, config: BackupNow, tenants: TenantResource, storage: StorageResource
     ) -> None:

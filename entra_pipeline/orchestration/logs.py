@@ -7,10 +7,10 @@ import dagster as dg
 
 from assets.logs import FIRST_DAY, log_tags
 from assets.names import asset_key, identifier
-from assets.snapshots import MAX_RETRIES
 from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LATENESS
 from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.project import Scope
+from entra_pipeline.run_queue import log_retry_tags
 
 if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
@@ -34,7 +34,7 @@ def log_job(scope: Scope) -> "UnresolvedAssetJobDefinition | None":
         name=f"{log_job_name(scope)}",
         selection=dg.AssetSelection.assets(*(asset_key(scope.name, name) for name in scope.log_types())),
         executor_def=EXECUTOR,
-        tags={**log_tags(scope), "dagster/max_retries": str(MAX_RETRIES)},
+        tags={**log_tags(scope), **log_retry_tags()},
         description=f"Reads the logs of scope {scope.name} for some days: again whole, as long as Entra keeps them.",
     )
 

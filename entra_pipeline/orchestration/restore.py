@@ -21,7 +21,6 @@ import dagster as dg
 from pydantic import Field
 
 from assets.guards import explained
-from assets.names import TENANT_TAG
 from assets.restores import (
     approval,
     plan_observation,
@@ -48,6 +47,7 @@ from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.passwords import KEY_FILE, Passwords, key_of
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import RestoreReport, read_report
+from entra_pipeline.run_queue import TENANT_TAG
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore

@@ -10,9 +10,10 @@ import dagster as dg
 from pydantic import Field
 
 from assets.guards import explained
-from assets.names import SCOPE_TAG, partitions_name
+from assets.names import partitions_name
 from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.project import Scope, load_project
+from entra_pipeline.run_queue import SCOPE_TAG
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import prune as prune_scope
 from entra_pipeline.store.retention.prune import prune_job

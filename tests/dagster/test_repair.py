@@ -9,11 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.names import RETRY_TAG, SCOPE_TAG, asset_key, partitions_name
+from assets.names import RETRY_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.jobs import backup_asset_job
 from entra_pipeline.orchestration.repair import PAUSES, REPAIRS_TAG, repair_sensor
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.run_queue import SCOPE_TAG
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
 

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from assets.names import SCOPE_TAG, partitions_name
+from assets.names import partitions_name
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.retention import OP, prune_request
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.run_queue import SCOPE_TAG
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import prune
 from tests.store.aging import Life, lived

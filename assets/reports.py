@@ -24,18 +24,18 @@ MOST = 100
 """Rows that a table shows."""
 
 
-def report_key(name: str) -> dg.AssetKey:
-    """The asset of a report."""
-    return dg.AssetKey([GROUP, identifier(name)])
+def report_key(name: str, project: str | None = None) -> dg.AssetKey:
+    """Returns the asset key of a report: `reports/<report>`, behind the project's name when it has one."""
+    return dg.AssetKey([*([project] if project else []), GROUP, identifier(name)])
 
 
-def report_assets() -> Sequence[dg.AssetsDefinition]:
-    """An asset per report."""
-    return [_asset(name, kind) for name, kind in REPORTS.items()]
+def report_assets(project: str | None = None) -> Sequence[dg.AssetsDefinition]:
+    """Returns an asset per report of the project of that name."""
+    return [_asset(report_key(name, project), kind) for name, kind in REPORTS.items()]
 
 
-def _asset(name: str, kind: Kind) -> dg.AssetsDefinition:
-    @dg.asset(key=report_key(name), group_name=GROUP, description=kind.about, kinds={"table"})
+def _asset(key: dg.AssetKey, kind: Kind) -> dg.AssetsDefinition:
+    @dg.asset(key=key, group_name=GROUP, description=kind.about, kinds={"table"})
     def report(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context):
             made = kind.build(Asked.lately(load_project(storage.project_file), kind.days, system_clock()))

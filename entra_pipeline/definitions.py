@@ -56,7 +56,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     return _definitions(
         project,
         _Part(
-            assets=[*report_assets(), *(asset for part in parts for asset in part.assets)],
+            assets=[*report_assets(project.name), *(asset for part in parts for asset in part.assets)],
             checks=[*freshness_checks(scopes), *(check for part in parts for check in part.checks)],
             jobs=[*_OP_JOBS, *overview_jobs(project), *(job for part in parts for job in part.jobs)],
         ),
@@ -91,7 +91,7 @@ def build_job_definitions(project: Project, job: str) -> dg.Definitions | None:
         return _definitions(project, _Part(jobs=found))
     if overview := [one for one in overview_jobs(project) if one.name == job]:
         scopes = list(project.scopes.values())
-        return _definitions(project, _Part(report_assets(), freshness_checks(scopes), overview))
+        return _definitions(project, _Part(report_assets(project.name), freshness_checks(scopes), overview))
     for scope in project.scopes.values():
         if job.endswith(identifier(scope.name)):
             part = _scope_part(scope, backup_asset_job(scope))

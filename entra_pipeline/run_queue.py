@@ -32,7 +32,7 @@ def log_retry_tags() -> dict[str, str]:
     return {"dagster/max_retries": str(MAX_RETRIES)}
 
 
-class TaggingRunCoordinator(dg.QueuedRunCoordinator):  # type: ignore[type-arg]
+class TaggingRunCoordinator(dg.QueuedRunCoordinator):
     """Dagster's queue, for runs that are tagged with what their assets belong to."""
 
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:

@@ -16,7 +16,6 @@ from assets.freshness import freshness_result
 from assets.guards import EXISTED, explained
 from assets.names import (
     RECOVERY_POINT,
-    SCOPE_TAG,
     asset_key,
     identifier,
     object_types,
@@ -32,7 +31,7 @@ from entra_pipeline.backup.run import backup, wanted_types
 from entra_pipeline.orchestration.checks import report_check, report_checks
 from entra_pipeline.orchestration.dagster_internals import ASSET_JOB
 from entra_pipeline.project import Scope
-from entra_pipeline.run_queue import retry_tags
+from entra_pipeline.run_queue import SCOPE_TAG, retry_tags
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import moment_of

@@ -576,8 +576,13 @@ class UnusualChange(Section):
 
 
 class Project(Section):
-    """The whole configuration."""
+    """The whole configuration.
 
+    Attributes:
+        name: Tells this project's reports from those of other projects in the same Dagster; may be empty.
+    """
+
+    name: Name | None = None
     storage: dict[Name, Storage] = {}
     tenants: dict[Name, Tenant] = {}
     scopes: dict[Name, Scope] = {}

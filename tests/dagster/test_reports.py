@@ -6,7 +6,7 @@ from assets.freshness import freshness_key
 from assets.reports import report_key
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.reports import FRESHNESS_JOB, REPORTS_JOB
-from entra_pipeline.project import Project
+from entra_pipeline.project import Project, load_project
 from entra_pipeline.reports import REPORTS
 from entra_pipeline.simulator import Simulator
 from tests.dagster.test_runs import now, run_backup
@@ -32,6 +32,23 @@ def test_reports_are_assets_with_tables_and_charts(definitions: dg.Definitions, 
     assert "data:image/svg+xml;base64," in shown["jobs"]["charts"].value
     assert len(shown["backup-analysis"]["charts"].value) < 100_000
     assert [row.data["verdict"] for row in shown["readiness"]["scopes table"].value.records] == ["no right to write"]
+
+
+def test_two_projects_share_a_dagster_each_with_reports_of_its_own(
+    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    text = project.file.read_text().replace("contoso-eu", "contoso-us")
+    (other := project.file.with_name("other.toml")).write_text(f'name = "us"\n{text}')
+    second = build_definitions(load_project(other))
+
+    def keys(of: dg.Definitions) -> set[dg.AssetKey]:
+        return {spec.key for spec in of.resolve_all_asset_specs()}
+
+    assert not keys(definitions) & keys(second)
+    assert report_key("jobs") in keys(definitions)
+    assert run(second, instance, REPORTS_JOB).success
+    assert instance.get_latest_materialization_event(dg.AssetKey(["us", "reports", "jobs"])) is not None
+    assert instance.get_latest_materialization_event(report_key("jobs")) is None
 
 
 def test_freshness_is_that_of_the_last_good_point(

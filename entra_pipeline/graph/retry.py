@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+# Of a pause, however long the polling: 2.0 to the power of 1024 is no number any more.
+_MOST_DOUBLINGS = 60
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -35,7 +38,8 @@ class RetryPolicy:
 
         Counts only where Graph named no time itself (`Retry-After`).
         """
-        return random.uniform(0.5, 1.0) * min(self.longest_pause, self.first_pause * 2.0**attempt)  # noqa: S311
+        doubled = self.first_pause * 2.0 ** min(attempt, _MOST_DOUBLINGS)
+        return random.uniform(0.5, 1.0) * min(self.longest_pause, doubled)  # noqa: S311
 
 
 _default = RetryPolicy()

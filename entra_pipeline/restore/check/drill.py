@@ -121,25 +121,25 @@ DRILL_DECODER = msgspec.json.Decoder(Drill)
 
 
 def drill_file(scope: str, job: str) -> str:
-    """Where the result of a drill is, in the store of its scope."""
+    """Returns the key of a drill's result in the store of its scope."""
     return f"_drills/{scope}/{job}.json"
 
 
 def drills(store: ScopeStore) -> list[Drill]:
-    """The drills of a scope, oldest first; raises StoreError."""
+    """Reads the drills of a scope, oldest first; raises StoreError."""
     files = sorted(store.files.list(f"_drills/{store.scope}/"), key=lambda file: file.key)
     return [DRILL_DECODER.decode(store.files.read(file.key)) for file in files]
 
 
 def goals_met(drill: Drill) -> bool:
-    """Whether so much came back as has to."""
+    """Tells whether a drill reached both goals."""
     return (
         drill.properties_equal >= PROPERTIES_GOAL * drill.properties and drill.links_equal >= LINKS_GOAL * drill.links
     )
 
 
 def drill_text(drill: Drill) -> str:
-    """A drill in a line."""
+    """Describes a drill in one line."""
     wanted = f"{PROPERTIES_GOAL * 100:g} % and {LINKS_GOAL * 100:g} % are wanted"
     return (
         f"{share(drill.properties_equal, drill.properties)} of "
@@ -152,13 +152,13 @@ def drill_text(drill: Drill) -> str:
 
 
 def compared(score: Score) -> str:
-    """What was compared of a table: `35 properties of 4 objects`, `1 link of 1 object`."""
+    """Describes the size of a comparison: `35 properties of 4 objects`, `1 link of 1 object`."""
     unit = ("property", "properties") if score.kind == "properties" else ("link",)
     return f"{pluralize(score.compared, *unit)} of {pluralize(score.objects, 'object')}"
 
 
 def score_rows(drill: Drill) -> list[dict[str, Any]]:
-    """The scores for people: `table`, `objects`, `properties` or `links`, `came_back`, `left_out`, `why`."""
+    """Returns the scores as rows: `table`, `objects`, `properties` or `links`, `came_back`, `left_out`, `why`."""
     return [
         {
             "table": score.table,
@@ -174,7 +174,7 @@ def score_rows(drill: Drill) -> list[dict[str, Any]]:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in per cent, never rounded up to all; nothing of nothing is empty."""
+    """Formats a share in per cent, rounded down; empty when the whole is 0."""
     return f"{int(part * 1000 / whole) / 10:g} %" if whole else ""
 
 
@@ -298,12 +298,12 @@ class _Rehearsal:
 
 
 def _moved(store: ScopeStore, plan: RestorePlan) -> dict[str, str]:
-    """Ids of what the restore made, appIds too."""
+    """Maps ids at the recovery point to ids of the objects that the restore created, appIds included."""
     return lineage(store, plan.tenant_id)
 
 
 def _reasons(plan: RestorePlan, report: RestoreReport) -> dict[tuple[str, str], str]:
-    """Why objects did not come back as they were, as plan and report say."""
+    """Collects the reasons of refusals and failures by table and id."""
     refused = {(one.table, one.id): one.reason for one in plan.refusals if one.kind != "skipped"}
     failed = {(one.table, one.id): one.reason for one in report.outcomes if one.reason}
     return refused | failed
@@ -344,7 +344,7 @@ def _result(job: str, started: str, finished: str, rehearsal: _Rehearsal, found:
 
 
 def _domains_of(point: Side) -> tuple[str, list[str]]:
-    """The initial domain and all verified ones."""
+    """Reads the initial domain and all verified domains."""
     if not point.has("domains"):
         raise NotInStore(
             f"{point.manifest.recovery_point} of scope {point.store.scope!r} does not have the tenant's domains",
@@ -358,13 +358,13 @@ def _domains_of(point: Side) -> tuple[str, list[str]]:
 
 
 def _main_domain(initial: str, domains: list[str]) -> str:
-    """The domain to start the tenant with: its first label is that of the initial domain, too."""
+    """Chooses the domain of the simulated tenant: its first label is that of the initial domain."""
     label = initial.partition(".")[0] or "drill"
     return next((one for one in domains if one.partition(".")[0] == label and one != initial), f"{label}.example")
 
 
 def _tenant(simulator: Simulator, folder: Path, *, writing: bool = False) -> Tenant:
-    """The simulated tenant, as the app registration that reads, or the one that may write."""
+    """Configures the simulated tenant, with the credential that reads or the one that may write."""
     return Tenant(
         name=_SIMULATED,
         tenant_id=simulator.tenant_id,
@@ -392,7 +392,7 @@ class _Arrivals:
         self._names: dict[str, str] = {}
 
     def all(self) -> dict[str, str]:
-        """Everything, with the links between them; id at the recovery point → id in the tenant."""
+        """Creates all of them with the links between them; returns id at the recovery point → id in the tenant."""
         for table in CATALOGUE:
             if self._point.has(table) and (table in _BY_OTHERS or CATALOGUE[table].restore.mastered):
                 self._objects(table)
@@ -405,7 +405,7 @@ class _Arrivals:
         return self._names
 
     def _terms(self) -> None:
-        """Terms of use, which only a signed-in user may read and make: those that policies name."""
+        """Creates the terms of use that policies name; only a signed-in user may read and create them."""
         if not self._point.has("conditional_access_policies"):
             return
         with connect(self._point.store.files) as connection:
@@ -417,7 +417,7 @@ class _Arrivals:
             self._brought["terms_of_use"] = len(named)
 
     def _seats(self) -> None:
-        """As many licences as were bought; as many as there are users, where the recovery point does not tell."""
+        """Sets the number of licences as bought; to the number of users where the recovery point has none."""
         bought: dict[str, Any] = {}
         enough: dict[str, Any] | None = None
         if self._point.has("subscribed_skus"):
@@ -431,7 +431,7 @@ class _Arrivals:
                 self._control.patch(f"subscribedSkus/{sku['id']}", {"prepaidUnits": units})
 
     def _applications(self) -> None:
-        """Applications of other tenants, which are still there; no restore makes them."""
+        """Publishes the applications of other tenants, which a restore never creates."""
         if not self._point.has("service_principals"):
             return
         with connect(self._point.store.files) as connection:

@@ -174,7 +174,7 @@ class _Comparing:
         )
 
     def _defined_elsewhere(self, name: str) -> bool:
-        """Whether the values of a property are defined by what the scope does not protect."""
+        """Tells whether a property is defined by an object that the scope does not protect."""
         if name == "customSecurityAttributes":
             return "custom_security_attribute_definitions" not in self._point.manifest.tables
         return self._partial and name.startswith("extension_") and not any(map(self._index.at_point, ids_in(name)))
@@ -196,7 +196,7 @@ class _Comparing:
         return found
 
     def _leading_beyond(self, entry: ObjectType, missing: Mapping[str, str]) -> dict[str, str]:
-        """Of objects that did not come back, those that need what the scope does not protect."""
+        """Finds missing objects that refer to objects outside the scope."""
         if not self._partial or not missing:
             return {}
         owners: dict[str, str] = {}
@@ -217,7 +217,7 @@ class _Comparing:
         return dict.fromkeys(beyond, "leads to what the scope does not protect")
 
     def _known(self, entry: ObjectType, wanted: Iterable[str]) -> dict[str, str]:
-        """Ids in the tenant of objects of the recovery point; the only one of its owner goes by that."""
+        """Maps ids at the recovery point to ids in the tenant; a singleton child is found by its owner."""
         known = {id_: self._moved(id_) for id_ in wanted}
         if entry.singleton:
             return dict(zip(known, self._bodies(self._after, entry.name) or known.values(), strict=False))
@@ -231,7 +231,7 @@ class _Comparing:
         return known
 
     def _doubled(self, entry: ObjectType, expected: Iterable[str], found: Mapping[str, str]) -> None:
-        """Objects that the restore made and that nobody had asked for."""
+        """Reports objects that the restore created and the recovery point does not have."""
         if not entry.restore.possible or entry.shows or entry.name in SHOWN_ELSEWHERE:
             return
         known = {*expected, *self._bodies(self._before, entry.name)}
@@ -305,7 +305,7 @@ class _Comparing:
         return self._links_beyond(links) | found
 
     def _links_beyond(self, links: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
-        """Links that lead to what the scope does not protect: a type, or what was not chosen of it."""
+        """Finds links whose target the scope does not protect, by type or by selection."""
         found: dict[tuple[str, str], str] = {}
         for kind in sorted({kind for kind in links.values() if kind}):
             target = BY_GRAPH_TYPE.get(kind)

@@ -51,7 +51,7 @@ async def verify(
     clock: Clock = system_clock,
     progress: RestoreProgress | None = None,
 ) -> RestoreReport:
-    """The report with outcomes as they are found in the tenant; it takes the place of the first in the store.
+    """Reads back what was written, and replaces the report in the store by one with the outcomes found.
 
     Takes a recovery point of the types that were written, and asks for what differs there once more, one by one, until
     replication has had its time.
@@ -107,7 +107,7 @@ async def verify(
 
 
 def _final(sent: Sequence[RestoreStep], names: Mapping[str, str]) -> dict[int, dict[str, Any]]:
-    """What each step's object should have now: a later step may have set a property anew."""
+    """Returns the values each step's object should have now; a later step may have set a property again."""
     latest = left_by(sent, names)
     return {
         step.number: {name: latest[step.table, step.id][name] for name in rewrite(step.body, names)}
@@ -127,7 +127,7 @@ def _differences(
     store: ScopeStore,
     live: Manifest,
 ) -> _Found:
-    """What differs at a recovery point: properties by step; links under the name of their segment."""
+    """Compares steps with a recovery point: properties by step; links under the name of their segment."""
     found: _Found = {}
     with connect(store.files) as connection:
         for table in dict.fromkeys(step.table for step in sent):
@@ -153,7 +153,7 @@ def _differences(
 
 
 def _note(found: _Found, step: RestoreStep, wanted: dict[str, Any] | None, body: dict[str, Any] | None) -> None:
-    """Takes down what differs of an object."""
+    """Notes the properties of an object that differ."""
     found.pop(step.number, None)
     entry = CATALOGUE[step.table]
     if wanted is None:
@@ -171,7 +171,7 @@ def _note(found: _Found, step: RestoreStep, wanted: dict[str, Any] | None, body:
 def _note_links(
     found: _Found, step: RestoreStep, owner: str, names: Mapping[str, str], pairs: set[tuple[str, str]]
 ) -> None:
-    """Takes down which links are not as they should be."""
+    """Notes the links that are missing or left over."""
     found.pop(step.number, None)
     targets = [str(rewrite(target, names)) for target in step.targets]
     there = [target for target in targets if (owner, target) in pairs]
@@ -189,7 +189,7 @@ async def _again(
     outcomes: Mapping[int, Outcome],
     target: RestoreTarget,
 ) -> _Found:
-    """What still differs, asked of the tenant one by one."""
+    """Asks the tenant for the objects that differ, one by one, and compares again."""
     steps = {step.number: step for step in sent if step.number in found}
     still = dict(found)
     by_lane: dict[Any, list[BatchRequest]] = {}
@@ -218,7 +218,7 @@ async def _again(
 
 
 def _note_shown(still: _Found, step: RestoreStep, owner: str, body: dict[str, Any] | None) -> None:
-    """Takes down which links are missing or too many in an owner's own list; a list of several pages stays open."""
+    """Notes missing and extra links by an owner's list in the tenant; a list of several pages is not judged."""
     if body is None or "@odata.nextLink" in body:
         return
     shown = {str(one["id"]) for one in body.get("value", [body] if "id" in body else [])}

@@ -51,7 +51,7 @@ class RestoreProgress(BackupProgress, Protocol):
     """What an apply tells while it works, besides what the backup before it tells."""
 
     def step(self, outcome: Outcome, done: int, steps: int) -> None:
-        """A step has ended; so many of all are done."""
+        """Reports that a step has ended, with the number of steps done and of all steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ async def apply(
     clock: Clock = system_clock,
     progress: RestoreProgress | None = None,
 ) -> RestoreReport:
-    """Carries a plan out; one that was interrupted goes on where it stopped.
+    """Carries out a plan; one that was interrupted continues where it stopped.
 
     Args:
         plan: The plan.
@@ -247,7 +247,7 @@ class _Applying:
             raise ended_by(errors) from None
 
     def made_in(self, stage: str) -> dict[str, str]:
-        """Ids at the recovery point → ids in the tenant, of what the stage made under another id."""
+        """Maps ids at the recovery point to ids in the tenant, of objects that a stage created under a new id."""
         made = self.session.journal.made
         numbers = [step.number for step in self.plan.steps if step.stage == stage and step.number in made]
         pairs = ((old, new) for number in numbers for old, new in made[number].items())
@@ -256,7 +256,7 @@ class _Applying:
         }
 
     def close(self) -> None:
-        """Nothing waits for what will not come."""
+        """Cancels pending futures so dependent steps do not hang."""
         for future in self.coming.values():
             future.cancel()
 
@@ -313,7 +313,7 @@ class _Applying:
         )
 
     async def _missing(self, step: RestoreStep) -> set[str]:
-        """Ids that the step needs and that did not come back; waits for those that are on their way."""
+        """Waits for the objects that a step needs, and returns the ids of those that did not come back."""
         needed = {step.parent, *step.needs, *step.targets}
         if not _makes(step) and step.action != "delete":
             needed.add(step.id)
@@ -325,7 +325,7 @@ class _Applying:
         return missing
 
     def _lock(self, work: RunningStep) -> asyncio.Lock:
-        """Two writes to one object at the same time are a conflict (Graph: Directory_ConcurrencyViolation).
+        """Returns the lock of an object: Graph refuses concurrent writes to one (Directory_ConcurrencyViolation).
 
         What is made below an owner is a write to the owner, too, unless it only ties it to others.
         """
@@ -335,7 +335,7 @@ class _Applying:
 
 
 def _makes(step: RestoreStep) -> bool:
-    """Whether the step brings its object into being; what only shows another object comes with that."""
+    """Tells whether a step brings its object into being; a view comes with the object that it shows."""
     return step.action in _MAKING and not CATALOGUE[step.table].shows
 
 
@@ -348,7 +348,7 @@ async def _before(
     clock: Clock,
     progress: RestoreProgress,
 ) -> tuple[Manifest, Collection[int]]:
-    """The undo point, and the steps whose objects changed since the plan."""
+    """Takes the undo point and finds the steps whose objects changed since the plan."""
     if journal.undo_point:
         undo = await asyncio.to_thread(target.store.manifest, journal.undo_point)
     else:
@@ -371,7 +371,7 @@ async def _before(
 async def take_point(
     target: RestoreTarget, plan: RestorePlan, taken_for: TakenFor, clock: Clock, progress: BackupProgress | None
 ) -> Manifest:
-    """A recovery point of what a plan writes; raises what `backup` raises."""
+    """Takes a recovery point of the types that a plan writes; raises what `backup` raises."""
     return await backup(
         with_bins(target.scope),
         target.store,
@@ -384,7 +384,7 @@ async def take_point(
 
 
 def _concerned(plan: RestorePlan) -> list[str]:
-    """The object types that a plan writes, in the order of the catalogue."""
+    """Lists the object types that a plan writes, in the order of the catalogue."""
     names = {RELATIONS[step.table][0].name if step.table in RELATIONS else step.table for step in plan.steps}
     bins = {entry.name for entry in CATALOGUE.values() if entry.shows in names and entry.name.startswith("deleted_")}
     return [name for name in CATALOGUE if name in names | bins]
@@ -393,7 +393,7 @@ def _concerned(plan: RestorePlan) -> list[str]:
 def _changed(
     plan: RestorePlan, store: ScopeStore, live: Manifest, known: Mapping[str, str], made: Collection[int]
 ) -> list[RestoreStep]:
-    """Steps whose object is not what the plan saw; what another restore has made since is there, under a new id.
+    """Finds steps whose object is not what the plan saw, or that another restore has created since.
 
     Args:
         plan: The plan.
@@ -429,13 +429,13 @@ def _changed(
 
 
 def _app_ids(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:
-    """AppIds at the recovery point of the applications that the plan makes, by their ids."""
+    """Maps ids of the applications that the plan creates to their appIds at the recovery point."""
     made = [step.id for step in plan.steps if step.table == "applications" and step.action == "create"]
     return _column(plan, store, "applications", "_raw->>'$.appId'", made)
 
 
 def _owners(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:
-    """Owners of the child objects that own child objects that the plan writes."""
+    """Maps ids of child objects that own further child objects of the plan to their owners."""
     owners: dict[str, str] = {}
     for name, entry in CATALOGUE.items():
         if entry.parent is not None and CATALOGUE[entry.parent.type].parent is not None:
@@ -445,7 +445,7 @@ def _owners(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:
 
 
 def _column(plan: RestorePlan, store: ScopeStore, table: str, column: str, ids: Sequence[str]) -> dict[str, str]:
-    """A column of some objects of the recovery point, by id."""
+    """Reads a column of some objects of the recovery point, by id."""
     if not ids:
         return {}
     with suppress(NotInStore), connect(store.files) as connection:
@@ -458,7 +458,7 @@ def _column(plan: RestorePlan, store: ScopeStore, table: str, column: str, ids: 
 
 
 def _there_before(store: ScopeStore, undo: Manifest) -> Callable[[str], Awaitable[Collection[str]]]:
-    """Asks which objects of a type were in the tenant before the first write; once per type."""
+    """Returns a function that tells which objects of a type were in the tenant before the first write."""
     known: dict[str, asyncio.Task[Collection[str]]] = {}
 
     def read(table: str) -> Collection[str]:

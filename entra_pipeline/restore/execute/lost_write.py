@@ -22,7 +22,7 @@ _SECRET = {"passwordProfile", "action", "justification", "isValidationOnly"}
 
 
 async def find(work: RunningStep, sent: Mapping[str, Any], new: bool) -> dict[str, Any] | None:
-    """The object that was made by sending these properties; None when there is none.
+    """Finds the object that was created by sending these properties; None when there is none.
 
     Args:
         work: The step that makes it.
@@ -44,7 +44,7 @@ async def find(work: RunningStep, sent: Mapping[str, Any], new: bool) -> dict[st
 
 
 def _lasting(entry: ObjectType, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without those that nobody makes: an assignment that has expired is none."""
+    """Leaves out objects that come and go by themselves, such as expired assignments."""
     if not entry.restore.derived or not found:
         return found
     texts = {str(number): msgspec.json.encode(one).decode() for number, one in enumerate(found)}
@@ -54,7 +54,7 @@ def _lasting(entry: ObjectType, found: list[dict[str, Any]]) -> list[dict[str, A
 
 
 def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any], *, strict: bool) -> bool:
-    """Whether an object is what was sent; what makes it unique has to agree in any case."""
+    """Tells whether an object has the properties that were sent; its unique properties have to agree."""
     shown = [name for name in wanted if name in found]
     if not strict and entry.restore.unique and not entry.restore.link:
         # Somebody else's object, of which only a name is the same, is not what was to be made.
@@ -68,7 +68,7 @@ def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any]
 
 
 def _shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
-    """Whether Graph shows what was sent, behind the prefix that it may have put before it."""
+    """Compares a sent value with the shown one, without the prefix that Graph adds."""
     prefix = entry.restore.prefixed.get(name)
     return is_written(sent, re.sub(f"^{prefix}", "", str(shown)) if prefix else shown)
 

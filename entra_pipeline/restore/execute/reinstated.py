@@ -46,7 +46,7 @@ async def take_away(
     clock: Clock,
     progress: BackupProgress,
 ) -> None:
-    """Removes what came back and is not at the recovery point.
+    """Removes links, grants and assignments that came back and are not at the recovery point.
 
     Reads the types of grants and assignments, and those with links, once more, if something came out of the recycle
     bin. What cannot be removed is told by the outcome of the undelete.
@@ -112,7 +112,7 @@ def _besides(
     back: Collection[str],
     now: str,
 ) -> list[tuple[RestoreStep, str]]:
-    """What has to be removed, each with the object that has brought it back."""
+    """Finds what has to be removed, each with the object that brought it back."""
     more = make_plan(
         plan.id,
         now,
@@ -142,7 +142,7 @@ def _besides(
 
 
 def _links(step: RestoreStep, back: Collection[str]) -> list[tuple[RestoreStep, str]]:
-    """Links that one who came back has brought: all of its own, and those of others to it."""
+    """Splits an unlink step by the objects that came back: links from them, and links to them."""
     if step.live_id in back:
         return [(step, step.live_id)]
     return [

@@ -81,11 +81,11 @@ class RestoreSession:
     fresh: dict[str, float] = field(default_factory=dict)
 
     def live(self, identifier: str) -> str:
-        """The id in the tenant of what had this id at the recovery point."""
+        """Translates an id of the recovery point to the tenant's."""
         return str(rewrite(identifier, self.identity))
 
     def learn(self, ids: Mapping[str, str]) -> None:
-        """Takes in ids of what was made or brought back."""
+        """Adds ids of objects that were created or brought back."""
         now = monotonic()
         for old, new in ids.items():
             if old.lower() != new.lower():
@@ -93,7 +93,7 @@ class RestoreSession:
             self.fresh[new.lower()] = now
 
     def claimed(self) -> set[str]:
-        """Ids in the tenant that steps of this job have made."""
+        """Returns ids in the tenant that steps of this job have created."""
         return {new.lower() for ids in self.journal.made.values() for new in ids.values()}
 
 
@@ -122,14 +122,14 @@ class RunningStep:
         self.problems: list[str] = []
 
     def body(self) -> dict[str, Any]:
-        """The properties to send, with the ids of the tenant."""
+        """Returns the properties to send, with the ids of the tenant."""
         result: dict[str, Any] = rewrite(self.step.body, self.session.identity)
         return result
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     async def get(self, url: str) -> dict[str, Any] | None:
-        """One object; None when there is none."""
+        """Reads one object; None when there is none."""
         try:
             return await self.session.graph.fetch(
                 url, _OBJECT.decode, stats=self.session.stats, lane=self.entry.write_lane, headers=_PROMPT
@@ -138,7 +138,7 @@ class RunningStep:
             return None
 
     async def all(self, url: str) -> list[dict[str, Any]]:
-        """All objects of a collection; none when its owner is not there."""
+        """Reads all objects of a collection; none when its owner is not there."""
         found: list[dict[str, Any]] = []
         pages = self.session.graph.pages(url, stats=self.session.stats, lane=self.entry.write_lane, headers=_PROMPT)
         try:
@@ -149,7 +149,7 @@ class RunningStep:
         return found
 
     async def patiently(self, look: Callable[[], Awaitable[Any]]) -> Any:
-        """What a look finds, repeated until there is something or replication has had its time; else None."""
+        """Repeats a lookup until it finds something or replication has had its time."""
         deadline = monotonic() + self.session.patience
         attempt = 0
         while True:
@@ -181,7 +181,7 @@ class RunningStep:
         return written
 
     async def make(self, write: Write, find: Callable[[bool], Awaitable[dict[str, Any] | None]]) -> dict[str, Any]:
-        """Makes something, once only: also when this process, or the answer, was lost before.
+        """Creates an object exactly once, also after the process or an answer was lost.
 
         Args:
             write: The request that makes it.
@@ -220,7 +220,7 @@ class RunningStep:
         self.id = ids[self.step.id]
 
     def _until_known(self, written: WriteResult) -> float:
-        """Until when it is worth while to send a refused write again: while what it is about is young."""
+        """Returns until when a refused write is repeated: while an object that it refers to is fresh."""
         if written.write.method == "DELETE" or written.status not in {400, 404}:
             return 0.0
         words = written.error().message.lower()
@@ -231,7 +231,7 @@ class RunningStep:
         return max(young) + self.session.patience if young else 0.0
 
     def refused(self, written: WriteResult) -> StepRefused:
-        """The error that a refusal means for people."""
+        """Builds the error of a refusal, with the remedy."""
         error = written.error() if written.status else GraphError("Graph's answer was lost")
         refused = StepRefused(error.message, remedy=self._remedy(written, error))
         refused.status = written.status
@@ -259,17 +259,17 @@ class RunningStep:
 
 
 def there_already(written: WriteResult) -> bool:
-    """Whether a refusal says that what was to be made is there."""
+    """Tells whether a refusal says that the object already exists."""
     error = written.error()
     words = f"{error.code} {error.message}".lower()
     return written.status in {400, 409} and any(text in words for text in _THERE_ALREADY)
 
 
 def chunks(items: Iterable[str], size: int) -> list[list[str]]:
-    """The items in lists of at most `size`."""
+    """Splits items into lists of at most `size`."""
     every = list(items)
     return [every[start : start + size] for start in range(0, len(every), size)]
 
 
-# A restore is what the tenant is waiting for: its reads do not give way to others.
+# Graph throttles low-priority requests first; nobody waits for a backup, somebody waits for a restore.
 _PROMPT = {"x-ms-throttle-priority": "normal"}

@@ -26,7 +26,7 @@ _SETTING = {"create", "undelete", "update", "enable"}
 
 
 def normalized(entry: ObjectType, body: Body) -> Body:
-    """What counts of an object: all but its id and what Graph computes or fills in, with nulls left in.
+    """Reduces an object to what is compared and restored: without id and computed properties, nulls kept.
 
     Licences of users are those that are assigned to them directly.
     """
@@ -46,7 +46,7 @@ def normalized(entry: ObjectType, body: Body) -> Body:
 
 
 def moved(entry: ObjectType, own: str, body: Body, mapping: Mapping[str, str]) -> Body:
-    """A content with other ids in the place of those that have changed.
+    """Replaces ids that have changed.
 
     Where only a new object takes a property, it keeps the id that the object once had itself: a role's templateId.
 
@@ -62,13 +62,13 @@ def moved(entry: ObjectType, own: str, body: Body, mapping: Mapping[str, str]) -
 
 
 def differing(entry: ObjectType, wanted: Body, found: Body) -> Values:
-    """Properties of two contents that differ: wanted and found."""
+    """Compares two normalized objects: property → wanted and found value."""
     told, _ = differences(entry.name, wanted, found)
     return told
 
 
 def left_by(steps: Iterable[RestoreStep], names: Mapping[str, str]) -> dict[tuple[str, str], Body]:
-    """Type and id of an object → the properties that steps have set: a later step may have set one anew.
+    """Collects the properties that steps have set, by type and id; a later step wins.
 
     Args:
         steps: The steps that were carried out, in their order.
@@ -82,12 +82,12 @@ def left_by(steps: Iterable[RestoreStep], names: Mapping[str, str]) -> dict[tupl
 
 
 def fingerprint(entry: ObjectType, body: Body) -> str:
-    """SHA-256 of what counts of an object, however it is written (`RestoreStep.seen`)."""
+    """Hashes a normalized object: SHA-256 of its canonical JSON (`RestoreStep.seen`)."""
     return hashlib.sha256(msgspec.json.encode(normal(normalized(entry, body)), order="sorted")).hexdigest()
 
 
 def at(body: Body, path: str) -> list[Any]:
-    """The values at a dotted path through objects and lists; `extension_*` stands for all directory extensions."""
+    """Returns the values at a dotted path through objects and lists; `extension_*` is every directory extension."""
     found: list[Any] = [body]
     for name in path.split("."):
         inside = [item for value in found for item in (value if isinstance(value, list) else [value])]
@@ -100,7 +100,7 @@ def at(body: Body, path: str) -> list[Any]:
 
 
 def without(body: Body, path: str) -> Body:
-    """A body without what is at a dotted path; the members above it stay. The body is not changed."""
+    """Copies a body without the value at a dotted path; the members above it stay."""
     name, _, rest = path.partition(".")
     if name.endswith("*"):
         return {key: value for key, value in body.items() if not key.startswith(name[:-1])}
@@ -117,7 +117,7 @@ def without(body: Body, path: str) -> Body:
 
 
 def empty(value: Any) -> bool:
-    """Whether a property has no value that a merge would overwrite."""
+    """Tells whether a property has no value that a merge would overwrite."""
     return value is None or value in ("", [], {})
 
 

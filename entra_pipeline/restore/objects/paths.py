@@ -12,7 +12,7 @@ _DIRECTORY_OBJECTS = {"groups", "applications", "service_principals"}
 
 
 def collection(entry: ObjectType, parent: str, owners: Mapping[str, str]) -> str:
-    """Where objects of a type are listed.
+    """Returns the path at which objects of a type are listed.
 
     Args:
         entry: The type.
@@ -29,14 +29,14 @@ def collection(entry: ObjectType, parent: str, owners: Mapping[str, str]) -> str
 
 
 def posted_to(entry: ObjectType, parent: str, owners: Mapping[str, str]) -> str:
-    """Where a new object of a type is sent."""
+    """Returns the path to which a new object of a type is posted."""
     if entry.restore.path:
         return entry.restore.path.replace("{parent}", parent)
     return collection(entry, parent, owners)
 
 
 def item(entry: ObjectType, identifier: str, parent: str, owners: Mapping[str, str]) -> str:
-    """The path of one object."""
+    """Returns the path of one object."""
     local = identifier.removeprefix(f"{parent}/") if entry.local_ids else identifier
     local = quote(local, safe="-_.,()'!=@~")
     if entry.restore.item:
@@ -49,7 +49,7 @@ def item(entry: ObjectType, identifier: str, parent: str, owners: Mapping[str, s
 
 
 def reference(root: str, owner: ObjectType, identifier: str, graph_type: str) -> str:
-    """The address by which a link names what it leads to (Graph doc: group-post-members, user-post-manager …)."""
+    """Returns the address by which a link names its target (Graph doc: group-post-members, user-post-manager …)."""
     target = BY_GRAPH_TYPE.get(graph_type)
     if owner.name in _DIRECTORY_OBJECTS or target is None or not target.path:
         return f"{root}/directoryObjects/{identifier}"

@@ -22,12 +22,12 @@ GUID_LENGTH = 36
 
 
 def ids_in(value: Any) -> set[str]:
-    """All GUIDs in a JSON value, in names of members too, in small letters and with dashes."""
+    """Finds all GUIDs in a JSON value and its member names, in lower case with dashes."""
     return {_dashed(found) for text in _texts(value) for found in _ID.findall(text)}
 
 
 def rewrite(value: Any, mapping: Mapping[str, str]) -> Any:
-    """A JSON value with ids replaced, in names of members too.
+    """Replaces ids in a JSON value, in member names too.
 
     Args:
         value: The value; it is not changed.

@@ -20,7 +20,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 def is_written(wanted: Any, found: Any) -> bool:
-    """Whether a value that was written is there.
+    """Tells whether a value that was written is there.
 
     Nothing, null and an empty list are the same; lists have no order; an object may have more members than were
     written, because Graph fills in its own; moments may be written in another way.

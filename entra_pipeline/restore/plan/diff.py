@@ -45,12 +45,12 @@ class Side(NamedTuple):
     manifest: Manifest
 
     def has(self, table: str) -> bool:
-        """Whether the point has the table, and has read it."""
+        """Tells whether the point has the table, and has read it."""
         entry = self.manifest.tables.get(table)
         return entry is not None and entry.read != "never"
 
     def state(self, table: str, columns: str) -> str:
-        """SQL of a table's state."""
+        """Returns the SQL of a table's state."""
         return state_query(self.store.files, self.manifest.tables[table], columns)
 
 
@@ -137,7 +137,7 @@ class TenantDiff:
     incomparable: dict[str, str] = field(default_factory=dict)
 
     def back(self) -> set[str]:
-        """Ids of the objects that are to come back."""
+        """Returns ids of the objects that are to come back."""
         return {
             item.id
             for table, items in self.items.items()
@@ -147,7 +147,7 @@ class TenantDiff:
         }
 
     def pending(self) -> dict[str, str]:
-        """Id → placeholder, of objects that will be made under a new id; appIds of applications too."""
+        """Maps ids of objects that will be created under a new id to placeholders; appIds of applications too."""
         found: dict[str, str] = {}
         for table, items in self.items.items():
             rule = CATALOGUE[table].restore
@@ -165,7 +165,7 @@ class TenantDiff:
 def compare(
     connection: duckdb.DuckDBPyConnection, point: Side, live: Side, chosen: RestoreSet, identity: Mapping[str, str]
 ) -> TenantDiff:
-    """What differs of what is chosen, and links that were lost together with what is missing.
+    """Compares the selected tables, and links that were lost with objects that are missing.
 
     Args:
         connection: Reads both stores.

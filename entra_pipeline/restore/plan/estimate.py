@@ -26,7 +26,7 @@ TOGETHER = 20
 
 
 def requests_for_links(relation: str, targets: int, *, added: bool) -> int:
-    """Requests that adding or removing links of one owner takes."""
+    """Counts the requests that add or remove links of one owner."""
     write = RELATIONS[relation][1].write
     if added and write is not None and write.add == "bind":
         return -(-targets // TOGETHER)
@@ -34,7 +34,7 @@ def requests_for_links(relation: str, targets: int, *, added: bool) -> int:
 
 
 def seconds(steps: Iterable[RestoreStep]) -> float:
-    """Time that the steps need at the limits: stages one after the other, lanes of a stage side by side."""
+    """Estimates the time at Graph's limits: stages one after the other, lanes of a stage side by side."""
     taken: dict[str, dict[Lane, float]] = {}
     for step in steps:
         lane = _lane(step.table)

@@ -38,7 +38,7 @@ class IdIndex:
         self._now: set[str] = set()
 
     def look_up(self, ids: Collection[str]) -> None:
-        """Finds out about ids, all at once."""
+        """Looks up several ids at once."""
         fresh = sorted(set(ids) - self._looked_up)
         self._looked_up.update(fresh)
         if not fresh:
@@ -48,17 +48,17 @@ class IdIndex:
         self._now.update(key for key, _, _ in self._found(self._live, fresh))
 
     def at_point(self, id_: str) -> list[KnownObject]:
-        """The objects of the recovery point that an id leads to: an appId to two; asks for what is not known yet."""
+        """Returns the objects of the recovery point that an id leads to; an appId leads to two."""
         self.look_up([id_])
         return self._then.get(id_, [])
 
     def is_live(self, id_: str) -> bool:
-        """Whether an id leads to something in the tenant."""
+        """Tells whether an id leads to an object in the tenant."""
         self.look_up([id_])
         return id_ in self._now
 
     def still(self, identity: Mapping[str, str]) -> dict[str, str]:
-        """Of ids that have changed, those whose new one is in the tenant or its recycle bin, and the old one is not."""
+        """Keeps the changed ids whose new one is in the tenant or its recycle bin, and whose old one is not."""
         self.look_up([*identity, *identity.values()])
         binned = {key for key, _, _ in self._found(self._live, sorted(set(identity.values())), bins=True)}
         return {

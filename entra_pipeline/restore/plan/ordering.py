@@ -10,7 +10,7 @@ _RANK = {"delete": 0, "update": 1, "undelete": 2, "create": 3, "link": 4, "unlin
 
 
 def ordered(drafts: list[Draft]) -> list[Draft]:
-    """The steps in an order in which what they need comes before; stages one after the other.
+    """Sorts drafts topologically within their stages.
 
     A step that needs something of a later stage is done in that one.
     """

@@ -22,7 +22,7 @@ from entra_pipeline.text import did_you_mean
 
 
 def scope_of(project: Project, source: Scope, tenant: str, name: str = "") -> Scope:
-    """The scope whose recovery points show the tenant that is written to.
+    """Finds the scope whose recovery points show the tenant that is written to.
 
     That is the source itself for its own tenant; else a scope of the project that protects the other tenant as a whole;
     else one made for the purpose, in the storage of the source: the recovery point that undoes the restore is among
@@ -68,7 +68,7 @@ def plan_across(
     selection: RestoreSelection | None = None,
     options: RestoreOptions | None = None,
 ) -> RestorePlan:
-    """What has to be written so that another tenant has what is selected of a recovery point.
+    """Makes the plan that writes the selected part of a recovery point to another tenant.
 
     What only the other tenant has is its own: it is neither removed nor listed.
 

@@ -63,7 +63,7 @@ def make_plan(
     domains: Mapping[str, str] | None = None,
     undoing: RestoreWrites | None = None,
 ) -> RestorePlan:
-    """What has to be written so that what is selected is again as it was.
+    """Makes the plan that restores the selected part of a recovery point.
 
     The same recovery points, selection, options and identity give the same plan, apart from `id` and `created`.
 
@@ -141,7 +141,7 @@ def make_plan(
 
 
 def check_cross_tenant(options: RestoreOptions) -> None:
-    """Raises UsageError for what another tenant is not asked for."""
+    """Raises UsageError for options that another tenant does not allow."""
     if options.delete_added:
         raise UsageError(
             "what only another tenant has is its own, and is not deleted", remedy="Leave out --delete-added."
@@ -149,7 +149,7 @@ def check_cross_tenant(options: RestoreOptions) -> None:
 
 
 def _unknown(comparison: TenantDiff, scope: str) -> list[PlanRefusal]:
-    """Tables of which nothing is planned, because nothing is known of them in the tenant."""
+    """Refuses the tables that could not be compared."""
     return [
         PlanRefusal(
             table=table,
@@ -164,7 +164,7 @@ def _unknown(comparison: TenantDiff, scope: str) -> list[PlanRefusal]:
 
 
 def _coming_apps(comparison: TenantDiff, drafts: list[Draft]) -> set[str]:
-    """AppIds of the applications that come out of the recycle bin."""
+    """Returns appIds of the applications that come out of the recycle bin."""
     items = comparison.items.get("applications", {})
     back = {draft.id for draft in drafts if draft.table == "applications" and draft.action == "undelete"}
     return {str(items[id_].wanted().get("appId")).lower() for id_ in back if id_ in items}

@@ -38,7 +38,7 @@ class ReferenceResolver:
         self._refused = {refusal.id for refusal in self.refusals if refusal.table in CATALOGUE}
 
     def resolve(self) -> None:
-        """Refuses until all that is left leads somewhere; what leads to each other in a circle is refused, too."""
+        """Refuses drafts until every reference leads to an object, and no references form a circle."""
         self._index.look_up({one for draft in self.drafts for one in self._leads_to(draft)})
         while True:
             left = [draft for draft in self.drafts if self._holds(draft)]
@@ -71,7 +71,7 @@ class ReferenceResolver:
         return {*draft.refs, *draft.strict, *links, *([draft.owner] if draft.owner else [])}
 
     def _holds(self, draft: Draft) -> bool:
-        """Whether the step stays; what of it leads nowhere is refused."""
+        """Tells whether a draft stays; references that lead nowhere are refused."""
         if draft.owner and not self._available(draft.owner, draft):
             if draft.owner not in self._refused:
                 self._refuse(draft, *self._nowhere([draft.owner], "it belongs to"))
@@ -105,7 +105,7 @@ class ReferenceResolver:
         return bool(draft.links)
 
     def _available(self, id_: str, draft: Draft) -> bool:
-        """Whether an id leads, or will lead, to something in the tenant."""
+        """Tells whether an id leads, or will lead, to an object in the tenant."""
         if id_ in self._makers or id_ in self._forward or self._index.is_live(id_):
             return True
         origins = self._origins(id_)
@@ -121,13 +121,13 @@ class ReferenceResolver:
         return (found & self._makers) - own
 
     def _origins(self, id_: str) -> set[str]:
-        """The objects that an id comes from: of an appId the application, else its enterprise application."""
+        """Returns the objects that define an id: for an appId the application, else its service principal."""
         places = [place for place in self._index.at_point(id_) if place.id != id_]
         origins = {place.id for place in places if own_aliases(CATALOGUE[place.table])}
         return {id_} if not places else origins or {place.id for place in places}
 
     def _nowhere(self, ids: list[str], how: str) -> tuple[str, str]:
-        """Why, and what to do: references that lead nowhere."""
+        """Builds reason and remedy for references that lead nowhere."""
         named: list[str] = []
         wanted: dict[str, list[str]] = {}
         dead: list[str] = []
@@ -161,7 +161,7 @@ class ReferenceResolver:
 
 
 def _ties(drafts: list[Draft]) -> dict[tuple[str, str], set[str]]:
-    """Objects to be made that bring what they lead to into their owner: by their type, and what they lead to.
+    """Maps type and reference to the drafts that bring that reference into their owner.
 
     A package can only give roles of what is a resource of its catalog, though it does not name the resource.
     """
@@ -174,7 +174,7 @@ def _ties(drafts: list[Draft]) -> dict[tuple[str, str], set[str]]:
 
 
 def _circular(drafts: list[Draft]) -> list[Draft]:
-    """Steps that make objects and wait for each other, and those that wait for them."""
+    """Finds drafts that wait for each other in a circle, and those that wait for them."""
     makers = {draft.id: draft for draft in drafts if draft.action in {"create", "undelete"}}
     waiting = {id_: {need for need in draft.needs if need in makers} for id_, draft in makers.items()}
     ready = [id_ for id_, needs in waiting.items() if not needs]

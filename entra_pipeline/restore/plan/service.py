@@ -58,7 +58,7 @@ class PlannedTenant:
         return str(self.reading.tenant.tenant_id)
 
     def types_to_read(self, selection: RestoreSelection) -> list[str] | None:
-        """The object types that a plan for a selection reads; None for all that the scope protects.
+        """Lists the object types that a plan for a selection reads; None for all that the scope protects.
 
         Raises:
             UsageError: The scope does not protect a type of the selection.
@@ -247,7 +247,7 @@ async def plan_undo(
 
 
 def _own(live: Side, working: Collection[str]) -> frozenset[str]:
-    """The ids of app registrations and their service principals, besides those that their tokens tell."""
+    """Adds the object ids of app registrations and service principals to the appIds of their tokens."""
     found = set(working)
     with opened(live.store) as connection:
         for table in ("applications", "service_principals"):

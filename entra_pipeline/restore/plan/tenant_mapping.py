@@ -94,7 +94,7 @@ def map_to_tenant(point: Side, live: Side, folder: Path, given: Mapping[str, str
 
 
 def copied(point: Side, folder: Path, domains: Mapping[str, str] | None = None) -> Side:
-    """A recovery point in a store of its own, with some domains in the place of others.
+    """Copies a recovery point into a store of its own, with some domains replaced.
 
     Args:
         point: The recovery point.
@@ -118,7 +118,7 @@ def copied(point: Side, folder: Path, domains: Mapping[str, str] | None = None) 
 
 
 def _domains(side: Side) -> dict[str, dict[str, Any]]:
-    """The verified domains of a tenant, by name in small letters."""
+    """Reads the verified domains of a tenant, by lower-case name."""
     if not side.has("domains"):
         raise NotInStore(
             f"{side.manifest.recovery_point} of scope {side.store.scope!r} does not have the tenant's domains",
@@ -133,7 +133,7 @@ def _domains(side: Side) -> dict[str, dict[str, Any]]:
 def _mapping(
     there: Mapping[str, dict[str, Any]], here: Mapping[str, dict[str, Any]], given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Domain of the point → domain of the other tenant, for all that have one."""
+    """Maps the domains of the recovery point to domains of the other tenant."""
     if unknown := sorted(given.keys() - there.keys()):
         raise UsageError(
             f"{', '.join(unknown)}: no domain of the recovery point",
@@ -153,7 +153,7 @@ def _mapping(
 
 
 def _host(domains: Iterable[str]) -> re.Pattern[str]:
-    """A URI of which the host is, or is below, one of the domains."""
+    """Builds the pattern of a URI whose host is one of the domains, or below it."""
     listed = "|".join(re.escape(one) for one in sorted(domains))
     return re.compile(rf"(?i)^((?:api|https?)://(?:[^/:@]*\.)?)({listed})(?=[/:]|$)")
 
@@ -197,7 +197,7 @@ def _table(
 
 
 def _uris(connection: duckdb.DuckDBPyConnection, source: str, domains: Mapping[str, str]) -> None:
-    """The applications whose identifier URIs have a host that moves, as a table `_uris`."""
+    """Fills the table `_uris` with applications whose identifier URIs change their host."""
     host = _host(domains)
 
     def moved(uri: str) -> str:
@@ -217,7 +217,7 @@ def _uris(connection: duckdb.DuckDBPyConnection, source: str, domains: Mapping[s
 
 
 def _unsupported(point: Side, live: Side, homeless: set[str], here: set[str]) -> dict[str, Unsupported]:
-    """Objects that the other tenant cannot hold.
+    """Finds the objects that the other tenant cannot hold.
 
     Args:
         point: The recovery point.
@@ -247,7 +247,7 @@ def _unsupported(point: Side, live: Side, homeless: set[str], here: set[str]) ->
 
 
 def _same(point: Side, live: Side) -> dict[str, str]:
-    """Objects that both tenants have, by what no two objects of a tenant have in common."""
+    """Finds objects that both tenants have, by their unique properties."""
     found: dict[str, str] = {}
     with reading(point.store, live.store) as connection:
         for table, entry in CATALOGUE.items():
@@ -261,7 +261,7 @@ def _map(domain: str) -> str:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, side: Side, table: str, *names: str) -> list[tuple[str, ...]]:
-    """Properties of the objects of a table, as text; empty where there are none."""
+    """Reads properties of a table's objects as text; empty where there are none."""
     if not side.has(table):
         return []
     columns = (f"coalesce(_raw->>{sql_text(f'$.{name}')}, '') AS c{n}" for n, name in enumerate(names))

@@ -48,7 +48,7 @@ Unwritten = Callable[[str, Collection[str]], Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class RestoreWrites:
-    """What a restore has written, under the ids of the tenant.
+    """Holds what a restore has written, under the ids of the tenant.
 
     Attributes:
         job: Id of the restore.
@@ -75,11 +75,11 @@ class RestoreWrites:
     unlinked: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
 
     def chosen(self) -> RestoreSet:
-        """What of the undo point the plan is about, before it is narrowed."""
+        """Returns the tables and objects of the undo point that the plan is about."""
         return RestoreSet(frozenset(table_names(with_children([*self.types]))), None, self.types)
 
     def known_before(self, identity: Mapping[str, str]) -> dict[str, str]:
-        """Of ids that have changed, those that had before the restore: what it made anew is not what was lost."""
+        """Keeps the changed ids that were known before the restore, without objects that it created itself."""
         made = set().union(*self.made.values())
         return {old: new for old, new in identity.items() if new not in made}
 
@@ -93,7 +93,7 @@ class RestoreWrites:
         own: Collection[str],
         unwritten: Unwritten,
     ) -> list[PlanRefusal]:
-        """Leaves of a comparison with the undo point what the restore wrote, as far as nobody has changed it since.
+        """Reduces a comparison with the undo point to the restore's own writes that nobody has changed since.
 
         Args:
             comparison: What differs between the undo point and the tenant; it is changed.
@@ -110,7 +110,7 @@ class RestoreWrites:
 
 
 def read_writes(source: ScopeStore, job: str, store: ScopeStore) -> RestoreWrites:
-    """What a restore has written, from the store of its plan; `store` is that of its undo point.
+    """Reads what a restore has written from the store of its plan; `store` is that of its undo point.
 
     Raises:
         UsageError: There is no such restore; it has not come to its end; or it wrote nothing.
@@ -150,7 +150,7 @@ def read_writes(source: ScopeStore, job: str, store: ScopeStore) -> RestoreWrite
 def writes_of(
     plan: RestorePlan, report: RestoreReport, made: Mapping[int, Mapping[str, str]], scope: str, after: str = ""
 ) -> RestoreWrites:
-    """What a restore that has come to its end has written.
+    """Collects what a finished restore has written.
 
     Args:
         plan: Its plan.
@@ -187,7 +187,7 @@ def writes_of(
 
 
 def _read_back_by(store: ScopeStore, report: RestoreReport) -> str:
-    """The recovery point by which a restore was read back; empty when it was not, or it is not kept any more."""
+    """Finds the recovery point by which a restore was verified; empty when there is none."""
     points = [one for one in store.points() if one > report.undo_point and iso(moment_of(one)) <= report.finished]
     for point in reversed(points if report.verified else []):
         if store.manifest(point).taken_for == TakenFor.READ_BACK:
@@ -222,7 +222,7 @@ class _Narrowing:
     # --- objects -----------------------------------------------------------------------------------------------------
 
     def _stays(self, item: ObjectDiff, removed: set[str]) -> bool:
-        """Whether the difference is the restore's own, and nobody has changed it since."""
+        """Tells whether a difference is the restore's own and unchanged since."""
         key = item.table, item.live_id
         if item.state is ObjectState.ADDED:
             if item.live_id not in self.it.made.get(item.table, ()):
@@ -257,7 +257,7 @@ class _Narrowing:
         return bool(back)
 
     def _read_back(self, table: str) -> dict[str, str]:
-        """What the restore made of a type, as it was when it was read back: id → JSON text."""
+        """Reads the objects of a type that the restore created, as verified: id → JSON text."""
         if table not in self._seen:
             side = self.after if self.after is not None and self.after.has(table) else None
             ids = sorted(self.it.made.get(table, ()))
@@ -269,7 +269,7 @@ class _Narrowing:
 
     @staticmethod
     def _changed_since(entry: ObjectType, then: Body, left: Body, now: Body) -> tuple[list[str], list[str]]:
-        """Of the properties that the restore set, those to set back, and those that others have changed since."""
+        """Splits the properties that the restore set: to set back, and changed by others since."""
         names = [name for name in left if "@" not in name]
 
         def shown(body: Body) -> Body:
@@ -285,7 +285,7 @@ class _Narrowing:
     # --- links -------------------------------------------------------------------------------------------------------
 
     def _links(self, removed: set[str]) -> Iterator[tuple[str, RestoreLink]]:
-        """Keeps the restore's own links; those that others have added since."""
+        """Keeps the restore's own links; returns those that others have added since."""
         by_others: list[tuple[str, RestoreLink]] = []
         for relation, (_, rule) in RELATIONS.items():
             linked, unlinked = self.it.linked.get(relation, set()), self.it.unlinked.get(relation, set())
@@ -314,7 +314,7 @@ class _Narrowing:
         mine: list[RestoreLink],
         others: list[RestoreLink],
     ) -> list[RestoreLink]:
-        """Of a relation with one target at most, the links to bring back: another one takes its place."""
+        """Returns the links of a single-valued relation to bring back, which replace another link."""
         sources = {link.source_id for link in mine}
         taken = {link.source_id for link in others}
         written = {source for source, _ in self.it.linked.get(relation, ())} | {link.source_id for link in kept}
@@ -341,7 +341,7 @@ class _Narrowing:
     # --- what others have tied to what the restore made --------------------------------------------------------------
 
     def _leave_tied(self, by_others: Iterator[tuple[str, RestoreLink]]) -> None:
-        """Keeps what the restore made and others use by now, with all that the restore gave it."""
+        """Keeps created objects that others use by now, with everything the restore gave them."""
         made = {
             item.live_id: item
             for items in self.comparison.items.values()
@@ -377,7 +377,7 @@ class _Narrowing:
             self._leave(ties.keys())
 
     def _linked_then(self, relation: str, links: Collection[RestoreLink]) -> set[tuple[str, str]]:
-        """Of links that the restore did not add, those that were there when it was read back."""
+        """Finds links of others that were there when the restore was verified."""
         if self.after is None or not self.after.has(relation):
             return set()
         state = self.after.state(relation, "source_id, target_id")
@@ -386,7 +386,7 @@ class _Narrowing:
         return {(str(source), str(target)) for source, target in rows}
 
     def _naming(self, ids: Collection[str]) -> Iterator[tuple[str, str, set[str]]]:
-        """Objects of the tenant that name one of the ids, and will when the undo has set back what is its own."""
+        """Finds objects of the tenant that refer to one of the ids, also after the undo."""
         for table, entry in CATALOGUE.items():
             rule = entry.restore
             if not rule.possible or is_bin(entry) or is_view(entry) or not self.live.has(table):
@@ -406,7 +406,7 @@ class _Narrowing:
                     yield table, id_, named
 
     def _leave(self, ids: Collection[str]) -> None:
-        """Takes objects that stay, and what is below or between them, out of what is undone."""
+        """Excludes objects that stay, with their children and links, from the undo."""
         stay = set(ids)
         for table, items in self.comparison.items.items():
             self.comparison.items[table] = {
@@ -443,5 +443,5 @@ def _listed(names: Collection[Any]) -> str:
 
 
 def undo_command(plan: RestorePlan) -> str:
-    """The command that undoes a restore."""
+    """Returns the command that undoes a restore."""
     return f"entra-pipeline restore {plan.scope} --undo {plan.id}"

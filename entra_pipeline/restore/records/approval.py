@@ -43,7 +43,7 @@ _SIGNED_DECODER = msgspec.json.Decoder(PlanSignature)
 
 
 def approval_scopes(project: Project, plan: RestorePlan) -> list[str]:
-    """Names of the scopes that ask for approval of a plan: that of its recovery point, and those of its tenant."""
+    """Lists the scopes that require approval of a plan: that of its recovery point, and those of its tenant."""
     return [
         scope.name
         for scope in project.scopes.values()
@@ -57,19 +57,19 @@ def approval_scopes(project: Project, plan: RestorePlan) -> list[str]:
 
 
 def sign_plan(store: ScopeStore, plan: RestorePlan, by: str, clock: Clock = system_clock) -> None:
-    """Keeps who made a plan; whoever has it made again changes nothing."""
+    """Records who made a plan, once."""
     signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
     with suppress(AlreadyExists):
         store.files.create(_key(plan, "made"), canonical(signed))
 
 
 def made_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
-    """Who made a plan; None when that was not kept."""
+    """Returns who made a plan; None when that is unknown."""
     return _read(store, plan, "made")
 
 
 def approved_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
-    """Who approved a plan; None when nobody has."""
+    """Returns who approved a plan; None when nobody has."""
     made, approved = made_by(store, plan), _read(store, plan, "approved")
     return approved if made and approved and not _same(made.by, approved.by) else None
 

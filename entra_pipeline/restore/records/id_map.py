@@ -39,7 +39,7 @@ _LINEAGE_DECODER = msgspec.json.Decoder(Lineage)
 
 
 def remember(store: ScopeStore, job: str, tenant_id: str, ids: Mapping[str, str]) -> None:
-    """Adds what a job made anew; nothing when it made nothing, or when the same has been said before.
+    """Stores the new ids of objects that a job created; does nothing when there are none or they are stored.
 
     Raises:
         AlreadyExists: The job has said something else.
@@ -56,7 +56,7 @@ def remember(store: ScopeStore, job: str, tenant_id: str, ids: Mapping[str, str]
 
 
 def lineage(store: ScopeStore, tenant_id: str) -> dict[str, str]:
-    """Id that an object once had → the id it has now in a tenant, as far as jobs of the scope have changed it.
+    """Maps every id that restores of the scope have changed to the current id in a tenant.
 
     Raises:
         IntegrityError: A file cannot be read.
@@ -75,7 +75,7 @@ def lineage(store: ScopeStore, tenant_id: str) -> dict[str, str]:
 
 
 def _end(old: str, steps: Mapping[str, str]) -> str:
-    """The last id of a chain; one that leads back to itself ends where it would repeat."""
+    """Follows a chain of ids to its end; a circle ends where it would repeat."""
     seen = {old}
     current = steps[old]
     while current in steps and current not in seen:

@@ -123,7 +123,7 @@ class Journal:
         await self.flush()
 
     def make(self, number: int, ids: dict[str, str]) -> None:
-        """Notes what a step has brought into being; stored soon."""
+        """Notes what a step has created; stored soon."""
         self._note(JournalEntry(kind="made", at=self._now(), number=number, ids=ids))
 
     def finish(self, outcome: Outcome) -> None:
@@ -131,7 +131,7 @@ class Journal:
         self._note(JournalEntry(kind="done", at=self._now(), number=outcome.number, outcome=outcome))
 
     async def flush(self) -> None:
-        """Returns when everything noted so far is stored; raises StoreError when it cannot be."""
+        """Waits until everything noted so far is stored; raises StoreError when it cannot be."""
         wanted = self._noted_count
         self._urgent.set()
         self._some.set()
@@ -193,12 +193,12 @@ class Journal:
 
 
 def has_begun(files: ObjectStore, job: str) -> bool:
-    """Whether a restore may have written something to the tenant."""
+    """Tells whether a restore may have written to the tenant."""
     return any(True for _ in files.list(_prefix(job)))
 
 
 def require_finished(store: ScopeStore, tenant_id: str, *, besides: str = "") -> None:
-    """Refuses to go on while a restore of the store's recovery points to a tenant has not come to its end.
+    """Raises while another restore of the store's recovery points to a tenant is unfinished.
 
     A plan that is made, or was made before, knows nothing of what that one is about to make, and would make it twice.
 

@@ -33,7 +33,7 @@ class PlanRows:
         self._sides = ((live, plan.live_point), (store, plan.point))
 
     def rows(self, steps: Sequence[RestoreStep]) -> list[dict[str, Any]]:
-        """One row per step: `step`, `stage`, `action`, `type`, `name`, `what`, `notes`."""
+        """Returns one row per step: `step`, `stage`, `action`, `type`, `name`, `what`, `notes`."""
         called = self._called(steps)
         return [
             {
@@ -49,7 +49,7 @@ class PlanRows:
         ]
 
     def _called(self, steps: Sequence[RestoreStep]) -> dict[str, str]:
-        """What people call the objects that the steps link: as at the recovery point, else as in the tenant."""
+        """Finds display names of linked objects: from the recovery point, else from the tenant."""
         wanted: dict[str, set[str]] = {}
         for step in steps:
             for id_, kind in list(zip(step.targets, step.target_types, strict=True))[:_MOST]:

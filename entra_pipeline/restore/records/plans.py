@@ -14,12 +14,12 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 
 def plan_key(job: str) -> str:
-    """Where the plan of a job is, in the store of its scope."""
+    """Returns the key of a job's plan in the store of its scope."""
     return f"_restore/{job}/plan.json"
 
 
 def write_plan(store: ScopeStore, plan: RestorePlan) -> str:
-    """Stores a plan; its key. Raises AlreadyExists when the job has another one."""
+    """Stores a plan and returns its key; raises AlreadyExists when the job has another one."""
     key, data = plan_key(plan.id), canonical(plan)
     try:
         store.files.create(key, data)
@@ -30,7 +30,7 @@ def write_plan(store: ScopeStore, plan: RestorePlan) -> str:
 
 
 def read_plan(store: ScopeStore, job: str) -> RestorePlan:
-    """A plan from the store.
+    """Reads a plan from the store.
 
     Raises:
         NotInStore: There is none.
@@ -56,7 +56,7 @@ def save_plan(plan: RestorePlan, file: Path) -> None:
 
 
 def load_plan(file: Path) -> RestorePlan:
-    """A plan from a file.
+    """Reads a plan from a file.
 
     Raises:
         UsageError: The file cannot be read.

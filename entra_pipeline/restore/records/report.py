@@ -68,24 +68,24 @@ _REPORT_DECODER = msgspec.json.Decoder(RestoreReport)
 
 
 def status_of(outcomes: Iterable[Outcome], refusals: Sequence[PlanRefusal] = ()) -> Status:
-    """`finished` when everything is restored and nothing was refused for want of something."""
+    """Returns `finished` when everything is restored and no reference was unresolved."""
     good = all(outcome.result == _GOOD for outcome in outcomes)
     unresolved = any(refusal.kind == "unresolved" for refusal in refusals)
     return "finished" if good and not unresolved else "finished with exception"
 
 
 def report_key(job: str) -> str:
-    """Where the report of a job is, in the store of its scope."""
+    """Returns the key of a job's report in the store of its scope."""
     return f"_restore/{job}/report.json"
 
 
 def write_report(store: ScopeStore, report: RestoreReport) -> None:
-    """Stores a report; one that was verified later takes the place of the first."""
+    """Stores a report; a verified one replaces the first."""
     store.files.replace(report_key(report.job), canonical(report))
 
 
 def read_report(store: ScopeStore, job: str) -> RestoreReport | None:
-    """The report of a job; None when it has not come to its end."""
+    """Reads the report of a job; None when it is unfinished."""
     try:
         return _REPORT_DECODER.decode(store.files.read(report_key(job)))
     except NotInStore:
@@ -93,7 +93,7 @@ def read_report(store: ScopeStore, job: str) -> RestoreReport | None:
 
 
 def totals(report: RestoreReport) -> dict[str, object]:
-    """A restore in numbers, for its job record."""
+    """Summarizes a restore in numbers, for its job record."""
     results = Counter(outcome.result for outcome in report.outcomes)
     return {
         "recovery_point": report.point,
@@ -112,13 +112,13 @@ def totals(report: RestoreReport) -> dict[str, object]:
 
 
 def rows(report: RestoreReport) -> list[dict[str, object]]:
-    """What a person wants to see: one row per type and result, then what did not go well, one by one."""
+    """Counts outcomes by type and result, one row each."""
     counted = Counter((outcome.table, outcome.result) for outcome in report.outcomes)
     return [{"type": table, "result": result, "steps": number} for (table, result), number in sorted(counted.items())]
 
 
 def exceptions(report: RestoreReport) -> list[dict[str, object]]:
-    """The outcomes that are not `restored`, each with its reason and remedy."""
+    """Lists the outcomes that are not `restored`, each with its reason and remedy."""
     return [
         {
             "type": outcome.table,
@@ -134,7 +134,7 @@ def exceptions(report: RestoreReport) -> list[dict[str, object]]:
 
 
 def outcome_of(step: RestoreStep, result: Result, *, live_id: str = "", reason: str = "", remedy: str = "") -> Outcome:
-    """The outcome of a step."""
+    """Builds the outcome of a step."""
     return Outcome(
         number=step.number,
         table=step.table,
@@ -148,6 +148,6 @@ def outcome_of(step: RestoreStep, result: Result, *, live_id: str = "", reason: 
 
 
 def by_plan(plan: RestorePlan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    """The outcomes in the order of the plan; steps that have none were not reached."""
+    """Orders outcomes as in the plan; steps without one were not reached."""
     known = {outcome.number: outcome for outcome in outcomes}
     return tuple(known.get(step.number) or outcome_of(step, "not reached") for step in plan.steps)

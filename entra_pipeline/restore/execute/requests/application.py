@@ -15,7 +15,7 @@ class ApplicationRequests(RequestBuilder):
     """Applications (Graph doc: application-post-applications, application-update)."""
 
     def sent(self) -> dict[str, Any]:
-        """Without those that are pre-authorised for scopes, which have to exist before."""
+        """Leaves out pre-authorised applications, which refer to scopes that have to exist first."""
         body = super().sent()
         api = dict(body.get("api") or {})
         if api.pop(_PRE_AUTHORIZED, None):
@@ -23,20 +23,20 @@ class ApplicationRequests(RequestBuilder):
         return body
 
     def ids_of(self, made: dict[str, Any]) -> dict[str, str]:
-        """The appId is another one, too, and much is named after it."""
+        """Adds the appId, which changes with the id and by which others refer to the application."""
         step = self.work.step
         ids = super().ids_of(made)
         old = self.work.session.app_ids.get(step.id)
         return {**ids, old: str(made[_APP_ID])} if old and made.get(_APP_ID) else ids
 
     def rest(self) -> dict[str, Any]:
-        """With those that are pre-authorised."""
+        """Adds the pre-authorised applications."""
         rest = super().rest()
         authorized = (self.work.body().get("api") or {}).get(_PRE_AUTHORIZED)
         return {**rest, "api": {**(rest.get("api") or {}), _PRE_AUTHORIZED: authorized}} if authorized else rest
 
     async def change(self, body: dict[str, Any]) -> None:
-        """A role or scope that is enabled can be neither removed nor replaced: it is disabled first."""
+        """Disables roles and scopes before they are removed or replaced: Graph refuses to change enabled ones."""
         before = self.work.step.before
         roles = _removed(before.get("appRoles"), body["appRoles"]) if "appRoles" in body else None
         api = body.get("api") or {}
@@ -52,7 +52,7 @@ class ApplicationRequests(RequestBuilder):
 
 
 def _removed(before: list[dict[str, Any]] | None, wanted: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """The items as they are, those disabled that go or become others; nothing when there are none such."""
+    """Disables the items that are removed or replaced; empty when there are none."""
     kept = {one["id"]: one for one in wanted or ()}
     going = [
         one["id"]

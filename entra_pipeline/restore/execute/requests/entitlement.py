@@ -16,7 +16,7 @@ class EntitlementRequests(RequestBuilder):
     """Catalogs' resources, packages with their roles, and assignments (Graph doc: entitlementmanagement-overview)."""
 
     async def made(self) -> dict[str, Any]:
-        """By a request, where the type has no POST of its own."""
+        """Creates the object by a request where the type has no POST of its own."""
         work, body = self.work, self.sent()
         request = self._request(body)
         if request is None:
@@ -32,7 +32,7 @@ class EntitlementRequests(RequestBuilder):
         return dict(made)
 
     def first(self) -> set[str]:
-        """The roles of a package are added to it."""
+        """Leaves out the roles of a package, which are added to it later."""
         return super().first() - {_SCOPES}
 
     async def change(self, body: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ class EntitlementRequests(RequestBuilder):
                 await self.work.do(Write("DELETE", f"{self.item}/{_SCOPES}/{one['id']}"))
 
     async def delete(self) -> None:
-        """By a request, where the type has no DELETE of its own."""
+        """Removes the object by a request where the type has no DELETE of its own."""
         work = self.work
         if self.entry.name == "access_package_assignments":
             request: dict[str, Any] = {"requestType": "adminRemove", "assignment": {"id": work.id}}
@@ -64,7 +64,7 @@ class EntitlementRequests(RequestBuilder):
             await super().delete()
 
     def _request(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The request that makes the object, where it goes (`@segment`), and what it is known by (`@key`)."""
+        """Builds the request that creates the object, its path (`@segment`) and its key (`@key`)."""
         if self.entry.name == "access_package_resources":
             key = {name: body.get(name) for name in ("originId", "originSystem")}
             return {
@@ -95,5 +95,5 @@ def _role(one: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _role_request(one: dict[str, Any]) -> dict[str, Any]:
-    """What adds a role to a package (Graph doc: accesspackage-post-resourcerolescopes)."""
+    """Builds the request that adds a role to a package (Graph doc: accesspackage-post-resourcerolescopes)."""
     return {part: {n: v for n, v in (one.get(part) or {}).items() if n != "id"} for part in ("role", "scope")}

@@ -37,12 +37,12 @@ class RequestBuilder:
 
     @property
     def item(self) -> str:
-        """Path of the object."""
+        """The path of the object."""
         return paths.item(self.entry, self.work.id, self.work.parent, self.work.owners)
 
     @property
     def posted_to(self) -> str:
-        """Path that makes one."""
+        """The path to which a new object is posted."""
         return paths.posted_to(self.entry, self.work.parent, self.work.owners)
 
     async def undelete(self) -> None:
@@ -87,12 +87,12 @@ class RequestBuilder:
             await self.change(rest)
 
     def rest(self) -> dict[str, Any]:
-        """What is left to set when the object is made."""
+        """Returns the properties that are left to set once the object exists."""
         written = self.first() | self.left_out
         return {name: value for name, value in self.work.body().items() if name not in written}
 
     async def made(self) -> dict[str, Any]:
-        """The object that was made, or was there already, as Graph shows it."""
+        """Creates the object, or finds it, and returns it as Graph shows it."""
         work, body = self.work, self.sent()
         if self.rule.create != "POST":
             work.id = work.session.live(work.step.id)
@@ -110,7 +110,7 @@ class RequestBuilder:
         return await work.make(Write("POST", self.posted_to, body), lambda new: lost_write.find(work, body, new))
 
     def first(self) -> set[str]:
-        """Names of the properties that go with the request that makes the object.
+        """Lists the properties that go with the request that creates the object.
 
         What contains the object's own ids waits until it has new ones, unless who makes the object chooses them.
         """
@@ -129,7 +129,7 @@ class RequestBuilder:
         return self.entry.key in self.work.step.body
 
     def sent(self) -> dict[str, Any]:
-        """What the request that makes the object carries."""
+        """Returns the body of the request that creates the object."""
         names = self.first() - self.left_out
         body = {name: value for name, value in self.work.body().items() if name in names}
         for name, prefix in self.rule.prefixed.items():
@@ -138,7 +138,7 @@ class RequestBuilder:
         return body
 
     def ids_of(self, made: dict[str, Any]) -> dict[str, str]:
-        """Ids at the recovery point → ids of what was made."""
+        """Maps ids at the recovery point to ids of the created object."""
         identifier = str(made.get(self.entry.key) or self.work.id)
         if self.entry.local_ids and not identifier.startswith(f"{self.work.parent}/"):
             identifier = f"{self.work.parent}/{identifier}"
@@ -153,14 +153,14 @@ class RequestBuilder:
             await self.change(body)
 
     async def lacking(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Of properties that come back by themselves with what came out of the recycle bin, those that did not."""
+        """Returns the properties that did not come back by themselves with an object from the recycle bin."""
         if not body or not self.work.step.returning:
             return body
         shown = normalized(self.entry, await self.shown(body) or {})
         return {name: value for name, value in body.items() if not is_written(value, shown.get(name))}
 
     async def shown(self, names: Iterable[str]) -> dict[str, Any] | None:
-        """The object as it is, with the properties of these names; None when it is not there."""
+        """Reads the object with some properties; None when it is not there."""
         entry = self.entry
         partial = entry.select or bool(entry.projection)
         select = ",".join(entry.projection or dict.fromkeys(["id", *names])) if partial else None
@@ -184,7 +184,7 @@ class RequestBuilder:
                 await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
 
     def _leave_out(self, refused: StepRefused, body: Iterable[str]) -> bool:
-        """Whether to try again without properties that Graph may show and not take: unknown ones, and gated ones."""
+        """Decides whether to try again without properties that Graph shows and may not take: unknown and gated ones."""
         if refused.status != 400:
             return False
         known = self.entry.properties

@@ -18,11 +18,11 @@ class LicenseRequests(RequestBuilder):
     """Those that came back by themselves; None where that is not to be expected."""
 
     async def create(self) -> None:
-        """They are a part of their user, who is there."""
+        """Sets them: licences are a part of their user, who exists."""
         await self.update()
 
     async def update(self) -> None:
-        """Of what comes back by itself, only what did not."""
+        """Sets licences; of those that come back by themselves, only what did not."""
         if self.work.step.returning and _PROPERTY in self.work.step.body:
             shown = await self.shown([_PROPERTY]) or {}
             self.held = normalized(self.entry, shown).get(_PROPERTY) or []
@@ -54,7 +54,7 @@ class GroupRequests(LicenseRequests):
         await RequestBuilder.create(self)
 
     def first(self) -> set[str]:
-        """Licences come after."""
+        """Leaves out licences, which are assigned later."""
         return super().first() - {_PROPERTY}
 
     async def change(self, body: dict[str, Any]) -> None:

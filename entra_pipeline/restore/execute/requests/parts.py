@@ -22,7 +22,7 @@ class PartRequests(RequestBuilder):
         return {name.partition("(")[0] for name in (*self.entry.inline, *self.entry.expand)}
 
     def first(self) -> set[str]:
-        """The object first, its items after it, but for those that it cannot be without."""
+        """Sends the object first and its items after it, except for required ones."""
         return super().first() - self.segments.difference(self.rule.required)
 
     async def change(self, body: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ class StrengthRequests(PartRequests):
     """Authentication strengths (Graph doc: authenticationstrengthpolicy-updateallowedcombinations)."""
 
     async def change(self, body: dict[str, Any]) -> None:
-        """Combinations are changed by an action."""
+        """Changes combinations by an action of their own."""
         rest = {name: value for name, value in body.items() if name != _COMBINATIONS}
         if _COMBINATIONS in body:
             action = {_COMBINATIONS: body[_COMBINATIONS]}

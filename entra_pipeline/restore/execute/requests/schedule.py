@@ -18,7 +18,7 @@ class ScheduleRequests(RequestBuilder):
     """Eligible and active assignments of roles and groups."""
 
     async def made(self) -> dict[str, Any]:
-        """The schedule that the request makes; one that is there already will do."""
+        """Requests the schedule, or finds one that is there already."""
         work = self.work
         body = self.sent()
         who = _ends(body)
@@ -43,7 +43,7 @@ class ScheduleRequests(RequestBuilder):
         return {"id": answer.get("targetScheduleId") or answer.get("id")}
 
     async def delete(self) -> None:
-        """Asks for its end."""
+        """Requests its removal."""
         before = rewrite(self.work.step.before, self.work.session.identity)
         who = _ends(before or await self.work.get(self.item) or {})
         if not who:

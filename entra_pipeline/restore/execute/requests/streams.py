@@ -22,7 +22,7 @@ class StreamRequests(RequestBuilder):
         return self.entry.streams.names if self.entry.streams is not None else frozenset()
 
     def first(self) -> set[str]:
-        """Streams come after the object."""
+        """Leaves out streams, which are put once the object exists."""
         return super().first() - self.names
 
     async def change(self, body: dict[str, Any]) -> None:

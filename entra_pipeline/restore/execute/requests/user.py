@@ -16,7 +16,7 @@ class UserRequests(RequestBuilder):
     """Users (Graph doc: user-post-users, invitation-post)."""
 
     async def made(self) -> dict[str, Any]:
-        """The new user; a guest is invited without a mail, and redeems the invitation at the next sign-in."""
+        """Creates the user; a guest is invited without a mail and redeems the invitation at the next sign-in."""
         if not self._guest:
             return await super().made()
         body = self.work.body()
@@ -37,14 +37,14 @@ class UserRequests(RequestBuilder):
         return invited
 
     def first(self) -> set[str]:
-        """A guest's properties follow the invitation."""
+        """Sends only what the invitation takes; a guest's other properties follow."""
         if self._guest:
             # The invitation names the guest itself.
             return {"userPrincipalName", "mail", "userType"}
         return super().first()
 
     def sent(self) -> dict[str, Any]:
-        """A user without access, until everything is in place."""
+        """Builds a disabled user with a random password; access follows when everything is in place."""
         body = super().sent()
         name = str(body["userPrincipalName"])
         disabled = {"mailNickname": name.partition("@")[0], **body, "accountEnabled": False}

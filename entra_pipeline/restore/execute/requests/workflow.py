@@ -17,7 +17,7 @@ class WorkflowRequests(RequestBuilder):
     """Workflows of lifecycle management."""
 
     async def change(self, body: dict[str, Any]) -> None:
-        """A new version for tasks and conditions, unless they are there already; PATCH for the rest."""
+        """Creates a new version for tasks and conditions that differ; PATCHes the rest."""
         versioned = {name: body[name] for name in _VERSIONED if name in body}
         if not versioned:
             await super().change(body)

@@ -123,7 +123,7 @@ class DraftBuilder:
         return enable
 
     def _later(self, item: ObjectDiff, draft: Draft) -> None:
-        """Takes out of a step what leads to objects that come after, into a step of its own."""
+        """Moves properties that refer to later objects into a draft of their own."""
         rule = item.entry.restore
         body: Body = {}
         for path in sorted(rule.later):
@@ -155,7 +155,7 @@ class DraftBuilder:
         )
 
     def _refer(self, entry: ObjectType, draft: Draft) -> None:
-        """Notes what the step leads to."""
+        """Notes the references of a draft."""
         draft.refs = ids_in(draft.body)
         draft.strict = ids_in([at(draft.body, path) for path in entry.restore.refers])
         if draft.parent and draft.action == "create":
@@ -164,7 +164,7 @@ class DraftBuilder:
             draft.owner = draft.id
 
     def _returns(self, item: ObjectDiff) -> bool:
-        """Whether the object comes back by itself with something from the recycle bin."""
+        """Tells whether an object comes back by itself with another one from the recycle bin."""
         entry = item.entry
         if item.parent in self._plan.binned or (entry.shows and item.id in self._plan.binned):
             return True

@@ -38,7 +38,7 @@ class Draft:
 
     Attributes:
         owner: Id of the object without which the step is void; empty when there is none.
-        replaced: Of `delete`, the object goes when the one that takes its place is there.
+        replaced: Of `delete`: delete only after the replacement exists.
         strict: Ids that have to lead somewhere.
         refs: Ids that have to lead somewhere in the tenant if they did at the recovery point.
         links: Of `link` and `unlink`, the links.
@@ -124,7 +124,7 @@ class PlanDraft:
         return found
 
     def changed_properties(self, item: ObjectDiff) -> dict[str, tuple[Any, Any]]:
-        """Properties that differ: as they were, with ids of the recovery point; and as they are."""
+        """Returns the properties that differ: wanted, with ids of the recovery point, and found."""
         entry = item.entry
         wanted = normalized(entry, item.wanted())
         found = normalized(entry, item.found())
@@ -137,14 +137,14 @@ class PlanDraft:
         }
 
     def since_read(self, table: str) -> str:
-        """How what differs is told of a table that is older than the recovery point."""
+        """Describes a difference in a table that was last read before the recovery point."""
         return (
             f"after {self.older[table]}, when {table} was last read before the recovery point: it may have been so at "
             "the recovery point, and stays"
         )
 
     def remedy_for_older(self, table: str) -> str:
-        """The command that restores a table that is older than the recovery point as it was when it was read."""
+        """Names the options that restore an older table as it was when it was read."""
         owner = table if table in CATALOGUE else RELATIONS[table][0].name
         return f"To have it as it was then: --at {self.older[table]} --types {owner}."
 
@@ -160,11 +160,11 @@ class PlanDraft:
 
 
 def place_of(table: str) -> int:
-    """The position of a table in the order in which tables come back."""
+    """Returns the position of a table in the order in which tables come back."""
     return _PLACES.get(table, len(_PLACES))
 
 
 @cache
 def stage_of_table(table: str) -> str:
-    """Name of the earliest stage in which a table is written."""
+    """Returns the name of the earliest stage in which a table is written."""
     return stage_of(table).value

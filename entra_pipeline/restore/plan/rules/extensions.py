@@ -23,7 +23,7 @@ _DEFINED_BY = "extension_properties"
 
 
 async def taken_extensions(graph: Graph) -> frozenset[str] | None:
-    """Names of all directory extensions that can be written in the tenant; None where Graph does not tell."""
+    """Reads the names of the directory extensions that the tenant takes; None where Graph does not tell."""
     try:
         by_target = await available_extensions(graph, RequestStats())
     except GraphError:
@@ -34,7 +34,7 @@ async def taken_extensions(graph: Graph) -> frozenset[str] | None:
 def leave_out(
     drafts: list[Draft], taken: Collection[str], coming: Collection[str], forward: Mapping[str, str]
 ) -> tuple[list[Draft], list[PlanRefusal]]:
-    """Takes values of extensions out of the steps that the tenant would refuse for them.
+    """Removes values of extensions that the tenant would refuse.
 
     Args:
         drafts: The steps, which are changed.

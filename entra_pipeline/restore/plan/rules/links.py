@@ -33,7 +33,7 @@ class LinkRules:
         self._plan = plan
 
     def apply(self, called: Callable[[str, Collection[str]], Mapping[str, str]], unwritten: Unwritten) -> None:
-        """Drafts what is done about links.
+        """Drafts or refuses the links of every owner.
 
         Args:
             called: What people call owners, of a type and with some ids.
@@ -120,7 +120,7 @@ class LinkRules:
         return draft
 
     def _since_read(self, relation: str, source: str, new: list[RestoreLink]) -> list[RestoreLink]:
-        """Of links to be removed, those that stay: the recovery point, which did not read them, may have had them."""
+        """Finds added links that stay because the recovery point, which did not read them, may have had them."""
         if self._plan.options.conflict != "overwrite" or relation not in self._plan.older or source in self._plan.added:
             return []
         return (

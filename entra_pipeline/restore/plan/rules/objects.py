@@ -35,7 +35,7 @@ class ObjectRules:
         self._build = DraftBuilder(plan)
 
     def apply(self) -> None:
-        """Drafts what is done about objects."""
+        """Drafts or refuses every object, in the order in which their tables come back."""
         tables = [*(table for table in ORDER if table in CATALOGUE), *CATALOGUE]
         for table in dict.fromkeys(tables):
             for _, item in sorted(self._plan.diff.items.get(table, {}).items()):
@@ -120,7 +120,7 @@ class ObjectRules:
             self._plan.refuse(item, kind, "; ".join(left))
 
     def _names_old_ids(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> bool:
-        """Whether an object is as it was, and names what has another id now in what only a new object takes."""
+        """Tells whether only references to changed ids differ, in properties that only a new object takes."""
         rule = item.entry.restore
         stuck = {name: pair for name, pair in changed.items() if name in rule.create_only}
         if not stuck or rule.create != "POST" or not rule.remove or self._plan.options.conflict != "overwrite":
@@ -129,7 +129,7 @@ class ObjectRules:
         return not differing(item.entry, then, now)
 
     def _changed(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> tuple[Body, list[str]]:
-        """Properties to send, by the conflict mode; and what is left as it is."""
+        """Splits the differing properties by conflict mode: those to send, and notes on those left alone."""
         values = {name: value for name, (value, _) in changed.items()}
         if self._plan.options.conflict != "merge":
             return values, []

@@ -26,7 +26,7 @@ _ROLE = ("principalId", "roleDefinitionId", "directoryScopeId")
 def without_more_access(
     connection: duckdb.DuckDBPyConnection, point: Side, drafts: list[Draft]
 ) -> tuple[list[Draft], list[PlanRefusal]]:
-    """Leaves out the assignments that would give more than there was.
+    """Refuses assignments that would give more access than there was.
 
     A table that the recovery point has never read says nothing against an assignment.
 
@@ -54,7 +54,7 @@ class _Given:
         self._held: dict[str, frozenset[tuple[str, ...]]] = {}
 
     def refusal(self, draft: Draft) -> PlanRefusal | None:
-        """Why a step would give more; None when it does not."""
+        """Returns the refusal of a step that would give more access; None when it does not."""
         if draft.action != "create" or draft.returning:
             return None
         if draft.table == _GROUPS and draft.body.get("accessId") in _GIVEN:

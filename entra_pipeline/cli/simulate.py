@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
 from entra_pipeline.simulator import Simulator
+from entra_pipeline.simulator.faults.misbehave.text import parse_misbehaviour
 from entra_pipeline.text import pluralize
+
+
+def _misbehaviours(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Returns the misbehaviours of the option, read."""
+    try:
+        return tuple(parse_misbehaviour(text) for text in texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -22,12 +34,33 @@ from entra_pipeline.text import pluralize
 @click.option(
     "--state", type=click.Path(path_type=Path), help="A folder to keep the tenant in. [default: forgotten at the end]"
 )
-def simulate(port: int, users: int, groups: int, seed: int, https: bool, state: Path | None) -> None:
+@click.option(
+    "--misbehave",
+    "misbehaviours",
+    multiple=True,
+    metavar="NAME [KEY=VALUE ...]",
+    callback=_misbehaviours,
+    help="A way to misbehave, or `all`; can be given again. For example 'all probability=0.02'.",
+)
+def simulate(
+    port: int,
+    users: int,
+    groups: int,
+    seed: int,
+    https: bool,
+    state: Path | None,
+    misbehaviours: tuple[tuple[str, dict[str, Any]], ...],
+) -> None:
     """Serve a simulated tenant over HTTP until interrupted.
 
     Prints the table that makes it a tenant of dagster_project.toml.
     """
     with Simulator(users=users, groups=groups, seed=seed, https=https, port=port, state=state) as tenant:
+        for name, values in misbehaviours:
+            try:
+                tenant.control.misbehave(name, **values)
+            except RuntimeError as error:
+                raise click.BadParameter(str(error), param_hint="--misbehave") from None
         click.echo(tenant.tenant_table())
         held = f"{pluralize(users, 'user')} and {pluralize(groups, 'group')}"
         click.echo(f"# serving {held} at {tenant.graph_url}; Ctrl-C ends it", err=True)

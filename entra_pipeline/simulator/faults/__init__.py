@@ -4,5 +4,7 @@
 2. `throttle`: the limits of Graph, as token buckets per app registration and tenant; a request beyond them gets a 429.
 3. `hidden`: takes objects and links out of an answer that looks whole.
 
+4. `misbehave`: ways in which Graph is known to misbehave, one entry each.
+
 Faults of the connection (`reset`, `truncated` …) are chosen by `graph.tenant` and carried out by `server.web`.
 """

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from entra_pipeline.simulator.faults.hidden import without_hidden
+from entra_pipeline.simulator.faults.misbehave import Misbehaviours
+from entra_pipeline.simulator.faults.misbehave.rule import Exchange
 from entra_pipeline.simulator.faults.settings import LATE_FAULTS, TenantSettings
 from entra_pipeline.simulator.faults.throttle import Cost, Throttle, cost, throttled
 from entra_pipeline.simulator.generate.plan import Identity, seeded_random
 from entra_pipeline.simulator.graph.delta import DeltaHandler
 from entra_pipeline.simulator.graph.logs import TenantLogs, unlicensed
-from entra_pipeline.simulator.graph.reading import ReadHandler
+from entra_pipeline.simulator.graph.reading import Continuation, ReadHandler
 from entra_pipeline.simulator.graph.writing.writer import WriteHandler
 from entra_pipeline.simulator.protocol.failures import Failure, concurrency, denied, method_not_allowed, not_found
 from entra_pipeline.simulator.protocol.paths import ResourcePath, resolve
@@ -143,6 +145,7 @@ class SimulatedGraph:
         self.delta = DeltaHandler(directory, signer, self.settings)
         self.writer = WriteHandler(self.directory, identity, seed)
         self.logs = TenantLogs(self.directory, self.settings, signer, identity, seed)
+        self.misbehaviours = Misbehaviours(seed)
         self.replica: Replica | None = None
         self._answered: dict[str, float] = {}
 
@@ -162,7 +165,7 @@ class SimulatedGraph:
                 caller = replace(caller, directory_roles=holds)
             price = cost(request.method, place, dict(request.options))
             headers = self._admit(request, place, caller, price)
-            answer = self._dispatch(request, place, caller)
+            answer = self._misbehave(request, place, caller)
             answer.headers.update(headers)
         except Failure as failure:
             answer = self.failed(failure, request)
@@ -290,6 +293,25 @@ class SimulatedGraph:
         if place.tail == "assignLicense":
             return caller.may(("LicenseAssignment.ReadWrite.All", *place.entry.write))
         return caller.may(place.entry.read if reading else place.entry.write)
+
+    def _misbehave(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
+        """Returns the answer, as the misbehaviours that are set change it. Raises Failure."""
+        if not self.misbehaviours.rules:
+            return self._dispatch(request, place, caller)
+
+        def continue_after(path: str, seq: int) -> str:
+            return f"{request.root}/{path}?$skiptoken={self.signer.seal(Continuation(seq))}"
+
+        return self.misbehaviours.strike(
+            Exchange(
+                request,
+                place,
+                caller,
+                self.directory,
+                lambda: self._dispatch(request, place, caller),
+                continue_after,
+            )
+        )
 
     def _dispatch(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
         if place.tail == "getByIds" and request.method == "POST":

@@ -76,6 +76,9 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
         return _signing(lambda: openid_configuration(tenant, authority, http.path_params["tenant"]))
 
     async def token(http: HttpRequest) -> Response:
+        misbehaving = tenant.misbehaviours.strike_sign_in()
+        if misbehaving is not None:
+            return Response(misbehaving.body, misbehaving.status, headers=misbehaving.headers)
         form = dict(parse_qsl((await http.body()).decode(), keep_blank_values=True))
         return _signing(lambda: issue(tenant, http.path_params["tenant"], form))
 

@@ -21,7 +21,7 @@ class _Orders:
         """Closes the connection; the simulator goes on."""
         self._client.close()
 
-    def order(self, name: str, **values: Any) -> Any:
+    def order(self, name: str, /, **values: Any) -> Any:
         """Sends one order. Raises RuntimeError with the simulator's explanation when it is refused."""
         response = self._client.post(name, content=msgspec.json.encode(values))
         if response.status_code != 200:
@@ -44,6 +44,57 @@ class _SettingControl(_Orders):
     def deny(self, prefix: str, status: int = 403) -> None:
         """Paths with the prefix are answered with the status; 0 = no longer."""
         self.order("deny", prefix=prefix, status=status)
+
+    def misbehave(
+        self,
+        name: str,
+        path: str = "",
+        *,
+        objects: Iterable[str] = (),
+        times: int = 0,
+        seconds: float = 0.0,
+        probability: float = 1.0,
+        only: str = "",
+        **options: Any,
+    ) -> None:
+        """Makes the tenant misbehave in a way of `faults.misbehave.MISBEHAVIOURS`, besides those that are set.
+
+        Args:
+            name: Which; `all` sets every one of them with the probability.
+            path: Paths it strikes, `*` for anything (`groups/*/members`); empty = all that it can strike.
+            objects: Ids of the objects, or owners of a relation, that it strikes; empty = any.
+            times: How many answers; 0 = for ever.
+            seconds: For how long; 0 = for ever.
+            probability: Share of requests or, where it is about elements of a page, of elements.
+            only: `batch` = parts of batches only; `single` = requests of their own only.
+            options: What the misbehaviour takes.
+
+        Raises:
+            RuntimeError: There is no such misbehaviour, or it takes no such option.
+        """
+        if name == "all":
+            self.order("misbehave", name=name, probability=probability)
+            return
+        self.order(
+            "misbehave",
+            name=name,
+            path=path,
+            objects=list(objects),
+            times=times,
+            seconds=seconds,
+            probability=probability,
+            only=only,
+            **options,
+        )
+
+    def behave(self, name: str = "") -> None:
+        """Ends a misbehaviour, or all."""
+        self.order("behave", name=name)
+
+    def misbehaviours(self) -> list[dict[str, Any]]:
+        """Returns those that are set: `name`, `path`, `objects`, how many answers they `struck`, and `over`."""
+        result: list[dict[str, Any]] = self.order("misbehaviours")
+        return result
 
     def hide(
         self,

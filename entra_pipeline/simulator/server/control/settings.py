@@ -21,6 +21,9 @@ class SettingOrders(Lookup):
         """Returns what carries out each order, by its name."""
         return {
             "knobs": self._knobs,
+            "misbehave": self._misbehave,
+            "behave": self._behave,
+            "misbehaviours": self._misbehaviours,
             "deny": self._deny,
             "expire_delta_links": self._expire_delta_links,
             "expire_tokens": self._expire_tokens,
@@ -45,6 +48,30 @@ class SettingOrders(Lookup):
             setattr(settings, name, value)
         self.tenant.follow()
         return {**asdict(settings), **{name: sorted(getattr(settings, name)) for name in _SETS}}
+
+    def _misbehave(self, name: str, **values: Any) -> Any:
+        try:
+            if name == "all":
+                self.tenant.misbehaviours.set_all(**values)
+            else:
+                self.tenant.misbehaviours.set(name, **values)
+        except ValueError as error:
+            raise WrongOrder(str(error)) from None
+
+    def _behave(self, name: str) -> Any:
+        self.tenant.misbehaviours.end(name)
+
+    def _misbehaviours(self) -> Any:
+        return [
+            {
+                "name": rule.name,
+                "path": rule.path,
+                "objects": sorted(rule.objects),
+                "struck": rule.struck,
+                "over": rule.over,
+            }
+            for rule in self.tenant.misbehaviours.rules
+        ]
 
     def _deny(self, prefix: str, status: int) -> Any:
         if status:

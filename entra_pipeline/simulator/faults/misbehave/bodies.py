@@ -1,0 +1,190 @@
+"""Bodies that are not what the status promises: errors, wrong kinds, elements that are no objects, broken text.
+
+Sources: microsoft-graph-explorer-v4#870, #2030, #2834; steampipe-plugin-azuread#114; M365-Assess#114;
+msgraph-sdk-dotnet-core#93; msgraph-sdk-dotnet#2661; microsoft-graph-docs-contrib#9338, #8206.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from entra_pipeline.simulator.faults.misbehave.rule import Exchange, Misbehaviour, MisbehaviourRule
+from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
+
+_MARK = "\uf8ff\uf8fe"
+
+
+def _has_json(request: GraphRequest, place: ResourcePath) -> bool:
+    return place.tail in {"", "delta"} and not place.stream
+
+
+def _is_page(request: GraphRequest, place: ResourcePath) -> bool:
+    if place.tail not in {"", "delta"} or place.stream or place.item or place.inline:
+        return False
+    if place.relation is not None:
+        return place.relation.many
+    return not place.key
+
+
+def _error(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    if exchange.healthy.status != 200:
+        return None
+    return json_answer({"error": {"code": rule.options["code"], "message": rule.options["message"]}})
+
+
+def _whole(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    return exchange.replaced(rule.options["body"]) if exchange.healthy.status == 200 else None
+
+
+def _each(
+    change: Callable[[dict[str, Any], MisbehaviourRule], Any],
+) -> Callable[[Exchange, MisbehaviourRule], GraphResponse | None]:
+    """Returns what puts something else in the place of the elements struck."""
+
+    def act(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+        found = exchange.elements(rule)
+        if found is None:
+            return None
+        body, indexes = found
+        for index in indexes:
+            body["value"][index] = change(body["value"][index], rule)
+        return exchange.replaced(body)
+
+    return act
+
+
+def _insert(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    """Puts an element that is no object into the page: in the place of the objects named, or beside all."""
+    value = rule.options["value"]
+    if rule.objects:
+        return _each(lambda one, _: value)(exchange, rule)
+    body = exchange.body()
+    if body is None or not isinstance(body.get("value"), list) or rule.rng.random() >= rule.probability:
+        return None
+    return exchange.replaced({**body, "value": [*body["value"], value]})
+
+
+def _without_id(one: dict[str, Any], rule: MisbehaviourRule) -> dict[str, Any]:
+    if rule.options["null"]:
+        return {**one, "id": None}
+    return {name: value for name, value in one.items() if name != "id"}
+
+
+def _wrong_kind(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    """Gives a property another kind: on the objects named, else on a share of those that have it."""
+    body = exchange.body()
+    if body is None:
+        return None
+    name, changed = str(rule.options["property"]), False
+    for one in body["value"] if isinstance(body.get("value"), list) else [body]:
+        if not isinstance(one, dict) or name not in one or (rule.objects and one.get("id") not in rule.objects):
+            continue
+        if rule.draws(str(one.get("id"))):
+            one[name] = rule.options["value"]
+            changed = True
+    return exchange.replaced(body) if changed else None
+
+
+def _broken_text(raw: bytes) -> Callable[[Exchange, MisbehaviourRule], GraphResponse | None]:
+    """Returns what puts bytes that no encoder writes into a text of the elements struck."""
+
+    def act(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+        found = exchange.elements(rule)
+        if found is None:
+            return None
+        body, indexes = found
+        name = str(rule.options["property"])
+        for index in indexes:
+            body["value"][index][name] = f"Broken {_MARK} text"
+        spoilt = exchange.replaced(body)
+        return GraphResponse(spoilt.status, spoilt.body.replace(_MARK.encode(), raw), spoilt.headers)
+
+    return act
+
+
+def _mark_order(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    healthy = exchange.healthy
+    return GraphResponse(healthy.status, b"\xef\xbb\xbf" + healthy.body, healthy.headers) if healthy.body else None
+
+
+def _alone(request: GraphRequest, place: ResourcePath) -> bool:
+    # A part of a batch is put into the JSON of the batch, where such bytes would spoil all the others.
+    return not request.batched
+
+
+def _page_alone(request: GraphRequest, place: ResourcePath) -> bool:
+    return _is_page(request, place) and not request.batched
+
+
+MISBEHAVIOURS = (
+    Misbehaviour(
+        "error-body",
+        "status 200 with the body of an error",
+        _error,
+        {"code": "UnknownError", "message": "An error has occurred."},
+        applies=_has_json,
+    ),
+    Misbehaviour(
+        "wrong-body",
+        "status 200 with a body that is text, null or an array",
+        _whole,
+        {"body": "text"},
+        applies=_has_json,
+    ),
+    Misbehaviour(
+        "element-null",
+        "a null among the elements of a page",
+        _insert,
+        {"value": None},
+        applies=_is_page,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "element-not-object",
+        "a text, a number or an array among the elements of a page",
+        _insert,
+        {"value": "text"},
+        applies=_is_page,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "element-without-id",
+        "an element without id, or whose id is null",
+        _each(_without_id),
+        {"null": False},
+        applies=_is_page,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "wrong-kind",
+        "a property has another kind than the metadata says",
+        _wrong_kind,
+        {"property": "members@delta", "value": None},
+        applies=_has_json,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "not-utf8",
+        "a text contains bytes that are no UTF-8",
+        _broken_text(b"\xff\xfe"),
+        {"property": "displayName"},
+        applies=_page_alone,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "lone-surrogate",
+        "a text contains half of a surrogate pair, as the escape that JSON's grammar allows",
+        _broken_text(b"\\ud800"),
+        {"property": "displayName"},
+        applies=_is_page,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "byte-order-mark",
+        "a byte order mark before the JSON",
+        _mark_order,
+        applies=_alone,
+    ),
+)

@@ -81,6 +81,8 @@ class Restore:
             that is not there yet is sent by a PATCH of its own once it is (`catalogue.order.later_stage`).
         unique: Properties that no two objects of the type have in common in a tenant (of a child type, in its owner):
             an object that others made anew is known by them.
+        names: Properties, by dotted path, that hold names which only one object of a tenant has at a time, besides
+            `unique`, and the space of names that they share with others (mail addresses of users and groups).
         lost: Properties that Graph never shows, so that no backup can have them, for people: `passwords`.
         derived: SQL condition over the object's JSON, `raw`, that is true of objects that come and go by themselves
             (activated roles, what is inherited from a group, reviews that are over): nobody makes or removes them.
@@ -90,7 +92,7 @@ class Restore:
         cloud_owned: Properties that Graph takes even of objects that Active Directory masters.
         guard: A property and the value with which an object comes back, until everything else is in place: the last
             stage gives it its own value. An object whose own value is null comes back without. Empty: none.
-        by: Who makes the requests.
+        strategy: Which requests write the objects.
         after: Object types that have to be in place before, because its properties lead to them, besides its parent's.
         refers: Properties, by dotted path, that hold ids of other objects at any depth. All ids are rewritten wherever
             they stand; an id in one of these that leads nowhere keeps the object from being written.
@@ -119,6 +121,7 @@ class Restore:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
     unique: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     derived: str = ""
     fixed: str = ""

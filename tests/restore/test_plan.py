@@ -166,6 +166,23 @@ def test_every_kind_of_step(start: Callable[..., Restored]) -> None:
     assert steps(it.plan(enable_policies=True), action="update", table="conditional_access_policies") == []
 
 
+@pytest.mark.parametrize("shared", ["userPrincipalName", "proxyAddresses"])
+def test_who_holds_the_name_of_what_comes_back_is_deleted_after_it(shared: str, start: Callable[..., Restored]) -> None:
+    known: dict[str, str] = {}
+    it = start(lambda control: known.update(made(control)))
+    user = next(one for one in it.control.dump("users") if one["id"] == known["user"])
+    it.control.delete(f"users/{user['id']}")
+    taken = user["userPrincipalName"]
+    body = {"userPrincipalName": taken.upper()} if shared == "userPrincipalName" else {shared: [f"SMTP:{taken}"]}
+    holder = it.control.create("users", {"displayName": "Holder", **body})
+    stranger = it.control.create("users", {"displayName": "Stranger"})
+    plan = it.plan(delete_added=True)
+    needs = {step.live_id: step.needs for step in steps(plan, action="delete", table="users")}
+    assert needs == {holder: (user["id"],), stranger: ()}
+    numbers = [(step.action, step.number) for step in steps(plan, table="users") if step.action != "update"]
+    assert [action for action, _ in sorted(numbers, key=lambda one: one[1])] == ["undelete", "delete", "delete"]
+
+
 def test_objects_that_are_gone_are_made_in_order_disabled_with_their_links(start: Callable[..., Restored]) -> None:
     known: dict[str, str] = {}
     it = start(lambda control: known.update(made(control)))

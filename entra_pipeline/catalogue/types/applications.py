@@ -138,6 +138,7 @@ TYPES = (
             # Identifier URIs are made of the appId, which only the answer to POST shows.
             change_only=frozenset({"identifierUris", "isDisabled", "samlMetadataUrl"}),
             unique=("uniqueName",),
+            names={"identifierUris": "identifier URI"},
             required=("displayName",),
             parts={"info": ("marketingUrl", "privacyStatementUrl", "supportUrl", "termsOfServiceUrl")},
             later=frozenset(
@@ -245,6 +246,7 @@ TYPES = (
             create_only=frozenset({"appId"}),
             change_only=frozenset({"customSecurityAttributes", "isDisabled"}),
             unique=("appId",),
+            names={"servicePrincipalNames": "service principal name"},
             required=("appId",),
             lost=("SAML signing certificate", "client secrets", "password single sign-on credentials"),
             mastered="raw->>'$.servicePrincipalType' = 'ManagedIdentity'",

@@ -87,6 +87,7 @@ TYPES = (
             create_only=frozenset({"isAssignableToRole", "resourceBehaviorOptions", "uniqueName"}),
             change_only=frozenset({"welcomeMessageEnabled"}),
             unique=("uniqueName",),
+            names={"mail": "address", "proxyAddresses": "address", "mailNickname": "alias"},
             required=("displayName", "mailEnabled", "mailNickname", "securityEnabled"),
             later=frozenset({"assignedLicenses"}),
             lost=("mailbox and conversations", "site and files", "sensitivity labels"),

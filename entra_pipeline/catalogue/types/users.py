@@ -106,6 +106,13 @@ TYPES = (
             create_only=frozenset({"identityParentId"}),
             change_only=frozenset({"customSecurityAttributes", "employeeLeaveDateTime"}),
             unique=("userPrincipalName",),
+            # Graph doc: user; Entra doc: duplicate attributes (an address, a sign-in name is one object's alone).
+            names={
+                "userPrincipalName": "address",
+                "mail": "address",
+                "proxyAddresses": "address",
+                "identities.issuerAssignedId": "sign-in name",
+            },
             required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName"),
             lost=("password", "passkeys and other methods", "MFA secrets", "mailbox and files"),
             mastered="raw->>'$.onPremisesSyncEnabled' = 'true'",

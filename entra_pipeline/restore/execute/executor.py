@@ -41,6 +41,7 @@ from entra_pipeline.text import pluralize
 _STEPS_AT_ONCE = 400
 _MAKING = {"create", "undelete"}
 _LINKS = {"link", "unlink"}
+_RESTORED = {"restored", "restored with differences"}
 
 
 class LiveChanged(EntraPipelineError):
@@ -269,7 +270,7 @@ class _Applying:
             journal.finish(outcome)
         future = self.coming.get(step.id) if _makes(step) else None
         if future is not None and not future.done():
-            future.set_result(outcome.result in {"restored", "restored with differences"})
+            future.set_result(outcome.result in _RESTORED)
         self.progress.step(outcome, len(journal.done), len(self.plan.steps))
 
     async def _outcome(self, step: RestoreStep) -> Outcome:
@@ -279,6 +280,14 @@ class _Applying:
                 "refused",
                 reason="it has changed in the tenant since the plan was made",
                 remedy="Plan again to see what would be overwritten.",
+            )
+        if waits := self._unrestored(step):
+            return outcome_of(
+                step,
+                "failed",
+                reason=f"not sent: it is deleted only after {', '.join(sorted(waits))}, which did not come back",
+                remedy="Mend what kept that from coming back, or delete or rename this object to free its name; "
+                "then plan again.",
             )
         missing = await self._missing(step)
         if missing and step.action in _LINKS:
@@ -311,6 +320,15 @@ class _Applying:
             reason=f"not sent: it refers to {', '.join(sorted(missing))}, which did not come back",
             remedy="Mend what kept that from coming back, and plan again.",
         )
+
+    def _unrestored(self, step: RestoreStep) -> set[str]:
+        """Returns the objects after which a step deletes, and that a step of an earlier stage has not restored."""
+        if step.action != "delete" or not step.needs:
+            return set()
+        done = self.session.journal.done
+        before = (one for one in self.plan.steps if one.number < step.number and one.stage != step.stage)
+        taking = (one for one in before if one.id in step.needs and one.action in {*_MAKING, "update"})
+        return {one.id for one in taking if one.number not in done or done[one.number].result not in _RESTORED}
 
     async def _missing(self, step: RestoreStep) -> set[str]:
         """Waits for the objects that a step needs, and returns the ids of those that did not come back."""

@@ -70,7 +70,8 @@ class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
         before: Values in the tenant of the properties that differ; nothing for what is not there.
         targets: Ids that the links lead to, and their types in `@odata.type`, one for one.
         target_types: See `targets`.
-        needs: Ids of objects that earlier steps make or take out of the recycle bin, and that this step leads to.
+        needs: Ids of objects that earlier steps make or take out of the recycle bin, and that this step leads to. Of
+            `delete`, ids of objects that have to be restored before: they replace the object, or need its name.
         seen: SHA-256 of the object as the plan saw it in the tenant, canonical JSON without volatile properties; empty
             when it was not there.
         requests: Requests that it takes, at least.

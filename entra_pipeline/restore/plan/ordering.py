@@ -16,7 +16,9 @@ def ordered(drafts: list[Draft]) -> list[Draft]:
     """
     makers = {draft.id: number for number, draft in enumerate(drafts) if draft.action in {"create", "undelete"}}
     stages = [ALL_STAGES.index(draft.stage) for draft in drafts]
-    waiting = [{makers[need] for need in draft.needs} - {number} for number, draft in enumerate(drafts)]
+    waiting = [
+        {makers[need] for need in draft.needs if need in makers} - {number} for number, draft in enumerate(drafts)
+    ]
     leads: dict[int, list[int]] = {}
     for number, needs in enumerate(waiting):
         for need in needs:

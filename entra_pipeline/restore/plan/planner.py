@@ -25,6 +25,7 @@ from entra_pipeline.restore.plan.resolver import ReferenceResolver
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, Draft, PlanDraft, place_of
 from entra_pipeline.restore.plan.rules.extensions import leave_out
 from entra_pipeline.restore.plan.rules.links import LinkRules
+from entra_pipeline.restore.plan.rules.names import wait_for_names
 from entra_pipeline.restore.plan.rules.objects import ObjectRules
 from entra_pipeline.restore.plan.rules.pim import without_more_access
 from entra_pipeline.restore.plan.tenant_mapping import Unsupported
@@ -111,6 +112,7 @@ def make_plan(
             coming = _coming_apps(comparison, drafts)
             drafts, unregistered = leave_out(drafts, target.extensions, coming, comparison.forward)
             left_out += unregistered
+        wait_for_names(drafts, comparison)
     refusals = [*changed, *resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
     steps = tuple(_step(number, draft) for number, draft in enumerate(ordered(drafts), 1))
     used = {step.stage for step in steps}

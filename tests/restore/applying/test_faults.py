@@ -185,3 +185,28 @@ def test_an_interrupted_apply_goes_on_and_a_lost_request_is_looked_for(damaged: 
     site.control.ledger(reset=True)
     assert bad(site.apply(plan)) == []
     assert site.writes() == []
+
+
+def test_who_holds_a_name_stays_when_the_undelete_that_needs_it_fails(damaged: Start) -> None:
+    site = damaged("users")
+    user = next(u for u in site.control.dump("users") if not u["onPremisesSyncEnabled"] and u["userType"] == "Member")
+    name = user["userPrincipalName"]
+    site.control.delete(f"users/{user['id']}")
+    holder = site.control.create("users", {"displayName": "Holder", "userPrincipalName": name})
+    other = site.control.create("users", {"displayName": "Other"})
+    steps = (
+        step("undelete", "users", user["id"]),
+        step("delete", "users", holder, stage="removals", needs=(user["id"],)),
+        step("delete", "users", other, stage="removals"),
+    )
+    report = site.apply(site.plan(*steps))
+    assert [one.result for one in report.outcomes] == ["failed", "failed", "restored"]
+    assert f"deleted only after {user['id']}, which did not come back" in report.outcomes[1].reason
+    assert ("DELETE", f"/v1.0/users/{holder}", 204) not in site.writes()
+    assert site.first("users", userPrincipalName=name)["id"] == holder
+
+    site.control.patch(f"users/{holder}", {"userPrincipalName": f"holder.{name}"})
+    again = site.apply(site.plan(*steps))
+    assert [one.result for one in again.outcomes] == ["restored"] * 3
+    assert site.first("users", userPrincipalName=name)["id"] == user["id"]
+    assert not [one for one in site.control.dump("users") if one["id"] in {holder, other}]

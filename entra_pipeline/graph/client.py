@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,13 +22,13 @@ from entra_pipeline.errors import (
     GraphProtocolError,
     GraphUnavailable,
 )
-from entra_pipeline.graph.credentials import CLOUDS, Credential, graph_root, token_scope, trust
+from entra_pipeline.graph.connection import HEADERS, Connection
+from entra_pipeline.graph.credentials import CLOUDS, graph_root, token_scope
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
 from entra_pipeline.graph.pages import GraphPage, decode_page
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
 from entra_pipeline.graph.retry import RetryPolicy, default_policy
-from entra_pipeline.graph.transport import mounts
 
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant
@@ -46,15 +45,6 @@ _SAME_LINK = 3
 _TURNS_TO_SEND = 20
 # Answers that one reader holds at the most, half of all, so that memory stays bounded and others get their turn.
 _BATCHES_AT_ONCE = CONCURRENT_REQUESTS // 2
-# The lanes of one request at a time take no slot.
-_CONNECTIONS = CONCURRENT_REQUESTS + len(ONE_BY_ONE)
-_HEADERS = {
-    "Accept": "application/json",
-    # Without it, Graph replaces members of an evolvable enum that it thinks we do not know (Graph doc: best-practices).
-    "Prefer": "include-unknown-enum-members",
-    # A backup gives way to the tenant's own traffic (Graph doc: throttling).
-    "x-ms-throttle-priority": "low",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +93,12 @@ class Graph:
     """
 
     def __init__(self, tenant: Tenant, *, retry: RetryPolicy | None = None) -> None:
-        context = trust(tenant.ca_file)
         self.tenant = tenant
         self.root = graph_root(tenant)
         self.pacer = Pacer()
         self.retry = retry or default_policy()
-        self._credential = Credential(tenant, context)
+        self._connection = Connection(tenant, self.root)
         self._answered = False
-        limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-        self._client = httpx.AsyncClient(
-            verify=context, timeout=httpx.Timeout(100.0, connect=15.0), limits=limits, mounts=mounts(context, limits)
-        )
-        # msgraph-sdk wraps these in its middleware, which does not pass on the order to close.
-        self._transports = [self._client._transport, *self._client._mounts.values()]
-        self._adapter = _adapter(self._client, self._credential, token_scope(tenant), self.root)
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,10 +106,7 @@ class Graph:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
-        for transport in self._transports:
-            if transport is not None:
-                await transport.aclose()
+        await self._connection.close()
 
     async def sign_in(self) -> frozenset[str]:
         """Gets a token, so that a wrong credential is told before anything else happens.
@@ -138,8 +117,8 @@ class Graph:
         Raises:
             ConfigurationError: Entra refuses the credential or cannot be reached.
         """
-        await self._credential.get_token(token_scope(self.tenant))
-        return self._credential.granted()
+        await self._connection.credential.get_token(token_scope(self.tenant))
+        return self._connection.credential.granted()
 
     async def registration(self) -> frozenset[str]:
         """The ids that the tenant knows this app registration under: its appId, and the id of its service principal.
@@ -147,8 +126,8 @@ class Graph:
         Raises:
             ConfigurationError: Entra refuses the credential or cannot be reached.
         """
-        await self._credential.get_token(token_scope(self.tenant))
-        return self._credential.registration()
+        await self._connection.credential.get_token(token_scope(self.tenant))
+        return self._connection.credential.registration()
 
     async def fetch(
         self,
@@ -204,7 +183,7 @@ class Graph:
             if status == 401 and tries.renewals < 2:
                 tries.renewals += 1
                 stats.retries += 1
-                await self._credential.renew(_bearer(response.request))
+                await self._connection.credential.renew(_bearer(response.request))
                 continue
             refused = refusal(status, response.content, response.headers)
             if status not in _TRANSIENT:
@@ -250,7 +229,7 @@ class Graph:
                 under_way = None
                 stats.pages += 1
                 if (link := page.next_link) is not None:
-                    self._check_link(link)
+                    check_link(link, self.tenant, self.root)
                     seen[link] += 1
                     if seen[link] > _SAME_LINK:
                         raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
@@ -330,7 +309,7 @@ class Graph:
                             "id": str(number),
                             "method": "GET",
                             "url": f"/{request.url}",
-                            "headers": {**_HEADERS, **request.headers},
+                            "headers": {**HEADERS, **request.headers},
                         }
                         for number, request in enumerate(now)
                     ]
@@ -395,7 +374,7 @@ class Graph:
             if isinstance(response, httpx.HTTPError) or response.status_code != 401:
                 break
             stats.retries += 1
-            await self._credential.renew(_bearer(response.request))
+            await self._connection.credential.renew(_bearer(response.request))
         self._answered = self._answered or isinstance(response, httpx.Response)
         return response
 
@@ -411,22 +390,11 @@ class Graph:
         priority: Priority,
     ) -> httpx.Response | httpx.HTTPError:
         """One try: the response whatever its status, or the reason why there is none."""
-        from kiota_abstractions.method import Method
-        from kiota_abstractions.request_information import RequestInformation
-
-        request = RequestInformation()
-        request.http_method = Method(method)
-        request.url = url if "://" in url else f"{self.root}/{url}"
-        request.add_request_options([_NATIVE])
-        for name, value in {**_HEADERS, "client-request-id": str(uuid.uuid4()), **(headers or {})}.items():
-            request.headers.add(name, value)
-        request.content = body
         async with self.pacer.turn(lane, weight, priority):
             stats.requests += 1
-            try:
-                response: httpx.Response = await self._adapter.send_primitive_async(request, "bytes", {})
-            except httpx.HTTPError as error:
-                return error
+            response = await self._connection.send(method, url, headers or {}, body)
+        if isinstance(response, httpx.HTTPError):
+            return response
         stats.bytes_read += len(response.content)
         units = header_number(response.headers.get("x-ms-resource-unit"))
         stats.resource_units += int(units)
@@ -461,15 +429,20 @@ class Graph:
             remedy="The next backup takes up where this one stopped; if it stays, look at Microsoft's service health.",
         )
 
-    def _check_link(self, link: str) -> None:
-        """Refuses to carry the token to another host than Graph's own."""
-        there, here = urlsplit(link), urlsplit(self.root)
-        own = urlsplit(CLOUDS[self.tenant.cloud][1])
-        if (there.scheme, there.netloc) not in {(here.scheme, here.netloc), (own.scheme, own.netloc)}:
-            raise GraphProtocolError(
-                f"a next link of Graph leads to another host: {there.scheme}://{there.netloc}",
-                remedy="If a proxy or gateway stands before Graph, let it rewrite @odata.nextLink to its own address.",
-            )
+
+def check_link(link: str, tenant: Tenant, root: str) -> None:
+    """Refuses to carry the token to another host than Graph's own.
+
+    Raises:
+        GraphProtocolError: The link leads elsewhere.
+    """
+    there, here = urlsplit(link), urlsplit(root)
+    own = urlsplit(CLOUDS[tenant.cloud][1])
+    if (there.scheme, there.netloc) not in {(here.scheme, here.netloc), (own.scheme, own.netloc)}:
+        raise GraphProtocolError(
+            f"a next link of Graph leads to another host: {there.scheme}://{there.netloc}",
+            remedy="If a proxy or gateway stands before Graph, let it rewrite @odata.nextLink to its own address.",
+        )
 
 
 def query(path: str, **options: str | int | None) -> str:
@@ -489,43 +462,6 @@ def expired(error: GraphError) -> bool:
     `Request_UnsupportedQuery`, "DeltaLink older than 30 days is not supported."
     """
     return isinstance(error, DeltaLinkExpired) or error.status in {400, 404, 410}
-
-
-class _NativeHandler:
-    """Hands the HTTP response through msgraph-sdk's adapter as it is."""
-
-    async def handle_response_async(self, response: httpx.Response, error_map: object) -> httpx.Response:
-        return response
-
-
-def _native_option() -> Any:
-    from kiota_http.middleware.options import ResponseHandlerOption
-
-    return ResponseHandlerOption(_NativeHandler())
-
-
-_NATIVE = _native_option()
-
-
-def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root: str) -> Any:
-    """msgraph-sdk's request adapter with that of its middleware which has something to do here.
-
-    The pacing retries. Nobody inspects headers or bodies through options of a request, no URL has a placeholder or a
-    name in need of decoding: each of those handlers would cost every page its time.
-    """
-    from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
-    from kiota_http.middleware import RedirectHandler, UserAgentHandler
-    from msgraph.graph_request_adapter import GraphRequestAdapter, options
-    from msgraph_core import GraphClientFactory
-    from msgraph_core.middleware import GraphTelemetryHandler
-    from msgraph_core.middleware.options import GraphTelemetryHandlerOption
-
-    provider = AzureIdentityAuthenticationProvider(credential, scopes=[scope], allowed_hosts=[])
-    telemetry = GraphTelemetryHandler(options[GraphTelemetryHandlerOption.get_key()])
-    GraphClientFactory.create_with_custom_middleware([RedirectHandler(), UserAgentHandler(), telemetry], client=client)
-    adapter = GraphRequestAdapter(provider, client)
-    adapter.base_url = root
-    return adapter
 
 
 async def _to_the_wire(request: asyncio.Task[GraphPage]) -> None:

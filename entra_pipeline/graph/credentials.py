@@ -159,8 +159,8 @@ class Credential:
         The token tells them in its claims `appid` and `oid` (Microsoft identity platform doc: access-token-claims).
         """
         claims = self._claims()
-        told = (self._tenant.client_id, claims.get("appid"), claims.get("oid"))
-        return frozenset(str(one) for one in told if one)
+        known = (self._tenant.client_id, claims.get("appid"), claims.get("oid"))
+        return frozenset(str(one) for one in known if one)
 
     def _claims(self) -> dict[str, Any]:
         """The claims of the token; none when it cannot be read."""

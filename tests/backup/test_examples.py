@@ -155,7 +155,7 @@ class Answered:
 
         async def run() -> Manifest:
             async with Graph(self.protected.project.tenants["simulated"]) as graph:
-                graph._client.event_hooks["response"].append(keep)
+                graph._connection._client.event_hooks["response"].append(keep)
                 return await backup(self.protected.scope, self.protected.store, graph)
 
         return asyncio.run(run())

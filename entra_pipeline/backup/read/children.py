@@ -1,6 +1,6 @@
-"""Reading what belongs to an owner: relations that no delta query tracks, and the objects of child types.
+"""Reads the children of owners: relations that no delta query tracks, and the objects of child types.
 
-What belongs here: `$expand` as a probe, one request per owner in batches, and which owners have to be asked at all.
+What belongs here: `$expand` as a probe, one request per owner in batches, and which owners have to be requested at all.
 What does not: types that stand for themselves (`reader`), and what the rows mean against the parent (`rows.merge`).
 """
 
@@ -15,8 +15,8 @@ from math import ceil
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, lately
-from entra_pipeline.backup.rows.page_parser import identify, neighbour, object_id, split_expanded, without_context
+from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, was_listed_recently
+from entra_pipeline.backup.rows.page_parser import endpoint, identify, object_id, split_expanded, without_context
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.states import TableStates
@@ -49,7 +49,7 @@ class ChildCollection:
         relation: The relation, when the table holds edges.
         path: Path and query for one owner, when that is not its address and the segment.
         where: SQL condition that owners have to meet.
-        among: Types whose objects belong to the owners that are asked.
+        among: Types whose objects name the owners to request.
         tracked: The owner's delta query tells when it changes.
     """
 
@@ -97,7 +97,7 @@ def child_collections(entry: ObjectType) -> list[ChildCollection]:
 
 @dataclass(frozen=True, slots=True)
 class ChildReader:
-    """Reads what belongs to owners, for one run.
+    """Reads the children of owners, for one run.
 
     Attributes:
         reader: Reads what stands for itself; knows the scope and the query options.
@@ -114,84 +114,84 @@ class ChildReader:
     def _graph(self) -> Graph:
         return self.reader.graph
 
-    def rests(self, owned: ChildCollection) -> bool:
-        """Whether only the owners that delta tells are read.
+    def reads_changes_only(self, children: ChildCollection) -> bool:
+        """Tells whether only owners in the delta response are read.
 
-        Either delta tells all that changes, or there are many owners, and all were read less than a day ago.
+        Either delta reports every change, or there are many owners, and all were read less than a day ago.
         """
-        before, owners = self.states.before(owned.table), self.states.before(owned.owner.name)
-        if self.reader.builder.full or before is None or owners is None or not owned.owner.delta:
+        before, owners = self.states.before(children.table), self.states.before(children.owner.name)
+        if self.reader.builder.full or before is None or owners is None or not children.owner.delta:
             return False
-        if self.reader.chosen_ids(owned.owner) is not None:
+        if self.reader.chosen_ids(children.owner) is not None:
             return False
-        if owned.tracked:
+        if children.tracked:
             return bool(before.listed)
-        batched = 1 if owned.entry.lane in ONE_BY_ONE else BATCH_SIZE
-        each_request = (owned.owner.page_size or 1) if owned.read is Read.EXPAND else batched
-        return ceil(owners.live / each_request) > FEW_REQUESTS and lately(before, self.reader.clock())
+        batched = 1 if children.entry.lane in ONE_BY_ONE else BATCH_SIZE
+        each_request = (children.owner.page_size or 1) if children.read is Read.EXPAND else batched
+        return ceil(owners.live / each_request) > FEW_REQUESTS and was_listed_recently(before, self.reader.clock())
 
-    def needs(self, owned: ChildCollection) -> tuple[str, ...]:
-        """The tables that have to be written first: the owners where each is asked, or only those that delta told."""
-        if owned.read is Read.EACH or owned.owner.parent is not None or self.rests(owned):
-            return owned.owner.name, *owned.among
+    def needs(self, children: ChildCollection) -> tuple[str, ...]:
+        """Returns the tables to write first: the owners, where each is requested, or only those in a delta response."""
+        if children.read is Read.EACH or children.owner.parent is not None or self.reads_changes_only(children):
+            return children.owner.name, *children.among
         return ()
 
-    async def read(self, owned: ChildCollection) -> list[Outcome]:
+    async def read(self, children: ChildCollection) -> list[Outcome]:
         """Reads one table."""
-        permission = owned.relation.permission if owned.relation else ""
+        permission = children.relation.permission if children.relation else ""
         if permission and permission not in self.reader.granted:
             reason = f"takes {permission}, which would allow writing, too; grant it to protect this relation as well"
-            return [NotOffered(owned.table, reason, RequestStats())]
-        if owned.among and not self._holding(owned):
-            reason = f"is read for owners of {' or '.join(owned.among)}: protect these to protect it as well"
-            return [NotOffered(owned.table, reason, RequestStats())]
-        return await self.reader.guarded(owned.entry, [owned.table], lambda stats: self._read(owned, stats))
+            return [NotOffered(children.table, reason, RequestStats())]
+        if children.among and not self._holding(children):
+            reason = f"is read for owners of {' or '.join(children.among)}: protect these to protect it as well"
+            return [NotOffered(children.table, reason, RequestStats())]
+        return await self.reader.guarded(children.entry, [children.table], lambda stats: self._read(children, stats))
 
-    async def _read(self, owned: ChildCollection, stats: RequestStats) -> list[ReadResult]:
-        told = self.states.results.get(owned.owner.name)
-        if told is not None and not told.complete and self.rests(owned):
-            return [await self._read_told(owned, told, stats)]
+    async def _read(self, children: ChildCollection, stats: RequestStats) -> list[ReadResult]:
+        reported = self.states.results.get(children.owner.name)
+        if reported is not None and not reported.complete and self.reads_changes_only(children):
+            return [await self._read_reported(children, reported, stats)]
         notes: list[str] = []
         closed = 0
 
         async def fill(staging: Staging) -> None:
             nonlocal closed
             closed = 0
-            async for owner_id, items in self._all(owned, stats, notes):
-                self._stage(owned, owner_id, await self._with_streams(owned, owner_id, items, stats), staging)
+            async for owner_id, items in self._all(children, stats, notes):
+                self._stage(children, owner_id, await self._with_streams(children, owner_id, items, stats), staging)
                 closed += 1
-                self.reader.progress(owned.table, staging.rows)
+                self.reader.progress(children.table, staging.rows)
 
-        readings = await self.reader.listing(owned.table, _schema(owned), fill, stats, notes)
+        readings = await self.reader.listing(children.table, _schema(children), fill, stats, notes)
         for reading in readings:
             reading.owners = closed
         return readings
 
-    async def _read_told(self, owned: ChildCollection, told: ReadResult, stats: RequestStats) -> ReadResult:
-        """What belongs to the owners that delta told; all that was known of them is taken back first."""
+    async def _read_reported(self, children: ChildCollection, reported: ReadResult, stats: RequestStats) -> ReadResult:
+        """Reads the children of owners in a delta response; stages the deletion of what was known of them first."""
         started = self.reader.clock()
-        there, gone = await self.states.reported(told)
-        with self.reader.staging(owned.table, _schema(owned), base=False) as staging:
-            for row in await self.states.deletions_of(owned.table, [*there, *gone]):
+        there, gone = await self.states.reported(reported)
+        with self.reader.staging(children.table, _schema(children), base=False) as staging:
+            for row in await self.states.deletions_of(children.table, [*there, *gone]):
                 staging.append(*row)
-            async for owner_id, items in self._told_items(owned, there, stats):
-                self._stage(owned, owner_id, items, staging)
-        before = self.states.before(owned.table)
+            async for owner_id, items in self._items_of(children, there, stats):
+                self._stage(children, owner_id, items, staging)
+        before = self.states.before(children.table)
         since = before.listed if before else ""
         note = (
-            f"delta does not track it: read for the {len(there)} {owned.owner.name} that delta told; all were read at "
-            f"{since}, and are once a day"
+            f"delta does not track it: read for the {len(there)} {children.owner.name} that delta told; "
+            f"all were read at {since}, and are once a day"
         )
-        notes = [] if owned.tracked else [note]
+        notes = [] if children.tracked else [note]
         return ReadResult(
-            owned.table, staging.staged, False, started, self.reader.clock(), stats, owners=len(there), notes=notes
+            children.table, staging.staged, False, started, self.reader.clock(), stats, owners=len(there), notes=notes
         )
 
-    def _stage(self, owned: ChildCollection, owner_id: str, items: Iterable[msgspec.Raw], staging: Staging) -> None:
-        if owned.relation is not None:
-            stage_edges(owner_id, items, staging, owned.relation.target)
+    def _stage(self, children: ChildCollection, owner_id: str, items: Iterable[msgspec.Raw], staging: Staging) -> None:
+        if children.relation is not None:
+            stage_edges(owner_id, items, staging, children.relation.target)
             return
-        entry = owned.entry
+        entry = children.entry
         keep = self.reader.keep(entry)
         page = GraphPage(list(items))
         for raw in (page if keep is None else kept(page, keep)).value:
@@ -201,10 +201,10 @@ class ChildReader:
             )
 
     async def _with_streams(
-        self, owned: ChildCollection, owner_id: str, items: list[msgspec.Raw], stats: RequestStats
+        self, children: ChildCollection, owner_id: str, items: list[msgspec.Raw], stats: RequestStats
     ) -> list[msgspec.Raw]:
-        """The items with the bytes of their streams inside, as Base64."""
-        streams = owned.entry.streams
+        """Adds the bytes of their streams to items, as Base64."""
+        streams = children.entry.streams
         if streams is None:
             return items
         whole = []
@@ -216,7 +216,7 @@ class ChildReader:
                 url = streams.path.format(owner=owner_id, id=identify(raw), name=name)
                 with suppress(GraphNotFound):
                     content = await self._graph.fetch(
-                        url, bytes, stats=stats, lane=owned.entry.lane, headers={"Accept": "*/*"}
+                        url, bytes, stats=stats, lane=children.entry.lane, headers={"Accept": "*/*"}
                     )
                     members[name] = msgspec.Raw(msgspec.json.encode(base64.b64encode(content).decode()))
             whole.append(msgspec.Raw(msgspec.json.encode(members)))
@@ -225,75 +225,78 @@ class ChildReader:
     # --- Owners ------------------------------------------------------------------------------------------------------
 
     async def _all(
-        self, owned: ChildCollection, stats: RequestStats, notes: list[str]
+        self, children: ChildCollection, stats: RequestStats, notes: list[str]
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """For each owner that has any: its id, and its items."""
-        ids: Iterable[str] | None = self.reader.chosen_ids(owned.owner)
-        if ids is None and owned.read is Read.EXPAND:
+        """Yields the id and the children of each owner that has any."""
+        ids: Iterable[str] | None = self.reader.chosen_ids(children.owner)
+        if ids is None and children.read is Read.EXPAND:
             long: list[str] = []
             try:
-                probe = self._probe(owned)
-                async for page in self._graph.pages(probe, stats=stats, lane=owned.owner.lane, many=True):
-                    for owner_id, items in self._short(page, owned, long):
+                probe = self._probe(children)
+                async for page in self._graph.pages(probe, stats=stats, lane=children.owner.lane, many=True):
+                    for owner_id, items in self._short(page, children, long):
                         yield owner_id, items
                 ids = long
             except GraphError as error:
                 if error.status not in {400, 501}:
                     raise
                 notes.append(
-                    f"read one by one: Graph does not expand {owned.segment} of {owned.owner.path} ({error.message})"
+                    f"read one by one: Graph does not expand {children.segment} of {children.owner.path} "
+                    f"({error.message})"
                 )
-        addresses = await self._addresses(owned, ids, stats)
-        async for owner_id, items in self._each(owned, addresses, stats):
+        addresses = await self._addresses(children, ids, stats)
+        async for owner_id, items in self._each(children, addresses, stats):
             yield owner_id, items
 
     async def _addresses(
-        self, owned: ChildCollection, ids: Iterable[str] | None, stats: RequestStats
+        self, children: ChildCollection, ids: Iterable[str] | None, stats: RequestStats
     ) -> dict[str, str]:
-        """Where each owner's items are, by its id: of the given owners, or of all that can have any."""
+        """Returns the path of children by their owner's id: of the given owners, or of all that can have any."""
         parents: dict[str, str] = {}
-        if owned.owner.name in self.states.entries and (ids is None or owned.read is Read.EACH):
-            parents = await self.states.owners(owned.owner, self._condition(owned), None if ids is None else list(ids))
+        if children.owner.name in self.states.entries and (ids is None or children.read is Read.EACH):
+            parents = await self.states.owners(
+                children.owner, self._condition(children), None if ids is None else list(ids)
+            )
             ids = parents
         elif ids is None:
-            url = query(owned.owner.path, select="id", top=owned.owner.page_size)
-            pages = self._graph.pages(url, stats=stats, lane=owned.owner.lane)
-            ids = [identify(raw, owned.owner.key) async for page in pages for raw in page.value]
-        return {one: self._address(owned, one, parents.get(one, "")) for one in sorted(ids)}
+            url = query(children.owner.path, select="id", top=children.owner.page_size)
+            pages = self._graph.pages(url, stats=stats, lane=children.owner.lane)
+            ids = [identify(raw, children.owner.key) async for page in pages for raw in page.value]
+        return {one: self._address(children, one, parents.get(one, "")) for one in sorted(ids)}
 
-    def _holding(self, owned: ChildCollection) -> list[str]:
-        """The types that say which owners are asked, as far as there are rows of them."""
+    def _holding(self, children: ChildCollection) -> list[str]:
+        """Returns the types that name the owners to request, as far as they have rows."""
         entries = self.states.entries
-        return [name for name in owned.among if name in entries and entries[name].read != "never"]
+        return [name for name in children.among if name in entries and entries[name].read != "never"]
 
-    def _condition(self, owned: ChildCollection) -> str:
+    def _condition(self, children: ChildCollection) -> str:
         """SQL condition that owners have to meet."""
-        if not owned.among:
-            return owned.where
+        if not children.among:
+            return children.where
         holders = " UNION ".join(
             f"SELECT raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({self.states.sql(name)})"
-            for name in self._holding(owned)
+            for name in self._holding(children)
         )
         condition = f"id IN ({holders})"
-        return f"{condition} AND ({owned.where})" if owned.where else condition
+        return f"{condition} AND ({children.where})" if children.where else condition
 
     @staticmethod
-    def _address(owned: ChildCollection, identifier: str, parent_id: str) -> str:
-        if owned.path:
-            return owned.path.format(id=identifier)
-        return f"{address(owned.owner, identifier, parent_id)}/{owned.segment}"
+    def _address(children: ChildCollection, identifier: str, parent_id: str) -> str:
+        if children.path:
+            return children.path.format(id=identifier)
+        return f"{address(children.owner, identifier, parent_id)}/{children.segment}"
 
     async def _each(
-        self, owned: ChildCollection, addresses: dict[str, str], stats: RequestStats
+        self, children: ChildCollection, addresses: dict[str, str], stats: RequestStats
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        select = "id" if owned.relation is not None and not owned.relation.target else ""
-        top = owned.entry.page_size if owned.many else None
-        expand = ",".join(owned.entry.expand) if owned.relation is None else ""
+        select = "id" if children.relation is not None and not children.relation.target else ""
+        top = children.entry.page_size if children.many else None
+        expand = ",".join(children.entry.expand) if children.relation is None else ""
         requests = [
             BatchRequest(query(path, select=select, expand=expand, top=top), owner_id)
             for owner_id, path in addresses.items()
         ]
-        async for answer in self._answers(requests, owned.entry, stats, many=owned.many):
+        async for answer in self._answers(requests, children.entry, stats, many=children.many):
             yield answer
 
     async def collections(
@@ -332,8 +335,10 @@ class ChildReader:
         """The ends of a relation of the given owners, with as few requests as Graph allows."""
         # A probe shows 20 at the most; owners of many are read one by one from the start.
         read = Read.EACH if relation.many else Read.EXPAND
-        owned = ChildCollection(relation.name, owner, owner, relation.segment, read, relation.many, relation=relation)
-        async for answer in self._told_items(owned, ids, stats):
+        children = ChildCollection(
+            relation.name, owner, owner, relation.segment, read, relation.many, relation=relation
+        )
+        async for answer in self._items_of(children, ids, stats):
             yield answer
 
     async def link_counts(
@@ -355,15 +360,17 @@ class ChildReader:
 
     # --- Probes ------------------------------------------------------------------------------------------------------
 
-    def _probe(self, owned: ChildCollection, condition: str = "") -> str:
-        nested = f"{owned.segment}($select=id)" if owned.relation is not None else owned.segment
-        top = owned.owner.page_size if not condition else None
-        return query(owned.owner.path, filter=condition, select="id", expand=nested, top=top)
+    def _probe(self, children: ChildCollection, condition: str = "") -> str:
+        nested = f"{children.segment}($select=id)" if children.relation is not None else children.segment
+        top = children.owner.page_size if not condition else None
+        return query(children.owner.path, filter=condition, select="id", expand=nested, top=top)
 
-    def _short(self, page: GraphPage, owned: ChildCollection, long: list[str]) -> list[tuple[str, list[msgspec.Raw]]]:
+    def _short(
+        self, page: GraphPage, children: ChildCollection, long: list[str]
+    ) -> list[tuple[str, list[msgspec.Raw]]]:
         """Owners on a page whose items Graph has shown all; those it may have cut are added to `long`."""
         found = []
-        for owner_id, items in split_expanded(page.value, owned.segment):
+        for owner_id, items in split_expanded(page.value, children.segment):
             if len(items) >= EXPAND_LIMIT:
                 long.append(owner_id)
             elif items:
@@ -376,35 +383,35 @@ class ChildReader:
         Raises:
             GraphError: Graph does not expand the relation.
         """
-        owned = ChildCollection(
+        children = ChildCollection(
             relation.name, owner, owner, relation.segment, Read.EXPAND, relation.many, relation=relation
         )
         long: list[str] = []
-        async for page in self._graph.pages(self._probe(owned), stats=stats, lane=owner.lane):
-            for owner_id, items in self._short(page, owned, long):
+        async for page in self._graph.pages(self._probe(children), stats=stats, lane=owner.lane):
+            for owner_id, items in self._short(page, children, long):
                 stage_edges(owner_id, items, staging, relation.target)
         return long
 
-    async def _told_items(
-        self, owned: ChildCollection, ids: list[str], stats: RequestStats
+    async def _items_of(
+        self, children: ChildCollection, ids: list[str], stats: RequestStats
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """Items of some owners: 15 owners to a probe, 20 probes to a batch, where Graph lets them be named so."""
-        if owned.read is Read.EXPAND:
+        if children.read is Read.EXPAND:
             try:
-                answers, long = await self._some(owned, ids, stats)
+                answers, long = await self._probe_some(children, ids, stats)
             except GraphError:
                 answers, long = {}, ids
             for owner_id, items in answers.items():
                 yield owner_id, items
-            addresses = await self._addresses(owned, long, stats)
+            addresses = await self._addresses(children, long, stats)
         else:
-            able = await self.states.owners(owned.owner, self._condition(owned), ids)
-            addresses = {one: self._address(owned, one, parent) for one, parent in able.items()}
-        async for owner_id, items in self._each(owned, addresses, stats):
+            able = await self.states.owners(children.owner, self._condition(children), ids)
+            addresses = {one: self._address(children, one, parent) for one, parent in able.items()}
+        async for owner_id, items in self._each(children, addresses, stats):
             yield owner_id, items
 
-    async def _some(
-        self, owned: ChildCollection, ids: Sequence[str], stats: RequestStats
+    async def _probe_some(
+        self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
     ) -> tuple[dict[str, list[msgspec.Raw]], list[str]]:
         """Probes of some owners: the items of those with few, and the ids of those with many.
 
@@ -413,17 +420,17 @@ class ChildReader:
         """
         chunks = [ids[start : start + _FILTER_VALUES] for start in range(0, len(ids), _FILTER_VALUES)]
         conditions = [f"id in ({','.join(repr(one) for one in chunk)})" for chunk in chunks]
-        requests = [BatchRequest(self._probe(owned, condition)) for condition in conditions]
+        requests = [BatchRequest(self._probe(children, condition)) for condition in conditions]
         wanted = set(ids)
         found: dict[str, list[msgspec.Raw]] = {}
         long: list[str] = []
-        async for result in self._graph.batch(requests, stats=stats, lane=owned.owner.lane):
+        async for result in self._graph.batch(requests, stats=stats, lane=children.owner.lane):
             if result.status >= 300:
                 raise explain(result)
             page = decode_page(result.body)
             if page.next_link or any(object_id(raw) not in wanted for raw in page.value):
-                raise GraphError(f"Graph does not filter {owned.owner.path} by ids", status=400)
-            found.update(self._short(page, owned, long))
+                raise GraphError(f"Graph does not filter {children.owner.path} by ids", status=400)
+            found.update(self._short(page, children, long))
         return found, long
 
 
@@ -437,11 +444,11 @@ def address(entry: ObjectType, identifier: str, parent_id: str = "") -> str:
 
 def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging, target: str = "") -> None:
     """Stages the edges from an owner to each of the listed objects."""
-    others = [neighbour(raw) for raw in items]
+    others = [endpoint(raw) for raw in items]
     number = len(others)
     types = [other.target_type or target for other in others]
     edges.extend([owner_id] * number, [other.id for other in others], types, [UPSERT] * number)
 
 
-def _schema(owned: ChildCollection) -> pa.Schema:
-    return EDGE_ROWS if owned.relation is not None else OBJECT_ROWS
+def _schema(children: ChildCollection) -> pa.Schema:
+    return EDGE_ROWS if children.relation is not None else OBJECT_ROWS

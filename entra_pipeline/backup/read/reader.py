@@ -1,4 +1,4 @@
-"""Reading a tenant: which requests bring the rows of a table, and the rows themselves into staging files.
+"""Reads object types that stand for themselves: chooses the requests and stages the rows.
 
 What belongs here: delta rounds, listings and single objects, of types that stand for themselves. What does not: what is
 read owner by owner (`children`), what the rows mean against the parent (`rows.merge`), and across types (`reconcile`).
@@ -102,7 +102,7 @@ class ObjectReader:
         tables: Sequence[str],
         read: Callable[[RequestStats], Coroutine[None, None, list[ReadResult]]],
     ) -> list[Outcome]:
-        """The outcome of a read of some tables of a type: what Graph refuses is an outcome, too."""
+        """Returns the outcome of a read of some tables of a type; a refusal of Graph is an outcome, too."""
         stats = RequestStats()
         if reason := self._not_offered(entry):
             return [NotOffered(table, reason, stats) for table in tables]
@@ -116,7 +116,7 @@ class ObjectReader:
             return [ReadFailure(table, error, cost) for table, cost in zip(tables, costs, strict=True)]
 
     def _not_offered(self, entry: ObjectType) -> str:
-        """Why a type is not even asked for; empty when it is."""
+        """Returns why a type is not requested at all; empty when it is."""
         permission = entry.permissions[0]
         if entry.delegated:
             return f"Graph offers it to a signed-in user only, with {permission}, never to an application"
@@ -148,9 +148,9 @@ class ObjectReader:
             url = self._delta_url(entry, names)
             signature = self._signature(entry, url)
             link = None if full else self._usable_delta_link(entry, signature)
-            told = [*notes, *self._not_protected(entry)]
+            round_notes = [*notes, *self._not_protected(entry)]
             try:
-                return await self._delta_round(entry, link or url, stats, signature, told, complete=link is None)
+                return await self._delta_round(entry, link or url, stats, signature, round_notes, complete=link is None)
             except GraphError as error:
                 if self._does_without(entry, names, error):
                     continue
@@ -158,8 +158,8 @@ class ObjectReader:
                     notes.append(f"read in full: the delta link had expired ({error.message})")
                     full = True
                 elif link is None and isinstance(error, DeltaLinkExpired):
-                    # The initial round itself was cut short by Graph: it begins anew, once.
-                    return await self._delta_round(entry, url, stats, signature, told, complete=True)
+                    # Graph ended the initial round itself: start it again, once.
+                    return await self._delta_round(entry, url, stats, signature, round_notes, complete=True)
                 else:
                     raise
 
@@ -171,7 +171,7 @@ class ObjectReader:
         keep = self.keep(entry)
         with self.staging(entry.name, OBJECT_ROWS, base=complete) as objects:
             edges = {relation: self.staging(relation.name, EDGE_ROWS, base=complete) for relation in relations}
-            told = DeltaPages(objects, edges)
+            parser = DeltaPages(objects, edges)
             delta_link = ""
             try:
                 # A filter without ids would be no filter: nobody is chosen, so there is nothing to ask.
@@ -181,7 +181,7 @@ class ObjectReader:
                     else self.graph.pages(url, stats=stats, lane=entry.lane, many=True)
                 )
                 async for page in pages:
-                    told.add(page if keep is None else kept(page, keep))
+                    parser.add(page if keep is None else kept(page, keep))
                     delta_link = page.delta_link or ""
                     self.progress(entry.name, objects.rows)
             finally:
@@ -227,7 +227,7 @@ class ObjectReader:
 
         return await self.listing(entry.name, OBJECT_ROWS, fill, stats)
 
-    def _rests(self, entry: ObjectType) -> bool:
+    def _is_resting(self, entry: ObjectType) -> bool:
         """Whether a long list was read less than a day ago, and need not be read again."""
         before = self.states.before(entry.name)
         if (
@@ -238,7 +238,7 @@ class ObjectReader:
             or entry.name in self.requested
         ):
             return False
-        return ceil(before.live / entry.page_size) > FEW_REQUESTS and lately(before, self.clock())
+        return ceil(before.live / entry.page_size) > FEW_REQUESTS and was_listed_recently(before, self.clock())
 
     async def _resting(self, entry: ObjectType, stats: RequestStats) -> list[ReadResult]:
         now = self.clock()
@@ -249,7 +249,7 @@ class ObjectReader:
         return [ReadResult(entry.name, nothing.staged, False, now, now, stats, notes=[note])]
 
     async def _read_list(self, entry: ObjectType, stats: RequestStats) -> list[ReadResult]:
-        if self._rests(entry):
+        if self._is_resting(entry):
             return await self._resting(entry, stats)
         keep = self.keep(entry)
         # A list in one page can count itself; where it has more, counting is an advanced query of its own.
@@ -320,7 +320,7 @@ class ObjectReader:
         stats: RequestStats,
         notes: list[str] | None = None,
     ) -> list[ReadResult]:
-        """A complete read, begun anew once when Graph forgets its own page token half-way.
+        """Reads a table completely; starts again once when Graph's page token expires half-way.
 
         Args:
             table: The table.
@@ -347,7 +347,7 @@ class ObjectReader:
         return Staging(self.folder / f"{table}.arrow", schema, typed)
 
     def properties_to_select(self, entry: ObjectType) -> list[str]:
-        """What `$select` names: nothing where Graph returns everything by itself and no extension must be asked for."""
+        """Returns the names for `$select`: none where Graph returns all properties and no extension has to be named."""
         extensions = self.extensions.get(entry.name, ())
         chosen = entry.selection(self.granted)
         if not chosen and not extensions:
@@ -357,7 +357,7 @@ class ObjectReader:
         return [name for name in (*chosen, *extensions) if name not in refused]
 
     def _does_without(self, entry: ObjectType, names: list[str], error: GraphError) -> bool:
-        """Whether Graph has refused to select some of the names, which are then no longer asked for."""
+        """Tells whether Graph refused to select some of the names; they are not selected again."""
         refused = _refused_properties(error, names)
         self.refused[entry.name] = self.refused.get(entry.name, frozenset()) | refused
         return bool(refused)
@@ -370,7 +370,7 @@ class ObjectReader:
         return [*notes, f"not protected: {refused} (Graph refuses to list it)"] if refused else notes
 
     def _signature(self, entry: ObjectType, url: str) -> str:
-        """Of everything that decides which rows a delta round brings: the query, and what is kept of its answer.
+        """Hashes everything that decides which rows a delta round brings: the query, and what is kept of its response.
 
         Chosen objects that a filter cannot name come and go one by one (`reconcile`); what belongs to them does not.
         """
@@ -388,7 +388,7 @@ class ObjectReader:
         return self.chosen.keeps(entry) if self.chosen else None
 
 
-def lately(before: TableEntry, now: datetime) -> bool:
+def was_listed_recently(before: TableEntry, now: datetime) -> bool:
     """Whether all of a table was read less than a day ago."""
     return bool(before.listed) and now - parse_iso(before.listed) < _ALL_EVERY
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from entra_pipeline.backup.rows.page_parser import neighbour, object_id
+from entra_pipeline.backup.rows.page_parser import endpoint, object_id
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, ObjectType
 from entra_pipeline.errors import GraphNotFound
 from entra_pipeline.graph import Graph, RequestStats
@@ -91,7 +91,7 @@ async def resolve_selection(
         url = query(f"groups/{group}/transitiveMembers", select="id", top=999)
         async for page in graph.pages(url, stats=stats):
             for raw in page.value:
-                other = neighbour(raw)
+                other = endpoint(raw)
                 entry = BY_GRAPH_TYPE.get(other.target_type)
                 if entry and entry.name in members:
                     members[entry.name].add(other.id)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from entra_pipeline.backup.point_builder import gone_table
 from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.links import links_of
-from entra_pipeline.backup.rows.page_parser import neighbour
+from entra_pipeline.backup.rows.page_parser import endpoint
 from entra_pipeline.backup.rows.staging import UPSERT
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, RELATIONS, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
@@ -33,13 +33,13 @@ async def check_returned(context: CheckContext, subject: Subject) -> list[Findin
     for relation in entry.delta_relations():
         if context.was_read(relation.name):
             async for owner, items in context.children.links(entry, relation, returned, context.stats):
-                found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(neighbour, items)]
+                found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(endpoint, items)]
     for segment, relations in _inverses(entry).items():
         wanted = {owner.graph_type: relation for owner, relation in relations if context.was_read(relation.name)}
         if not wanted:
             continue
         async for target, items in context.children.collections(entry, segment, returned, context.stats):
-            for other in map(neighbour, items):
+            for other in map(endpoint, items):
                 back = wanted.get(other.target_type)
                 if back is not None and _in_scope(context, other.target_type, other.id):
                     found[back.name].append((other.id, target, entry.graph_type, UPSERT))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from entra_pipeline.backup.read.children import EXPAND_LIMIT
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject, some
 from entra_pipeline.backup.rows.merge import ids_table
-from entra_pipeline.backup.rows.page_parser import neighbour
+from entra_pipeline.backup.rows.page_parser import endpoint
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.catalogue import ObjectType, Relation
 from entra_pipeline.errors import GraphError
@@ -173,7 +173,7 @@ async def _compare_singly(
     answered = set() if relation.many else set(owners)
     async for owner, items in context.children.links(entry, relation, owners, context.stats):
         answered.add(owner)
-        listed.update((owner, n.id, n.target_type) for n in map(neighbour, items))
+        listed.update((owner, n.id, n.target_type) for n in map(endpoint, items))
     rows = await context.states.runner.query(
         f"SELECT source_id, target_id, target_type FROM ({context.states.sql_reported_now(relation.name)}) "
         "SEMI JOIN owners ON source_id = owners.id",

@@ -88,7 +88,7 @@ def compare(now: Digest, before: Digest, table: str) -> Counts:
     """Counts of a state against its parent's."""
     order = np.argsort(before.keys)
     keys = before.keys[order]
-    places, kept = _looked_up(now.keys, keys)
+    places, kept = _find(now.keys, keys)
     there = int(kept.sum())
     changed = 0
     if len(now.contents):
@@ -100,7 +100,7 @@ def compare(now: Digest, before: Digest, table: str) -> Counts:
     return Counts(len(now.keys), added, changed, deleted)
 
 
-def _looked_up(hashes: Hashes, keys: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+def _find(hashes: Hashes, keys: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Where hashes are among sorted keys, and whether they are."""
     places = np.searchsorted(keys, hashes)
     places[places == len(keys)] = 0
@@ -117,13 +117,13 @@ def missing_ids(connection: duckdb.DuckDBPyConnection, ends: str, known: str) ->
         ends: SQL of rows with a column `id`; an id may come many times.
         known: SQL of rows with a column `id`.
     """
-    told = connection.execute(f"SELECT hash(id) AS k FROM ({known})").fetchnumpy()
-    keys = np.sort(_array(told["k"]))
+    hashed = connection.execute(f"SELECT hash(id) AS k FROM ({known})").fetchnumpy()
+    keys = np.sort(_array(hashed["k"]))
     found: list[Hashes] = []
     for batch in connection.execute(f"SELECT hash(id) AS k FROM ({ends})").fetch_record_batch(_BATCH):
         # Sorted, neighbours are looked up side by side; leaving out repeats would take longer than looking them up.
         hashes = np.sort(batch.column("k").to_numpy())
-        _, there = _looked_up(hashes, keys)
+        _, there = _find(hashes, keys)
         found.append(hashes[~there])
     unknown = np.unique(np.concatenate([_NONE, *found]))
     if not len(unknown):

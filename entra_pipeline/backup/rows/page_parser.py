@@ -1,4 +1,4 @@
-"""Where a page of Graph becomes rows: objects apart from the relation payloads that a delta query puts inside them."""
+"""Parses a page of Graph into rows: separates objects from the relation payloads of a delta query inside them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _short_name(graph_type: str) -> str:
     return sys.intern(graph_type.rpartition(".")[2])
 
 
-class Neighbour(msgspec.Struct, gc=False):
+class Endpoint(msgspec.Struct, gc=False):
     """The other end of an edge, as Graph lists it: id, type, and in a delta whether it was removed."""
 
     id: str
@@ -47,15 +47,15 @@ class Neighbour(msgspec.Struct, gc=False):
 
 _identified = msgspec.json.Decoder(_Identified)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_neighbour = msgspec.json.Decoder(Neighbour)
-_neighbours = msgspec.json.Decoder(list[list[Neighbour]])
+_neighbour = msgspec.json.Decoder(Endpoint)
+_endpoints = msgspec.json.Decoder(list[list[Endpoint]])
 _string = msgspec.json.Decoder(str)
 # Ends the key of a slice, which says nothing about the object itself.
 _SLICE = b'@delta"'
 # What may be nothing but the envelope is looked at: no id and no link to an object is longer.
 _SHORT = 400
-# Objects after which one that is repeated is taken for news, and put in order by the merge: some pages of them.
-_LATELY = 400
+# Objects to remember: a repeat within so many, some pages, is dropped; a later one is left to the merge.
+_RECENT = 400
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
 # What Graph adds to a single object's answer (Graph doc: best-practices).
 _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
@@ -69,7 +69,7 @@ def split_list_page(page: GraphPage, objects: Staging, *, key: str = "id", paren
 
 
 def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") -> str:
-    """What an object is stored under: its `id`, or where it has none another key.
+    """Returns the key that an object is stored under: its `id`, or where it has none another property.
 
     Args:
         raw: The object.
@@ -86,7 +86,7 @@ def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") 
 
 
 def without_context(body: bytes) -> bytes:
-    """A single object as a list would show it: it does not say of itself where it was read from."""
+    """Returns a single object as a list would show it, without the annotations of a single response."""
     members = _members.decode(body)
     if not members.keys() & _CONTEXT:
         return body
@@ -97,8 +97,8 @@ class DeltaPages:
     """Stages the objects of the pages of a delta round, and the slices of their relations.
 
     A large relation comes in slices: the object is repeated, with all its properties or with nothing but its id (Graph
-    doc: delta-query-groups). An object with nothing but slices is no news of the object, and neither is one that says
-    what it has just said.
+    doc: delta-query-groups). An object with nothing but slices is no change of the object, and neither is an
+    identical repeat.
 
     Args:
         objects: Takes the objects.
@@ -108,22 +108,22 @@ class DeltaPages:
     def __init__(self, objects: Staging, edges: Mapping[Relation, Staging]) -> None:
         keys = [f"{relation.segment}@delta" for relation in edges]
         self._objects = objects
-        self._news = _news_decoder(tuple(keys))
+        self._changes = _changes_decoder(tuple(keys))
         self._relations = [
             (attrgetter(f"slice_{number}"), b',"%s":' % key.encode(), staged)
             for number, (key, staged) in enumerate(zip(keys, edges.values(), strict=True))
         ]
         # Where an object has one end at most, nothing comes in slices.
-        self._lately = _Lately() if any(relation.many for relation in edges) else None
+        self._recent = _RecentObjects() if any(relation.many for relation in edges) else None
 
     def add(self, page: GraphPage) -> None:
         """Stages a page."""
         whole = list(map(bytes, page.value))
-        news = self._news.decode(_array(whole))
-        rests = self._take_links(whole, news)
+        changes = self._changes.decode(_array(whole))
+        rests = self._take_links(whole, changes)
         ids: list[str] = []
         bodies: list[bytes | None] = []
-        for one, data, rest in zip(news, whole, rests, strict=True):
+        for one, data, rest in zip(changes, whole, rests, strict=True):
             body: bytes | None = rest
             if one.removed:
                 body = None
@@ -131,48 +131,48 @@ class DeltaPages:
                 body = _without_slices(data)
                 if body is None:
                     continue
-            if self._lately is not None and self._lately.repeats(one.id, body):
+            if self._recent is not None and self._recent.repeats(one.id, body):
                 continue
             ids.append(one.id)
             bodies.append(body)
         self._objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
 
-    def _take_links(self, objects: list[bytes], news: list[_News]) -> list[bytes]:
-        """Stages the links of a page; what is left of its objects."""
+    def _take_links(self, objects: list[bytes], changes: list[_Change]) -> list[bytes]:
+        """Stages the links of a page; returns the objects without them."""
         rests = objects.copy()
         for slice_of, name, staged in self._relations:
             sources: list[str] = []
             slices: list[bytes] = []
-            for index, payload in enumerate(map(slice_of, news)):
-                if payload and not news[index].removed:
-                    told = bytes(payload)
-                    sources.append(news[index].id)
-                    slices.append(told)
-                    rests[index] = _cut(rests[index], name, told)
+            for index, payload in enumerate(map(slice_of, changes)):
+                if payload and not changes[index].removed:
+                    links = bytes(payload)
+                    sources.append(changes[index].id)
+                    slices.append(links)
+                    rests[index] = _cut(rests[index], name, links)
             staged.extend(*_edges(sources, slices))
         return rests
 
 
-class _Lately:
-    """What the last objects have said."""
+class _RecentObjects:
+    """The bodies of the last objects."""
 
     def __init__(self) -> None:
-        self._said: OrderedDict[str, bytes | None] = OrderedDict()
+        self._bodies: OrderedDict[str, bytes | None] = OrderedDict()
 
     def repeats(self, identifier: str, body: bytes | None) -> bool:
-        """Whether an object says the same again."""
-        if self._said.get(identifier, b"") == body:
+        """Tells whether an object repeats its last body."""
+        if self._bodies.get(identifier, b"") == body:
             return True
-        self._said[identifier] = body
-        self._said.move_to_end(identifier)
-        if len(self._said) > _LATELY:
-            self._said.popitem(last=False)
+        self._bodies[identifier] = body
+        self._bodies.move_to_end(identifier)
+        if len(self._bodies) > _RECENT:
+            self._bodies.popitem(last=False)
         return False
 
 
 def _edges(sources: list[str], slices: list[bytes]) -> tuple[list[str], list[str], list[str], list[str]]:
     """The edges of the slices of one relation, and whose they are, column by column."""
-    found = _neighbours.decode(_array(slices))
+    found = _endpoints.decode(_array(slices))
     edges = list(chain.from_iterable(found))
     return (
         list(chain.from_iterable(map(repeat, sources, map(len, found)))),
@@ -182,22 +182,22 @@ def _edges(sources: list[str], slices: list[bytes]) -> tuple[list[str], list[str
     )
 
 
-class _News(msgspec.Struct, gc=False):
-    """What an object of a delta query says of itself; with it come `slice_0` and so on, of each relation."""
+class _Change(msgspec.Struct, gc=False):
+    """An object of a delta response; subclasses add `slice_0` and so on, the payload of each relation."""
 
     id: str
     removed: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@removed")
 
 
 @cache
-def _news_decoder(slices: tuple[str, ...]) -> msgspec.json.Decoder[list[_News]]:
-    """Decodes the objects of a page, with the slices of those names as they are."""
+def _changes_decoder(slices: tuple[str, ...]) -> msgspec.json.Decoder[list[_Change]]:
+    """Returns a decoder of a page's objects that leaves the slices of those names as they are."""
     fields = [
         (f"slice_{number}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw()))
         for number, name in enumerate(slices)
     ]
-    news = msgspec.defstruct("News", fields, bases=(_News,), gc=False)
-    return msgspec.json.Decoder(list[news])  # type: ignore[valid-type]
+    change = msgspec.defstruct("Change", fields, bases=(_Change,), gc=False)
+    return msgspec.json.Decoder(list[change])  # type: ignore[valid-type]
 
 
 def _array(values: Sequence[bytes | msgspec.Raw]) -> bytes:
@@ -205,9 +205,9 @@ def _array(values: Sequence[bytes | msgspec.Raw]) -> bytes:
 
 
 def _without_slices(data: bytes) -> bytes | None:
-    """An object without the slices of any relation, written anew; None when nothing is left that says anything.
+    """An object without the slices of any relation, encoded again; None when only the envelope is left.
 
-    Graph may track relations that nobody asked for (devices bring `registeredOwners@delta`): they are not part of the
+    Graph may report relations that were not selected (devices bring `registeredOwners@delta`): they are not part of the
     object either.
     """
     members = _members.decode(data)
@@ -249,7 +249,7 @@ def _expanded_decoder(segment: str, items: Any) -> msgspec.json.Decoder[list[Any
     return msgspec.json.Decoder(list[msgspec.defstruct("Expanded", fields, bases=(_Identified,), gc=False)])  # type: ignore[misc]
 
 
-def neighbour(raw: bytes | msgspec.Raw) -> Neighbour:
+def endpoint(raw: bytes | msgspec.Raw) -> Endpoint:
     """The end of an edge in a list of directory objects."""
     return _neighbour.decode(raw)
 

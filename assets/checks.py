@@ -9,7 +9,7 @@ import dagster as dg
 
 from assets.names import RECOVERY_POINT, asset_key, partitions
 from assets.texts import finding_table, proof_metadata
-from entra_pipeline.analysis.points import proof
+from entra_pipeline.analysis.manifest_rows import proof
 from entra_pipeline.analysis.unusual import verdict_of
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore

@@ -10,7 +10,7 @@ from assets.guards import EXISTED, EXISTED_TEXT, committed, explained, partition
 from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
 from assets.runs import begun, trigger
 from assets.texts import changes_table, cost_table, gaps_text
-from entra_pipeline.analysis.points import cost
+from entra_pipeline.analysis.manifest_rows import cost
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.commit import commit_staged, staged_since
 from entra_pipeline.backup.jobs import backup_job, totals

@@ -14,8 +14,8 @@ from assets.guards import explained
 from assets.names import identifier
 from entra_pipeline.clock import system_clock
 from entra_pipeline.project import load_project
-from entra_pipeline.reports import REPORTS, Asked, Kind, Report
-from entra_pipeline.reports.model import Chart, Table
+from entra_pipeline.reports import REPORTS, Report, ReportRequest, ReportType
+from entra_pipeline.reports.model import Chart, ReportTable
 from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
 from resources import StorageResource
 
@@ -34,11 +34,11 @@ def report_assets(project: str | None = None) -> Sequence[dg.AssetsDefinition]:
     return [_asset(report_key(name, project), kind) for name, kind in REPORTS.items()]
 
 
-def _asset(key: dg.AssetKey, kind: Kind) -> dg.AssetsDefinition:
+def _asset(key: dg.AssetKey, kind: ReportType) -> dg.AssetsDefinition:
     @dg.asset(key=key, group_name=GROUP, description=kind.about, kinds={"table"})
     def report(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context):
-            made = kind.build(Asked.lately(load_project(storage.project_file), kind.days, system_clock()))
+            made = kind.build(ReportRequest.lately(load_project(storage.project_file), kind.days, system_clock()))
         for problem in made.problems:
             context.log.warning(problem)
         return dg.MaterializeResult(metadata=report_metadata(made))
@@ -69,7 +69,7 @@ def _chart(chart: Chart) -> str:
     return f"**{chart.title}**\n\n![{chart.title}](data:image/svg+xml;base64,{data})"
 
 
-def _table(table: Table) -> dg.TableMetadataValue:
+def _table(table: ReportTable) -> dg.TableMetadataValue:
     columns = used_columns(table)
     records = [
         dg.TableRecord({column.heading: shown(row.get(column.key), column.kind) for column in columns})

@@ -14,8 +14,8 @@ import dagster as dg
 
 from assets.names import RECOVERY_POINT, asset_key
 from assets.texts import table
+from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.analysis.markdown import one_line
-from entra_pipeline.analysis.points import older_text
 from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan
 from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import plan_key

@@ -23,7 +23,7 @@ from assets.names import (
     run_tags,
 )
 from assets.texts import gaps_text, notes_text
-from entra_pipeline.analysis.points import cost
+from entra_pipeline.analysis.manifest_rows import cost
 from entra_pipeline.backup.run import open_run
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.catalogue.columns import column_types

@@ -2,7 +2,7 @@
 
 Lists are Markdown. Tables are tables to Dagster, which shows them where they are; long Markdown it hides behind a link,
 and opens at its end. The figures are the manifest's, through the functions that the command uses as well
-(`entra_pipeline.analysis.points`).
+(`entra_pipeline.analysis.manifest_rows`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import dagster as dg
 
+from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, proof, table_rows, tables_in_order
 from entra_pipeline.analysis.markdown import one_line
-from entra_pipeline.analysis.points import COSTS, cost, cost_rows, proof, table_rows, tables_in_order
-from entra_pipeline.analysis.unusual import Finding
+from entra_pipeline.analysis.unusual import UnusualFinding
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.text import pluralize
 
@@ -99,7 +99,7 @@ def table(
     )
 
 
-def finding_table(finding: Finding) -> dg.TableMetadataValue:
+def finding_table(finding: UnusualFinding) -> dg.TableMetadataValue:
     """What a rule for unusual change found, as text: its columns are the rule's own."""
     columns = {name: name.replace("_", " ") for name in finding.columns}
     rows = [

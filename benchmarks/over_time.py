@@ -25,7 +25,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.report import Bound, Section
-from entra_pipeline.analysis.sql import Relations, Session
+from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
@@ -87,7 +87,7 @@ def _questions(files: ObjectStore, count: int) -> dict[str, tuple[str, int]]:
 def _section(where: str, users: int, stores: dict[int, ObjectStore]) -> Section:
     times: dict[int, dict[str, float]] = {}
     for count, files in stores.items():
-        with Session(Relations({"bench": (files, [_SCOPE])})) as session:
+        with SqlSession(Relations({"bench": (files, [_SCOPE])})) as session:
             times[count] = {name: _taken(session, sql) for name, (sql, _) in _questions(files, count).items()}
     few, many = _COUNTS
     questions = _questions(stores[many], many)
@@ -109,7 +109,7 @@ def _section(where: str, users: int, stores: dict[int, ObjectStore]) -> Section:
     )
 
 
-def _taken(session: Session, query: str) -> float:
+def _taken(session: SqlSession, query: str) -> float:
     def ask() -> float:
         started = time.perf_counter()
         session.ask(query).fetch_arrow_table()

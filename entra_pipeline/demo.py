@@ -83,7 +83,7 @@ def demo_project(folder: Path, *, users: int, groups: int, port: int) -> Project
 # --- A day in the life of a tenant -----------------------------------------------------------------------------------
 
 
-class Event(NamedTuple):
+class DemoEvent(NamedTuple):
     """Something that happened in the tenant: the kind of change, and a sentence about it."""
 
     kind: str
@@ -96,7 +96,7 @@ def prepare(control: Control) -> None:
         control.delete(f"users/{_people(control)[-1]['id']}")
 
 
-def live(control: Control) -> Iterator[Event]:
+def live(control: Control) -> Iterator[DemoEvent]:
     """Changes the tenant in every way an administrator does; each change is made when its event is asked for.
 
     Raises:
@@ -133,50 +133,50 @@ def live(control: Control) -> Iterator[Event]:
         },
     )
     control.add_link(f"users/{created}/manager", boss["id"])
-    yield Event("create", f"Astrid Lind {number} is hired; {boss['displayName']} is her manager")
+    yield DemoEvent("create", f"Astrid Lind {number} is hired; {boss['displayName']} is her manager")
 
     control.add_link(f"{place}/members", created)
-    yield Event("add member", f"Astrid Lind {number} joins the group {name}")
+    yield DemoEvent("add member", f"Astrid Lind {number} joins the group {name}")
 
     promoted = somebody()
     title = "Head of Finance" if promoted.get("jobTitle") != "Head of Finance" else "Head of Security"
     control.patch(f"users/{promoted['id']}", {"jobTitle": title, "department": title.removeprefix("Head of ")})
-    yield Event("update", f"{promoted['displayName']} becomes {title}")
+    yield DemoEvent("update", f"{promoted['displayName']} becomes {title}")
 
     lost = somebody(*(lambda one, key=key: one.get(key) for key in _CLEARABLE))
     cleared = next((key for key in _CLEARABLE if lost.get(key)), _CLEARABLE[0])
     control.patch(f"users/{lost['id']}", {cleared: None})
-    yield Event("clear a property", f"{lost['displayName']} has no {_CLEARED[cleared]} any more")
+    yield DemoEvent("clear a property", f"{lost['displayName']} has no {_CLEARED[cleared]} any more")
 
     moved = somebody()
     control.add_link(f"users/{moved['id']}/manager", promoted["id"])
-    yield Event("change manager", f"{moved['displayName']} now reports to {promoted['displayName']}")
+    yield DemoEvent("change manager", f"{moved['displayName']} now reports to {promoted['displayName']}")
 
     returning = control.dump("users", deleted=True)[0]
     control.restore(returning["id"])
-    yield Event("restore", f"{returning['displayName']} comes back from the recycle bin")
+    yield DemoEvent("restore", f"{returning['displayName']} comes back from the recycle bin")
 
     leaving = somebody(lambda one: one["id"] in inside)
     control.delete(f"users/{leaving['id']}")
-    yield Event("delete", f"{leaving['displayName']} leaves, and the account is deleted")
+    yield DemoEvent("delete", f"{leaving['displayName']} leaves, and the account is deleted")
 
     staying = sorted(set(inside) - {leaving["id"]})
     if staying:
         control.remove_link(f"{place}/members", staying[0])
-        yield Event("remove member", f"{called[staying[0]]} is taken out of the group {name}")
+        yield DemoEvent("remove member", f"{called[staying[0]]} is taken out of the group {name}")
 
     owner = somebody(lambda one: one["id"] not in owners)
     control.add_link(f"{place}/owners", owner["id"])
-    yield Event("add owner", f"{owner['displayName']} becomes an owner of the group {name}")
+    yield DemoEvent("add owner", f"{owner['displayName']} becomes an owner of the group {name}")
     former = sorted(set(owners) - {leaving["id"], owner["id"]})
     if former:
         control.remove_link(f"{place}/owners", former[0])
-        yield Event("remove owner", f"{called[former[0]]} is no longer an owner of the group {name}")
+        yield DemoEvent("remove owner", f"{called[former[0]]} is no longer an owner of the group {name}")
 
     policy = min(control.dump("identity/conditionalAccess/policies"), key=lambda one: str(one["displayName"]))
     state = "disabled" if policy["state"] != "disabled" else "enabled"
     control.patch(f"identity/conditionalAccess/policies/{policy['id']}", {"state": state})
-    yield Event("conditional access", f"somebody sets the policy {policy['displayName']!r} to {state}")
+    yield DemoEvent("conditional access", f"somebody sets the policy {policy['displayName']!r} to {state}")
 
 
 def _people(control: Control) -> list[Body]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from entra_pipeline.analysis.sql import Session
+from entra_pipeline.analysis.sql import SqlSession
 from entra_pipeline.catalogue import table_names
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import UsageError
@@ -47,7 +47,7 @@ class Answer:
         query: The question.
     """
 
-    _session: Session
+    _session: SqlSession
     query: str
     _parameters: tuple[Any, ...] = ()
 
@@ -64,7 +64,7 @@ class Answer:
 class Moment:
     """A scope at a moment."""
 
-    _session: Session
+    _session: SqlSession
     scope: str
     moment: str
 
@@ -112,7 +112,7 @@ class OpenProject:
 
     def __init__(self, file: str | Path | None = None) -> None:
         self.project = load_project(file)
-        self.session = Session.of(self.project)
+        self.session = SqlSession.of(self.project)
 
     def __enter__(self) -> OpenProject:
         return self

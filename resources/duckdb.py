@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import Field
 
-from entra_pipeline.analysis.sql import Session
+from entra_pipeline.analysis.sql import SqlSession
 from entra_pipeline.project import load_project
 
 
@@ -18,7 +18,7 @@ class DuckDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     project_file: str = Field(description="The project's dagster_project.toml.")
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self) -> Iterator[SqlSession]:
         """A session, closed when the block ends; raises ConfigurationError when a setting does not work."""
-        with Session.of(load_project(self.project_file)) as session:
+        with SqlSession.of(load_project(self.project_file)) as session:
             yield session

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import duckdb
 import msgspec
 
+from entra_pipeline.analysis.manifest_rows import category, tables_in_order
 from entra_pipeline.analysis.names import names
 from entra_pipeline.analysis.objects import one
-from entra_pipeline.analysis.points import category, tables_in_order
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import StoreError
 from entra_pipeline.store.manifest import Manifest

@@ -18,7 +18,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.analysis.equality import Values, differences
-from entra_pipeline.analysis.points import tables_in_order
+from entra_pipeline.analysis.manifest_rows import tables_in_order
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import NotInStore, StoreError

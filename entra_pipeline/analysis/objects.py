@@ -113,7 +113,7 @@ def one(store: ScopeStore, manifest: Manifest, table: str, identifier: str) -> s
         NotAtPoint: The recovery point does not have the table, or the object.
         StoreError: A file of the table cannot be read.
     """
-    with closing(Table(store, manifest, table)) as opened, opened.explaining():
+    with closing(ObjectTable(store, manifest, table)) as opened, opened.explaining():
         return opened.one(identifier)
 
 
@@ -158,13 +158,13 @@ def _select(
     store: ScopeStore, manifest: Manifest, table: str, what: str, tail: str, *, where: str, search: str
 ) -> Iterator[Any]:
     """The first column of the rows that are chosen."""
-    with closing(Table(store, manifest, table)) as opened, opened.explaining(where):
+    with closing(ObjectTable(store, manifest, table)) as opened, opened.explaining(where):
         result = opened.ask(what, tail, where=where, search=search)
         while rows := result.fetchmany(_BATCH):
             yield from (one[0] for one in rows)
 
 
-class Table:
+class ObjectTable:
     """A table of a recovery point, open to be asked.
 
     It reads the table's files and nothing else: a condition is text from a stranger.

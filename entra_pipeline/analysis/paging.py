@@ -26,7 +26,7 @@ from weakref import finalize
 import duckdb
 import pyarrow as pa
 
-from entra_pipeline.analysis.objects import LINK, Table, table_entry
+from entra_pipeline.analysis.objects import LINK, ObjectTable, table_entry
 from entra_pipeline.runtime import lower_thread_priority
 from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
@@ -55,14 +55,14 @@ _EDGE = "source_id, target_id, target_type"
 _log = logging.getLogger(__name__)
 
 
-class Page(NamedTuple):
+class ObjectPage(NamedTuple):
     """Some rows of many: the rows as JSON text, and how many there are in all."""
 
     rows: list[str]
     total: int
 
 
-class Pages:
+class ObjectPageCache:
     """Pages of tables, for many threads at once.
 
     Args:
@@ -85,7 +85,7 @@ class Pages:
         search: str = "",
         limit: int = 50,
         offset: int = 0,
-    ) -> Page:
+    ) -> ObjectPage:
         """A page of what `objects.find` finds; it raises the same."""
         return self._table(store, manifest, table).page(where, search, limit, offset)
 
@@ -150,7 +150,7 @@ class _Kept:
             self._folder = Path(mkdtemp(prefix="entra-pipeline-"))
             self._file = self._folder / "copy"
             finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._table = Table(store, manifest, table, temp=self._folder, memory=_MEMORY, besides=self._file)
+        self._table = ObjectTable(store, manifest, table, temp=self._folder, memory=_MEMORY, besides=self._file)
         self._copied = False
         self._asked = monotonic()
         self._matches = SingleFlightCache[_Matches](_SEARCHES)
@@ -184,17 +184,17 @@ class _Kept:
         finally:
             self._file.unlink(missing_ok=True)
 
-    def page(self, where: str, search: str, limit: int, offset: int) -> Page:
+    def page(self, where: str, search: str, limit: int, offset: int) -> ObjectPage:
         """A page."""
         with self._table.explaining(where):
             found = self._matches.get((where, search), lambda: self._find(where, search))
             if offset >= found.total:
-                return Page([], found.total)
+                return ObjectPage([], found.total)
             if found.ends is None and min(offset + limit, found.total) <= len(found.first):
-                return Page(list(found.first[offset : offset + limit]), found.total)
+                return ObjectPage(list(found.first[offset : offset + limit]), found.total)
             if found.ends is None:
-                return Page(self._bodies(found.keys.slice(offset, limit)), found.total)
-            return Page(self._edges(found.keys, found.ends, where, search, limit, offset), found.total)
+                return ObjectPage(self._bodies(found.keys.slice(offset, limit)), found.total)
+            return ObjectPage(self._edges(found.keys, found.ends, where, search, limit, offset), found.total)
 
     def one(self, identifier: str) -> str:
         """An object."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row, table_rows, tables_in_order
-from entra_pipeline.analysis.unusual import Verdict, watch
+from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, point_row, table_rows, tables_in_order
+from entra_pipeline.analysis.unusual import UnusualVerdict, watch
 from entra_pipeline.backup.jobs import backup_job, totals
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.backup.run import wanted_types
@@ -73,7 +73,7 @@ def run_backup(
     return manifest
 
 
-def print_unusual(verdict: Verdict) -> None:
+def print_unusual(verdict: UnusualVerdict) -> None:
     """What has changed that is unusual, and what was done about it."""
     from rich.markup import escape
 

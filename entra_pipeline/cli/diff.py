@@ -12,8 +12,8 @@ from typing import Any
 import click
 import msgspec
 
+from entra_pipeline.analysis.change_rows import change_rows, flat_rows, summary_rows
 from entra_pipeline.analysis.changes import bases
-from entra_pipeline.analysis.comparing import change_rows, flat_rows, summary_rows
 from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children

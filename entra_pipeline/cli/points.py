@@ -12,8 +12,8 @@ import click
 import msgspec
 
 from entra_pipeline.analysis.browse import related, type_rows
+from entra_pipeline.analysis.manifest_rows import older_text, point_row
 from entra_pipeline.analysis.objects import find, one, table_entry
-from entra_pipeline.analysis.points import older_text, point_row
 from entra_pipeline.audit import AuditLog
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli.backups import print_gaps

@@ -15,7 +15,7 @@ from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import print_table, project_of, say
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
-from entra_pipeline.reports import REPORTS, Asked, Kind, Report, job
+from entra_pipeline.reports import REPORTS, Report, ReportRequest, ReportType, job
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
 
@@ -44,7 +44,7 @@ def report() -> None:
     """Reports as a table, CSV, JSON, an HTML page with charts, or a spreadsheet."""
 
 
-def _command(name: str, kind: Kind) -> click.Command:
+def _command(name: str, kind: ReportType) -> click.Command:
     """The command of a kind of report."""
 
     @click.pass_context
@@ -64,7 +64,7 @@ def _command(name: str, kind: Kind) -> click.Command:
         if start > end:
             raise UsageError(f"{start} comes after {end}", remedy="Give --from the earlier day.")
         only = {kind.filters[name]: value for name, value in filters.items() if value}
-        asked = Asked(project_of(ctx), now, start, end, scope=scope_name, only=only)
+        asked = ReportRequest(project_of(ctx), now, start, end, scope=scope_name, only=only)
         return _show(kind.build(asked), format_, output)
 
     options: list[click.Parameter] = [
@@ -95,7 +95,7 @@ for _name, _kind in REPORTS.items():
 def job_report(ctx: click.Context, job_id: str, scope_name: str, format_: str | None, output: Path | None) -> int:
     """One job by type and by object, with everything that did not go well."""
     now = system_clock()
-    asked = Asked(project_of(ctx), now, now.date(), now.date(), scope=scope_name)
+    asked = ReportRequest(project_of(ctx), now, now.date(), now.date(), scope=scope_name)
     return _show(job(asked, job_id), format_, output)
 
 

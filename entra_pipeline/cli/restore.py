@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from entra_pipeline.analysis.points import older_text
+from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.cli.auditing import about, shell_origin
 from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.calling import as_called

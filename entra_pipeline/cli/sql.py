@@ -13,7 +13,7 @@ import click
 import duckdb
 import msgspec
 
-from entra_pipeline.analysis.sql import Relations, Session, plain, write_catalog
+from entra_pipeline.analysis.sql import Relations, SqlSession, plain, write_catalog
 from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import console, csv_cell, print_rows, print_table, project_of, say
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
@@ -77,7 +77,7 @@ def sql(
     if catalog is not None:
         _write(project, catalog)
         return
-    with Session.of(project) as session:
+    with SqlSession.of(project) as session:
         if query is None and sys.stdin.isatty():
             _converse(session)
             return
@@ -230,7 +230,7 @@ def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
 # --- One after the other ---------------------------------------------------------------------------------------------
 
 
-def _converse(session: Session) -> None:
+def _converse(session: SqlSession) -> None:
     """Asks for questions until the end; an error is told, and the next one asked for."""
     say(f"[dim]{_HELP}[/]")
     prompt = _prompt(session)
@@ -258,7 +258,7 @@ def _print_tables() -> None:
     say("Of what is backed up there are, for example, users, users_at('SCOPE', 'TIME') and users_history as well.")
 
 
-def _prompt(session: Session) -> PromptSession[str]:
+def _prompt(session: SqlSession) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import Completer, Completion
     from prompt_toolkit.filters import Condition

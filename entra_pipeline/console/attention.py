@@ -15,7 +15,7 @@ from typing import Any
 from entra_pipeline.analysis.unusual import verdicts
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Project
-from entra_pipeline.reports.model import Asked
+from entra_pipeline.reports.model import ReportRequest
 from entra_pipeline.reports.subscription import subscription
 from entra_pipeline.store.jobs import job_records
 from entra_pipeline.store.parallel import in_parallel
@@ -132,6 +132,6 @@ class Seats:
         key = (now.date(), *in_parallel(last, list(project.scopes)))
         with self._lock:
             if self._of is not project or self._key != key:
-                report = subscription(Asked.lately(project, 1, now))
+                report = subscription(ReportRequest.lately(project, 1, now))
                 self._of, self._key, self._rows = project, key, [dict(row) for row in report.tables[0].rows]
             return self._rows

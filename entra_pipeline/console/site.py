@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
 
-from entra_pipeline.analysis.paging import Pages
+from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.attention import Seats
 from entra_pipeline.console.limits import Tries
@@ -61,7 +61,7 @@ class Site:
         self.seats = Seats()
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
-        self.pages = Pages()
+        self.pages = ObjectPageCache()
         """Tables of recovery points that visitors page through."""
         self.findings = SingleFlightCache[Any](_FINDINGS)
         """What was found in recovery points, which never change, by what was asked."""

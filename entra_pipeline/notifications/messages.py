@@ -149,7 +149,7 @@ def _unusual(event: Event, now: datetime) -> Message:
         made=iso(now),
         facts=dict(facts),
         tables=[
-            model.Table(
+            model.ReportTable(
                 one["rule"],
                 f"{one['title']} ({one['total']:,})",
                 [model.Column(column, column.replace("_", " ")) for column in one["columns"]],
@@ -204,7 +204,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _exceptions(table: model.Table) -> Table:
+def _exceptions(table: model.ReportTable) -> Table:
     """What a job could not do, each with its reason and what to do about it."""
     return Table(table.title, ("What", "Why", "What to do"), [_exception(row) for row in table.rows])
 

@@ -11,13 +11,13 @@ from entra_pipeline.reports.audit import audit
 from entra_pipeline.reports.backup_analysis import backup_analysis
 from entra_pipeline.reports.job import job
 from entra_pipeline.reports.jobs import jobs
-from entra_pipeline.reports.model import Asked, Report
+from entra_pipeline.reports.model import Report, ReportRequest
 from entra_pipeline.reports.readiness import readiness
 from entra_pipeline.reports.subscription import subscription
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ReportType:
     """A kind of report.
 
     Attributes:
@@ -27,29 +27,29 @@ class Kind:
         filters: What its rows can be chosen by: option → column.
     """
 
-    build: Callable[[Asked], Report]
+    build: Callable[[ReportRequest], Report]
     about: str
     days: int
     filters: Mapping[str, str]
 
 
-REPORTS: Mapping[str, Kind] = {
-    "backup-analysis": Kind(
+REPORTS: Mapping[str, ReportType] = {
+    "backup-analysis": ReportType(
         backup_analysis, "Objects protected by category and day, and what was added, changed and deleted.", 7, {}
     ),
-    "subscription": Kind(
+    "subscription": ReportType(
         subscription, "Seats: enabled members of each tenant against its subscription, over time.", 30, {}
     ),
-    "jobs": Kind(
+    "jobs": ReportType(
         jobs,
         "Every backup, restore, drill and prune: status, duration, counts, requests, exceptions.",
         7,
         {"type": "type", "status": "status"},
     ),
-    "readiness": Kind(
+    "readiness": ReportType(
         readiness, "Whether each scope could be restored today: last good point, freshness, gaps, last drill.", 0, {}
     ),
-    "audit": Kind(
+    "audit": ReportType(
         audit,
         "Who did what, when, from where, and what came of it.",
         30,
@@ -57,4 +57,4 @@ REPORTS: Mapping[str, Kind] = {
     ),
 }
 
-__all__ = ["REPORTS", "Asked", "Kind", "Report", "job"]
+__all__ = ["REPORTS", "Report", "ReportRequest", "ReportType", "job"]

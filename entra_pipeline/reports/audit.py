@@ -8,7 +8,7 @@ from entra_pipeline.audit import AuditLog
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project.stores import storages_of
-from entra_pipeline.reports.model import Asked, Column, Report, Table
+from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTable
 
 _COLUMNS = (
     Column("moment", "moment", "moment"),
@@ -26,26 +26,26 @@ _COLUMNS = (
 )
 
 
-def audit(asked: Asked) -> Report:
+def audit(request: ReportRequest) -> Report:
     """The report; reads the events of the days."""
     rows, problems = [], []
-    for name, files in storages_of(asked.project, asked.scope or None).items():
+    for name, files in storages_of(request.project, request.scope or None).items():
         try:
-            events = AuditLog(files).events(asked.first, asked.last)
+            events = AuditLog(files).events(request.first, request.last)
         except EntraPipelineError as error:
             problems.append(f"storage {name}: {error.message}")
             continue
         for event in events:
             row = {**msgspec.to_builtins(event), "storage": name}
-            if asked.wanted(row) and asked.scope in ("", event.scope):
+            if request.wanted(row) and request.scope in ("", event.scope):
                 rows.append(row)
     rows.sort(key=lambda row: (row["moment"], row["storage"], row["number"]))
     return Report(
         name="audit",
         title="Audit log",
-        subtitle=asked.subtitle(),
-        made=iso(asked.now),
+        subtitle=request.subtitle(),
+        made=iso(request.now),
         facts={"events": len(rows), "actors": len({row["actor"] for row in rows})},
-        tables=[Table("events", "Events", _COLUMNS, rows, "no event in these days")],
+        tables=[ReportTable("events", "Events", _COLUMNS, rows, "no event in these days")],
         problems=problems,
     )

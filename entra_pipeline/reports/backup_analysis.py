@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 
-from entra_pipeline.analysis.points import category, tables_in_order
+from entra_pipeline.analysis.manifest_rows import category, tables_in_order
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
+from entra_pipeline.reports.model import Chart, Column, Report, ReportRequest, ReportTable
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
@@ -33,14 +33,14 @@ _SHOWN_IN_CHART = 7
 _Counts = Mapping[str, Counter[str]]
 
 
-def backup_analysis(asked: Asked) -> Report:
+def backup_analysis(request: ReportRequest) -> Report:
     """The report; reads the manifests of the days, and of each scope the one before them."""
-    days, problems, scopes = asked.days(), [], []
+    days, problems, scopes = request.days(), [], []
     held: dict[date, dict[str, Counter[str]]] = {day: {} for day in days}
-    for scope in asked.scopes():
+    for scope in request.scopes():
         try:
-            store = open_store(asked.project, scope)
-            found = _scope_days(store, asked)
+            store = open_store(request.project, scope)
+            found = _scope_days(store, request)
         except EntraPipelineError as error:
             problems.append(f"scope {scope.name}: {error.message}")
             continue
@@ -63,18 +63,18 @@ def backup_analysis(asked: Asked) -> Report:
     return Report(
         name="backup-analysis",
         title="Backup analysis",
-        subtitle=asked.subtitle(),
-        made=iso(asked.now),
+        subtitle=request.subtitle(),
+        made=iso(request.now),
         facts={
-            "scopes": len(asked.scopes()),
+            "scopes": len(request.scopes()),
             "recovery points": sum(row["recovery_points"] for row in scopes),
             "objects protected": sum(numbers["objects"] for numbers in latest.values()),
             "links protected": sum(numbers["links"] for numbers in latest.values()),
         },
         tables=[
-            Table("days", "By day and category", _DAYS, by_day, empty),
-            Table("categories", "By category, at the end of the days", _CATEGORIES, categories, empty),
-            Table("scopes", "By scope, at the end of the days", _SCOPES, scopes, "no scope"),
+            ReportTable("days", "By day and category", _DAYS, by_day, empty),
+            ReportTable("categories", "By category, at the end of the days", _CATEGORIES, categories, empty),
+            ReportTable("scopes", "By scope, at the end of the days", _SCOPES, scopes, "no scope"),
         ],
         charts=_charts(days, held) if by_day else (),
         problems=problems,
@@ -101,9 +101,9 @@ class _ScopeDays:
         }
 
 
-def _scope_days(store: ScopeStore, asked: Asked) -> _ScopeDays:
-    points = [point for point in store.points() if moment_of(point) < asked.end]
-    inside = [point for point in points if moment_of(point) >= asked.begin]
+def _scope_days(store: ScopeStore, request: ReportRequest) -> _ScopeDays:
+    points = [point for point in store.points() if moment_of(point) < request.end]
+    inside = [point for point in points if moment_of(point) >= request.begin]
     before = points[: len(points) - len(inside)][-1:]
     found = _ScopeDays()
     found.points = len(inside)
@@ -112,7 +112,7 @@ def _scope_days(store: ScopeStore, asked: Asked) -> _ScopeDays:
     for point, counts in zip([*before, *inside], counted, strict=True):
         by_day.setdefault(moment_of(point).date(), []).append(counts)
     state: _Counts = counted[0] if before else {}
-    for day in asked.days():
+    for day in request.days():
         of_day = by_day.get(day, [])
         state = of_day[-1] if of_day else state
         changed = _changes(of_day)

@@ -16,7 +16,7 @@ NEVER, NO_GOOD = "never backed up", "no good point"
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class ScopeHealth:
     """How a scope stands.
 
     Attributes:
@@ -38,7 +38,9 @@ class Health:
     due: datetime | None
 
 
-def health(scope: Scope, store: ScopeStore, now: datetime, read: Callable[[str], Manifest] | None = None) -> Health:
+def health(
+    scope: Scope, store: ScopeStore, now: datetime, read: Callable[[str], Manifest] | None = None
+) -> ScopeHealth:
     """How a scope stands now; reads the newest manifest and that of the last good point.
 
     Args:
@@ -55,7 +57,9 @@ def health(scope: Scope, store: ScopeStore, now: datetime, read: Callable[[str],
     last = latest if latest and latest.status == "finished" else store.last_good(points, read)
     good = last.recovery_point if last else ""
     age = now - moment_of(good) if good else None
-    return Health(len(points), latest, good, age, _freshness(scope, age) if points else NEVER, next_run(scope, now))
+    return ScopeHealth(
+        len(points), latest, good, age, _freshness(scope, age) if points else NEVER, next_run(scope, now)
+    )
 
 
 def _freshness(scope: Scope, age: timedelta | None) -> str:

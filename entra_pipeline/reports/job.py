@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from entra_pipeline.analysis.points import COSTS, table_rows
+from entra_pipeline.analysis.manifest_rows import COSTS, table_rows
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.jobs import job_row
-from entra_pipeline.reports.model import Asked, Column, Report, Table
+from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTable
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import exceptions, read_report, rows
 from entra_pipeline.store.jobs import job_record
@@ -61,18 +61,18 @@ _DIFFERENCES = (
 )
 
 
-def job(asked: Asked, job_id: str) -> Report:
+def job(request: ReportRequest, job_id: str) -> Report:
     """The report of a job.
 
     Args:
-        asked: The project, and the scope when it is known.
+        request: The project, and the scope when it is known.
         job_id: Id of the job.
 
     Raises:
         UsageError: No scope has such a job.
         StoreError: A storage cannot be read.
     """
-    return job_report(*_find(asked, job_id), asked.now)
+    return job_report(*_find(request, job_id), request.now)
 
 
 def job_report(store: ScopeStore, record: Mapping[str, Any], now: datetime) -> Report:
@@ -101,9 +101,9 @@ def job_report(store: ScopeStore, record: Mapping[str, Any], now: datetime) -> R
     )
 
 
-def _find(asked: Asked, job_id: str) -> tuple[ScopeStore, dict[str, Any]]:
-    for scope in asked.scopes():
-        store = open_store(asked.project, scope)
+def _find(request: ReportRequest, job_id: str) -> tuple[ScopeStore, dict[str, Any]]:
+    for scope in request.scopes():
+        store = open_store(request.project, scope)
         if record := job_record(store, job_id):
             return store, record
     raise UsageError(
@@ -111,11 +111,11 @@ def _find(asked: Asked, job_id: str) -> tuple[ScopeStore, dict[str, Any]]:
     )
 
 
-def _nothing(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+def _nothing(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
     return []
 
 
-def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
     # What failed has committed none, whatever its name was to be.
     if not record.get("recovery_point") or record["status"] == "failed":
         return []
@@ -134,13 +134,13 @@ def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -
     ]
     notes = [{"table": table, "note": note} for table, entry in manifest.tables.items() for note in entry.notes]
     return [
-        Table("gaps", "What is missing", _GAPS, gaps, "nothing is missing"),
-        Table("types", "By type", _BACKED_UP, table_rows(manifest)),
-        *([Table("notes", "Notes", (Column("table", "type"), Column("note", "note")), notes)] if notes else []),
+        ReportTable("gaps", "What is missing", _GAPS, gaps, "nothing is missing"),
+        ReportTable("types", "By type", _BACKED_UP, table_rows(manifest)),
+        *([ReportTable("notes", "Notes", (Column("table", "type"), Column("note", "note")), notes)] if notes else []),
     ]
 
 
-def _restore(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+def _restore(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
     job_id = str(record["id"])
     report = read_report(store, job_id)
     if report is None:
@@ -151,23 +151,25 @@ def _restore(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) 
         for one in (report.refusals or read_plan(store, job_id).refusals)
     ]
     return [
-        Table("exceptions", "What is not restored", _NOT_RESTORED, [*exceptions(report), *refused], "all is restored"),
-        Table("types", "By type", _RESTORED, rows(report)),
+        ReportTable(
+            "exceptions", "What is not restored", _NOT_RESTORED, [*exceptions(report), *refused], "all is restored"
+        ),
+        ReportTable("types", "By type", _RESTORED, rows(report)),
     ]
 
 
-def _prune(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+def _prune(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
     point, why, days = Column("recovery_point", "recovery point", "key"), Column("reason", "why"), "days of logs"
     kept = [{"recovery_point": key, "reason": reason} for key, reason in record.get("kept", {}).items()]
     kept += [{"days": number, "reason": reason} for reason, number in record.get("log_days_kept", {}).items()]
     forgotten = [{"recovery_point": key} for key in record.get("forgotten", [])]
     return [
-        Table("forgotten", "Recovery points whose time was over", (point,), forgotten, "none"),
-        Table("kept", "Kept beyond their time", (point, Column("days", days, "number"), why), kept, "none"),
+        ReportTable("forgotten", "Recovery points whose time was over", (point,), forgotten, "none"),
+        ReportTable("kept", "Kept beyond their time", (point, Column("days", days, "number"), why), kept, "none"),
     ]
 
 
-def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[Table]:
+def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
 
     # With the drill comes the simulator.
     from entra_pipeline.restore.check.drill import DRILL_DECODER, drill_file
@@ -201,8 +203,8 @@ def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) ->
         for one in drill.differences
     ]
     return [
-        Table("differences", "What did not come back", _DIFFERENCES, differences, "all came back"),
-        Table("types", "By type", _SCORES, scores),
+        ReportTable("differences", "What did not come back", _DIFFERENCES, differences, "all came back"),
+        ReportTable("types", "By type", _SCORES, scores),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
+from entra_pipeline.reports.model import Chart, Column, Report, ReportRequest, ReportTable
 from entra_pipeline.store.jobs import job_records
 
 COLUMNS = (
@@ -36,26 +36,26 @@ _STATUSES = {"finished": "good", "finished with exception": "warning", "failed":
 _EXCEPTIONS = ("gaps", "refusals", "failed", "refused", "restored_with_differences", "not_reached")
 
 
-def jobs(asked: Asked) -> Report:
+def jobs(request: ReportRequest) -> Report:
     """The report; reads the records of the jobs in the days."""
     rows, problems = [], []
-    for scope in asked.scopes():
+    for scope in request.scopes():
         try:
-            records = job_records(open_store(asked.project, scope), asked.begin, asked.end)
+            records = job_records(open_store(request.project, scope), request.begin, request.end)
         except EntraPipelineError as error:
             problems.append(f"scope {scope.name}: {error.message}")
             continue
-        rows += [row for row in map(job_row, records) if asked.wanted(row)]
+        rows += [row for row in map(job_row, records) if request.wanted(row)]
     rows.sort(key=lambda row: (row["started"], row["id"]), reverse=True)
     counted = Counter(row["status"] for row in rows)
     return Report(
         name="jobs",
         title="Jobs",
-        subtitle=asked.subtitle(),
-        made=iso(asked.now),
+        subtitle=request.subtitle(),
+        made=iso(request.now),
         facts={"jobs": len(rows), **{status: counted[status] for status in _STATUSES if counted[status]}},
-        tables=[Table("jobs", "Jobs", COLUMNS, rows, "no job in these days")],
-        charts=[_chart(asked, rows)] if rows else (),
+        tables=[ReportTable("jobs", "Jobs", COLUMNS, rows, "no job in these days")],
+        charts=[_chart(request, rows)] if rows else (),
         problems=problems,
     )
 
@@ -69,8 +69,8 @@ def job_row(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "seconds": seconds, "exceptions": exceptions}
 
 
-def _chart(asked: Asked, rows: list[dict[str, Any]]) -> Chart:
-    days = asked.days()
+def _chart(request: ReportRequest, rows: list[dict[str, Any]]) -> Chart:
+    days = request.days()
     counted = Counter((row["started"][:10], row["status"]) for row in rows)
     present = [status for status in _STATUSES if any(key[1] == status for key in counted)]
     return Chart(

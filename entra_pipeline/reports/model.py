@@ -31,7 +31,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Rows.
 
     Attributes:
@@ -89,14 +89,14 @@ class Report:
     title: str
     subtitle: str
     made: str
-    tables: Sequence[Table]
+    tables: Sequence[ReportTable]
     charts: Sequence[Chart] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     problems: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReportRequest:
     """What a report is asked for.
 
     Attributes:
@@ -115,7 +115,7 @@ class Asked:
     only: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def lately(cls, project: Project, days: int, now: datetime) -> Asked:
+    def lately(cls, project: Project, days: int, now: datetime) -> ReportRequest:
         """The last days, the present one included."""
         return cls(project, now, now.date() - timedelta(days=max(days - 1, 0)), now.date())
 

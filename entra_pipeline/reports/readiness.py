@@ -12,7 +12,7 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.health import FRESH, LATE, MISSING, NEVER, NO_GOOD, UNSCHEDULED, health
-from entra_pipeline.reports.model import Asked, Column, Report, Table
+from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTable
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _COLUMNS = (
@@ -90,14 +90,14 @@ class _Drill(msgspec.Struct):
 _DRILL_DECODER = msgspec.json.Decoder(_Drill)
 
 
-def readiness(asked: Asked) -> Report:
+def readiness(request: ReportRequest) -> Report:
     """The report; reads of each scope the newest manifest and the last good one, and its last drill."""
     rows, gaps, differences, problems = [], [], [], []
-    for scope in asked.scopes():
+    for scope in request.scopes():
         try:
-            store = open_store(asked.project, scope)
+            store = open_store(request.project, scope)
             drill = _last_drill(store)
-            row, lacking = _scope(asked, scope, store, drill)
+            row, lacking = _scope(request, scope, store, drill)
             differences += _differences(scope, drill)
         except EntraPipelineError as error:
             problems.append(f"scope {scope.name}: {error.message}")
@@ -109,23 +109,25 @@ def readiness(asked: Asked) -> Report:
     return Report(
         name="readiness",
         title="Restore readiness",
-        subtitle=f"as of {iso(asked.now)}",
-        made=iso(asked.now),
+        subtitle=f"as of {iso(request.now)}",
+        made=iso(request.now),
         facts={"scopes": len(rows), **verdicts},
         tables=[
-            Table("scopes", "Scopes", _COLUMNS, rows, "no scope"),
-            Table("gaps", "What the last recovery points lack", _GAPS, gaps, "nothing is missing"),
-            Table("drills", "What did not come back in the last drills", _LACKING, differences, "nothing to tell"),
+            ReportTable("scopes", "Scopes", _COLUMNS, rows, "no scope"),
+            ReportTable("gaps", "What the last recovery points lack", _GAPS, gaps, "nothing is missing"),
+            ReportTable(
+                "drills", "What did not come back in the last drills", _LACKING, differences, "nothing to tell"
+            ),
         ],
         problems=problems,
     )
 
 
 def _scope(
-    asked: Asked, scope: Scope, store: ScopeStore, drill: _Drill | None
+    request: ReportRequest, scope: Scope, store: ScopeStore, drill: _Drill | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    found = health(scope, store, asked.now)
-    tenant = asked.project.tenants[scope.tenant]
+    found = health(scope, store, request.now)
+    tenant = request.project.tenants[scope.tenant]
     tables = found.latest.tables if found.latest else {}
     gaps = [
         {"scope": scope.name, "table": name, **msgspec.to_builtins(gap)}

@@ -13,7 +13,7 @@ from entra_pipeline.clock import iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.reports.model import Asked, Chart, Column, Report, Table
+from entra_pipeline.reports.model import Chart, Column, Report, ReportRequest, ReportTable
 from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore, moment_of
@@ -43,13 +43,13 @@ _DAYS = (
 )
 
 
-def subscription(asked: Asked) -> Report:
+def subscription(request: ReportRequest) -> Report:
     """The report; reads the users of each tenant at the last recovery point of each day that has other users."""
     rows: list[dict[str, Any]] = []
     days: list[dict[str, Any]] = []
     problems = []
-    for tenant, scope, counted in _by_tenant(asked):
-        seats = asked.project.tenants[tenant].seats
+    for tenant, scope, counted in _by_tenant(request):
+        seats = request.project.tenants[tenant].seats
         if isinstance(counted, EntraPipelineError):
             problems.append(f"tenant {tenant}: {counted.message}")
             continue
@@ -72,24 +72,24 @@ def subscription(asked: Asked) -> Report:
         ]
         if scope.select is not None:
             problems.append(f"tenant {tenant}: scope {scope.name} protects chosen users only; others are not counted")
-    for tenant in asked.project.tenants:
-        if tenant not in _scopes(asked) and not asked.scope:
+    for tenant in request.project.tenants:
+        if tenant not in _scopes(request) and not request.scope:
             problems.append(f"tenant {tenant}: no scope protects its users")
     rows.sort(key=lambda row: row["share"] or 0, reverse=True)
     days.sort(key=lambda row: (row["day"], row["tenant"]))
     return Report(
         name="subscription",
         title="Subscription",
-        subtitle=asked.subtitle(),
-        made=iso(asked.now),
+        subtitle=request.subtitle(),
+        made=iso(request.now),
         facts={
             "seats": sum(row["seats"] or 0 for row in rows),
             "used": sum(row["used"] or 0 for row in rows),
             "warning from": f"{WARNING * 100:.0f} %",
         },
         tables=[
-            Table("tenants", "Tenants", _TENANTS, rows, "no tenant"),
-            Table(
+            ReportTable("tenants", "Tenants", _TENANTS, rows, "no tenant"),
+            ReportTable(
                 "days",
                 "Over time",
                 _DAYS,
@@ -97,44 +97,44 @@ def subscription(asked: Asked) -> Report:
                 "no recovery point",
             ),
         ],
-        charts=_chart(asked, rows, days) if days else (),
+        charts=_chart(request, rows, days) if days else (),
         problems=problems,
     )
 
 
-def _scopes(asked: Asked) -> dict[str, Scope]:
+def _scopes(request: ReportRequest) -> dict[str, Scope]:
     """For each tenant the scope that knows its users best."""
     found: dict[str, Scope] = {}
-    for scope in asked.scopes():
+    for scope in request.scopes():
         before = found.get(scope.tenant)
         if "users" in scope.types() and (before is None or (before.select and not scope.select)):
             found[scope.tenant] = scope
     return found
 
 
-def _by_tenant(asked: Asked) -> Iterator[tuple[str, Scope, _Counted | EntraPipelineError]]:
+def _by_tenant(request: ReportRequest) -> Iterator[tuple[str, Scope, _Counted | EntraPipelineError]]:
     """The tenants, the scope that tells of each, and what was counted, or why nothing could be."""
     with ExitStack() as open_:
         connections: dict[str, duckdb.DuckDBPyConnection] = {}
-        for tenant, scope in _scopes(asked).items():
+        for tenant, scope in _scopes(request).items():
             try:
-                store = open_store(asked.project, scope)
+                store = open_store(request.project, scope)
                 if scope.storage not in connections:
                     connections[scope.storage] = open_.enter_context(connect(store.files))
-                yield tenant, scope, _counted(store, asked, connections[scope.storage])
+                yield tenant, scope, _counted(store, request, connections[scope.storage])
             except EntraPipelineError as error:
                 yield tenant, scope, error
 
 
-def _counted(store: ScopeStore, asked: Asked, connection: duckdb.DuckDBPyConnection) -> _Counted:
+def _counted(store: ScopeStore, request: ReportRequest, connection: duckdb.DuckDBPyConnection) -> _Counted:
     """Used seats at the end of each day, with the recovery point; days before the first are left out."""
     last: dict[date, str] = {}
     before = ""
     for point in store.points():
         moment = moment_of(point)
-        if moment < asked.begin:
+        if moment < request.begin:
             before = point
-        elif moment < asked.end:
+        elif moment < request.end:
             last[moment.date()] = point
     counts: dict[tuple[Part, ...], int] = {}
     found: _Counted = {}
@@ -155,11 +155,11 @@ def _counted(store: ScopeStore, asked: Asked, connection: duckdb.DuckDBPyConnect
             counts[entry.parts] = int(connection.execute(sql).fetchall()[0][0])
         return counts[entry.parts], point
 
-    for day in asked.days():
+    for day in request.days():
         if point := last.get(day) or (before if state is None and before else ""):
             state = count(point) or state
             before = ""
-        if state is not None and day <= asked.now.date():
+        if state is not None and day <= request.now.date():
             found[day] = state
     return found
 
@@ -172,15 +172,15 @@ def _state(used: int | None, share: float | None) -> str:
     return "over" if share > 1 else "warning" if share >= WARNING else "ok"
 
 
-def _chart(asked: Asked, rows: list[dict[str, Any]], days: list[dict[str, Any]]) -> list[Chart]:
+def _chart(request: ReportRequest, rows: list[dict[str, Any]], days: list[dict[str, Any]]) -> list[Chart]:
     fullest = [row for row in rows if row["used"] is not None][:_LINES]
     used = {(row["day"], row["tenant"]): row["used"] for row in days}
-    labels = [f"{day:%d %b}" for day in asked.days()]
+    labels = [f"{day:%d %b}" for day in request.days()]
     if len(fullest) == 1:
         [row] = fullest
-        series = {row["tenant"]: [used.get((day.isoformat(), row["tenant"])) for day in asked.days()]}
+        series = {row["tenant"]: [used.get((day.isoformat(), row["tenant"])) for day in request.days()]}
         return [Chart("Seats used", labels, series, kind="lines", limit=row["seats"])]
-    shares = {row["tenant"]: [_percent(used, day, row) for day in asked.days()] for row in fullest if row["seats"]}
+    shares = {row["tenant"]: [_percent(used, day, row) for day in request.days()] for row in fullest if row["seats"]}
     title = "Share of the seats used, in per cent" + (", of the fullest tenants" if len(rows) > len(fullest) else "")
     return [Chart(title, labels, shares, kind="lines", limit=100)] if shares else []
 

@@ -11,7 +11,7 @@ import pytest
 
 from entra_pipeline.analysis import paging
 from entra_pipeline.analysis.objects import find
-from entra_pipeline.analysis.paging import Pages
+from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
@@ -44,9 +44,9 @@ def point(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Point]:
 
 
 @pytest.fixture(params=["as it is", "copied"])
-def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, point: Point) -> Pages:
+def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, point: Point) -> ObjectPageCache:
     """Pages of a table that counts as small, and of one that has been copied."""
-    made = Pages()
+    made = ObjectPageCache()
     if request.param == "copied":
         monkeypatch.setattr(paging, "_LARGE", 1)
         monkeypatch.setattr(paging, "_QUIET", 0.0)
@@ -58,7 +58,7 @@ def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, point
 
 
 @pytest.mark.parametrize("chosen", _FILTERS, ids=str)
-def test_pages_of_objects_follow_each_other(pages: Pages, point: Point, chosen: dict[str, str]) -> None:
+def test_pages_of_objects_follow_each_other(pages: ObjectPageCache, point: Point, chosen: dict[str, str]) -> None:
     every = list(find(*point, "users", **chosen))
     found: list[str] = []
     for offset in range(0, len(every) + 30, 30):
@@ -70,7 +70,7 @@ def test_pages_of_objects_follow_each_other(pages: Pages, point: Point, chosen: 
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])
-def test_pages_of_edges_follow_each_other(pages: Pages, point: Point, limit: int) -> None:
+def test_pages_of_edges_follow_each_other(pages: ObjectPageCache, point: Point, limit: int) -> None:
     store, manifest = point
     member = next(find(store, manifest, "group_members")).split('"target_id":"')[1][:36]
     for chosen in ({}, {"search": member.upper()}, {"where": f"target_id <> '{member}'"}, {"search": "user"}):
@@ -84,14 +84,14 @@ def test_pages_of_edges_follow_each_other(pages: Pages, point: Point, limit: int
         assert every
 
 
-def test_many_ask_at_once(pages: Pages, point: Point) -> None:
+def test_many_ask_at_once(pages: ObjectPageCache, point: Point) -> None:
     every = list(find(*point, "users", search="contoso"))
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(pages.page, *point, "users", search="contoso", limit=10, offset=n % 40) for n in range(80)]
     assert all(one.result().rows == every[n % 40 : n % 40 + 10] for n, one in enumerate(asked))
 
 
-def test_what_is_wrong_is_said_each_time(pages: Pages, point: Point) -> None:
+def test_what_is_wrong_is_said_each_time(pages: ObjectPageCache, point: Point) -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match="not understood"):
             pages.page(*point, "users", where="nonsense =")
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said_each_time(pages: Pages, point: Point) -> None:
 def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch, point: Point, tmp_path: Path) -> None:
     monkeypatch.setattr(paging, "_LARGE", 1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    pages = Pages()
+    pages = ObjectPageCache()
     pages.page(*point, "users")
     pages._copying.shutdown(wait=True)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -126,4 +126,4 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     for part in manifest.tables["users"].parts:
         Path(tenant.store.files.url(part.key)).unlink()
     with pytest.raises(StoreError, match=r"users of recovery point .* cannot be read"):
-        Pages().page(tenant.store, manifest, "users")
+        ObjectPageCache().page(tenant.store, manifest, "users")

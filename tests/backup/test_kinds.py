@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from entra_pipeline.analysis.sql import Relations, Session
+from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.changing import Life
 from tests.backup.conftest import MAIN_TYPES, Protected, parts_of, protect
@@ -44,7 +44,7 @@ def test_after_many_incrementals_a_base_is_made_of_stored_files(tenant: Tenant) 
     assert roles(history[5][0], "domains") == ["base"]
     assert history[5][0].tables["domains"].parts == history[0][0].tables["domains"].parts
     # The history is the same whatever a point was stored as.
-    with Session(Relations({"store": (one.store.files, [one.store.scope])})) as session:
+    with SqlSession(Relations({"store": (one.store.files, [one.store.scope])})) as session:
         titles = f"SELECT recovery_point, jobTitle FROM users_history WHERE id = '{user}' ORDER BY valid_from"
         assert session.ask(titles).fetchall()[1:] == [
             (manifest.recovery_point, f"Title {round_}") for round_, (manifest, _) in enumerate(history[1:])

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from entra_pipeline.analysis.points import COSTS, cost_rows
+from entra_pipeline.analysis.manifest_rows import COSTS, cost_rows
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, Category, ObjectType, permissions_for
 from entra_pipeline.catalogue.model import kept
 from entra_pipeline.cli import COMMANDS, cli

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from entra_pipeline.analysis.unusual import Finding, Verdict
+from entra_pipeline.analysis.unusual import UnusualFinding, UnusualVerdict
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.roles import Role
 from entra_pipeline.errors import StoreError
@@ -62,8 +62,8 @@ def test_the_dashboard_tells_what_wants_attention(served: Served, project: Proje
         assert "Wants attention" not in page and "no seats set" in page
         with pytest.raises(StoreError), recorded(store, "prune", trigger="a test", clock=earlier):
             raise StoreError("the bucket is <gone>")
-        finding = Finding(rule="deletions", title="Many users deleted", columns=[], rows=[], total=1234)
-        verdict = Verdict(
+        finding = UnusualFinding(rule="deletions", title="Many users deleted", columns=[], rows=[], total=1234)
+        verdict = UnusualVerdict(
             scope="contoso", recovery_point=points[-1], parent=points[0], findings=[finding], problems=[], held=True
         )
         store.files.create(f"_unusual/contoso/{points[-1]}.json", canonical(verdict))

@@ -9,7 +9,7 @@ import pytest
 from assets.guards import EXISTED, require_capturable
 from assets.names import RETRY_TAG, asset_key, partitions, partitions_name
 from assets.reports import GROUP
-from entra_pipeline.analysis.points import COSTS, cost, cost_rows, point_row
+from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, point_row
 from entra_pipeline.backup.commit import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import parse_iso

@@ -12,7 +12,7 @@ import pytest
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.reports import Asked
+from entra_pipeline.reports import ReportRequest
 from entra_pipeline.store.manifest import Gap, Manifest
 from entra_pipeline.store.recovery_points import ScopeStore, key_of
 from tests.store.writing import Row, Time, entry, gone, manifest, put, upsert
@@ -45,8 +45,8 @@ class Site:
     def store(self, scope: str, now: datetime = NOW) -> ScopeStore:
         return open_store(self.project, scope, Time(now))
 
-    def asked(self, first: date, **more: Any) -> Asked:
-        return Asked(self.project, NOW, first, NOW.date(), **more)
+    def asked(self, first: date, **more: Any) -> ReportRequest:
+        return ReportRequest(self.project, NOW, first, NOW.date(), **more)
 
     def take(self, scope: str, moment: datetime, *rows: Row, added: int = 0, gaps: tuple[Gap, ...] = ()) -> Manifest:
         """Takes a point: users of these rows over those before, three domains, and a job record."""

@@ -17,7 +17,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from entra_pipeline.reports import REPORTS, Report
-from entra_pipeline.reports.model import Chart, Column, Table
+from entra_pipeline.reports.model import Chart, Column, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.reports.rendering.charts import lone_svg, page_svg
 from entra_pipeline.reports.rendering.plain import duration, shown
@@ -31,7 +31,7 @@ NASTY_REPORT = Report(
     subtitle="",
     made="2026-11-23T12:00:00Z",
     tables=[
-        Table(
+        ReportTable(
             "jobs",
             "Jobs",
             [
@@ -47,7 +47,7 @@ NASTY_REPORT = Report(
                 {"name": "=1+1", "at": "", "took": None, "nested": {"a": [1]}},
             ],
         ),
-        Table("empty", "Nothing", [Column("a", "a")], [], "nothing is missing"),
+        ReportTable("empty", "Nothing", [Column("a", "a")], [], "nothing is missing"),
     ],
     charts=[Chart(f"Chart {NASTY}", ["a$b", "c"], {NASTY: [1, 2], "_x$y$": [None, 3]}, limit=5)],
     facts={"events": 12345},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from entra_pipeline.analysis.sql import Session
+from entra_pipeline.analysis.sql import SqlSession
 from entra_pipeline.store.recovery_points import moment_of
 from tests.sql.conftest import QUESTIONS, Story
 
@@ -50,9 +50,9 @@ def answers(story: Story) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.fixture(scope="module")
-def session(story: Story) -> Session:
+def session(story: Story) -> SqlSession:
     """One session for all questions."""
-    return Session.of(story.project)
+    return SqlSession.of(story.project)
 
 
 def test_every_question_has_an_answer(story: Story) -> None:
@@ -60,5 +60,5 @@ def test_every_question_has_an_answer(story: Story) -> None:
 
 
 @pytest.mark.parametrize("number", QUESTIONS)
-def test_the_answer_is_the_one_that_is_known(story: Story, session: Session, number: str) -> None:
+def test_the_answer_is_the_one_that_is_known(story: Story, session: SqlSession, number: str) -> None:
     assert session.ask(QUESTIONS[number]).fetchall() == answers(story)[number]

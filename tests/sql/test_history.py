@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entra_pipeline.analysis.sql import Relations, Session
+from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -47,7 +47,7 @@ def ask(query: str, *chains: Chain) -> list[tuple[Any, ...]]:
     for number, one in enumerate(chains):
         same = next((name for name, (files, _) in places.items() if files is one.store.files), f"place {number}")
         places.setdefault(same, (one.store.files, []))[1].append(one.store.scope)
-    with Session(Relations(places)) as session:
+    with SqlSession(Relations(places)) as session:
         return session.ask(query).fetchall()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from entra_pipeline.analysis.sql import Relations, Session
+from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.store.points import index
 from entra_pipeline.store.retention.holds import hold
 from entra_pipeline.store.retention.prune import prune
@@ -43,14 +43,14 @@ def _told(life: Life, table: str) -> list[tuple[str, str, str, str | None]]:
     return sorted(told, key=str)
 
 
-def _asked(session: Session, table: str, where: str = "true") -> list[tuple[Any, ...]]:
+def _asked(session: SqlSession, table: str, where: str = "true") -> list[tuple[Any, ...]]:
     columns = f"recovery_point, {_KEYS[table]}, _change, {_VALUES[table]}"
     return sorted(session.ask(f"SELECT {columns} FROM {table}_history WHERE {where}").fetchall(), key=str)
 
 
 def _check(life: Life) -> None:
     points = life.store.points()
-    with Session(Relations({"life": (life.store.files, [life.store.scope])})) as session:
+    with SqlSession(Relations({"life": (life.store.files, [life.store.scope])})) as session:
         for table, key in _KEYS.items():
             told = _told(life, table)
             assert _asked(session, table) == told

@@ -6,7 +6,7 @@ scope at a moment, and `users_history` every version with the time in which it w
 """
 
 from entra_pipeline.analysis.sql.relations import Relations
-from entra_pipeline.analysis.sql.session import Session, plain
+from entra_pipeline.analysis.sql.session import SqlSession, plain
 from entra_pipeline.analysis.sql.writing import write_catalog
 
-__all__ = ["Relations", "Session", "plain", "write_catalog"]
+__all__ = ["Relations", "SqlSession", "plain", "write_catalog"]

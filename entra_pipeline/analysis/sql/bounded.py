@@ -18,7 +18,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.analysis.sql.relations import Relations
-from entra_pipeline.analysis.sql.session import Session
+from entra_pipeline.analysis.sql.session import SqlSession
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.store.backends.duckdb_filesystem import Handed
@@ -33,8 +33,8 @@ _FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree"}
 _ASK = "Ask with one SELECT, over what the list of tables names."
 
 
-class BoundedSession(Session):
-    """As `Session`, without a way out.
+class BoundedSession(SqlSession):
+    """As `SqlSession`, without a way out.
 
     Args:
         project: The configuration.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from entra_pipeline.analysis.points import category
+from entra_pipeline.analysis.manifest_rows import category
 from entra_pipeline.analysis.sql import statements
 from entra_pipeline.analysis.sql.statements import (
     AUDIT,
@@ -21,7 +21,7 @@ from entra_pipeline.analysis.sql.statements import (
     RENAMED,
     Root,
     Source,
-    Table,
+    SqlTable,
 )
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.catalogue.columns import column_types
@@ -140,9 +140,9 @@ class Relations:
         columns: frozenset[str],
     ) -> str:
         if name == table + _AT:
-            return f'CREATE OR REPLACE MACRO "{name}" {Table(table, sources, index, columns).at()}'
+            return f'CREATE OR REPLACE MACRO "{name}" {SqlTable(table, sources, index, columns).at()}'
         if name == table + _HISTORY:
-            body = Table(table, sources, index, columns).history()
+            body = SqlTable(table, sources, index, columns).history()
         elif name == "recovery_points":
             body = statements.recovery_points(index)
         elif name == "recovery_point_tables":
@@ -155,7 +155,7 @@ class Relations:
             days = [source for source in used if source.pattern == _days(name)]
             body = statements.log(LOGS[name], days, sources)
         else:
-            body = Table(table, sources, index, columns).latest()
+            body = SqlTable(table, sources, index, columns).latest()
         return f'CREATE OR REPLACE VIEW "{name}" AS {body}'
 
     def _sources(self, connection: duckdb.DuckDBPyConnection, pattern: str) -> list[Source]:

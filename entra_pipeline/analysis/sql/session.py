@@ -31,7 +31,7 @@ _CANDIDATES = re.compile(r"Candidate bindings?: (.*)")
 _ASKING = {"SELECT", "EXPLAIN", "PRAGMA", "SET", "VARIABLE_SET", "CALL", "RELATION"}
 
 
-class Session:
+class SqlSession:
     """A connection that answers questions over a project's stores, and changes nothing.
 
     Attributes:
@@ -48,11 +48,11 @@ class Session:
         self.connection = connect(*relations.places.values())
 
     @classmethod
-    def of(cls, project: Project) -> Session:
+    def of(cls, project: Project) -> SqlSession:
         """A session over the stores of a project; raises ConfigurationError when a secret cannot be found."""
         return cls(Relations.of(project))
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> SqlSession:
         return self
 
     def __exit__(

@@ -179,7 +179,7 @@ def _read(sources: Sequence[Source], columns: Sequence[str], reader: str, option
 # --- Tables of recovery points ---------------------------------------------------------------------------------------
 
 
-class Table(NamedTuple):
+class SqlTable(NamedTuple):
     """An object type or relation, and where its parts are.
 
     Attributes:

@@ -4,6 +4,6 @@ Rules are SQL in files (`rules`, and a folder of the project's own); `watch` eva
 point before from retention, and leaves an event for notifications. docs/unusual-change.md is for people.
 """
 
-from entra_pipeline.analysis.unusual.watching import Finding, Verdict, verdict_of, verdicts, watch
+from entra_pipeline.analysis.unusual.evaluate import UnusualFinding, UnusualVerdict, verdict_of, verdicts, watch
 
-__all__ = ["Finding", "Verdict", "verdict_of", "verdicts", "watch"]
+__all__ = ["UnusualFinding", "UnusualVerdict", "verdict_of", "verdicts", "watch"]

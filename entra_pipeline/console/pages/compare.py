@@ -8,8 +8,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from entra_pipeline.analysis.change_rows import change_rows, summary_rows
 from entra_pipeline.analysis.changes import bases
-from entra_pipeline.analysis.comparing import change_rows, summary_rows
 from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
 from entra_pipeline.console.paging import Shown

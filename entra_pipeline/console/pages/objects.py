@@ -10,8 +10,8 @@ import msgspec
 from starlette.responses import Response
 
 from entra_pipeline.analysis.browse import Related, related, states
+from entra_pipeline.analysis.manifest_rows import category
 from entra_pipeline.analysis.names import short, short_pair, title
-from entra_pipeline.analysis.points import category
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.roles import Role

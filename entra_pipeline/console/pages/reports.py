@@ -13,7 +13,7 @@ from entra_pipeline.console.auditing import record
 from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit, address
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.reports import REPORTS, Asked, Kind, Report
+from entra_pipeline.reports import REPORTS, Report, ReportRequest, ReportType
 from entra_pipeline.reports.model import Chart
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
@@ -61,7 +61,7 @@ def one(visit: Visit) -> Response:
     )
 
 
-def _asked(visit: Visit, kind: Kind) -> Asked:
+def _asked(visit: Visit, kind: ReportType) -> ReportRequest:
     """What the address asks for.
 
     Raises:
@@ -74,7 +74,9 @@ def _asked(visit: Visit, kind: Kind) -> Asked:
         raise UsageError(f"{first} comes after {last}", remedy="Give the earlier day first.")
     only = {column: text for option, column in kind.filters.items() if (text := visit.query(option).strip())}
     scope = visit.query("scope")
-    return Asked(visit.project, now, first, last, scope=visit.project.scope(scope).name if scope else "", only=only)
+    return ReportRequest(
+        visit.project, now, first, last, scope=visit.project.scope(scope).name if scope else "", only=only
+    )
 
 
 def _day(visit: Visit, name: str, default: date) -> date:

@@ -19,7 +19,7 @@ from entra_pipeline.console.sql import bounds
 from entra_pipeline.console.sql.bounds import Answer, Format, Question, Refusal, Told
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import load_project
-from entra_pipeline.reports.model import Column, Report, Table
+from entra_pipeline.reports.model import Column, Report, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
 
 
@@ -103,7 +103,7 @@ def _report(names: list[str], rows: list[list[Any]]) -> Report:
     """The rows as a report, which has the formats."""
     numbers = [all(type(row[place]) in (int, float, type(None)) for row in rows) for place in range(len(names))]
     columns = [Column(name, name, "number" if number else "text") for name, number in zip(names, numbers, strict=True)]
-    table = Table("rows", "Rows", columns, [dict(zip(names, row, strict=True)) for row in rows], "no rows")
+    table = ReportTable("rows", "Rows", columns, [dict(zip(names, row, strict=True)) for row in rows], "no rows")
     return Report("sql", "Answer", "", iso(system_clock()), [table])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.clock import parse_iso
-from entra_pipeline.reports.model import Column, Report, Table
+from entra_pipeline.reports.model import Column, Report, ReportTable
 
 
 def as_json(report: Report) -> str:
@@ -73,6 +73,6 @@ def scalar(value: Any) -> Any:
     return value if plain else msgspec.json.encode(value).decode()
 
 
-def used_columns(table: Table) -> list[Column]:
+def used_columns(table: ReportTable) -> list[Column]:
     """The columns that say something."""
     return [column for column in table.columns if any(row.get(column.key) not in (None, "") for row in table.rows)]

@@ -9,7 +9,7 @@ import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
 from entra_pipeline.clock import parse_iso
-from entra_pipeline.reports.model import Chart, Report, Table
+from entra_pipeline.reports.model import Chart, Report, ReportTable
 from entra_pipeline.reports.rendering.charts import MEANING, PALETTE
 from entra_pipeline.reports.rendering.plain import scalar, shown, shown_fact
 
@@ -63,7 +63,7 @@ def as_xlsx(report: Report) -> bytes:
     return out.getvalue()
 
 
-def _table(sheet: Any, table: Table, formats: dict[str, Any]) -> None:
+def _table(sheet: Any, table: ReportTable, formats: dict[str, Any]) -> None:
     for number, column in enumerate(table.columns):
         sheet.write_string(0, number, column.heading, formats["head"])
         texts = (shown(row.get(column.key), column.kind) for row in table.rows[:1000])

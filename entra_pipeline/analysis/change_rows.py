@@ -10,8 +10,8 @@ import duckdb
 
 from entra_pipeline.analysis.changes import Basis, Change, changes, reading
 from entra_pipeline.analysis.equality import Values
+from entra_pipeline.analysis.manifest_rows import category
 from entra_pipeline.analysis.names import names, title
-from entra_pipeline.analysis.points import category
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore

@@ -29,7 +29,7 @@ SHOWN = 100
 _log = logging.getLogger(__name__)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class UnusualFinding(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule found.
 
     Attributes:
@@ -47,7 +47,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class UnusualVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the rules say of a recovery point.
 
     Attributes:
@@ -62,21 +62,21 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     recovery_point: str
     parent: str
-    findings: list[Finding]
+    findings: list[UnusualFinding]
     problems: list[str]
     held: bool = False
 
 
-_VERDICT_DECODER = msgspec.json.Decoder(Verdict)
+_VERDICT_DECODER = msgspec.json.Decoder(UnusualVerdict)
 
 
-def watch(project: Project, scope: Scope, store: ScopeStore, manifest: Manifest) -> Verdict:
+def watch(project: Project, scope: Scope, store: ScopeStore, manifest: Manifest) -> UnusualVerdict:
     """Evaluates the rules for a point that was just committed.
 
     When something is unusual, the point before is held from retention, and an event is left for notifications. Nothing
     that goes wrong here is an error: the point stands, and the verdict says what could not be done.
     """
-    verdict = Verdict(
+    verdict = UnusualVerdict(
         scope=store.scope, recovery_point=manifest.recovery_point, parent=manifest.parent, findings=[], problems=[]
     )
     if not manifest.parent:
@@ -96,7 +96,7 @@ def watch(project: Project, scope: Scope, store: ScopeStore, manifest: Manifest)
     return verdict
 
 
-def verdict_of(store: ScopeStore, point: str) -> Verdict | None:
+def verdict_of(store: ScopeStore, point: str) -> UnusualVerdict | None:
     """What was found of a point; None when nothing was."""
     try:
         return _VERDICT_DECODER.decode(store.files.read(_key(store, point)))
@@ -104,7 +104,7 @@ def verdict_of(store: ScopeStore, point: str) -> Verdict | None:
         return None
 
 
-def verdicts(store: ScopeStore, since: datetime) -> list[Verdict]:
+def verdicts(store: ScopeStore, since: datetime) -> list[UnusualVerdict]:
     """What was found of the points since a moment, oldest first; points of which there is nothing are left out."""
     first = _key(store, key_of(since))
     keys = [file.key for file in store.files.list(f"_unusual/{store.scope}/") if file.key >= first]
@@ -115,7 +115,7 @@ def _key(store: ScopeStore, point: str) -> str:
     return f"_unusual/{store.scope}/{point}.json"
 
 
-def _held(store: ScopeStore, parent: str, findings: list[Finding], problems: list[str]) -> bool:
+def _held(store: ScopeStore, parent: str, findings: list[UnusualFinding], problems: list[str]) -> bool:
     reason = f"unusual change after it: {', '.join(one.title for one in findings)}"
     try:
         hold(store, parent, reason=reason, by="unusual change")
@@ -125,7 +125,7 @@ def _held(store: ScopeStore, parent: str, findings: list[Finding], problems: lis
     return True
 
 
-def _event(store: ScopeStore, manifest: Manifest, verdict: Verdict) -> dict[str, object]:
+def _event(store: ScopeStore, manifest: Manifest, verdict: UnusualVerdict) -> dict[str, object]:
     return {
         "id": f"unusual-{manifest.recovery_point}",
         "type": "unusual",
@@ -143,7 +143,7 @@ def _event(store: ScopeStore, manifest: Manifest, verdict: Verdict) -> dict[str,
 
 def _evaluate(
     project: Project, scope: Scope, store: ScopeStore, before: Manifest, after: Manifest
-) -> tuple[list[Finding], list[str]]:
+) -> tuple[list[UnusualFinding], list[str]]:
     known = rules(project.unusual.rules_folder if project.unusual else None)
     problems = [
         str(scope.error(f"unusual.{name}", f"there is no rule {name!r}{did_you_mean(name, known)}"))
@@ -233,7 +233,7 @@ def _changes(
     connection.unregister("_rows")
 
 
-def _run(connection: duckdb.DuckDBPyConnection, rule: Rule, thresholds: Mapping[str, float]) -> Finding | None:
+def _run(connection: duckdb.DuckDBPyConnection, rule: Rule, thresholds: Mapping[str, float]) -> UnusualFinding | None:
     for name, value in thresholds.items():
         connection.execute(f'SET VARIABLE "{name}" = {float(value)}')
     result = connection.execute(rule.sql)
@@ -241,7 +241,7 @@ def _run(connection: duckdb.DuckDBPyConnection, rule: Rule, thresholds: Mapping[
     rows = result.fetchall()
     if not rows:
         return None
-    return Finding(
+    return UnusualFinding(
         rule=rule.name,
         title=rule.title,
         columns=columns,

@@ -167,6 +167,28 @@ def test_expand_null_hides_the_relation_and_not_the_object(absent: bool, client:
     assert set(owners) == set(ids(client.all(f"applications/{application}/owners")))
 
 
+@pytest.mark.parametrize("view", ["list", "count", "delta"])
+def test_objects_are_hidden_in_one_view_of_their_set(view: str, client: Client) -> None:
+    hidden = client.simulator.control.dump("groups")[2]["id"]
+    client.simulator.control.misbehave("objects-hidden", "groups", objects=[hidden], views=[view])
+    shown = {
+        "list": hidden in ids(client.all("groups")),
+        "count": count(client, "groups") == 12,
+        "delta": hidden in ids(client.round("groups/delta")[0]),
+    }
+    assert shown == {name: name != view for name in shown}
+    listed = client.get("groups?$count=true&$top=1", ConsistencyLevel="eventual")
+    assert listed["@odata.count"] == (11 if view == "count" else 12)
+    assert client.get(f"groups/{hidden}")["id"] == hidden
+
+
+def test_a_count_is_wrong(client: Client) -> None:
+    client.simulator.control.misbehave("count-wrong", "groups/$count", fewer=3)
+    assert count(client, "groups") == 9
+    assert client.get("groups?$count=true", ConsistencyLevel="eventual")["@odata.count"] == 9
+    assert count(client, "users") == 60
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +217,7 @@ def test_one_relation_of_one_object_fails_for_ever(client: Client) -> None:
 def test_count_fails_while_lists_do_not(client: Client) -> None:
     client.simulator.control.misbehave("count-fails", "groups/$count")
     assert client.refused("GET", "groups/$count", ConsistencyLevel="eventual")[0] == 500
+    assert client.send("GET", "groups?$count=true", ConsistencyLevel="eventual").status_code == 500
     assert count(client, "users") == 60
     assert client.all("groups")
 
@@ -288,6 +311,26 @@ def test_an_element_without_id(null: bool, client: Client) -> None:
     odd = [one for one in client.all(f"groups/{group}/members") if one.get("id") is None]
     assert len(odd) == 1
     assert ("id" in odd[0]) is null
+
+
+@pytest.mark.parametrize("name", ["element-null", "element-not-object", "element-without-id"])
+@pytest.mark.parametrize(
+    ("path", "within"), [("groups/delta?$select=id,members", "members@delta"), ("groups?$expand=members", "members")]
+)
+def test_an_unreadable_link_among_those_of_an_object(name: str, path: str, within: str, client: Client) -> None:
+    _, members = group_with(client)
+    control = client.simulator.control
+    healthy = client.get(path)["value"]
+    control.misbehave(name, path.partition("?")[0], objects=[members[0]], within=within)
+    changed = [
+        (old, new)
+        for before, after in zip(healthy, client.get(path)["value"], strict=True)
+        for old, new in zip(before.get(within, ()), after.get(within, ()), strict=True)
+        if old != new
+    ]
+    assert changed
+    assert {old["id"] for old, _ in changed} == {members[0]}
+    assert not [new for _, new in changed if isinstance(new, dict) and "id" in new]
 
 
 @pytest.mark.parametrize("value", [None, {"id": "x"}, "text"])

@@ -47,9 +47,9 @@ def _each(
         found = exchange.elements(rule)
         if found is None:
             return None
-        body, indexes = found
-        for index in indexes:
-            body["value"][index] = change(body["value"][index], rule)
+        body, struck = found
+        for held, index in struck:
+            held[index] = change(held[index], rule)
         return exchange.replaced(body)
 
     return act
@@ -61,9 +61,11 @@ def _insert(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     if rule.objects:
         return _each(lambda one, _: value)(exchange, rule)
     body = exchange.body()
-    if body is None or not isinstance(body.get("value"), list) or rule.rng.random() >= rule.probability:
+    held = exchange.lists(body, str(rule.options["within"])) if body is not None else []
+    if not held or rule.rng.random() >= rule.probability:
         return None
-    return exchange.replaced({**body, "value": [*body["value"], value]})
+    held[0].append(value)
+    return exchange.replaced(body)
 
 
 def _without_id(one: dict[str, Any], rule: MisbehaviourRule) -> dict[str, Any]:
@@ -94,10 +96,10 @@ def _broken_text(raw: bytes) -> Callable[[Exchange, MisbehaviourRule], GraphResp
         found = exchange.elements(rule)
         if found is None:
             return None
-        body, indexes = found
+        body, struck = found
         name = str(rule.options["property"])
-        for index in indexes:
-            body["value"][index][name] = f"Broken {_MARK} text"
+        for held, index in struck:
+            held[index][name] = f"Broken {_MARK} text"
         spoilt = exchange.replaced(body)
         return GraphResponse(spoilt.status, spoilt.body.replace(_MARK.encode(), raw), spoilt.headers)
 
@@ -135,26 +137,26 @@ MISBEHAVIOURS = (
     ),
     Misbehaviour(
         "element-null",
-        "a null among the elements of a page",
+        "a null among the elements of a page, or among the links that objects carry (`within=members@delta`)",
         _insert,
-        {"value": None},
-        applies=_is_page,
+        {"value": None, "within": ""},
+        applies=_has_json,
         on_elements=True,
     ),
     Misbehaviour(
         "element-not-object",
-        "a text, a number or an array among the elements of a page",
+        "a text, a number or an array among them",
         _insert,
-        {"value": "text"},
-        applies=_is_page,
+        {"value": "text", "within": ""},
+        applies=_has_json,
         on_elements=True,
     ),
     Misbehaviour(
         "element-without-id",
-        "an element without id, or whose id is null",
+        "an element of a page, or a link, without id, or whose id is null",
         _each(_without_id),
-        {"null": False},
-        applies=_is_page,
+        {"null": False, "within": ""},
+        applies=_has_json,
         on_elements=True,
     ),
     Misbehaviour(

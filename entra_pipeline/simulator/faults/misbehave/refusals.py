@@ -19,10 +19,6 @@ def _relation(request: GraphRequest, place: ResourcePath) -> bool:
     return place.relation is not None
 
 
-def _counts(request: GraphRequest, place: ResourcePath) -> bool:
-    return place.tail == "$count"
-
-
 def _next_page(request: GraphRequest, place: ResourcePath) -> bool:
     return "$skiptoken" in request.options
 
@@ -80,13 +76,6 @@ MISBEHAVIOURS = (
         "requests are refused with a status; those for the owners of one application, for example",
         _fail,
         {"status": 500, "code": "InternalServerError", "message": "The server encountered an error."},
-    ),
-    Misbehaviour(
-        "count-fails",
-        "`$count` is refused with a status",
-        _fail,
-        {"status": 500, "code": "InternalServerError", "message": "The server encountered an error."},
-        applies=_counts,
     ),
     Misbehaviour(
         "next-page-fails",

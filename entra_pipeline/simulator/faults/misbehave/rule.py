@@ -73,22 +73,36 @@ class Exchange:
             return None
         return body if isinstance(body, dict) else None
 
-    def elements(self, rule: MisbehaviourRule) -> tuple[dict[str, Any], list[int]] | None:
-        """Returns the body of a page, and the indexes of its elements that the rule strikes.
+    def lists(self, body: dict[str, Any], within: str) -> list[list[Any]]:
+        """Returns the elements of a page, as one list; with `within`, those of that property of each object."""
+        page = body.get("value")
+        if not isinstance(page, list):
+            page = [body] if within else None
+        if page is None:
+            return []
+        if not within:
+            return [page]
+        return [one[within] for one in page if isinstance(one, dict) and isinstance(one.get(within), list)]
+
+    def elements(self, rule: MisbehaviourRule) -> tuple[dict[str, Any], list[tuple[list[Any], int]]] | None:
+        """Returns the body of a page, and the elements that the rule strikes as (the list they are in, index).
 
         Those are the objects that the rule names. A rule that names none strikes elements by its probability; with
-        probability 1, the first of each page. None: nothing is struck.
+        probability 1, the first of each list. None: nothing is struck.
         """
         body = self.body()
-        if body is None or not isinstance(body.get("value"), list):
+        if body is None:
             return None
-        ids = [(index, one["id"]) for index, one in enumerate(body["value"]) if isinstance(one, dict) and "id" in one]
-        if rule.objects:
-            chosen = [index for index, identifier in ids if identifier in rule.objects]
-        elif rule.probability < 1:
-            chosen = [index for index, identifier in ids if rule.draws(str(identifier))]
-        else:
-            chosen = [index for index, _ in ids[:1]]
+        chosen: list[tuple[list[Any], int]] = []
+        for held in self.lists(body, str(rule.options.get("within", ""))):
+            ids = [(index, one["id"]) for index, one in enumerate(held) if isinstance(one, dict) and "id" in one]
+            if rule.objects:
+                ids = [(index, identifier) for index, identifier in ids if identifier in rule.objects]
+            elif rule.probability < 1:
+                ids = [(index, identifier) for index, identifier in ids if rule.draws(str(identifier))]
+            else:
+                ids = ids[:1]
+            chosen += [(held, index) for index, _ in ids]
         return (body, chosen) if chosen else None
 
     def replaced(self, body: object) -> GraphResponse:
@@ -160,7 +174,7 @@ class Misbehaviour:
         sign_in: Makes the answer to a request for a token.
         options: Names and defaults of what it takes besides what every rule has.
         applies: Whether a request can be struck at all.
-        on_relations: The rule's path names a relation (`groups/*/members`), in whichever view it is read.
+        on_relations: The rule's path names a relation or a set (`groups/*/members`), in whichever view it is read.
         on_elements: Probability is that of an element, not of a request.
     """
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator.faults.misbehave.rule import Exchange, Misbehaviour, MisbehaviourRule
-from entra_pipeline.simulator.protocol.failures import not_found
+from entra_pipeline.simulator.protocol.failures import Failure, not_found
 from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse
 from entra_pipeline.simulator.schema import EntitySet, NavigationProperty
@@ -172,6 +172,71 @@ def _rename_type(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | 
     return _edit_views(exchange, rule, list(rule.options["views"]), edit)
 
 
+def _is_set(request: GraphRequest, place: ResourcePath) -> bool:
+    return (
+        place.entry is not None and place.relation is None and not place.key and place.tail in {"", "delta", "$count"}
+    )
+
+
+def _hide_objects(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    views, entry, place = rule.options["views"], exchange.place.set, exchange.place
+
+    def hidden(identifier: object) -> bool:
+        return identifier in rule.objects if rule.objects else rule.draws(str(identifier))
+
+    if not rule.is_on(entry.path):
+        return None
+    fewer = 0
+    if "count" in views and (place.tail == "$count" or exchange.request.wants_count):
+        fewer = sum(hidden(row.id) for row in exchange.directory.page(entry.stored))
+    if place.tail == "$count":
+        return _less(exchange, fewer) if fewer else None
+    body = exchange.body()
+    if body is None or not isinstance(body.get("value"), list):
+        return None
+    shown = body["value"]
+    if ("delta" if place.tail else "list") in views:
+        shown = [one for one in shown if not isinstance(one, dict) or "@removed" in one or not hidden(one.get("id"))]
+    counted = {"@odata.count": body["@odata.count"] - fewer} if fewer and "@odata.count" in body else {}
+    changed = {**body, **counted, "value": shown}
+    return exchange.replaced(changed) if changed != body else None
+
+
+def _less(exchange: Exchange, fewer: int) -> GraphResponse | None:
+    healthy = exchange.healthy
+    if healthy.status != 200:
+        return None
+    return GraphResponse(200, str(max(0, int(healthy.body) - fewer)).encode(), healthy.headers)
+
+
+def _counts(request: GraphRequest, place: ResourcePath) -> bool:
+    return place.tail == "$count" or request.wants_count
+
+
+def _is_counted(exchange: Exchange, rule: MisbehaviourRule) -> bool:
+    """Whether the rule is about the count that the request asks for: `groups/$count`, or a list with `$count=true`."""
+    path = exchange.request.path
+    return rule.is_on(path) or (exchange.place.tail != "$count" and rule.is_on(f"{path}/$count"))
+
+
+def _miscount(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    if not _is_counted(exchange, rule):
+        return None
+    fewer = int(rule.options["fewer"])
+    if exchange.place.tail == "$count":
+        return _less(exchange, fewer)
+    body = exchange.body()
+    if body is None or "@odata.count" not in body:
+        return None
+    return exchange.replaced({**body, "@odata.count": max(0, body["@odata.count"] - fewer)})
+
+
+def _fail_count(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    if not _is_counted(exchange, rule):
+        return None
+    raise Failure(int(rule.options["status"]), str(rule.options["code"]), str(rule.options["message"]))
+
+
 def _expands(request: GraphRequest, place: ResourcePath) -> bool:
     return "$expand" in request.options and place.entry is not None and place.relation is None and place.tail == ""
 
@@ -232,6 +297,31 @@ MISBEHAVIOURS = (
         applies=_shows_links,
         on_relations=True,
         on_elements=True,
+    ),
+    Misbehaviour(
+        "objects-hidden",
+        "some views of a set leave out objects that others show, with status 200 and no hint",
+        _hide_objects,
+        {"views": ("list", "count")},
+        applies=_is_set,
+        on_relations=True,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "count-wrong",
+        "`$count`, and `@odata.count` of lists, are lower than they should be",
+        _miscount,
+        {"fewer": 1},
+        applies=_counts,
+        on_relations=True,
+    ),
+    Misbehaviour(
+        "count-fails",
+        "`$count` is refused with a status, and so are lists with `$count=true`",
+        _fail_count,
+        {"status": 500, "code": "InternalServerError", "message": "The server encountered an error."},
+        applies=_counts,
+        on_relations=True,
     ),
     Misbehaviour(
         "hidden-membership",

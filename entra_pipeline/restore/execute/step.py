@@ -30,12 +30,21 @@ PATIENCE = 60.0
 # After so many answers that were lost, something else is wrong.
 _LOST = 4
 _SLOWEST_POLL = 5.0
-# What services say of an object that has not reached them yet, besides 404.
-_UNKNOWN_YET = (
-    *("does not exist", "do not exist", "does not reference", "not found", "cannot find", "could not find"),
-    # A directory extension that has just been registered.
-    "extension properties are not available",
-)
+# Messages of services that an object has not reached yet, besides 404, by status.
+_UNKNOWN_YET: Mapping[int, tuple[str, ...]] = {
+    400: (
+        *("does not exist", "doesn't exist", "do not exist", "does not reference", "not found"),
+        *("cannot find", "could not find", "unable to find", "not present"),
+        # A directory extension that has just been registered.
+        "extension properties are not available",
+        # Assignments to a new service principal (msgraph-bicep-types#193).
+        "not a valid reference update",
+    ),
+    # A service principal right after its application (terraform-provider-azuread#611).
+    403: ("backing application",),
+}
+# Messages of single actions that say too little to be taken so of any other request: licences of a new user.
+_UNKNOWN_YET_BY_ACTION = {"assignLicense": ("property values specified are invalid",)}
 # What services say of something that is there already (GRAPH: errors seen).
 _THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists", "multipleobjectswithsamekeyvalue")
 
@@ -221,10 +230,7 @@ class RunningStep:
 
     def _until_known(self, written: WriteResult) -> float:
         """Returns until when a refused write is repeated: while an object that it refers to is fresh."""
-        if written.write.method == "DELETE" or written.status not in {400, 404}:
-            return 0.0
-        words = written.error().message.lower()
-        if written.status == 400 and (not any(text in words for text in _UNKNOWN_YET) or there_already(written)):
+        if written.write.method == "DELETE" or not (written.status == 404 or _unknown_yet(written)):
             return 0.0
         about = ids_in([written.write.url, written.write.body])
         young = [self.session.fresh[one] for one in about if one in self.session.fresh]
@@ -246,6 +252,8 @@ class RunningStep:
                 "Administrator or Global Administrator role: assign it to the restore app registration, and start the "
                 "restore again."
             )
+        if _unknown_yet(written):
+            return "Start the restore again in some minutes: what it refers to has not reached all of Graph's services."
         if error.status == 403:
             return (
                 f"Grant the application permission {(self.rule.permissions or ('that the type takes',))[0]} to the "
@@ -256,6 +264,15 @@ class RunningStep:
         if there_already(written):
             return "Rename or remove what holds the same name in the tenant, and plan again."
         return ""
+
+
+def _unknown_yet(written: WriteResult) -> bool:
+    """Tells whether a refusal may come from a service that a new object has not reached yet."""
+    words = written.error().message.lower()
+    action = written.write.url.partition("?")[0].rpartition("/")[2]
+    texts = (*_UNKNOWN_YET.get(written.status, ()), *(_UNKNOWN_YET_BY_ACTION.get(action, ())))
+    known = written.status in _UNKNOWN_YET and any(text in words for text in texts)
+    return known and not there_already(written)
 
 
 def there_already(written: WriteResult) -> bool:

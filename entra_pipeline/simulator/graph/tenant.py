@@ -26,7 +26,7 @@ from entra_pipeline.simulator.graph.logs import TenantLogs, unlicensed
 from entra_pipeline.simulator.graph.reading import Continuation, ReadHandler
 from entra_pipeline.simulator.graph.writing.writer import WriteHandler
 from entra_pipeline.simulator.protocol.failures import Failure, concurrency, denied, method_not_allowed, not_found
-from entra_pipeline.simulator.protocol.paths import ResourcePath, resolve
+from entra_pipeline.simulator.protocol.paths import READING_TAILS, ResourcePath, resolve
 from entra_pipeline.simulator.protocol.requests import JSON, GraphRequest, GraphResponse
 from entra_pipeline.simulator.protocol.tokens import Caller, Signer
 from entra_pipeline.simulator.schema import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES
@@ -38,7 +38,6 @@ _LEDGER_LENGTH = 200_000
 _WRITES_KEPT = 100_000
 _LARGEST_BODY = 64 * 1024
 _REFERENCE = re.compile(r"https?://[^\"]+/v1\.0/\w+/([\w-]+)")
-_READING_TAILS = frozenset(("getByIds", "getAvailableExtensionProperties"))
 
 
 class RequestRecord(NamedTuple):
@@ -177,7 +176,7 @@ class SimulatedGraph:
             if option not in {"$skiptoken", "$deltatoken"}
         )
         self.ledger.note(RequestRecord(request.method, request.path, query, answer.status, price.units), name)
-        if request.method != "GET" and not (place and place.tail in _READING_TAILS):
+        if request.method != "GET" and not (place and place.tail in READING_TAILS):
             self._note_write(request, place, name, answer.status, lost)
         return answer
 
@@ -279,7 +278,7 @@ class SimulatedGraph:
         )
 
     def _permitted(self, method: str, place: ResourcePath, caller: Caller) -> bool:
-        reading = method == "GET" or place.tail in _READING_TAILS
+        reading = method == "GET" or place.tail in READING_TAILS
         if place.entry is None:
             types = [BY_NAME[name] for name in DIRECTORY_OBJECTS]
             return any(caller.may(entry.read if reading else entry.write) for entry in types)

@@ -11,6 +11,8 @@ from entra_pipeline.simulator.schema import BY_NAME, BY_PATH, DIRECTORY_OBJECTS,
 _KEYED = re.compile(r"(\w+)\((?:(\w+)=)?'((?:[^']|'')*)'\)")
 _BINS = {tuple(entry.bin.lower().split("/")): entry for entry in BY_NAME.values() if entry.bin}
 _LONGEST = max(len(path) for path in BY_PATH)
+READING_TAILS = frozenset(("getByIds", "getAvailableExtensionProperties"))
+"""Actions that are sent by POST and change nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,3 +210,62 @@ def test_who_holds_a_name_stays_when_the_undelete_that_needs_it_fails(damaged: S
     assert [one.result for one in again.outcomes] == ["restored"] * 3
     assert site.first("users", userPrincipalName=name)["id"] == user["id"]
     assert not [one for one in site.control.dump("users") if one["id"] in {holder, other}]
+
+
+_BACKING = "the backing application of the service principal being created must in the local tenant"
+_INVALID = "One or more property values specified are invalid."
+
+
+def test_services_that_do_not_know_a_new_object_yet_are_asked_again(damaged: Start) -> None:
+    site = damaged("users", "user_licenses", "applications", "service_principals", "app_role_assignments")
+    app = next(one for one in site.control.dump("applications") if one["appRoles"])
+    principal = site.first("servicePrincipals", appId=app["appId"])
+    user = next(u for u in site.control.dump("users") if u["assignedLicenses"] and u["userType"] == "Member")
+    licences = [{"skuId": one["skuId"], "disabledPlans": []} for one in user["assignedLicenses"]]
+    new = {name: value for name, value in body("users", user).items() if not name.startswith("extension_")}
+    for one in (principal, app, user):
+        site.control.purge(one["id"])
+    for path, status, message in (
+        ("servicePrincipals", 403, _BACKING),
+        ("servicePrincipals/*/appRoleAssignedTo", 400, "Not a valid reference update."),
+        ("users/*/assignLicense", 400, _INVALID),
+    ):
+        site.control.misbehave("write-fails", path, times=4, status=status, code="Request_BadRequest", message=message)
+    role = {"principalId": user["id"], "resourceId": principal["id"], "appRoleId": app["appRoles"][0]["id"]}
+    site.restore(
+        step("create", "applications", app["id"], body=body("applications", app)),
+        step("create", "service_principals", principal["id"], body={"appId": app["appId"]}, needs=(app["id"],)),
+        step("create", "users", user["id"], body=new),
+        step(
+            *("create", "app_role_assignments", "gone"),
+            parent=principal["id"],
+            body=role,
+            needs=(principal["id"], user["id"]),
+        ),
+        step(
+            *("update", "user_licenses", user["id"]),
+            live_id="",
+            body={"assignedLicenses": licences},
+            needs=(user["id"],),
+        ),
+    )
+    assert sorted(rule["struck"] for rule in site.control.misbehaviours()) == [4, 4, 4]
+
+
+@pytest.mark.parametrize(("path", "table"), [("servicePrincipals", "service_principals"), ("users/*", "users")])
+def test_refusals_about_what_is_old_are_not_repeated(path: str, table: str, damaged: Start) -> None:
+    site = damaged("users", "applications", "service_principals")
+    app = site.control.create("applications", {"displayName": "Old"})
+    app_id = site.first("applications", id=app)["appId"]
+    user = site.control.dump("users")[3]["id"]
+    status, message = (403, _BACKING) if table == "service_principals" else (400, _INVALID)
+    site.control.misbehave("write-fails", path, status=status, code="Request_BadRequest", message=message)
+    wanted = (
+        step("create", table, "gone", body={"appId": app_id})
+        if table == "service_principals"
+        else step("update", table, user, body={"city": "Umeå"})
+    )
+    site.control.ledger(reset=True)
+    report = site.apply(site.plan(wanted))
+    assert [one.result for one in report.outcomes] == ["failed"]
+    assert len(site.writes()) == 1

@@ -110,7 +110,9 @@ class Misbehaviours:
         request, place = exchange.request, exchange.place
         for rule in list(self.rules):
             known = MISBEHAVIOURS[rule.name]
-            if known.act is None or rule.over or request.method != "GET" or not known.applies(request, place):
+            if known.act is None or rule.over or request.method not in known.methods:
+                continue
+            if not known.applies(request, place):
                 continue
             if rule.only and (rule.only == "batch") != request.batched:
                 continue

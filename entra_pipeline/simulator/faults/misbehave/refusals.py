@@ -2,7 +2,7 @@
 
 Sources: terraform-provider-azuread#791; microsoft-graph-docs-contrib#3917, #9241; M365DSC#7290; cartography#2812,
 #2853; microsoft-graph-docs#3877; msgraph-sdk-javascript#297; msgraph-sdk-dotnet#2254; msgraph-sdk-powershell#1898;
-microsoft-graph-explorer-v4#3184.
+microsoft-graph-explorer-v4#3184; of writes terraform-provider-azuread#611, msgraph-bicep-types#193.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from urllib.parse import quote
 
 from entra_pipeline.simulator.faults.misbehave.rule import Exchange, Misbehaviour, MisbehaviourRule
 from entra_pipeline.simulator.protocol.failures import Failure, invalid_token, not_found
-from entra_pipeline.simulator.protocol.paths import ResourcePath
+from entra_pipeline.simulator.protocol.paths import READING_TAILS, ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse
 
 
 def _relation(request: GraphRequest, place: ResourcePath) -> bool:
     return place.relation is not None
+
+
+def _writes(request: GraphRequest, place: ResourcePath) -> bool:
+    return place.tail not in READING_TAILS
 
 
 def _next_page(request: GraphRequest, place: ResourcePath) -> bool:
@@ -76,6 +80,14 @@ MISBEHAVIOURS = (
         "requests are refused with a status; those for the owners of one application, for example",
         _fail,
         {"status": 500, "code": "InternalServerError", "message": "The server encountered an error."},
+    ),
+    Misbehaviour(
+        "write-fails",
+        "writes are refused with a status, before they change anything; those that lead to a new object, for example",
+        _fail,
+        {"status": 400, "code": "Request_BadRequest", "message": "One or more property values specified are invalid."},
+        methods=frozenset({"POST", "PATCH", "PUT", "DELETE"}),
+        applies=_writes,
     ),
     Misbehaviour(
         "next-page-fails",

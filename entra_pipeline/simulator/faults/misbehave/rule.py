@@ -173,6 +173,7 @@ class Misbehaviour:
         act: Makes the answer to a request.
         sign_in: Makes the answer to a request for a token.
         options: Names and defaults of what it takes besides what every rule has.
+        methods: Of the requests that can be struck.
         applies: Whether a request can be struck at all.
         on_relations: The rule's path names a relation or a set (`groups/*/members`), in whichever view it is read.
         on_elements: Probability is that of an element, not of a request.
@@ -182,6 +183,7 @@ class Misbehaviour:
     summary: str
     act: Act | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    methods: frozenset[str] = frozenset({"GET"})
     applies: Callable[[GraphRequest, ResourcePath], bool] = lambda request, place: True
     on_relations: bool = False
     on_elements: bool = False

@@ -81,8 +81,7 @@ def explained(
     try:
         yield
     except EntraPipelineError as error:
-        permanent = error.exit_code == 2 or isinstance(error, RecoveryPointRefused)
-        if permanent:
+        if not error.transient:
             # The daemon that retries runs looks at tags only.
             context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
         raise dg.Failure(error.message, metadata={"remedy": error.remedy or "-"}) from None

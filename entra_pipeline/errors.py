@@ -1,13 +1,31 @@
-"""Every error a user can meet, in one hierarchy.
+"""Every error a user can meet, in one hierarchy, and the one answer to "may it pass by itself?".
 
-What belongs here: the error classes and their exit codes. What does not: the wording of a particular failure, which
-is written where the failure is understood.
+What belongs here: the error classes, what sort of failure each is, their exit codes. What does not: the wording of a
+particular failure, which is written where the failure is understood.
 
 The message says what happened; `remedy` says what to do about it. The command prints both, without a stack trace, and
 ends with the class's `exit_code` (0 done, 1 failed, 2 usage or configuration, 3 finished with exception).
+
+| sort | meaning | what the callers do |
+|---|---|---|
+| `permanent` | the same attempt fails again until somebody changes something | fail, and do not try again |
+| `transient` | the same attempt may succeed later without anybody's help | try again after a pause |
+| `partial` | one object or table cannot be had; the others can | name it (a gap, a refusal) and go on |
+| `usage` | an argument or a setting is wrong | say which one, and do not try again |
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureSort(StrEnum):
+    """What can be expected of another attempt; the module's docstring has the table."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    PARTIAL = "partial"
+    USAGE = "usage"
 
 
 class EntraPipelineError(Exception):
@@ -18,11 +36,17 @@ class EntraPipelineError(Exception):
     """
 
     exit_code = 1
+    sort = FailureSort.PERMANENT
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same attempt may succeed later without anybody's help."""
+        return self.sort is FailureSort.TRANSIENT
 
     def __str__(self) -> str:
         return f"{self.message}\n  → {self.remedy}" if self.remedy else self.message
@@ -35,6 +59,7 @@ class UsageError(EntraPipelineError):
     """A command-line or console argument that cannot be honoured."""
 
     exit_code = 2
+    sort = FailureSort.USAGE
 
 
 class ConfigurationError(EntraPipelineError):
@@ -47,6 +72,7 @@ class ConfigurationError(EntraPipelineError):
     """
 
     exit_code = 2
+    sort = FailureSort.USAGE
 
     def __init__(self, message: str, *, file: str, key: str = "", remedy: str = "") -> None:
         super().__init__(f"{file}: {key}: {message}" if key else f"{file}: {message}", remedy=remedy)
@@ -78,17 +104,25 @@ class GraphError(EntraPipelineError):
 class GraphPermissionDenied(GraphError):
     """403: the app registration lacks a permission, a directory role or a licence."""
 
+    sort = FailureSort.PARTIAL
+
 
 class GraphNotFound(GraphError):
     """404: the object (or the path) does not exist."""
+
+    sort = FailureSort.PARTIAL
 
 
 class DeltaLinkExpired(GraphError):
     """The delta link can no longer be followed; the set must be read in full (Graph doc: delta-query-overview)."""
 
+    sort = FailureSort.PARTIAL
+
 
 class GraphUnavailable(GraphError):
-    """Graph kept failing for a passing reason (throttling, 5xx, connection) until the patience ran out."""
+    """Graph kept failing for a transient reason (throttling, 5xx, connection) until the timeout was over."""
+
+    sort = FailureSort.TRANSIENT
 
 
 class GraphProtocolError(GraphError):
@@ -99,21 +133,28 @@ class GraphProtocolError(GraphError):
 
 
 class StoreError(EntraPipelineError):
-    """The storage could not be read or written."""
+    """The storage could not be read or written: it did not answer, was full or refused."""
+
+    sort = FailureSort.TRANSIENT
 
 
 class AlreadyExists(StoreError):
     """A conditional create found the key taken."""
 
+    sort = FailureSort.PERMANENT
+
 
 class NotInStore(StoreError):
     """The key, recovery point or object type is not in the store."""
+
+    sort = FailureSort.PERMANENT
 
 
 class NotAtPoint(NotInStore):
     """The object or type that was asked for is not at the recovery point."""
 
     exit_code = 2
+    sort = FailureSort.USAGE
 
 
 class ScopeBusy(StoreError):
@@ -123,6 +164,10 @@ class ScopeBusy(StoreError):
 class IntegrityError(StoreError):
     """Stored data differs from what its manifest says."""
 
+    sort = FailureSort.PERMANENT
+
 
 class RecoveryPointRefused(StoreError):
     """A recovery point cannot be (re)written: it exists already, or its moment has passed."""
+
+    sort = FailureSort.PERMANENT

@@ -140,7 +140,7 @@ class BackupRun:
             elif isinstance(outcome, NotOffered):
                 now = iso(self.clock())
                 self.progress.done(self.builder.not_offered(outcome.table, outcome.stats, now, outcome.reason))
-            elif again and not isinstance(outcome.error, GraphPermissionDenied):
+            elif again and outcome.error.transient:
                 left.add(outcome.table)
             else:
                 self.progress.done(self._gap(outcome))

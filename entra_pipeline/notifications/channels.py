@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, formataddr
 from typing import Any
 
-from entra_pipeline.errors import ConfigurationError
+from entra_pipeline.errors import ConfigurationError, FailureSort
 from entra_pipeline.notifications.messages import SHOWN, Message
 from entra_pipeline.notifications.rendering import html, text
 from entra_pipeline.project import Mail, NotificationProfile, Webhook
@@ -29,6 +29,7 @@ class Undelivered(ConfigurationError):
     """A message could not be sent; names the setting that it failed at."""
 
     exit_code = 1
+    sort = FailureSort.TRANSIENT
 
 
 def send_mail(mail: Mail, profile: NotificationProfile, message: Message, *, reference: str, now: datetime) -> str:

@@ -204,6 +204,6 @@ def missing_types(scope: Scope, manifest: Manifest) -> list[str]:
     found = {
         RELATIONS[table][0].name if table in RELATIONS else table
         for table, entry in manifest.tables.items()
-        if any(not gap.permission for gap in entry.gaps)
+        if any(gap.transient for gap in entry.gaps)
     }
     return [name for name in protected if name in found]

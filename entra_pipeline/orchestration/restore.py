@@ -30,7 +30,7 @@ from assets.restores import (
     undo_config,
 )
 from assets.snapshots import LogProgress
-from entra_pipeline.errors import EntraPipelineError, GraphUnavailable, NotInStore, ScopeBusy, StoreError, UsageError
+from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.orchestration.audit import OPERATOR_TAG, SOMEBODY
 from entra_pipeline.orchestration.jobs import EXECUTOR
 from entra_pipeline.orchestration.sync import points_told
@@ -359,14 +359,12 @@ def restore() -> None:
 
 @contextmanager
 def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
-    """As `explained`; an op that fails for a passing reason is tried again some times, after a pause."""
+    """As `explained`; an op that fails for a transient reason is tried again some times, after a pause."""
     with explained(context):
         try:
             yield
         except EntraPipelineError as error:
-            # StoreError itself is a storage that could not be reached; the kinds of it are answers.
-            passing = isinstance(error, ScopeBusy | GraphUnavailable) or type(error) is StoreError
-            if not passing or context.retry_number >= RETRIES:
+            if not error.transient or context.retry_number >= RETRIES:
                 raise
             context.log.warning(f"{error}\nThis is tried again in {PAUSE:.0f} s.")
             raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE) from None

@@ -60,6 +60,11 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     permission: str = ""
 
+    @property
+    def transient(self) -> bool:
+        """Whether reading again may close it without anybody's help."""
+        return not self.permission
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A Parquet file.

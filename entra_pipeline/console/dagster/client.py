@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.errors import EntraPipelineError, FailureSort, NotInStore, UsageError
 
 LOCATION = "entra-pipeline"
 OPERATOR_TAG = "entra/operator"
@@ -75,6 +75,8 @@ mutation Reload($name: String!) { reloadRepositoryLocation(repositoryLocationNam
 
 class DagsterUnavailable(EntraPipelineError):
     """Dagster does not answer, or not as it should."""
+
+    sort = FailureSort.TRANSIENT
 
 
 class DagsterAbsent(DagsterUnavailable):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
-from entra_pipeline.errors import EntraPipelineError, GraphError, GraphNotFound
+from entra_pipeline.errors import EntraPipelineError, FailureSort, GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.restore.objects.model import RestoreOptions, RestoreStep
 from entra_pipeline.restore.objects.references import ids_in, rewrite
@@ -52,6 +52,7 @@ _THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists",
 class StepRefused(EntraPipelineError):
     """Graph refused a step for good, or it cannot be sent; `status` is Graph's, 0 when nothing was sent."""
 
+    sort = FailureSort.PARTIAL
     status = 0
 
 

@@ -12,7 +12,8 @@ from assets.names import RETRY_TAG, identifier
 from entra_pipeline.errors import EntraPipelineError, RecoveryPointRefused, UsageError
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 EXISTED = "existed"
 """Metadata of a materialisation that shows a point which existed before the run."""

@@ -34,8 +34,10 @@ from entra_pipeline.store.backends.s3 import client_config
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.index import JOINED, join_indexes, write_index
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import GRACE
+from entra_pipeline.store.retention.sweep import sweep
 
 _USERS = 10_000
 _CHANGED = 10
@@ -194,7 +196,9 @@ def _written(root: Path, count: int, users: int) -> ObjectStore:
                 connection.register("made", made.append_column("reason", pa.nulls(1, pa.string())))
                 write_edges(connection, "made", table, path)
             rows_ = max(len(chosen), 1)
-            return store.write_part(point, table, file, path, role="base" if role == "base" else "changes", rows=rows_)
+            return store.staging.write_part(
+                point, table, file, path, role="base" if role == "base" else "changes", rows=rows_
+            )
 
         def sorted_users() -> list[tuple[str, str]]:
             return [(identifier, _user(*rows[identifier])) for identifier in sorted(rows)]
@@ -244,7 +248,7 @@ def _written(root: Path, count: int, users: int) -> ObjectStore:
             if number % JOINED == JOINED - 1:
                 join_indexes(files, _SCOPE, store.indexes(), store.points())
     # As the daily prune leaves it: without the files of the index that others have taken the place of.
-    ScopeStore(files, _SCOPE, lambda: datetime.now(UTC) + GRACE).sweep(grace=GRACE)
+    sweep(ScopeStore(files, _SCOPE, lambda: datetime.now(UTC) + GRACE), grace=GRACE)
     return files
 
 

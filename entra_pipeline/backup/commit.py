@@ -19,6 +19,7 @@ from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import GraphError, GraphPermissionDenied, NotInStore
 from entra_pipeline.graph import RequestStats
 from entra_pipeline.project import Scope
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -86,7 +87,7 @@ def commit_point(
         tables=tables,
         selection=context.selection,
     )
-    return store.commit(manifest)
+    return commit(store, manifest)
 
 
 def _gaps(manifest: Manifest | None, table: str) -> tuple[Gap, ...]:
@@ -109,21 +110,21 @@ def commit_staged(scope: Scope, store: ScopeStore, point: str, clock: Clock = sy
         NotInStore: Nothing is staged.
         And what `commit_point` raises.
     """
-    staged = store.staged_run(point)
+    staged = store.staging.run(point)
     if staged is None:
         raise NotInStore(
             f"nothing has been read for recovery point {point} of scope {scope.name!r}",
             remedy="Materialise the snapshots of the same partition first.",
         )
-    return commit_point(scope, store, point, msgspec.convert(staged, CommitContext), store.staged(point), clock)
+    return commit_point(scope, store, point, msgspec.convert(staged, CommitContext), store.staging.tables(point), clock)
 
 
 def staged_since(store: ScopeStore, point: str) -> datetime | None:
     """Returns when the first read began of what is staged for a point, by whichever try; None without any."""
-    run = store.staged_run(point)
+    run = store.staging.run(point)
     if run is None:
         return None
-    entries = store.staged(point).values()
+    entries = store.staging.tables(point).values()
     return min(map(parse_iso, [msgspec.convert(run, CommitContext).started, *(entry.started for entry in entries)]))
 
 

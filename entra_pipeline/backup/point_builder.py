@@ -28,7 +28,7 @@ from entra_pipeline.catalogue import RELATIONS
 from entra_pipeline.clock import iso
 from entra_pipeline.graph import RequestStats
 from entra_pipeline.store.manifest import Gap, Part, Read, TableEntry
-from entra_pipeline.store.recovery_points import part_number
+from entra_pipeline.store.points.keys import part_number
 
 
 class _Stored(NamedTuple):
@@ -78,7 +78,7 @@ class PointBuilder:
         return number
 
     def _store_base(self, table: str, number: int, path: Path, rows: int) -> Part:
-        return self.states.store.write_part(self.states.point, table, number, path, role="base", rows=rows)
+        return self.states.store.staging.write_part(self.states.point, table, number, path, role="base", rows=rows)
 
     def close(self) -> None:
         """Ends the thread that writes segments."""
@@ -235,7 +235,7 @@ class PointBuilder:
         counts, misfits = retry_with_more_memory(self.states.runner.connection, write)
         part = None
         if counts.rows:
-            part = self.states.store.write_part(
+            part = self.states.store.staging.write_part(
                 self.states.point, table, number, path, role="base" if base else "changes", rows=counts.rows
             )
         return _Stored(counts, part, misfits)

@@ -38,7 +38,8 @@ from entra_pipeline.errors import GraphError, GraphPermissionDenied, StoreError,
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import did_you_mean
 
@@ -120,7 +121,7 @@ class BackupRun:
         """
         wanted = [name for name in self.types if types is None or name in types or _reported_by(name) in types]
         if stage:
-            self.builder.entries.update(await asyncio.to_thread(self.store.staged, self.point))
+            self.builder.entries.update(await asyncio.to_thread(self.store.staging.tables, self.point))
         self.granted = await self.graph.sign_in()
         self.progress.phase("reading")
         # All types by name are all types.
@@ -160,11 +161,11 @@ class BackupRun:
         for table, entry in self.builder.entries.items():
             if table not in left:
                 if stage:
-                    await asyncio.to_thread(self.store.stage, self.point, entry)
+                    await asyncio.to_thread(self.store.staging.save_table, self.point, entry)
                 yield entry
         if stage:
             staged: dict[str, object] = msgspec.to_builtins(self._context())
-            await asyncio.to_thread(self.store.stage_run, self.point, staged)
+            await asyncio.to_thread(self.store.staging.save_run, self.point, staged)
 
     def _steps(self, reader: ObjectReader, children: ChildReader, wanted: list[str]) -> list[ReadStep]:
         """The reads, those first that may take many pages."""
@@ -391,7 +392,7 @@ async def backup(
     """
     started = clock()
     with store.lock():
-        point = store.mint(manual=manual)
+        point = store.new_key(manual=manual)
         try:
             async with open_run(
                 scope,
@@ -411,5 +412,5 @@ async def backup(
         except BaseException:
             # Nothing was committed; what cannot be cleared away now, the next sweep does.
             with suppress(StoreError):
-                store.discard(point)
+                store.staging.discard(point)
             raise

@@ -6,7 +6,7 @@ What belongs here: which of what reports and rules find a dashboard shows, and f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -17,7 +17,7 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Project
 from entra_pipeline.reports.model import ReportRequest
 from entra_pipeline.reports.subscription import subscription
-from entra_pipeline.store.jobs import job_records
+from entra_pipeline.store.job_records import JobRecord
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -87,19 +87,19 @@ def _unusual(store: ScopeStore, now: datetime) -> list[Alert]:
 
 def _failed(store: ScopeStore, now: datetime) -> list[Alert]:
     """Jobs that failed, except those after which one of the same kind went well."""
-    failed: dict[str, Mapping[str, Any]] = {}
-    for record in job_records(store, now - timedelta(days=DAYS_OF_JOBS), now + timedelta(seconds=1)):
-        kind = str(record["id"] if record["type"] in _JOBS_APART else record["type"])
+    failed: dict[str, JobRecord] = {}
+    for record in store.jobs.between(now - timedelta(days=DAYS_OF_JOBS), now + timedelta(seconds=1)):
+        kind = record.id if record.type in _JOBS_APART else record.type
         failed.pop(kind, None)
-        if record["status"] == "failed":
+        if record.status == "failed":
             failed[kind] = record
     return [
         Alert(
             store.scope,
-            f"{record['type']} failed",
-            str(record.get("error") or "Its job tells more."),
-            str(record["finished"]),
-            job=str(record["id"]) if record["type"] == "restore" else "",
+            f"{record.type} failed",
+            record.error or "Its job tells more.",
+            record.finished,
+            job=record.id if record.type == "restore" else "",
         )
         for record in failed.values()
     ]

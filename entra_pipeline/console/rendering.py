@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from entra_pipeline.clock import parse_iso, system_clock
 from entra_pipeline.console.routing import address
-from entra_pipeline.store.recovery_points import moment_of
+from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.text import pluralize
 
 _BETWEEN_WORDS = re.compile(r"(?<=[_.])|(?<=[a-z0-9])(?=[A-Z])")

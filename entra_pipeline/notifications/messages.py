@@ -14,6 +14,7 @@ from entra_pipeline.reports import model
 from entra_pipeline.reports.job import job_report
 from entra_pipeline.reports.model import Report
 from entra_pipeline.reports.rendering.plain import duration
+from entra_pipeline.store.job_records import JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
 
 SHOWN = 20
@@ -108,7 +109,7 @@ def job_message(record: Event, store: ScopeStore, now: datetime) -> Message:
     """The message about a job: its record, and what its report says that it could not do."""
     what = _WHAT.get(record["type"], record["type"].capitalize())
     status = record["status"]
-    report = job_report(store, record, now)
+    report = job_report(store, JobRecord.of(record), now)
     return Message(
         subject=f"{what} of {record['scope']} {status}",
         status=status,

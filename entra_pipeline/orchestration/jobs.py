@@ -34,7 +34,7 @@ from entra_pipeline.project import Scope
 from entra_pipeline.run_queue import SCOPE_TAG, retry_tags
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import moment_of
+from entra_pipeline.store.points.keys import moment_of
 from resources import StorageResource, TenantResource
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from entra_pipeline.orchestration.sensor_failures import contained
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.schedules import last_run
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.store.recovery_points import moment_of
+from entra_pipeline.store.points.keys import moment_of
 
 if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition

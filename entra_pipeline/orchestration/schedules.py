@@ -10,7 +10,7 @@ from assets.names import identifier, partitions_name
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.orchestration.jobs import backup_job_name
 from entra_pipeline.project import Scope
-from entra_pipeline.store.recovery_points import key_of
+from entra_pipeline.store.points.keys import key_of
 
 
 def schedule_name(scope: Scope) -> str:

@@ -21,7 +21,8 @@ from entra_pipeline.orchestration.dagster_internals import InstigatorState, Inst
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.events import announce
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 NO_SCOPE = "_dagster"
 """Stands for the scope in events that are about none; no scope has this name."""

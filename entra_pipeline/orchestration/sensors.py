@@ -31,9 +31,10 @@ from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.orchestration.sensor_failures import announce_failed_sensors, contained
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.store.events import announce
-from entra_pipeline.store.jobs import job_id_at, job_records, write_record
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.store.jobs import job_id_at, keep_record
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
@@ -166,23 +167,22 @@ def _record_job(instance: dg.DagsterInstance, store: ScopeStore, kind: str, reco
     if _is_recorded(store, run.run_id, started):
         return
     ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else system_clock()
-    lost: dict[str, object] = {
-        "id": plan or job_id_at(started, run.run_id[:6]),
-        "type": kind,
-        "scope": store.scope,
-        "trigger": trigger(run),
-        "run_id": run.run_id,
-        "status": "failed",
-        "started": iso(started),
+    lost = JobRecord(
+        id=plan or job_id_at(started, run.run_id[:6]),
+        type=kind,
+        scope=store.scope,
+        trigger=trigger(run),
+        run_id=run.run_id,
+        status="failed",
+        started=iso(started),
         # A run that never came to its first op counts from when it was asked for.
-        "run_started": iso(record.create_timestamp.replace(tzinfo=UTC)),
-        "finished": iso(ended),
-        "error": _why(instance, run),
-        "recovery_point": run.tags.get("dagster/partition", "") if kind == "backup" else "",
-    }
-    # A restore that was gone on with meanwhile has the record of the run that did.
-    if write_record(store, lost):
-        announce(store, lost)
+        run_started=iso(record.create_timestamp.replace(tzinfo=UTC)),
+        finished=iso(ended),
+        error=_why(instance, run),
+        details={"recovery_point": run.tags.get("dagster/partition", "") if kind == "backup" else ""},
+    )
+    # A restore that was gone on with meanwhile keeps the record of the run that did.
+    keep_record(store, lost)
 
 
 def jobs_of(project: Project, run: dg.DagsterRun) -> Sequence[tuple[str, str]]:
@@ -208,8 +208,8 @@ def jobs_of(project: Project, run: dg.DagsterRun) -> Sequence[tuple[str, str]]:
 
 def _is_recorded(store: ScopeStore, run_id: str, begun: datetime) -> bool:
     """Whether a run has left the record of its job, among those that ended after it began."""
-    records = job_records(store, begun - timedelta(minutes=1), system_clock() + timedelta(days=1))
-    return any(one.get("run_id") == run_id for one in records)
+    records = store.jobs.between(begun - timedelta(minutes=1), system_clock() + timedelta(days=1))
+    return any(one.run_id == run_id for one in records)
 
 
 def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

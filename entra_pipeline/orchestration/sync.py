@@ -39,7 +39,7 @@ def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     name = partitions_name(store.scope)
     points = store.points()
     there = set(instance.get_dynamic_partitions(name))
-    staged = store.staged_points()
+    staged = store.staging.points()
     added = [point for point in points if point not in there]
     # A partition whose run is still under way has no point yet, and is none of our business.
     removed = sorted(there - set(points) - staged)

@@ -17,6 +17,7 @@ from entra_pipeline.errors import StoreError
 from entra_pipeline.project import LocalStorage, Project, S3Storage, Scope
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore, S3ObjectStore
 from entra_pipeline.store.backends.s3 import client_config
+from entra_pipeline.store.commit import complete_index
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -78,7 +79,7 @@ def complete_indexes(project: Project) -> Iterator[tuple[str, int, str]]:
     """
     for name in project.scopes:
         try:
-            yield name, len(open_store(project, name).complete_index()), ""
+            yield name, len(complete_index(open_store(project, name))), ""
         except StoreError as error:
             yield name, 0, error.message
 

@@ -13,7 +13,8 @@ from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.model import Chart, Column, Report, ReportRequest, ReportTable
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.parallel import in_parallel
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 _CHANGES = ("added", "changed", "deleted")
 _COUNTS = ("objects", "links", *_CHANGES)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from entra_pipeline.project import Scope
 from entra_pipeline.project.schedules import next_run, windows
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 FRESH, LATE, MISSING, UNSCHEDULED = "fresh", "late", "missing", "no schedule"
 NEVER, NO_GOOD = "never backed up", "no good point"

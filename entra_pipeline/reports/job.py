@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from entra_pipeline.analysis.manifest_rows import COSTS, table_rows
 from entra_pipeline.clock import iso
@@ -14,7 +13,7 @@ from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTable
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import exceptions, read_report, rows
-from entra_pipeline.store.jobs import job_record
+from entra_pipeline.store.job_records import JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
 
 # Members of a record that are told elsewhere, or in other words.
@@ -75,15 +74,15 @@ def job(request: ReportRequest, job_id: str) -> Report:
     return job_report(*_find(request, job_id), request.now)
 
 
-def job_report(store: ScopeStore, record: Mapping[str, Any], now: datetime) -> Report:
+def job_report(store: ScopeStore, record: JobRecord, now: datetime) -> Report:
     """The report of a job of which the record is known; raises StoreError."""
     row = job_row(record)
-    counts = {key: value for key, value in record.items() if key not in _TOLD and value not in ("", None)}
+    counts = {key: value for key, value in record.members().items() if key not in _TOLD and value not in ("", None)}
     facts = {
         "scope": store.scope,
         "status": row["status"],
         "started": row["started"],
-        "finished": record["finished"],
+        "finished": record.finished,
         "duration": row["seconds"],
         **{key.replace("_", " "): value for key, value in counts.items() if isinstance(value, str | int | float)},
     }
@@ -93,39 +92,40 @@ def job_report(store: ScopeStore, record: Mapping[str, Any], now: datetime) -> R
     return Report(
         name="job",
         title=f"{str(row['type']).capitalize()} of scope {store.scope}: {row['status']}",
-        subtitle=f"job {record['id']}",
+        subtitle=f"job {record.id}",
         made=iso(now),
         facts=facts,
-        tables=_TABLES.get(str(record["type"]), _nothing)(store, record, problems),
+        tables=_TABLES.get(record.type, _nothing)(store, record, problems),
         problems=problems,
     )
 
 
-def _find(request: ReportRequest, job_id: str) -> tuple[ScopeStore, dict[str, Any]]:
+def _find(request: ReportRequest, job_id: str) -> tuple[ScopeStore, JobRecord]:
     for scope in request.scopes():
         store = open_store(request.project, scope)
-        if record := job_record(store, job_id):
+        if record := store.jobs.find(job_id):
             return store, record
     raise UsageError(
         f"there is no job {job_id!r}", remedy="entra-pipeline report jobs lists them; --from asks for older ones."
     )
 
 
-def _nothing(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
+def _nothing(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:
     return []
 
 
-def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
+def _backup(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:
     # What failed has committed none, whatever its name was to be.
-    if not record.get("recovery_point") or record["status"] == "failed":
+    point = str(record.details.get("recovery_point") or "")
+    if not point or record.status == "failed":
         return []
     try:
-        manifest = store.manifest(str(record["recovery_point"]))
+        manifest = store.manifest(point)
     except NotInStore:
-        problems.append(f"the recovery point {record['recovery_point']} is no longer in the store")
+        problems.append(f"the recovery point {point} is no longer in the store")
         return []
     except StoreError as error:
-        problems.append(f"the recovery point {record['recovery_point']} cannot be read: {error.message}")
+        problems.append(f"the recovery point {point} cannot be read: {error.message}")
         return []
     gaps = [
         {"table": table, "what": gap.what, "since": gap.since, "reason": gap.reason, "remedy": gap.remedy}
@@ -140,8 +140,8 @@ def _backup(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -
     ]
 
 
-def _restore(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
-    job_id = str(record["id"])
+def _restore(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:
+    job_id = record.id
     report = read_report(store, job_id)
     if report is None:
         problems.append("the restore has not come to its end: entra-pipeline restore --resume goes on with it")
@@ -158,24 +158,24 @@ def _restore(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) 
     ]
 
 
-def _prune(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
+def _prune(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:
     point, why, days = Column("recovery_point", "recovery point", "key"), Column("reason", "why"), "days of logs"
-    kept = [{"recovery_point": key, "reason": reason} for key, reason in record.get("kept", {}).items()]
-    kept += [{"days": number, "reason": reason} for reason, number in record.get("log_days_kept", {}).items()]
-    forgotten = [{"recovery_point": key} for key in record.get("forgotten", [])]
+    kept = [{"recovery_point": key, "reason": reason} for key, reason in record.details.get("kept", {}).items()]
+    kept += [{"days": number, "reason": reason} for reason, number in record.details.get("log_days_kept", {}).items()]
+    forgotten = [{"recovery_point": key} for key in record.details.get("forgotten", [])]
     return [
         ReportTable("forgotten", "Recovery points whose time was over", (point,), forgotten, "none"),
         ReportTable("kept", "Kept beyond their time", (point, Column("days", days, "number"), why), kept, "none"),
     ]
 
 
-def _drill(store: ScopeStore, record: Mapping[str, Any], problems: list[str]) -> Sequence[ReportTable]:
+def _drill(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:
 
     # With the drill comes the simulator.
     from entra_pipeline.restore.check.drill import DRILL_DECODER, drill_file
 
     try:
-        drill = DRILL_DECODER.decode(store.files.read(drill_file(store.scope, str(record["id"]))))
+        drill = DRILL_DECODER.decode(store.files.read(drill_file(store.scope, record.id)))
     except NotInStore:
         problems.append("the drill has not come to its end")
         return []

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.model import Chart, Column, Report, ReportRequest, ReportTable
-from entra_pipeline.store.jobs import job_records
+from entra_pipeline.store.job_records import JobRecord
 
 COLUMNS = (
     Column("id", "job", "key"),
@@ -41,7 +40,7 @@ def jobs(request: ReportRequest) -> Report:
     rows, problems = [], []
     for scope in request.scopes():
         try:
-            records = job_records(open_store(request.project, scope), request.begin, request.end)
+            records = open_store(request.project, scope).jobs.between(request.begin, request.end)
         except EntraPipelineError as error:
             problems.append(f"scope {scope.name}: {error.message}")
             continue
@@ -60,12 +59,13 @@ def jobs(request: ReportRequest) -> Report:
     )
 
 
-def job_row(record: Mapping[str, Any]) -> dict[str, Any]:
+def job_row(record: JobRecord) -> dict[str, Any]:
     """A job as a row: what its kind does not have is empty."""
-    seconds = (parse_iso(record["finished"]) - parse_iso(record["started"])).total_seconds()
-    row = {column.key: record.get(column.key) for column in COLUMNS}
+    seconds = (parse_iso(record.finished) - parse_iso(record.started)).total_seconds()
+    members = record.members()
+    row = {column.key: members.get(column.key) for column in COLUMNS}
     # The status `failed` is a word; of a restore's steps, `failed` is how many did.
-    exceptions = sum(record[name] for name in _EXCEPTIONS if isinstance(record.get(name), int))
+    exceptions = sum(members[name] for name in _EXCEPTIONS if isinstance(members.get(name), int))
     return {**row, "seconds": seconds, "exceptions": exceptions}
 
 

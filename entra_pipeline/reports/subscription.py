@@ -16,7 +16,8 @@ from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.model import Chart, Column, Report, ReportRequest, ReportTable
 from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.parallel import in_parallel
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 
 WARNING = 0.9

@@ -6,17 +6,20 @@ is a small object that waits in the store until it has been looked at, so that i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 
 EVENTS = "_notifications/events/"
 
 
-def announce(store: ScopeStore, event: dict[str, object]) -> None:
+def announce(store: ScopeStore, event: Mapping[str, Any]) -> None:
     """Leaves an event of a scope; a later one of the same id takes its place as long as nobody has looked.
 
     Args:
         store: The scope's store.
         event: A job record; or what has the same members `id`, `type`, `scope`, `status`, `finished`.
     """
-    store.files.replace(f"{EVENTS}{store.scope}/{event['id']}.json", canonical(event))
+    store.files.replace(f"{EVENTS}{store.scope}/{event['id']}.json", canonical(dict(event)))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from entra_pipeline.analysis.changes import Change, changes, reading
 from entra_pipeline.analysis.equality import normal
 from entra_pipeline.store.backends import LocalObjectStore
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Manifest, Part
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Row, Time, entry, gone, manifest, put
@@ -66,7 +67,7 @@ def _stored(folder: Path, runs: list[Run]) -> tuple[ScopeStore, list[tuple[Manif
     taken = []
     for full, brought, removed, added, cut in runs:
         time.pass_(minutes=1)
-        point = store.mint()
+        point = store.new_key()
         users = {key: body for key, body in {**users, **brought}.items() if key not in removed}
         links = (links | added) - cut
         rows: dict[str, list[Row]] = {
@@ -84,7 +85,7 @@ def _stored(folder: Path, runs: list[Run]) -> tuple[ScopeStore, list[tuple[Manif
             entry(parts["users"], len(users)),
             entry(parts["user_sponsors"], len(links), table="user_sponsors", kind="edges"),
         )
-        taken.append((store.commit(manifest(store, point, *entries)), users, links))
+        taken.append((commit(store, manifest(store, point, *entries)), users, links))
     return store, taken
 
 

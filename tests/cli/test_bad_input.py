@@ -218,10 +218,10 @@ def test_a_failed_backup_leaves_a_job_record_and_no_point(
     assert place.call("backup", "few").code == 2
     place.file.write_text(good)
 
-    [job] = place.store("few").jobs()
-    assert job["status"] == "failed"
-    assert "refused to sign in" in str(job["error"])
-    assert job["recovery_point"] == ""
+    [job] = place.store("few").jobs.all()
+    assert job.status == "failed"
+    assert "refused to sign in" in job.error
+    assert job.details["recovery_point"] == ""
     assert place.call("points", "few", "--json").json == []
 
 

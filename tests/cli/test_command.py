@@ -190,7 +190,7 @@ def test_a_refused_type_ends_with_exception_and_the_next_run_heals_it(simulator:
     assert "Domain.Read.All" in shown.err
 
     assert place.call("backup", "few").code == 0
-    jobs = {job["recovery_point"]: job["status"] for job in place.store("few").jobs()}
+    jobs = {job.details["recovery_point"]: job.status for job in place.store("few").jobs.all()}
     assert list(jobs.values()).count("finished") == 1
     assert jobs[point["recovery_point"]] == "finished with exception"
     assert place.call("objects", "few", "domains", "--json").json

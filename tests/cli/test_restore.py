@@ -121,8 +121,8 @@ def test_a_deleted_group_comes_back(damaged: Damaged) -> None:
     again = damaged.restore(*chosen, "--yes")
     assert (again.code, "nothing differs" in again.out) == (0, True)
 
-    jobs = [job for job in damaged.place.store("people").jobs() if job["type"] == "restore"]
-    assert [(job["status"], job["trigger"], job["writes"]) for job in jobs] == [("finished", "command", 1)]
+    jobs = [job for job in damaged.place.store("people").jobs.all() if job.type == "restore"]
+    assert [(job.status, job.trigger, job.details["writes"]) for job in jobs] == [("finished", "command", 1)]
     # What it says undoes it, does.
     undo = next(line for line in done.out.splitlines() if line.startswith("to undo: ")).split()[3:]
     assert damaged.place.call(*undo, "--yes").code == 0

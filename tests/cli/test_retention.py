@@ -37,9 +37,9 @@ def test_prune_tells_what_goes_and_why_the_rest_stays(place: Place) -> None:
     assert place.store("aged").points() == [points[0], points[14]]
     assert done["points"][0]["kept"] == "held: the audit"
     assert done["bytes_deleted"] > 0
-    [job] = place.store("aged").jobs()
-    assert (job["type"], job["status"], job["trigger"]) == ("prune", "finished", "command")
-    assert (job["forgotten"], job["bytes_deleted"]) == (gone, done["bytes_deleted"])
+    [job] = place.store("aged").jobs.all()
+    assert (job.type, job.status, job.trigger) == ("prune", "finished", "command")
+    assert (job.details["forgotten"], job.details["bytes_deleted"]) == (gone, done["bytes_deleted"])
     assert place.call("verify", "aged").code == 0
     [record] = PruneRecords(place.store("aged").files, "aged")
     assert record.by

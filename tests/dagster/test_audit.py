@@ -15,7 +15,8 @@ from dagster._core.scheduler.instigation import (
 from entra_pipeline.audit import AuditLog, Event
 from entra_pipeline.orchestration.audit import OPERATOR_TAG, record
 from entra_pipeline.project import Project
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from tests.dagster.test_runs import run_backup
 
 SCHEDULE = "schedule_contoso_eu"

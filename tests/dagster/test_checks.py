@@ -16,7 +16,7 @@ from entra_pipeline.orchestration.jobs import backup_asset_job
 from entra_pipeline.orchestration.sensors import unusual_change_sensor
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.store.recovery_points import key_of
+from entra_pipeline.store.points.keys import key_of
 
 EU, US = "contoso-eu", "contoso-us"
 POINT = asset_key(EU, RECOVERY_POINT)

@@ -62,8 +62,8 @@ def test_a_drill_is_a_check_with_its_score(project: Project, instance: dg.Dagste
     users = next(one for one in drill.scores if one.table == "users")
     assert scores["users"]["compared"] == f"{users.compared:,} properties"
     assert scores["user_manager"]["came_back"] == "100 %"
-    [record] = [one for one in store.jobs() if one["type"] == "drill"]
-    assert (record["trigger"], record["status"]) == ("dagster: drill", "finished")
+    [record] = [one for one in store.jobs.all() if one.type == "drill"]
+    assert (record.trigger, record.status) == ("dagster: drill", "finished")
 
 
 def test_a_drill_comes_by_its_own_schedule_and_not_with_a_backup(project: Project) -> None:

@@ -21,7 +21,8 @@ from entra_pipeline.orchestration.missed_ticks import GRACE, missed_ticks_sensor
 from entra_pipeline.orchestration.schedules import backup_schedule
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.schedules import last_run
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from tests.dagster.test_runs import run_backup
 
 DUE = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)

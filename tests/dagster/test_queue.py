@@ -20,7 +20,7 @@ from dagster_graphql.schema import create_schema
 from assets.names import partitions_name
 from entra_pipeline.project import Project
 from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG, TENANT_TAG
-from entra_pipeline.store.recovery_points import key_of
+from entra_pipeline.store.points.keys import key_of
 
 ROOT = Path(__file__).parents[2]
 SCOPES = ("contoso-eu", "contoso-us", "contoso-asia")

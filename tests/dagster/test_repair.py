@@ -56,7 +56,7 @@ class Repairs:
     def launch(self, asked: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """What the daemon does with a request, on the last of its retries; now, whatever the sensor's time."""
         assert asked.partition_key in self.instance.get_dynamic_partitions(PARTITIONS)
-        point = self.store.mint(manual=True)
+        point = self.store.new_key(manual=True)
         self.instance.add_dynamic_partitions(PARTITIONS, [point])
         return self.definitions.resolve_job_def(str(asked.job_name)).execute_in_process(
             instance=self.instance,
@@ -138,7 +138,7 @@ def test_a_failed_run_is_made_up_for(repairs: Repairs, instance: dg.DagsterInsta
     asked = repairs.repaired()
     assert (types_of(asked), asked.tags[REPAIRS_TAG]) == ([], f"run {run.run_id}")
     assert len(store.points()) == 2
-    assert store.jobs()[-1]["trigger"] == "repair"
+    assert store.jobs.all()[-1].trigger == "repair"
     assert repairs.tick() == "nothing to repair"
 
 

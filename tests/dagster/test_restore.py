@@ -203,8 +203,8 @@ def test_a_dry_run_shows_a_plan_that_another_run_carries_out(site: Site, control
     points = set(store.points())
     assert points == site.materialized() == set(site.instance.get_dynamic_partitions(partitions_name(SCOPE)))
     assert {plan.live_point, report.undo_point} < points
-    [record] = [one for one in store.jobs() if one["id"] == plan.id]
-    assert (record["type"], record["status"], record["trigger"]) == ("restore", "finished", job.TRIGGER)
+    [record] = [one for one in store.jobs.all() if one.id == plan.id]
+    assert (record.type, record.status, record.trigger) == ("restore", "finished", job.TRIGGER)
 
     again = site.run(plan_id=plan.id, dry_run=False)
     assert not again.success
@@ -302,16 +302,16 @@ def test_a_run_that_failed_goes_on_where_it_stopped(
     failed = site.run(**wanted)
     assert failed.steps == {"plan_restore": "STEP_SUCCESS", "apply_restore": "STEP_FAILURE"}
     assert "Microsoft Graph cannot be reached" in failed.failure
-    [record] = [one for one in store.jobs() if one["id"] == failed.plan]
-    assert (record["status"], record["error"]) == ("failed", "Microsoft Graph cannot be reached")
+    [record] = [one for one in store.jobs.all() if one.id == failed.plan]
+    assert (record.status, record.error) == ("failed", "Microsoft Graph cannot be reached")
 
     again = site.run(after=failed.id, from_failure=from_failure, **wanted)
     assert again.success, again.failure
     assert again.metadata()["plan"] == failed.plan
     found = [one["userPrincipalName"] for one in control.dump("users")]
     assert [found.count(user["userPrincipalName"]) for user in users] == [1, 1]
-    [record] = [one for one in store.jobs() if one["id"] == failed.plan]
-    assert (record["status"], record["error"]) == ("finished", "")
+    [record] = [one for one in store.jobs.all() if one.id == failed.plan]
+    assert (record.status, record.error) == ("finished", "")
 
 
 def test_what_fails_for_a_passing_reason_is_tried_again(
@@ -342,8 +342,8 @@ def test_a_run_fails_when_not_everything_is_restored(
     assert shown["status"] == "finished with exception"
     assert "users" in {row["type"] for row in shown["exceptions"]}
     assert "finished with exception" in run.failure
-    [record] = [one for one in store.jobs() if one["id"] == dry.plan]
-    assert record["status"] == "finished with exception"
+    [record] = [one for one in store.jobs.all() if one.id == dry.plan]
+    assert record.status == "finished with exception"
     assert site.run(point=site.point, dry_run=False).success
 
 

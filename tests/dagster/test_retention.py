@@ -43,12 +43,12 @@ def test_partitions_leave_with_their_points(project: Project, instance: dg.Dagst
     under_way = "2099-01-01T00-00-00Z"
     instance.add_dynamic_partitions(PARTITIONS, [under_way])
     assert _run(project, instance, dry_run=True).success
-    assert (store.points(), store.jobs()) == (points, [])
+    assert (store.points(), store.jobs.all()) == (points, [])
     assert _run(project, instance).success
     assert store.points() == points[14:]
     assert instance.get_dynamic_partitions(PARTITIONS) == [*points[14:], under_way]
-    [job] = store.jobs()
-    assert (job["type"], job["status"], job["trigger"]) == ("prune", "finished", "dagster: prune")
+    [job] = store.jobs.all()
+    assert (job.type, job.status, job.trigger) == ("prune", "finished", "dagster: prune")
 
 
 def test_partitions_of_points_that_the_command_pruned_leave_too(project: Project, instance: dg.DagsterInstance) -> None:
@@ -67,7 +67,7 @@ def test_a_busy_scope_fails_the_run_with_a_remedy(project: Project, instance: dg
         result = _run(project, instance)
     assert not result.success
     assert "is held by process" in str(result.all_events)
-    assert [(job["status"], job["type"]) for job in store.jobs()] == [("failed", "prune")]
+    assert [(job.status, job.type) for job in store.jobs.all()] == [("failed", "prune")]
 
 
 def test_the_schedule_prunes_every_scope_that_wants_it(project: Project) -> None:

@@ -22,7 +22,8 @@ from entra_pipeline.project.schedules import longest_pause
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from tests.s3 import Bucket
 
 SCOPE = "contoso-eu"
@@ -83,9 +84,9 @@ def test_a_run_makes_a_recovery_point_with_metadata(
     total, *dearest = table_of(shown["costs"])
     assert [row["table"] for row in dearest] == [row["table"] for row in cost_rows(store.manifest(point))]
     assert list(total.values()) == ["total", *cost(tables.values()).values()]
-    job = store.jobs()[-1]
-    assert (job["status"], job["recovery_point"]) == ("finished", point)
-    assert store.staged_points() == set()
+    job = store.jobs.all()[-1]
+    assert (job.status, job.details["recovery_point"]) == ("finished", point)
+    assert store.staging.points() == set()
 
 
 def test_a_backup_without_changes_leaves_small_events(
@@ -119,11 +120,11 @@ def test_a_point_is_never_overwritten(
     point = now()
     assert run_backup(definitions, instance, point).success
     before = store.manifest_bytes(point)
-    jobs = store.jobs()
+    jobs = store.jobs.all()
     requests = simulator.control.ledger()["requests"]
     assert run_backup(definitions, instance, point).success
     assert store.manifest_bytes(point) == before
-    assert store.jobs() == jobs
+    assert store.jobs.all() == jobs
     assert simulator.control.ledger()["requests"] == requests
     for table in (*TYPES, "recovery_point"):
         shown = instance.get_latest_materialization_event(asset_key(SCOPE, table))
@@ -282,11 +283,11 @@ def test_the_record_of_a_backup_begins_with_its_first_read_also_after_a_retry(
     # What the daemon makes of a retry.
     tags = {"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id, "dagster/retry_number": "1"}
     assert run_backup(definitions, instance, point, tags=tags).success
-    [job] = store.jobs()
+    [job] = store.jobs.all()
     read = staged_read(store.manifest(point))
-    assert str(job["started"]) <= read < str(job["finished"])
-    assert parse_iso(str(job["finished"])) - parse_iso(str(job["started"])) > timedelta(seconds=1.5)
-    assert str(job["id"])[:19] == str(job["started"])[:19].replace(":", "-")
+    assert job.started <= read < job.finished
+    assert parse_iso(job.finished) - parse_iso(job.started) > timedelta(seconds=1.5)
+    assert job.id[:19] == job.started[:19].replace(":", "-")
 
 
 def staged_read(manifest: Manifest) -> str:

@@ -106,10 +106,10 @@ def test_a_run_that_failed_before_its_job_began_is_told_once_with_the_reason(
     assert ticks.tick().startswith("1 sent")
     assert ticks.tick(again=True).startswith("0 sent")
     assert subjects(office) == ["Backup of contoso-eu failed"]
-    [record] = store.jobs()
-    assert (record["type"], record["status"]) == ("backup", "failed")
-    assert "domains" in str(record["error"])
-    assert "dagster._core" not in str(record["error"])
+    [record] = store.jobs.all()
+    assert (record.type, record.status) == ("backup", "failed")
+    assert "domains" in record.error
+    assert "dagster._core" not in record.error
 
 
 @pytest.mark.parametrize("kind", ["job", "asset page"])
@@ -144,12 +144,12 @@ def test_logs_that_cannot_be_read_are_told_once(
     assert ticks.tick().startswith("1 sent, 0 waiting")
     assert ticks.tick(again=True).startswith("0 sent, 0 waiting")
     assert subjects(office) == ["Reading of logs of contoso-eu failed"]
-    [record] = store.jobs()
-    assert (record["type"], record["status"]) == ("logs", "failed")
-    assert "Graph answered 500" in str(record["error"])
+    [record] = store.jobs.all()
+    assert (record.type, record.status) == ("logs", "failed")
+    assert "Graph answered 500" in record.error
     # The next one that goes well is on record too, so that nobody looks for what has passed; it is told to nobody.
     assert read().success
-    assert [one["status"] for one in store.jobs()] == ["failed", "finished"]
+    assert [one.status for one in store.jobs.all()] == ["failed", "finished"]
     assert ticks.tick().startswith("0 sent, 0 waiting")
 
 
@@ -179,8 +179,8 @@ def test_a_backup_from_an_asset_page_that_fails_is_told_once(
     ticks.tick()
     ticks.tick(again=True)
     assert subjects(office) == ["Backup of contoso-eu failed"]
-    [record] = store.jobs()
-    assert (record["type"], record["status"], record["run_id"]) == ("backup", "failed", result.run_id)
+    [record] = store.jobs.all()
+    assert (record.type, record.status, record.run_id) == ("backup", "failed", result.run_id)
 
 
 def test_a_backup_of_types_from_an_asset_page_that_is_killed_is_told_once(
@@ -193,8 +193,8 @@ def test_a_backup_of_types_from_an_asset_page_that_is_killed_is_told_once(
     ticks.tick()
     ticks.tick(again=True)
     assert subjects(office) == ["Backup of contoso-eu failed"]
-    [record] = store.jobs()
-    assert (record["type"], record["error"]) == ("backup", "The process of the run has ended unexpectedly.")
+    [record] = store.jobs.all()
+    assert (record.type, record.error) == ("backup", "The process of the run has ended unexpectedly.")
 
 
 def test_a_try_that_will_be_repeated_is_not_told(
@@ -225,9 +225,9 @@ def test_a_run_that_left_nothing_is_told(
     ticks.tick()
     ticks.tick(again=True)
     assert subjects(office) == ["Backup of contoso-eu failed"]
-    [record] = store.jobs()
+    [record] = store.jobs.all()
     reason = {"canceled": "the run was canceled", "killed": "The process of the run has ended unexpectedly."}
-    assert record["error"] == reason[kind]
+    assert record.error == reason[kind]
 
 
 def test_a_restore_that_was_killed_and_gone_on_with_elsewhere_has_the_record_of_the_run_that_finished_it(
@@ -243,8 +243,8 @@ def test_a_restore_that_was_killed_and_gone_on_with_elsewhere_has_the_record_of_
     instance.report_run_failed(killed, "The process of the run has ended unexpectedly.")
     instance.report_run_canceled(other)
     ticks.tick()
-    [record] = store.jobs()
-    assert (record["status"], record["run_id"]) == ("finished", other.run_id)
+    [record] = store.jobs.all()
+    assert (record.status, record.run_id) == ("finished", other.run_id)
     assert "Restore of contoso-eu failed" not in subjects(office)
 
 

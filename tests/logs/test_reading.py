@@ -13,6 +13,7 @@ from entra_pipeline.backup.logs import LATENESS, OVERLAP, due
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import GraphProtocolError, GraphUnavailable, ScopeBusy, StoreError
 from entra_pipeline.store.logs import LogDay, LogPart, LogStore
+from entra_pipeline.store.retention.sweep import sweep
 from tests.logs.conftest import Logged
 
 GRAPH_TYPES = {
@@ -264,7 +265,7 @@ def test_a_death_between_file_and_manifest_leaves_an_orphan_and_no_entry(
     stored = one.stored("provisioning")
     one.backup()
     one.ahead += timedelta(days=2)
-    assert set(one.store.sweep(grace=timedelta(hours=24)).keys) == orphans
+    assert set(sweep(one.store, grace=timedelta(hours=24)).keys) == orphans
     assert one.stored("provisioning") == stored
 
 

@@ -99,7 +99,7 @@ def test_a_mail_says_what_happened_in_html_and_in_text_with_the_report_attached(
     for page in (told["text/html"], told["report"]):
         assert "the storage &lt;b&gt;cannot&lt;/b&gt; be reached" in page
         assert job in page
-    assert told["report"].splitlines() == as_html(job_report(store, store.jobs()[0], time())).splitlines()
+    assert told["report"].splitlines() == as_html(job_report(store, store.jobs.all()[0], time())).splitlines()
     assert mail["Auto-Submitted"] == "auto-generated"
     assert str(mail["Message-ID"]).endswith("@example.com>")
 
@@ -124,7 +124,7 @@ def test_a_server_that_is_down_gets_the_mail_later_and_once(
     result = dispatch(project, store.files, clock=time)
     assert (result.sent, result.waiting, len(result.problems)) == (0, 2, 2)
     assert "cannot be reached" in result.problems[0]
-    assert [(one["id"], one["status"]) for one in store.jobs()] == [(job, "failed")]
+    assert [(one.id, one.status) for one in store.jobs.all()] == [(job, "failed")]
     assert [row["waiting"] for row in profile_rows(project)] == [1, 1]
     assert "mail.host" in profile_rows(project)[0]["problem"]
     # Before its time nothing is tried: the server is not pressed.
@@ -182,12 +182,12 @@ def test_the_same_event_again_is_not_told_again_but_another_outcome_is(
     store = stores(project)
     job = end(store, time, "restore", "failed")
     dispatch(project, store.files, clock=time)
-    [record] = store.jobs()
-    announce(store, record)
+    [record] = store.jobs.all()
+    announce(store, record.members())
     dispatch(project, store.files, clock=time)
     assert len(post_office.mails) == 1
     # A restore that was interrupted has gone on under the same id.
-    announce(store, {**record, "status": "finished", "error": ""})
+    announce(store, {**record.members(), "status": "finished", "error": ""})
     dispatch(project, store.files, clock=time)
     assert [mail["Subject"] for mail in post_office.mails] == [
         "Restore of contoso failed",
@@ -233,8 +233,8 @@ def test_what_was_sent_is_known_for_as_long_as_it_could_be_told_again(
         time.pass_(days=days)
     known = [file.key for file in files.list("_notifications/sent/")]
     assert [key.split("/")[3] for key in known] == jobs[1:]
-    for record in store.jobs():
-        announce(store, record)
+    for record in store.jobs.all():
+        announce(store, record.members())
     assert dispatch(project, files, clock=time).sent == 0
     assert len(post_office.mails) == 3
 

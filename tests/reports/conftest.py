@@ -13,8 +13,10 @@ from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports import ReportRequest
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Gap, Manifest
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Row, Time, entry, gone, manifest, put, upsert
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -68,7 +70,7 @@ class Site:
             others = msgspec.structs.replace(entry(kept, 3, table="domains"), gaps=gaps)
             made = manifest(store, point, users, others)
             status: Any = "finished with exception" if gaps else "finished"
-            job.manifest = store.commit(msgspec.structs.replace(made, status=status, started=point))
+            job.manifest = commit(store, msgspec.structs.replace(made, status=status, started=point))
             clock.pass_(seconds=90)
         return job.manifest
 

@@ -176,8 +176,8 @@ def test_jobs_tell_how_they_ended(site: Site) -> None:
 
 def test_a_job_is_told_by_type_with_what_is_missing(site: Site) -> None:
     site.take("contoso", NOW, person(1), gaps=(GAP,))
-    [record] = site.store("contoso").jobs()
-    report = job(site.asked(NOW.date()), str(record["id"]))
+    [record] = site.store("contoso").jobs.all()
+    report = job(site.asked(NOW.date()), record.id)
     assert report.facts["status"] == "finished with exception"
     assert rows(report, "gaps") == [
         {"table": "domains", "what": GAP.what, "since": "", "reason": GAP.reason, "remedy": GAP.remedy}
@@ -193,8 +193,8 @@ def test_a_job_that_pruned_is_told_with_what_went_and_what_stayed(site: Site) ->
         site.take("contoso", NOW - age * DAY, person(age))
     hold(store, store.points()[1], reason="case 7", by="anna")
     held = prune_job(store, Period.parse("1 day"), by="anna", trigger="command")
-    [record] = [one for one in store.jobs() if one["type"] == "prune"]
-    report = job(site.asked(NOW.date()), str(record["id"]))
+    [record] = [one for one in store.jobs.all() if one.type == "prune"]
+    report = job(site.asked(NOW.date()), record.id)
     assert [row["recovery_point"] for row in rows(report, "forgotten")] == held.forgotten == ["2026-11-14T12-00-00Z"]
     assert rows(report, "kept")[0] == {"recovery_point": "2026-11-15T12-00-00Z", "reason": "held: case 7"}
 

@@ -12,6 +12,7 @@ import msgspec
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.store.backends import LocalObjectStore
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, manifest, put
@@ -54,10 +55,10 @@ class Points:
     def take(self, picture: Picture) -> Side:
         """A recovery point that shows the picture."""
         self._clock.pass_(minutes=5)
-        point = self.store.mint()
+        point = self.store.new_key()
         number = itertools.count()
         entries = [self._entry(point, table, picture, next(number)) for table in self._tables]
-        return Side(self.store, self.store.commit(manifest(self.store, point, *entries)))
+        return Side(self.store, commit(self.store, manifest(self.store, point, *entries)))
 
     def _entry(self, point: str, table: str, picture: Picture, number: int) -> TableEntry:
         if table in RELATIONS:

@@ -142,8 +142,8 @@ def test_a_restore_killed_on_one_machine_hands_over_all_first_passwords_on_anoth
     _, said = wrong.communicate(timeout=120)
     assert wrong.returncode != 0
     assert "passwords_key" in said
-    [record] = one.store.jobs()
-    assert record["status"] == "failed"
+    [record] = one.store.jobs.all()
+    assert record.status == "failed"
 
     done = restore(second, KEY, plan.scope, "--resume", plan.id)
     out, said = done.communicate(timeout=180)
@@ -155,9 +155,9 @@ def test_a_restore_killed_on_one_machine_hands_over_all_first_passwords_on_anoth
     assert {row["userPrincipalName"] for row in rows} == {step.body["userPrincipalName"] for step in made}
     assert len(rows) == len(made) >= 10
     assert [row for row in rows if not one.control.has_password(*row.values())] == []
-    [record] = one.store.jobs()
-    assert (record["status"], record["passwords"]) == ("finished", len(made))
-    assert str(file) in str(record["passwords_to"])
+    [record] = one.store.jobs.all()
+    assert (record.status, record.details["passwords"]) == ("finished", len(made))
+    assert str(file) in str(record.details["passwords_to"])
     report = read_report(one.store, plan.id)
     assert report is not None
     assert (report.passwords, bool(report.passwords_at)) == (len(made), True)

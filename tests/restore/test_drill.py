@@ -83,8 +83,8 @@ def test_a_drill_leaves_nothing_behind_but_its_result(
     _, result = drilled
     assert site.store.points() == [point.recovery_point]
     assert not list(site.store.files.list("_restore/"))
-    record = next(one for one in site.store.jobs() if one["type"] == "drill")
-    assert (record["id"], record["status"], record["links"]) == (result.id, "finished", result.links)
+    record = next(one for one in site.store.jobs.all() if one.type == "drill")
+    assert (record.id, record.status, record.details["links"]) == (result.id, "finished", result.links)
 
 
 def test_a_tenant_that_did_not_come_back_scores_nothing(

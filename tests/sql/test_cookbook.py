@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.analysis.sql import SqlSession
-from entra_pipeline.store.recovery_points import moment_of
+from entra_pipeline.store.points.keys import moment_of
 from tests.sql.conftest import QUESTIONS, Story
 
 

@@ -10,6 +10,7 @@ import pytest
 from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
+from entra_pipeline.store.commit import commit, complete_index
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, upsert
 
@@ -34,7 +35,7 @@ class Chain:
             role: Any = "base" if whole or not self._parts else "changes"
             part = put(self.store, self._folder, point, rows, role=role)
             self._parts = (part,) if role == "base" else (*self._parts, part)
-        self.store.commit(manifest(self.store, point, entry(self._parts, 0)))
+        commit(self.store, manifest(self.store, point, entry(self._parts, 0)))
 
 
 @pytest.fixture
@@ -167,5 +168,5 @@ def test_a_point_without_an_index_is_no_less_a_point(chain: Chain) -> None:
     chain.store.files.delete([file.key for file in chain.store.indexes()[-1:]])
     with pytest.raises(EntraPipelineError, match="has no index"):
         ask("FROM users", chain)
-    assert chain.store.complete_index() == [P2]
+    assert complete_index(chain.store) == [P2]
     assert names("users", chain) == ["Anna"]

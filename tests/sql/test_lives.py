@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.analysis.sql import Relations, SqlSession
+from entra_pipeline.store.commit import complete_index
 from entra_pipeline.store.points import index
 from entra_pipeline.store.retention.holds import hold
 from entra_pipeline.store.retention.prune import prune
@@ -85,5 +86,5 @@ def test_history_is_what_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     _check(life)
     # It can be made again of what is there.
     life.store.files.delete([file.key for file in life.store.indexes()])
-    assert life.store.complete_index() == life.store.points()
+    assert complete_index(life.store) == life.store.points()
     _check(life)

@@ -18,6 +18,7 @@ from entra_pipeline.analysis.sql import Relations, write_catalog
 from entra_pipeline.errors import UsageError
 from entra_pipeline.notebook import open_project
 from entra_pipeline.store.backends import LocalObjectStore
+from entra_pipeline.store.job_records import JobRecord
 from resources import DuckDBResource
 from tests.cli.conftest import Result, call
 from tests.s3 import Bucket
@@ -88,7 +89,7 @@ def test_a_written_catalog_sees_what_comes_later(tmp_path: Path) -> None:
         assert rows == [("Ann",), ("Ben",)]
         assert connection.execute("FROM groups").fetchall() == []
     # Files of a kind that there were none of when it was written are not overlooked.
-    chain.store.write_job({"id": "1", "type": "backup"})
+    chain.store.jobs.write(JobRecord(id="1", type="backup"))
     with (
         duckdb.connect(str(catalog), read_only=True) as connection,
         pytest.raises(duckdb.Error, match="this catalog is older than"),

@@ -15,8 +15,10 @@ import msgspec
 from entra_pipeline.backup.run import full_is_due
 from entra_pipeline.project import Scope
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 from tests.store.writing import START, Time, entry, gone, manifest, put, upsert
 
@@ -99,7 +101,7 @@ class Life:
         """Takes a point of the tenant as it is: of people, and of who leads whom."""
         latest = self.store.latest()
         full = full or latest is None or full_is_due(self.scope, latest, self.time())
-        point = self.store.mint()
+        point = self.store.new_key()
         entries = []
         now: dict[str, State] = {"users": dict(self.people), "user_manager": self._managers()}
         for table, state in now.items():
@@ -114,7 +116,7 @@ class Life:
             last_full=point if full else latest.last_full if latest else "",
             last_good=point if good else latest.last_good if latest else "",
         )
-        made = self.store.commit(made)
+        made = commit(self.store, made)
         self.states[point] = now
         self.manifests[point] = made
         if good:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from entra_pipeline.store.backends import LocalObjectStore
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
@@ -31,12 +32,12 @@ def test_the_document_has_every_member_and_no_other(title: str, struct: type[msg
 def test_the_documented_query_shows_the_state_in_stock_duckdb(tmp_path: Path) -> None:
     time = Time()
     store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso", time)
-    first = take(store, tmp_path, store.mint(), "Adele", "Alex", "Diego")
+    first = take(store, tmp_path, store.new_key(), "Adele", "Alex", "Diego")
     time.pass_(hours=1)
-    point = store.mint()
+    point = store.new_key()
     assert f"_recovery_points/contoso/{point}.json" in DOCUMENT
     changes = put(store, tmp_path, point, [upsert("1", "Alexandra"), gone("2")], role="changes")
-    store.commit(manifest(store, point, entry([*first.tables["users"].parts, changes], 2)))
+    commit(store, manifest(store, point, entry([*first.tables["users"].parts, changes], 2)))
     found = re.search(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
     assert found is not None
     query = found[1].replace("/var/backups/entra/", f"{tmp_path}/store/")
@@ -50,6 +51,6 @@ def test_the_documented_query_shows_the_state_in_stock_duckdb(tmp_path: Path) ->
 
 def test_the_documented_seal_can_be_checked_with_nothing_but_a_hash(tmp_path: Path) -> None:
     store = ScopeStore(LocalObjectStore(tmp_path / "store"), "contoso", Time())
-    made = take(store, tmp_path, store.mint(), "Adele")
+    made = take(store, tmp_path, store.new_key(), "Adele")
     data = store.manifest_bytes(made.recovery_point)
     assert sha256(re.sub(rb'"seal":"\w+"', b'"seal":""', data)) == made.seal

@@ -16,6 +16,7 @@ from entra_pipeline.errors import ScopeBusy
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.backends.leases import LIFETIME
 from entra_pipeline.store.backends.locks import Holder
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.s3 import Bucket
 from tests.store.writing import Time, entry, manifest, put, take, upsert
@@ -161,17 +162,17 @@ def test_who_lost_the_lease_cannot_commit(s3_bucket: Bucket, tmp_path: Path) -> 
     time = Time()
     slow = ScopeStore(files, "contoso", time)
     with slow.lock():
-        point = slow.mint()
+        point = slow.new_key()
         made = manifest(slow, point, entry([put(slow, tmp_path, point, [upsert("1", "Adele")])], 1))
         time.now += LIFETIME
         quick = ScopeStore(files, "contoso", time)
         with quick.lock():
             with pytest.raises(ScopeBusy, match="could not be renewed in time"):
-                slow.commit(made)
+                commit(slow, made)
             assert quick.points() == []
-            newer = take(quick, tmp_path, quick.mint(), "Adele", "Alex")
+            newer = take(quick, tmp_path, quick.new_key(), "Adele", "Alex")
         with pytest.raises(ScopeBusy):
-            slow.commit(made)
+            commit(slow, made)
     assert slow.points() == [newer.recovery_point]
 
 
@@ -180,11 +181,11 @@ def test_who_was_overtaken_cannot_commit_even_when_its_clock_stood_still(s3_buck
     frozen, time = Time(), Time()
     slow = ScopeStore(files, "contoso", frozen)
     with slow.lock():
-        point = slow.mint()
+        point = slow.new_key()
         made = manifest(slow, point, entry([put(slow, tmp_path, point, [upsert("1", "Adele")])], 1))
         time.now += LIFETIME
         with ScopeStore(files, "contoso", time).lock(), pytest.raises(ScopeBusy, match="is held by process"):
-            slow.commit(made)
+            commit(slow, made)
         assert slow.points() == []
     # What the overtaken one gave back was not its own any more: the lock is free, and taken only once.
     with slow.lock(), pytest.raises(ScopeBusy), ScopeStore(files, "contoso", frozen).lock():

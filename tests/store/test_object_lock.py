@@ -14,7 +14,8 @@ from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipeli
 from entra_pipeline.settings.periods import Period
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.logs import DayOfLog
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket

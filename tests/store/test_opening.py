@@ -56,7 +56,7 @@ def test_a_local_store_is_opened_beside_the_project(tmp_path: Path) -> None:
     project = _project(tmp_path, {"kind": '"local"', "path": '"backups"'})
     store = open_store(project, "contoso", Time())
     store.files.check()
-    take(store, tmp_path, store.mint(), "Adele")
+    take(store, tmp_path, store.new_key(), "Adele")
     assert store.scope == "contoso"
     assert list((tmp_path / "backups").glob("users/**/*.parquet"))
     with pytest.raises(UsageError):
@@ -69,7 +69,7 @@ def test_a_bucket_is_opened_for_the_store_and_for_duckdb(
     project = _project(tmp_path, s3_settings)
     store = open_store(project, project.scope("contoso"), Time())
     store.files.check()
-    made = take(store, tmp_path, store.mint(), "Adele", "Alex")
+    made = take(store, tmp_path, store.new_key(), "Adele", "Alex")
     with connect(store.files) as connection:
         rows = connection.execute(state_query(store.files, made.tables["users"], "displayName")).fetchall()
     assert sorted(rows) == [("Adele",), ("Alex",)]
@@ -85,7 +85,7 @@ def test_object_lock_is_taken_from_the_profile_and_its_dates_from_the_scope(
     now = datetime.now(UTC).replace(microsecond=0)
     store = open_store(_project(tmp_path, settings), "contoso", Time(now))
     store.files.check()
-    made = take(store, tmp_path, store.mint(), "Adele")
+    made = take(store, tmp_path, store.new_key(), "Adele")
     assert store.files.retained_until(store.manifest_key(made.recovery_point)) == now + timedelta(days=30)
     assert made.locked_until == iso(now + timedelta(days=32.5))
 
@@ -97,7 +97,7 @@ def test_credentials_of_the_environment_serve_where_the_profile_has_none(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_bucket.endpoint.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_bucket.endpoint.secret_access_key)
     store = open_store(_project(tmp_path, s3_settings), "contoso", Time())
-    made = take(store, tmp_path, store.mint(), "Adele")
+    made = take(store, tmp_path, store.new_key(), "Adele")
     with connect(store.files) as connection:
         assert len(connection.execute(state_query(store.files, made.tables["users"])).fetchall()) == 1
 

@@ -20,7 +20,8 @@ from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points import index
 from entra_pipeline.store.points.index import IndexFile, chosen_files, index_folder
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import hold, release, retention_holds
 from entra_pipeline.store.retention.prune import GRACE, Pruned, prune
 from entra_pipeline.store.retention.prune_log import PruneRecords

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
@@ -44,7 +45,7 @@ def test_every_point_shows_the_objects_of_its_moment(
         expected: dict[str, dict[str, tuple[str, str | None]]] = {}
         for full, brought, removed in runs:
             time.pass_(minutes=1)
-            point = store.mint()
+            point = store.new_key()
             news = {i: (f"name {number}", "new" if new else None) for i, (number, new) in brought.items()}
             model = {i: value for i, value in {**model, **news}.items() if i not in removed}
             if full:
@@ -55,7 +56,7 @@ def test_every_point_shows_the_objects_of_its_moment(
                 rows += [gone(i) for i in removed]
             if rows:
                 parts = [*parts, put(store, folder, point, rows, role="base" if full else "changes")]
-            store.commit(manifest(store, point, entry(parts, len(model))))
+            commit(store, manifest(store, point, entry(parts, len(model))))
             expected[point] = dict(model)
         assert store.points() == list(expected)
         for point, objects in expected.items():
@@ -138,15 +139,15 @@ def test_a_folder_with_the_characters_of_a_pattern_is_read_literally(tmp_path: P
 def test_a_bucket_shows_the_same_state(s3_bucket: Bucket, tmp_path: Path) -> None:
     time = Time()
     store = ScopeStore(s3_bucket.files("prod"), "contoso", time)
-    first = take(store, tmp_path, store.mint(), "Adele", "Alex", "Diego")
+    first = take(store, tmp_path, store.new_key(), "Adele", "Alex", "Diego")
     time.pass_(hours=1)
-    point = store.mint()
+    point = store.new_key()
     parts = [
         *first.tables["users"].parts,
         put(store, tmp_path, point, [upsert("1", "Alexandra")], role="changes"),
         put(store, tmp_path, point, [gone("2"), upsert("3", "Grady")], role="changes", number=1),
     ]
-    store.commit(manifest(store, point, entry(parts, 3)))
+    commit(store, manifest(store, point, entry(parts, 3)))
     assert _rows(store.files, store.at("latest").tables["users"], "id, displayName") == [
         ("0", "Adele"),
         ("1", "Alexandra"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.backends import LocalObjectStore
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import canonical, decode, seal, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import Finding, verify
@@ -33,7 +34,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         time.pass_(hours=1)
         before = store.manifest(store.points()[-1]).tables["users"]
         parts = [*before.parts, put(store, folder, point, [change], role="changes")]
-        store.commit(manifest(store, point, entry(parts, 3 - (point == THIRD))))
+        commit(store, manifest(store, point, entry(parts, 3 - (point == THIRD))))
     return folder / "store"
 
 
@@ -125,7 +126,7 @@ def test_wrong_counts_are_found(store: ScopeStore, tmp_path: Path) -> None:
     point = "2026-11-23T08-00-00Z"
     part = put(store, tmp_path, point, [upsert("1", "one"), upsert("1", "two"), gone("9")])
     few = msgspec.structs.replace(part, rows=2)
-    store.commit(manifest(store, point, entry([few], 7), msgspec.structs.replace(entry([], 0), table="groups")))
+    commit(store, manifest(store, point, entry([few], 7), msgspec.structs.replace(entry([], 0), table="groups")))
     assert [problem for _, _, problem in _problems(store)] == [
         f"{part.key} has 3 rows instead of 2",
         f"{part.key} has more than one row for 1 keys",
@@ -137,8 +138,8 @@ def test_a_part_that_is_no_parquet_is_found(store: ScopeStore, tmp_path: Path) -
     point = "2026-11-23T08-00-00Z"
     path = tmp_path / "x"
     path.write_bytes(b"not Parquet")
-    part = store.write_part(point, "users", 0, path, role="base", rows=1)
-    store.commit(manifest(store, point, entry([part], 1)))
+    part = store.staging.write_part(point, "users", 0, path, role="base", rows=1)
+    commit(store, manifest(store, point, entry([part], 1)))
     [(_, _, problem)] = _problems(store)
     assert "cannot be read" in problem
 

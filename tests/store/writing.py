@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from entra_pipeline.clock import iso
+from entra_pipeline.store.commit import commit
 from entra_pipeline.store.logs import DayOfLog, LogDay, LogStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -58,7 +59,7 @@ def put(
     columns = dict.fromkeys([*usual, *(name for row in rows for name in row)])
     path = folder / "part.parquet"
     pq.write_table(pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in columns}), path)
-    return store.write_part(point, table, number, path, role=role, rows=len(rows))
+    return store.staging.write_part(point, table, number, path, role=role, rows=len(rows))
 
 
 def entry(
@@ -109,7 +110,7 @@ def manifest(store: ScopeStore, point: str, *entries: TableEntry, parent: str | 
 def take(store: ScopeStore, folder: Path, point: str, *names: str) -> Manifest:
     """Takes a full point of users with these names."""
     part = put(store, folder, point, [upsert(str(number), name) for number, name in enumerate(names)])
-    return store.commit(manifest(store, point, entry([part], len(names))))
+    return commit(store, manifest(store, point, entry([part], len(names))))
 
 
 def put_log_day(logs: LogStore, folder: Path, log: str, day: date) -> LogDay:

@@ -18,7 +18,8 @@ from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.manifest import Manifest, canonical
 from entra_pipeline.store.parallel import in_parallel
-from entra_pipeline.store.recovery_points import ScopeStore, key_of
+from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import hold
 from entra_pipeline.store.state import KEYS, state_query
 from entra_pipeline.text import did_you_mean

@@ -21,7 +21,7 @@ from entra_pipeline.reports.health import LATE, MISSING
 from entra_pipeline.reports.health import health as standing
 from entra_pipeline.reports.rendering.plain import shown
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import moment_of
+from entra_pipeline.store.points.keys import moment_of
 
 _JOBS = 8
 # Restores among which plans that wait for approval are looked for.

@@ -62,7 +62,7 @@ def show(visit: Visit) -> Response:
 
 def records(visit: Visit) -> Response:
     """The job records of a scope, which the store keeps whatever started the job."""
-    found = visit.store().jobs()[::-1]
+    found = visit.store().jobs.all()[::-1]
     return visit.page("records.html", scope=visit.scope(), records=found[:_PAGE], total=len(found))
 
 

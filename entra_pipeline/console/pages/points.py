@@ -16,7 +16,8 @@ from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 _PAGE = 25
 # Points of a day that the calendar shows one by one.

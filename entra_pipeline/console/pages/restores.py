@@ -50,10 +50,10 @@ def show(visit: Visit) -> Response:
     records = []
     for scope in visit.project.scopes:
         try:
-            records += [one for one in visit.site.store(scope).jobs() if one["type"] == "restore"]
+            records += [one for one in visit.site.store(scope).jobs.all() if one.type == "restore"]
         except EntraPipelineError as error:
             problem = error
-    records.sort(key=lambda one: str(one["id"]), reverse=True)
+    records.sort(key=lambda one: one.id, reverse=True)
     return visit.page(
         "restores.html",
         runs=runs,

@@ -191,7 +191,7 @@ def _table(
     path = folder / f"{entry.table}.parquet"
     connection.execute(f"COPY ({query}) TO {sql_text(str(path))} (FORMAT parquet)")
     key = point.manifest.recovery_point
-    part = store.write_part(key, entry.table, 0, path, role="base", rows=entry.live)
+    part = store.staging.write_part(key, entry.table, 0, path, role="base", rows=entry.live)
     path.unlink(missing_ok=True)
     return msgspec.structs.replace(entry, parts=(part,))
 

@@ -36,7 +36,8 @@ from entra_pipeline.restore.records.journal import Journal, has_begun
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import RestoreReport, read_report
 from entra_pipeline.store.manifest import TakenFor
-from entra_pipeline.store.recovery_points import ScopeStore, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 _SENT = {"restored", "restored with differences"}
 _MAKING = {"create", "undelete"}

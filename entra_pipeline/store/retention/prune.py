@@ -21,9 +21,11 @@ from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.manifest import sha256
 from entra_pipeline.store.parallel import in_turns
-from entra_pipeline.store.recovery_points import ScopeStore, Swept, moment_of
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import RetentionHold, holds_settled, retention_holds
 from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
+from entra_pipeline.store.retention.sweep import Swept, sweep
 
 GRACE = timedelta(hours=48)
 """Longer than any run: one that Dagster repeats goes on for a day with what the first try has written."""
@@ -263,7 +265,8 @@ def _sweep(
 ) -> Swept:
     if "" in retention_holds(store):
         return Swept([], 0, [])
-    return store.sweep(
+    return sweep(
+        store,
         grace=grace,
         without={one.recovery_point for one in verdicts if not one.kept},
         without_days={one.of for one in days if not one.kept},

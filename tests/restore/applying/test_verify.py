@@ -103,8 +103,6 @@ def test_a_job_record_says_how_it_ended(damaged: Start) -> None:
         job.report = site.apply(plan)
     with pytest.raises(GraphUnavailable), restore_job(site.store, site.plan(job="second"), trigger="command"):
         raise GraphUnavailable("Graph is away")
-    first, second = sorted(
-        (one for one in site.store.jobs() if one["type"] == "restore"), key=lambda one: str(one["id"])
-    )
+    first, second = sorted((one for one in site.store.jobs.all() if one.type == "restore"), key=lambda one: one.id)
     assert (first["status"], first["writes"], first["restored"]) == ("finished", 1, 1)
     assert (second["status"], second["error"]) == ("failed", "Graph is away")

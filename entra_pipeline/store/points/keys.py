@@ -1,0 +1,99 @@
+"""Keys of recovery points: the moment in a key, and where what belongs to a point is kept.
+
+The format is public: docs/storage-format.md.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from entra_pipeline.errors import NotInStore, RecoveryPointRefused, UsageError
+from entra_pipeline.store.backends import ObjectStore
+
+_KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
+_KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
+_PART = "part-"
+
+
+def is_key(text: str) -> bool:
+    """Tells whether a text has the form of a recovery point's key."""
+    return _KEY.fullmatch(text) is not None
+
+
+def key_of(moment: datetime) -> str:
+    """Makes the key of a recovery point of a moment."""
+    return moment.astimezone(UTC).strftime(_KEY_TIME)
+
+
+def moment_of(point: str) -> datetime:
+    """Reads the moment (UTC) in the key of a recovery point; raises UsageError for what is no key."""
+    match = _KEY.fullmatch(point)
+    try:
+        if match is None:
+            raise ValueError
+        return datetime.strptime(match[1], _KEY_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        raise UsageError(
+            f"{point!r} is not a recovery point", remedy="A recovery point looks like 2026-11-23T05-00-00Z."
+        ) from None
+
+
+def moment_in(text: str) -> datetime:
+    """Reads the moment that a person wrote, and returns it in UTC; raises UsageError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is neither a recovery point nor a time",
+            remedy="Give a recovery point, a time with its zone such as 2026-11-23T05:00:00Z, or latest.",
+        ) from None
+    if moment.tzinfo is None:
+        raise UsageError(
+            f"{text!r} does not say in which time zone it is",
+            remedy=f"Add Z for UTC, or the difference from it: {moment.isoformat()}Z, or {moment.isoformat()}+01:00.",
+        )
+    return moment.astimezone(UTC)
+
+
+# --- Where things are ------------------------------------------------------------------------------------------------
+
+
+def manifest_key(scope: str, point: str) -> str:
+    """Makes the key of a point's manifest; raises UsageError for what is no point."""
+    moment_of(point)
+    return f"_recovery_points/{scope}/{point}.json"
+
+
+def part_folder(scope: str, table: str, point: str) -> str:
+    """Makes the start of the keys of the Parquet files that a point wrote for a table."""
+    return f"{table}/scope={scope}/recovery_point={point}/"
+
+
+def part_key(scope: str, table: str, point: str, number: int) -> str:
+    """Makes the key of a Parquet file of a point, by its number among those of the table, from 0."""
+    return f"{part_folder(scope, table, point)}{_PART}{number:05d}.parquet"
+
+
+def part_number(key: str) -> int:
+    """Reads the number of a Parquet file among those that a point wrote for a table."""
+    return int(key.rpartition(_PART)[2].removesuffix(".parquet"))
+
+
+# --- Points never change ---------------------------------------------------------------------------------------------
+
+
+def require_uncommitted(files: ObjectStore, scope: str, point: str) -> None:
+    """Raises RecoveryPointRefused when a point exists already."""
+    try:
+        files.size(manifest_key(scope, point))
+    except NotInStore:
+        return
+    raise refused(scope, point, "exists and never changes")
+
+
+def refused(scope: str, point: str, why: str) -> RecoveryPointRefused:
+    """Makes the error for a point that cannot be written."""
+    return RecoveryPointRefused(
+        f"recovery point {point} of scope {scope!r} {why}", remedy=f"Take a new one: entra-pipeline backup {scope}"
+    )

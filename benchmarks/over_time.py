@@ -29,8 +29,8 @@ from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
-from entra_pipeline.store.backends import LocalObjectStore, ObjectStore, S3ObjectStore
-from entra_pipeline.store.backends.s3 import client_config
+from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
+from entra_pipeline.store.backends.s3.objects import S3ObjectStore, client_config
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.index import JOINED, join_indexes, write_index

@@ -7,8 +7,8 @@ from typing import Any
 import boto3
 from dagster_aws.s3 import S3Resource
 
-from entra_pipeline.project import S3Storage
-from entra_pipeline.store.backends.s3 import client_config
+from entra_pipeline.store.backends import S3Storage
+from entra_pipeline.store.backends.s3.objects import client_config
 
 
 class S3ProfileResource(S3Resource):

@@ -8,9 +8,8 @@ import dagster as dg
 from pydantic import Field
 
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.project import LocalStorage, S3Storage, Scope, load_project
-from entra_pipeline.project.stores import open_files
-from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.project import Scope, load_project
+from entra_pipeline.store.backends import ObjectStore, S3Storage, StorageSettings
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -51,13 +50,14 @@ class StorageResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield name, found
 
 
-def _open_place(profile: LocalStorage | S3Storage) -> ObjectStore:
+def _open_place(profile: StorageSettings) -> ObjectStore:
     """Opens the place of a storage profile; raises ConfigurationError or StoreError when it cannot be used."""
-    client = None
+    files: ObjectStore
     if isinstance(profile, S3Storage):
         from resources.s3 import s3_client
 
-        client = s3_client(profile)
-    files = open_files(profile, client)
+        files = profile.open(s3_client(profile))
+    else:
+        files = profile.open()
     files.check()
     return files

@@ -17,9 +17,8 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from entra_pipeline.store.backends import S3ObjectStore
 from entra_pipeline.store.backends.object_store import ErrorFactory, store_error
-from entra_pipeline.store.backends.s3 import client_config
+from entra_pipeline.store.backends.s3.objects import S3ObjectStore, client_config
 
 CEPH = Path(__file__).with_name("ceph.sh")
 _NEEDED = ("radosgw", "ceph-mon", "ceph-osd", "ceph", "uuidgen", "curl")

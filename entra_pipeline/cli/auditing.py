@@ -19,7 +19,7 @@ from entra_pipeline.errors import EntraPipelineError
 
 if TYPE_CHECKING:
     from entra_pipeline.audit import Origin
-    from entra_pipeline.project import LocalStorage, S3Storage
+    from entra_pipeline.store.backends import StorageSettings
 
 _Parameters = Mapping[str, Any]
 
@@ -123,7 +123,7 @@ def _result(code: object) -> str:
     return _RESULTS.get(code if isinstance(code, int) else 0, "failed")
 
 
-def _storages(ctx: click.Context) -> dict[str, LocalStorage | S3Storage]:
+def _storages(ctx: click.Context) -> dict[str, StorageSettings]:
     """The storage profiles whose log the act belongs to, by name: that of its scope, or those of all scopes."""
     from entra_pipeline.cli.context import project_of
 
@@ -142,16 +142,15 @@ def _scope(ctx: click.Context) -> str:
 
 
 def _write(
-    ctx: click.Context, storages: Mapping[str, LocalStorage | S3Storage], action: str, result: str, error: str = ""
+    ctx: click.Context, storages: Mapping[str, StorageSettings], action: str, result: str, error: str = ""
 ) -> None:
     from entra_pipeline.audit import Act, AuditLog
-    from entra_pipeline.project.stores import open_files
 
     details = dict(_given(ctx)) | ({"error": error} if error else {})
     act = Act(action=action, scope=_scope(ctx), subject=ctx.meta.get(_SUBJECT, ""), result=result, details=details)
     for storage in storages.values():
         try:
-            AuditLog(open_files(storage)).write(act, shell_origin())
+            AuditLog(storage.open()).write(act, shell_origin())
         except Exception as failure:
             # Whatever it is, what the command did stands.
             why = failure if isinstance(failure, EntraPipelineError) else f"{type(failure).__name__}: {failure}"

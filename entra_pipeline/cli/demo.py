@@ -26,6 +26,7 @@ from entra_pipeline.project.loading import FILE_NAME, VARIABLE
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import RestoreOptions, RestoreSelection
 from entra_pipeline.simulator import Control
+from entra_pipeline.store.backends import LocalStorage
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
@@ -230,7 +231,7 @@ def _print_next(project: Project, full: Manifest) -> None:
         ),
         ("entra-pipeline backup demo", "one more recovery point"),
     ]
-    if storage.kind == "local":
+    if isinstance(storage, LocalStorage):
         part = full.tables["users"].parts[0].key
         query = f"SELECT department, count(*) FROM '{relative(storage.root / part)}' GROUP BY ALL"
         steps.append(

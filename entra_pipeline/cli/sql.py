@@ -17,9 +17,8 @@ from entra_pipeline.analysis.sql import Relations, SqlSession, plain, write_cata
 from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import console, csv_cell, print_rows, print_table, project_of, say
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
-from entra_pipeline.project import LocalStorage, Project
+from entra_pipeline.project import Project
 from entra_pipeline.project.stores import complete_indexes
-from entra_pipeline.store.state import sql_text
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -107,28 +106,10 @@ def _write(project: Project, path: Path) -> None:
         write_catalog(Relations.of(project), path)
     click.echo(f"{path}: {len(Relations.names())} views and macros; no data, and no secrets")
     used = {scope.storage for scope in project.scopes.values()}
-    buckets = [profile for name, profile in project.storage.items() if name in used]
-    if statements := [_secret(profile) for profile in buckets if not isinstance(profile, LocalStorage)]:
+    statements = [one for name in sorted(used) for one in project.storage[name].access_statements(name)]
+    if statements:
         click.echo("Whoever opens it needs:\n")
-        click.echo("\n".join(["INSTALL httpfs;", "LOAD httpfs;", *statements]))
-
-
-def _secret(profile: Any) -> str:
-    """The statement that gives access to a bucket, but for the keys."""
-    prefix = f"{profile.prefix.strip('/')}/" if profile.prefix.strip("/") else ""
-    place = f"s3://{profile.bucket}/{prefix}"
-    settings = [
-        "TYPE s3",
-        f"SCOPE {sql_text(place)}",
-        "KEY_ID '…'",
-        "SECRET '…'",
-        f"REGION {sql_text(profile.region)}",
-    ]
-    if profile.endpoint_url:
-        scheme, _, address = profile.endpoint_url.partition("://")
-        settings += [f"ENDPOINT {sql_text(address.rstrip('/'))}", "URL_STYLE 'path'"]
-        settings += ["USE_SSL false"] if scheme == "http" else []
-    return f"CREATE SECRET {profile.name} ({', '.join(settings)});"
+        click.echo("\n".join(dict.fromkeys(statements)))
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from starlette.requests import HTTPConnection
 from entra_pipeline.audit import Act, AuditLog, Origin
 from entra_pipeline.console.sessions import User
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.project.stores import open_files
 
 if TYPE_CHECKING:
     from entra_pipeline.console.site import Site
@@ -55,6 +54,6 @@ def record(
         project = site.project()
         names = {one.storage for one in project.scopes.values() if scope in ("", one.name)}
         for name in sorted(names):
-            AuditLog(open_files(project.storage[name])).write(act, origin)
+            AuditLog(project.storage[name].open()).write(act, origin)
     except EntraPipelineError as error:
         _log.warning("%s by %s is not in the audit log: %s", action, origin.actor, error)

@@ -26,7 +26,6 @@ from entra_pipeline.notifications.channels import send_mail, send_webhook
 from entra_pipeline.notifications.messages import digest_message, message
 from entra_pipeline.notifications.outbox import Event, Notice
 from entra_pipeline.project import NotificationProfile, Project
-from entra_pipeline.project.stores import open_files
 from entra_pipeline.store.backends import LockHandle, ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -60,7 +59,7 @@ class Dispatched:
 def places(project: Project) -> Iterator[tuple[str, Callable[[], ObjectStore]]]:
     """The storage profiles that scopes use: name, and how to open the place."""
     for name in dict.fromkeys(scope.storage for scope in project.scopes.values()):
-        yield name, lambda name=name: open_files(project.storage[name])  # type: ignore[misc]
+        yield name, lambda name=name: project.storage[name].open()  # type: ignore[misc]
 
 
 def told_by_command(event: Event, now: datetime) -> bool:

@@ -17,15 +17,14 @@ from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.project.models import (
     Console,
     DagsterWebservers,
-    LocalStorage,
     Mail,
     NotificationProfile,
     OpenIdConnect,
     Project,
-    S3Storage,
     Scope,
     Tenant,
 )
+from entra_pipeline.store.backends import BACKENDS, KINDS
 from entra_pipeline.text import did_you_mean
 
 FILE_NAME = "dagster_project.toml"
@@ -145,7 +144,8 @@ def _explained(error: ValidationError, values: Mapping[str, Any], file: Path) ->
     elif kind == "extra_forbidden":
         message = f"is not a setting{did_you_mean(where[-1], _known_keys(where))}"
     elif kind in {"union_tag_invalid", "union_tag_not_found"}:
-        where, message, remedy = [*where, "kind"], 'must be "s3" or "local"', 'Write kind = "s3" or kind = "local".'
+        where, message = [*where, "kind"], "must be " + " or ".join(f'"{one}"' for one in KINDS)
+        remedy = "Write " + " or ".join(f'kind = "{one}"' for one in KINDS) + "."
     elif not _is_secret(where) and isinstance(first["input"], str | int | float | bool):
         message = f"{first['input']!r} is not accepted: {message[0].lower()}{message[1:]}"
     return ConfigurationError(message, file=str(file), key=".".join(where), remedy=remedy)
@@ -178,7 +178,7 @@ def _known_keys(where: list[str]) -> list[str]:
     elif where[0] == "mail":
         models = [Mail]
     elif where[0] == "storage":
-        models = [LocalStorage, S3Storage]
+        models = [*BACKENDS]
     else:
         models = [_KINDS[where[0]]] if where[0] in _KINDS else []
     return [field.alias or name for model in models for name, field in model.model_fields.items() if name != "name"]

@@ -6,123 +6,33 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, field_validator, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import UsageError
+from entra_pipeline.settings.fields import (
+    LOOPBACK,
+    FilePath,
+    Guid,
+    HttpsUrl,
+    MailAddress,
+    Name,
+    TlsPeer,
+    WebUrl,
+    not_in_the_clear,
+    time_zone,
+)
 from entra_pipeline.settings.periods import FOREVER, Period
 from entra_pipeline.settings.secrets import Secret
 from entra_pipeline.settings.section import Section, wrong
+from entra_pipeline.store.backends import Storage
 from entra_pipeline.text import did_you_mean
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 Status = Literal["finished", "finished with exception", "failed"]
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 DEFAULT_FULL_BACKUP_FREQUENCY = Period(3, "month")
-
-
-def _guid(value: str) -> str:
-    try:
-        return str(UUID(value))
-    except ValueError:
-        raise wrong("is no GUID", "Write one such as 3f2504e0-4f89-11d3-9a0c-0305e82c3301.") from None
-
-
-def _https(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "https" or not parts.hostname:
-        raise wrong("is no https address", "Write an address that starts with https://.")
-    return value.rstrip("/")
-
-
-def _web(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
-        raise wrong("is no web address", "Write an address that starts with https:// or http://.")
-    return value.rstrip("/")
-
-
-def _mail_address(value: str) -> str:
-    name, _, host = value.rpartition("@")
-    if not name or "." not in host or any(c.isspace() for c in value):
-        raise wrong("is no mail address", "Write one such as entra-admins@example.com.")
-    return value
-
-
-def _bucket(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
-        raise wrong(
-            f"{value!r} is no bucket name", "Use 3 to 63 lower-case letters, digits, dots and hyphens (S3's rule)."
-        )
-    return value
-
-
-def _time_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, KeyError):
-        raise wrong(
-            f"{value!r} is no time zone", 'Write one of the IANA database, for example "Europe/Stockholm".'
-        ) from None
-    return value
-
-
-Bucket = Annotated[str, AfterValidator(_bucket)]
-Guid = Annotated[str, AfterValidator(_guid)]
-HttpsUrl = Annotated[str, AfterValidator(_https)]
-WebUrl = Annotated[str, AfterValidator(_web)]
-MailAddress = Annotated[str, AfterValidator(_mail_address)]
-# TOML knows strings only; a path is one.
-FilePath = Annotated[Path, Field(strict=False)]
-
-
-class LocalStorage(Section):
-    """A folder on this machine."""
-
-    kind: Literal["local"]
-    path: FilePath
-
-    @property
-    def root(self) -> Path:
-        """The folder, absolute."""
-        return self.resolve(self.path)
-
-
-class S3Storage(Section):
-    """A bucket of any S3 store."""
-
-    kind: Literal["s3"]
-    bucket: Bucket
-    prefix: str = ""
-    endpoint_url: WebUrl | None = None
-    region: str = "us-east-1"
-    access_key_id: Secret | None = None
-    secret_access_key: Secret | None = None
-    object_lock: Literal["governance", "compliance"] | None = None
-
-    @field_validator("prefix")
-    @classmethod
-    def _clean_prefix(cls, value: str) -> str:
-        if value.startswith("/") or ".." in value.split("/"):
-            raise wrong("is no prefix", 'Write it without a leading slash, for example "prod/entra".')
-        return value.strip("/")
-
-    @model_validator(mode="after")
-    def _both_keys(self) -> S3Storage:
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise wrong(
-                "has half a key",
-                "Set both access_key_id and secret_access_key, or neither: then the machine's own role is used.",
-            )
-        return self
-
-
-Storage = Annotated[LocalStorage | S3Storage, Field(discriminator="kind")]
 
 
 class Certificate(Section):
@@ -174,17 +84,6 @@ class RestoreApp(Section):
         return self
 
 
-class TlsPeer(Section):
-    """A service that is reached over TLS, and may have a certificate authority of its own."""
-
-    ca_bundle: FilePath | None = None
-
-    @property
-    def ca_file(self) -> Path | None:
-        """Certificates to trust besides the machine's own, absolute."""
-        return self.resolve(self.ca_bundle) if self.ca_bundle else None
-
-
 class Tenant(TlsPeer):
     """An Entra directory and the app registration that reads it."""
 
@@ -209,7 +108,7 @@ class Tenant(TlsPeer):
     def _graph_root(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if urlsplit(value).scheme == "http" and urlsplit(value).hostname not in _LOOPBACK:
+        if urlsplit(value).scheme == "http" and urlsplit(value).hostname not in LOOPBACK:
             raise wrong(
                 "would send tokens in the clear",
                 "Write an address that starts with https:// (http:// only on loopback).",
@@ -354,7 +253,7 @@ class Scope(Section):
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        return _time_zone(value)
+        return time_zone(value)
 
     @model_validator(mode="after")
     def _frequency(self) -> Scope:
@@ -436,7 +335,7 @@ class NotificationProfile(Section):
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        return _time_zone(value)
+        return time_zone(value)
 
     @model_validator(mode="after")
     def _somebody(self) -> NotificationProfile:
@@ -473,7 +372,7 @@ class Mail(TlsPeer):
     def _sign_in(self) -> Mail:
         if (self.username is None) != (self.password is None):
             raise wrong("has half a sign-in", "Set both username and password, or neither.")
-        if self.username and self.encryption == "none" and self.host not in _LOOPBACK:
+        if self.username and self.encryption == "none" and self.host not in LOOPBACK:
             raise wrong("would send a password in the clear", 'Set tls = "starttls" or tls = "implicit".')
         return self
 
@@ -499,7 +398,7 @@ class OpenIdConnect(TlsPeer):
     @field_validator("issuer")
     @classmethod
     def _no_listening(cls, value: str | None) -> str | None:
-        return _safe(value)
+        return not_in_the_clear(value)
 
     @model_validator(mode="after")
     def _one_issuer(self) -> OpenIdConnect:
@@ -543,7 +442,7 @@ class Console(Section):
     @field_validator("public_url")
     @classmethod
     def _no_listening(cls, value: str | None) -> str | None:
-        return _safe(value)
+        return not_in_the_clear(value)
 
     @model_validator(mode="after")
     def _known_address(self) -> Console:
@@ -552,16 +451,6 @@ class Console(Section):
                 "public_url is missing", "Add it: the address at which people reach the console, such as https://…"
             )
         return self
-
-
-def _safe(value: str | None) -> str | None:
-    """A web address that nobody can listen to: https, or on this machine."""
-    if value is not None and urlsplit(value).scheme == "http" and urlsplit(value).hostname not in _LOOPBACK:
-        raise wrong(
-            "would send credentials in the clear",
-            "Write an address that starts with https:// (http:// only on loopback).",
-        )
-    return value
 
 
 class UnusualChange(Section):

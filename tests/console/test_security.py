@@ -29,7 +29,6 @@ from entra_pipeline.console.signing_in.local import LocalAccount
 from entra_pipeline.console.signing_in.openid import CALLBACK
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import load_project
-from entra_pipeline.project.stores import open_files
 from tests.console.conftest import HTML, PASSWORD_FILE, Browser, Served, listening
 
 HOSTILE = (
@@ -74,7 +73,7 @@ def filled(page: Page, console: Served, **values: str) -> str:
 
 def events(console: Served, action: str) -> list[Event]:
     """What the audit log says about an act today, oldest first."""
-    log = AuditLog(open_files(console.site.project().storage["disk"]))
+    log = AuditLog(console.site.project().storage["disk"].open())
     today: date = system_clock().date()
     return [event for event in log.events(today, today) if event.action == action and event.channel == "console"]
 

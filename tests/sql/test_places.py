@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from entra_pipeline.errors import StoreError
-from entra_pipeline.store.backends import S3ObjectStore
+from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 from entra_pipeline.store.state import connect
 
 

@@ -17,7 +17,7 @@ import pytest
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, NotInStore, StoreError
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
-from entra_pipeline.store.backends.s3 import client_config
+from entra_pipeline.store.backends.s3.objects import client_config
 from entra_pipeline.store.state import connect
 from tests import s3
 from tests.s3 import Bucket, Endpoint

@@ -10,7 +10,7 @@ import pytest
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
-from entra_pipeline.project.stores import open_files, open_store
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.state import connect, state_query
 from tests.s3 import Bucket
 from tests.store.writing import Time, take
@@ -112,7 +112,7 @@ def test_credentials_of_the_environment_serve_where_the_profile_has_none(
 def test_a_wrong_setting_is_named_with_its_file(
     tmp_path: Path, s3_settings: dict[str, str], change: dict[str, str], key: str
 ) -> None:
-    files = open_files(_project(tmp_path, s3_settings | change).storage["main"])
+    files = _project(tmp_path, s3_settings | change).storage["main"].open()
     with pytest.raises(ConfigurationError) as caught:
         files.check()
     assert (caught.value.file, caught.value.key) == (str(tmp_path / "project.toml"), key)

@@ -27,7 +27,6 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.project import Project
-from entra_pipeline.project.stores import open_files
 from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.points.index import INDEX
 from entra_pipeline.store.state import literal, sql_text
@@ -78,7 +77,7 @@ class Relations:
         used: dict[str, list[str]] = {}
         for scope in project.scopes.values():
             used.setdefault(scope.storage, []).append(scope.name)
-        places = {name: open_files(project.storage[name]) for name in used}
+        places = {name: project.storage[name].open() for name in used}
         return cls({name: (through(one, name) if through else one, used[name]) for name, one in places.items()})
 
     @staticmethod

@@ -15,7 +15,6 @@ from entra_pipeline.console.routing import Page, Visit
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Tenant
-from entra_pipeline.project.stores import open_files
 
 
 def show(visit: Visit) -> Response:
@@ -88,7 +87,7 @@ def check_storage(visit: Visit) -> Response:
         raise UsageError(f"there is no storage {name[:100]!r}", remedy="Settings lists those there are.")
 
     def check() -> str:
-        open_files(storage).check()
+        storage.open().check()
         return "It can be written, read and trusted."
 
     return _tried(visit, "storage check", name, check)

@@ -1,6 +1,9 @@
-"""A local folder."""
+"""A local folder: its settings, and the folder as an object store.
 
-# ruff: noqa: D102 - what the methods do is said in `interface`
+A file gets its name when all of its bytes are on disk; the lock is one of the operating system, by flock(2).
+"""
+
+# ruff: noqa: D102 - what the methods do is said in `object_store` and `settings`
 
 from __future__ import annotations
 
@@ -12,21 +15,45 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Protocol
 from uuid import uuid4
 
-import duckdb
 import msgspec
 
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy, StoreError
+from entra_pipeline.settings.fields import FilePath
 from entra_pipeline.store.backends.locks import HOLDER_DECODER, Holder, LockHandle
 from entra_pipeline.store.backends.object_store import CHUNK, ErrorFactory, ObjectStore, StoredFile, store_error
+from entra_pipeline.store.backends.settings import StorageSettings
+
+if TYPE_CHECKING:
+    import duckdb
 
 # Bytes on their way; on the same file system as their destination, and outside of every listing.
 _UNFINISHED = ".unfinished"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+class LocalStorage(StorageSettings):
+    """A folder on this machine."""
+
+    about: ClassVar[str] = "a folder on this machine"
+
+    kind: Literal["local"]
+    path: FilePath
+
+    @property
+    def root(self) -> Path:
+        """The folder, absolute."""
+        return self.resolve(self.path)
+
+    def open(self) -> LocalObjectStore:
+        return LocalObjectStore(self.root, error_factory=self.error)
+
+    def facts(self) -> list[tuple[str, str]]:
+        return [("Folder", str(self.path))]
 
 
 class LocalObjectStore(ObjectStore):

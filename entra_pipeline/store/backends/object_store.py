@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
-
-import duckdb
 
 from entra_pipeline.clock import Clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, StoreError
 from entra_pipeline.store.backends.locks import LockHandle
+
+if TYPE_CHECKING:
+    import duckdb
 
 CHUNK = 1 << 20
 

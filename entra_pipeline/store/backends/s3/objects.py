@@ -1,6 +1,6 @@
-"""An S3 bucket, or a prefix of one."""
+"""An S3 bucket, or a prefix of one, as an object store."""
 
-# ruff: noqa: D102 - what the methods do is said in `interface`
+# ruff: noqa: D102 - what the methods do is said in `object_store`
 
 from __future__ import annotations
 

@@ -1,0 +1,45 @@
+"""What every kind of storage says of itself: its settings, how it is opened, and what people are told of it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from entra_pipeline.settings.section import Section
+from entra_pipeline.store.backends.object_store import ObjectStore
+
+
+class StorageSettings(Section):
+    """A storage profile, `[storage.NAME]` of the configuration. Each kind of storage has a subclass.
+
+    Attributes:
+        kind: Which kind it is; a subclass narrows it to one text.
+    """
+
+    kind: str
+
+    about: ClassVar[str]
+    """What the kind is, for docs/configuration.md."""
+
+    @abstractmethod
+    def open(self) -> ObjectStore:
+        """Opens the place; nothing is read or written yet.
+
+        Every later failure that is the fault of a setting (missing bucket, refused credentials, unreachable endpoint,
+        forbidden folder) is a ConfigurationError that names file and key.
+
+        Raises:
+            ConfigurationError: A secret cannot be found.
+        """
+
+    @abstractmethod
+    def facts(self) -> list[tuple[str, str]]:
+        """Returns what the console shows of it, as names and values. Never secrets."""
+
+    def access_statements(self, name: str) -> list[str]:
+        """Returns the SQL by which a DuckDB elsewhere gets access, without keys; empty when it needs none.
+
+        Args:
+            name: Name of the profile.
+        """
+        return []

@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from tests import s3
-from tests.s3 import locking_bucket, s3_bucket, s3_endpoint
+from tests.s3 import locking_bucket, moto_endpoint, s3_bucket, s3_endpoint
 
-__all__ = ["locking_bucket", "s3_bucket", "s3_endpoint"]
+__all__ = ["locking_bucket", "moto_endpoint", "s3_bucket", "s3_endpoint"]
 
 
 def _browser_is_there() -> bool:

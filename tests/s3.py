@@ -85,7 +85,7 @@ def describe() -> str:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def s3_endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """The S3 server, started once."""
     if ceph_is_installed():
         folder = tmp_path_factory.mktemp("ceph")
@@ -98,31 +98,40 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
             # The OSD keeps a little on disk even in memory; what pytest retains need not hold it.
             shutil.rmtree(folder, ignore_errors=True)
     else:
-        from moto.server import ThreadedMotoServer
+        yield request.getfixturevalue("moto_endpoint")
 
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        try:
-            host, port = server.get_host_and_port()
-            yield Endpoint(f"http://{host}:{port}")
-        finally:
-            server.stop()
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[Endpoint]:
+    """moto's server, started once."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield Endpoint(f"http://{host}:{port}")
+    finally:
+        server.stop()
+
+
+def new_bucket(endpoint: Endpoint, *, locking: bool = False) -> Bucket:
+    """Makes a bucket, with Object Lock where it is asked for."""
+    name = f"{'lock' if locking else 'test'}-{uuid4().hex[:12]}"
+    endpoint.client().create_bucket(Bucket=name, **({"ObjectLockEnabledForBucket": True} if locking else {}))
+    return Bucket(endpoint, name)
 
 
 @pytest.fixture
 def s3_bucket(s3_endpoint: Endpoint) -> Bucket:
     """A fresh bucket."""
-    name = f"test-{uuid4().hex[:12]}"
-    s3_endpoint.client().create_bucket(Bucket=name)
-    return Bucket(s3_endpoint, name)
+    return new_bucket(s3_endpoint)
 
 
 @pytest.fixture
 def locking_bucket(s3_endpoint: Endpoint) -> Bucket:
     """A fresh bucket made with Object Lock."""
-    name = f"lock-{uuid4().hex[:12]}"
-    s3_endpoint.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
-    return Bucket(s3_endpoint, name)
+    return new_bucket(s3_endpoint, locking=True)
 
 
 def _free_ports(count: int) -> int:

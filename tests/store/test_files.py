@@ -1,4 +1,4 @@
-"""Places: what a local folder and a bucket promise alike, and how each fails."""
+"""How a local folder and a bucket fail, each in its own way; what both promise is in `test_conformance`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
-import duckdb
 import pytest
 
 from entra_pipeline.clock import system_clock
-from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, NotInStore, StoreError
+from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, StoreError
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.backends.s3.objects import client_config
 from entra_pipeline.store.state import connect
@@ -23,128 +22,8 @@ from tests import s3
 from tests.s3 import Bucket, Endpoint
 
 
-@pytest.fixture(params=["local", "s3"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    if request.param == "local":
-        return LocalObjectStore(tmp_path / "store")
-    bucket: Bucket = request.getfixturevalue("s3_bucket")
-    return bucket.files("backups/prod")
-
-
 def error_factory(key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
     return ConfigurationError(message, file="project.toml", key=f"storage.main.{key}", remedy=remedy)
-
-
-# --- What both promise -----------------------------------------------------------------------------------------------
-
-
-def test_bytes_come_back(files: ObjectStore) -> None:
-    files.create("a/b.json", b"one")
-    files.replace("a/c", b"")
-    assert files.read("a/b.json") == b"one"
-    assert files.read("a/c") == b""
-    assert files.size("a/b.json") == 3
-
-
-def test_create_never_overwrites(files: ObjectStore) -> None:
-    files.create("key", b"one")
-    with pytest.raises(AlreadyExists):
-        files.create("key", b"two")
-    assert files.read("key") == b"one"
-
-
-def test_one_of_many_creators_wins(files: ObjectStore) -> None:
-    won: list[int] = []
-
-    def attempt(number: int) -> None:
-        try:
-            files.create("race", b"%d" % number)
-        except AlreadyExists:
-            return
-        won.append(number)
-
-    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 1
-    assert files.read("race") == b"%d" % won[0]
-
-
-def test_replace_overwrites(files: ObjectStore) -> None:
-    files.replace("key", b"one")
-    files.replace("key", b"two")
-    assert files.read("key") == b"two"
-
-
-def test_a_listing_has_what_starts_with_the_prefix_in_order(files: ObjectStore) -> None:
-    for key in ("x/b/2", "x/b/1", "x/a", "x/bc", "y"):
-        files.replace(key, key.encode())
-    assert [file.key for file in files.list("x/b")] == ["x/b/1", "x/b/2", "x/bc"]
-    assert [file.key for file in files.list("x/b/")] == ["x/b/1", "x/b/2"]
-    assert list(files.list("z/")) == []
-    assert [file.size for file in files.list("")] == [3, 5, 5, 4, 1]
-    assert files.folders() == ["x"]
-    age = system_clock() - next(files.list("y")).modified
-    assert abs(age) < timedelta(minutes=5)
-
-
-def test_delete_takes_what_is_there(files: ObjectStore) -> None:
-    for key in ("d/1", "d/2", "e"):
-        files.replace(key, b"x")
-    files.delete(["d/1", "absent", "d/2"])
-    assert [file.key for file in files.list("")] == ["e"]
-    files.replace("d/1", b"again")
-    assert files.read("d/1") == b"again"
-    files.delete([])
-
-
-def test_a_listing_is_not_cut_at_a_page(files: ObjectStore) -> None:
-    keys = [f"many/{number:04d}" for number in range(1003)]
-    threads = [
-        threading.Thread(target=lambda some=keys[start::8]: [files.replace(key, b"") for key in some])
-        for start in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [file.key for file in files.list("many/")] == keys
-    files.delete(keys)
-    assert list(files.list("many/")) == []
-
-
-def test_an_absent_key_is_not_in_the_store(files: ObjectStore) -> None:
-    for read in (files.read, files.size, lambda key: next(files.stream(key))):
-        with pytest.raises(NotInStore):
-            read("a/b")
-
-
-def test_an_uploaded_file_is_the_file(files: ObjectStore, tmp_path: Path) -> None:
-    path = tmp_path / "large"
-    data = os.urandom(1 << 20) * 70
-    path.write_bytes(data)
-    files.upload("parts/large", path)
-    assert b"".join(files.stream("parts/large")) == data
-    path.write_bytes(b"small")
-    files.upload("parts/large", path)
-    assert files.read("parts/large") == b"small"
-
-
-def test_duckdb_reads_what_url_gives(files: ObjectStore, tmp_path: Path) -> None:
-    path = tmp_path / "p.parquet"
-    duckdb.execute(f"COPY (SELECT range AS n FROM range(1000)) TO '{path}'")
-    files.upload("table/scope=x/part.parquet", path)
-    with connect(files) as connection:
-        query = f"SELECT sum(n) FROM '{files.url('table/scope=x/part.parquet')}'"
-        assert connection.execute(query).fetchall() == [(499_500,)]
-
-
-def test_a_usable_place_passes_the_check_and_is_left_clean(files: ObjectStore) -> None:
-    files.check()
-    assert list(files.list("")) == []
-    assert files.clear_unfinished(system_clock() + timedelta(days=1)) == []
 
 
 # --- A local folder --------------------------------------------------------------------------------------------------

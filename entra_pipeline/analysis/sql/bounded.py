@@ -21,7 +21,7 @@ from entra_pipeline.analysis.sql.relations import Relations
 from entra_pipeline.analysis.sql.session import SqlSession
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.store.backends.duckdb_filesystem import Handed
+from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem
 from entra_pipeline.store.state import sql_text
 
 TOO_MUCH = "the answer takes more memory than a question may"
@@ -45,7 +45,7 @@ class BoundedSession(SqlSession):
     """
 
     def __init__(self, project: Project, memory: str) -> None:
-        super().__init__(Relations.of(project, through=Handed))
+        super().__init__(Relations.of(project, through=DuckDBFilesystem))
         places = ", ".join(f"'{place.url('')}'" for place in self._relations.places.values())
         for setting in (
             f"memory_limit = '{memory}'",

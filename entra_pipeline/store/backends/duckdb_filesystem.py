@@ -20,7 +20,7 @@ from entra_pipeline.store.backends.object_store import ObjectStore
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Handed:
+class DuckDBFilesystem:
     """A place whose objects DuckDB reads by addresses that mean something to this process only.
 
     Args:
@@ -38,10 +38,10 @@ class Handed:
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Enables a connection to read what `url` gives."""
-        connection.register_filesystem(_FileSystem(self._files, self._scheme))
+        connection.register_filesystem(_ReadOnly(self._files, self._scheme))
 
 
-class _FileSystem(AbstractFileSystem):  # type: ignore[misc]
+class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
     """What DuckDB calls: to list and to read."""
 
     cachable = False

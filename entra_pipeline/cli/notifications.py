@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
+from entra_pipeline.channels import CHANNELS
 from entra_pipeline.cli.context import as_table, print_rows, project_of, say
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import dispatch, places, profile_rows, send_test
 
 _COLUMNS = {
     "profile": "profile",
-    "to": "to",
-    "webhook": "webhook",
+    **{channel.setting: channel.setting for channel in CHANNELS.values()},
     "backup": "backup",
     "restore": "restore",
     "prune": "prune",

@@ -4,7 +4,7 @@
 `store/events.py`; docs/notifications.md is for people.
 """
 
-from entra_pipeline.notifications.channels import Undelivered
+from entra_pipeline.channels import Undelivered
 from entra_pipeline.notifications.dispatch import Dispatched, dispatch, places
 from entra_pipeline.notifications.listing import profile_rows
 from entra_pipeline.notifications.outbox import Event

@@ -1,7 +1,7 @@
 """Telling what waits: events become notices by the project's profiles, and notices are sent when they are due.
 
 What belongs here: when what is sent, and what happens when it cannot be. What does not: the outbox (`outbox`), what a
-message says (`messages`), how it travels (`channels`).
+message says (`messages`), how it travels (`entra_pipeline.channels`).
 
 Anybody may dispatch, and any number at once: a lock in the store lets one at a time do it, and what was sent is
 recorded before the lock is given back. A process that is killed after a server has taken a message and before that is
@@ -19,10 +19,11 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from entra_pipeline.channels import CHANNELS
+from entra_pipeline.channels.message import Message
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, ScopeBusy
 from entra_pipeline.notifications import outbox
-from entra_pipeline.notifications.channels import send_mail, send_webhook
 from entra_pipeline.notifications.messages import digest_message, message
 from entra_pipeline.notifications.outbox import Event, Notice
 from entra_pipeline.project import NotificationProfile, Project
@@ -134,11 +135,11 @@ def _notices(project: Project, event: Event, now: datetime) -> Iterator[tuple[No
     for name, profile in project.notifications.items():
         if not profile.wants(event["type"], event["status"]):
             continue
-        if profile.to:
-            due = next_digest(profile, now) if profile.digest else now
-            yield Notice(event=event, profile=name, channel="mail", digest=bool(profile.digest), since=iso(now)), due
-        if profile.webhook is not None:
-            yield Notice(event=event, profile=name, channel="webhook", since=iso(now)), now
+        for channel in CHANNELS.values():
+            if channel.recipients(profile):
+                waits = channel.digests and bool(profile.digest)
+                notice = Notice(event=event, profile=name, channel=channel.name, digest=waits, since=iso(now))
+                yield notice, next_digest(profile, now) if waits else now
 
 
 def next_digest(profile: NotificationProfile, now: datetime) -> datetime:
@@ -178,7 +179,7 @@ def _send_due(at: _Sending) -> None:
         elif not _reaches(at.project, notice):
             # The profile, or its channel, was removed since.
             outbox.settle(at.files, notice, key, "given up", at.clock())
-        elif notice.digest and notice.channel == "mail":
+        elif notice.digest:
             digests[notice.profile].append((key, notice))
         else:
             _send(at, [(key, notice)], down)
@@ -193,23 +194,24 @@ def _send_due(at: _Sending) -> None:
 
 def _reaches(project: Project, notice: Notice) -> bool:
     profile = project.notifications.get(notice.profile)
-    return profile is not None and bool(profile.to if notice.channel == "mail" else profile.webhook)
+    channel = CHANNELS.get(notice.channel)
+    return profile is not None and channel is not None and bool(channel.recipients(profile))
 
 
 def _send(at: _Sending, group: list[tuple[str, Notice]], down: dict[tuple[str, str], str]) -> None:
     """Sends one message about one or more notices of a profile."""
     first = group[0][1]
     profile = at.project.notifications[first.profile]
-    way = (first.channel, "" if first.channel == "mail" else first.profile)
+    channel = CHANNELS[first.channel]
+    way = (channel.name, "" if channel.shared else first.profile)
     at.hold.confirm()
     if way in down:
         _put_off(at, group, down[way])
         return
     try:
-        if first.channel == "webhook":
-            event = first.event
-            send_webhook(profile, message(event, ScopeStore(at.files, event["scope"]), at.clock()))
-        elif partly := _mail(at, profile, group):
+        whole = _whole(at, group)
+        partly = channel.send(profile, at.project, whole, reference=first.fingerprint, now=at.clock())
+        if partly:
             _log.warning("profile %s: %s", first.profile, partly)
             at.result.problems.append(f"profile {first.profile}: {partly}")
     except EntraPipelineError as error:
@@ -222,12 +224,11 @@ def _send(at: _Sending, group: list[tuple[str, Notice]], down: dict[tuple[str, s
             at.scopes.add(notice.event["scope"])
 
 
-def _mail(at: _Sending, profile: NotificationProfile, group: list[tuple[str, Notice]]) -> str:
-    assert at.project.mail is not None  # noqa: S101 - the configuration was checked
+def _whole(at: _Sending, group: list[tuple[str, Notice]]) -> Message:
+    """The one message about some notices."""
     stores = {notice.event["scope"]: ScopeStore(at.files, notice.event["scope"]) for _, notice in group}
-    told = [message(notice.event, stores[notice.event["scope"]], at.clock()) for _, notice in group]
-    whole = told[0] if not group[0][1].digest else digest_message(told)
-    return send_mail(at.project.mail, profile, whole, reference=group[0][1].fingerprint, now=at.clock())
+    messages = [message(notice.event, stores[notice.event["scope"]], at.clock()) for _, notice in group]
+    return digest_message(messages) if group[0][1].digest else messages[0]
 
 
 def _put_off(at: _Sending, group: list[tuple[str, Notice]], problem: str) -> None:

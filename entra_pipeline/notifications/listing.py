@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from entra_pipeline.channels import CHANNELS
 from entra_pipeline.notifications import outbox
 from entra_pipeline.notifications.dispatch import places
 from entra_pipeline.project import Project
@@ -23,8 +24,7 @@ def profile_rows(project: Project) -> list[dict[str, Any]]:
     return [
         {
             "profile": name,
-            "to": profile.to,
-            "webhook": profile.webhook.format if profile.webhook else "",
+            **{channel.setting: channel.shown(profile) for channel in CHANNELS.values()},
             "backup": profile.backup,
             "restore": profile.restore,
             "prune": profile.prune,

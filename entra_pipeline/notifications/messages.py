@@ -1,13 +1,13 @@
-"""What a message says of an event, before it has a form: the same for mail, webhook and report."""
+"""What a message says of an event."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from entra_pipeline.channels.message import Message, MessageTable
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.notifications.outbox import Event
 from entra_pipeline.reports import model
@@ -16,9 +16,6 @@ from entra_pipeline.reports.model import Report
 from entra_pipeline.reports.rendering.plain import duration
 from entra_pipeline.store.job_records import JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
-
-SHOWN = 20
-"""Rows of a table in a message; the attached report has all."""
 
 # Members of an event that people want to read, and what they are called.
 _FACTS = {
@@ -64,38 +61,6 @@ _WHAT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows to show: heading, names of the columns, rows of texts."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is told.
-
-    Attributes:
-        subject: One line.
-        status: `finished`, `finished with exception`, `failed`, or `unusual`; of a digest, the worst.
-        lead: A sentence that says what happened; may be empty.
-        facts: Names and values.
-        tables: What there is to list.
-        report: What is attached to a mail; None when there is nothing more to say.
-        name: For the name of the attached file.
-    """
-
-    subject: str
-    status: str
-    lead: str = ""
-    facts: Sequence[tuple[str, str]] = ()
-    tables: Sequence[Table] = ()
-    report: Report | None = None
-    name: str = ""
-
-
 def message(event: Event, store: ScopeStore, now: datetime) -> Message:
     """The message about an event; raises StoreError when what belongs to it cannot be read."""
     if event["type"] == "unusual":
@@ -116,7 +81,7 @@ def job_message(record: Event, store: ScopeStore, now: datetime) -> Message:
         lead=record.get("error") or "; ".join(report.problems),
         facts=_facts({**record, "job": record["id"]}),
         tables=[_exceptions(table) for table in report.tables if table.key in _EXCEPTIONS and table.rows],
-        report=report,
+        page=lambda: _page(report),
         name=record["id"],
     )
 
@@ -135,7 +100,7 @@ def digest_message(messages: Sequence[Message]) -> Message:
     return Message(
         subject=f"Daily digest: {said}",
         status=worst,
-        tables=[Table("What happened", ("What", "When (UTC)", "Why"), rows)],
+        tables=[MessageTable("What happened", ("What", "When (UTC)", "Why"), rows)],
     )
 
 
@@ -165,14 +130,14 @@ def _unusual(event: Event, now: datetime) -> Message:
         lead="Recovery points are taken as before. Look at what changed; nothing was undone.",
         facts=facts,
         tables=[
-            Table(
+            MessageTable(
                 table.title,
                 [column.heading for column in table.columns],
                 [[_text(row[column.key]) for column in table.columns] for row in table.rows],
             )
             for table in report.tables
         ],
-        report=report,
+        page=lambda: _page(report),
         name=event["id"],
     )
 
@@ -205,9 +170,9 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _exceptions(table: model.ReportTable) -> Table:
+def _exceptions(table: model.ReportTable) -> MessageTable:
     """What a job could not do, each with its reason and what to do about it."""
-    return Table(table.title, ("What", "Why", "What to do"), [_exception(row) for row in table.rows])
+    return MessageTable(table.title, ("What", "Why", "What to do"), [_exception(row) for row in table.rows])
 
 
 def _exception(row: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -215,3 +180,11 @@ def _exception(row: Mapping[str, Any]) -> tuple[str, str, str]:
     properties = f" ({row['properties']})" if row.get("properties") else ""
     said = f"{of}: {row.get('what') or row.get('result')}{properties}"
     return said, str(row.get("reason") or ""), str(row.get("remedy") or "")
+
+
+def _page(report: Report) -> str:
+    """A report as the page that is attached to a mail."""
+    # With the page come the charts, which take half a second to import.
+    from entra_pipeline.reports.rendering.html import as_html
+
+    return as_html(report)

@@ -1,7 +1,7 @@
 """The outbox: notices that are to be sent, and a record of those that were.
 
 What belongs here: where they are, and what makes each be sent once. What does not: which there are and when they are
-sent (`dispatch`), and how (`channels`).
+sent (`dispatch`), and how (`entra_pipeline.channels`).
 
 ```
 _notifications/events/<scope>/<event id>.json                           looked at, then removed (`store/events.py`)
@@ -33,7 +33,6 @@ SENT = "_notifications/sent/"
 LOCK = "_locks/_notifications"
 """Held by whoever sends. No scope has this name."""
 
-Channel = Literal["mail", "webhook"]
 Event = dict[str, Any]
 
 
@@ -47,7 +46,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         event: What happened.
         profile: Name of the notification profile.
-        channel: How.
+        channel: How (`channels.CHANNELS`).
         digest: Sent together with others.
         since: When it was put into the outbox, RFC 3339.
         tries: How often sending it has failed.
@@ -56,7 +55,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     event: Event
     profile: str
-    channel: Channel
+    channel: str
     digest: bool = False
     since: str
     tries: int = 0
@@ -77,7 +76,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 _NOTICE_DECODER = msgspec.json.Decoder(Notice)
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class WaitingNotice(msgspec.Struct, frozen=True):
     """A notice in the outbox, as its name tells."""
 
     key: str
@@ -98,12 +97,12 @@ def read_event(files: ObjectStore, key: str) -> Event | None:
         return None
 
 
-def waiting(files: ObjectStore) -> list[Waiting]:
+def waiting(files: ObjectStore) -> list[WaitingNotice]:
     """What is in the outbox, the first due first."""
     found = []
     for file in files.list(OUTBOX):
         due, _, fingerprint = file.key.removeprefix(OUTBOX).removesuffix(".json").partition("~")
-        found.append(Waiting(file.key, datetime.strptime(due, _DUE).replace(tzinfo=UTC), fingerprint))
+        found.append(WaitingNotice(file.key, datetime.strptime(due, _DUE).replace(tzinfo=UTC), fingerprint))
     return found
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from entra_pipeline.channels import CHANNELS
+from entra_pipeline.channels.channel import undelivered
+from entra_pipeline.channels.message import Message
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.notifications.channels import Undelivered, send_mail, send_webhook
-from entra_pipeline.notifications.messages import Message
 from entra_pipeline.project import Project
 
 
@@ -27,14 +28,13 @@ def send_test(project: Project, name: str, clock: Clock = system_clock) -> list[
         status="finished",
         lead="Messages of this profile arrive here.",
     )
-    told = []
-    if profile.to and project.mail is not None:
-        partly = send_mail(project.mail, profile, message, reference=uuid4().hex, now=clock())
+    reached = []
+    for channel in CHANNELS.values():
+        recipients = channel.recipients(profile)
+        if not recipients:
+            continue
+        partly = channel.send(profile, project, message, reference=uuid4().hex, now=clock())
         if partly:
-            file, key = profile.setting("to")
-            raise Undelivered(partly, file=str(file), key=key, remedy="Correct the addresses.")
-        told += profile.to
-    if profile.webhook is not None:
-        send_webhook(profile, message)
-        told.append(f"webhook ({profile.webhook.format})")
-    return told
+            raise undelivered(profile, channel.setting, partly, "Correct the addresses.")
+        reached += recipients
+    return reached

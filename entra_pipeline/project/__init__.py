@@ -17,7 +17,6 @@ from entra_pipeline.project.models import (
     Certificate,
     Console,
     DagsterWebservers,
-    Mail,
     NotificationProfile,
     OpenIdConnect,
     Project,
@@ -27,7 +26,6 @@ from entra_pipeline.project.models import (
     Selection,
     SimulatedTenant,
     Tenant,
-    Webhook,
 )
 from entra_pipeline.settings.periods import Period
 from entra_pipeline.settings.secrets import Secret
@@ -36,7 +34,6 @@ __all__ = [
     "Certificate",
     "Console",
     "DagsterWebservers",
-    "Mail",
     "NotificationProfile",
     "OpenIdConnect",
     "Period",
@@ -48,7 +45,6 @@ __all__ = [
     "Selection",
     "SimulatedTenant",
     "Tenant",
-    "Webhook",
     "create_profile",
     "create_scope",
     "delete_profile",

@@ -7,17 +7,17 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomlkit
 from pydantic import BaseModel, ValidationError
 from tomlkit.exceptions import ParseError, TOMLKitError
 
+from entra_pipeline.channels import CHANNELS, SharedChannels
 from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.project.models import (
     Console,
     DagsterWebservers,
-    Mail,
     NotificationProfile,
     OpenIdConnect,
     Project,
@@ -125,10 +125,8 @@ def _check_references(project: Project) -> None:
                     remedy=f"Add the table [{table}.{name}], or name an existing one.",
                 )
     for profile in project.notifications.values():
-        if profile.to and project.mail is None:
-            raise profile.error(
-                "to", "there is no [mail] to send it with", remedy="Add a [mail] table with host and from."
-            )
+        for channel in CHANNELS.values():
+            channel.check(profile, project)
 
 
 def _explained(error: ValidationError, values: Mapping[str, Any], file: Path) -> ConfigurationError:
@@ -172,13 +170,21 @@ def _is_secret(where: list[str]) -> bool:
 
 def _known_keys(where: list[str]) -> list[str]:
     if len(where) == 1:
-        return list(Project.model_fields)
+        own = [name for name in Project.model_fields if name not in SharedChannels.model_fields]
+        return [*own, *SharedChannels.model_fields]
     if where[0] == "console":
         models: list[type[BaseModel]] = [Console] if len(where) == 2 else [OpenIdConnect, DagsterWebservers]
-    elif where[0] == "mail":
-        models = [Mail]
+    elif where[0] in SharedChannels.model_fields:
+        models = _sections_in(SharedChannels.model_fields[where[0]].annotation)
     elif where[0] == "storage":
         models = [*BACKENDS]
     else:
         models = [_KINDS[where[0]]] if where[0] in _KINDS else []
     return [field.alias or name for model in models for name, field in model.model_fields.items() if name != "name"]
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The tables that a setting may be."""
+    return [
+        one for one in (get_args(annotation) or (annotation,)) if isinstance(one, type) and issubclass(one, BaseModel)
+    ]

@@ -11,13 +11,13 @@ from pydantic import Field, PrivateAttr, StringConstraints, field_validator, mod
 
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
+from entra_pipeline.channels import CHANNELS, ProfileChannels, SharedChannels
 from entra_pipeline.errors import UsageError
 from entra_pipeline.settings.fields import (
     LOOPBACK,
     FilePath,
     Guid,
     HttpsUrl,
-    MailAddress,
     Name,
     TlsPeer,
     WebUrl,
@@ -302,25 +302,15 @@ class Scope(Section):
         return list(LOGS) if self.logs or (self.logs is None and whole) else []
 
 
-class Webhook(Section):
-    """An address that takes messages for a channel; whoever knows it can write there, so it is a secret."""
-
-    url: Secret
-    format: Literal["teams", "slack"]
-
-
-class NotificationProfile(Section):
-    """Who is told of which outcome, and how."""
+class NotificationProfile(ProfileChannels):
+    """Who is told of which outcome, and how; the settings of each channel are those of its module."""
 
     name: str = ""
-    to: list[MailAddress] = []
-    webhook: Webhook | None = None
     backup: list[Status] = []
     restore: list[Status] = []
     prune: list[Status] = []
     drill: list[Status] = []
     unusual: bool = False
-    attach_report: bool = True
     digest: Literal["daily"] | None = None
     digest_at: str = "07:00"
     timezone: str = "UTC"
@@ -339,10 +329,13 @@ class NotificationProfile(Section):
 
     @model_validator(mode="after")
     def _somebody(self) -> NotificationProfile:
-        if not self.to and self.webhook is None:
-            raise wrong("tells nobody", "Set `to` (mail addresses), `webhook`, or both.")
-        if self.digest and not self.to:
-            raise wrong("has a digest and nobody to mail it to", "Set `to`, or remove `digest`.")
+        ways = [channel for channel in CHANNELS.values() if channel.recipients(self)]
+        if not ways:
+            every = ", ".join(channel.how for channel in CHANNELS.values())
+            raise wrong("tells nobody", f"Set {every}, or {'both' if len(CHANNELS) == 2 else 'several'}.")
+        if self.digest and not any(channel.digests for channel in ways):
+            able = " or ".join(f"`{channel.setting}`" for channel in CHANNELS.values() if channel.digests)
+            raise wrong("has a digest and nobody to mail it to", f"Set {able}, or remove `digest`.")
         return self
 
     def wants(self, kind: str, status: str) -> bool:
@@ -356,35 +349,6 @@ class NotificationProfile(Section):
         if kind == "logs":
             return status == "failed" and status in self.backup
         return self.unusual if kind == "unusual" else status in getattr(self, kind, ())
-
-
-class Mail(TlsPeer):
-    """How mail is sent."""
-
-    host: Annotated[str, StringConstraints(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    from_: MailAddress = Field(alias="from")
-    username: str | None = None
-    password: Secret | None = None
-    tls: Literal["starttls", "implicit", "none"] | None = None
-
-    @model_validator(mode="after")
-    def _sign_in(self) -> Mail:
-        if (self.username is None) != (self.password is None):
-            raise wrong("has half a sign-in", "Set both username and password, or neither.")
-        if self.username and self.encryption == "none" and self.host not in LOOPBACK:
-            raise wrong("would send a password in the clear", 'Set tls = "starttls" or tls = "implicit".')
-        return self
-
-    @property
-    def encryption(self) -> Literal["starttls", "implicit", "none"]:
-        """How the connection is encrypted: as `tls` says; else from the start on port 465, by STARTTLS elsewhere."""
-        return self.tls or ("implicit" if self.port == 465 else "starttls")
-
-    @property
-    def server_port(self) -> int:
-        """The port: as `port` says; else 465 when encrypted from the start, and 587 (RFC 6409) elsewhere."""
-        return self.port or (465 if self.tls == "implicit" else 587)
 
 
 class OpenIdConnect(TlsPeer):
@@ -464,7 +428,7 @@ class UnusualChange(Section):
         return self.resolve(self.rules)
 
 
-class Project(Section):
+class Project(SharedChannels):
     """The whole configuration.
 
     Attributes:
@@ -476,7 +440,6 @@ class Project(Section):
     tenants: dict[Name, Tenant] = {}
     scopes: dict[Name, Scope] = {}
     notifications: dict[Name, NotificationProfile] = {}
-    mail: Mail | None = None
     unusual: UnusualChange | None = None
     console: Console = Console()
 

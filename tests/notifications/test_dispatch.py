@@ -342,7 +342,7 @@ def test_what_is_wrong_with_the_server_names_the_setting(
     key: str,
     words: str,
 ) -> None:
-    monkeypatch.setattr("entra_pipeline.notifications.channels.TIMEOUT", 2.0)
+    monkeypatch.setattr("entra_pipeline.channels.channel.TIMEOUT", 2.0)
     if change.get("tls"):
         change = {"tls": "starttls" if post_office.implicit else "implicit"}
     mail = post_office.table(**change)

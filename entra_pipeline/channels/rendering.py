@@ -6,7 +6,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from entra_pipeline.notifications.messages import SHOWN, Message
+from entra_pipeline.channels.message import SHOWN, Message
 
 _COLOURS = {
     "finished": ("#1a7f37", "#3fb950"),
@@ -20,7 +20,7 @@ _COLOURS = {
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("entra_pipeline.notifications"),
+        loader=PackageLoader("entra_pipeline.channels"),
         # By the name of the template: what is made of text.txt.j2 is no HTML.
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,

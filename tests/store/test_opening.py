@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from entra_pipeline.cli import run
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
@@ -133,3 +135,19 @@ def test_a_path_that_is_a_file_is_named(tmp_path: Path) -> None:
     project = _project(tmp_path, {"kind": '"local"', "path": '"backups"'})
     with pytest.raises(ConfigurationError, match=r"project.toml: storage.main.path: .*Not a directory"):
         open_store(project, "contoso").files.check()
+
+
+def test_a_written_catalog_says_how_another_duckdb_gets_access_without_telling_keys(
+    tmp_path: Path, s3_settings: dict[str, str], s3_bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = _project(tmp_path, s3_settings)
+    take(open_store(project, "contoso", Time()), tmp_path, "2026-11-23T05-00-00Z", "Adele")
+    assert run(["--project", str(project.file), "sql", "--write-catalog", str(tmp_path / "entra.duckdb")]) == 0
+    said = capsys.readouterr().out
+    assert f"CREATE SECRET \"main\" (TYPE s3, SCOPE 's3://{s3_bucket.name}/prod/'" in said
+    assert s3_bucket.endpoint.secret_access_key not in said
+    statements = project.storage["main"].access_statements("main")
+    with duckdb.connect() as connection:
+        open_store(project, "contoso").files.prepare(connection)
+        connection.execute(statements[-1])
+        assert ("main",) in connection.execute("SELECT name FROM duckdb_secrets()").fetchall()

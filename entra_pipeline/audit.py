@@ -26,7 +26,7 @@ from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import canonical, sha256
 from entra_pipeline.store.parallel import in_parallel
 
-Channel = Literal["cli", "dagster", "console"]
+ActChannel = Literal["cli", "dagster", "console"]
 
 DAY_CLOSED = "day closed"
 """The act of the log itself, which ends a day's events."""
@@ -50,7 +50,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     actor: str
-    channel: Channel
+    channel: ActChannel
     host: str
     address: str = ""
 
@@ -74,7 +74,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, Any] = {}
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event as it is stored; see `Act` and `Origin` for the members not told here.
 
     Attributes:
@@ -99,7 +99,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     previous: str
 
 
-_EVENT_DECODER = msgspec.json.Decoder(Event)
+_EVENT_DECODER = msgspec.json.Decoder(AuditEvent)
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class AuditLog:
 
     # --- Writing -----------------------------------------------------------------------------------------------------
 
-    def write(self, act: Act, origin: Origin) -> Event:
+    def write(self, act: Act, origin: Origin) -> AuditEvent:
         """Appends an event; any number of writers may do so at the same time.
 
         The head tells where to begin to look for the end of the chain, and each event where the next one is: so all
@@ -185,8 +185,8 @@ class AuditLog:
         keys = [file.key for file in self.files.list(_ROOT) if _KEY.fullmatch(file.key)]
         return _after(keys[-1], self.files.read(keys[-1])) if keys else _Head(day=self._clock().date(), **_NO_EVENT)
 
-    def _event(self, head: _Head, act: Act, origin: Origin) -> Event:
-        return Event(
+    def _event(self, head: _Head, act: Act, origin: Origin) -> AuditEvent:
+        return AuditEvent(
             number=head.number + 1,
             moment=iso(self._clock()),
             actor=origin.actor,
@@ -204,7 +204,7 @@ class AuditLog:
 
     # --- Reading -----------------------------------------------------------------------------------------------------
 
-    def events(self, first: date, last: date) -> list[Event]:
+    def events(self, first: date, last: date) -> list[AuditEvent]:
         """The events of some days (in UTC), oldest first; what takes the place of one that cannot be read says so.
 
         Lists the months of the days, and reads the events of the days only.
@@ -300,14 +300,14 @@ def _after(key: str, data: bytes) -> _Head:
     return _Head(day=day, number=number, sha256=sha256(data))
 
 
-def _decoded(key: str, data: bytes) -> Event:
+def _decoded(key: str, data: bytes) -> AuditEvent:
     """The event in some bytes; one that says that it cannot be read when it cannot."""
     try:
         return _EVENT_DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         day, number = _placed(key)
         nobody = dict.fromkeys(("actor", "channel", "host", "address", "scope", "tool", "previous"), "")
-        return Event(
+        return AuditEvent(
             **nobody,
             number=number,
             moment=f"{day}T00:00:00Z",

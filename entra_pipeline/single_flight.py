@@ -1,4 +1,4 @@
-"""Answers that many threads ask for, and that are found once."""
+"""A cache that computes a value once, however many threads ask for it at the same time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _T = TypeVar("_T")
 
 
 class SingleFlightCache(Generic[_T]):
-    """Keeps answers that stay right, by what was asked.
+    """Keeps values that stay right, and computes each once, however many threads ask for it at a time.
 
     Args:
-        most: Answers that are kept: those asked for last.
+        most: How many values are kept; the least recently used one goes first.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,17 +23,17 @@ class SingleFlightCache(Generic[_T]):
         self._lock = Lock()
         self._kept: OrderedDict[Hashable, Future[_T]] = OrderedDict()
 
-    def get(self, asked: Hashable, find: Callable[[], _T]) -> _T:
+    def get(self, key: Hashable, find: Callable[[], _T]) -> _T:
         """The answer; whoever asks for the same at the same time waits for the one who looks.
 
         Args:
-            asked: What is asked.
-            find: Finds the answer. What it raises is raised to all who wait, and not kept.
+            key: What the value depends on.
+            find: Computes the value. What it raises is raised in all threads that wait, and is not kept.
         """
         with self._lock:
-            known = self._kept.pop(asked, None)
+            known = self._kept.pop(key, None)
             answer = known or Future[_T]()
-            self._kept[asked] = answer
+            self._kept[key] = answer
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         if known is None:
@@ -41,8 +41,8 @@ class SingleFlightCache(Generic[_T]):
                 answer.set_result(find())
             except BaseException as error:
                 with self._lock:
-                    if self._kept.get(asked) is answer:
-                        del self._kept[asked]
+                    if self._kept.get(key) is answer:
+                        del self._kept[key]
                 answer.set_exception(error)
         return answer.result()
 

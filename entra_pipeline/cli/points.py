@@ -24,7 +24,7 @@ from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store, storages_of
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.verify import Finding
+from entra_pipeline.store.verify import VerifyFinding
 from entra_pipeline.store.verify import verify as verify_points
 from entra_pipeline.text import pluralize
 
@@ -296,10 +296,10 @@ def verify(
     return 1 if problems else 0
 
 
-def audit_findings(project: Project, scope_name: str | None) -> list[Finding]:
+def audit_findings(project: Project, scope_name: str | None) -> list[VerifyFinding]:
     """What was found of the audit logs of a scope's storage, or of all: `table` is the key of the event."""
     found = []
     for files in storages_of(project, scope_name).values():
-        problems = [Finding("", key, False, what) for key, what in AuditLog(files).verify()]
-        found += problems or [Finding("", f"{files.url('_audit/')}", True, "")]
+        problems = [VerifyFinding("", key, False, what) for key, what in AuditLog(files).verify()]
+        found += problems or [VerifyFinding("", f"{files.url('_audit/')}", True, "")]
     return found

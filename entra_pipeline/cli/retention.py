@@ -16,7 +16,7 @@ from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.retention import holds
-from entra_pipeline.store.retention.prune import Pruned, prune_job
+from entra_pipeline.store.retention.prune import PruneResult, prune_job
 from entra_pipeline.store.retention.prune import prune as prune_scope
 from entra_pipeline.text import pluralize
 
@@ -54,14 +54,14 @@ def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool
     return 1 if failed else 0
 
 
-def _prune(project: Project, scope: Scope, *, dry_run: bool) -> Pruned:
+def _prune(project: Project, scope: Scope, *, dry_run: bool) -> PruneResult:
     store = open_store(project, scope)
     if dry_run:
         return prune_scope(store, scope.retention, by=_who(), dry_run=True)
     return prune_job(store, scope.retention, by=_who(), trigger="command")
 
 
-def _row(pruned: Pruned, *, dry_run: bool) -> dict[str, Any]:
+def _row(pruned: PruneResult, *, dry_run: bool) -> dict[str, Any]:
     return {
         "scope": pruned.scope,
         "retention": pruned.retention,
@@ -85,7 +85,7 @@ def _row(pruned: Pruned, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _print(pruned: Pruned, *, dry_run: bool) -> None:
+def _print(pruned: PruneResult, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     rows = [
         {"point": one.recovery_point, "expired": one.expires, "what": one.kept or f"{would}forgotten"}

@@ -63,7 +63,7 @@ def places(project: Project) -> Iterator[tuple[str, Callable[[], ObjectStore]]]:
         yield name, lambda name=name: project.storage[name].open()  # type: ignore[misc]
 
 
-def told_by_command(event: Event, now: datetime) -> bool:
+def reported_by_command(event: Event, now: datetime) -> bool:
     """Whether somebody outside of Dagster may tell an event now.
 
     What belongs to a run is told by Dagster's sensor when the run has ended, as until then its outcome may change. One
@@ -85,7 +85,7 @@ def dispatch(
     Args:
         project: The configuration.
         files: The place.
-        ready: Whether an event may be told now; by default as `told_by_command` says.
+        ready: Whether an event may be told now; by default as `reported_by_command` says.
         until: No further message is begun after this moment.
         clock: The one clock.
 
@@ -94,7 +94,7 @@ def dispatch(
     """
     result = Dispatched()
     now = clock()
-    may = ready or (lambda event: told_by_command(event, now))
+    may = ready or (lambda event: reported_by_command(event, now))
     new = outbox.events(files)
     if not new and not any(one.due <= now for one in outbox.waiting(files)):
         result.waiting = len(outbox.waiting(files))

@@ -30,7 +30,7 @@ from entra_pipeline.store.points.keys import (
     refused,
     require_uncommitted,
 )
-from entra_pipeline.store.points.staging import Staging
+from entra_pipeline.store.points.staging import PointStaging
 
 # A clock that is corrected by more than this since the newest point was wrong then or is wrong now.
 _CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -66,9 +66,9 @@ class ScopeStore:
         return JobRecords(self.files, self.scope)
 
     @property
-    def staging(self) -> Staging:
+    def staging(self) -> PointStaging:
         """The scope's recovery points in the making."""
-        return Staging(self.files, self.scope)
+        return PointStaging(self.files, self.scope)
 
     # --- What is there -----------------------------------------------------------------------------------------------
 

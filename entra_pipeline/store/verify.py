@@ -21,7 +21,7 @@ from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecord
 from entra_pipeline.store.state import KEYS, connect, parquet, state_query
 
 
-class Finding(NamedTuple):
+class VerifyFinding(NamedTuple):
     """What was found of a table of a recovery point, of the point itself, or of the prune records.
 
     Attributes:
@@ -37,7 +37,7 @@ class Finding(NamedTuple):
     problem: str
 
 
-def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[Finding]:
+def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[VerifyFinding]:
     """Checks recovery points: seals and chain of the manifests, bytes and rows of every part, live rows of every table.
 
     The chain may lead over points that retention has taken, as long as a prune record tells of them. A part or a state
@@ -61,7 +61,7 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[F
             store.manifest_bytes(point)
     records = PruneRecords(store.files, store.scope)
     problems = records.problems()
-    yield from (Finding("", "", False, problem) for problem in problems)
+    yield from (VerifyFinding("", "", False, problem) for problem in problems)
     # What a record says that is not whole is no excuse for anything.
     pruned = {} if problems else records.points()
     with connect(store.files) as connection:
@@ -91,21 +91,21 @@ class _Check:
         self._rows: dict[Part, tuple[int, ...]] = {}
         self._live: dict[tuple[Part, ...], int] = {}
 
-    def point(self, point: str) -> Iterator[Finding]:
+    def point(self, point: str) -> Iterator[VerifyFinding]:
         try:
             manifest = self._store.manifest(point)
         except IntegrityError as error:
-            yield Finding(point, "", False, error.message)
+            yield VerifyFinding(point, "", False, error.message)
             return
         problem = self._chain_problem(manifest) or self._index_problem(manifest)
-        yield Finding(point, "", not problem, problem)
+        yield VerifyFinding(point, "", not problem, problem)
         fresh = {part for entry in manifest.tables.values() for part in entry.parts} - self._parts.keys()
         self._parts.update(in_parallel(lambda part: (part, self._bytes_problem(part)), fresh))
         for table, entry in sorted(manifest.tables.items()):
             problems = list(self._table_problems(table, entry))
-            yield from (Finding(point, table, False, problem) for problem in problems)
+            yield from (VerifyFinding(point, table, False, problem) for problem in problems)
             if not problems:
-                yield Finding(point, table, True, "")
+                yield VerifyFinding(point, table, True, "")
 
     def _chain_problem(self, manifest: Manifest) -> str:
         place = self._present.index(manifest.recovery_point)

@@ -10,13 +10,13 @@ from datetime import date
 import click
 import pytest
 
-from entra_pipeline.audit import AuditLog, Event
+from entra_pipeline.audit import AuditEvent, AuditLog
 from entra_pipeline.cli import COMMANDS, cli
 from entra_pipeline.cli.auditing import ACTS, _Recorded
 from tests.cli.conftest import Place
 
 
-def events(place: Place) -> list[Event]:
+def events(place: Place) -> list[AuditEvent]:
     return AuditLog(place.store().files).events(date(2026, 1, 1), date(2100, 1, 1))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from entra_pipeline.audit import Event
+from entra_pipeline.audit import AuditEvent
 from entra_pipeline.backup.run import backup
 from entra_pipeline.console.dagster.client import Dagster, Run
 from entra_pipeline.console.roles import Role
@@ -122,7 +122,7 @@ def test_another_administrator_approves(waiting: Waiting) -> None:
     assert answer.status_code == 503 and "Dagster does not answer" in answer.text
 
 
-def events_of(waiting: Waiting, action: str) -> list[Event]:
+def events_of(waiting: Waiting, action: str) -> list[AuditEvent]:
     return events(waiting.console, action)
 
 

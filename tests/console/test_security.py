@@ -15,7 +15,7 @@ import httpx
 import pytest
 from starlette.requests import HTTPConnection
 
-from entra_pipeline.audit import AuditLog, Event
+from entra_pipeline.audit import AuditEvent, AuditLog
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console import limits, sessions, signing_in
 from entra_pipeline.console.app import Door, build
@@ -71,7 +71,7 @@ def filled(page: Page, console: Served, **values: str) -> str:
     return re.sub(r"{(\w+)(:\w+)?}", lambda found: quote(given[found[1]], safe="%"), page.path)
 
 
-def events(console: Served, action: str) -> list[Event]:
+def events(console: Served, action: str) -> list[AuditEvent]:
     """What the audit log says about an act today, oldest first."""
     log = AuditLog(console.site.project().storage["disk"].open())
     today: date = system_clock().date()

@@ -12,7 +12,7 @@ from dagster._core.scheduler.instigation import (
     ScheduleInstigatorData,
 )
 
-from entra_pipeline.audit import AuditLog, Event
+from entra_pipeline.audit import AuditEvent, AuditLog
 from entra_pipeline.orchestration.audit import OPERATOR_TAG, record
 from entra_pipeline.project import Project
 from entra_pipeline.store.points.keys import key_of
@@ -42,7 +42,7 @@ def tick(project: Project, instance: dg.DagsterInstance) -> Ticks:
     return one
 
 
-def events(store: ScopeStore) -> list[Event]:
+def events(store: ScopeStore) -> list[AuditEvent]:
     return AuditLog(store.files).events(date(2026, 1, 1), date(2100, 1, 1))
 
 

@@ -23,7 +23,7 @@ from entra_pipeline.store.points.index import IndexFile, chosen_files, index_fol
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import hold, release, retention_holds
-from entra_pipeline.store.retention.prune import GRACE, Pruned, prune
+from entra_pipeline.store.retention.prune import GRACE, PruneResult, prune
 from entra_pipeline.store.retention.prune_log import PruneRecords
 from entra_pipeline.store.verify import verify
 from tests.s3 import Bucket
@@ -32,7 +32,7 @@ from tests.store.dying import DyingFiles, Killed
 from tests.store.writing import put, put_log_day, upsert
 
 
-def _prune(life: Life, *, dry_run: bool = False) -> Pruned:
+def _prune(life: Life, *, dry_run: bool = False) -> PruneResult:
     return prune(life.store, life.scope.retention, by="test", dry_run=dry_run)
 
 

@@ -17,7 +17,7 @@ from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import canonical, decode, seal, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.verify import Finding, verify
+from entra_pipeline.store.verify import VerifyFinding, verify
 from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
 
 FIRST, SECOND, THIRD = (f"2026-11-23T0{hour}-00-00Z" for hour in (5, 6, 7))
@@ -57,9 +57,9 @@ def _problems(store: ScopeStore) -> list[tuple[str, str, str]]:
 
 def test_a_sound_store_is_sound(store: ScopeStore) -> None:
     assert list(verify(store)) == [
-        Finding(point, table, True, "") for point in (FIRST, SECOND, THIRD) for table in ("", "users")
+        VerifyFinding(point, table, True, "") for point in (FIRST, SECOND, THIRD) for table in ("", "users")
     ]
-    assert list(verify(store, [SECOND])) == [Finding(SECOND, table, True, "") for table in ("", "users")]
+    assert list(verify(store, [SECOND])) == [VerifyFinding(SECOND, table, True, "") for table in ("", "users")]
     with pytest.raises(NotInStore):
         list(verify(store, ["2026-11-23T09-00-00Z"]))
 

@@ -27,7 +27,7 @@ def staging_folder(scope: str) -> str:
     return f"_staged/{scope}/"
 
 
-class Staging:
+class PointStaging:
     """The recovery points in the making of one scope.
 
     Args:

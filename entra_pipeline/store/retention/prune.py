@@ -25,13 +25,13 @@ from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import RetentionHold, holds_settled, retention_holds
 from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
-from entra_pipeline.store.retention.sweep import Swept, sweep
+from entra_pipeline.store.retention.sweep import SweepResult, sweep
 
 GRACE = timedelta(hours=48)
 """Longer than any run: one that Dagster repeats goes on for a day with what the first try has written."""
 
 
-class Verdict(NamedTuple):
+class RetentionVerdict(NamedTuple):
     """What becomes of a recovery point.
 
     Attributes:
@@ -63,7 +63,7 @@ LAST_GOOD = "the last good point"
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneResult:
     """What was done for a scope; or, dry, would be.
 
     Attributes:
@@ -76,9 +76,9 @@ class Pruned:
 
     scope: str
     retention: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RetentionVerdict, ...]
     days: tuple[DayVerdict, ...]
-    deleted: Swept
+    deleted: SweepResult
 
     @property
     def forgotten(self) -> list[str]:
@@ -86,7 +86,7 @@ class Pruned:
         return [one.recovery_point for one in self.verdicts if not one.kept]
 
     @property
-    def kept_beyond_their_time(self) -> list[Verdict]:
+    def kept_beyond_their_time(self) -> list[RetentionVerdict]:
         """The points that are past their time and stay."""
         return [one for one in self.verdicts if one.kept not in ("", IN_TIME)]
 
@@ -103,7 +103,7 @@ class Pruned:
 
 def judge(
     points: Sequence[str], retention: Period, now: datetime, *, last_good: str, holds: Mapping[str, RetentionHold]
-) -> list[Verdict]:
+) -> list[RetentionVerdict]:
     """What becomes of the points of a scope.
 
     Args:
@@ -125,7 +125,7 @@ def judge(
             (point == points[-1], NEWEST),
         )
         kept = next((reason for applies, reason in reasons if applies), "")
-        verdicts.append(Verdict(point, "" if retention.forever else iso(end), kept))
+        verdicts.append(RetentionVerdict(point, "" if retention.forever else iso(end), kept))
     return verdicts
 
 
@@ -165,7 +165,9 @@ def judge_days(
     return [DayVerdict(one, kept(one)) for one in days]
 
 
-def prune(store: ScopeStore, retention: Period, *, by: str, grace: timedelta = GRACE, dry_run: bool = False) -> Pruned:
+def prune(
+    store: ScopeStore, retention: Period, *, by: str, grace: timedelta = GRACE, dry_run: bool = False
+) -> PruneResult:
     """Forgets points and days of logs of a scope that are past their time, and deletes the files that nobody names.
 
     Never forgets the newest point, the last good one, or one that is held; of a scope that is held nothing goes.
@@ -200,7 +202,7 @@ def prune(store: ScopeStore, retention: Period, *, by: str, grace: timedelta = G
         return _pruned(store, retention, verdicts, days, _sweep(store, grace, verdicts, days, dry_run=False))
 
 
-def _verdicts(store: ScopeStore, retention: Period) -> list[Verdict]:
+def _verdicts(store: ScopeStore, retention: Period) -> list[RetentionVerdict]:
     points, now = store.points(), store.clock()
     past = any(retention.after(moment_of(point)) <= now for point in points)
     good = store.last_good(points) if past else None
@@ -210,7 +212,7 @@ def _verdicts(store: ScopeStore, retention: Period) -> list[Verdict]:
     return list(in_turns(lambda one: _unless_locked(store, one), verdicts)) if store.files.object_lock else verdicts
 
 
-def _unless_locked(store: ScopeStore, verdict: Verdict) -> Verdict:
+def _unless_locked(store: ScopeStore, verdict: RetentionVerdict) -> RetentionVerdict:
     """Leaves for later what Object Lock still keeps: a retention that was longer once."""
     until = None if verdict.kept else store.files.retained_until(store.manifest_key(verdict.recovery_point))
     return verdict._replace(kept=f"locked until {iso(until)}") if until and until > store.clock() else verdict
@@ -245,7 +247,7 @@ def _forget_days(store: ScopeStore, retention: Period, settled: LockHandle) -> l
     return verdicts
 
 
-def _last_words(store: ScopeStore, verdict: Verdict) -> ForgottenPoint:
+def _last_words(store: ScopeStore, verdict: RetentionVerdict) -> ForgottenPoint:
     """What remains of a point that goes."""
     data = store.manifest_bytes(verdict.recovery_point)
     manifest = store.decoded(verdict.recovery_point, data)
@@ -261,10 +263,15 @@ def _last_words(store: ScopeStore, verdict: Verdict) -> ForgottenPoint:
 
 
 def _sweep(
-    store: ScopeStore, grace: timedelta, verdicts: Sequence[Verdict], days: Sequence[DayVerdict], *, dry_run: bool
-) -> Swept:
+    store: ScopeStore,
+    grace: timedelta,
+    verdicts: Sequence[RetentionVerdict],
+    days: Sequence[DayVerdict],
+    *,
+    dry_run: bool,
+) -> SweepResult:
     if "" in retention_holds(store):
-        return Swept([], 0, [])
+        return SweepResult([], 0, [])
     return sweep(
         store,
         grace=grace,
@@ -275,14 +282,18 @@ def _sweep(
 
 
 def _pruned(
-    store: ScopeStore, retention: Period, verdicts: Sequence[Verdict], days: Sequence[DayVerdict], deleted: Swept
-) -> Pruned:
-    return Pruned(
+    store: ScopeStore,
+    retention: Period,
+    verdicts: Sequence[RetentionVerdict],
+    days: Sequence[DayVerdict],
+    deleted: SweepResult,
+) -> PruneResult:
+    return PruneResult(
         scope=store.scope, retention=str(retention), verdicts=tuple(verdicts), days=tuple(days), deleted=deleted
     )
 
 
-def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str, run_id: str = "") -> Pruned:
+def prune_job(store: ScopeStore, retention: Period, *, by: str, trigger: str, run_id: str = "") -> PruneResult:
     """Prunes a scope and keeps the record of the job; arguments and errors as for `prune`.
 
     Args:

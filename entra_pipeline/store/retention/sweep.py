@@ -20,7 +20,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 _READING = timedelta(hours=1)
 
 
-class Swept(NamedTuple):
+class SweepResult(NamedTuple):
     """What was removed, or, dry, would be.
 
     Attributes:
@@ -41,7 +41,7 @@ def sweep(
     without: Collection[str] = (),
     without_days: Collection[DayOfLog] = (),
     dry_run: bool = False,
-) -> Swept:
+) -> SweepResult:
     """Removes files that no recovery point and no day of a log names.
 
     Args:
@@ -64,7 +64,7 @@ def sweep(
 
 def _sweep(
     store: ScopeStore, grace: timedelta, without: Collection[str], without_days: Collection[DayOfLog], *, dry_run: bool
-) -> Swept:
+) -> SweepResult:
     before = store.clock() - grace
     # Files first, manifests second: what is committed in between is not taken for an orphan.
     indexes = list(store.files.list(index_folder(store.scope)))
@@ -84,7 +84,9 @@ def _sweep(
     if not dry_run:
         store.files.delete([file.key for file in orphans])
     unfinished = store.files.clear_unfinished(before, dry_run=dry_run)
-    return Swept([*(file.key for file in orphans), *unfinished], sum(file.size for file in orphans), sorted(locked))
+    return SweepResult(
+        [*(file.key for file in orphans), *unfinished], sum(file.size for file in orphans), sorted(locked)
+    )
 
 
 def _unread(

@@ -168,7 +168,7 @@ class AuditLog:
             head = _after(key, data)
 
     def _head(self) -> _Head:
-        """Where to begin to look for the end; made of the events when it is missing."""
+        """Returns where to begin to look for the end; makes it of the events when it is missing."""
         for _ in range(2):
             try:
                 return _HEAD_DECODER.decode(self.files.read(_HEAD))
@@ -181,7 +181,7 @@ class AuditLog:
         return self._found()
 
     def _found(self) -> _Head:
-        """The end of the chain by the list of its events."""
+        """Returns the end of the chain by the list of its events."""
         keys = [file.key for file in self.files.list(_ROOT) if _KEY.fullmatch(file.key)]
         return _after(keys[-1], self.files.read(keys[-1])) if keys else _Head(day=self._clock().date(), **_NO_EVENT)
 
@@ -205,7 +205,7 @@ class AuditLog:
     # --- Reading -----------------------------------------------------------------------------------------------------
 
     def events(self, first: date, last: date) -> list[AuditEvent]:
-        """The events of some days (in UTC), oldest first; what takes the place of one that cannot be read says so.
+        """Reads the events of some days (in UTC), oldest first; one that cannot be read becomes one that says so.
 
         Lists the months of the days, and reads the events of the days only.
 
@@ -291,7 +291,7 @@ def _closing(today: date) -> Act:
 
 
 def _after(key: str, data: bytes) -> _Head:
-    """Where the chain goes on after an event."""
+    """Returns where the chain goes on after an event."""
     day, number = _placed(key)
     event = _decoded(key, data)
     if event.action == DAY_CLOSED:
@@ -301,7 +301,7 @@ def _after(key: str, data: bytes) -> _Head:
 
 
 def _decoded(key: str, data: bytes) -> AuditEvent:
-    """The event in some bytes; one that says that it cannot be read when it cannot."""
+    """Decodes an event; returns one that says so when it cannot be read."""
     try:
         return _EVENT_DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -323,7 +323,7 @@ def _key(day: date, number: int) -> str:
 
 
 def _place(key: str) -> tuple[date, int] | None:
-    """Day and number in a key; None when it is no event's."""
+    """Reads day and number in a key; None when it is no event's."""
     match = _KEY.fullmatch(key)
     try:
         return (date.fromisoformat(match[1]), int(match[2])) if match else None

@@ -9,17 +9,17 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """The current time, aware, in UTC."""
+    """Returns the current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
 def iso(moment: datetime) -> str:
-    """`moment` as RFC 3339 in UTC with second precision, for example `2026-11-23T05:00:00Z`."""
+    """Writes a moment as RFC 3339 in UTC with second precision, for example `2026-11-23T05:00:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_iso(text: str) -> datetime:
-    """The aware UTC moment written by `iso`; raises ValueError for anything that is not RFC 3339 with a zone."""
+    """Reads an RFC 3339 time with a zone as an aware UTC moment; raises ValueError for anything else."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def run_async(work: Coroutine[Any, Any, _T]) -> _T:
-    """The result of `work`, run in an event loop of its own; raises what it raises.
+    """Runs a coroutine in an event loop of its own and returns its result; raises what it raises.
 
     The loop is uvloop's where there is one (not on Windows): most of what a page costs is the loop's and the client's.
     """
@@ -26,7 +26,7 @@ def run_async(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def lower_thread_priority(niceness: int) -> None:
-    """Lets others go before this thread, on Linux, where a thread has a priority of its own (setpriority(2)).
+    """Lowers the priority of this thread, on Linux, where a thread has one of its own (setpriority(2)).
 
     Args:
         niceness: 1 to 19, the last to run. Where the system does not allow it, the thread runs as before.

@@ -24,7 +24,7 @@ class SingleFlightCache(Generic[_T]):
         self._kept: OrderedDict[Hashable, Future[_T]] = OrderedDict()
 
     def get(self, key: Hashable, find: Callable[[], _T]) -> _T:
-        """The answer; whoever asks for the same at the same time waits for the one who looks.
+        """Returns the value of a key; threads that ask for one key at a time share one computation.
 
         Args:
             key: What the value depends on.
@@ -47,6 +47,6 @@ class SingleFlightCache(Generic[_T]):
         return answer.result()
 
     def clear(self) -> None:
-        """Forgets everything; who waits still gets an answer."""
+        """Empties the cache; threads that wait still get their value."""
         with self._lock:
             self._kept.clear()

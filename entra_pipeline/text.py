@@ -7,12 +7,12 @@ from difflib import get_close_matches
 
 
 def pluralize(number: int, one: str, many: str = "") -> str:
-    """`1 object`, `1,200 objects`; `many` is the plural of what does not take an s at its end."""
+    """Writes a number with what it counts: `1 object`, `1,200 objects`; `many` is an irregular plural."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or the known names when there are few, or nothing."""
+    """Suggests the nearest name: `; did you mean 'x'?`, or the known names when there are few, or nothing."""
     names = list(known)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

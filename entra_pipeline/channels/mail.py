@@ -137,7 +137,7 @@ def _email(mail: Mail, profile: MailRecipients, message: Message, reference: str
 
 @contextmanager
 def _connection(mail: Mail) -> Iterator[smtplib.SMTP]:
-    """A connection to the mail server, encrypted and signed in as configured."""
+    """Returns a connection to the mail server, encrypted and signed in as configured."""
     context = _tls(mail)
     server: smtplib.SMTP | None = None
     try:

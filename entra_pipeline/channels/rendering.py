@@ -30,12 +30,12 @@ def _environment() -> Environment:
 
 
 def html(message: Message) -> str:
-    """The message as an HTML page that needs nothing else, readable in light and dark."""
+    """Returns the message as an HTML page that needs nothing else, readable in light and dark."""
     light, dark = _COLOURS.get(message.status, _COLOURS["failed"])
     template = _environment().get_template("message.html.j2")
     return template.render(message=message, shown=SHOWN, light=light, dark=dark)
 
 
 def text(message: Message) -> str:
-    """The message as plain text."""
+    """Returns the message as plain text."""
     return _environment().get_template("message.txt.j2").render(message=message, shown=SHOWN)

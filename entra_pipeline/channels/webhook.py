@@ -73,7 +73,7 @@ def _refused(webhook: Webhook, status: int) -> Undelivered:
 
 
 def teams(message: Message) -> dict[str, Any]:
-    """The message as an Adaptive Card, which a Teams workflow posts.
+    """Returns the message as an Adaptive Card, which a Teams workflow posts.
 
     Names are in text runs, which know no markup (Adaptive Cards doc: RichTextBlock, TextRun).
     """
@@ -104,7 +104,7 @@ def teams(message: Message) -> dict[str, Any]:
 
 
 def slack(message: Message) -> dict[str, Any]:
-    """The message in blocks of plain text (Slack doc: Block Kit, at most 50 blocks, 3,000 characters each)."""
+    """Returns the message in blocks of plain text (Slack doc: Block Kit, at most 50 blocks, 3,000 characters each)."""
 
     def section(words: str) -> dict[str, Any]:
         return {"type": "section", "text": {"type": "plain_text", "text": words[:3000], "emoji": False}}

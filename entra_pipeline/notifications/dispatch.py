@@ -58,13 +58,13 @@ class Dispatched:
 
 
 def places(project: Project) -> Iterator[tuple[str, Callable[[], ObjectStore]]]:
-    """The storage profiles that scopes use: name, and how to open the place."""
+    """Yields the storage profiles that scopes use: name, and how to open the place."""
     for name in dict.fromkeys(scope.storage for scope in project.scopes.values()):
         yield name, lambda name=name: project.storage[name].open()  # type: ignore[misc]
 
 
 def reported_by_command(event: Event, now: datetime) -> bool:
-    """Whether somebody outside of Dagster may tell an event now.
+    """Tells whether the command or the console may report an event now, rather than Dagster's sensor.
 
     What belongs to a run is told by Dagster's sensor when the run has ended, as until then its outcome may change. One
     that has waited for hours has no sensor.
@@ -80,7 +80,7 @@ def dispatch(
     until: datetime | None = None,
     clock: Clock = system_clock,
 ) -> Dispatched:
-    """Tells what waits in a place; a failure to send is no error, but told in the result and the log.
+    """Sends the notifications that wait in a place. A failure to send is no error: the result and the log name it.
 
     Args:
         project: The configuration.
@@ -131,7 +131,7 @@ def _take_in(
 
 
 def _notices(project: Project, event: Event, now: datetime) -> Iterator[tuple[Notice, datetime]]:
-    """The notices of an event, each with the moment when it is due."""
+    """Returns the notices of an event, each with the moment when it is due."""
     for name, profile in project.notifications.items():
         if not profile.wants(event["type"], event["status"]):
             continue
@@ -143,7 +143,7 @@ def _notices(project: Project, event: Event, now: datetime) -> Iterator[tuple[No
 
 
 def next_digest(profile: NotificationProfile, now: datetime) -> datetime:
-    """When a profile's next digest goes."""
+    """Returns when a profile's next digest is due."""
     local = now.astimezone(ZoneInfo(profile.timezone))
     at = time.fromisoformat(profile.digest_at)
     today = datetime.combine(local.date(), at, local.tzinfo)
@@ -225,7 +225,7 @@ def _send(at: _Sending, group: list[tuple[str, Notice]], down: dict[tuple[str, s
 
 
 def _whole(at: _Sending, group: list[tuple[str, Notice]]) -> Message:
-    """The one message about some notices."""
+    """Returns the one message about some notices."""
     stores = {notice.event["scope"]: ScopeStore(at.files, notice.event["scope"]) for _, notice in group}
     messages = [message(notice.event, stores[notice.event["scope"]], at.clock()) for _, notice in group]
     return digest_message(messages) if group[0][1].digest else messages[0]

@@ -11,7 +11,7 @@ from entra_pipeline.project import Project
 
 
 def profile_rows(project: Project) -> list[dict[str, Any]]:
-    """A row per profile, with the notices that wait and the last problem.
+    """Makes a row per profile, with the notices that wait and the last problem.
 
     Raises:
         StoreError: A place cannot be read.

@@ -62,7 +62,7 @@ _WHAT = {
 
 
 def message(event: Event, store: ScopeStore, now: datetime) -> Message:
-    """The message about an event; raises StoreError when what belongs to it cannot be read."""
+    """Returns the message about an event; raises StoreError when what belongs to it cannot be read."""
     if event["type"] == "unusual":
         return _unusual(event, now)
     if event["type"] == "sensor":
@@ -71,7 +71,7 @@ def message(event: Event, store: ScopeStore, now: datetime) -> Message:
 
 
 def job_message(record: Event, store: ScopeStore, now: datetime) -> Message:
-    """The message about a job: its record, and what its report says that it could not do."""
+    """Returns the message about a job: its record, and what its report says that it could not do."""
     what = _WHAT.get(record["type"], record["type"].capitalize())
     status = record["status"]
     report = job_report(store, JobRecord.of(record), now)
@@ -87,7 +87,7 @@ def job_message(record: Event, store: ScopeStore, now: datetime) -> Message:
 
 
 def digest_message(messages: Sequence[Message]) -> Message:
-    """One message about several."""
+    """Joins several messages into one."""
     order = ("unusual", "failed", "finished with exception", "finished")
     counted = Counter(one.status for one in messages)
     worst = min(counted, key=lambda status: order.index(status) if status in order else 0)
@@ -143,7 +143,7 @@ def _unusual(event: Event, now: datetime) -> Message:
 
 
 def _sensor(event: Event) -> Message:
-    """The message about a sensor of Dagster that fails, for all scopes or for one."""
+    """Returns the message about a sensor of Dagster that fails, for all scopes or for one."""
     # Names of scopes begin with a letter or digit: another one stands for none.
     scope = "" if event["scope"].startswith("_") else event["scope"]
     return Message(
@@ -171,7 +171,7 @@ def _text(value: Any) -> str:
 
 
 def _exceptions(table: model.ReportTable) -> MessageTable:
-    """What a job could not do, each with its reason and what to do about it."""
+    """Lists what a job could not do, each with its reason and remedy."""
     return MessageTable(table.title, ("What", "Why", "What to do"), [_exception(row) for row in table.rows])
 
 
@@ -183,7 +183,7 @@ def _exception(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _page(report: Report) -> str:
-    """A report as the page that is attached to a mail."""
+    """Returns a report as the page that is attached to a mail."""
     # With the page come the charts, which take half a second to import.
     from entra_pipeline.reports.rendering.html import as_html
 

@@ -85,12 +85,12 @@ class WaitingNotice(msgspec.Struct, frozen=True):
 
 
 def events(files: ObjectStore) -> list[str]:
-    """Keys of the events that nobody has looked at."""
+    """Lists the keys of the events that wait."""
     return [file.key for file in files.list(EVENTS)]
 
 
 def read_event(files: ObjectStore, key: str) -> Event | None:
-    """An event; None when somebody has dealt with it."""
+    """Reads an event; None when another process has dealt with it."""
     try:
         return _EVENT_DECODER.decode(files.read(key))
     except NotInStore:
@@ -98,7 +98,7 @@ def read_event(files: ObjectStore, key: str) -> Event | None:
 
 
 def waiting(files: ObjectStore) -> list[WaitingNotice]:
-    """What is in the outbox, the first due first."""
+    """Lists the outbox, the first due first."""
     found = []
     for file in files.list(OUTBOX):
         due, _, fingerprint = file.key.removeprefix(OUTBOX).removesuffix(".json").partition("~")
@@ -107,7 +107,7 @@ def waiting(files: ObjectStore) -> list[WaitingNotice]:
 
 
 def read_notice(files: ObjectStore, key: str) -> Notice | None:
-    """A notice; None when it is gone."""
+    """Reads a notice; None when it is gone."""
     try:
         return _NOTICE_DECODER.decode(files.read(key))
     except NotInStore:
@@ -120,7 +120,7 @@ def put(files: ObjectStore, notice: Notice, due: datetime) -> None:
 
 
 def was_sent(files: ObjectStore, notice: Notice) -> bool:
-    """Whether it was sent, or given up."""
+    """Tells whether a notice was sent or given up."""
     try:
         files.size(f"{SENT}{notice.id}.json")
     except NotInStore:
@@ -149,14 +149,14 @@ def forget_sent(files: ObjectStore, scope: str, before: datetime) -> None:
 
 
 def postponed(files: ObjectStore, notice: Notice, key: str, due: datetime, problem: str) -> None:
-    """Puts a notice that could not be sent off until later."""
+    """Postpones a notice that could not be sent."""
     # First the new one: a process that dies in between leaves two, of which one is sent.
     put(files, msgspec.structs.replace(notice, tries=notice.tries + 1, problem=problem), due)
     files.delete([key])
 
 
 def notices(files: ObjectStore, keys: list[str]) -> Iterator[tuple[str, Notice]]:
-    """Notices by their keys; those that are gone are left out."""
+    """Reads notices by their keys; those that are gone are left out."""
     for key in keys:
         notice = read_notice(files, key)
         if notice is not None:
@@ -164,5 +164,5 @@ def notices(files: ObjectStore, keys: list[str]) -> Iterator[tuple[str, Notice]]
 
 
 def since(notice: Notice) -> datetime:
-    """When a notice was put into the outbox."""
+    """Returns when a notice was put into the outbox."""
     return parse_iso(notice.since)

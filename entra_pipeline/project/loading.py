@@ -77,7 +77,7 @@ def _parsed(text: str, file: Path, resolved: Path) -> Project:
 
 
 def parse_project(text: str, file: Path) -> Project:
-    """The configuration in a text that stands, or is to stand, in `file`; raises like `load_project`."""
+    """Returns the configuration in a text that stands, or is to stand, in `file`; raises like `load_project`."""
     try:
         values = _values(text)
     except ParseError as error:
@@ -130,7 +130,7 @@ def _check_references(project: Project) -> None:
 
 
 def _explained(error: ValidationError, values: Mapping[str, Any], file: Path) -> ConfigurationError:
-    """The first thing that is wrong, in our words. Values of secrets are never repeated."""
+    """Returns the first thing that is wrong, in our words. Values of secrets are never repeated."""
     first = min(error.errors(include_url=False), key=lambda one: one["type"] == "missing")
     kind, where = first["type"], _keys(first["loc"], values)
     remedy = _REMEDIES.get(kind, "Correct it; docs/configuration.md shows an example.")
@@ -150,7 +150,7 @@ def _explained(error: ValidationError, values: Mapping[str, Any], file: Path) ->
 
 
 def _keys(steps: tuple[int | str, ...], values: Any) -> list[str]:
-    """The keys of the file in a path of pydantic's, which has names of its own in between."""
+    """Returns the keys of the file in a path of pydantic's, which has names of its own in between."""
     keys = []
     for number, step in enumerate(steps):
         inside = isinstance(values, Mapping) and step in values
@@ -184,7 +184,7 @@ def _known_keys(where: list[str]) -> list[str]:
 
 
 def _sections_in(annotation: Any) -> list[type[BaseModel]]:
-    """The tables that a setting may be."""
+    """Returns the tables that a setting may be."""
     return [
         one for one in (get_args(annotation) or (annotation,)) if isinstance(one, type) and issubclass(one, BaseModel)
     ]

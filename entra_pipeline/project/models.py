@@ -42,7 +42,7 @@ class Certificate(Section):
     password: Secret | None = None
 
     def read(self) -> bytes:
-        """The file's bytes; raises ConfigurationError when it cannot be read."""
+        """Returns the file's bytes; raises ConfigurationError when it cannot be read."""
         path = self.resolve(self.path)
         try:
             return path.read_bytes()
@@ -50,7 +50,7 @@ class Certificate(Section):
             raise self.error("path", f"{path} cannot be read ({error.strerror})", remedy="Correct the path.") from None
 
     def password_value(self) -> str | None:
-        """The password of the private key, if it has one."""
+        """Returns the password of the private key, if it has one."""
         return self.password.reveal() if self.password else None
 
 
@@ -140,11 +140,11 @@ class Tenant(TlsPeer):
         return self
 
     def setting(self, key: str) -> tuple[Path, str]:
-        """As `Section.setting`; for who writes, the credential's are those of `restore`."""
+        """Names a setting as `Section.setting` does; the writing app's credential is that of `restore`."""
         return super().setting(f"restore.{key}" if self._writes and key in RestoreApp.model_fields else key)
 
     def as_writer(self) -> Tenant:
-        """The tenant as its app registration for restores signs in to it; raises ConfigurationError without one."""
+        """Returns the tenant with its app registration for restores; raises ConfigurationError without one."""
         app = self.restore
         if app is None:
             raise self.error(
@@ -278,7 +278,7 @@ class Scope(Section):
         return self.full_backup_frequency or (DEFAULT_FULL_BACKUP_FREQUENCY if self.retention.in_years else None)
 
     def types(self) -> list[str]:
-        """Names of the protected object types, in the order of the catalogue."""
+        """Returns the names of the protected object types, in the order of the catalogue."""
         if self.protect == "all":
             return list(EVERYTHING)
         # `users` is the object type, `Users` the category.
@@ -292,7 +292,7 @@ class Scope(Section):
         ]
 
     def log_types(self) -> list[str]:
-        """Names of the protected logs.
+        """Returns the names of the protected logs.
 
         Unless the scope says, all of them where it protects a whole tenant, and none where it protects a part of one.
         """
@@ -339,7 +339,7 @@ class NotificationProfile(ProfileChannels):
         return self
 
     def wants(self, kind: str, status: str) -> bool:
-        """Whether this profile is about an event: a job of a type and its outcome, or an unusual change.
+        """Tells whether a profile asks for an event: a type of job and its outcome, or an unusual change.
 
         Logs are read with every backup: whoever is told of backups that failed is told of logs that could not be read.
         A sensor of Dagster that fails is told to whoever is told of failed jobs, of any type.
@@ -449,7 +449,7 @@ class Project(SharedChannels):
         return self._file
 
     def scope(self, name: str) -> Scope:
-        """A scope by name; raises UsageError when there is none."""
+        """Returns a scope by name; raises UsageError when there is none."""
         if name not in self.scopes:
             raise UsageError(
                 f"there is no scope {name!r} in {self.file}{did_you_mean(name, self.scopes)}",
@@ -458,7 +458,7 @@ class Project(SharedChannels):
         return self.scopes[name]
 
     def profile(self, name: str) -> NotificationProfile:
-        """A notification profile by name; raises UsageError when there is none."""
+        """Returns a notification profile by name; raises UsageError when there is none."""
         if name not in self.notifications:
             raise UsageError(
                 f"there is no notification profile {name!r} in {self.file}{did_you_mean(name, self.notifications)}",
@@ -468,5 +468,5 @@ class Project(SharedChannels):
 
 
 def categories() -> list[str]:
-    """The names of the catalogue's categories, each once."""
+    """Returns the names of the catalogue's categories, each once."""
     return list(dict.fromkeys(entry.category.value for entry in CATALOGUE.values()))

@@ -19,7 +19,7 @@ class Windows(NamedTuple):
 
 
 def next_runs(scope: Scope, after: datetime, number: int) -> list[datetime]:
-    """When the schedule is due after a moment, so many times, in the scope's time zone; none without a schedule."""
+    """Returns the next times of a scope's schedule, in its time zone; none without a schedule."""
     from croniter import croniter
 
     if scope.schedule is None:
@@ -29,12 +29,12 @@ def next_runs(scope: Scope, after: datetime, number: int) -> list[datetime]:
 
 
 def next_run(scope: Scope, now: datetime) -> datetime | None:
-    """When the schedule is due next, in the scope's time zone; None without a schedule."""
+    """Returns when the schedule is due next, in the scope's time zone; None without a schedule."""
     return next(iter(next_runs(scope, now, 1)), None)
 
 
 def last_run(scope: Scope, now: datetime) -> datetime | None:
-    """When the schedule was due last, in UTC; None without a schedule."""
+    """Returns when the schedule was due last, in UTC; None without a schedule."""
     from croniter import croniter
 
     if scope.schedule is None:
@@ -44,7 +44,7 @@ def last_run(scope: Scope, now: datetime) -> datetime | None:
 
 
 def windows(scope: Scope) -> Windows | None:
-    """The windows of a scope: 1.1 and 1.5 times the longest pause of its schedule; None without a schedule."""
+    """Returns the windows of a scope: 1.1 and 1.5 times the longest pause of its schedule; None without a schedule."""
     if scope.schedule is None:
         return None
     longest = longest_pause(scope.schedule)
@@ -53,7 +53,7 @@ def windows(scope: Scope) -> Windows | None:
 
 @cache
 def longest_pause(schedule: str) -> timedelta:
-    """The longest time between two ticks of a cron expression, found by looking at a year from many moments.
+    """Returns the longest time between two ticks of a cron expression, found by looking at a year from many moments.
 
     Steps of 17 hours come by every hour of the day and every day of the week; twelve longer ones by every month.
     """

@@ -13,7 +13,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 
 def open_store(project: Project, scope: Scope | str, clock: Clock = system_clock) -> ScopeStore:
-    """The store of a scope (or of the scope of that name).
+    """Returns the store of a scope (or of the scope of that name).
 
     Nothing is read or written yet; `ScopeStore.files.check` tells whether the place can be used.
 
@@ -27,7 +27,7 @@ def open_store(project: Project, scope: Scope | str, clock: Clock = system_clock
 
 
 def storages_of(project: Project, scope: str | None = None) -> dict[str, ObjectStore]:
-    """The places that scopes are stored in, by the name of their profile.
+    """Returns the places that scopes are stored in, by the name of their profile.
 
     Args:
         project: The project.

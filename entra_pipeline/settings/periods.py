@@ -31,7 +31,7 @@ class Period:
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """The period that a text names; raises PydanticCustomError with what is accepted."""
+        """Parses a period; raises PydanticCustomError with what is accepted."""
         if text == "forever":
             return cls(0, "year")
         match = _GRAMMAR.fullmatch(text) if isinstance(text, str) else None
@@ -53,7 +53,7 @@ class Period:
         return self.unit == "year" and not self.forever
 
     def after(self, moment: datetime) -> datetime:
-        """The moment when a period that starts at `moment` is over; the end of time when it is forever."""
+        """Returns the moment when a period that starts at `moment` is over; the end of time when it is forever."""
         if self.forever:
             return datetime.max.replace(tzinfo=moment.tzinfo)
         steps: dict[str, Any] = {f"{self.unit}s": self.count}

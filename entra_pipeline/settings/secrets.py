@@ -33,7 +33,7 @@ class Secret(Section):
         return self
 
     def reveal(self) -> str:
-        """The secret, without white space around it.
+        """Returns the secret, without white space around it.
 
         Raises:
             ConfigurationError: The variable is not set, or the file cannot be read.

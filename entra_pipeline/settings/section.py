@@ -32,19 +32,19 @@ class Section(BaseModel):
                         section.locate(file, f"{name}.{one}")
 
     def setting(self, key: str) -> tuple[Path, str]:
-        """The file and the dotted key of one of the section's settings."""
+        """Returns the file and the dotted key of one of the section's settings."""
         return self._file, f"{self._key}.{key}" if self._key else key
 
     def error(self, key: str, message: str, *, remedy: str = "") -> ConfigurationError:
-        """An error about one of the section's settings, found when it was used."""
+        """Makes an error about one of the section's settings, found when it was used."""
         file, dotted = self.setting(key)
         return ConfigurationError(message, file=str(file), key=dotted, remedy=remedy)
 
     def resolve(self, text: Path | str) -> Path:
-        """A path in the configuration; relative ones start at the configuration file."""
+        """Returns a path in the configuration; relative ones start at the configuration file."""
         return (self._file.parent / Path(text).expanduser()).resolve()
 
 
 def wrong(what: str, remedy: str) -> PydanticCustomError:
-    """What a validator raises: what is wrong with the value, and what to write instead."""
+    """Makes the error that a validator raises: what is wrong with the value, and what to write instead."""
     return PydanticCustomError("explained", "{what}", {"what": what, "remedy": remedy})

@@ -1,4 +1,4 @@
-"""Parquet files in the store, whoever they belong to: are they what a manifest says."""
+"""Checks stored Parquet files against what a manifest says of them: size and SHA-256."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class StoredPart(Protocol):
 
 
 def size_problem(files: ObjectStore, part: StoredPart) -> str:
-    """What is wrong with the size of a stored part; empty when nothing is. Raises NotInStore."""
+    """Compares the size of a stored part with its manifest; returns what differs. Raises NotInStore."""
     size = files.size(part.key)
     return "" if size == part.bytes else f"has {size} bytes instead of {part.bytes}"
 
 
 def part_problem(files: ObjectStore, part: StoredPart) -> str:
-    """What is wrong with the bytes of a stored part; empty when nothing is. Raises NotInStore."""
+    """Compares size and SHA-256 of a stored part with its manifest; returns what differs, or an empty text."""
     if problem := size_problem(files, part):
         return problem
     digest = hashlib.sha256()

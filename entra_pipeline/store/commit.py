@@ -77,7 +77,7 @@ def commit(store: ScopeStore, manifest: Manifest) -> Manifest:
 
 
 def complete_index(store: ScopeStore) -> list[str]:
-    """Writes the index of those recovery points that have none; their keys.
+    """Writes the index of those recovery points that have none, and returns their keys.
 
     An older release wrote none; and whoever doubts an index may remove it.
 
@@ -95,7 +95,7 @@ def complete_index(store: ScopeStore) -> list[str]:
 
 
 def _chained(store: ScopeStore, manifest: Manifest) -> Manifest:
-    """The manifest with its parent's hash, if it is the next in the chain."""
+    """Returns the manifest with its parent's hash, if it is the next in the chain."""
     point = manifest.recovery_point
     if manifest.scope != store.scope:
         raise refused(store.scope, point, f"is one of scope {manifest.scope!r}")
@@ -142,7 +142,7 @@ def _check_part(store: ScopeStore, part: Part, *, fresh: bool) -> None:
 
 
 def _lock_parts(store: ScopeStore, manifest: Manifest) -> str:
-    """Puts a point's files under Object Lock until its time is over; what its manifest says of that.
+    """Puts a point's files under Object Lock until its retention is over; returns the manifest's `locked_until`.
 
     Files are locked a little longer than they have to be, and the manifest says how long all of them are at the
     least. So a later point locks what is new, and what it takes over only once in a twelfth of the retention.
@@ -163,5 +163,5 @@ def _lock_parts(store: ScopeStore, manifest: Manifest) -> str:
 
 
 def _lock_end(store: ScopeStore, point: str) -> datetime:
-    """Until when a point is to be kept, as far as a lock can say."""
+    """Returns until when Object Lock should keep a point."""
     return lock_end(store.retention, moment_of(point))

@@ -1,6 +1,6 @@
-"""Events that somebody may want to be told of: how a job ended, an unusual change.
+"""Events that notifications may be about: how a job ended, an unusual change.
 
-What belongs here: leaving an event where it is found. What does not: who is told, and how (`notifications`). An event
+What belongs here: storing an event. What does not: who is notified, and how (`notifications`). An event
 is a small object that waits in the store until it has been looked at, so that it survives the process that caused it.
 """
 
@@ -16,7 +16,7 @@ EVENTS = "_notifications/events/"
 
 
 def announce(store: ScopeStore, event: Mapping[str, Any]) -> None:
-    """Leaves an event of a scope; a later one of the same id takes its place as long as nobody has looked.
+    """Stores an event of a scope; a later one of the same id replaces it until it has been dispatched.
 
     Args:
         store: The scope's store.

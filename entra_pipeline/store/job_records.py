@@ -64,7 +64,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**known, details={name: value for name, value in members.items() if name not in _KNOWN})
 
     def members(self) -> dict[str, Any]:
-        """The members of its JSON object."""
+        """Returns the members of its JSON object."""
         return {name: getattr(self, name) for name in _KNOWN} | self.details
 
 
@@ -168,7 +168,7 @@ class JobRecords:
 
 
 def _is_newer(there: JobRecord, record: JobRecord) -> bool:
-    """Whether the record that is there is about a run that started after the other's."""
+    """Tells whether the record that is there is about a run that started after the other's."""
     if there.run_id and there.run_id == record.run_id:
         return False
     began, other = (one.run_started or one.started for one in (there, record))

@@ -1,4 +1,4 @@
-"""Jobs: what is tried leaves a record of how it ended, and an event for those who are to be told.
+"""Jobs: each leaves a record of how it ended, and an event for notifications.
 
 What belongs here: when a record is made, and what is in every one. What does not: what a type of job adds
 (`backup.jobs`, `restore.records.jobs`, `retention.prune`), and how records are kept (`job_records`).

@@ -162,13 +162,13 @@ class LogStore:
     # --- What is there -----------------------------------------------------------------------------------------------
 
     def days(self, log: str) -> list[date]:
-        """The days of a log that have a manifest, oldest first."""
+        """Returns the days of a log that have a manifest, oldest first."""
         prefix = f"{self._root}{log}/"
         keys = [file.key for file in self.files.list(prefix) if file.key.endswith(_SUFFIX)]
         return sorted(date.fromisoformat(key.removeprefix(prefix).removesuffix(_SUFFIX)) for key in keys)
 
     def all_days(self) -> list[DayOfLog]:
-        """The days of all logs that have a manifest, by log, oldest first."""
+        """Returns the days of all logs that have a manifest, by log, oldest first."""
         return sorted(self._day_of(file.key) for file in self.files.list(self._root) if file.key.endswith(_SUFFIX))
 
     def _day_of(self, key: str) -> DayOfLog:
@@ -176,7 +176,7 @@ class LogStore:
         return DayOfLog(log, date.fromisoformat(day))
 
     def held(self, log: str, days: Iterable[date] | None = None) -> dict[date, LogDay]:
-        """The manifests of a log, by day; of the given days only, if any, as far as they exist.
+        """Returns the manifests of a log, by day; of the given days only, if any, as far as they exist.
 
         Raises:
             IntegrityError: A manifest is not what was written.
@@ -186,7 +186,7 @@ class LogStore:
         return dict(zip(present, in_parallel(lambda day: self.day(log, day), present), strict=True))
 
     def day(self, log: str, day: date) -> LogDay:
-        """A day of a log.
+        """Returns a day of a log.
 
         Raises:
             NotInStore: The day was never read.
@@ -205,17 +205,17 @@ class LogStore:
         return decode_sealed(self.files.read(key), key, _LOG_DAY_DECODER, format=FORMAT, version=VERSION)
 
     def manifest_key(self, log: str, day: date) -> str:
-        """Where the manifest of a day is."""
+        """Returns the key of a day's manifest."""
         return f"{self._root}{log}/{day.isoformat()}{_SUFFIX}"
 
     def named(self, without: Collection[DayOfLog] = ()) -> set[str]:
-        """Keys of all files that belong to a day, some days left out of account."""
+        """Returns the keys of all files that a day names, but for some days."""
         left_out = {self.manifest_key(*one) for one in without}
         keys = [file.key for file in self.files.list(self._root) if file.key not in left_out]
         return {part.key for day in in_parallel(self._decoded, keys) for part in day.parts}
 
     def problems(self, day: LogDay) -> list[str]:
-        """What is wrong with the bytes of a day's files; empty when they are as they were written."""
+        """Compares the bytes of a day's files with its manifest, and returns what differs."""
 
         def problem(part: LogPart) -> str:
             try:
@@ -227,7 +227,7 @@ class LogStore:
         return [found for found in in_parallel(problem, day.parts) if found]
 
     def query(self, days: Sequence[LogDay], columns: str = "*", *, where: str = "true") -> str:
-        """SQL of the entries of some days of one log, each once: the newest file that has an entry counts.
+        """Makes the SQL of the entries of some days of one log, each once: the newest file that has an entry counts.
 
         Args:
             days: The days, at least one of them with files.

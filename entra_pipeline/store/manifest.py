@@ -200,14 +200,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""
 
     def older(self) -> dict[str, str]:
-        """Tables that were not read for this point, but taken over from an earlier one → when they were read.
+        """Returns the tables that were carried over from an earlier point, with when they were read.
 
         RFC 3339; a point that is named by this moment is the one that read them.
         """
         return {name: entry.finished for name, entry in self.tables.items() if entry.read == "carried"}
 
     def named(self) -> set[str]:
-        """Keys of the files that make up its tables."""
+        """Returns the keys of the files that make up its tables."""
         return {part.key for entry in self.tables.values() for part in entry.parts}
 
 
@@ -218,22 +218,22 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 
 def canonical(value: msgspec.Struct | dict[str, object]) -> bytes:
-    """Canonical JSON: members sorted by name, no white space, UTF-8, a newline at the end."""
+    """Encodes as canonical JSON: members sorted by name, no white space, UTF-8, a newline at the end."""
     return msgspec.json.encode(value, order="sorted") + b"\n"
 
 
 def sha256(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
+    """Returns the SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def seal(value: _S) -> _S:
-    """A manifest of any kind, with its seal (the member `seal`)."""
+    """Returns a manifest of any kind, with its seal (the member `seal`)."""
     return msgspec.structs.replace(value, seal=sha256(canonical(msgspec.structs.replace(value, seal=""))))
 
 
 def decode(data: bytes, source: str) -> Manifest:
-    """The manifest in the bytes of a file.
+    """Returns the manifest in the bytes of a file.
 
     Args:
         data: The file.
@@ -246,7 +246,7 @@ def decode(data: bytes, source: str) -> Manifest:
 
 
 def decode_sealed(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *, format: str, version: int) -> _S:  # noqa: A002
-    """The same for a sealed file of any kind that says its format and version."""
+    """Decodes a sealed file of any kind that says its format and version; see `decode`."""
     damaged = "Restore the file from a copy of the storage; what is beside it can still be read."
     try:
         head = _HEAD_DECODER.decode(data)

@@ -11,5 +11,5 @@ _LONGEST = Period(10, "year")
 
 
 def lock_end(retention: Period, moment: datetime) -> datetime:
-    """Until when something of a moment is kept from being deleted."""
+    """Returns until when Object Lock should keep what was stored for a moment."""
     return (_LONGEST if retention.forever else retention).after(moment)

@@ -13,13 +13,13 @@ _T = TypeVar("_T")
 
 
 def in_parallel(function: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
-    """Results of a function that waits for the storage, in the order of the items."""
+    """Calls a function for items, many at a time, and returns the results in their order."""
     with ThreadPoolExecutor(_PARALLEL) as pool:
         return list(pool.map(function, items))
 
 
 def in_turns(function: Callable[[_Item], _T], items: Sequence[_Item]) -> Iterator[_T]:
-    """The same, some at a time: of what is large, only so much is in memory as is asked for."""
+    """Yields results as `in_parallel` does, 64 items at a time: large ones need not be in memory all at once."""
     with ThreadPoolExecutor(_PARALLEL) as pool:
         for start in range(0, len(items), _TURN):
             yield from pool.map(function, items[start : start + _TURN])

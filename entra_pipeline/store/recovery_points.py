@@ -73,13 +73,13 @@ class ScopeStore:
     # --- What is there -----------------------------------------------------------------------------------------------
 
     def points(self) -> list[str]:
-        """Keys of the committed recovery points, oldest first."""
+        """Returns the keys of the committed recovery points, oldest first."""
         prefix = f"_recovery_points/{self.scope}/"
         names = (file.key.removeprefix(prefix) for file in self.files.list(prefix))
         return sorted(name.removesuffix(".json") for name in names if is_key(name.removesuffix(".json")))
 
     def manifest(self, point: str) -> Manifest:
-        """A recovery point.
+        """Reads the manifest of a recovery point.
 
         Raises:
             NotInStore: There is none of this key.
@@ -88,19 +88,19 @@ class ScopeStore:
         return self.decoded(point, self.manifest_bytes(point))
 
     def manifest_bytes(self, point: str) -> bytes:
-        """The manifest as it is stored; raises NotInStore."""
+        """Reads the bytes of a manifest as they are stored; raises NotInStore."""
         try:
             return self.files.read(self.manifest_key(point))
         except NotInStore:
             raise self._unknown(point) from None
 
     def latest(self) -> Manifest | None:
-        """The newest recovery point; None when there is none."""
+        """Reads the newest recovery point; None when there is none."""
         points = self.points()
         return self.manifest(points[-1]) if points else None
 
     def last_good(self, points: Sequence[str], read: Callable[[str], Manifest] | None = None) -> Manifest | None:
-        """The newest of some points, oldest first, that finished without exception; None when none did.
+        """Finds the newest of some points, oldest first, that finished without exception; None when none did.
 
         The newest one tells it. Only where an earlier release wrote that, or somebody removed the point, the others are
         read one after the other.
@@ -123,7 +123,7 @@ class ScopeStore:
         return next((one for one in in_turns(read, points[-2::-1]) if one.status == "finished"), None)
 
     def newest(self, before: str = "") -> Manifest | None:
-        """The newest recovery point that was not taken in passing, of all or of those before one; None without.
+        """Finds the newest recovery point that no comparison or restore took for itself, of all or of those before one.
 
         Comparisons with the live tenant and restores take theirs in passing (`manifest.IN_PASSING`).
         """
@@ -133,7 +133,7 @@ class ScopeStore:
         return None
 
     def at(self, moment: datetime | str) -> Manifest:
-        """The newest recovery point that is not after a moment.
+        """Finds the newest recovery point that is not after a moment.
 
         Args:
             moment: A moment; or a text: a key, an RFC 3339 time, or `latest`.
@@ -167,11 +167,11 @@ class ScopeStore:
         )
 
     def manifest_key(self, point: str) -> str:
-        """Where a manifest is."""
+        """Returns the key of a manifest."""
         return manifest_key(self.scope, point)
 
     def decoded(self, point: str, data: bytes) -> Manifest:
-        """The recovery point in the bytes of its manifest; raises IntegrityError."""
+        """Decodes a manifest, and checks that it is this point's; raises IntegrityError."""
         manifest = decode(data, self.manifest_key(point))
         if (manifest.scope, manifest.recovery_point) != (self.scope, point):
             raise IntegrityError(
@@ -181,13 +181,13 @@ class ScopeStore:
         return manifest
 
     def indexes(self) -> list[IndexFile]:
-        """The files of the index of recovery points."""
+        """Lists the files of the index of recovery points."""
         return [IndexFile.of(file.key) for file in self.files.list(index_folder(self.scope))]
 
     # --- Names -------------------------------------------------------------------------------------------------------
 
     def new_key(self, *, manual: bool = False, at: datetime | None = None) -> str:
-        """The key of a new recovery point; it sorts after every committed one.
+        """Makes the key of a new recovery point; it sorts after every committed one.
 
         Args:
             manual: The point is asked for by a person, not by a schedule: the key gets a suffix of its own.
@@ -243,7 +243,7 @@ class ScopeStore:
 
     @contextmanager
     def held(self) -> Iterator[LockHandle]:
-        """The lock that is held, or one for this moment."""
+        """Confirms the lock that this store holds, or takes it for the block."""
         if self._hold is not None:
             self._hold.confirm()
             yield self._hold

@@ -25,7 +25,7 @@ _NOTHING = {
 
 
 def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that reads the stores.
+    """Opens a DuckDB in memory that reads the stores.
 
     It spills to disk what does not fit into its memory, thinks in UTC and downloads nothing.
 
@@ -49,7 +49,7 @@ def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> du
 
 
 def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> str:
-    """SQL of the state: the base, then the changes in their order; the last row of a key wins, deletes drop out.
+    """Makes the SQL of a state: the base, then the changes in order; a key's last row wins, deletes drop out.
 
     The base is read once and compared only with the keys that changed. An entry without parts gives no rows, and only
     the columns that every table of its kind has.
@@ -78,7 +78,7 @@ def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> st
 
 
 def latest_query(files: ObjectStore, parts: Sequence[StoredPart], kind: Kind) -> str:
-    """SQL of the last row of every key in some files, deletes included, with all stored columns.
+    """Makes the SQL of the last row of every key in some files, deletes included, with all stored columns.
 
     Args:
         files: The store's place.
@@ -95,16 +95,16 @@ def latest_query(files: ObjectStore, parts: Sequence[StoredPart], kind: Kind) ->
 
 
 def parquet(files: ObjectStore, parts: Sequence[StoredPart], options: str = "") -> str:
-    """SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
+    """Makes the SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
     names = ", ".join(sql_text(literal(files.url(part.key))) for part in parts)
     return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false{options})"
 
 
 def sql_text(text: str) -> str:
-    """A string literal."""
+    """Quotes a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def literal(url: str) -> str:
-    """A file's name as a pattern that matches nothing else: DuckDB takes every name for a pattern."""
+    """Escapes a file's name as a glob that matches nothing else: DuckDB takes every name for one."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in url)

@@ -1,4 +1,4 @@
-"""Whether a scope's recovery points are what was written.
+"""Checks that a scope's recovery points are what was written.
 
 What belongs here: checking, part by part and point by point. What does not: mending; a damaged store is only reported.
 """

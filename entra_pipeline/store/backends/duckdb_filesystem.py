@@ -1,6 +1,6 @@
-"""A place as a DuckDB sees it that may see nothing else: every byte is handed to it by our own reading.
+"""A place as a file system of DuckDB's: every byte that DuckDB reads comes through this process.
 
-Such a DuckDB needs no access to disk or network, is told no secret, and has no way to write.
+So DuckDB needs no access to disk or network, gets no secret, and cannot write.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DuckDBFilesystem:
         self._scheme = f"store-{name}"
 
     def url(self, key: str) -> str:
-        """What DuckDB reads the object by."""
+        """Returns the address by which DuckDB reads an object."""
         return f"{self._scheme}://{key}"
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -58,24 +58,24 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
         return key
 
     def glob(self, path: str, **_: Any) -> list[str]:
-        """Keys that match a pattern."""
+        """Returns the keys that match a pattern."""
         key = self._key(path)
         plain = re.split(r"[*?\[]", key, maxsplit=1)[0]
         wanted = re.compile(_expression(key))
         return [found.key for found in self._files.list(plain) if wanted.fullmatch(found.key)]
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:
-        """The object, to read."""
+        """Opens an object, to read."""
         if mode != "rb":
             raise PermissionError("the store is only read")
         return io.BytesIO(self._files.read(self._key(path)))
 
     def size(self, path: str) -> int:
-        """The object's size."""
+        """Returns the object's size."""
         return self._files.size(self._key(path))
 
     def exists(self, path: str, **_: Any) -> bool:
-        """Whether there is such an object."""
+        """Tells whether an object exists."""
         try:
             self.size(path)
         except NotInStore:
@@ -83,16 +83,16 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
         return True
 
     def isdir(self, path: str) -> bool:
-        """There are objects only."""
+        """Returns False: a place has objects, no folders."""
         return False
 
     def modified(self, path: str) -> datetime:
-        """A moment that stays."""
+        """Returns a moment that never changes, as objects never do."""
         return _ALWAYS
 
 
 def _expression(pattern: str) -> str:
-    """A pattern of `glob` as a regular expression: `*` and `?` stay within a part of the key."""
+    """Returns a pattern of `glob` as a regular expression: `*` and `?` stay within a part of the key."""
     found = []
     for piece in re.findall(r"\[[^\]]+\]|.", pattern, re.S):
         if piece == "*":

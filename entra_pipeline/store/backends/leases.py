@@ -134,7 +134,7 @@ def _take(files: ObjectStore, key: str, what: str, clock: Clock) -> Lease:
 
 
 def _top(files: ObjectStore, key: str) -> tuple[int, _Lease] | None:
-    """The highest generation and what it says."""
+    """Returns the highest generation and what it says."""
     while keys := [file.key for file in files.list(f"{key}/")]:
         try:
             data = files.read(keys[-1])

@@ -127,11 +127,11 @@ class LocalObjectStore(ObjectStore):
             return sorted(path.name for path in self.root.iterdir() if path.is_dir() and path.name[0] != ".")
 
     def retained_until(self, key: str) -> datetime | None:
-        """None: a folder has no Object Lock."""
+        """Returns None: a folder has no Object Lock."""
         return None
 
     def retain(self, key: str, until: datetime) -> None:
-        """Nothing: a folder has no Object Lock."""
+        """Does nothing: a folder has no Object Lock."""
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -151,7 +151,7 @@ class LocalObjectStore(ObjectStore):
         return str(self._path(key))
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Nothing to do: DuckDB reads local files by itself."""
+        """Does nothing: DuckDB reads local files by itself."""
 
     @contextmanager
     def lock(self, key: str, what: str, clock: Clock) -> Iterator[LockHandle]:
@@ -244,7 +244,7 @@ class _Flock:
     """A lock that cannot be lost while its process lives."""
 
     def confirm(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
 
 class _Move(Protocol):

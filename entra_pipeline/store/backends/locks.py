@@ -1,4 +1,4 @@
-"""Holding a name exclusively: what a held lock can be asked, and who holds one.
+"""Holding a name exclusively: the handle of a lock, and the process that holds it.
 
 The lock of a local folder is a lock of the operating system (`local`); the lock of a bucket is a lease (`leases`).
 """
@@ -42,12 +42,12 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def here(cls, since: str) -> Holder:
-        """This process."""
+        """Describes this process."""
         pid = os.getpid()
         return cls(host=socket.gethostname(), machine=_machine(), pid=pid, started=_started(pid), since=since)
 
     def is_dead(self) -> bool:
-        """Whether the process is known to have ended; one on another machine never is."""
+        """Tells whether the process is known to have ended; one on another machine never is."""
         if self.machine != _machine():
             return False
         try:
@@ -59,7 +59,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
         return self.started != _started(self.pid)
 
     def busy(self, what: str) -> ScopeBusy:
-        """The error for somebody who wants the lock too."""
+        """Makes the error for somebody who wants the lock too."""
         return ScopeBusy(
             f"{what} is held by process {self.pid} on {self.host} since {self.since}",
             remedy="Wait until it has ended; the lock of a process that died frees itself.",
@@ -70,7 +70,7 @@ HOLDER_DECODER = msgspec.json.Decoder(Holder)
 
 
 def _machine() -> str:
-    """Host, boot and process namespace: containers on one machine may share a host name, not a namespace."""
+    """Joins host, boot and process namespace: containers on one machine may share a host name, not a namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -80,7 +80,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Start of a process in clock ticks since boot (proc(5), field 22 of stat); a zombie has ended."""
+    """Reads the start of a process in clock ticks since boot (proc(5), field 22 of stat); a zombie has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -32,11 +32,11 @@ class ErrorFactory(Protocol):
     """Makes the error for a setting that proved wrong in use, for example `ConfigurationError` with file and key."""
 
     def __call__(self, key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
-        """The error; `key` is the name of the setting in its table."""
+        """Makes the error; `key` is the name of the setting in its table."""
 
 
 def store_error(_key: str, message: str, /, *, remedy: str) -> EntraPipelineError:
-    """The error when nothing is known of a configuration file."""
+    """Makes the error when nothing is known of a configuration file."""
     return StoreError(message, remedy=remedy)
 
 
@@ -44,7 +44,7 @@ class Readable(Protocol):
     """A place that DuckDB can read."""
 
     def url(self, key: str) -> str:
-        """What DuckDB reads the object by."""
+        """Returns the address by which DuckDB reads an object."""
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Enables a DuckDB connection to read what `url` gives."""
@@ -80,27 +80,27 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object in pieces of about 1 MiB; raises NotInStore when it is absent."""
+        """Returns the object in pieces of about 1 MiB; raises NotInStore when it is absent."""
 
     def read(self, key: str) -> bytes:
-        """The whole object; raises NotInStore when it is absent."""
+        """Returns the whole object; raises NotInStore when it is absent."""
         return b"".join(self.stream(key))
 
     @abstractmethod
     def size(self, key: str) -> int:
-        """The object's size in bytes; raises NotInStore when it is absent."""
+        """Returns the object's size in bytes; raises NotInStore when it is absent."""
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        """The objects whose key starts with `prefix`, in the order of their keys."""
+        """Returns the objects whose key starts with `prefix`, in the order of their keys."""
 
     @abstractmethod
     def folders(self) -> Sequence[str]:
-        """The first parts of all keys that have more than one part."""
+        """Returns the first parts of all keys that have more than one part."""
 
     @abstractmethod
     def retained_until(self, key: str) -> datetime | None:
-        """Until when Object Lock keeps an object; None when it does not. Raises NotInStore."""
+        """Returns until when Object Lock keeps an object; None when it does not. Raises NotInStore."""
 
     @abstractmethod
     def retain(self, key: str, until: datetime) -> None:
@@ -115,7 +115,7 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def url(self, key: str) -> str:
-        """What DuckDB reads the object by: an absolute path or `s3://bucket/key`."""
+        """Returns the address by which DuckDB reads an object: an absolute path or `s3://bucket/key`."""
 
     @abstractmethod
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -133,7 +133,7 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
-        """Removes what writes that never ended left behind before a moment; what it was (or, dry, would be)."""
+        """Removes the remains of writes that were begun before a moment and never ended; returns their names."""
 
     def check(self) -> None:
         """Writes, reads and removes a small object, and tries to create it twice.

@@ -84,22 +84,22 @@ class IndexFile(NamedTuple):
 
     @classmethod
     def of(cls, key: str) -> IndexFile:
-        """The file of a key; ValueError when it is none of the index."""
+        """Returns the file of a key; ValueError when it is none of the index."""
         first, last, level, points, *_ = key.rpartition("/")[2].split(".")
         return cls(key, first, last, int(level), int(points))
 
     def may_have(self, point: str) -> bool:
-        """Whether a point is in it, as far as the point exists."""
+        """Tells whether a point is in the file, provided that the point exists."""
         return self.first <= point <= self.last
 
 
 def index_folder(scope: str) -> str:
-    """What the keys of a scope's indexes start with."""
+    """Returns the start of the keys of a scope's indexes."""
     return f"{INDEX}{scope}/"
 
 
 def chosen_files(files: Iterable[IndexFile], points: Iterable[str]) -> dict[str, IndexFile]:
-    """The file of the index that counts for each point; points that none has are left out."""
+    """Returns the file of the index that counts for each point; points that none has are left out."""
     ordered = sorted(points)
     found: dict[str, IndexFile] = {}
     for one in sorted(files, key=lambda one: (one.level, -one.points)):
@@ -109,7 +109,7 @@ def chosen_files(files: Iterable[IndexFile], points: Iterable[str]) -> dict[str,
 
 
 def write_index(files: ObjectStore, manifest: Manifest) -> str:
-    """Stores the index of a recovery point, under a name that says what is in it; its key.
+    """Stores the index of a recovery point, under a name that says what is in it; returns its key.
 
     Raises:
         NotInStore: A file that says what changed at the point is not there.
@@ -148,7 +148,7 @@ def join_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], p
 
 
 def trim_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], points: Sequence[str]) -> list[str]:
-    """Writes files anew that have more points than there are; keys of the new files.
+    """Rewrites files that have points which no longer exist; returns the keys of the new files.
 
     Args:
         files: The store's place.
@@ -165,13 +165,13 @@ def trim_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], p
 
 
 def read_index(files: ObjectStore, file: IndexFile) -> pa.Table | None:
-    """The rows of a file of the index; None when it is not what was written."""
+    """Returns the rows of a file of the index; None when it is not what was written."""
     data = files.read(file.key)
     return pq.read_table(io.BytesIO(data)) if sha256(data) == file.key.rpartition("/")[2].split(".")[-2] else None
 
 
 def says(files: ObjectStore, rows: pa.Table, manifest: Manifest) -> bool:
-    """Whether the rows of an index say of a recovery point what its manifest and its files do; raises NotInStore."""
+    """Compares the rows of an index with a point's manifest and files; raises NotInStore."""
     told = rows.filter(pc.field("recovery_point") == manifest.recovery_point).sort_by("table").to_pylist()
     expected: bool = told == pa.Table.from_pylist(_rows(files, manifest), SCHEMA).to_pylist()
     return expected
@@ -181,13 +181,13 @@ def says(files: ObjectStore, rows: pa.Table, manifest: Manifest) -> bool:
 
 
 def _copied(files: ObjectStore, scope: str, sources: Sequence[IndexFile], points: Sequence[str], level: int) -> str:
-    """Stores the rows of some points out of some files as one file, by table; its key."""
+    """Stores the rows of some points out of some files as one file, by table; returns its key."""
     held = in_parallel(lambda one: files.read(one.key), sources)
     return _put(files, scope, _by_table(held, points), points, level)
 
 
 def _by_table(held: Sequence[bytes], points: Collection[str]) -> Iterator[pa.Table]:
-    """The rows of some points, a few tables at a time: only so much is unpacked."""
+    """Returns the rows of some points, a few tables at a time: only so much is unpacked."""
     opened = [pq.ParquetFile(io.BytesIO(data)) for data in held]
     groups = [
         (file, group, set(file.read_row_group(group, columns=["table"]).column(0).to_pylist()))
@@ -257,7 +257,7 @@ def _entry(entry: TableEntry) -> dict[str, object]:
 
 
 def _changed_keys(files: ObjectStore, manifest: Manifest) -> dict[str, _Rows | None]:
-    """Keys of the rows in the changes that the point wrote, by table; None where they are too many to be told."""
+    """Reads the keys in the changes that the point wrote, by table; None where there are more than 10,000."""
 
     def own(entry: TableEntry) -> list[Part]:
         return [p for p in entry.parts if p.role == "changes" and p.recovery_point == manifest.recovery_point]
@@ -272,7 +272,7 @@ def _changed_keys(files: ObjectStore, manifest: Manifest) -> dict[str, _Rows | N
 
 
 def _keys_in(data: bytes, kind: Kind) -> Iterator[tuple[str, str]]:
-    """The keys in a part; those of objects have no second half."""
+    """Returns the keys in a part; those of objects have no second half."""
     try:
         columns = pq.read_table(io.BytesIO(data), columns=list(KEYS[kind])).columns
     except (pa.ArrowException, OSError) as error:

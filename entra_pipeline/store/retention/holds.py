@@ -41,7 +41,7 @@ _RETENTION_HOLD_DECODER = msgspec.json.Decoder(RetentionHold)
 
 
 def retention_holds(store: ScopeStore) -> dict[str, RetentionHold]:
-    """The holds of a scope by recovery point; the one of the whole scope under the empty name.
+    """Reads the holds of a scope, by recovery point; that of the whole scope has an empty name.
 
     Raises:
         IntegrityError: One cannot be read, so that nobody knows what is held.
@@ -75,7 +75,7 @@ def hold(store: ScopeStore, point: str = "", *, reason: str, by: str) -> Retenti
 
 
 def release(store: ScopeStore, point: str = "") -> RetentionHold:
-    """Takes a hold away, and gives it back.
+    """Removes a hold, and returns it.
 
     Raises:
         NotInStore: There is none.
@@ -92,7 +92,7 @@ def release(store: ScopeStore, point: str = "") -> RetentionHold:
 
 @contextmanager
 def holds_settled(store: ScopeStore) -> Iterator[LockHandle]:
-    """While the block lasts, no hold comes or goes."""
+    """Keeps holds from being set or released while the block lasts."""
     # No scope has a dot in its name.
     with store.files.lock(f"_locks/{store.scope}.holds", f"the holds of scope {store.scope!r}", store.clock) as lock:
         yield lock

@@ -104,7 +104,7 @@ class PruneResult:
 def judge(
     points: Sequence[str], retention: Period, now: datetime, *, last_good: str, holds: Mapping[str, RetentionHold]
 ) -> list[RetentionVerdict]:
-    """What becomes of the points of a scope.
+    """Decides which points of a scope stay, and why.
 
     Args:
         points: Their keys, oldest first.
@@ -137,7 +137,7 @@ def judge_days(
     holds: Mapping[str, RetentionHold],
     points: Sequence[str],
 ) -> list[DayVerdict]:
-    """What becomes of the days of a scope's logs.
+    """Decides which days of a scope's logs stay, and why.
 
     A hold on a recovery point keeps what was logged from its day to that of the point after it: what is held is mostly
     the last point before something happened.
@@ -248,7 +248,7 @@ def _forget_days(store: ScopeStore, retention: Period, settled: LockHandle) -> l
 
 
 def _last_words(store: ScopeStore, verdict: RetentionVerdict) -> ForgottenPoint:
-    """What remains of a point that goes."""
+    """Makes the prune record's entry of a point that goes."""
     data = store.manifest_bytes(verdict.recovery_point)
     manifest = store.decoded(verdict.recovery_point, data)
     return ForgottenPoint(

@@ -88,11 +88,11 @@ class PruneRecords:
         self._scope = scope
 
     def __iter__(self) -> Iterator[PruneRecord]:
-        """The records, oldest first; raises IntegrityError for one that is not what was written."""
+        """Yields the records, oldest first; raises IntegrityError for one that is not what was written."""
         yield from in_parallel(self._read, self._keys())
 
     def points(self) -> dict[str, ForgottenPoint]:
-        """What the records say of the points that were forgotten, by key."""
+        """Returns the pruned points, by key."""
         return {point.recovery_point: point for record in self for point in record.points}
 
     def append(self, points: Sequence[ForgottenPoint], *, pruned: str, by: str, retention: str) -> PruneRecord:
@@ -118,7 +118,7 @@ class PruneRecords:
         return record
 
     def problems(self) -> list[str]:
-        """What is wrong with the row; empty when every record is what was written, and none is missing inside it."""
+        """Checks seals and chain of the records; returns what is wrong: a changed record, or a missing one."""
         found = []
         previous = ""
         for place, key in enumerate(self._keys(), start=1):

@@ -92,7 +92,7 @@ def _sweep(
 def _unread(
     store: ScopeStore, indexes: Sequence[StoredFile], remaining: Collection[str], before: datetime
 ) -> list[StoredFile]:
-    """Files of the index that no question looks into: those of no point, and those that others stand in for.
+    """Finds files of the index that no query reads: those without a point, and those that joined files replace.
 
     The others have been there for longer than a question takes: who looked up before which to read has read them.
     """
@@ -108,7 +108,7 @@ def _unread(
 
 
 def _locked(store: ScopeStore, keys: Sequence[str]) -> set[str]:
-    """Those of some files that Object Lock still keeps."""
+    """Returns those of some files that Object Lock still keeps."""
     if not store.files.object_lock:
         return set()
     now = store.clock()

@@ -121,7 +121,7 @@ class S3Storage(StorageSettings):
         )
 
     def _duckdb_secret(self) -> Mapping[str, str]:
-        """DuckDB's own access: the profile's keys, or those that boto3 finds in the environment or machine's role."""
+        """Makes DuckDB's own access: the profile's keys, or those that boto3 finds in environment or role."""
         import boto3
 
         secret = {"REGION": self.region}

@@ -71,7 +71,7 @@ _CONFLICT = "ConditionalRequestConflict"
 
 
 def client_config(*, path_style: bool) -> Config:
-    """How the S3 client behaves: bounded retries, and only those checksums that every S3 service understands.
+    """Makes the S3 client's configuration: bounded retries, and only checksums that every S3 service understands.
 
     Args:
         path_style: Address the bucket in the path, as most services other than AWS want it.
@@ -148,7 +148,7 @@ class S3ObjectStore(ObjectStore):
             self.retain(key, until)
 
     def _require_first(self, key: str, data: bytes, version: str) -> None:
-        """Takes a version back that is not the first of its key; raises AlreadyExists.
+        """Deletes a version that is not the first of its key; raises AlreadyExists.
 
         A bucket with Object Lock has versions, and not every service heeds the condition there (Ceph RGW 16.2 does
         not). The first version of a key is the one that was created; so of two creators one still wins.
@@ -282,7 +282,7 @@ class S3ObjectStore(ObjectStore):
                 self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key, VersionId=version)
 
     def _versions(self, key: str, *, markers: bool = False) -> Sequence[str]:
-        """Ids of the versions of an object, newest first; those that say that it is gone before them, if asked for."""
+        """Lists the ids of an object's versions, newest first; delete markers come before them, if asked for."""
         kinds = ("DeleteMarkers", "Versions") if markers else ("Versions",)
         with self._explained(key):
             pages = self._client.get_paginator("list_object_versions").paginate(
@@ -311,7 +311,7 @@ class S3ObjectStore(ObjectStore):
             ) from None
 
     def _require_told_apart(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """DuckDB knows a place by bucket and prefix only: it would ask one service for what is in another."""
+        """Refuses two places of one bucket name and prefix: DuckDB would ask one service for the other's objects."""
         secrets = connection.execute("SELECT name, scope FROM duckdb_secrets()").fetchall()
         if any(str(self) in scope and name != self._secret_name.lower() for name, scope in secrets):
             raise self._error_factory(
@@ -393,7 +393,7 @@ def _code(error: ClientError) -> str:
 
 
 def _httpfs() -> Path:
-    """The httpfs extension that the package index brought: nothing is downloaded at run time."""
+    """Returns the httpfs extension that the package index brought: nothing is downloaded at run time."""
     spec = find_spec("duckdb_extension_httpfs")
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     return folder / "extensions" / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"

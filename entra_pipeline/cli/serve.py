@@ -16,6 +16,6 @@ def serve(ctx: click.Context, host: str, port: int) -> None:
 
     Starts Dagster as well, unless [console.dagster] says where it is. Jobs under way go on when the console ends.
     """
-    from entra_pipeline.console.serving import serve as serve_console
+    from entra_pipeline.console.server import serve as serve_console
 
     serve_console(project_of(ctx), host=host, port=port, told=lambda text: click.echo(text))

@@ -1,9 +1,14 @@
-"""The web console: sign in, see, back up now, browse a moment, restore.
+"""The web console: sign in, see status, back up now, browse and compare recovery points, restore.
 
-What belongs here: sessions, roles, pages, and Dagster's own UI behind the same sign-in. What does not: the work itself.
-Pages show what the core finds, by the same functions as the command; jobs run in Dagster.
+A request passes these steps, in this order:
 
-Where what is: `app` answers requests and holds every rule that all pages share (session, role, CSRF, headers);
-`routing` is what a page sees; `pages` has a module per group of pages; `signing_in` the two ways to sign in; `dagster`
-all that knows Dagster.
+1. `headers` sets the security headers of the response; the host must be a known one (`app`).
+2. `access_control` finds the session of the cookie, checks the role that the page names, then origin and CSRF token.
+3. `pages` answers, a module per group of pages. A page sees a `RequestContext` (`routing`), and through it the
+   `AppState`: configuration, stores, caches, Dagster.
+4. `rendering` fills the template. An `EntraPipelineError` becomes a page with its remedy.
+
+Pages show what the core finds, by the same functions as the command. Jobs run in Dagster (`dagster`), whose own UI is
+proxied behind the same sign-in. `auth` has the two ways to sign in, roles, sessions and the login throttle; `sql` runs
+each query in a process of its own.
 """

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.dagster.client import Run
-from entra_pipeline.console.site import Site
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.restore.records.approval import approval_scopes, approved_by, made_by
 from entra_pipeline.restore.records.journal import has_begun
@@ -22,7 +22,7 @@ DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingApproval:
     """A plan that waits for approval.
 
     Attributes:
@@ -38,27 +38,27 @@ class Waiting:
     moment: str
 
 
-def waiting(site: Site, restores: Callable[[], Sequence[Run]]) -> list[Waiting]:
+def waiting(state: AppState, restores: Callable[[], Sequence[Run]]) -> list[PendingApproval]:
     """The plans of restores that wait for approval, as long as it is news, the newest first.
 
     Args:
-        site: The console.
+        state: The console.
         restores: Finds runs of restores; not called where no scope asks for approval.
     """
-    project = site.project()
+    project = state.project()
     if not any(scope.approval for scope in project.scopes.values()):
         return []
-    since = (site.clock() - timedelta(days=DAYS)).timestamp()
+    since = (state.clock() - timedelta(days=DAYS)).timestamp()
     made = {
         run.tags["entra/plan"]: run.scope
         for run in restores()
         if run.tags.get("entra/plan") and run.scope in project.scopes and not run.under_way and run.created >= since
     }
 
-    def look(item: tuple[str, str]) -> Waiting | None:
+    def look(item: tuple[str, str]) -> PendingApproval | None:
         identifier, scope = item
         try:
-            store = site.store(scope)
+            store = state.store(scope)
             plan = read_plan(store, identifier)
             if not plan.steps or not approval_scopes(project, plan) or approved_by(store, plan):
                 return None
@@ -68,6 +68,6 @@ def waiting(site: Site, restores: Callable[[], Sequence[Run]]) -> list[Waiting]:
         except EntraPipelineError:
             # Its own page says what is wrong with it.
             return None
-        return Waiting(scope, plan.id, signed.by if signed else "", signed.moment if signed else "")
+        return PendingApproval(scope, plan.id, signed.by if signed else "", signed.moment if signed else "")
 
     return [one for one in in_parallel(look, list(made.items())) if one]

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import HTTPConnection
 
 from entra_pipeline.audit import Act, AuditLog, Origin
-from entra_pipeline.console.sessions import User
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.errors import EntraPipelineError
 
 if TYPE_CHECKING:
-    from entra_pipeline.console.site import Site
+    from entra_pipeline.console.app_state import AppState
 
 _log = logging.getLogger(__name__)
 
 
 def record(
-    site: Site,
+    state: AppState,
     user: User | str,
     connection: HTTPConnection,
     *,
@@ -34,7 +34,7 @@ def record(
     That it cannot be written is said in the console's own log, and changes nothing else.
 
     Args:
-        site: The console.
+        state: The console.
         user: Who it is; the name that was given by whoever could not sign in.
         connection: Where it comes from.
         action: What was done.
@@ -51,7 +51,7 @@ def record(
     )
     act = Act(action=action, scope=scope, subject=subject, result=result, details=details)
     try:
-        project = site.project()
+        project = state.project()
         names = {one.storage for one in project.scopes.values() if scope in ("", one.name)}
         for name in sorted(names):
             AuditLog(project.storage[name].open()).write(act, origin)

@@ -13,16 +13,16 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sessions import Session, User
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.recovery_points import ScopeStore
 
 if TYPE_CHECKING:
-    from entra_pipeline.console.site import Site
+    from entra_pipeline.console.app_state import AppState
 
-Endpoint = Callable[["Visit"], "Response | Awaitable[Response]"]
+Endpoint = Callable[["RequestContext"], "Response | Awaitable[Response]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Page:
 
 
 @dataclass(slots=True)
-class Visit:
+class RequestContext:
     """A request of somebody, as a page sees it.
 
     Attributes:
         request: The request.
-        site: What all visits share.
+        state: What all visits share.
         session: The session of the browser.
         form: What was sent, by field; of a field without a value there is nothing.
         token: Of a session that began with this visit, for the browser to keep; never in the session itself, which
@@ -58,7 +58,7 @@ class Visit:
     """
 
     request: Request
-    site: Site
+    state: AppState
     session: Session
     form: Mapping[str, list[str]] = field(default_factory=dict)
     token: str = ""
@@ -73,7 +73,7 @@ class Visit:
     @property
     def project(self) -> Project:
         """The configuration as it is now."""
-        return self.site.project()
+        return self.state.project()
 
     def may(self, role: str) -> bool:
         """Whether the visitor has a role, or a greater one."""
@@ -103,12 +103,12 @@ class Visit:
 
     def store(self) -> ScopeStore:
         """The store of the scope in the address."""
-        return self.site.store(self.path("scope"))
+        return self.state.store(self.path("scope"))
 
     def page(self, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page."""
         notice = self.session.data.pop("notice", "")
-        html = self.site.templates.get_template(template).render(visit=self, notice=notice, **values)
+        html = self.state.templates.get_template(template).render(visit=self, notice=notice, **values)
         return HTMLResponse(html, status)
 
     def form_page(self, template: str, /, error: EntraPipelineError | None, **values: Any) -> HTMLResponse:
@@ -117,9 +117,9 @@ class Visit:
             template,
             status=200 if error is None else 409 if isinstance(error, ConfigurationError) else 400,
             error=error,
-            version=self.site.version() if error is None else self.field("version"),
-            current=self.site.version(),
-            locked=self.site.not_writable(),
+            version=self.state.version() if error is None else self.field("version"),
+            current=self.state.version(),
+            locked=self.state.not_writable(),
             **values,
         )
 

@@ -16,13 +16,13 @@ import uvicorn
 
 from entra_pipeline.backup.run import backup
 from entra_pipeline.console.app import build
+from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth import SignIn
+from entra_pipeline.console.auth.local import LocalAccount
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.console.dagster.client import Dagster
 from entra_pipeline.console.rendering import templates
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sessions import Session, User
-from entra_pipeline.console.signing_in import SignIn
-from entra_pipeline.console.signing_in.local import LocalAccount
-from entra_pipeline.console.site import Site
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
@@ -77,7 +77,7 @@ class Served(NamedTuple):
     """A console that answers at an address."""
 
     url: str
-    site: Site
+    site: AppState
     password: str
     clients: ExitStack
 
@@ -141,7 +141,7 @@ def listening(app: Any) -> Iterator[str]:
 
 @contextmanager
 def served(file: Path, *, sign_in: SignIn, dagster: Dagster, password: str = "") -> Iterator[Served]:
-    site = Site(file, sign_in=sign_in, dagster=dagster, templates=templates())
+    site = AppState(file, sign_in=sign_in, dagster=dagster, templates=templates())
     with listening(build(site)) as url, ExitStack() as clients:
         yield Served(url, site, password, clients)
 

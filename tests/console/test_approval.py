@@ -13,9 +13,9 @@ import pytest
 
 from entra_pipeline.audit import AuditEvent
 from entra_pipeline.backup.run import backup
+from entra_pipeline.console.auth import SignIn
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import Dagster, Run
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.signing_in import SignIn
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store

@@ -11,9 +11,9 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.pages import PAGES
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sessions import User
 from entra_pipeline.project import Project
 from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, until
 from tests.dagster.test_browser import browser

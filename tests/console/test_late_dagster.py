@@ -18,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth import SignIn
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import OPERATOR_TAG, Dagster
 from entra_pipeline.console.rendering import templates
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.signing_in import SignIn
-from entra_pipeline.console.site import Site
 from tests.console.two_points import Served, serving
 
 LATE = 1.5
@@ -77,7 +77,7 @@ class Webserver:
 @contextmanager
 def console_of(file: Path, webserver: Webserver, seconds: float) -> Iterator[Served]:
     dagster = Dagster(webserver.url, webserver.url, starting=seconds)
-    with serving(Site(file, sign_in=SignIn(), dagster=dagster, templates=templates())) as console:
+    with serving(AppState(file, sign_in=SignIn(), dagster=dagster, templates=templates())) as console:
         yield console
     dagster.close()
 

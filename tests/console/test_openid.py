@@ -19,10 +19,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.dagster.client import Dagster
 from entra_pipeline.console.rendering import templates
-from entra_pipeline.console.serving import sign_in
-from entra_pipeline.console.site import Site
+from entra_pipeline.console.server import sign_in
 from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.project import load_project
 from tests.console.two_points import Served, csrf_of, serving
@@ -148,7 +148,7 @@ def console_for(issuer: str, folder: Path) -> Iterator[Served]:
     way, password = sign_in(load_project(file), "0.0.0.0")
     assert password == ""
     dagster = Dagster("http://127.0.0.1:9/dagster", "http://127.0.0.1:9/dagster")
-    with serving(Site(file, sign_in=way, dagster=dagster, templates=templates())) as served:
+    with serving(AppState(file, sign_in=way, dagster=dagster, templates=templates())) as served:
         assert way.openid is not None
         way.openid.redirect_uri = served.url + "/sign-in/callback"
         yield served

@@ -12,7 +12,7 @@ import pytest
 
 from entra_pipeline.analysis.unusual import UnusualFinding, UnusualVerdict
 from entra_pipeline.clock import system_clock
-from entra_pipeline.console.roles import Role
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.errors import StoreError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import OPERATOR_TAG
-from entra_pipeline.console.dagster.proxy import Refused, changes, signed
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sessions import User
+from entra_pipeline.console.dagster.proxy import ProxyRefusal, changes, signed
 from tests.console.conftest import Served
 
 LAUNCH = """mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -67,7 +67,7 @@ def test_a_default_is_not_taken_for_what_is_given() -> None:
     ],
 )
 def test_what_cannot_be_signed_is_not_passed_on(body: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(ProxyRefusal):
         signed(body.encode(), OLGA)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from entra_pipeline.console.roles import Role
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.reports import REPORTS
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.simulator import Simulator

@@ -17,16 +17,18 @@ from starlette.requests import HTTPConnection
 
 from entra_pipeline.audit import AuditEvent, AuditLog
 from entra_pipeline.clock import system_clock
-from entra_pipeline.console import limits, sessions, signing_in
-from entra_pipeline.console.app import Door, build
+from entra_pipeline.console import auth
+from entra_pipeline.console.access_control import AccessControl
+from entra_pipeline.console.app import build
+from entra_pipeline.console.auth import login_throttle, sessions
+from entra_pipeline.console.auth.local import LocalAccount
+from entra_pipeline.console.auth.openid import CALLBACK
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import Sessions
 from entra_pipeline.console.pages import PAGES
 from entra_pipeline.console.pages import sign_in as sign_in_page
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, inside
-from entra_pipeline.console.serving import sign_in as way_to_sign_in
-from entra_pipeline.console.sessions import Sessions
-from entra_pipeline.console.signing_in.local import LocalAccount
-from entra_pipeline.console.signing_in.openid import CALLBACK
+from entra_pipeline.console.routing import Page, RequestContext, inside
+from entra_pipeline.console.server import sign_in as way_to_sign_in
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import load_project
 from tests.console.conftest import HTML, PASSWORD_FILE, Browser, Served, listening
@@ -174,7 +176,7 @@ def test_forged_forms(console: Served, token: str, headers: dict[str, str]) -> N
         if "POST" in page.methods:
             answer = browser.post(filled(page, console), {"csrf_token": sent}, headers=headers)
             assert answer.status_code == 403, page.path
-            assert "This form is not from here" in answer.text
+            assert "This form has expired or was not sent by the console" in answer.text
     assert browser.get("/").status_code == 200, "signed out by a forged form"
 
 
@@ -189,7 +191,9 @@ def test_what_is_no_form(console: Served) -> None:
 def test_over_https_only_https_is_the_same_origin(console: Served) -> None:
     def comes_from(origin: str, *, secure: bool) -> bool:
         headers = [(b"host", b"console.example"), (b"origin", origin.encode())]
-        return Door(console.site, secure=secure).same_origin(HTTPConnection({"type": "http", "headers": headers}))
+        return AccessControl(console.site, secure=secure).same_origin(
+            HTTPConnection({"type": "http", "headers": headers})
+        )
 
     assert comes_from("https://console.example", secure=True)
     assert not comes_from("http://console.example", secure=True)
@@ -214,7 +218,7 @@ def test_cookie(console: Served) -> None:
 
 
 def test_cookie_over_https(console: Served) -> None:
-    console.site.sign_in = signing_in.SignIn(local=console.site.sign_in.local, secure=True)
+    console.site.sign_in = auth.SignIn(local=console.site.sign_in.local, secure=True)
     with listening(build(console.site)) as url:
         cookie = httpx.get(f"{url}/sign-in", trust_env=False).headers["set-cookie"]
     assert cookie.startswith("__Host-entra-session=")
@@ -357,11 +361,11 @@ def test_account(console: Served, tmp_path: Path) -> None:
 def test_guessing(console: Served) -> None:
     """Many at once are as many as one after the other."""
     clock = Ticking()
-    console.site.tries = limits.Tries(clock)
-    browsers = [console.browser() for _ in range(2 * limits.PER_ADDRESS)]
+    console.site.tries = login_throttle.LoginThrottle(clock)
+    browsers = [console.browser() for _ in range(2 * login_throttle.PER_ADDRESS)]
     with ThreadPoolExecutor(len(browsers)) as pool:
         answers = [one.status_code for one in pool.map(lambda browser: browser.sign_in("wrong"), browsers)]
-    assert sorted(answers) == [401] * limits.PER_ADDRESS + [429] * limits.PER_ADDRESS
+    assert sorted(answers) == [401] * login_throttle.PER_ADDRESS + [429] * login_throttle.PER_ADDRESS
     refused = browsers[0].sign_in(console.password)
     assert refused.status_code == 429
     clock.now += float(refused.headers["retry-after"])
@@ -369,8 +373,8 @@ def test_guessing(console: Served) -> None:
 
 
 def test_guessing_from_everywhere() -> None:
-    tries = limits.Tries(Ticking())
-    for number in range(limits.ALTOGETHER):
+    tries = login_throttle.LoginThrottle(Ticking())
+    for number in range(login_throttle.ALTOGETHER):
         assert not tries.begin(f"192.0.2.{number}")
         tries.end(f"192.0.2.{number}", succeeded=False)
     assert tries.begin("198.51.100.1") > 0
@@ -378,16 +382,16 @@ def test_guessing_from_everywhere() -> None:
 
 def test_many_who_sign_in_at_once_are_no_guessers(console: Served) -> None:
     """All may come from one address, that of a proxy: whoever is late waits for those who are being looked at."""
-    browsers = [console.browser() for _ in range(3 * limits.PER_ADDRESS)]
+    browsers = [console.browser() for _ in range(3 * login_throttle.PER_ADDRESS)]
     with ThreadPoolExecutor(len(browsers)) as pool:
         answers = [one.status_code for one in pool.map(lambda browser: browser.sign_in(console.password), browsers)]
     assert answers == [303] * len(browsers)
 
 
 def test_nobody_waits_for_a_try_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_PATIENCE", 0.1)
-    tries = limits.Tries()
-    assert not any(tries.begin("192.0.2.1") for _ in range(limits.PER_ADDRESS))
+    monkeypatch.setattr(login_throttle, "_PATIENCE", 0.1)
+    tries = login_throttle.LoginThrottle()
+    assert not any(tries.begin("192.0.2.1") for _ in range(login_throttle.PER_ADDRESS))
     assert tries.begin("192.0.2.1") > 0
     assert tries.begin("192.0.2.2") == 0
 
@@ -475,7 +479,7 @@ def test_headers_of_every_answer(console: Served, role: Role | None) -> None:
 
 
 def test_headers_when_the_console_is_at_fault(console: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Visit, "page", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(RequestContext, "page", lambda *_, **__: 1 / 0)
     answer = console.browser(Role.viewer).get("/")
     assert answer.status_code == 500
     assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from entra_pipeline.analysis.sql.bounded import BoundedSession
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sql import ROWS_IN_FILES, ROWS_SHOWN, Questions, bounds
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.sql import ROWS_IN_FILES, ROWS_SHOWN, QueryPool, bounds
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -257,7 +257,7 @@ def test_what_is_left_out_is_told(console: Served) -> None:
 
 
 def test_a_question_that_goes_too_far_is_given_up(project_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    questions, project = Questions(), load_project(project_file)
+    questions, project = QueryPool(), load_project(project_file)
     with pytest.raises(UsageError, match="memory"):
         questions.ask(project, "a", "SELECT repeat('x', 4294967290) AS a, repeat('y', 4294967290) AS b")
     monkeypatch.setattr(bounds, "SECONDS", 1)
@@ -270,7 +270,7 @@ def test_a_question_that_goes_too_far_is_given_up(project_file: Path, monkeypatc
 
 
 def test_one_question_at_a_time(project_file: Path) -> None:
-    questions, project = Questions(), load_project(project_file)
+    questions, project = QueryPool(), load_project(project_file)
     with questions._taking_turn("a"):
         with pytest.raises(UsageError, match="still being answered"):
             questions.ask(project, "a", "SELECT 1")
@@ -282,5 +282,5 @@ def test_a_store_that_cannot_be_read(project_file: Path, tmp_path: Path) -> None
     file = tmp_path / "dagster_project.toml"
     file.write_text(project_file.read_text().replace('path = "backup"', 'path = "dagster_project.toml"'))
     with pytest.raises(EntraPipelineError) as error:
-        Questions().ask(load_project(file), "a", "FROM users")
+        QueryPool().ask(load_project(file), "a", "FROM users")
     assert isinstance(error.value, StoreError) or error.value.remedy

@@ -23,12 +23,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth import SignIn
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import OPERATOR_TAG, Dagster
 from entra_pipeline.console.rendering import templates
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sessions import User
-from entra_pipeline.console.signing_in import SignIn
-from entra_pipeline.console.site import Site
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
@@ -135,7 +135,7 @@ def served(running: Running) -> Iterator[Served]:
     ports = json.loads((running.home / "console.json").read_text())["ports"]
     dagster = Dagster(*(f"http://127.0.0.1:{ports[name]}/dagster" for name in ("webserver", "read-only")))
     until(lambda: ready(dagster), 120)
-    with serving(Site(running.file, sign_in=SignIn(), dagster=dagster, templates=templates())) as one:
+    with serving(AppState(running.file, sign_in=SignIn(), dagster=dagster, templates=templates())) as one:
         yield one
     dagster.close()
 

@@ -17,14 +17,14 @@ import uvicorn
 
 from entra_pipeline.backup.run import backup
 from entra_pipeline.console.app import build
+from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth import SignIn
+from entra_pipeline.console.auth.local import LocalAccount
+from entra_pipeline.console.auth.login_throttle import LoginThrottle
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import Dagster
-from entra_pipeline.console.limits import Tries
 from entra_pipeline.console.rendering import templates
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sessions import User
-from entra_pipeline.console.signing_in import SignIn
-from entra_pipeline.console.signing_in.local import LocalAccount
-from entra_pipeline.console.site import Site
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -51,7 +51,7 @@ class Served:
     """A console that is running, and ways to talk to it."""
 
     url: str
-    site: Site
+    site: AppState
     password: str
 
     def client(self, role: Role | None = None) -> httpx.Client:
@@ -65,7 +65,7 @@ class Served:
 
 
 @contextmanager
-def serving(site: Site, password: str = "") -> Iterator[Served]:
+def serving(site: AppState, password: str = "") -> Iterator[Served]:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         one.listen(128)
@@ -134,7 +134,7 @@ def _console(backed_up: Project, tmp_path_factory: pytest.TempPathFactory) -> It
     account, password = LocalAccount.open(tmp_path_factory.mktemp("account") / "account.json")
     nowhere = "http://127.0.0.1:9/dagster"
     dagster = Dagster(nowhere, nowhere)
-    site = Site(backed_up.file, sign_in=SignIn(local=account), dagster=dagster, templates=templates())
+    site = AppState(backed_up.file, sign_in=SignIn(local=account), dagster=dagster, templates=templates())
     with serving(site, password) as one:
         yield one
     dagster.close()
@@ -143,7 +143,7 @@ def _console(backed_up: Project, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def served(project: Project, _console: Served) -> Served:
     """The console, signed in to by the local account; Dagster is not there."""
-    _console.site.tries = Tries()
+    _console.site.tries = LoginThrottle()
     return _console
 
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import msgspec
@@ -26,15 +26,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
+from entra_pipeline.console.access_control import AccessControl
+from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auditing import record
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import OPERATOR_TAG, PATH, PAUSE
-from entra_pipeline.console.roles import Role
 from entra_pipeline.console.routing import address
-from entra_pipeline.console.sessions import User
-from entra_pipeline.console.site import Site
-
-if TYPE_CHECKING:
-    from entra_pipeline.console.app import Door
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -61,13 +59,13 @@ class Proxy:
     """Passes requests on to Dagster's webservers.
 
     Args:
-        site: The console.
-        door: Knows the sessions.
+        state: The console.
+        access: Knows the sessions.
     """
 
-    def __init__(self, site: Site, door: Door) -> None:
-        self._site = site
-        self._door = door
+    def __init__(self, state: AppState, access: AccessControl) -> None:
+        self._site = state
+        self._door = access
         self._client = httpx.AsyncClient(timeout=60, trust_env=False, follow_redirects=False)
 
     async def close(self) -> None:
@@ -100,14 +98,14 @@ class Proxy:
         if not looking:
             try:
                 body = await _body(request)
-            except Refused as refusal:
+            except ProxyRefusal as refusal:
                 return PlainTextResponse(str(refusal), 413)
             if graphql:
                 if not request.headers.get("content-type", "").startswith("application/json"):
                     return PlainTextResponse("GraphQL is answered to application/json only", 415)
                 try:
                     body, fields = signed(body, user)
-                except Refused as refusal:
+                except ProxyRefusal as refusal:
                     return PlainTextResponse(str(refusal), 400)
             else:
                 fields = [next((step for step in steps if step), "")]
@@ -202,7 +200,7 @@ class Proxy:
         return dagster.url if user.role >= Role.operator else dagster.read_only_url
 
 
-class Refused(Exception):
+class ProxyRefusal(Exception):
     """A request that is not passed on; the text says why."""
 
 
@@ -215,20 +213,20 @@ def signed(body: bytes, user: User) -> tuple[bytes, list[str]]:
     try:
         sent = msgspec.json.decode(body)
     except msgspec.DecodeError:
-        raise Refused("this is no JSON") from None
+        raise ProxyRefusal("this is no JSON") from None
     fields: list[str] = []
     for one in sent if isinstance(sent, list) else [sent]:
         if not isinstance(one, dict) or not isinstance(one.get("query"), str):
-            raise Refused("this is no GraphQL request")
+            raise ProxyRefusal("this is no GraphQL request")
         variables = one["variables"] = one.get("variables") or {}
         if not isinstance(variables, dict):
-            raise Refused("variables are an object")
+            raise ProxyRefusal("variables are an object")
         for field in _changing(one["query"]):
             fields.append(field.name.value)
             for argument in field.arguments:
                 if argument.name.value in _TAGS:
                     if not isinstance(argument.value, VariableNode):
-                        raise Refused(f"give {argument.name.value} as a variable: runs carry the operator's name")
+                        raise ProxyRefusal(f"give {argument.name.value} as a variable: runs carry the operator's name")
                     # Null, where nothing is given: what the query says is given then would not be signed.
                     given = variables.setdefault(argument.value.name.value, None)
                     for params in given if isinstance(given, list) else [given] if given is not None else []:
@@ -243,7 +241,7 @@ def changes(text: str) -> bool:
         payload = message.get("payload")
         query = payload.get("query") if isinstance(payload, dict) else None
         return query is not None and bool(_changing(str(query)))
-    except (msgspec.DecodeError, msgspec.ValidationError, Refused):
+    except (msgspec.DecodeError, msgspec.ValidationError, ProxyRefusal):
         return True
 
 
@@ -252,13 +250,13 @@ def _changing(query: str) -> list[FieldNode]:
     try:
         definitions = parse(query).definitions
     except GraphQLError:
-        raise Refused("this is no GraphQL") from None
+        raise ProxyRefusal("this is no GraphQL") from None
     found: list[FieldNode] = []
     for one in definitions:
         if isinstance(one, OperationDefinitionNode) and one.operation is OperationType.MUTATION:
             for selected in one.selection_set.selections:
                 if not isinstance(selected, FieldNode):
-                    raise Refused("mutations name their fields themselves, without fragments")
+                    raise ProxyRefusal("mutations name their fields themselves, without fragments")
                 found.append(selected)
     return found
 
@@ -277,7 +275,7 @@ def _sign(params: Any, argument: str, name: str) -> None:
             params = params[key]
     given = params.get(last) or [] if isinstance(params, dict) else None
     if not isinstance(given, list):
-        raise Refused(f"{argument} is not what Dagster takes: runs carry the operator's name")
+        raise ProxyRefusal(f"{argument} is not what Dagster takes: runs carry the operator's name")
     kept = [one for one in given if not isinstance(one, dict) or one.get("key") != OPERATOR_TAG]
     params[last] = [*kept, {"key": OPERATOR_TAG, "value": name}]
 
@@ -287,7 +285,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         data += chunk
         if len(data) > _MOST_SENT:
-            raise Refused("this is more than Dagster's pages send")
+            raise ProxyRefusal("this is more than Dagster's pages send")
     return bytes(data)
 
 

@@ -12,35 +12,35 @@ from entra_pipeline.analysis.change_rows import change_rows, summary_rows
 from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import UsageError
 
 _PAGE = 100
 _KINDS = ("added", "removed", "modified")
 
 
-def scopes(visit: Visit) -> Response:
+def scopes(context: RequestContext) -> Response:
     """The scopes whose points can be compared; the only one's at once."""
-    return visit.choose_scope("Compare", "compare")
+    return context.choose_scope("Compare", "compare")
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """What differs between two points."""
-    scope, store = visit.scope(), visit.store()
+    scope, store = context.scope(), context.store()
     points = store.points()[::-1]
-    after = visit.query("to") or (points[0] if points else "")
-    before = visit.query("from") or next((point for point in points if point < after), "")
-    chosen = visit.query("type")
-    kind = visit.query("change")
+    after = context.query("to") or (points[0] if points else "")
+    before = context.query("from") or next((point for point in points if point < after), "")
+    chosen = context.query("type")
+    kind = context.query("change")
     found: dict[str, Any] = {"rows": [], "summary": [], "notes": [], "shown": None}
     if before and after:
-        asked = (before, after, chosen, kind, visit.number("offset"))
+        asked = (before, after, chosen, kind, context.number("offset"))
         key = ("differences", store.scope, *asked)
-        found = dict(visit.site.findings.get(key, lambda: _found(visit, *asked)))
-        found["shown"] = Shown(asked[-1], _PAGE, found.pop("total"), visit.request.url)
-    return visit.page(
+        found = dict(context.state.findings.get(key, lambda: _found(context, *asked)))
+        found["shown"] = Shown(asked[-1], _PAGE, found.pop("total"), context.request.url)
+    return context.page(
         "compare.html",
         scope=scope,
         points=points,
@@ -54,9 +54,9 @@ def show(visit: Visit) -> Response:
     )
 
 
-def _found(visit: Visit, before: str, after: str, chosen: str, kind: str, offset: int) -> dict[str, Any]:
-    store = visit.store()
-    then, now = visit.site.manifest(store, before), visit.site.manifest(store, after)
+def _found(context: RequestContext, before: str, after: str, chosen: str, kind: str, offset: int) -> dict[str, Any]:
+    store = context.store()
+    then, now = context.state.manifest(store, before), context.state.manifest(store, after)
     if chosen and chosen not in table_names():
         raise UsageError(f"there is no object type {chosen!r}", remedy="Choose one of the list.")
     tables = table_names(with_children([chosen])) if chosen in CATALOGUE else [chosen] if chosen else None

@@ -8,12 +8,12 @@ from typing import Any
 from starlette.responses import Response
 
 from entra_pipeline.clock import iso
+from entra_pipeline.console.alerts import Alert, alerts
 from entra_pipeline.console.approvals import waiting
-from entra_pipeline.console.attention import Alert, alerts
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavailable, Run
 from entra_pipeline.console.rendering import ago
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
 from entra_pipeline.project.schedules import next_run
@@ -29,7 +29,7 @@ _RESTORES = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class ScopeCard:
     """How a scope is.
 
     Attributes:
@@ -53,18 +53,18 @@ class Health:
     next: str = ""
 
 
-def health(visit: Visit, scope: Scope) -> Health:
+def health(context: RequestContext, scope: Scope) -> ScopeCard:
     """How a scope is, by its last recovery point and its schedule."""
-    now = visit.site.clock()
+    now = context.state.clock()
     due = f"{one:%Y-%m-%dT%H:%M:%S%z}" if (one := next_run(scope, now)) else ""
     try:
-        store = visit.site.store(scope.name)
-        found = standing(scope, store, now, lambda point: visit.site.manifest(store, point))
+        store = context.state.store(scope.name)
+        found = standing(scope, store, now, lambda point: context.state.manifest(store, point))
     except EntraPipelineError as error:
-        return Health(scope, "failed", f"{error.message}. {error.remedy}", "bad", next=due)
+        return ScopeCard(scope, "failed", f"{error.message}. {error.remedy}", "bad", next=due)
     last = found.latest
     if last is None:
-        return Health(scope, "never backed up", "nothing can be restored yet", "warn", next=due)
+        return ScopeCard(scope, "never backed up", "nothing can be restored yet", "warn", next=due)
     objects = sum(entry.live for entry in last.tables.values() if entry.kind == "objects")
     gaps = sum(len(entry.gaps) for entry in last.tables.values())
     since = ago(iso(moment_of(found.good))) if found.good else ""
@@ -76,52 +76,52 @@ def health(visit: Visit, scope: Scope) -> Health:
         tone, verdict = "warn", f"lacks {gaps} thing{'s' if gaps > 1 else ''}, which it names"
     else:
         tone, verdict = "good", "complete and proven"
-    return Health(scope, last.status, verdict, tone, found.points, last, objects, due)
+    return ScopeCard(scope, last.status, verdict, tone, found.points, last, objects, due)
 
 
-def recent(visit: Visit) -> dict[str, Any]:
+def recent(context: RequestContext) -> dict[str, Any]:
     """The last jobs; or why they cannot be told."""
     try:
-        runs: list[Run] = visit.site.dagster.runs(limit=_JOBS)
+        runs: list[Run] = context.state.dagster.runs(limit=_JOBS)
     except DagsterUnavailable as error:
         return {"runs": [], "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
     return {"runs": runs, "problem": None, "absent": False, "busy": any(run.under_way for run in runs)}
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The dashboard."""
-    healths = [health(visit, scope) for scope in visit.project.scopes.values()]
-    return visit.page("dashboard.html", healths=healths, **recent(visit))
+    healths = [health(context, scope) for scope in context.project.scopes.values()]
+    return context.page("dashboard.html", healths=healths, **recent(context))
 
 
-def jobs(visit: Visit) -> Response:
+def jobs(context: RequestContext) -> Response:
     """The last jobs alone, which the dashboard asks for again and again."""
-    return visit.page("recent_jobs.html", **recent(visit))
+    return context.page("recent_jobs.html", **recent(context))
 
 
-def attention(visit: Visit) -> Response:
+def attention(context: RequestContext) -> Response:
     """What wants attention, and the seats; the dashboard asks for it when it is there itself."""
-    now = visit.site.clock()
+    now = context.state.clock()
     problem: EntraPipelineError | None = None
     seats: list[dict[str, Any]] = []
     try:
-        seats = visit.site.seats.rows(visit.project, visit.site.store, now)
+        seats = context.state.seats.rows(context.project, context.state.store, now)
     except EntraPipelineError as error:
         problem = error
-    return visit.page(
+    return context.page(
         "attention.html",
-        alerts=[*_waiting(visit), *alerts(visit.project, visit.site.store, now)],
+        alerts=[*_waiting(context), *alerts(context.project, context.state.store, now)],
         seats=seats,
         shown=shown,
         problem=problem,
     )
 
 
-def _waiting(visit: Visit) -> list[Alert]:
+def _waiting(context: RequestContext) -> list[Alert]:
     """The plans that a second administrator has to look at."""
-    dagster = visit.site.dagster
+    dagster = context.state.dagster
     try:
-        found = waiting(visit.site, lambda: dagster.runs(limit=_RESTORES, filters={"pipelineName": "restore"}))
+        found = waiting(context.state, lambda: dagster.runs(limit=_RESTORES, filters={"pipelineName": "restore"}))
     except DagsterUnavailable:
         # The page says so beside its jobs.
         return []

@@ -8,9 +8,9 @@ from typing import Any
 from starlette.responses import Response
 
 from entra_pipeline.console.auditing import record
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterUnavailable, Run
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.restore.records.plans import read_plan
 
@@ -27,19 +27,19 @@ _STATUSES = {
 _RUN_ID = re.compile(r"[0-9a-f-]{36}")
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The runs, newest first."""
-    status, scope = visit.query("status"), visit.query("scope")
+    status, scope = context.query("status"), context.query("scope")
     filters: dict[str, Any] = {}
     if status in _STATUSES and status:
         filters["statuses"] = list(UNDER_WAY) if status == "UNDER_WAY" else [status]
     if scope:
         filters["tags"] = [{"key": "entra/scope", "value": scope}]
-    after = visit.query("after")
+    after = context.query("after")
     problem: EntraPipelineError | None = None
     runs: list[Run] = []
     try:
-        runs = visit.site.dagster.runs(
+        runs = context.state.dagster.runs(
             limit=_PAGE + 1, after=after if _RUN_ID.fullmatch(after) else "", filters=filters
         )
     except DagsterUnavailable as error:
@@ -48,7 +48,7 @@ def show(visit: Visit) -> Response:
     if len(runs) > _PAGE:
         runs = runs[:_PAGE]
         more = address("jobs", status=status, scope=scope, after=runs[-1].id)
-    return visit.page(
+    return context.page(
         "jobs.html",
         runs=runs,
         problem=problem,
@@ -56,51 +56,51 @@ def show(visit: Visit) -> Response:
         chosen=status,
         scope=scope,
         statuses=list(_STATUSES.items()),
-        scopes=[("", "all"), *((name, name) for name in visit.project.scopes)],
+        scopes=[("", "all"), *((name, name) for name in context.project.scopes)],
     )
 
 
-def records(visit: Visit) -> Response:
+def records(context: RequestContext) -> Response:
     """The job records of a scope, which the store keeps whatever started the job."""
-    found = visit.store().jobs.all()[::-1]
-    return visit.page("records.html", scope=visit.scope(), records=found[:_PAGE], total=len(found))
+    found = context.store().jobs.all()[::-1]
+    return context.page("records.html", scope=context.scope(), records=found[:_PAGE], total=len(found))
 
 
-def one(visit: Visit) -> Response:
+def one(context: RequestContext) -> Response:
     """A run with its log."""
-    return visit.page("job.html", **_told(visit))
+    return context.page("job.html", **_told(context))
 
 
-def progress(visit: Visit) -> Response:
+def progress(context: RequestContext) -> Response:
     """The same without its frame, which the page asks for while the run is under way."""
-    return visit.page("job_progress.html", **_told(visit))
+    return context.page("job_progress.html", **_told(context))
 
 
-def _told(visit: Visit) -> dict[str, Any]:
-    run = _run(visit)
-    log = visit.site.dagster.log(run)
+def _told(context: RequestContext) -> dict[str, Any]:
+    run = _run(context)
+    log = context.state.dagster.log(run)
     plan = None
     if run.job == "restore" and not run.under_way and run.tags.get("entra/plan") and run.scope:
         try:
-            plan = read_plan(visit.site.store(run.scope), run.tags["entra/plan"])
+            plan = read_plan(context.state.store(run.scope), run.tags["entra/plan"])
         except (NotInStore, UsageError):
             plan = None
     return {"run": run, "log": log[-_LINES:], "hidden": max(len(log) - _LINES, 0), "plan": plan}
 
 
-def stop(visit: Visit) -> Response:
+def stop(context: RequestContext) -> Response:
     """Asks a run to stop."""
-    run = _run(visit)
-    visit.site.dagster.terminate(run.id)
-    record(visit.site, visit.user, visit.request, action="job stop", scope=run.scope, subject=run.id)
-    return visit.go(address("jobs", run.id), "The job has been asked to stop. What it committed stands.")
+    run = _run(context)
+    context.state.dagster.terminate(run.id)
+    record(context.state, context.user, context.request, action="job stop", scope=run.scope, subject=run.id)
+    return context.go(address("jobs", run.id), "The job has been asked to stop. What it committed stands.")
 
 
-def _run(visit: Visit) -> Run:
-    run_id = visit.path("run")
+def _run(context: RequestContext) -> Run:
+    run_id = context.path("run")
     if not _RUN_ID.fullmatch(run_id):
         raise NotInStore(f"there is no run {run_id}", remedy="Jobs shows those there are.")
-    return visit.site.dagster.run(run_id)
+    return context.state.dagster.run(run_id)
 
 
 PAGES = (

@@ -11,8 +11,8 @@ from typing import Any, get_args
 from starlette.responses import Response
 
 from entra_pipeline.console.auditing import record
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.notifications.listing import profile_rows
 from entra_pipeline.notifications.testing import send_test
@@ -27,65 +27,67 @@ _FORMATS = (("", "none"), ("teams", "Microsoft Teams"), ("slack", "Slack"))
 _PLACES = (("env", "environment variable"), ("file", "file"))
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The profiles."""
-    return _list(visit)
+    return _list(context)
 
 
-def _list(visit: Visit, tried: str = "", good: str = "", problem: EntraPipelineError | None = None) -> Response:
+def _list(
+    context: RequestContext, tried: str = "", good: str = "", problem: EntraPipelineError | None = None
+) -> Response:
     """The profiles, with the outcome of a try below the one that was tried."""
     try:
-        profiles, unread = profile_rows(visit.project), None
+        profiles, unread = profile_rows(context.project), None
     except EntraPipelineError as error:
         profiles, unread = [], error
-    return visit.page(
+    return context.page(
         "notifications.html",
         profiles=profiles,
         unread=unread,
         kinds=KINDS,
-        mail=visit.project.mail,
+        mail=context.project.mail,
         tried=tried,
         good=good,
         problem=problem,
-        locked=visit.site.not_writable(),
+        locked=context.state.not_writable(),
     )
 
 
-def try_one(visit: Visit) -> Response:
+def try_one(context: RequestContext) -> Response:
     """Sends a test message by every channel of a profile."""
-    name = visit.path("profile")
+    name = context.path("profile")
     problem: EntraPipelineError | None = None
     good = ""
     try:
-        good = f"Sent to {', '.join(send_test(visit.project, name, visit.site.clock))}."
+        good = f"Sent to {', '.join(send_test(context.project, name, context.state.clock))}."
     except EntraPipelineError as error:
         problem = error
     details: dict[str, Any] = {"error": problem.message} if problem else {}
     result = "failed" if problem else "finished"
     record(
-        visit.site,
-        visit.user,
-        visit.request,
+        context.state,
+        context.user,
+        context.request,
         action="notification test",
         subject=name[:200],
         result=result,
         **details,
     )
-    return _list(visit, name, good, problem)
+    return _list(context, name, good, problem)
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
 
 
-def new(visit: Visit) -> Response:
+def new(context: RequestContext) -> Response:
     """The form for a new profile."""
-    return _form(visit, None, {"backup": ["finished with exception", "failed"], "attach_report": True})
+    return _form(context, None, {"backup": ["finished with exception", "failed"], "attach_report": True})
 
 
-def edit(visit: Visit) -> Response:
+def edit(context: RequestContext) -> Response:
     """The form for a profile that there is."""
-    profile = visit.project.profile(visit.path("profile"))
-    return _form(visit, profile, _values(profile))
+    profile = context.project.profile(context.path("profile"))
+    return _form(context, profile, _values(profile))
 
 
 def _values(profile: NotificationProfile) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def _values(profile: NotificationProfile) -> dict[str, Any]:
 
 
 def _form(
-    visit: Visit,
+    context: RequestContext,
     profile: NotificationProfile | None,
     values: Mapping[str, Any],
     error: EntraPipelineError | None = None,
@@ -121,7 +123,7 @@ def _form(
         "webhook_place": "env",
         "webhook_name": "",
     }
-    return visit.form_page(
+    return context.form_page(
         "notification_form.html",
         error,
         profile=profile,
@@ -133,46 +135,46 @@ def _form(
     )
 
 
-def save_new(visit: Visit) -> Response:
+def save_new(context: RequestContext) -> Response:
     """Creates a profile."""
-    return _save(visit, None)
+    return _save(context, None)
 
 
-def save(visit: Visit) -> Response:
+def save(context: RequestContext) -> Response:
     """Changes a profile."""
-    return _save(visit, visit.project.profile(visit.path("profile")))
+    return _save(context, context.project.profile(context.path("profile")))
 
 
-def _save(visit: Visit, profile: NotificationProfile | None) -> Response:
-    values = _sent(visit)
-    name = profile.name if profile else visit.field("name")
+def _save(context: RequestContext, profile: NotificationProfile | None) -> Response:
+    values = _sent(context)
+    name = profile.name if profile else context.field("name")
     settings = _settings(values)
     try:
         if values["webhook_format"] and not values["webhook_name"]:
             raise UsageError(
                 "it is not said where the webhook's address is", remedy="Name an environment variable, or a file."
             )
-        with visit.site.changing(visit.field("version")) as file:
+        with context.state.changing(context.field("version")) as file:
             if profile is None:
                 create_profile(file, name, settings)
             else:
                 edit_profile(file, name, settings)
     except EntraPipelineError as error:
-        return _form(visit, profile, {**values, "name": name}, error)
+        return _form(context, profile, {**values, "name": name}, error)
     action = f"notification profile {'edit' if profile else 'create'}"
     told = {key: value for key, value in settings.items() if value is not None}
-    record(visit.site, visit.user, visit.request, action=action, subject=name, **told)
-    return visit.go("/notifications", f"The profile {name} has been saved. A test message shows whether it arrives.")
+    record(context.state, context.user, context.request, action=action, subject=name, **told)
+    return context.go("/notifications", f"The profile {name} has been saved. A test message shows whether it arrives.")
 
 
-def _sent(visit: Visit) -> dict[str, Any]:
+def _sent(context: RequestContext) -> dict[str, Any]:
     """The form as it was sent."""
     texts = ("webhook_format", "webhook_place", "webhook_name", "digest_at", "timezone")
     return {
-        "to": visit.lines("to"),
-        **{kind: visit.form.get(kind, []) for kind in KINDS},
-        **{key: bool(visit.field(key)) for key in ("unusual", "attach_report", "digest")},
-        **{key: visit.field(key) for key in texts},
+        "to": context.lines("to"),
+        **{kind: context.form.get(kind, []) for kind in KINDS},
+        **{key: bool(context.field(key)) for key in ("unusual", "attach_report", "digest")},
+        **{key: context.field(key) for key in texts},
     }
 
 
@@ -190,13 +192,13 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def delete(visit: Visit) -> Response:
+def delete(context: RequestContext) -> Response:
     """Deletes a profile."""
-    profile = visit.project.profile(visit.path("profile"))
-    with visit.site.changing(visit.field("version")) as file:
-        record(visit.site, visit.user, visit.request, action="notification profile delete", subject=profile.name)
+    profile = context.project.profile(context.path("profile"))
+    with context.state.changing(context.field("version")) as file:
+        record(context.state, context.user, context.request, action="notification profile delete", subject=profile.name)
         delete_profile(file, profile.name)
-    return visit.go("/notifications", f"The profile {profile.name} has been deleted.")
+    return context.go("/notifications", f"The profile {profile.name} has been deleted.")
 
 
 PAGES = (

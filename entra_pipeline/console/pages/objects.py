@@ -13,9 +13,9 @@ from entra_pipeline.analysis.browse import Related, related, states
 from entra_pipeline.analysis.manifest_rows import category
 from entra_pipeline.analysis.names import short, short_pair, title
 from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import UsageError
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -32,15 +32,15 @@ _USUAL = (
 _COLUMNS = 4
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The rows of a table of a recovery point."""
-    store = visit.store()
-    manifest = visit.site.manifest(store, visit.path("point"))
-    table = visit.path("table")
-    search, where, offset = visit.query("search").strip(), visit.query("where").strip(), visit.number("offset")
+    store = context.store()
+    manifest = context.state.manifest(store, context.path("point"))
+    table = context.path("table")
+    search, where, offset = context.query("search").strip(), context.query("where").strip(), context.number("offset")
     found, total, problem = [], 0, None
     try:
-        some = visit.site.pages.page(store, manifest, table, search=search, where=where, limit=_PAGE, offset=offset)
+        some = context.state.pages.page(store, manifest, table, search=search, where=where, limit=_PAGE, offset=offset)
         found, total = [_OBJECT.decode(row) for row in some.rows], some.total
     except UsageError as error:
         if not where:
@@ -48,10 +48,10 @@ def show(visit: Visit) -> Response:
         problem = error
     entry = CATALOGUE.get(table)
     known = sorted({key for row in found for key, value in row.items() if not isinstance(value, dict | list)} - {"id"})
-    columns = [name for name in visit.request.query_params.getlist("columns") if name in known]
-    return visit.page(
+    columns = [name for name in context.request.query_params.getlist("columns") if name in known]
+    return context.page(
         "objects.html",
-        scope=visit.scope(),
+        scope=context.scope(),
         manifest=manifest,
         table=table,
         entry=entry,
@@ -63,7 +63,7 @@ def show(visit: Visit) -> Response:
         known=known,
         columns=columns or _columns(known, entry.identity if entry else ()),
         rows=[{"id": row.get("id", ""), "name": title(entry, row) if entry else "", "body": row} for row in found],
-        shown=Shown(offset, _PAGE, total, visit.request.url),
+        shown=Shown(offset, _PAGE, total, context.request.url),
         short=short,
     )
 
@@ -77,17 +77,17 @@ def _columns(known: Sequence[str], identity: Sequence[str]) -> list[str]:
     return wanted[:_COLUMNS]
 
 
-def one(visit: Visit) -> Response:
+def one(context: RequestContext) -> Response:
     """An object: its properties. For what it is linked with, and how it came to be so, the page asks afterwards."""
-    store = visit.store()
-    manifest = visit.site.manifest(store, visit.path("point"))
-    table, identifier = visit.path("table"), visit.query("id")
-    raw = visit.site.pages.one(store, manifest, table, identifier)
+    store = context.store()
+    manifest = context.state.manifest(store, context.path("point"))
+    table, identifier = context.path("table"), context.query("id")
+    raw = context.state.pages.one(store, manifest, table, identifier)
     body = _OBJECT.decode(raw)
     entry = CATALOGUE[table]
-    return visit.page(
+    return context.page(
         "object.html",
-        scope=visit.scope(),
+        scope=context.scope(),
         manifest=manifest,
         table=table,
         entry=entry,
@@ -100,35 +100,35 @@ def one(visit: Visit) -> Response:
     )
 
 
-def links(visit: Visit) -> Response:
+def links(context: RequestContext) -> Response:
     """What an object is linked with."""
-    store = visit.store()
-    manifest = visit.site.manifest(store, visit.path("point"))
-    table, identifier, offset = visit.path("table"), visit.query("id"), visit.number("offset")
+    store = context.store()
+    manifest = context.state.manifest(store, context.path("point"))
+    table, identifier, offset = context.path("table"), context.query("id"), context.number("offset")
 
     def find() -> Related:
-        raw = visit.site.pages.one(store, manifest, table, identifier)
+        raw = context.state.pages.one(store, manifest, table, identifier)
         return related(store, manifest, table, identifier, raw=raw, limit=_LINKS, offset=offset)
 
     asked = ("links", store.scope, manifest.recovery_point, table, identifier, offset)
-    found: Related = visit.site.findings.get(asked, find)
-    return visit.page(
+    found: Related = context.state.findings.get(asked, find)
+    return context.page(
         "links.html",
-        scope=visit.scope(),
+        scope=context.scope(),
         manifest=manifest,
         links=found,
-        shown=Shown(offset, _LINKS, found.total, visit.request.url),
+        shown=Shown(offset, _LINKS, found.total, context.request.url),
         tables=set(manifest.tables),
     )
 
 
-def history(visit: Visit) -> Response:
+def history(context: RequestContext) -> Response:
     """What changed of an object from point to point, newest first."""
-    store = visit.store()
-    table, identifier = visit.path("table"), visit.query("id")
-    points = [point for point in store.points() if point <= visit.path("point")][-_BACK:]
+    store = context.store()
+    table, identifier = context.path("table"), context.query("id")
+    points = [point for point in store.points() if point <= context.path("point")][-_BACK:]
     told: list[dict[str, Any]] = []
-    found = states(store, [visit.site.manifest(store, point) for point in points], table, identifier)
+    found = states(store, [context.state.manifest(store, point) for point in points], table, identifier)
     bodies = [_OBJECT.decode(raw) if raw else None for raw in found]
     for (_, was), (point, now) in pairwise(zip(points, bodies, strict=True)):
         if was == now:
@@ -142,7 +142,7 @@ def history(visit: Visit) -> Response:
             if was.get(key) != now.get(key)
         }
         told.append({"point": point, "what": "modified", "properties": dict(sorted(properties.items()))})
-    return visit.page("history.html", scope=visit.scope(), told=told[::-1], looked=len(points), first=points[:1])
+    return context.page("history.html", scope=context.scope(), told=told[::-1], looked=len(points), first=points[:1])
 
 
 PAGES = (

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from entra_pipeline.analysis.browse import type_rows
 from entra_pipeline.backup.jobs import totals
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import moment_of
@@ -24,39 +24,39 @@ _PAGE = 25
 _DAILY = 3
 
 
-def scopes(visit: Visit) -> Response:
+def scopes(context: RequestContext) -> Response:
     """The scopes whose recovery points there are; the only one's at once."""
-    return visit.choose_scope("Recovery points", "points")
+    return context.choose_scope("Recovery points", "points")
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The recovery points of a scope."""
-    scope, store = visit.scope(), visit.store()
+    scope, store = context.scope(), context.store()
     points = store.points()[::-1]
     months = list(dict.fromkeys(point[:7] for point in points))
-    month = visit.query("month") or (months[0] if months else "")
+    month = context.query("month") or (months[0] if months else "")
     if months and month not in months:
         raise UsageError(f"there is no recovery point in {month}", remedy="Choose another month.")
-    offset = visit.number("offset")
+    offset = context.number("offset")
     some = points[offset : offset + _PAGE]
-    return visit.page(
+    return context.page(
         "points.html",
         scope=scope,
         months=months,
         month=month,
-        weeks=_weeks(visit, store, points, month) if month else [],
-        rows=[_row(visit.site.manifest(store, point)) for point in some],
-        shown=Shown(offset, _PAGE, len(points), visit.request.url),
+        weeks=_weeks(context, store, points, month) if month else [],
+        rows=[_row(context.state.manifest(store, point)) for point in some],
+        shown=Shown(offset, _PAGE, len(points), context.request.url),
     )
 
 
-def _weeks(visit: Visit, store: ScopeStore, points: Sequence[str], month: str) -> list[list[dict[str, Any]]]:
+def _weeks(context: RequestContext, store: ScopeStore, points: Sequence[str], month: str) -> list[list[dict[str, Any]]]:
     """The month as a calendar shows it."""
     year, number = map(int, month.split("-"))
     by_day: dict[date, list[Manifest]] = {}
     for point in points:
         if point.startswith(month):
-            by_day.setdefault(moment_of(point).date(), []).append(visit.site.manifest(store, point))
+            by_day.setdefault(moment_of(point).date(), []).append(context.state.manifest(store, point))
     return [
         [
             {
@@ -75,19 +75,19 @@ def _row(manifest: Manifest) -> dict[str, Any]:
     return {"manifest": manifest, **totals(manifest)}
 
 
-def one(visit: Visit) -> Response:
+def one(context: RequestContext) -> Response:
     """What a recovery point holds, by category and type."""
-    store = visit.store()
-    manifest = visit.site.manifest(store, visit.path("point"))
+    store = context.store()
+    manifest = context.state.manifest(store, context.path("point"))
     rows = type_rows(manifest)
     categories = list(dict.fromkeys(row["category"] for row in rows))
-    category = visit.query("category")
+    category = context.query("category")
     gaps = [(table, gap) for table, entry in manifest.tables.items() for gap in entry.gaps]
     shown = [row for row in rows if category in ("", row["category"])]
-    empty = visit.query("empty") == "1"
-    return visit.page(
+    empty = context.query("empty") == "1"
+    return context.page(
         "point.html",
-        scope=visit.scope(),
+        scope=context.scope(),
         manifest=manifest,
         totals=totals(manifest),
         categories=categories,

@@ -10,8 +10,8 @@ from typing import Any
 from starlette.responses import Response
 
 from entra_pipeline.console.auditing import record
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.reports import REPORTS, Report, ReportRequest, ReportType
 from entra_pipeline.reports.model import Chart
@@ -27,30 +27,30 @@ _TYPES = {
 }
 
 
-def every(visit: Visit) -> Response:
+def every(context: RequestContext) -> Response:
     """The reports that there are."""
-    return visit.page("reports.html", reports=REPORTS)
+    return context.page("reports.html", reports=REPORTS)
 
 
-def one(visit: Visit) -> Response:
+def one(context: RequestContext) -> Response:
     """A report with what it can be chosen by; or, asked for in a format, its file."""
-    name = visit.path("report")
+    name = context.path("report")
     kind = REPORTS.get(name)
     if kind is None:
         raise NotInStore(f"there is no report {name[:100]!r}", remedy="Reports lists those there are.")
-    asked = _asked(visit, kind)
+    asked = _asked(context, kind)
     made = kind.build(asked)
-    if format_ := visit.query("format"):
-        return _file(visit, made, format_)
+    if format_ := context.query("format"):
+        return _file(context, made, format_)
     given: dict[str, Any] = {"from": asked.first, "to": asked.last} if kind.days else {}
     given |= {"scope": asked.scope} | {option: asked.only.get(key, "") for option, key in kind.filters.items()}
-    return visit.page(
+    return context.page(
         "report.html",
         name=name,
         kind=kind,
         report=made,
         asked=asked,
-        charts=_charts(visit, made),
+        charts=_charts(context, made),
         tables=[
             (table, [column for column in used_columns(table) if not column.detail], table.rows[-_ROWS:][::-1])
             for table in made.tables
@@ -61,38 +61,38 @@ def one(visit: Visit) -> Response:
     )
 
 
-def _asked(visit: Visit, kind: ReportType) -> ReportRequest:
+def _asked(context: RequestContext, kind: ReportType) -> ReportRequest:
     """What the address asks for.
 
     Raises:
         UsageError: A day is none, or there is no such scope.
     """
-    now = visit.site.clock()
-    last = _day(visit, "to", now.date())
-    first = _day(visit, "from", last - timedelta(days=max(kind.days - 1, 0)))
+    now = context.state.clock()
+    last = _day(context, "to", now.date())
+    first = _day(context, "from", last - timedelta(days=max(kind.days - 1, 0)))
     if first > last:
         raise UsageError(f"{first} comes after {last}", remedy="Give the earlier day first.")
-    only = {column: text for option, column in kind.filters.items() if (text := visit.query(option).strip())}
-    scope = visit.query("scope")
+    only = {column: text for option, column in kind.filters.items() if (text := context.query(option).strip())}
+    scope = context.query("scope")
     return ReportRequest(
-        visit.project, now, first, last, scope=visit.project.scope(scope).name if scope else "", only=only
+        context.project, now, first, last, scope=context.project.scope(scope).name if scope else "", only=only
     )
 
 
-def _day(visit: Visit, name: str, default: date) -> date:
-    text = visit.query(name)
+def _day(context: RequestContext, name: str, default: date) -> date:
+    text = context.query(name)
     try:
         return date.fromisoformat(text) if text else default
     except ValueError:
         raise UsageError(f"{text[:40]!r} is no day", remedy="Write it as 2026-11-30.") from None
 
 
-def _file(visit: Visit, made: Report, format_: str) -> Response:
+def _file(context: RequestContext, made: Report, format_: str) -> Response:
     make = FORMATS.get(format_)
     if make is None:
         raise UsageError(f"there is no format {format_[:40]!r}", remedy=f"There are {', '.join(FORMATS)}.")
     data = make(made)
-    record(visit.site, visit.user, visit.request, action="report export", subject=made.name, format=format_)
+    record(context.state, context.user, context.request, action="report export", subject=made.name, format=format_)
     headers = {"Content-Disposition": f'attachment; filename="{made.name}-{made.made[:10]}.{format_}"'}
     return Response(data, media_type=_TYPES[format_], headers=headers)
 
@@ -101,10 +101,10 @@ def _shown(value: Any, kind: str) -> str:
     return "" if value in ({}, []) else shown(value, kind)
 
 
-def _charts(visit: Visit, made: Report) -> list[dict[str, Any]]:
+def _charts(context: RequestContext, made: Report) -> list[dict[str, Any]]:
     """Charts as pictures, which are drawn once: the page's own policy forbids the styles that they would bring."""
     return [
-        {"title": chart.title, "source": visit.site.findings.get(("chart", repr(chart)), partial(_picture, chart))}
+        {"title": chart.title, "source": context.state.findings.get(("chart", repr(chart)), partial(_picture, chart))}
         for chart in made.charts
     ]
 

@@ -13,10 +13,10 @@ from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auditing import record
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
@@ -39,46 +39,50 @@ _CONFLICTS = (
 )
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The plans and restores of all scopes."""
     problem: EntraPipelineError | None = None
     runs: list[Run] = []
     try:
-        runs = visit.site.dagster.runs(limit=_RUNS, filters={"pipelineName": "restore"})
+        runs = context.state.dagster.runs(limit=_RUNS, filters={"pipelineName": "restore"})
     except DagsterUnavailable as error:
         problem = error
     records = []
-    for scope in visit.project.scopes:
+    for scope in context.project.scopes:
         try:
-            records += [one for one in visit.site.store(scope).jobs.all() if one.type == "restore"]
+            records += [one for one in context.state.store(scope).jobs.all() if one.type == "restore"]
         except EntraPipelineError as error:
             problem = error
     records.sort(key=lambda one: one.id, reverse=True)
-    return visit.page(
+    return context.page(
         "restores.html",
         runs=runs,
         records=records[:_RUNS],
         problem=problem,
-        waiting={one.plan for one in waiting(visit.site, lambda: runs)},
+        waiting={one.plan for one in waiting(context.state, lambda: runs)},
     )
 
 
-def choose(visit: Visit) -> Response:
+def choose(context: RequestContext) -> Response:
     """The form: what to restore of a point, and how."""
-    store = visit.store()
-    point = visit.site.manifest(store, visit.path("point"))
-    asked = visit.request.query_params
+    store = context.store()
+    point = context.state.manifest(store, context.path("point"))
+    asked = context.request.query_params
     selection = _selection(
-        asked.getlist("types"), asked.getlist("ids"), visit.query("search"), visit.query("where"), visit.query("every")
+        asked.getlist("types"),
+        asked.getlist("ids"),
+        context.query("search"),
+        context.query("where"),
+        context.query("every"),
     )
-    return visit.page(
+    return context.page(
         "restore_form.html",
-        scope=visit.scope(),
+        scope=context.scope(),
         manifest=point,
         selection=selection,
         entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
         conflicts=_CONFLICTS,
-        restorable=visit.project.tenants[visit.scope().tenant],
+        restorable=context.project.tenants[context.scope().tenant],
     )
 
 
@@ -92,15 +96,19 @@ def _selection(types: list[str], ids: list[str], search: str, where: str, every:
     return RestoreSelection(types=tuple(types), search=search.strip(), where=where.strip())
 
 
-def plan(visit: Visit) -> Response:
+def plan(context: RequestContext) -> Response:
     """Has a plan made: a dry run in Dagster."""
-    scope, store = visit.scope(), visit.store()
-    point = visit.site.manifest(store, visit.path("point"))
-    form = visit.form
+    scope, store = context.scope(), context.store()
+    point = context.state.manifest(store, context.path("point"))
+    form = context.form
     selection = _selection(
-        form.get("types", []), form.get("ids", []), visit.field("search"), visit.field("where"), visit.field("every")
+        form.get("types", []),
+        form.get("ids", []),
+        context.field("search"),
+        context.field("where"),
+        context.field("every"),
     )
-    conflict = visit.field("conflict", "overwrite")
+    conflict = context.field("conflict", "overwrite")
     if conflict not in dict(_CONFLICTS):
         raise UsageError(f"there is no conflict mode {conflict!r}", remedy="Choose overwrite, merge or skip.")
     config = {
@@ -111,43 +119,43 @@ def plan(visit: Visit) -> Response:
         "where": selection.where,
         "search": selection.search,
         "conflict": conflict,
-        "delete_added": bool(visit.field("delete_added")),
-        "enable_policies": bool(visit.field("enable_policies")),
+        "delete_added": bool(context.field("delete_added")),
+        "enable_policies": bool(context.field("enable_policies")),
         "dry_run": True,
     }
     told = {key: value for key, value in config.items() if value and key not in {"scope", "point", "ids", "dry_run"}}
     objects = len(selection.ids) or "all that match"
-    return _have_planned(visit, scope, config, point=point.recovery_point, objects=objects, **told)
+    return _have_planned(context, scope, config, point=point.recovery_point, objects=objects, **told)
 
 
-def _have_planned(visit: Visit, scope: Scope, config: dict[str, Any], **told: Any) -> Response:
-    run = visit.site.dagster.launch("restore", config, operator=visit.user.name, tags=run_tags(scope))
+def _have_planned(context: RequestContext, scope: Scope, config: dict[str, Any], **told: Any) -> Response:
+    run = context.state.dagster.launch("restore", config, operator=context.user.name, tags=run_tags(scope))
     record(
-        visit.site,
-        visit.user,
-        visit.request,
+        context.state,
+        context.user,
+        context.request,
         action="restore plan",
         result="started",
         scope=scope.name,
         subject=run,
         **told,
     )
-    return visit.go(address("jobs", run))
+    return context.go(address("jobs", run))
 
 
-def one(visit: Visit) -> Response:
+def one(context: RequestContext) -> Response:
     """A plan in full, and what became of it."""
-    scope, store = visit.scope(), visit.store()
-    found = _plan(visit)
+    scope, store = context.scope(), context.store()
+    found = _plan(context)
     report = read_report(store, found.id)
-    offset = visit.number("offset")
+    offset = context.number("offset")
     writing = [step for step in found.steps if not step.returning]
     grouped: dict[tuple[str, str, str], list[int]] = {}
     for step in found.steps:
         sums = grouped.setdefault((step.stage, step.action, step.table), [0, 0])
         sums[0] += 1
         sums[1] += step.requests
-    return visit.page(
+    return context.page(
         "plan.html",
         scope=scope,
         plan=found,
@@ -156,25 +164,25 @@ def one(visit: Visit) -> Response:
         exceptions=exceptions(report)[:_REASONS] if report else [],
         begun=report is None and has_begun(store.files, found.id),
         grouped=grouped,
-        steps=PlanRows(store, found, _live_store(visit, found)).rows(writing[offset : offset + _STEPS]),
+        steps=PlanRows(store, found, _live_store(context, found)).rows(writing[offset : offset + _STEPS]),
         returning=len(found.steps) - len(writing),
-        shown=Shown(offset, _STEPS, len(writing), visit.request.url),
+        shown=Shown(offset, _STEPS, len(writing), context.request.url),
         refusals=_refusals(found.refusals),
         kinds=Counter(refusal.kind for refusal in found.refusals),
         older=older_text(found.older),
         chosen=found.selection != RestoreSelection(),
         options=found.options != RestoreOptions(),
-        asking=approval_scopes(visit.project, found),
+        asking=approval_scopes(context.project, found),
         made=made_by(store, found),
         approved=approved_by(store, found),
     )
 
 
-def _live_store(visit: Visit, plan: RestorePlan) -> ScopeStore:
+def _live_store(context: RequestContext, plan: RestorePlan) -> ScopeStore:
     """The store that shows the tenant written to; a scope that is none of the project's is beside the source."""
-    if plan.live_scope in visit.project.scopes:
-        return visit.site.store(plan.live_scope)
-    return ScopeStore(visit.store().files, plan.live_scope, visit.site.clock)
+    if plan.live_scope in context.project.scopes:
+        return context.state.store(plan.live_scope)
+    return ScopeStore(context.store().files, plan.live_scope, context.state.clock)
 
 
 def _refusals(refusals: tuple[PlanRefusal, ...]) -> list[dict[str, Any]]:
@@ -195,49 +203,49 @@ def _refusals(refusals: tuple[PlanRefusal, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def apply(visit: Visit) -> Response:
+def apply(context: RequestContext) -> Response:
     """Has a plan carried out."""
-    scope, found = visit.scope(), _plan(visit)
+    scope, found = context.scope(), _plan(context)
     try:
-        require_approval(visit.project, visit.store(), found)
+        require_approval(context.project, context.store(), found)
     except UsageError:
-        _told(visit, "restore", found, "refused")
+        _told(context, "restore", found, "refused")
         raise
-    config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(visit.field("go_on"))}
-    run = visit.site.dagster.launch(
-        "restore", config, operator=visit.user.name, tags={**run_tags(scope), "entra/plan": found.id}
+    config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(context.field("go_on"))}
+    run = context.state.dagster.launch(
+        "restore", config, operator=context.user.name, tags={**run_tags(scope), "entra/plan": found.id}
     )
-    _told(visit, "restore", found, "started", run=run)
-    return visit.go(address("jobs", run))
+    _told(context, "restore", found, "started", run=run)
+    return context.go(address("jobs", run))
 
 
-def consent(visit: Visit) -> Response:
+def consent(context: RequestContext) -> Response:
     """Approves a plan, as another administrator than who made it."""
-    found = _plan(visit)
+    found = _plan(context)
     try:
-        if visit.field("seal") != found.seal:
+        if context.field("seal") != found.seal:
             raise UsageError("this is not the plan that was shown", remedy="Load the page again.")
-        approve(visit.store(), found, visit.user.name, visit.site.clock)
+        approve(context.store(), found, context.user.name, context.state.clock)
     except UsageError:
-        _told(visit, "restore approve", found, "refused")
+        _told(context, "restore approve", found, "refused")
         raise
-    _told(visit, "restore approve", found, "finished")
-    return visit.go(address("scopes", found.scope, "restores", found.id), "You have approved this plan.")
+    _told(context, "restore approve", found, "finished")
+    return context.go(address("scopes", found.scope, "restores", found.id), "You have approved this plan.")
 
 
-def undo(visit: Visit) -> Response:
+def undo(context: RequestContext) -> Response:
     """Has a plan made that takes back what a restore has written: a dry run in Dagster."""
-    found = _plan(visit)
-    scope = visit.project.scope(found.live_scope or found.scope)
+    found = _plan(context)
+    scope = context.project.scope(found.live_scope or found.scope)
     config = {"scope": scope.name, "undo": found.id, "dry_run": True}
-    return _have_planned(visit, scope, config, undoes=found.id)
+    return _have_planned(context, scope, config, undoes=found.id)
 
 
-def _told(visit: Visit, action: str, plan: RestorePlan, result: str, **details: str) -> None:
+def _told(context: RequestContext, action: str, plan: RestorePlan, result: str, **details: str) -> None:
     record(
-        visit.site,
-        visit.user,
-        visit.request,
+        context.state,
+        context.user,
+        context.request,
         action=action,
         result=result,
         scope=plan.scope,
@@ -247,12 +255,12 @@ def _told(visit: Visit, action: str, plan: RestorePlan, result: str, **details: 
     )
 
 
-def _plan(visit: Visit) -> RestorePlan:
-    identifier = visit.path("plan")
+def _plan(context: RequestContext) -> RestorePlan:
+    identifier = context.path("plan")
     if not _ID.fullmatch(identifier):
         raise NotInStore(f"there is no plan {identifier}", remedy="Restores shows those there are.")
     try:
-        return read_plan(visit.store(), identifier)
+        return read_plan(context.store(), identifier)
     except NotInStore:
         raise NotInStore(f"there is no plan {identifier}", remedy="Restores shows those there are.") from None
 

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from assets.names import run_tags
 from entra_pipeline.catalogue import CATALOGUE, permissions_for
 from entra_pipeline.console.auditing import record
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterUnavailable
 from entra_pipeline.console.pages.dashboard import health
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, address
+from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pages import decode_page
@@ -33,58 +33,60 @@ _SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName
 _RETENTIONS = ("30 days", "90 days", "1 year", "2 years", "7 years", "forever")
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """All scopes."""
-    healths = [health(visit, scope) for scope in visit.project.scopes.values()]
-    return visit.page("scopes.html", healths=healths, locked=visit.site.not_writable())
+    healths = [health(context, scope) for scope in context.project.scopes.values()]
+    return context.page("scopes.html", healths=healths, locked=context.state.not_writable())
 
 
-def one(visit: Visit) -> Response:
+def one(context: RequestContext) -> Response:
     """A scope with its settings."""
-    scope = visit.scope()
-    return visit.page(
+    scope = context.scope()
+    return context.page(
         "scope.html",
         scope=scope,
-        health=health(visit, scope),
+        health=health(context, scope),
         types=[CATALOGUE[name] for name in scope.types()],
         permissions=permissions_for(scope.types()),
-        times=next_runs(scope, visit.site.clock(), _TIMES),
-        locked=visit.site.not_writable(),
+        times=next_runs(scope, context.state.clock(), _TIMES),
+        locked=context.state.not_writable(),
     )
 
 
-def back_up(visit: Visit) -> Response:
+def back_up(context: RequestContext) -> Response:
     """Takes a recovery point now."""
-    scope = visit.scope()
+    scope = context.scope()
     config = {}
-    if full := bool(visit.field("full")):
+    if full := bool(context.field("full")):
         config = {"ops": {backup_now_op_name(scope): {"config": {"full": True}}}}
-    run = visit.site.dagster.launch(backup_now_job_name(scope), config, operator=visit.user.name, tags=run_tags(scope))
+    run = context.state.dagster.launch(
+        backup_now_job_name(scope), config, operator=context.user.name, tags=run_tags(scope)
+    )
     record(
-        visit.site,
-        visit.user,
-        visit.request,
+        context.state,
+        context.user,
+        context.request,
         action="backup",
         result="started",
         scope=scope.name,
         subject=run,
         full=full,
     )
-    return visit.go(address("jobs", run))
+    return context.go(address("jobs", run))
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
 
 
-def new(visit: Visit) -> Response:
+def new(context: RequestContext) -> Response:
     """The form for a new scope."""
-    return _form(visit, None, {"protect": "all", "timezone": "UTC", "retention": "2 years"})
+    return _form(context, None, {"protect": "all", "timezone": "UTC", "retention": "2 years"})
 
 
-def edit(visit: Visit) -> Response:
+def edit(context: RequestContext) -> Response:
     """The form for a scope that there is."""
-    scope = visit.scope()
-    return _form(visit, scope, _values(scope))
+    scope = context.scope()
+    return _form(context, scope, _values(scope))
 
 
 def _values(scope: Scope) -> dict[str, Any]:
@@ -108,39 +110,39 @@ def _values(scope: Scope) -> dict[str, Any]:
 
 
 def _form(
-    visit: Visit, scope: Scope | None, values: Mapping[str, Any], error: EntraPipelineError | None = None
+    context: RequestContext, scope: Scope | None, values: Mapping[str, Any], error: EntraPipelineError | None = None
 ) -> Response:
     categories: dict[str, list[Any]] = {}
     for entry in CATALOGUE.values():
         categories.setdefault(entry.category.value, []).append(entry)
     texts = ("name", "description", "tenant", "storage", "schedule")
     filled = {**dict.fromkeys(texts, ""), "types": [], "users": [], "groups": [], "approval": False, **values}
-    return visit.form_page(
+    return context.form_page(
         "scope_form.html",
         error,
         scope=scope,
         values=filled,
         categories=categories,
         retentions=_RETENTIONS,
-        **_foreseen(visit, filled),
+        **_foreseen(context, filled),
     )
 
 
-def save_new(visit: Visit) -> Response:
+def save_new(context: RequestContext) -> Response:
     """Creates a scope."""
-    return _save(visit, None)
+    return _save(context, None)
 
 
-def save(visit: Visit) -> Response:
+def save(context: RequestContext) -> Response:
     """Changes a scope."""
-    return _save(visit, visit.scope())
+    return _save(context, context.scope())
 
 
-def _save(visit: Visit, scope: Scope | None) -> Response:
-    values = _sent(visit)
-    name = scope.name if scope else visit.field("name")
+def _save(context: RequestContext, scope: Scope | None) -> Response:
+    values = _sent(context)
+    name = scope.name if scope else context.field("name")
     try:
-        with visit.site.changing(visit.field("version")) as file:
+        with context.state.changing(context.field("version")) as file:
             settings = _settings(values)
             if scope is not None and scope.approval:
                 _require_kept(scope, settings)
@@ -149,21 +151,21 @@ def _save(visit: Visit, scope: Scope | None) -> Response:
             else:
                 edit_scope(file, name, settings)
     except EntraPipelineError as error:
-        return _form(visit, scope, {**values, "name": name}, error)
+        return _form(context, scope, {**values, "name": name}, error)
     action = "scope edit" if scope else "scope create"
     told = {key: value for key, value in settings.items() if value is not None}
-    record(visit.site, visit.user, visit.request, action=action, scope=name, **told)
-    return visit.go(address("scopes", name), f"The scope {name} has been saved.{_reloaded(visit)}")
+    record(context.state, context.user, context.request, action=action, scope=name, **told)
+    return context.go(address("scopes", name), f"The scope {name} has been saved.{_reloaded(context)}")
 
 
-def _sent(visit: Visit) -> dict[str, Any]:
+def _sent(context: RequestContext) -> dict[str, Any]:
     """The form as it was sent."""
     plain = ("description", "tenant", "storage", "protect", "schedule", "timezone", "retention")
-    values: dict[str, Any] = {key: visit.field(key) for key in (*plain, "full_backup_frequency")}
-    values["types"] = visit.form.get("types", [])
-    values["approval"] = bool(visit.field("approval"))
+    values: dict[str, Any] = {key: context.field(key) for key in (*plain, "full_backup_frequency")}
+    values["types"] = context.form.get("types", [])
+    values["approval"] = bool(context.field("approval"))
     for kind in _SEARCHED:
-        values[kind] = visit.lines(kind)
+        values[kind] = context.lines(kind)
     return values
 
 
@@ -200,24 +202,24 @@ def _in_years(retention: str) -> bool:
         return False
 
 
-def delete(visit: Visit) -> Response:
+def delete(context: RequestContext) -> Response:
     """Deletes a scope; its recovery points stay."""
-    scope = visit.scope()
-    if visit.field("confirm") != scope.name:
+    scope = context.scope()
+    if context.field("confirm") != scope.name:
         raise UsageError("the name of the scope was not repeated", remedy="Write it into the field, to be sure.")
     if scope.approval:
         _require_kept(scope, {"approval": None, "tenant": None})
-    with visit.site.changing(visit.field("version")) as file:
-        record(visit.site, visit.user, visit.request, action="scope delete", scope=scope.name)
+    with context.state.changing(context.field("version")) as file:
+        record(context.state, context.user, context.request, action="scope delete", scope=scope.name)
         delete_scope(file, scope.name)
     text = f"The scope {scope.name} has been deleted. Its recovery points stay in the storage."
-    return visit.go("/scopes", f"{text}{_reloaded(visit)}")
+    return context.go("/scopes", f"{text}{_reloaded(context)}")
 
 
-def _reloaded(visit: Visit) -> str:
+def _reloaded(context: RequestContext) -> str:
     """Has Dagster load its definitions again; what to say when it cannot."""
     try:
-        visit.site.dagster.reload()
+        context.state.dagster.reload()
     except DagsterUnavailable as error:
         return f" Dagster does not know yet: {error.message}."
     return ""
@@ -226,13 +228,13 @@ def _reloaded(visit: Visit) -> str:
 # --- While the form is filled in -------------------------------------------------------------------------------------
 
 
-def preview(visit: Visit) -> Response:
+def preview(context: RequestContext) -> Response:
     """What the schedule and the retention that are being written mean."""
     asked = ("schedule", "timezone", "retention", "full_backup_frequency")
-    return visit.page("scope_preview.html", **_foreseen(visit, {key: visit.query(key).strip() for key in asked}))
+    return context.page("scope_preview.html", **_foreseen(context, {key: context.query(key).strip() for key in asked}))
 
 
-def _foreseen(visit: Visit, values: Mapping[str, Any]) -> dict[str, Any]:
+def _foreseen(context: RequestContext, values: Mapping[str, Any]) -> dict[str, Any]:
     """The next times of a schedule, or what is wrong with it; and whether full backups have a frequency."""
     schedule, zone = values.get("schedule", ""), values.get("timezone") or "UTC"
     times, wrong = [], ""
@@ -246,8 +248,8 @@ def _foreseen(visit: Visit, values: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
         try:
-            scope = parse_project(text, visit.site.file).scope("s")
-            times = next_runs(scope, visit.site.clock(), _TIMES)
+            scope = parse_project(text, context.state.file).scope("s")
+            times = next_runs(scope, context.state.clock(), _TIMES)
         except ConfigurationError as error:
             wrong = f"{error.message.partition(f'{error.key}: ')[2]}. {error.remedy}"
     return {
@@ -259,11 +261,11 @@ def _foreseen(visit: Visit, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-async def search(visit: Visit) -> Response:
+async def search(context: RequestContext) -> Response:
     """Users or groups of a tenant whose name begins with a text, as they are now."""
-    kind = visit.query("kind")
-    text = visit.query(f"find_{kind}").strip()
-    tenant = visit.project.tenants.get(visit.query("tenant"))
+    kind = context.query("kind")
+    text = context.query(f"find_{kind}").strip()
+    tenant = context.project.tenants.get(context.query("tenant"))
     found: list[dict[str, Any]] = []
     problem = ""
     if kind in _SEARCHED and tenant is not None and text:
@@ -279,7 +281,9 @@ async def search(visit: Visit) -> Response:
             problem = f"{error.message}. {error.remedy}"
         except TimeoutError:
             problem = "The tenant does not answer in time."
-    return visit.page("scope_search.html", kind=kind, text=text, found=found, problem=problem, known=tenant is not None)
+    return context.page(
+        "scope_search.html", kind=kind, text=text, found=found, problem=problem, known=tenant is not None
+    )
 
 
 PAGES = (

@@ -10,29 +10,31 @@ from starlette.responses import Response
 
 from entra_pipeline.catalogue import lacking
 from entra_pipeline.console.auditing import record
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Tenant
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """What there is."""
-    return _page(visit)
+    return _page(context)
 
 
-def _page(visit: Visit, what: str = "", good: str = "", problem: EntraPipelineError | None = None) -> Response:
+def _page(
+    context: RequestContext, what: str = "", good: str = "", problem: EntraPipelineError | None = None
+) -> Response:
     """The page, with the outcome of a check below what was checked."""
-    project = visit.project
-    return visit.page(
+    project = context.project
+    return context.page(
         "settings.html",
         tenants=[(one, _protected(project, one)) for one in project.tenants.values()],
         storages=project.storage,
         checked=what,
         good=good,
         problem=problem,
-        read_only=visit.site.not_writable(),
+        read_only=context.state.not_writable(),
     )
 
 
@@ -41,9 +43,9 @@ def _protected(project: Project, tenant: Tenant) -> list[str]:
     return sorted({name for scope in project.scopes.values() if scope.tenant == tenant.name for name in scope.types()})
 
 
-async def check_tenant(visit: Visit) -> Response:
+async def check_tenant(context: RequestContext) -> Response:
     """Signs in to a tenant as its app registrations do, and names the permissions that they lack."""
-    project, name = visit.project, visit.path("tenant")
+    project, name = context.project, context.path("tenant")
     tenant = project.tenants.get(name)
     if tenant is None:
         raise UsageError(f"there is no tenant {name[:100]!r}", remedy="Settings lists those there are.")
@@ -56,7 +58,7 @@ async def check_tenant(visit: Visit) -> Response:
             said.append(await _granted(tenant, types, writing=True))
     except EntraPipelineError as error:
         problem = error
-    return await run_in_threadpool(_told, visit, "tenant check", name, " ".join(said), problem)
+    return await run_in_threadpool(_told, context, "tenant check", name, " ".join(said), problem)
 
 
 async def _granted(tenant: Tenant, types: list[str], *, writing: bool) -> str:
@@ -79,10 +81,10 @@ async def _granted(tenant: Tenant, types: list[str], *, writing: bool) -> str:
     return f"{app} has all permissions that the scopes take."
 
 
-def check_storage(visit: Visit) -> Response:
+def check_storage(context: RequestContext) -> Response:
     """Writes, reads and removes a small object."""
-    name = visit.path("storage")
-    storage = visit.project.storage.get(name)
+    name = context.path("storage")
+    storage = context.project.storage.get(name)
     if storage is None:
         raise UsageError(f"there is no storage {name[:100]!r}", remedy="Settings lists those there are.")
 
@@ -90,21 +92,21 @@ def check_storage(visit: Visit) -> Response:
         storage.open().check()
         return "It can be written, read and trusted."
 
-    return _tried(visit, "storage check", name, check)
+    return _tried(context, "storage check", name, check)
 
 
-def _tried(visit: Visit, act: str, subject: str, work: Callable[[], str]) -> Response:
+def _tried(context: RequestContext, act: str, subject: str, work: Callable[[], str]) -> Response:
     try:
-        return _told(visit, act, subject, work(), None)
+        return _told(context, act, subject, work(), None)
     except EntraPipelineError as error:
-        return _told(visit, act, subject, "", error)
+        return _told(context, act, subject, "", error)
 
 
-def _told(visit: Visit, act: str, subject: str, good: str, problem: EntraPipelineError | None) -> Response:
+def _told(context: RequestContext, act: str, subject: str, good: str, problem: EntraPipelineError | None) -> Response:
     details: dict[str, Any] = {"error": problem.message} if problem else {}
     result = "failed" if problem else "finished"
-    record(visit.site, visit.user, visit.request, action=act, subject=subject[:200], result=result, **details)
-    return _page(visit, f"{act} {subject}", good, problem)
+    record(context.state, context.user, context.request, action=act, subject=subject[:200], result=result, **details)
+    return _page(context, f"{act} {subject}", good, problem)
 
 
 PAGES = (

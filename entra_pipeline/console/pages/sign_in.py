@@ -9,63 +9,68 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from entra_pipeline.console.auditing import record
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit, inside
-from entra_pipeline.console.sessions import User
-from entra_pipeline.console.signing_in.local import NAME
-from entra_pipeline.console.signing_in.openid import CALLBACK, SignInRefused
+from entra_pipeline.console.auth.local import NAME
+from entra_pipeline.console.auth.openid import CALLBACK, SignInRefused
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
+from entra_pipeline.console.routing import Page, RequestContext, inside
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The page to sign in on."""
-    target = inside(visit.query("next", "/"))
-    if visit.session.user is not None:
-        return visit.go(target)
-    return _page(visit, target)
+    target = inside(context.query("next", "/"))
+    if context.session.user is not None:
+        return context.go(target)
+    return _page(context, target)
 
 
-def _page(visit: Visit, target: str, *, error: str = "", remedy: str = "", status: int = 200) -> Response:
-    return visit.page(
-        "sign_in.html", status=status, target=target, error=error, remedy=remedy, openid=bool(visit.site.sign_in.openid)
+def _page(context: RequestContext, target: str, *, error: str = "", remedy: str = "", status: int = 200) -> Response:
+    return context.page(
+        "sign_in.html",
+        status=status,
+        target=target,
+        error=error,
+        remedy=remedy,
+        openid=bool(context.state.sign_in.openid),
     )
 
 
-async def sign_in(visit: Visit) -> Response:
+async def sign_in(context: RequestContext) -> Response:
     """Signs in with the local account, or leads to the provider."""
-    target = inside(visit.field("next", "/"))
-    if visit.site.sign_in.openid is not None:
-        visit.session.data["next"] = target
-        return RedirectResponse(await visit.site.sign_in.openid.begin(visit.session), 303)
-    return await run_in_threadpool(_local, visit, target)
+    target = inside(context.field("next", "/"))
+    if context.state.sign_in.openid is not None:
+        context.session.data["next"] = target
+        return RedirectResponse(await context.state.sign_in.openid.begin(context.session), 303)
+    return await run_in_threadpool(_local, context, target)
 
 
-def _local(visit: Visit, target: str) -> Response:
-    account = visit.site.sign_in.local
-    name = visit.field("name")
-    tries, address = visit.site.tries, _address(visit)
+def _local(context: RequestContext, target: str) -> Response:
+    account = context.state.sign_in.local
+    name = context.field("name")
+    tries, address = context.state.tries, _address(context)
     if wait := tries.begin(address):
-        return _too_often(visit, target, wait)
+        return _too_often(context, target, wait)
     user = None
     try:
-        user = account.sign_in(name, visit.field("password")) if account else None
+        user = account.sign_in(name, context.field("password")) if account else None
     finally:
         tries.end(address, succeeded=user is not None)
     if user is None:
-        record(visit.site, name or "nobody", visit.request, action="sign in", result="failed")
+        record(context.state, name or "nobody", context.request, action="sign in", result="failed")
         return _page(
-            visit,
+            context,
             target,
             status=HTTPStatus.UNAUTHORIZED,
             error="That is not the name and the password.",
             remedy=f"The account is {NAME}; entra-pipeline serve printed its password when it started first.",
         )
-    _signed_in(visit, user)
-    return visit.go(target)
+    _signed_in(context, user)
+    return context.go(target)
 
 
-def _too_often(visit: Visit, target: str, wait: float) -> Response:
+def _too_often(context: RequestContext, target: str, wait: float) -> Response:
     response = _page(
-        visit,
+        context,
         target,
         status=HTTPStatus.TOO_MANY_REQUESTS,
         error="Too many tries have failed.",
@@ -75,50 +80,50 @@ def _too_often(visit: Visit, target: str, wait: float) -> Response:
     return response
 
 
-async def callback(visit: Visit) -> Response:
+async def callback(context: RequestContext) -> Response:
     """Back from the provider."""
-    target = inside(str(visit.session.data.pop("next", "/")))
-    openid = visit.site.sign_in.openid
+    target = inside(str(context.session.data.pop("next", "/")))
+    openid = context.state.sign_in.openid
     if openid is None:
-        return visit.go("/sign-in")
-    tries, address = visit.site.tries, _address(visit)
+        return context.go("/sign-in")
+    tries, address = context.state.tries, _address(context)
     if wait := await run_in_threadpool(tries.begin, address):
-        return _too_often(visit, target, wait)
+        return _too_often(context, target, wait)
     succeeded = False
     try:
-        user = await openid.finish(visit.request, visit.session)
+        user = await openid.finish(context.request, context.session)
         succeeded = True
     except SignInRefused as refusal:
         reason = refusal.message
         await run_in_threadpool(
-            record, visit.site, "nobody", visit.request, action="sign in", result="refused", reason=reason
+            record, context.state, "nobody", context.request, action="sign in", result="refused", reason=reason
         )
-        return _page(visit, target, status=HTTPStatus.FORBIDDEN, error=refusal.message, remedy=refusal.remedy)
+        return _page(context, target, status=HTTPStatus.FORBIDDEN, error=refusal.message, remedy=refusal.remedy)
     finally:
         tries.end(address, succeeded=succeeded)
-    await run_in_threadpool(_signed_in, visit, user)
-    return visit.go(target)
+    await run_in_threadpool(_signed_in, context, user)
+    return context.go(target)
 
 
-def _signed_in(visit: Visit, user: User) -> None:
+def _signed_in(context: RequestContext, user: User) -> None:
     """A new session: whoever planted the one before does not share it."""
-    sessions = visit.site.sessions
-    for token in visit.request.cookies.values():
+    sessions = context.state.sessions
+    for token in context.request.cookies.values():
         sessions.end(token)
-    visit.token, _ = sessions.begin(user)
-    record(visit.site, user, visit.request, action="sign in", role=user.role.name)
+    context.token, _ = sessions.begin(user)
+    record(context.state, user, context.request, action="sign in", role=user.role.name)
 
 
-def sign_out(visit: Visit) -> Response:
+def sign_out(context: RequestContext) -> Response:
     """Ends the session."""
-    for token in visit.request.cookies.values():
-        visit.site.sessions.end(token)
-    record(visit.site, visit.user, visit.request, action="sign out")
+    for token in context.request.cookies.values():
+        context.state.sessions.end(token)
+    record(context.state, context.user, context.request, action="sign out")
     return RedirectResponse("/sign-in", 303)
 
 
-def _address(visit: Visit) -> str:
-    return visit.request.client.host if visit.request.client else ""
+def _address(context: RequestContext) -> str:
+    return context.request.client.host if context.request.client else ""
 
 
 PAGES = (

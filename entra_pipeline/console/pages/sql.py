@@ -9,9 +9,9 @@ from starlette.responses import Response
 from entra_pipeline.analysis.names import short
 from entra_pipeline.analysis.sql import Relations
 from entra_pipeline.console.auditing import record
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.routing import Page, Visit
-from entra_pipeline.console.sql import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, Answer
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.console.sql import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, QueryResult
 from entra_pipeline.console.sql.bounds import Format
 from entra_pipeline.errors import EntraPipelineError, UsageError
 
@@ -35,44 +35,51 @@ EXAMPLES = (
 """Questions to begin with: what they are about, and the statement."""
 
 
-def show(visit: Visit) -> Response:
+def show(context: RequestContext) -> Response:
     """The page to ask on; a question in the address is filled in, and not asked."""
-    visit.site.questions.expect()
-    return _page(visit, visit.query("query"))
+    context.state.questions.expect()
+    return _page(context, context.query("query"))
 
 
-def ask(visit: Visit) -> Response:
+def ask(context: RequestContext) -> Response:
     """Answers a question: with a page, or with a file."""
-    query = visit.field("query")
-    wanted = visit.field("format")
+    query = context.field("query")
+    wanted = context.field("format")
     format_: Format = next((one for one in get_args(Format) if one == wanted), "")
     if not query:
-        return _page(visit, query)
+        return _page(context, query)
     result, count, answer, problem = "failed", 0, None, None
     try:
         if len(query) > _LONGEST:
             raise UsageError("the question is too long", remedy=f"It may have {_LONGEST:,} characters.")
-        answer = visit.site.questions.ask(visit.project, visit.session.csrf, query, format_)
+        answer = context.state.questions.ask(context.project, context.session.csrf, query, format_)
         result, count = "finished", answer.count
     except EntraPipelineError as error:
         problem = error
         result = "refused" if isinstance(error, UsageError) else "failed"
     details = {"format": format_} if format_ else {}
     record(
-        visit.site, visit.user, visit.request, action="sql", result=result, query=query[:_KEPT], rows=count, **details
+        context.state,
+        context.user,
+        context.request,
+        action="sql",
+        result=result,
+        query=query[:_KEPT],
+        rows=count,
+        **details,
     )
     if answer is None or not format_:
-        return _page(visit, query, answer, problem)
-    name = f"answer-{visit.site.clock():%Y-%m-%dT%H-%M-%SZ}.{format_}"
+        return _page(context, query, answer, problem)
+    name = f"answer-{context.state.clock():%Y-%m-%dT%H-%M-%SZ}.{format_}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(answer.file, media_type=FORMATS[format_], headers=headers)
 
 
 def _page(
-    visit: Visit, query: str, answer: Answer | None = None, problem: EntraPipelineError | None = None
+    context: RequestContext, query: str, answer: QueryResult | None = None, problem: EntraPipelineError | None = None
 ) -> Response:
     names = Relations.names()
-    return visit.page(
+    return context.page(
         "sql.html",
         status=200 if problem is None else 400 if isinstance(problem, UsageError) else 503,
         query=query,
@@ -88,7 +95,7 @@ def _page(
     )
 
 
-def _numbers(answer: Answer) -> list[bool]:
+def _numbers(answer: QueryResult) -> list[bool]:
     """Which columns are numbers."""
     return [
         all(type(row[place]) in (int, float, type(None)) for row in answer.rows) and bool(answer.rows)

@@ -3,11 +3,11 @@
 Whatever a question does to its process, the console goes on: it may take so much time and memory, write no file, and
 what it can reach is bounded (`analysis.sql.bounded`).
 
-Where what is: `asking` is what pages call, `answering` runs in the other process, `bounds` says how far a
+Where what is: `pool` is what pages call, `worker` runs in the other process, `bounds` says how far a
 question goes.
 """
 
-from entra_pipeline.console.sql.asking import Questions
-from entra_pipeline.console.sql.bounds import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, Answer
+from entra_pipeline.console.sql.bounds import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, QueryResult
+from entra_pipeline.console.sql.pool import QueryPool
 
-__all__ = ["FORMATS", "ROWS_IN_FILES", "ROWS_SHOWN", "SECONDS", "Answer", "Questions"]
+__all__ = ["FORMATS", "ROWS_IN_FILES", "ROWS_SHOWN", "SECONDS", "QueryPool", "QueryResult"]

@@ -29,7 +29,7 @@ FORMATS = {
 """Format of a file → its media type."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A question.
 
     Attributes:
@@ -43,7 +43,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     format: Format = ""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
     """An answer.
 
     Attributes:
@@ -61,7 +61,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     file: bytes = b""
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class QueryError(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no answer.
 
     Attributes:
@@ -75,11 +75,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     asked: bool = True
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What comes back: one of the two."""
 
-    answer: Answer | None = None
-    refusal: Refusal | None = None
+    answer: QueryResult | None = None
+    refusal: QueryError | None = None
 
 
-TOLD_DECODER = msgspec.msgpack.Decoder(Told)
+OUTCOME_DECODER = msgspec.msgpack.Decoder(QueryOutcome)

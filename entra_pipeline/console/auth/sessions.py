@@ -15,7 +15,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from entra_pipeline.console.roles import Role
+from entra_pipeline.console.auth.roles import Role
 
 IDLE = 3600.0
 """Seconds after which a session ends that nobody used."""

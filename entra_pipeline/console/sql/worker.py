@@ -16,15 +16,15 @@ from entra_pipeline.analysis.sql import plain
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH, BoundedSession
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.console.sql import bounds
-from entra_pipeline.console.sql.bounds import Answer, Format, Question, Refusal, Told
+from entra_pipeline.console.sql.bounds import Format, QueryError, QueryOutcome, QueryRequest, QueryResult
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import load_project
 from entra_pipeline.reports.model import Column, Report, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
 
 
-def answer(question: Question, told: Connection) -> None:
-    """Answers a question; what comes of it is sent as `Told`, in bytes."""
+def answer(question: QueryRequest, told: Connection) -> None:
+    """Answers a question; what comes of it is sent as `QueryOutcome`, in bytes."""
     for limit, most in (
         (resource.RLIMIT_AS, bounds.ADDRESS_SPACE),
         (resource.RLIMIT_CPU, bounds.SECONDS * 4),
@@ -35,25 +35,27 @@ def answer(question: Question, told: Connection) -> None:
     told.send_bytes(msgspec.msgpack.encode(_told(question)))
 
 
-def _told(question: Question) -> Told:
+def _told(question: QueryRequest) -> QueryOutcome:
     try:
         with BoundedSession(load_project(question.project), bounds.MEMORY) as session:
             try:
-                return Told(answer=_answer(session.ask(question.query), question.format))
+                return QueryOutcome(answer=_answer(session.ask(question.query), question.format))
             except duckdb.Error as error:
                 raise session.explained(error) from None
     except EntraPipelineError as error:
-        return Told(refusal=Refusal(message=error.message, remedy=error.remedy, asked=isinstance(error, UsageError)))
+        return QueryOutcome(
+            refusal=QueryError(message=error.message, remedy=error.remedy, asked=isinstance(error, UsageError))
+        )
     except MemoryError:
-        return Told(refusal=Refusal(message=TOO_MUCH, remedy=LESS))
+        return QueryOutcome(refusal=QueryError(message=TOO_MUCH, remedy=LESS))
 
 
-def _answer(found: duckdb.DuckDBPyConnection, format_: Format) -> Answer:
+def _answer(found: duckdb.DuckDBPyConnection, format_: Format) -> QueryResult:
     names = _told_apart([column[0] for column in found.description])
     if not format_:
         rows = found.fetchmany(bounds.ROWS_SHOWN + 1)
         shown = [[_value(one) for one in row] for row in rows[: bounds.ROWS_SHOWN]]
-        told = Answer(columns=names, rows=shown, more=len(rows) > len(shown), count=len(shown))
+        told = QueryResult(columns=names, rows=shown, more=len(rows) > len(shown), count=len(shown))
         _require_small(len(msgspec.msgpack.encode(told)))
         return told
     if format_ == "parquet":
@@ -72,7 +74,7 @@ def _answer(found: duckdb.DuckDBPyConnection, format_: Format) -> Answer:
         _require_few(count := len(rows))
         data = FORMATS[format_](_report(names, [[_value(one) for one in row] for row in rows]))
     _require_small(len(data))
-    return Answer(columns=names, count=count, file=data)
+    return QueryResult(columns=names, count=count, file=data)
 
 
 def _value(value: Any) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from entra_pipeline.console.signing_in.local import LocalAccount
-from entra_pipeline.console.signing_in.openid import OpenId
+from entra_pipeline.console.auth.local import LocalAccount
+from entra_pipeline.console.auth.openid import OpenId
 
 
 @dataclass(frozen=True, slots=True)

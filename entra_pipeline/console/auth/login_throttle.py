@@ -19,7 +19,7 @@ ALTOGETHER = 100
 _PATIENCE = 10.0
 
 
-class Tries:
+class LoginThrottle:
     """Tries to sign in, lately: those that have failed, and those under way, which may fail.
 
     Many at once are as many as one after the other; but who comes while many sign in waits for them, and is no guesser.

@@ -1,6 +1,6 @@
 """Asking: a process per question, one question at a time of a visitor and few of all.
 
-The processes are forked off one that has imported everything before (`ready`), so that nobody waits for that.
+The processes are forked off one that has imported everything before (`preload`), so that nobody waits for that.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from threading import BoundedSemaphore, Lock
 
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
 from entra_pipeline.console.sql import bounds
-from entra_pipeline.console.sql.answering import answer
-from entra_pipeline.console.sql.bounds import TOLD_DECODER, Answer, Format, Question, Refusal
+from entra_pipeline.console.sql.bounds import OUTCOME_DECODER, Format, QueryError, QueryRequest, QueryResult
+from entra_pipeline.console.sql.worker import answer
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import complete_indexes
@@ -24,10 +24,10 @@ _AT_ONCE = 2
 _PATIENCE = 10.0
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["entra_pipeline.console.sql.ready"])
+_processes.set_forkserver_preload(["entra_pipeline.console.sql.preload"])
 
 
-class Questions:
+class QueryPool:
     """Answers questions of visitors."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Questions:
         """Has everything imported: somebody is about to ask."""
         forkserver.ensure_running()
 
-    def ask(self, project: Project, visitor: str, query: str, format_: Format = "") -> Answer:
+    def ask(self, project: Project, visitor: str, query: str, format_: Format = "") -> QueryResult:
         """Answers a question.
 
         Args:
@@ -59,11 +59,11 @@ class Questions:
                 for _ in complete_indexes(project):
                     pass
                 self._indexed = project
-            data = _answered(Question(project=str(project.file.absolute()), query=query, format=format_))
-        told = TOLD_DECODER.decode(data)
+            data = _answered(QueryRequest(project=str(project.file.absolute()), query=query, format=format_))
+        told = OUTCOME_DECODER.decode(data)
         if told.answer is not None:
             return told.answer
-        refusal = told.refusal or Refusal(message=TOO_MUCH, remedy=LESS)
+        refusal = told.refusal or QueryError(message=TOO_MUCH, remedy=LESS)
         raise (UsageError if refusal.asked else StoreError)(refusal.message, remedy=refusal.remedy)
 
     @contextmanager
@@ -87,7 +87,7 @@ class Questions:
                 self._asking.discard(visitor)
 
 
-def _answered(question: Question) -> bytes:
+def _answered(question: QueryRequest) -> bytes:
     """What a process of its own says to a question, or what is to be said of how it ended."""
     here, there = _processes.Pipe(duplex=False)
     process = _processes.Process(target=answer, args=(question, there), daemon=True)

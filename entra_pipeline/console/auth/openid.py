@@ -14,8 +14,8 @@ import httpx
 from joserfc.errors import JoseError
 from starlette.requests import Request
 
-from entra_pipeline.console.roles import role_of
-from entra_pipeline.console.sessions import Session, User
+from entra_pipeline.console.auth.roles import role_of
+from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Console
 

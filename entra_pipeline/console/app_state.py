@@ -15,10 +15,10 @@ from jinja2 import Environment
 
 from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.console.attention import Seats
-from entra_pipeline.console.limits import Tries
-from entra_pipeline.console.sessions import Sessions
-from entra_pipeline.console.sql import Questions
+from entra_pipeline.console.alerts import Seats
+from entra_pipeline.console.auth.login_throttle import LoginThrottle
+from entra_pipeline.console.auth.sessions import Sessions
+from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -27,8 +27,8 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 
 if TYPE_CHECKING:
+    from entra_pipeline.console.auth import SignIn
     from entra_pipeline.console.dagster.client import Dagster
-    from entra_pipeline.console.signing_in import SignIn
 
 # Manifests never change; a calendar shows some hundred.
 _MANIFESTS = 500
@@ -36,7 +36,7 @@ _MANIFESTS = 500
 _FINDINGS = 200
 
 
-class Site:
+class AppState:
     """The console.
 
     Args:
@@ -56,8 +56,8 @@ class Site:
         self.templates = templates
         self.clock = clock
         self.sessions = Sessions()
-        self.tries = Tries()
-        self.questions = Questions()
+        self.tries = LoginThrottle()
+        self.questions = QueryPool()
         self.seats = Seats()
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()

@@ -12,13 +12,13 @@ from pathlib import Path
 import uvicorn
 
 from entra_pipeline.console.app import build
+from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth import SignIn
+from entra_pipeline.console.auth.local import LocalAccount
+from entra_pipeline.console.auth.openid import OpenId
 from entra_pipeline.console.dagster.client import Dagster
 from entra_pipeline.console.dagster.processes import DagsterProcesses
 from entra_pipeline.console.rendering import templates
-from entra_pipeline.console.signing_in import SignIn
-from entra_pipeline.console.signing_in.local import LocalAccount
-from entra_pipeline.console.signing_in.openid import OpenId
-from entra_pipeline.console.site import Site
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
 
@@ -77,9 +77,9 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
             stack.callback(dagster.close)
         else:
             dagster = stack.enter_context(DagsterProcesses(dagster_home(project), project.file))
-        site = Site(project.file, sign_in=way, dagster=dagster, templates=templates())
+        state = AppState(project.file, sign_in=way, dagster=dagster, templates=templates())
         config = uvicorn.Config(
-            build(site),
+            build(state),
             host=host,
             port=port,
             log_level="warning",

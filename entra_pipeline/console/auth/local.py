@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from entra_pipeline.console.roles import Role
-from entra_pipeline.console.sessions import User
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.errors import UsageError
 
 NAME = "admin"

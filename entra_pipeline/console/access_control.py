@@ -1,0 +1,184 @@
+"""Access control: decides per request who is signed in, which role the page takes, and whether a form may be sent.
+
+In this order: session of the cookie; sign-in and role, from the page's own entry; origin and CSRF token of every
+request that changes something. Errors become pages with a remedy.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from hmac import compare_digest
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth.sessions import Session
+from entra_pipeline.console.headers import HEADERS
+from entra_pipeline.console.routing import Page, RequestContext, address, inside
+from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
+
+MOST_SENT = 2_000_000
+"""Bytes of a form at the most: ids of many thousand objects."""
+
+_log = logging.getLogger(__name__)
+
+
+class AccessControl:
+    """Checks session, role, origin and CSRF token of each request.
+
+    Args:
+        state: The console's shared state.
+        secure: Whether browsers reach the console by https only; the cookie is then bound to https.
+    """
+
+    def __init__(self, state: AppState, *, secure: bool) -> None:
+        self.state = state
+        self.secure = secure
+        self.cookie = "__Host-entra-session" if secure else "entra-session"
+
+    # --- Who it is ---------------------------------------------------------------------------------------------------
+
+    def session(self, connection: HTTPConnection, *, used: bool = True) -> Session | None:
+        """Finds the session of a request's cookie; `used` is False for what a page sends by itself (polling)."""
+        token = connection.cookies.get(self.cookie, "")
+        return self.state.sessions.find(token, used=used) if token else None
+
+    def hand_out(self, response: Response, token: str) -> None:
+        """Sets the session cookie."""
+        response.set_cookie(self.cookie, token, httponly=True, samesite="lax", secure=self.secure, path="/")
+
+    def same_origin(self, connection: HTTPConnection) -> bool:
+        """Whether a request comes from a page of the console, by Origin or Sec-Fetch-Site."""
+        origin = connection.headers.get("origin")
+        if origin is None:
+            return connection.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}
+        parts = urlsplit(origin)
+        return parts.netloc == connection.headers.get("host") and (parts.scheme == "https" or not self.secure)
+
+    # --- Pages -------------------------------------------------------------------------------------------------------
+
+    def endpoint(self, page: Page) -> Any:
+        """Builds the Starlette endpoint of a page."""
+
+        async def answer(request: Request) -> Response:
+            token = ""
+            session = self.session(request, used=not page.polled)
+            if session is None:
+                if page.role is not None:
+                    return self._to_sign_in(request)
+                token, session = self.state.sessions.begin()
+            context = RequestContext(request, self.state, session, token=token)
+            response = await self._answered(page, context)
+            if context.token:
+                self.hand_out(response, context.token)
+            return response
+
+        return answer
+
+    async def _answered(self, page: Page, context: RequestContext) -> Response:
+        if page.role is not None:
+            if context.session.user is None:
+                return self._to_sign_in(context.request)
+            if context.session.user.role < page.role:
+                return _failure(
+                    context,
+                    HTTPStatus.FORBIDDEN,
+                    f"This page requires the role {page.role.name}",
+                    f"Your role is {context.session.user.role.name}. Ask an administrator of the console for the role.",
+                )
+        try:
+            if context.request.method not in {"GET", "HEAD"}:
+                context.form = await _form(context.request)
+                sent = context.field("csrf_token") or context.request.headers.get("x-csrf-token", "")
+                if not self.same_origin(context.request) or not compare_digest(
+                    sent.encode(), context.session.csrf.encode()
+                ):
+                    return _failure(
+                        context,
+                        HTTPStatus.FORBIDDEN,
+                        "This form has expired or was not sent by the console",
+                        "Go back, reload the page and submit it again. Nothing was changed.",
+                    )
+            if inspect.iscoroutinefunction(page.answer):
+                return await page.answer(context)  # type: ignore[no-any-return]
+            response: Response = await run_in_threadpool(page.answer, context)  # type: ignore[arg-type]
+        except EntraPipelineError as error:
+            return await run_in_threadpool(_failure, context, _status(error), error.message, error.remedy)
+        return response
+
+    def _to_sign_in(self, request: Request) -> Response:
+        """Redirects to the sign-in page, and from there back to the requested page if it was a GET."""
+        if request.headers.get("hx-request"):
+            # htmx requests a fragment: the whole page is to be shown again after signing in.
+            target = address("sign-in", next=_wanted(request.headers.get("hx-current-url", "")))
+            return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": target})
+        target = address("sign-in", next=_wanted(str(request.url)) if request.method == "GET" else "")
+        return RedirectResponse(target, 303)
+
+    async def not_found(self, request: Request, _error: Exception) -> Response:
+        """Answers 404, to signed-in users only: others do not learn which pages exist."""
+        session = self.session(request)
+        if session is None or session.user is None:
+            return self._to_sign_in(request)
+        context = RequestContext(request, self.state, session)
+        return _failure(context, HTTPStatus.NOT_FOUND, "Page not found", "Choose a page from the menu.")
+
+    async def broken(self, _request: Request, error: Exception) -> Response:
+        """Answers 500 without details; the console's log has them."""
+        _log.error("%s", error)
+        return PlainTextResponse(
+            "Internal error. See the console's log for details.",
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            headers=HEADERS,
+        )
+
+
+def _wanted(url: str) -> str:
+    """Gives the path to return to after signing in; empty for the dashboard."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    wanted = inside(parts.path + (f"?{parts.query}" if parts.query else ""))
+    return "" if wanted == "/" else wanted
+
+
+async def _form(request: Request) -> Mapping[str, list[str]]:
+    """Reads the fields of a form.
+
+    Raises:
+        UsageError: It is larger than `MOST_SENT`, or no form.
+    """
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MOST_SENT:
+            raise UsageError("the form is too large", remedy="Select objects by a search instead of one by one.")
+    if data and not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise UsageError("the request is not a form", remedy="Use the console's own pages.")
+    try:
+        return parse_qs(data.decode(), max_num_fields=50_000)
+    except ValueError:
+        raise UsageError("the form cannot be read", remedy="Use the console's own pages.") from None
+
+
+def _status(error: EntraPipelineError) -> HTTPStatus:
+    if isinstance(error, NotInStore):
+        return HTTPStatus.NOT_FOUND
+    if isinstance(error, UsageError):
+        return HTTPStatus.BAD_REQUEST
+    if isinstance(error, ConfigurationError):
+        return HTTPStatus.CONFLICT
+    return HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _failure(context: RequestContext, status: HTTPStatus, message: str, remedy: str) -> Response:
+    """Renders the error page: what happened and what to do."""
+    return context.page("failure.html", status=status, message=message, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Faults that nobody sees on the wire: a page, a link or a whole type left out of an answer that looks whole.
+"""Takes objects, links or whole types out of an answer that looks complete.
 
 Counts still count what is left out, and a single object still answers: that is how a client can find out.
 """
@@ -17,7 +17,7 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def without_hidden(answer: GraphResponse, place: ResourcePath, settings: TenantSettings) -> GraphResponse:
-    """The answer to a GET without what the settings hide."""
+    """Returns the answer to a GET without what the settings hide."""
     if place.tail not in {"", "delta"} or answer.status != 200 or (place.key and place.relation is None):
         return answer
     if place.tail != "delta" and not settings.hidden_in_lists:

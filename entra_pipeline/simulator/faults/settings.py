@@ -1,4 +1,4 @@
-"""What can be turned on the simulated tenant while it runs: faults, limits, delta's habits."""
+"""Holds the settings of a running tenant: faults, limits, delta's habits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXPIRY_FORMS = ("gone", "unsupported", "sync_state_not_found")
 
 @dataclass(slots=True)
 class TenantSettings:
-    """All settings, at what a healthy tenant has.
+    """Holds all settings; the defaults are those of a healthy tenant.
 
     Attributes:
         seed: What the pages that are repeated or followed by an empty one depend on.
@@ -33,9 +33,9 @@ class TenantSettings:
         empty_pages, repeat_pages: Share of pages followed by an empty page, or by themselves again.
         delta_page_size: Objects per page of delta.
         delta_slice_size: Links of one object per page of delta.
-        replays: Old news told again on each page of delta: so many objects and so many removals.
+        replays: Changes of earlier rounds reported again on each page of delta: so many objects and so many removals.
         disorder: Objects of a delta page come in any order.
-        hole: Ids of objects whose changes delta never tells.
+        hole: Ids of objects whose changes delta never reports.
         hidden: Ids of objects that delta rounds leave out, though they are counted and answer by themselves.
         hidden_links: The same for links, as `<owner id>/<relation>/<target id>`.
         hidden_types: The same for whole types.
@@ -89,7 +89,7 @@ class TenantSettings:
     log_retention_days: int = 30
 
     def hits(self, kind: str, rate: float, key: str, number: int) -> bool:
-        """Whether a fault of the rate strikes page `number` of the list `key`: the same every time."""
+        """Returns whether a fault of the rate strikes page `number` of the list `key`: the same every time."""
         if rate <= 0:
             return False
         digest = blake2b(f"{self.seed}:{kind}:{key}:{number}".encode(), digest_size=4).digest()

@@ -34,7 +34,7 @@ class Cost(NamedTuple):
 
 
 def cost(method: str, place: ResourcePath | None, options: dict[str, str]) -> Cost:
-    """The cost of a request. `place` is None for `$batch` itself, which costs nothing."""
+    """Returns the cost of a request. `place` is None for `$batch` itself, which costs nothing."""
     if place is None:
         return Cost(0, 0)
     if place.tail == "getByIds":
@@ -78,7 +78,7 @@ class Bucket:
         return missing * self.window / self.capacity
 
     def used(self) -> float:
-        """The share of the capacity in use."""
+        """Returns the share of the capacity in use."""
         return 1.0 - self.tokens / self.capacity
 
 
@@ -98,7 +98,7 @@ class Throttle:
     def admit(
         self, client_id: str, tenant_id: str, place: ResourcePath, price: Cost, users: int, select: str
     ) -> dict[str, str]:
-        """Headers about throttling for the response. Raises Failure (429)."""
+        """Returns headers about throttling for the response. Raises Failure (429)."""
         scope = f"Tenant_Application/ReadWrite/{client_id}/{tenant_id}"
         entry = BY_NAME[place.relation.part] if place.relation and place.relation.part else place.entry
         if entry is not None and entry.lane in _LANES and self.settings.throttle_lanes:
@@ -135,7 +135,7 @@ class Throttle:
 
 
 def throttled(wait: float | None = None, *, scope: str = "", reason: str = "") -> Failure:
-    """A 429; `wait` = seconds for Retry-After, None = without."""
+    """Returns a 429; `wait` = seconds for Retry-After, None = without."""
     headers: dict[str, str] = {}
     if wait is not None:
         headers["Retry-After"] = str(max(1, math.ceil(wait)))

@@ -97,7 +97,7 @@ def _catalogs(loader: Loader) -> int:
 
 
 def _resource(loader: Loader, number: int) -> dict[str, Any]:
-    """A group that a catalog hands out."""
+    """Returns a group that a catalog hands out."""
     group = number % loader.groups
     return {
         "id": loader.ids("packageResource", number),

@@ -77,9 +77,9 @@ class Loader:
         return first
 
     def seq(self, type_name: str, number: int) -> int:
-        """The sequence number of the number-th object of the type."""
+        """Returns the sequence number of the number-th object of the type."""
         return self.first[type_name] + number
 
     def random(self, kind: str, number: int = 0) -> random.Random:
-        """A source of chance of its own for the number-th of the kind."""
+        """Returns the random numbers of the number-th object of the kind."""
         return seeded_random(self.plan.seed, kind, number)

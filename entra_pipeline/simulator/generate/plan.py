@@ -51,7 +51,7 @@ class Identity:
 
 
 def identity(seed: int, domain: str = DOMAIN) -> Identity:
-    """The identity of the tenant made from the seed."""
+    """Returns the identity of the tenant made from the seed."""
     ids = Ids(seed)
     return Identity(
         tenant_id=ids("tenant", 0),
@@ -71,7 +71,7 @@ class Ids:
         self._prefix = f"{seed}:".encode()
 
     def __call__(self, kind: str, number: int) -> str:
-        """The id of the number-th object of the kind."""
+        """Returns the id of the number-th object of the kind."""
         digest = blake2b(self._prefix + f"{kind}:{number}".encode(), digest_size=16).hexdigest()
         return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-a{digest[17:20]}-{digest[20:]}"
 
@@ -82,5 +82,5 @@ def seeded_random(*seed: object) -> Random:
 
 
 def stamp(moment: datetime, fraction: str = "") -> str:
-    """A time as Graph writes it; `fraction` is what stands behind the decimal point."""
+    """Returns a time as Graph writes it; `fraction` is what stands behind the decimal point."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}Z" if fraction else "Z")

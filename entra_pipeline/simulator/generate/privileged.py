@@ -15,7 +15,7 @@ _FOREVER = {"type": "noExpiration", "endDateTime": None, "duration": None}
 
 
 def _rules(required: bool) -> list[dict[str, Any]]:
-    """The rules that differ between policies, of the seventeen that Graph has."""
+    """Returns the rules that differ between policies, of the seventeen that Graph has."""
 
     def rule(kind: str, name: str, caller: str, level: str, **more: object) -> dict[str, Any]:
         operations = {"caller": caller, "operations": ["All"], "level": level, "inheritableSettings": []}

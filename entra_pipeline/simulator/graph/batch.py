@@ -19,7 +19,7 @@ LARGEST = 20
 
 
 def answer_batch(tenant: SimulatedGraph, request: GraphRequest) -> GraphResponse:
-    """The answer to POST /$batch. Raises Failure (400, 401) when the batch as a whole is refused."""
+    """Returns the answer to POST /$batch. Raises Failure (400, 401) when the batch as a whole is refused."""
     tenant.signer.caller(request.headers.get("authorization", ""), tenant.audiences, tenant.settings.issued_after)
     items = _items(request)
     done: dict[str, dict[str, Any]] = {}
@@ -89,7 +89,7 @@ def _one(tenant: SimulatedGraph, outer: GraphRequest, item: dict[str, Any]) -> d
 
 
 def _body(answer: GraphResponse) -> Any:
-    """JSON as it is, a count as a number, bytes as Base64."""
+    """Returns the body as the batch shows it: JSON as it is, a count as a number, bytes as Base64."""
     kind = answer.headers.get("Content-Type", "")
     if kind.startswith("text/"):
         return int(answer.body)

@@ -45,15 +45,15 @@ class DeltaToken(msgspec.Struct, array_like=True):
 
     Attributes:
         set: Type the round is about.
-        select: The properties asked for; None = by default.
-        relations: The relations asked for.
+        select: The properties requested; None = by default.
+        relations: The relations requested.
         ids: Only these objects; empty = all.
         since: Change number the round starts from; 0 = the initial round.
         until: Change number of the next round's start.
         issued: When the round started, seconds since 1970 on the tenant's clock.
         final: A delta link, not a page within a round.
-        after: Last object told.
-        relation, target: How far the links of the next object have been told; relation -1 = not begun.
+        after: Last object reported.
+        relation, target: How far the links of the next object have been reported; relation -1 = not begun.
         number: Page number within the round.
         repeat: Position (after, relation, target) of the page before, when that is to be served again; empty = no.
         empty: The page is to be empty.
@@ -79,7 +79,7 @@ _TOKEN_DECODER = msgspec.msgpack.Decoder(DeltaToken)
 
 
 class DeltaHandler:
-    """Delta query of one tenant."""
+    """Answers delta queries of one tenant."""
 
     def __init__(self, directory: DirectoryReader, signer: Signer, settings: TenantSettings) -> None:
         self.directory = directory
@@ -87,7 +87,7 @@ class DeltaHandler:
         self.settings = settings
 
     def answer(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
-        """A page of a round. Raises Failure."""
+        """Returns a page of a round. Raises Failure."""
         entry = place.set
         given = request.options.get("$skiptoken"), request.options.get("$deltatoken")
         if given[0] and given[1]:
@@ -161,7 +161,7 @@ class DeltaHandler:
             None if select is None else [name for name in dict.fromkeys(("id", *select)) if name not in tracked]
         )
         if properties == ["id"] and relations and select and "id" not in select:
-            # Only relations were asked for: the properties come by default.
+            # Only relations were requested: the properties come by default.
             properties = None
         return DeltaToken(
             entry.name,
@@ -175,7 +175,7 @@ class DeltaHandler:
 
     @staticmethod
     def _ids(text: str | None) -> list[str]:
-        """The ids of a `$filter`: nothing else can be filtered (Graph doc: delta-query-overview)."""
+        """Returns the ids of a `$filter`: nothing else can be filtered (Graph doc: delta-query-overview)."""
         if not text:
             return []
         matched = _ID_IN.fullmatch(text)
@@ -220,7 +220,7 @@ class DeltaHandler:
         return self._finish(request, entry, token, values)
 
     def _rows(self, entry: EntitySet, token: DeltaToken, limit: int) -> list[StoredObject]:
-        """The next objects of the round; the one whose links are half told comes first."""
+        """Returns the next objects of the round; the one whose links are reported in part comes first."""
         after = token.after - 1 if token.relation >= 0 else token.after
         if token.since:
             codes = [code for name in token.relations for code in _relation(entry, name).codes]
@@ -239,7 +239,7 @@ class DeltaHandler:
     def _collect(
         self, request: GraphRequest, entry: EntitySet, token: DeltaToken
     ) -> tuple[list[bytes], tuple[int, int, int], bool]:
-        """The objects of a page, where it ends (after, relation, target), and whether more follow."""
+        """Returns the objects of a page, where it ends (after, relation, target), and whether more follow."""
         settings = self.settings
         rows = self._rows(entry, token, settings.delta_page_size + 1)
         more = len(rows) > settings.delta_page_size
@@ -267,7 +267,7 @@ class DeltaHandler:
     def _bodies(
         self, request: GraphRequest, entry: EntitySet, token: DeltaToken, rows: Sequence[StoredObject]
     ) -> list[bytes]:
-        """The objects as JSON, without links; nothing for those that are gone."""
+        """Returns the objects as JSON, without links; nothing for those that are gone."""
         select = None if token.select is None else tuple(token.select)
         live = [row for row in rows if row.state == State.LIVE]
         shown = dict(zip((row.seq for row in live), self._shape(entry, select, live), strict=True))
@@ -288,7 +288,7 @@ class DeltaHandler:
         return msgspec.json.Encoder().encode_lines(bodies).split(b"\n")[:-1]
 
     def _changes(self, row: StoredObject, token: DeltaToken, body: bytes) -> bytes:
-        """The id and what changed; one directory extension brings the others of its type (Graph doc: delta-query)."""
+        """Returns id and changed properties; a directory extension brings all of its type (Graph doc: delta-query)."""
         names = self.directory.changed_properties(row.seq, token.since)
         extensions = self.directory.extensions()
         kinds = {extensions[name][0] for name in names if name in extensions}
@@ -300,16 +300,16 @@ class DeltaHandler:
     def _slices(
         self, entry: EntitySet, token: DeltaToken, rows: Sequence[StoredObject]
     ) -> tuple[list[dict[str, bytes]], tuple[int, int] | None]:
-        """The links of the objects on this page, as far as it goes, and where it must end within the last one's.
+        """Returns the links of the page's objects, and where the page ends within those of the last object.
 
-        None = not at all: all are told.
+        None: the page holds all of them.
         """
         if not token.relations:
             return [{}] * len(rows), None
         most = self.settings.delta_slice_size
         budget = 5 * most
         relations = [_relation(entry, name) for name in token.relations]
-        # Whoever comes when there is room on the page finds all of its links among these, or more than fit.
+        # For each object that still has room on the page, these are all of its links, or more than fit.
         found = [self._ends(token, index, relation, rows, budget + most) for index, relation in enumerate(relations)]
         result: list[dict[str, bytes]] = []
         for row in rows:
@@ -337,12 +337,12 @@ class DeltaHandler:
     def _ends(
         self, token: DeltaToken, index: int, relation: NavigationProperty, rows: Sequence[StoredObject], limit: int
     ) -> dict[int, LinkTexts]:
-        """The first links of the objects that are to be told, by their number."""
+        """Returns the first links to report of each object, by its number."""
         code = relation.codes[0]
         live = [row for row in rows if row.state == State.LIVE]
         found: dict[int, LinkTexts] = {}
         if live and live[0].seq == token.after and index == token.relation:
-            # The first one's links have been told up to a target.
+            # The first one's links have been reported up to a target.
             first = live.pop(0)
             since = _since(first, token)
             found = self.directory.ends(code, [first.seq], _LINK, since=since, after=token.target, limit=limit)
@@ -352,7 +352,7 @@ class DeltaHandler:
         return found
 
     def _extras(self, entry: EntitySet, token: DeltaToken) -> list[bytes]:
-        """Old news again, when that fault is on: an unchanged object in full, a long-known removal."""
+        """Returns changes of earlier rounds, when that fault is on: an unchanged object in full, an old removal."""
         if not self.settings.replays:
             return []
         extras: list[bytes] = []
@@ -390,7 +390,7 @@ class DeltaHandler:
 
 
 def _moved(token: DeltaToken, after: int, relation: int, target: int) -> DeltaToken:
-    """The token of the following page of the same round."""
+    """Returns the token of the following page of the same round."""
     return DeltaToken(
         token.set,
         token.select,
@@ -407,7 +407,7 @@ def _moved(token: DeltaToken, after: int, relation: int, target: int) -> DeltaTo
 
 
 def _since(row: StoredObject, token: DeltaToken) -> int:
-    """From when on changed links are news: to whom the object is new, all of its links are."""
+    """Returns the change from which on links are reported: 0, all of them, for an object that is new in the round."""
     return 0 if row.created > token.since else token.since
 
 
@@ -416,7 +416,7 @@ def _removed(row: StoredObject, reason: str) -> bytes:
 
 
 def _with_links(body: bytes, links: dict[str, bytes]) -> bytes:
-    """An object as JSON with the links put behind its properties."""
+    """Returns an object as JSON with the links put behind its properties."""
     reported = b"".join(b',"%s":[%s]' % (name.encode(), text) for name, text in links.items())
     return b"%s%s}" % (body[:-1], reported) if reported else body
 

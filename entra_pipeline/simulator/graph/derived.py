@@ -27,7 +27,7 @@ _user = msgspec.json.Decoder(_User)
 
 
 def registration(body: bytes) -> bytes:
-    """Which authentication methods a user has registered; by the user's id, and the same every time."""
+    """Returns which authentication methods a user has registered; by the user's id, and the same every time."""
     user = _user.decode(body)
     rng = seeded_random("registration", user.id)
     methods = [method for method in _METHODS if rng.random() < 0.4]

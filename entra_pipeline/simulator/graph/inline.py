@@ -14,7 +14,7 @@ from entra_pipeline.simulator.storage.database import Body, StoredObject
 
 
 def read(request: GraphRequest, place: ResourcePath, row: StoredObject) -> GraphResponse:
-    """All items, or the one that is asked for. Raises Failure (404)."""
+    """Returns all items, or the one requested. Raises Failure (404)."""
     held = msgspec.json.decode(row.body).get(place.inline)
     context = f"{request.root}/$metadata#{place.set.path}('{row.id}')/{place.inline}"
     if isinstance(held, dict):
@@ -28,7 +28,7 @@ def read(request: GraphRequest, place: ResourcePath, row: StoredObject) -> Graph
 def changed(
     request: GraphRequest, place: ResourcePath, row: StoredObject, new_id: str
 ) -> tuple[list[Body], GraphResponse]:
-    """The owner's items as they are after the write, and the answer to it.
+    """Returns the owner's items as they are after the write, and the answer to it.
 
     Args:
         request: POST to the items; PATCH or DELETE of one.

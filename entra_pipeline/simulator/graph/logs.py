@@ -4,7 +4,7 @@ What belongs here: what happened, and how Graph lists it. What does not: who may
 `throttle`).
 
 Everyday events follow from the seed and the date alone: entry number n of a day can be computed without the ones before
-it, so that a large tenant pays only for the pages that are read. What is really done to the tenant is taken down in the
+it, so that a large tenant pays only for the pages that are read. What is really done to the tenant is recorded in the
 directory as it happens. Times are counted in ticks of 100 nanoseconds since 1970, as finely as Graph writes them.
 """
 
@@ -61,7 +61,7 @@ _CATEGORIES = {
 
 
 class LogEntry(NamedTuple):
-    """An entry of a log: its time in ticks, its id, and its JSON when it is asked for."""
+    """An entry of a log: its time in ticks, its id, and its JSON when it is read."""
 
     ticks: int
     id: str
@@ -88,12 +88,12 @@ class LogQuery:
 
 
 def ticks_of(moment: datetime) -> int:
-    """A moment in ticks."""
+    """Returns a moment in ticks."""
     return (moment - _START) // timedelta(microseconds=1) * 10
 
 
 def stamp_of(ticks: int) -> str:
-    """A time as the logs write it, for example `2026-11-23T05:00:00.1234567Z`."""
+    """Returns a time as the logs write it, for example `2026-11-23T05:00:00.1234567Z`."""
     moment = _START + timedelta(seconds=ticks // SECOND)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ticks % SECOND:07}Z"
 
@@ -115,11 +115,11 @@ class TenantLogs:
 
     @staticmethod
     def has(place: ResourcePath) -> bool:
-        """Whether the path leads to a log."""
+        """Returns whether the path leads to a log."""
         return place.entry in LOGS
 
     def answer(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
-        """The answer to a GET: a page, or one entry. Raises Failure."""
+        """Returns the answer to a GET: a page, or one entry. Raises Failure."""
         entry = place.set
         if place.tail or place.relation:
             raise not_found(place.tail)
@@ -150,7 +150,7 @@ class TenantLogs:
     def entries(
         self, name: str, first: int = 0, end: int | None = None, *, descending: bool = False, late: bool = False
     ) -> Iterator[LogEntry]:
-        """The entries of a log that can be read now, in the order of their times.
+        """Yields the entries of a log that can be read now, in the order of their times.
 
         Args:
             name: Type of the entries.
@@ -167,7 +167,7 @@ class TenantLogs:
         for day in reversed(days) if descending else days:
             numbers = self._numbers(name, day, first, end)
             everyday = (self._everyday(name, day, number) for number in (reversed(numbers) if descending else numbers))
-            taken = self._taken_down(name, max(first, day * _DAY), min(end, (day + 1) * _DAY))
+            taken = self._recorded(name, max(first, day * _DAY), min(end, (day + 1) * _DAY))
             both = merge(everyday, reversed(taken) if descending else taken, key=_order, reverse=descending)
             for one in both:
                 if first <= one.ticks < end and (not lag or one.ticks + _part(one.id, lag) <= now):
@@ -374,7 +374,7 @@ class TenantLogs:
     # --- what is really done -----------------------------------------------------------------------------------------
 
     def record(self, request: GraphRequest, place: ResourcePath, answer: GraphResponse, client_id: str) -> None:
-        """Takes down a write that succeeded."""
+        """Records a write that succeeded."""
         if place.relation is not None and place.tail == "$ref":
             reference = place.item or str(request.json().get("@odata.id", "") if request.body else "")
             others = [reference.rpartition("/")[2]]
@@ -388,14 +388,14 @@ class TenantLogs:
         self.note(verb, created or place.item or place.key, by=client_id)
 
     def note(self, verb: str, identifier: str, *, relation: str = "", others: Sequence[str] = (), by: str = "") -> None:
-        """Takes down that something was done.
+        """Records that something was done.
 
         Args:
             verb: What, for example `Add`.
             identifier: The object it was done to.
             relation: The relation that changed, if one did.
             others: The other ends.
-            by: The app registration that did it; empty for nobody in the tenant.
+            by: The app registration that did it; empty for the control API.
         """
         row = self.directory.find(identifier, states=_EVERY_STATE)
         kind = row.type if row else "object"
@@ -413,7 +413,7 @@ class TenantLogs:
         audit = self._audit_body(verb, kind, targets, {"user": None, "app": who if by else None}, correlation)
         self.directory.audit(ticks, name, {"id": name, "activityDateTime": stamp_of(ticks), **audit})
 
-    def _taken_down(self, name: str, first: int, end: int) -> list[LogEntry]:
+    def _recorded(self, name: str, first: int, end: int) -> list[LogEntry]:
         if name != "directoryAudit":
             return []
         return [_stored(ticks, identifier, body) for ticks, identifier, body in self.directory.audited(first, end)]
@@ -455,7 +455,7 @@ def _order(entry: LogEntry) -> tuple[int, str]:
 
 
 def _part(key: str, whole: int) -> int:
-    """Some part of a number, always the same for a key."""
+    """Returns a number below `whole`, always the same for a key."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) * whole >> 64
 
 
@@ -472,7 +472,7 @@ def _ticks(text: str) -> int:
 
 
 def unlicensed() -> Failure:
-    """403, sign-ins of a tenant without a premium licence."""
+    """Returns the refusal (403) of sign-ins to a tenant without a premium licence."""
     return Failure(
         403,
         "Authentication_RequestFromNonPremiumTenantOrB2CTenant",

@@ -25,7 +25,7 @@ _dicts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 @lru_cache(maxsize=2048)
 def shape(type_name: str, select: tuple[str, ...] | None, *, fill: bool = True, tag: bool = False) -> Shape:
-    """How objects of the type are shown.
+    """Returns a function that shows objects of the type.
 
     Args:
         type_name: The type.
@@ -41,7 +41,7 @@ def shape(type_name: str, select: tuple[str, ...] | None, *, fill: bool = True, 
 
 
 def _stored(type_name: str, select: tuple[str, ...] | None, *, fill: bool, tag: bool) -> Shape:
-    """The same for objects as they are stored."""
+    """Returns the same for objects as they are stored."""
     entry = BY_NAME[type_name]
     head = {"@odata.type": _raw(f"#microsoft.graph.{type_name}")} if tag else {}
     if select is None and entry.default is None:
@@ -77,7 +77,7 @@ def _stored(type_name: str, select: tuple[str, ...] | None, *, fill: bool, tag: 
 
 
 def nulled(type_name: str, identifier: str) -> dict[str, Any]:
-    """An object whose type the caller may not read: its default properties, null (Graph doc: group-list-members)."""
+    """Returns an object whose type the caller may not read: properties are null (Graph doc: group-list-members)."""
     body: dict[str, Any] = {"@odata.type": f"#microsoft.graph.{type_name}", "id": identifier}
     return {**body, **{name: None for name in BY_NAME[type_name].listed() if name != "id"}}
 

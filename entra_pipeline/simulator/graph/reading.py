@@ -69,7 +69,7 @@ class ReadHandler:
         self.settings = settings
 
     def answer(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
-        """The answer to a GET. Raises Failure."""
+        """Returns the answer to a GET. Raises Failure."""
         if place.tail == "$ref" and place.relation:
             return self._references(request, place)
         if place.entry is None:
@@ -117,7 +117,7 @@ class ReadHandler:
         return json_answer({**context, **_as_dict(body)})
 
     def by_ids(self, request: GraphRequest, caller: Caller) -> GraphResponse:
-        """POST /directoryObjects/getByIds: those that exist, in no promised order."""
+        """Answers POST /directoryObjects/getByIds: the objects that exist, in no promised order."""
         given = request.json()
         ids = given.get("ids")
         if not isinstance(ids, list) or len(ids) > 1000:
@@ -133,7 +133,7 @@ class ReadHandler:
         return json_answer({**context, "value": self._mixed(rows, select, caller)})
 
     def extension_properties(self) -> GraphResponse:
-        """POST /directoryObjects/getAvailableExtensionProperties."""
+        """Answers POST /directoryObjects/getAvailableExtensionProperties."""
         rows = self.directory.page("extensionProperty")
         return json_answer({"value": shape("extensionProperty", None)([row.body for row in rows])})
 
@@ -179,7 +179,7 @@ class ReadHandler:
     def _page(
         self, request: GraphRequest, limit: int, fetch: Any, *, ordered: bool = False
     ) -> tuple[list[StoredObject], str]:
-        """The rows of the page that the request means, and the link to the next; with the faults that are on."""
+        """Returns the objects of the page requested, and the link to the next page; applies the faults of pages."""
         token = request.options.get("$skiptoken")
         here = self.signer.open(token, _CONTINUATION_DECODER) if token else Continuation(0, 0)
         if here.empty:
@@ -211,7 +211,7 @@ class ReadHandler:
     ) -> list[Any]:
         bodies = shape(entry.name, select)([row.body for row in rows])
         if "keyCredentials" in entry.properties() and not (single and select and "keyCredentials" in select):
-            # The certificate itself comes only when one object is asked for it (Graph doc: application-get).
+            # The certificate itself comes only when it is selected of one object (Graph doc: application-get).
             bodies = [without_keys(body, row) for body, row in zip(bodies, rows, strict=True)]
         return bodies
 
@@ -333,7 +333,7 @@ class ReadHandler:
         return json_answer(links[0])
 
     def _mixed(self, rows: Sequence[StoredObject], select: tuple[str, ...] | None, caller: Caller) -> list[Any]:
-        """Objects of several types, in order, each with its `@odata.type`; unreadable ones as nulls."""
+        """Returns objects of several types, in order, each with its `@odata.type`; unreadable ones as nulls."""
         result: list[Any] = [None] * len(rows)
         by_type: dict[str, list[int]] = {}
         for index, row in enumerate(rows):
@@ -397,7 +397,7 @@ def _context(request: GraphRequest, entry: EntitySet, select: tuple[str, ...] | 
 
 
 def _counting(request: GraphRequest) -> GraphRequest:
-    """The request as if it had `$count=true` and the header: /$count itself is an advanced query."""
+    """Returns the request as if it had `$count=true` and the header: /$count itself is an advanced query."""
     return GraphRequest(
         request.method,
         request.path,
@@ -409,7 +409,7 @@ def _counting(request: GraphRequest) -> GraphRequest:
 
 
 def _as_dict(body: Any) -> dict[str, Any]:
-    """The body as a dictionary of raw values, to which more can be added."""
+    """Returns the body as a dictionary of raw values, to which more can be added."""
     if isinstance(body, dict):
         return body
     decoded: dict[str, Any] = _MEMBERS.decode(msgspec.json.encode(body))
@@ -417,7 +417,7 @@ def _as_dict(body: Any) -> dict[str, Any]:
 
 
 def without_keys(body: Any, row: StoredObject) -> Any:
-    """The body without the certificates themselves, of which only the rest is shown."""
+    """Returns the body without the certificates themselves, of which only the rest is shown."""
     if b'"key":"' not in row.body:
         return body
     shown = _as_dict(body)

@@ -57,7 +57,7 @@ class WriteRecord(NamedTuple):
         at: Seconds since 1970.
         name: Type it was about; `group/members` for a reference or a part, `user/restore` for an undelete,
             `user/deletedItems` for what is deleted for good.
-        status: Of the answer that the client should have got; `lost` tells that it got none, or another.
+        status: Of the answer that the client should have got; with `lost`, it got none or another.
         body: As sent; nothing when it is larger than 64 KiB.
         batched: It was an item of a batch.
     """
@@ -73,7 +73,7 @@ class WriteRecord(NamedTuple):
 
 
 class RequestLedger:
-    """What was asked: the latest requests, and totals since the last reset.
+    """Counts requests: the latest ones, and totals since the last reset.
 
     Attributes:
         writes: Requests to write, whatever became of them, by method and name.
@@ -149,7 +149,7 @@ class SimulatedGraph:
         self._answered: dict[str, float] = {}
 
     def answer(self, request: GraphRequest, *, lost: bool = False) -> GraphResponse:
-        """The answer to a request under /v1.0, errors included; noted in the ledger. `lost`: nobody will get it."""
+        """Answers a request under /v1.0, errors included, and counts it. `lost`: the client will not get the answer."""
         price = Cost(1, 0)
         name = ""
         place = None
@@ -181,7 +181,7 @@ class SimulatedGraph:
         return answer
 
     def answer_with_fault(self, request: GraphRequest, fault: str) -> GraphResponse:
-        """The answer to a request that the fault strikes, as far as it is not the connection that breaks."""
+        """Answers a request that a fault strikes; faults of the connection are left to the server."""
         if self.refuses(fault):
             return self.refusal(fault, request)
         answer = self.answer(request, lost=fault in LATE_FAULTS)
@@ -206,7 +206,7 @@ class SimulatedGraph:
         )
 
     def failed(self, failure: Failure, request: GraphRequest) -> GraphResponse:
-        """An error in Graph's shape (Graph doc: errors)."""
+        """Returns an error in Graph's shape (Graph doc: errors)."""
         inner = {
             "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
             "request-id": str(uuid.uuid4()),
@@ -221,7 +221,7 @@ class SimulatedGraph:
         return GraphResponse(failure.status, body, {"Content-Type": JSON, **failure.headers})
 
     def fault(self, method: str) -> str:
-        """The fault that strikes the next request; empty for none."""
+        """Returns the fault that strikes the next request; empty for none."""
         settings = self.settings
         if settings.fault_methods and method not in settings.fault_methods:
             return ""
@@ -231,7 +231,7 @@ class SimulatedGraph:
 
     @staticmethod
     def refuses(fault: str) -> bool:
-        """Whether the fault keeps a request from being carried out."""
+        """Returns whether the fault keeps a request from being carried out."""
         return fault in {"503", "504"} or fault.startswith("429")
 
     def follow(self) -> None:
@@ -243,7 +243,7 @@ class SimulatedGraph:
             self.replica = None
 
     def refusal(self, kind: str, request: GraphRequest) -> GraphResponse:
-        """The answer of a fault that refuses."""
+        """Returns the answer of a fault that refuses."""
         if kind.startswith("429"):
             return self.failed(throttled(None if kind == "429-no-retry-after" else 1), request)
         status = int(kind[:3])
@@ -258,7 +258,7 @@ class SimulatedGraph:
         return answer
 
     def _admit(self, request: GraphRequest, place: ResourcePath, caller: Caller, price: Cost) -> dict[str, str]:
-        """Permission and throttling. Raises Failure."""
+        """Checks permission and throttling; returns headers about throttling. Raises Failure (403, 429)."""
         for prefix, status in self.settings.deny.items():
             if _below(request.path, prefix):
                 raise denied() if status == 403 else Failure(status, "Denied", "Refused by the control API.")
@@ -349,7 +349,7 @@ class SimulatedGraph:
         return self._hiding(answer, place)
 
     def _written(self, place: ResourcePath) -> str:
-        """What a write changes, so that two at once collide: an object; nothing yet where one is created."""
+        """Returns the id of the object a write changes, so that two at once collide; empty where one is created."""
         if place.entry is None or not place.key:
             return place.key
         if place.relation is not None and place.relation.part:

@@ -38,17 +38,17 @@ class Failure(Exception):
 
 
 def bad_request(message: str, *, details: list[dict[str, str]] | None = None) -> Failure:
-    """400, the general refusal."""
+    """Returns a 400: the general refusal."""
     return Failure(400, "Request_BadRequest", message, details=details)
 
 
 def unsupported(message: str) -> Failure:
-    """400, a query that the set does not support."""
+    """Returns a 400: a query that the set does not support."""
     return Failure(400, "Request_UnsupportedQuery", message)
 
 
 def not_found(key: str) -> Failure:
-    """404, an object that is not there."""
+    """Returns a 404: an object that is not there."""
     return Failure(
         404,
         "Request_ResourceNotFound",
@@ -57,24 +57,24 @@ def not_found(key: str) -> Failure:
 
 
 def no_segment(segment: str) -> Failure:
-    """400, a path that does not exist."""
+    """Returns a 400: a path that does not exist."""
     return Failure(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
 
 
 def unknown_property(name: str, type_name: str) -> Failure:
-    """400, a property that the type does not have."""
+    """Returns a 400: a property that the type does not have."""
     return Failure(
         400, "BadRequest", f"Could not find a property named '{name}' on type 'microsoft.graph.{type_name}'."
     )
 
 
 def denied() -> Failure:
-    """403, a permission or directory role is missing."""
+    """Returns a 403: a permission or directory role is missing."""
     return Failure(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
 def invalid_token(message: str) -> Failure:
-    """401, no token, or one that is not good (any more)."""
+    """Returns a 401: no token, or one that is not good (any more)."""
     return Failure(
         401,
         "InvalidAuthenticationToken",
@@ -84,21 +84,21 @@ def invalid_token(message: str) -> Failure:
 
 
 def conflict(name: str) -> Failure:
-    """400, a value that must be unique is taken."""
+    """Returns a 400: a value that must be unique is taken."""
     message = f"Another object with the same value for property {name} already exists."
     return bad_request(message, details=[{"code": "ObjectConflict", "message": message, "target": name}])
 
 
 def same_key(message: str) -> Failure:
-    """409, an object with the same key exists."""
+    """Returns a 409: an object with the same key exists."""
     return Failure(409, "Request_MultipleObjectsWithSameKeyValue", message)
 
 
 def concurrency() -> Failure:
-    """409, another write on the object is under way."""
+    """Returns a 409: another write on the object is under way."""
     return Failure(409, "Directory_ConcurrencyViolation", "Unable to complete the request due to data concurrency.")
 
 
 def method_not_allowed() -> Failure:
-    """405, the path exists, the method on it does not."""
+    """Returns a 405: the path exists, the method on it does not."""
     return Failure(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")

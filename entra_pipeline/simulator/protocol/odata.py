@@ -67,13 +67,13 @@ def split_outside(text: str, separator: str = ",") -> list[str]:
 
 
 def parse_select(text: str | None) -> tuple[str, ...] | None:
-    """The names of `$select`; None when it is absent, empty or `*`."""
+    """Returns the names of `$select`; None when it is absent, empty or `*`."""
     names = tuple(split_outside(text or ""))
     return None if not names or names == ("*",) else names
 
 
 def parse_expand(text: str) -> list[Expand]:
-    """The items of `$expand`. Raises Failure when it cannot be read."""
+    """Returns the items of `$expand`. Raises Failure when it cannot be read."""
     found = []
     for item in split_outside(text):
         matched = re.fullmatch(r"([\w]+)(?:\((.*)\))?", item)
@@ -97,7 +97,7 @@ def check_select(
 
 
 def compile_filter(entry: EntitySet, text: str, extensions: Mapping[str, object]) -> Condition:
-    """`$filter` as SQL. Raises Failure (400) for what Graph does not understand."""
+    """Returns `$filter` as SQL. Raises Failure (400) for what Graph does not understand."""
     return _Parser(entry, text, extensions).parse()
 
 
@@ -269,7 +269,7 @@ class _Parser:
 
 
 def _collation(field: str) -> str:
-    """How a field is compared: text whatever its case; ids as they are, which their index can answer."""
+    """Returns how a field is compared: text whatever its case; ids as they are, which their index can answer."""
     return "" if field == _ID else " COLLATE NOCASE"
 
 

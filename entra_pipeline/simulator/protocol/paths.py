@@ -65,7 +65,7 @@ _ACTIONS = {
 
 
 def resolve(path: str) -> ResourcePath:
-    """The place of a path below /v1.0. Raises Failure (400) for a path that Graph does not have."""
+    """Returns the place of a path below /v1.0. Raises Failure (400) for a path that Graph does not have."""
     segments = _segments(path)
     lower = [segment.lower() for segment in segments]
     if lower[:1] == ["directoryobjects"]:
@@ -147,7 +147,7 @@ def _directory_objects(rest: list[str]) -> ResourcePath:
 
 
 def _own_bin(segments: list[str], lower: list[str]) -> ResourcePath:
-    """The recycle bin that a service keeps for itself, of conditional access for example."""
+    """Returns the recycle bin that a service keeps for itself, of conditional access for example."""
     length = lower.index("deleteditems") + 2
     entry = _BINS.get(tuple(lower[:length]))
     rest = segments[length:]

@@ -68,7 +68,7 @@ class GraphRequest:
         return self.options.get("$count", "").lower() == "true"
 
     def json(self) -> dict[str, Any]:
-        """The body as an object. Raises Failure (400)."""
+        """Returns the body as an object. Raises Failure (400)."""
         if "json" not in self.headers.get("content-type", ""):
             raise bad_request("Write requests (excluding DELETE) must contain the Content-Type header declaration.")
         try:
@@ -80,7 +80,7 @@ class GraphRequest:
         return decoded
 
     def link(self, path: str, drop: set[str], **add: str) -> str:
-        """An absolute link with this request's options, but for `drop`, and with `add` (keys without `$`)."""
+        """Returns an absolute link with this request's options, but for `drop`, and with `add` (keys without `$`)."""
         kept = [f"{name}={quote(value, safe=_SAFE)}" for name, value in self.options.items() if name not in drop]
         return f"{self.root}/{path}?{'&'.join([*kept, *(f'${name}={value}' for name, value in add.items())])}"
 
@@ -89,7 +89,7 @@ _SAFE = ",()$=;/:@'*"
 
 
 def parse_options(query: str) -> dict[str, str]:
-    """Query options by lower-case name. Graph takes the `$` as optional."""
+    """Returns query options by lower-case name. Graph takes the `$` as optional."""
     found = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         name = name.lower()
@@ -98,5 +98,5 @@ def parse_options(query: str) -> dict[str, str]:
 
 
 def clean_path(raw: str) -> str:
-    """A path as sent, decoded, without slashes at the ends."""
+    """Returns a path as sent, decoded, without slashes at the ends."""
     return unquote(raw).strip("/")

@@ -1,7 +1,7 @@
 """Signed, opaque tokens: access tokens as Entra issues them, and the continuation tokens of lists and delta.
 
-Access tokens are JSON Web Tokens signed with HS256: clients must treat Graph's tokens as opaque, so the algorithm is
-nobody's business (Entra doc: access-tokens).
+Access tokens are JSON Web Tokens signed with HS256: clients must treat Graph's tokens as opaque, so the algorithm
+does not matter (Entra doc: access-tokens).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Caller:
     directory_roles: frozenset[str] = frozenset()
 
     def may(self, any_of: tuple[str, ...]) -> bool:
-        """Whether the caller has one of the permissions; all of them are application permissions."""
+        """Returns whether the caller has one of the permissions; all of them are application permissions."""
         return not self.roles.isdisjoint(any_of)
 
 
@@ -51,13 +51,13 @@ class Signer:
         return hmac.new(self._key, data, sha256).digest()
 
     def access_token(self, claims: dict[str, Any]) -> str:
-        """A signed token with the claims."""
+        """Returns a signed token with the claims."""
         head = _encode(msgspec.json.encode({"typ": "JWT", "alg": "HS256"}))
         body = f"{head}.{_encode(msgspec.json.encode(claims))}"
         return f"{body}.{_encode(self._mac(body.encode()))}"
 
     def caller(self, authorization: str, audiences: set[str], issued_after: float) -> Caller:
-        """The caller of a request by its Authorization header. Raises Failure (401)."""
+        """Returns the caller of a request by its Authorization header. Raises Failure (401)."""
         kind, _, token = authorization.partition(" ")
         if kind.lower() != "bearer" or not token:
             raise invalid_token("Access token is empty.")
@@ -76,12 +76,12 @@ class Signer:
         return Caller(claims["appid"], frozenset(claims["roles"]))
 
     def seal(self, content: object) -> str:
-        """An opaque token that carries the content."""
+        """Returns an opaque token that carries the content."""
         data = msgspec.msgpack.encode(content)
         return _encode(self._mac(data)[:12] + data)
 
     def open(self, token: str, decoder: msgspec.msgpack.Decoder[_T]) -> _T:
-        """The content of a token made by `seal`, of the decoder's type. Raises Failure (400) for any other."""
+        """Returns the content of a token made by `seal`, of the decoder's type. Raises Failure (400) for any other."""
         try:
             data = _decode(token)
             if hmac.compare_digest(data[:12], self._mac(data[12:])[:12]):

@@ -196,11 +196,11 @@ class EntitySet:
     gated: tuple[tuple[str, str], ...] = ()
 
     def properties(self) -> dict[str, Property]:
-        """Names and kinds of all structural properties, those of subtypes included."""
+        """Returns names and kinds of all structural properties, those of subtypes included."""
         return _properties(self.name)
 
     def listed(self) -> tuple[str, ...]:
-        """What a list returns without `$select`, in order."""
+        """Returns what a list returns without `$select`, in order."""
         return _listed(self.name)
 
     @property
@@ -209,19 +209,19 @@ class EntitySet:
         return self.derived_from or self.name
 
     def hidden(self) -> frozenset[str]:
-        """What neither a list nor one object shows unasked."""
+        """Returns what neither a list nor one object shows unasked."""
         return self.on_select | self.single_only | self.streams | frozenset(self.expandable)
 
     def kept(self) -> frozenset[str]:
-        """Navigation properties whose items are kept in the object."""
+        """Returns navigation properties whose items are kept in the object."""
         return frozenset((*self.expandable, *(segment for segment, _ in self.inline)))
 
     def relation(self, segment: str) -> NavigationProperty | None:
-        """The relation of the name, None when there is none."""
+        """Returns the relation of the name, None when there is none."""
         return _relations(self.name).get(segment)
 
     def tracked(self) -> tuple[NavigationProperty, ...]:
-        """Relations that delta can report."""
+        """Returns relations that delta can report."""
         return tuple(relation for relation in self.relations if relation.delta)
 
 

@@ -28,7 +28,7 @@ def _singleton(
 
 
 def _assigned(name: str, segment: str, model: str, code: LinkKind) -> EntitySet:
-    """A policy that applications and service principals point to."""
+    """Returns a policy that applications and service principals point to."""
     return EntitySet(
         name,
         f"policies/{segment}",

@@ -1,4 +1,4 @@
-"""Reports: views of other objects, and logs; both are made when they are asked for."""
+"""Lists reports, which are views of other objects, and logs; both are made when they are read."""
 
 from __future__ import annotations
 

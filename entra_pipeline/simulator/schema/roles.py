@@ -25,7 +25,7 @@ def _group_schedule(kind: str, permission: str) -> EntitySet:
 
 
 def _requests(name: str, path: str, model: str, read: tuple[str, ...], write: str, *ends: str) -> EntitySet:
-    """What is asked of a kind of schedule; the answer is a schedule that comes or goes."""
+    """Returns the set of requests for a kind of schedule; a request makes a schedule come or go."""
     return EntitySet(
         name,
         path,

@@ -91,7 +91,7 @@ class Listener:
         self._servers, self._thread = [], None
 
     def _run(self) -> None:
-        """The thread that serves."""
+        """Serves on both ports until told to end; runs in a thread of its own."""
 
         async def both() -> None:
             self._loop = asyncio.get_running_loop()

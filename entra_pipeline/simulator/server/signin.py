@@ -31,7 +31,7 @@ class TokenRefused(Exception):
         self.status, self.error, self.number, self.text = status, error, number, text
 
     def body(self) -> dict[str, Any]:
-        """The answer, as Entra words it."""
+        """Returns the answer, as Entra words it."""
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         return {
@@ -47,7 +47,7 @@ class TokenRefused(Exception):
 
 
 def openid_configuration(tenant: SimulatedGraph, authority: str, name: str) -> dict[str, Any]:
-    """What a client asks before it asks for a token. Raises SignInRefused for another tenant."""
+    """Returns what a client reads before it requests a token. Raises TokenRefused for another tenant."""
     _check_tenant(tenant, name)
     base = f"{authority}/{tenant.identity.tenant_id}"
     return {
@@ -69,7 +69,7 @@ def openid_configuration(tenant: SimulatedGraph, authority: str, name: str) -> d
 
 
 def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[str, Any]:
-    """The answer to a token request. Raises SignInRefused."""
+    """Returns the answer to a token request. Raises TokenRefused."""
     _check_tenant(tenant, name)
     if form.get("grant_type") != "client_credentials":
         raise TokenRefused(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
@@ -137,7 +137,7 @@ def _check_tenant(tenant: SimulatedGraph, name: str) -> None:
 
 
 def _check_assertion(tenant: SimulatedGraph, client_id: str, assertion: str) -> None:
-    """Whether the assertion is signed by a certificate registered for the app (Entra doc: certificate-credentials)."""
+    """Checks that a certificate of the app has signed the assertion (Entra doc: certificate-credentials)."""
     body, _, signature = assertion.rpartition(".")
     try:
         header = msgspec.json.decode(_segment(body.partition(".")[0]))

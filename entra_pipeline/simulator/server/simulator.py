@@ -139,7 +139,7 @@ class Simulator:
         return folder
 
     def tenant_table(self, name: str = "simulated") -> str:
-        """The table for dagster_project.toml; the secrets are in files beside the certificate authority."""
+        """Returns the table for dagster_project.toml; the secrets are in files beside the certificate authority."""
         return (
             f"[tenants.{name}]\n"
             f'tenant_id = "{self.tenant_id}"\n'
@@ -219,7 +219,7 @@ class Simulator:
         listener.start(build_app(tenant, ControlPanel(tenant)), folder)
 
     def _take_over(self) -> None:
-        """The thread that waits for the end of the process that serves, and then serves in its place."""
+        """Waits for the end of the process that serves, then serves in its place; runs in a thread of its own."""
         while not self._ended.wait(_SUCCESSION_SECONDS):
             self._lock = lock_folder(self._folder)
             if self._lock is not None:

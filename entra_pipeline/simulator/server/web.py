@@ -57,7 +57,7 @@ class _Cut(Response):
 
 
 def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
-    """The application that serves one tenant."""
+    """Returns the application that serves one tenant."""
 
     async def graph(http: HttpRequest) -> Response:
         request = await _request(http, time.monotonic())

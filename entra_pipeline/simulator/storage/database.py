@@ -115,7 +115,7 @@ class Database:
             self._db.execute("PRAGMA journal_mode = WAL")
 
     def meta(self, key: str) -> str:
-        """A remembered setting; empty when there is none."""
+        """Returns a remembered setting; empty when there is none."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(found[0]) if found else ""
 
@@ -124,11 +124,11 @@ class Database:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def now(self) -> datetime:
-        """The tenant's time: the clock's, moved by what `advance` added."""
+        """Returns the tenant's time: the clock's, moved by what `advance` added."""
         return self._clock() + self._offset
 
     def stamp(self) -> str:
-        """The tenant's time as Graph writes it: UTC, seven fractional digits are allowed, none are used."""
+        """Returns the tenant's time as Graph writes it: UTC, seven fractional digits are allowed, none are used."""
         return self.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
@@ -137,7 +137,7 @@ class Database:
         return self._change
 
     def next_change(self) -> int:
-        """The number of a new change."""
+        """Counts a new change and returns its number."""
         self._change += 1
         self.remember("change", str(self._change))
         self._drop_kept()
@@ -150,7 +150,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One transaction; may be nested."""
+        """Opens one transaction; may be nested."""
         with self.lock:
             if self._db.in_transaction:
                 yield

@@ -38,11 +38,11 @@ class Directory(DirectoryReader):
                 self.purge(seq)
 
     def audit(self, ticks: int, identifier: str, body: Body) -> None:
-        """Takes down what was done, at a time in ticks (see `graph.logs`)."""
+        """Records what was done, at a time in ticks (see `graph.logs`)."""
         self._db.execute("INSERT INTO audits (ticks, id, json) VALUES (?, ?, ?)", (ticks, identifier, _json(body)))
 
     def audited(self, first: int, end: int) -> list[tuple[int, str, bytes]]:
-        """What was taken down between two times, as (ticks, id, JSON) in their order."""
+        """Returns the audit entries between two times, as (ticks, id, JSON) in their order."""
         with self.lock:
             return self._db.execute(
                 "SELECT ticks, id, CAST(json AS BLOB) FROM audits WHERE ticks >= ? AND ticks < ? ORDER BY ticks, id",
@@ -101,7 +101,7 @@ class Directory(DirectoryReader):
         body = msgspec.json.decode(row.body)
         body["deletedDateTime"] = self.stamp()
         if row.type == "user":
-            # So that the name is free for somebody else meanwhile (Entra doc: user-delete).
+            # Frees the name for another user meanwhile (Entra doc: user-delete).
             body["userPrincipalName"] = row.id.replace("-", "") + body["userPrincipalName"]
         self._db.execute(
             "UPDATE objects SET state = ?, changed = ?, json = ?, deleted = ? WHERE seq = ?",
@@ -212,7 +212,7 @@ class Directory(DirectoryReader):
 
 
 def _identified(type_name: str, identifier: str) -> Body:
-    """The property that identifies an object, if its type shows one."""
+    """Returns the property that identifies an object, if its type shows one."""
     entry = BY_NAME[type_name]
     return {} if entry.anonymous else {entry.key: identifier}
 

@@ -36,7 +36,7 @@ class DirectoryReader(ObjectReader):
         where: str = "1",
         values: Sequence[object] = (),
     ) -> list[StoredObject]:
-        """Live objects at the other end of the object's links, in order of their sequence number."""
+        """Returns live objects at the other end of the object's links, in order of their sequence number."""
         return self._rows(
             f"{self._linked_sql(COLUMNS, codes, inverse, transitive, where)} ORDER BY o.seq LIMIT ?",
             (seq, after, *values, limit),
@@ -45,7 +45,7 @@ class DirectoryReader(ObjectReader):
     def linked_each(
         self, codes: Sequence[int], seqs: Sequence[int], *, inverse: bool = False, limit: int
     ) -> dict[int, list[StoredObject]]:
-        """As `linked`, of several objects asked for together: the first `limit` of each, by its number."""
+        """Returns the first `limit` of `linked` for each of several objects, by its number."""
         here, there = ("target", "source") if inverse else ("source", "target")
         kinds = ",".join(str(int(code)) for code in codes)
         sql = (
@@ -63,7 +63,7 @@ class DirectoryReader(ObjectReader):
         return found
 
     def matching(self, code: int, source: str, type_name: str, wanted: Body) -> list[StoredObject]:
-        """Live objects of the type that the source (by id) is linked to, and that have the wanted properties."""
+        """Returns live objects of the type that the source (by id) links to, and that have the wanted properties."""
         owner = self.find(source)
         return [
             row
@@ -81,7 +81,7 @@ class DirectoryReader(ObjectReader):
         where: str = "1",
         values: Sequence[object] = (),
     ) -> int:
-        """How many live objects are at the other end of the links."""
+        """Returns how many live objects are at the other end of the links."""
         inner = self._linked_sql("o.seq", codes, inverse, transitive, where)
         return int(self._db.execute(f"SELECT count(*) FROM ({inner})", (seq, 0, *values)).fetchone()[0])
 
@@ -107,9 +107,9 @@ class DirectoryReader(ObjectReader):
     def ends(
         self, code: int, sources: Sequence[int], shown: str, *, since: int = 0, after: int = 0, limit: int
     ) -> dict[int, LinkTexts]:
-        """The first links of some sources, in the order of sources and targets, by source.
+        """Returns the first links of some sources, in the order of sources and targets, by source.
 
-        Asked for together, because a tenant has millions of links.
+        One query for all sources, because a tenant has millions of links.
 
         Args:
             code: Of the links.
@@ -135,7 +135,7 @@ class DirectoryReader(ObjectReader):
     def _present_ends(
         self, code: int, sources: Sequence[int], shown: str, after: int, limit: int
     ) -> dict[int, LinkTexts]:
-        """The links that are present."""
+        """Returns the links that are present."""
         links = self._db.execute(
             "SELECT source, target FROM links WHERE code = ? AND source IN (SELECT value FROM json_each(?))"
             " AND target > ? AND live ORDER BY source, target",
@@ -156,7 +156,7 @@ class DirectoryReader(ObjectReader):
         return ends
 
     def _texts_of(self, shown: str, targets: Sequence[int]) -> list[bytes]:
-        """The texts of live links to objects; empty when the object is not live.
+        """Returns the texts of live links to objects; empty when the object is not live.
 
         Kept until something changes, because the same objects are members of many groups. They are in a list by number:
         of so many, a dictionary costs several times what it takes SQLite to find the links.
@@ -176,7 +176,7 @@ class DirectoryReader(ObjectReader):
     def links(
         self, codes: Sequence[int], owner: str, *, inverse: bool = False, binned: bool = False, batch: int = 10_000
     ) -> Iterator[tuple[str, str, str]]:
-        """All visible links of the codes from objects of type `owner` as (its id, other end's id, other end's type).
+        """Yields the visible links of the codes from objects of type `owner` as (its id, other end's id and type).
 
         With `binned`, also those that come back with an end that is in the recycle bin.
         """
@@ -195,13 +195,13 @@ class DirectoryReader(ObjectReader):
                 yield from ((owning, end, kind) for _, _, owning, end, kind, hidden in found if not hidden)
 
     def owner_of(self, code: int, target: int) -> int | None:
-        """Sequence number of the (one) source that owns the target."""
+        """Returns the sequence number of the (one) source that owns the target."""
         found = self._db.execute("SELECT source FROM links WHERE code = ? AND target = ? AND live", (code, target))
         row = found.fetchone()
         return int(row[0]) if row else None
 
     def has_link(self, code: int, source: int, target: int) -> bool:
-        """Whether the link exists; links to objects in the recycle bin do."""
+        """Returns whether the link exists; links to objects in the recycle bin do."""
         return bool(
             self._db.execute(
                 "SELECT 1 FROM links WHERE code = ? AND source = ? AND target = ? AND live", (code, source, target)
@@ -209,7 +209,7 @@ class DirectoryReader(ObjectReader):
         )
 
     def leads_anywhere(self, code: int, source: int) -> bool:
-        """Whether the object has a link of the code, to something that is not gone for good."""
+        """Returns whether the object has a link of the code, to something that is not gone for good."""
         return bool(
             self._db.execute("SELECT 1 FROM links WHERE code = ? AND source = ? AND live", (code, source)).fetchone()
         )

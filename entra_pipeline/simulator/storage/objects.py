@@ -14,7 +14,7 @@ class ObjectReader(Database):
     """Reads the objects of a tenant."""
 
     def find(self, key: str, type_name: str = "", *, states: Sequence[int] = (State.LIVE,)) -> StoredObject | None:
-        """The object with the id or, when a type is named, the alternate key.
+        """Returns the object with the id or, when a type is named, the alternate key.
 
         Services outside the directory choose ids of their own, which may be those of others: where no type is named,
         directory objects come first.
@@ -30,18 +30,18 @@ class ObjectReader(Database):
         return min(found, key=lambda row: (row.type not in DIRECTORY_OBJECTS, row.seq), default=None)
 
     def by_key(self, type_name: str, key: str) -> list[StoredObject]:
-        """Live objects of the type with the alternate key."""
+        """Returns live objects of the type with the alternate key."""
         return self._rows(
             f"SELECT {COLUMNS} FROM objects o WHERE o.type = ? AND o.key = ? AND o.state = {State.LIVE:d}",
             (type_name, key.lower()),
         )
 
     def by_seq(self, seq: int) -> StoredObject:
-        """The object, whatever its state."""
+        """Returns the object, whatever its state."""
         return self._rows(f"SELECT {COLUMNS} FROM objects o WHERE o.seq = ?", (seq,))[0]
 
     def by_ids(self, ids: Sequence[str]) -> list[StoredObject]:
-        """Live objects with the ids, in no particular order."""
+        """Returns live objects with the ids, in no particular order."""
         marks = ",".join("?" * len(ids))
         return self._rows(f"SELECT {COLUMNS} FROM objects o WHERE o.id IN ({marks}) AND o.state = 0", ids)
 
@@ -57,7 +57,7 @@ class ObjectReader(Database):
         order: str = "o.seq",
         offset: int = 0,
     ) -> list[StoredObject]:
-        """Objects of a type in order, `limit` of them (-1 = all), those after the sequence number `after`."""
+        """Returns up to `limit` objects of a type (-1 = all) in order, those after the sequence number `after`."""
         return self._rows(
             f"SELECT {COLUMNS} FROM objects o WHERE o.type = ? AND o.state = ? AND o.seq > ? AND ({where})"
             f" ORDER BY {order} LIMIT ? OFFSET ?",
@@ -65,7 +65,7 @@ class ObjectReader(Database):
         )
 
     def count(self, type_name: str, where: str = "1", values: Sequence[object] = (), *, state: int = State.LIVE) -> int:
-        """How many objects of the type match."""
+        """Returns how many objects of the type match."""
         if where == "1" and state == State.LIVE and type_name in self._counts:
             return self._counts[type_name]
         found = self._db.execute(
@@ -77,7 +77,7 @@ class ObjectReader(Database):
         return int(found[0])
 
     def changed(self, type_name: str, codes: Sequence[int], since: int, after: int, limit: int) -> list[StoredObject]:
-        """Objects of the type that changed, or whose links of the codes did, in order; whatever their state."""
+        """Returns objects of the type that changed, or whose links of the codes did, in order, in any state."""
         kinds = ",".join(str(int(code)) for code in codes) or "0"
         return self._rows(
             f"SELECT {COLUMNS} FROM objects o WHERE o.type = ? AND o.seq > ? AND o.seq IN ("
@@ -88,12 +88,12 @@ class ObjectReader(Database):
         )
 
     def changed_properties(self, seq: int, since: int) -> set[str]:
-        """Names of the properties set since the change."""
+        """Returns names of the properties set since the change."""
         found = self._db.execute("SELECT name FROM property_changes WHERE seq = ? AND changed > ?", (seq, since))
         return {str(name) for (name,) in found}
 
     def extensions(self) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """Registered directory extensions: name → (data type, types it may be set on)."""
+        """Returns registered directory extensions: name → (data type, types it may be set on)."""
         if self._extensions is None:
             self._extensions = {}
             for row in self.page("extensionProperty"):

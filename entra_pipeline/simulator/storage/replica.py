@@ -48,5 +48,5 @@ class Replica(DirectoryReader):
             self.catch_up()
 
     def now(self) -> datetime:
-        """The tenant's time; clocks do not lag."""
+        """Returns the tenant's time; clocks do not lag."""
         return self.primary.now()

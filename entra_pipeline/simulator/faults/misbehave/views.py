@@ -214,7 +214,7 @@ def _counts(request: GraphRequest, place: ResourcePath) -> bool:
 
 
 def _is_counted(exchange: Exchange, rule: MisbehaviourRule) -> bool:
-    """Whether the rule is about the count that the request asks for: `groups/$count`, or a list with `$count=true`."""
+    """Returns whether the rule is about the count requested: `groups/$count`, or a list with `$count=true`."""
     path = exchange.request.path
     return rule.is_on(path) or (exchange.place.tail != "$count" and rule.is_on(f"{path}/$count"))
 

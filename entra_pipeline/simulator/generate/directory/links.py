@@ -15,7 +15,7 @@ _BATCH = 10_000
 def user_links(loader: Loader) -> None:
     """Writes managers, as a tree, and sponsors of guests."""
     first = loader.first["user"]
-    # A tree: everyone but the first reports to somebody with a lower number.
+    # A tree: every user but the first reports to one with a lower number.
     managers = ((first + n, first + (n - 1) // 8) for n in range(1, loader.users) if n % 11)
     loader.directory.load_links(LinkKind.USER_MANAGER, managers)
     sponsors = ((first + n, first + n * 7 % loader.users) for n in range(5, loader.users, 17))

@@ -40,7 +40,7 @@ def _update_combinations(directory: Directory, row: StoredObject, given: Body) -
 
 
 def _new_version(creation: Creation, row: StoredObject, given: Body) -> GraphResponse:
-    """A workflow with other tasks or conditions, in place of the one before (Graph doc: createNewVersion)."""
+    """Returns a workflow with other tasks or conditions, in place of the one before (Graph doc: createNewVersion)."""
     body = given.get("workflow")
     if not isinstance(body, dict):
         raise bad_request("A value is required for property 'workflow'.")

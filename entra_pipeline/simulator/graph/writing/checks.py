@@ -60,7 +60,7 @@ def check_required(entry: EntitySet, body: Body) -> None:
 
 
 def check_properties(directory: Directory, entry: EntitySet, body: Body, *, creating: bool) -> None:
-    """Names, kinds, and whether they may be written at all."""
+    """Checks names and kinds of properties, and whether they may be written at all. Raises Failure (400)."""
     known = entry.properties()
     extensions = directory.extensions()
     for name, value in body.items():
@@ -86,7 +86,7 @@ def check_properties(directory: Directory, entry: EntitySet, body: Body, *, crea
 
 
 def check_change(creation: Creation, entry: EntitySet, row: StoredObject, current: Body, body: Body) -> None:
-    """What may not be changed on this very object."""
+    """Checks what may not be changed on this very object. Raises Failure (400)."""
     if built_in(row, current):
         raise bad_request("Built-in objects cannot be updated.")
     if current.get("onPremisesSyncEnabled") and row.type in {"user", "group"}:
@@ -138,7 +138,7 @@ def _check_location(body: Body) -> None:
 
 
 def built_in(row: StoredObject, current: Body) -> bool:
-    """Whether the object is Microsoft's, and cannot be changed."""
+    """Returns whether the object is Microsoft's, and cannot be changed."""
     return bool(
         current.get("isBuiltIn")
         or current.get("policyType") == "builtIn"
@@ -148,7 +148,7 @@ def built_in(row: StoredObject, current: Body) -> bool:
 
 
 def check_value(name: str, value: object, declared: Property) -> None:
-    """Kind of a value, and of everything inside it. Raises Failure (400)."""
+    """Checks the kind of a value, and of everything inside it. Raises Failure (400)."""
     if value is None:
         return
     if declared.many:
@@ -177,7 +177,7 @@ def check_value(name: str, value: object, declared: Property) -> None:
 
 
 def _complex(class_name: str) -> dict[str, Property] | None:
-    """Properties of a complex type; None when any are allowed (open types), or the SDK does not know it."""
+    """Returns properties of a complex type; None when any are allowed (open types), or the SDK does not know it."""
     try:
         return model_properties(_module(class_name)) or None
     except (ImportError, AttributeError):
@@ -185,7 +185,7 @@ def _complex(class_name: str) -> dict[str, Property] | None:
 
 
 def _module(class_name: str) -> str:
-    """The msgraph-sdk module of a class: `ConditionalAccessUsers` → `conditional_access_users`."""
+    """Returns the msgraph-sdk module of a class: `ConditionalAccessUsers` → `conditional_access_users`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
 
 

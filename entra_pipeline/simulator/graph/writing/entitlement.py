@@ -19,7 +19,7 @@ _SYSTEMS = {"AadGroup": "group", "AadApplication": "servicePrincipal"}
 
 
 def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, given: Body) -> StoredObject:
-    """Does what the request asks for; returns the request as it is kept. Raises Failure."""
+    """Carries out the request; returns the request as it is kept. Raises Failure."""
     kind = str(given["requestType"])
     if kind not in {"adminAdd", "adminRemove"}:
         raise bad_request(f"The request type '{kind}' is not supported for applications.")
@@ -30,7 +30,7 @@ def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, give
 
 
 def role_scope(directory: Directory, package: StoredObject, item: Body) -> Body:
-    """A role of a resource that an access package hands out, as it is kept. Raises Failure (400, 404)."""
+    """Returns a role of a resource that an access package hands out, as it is kept. Raises Failure (400, 404)."""
     catalog = (msgspec.json.decode(package.body).get("catalog") or {}).get("id", "")
     owner = directory.find(str(catalog), "accessPackageCatalog")
     wanted_role, wanted_scope = item.get("role") or {}, item.get("scope") or {}

@@ -152,7 +152,7 @@ class ObjectWriter:
 
     @staticmethod
     def _named(relation: NavigationProperty, given: Body) -> str:
-        """The id that a part chooses by its name."""
+        """Returns the id that a part chooses by its name."""
         return str(given.get("extensionName", "")) if relation.part == "openTypeExtension" else ""
 
     def restore(self, row: StoredObject, given: Body) -> StoredObject:

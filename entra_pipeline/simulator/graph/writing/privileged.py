@@ -99,12 +99,12 @@ def check_removal(directory: Directory, caller: Caller, row: StoredObject) -> No
 
 
 def assignable(group: StoredObject) -> bool:
-    """Whether the group can hold directory roles."""
+    """Returns whether the group can hold directory roles."""
     return bool(msgspec.json.decode(group.body).get("isAssignableToRole"))
 
 
 def privileged(directory: Directory, user: StoredObject) -> bool:
-    """Whether the user holds a directory role, or belongs to or owns a group that can; also from the recycle bin."""
+    """Returns whether the user, live or deleted, holds a directory role, or belongs to or owns a group that can."""
     if directory.leads_anywhere(LinkKind.ROLE_ASSIGNED, user.seq):
         return True
     return any(assignable(group) for group in directory.linked(_GROUP_LINKS, user.seq, inverse=True))

@@ -63,7 +63,7 @@ def check_removal(directory: Directory, row: StoredObject, current: Body) -> Non
 
 
 def merge(current: object, given: object) -> object:
-    """A value after a PATCH: what a complex value is not given, it keeps (OData: PATCH of complex values)."""
+    """Returns a value after a PATCH: what a complex value is not given, it keeps (OData: PATCH of complex values)."""
     if not isinstance(current, dict) or not isinstance(given, dict):
         return given
     if given.get("@odata.type", current.get("@odata.type")) != current.get("@odata.type"):
@@ -72,7 +72,7 @@ def merge(current: object, given: object) -> object:
 
 
 def as_stored(directory: Directory, type_name: str, body: Body) -> Body:
-    """The body as it is kept, after a write: references in full, unassigned attributes gone."""
+    """Returns the body as it is kept, after a write: references in full, unassigned attributes gone."""
     attributes = body.get("customSecurityAttributes")
     if attributes:
         kept = {
@@ -117,7 +117,7 @@ def _user(directory: Directory, body: Body, current: Body, seq: int) -> None:
 
 
 def _attributes(directory: Directory, body: Body) -> None:
-    """Custom security attributes have to be defined, and predefined values are the only ones where it says so."""
+    """Checks custom security attributes: whether they are defined, and whether only predefined values are used."""
     for name, values in (body.get("customSecurityAttributes") or {}).items():
         if not isinstance(values, dict) or values.get("@odata.type") not in {
             "#microsoft.graph.customSecurityAttributeValue",
@@ -239,7 +239,7 @@ def _assignment(directory: Directory, body: Body, current: Body, seq: int) -> No
 
 
 def _policy(directory: Directory, body: Body, current: Body, seq: int) -> None:
-    """What a policy newly names has to be there; what it has named all along may have gone meanwhile."""
+    """Checks that what a policy newly names is there; what it named before may have gone meanwhile."""
     given, before = body.get("conditions") or {}, current.get("conditions") or {}
     exists: list[tuple[str, str, str, Callable[[str], bool]]] = [
         ("users", "Users", "1053: Invalid user value: {}.", lambda key: bool(directory.find(key, "user"))),
@@ -327,7 +327,7 @@ def _partner(directory: Directory, body: Body, current: Body, seq: int) -> None:
 
 
 def check_credential(parts: Iterable[Body], given: Body, *, most: int) -> None:
-    """Federated credentials of one application: names are unique, so are pairs of issuer and subject."""
+    """Checks federated credentials of one application: names are unique, so are pairs of issuer and subject."""
     present = list(parts)
     if any(part["name"] == given.get("name") for part in present):
         raise same_key(f"FederatedIdentityCredential with name {given.get('name')} already exists.")

@@ -20,7 +20,7 @@ _ADDING = {"adminAssign", "adminUpdate", "adminExtend", "adminRenew"}
 
 
 class _Kind(NamedTuple):
-    """A kind of schedule: its type, what tells two apart, and which of that has to exist."""
+    """A kind of schedule: its type, the properties that identify one, and those whose object has to exist."""
 
     schedule: str
     identity: tuple[str, ...]
@@ -50,7 +50,7 @@ REQUESTS = tuple(_KINDS)
 
 
 def preset(directory: Directory, type_name: str, body: Body, issued: str) -> Body:
-    """A request as it is stored. Raises Failure for what Graph refuses."""
+    """Returns a request as it is stored. Raises Failure for what Graph refuses."""
     kind = _KINDS[type_name]
     if type_name.startswith("unifiedRole") and not body.get("directoryScopeId") and not body.get("appScopeId"):
         raise bad_request("A value is required for property 'directoryScopeId' or 'appScopeId'.")
@@ -83,7 +83,7 @@ def preset(directory: Directory, type_name: str, body: Body, issued: str) -> Bod
 def carry_out(
     directory: Directory, request: StoredObject, assign: Callable[[Body], None], revoke: Callable[[Body], None]
 ) -> None:
-    """Does what a stored request asks for.
+    """Carries out a stored request.
 
     Args:
         directory: Where.
@@ -144,6 +144,6 @@ def _provision(
 
 
 def _held(directory: Directory, kind: _Kind, body: Body) -> list[StoredObject]:
-    """The schedules that a request is about."""
+    """Returns the schedules that a request is about."""
     wanted = {name: body.get(name) for name in kind.identity}
     return directory.matching(kind.link, str(body["principalId"]), kind.schedule, wanted)

@@ -44,7 +44,7 @@ class WriteHandler:
         self.creation = self.objects.creation
 
     def answer(self, request: GraphRequest, place: ResourcePath, caller: Caller) -> GraphResponse:
-        """The answer to a write. Raises Failure; a refused write changes nothing."""
+        """Returns the answer to a write. Raises Failure; a refused write changes nothing."""
         with self.directory.writing():
             privileged.check(self.directory, request, place, caller)
             if place.deleted:

@@ -1,4 +1,4 @@
-"""Carries out orders that change the tenant, without Graph's checks; each is taken down in the audit log."""
+"""Carries out orders that change the tenant, without Graph's checks; each is recorded in the audit log."""
 
 from __future__ import annotations
 

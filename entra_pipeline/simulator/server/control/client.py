@@ -38,7 +38,7 @@ class _SettingControl(_Orders):
         return result
 
     def faults(self, rate: float, kinds: Iterable[str] = FAULTS, methods: Iterable[str] = ()) -> None:
-        """From now on this share of Graph requests (with the methods, if some are given) fails; 0 = none."""
+        """Makes this share of Graph requests fail (with the methods, if some are given); 0 = none."""
         self.knobs(fault_rate=rate, fault_kinds=list(kinds), fault_methods=list(methods))
 
     def deny(self, prefix: str, status: int = 403) -> None:
@@ -104,9 +104,9 @@ class _SettingControl(_Orders):
         types: Iterable[str] = (),
         in_lists: bool = False,
     ) -> None:
-        """Leaves objects, links (`<owner id>/<relation>/<target id>`) or types (`user`) out of what delta tells.
+        """Leaves objects, links (`<owner id>/<relation>/<target id>`) or types (`user`) out of delta.
 
-        They are still counted, and still answer by themselves; `in_lists` leaves them out of lists, too.
+        They are still counted, and a GET of one still answers; `in_lists` leaves them out of lists, too.
         """
         self.knobs(hidden=list(objects), hidden_links=list(links), hidden_types=list(types), hidden_in_lists=in_lists)
 
@@ -118,19 +118,19 @@ class _SettingControl(_Orders):
         self.knobs(unlicensed=list(prefixes))
 
     def expire_delta_links(self, form: str = "") -> None:
-        """All delta links issued so far have expired; `form` is one of `faults.settings.EXPIRY_FORMS`."""
+        """Expires all delta links issued so far; `form` is one of `faults.settings.EXPIRY_FORMS`."""
         self.order("expire_delta_links", form=form)
 
     def expire_tokens(self) -> None:
-        """All access tokens issued so far are refused."""
+        """Refuses all access tokens issued so far."""
         self.order("expire_tokens")
 
     def token_lifetime(self, seconds: int) -> None:
-        """New access tokens live this long."""
+        """Sets how long new access tokens live."""
         self.knobs(token_lifetime=seconds)
 
     def latency(self, seconds: float) -> None:
-        """Each Graph request takes this much longer."""
+        """Makes each Graph request take this much longer."""
         self.knobs(latency=seconds)
 
     def empty_pages(self, rate: float) -> None:
@@ -180,7 +180,7 @@ class _SettingControl(_Orders):
         self.order("directory_roles", client_id=client_id, names=list(names))
 
     def register_certificate(self, client_id: str, pem: str) -> None:
-        """The app registration may sign in with this certificate (PEM, public part)."""
+        """Lets the app registration sign in with this certificate (PEM, public part)."""
         self.order("certificate", client_id=client_id, pem=pem)
 
 
@@ -213,7 +213,7 @@ class Control(_SettingControl):
         self.order("restore", identifier=identifier)
 
     def has_password(self, user_principal_name: str, password: str) -> bool:
-        """Whether a user that was made since the simulator was started has this password."""
+        """Returns whether a user that was made since the simulator was started has this password."""
         return bool(self.order("has_password", user=user_principal_name, password=password))
 
     def publish(self, applications: Sequence[dict[str, Any]]) -> None:
@@ -236,7 +236,7 @@ class Control(_SettingControl):
         self.order("link", path=path, targets=list(targets), present=False)
 
     def dump(self, path: str, *, deleted: bool = False) -> list[dict[str, Any]]:
-        """All objects of a set (`users`; parts by type: `appRoleAssignment`) with every property a list can have.
+        """Returns all objects of a set (`users`; parts by type: `appRoleAssignment`) with every property of a list.
 
         Parts go by a path below any owner, too (`domains/-/verificationDnsRecords`), those of one below that owner; a
         recycle bin goes by its path.
@@ -251,7 +251,7 @@ class Control(_SettingControl):
                 return found
 
     def edges(self, path: str, relation: str, *, binned: bool = False) -> set[tuple[str, str, str]]:
-        """All links of a relation, as (id, id of the other end, its type such as `user`); `memberOf` goes backwards.
+        """Returns all links of a relation as (id, other end's id, its type such as `user`); `memberOf` goes backwards.
 
         With `binned`, also those of which an end is in the recycle bin.
         """
@@ -261,12 +261,12 @@ class Control(_SettingControl):
         }
 
     def log(self, path: str) -> list[dict[str, Any]]:
-        """All that the log (`auditLogs/signIns`) still keeps, oldest first, what cannot be read yet included."""
+        """Returns everything the log (`auditLogs/signIns`) still keeps, oldest first, even what cannot be read yet."""
         result: list[dict[str, Any]] = self.order("log", path=path)
         return result
 
     def counts(self) -> dict[str, int]:
-        """Live objects per set."""
+        """Returns live objects per set."""
         result: dict[str, int] = self.order("counts")
         return result
 
@@ -280,7 +280,7 @@ class Control(_SettingControl):
         return result
 
     def writes(self) -> list[dict[str, Any]]:
-        """The latest 100,000 requests to write since the ledger was reset, oldest first, those that were refused too.
+        """Returns the latest 100,000 requests to write since the last reset, oldest first, refused ones included.
 
         Each has `at` (seconds since 1970), `method`, `path`, `name` (as in `ledger`), `status`, `body` (decoded),
         `batched` and `lost` (carried out, but the answer was kept back).

@@ -36,7 +36,7 @@ class Lookup:
         return row
 
     def target(self, path: str) -> StoredObject:
-        """The object or part at the path."""
+        """Returns the object or part at the path."""
         place = self.place(path)
         if place.relation is None or not place.item:
             return self.row(place)
@@ -46,7 +46,7 @@ class Lookup:
         return found[0]
 
     def entry(self, path: str) -> EntitySet:
-        """The set at the path; sets of parts go by their type's name, or the path from any owner (`domains/-/…`)."""
+        """Returns the set at the path; parts go by their type, or by the path from any owner (`domains/-/…`)."""
         if path in BY_NAME:
             return BY_NAME[path]
         place = self.place(path)

@@ -26,7 +26,7 @@ class ControlPanel:
         }
 
     def obey(self, name: str, order: dict[str, Any]) -> Any:
-        """The result of an order, ready for JSON. Raises WrongOrder, Failure."""
+        """Returns the result of an order, ready for JSON. Raises WrongOrder, Failure."""
         if name not in self._orders:
             raise WrongOrder(f"no such order: {name}; there are {', '.join(sorted(self._orders))}")
         try:

@@ -93,7 +93,7 @@ class TruthOrders(Lookup):
 
 
 def _sent(body: bytes) -> Any:
-    """A body as it was sent; nothing when it is not JSON."""
+    """Returns a body as it was sent; nothing when it is not JSON."""
     try:
         return msgspec.json.decode(body) if body else None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -101,6 +101,6 @@ def _sent(body: bytes) -> Any:
 
 
 def _members(body: Any) -> dict[str, Any]:
-    """The members of a body that `shape` made."""
+    """Returns the members of a body that `shape` made."""
     decoded: dict[str, Any] = _MEMBERS.decode(msgspec.json.encode(body))
     return decoded

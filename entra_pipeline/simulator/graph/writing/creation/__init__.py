@@ -25,7 +25,7 @@ class Creation(NewObjects):
     """Creates objects in one tenant."""
 
     def preset(self, type_name: str, body: Body, trusted: bool) -> Body:
-        """The first properties of a new object. Raises Failure for what Graph refuses."""
+        """Returns the first properties of a new object. Raises Failure for what Graph refuses."""
         if type_name in scheduling.REQUESTS:
             return scheduling.preset(self.directory, type_name, body, self.new_key())
         rule = _PRESETS.get(type_name)

@@ -89,7 +89,7 @@ The flag skips the checks. Raises Failure for what Graph refuses.
 
 
 def principal_exists(app_id: str) -> Failure:
-    """The refusal of a second service principal for an application."""
+    """Returns the refusal of a second service principal for an application."""
     return same_key(
         "The service principal cannot be created, updated, or restored because the service principal name "
         f"{app_id} is already in use."

@@ -28,7 +28,7 @@ def _catalog(new: NewObjects, body: Body, trusted: bool) -> Body:
 
 
 def _dated(new: NewObjects, body: Body, trusted: bool) -> Body:
-    """What has a date of creation, and nothing else of its own."""
+    """Returns the body with a date of creation, for types that get nothing else."""
     return {"createdDateTime": new.directory.stamp(), "modifiedDateTime": None, **body}
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from entra_pipeline.simulator.storage.database import COLUMNS, Body, State, StoredObject
-from entra_pipeline.simulator.storage.objects import ObjectReader
+from entra_pipeline.simulator.storage.objects import StoredObjectReader
 
 
 class LinkTexts(NamedTuple):
@@ -21,7 +21,7 @@ class LinkTexts(NamedTuple):
     text: bytes
 
 
-class DirectoryReader(ObjectReader):
+class DirectoryReader(StoredObjectReader):
     """Reads the objects and links of a tenant."""
 
     def linked(

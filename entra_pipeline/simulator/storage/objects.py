@@ -10,7 +10,7 @@ from entra_pipeline.simulator.schema import BY_NAME, DIRECTORY_OBJECTS
 from entra_pipeline.simulator.storage.database import COLUMNS, Database, State, StoredObject
 
 
-class ObjectReader(Database):
+class StoredObjectReader(Database):
     """Reads the objects of a tenant."""
 
     def find(self, key: str, type_name: str = "", *, states: Sequence[int] = (State.LIVE,)) -> StoredObject | None:

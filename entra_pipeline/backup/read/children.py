@@ -16,7 +16,14 @@ import msgspec
 import pyarrow as pa
 
 from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, was_listed_recently
-from entra_pipeline.backup.rows.page_parser import endpoint, identify, object_id, split_expanded, without_context
+from entra_pipeline.backup.rows.page_parser import (
+    Expanded,
+    endpoint,
+    identify,
+    object_id,
+    split_expanded,
+    without_context,
+)
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.states import TableStates
@@ -370,8 +377,8 @@ class ChildReader:
     ) -> list[tuple[str, list[msgspec.Raw]]]:
         """Owners on a page whose items Graph has shown all; those it may have cut are added to `long`."""
         found = []
-        for owner_id, items in split_expanded(page.value, children.segment):
-            if len(items) >= EXPAND_LIMIT:
+        for owner_id, items, complete in split_expanded(page.value, children.segment):
+            if children.many and (not complete or len(items) >= EXPAND_LIMIT):
                 long.append(owner_id)
             elif items:
                 found.append((owner_id, items))
@@ -391,6 +398,25 @@ class ChildReader:
             for owner_id, items in self._short(page, children, long):
                 stage_edges(owner_id, items, staging, relation.target)
         return long
+
+    async def expanded(
+        self, owner: ObjectType, relation: Relation, ids: Sequence[str], stats: RequestStats
+    ) -> dict[str, Expanded]:
+        """Returns what `$expand` shows of the links of some owners; owners that it does not show are left out.
+
+        An owner with as many links as `$expand` shows at most is not complete.
+
+        Raises:
+            GraphError: Graph does not expand the relation, or not for single owners.
+        """
+        children = ChildCollection(
+            relation.name, owner, owner, relation.segment, Read.EXPAND, relation.many, relation=relation
+        )
+        found = {}
+        async for page in self._probes(children, ids, stats):
+            for one in split_expanded(page.value, relation.segment):
+                found[one.id] = one._replace(complete=one.complete and len(one.items) < EXPAND_LIMIT)
+        return found
 
     async def _items_of(
         self, children: ChildCollection, ids: list[str], stats: RequestStats
@@ -418,20 +444,26 @@ class ChildReader:
         Raises:
             GraphError: Graph refuses to name owners so, or has answered with others.
         """
+        found: dict[str, list[msgspec.Raw]] = {}
+        long: list[str] = []
+        async for page in self._probes(children, ids, stats):
+            found.update(self._short(page, children, long))
+        return found, long
+
+    async def _probes(
+        self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
+    ) -> AsyncIterator[GraphPage]:
         chunks = [ids[start : start + _FILTER_VALUES] for start in range(0, len(ids), _FILTER_VALUES)]
         conditions = [f"id in ({','.join(repr(one) for one in chunk)})" for chunk in chunks]
         requests = [BatchRequest(self._probe(children, condition)) for condition in conditions]
         wanted = set(ids)
-        found: dict[str, list[msgspec.Raw]] = {}
-        long: list[str] = []
         async for result in self._graph.batch(requests, stats=stats, lane=children.owner.lane):
             if result.status >= 300:
                 raise explain(result)
             page = decode_page(result.body)
             if page.next_link or any(object_id(raw) not in wanted for raw in page.value):
                 raise GraphError(f"Graph does not filter {children.owner.path} by ids", status=400)
-            found.update(self._short(page, children, long))
-        return found, long
+            yield page
 
 
 def address(entry: ObjectType, identifier: str, parent_id: str = "") -> str:

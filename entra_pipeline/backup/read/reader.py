@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.selection import ResolvedSelection
-from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, split_list_page, without_context
+from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, removed_links, split_list_page, without_context
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.states import TableStates
-from entra_pipeline.catalogue import ObjectType
+from entra_pipeline.catalogue import ObjectType, Relation
 from entra_pipeline.clock import Clock, iso, parse_iso
 from entra_pipeline.errors import (
     DeltaLinkExpired,
@@ -309,6 +309,21 @@ class ObjectReader:
         requests = [BatchRequest(query(f"{entry.path}/{one}", select=select, expand=expand), one) for one in ids]
         async for result in self.graph.batch(requests, stats=stats, lane=entry.lane):
             yield result
+
+    async def removed_since(
+        self, entry: ObjectType, relation: Relation, delta_link: str, stats: RequestStats
+    ) -> set[tuple[str, str]]:
+        """Returns the links, as (source, target), whose removal a delta query reports after the round of a link.
+
+        The next backup follows the same link, and stores everything that it reports.
+
+        Raises:
+            GraphError: Graph refuses.
+        """
+        found: set[tuple[str, str]] = set()
+        async for page in self.graph.pages(delta_link, stats=stats, lane=entry.lane):
+            found |= removed_links(page, relation)
+        return found
 
     # --- What all share ----------------------------------------------------------------------------------------------
 

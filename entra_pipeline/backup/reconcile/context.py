@@ -55,12 +55,14 @@ class CheckMemory:
         linked: Ids of objects whose links were read because they came back, by object type.
         recounted: Object types whose count was requested: the count in their listing is out of date.
         large_owners: Ids of owners that have more links than `$expand` shows, by relation table.
+        concealed: Ids of owners whose links Graph hides from this application, by relation table.
     """
 
     healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     linked: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     recounted: set[str] = field(default_factory=set)
     large_owners: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    concealed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from entra_pipeline.backup.read.children import EXPAND_LIMIT
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject, some
+from entra_pipeline.backup.reconcile.evidence import Says, Verdict, judge
 from entra_pipeline.backup.rows.merge import ids_table
-from entra_pipeline.backup.rows.page_parser import endpoint
+from entra_pipeline.backup.rows.page_parser import Expanded, endpoint
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
-from entra_pipeline.catalogue import ObjectType, Relation
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType, Relation
+from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.errors import GraphError
 from entra_pipeline.store.manifest import Gap
+from entra_pipeline.store.state import state_query
+
+_READ_HIDDEN = "Member.Read.Hidden"
+Links = Mapping[str, Mapping[str, str]]
+"""Links by owner: the type of each target by its id."""
 
 
 def read_whole(context: CheckContext, relation: Relation) -> bool:
@@ -31,6 +39,55 @@ def links_of(subject: Subject) -> tuple[ObjectType, Relation]:
     if subject.relation is None:
         raise ValueError(f"{subject.entry.name} is no relation")
     return subject.entry, subject.relation
+
+
+# --- Hidden membership -----------------------------------------------------------------------------------------------
+
+
+async def check_concealed(context: CheckContext, subject: Subject) -> list[Finding]:
+    """Keeps the known members of groups and units whose membership Graph hides from this application.
+
+    With visibility HiddenMembership, Graph shows members only to an application with Member.Read.Hidden (Graph doc:
+    resources/group, visibility). It shows no error: lists and counts are empty.
+    """
+    (entry, relation), states = links_of(subject), context.states
+    if relation.segment != "members" or _READ_HIDDEN in context.reader.granted or "visibility" not in entry.properties:
+        return []
+    hidden = await states.runner.query(
+        state_query(states.store.files, states.entries[entry.name], "id") + " WHERE visibility = 'HiddenMembership'"
+    )
+    ids = sorted(str(row[0]) for row in hidden)
+    counts = {one: n async for one, n in context.children.link_counts(entry, relation.segment, ids, context.stats)}
+    concealed = [one for one in ids if not counts.get(one)]
+    if not concealed:
+        return []
+    context.memory.concealed[relation.name].update(concealed)
+    rows = await _lost_links(context, relation, concealed)
+    gap = Gap(
+        what=f"{relation.name} of {len(concealed)} {entry.name} with hidden membership",
+        reason=f"Graph shows no members without the permission {_READ_HIDDEN}; known ones are kept ({some(concealed)})",
+        remedy=f"Grant the application permission {_READ_HIDDEN} to the app registration and consent to it as an "
+        "administrator.",
+        permission=_READ_HIDDEN,
+    )
+    return [Finding(relation.name, rows=tuple(rows), gaps=(gap,))]
+
+
+async def _lost_links(context: CheckContext, relation: Relation, owners: list[str]) -> list[tuple[object, ...]]:
+    """Returns links of owners that the parent has and the new state has not, though delta reports no removal."""
+    states = context.states
+    before = states.sql_before(relation.name)
+    if before is None:
+        return []
+    return await states.runner.query(
+        f"""
+        SELECT source_id, target_id, target_type, 'upsert' FROM ({before}) SEMI JOIN owners ON source_id = owners.id
+        ANTI JOIN ({states.sql(relation.name)}) now USING (source_id, target_id)
+        ANTI JOIN (FROM reported WHERE change = 'delete') gone USING (source_id, target_id)
+        """,
+        owners=ids_table(owners),
+        reported=read_staged(states.results[relation.name].staged),
+    )
 
 
 # --- After a whole round ---------------------------------------------------------------------------------------------
@@ -70,7 +127,7 @@ async def check_expanded(context: CheckContext, subject: Subject) -> list[Findin
         shown=read_staged(staging.staged),
         cut=ids_table(cut),
     )
-    return await _compare_singly(context, entry, relation, [str(row[0]) for row in rows])
+    return await _compare_singly(context, entry, relation, [str(row[0]) for row in rows], expand=True)
 
 
 async def check_counted(context: CheckContext, subject: Subject) -> list[Finding]:
@@ -90,7 +147,7 @@ async def check_counted(context: CheckContext, subject: Subject) -> list[Finding
     ]
 
 
-PROVE_WHOLE = (check_expanded, check_counted)
+PROVE_WHOLE = (check_concealed, check_expanded, check_counted)
 """The checks of a relation that a whole round has read, in their order: each sees the corrections of the one before."""
 
 
@@ -114,6 +171,10 @@ async def check_reported(context: CheckContext, subject: Subject) -> list[Findin
     differing = await _miscounted(context, entry, relation, owners) if pages else owners
     findings = await _compare_singly(context, entry, relation, differing)
     return [*findings, Finding(relation.name, compared=len(owners))]
+
+
+CHECK_REPORTED = (check_concealed, check_reported)
+"""The checks of a relation after an incremental round, in their order."""
 
 
 async def _reported_with_links(context: CheckContext, entry: ObjectType, relation: Relation) -> list[str]:
@@ -164,53 +225,225 @@ async def _reported_changes_only(context: CheckContext, entry: ObjectType) -> se
 
 
 async def _compare_singly(
-    context: CheckContext, entry: ObjectType, relation: Relation, owners: list[str]
+    context: CheckContext, entry: ObjectType, relation: Relation, owners: list[str], *, expand: bool = False
 ) -> list[Finding]:
-    """Lists the links of some owners one by one; returns what differs, and names what Graph counts but hides."""
+    """Lists the links of some owners one by one and weighs what differs against all other views.
+
+    Links that any view shows stay or are added. Owners of whom views disagree, or of whom Graph counts more links than
+    it shows, are gaps.
+
+    Args:
+        context: What every check is given.
+        entry: The type of the owners.
+        relation: The relation.
+        owners: Their ids.
+        expand: `$expand` has shown something else than what is stored: it is consulted for all of them.
+    """
+    owners = sorted(set(owners) - context.memory.concealed[relation.name])
     if not owners:
         return []
-    listed: set[tuple[object, ...]] = set()
-    answered = set() if relation.many else set(owners)
+    listed: dict[str, dict[str, str]] = {} if relation.many else {owner: {} for owner in owners}
     async for owner, items in context.children.links(entry, relation, owners, context.stats):
-        answered.add(owner)
-        listed.update((owner, n.id, n.target_type) for n in map(endpoint, items))
-    rows = await context.states.runner.query(
-        f"SELECT source_id, target_id, target_type FROM ({context.states.sql_reported_now(relation.name)}) "
-        "SEMI JOIN owners ON source_id = owners.id",
-        owners=ids_table(sorted(answered)),
-    )
-    stored = set(rows)
-    differing = [(*one, UPSERT) for one in listed - stored] + [(*one, DELETE) for one in stored - listed]
-    findings = []
-    if differing:
-        who = some({str(one[0]) for one in differing})
-        note = f"healed: {len(differing)} links that delta had not told ({entry.title.lower()} {who})"
-        findings.append(Finding(relation.name, rows=tuple(sorted(differing, key=str)), note=note))
-    if relation.many and entry.page_size:
-        shown = Counter(str(one[0]) for one in listed)
-        findings.append(Finding(relation.name, gaps=await _hidden(context, entry, relation, sorted(answered), shown)))
+        listed.setdefault(owner, {}).update((n.id, n.target_type or relation.target) for n in map(endpoint, items))
+    stored = await _stored(context, relation, listed)
+    counts = await _settled_counts(context, entry, relation, stored, listed)
+    views = await _other_views(context, entry, relation, stored, listed, expand=expand)
+    rows: list[tuple[object, ...]] = []
+    gaps = []
+    for owner, targets in sorted(listed.items()):
+        kept = dict(targets)
+        disputed = []
+        for target, kind in {**views.shown.get(owner, {}), **stored.get(owner, {})}.items():
+            if target in targets or (targets and not relation.many):
+                continue
+            verdict = _verdict(views, owner, target, count=counts.get(owner), listed=len(targets))
+            if verdict is Verdict.GONE:
+                continue
+            kept[target] = kind
+            disputed.append(target)
+        known = stored.get(owner, {})
+        rows += [
+            (owner, target, kind, UPSERT)
+            for target, kind in kept.items()
+            if target not in known or (kind and known[target] != kind)
+        ]
+        rows += [(owner, target, kind, DELETE) for target, kind in known.items() if target not in kept]
+        gaps += _gaps_of(entry, relation, owner, disputed, counts.get(owner), len(targets), len(kept))
+    findings = [Finding(relation.name, gaps=tuple(gaps))]
+    if rows:
+        who = some({str(one[0]) for one in rows})
+        note = f"healed: {len(rows)} links that delta had not told ({entry.title.lower()} {who})"
+        findings.insert(0, Finding(relation.name, rows=tuple(sorted(rows, key=str)), note=note))
     return findings
 
 
-async def _hidden(
-    context: CheckContext, entry: ObjectType, relation: Relation, owners: list[str], shown: Mapping[str, int]
-) -> tuple[Gap, ...]:
-    """Returns a gap for each owner of whom Graph counts more links than it shows."""
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """What views other than the owner's list say.
+
+    Attributes:
+        shown: Links that `$expand` shows, with their target's type, by owner.
+        complete: Owners whose links `$expand` shows to the end.
+        reported: Links (owner, target) that delta reports in this run.
+        removed: Links whose removal delta reports after that.
+        back: What the way back from the target says, where it was consulted.
+    """
+
+    shown: Mapping[str, Mapping[str, str]]
+    complete: Set[str]
+    reported: Set[tuple[str, str]]
+    removed: Set[tuple[str, str]]
+    back: Mapping[tuple[str, str], Says]
+
+
+def _verdict(views: _Views, owner: str, target: str, *, count: int | None, listed: int) -> Verdict:
+    link = owner, target
+    if target in views.shown.get(owner, {}):
+        expanded = Says.SHOWS
+    else:
+        expanded = Says.HIDES if owner in views.complete else Says.NOTHING
+    counted = Says.NOTHING if count is None else Says.SHOWS if count > listed else Says.HIDES
+    return judge(
+        removed=link in views.removed,
+        listed=Says.HIDES,
+        counted=counted,
+        others=[
+            expanded,
+            Says.SHOWS if link in views.reported else Says.NOTHING,
+            views.back.get(link, Says.NOTHING),
+        ],
+    )
+
+
+def _gaps_of(
+    entry: ObjectType,
+    relation: Relation,
+    owner: str,
+    disputed: Sequence[str],
+    count: int | None,
+    listed: int,
+    kept: int,
+) -> list[Gap]:
+    what = f"{relation.name} of {entry.title.lower()} {owner}"
+    if disputed:
+        reason = (
+            f"Graph's list does not show {len(disputed)} links that are stored or that another view of Graph shows "
+            f"({some(disputed)}); they are kept"
+        )
+        return [Gap(what=what, reason=reason, remedy=COUNT_AGAIN, permission=entry.permissions[0])]
+    if count is not None and count > kept:
+        return [Gap(what=what, reason=f"Graph counts {count} and shows {listed}", remedy=COUNT_AGAIN)]
+    return []
+
+
+async def _stored(context: CheckContext, relation: Relation, owners: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Returns the stored links of some owners: by owner, the type of each target by its id."""
+    rows = await context.states.runner.query(
+        f"SELECT source_id, target_id, target_type FROM ({context.states.sql_reported_now(relation.name)}) "
+        "SEMI JOIN owners ON source_id = owners.id",
+        owners=ids_table(sorted(owners)),
+    )
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for source, target, kind in rows:
+        found[str(source)][str(target)] = str(kind)
+    return found
+
+
+def _missing(stored: Links, listed: Links) -> dict[str, set[str]]:
+    """Returns the targets that are stored and not listed, by owner; owners without any are left out."""
+    missing = {owner: stored.get(owner, {}).keys() - targets.keys() for owner, targets in listed.items()}
+    return {owner: targets for owner, targets in missing.items() if targets}
+
+
+async def _settled_counts(
+    context: CheckContext, entry: ObjectType, relation: Relation, stored: Links, listed: Links
+) -> dict[str, int]:
+    """Returns Graph's count of links by owner, requested again while it exceeds the list.
+
+    An object that can have one link has no count: its list is the count.
+    """
+    if not relation.many or not entry.page_size:
+        return {owner: len(targets) for owner, targets in listed.items()}
+    counts: dict[str, int] = {}
+    waiting = sorted(listed)
     for pause in context.policy.count_pauses:
         await asyncio.sleep(pause)
-        counts = context.children.link_counts(entry, relation.segment, owners, context.stats)
-        hidden = {owner: count async for owner, count in counts if count is not None and count > shown[owner]}
-        if not hidden:
-            return ()
-        owners = sorted(hidden)
-    return tuple(
-        Gap(
-            what=f"{relation.name} of {entry.title.lower()} {owner}",
-            reason=f"Graph counts {count} and shows {shown[owner]}",
-            remedy=COUNT_AGAIN,
-        )
-        for owner, count in hidden.items()
+        async for owner, count in context.children.link_counts(entry, relation.segment, waiting, context.stats):
+            if count is not None:
+                counts[owner] = count
+        waiting = [owner for owner in waiting if counts.get(owner, 0) > len(listed[owner])]
+        if not waiting:
+            break
+    return counts
+
+
+async def _other_views(
+    context: CheckContext, entry: ObjectType, relation: Relation, stored: Links, listed: Links, *, expand: bool
+) -> _Views:
+    """Consults the other views about links that are stored and not listed; none when there are no such links."""
+    missing = _missing(stored, listed)
+    if not missing and not expand:
+        return _Views({}, set(), set(), set(), {})
+    expanded: dict[str, Expanded] = {}
+    if relation.many:
+        try:
+            expanded = await context.children.expanded(
+                entry, relation, sorted(listed if expand else missing), context.stats
+            )
+        except GraphError as error:
+            if error.status not in {400, 501}:
+                raise
+    shown = {
+        one.id: {n.id: n.target_type or relation.target for n in map(endpoint, one.items)} for one in expanded.values()
+    }
+    complete = {one.id for one in expanded.values() if one.complete}
+    links = {(owner, target) for owner, targets in missing.items() for target in targets}
+    unseen = {(owner, target) for owner, target in links if target not in shown.get(owner, {})}
+    back = await _way_back(context, relation, unseen, stored)
+    unseen -= {link for link, says in back.items() if says is Says.SHOWS}
+    reported = await _reported_links(context, relation, unseen)
+    removed: set[tuple[str, str]] = set()
+    if reported and (link := context.states.entries[entry.name].delta_link):
+        removed = await context.reader.removed_since(entry, relation, link, context.stats)
+    return _Views(shown, complete, reported, removed, back)
+
+
+async def _way_back(
+    context: CheckContext, relation: Relation, links: Set[tuple[str, str]], stored: Links
+) -> dict[tuple[str, str], Says]:
+    """Asks the targets of links for their owners, where the catalogue knows the way back."""
+    found: dict[tuple[str, str], Says] = {}
+    by_type: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for owner, target in links:
+        by_type[stored[owner][target]].add((owner, target))
+    for kind, some_links in by_type.items():
+        target_type = BY_GRAPH_TYPE.get(kind)
+        if target_type is None or not relation.inverse or not has_navigation(target_type.model, relation.inverse):
+            continue
+        targets = sorted({target for _, target in some_links})
+        owners: dict[str, set[str]] = {}
+        pages = context.children.collections(target_type, relation.inverse, targets, context.stats)
+        async for target, items in pages:
+            owners.setdefault(target, set()).update(endpoint(raw).id for raw in items)
+        for owner, target in some_links:
+            if target in owners:
+                found[owner, target] = Says.SHOWS if owner in owners[target] else Says.HIDES
+    return found
+
+
+async def _reported_links(
+    context: CheckContext, relation: Relation, links: Set[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Returns those links that the delta response of this run has, and not as removed."""
+    if not links:
+        return set()
+    rows = await context.states.runner.query(
+        "SELECT source_id, target_id FROM reported SEMI JOIN owners ON source_id = owners.id "
+        "GROUP BY ALL HAVING arg_max(change, seq) = 'upsert'",
+        reported=read_staged(context.states.results[relation.name].staged),
+        owners=ids_table(sorted({owner for owner, _ in links})),
     )
+    return {(str(source), str(target)) for source, target in rows} & links
 
 
 async def _miscounted(context: CheckContext, entry: ObjectType, relation: Relation, owners: list[str]) -> list[str]:

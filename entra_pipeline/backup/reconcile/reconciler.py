@@ -13,7 +13,7 @@ from entra_pipeline.backup.reconcile.counts import check_count, counted_types, r
 from entra_pipeline.backup.reconcile.deletions import check_deletions
 from entra_pipeline.backup.reconcile.endpoints import check_endpoints, check_returned, edges_of_gone
 from entra_pipeline.backup.reconcile.gone import GoneObjects
-from entra_pipeline.backup.reconcile.links import PROVE_WHOLE, check_reported, read_whole
+from entra_pipeline.backup.reconcile.links import CHECK_REPORTED, PROVE_WHOLE, read_whole
 from entra_pipeline.backup.reconcile.selection import check_selection
 from entra_pipeline.backup.scheduler import side_by_side
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
@@ -51,7 +51,7 @@ class Reconciler:
         await self._drop_edges_of_gone()
         await side_by_side(self._run(Subject(entry), check_deletions) for entry in types)
         await side_by_side(
-            self._run(subject, *(PROVE_WHOLE if self._whole(subject) else (check_reported,)))
+            self._run(subject, *(PROVE_WHOLE if self._whole(subject) else CHECK_REPORTED))
             for subject in _relations(types)
             if subject.table in self.fresh - self._proven
         )

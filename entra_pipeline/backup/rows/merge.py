@@ -140,7 +140,9 @@ def merge_edges(
     many: bool,
     owners: Staged | None = None,
 ) -> Merged:
-    """Merges edges; `before` has at least the parent's edges of every source that is staged.
+    """Merges edges; an edge whose target has another type is changed.
+
+    `before` has at least the parent's edges of every source that is staged.
 
     Args:
         connection: Where the merge is done.
@@ -187,25 +189,31 @@ def merge_edges(
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE merged AS
-        SELECT source_id, target_id, target_type, 'upsert' AS change, NULL::VARCHAR AS reason
-        FROM latest ANTI JOIN before USING (source_id, target_id) WHERE change = 'upsert'
+        SELECT source_id, target_id, l.target_type, 'upsert' AS change, NULL::VARCHAR AS reason
+        FROM latest l LEFT JOIN before b USING (source_id, target_id)
+        WHERE l.change = 'upsert'
+        AND (b.source_id IS NULL OR (l.target_type <> '' AND l.target_type <> b.target_type))
         UNION ALL SELECT source_id, target_id, target_type, 'delete', 'removed' FROM ({gone})
         """
     )
     connection.unregister("staged")
     connection.unregister("owners")
-    added = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'upsert'")
+    upserts = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'upsert'")
+    changed = _scalar(
+        connection, "SELECT count(*) FROM merged SEMI JOIN before USING (source_id, target_id) WHERE change = 'upsert'"
+    )
     deleted = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'delete'")
     if base:
         connection.execute(
             """
             INSERT INTO merged SELECT source_id, target_id, target_type, 'upsert', NULL
-            FROM before ANTI JOIN (FROM merged WHERE change = 'delete') USING (source_id, target_id);
+            FROM before ANTI JOIN merged USING (source_id, target_id);
             DELETE FROM merged WHERE change = 'delete';
             """
         )
     connection.execute("DROP TABLE latest")
-    return Merged(connection, Counts(_scalar(connection, "SELECT count(*) FROM merged"), added, 0, deleted))
+    number = _scalar(connection, "SELECT count(*) FROM merged")
+    return Merged(connection, Counts(number, upserts - changed, changed, deleted))
 
 
 def ids_table(ids: Iterable[str]) -> pa.Table:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -229,23 +229,51 @@ def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
     return data[:start] + data[end:]
 
 
-def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> list[tuple[str, list[msgspec.Raw]]]:
-    """The ids of objects read with `$expand=<segment>`, and the expanded items of each as Graph sent them.
+def removed_links(page: GraphPage, relation: Relation) -> set[tuple[str, str]]:
+    """Returns the links of a page of a delta round whose removal it reports, as (source, target)."""
+    changes = _changes_decoder((f"{relation.segment}@delta",)).decode(_array(page.value))
+    slices = [(one.id, bytes(one.slice_0)) for one in changes if one.slice_0]  # type: ignore[attr-defined]
+    sources, targets, _, kinds = _edges([source for source, _ in slices], [links for _, links in slices])
+    return {(source, target) for source, target, kind in zip(sources, targets, kinds, strict=True) if kind == DELETE}
+
+
+class Expanded(NamedTuple):
+    """The items of one owner in a response with `$expand`.
+
+    Attributes:
+        id: The owner's id.
+        items: The items as Graph sent them.
+        complete: Graph gave a list and no link to more. A relation that is null or missing is no empty list.
+    """
+
+    id: str
+    items: list[msgspec.Raw]
+    complete: bool
+
+
+def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> list[Expanded]:
+    """Returns the owners read with `$expand=<segment>`, and the items of each.
 
     A relation with one item at most is expanded to the item itself.
     """
     text = _array(objects)
     try:
-        return [(one.id, one.items or []) for one in _expanded_decoder(segment, list[msgspec.Raw] | None).decode(text)]
+        return [
+            Expanded(one.id, one.items or [], one.items is not None and one.more is None)
+            for one in _expanded_decoder(segment, list[msgspec.Raw] | None).decode(text)
+        ]
     except msgspec.ValidationError:
         found = _expanded_decoder(segment, msgspec.Raw).decode(text)
-        return [(one.id, [] if bytes(one.items) in {b"", b"null"} else [one.items]) for one in found]
+        return [Expanded(one.id, [] if bytes(one.items) in {b"", b"null"} else [one.items], True) for one in found]
 
 
 @cache
 def _expanded_decoder(segment: str, items: Any) -> msgspec.json.Decoder[list[Any]]:
     default = msgspec.Raw() if items is msgspec.Raw else None
-    fields: list[tuple[str, Any, Any]] = [("items", items, msgspec.field(name=segment, default=default))]
+    fields: list[tuple[str, Any, Any]] = [
+        ("items", items, msgspec.field(name=segment, default=default)),
+        ("more", str | None, msgspec.field(name=f"{segment}@odata.nextLink", default=None)),
+    ]
     return msgspec.json.Decoder(list[msgspec.defstruct("Expanded", fields, bases=(_Identified,), gc=False)])  # type: ignore[misc]
 
 

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.guards import explained
-from assets.names import RECOVERY_POINT, asset_key
+from entra_pipeline.orchestration.partitions import explained
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
 from assets.snapshots import LogProgress
-from assets.texts import table
+from entra_pipeline.orchestration.metadata.recovery_points import table
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import Outcome

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from assets.names import RECOVERY_POINT, asset_key
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Project, Scope, load_project

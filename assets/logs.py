@@ -10,9 +10,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.guards import explained
-from assets.names import CATEGORY_TAG, asset_key, category_tag, group, identifier
-from assets.runs import begun, trigger
+from entra_pipeline.orchestration.partitions import explained
+from entra_pipeline.orchestration.keys import CATEGORY_TAG, asset_key, category_tag, group, identifier
+from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.backup.logs import read_logs
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS

@@ -5,11 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from assets.checks import check_results, check_specs
-from assets.guards import EXISTED, EXISTED_TEXT, committed, explained, partition_of
-from assets.names import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
-from assets.runs import begun, trigger
-from assets.texts import changes_table, cost_table, gaps_text
+from entra_pipeline.orchestration.checks.recovery_points import check_results, check_specs
+from entra_pipeline.orchestration.partitions import EXISTED, EXISTED_TEXT, committed, explained, partition_of
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
+from entra_pipeline.orchestration.runs import begun, trigger
+from entra_pipeline.orchestration.metadata.recovery_points import changes_table, cost_table, gaps_text
 from entra_pipeline.analysis.manifest_rows import cost
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.commit import commit_staged, staged_since

@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.guards import explained
-from assets.names import identifier
+from entra_pipeline.orchestration.partitions import explained
+from entra_pipeline.orchestration.keys import identifier
 from entra_pipeline.clock import system_clock
 from entra_pipeline.project import load_project
 from entra_pipeline.reports import REPORTS, Report, ReportRequest, ReportType

@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.guards import EXISTED, EXISTED_TEXT, committed, explained, partition_of, require_capturable
-from assets.names import (
+from entra_pipeline.orchestration.partitions import EXISTED, EXISTED_TEXT, committed, explained, partition_of, require_capturable
+from entra_pipeline.orchestration.keys import (
     CATEGORY_TAG,
     asset_key,
     category_tag,
@@ -22,7 +22,7 @@ from assets.names import (
     pool,
     run_tags,
 )
-from assets.texts import gaps_text, notes_text
+from entra_pipeline.orchestration.metadata.recovery_points import gaps_text, notes_text
 from entra_pipeline.analysis.manifest_rows import cost
 from entra_pipeline.backup.run import open_run
 from entra_pipeline.catalogue import CATALOGUE

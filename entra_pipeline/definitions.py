@@ -14,19 +14,19 @@ import dagster as dg
 from assets import scope_assets
 from assets.drills import drill_checks
 from assets.freshness import freshness_checks
-from assets.names import identifier
+from entra_pipeline.orchestration.keys import identifier
 from assets.reports import report_assets
-from entra_pipeline.orchestration.audit import audit_sensor
-from entra_pipeline.orchestration.drills import drill_job, drill_schedule
-from entra_pipeline.orchestration.jobs import EXECUTOR, backup_asset_job, backup_now_job
-from entra_pipeline.orchestration.logs import log_job, log_schedule
-from entra_pipeline.orchestration.missed_ticks import missed_ticks_sensor
-from entra_pipeline.orchestration.repair import repair_sensor
-from entra_pipeline.orchestration.reports import overview_jobs, overview_schedules
-from entra_pipeline.orchestration.restore import restore
-from entra_pipeline.orchestration.retention import prune, prune_schedule
+from entra_pipeline.orchestration.sensors.audit import audit_sensor
+from entra_pipeline.orchestration.jobs.drill import drill_job, drill_schedule
+from entra_pipeline.orchestration.jobs.backup import EXECUTOR, backup_asset_job, backup_now_job
+from entra_pipeline.orchestration.jobs.logs import log_job, log_schedule
+from entra_pipeline.orchestration.sensors.missed_ticks import missed_ticks_sensor
+from entra_pipeline.orchestration.sensors.repair import repair_sensor
+from entra_pipeline.orchestration.jobs.overview import overview_jobs, overview_schedules
+from entra_pipeline.orchestration.jobs.restore import restore
+from entra_pipeline.orchestration.jobs.retention import prune, prune_schedule
 from entra_pipeline.orchestration.schedules import backup_schedule
-from entra_pipeline.orchestration.sensors import notifications_sensor, unusual_change_sensor
+from entra_pipeline.orchestration.sensors.notifications import notifications_sensor, unusual_change_sensor
 from entra_pipeline.project import Project, Scope, load_project
 from resources import DuckDBResource, StorageResource, TenantResource
 

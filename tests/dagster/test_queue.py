@@ -17,7 +17,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster_graphql.schema import create_schema
 
-from assets.names import partitions_name
+from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.project import Project
 from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG, TENANT_TAG
 from entra_pipeline.store.points.keys import key_of

@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.names import RETRY_TAG, asset_key, partitions_name
-from entra_pipeline.orchestration.jobs import backup_asset_job
-from entra_pipeline.orchestration.repair import PAUSES, REPAIRS_TAG, repair_sensor
+from entra_pipeline.orchestration.keys import RETRY_TAG, asset_key, partitions_name
+from entra_pipeline.orchestration.jobs.backup import backup_asset_job
+from entra_pipeline.orchestration.sensors.repair import PAUSES, REPAIRS_TAG, repair_sensor
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.run_queue import SCOPE_TAG

@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.names import asset_key, partitions_name
+from entra_pipeline.orchestration.keys import asset_key, partitions_name
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import GraphUnavailable, UsageError
 from entra_pipeline.graph.retry import RetryPolicy, use_policy
 from entra_pipeline.orchestration import restore as job
-from entra_pipeline.orchestration.audit import OPERATOR_TAG
+from entra_pipeline.orchestration.sensors.audit import OPERATOR_TAG
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import Outcome

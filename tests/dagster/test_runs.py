@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from assets.guards import EXISTED, require_capturable
-from assets.names import RETRY_TAG, asset_key, partitions, partitions_name
+from entra_pipeline.orchestration.partitions import EXISTED, require_capturable
+from entra_pipeline.orchestration.keys import RETRY_TAG, asset_key, partitions, partitions_name
 from assets.reports import GROUP
 from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, point_row
 from entra_pipeline.backup.commit import commit_staged

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from assets.names import run_tags
+from entra_pipeline.orchestration.keys import run_tags
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.approvals import waiting

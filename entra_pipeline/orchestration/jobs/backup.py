@@ -13,8 +13,8 @@ import dagster as dg
 
 from assets.drills import drill_key
 from assets.freshness import freshness_result
-from assets.guards import EXISTED, explained
-from assets.names import (
+from entra_pipeline.orchestration.partitions import EXISTED, explained
+from entra_pipeline.orchestration.keys import (
     RECOVERY_POINT,
     asset_key,
     identifier,
@@ -28,7 +28,7 @@ from assets.snapshots import LogProgress, shown_tables, table_metadata
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import backup, wanted_types
-from entra_pipeline.orchestration.checks import report_check, report_checks
+from entra_pipeline.orchestration.checks.reporting import report_check, report_checks
 from entra_pipeline.orchestration.dagster_internals import ASSET_JOB
 from entra_pipeline.project import Scope
 from entra_pipeline.run_queue import SCOPE_TAG, retry_tags

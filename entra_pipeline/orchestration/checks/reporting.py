@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from assets.checks import check_results
-from assets.names import RECOVERY_POINT, asset_key
+from entra_pipeline.orchestration.checks.recovery_points import check_results
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
 from entra_pipeline.orchestration.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore

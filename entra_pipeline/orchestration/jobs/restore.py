@@ -20,8 +20,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from assets.guards import explained
-from assets.restores import (
+from entra_pipeline.orchestration.partitions import explained
+from entra_pipeline.orchestration.metadata.restores import (
     approval,
     plan_observation,
     plan_text,
@@ -31,8 +31,8 @@ from assets.restores import (
 )
 from assets.snapshots import LogProgress
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
-from entra_pipeline.orchestration.audit import OPERATOR_TAG, SOMEBODY
-from entra_pipeline.orchestration.jobs import EXECUTOR
+from entra_pipeline.orchestration.sensors.audit import OPERATOR_TAG, SOMEBODY
+from entra_pipeline.orchestration.jobs.backup import EXECUTOR
 from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.check.verify import verify

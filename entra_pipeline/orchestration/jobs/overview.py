@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.freshness import freshness_key
 from assets.reports import GROUP
-from entra_pipeline.orchestration.jobs import EXECUTOR
+from entra_pipeline.orchestration.jobs.backup import EXECUTOR
 from entra_pipeline.project import Project
 
 if TYPE_CHECKING:

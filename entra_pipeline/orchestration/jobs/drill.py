@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.drills import drill_key
-from assets.names import identifier
-from entra_pipeline.orchestration.jobs import EXECUTOR
+from entra_pipeline.orchestration.keys import identifier
+from entra_pipeline.orchestration.jobs.backup import EXECUTOR
 from entra_pipeline.project import Scope
 
 if TYPE_CHECKING:

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.checks import UNUSUAL
+from entra_pipeline.orchestration.checks.recovery_points import UNUSUAL
 from assets.logs import LOGS_JOB
-from assets.names import RECOVERY_POINT, asset_key, identifier
-from assets.runs import begun, trigger
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, identifier
+from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
-from entra_pipeline.orchestration.checks import last_evaluations
+from entra_pipeline.orchestration.checks.reporting import last_evaluations
 from entra_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
-from entra_pipeline.orchestration.restore import PLAN_TAG
-from entra_pipeline.orchestration.retention import OP as PRUNE_OP
+from entra_pipeline.orchestration.jobs.restore import PLAN_TAG
+from entra_pipeline.orchestration.jobs.retention import OP as PRUNE_OP
 from entra_pipeline.orchestration.schedules import extra_request
-from entra_pipeline.orchestration.sensor_failures import announce_failed_sensors, contained
+from entra_pipeline.orchestration.sensors.failures import announce_failed_sensors, contained
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.job_records import JobRecord

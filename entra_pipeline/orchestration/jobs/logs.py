@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.logs import FIRST_DAY, log_tags
-from assets.names import asset_key, identifier
+from entra_pipeline.orchestration.keys import asset_key, identifier
 from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LATENESS
-from entra_pipeline.orchestration.jobs import EXECUTOR
+from entra_pipeline.orchestration.jobs.backup import EXECUTOR
 from entra_pipeline.project import Scope
 from entra_pipeline.run_queue import log_retry_tags
 

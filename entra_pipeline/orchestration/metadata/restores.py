@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.names import RECOVERY_POINT, asset_key
-from assets.texts import table
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
+from entra_pipeline.orchestration.metadata.recovery_points import table
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.analysis.markdown import one_line
 from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from assets.names import RETRY_TAG, identifier
+from entra_pipeline.orchestration.keys import RETRY_TAG, identifier
 from entra_pipeline.errors import EntraPipelineError, RecoveryPointRefused, UsageError
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Manifest

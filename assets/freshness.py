@@ -8,20 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
-from entra_pipeline.clock import system_clock
-from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.project import Project, Scope, load_project
-from entra_pipeline.reports.health import FRESH, LATE, health
-from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.orchestration.checks.freshness import freshness_result
+from entra_pipeline.orchestration.keys import FRESHNESS_CHECK, RECOVERY_POINT, asset_key, freshness_key
+from entra_pipeline.project import Scope, load_project
 from resources import StorageResource
-
-CHECK = "fresh"
-
-
-def freshness_key(scope: str) -> dg.AssetCheckKey:
-    """The check of a scope."""
-    return dg.AssetCheckKey(asset_key(scope, RECOVERY_POINT), CHECK)
 
 
 def freshness_checks(scopes: Sequence[Scope]) -> list[dg.AssetChecksDefinition]:
@@ -34,7 +24,7 @@ def freshness_checks(scopes: Sequence[Scope]) -> list[dg.AssetChecksDefinition]:
         name="check_freshness",
         specs=[
             dg.AssetCheckSpec(
-                CHECK,
+                FRESHNESS_CHECK,
                 asset=asset_key(name, RECOVERY_POINT),
                 description="The last recovery point that is finished without exception is no older than 1.1 times "
                 "(warning) or 1.5 times (error) the longest pause of the schedule.",
@@ -53,30 +43,3 @@ def freshness_checks(scopes: Sequence[Scope]) -> list[dg.AssetChecksDefinition]:
             yield freshness_result(project, name, store)
 
     return [check_freshness]
-
-
-def freshness_result(project: Project, name: str, store: ScopeStore | EntraPipelineError) -> dg.AssetCheckResult:
-    """Evaluates the check of a scope; `store` is the scope's, or why it cannot be opened."""
-    try:
-        if isinstance(store, EntraPipelineError):
-            raise store
-        found = health(project.scope(name), store, system_clock())
-    except EntraPipelineError as error:
-        return _told(name, passed=False, severity=dg.AssetCheckSeverity.ERROR, text=str(error))
-    age = f"{found.age.total_seconds() / 3600:,.1f} hours old" if found.age is not None else "there is none"
-    return _told(
-        name,
-        passed=found.freshness == FRESH,
-        severity=dg.AssetCheckSeverity.WARN if found.freshness == LATE else dg.AssetCheckSeverity.ERROR,
-        text=f"{found.freshness}: last good point {found.good or '-'}, {age}",
-    )
-
-
-def _told(scope: str, *, passed: bool, severity: dg.AssetCheckSeverity, text: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=asset_key(scope, RECOVERY_POINT),
-        check_name=CHECK,
-        passed=passed,
-        severity=severity,
-        description=text,
-    )

@@ -4,56 +4,35 @@ Unlike a snapshot, a day that is over can be read as long as Entra keeps it: the
 reads all of its days with few requests, whatever their number, and tells each day by a materialisation of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
 import dagster as dg
 
-from entra_pipeline.orchestration.partitions import explained
-from entra_pipeline.orchestration.keys import CATEGORY_TAG, asset_key, category_tag, group, identifier
-from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.backup.logs import read_logs
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.errors import UsageError
+from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.keys import (
+    CATEGORY_TAG,
+    LOGS_JOB,
+    SCHEDULED_TAG,
+    asset_key,
+    category_tag,
+    group,
+    identifier,
+    log_partitions,
+    log_tags,
+)
+from entra_pipeline.orchestration.metadata.logs import materialization
+from entra_pipeline.orchestration.progress import RunLogsProgress
+from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.project import Scope
-from entra_pipeline.run_queue import LOGS_TAG, TENANT_TAG
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import LogDay
 from entra_pipeline.store.recovery_points import ScopeStore
 from resources import StorageResource, TenantResource
-
-LOGS_JOB = "logs"
-"""Type of the job that reads logs, in its record."""
-FIRST_DAY = "2026-01-01"
-"""The first partition. It never moves: another one would be another set of partitions to Dagster."""
-SCHEDULED_TAG = "dagster/schedule_name"
-
-
-def log_partitions() -> dg.DailyPartitionsDefinition:
-    """A partition per day in UTC, the present one included."""
-    return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
-
-
-def log_tags(scope: Scope) -> dict[str, str]:
-    """Tags of runs and assets by which the queue reads the logs of a scope once at a time, beside its backups."""
-    return {LOGS_TAG: scope.name, TENANT_TAG: scope.tenant}
-
-
-class TellingProgress:
-    """Tells what is read of logs in a run's log."""
-
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._log = context.log
-
-    def rows(self, log: str, rows: int) -> None:
-        """Not told row by row."""
-
-    def day(self, day: LogDay) -> None:
-        """One line per day."""
-        added = day.reads[-1].added if day.reads else 0
-        self._log.info(f"{day.log} {day.day}: {day.rows} entries (+{added})")
 
 
 def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
@@ -88,7 +67,7 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
                     days=days,
                     # What somebody asks for is read whatever is stored of it; a schedule asks for what is due.
                     whole=SCHEDULED_TAG not in context.run.tags,
-                    progress=TellingProgress(context),
+                    progress=RunLogsProgress(context),
                 )
             _record(context, store, found)
         for day in found:
@@ -121,32 +100,6 @@ def _record(context: dg.AssetExecutionContext, store: ScopeStore, days: Sequence
             "requests": sum(day.reads[-1].requests for day in days if day.reads),
             "gaps": gaps,
         }
-
-
-def materialization(scope: str, day: LogDay) -> dg.AssetMaterialization:
-    """What Dagster is told of a day of a log."""
-    return dg.AssetMaterialization(asset_key(scope, day.log), partition=day.day, metadata=day_metadata(day))
-
-
-def day_metadata(day: LogDay) -> Mapping[str, Any]:
-    """What Dagster shows of a day of a log: entries, what the last read brought, cost, gaps, notes."""
-    last = day.reads[-1] if day.reads else None
-    gaps = [f"- {gap.what}: {gap.reason} → {gap.remedy}" for gap in day.gaps]
-    notes = [f"- {note}" for note in day.notes]
-    return {
-        "dagster/row_count": day.rows,
-        "dagster/partition_row_count": day.rows,
-        "rows": day.rows,
-        "added": last.added if last else 0,
-        "changed": last.changed if last else 0,
-        "complete": day.complete,
-        "requests": last.requests if last else 0,
-        "reads": len(day.reads),
-        "files": len(day.parts),
-        "bytes": sum(part.bytes for part in day.parts),
-        **({"gaps": dg.MetadataValue.md("\n".join(gaps))} if gaps else {}),
-        **({"notes": dg.MetadataValue.md("\n".join(notes))} if notes else {}),
-    }
 
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:

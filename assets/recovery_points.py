@@ -1,23 +1,18 @@
 """The recovery point of a scope: the commit gate. It exists, for everybody, once this asset is materialised."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import dagster as dg
 
-from entra_pipeline.orchestration.checks.recovery_points import check_results, check_specs
-from entra_pipeline.orchestration.partitions import EXISTED, EXISTED_TEXT, committed, explained, partition_of
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
-from entra_pipeline.orchestration.runs import begun, trigger
-from entra_pipeline.orchestration.metadata.recovery_points import changes_table, cost_table, gaps_text
-from entra_pipeline.analysis.manifest_rows import cost
 from entra_pipeline.analysis.unusual import watch
 from entra_pipeline.backup.commit import commit_staged, staged_since
-from entra_pipeline.backup.jobs import backup_job, totals
-from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.backup.jobs import backup_job
+from entra_pipeline.orchestration.checks.recovery_points import check_results, check_specs
+from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
+from entra_pipeline.orchestration.metadata.recovery_points import point_metadata
+from entra_pipeline.orchestration.partitions import EXISTED, EXISTED_TEXT, committed, partition_of
+from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.project import Scope, load_project
 from entra_pipeline.project.schedules import windows
-from entra_pipeline.store.manifest import Manifest
 from resources import StorageResource
 
 
@@ -64,25 +59,3 @@ def freshness(scope: Scope) -> dg.FreshnessPolicy | None:
     """Fails when no point has come for one and a half times the longest pause of the schedule."""
     limits = windows(scope)
     return dg.FreshnessPolicy.time_window(fail_window=limits.fail, warn_window=limits.warn) if limits else None
-
-
-def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
-    """What Dagster shows of a recovery point: totals, what each table holds and took of Graph, and what it lacks."""
-    total = totals(manifest)
-    return {
-        "status": manifest.status,
-        "kind": manifest.kind,
-        "taken_for": manifest.taken_for or "unknown",
-        "parent": manifest.parent or "none",
-        "objects": total["objects"],
-        "links": total["edges"],
-        "object_types": sum(table in CATALOGUE for table in manifest.tables),
-        "added": total["added"],
-        "changed": total["changed"],
-        "deleted": total["deleted"],
-        "bytes_written": total["bytes_written"],
-        **cost(manifest.tables.values()),
-        "lacks": dg.MetadataValue.md(gaps_text(manifest.tables)),
-        "costs": cost_table(manifest),
-        "tables": changes_table(manifest),
-    }

@@ -1,7 +1,8 @@
 """The audit log: who did what to the backups, when, from where, and what came of it.
 
 What belongs here: the shape of an event, the chain that the events make, reading it and checking it. What does not:
-which acts are recorded, and who did them: the command (`cli.auditing`) and Dagster (`orchestration.audit`) know that.
+which acts are recorded, and who did them: the command (`cli.auditing`) and Dagster (`orchestration.sensors.audit`) know
+that.
 
 An event is an object of its own, as objects of S3 cannot be appended to: `_audit/<yyyy-mm-dd>/<number>.jsonl`, numbered
 through all days. It is created on condition that its key does not exist, so that of two writers one goes on with the

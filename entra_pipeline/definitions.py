@@ -14,19 +14,21 @@ import dagster as dg
 from assets import scope_assets
 from assets.drills import drill_checks
 from assets.freshness import freshness_checks
-from entra_pipeline.orchestration.keys import identifier
 from assets.reports import report_assets
-from entra_pipeline.orchestration.sensors.audit import audit_sensor
+from entra_pipeline.orchestration.jobs.backup import backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.jobs.drill import drill_job, drill_schedule
-from entra_pipeline.orchestration.jobs.backup import EXECUTOR, backup_asset_job, backup_now_job
+from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.jobs.logs import log_job, log_schedule
-from entra_pipeline.orchestration.sensors.missed_ticks import missed_ticks_sensor
-from entra_pipeline.orchestration.sensors.repair import repair_sensor
 from entra_pipeline.orchestration.jobs.overview import overview_jobs, overview_schedules
 from entra_pipeline.orchestration.jobs.restore import restore
 from entra_pipeline.orchestration.jobs.retention import prune, prune_schedule
+from entra_pipeline.orchestration.keys import identifier
 from entra_pipeline.orchestration.schedules import backup_schedule
-from entra_pipeline.orchestration.sensors.notifications import notifications_sensor, unusual_change_sensor
+from entra_pipeline.orchestration.sensors.audit import audit_sensor
+from entra_pipeline.orchestration.sensors.missed_ticks import missed_ticks_sensor
+from entra_pipeline.orchestration.sensors.notifications import notifications_sensor
+from entra_pipeline.orchestration.sensors.repair import repair_sensor
+from entra_pipeline.orchestration.sensors.unusual_change import unusual_change_sensor
 from entra_pipeline.project import Project, Scope, load_project
 from resources import DuckDBResource, StorageResource, TenantResource
 

@@ -1,4 +1,4 @@
-"""How a scope's things are called in Dagster: keys, groups, partitions, tags."""
+"""Names a scope's things in Dagster: keys of assets and checks, groups, jobs, partitions, pools, tags."""
 
 from __future__ import annotations
 
@@ -8,11 +8,25 @@ import dagster as dg
 
 from entra_pipeline.backup.run import protected_types
 from entra_pipeline.project import Scope
-from entra_pipeline.run_queue import SCOPE_TAG, TENANT_TAG
+from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG, TENANT_TAG
 
 RECOVERY_POINT = "recovery_point"
 CATEGORY_TAG = "entra/category"
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
+DRILL_CHECK = "drill"
+FRESHNESS_CHECK = "fresh"
+REPORTS_GROUP = "reports"
+LOGS_JOB = "logs"
+"""Type of the job that reads logs, in its record."""
+FIRST_DAY = "2026-01-01"
+"""The first partition. It never moves: another one would be another set of partitions to Dagster."""
+SCHEDULED_TAG = "dagster/schedule_name"
+OPERATOR_TAG = "entra/operator"
+"""Who launched a run, where something that knows sets it."""
+SOMEBODY = "somebody in Dagster"
+"""Who it was when nobody knows."""
+PLAN_TAG = "entra/plan"
+"""The plan that a run of the job `restore` has made or carries out."""
 
 
 def identifier(scope: str) -> str:
@@ -61,3 +75,43 @@ def run_tags(scope: Scope) -> dict[str, str]:
 def pool(scope: Scope) -> str:
     """The pool of a scope: a slot for whatever takes a recovery point of it, from wherever it was launched."""
     return f"backup_{identifier(scope.name)}"
+
+
+def drill_key(scope: Scope) -> dg.AssetCheckKey:
+    """Returns the key of the check that a restore drill of a scope evaluates."""
+    return dg.AssetCheckKey(asset_key(scope.name, RECOVERY_POINT), DRILL_CHECK)
+
+
+def freshness_key(scope: str) -> dg.AssetCheckKey:
+    """Returns the key of the check whether the last good recovery point of a scope is fresh."""
+    return dg.AssetCheckKey(asset_key(scope, RECOVERY_POINT), FRESHNESS_CHECK)
+
+
+def report_key(name: str, project: str | None = None) -> dg.AssetKey:
+    """Returns the asset key of a report: `reports/<report>`, behind the project's name when it has one."""
+    return dg.AssetKey([*([project] if project else []), REPORTS_GROUP, identifier(name)])
+
+
+def log_partitions() -> dg.DailyPartitionsDefinition:
+    """A partition per day in UTC, the present one included."""
+    return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
+
+
+def log_tags(scope: Scope) -> dict[str, str]:
+    """Tags of runs and assets by which the queue reads the logs of a scope once at a time, beside its backups."""
+    return {LOGS_TAG: scope.name, TENANT_TAG: scope.tenant}
+
+
+def backup_job_name(scope: Scope) -> str:
+    """The name of the job that a scope's schedule launches."""
+    return f"backup_{identifier(scope.name)}"
+
+
+def backup_now_job_name(scope: Scope) -> str:
+    """The name of the job that takes a recovery point now."""
+    return f"backup_now_{identifier(scope.name)}"
+
+
+def backup_now_op_name(scope: Scope) -> str:
+    """The name of its op, under which its configuration stands."""
+    return f"take_recovery_point_{identifier(scope.name)}"

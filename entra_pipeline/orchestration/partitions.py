@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from entra_pipeline.orchestration.keys import RETRY_TAG, identifier
-from entra_pipeline.errors import EntraPipelineError, RecoveryPointRefused, UsageError
+from entra_pipeline.errors import RecoveryPointRefused, UsageError
+from entra_pipeline.orchestration.keys import identifier
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import moment_of
@@ -72,17 +70,3 @@ def partition_of(context: dg.AssetExecutionContext, scope: Scope) -> str:
             "which needs none: it takes one now.",
         )
     return str(context.partition_key)
-
-
-@contextmanager
-def explained(
-    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
-) -> Iterator[None]:
-    """Turns our errors into failures that say what to do, and that are not tried again when trying cannot help."""
-    try:
-        yield
-    except EntraPipelineError as error:
-        if not error.transient:
-            # The daemon that retries runs looks at tags only.
-            context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
-        raise dg.Failure(error.message, metadata={"remedy": error.remedy or "-"}) from None

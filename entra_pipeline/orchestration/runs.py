@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from entra_pipeline.store.manifest import TakenFor
+
 _RETRY_NUMBER = "dagster/retry_number"
 
 
@@ -25,3 +27,17 @@ def begun(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:
     if record is None:
         return datetime.now(UTC)
     return datetime.fromtimestamp(record.start_time or record.create_timestamp.replace(tzinfo=UTC).timestamp(), UTC)
+
+
+def taken_for(context: dg.AssetExecutionContext) -> TakenFor:
+    """What the point of a run is taken for, by what launched it."""
+    tags = context.run.tags
+    if "dagster/schedule_name" in tags:
+        return TakenFor.SCHEDULE
+    return TakenFor.REPAIR if "dagster/sensor_name" in tags else TakenFor.BY_HAND
+
+
+def tries_left(context: dg.AssetExecutionContext) -> bool:
+    """Whether the daemon will try this run again if it fails."""
+    tags = context.run.tags
+    return int(tags.get("dagster/retry_number", "0")) < int(tags.get("dagster/max_retries", "0"))

@@ -5,10 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from entra_pipeline.orchestration.partitions import is_present
-from entra_pipeline.orchestration.keys import identifier, partitions_name
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.orchestration.jobs.backup import backup_job_name
+from entra_pipeline.orchestration.keys import backup_job_name, identifier, partitions_name
+from entra_pipeline.orchestration.partitions import is_present
 from entra_pipeline.project import Scope
 from entra_pipeline.store.points.keys import key_of
 

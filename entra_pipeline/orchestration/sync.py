@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from assets.logs import materialization
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions, partitions_name
-from assets.snapshots import own_tables
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.orchestration.checks.reporting import report_checks
 from entra_pipeline.orchestration.dagster_internals import AssetPartitionStatus
-from entra_pipeline.orchestration.jobs.backup import materializations
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions, partitions_name
+from entra_pipeline.orchestration.metadata.logs import materialization
+from entra_pipeline.orchestration.metadata.recovery_points import materializations, own_tables
 from entra_pipeline.store.recovery_points import ScopeStore
 
 

@@ -13,7 +13,8 @@ from dagster._core.scheduler.instigation import (
 )
 
 from entra_pipeline.audit import AuditEvent, AuditLog
-from entra_pipeline.orchestration.sensors.audit import OPERATOR_TAG, record
+from entra_pipeline.orchestration.keys import OPERATOR_TAG
+from entra_pipeline.orchestration.sensors.audit import record
 from entra_pipeline.project import Project
 from entra_pipeline.store.points.keys import key_of
 from entra_pipeline.store.recovery_points import ScopeStore

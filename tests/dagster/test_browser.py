@@ -23,9 +23,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from entra_pipeline.orchestration.keys import CATEGORY_TAG, category_tag
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
+from entra_pipeline.orchestration.keys import CATEGORY_TAG, category_tag
 from entra_pipeline.project import Project
 from entra_pipeline.store.recovery_points import ScopeStore
 

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from entra_pipeline.orchestration.checks.recovery_points import UNUSUAL
-from assets.freshness import freshness_key
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, object_types, partitions_name
 from entra_pipeline.definitions import build_definitions
-from entra_pipeline.orchestration.checks.reporting import last_evaluations
+from entra_pipeline.orchestration.checks.recovery_points import UNUSUAL
+from entra_pipeline.orchestration.history import last_evaluations
 from entra_pipeline.orchestration.jobs.backup import backup_asset_job
-from entra_pipeline.orchestration.sensors.notifications import unusual_change_sensor
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, freshness_key, object_types, partitions_name
+from entra_pipeline.orchestration.sensors.unusual_change import unusual_change_sensor
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.points.keys import key_of

@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.drills import CHECK
 from entra_pipeline.definitions import build_definitions
+from entra_pipeline.orchestration.keys import DRILL_CHECK
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.check.drill import drill_text, drills
@@ -47,10 +47,10 @@ def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEva
 def test_a_drill_is_a_check_with_its_score(project: Project, instance: dg.DagsterInstance) -> None:
     definitions = build_definitions(project)
     backed_up = definitions.resolve_job_def("backup_now_people").execute_in_process(instance=instance)
-    assert CHECK not in evaluations(backed_up)
+    assert DRILL_CHECK not in evaluations(backed_up)
     result = definitions.resolve_job_def("drill_people").execute_in_process(instance=instance)
     assert result.success
-    check = evaluations(result)[CHECK]
+    check = evaluations(result)[DRILL_CHECK]
     store = open_store(project, "people")
     [drill] = drills(store)
     assert (check.passed, drill.status) == (True, "finished")
@@ -76,4 +76,4 @@ def test_a_drill_comes_by_its_own_schedule_and_not_with_a_backup(project: Projec
         [request] = schedule.evaluate_tick(context).run_requests or ()
     assert request.run_key == "2026-11-29T04-00-00Z"
     backup = repository.get_job("backup_people")
-    assert CHECK not in {key.name for key in backup.asset_layer.asset_graph.asset_check_keys}
+    assert DRILL_CHECK not in {key.name for key in backup.asset_layer.asset_graph.asset_check_keys}

@@ -14,11 +14,11 @@ from dagster._core.scheduler.instigation import (
     ScheduleInstigatorData,
 )
 
-from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.jobs.backup import backup_asset_job
-from entra_pipeline.orchestration.sensors.missed_ticks import GRACE, missed_ticks_sensor
+from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.orchestration.schedules import backup_schedule
+from entra_pipeline.orchestration.sensors.missed_ticks import GRACE, missed_ticks_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.schedules import last_run
 from entra_pipeline.store.points.keys import key_of

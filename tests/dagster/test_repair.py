@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from entra_pipeline.orchestration.keys import RETRY_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.jobs.backup import backup_asset_job
+from entra_pipeline.orchestration.keys import RETRY_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.sensors.repair import PAUSES, REPAIRS_TAG, repair_sensor
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store

@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from assets.freshness import freshness_key
-from assets.reports import report_key
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.jobs.overview import FRESHNESS_JOB, REPORTS_JOB
+from entra_pipeline.orchestration.keys import freshness_key, report_key
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.reports import REPORTS
 from entra_pipeline.simulator import Simulator

@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from entra_pipeline.orchestration.keys import asset_key, partitions_name
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import GraphUnavailable, UsageError
 from entra_pipeline.graph.retry import RetryPolicy, use_policy
-from entra_pipeline.orchestration import restore as job
-from entra_pipeline.orchestration.sensors.audit import OPERATOR_TAG
+from entra_pipeline.orchestration.jobs import restore as job
+from entra_pipeline.orchestration.keys import OPERATOR_TAG, PLAN_TAG, asset_key, partitions_name
+from entra_pipeline.orchestration.progress import RunRestoreProgress
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import Outcome
@@ -127,7 +127,7 @@ class Run:
         self.failure = " ".join(str(e.event_specific_data) for e in events if e.event_type_value == "STEP_FAILURE")
         run = instance.get_run_by_id(self.id)
         assert run is not None
-        self.plan = run.tags.get(job.PLAN_TAG, "")
+        self.plan = run.tags.get(PLAN_TAG, "")
         self.log = [entry.user_message for entry in instance.all_logs(self.id)]
 
     def metadata(self, number: int = -1) -> dict[str, Any]:
@@ -284,11 +284,11 @@ def lose_graph(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
     """Graph cannot be reached any more after the first step that is done; the first so many times."""
     left = iter(range(times))
 
-    def step(self: job.RestoreProgress, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self: RunRestoreProgress, outcome: Outcome, done: int, steps: int) -> None:
         if next(left, None) is not None:
             raise GraphUnavailable("Microsoft Graph cannot be reached", remedy="Start the same again.")
 
-    monkeypatch.setattr(job.RestoreProgress, "step", step)
+    monkeypatch.setattr(RunRestoreProgress, "step", step)
 
 
 @pytest.mark.parametrize("from_failure", [True, False], ids=["from failure", "as a whole"])

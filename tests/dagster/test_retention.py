@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.jobs.retention import OP, prune_request
+from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store

@@ -6,15 +6,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from entra_pipeline.orchestration.partitions import EXISTED, require_capturable
-from entra_pipeline.orchestration.keys import RETRY_TAG, asset_key, partitions, partitions_name
-from assets.reports import GROUP
 from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, point_row
 from entra_pipeline.backup.commit import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import RecoveryPointRefused, UsageError
+from entra_pipeline.orchestration.keys import REPORTS_GROUP, RETRY_TAG, asset_key, partitions, partitions_name
+from entra_pipeline.orchestration.partitions import EXISTED, require_capturable
 from entra_pipeline.orchestration.schedules import request
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
@@ -399,7 +398,7 @@ def test_a_hundred_scopes_are_a_hundred_groups_jobs_and_schedules(project: Proje
     project.file.write_text(text[:start] + "\n".join(scopes))
     definitions = build_definitions(load_project(project.file))
     # Reports look at all scopes, and belong to none.
-    specs = [spec for spec in definitions.resolve_all_asset_specs() if spec.group_name != GROUP]
+    specs = [spec for spec in definitions.resolve_all_asset_specs() if spec.group_name != REPORTS_GROUP]
     assert len({str(spec.group_name).partition("/")[0] for spec in specs}) == 100
     assert len(specs) == 100 * (len(TYPES) + 1)
     repository = definitions.get_repository_def()

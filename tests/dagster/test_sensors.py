@@ -13,17 +13,17 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInst
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData, TickData, TickStatus
 from dagster._utils.error import SerializableErrorInfo
 
-from entra_pipeline.orchestration.keys import asset_key, partitions_name
 from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType
 from entra_pipeline.orchestration.jobs.backup import backup_asset_job
-from entra_pipeline.orchestration.jobs.restore import PLAN_TAG
 from entra_pipeline.orchestration.jobs.retention import prune_request
+from entra_pipeline.orchestration.keys import PLAN_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.sensors.failures import contained
-from entra_pipeline.orchestration.sensors.notifications import notifications_sensor, unusual_change_sensor
+from entra_pipeline.orchestration.sensors.notifications import notifications_sensor
+from entra_pipeline.orchestration.sensors.unusual_change import unusual_change_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator

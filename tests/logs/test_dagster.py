@@ -9,11 +9,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.logs import FIRST_DAY, SCHEDULED_TAG
-from entra_pipeline.orchestration.keys import asset_key
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.orchestration.jobs.logs import RANGE_END, RANGE_START, log_request
+from entra_pipeline.orchestration.keys import FIRST_DAY, SCHEDULED_TAG, asset_key
 from entra_pipeline.orchestration.sync import sync_scope
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store

@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from entra_pipeline.orchestration.keys import run_tags
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.approvals import waiting
@@ -18,6 +17,7 @@ from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.orchestration.keys import run_tags
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.records.approval import approval_scopes, approve, approved_by, made_by, require_approval

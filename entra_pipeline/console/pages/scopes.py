@@ -11,7 +11,6 @@ import msgspec
 import tomlkit
 from starlette.responses import Response
 
-from entra_pipeline.orchestration.keys import run_tags
 from entra_pipeline.catalogue import CATALOGUE, permissions_for
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
@@ -22,7 +21,7 @@ from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageE
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.graph.request_stats import RequestStats
-from entra_pipeline.orchestration.jobs.backup import backup_now_job_name, backup_now_op_name
+from entra_pipeline.orchestration.keys import backup_now_job_name, backup_now_op_name, run_tags
 from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
 from entra_pipeline.project.schedules import next_runs

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions
-from entra_pipeline.orchestration.metadata.recovery_points import finding_table, proof_metadata
 from entra_pipeline.analysis.manifest_rows import proof
 from entra_pipeline.analysis.unusual import verdict_of
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions
+from entra_pipeline.orchestration.metadata.recovery_points import finding_table, proof_metadata
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify

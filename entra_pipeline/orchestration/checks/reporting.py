@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import dagster as dg
 
 from entra_pipeline.orchestration.checks.recovery_points import check_results
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
 from entra_pipeline.orchestration.dagster_internals import AssetCheckEvaluationTargetMaterializationData
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -41,19 +39,3 @@ def report_check(
             partition=partition,
         )
     )
-
-
-def last_evaluations(
-    instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
-) -> Mapping[dg.AssetCheckKey, tuple[dg.AssetCheckEvaluation, float]]:
-    """Read the last evaluation of each check with the POSIX time at which its row was made, in one query.
-
-    A check whose last row is no evaluation is left out: one that is planned or under way, or whose run ended before it.
-    """
-    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
-    return {
-        key: (record.evaluation, record.create_timestamp)
-        for key, record in found.items()
-        # Dagster types it as an evaluation, whichever event the row holds.
-        if isinstance(record.evaluation, dg.AssetCheckEvaluation)
-    }

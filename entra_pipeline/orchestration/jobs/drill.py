@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.drills import drill_key
-from entra_pipeline.orchestration.keys import identifier
-from entra_pipeline.orchestration.jobs.backup import EXECUTOR
+from entra_pipeline.orchestration.jobs.executor import EXECUTOR
+from entra_pipeline.orchestration.keys import drill_key, identifier
 from entra_pipeline.project import Scope
 
 if TYPE_CHECKING:

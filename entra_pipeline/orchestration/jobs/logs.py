@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.logs import FIRST_DAY, log_tags
-from entra_pipeline.orchestration.keys import asset_key, identifier
 from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LATENESS
-from entra_pipeline.orchestration.jobs.backup import EXECUTOR
+from entra_pipeline.orchestration.jobs.executor import EXECUTOR
+from entra_pipeline.orchestration.keys import FIRST_DAY, asset_key, identifier, log_tags
 from entra_pipeline.project import Scope
 from entra_pipeline.run_queue import log_retry_tags
 

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.freshness import freshness_key
-from assets.reports import GROUP
-from entra_pipeline.orchestration.jobs.backup import EXECUTOR
+from entra_pipeline.orchestration.jobs.executor import EXECUTOR
+from entra_pipeline.orchestration.keys import REPORTS_GROUP, freshness_key
 from entra_pipeline.project import Project
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def overview_jobs(project: Project) -> "list[UnresolvedAssetJobDefinition]":
     jobs = [
         dg.define_asset_job(
             REPORTS_JOB,
-            selection=dg.AssetSelection.groups(GROUP),
+            selection=dg.AssetSelection.groups(REPORTS_GROUP),
             executor_def=EXECUTOR,
             description="Makes all reports anew.",
         )

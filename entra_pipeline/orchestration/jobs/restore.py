@@ -1,7 +1,7 @@
 """The job `restore`: plan, apply, verify, report, for any scope.
 
 What belongs here: what a person fills in, and the order of the ops. What does not: how any of it is done
-(`entra_pipeline.restore`), and how it looks in Dagster (`assets.restores`).
+(`entra_pipeline.restore`), and how it looks in Dagster (`orchestration.metadata.restores`).
 
 Ops hand nothing to each other but their order: the plan, the journal and the report are in the store, and the run's tag
 `entra/plan` names the plan. So a run that failed goes on from there on any machine.
@@ -9,18 +9,19 @@ Ops hand nothing to each other but their order: the plan, the journal and the re
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from entra_pipeline.orchestration.partitions import explained
+from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.jobs.executor import EXECUTOR
+from entra_pipeline.orchestration.keys import OPERATOR_TAG, PLAN_TAG, SOMEBODY
 from entra_pipeline.orchestration.metadata.restores import (
     approval,
     plan_observation,
@@ -29,15 +30,12 @@ from entra_pipeline.orchestration.metadata.restores import (
     report_text,
     undo_config,
 )
-from assets.snapshots import LogProgress
-from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
-from entra_pipeline.orchestration.sensors.audit import OPERATOR_TAG, SOMEBODY
-from entra_pipeline.orchestration.jobs.backup import EXECUTOR
+from entra_pipeline.orchestration.progress import RunProgress, RunRestoreProgress
 from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute.executor import RestoreTarget, apply
-from entra_pipeline.restore.objects.model import Outcome, RestoreOptions, RestorePlan, RestoreSelection
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
 from entra_pipeline.restore.plan.service import PlannedTenant, plan_undo
 from entra_pipeline.restore.plan.service import plan_restore as make_plan
@@ -54,16 +52,12 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
 from resources import StorageResource, TenantResource
 
-PLAN_TAG = "entra/plan"
 TRIGGER = "dagster: restore"
 OPS = ("plan_restore", "apply_restore", "verify_restore", "report_restore")
 RETRIES = 5
 """How often an op is tried again that failed for a passing reason."""
 PAUSE = 60.0
 """Seconds before it is."""
-
-# A line in the log after so many seconds, however many steps a stage has.
-_EVERY = 10.0
 
 
 class Conflict(StrEnum):
@@ -177,36 +171,6 @@ def to_all_ops(config: RestoreConfig) -> dict[str, Any]:
     return {"ops": {name: {"config": values} for name in OPS}}
 
 
-class RestoreProgress(LogProgress):
-    """Tells in a run's log how a restore goes: stages, how far they are, and every step that does not succeed."""
-
-    def __init__(self, context: dg.OpExecutionContext, plan: RestorePlan) -> None:
-        super().__init__(context)
-        self._steps = Counter(step.stage for step in plan.steps)
-        self._stages = {step.number: step.stage for step in plan.steps}
-        self._done: Counter[str] = Counter()
-        self._told = monotonic()
-
-    def phase(self, text: str) -> None:
-        """One line per stage."""
-        steps = self._steps.get(text)
-        super().phase(f"stage {text}: {pluralize(steps, 'step')}" if steps else text)
-
-    def step(self, outcome: Outcome, done: int, steps: int) -> None:
-        """A line when a step does not succeed, when a stage is done, and every few seconds between."""
-        if outcome.result != "restored":
-            remedy = f" → {outcome.remedy}" if outcome.remedy else ""
-            self._log.warning(
-                f"{outcome.table} {outcome.name or outcome.id}: {outcome.result}: {outcome.reason}{remedy}"
-            )
-        stage = self._stages[outcome.number]
-        self._done[stage] += 1
-        whole = self._done[stage] == self._steps[stage]
-        if whole or monotonic() - self._told >= _EVERY:
-            self._told = monotonic()
-            self._log.info(f"stage {stage}: {self._done[stage]} of {self._steps[stage]}; {done} of all {steps} steps")
-
-
 @dg.op(
     out={"planned": dg.Out(dg.Nothing, is_required=False)},
     description="Compares the recovery point with the tenant, stores the plan and shows it. A dry run ends here.",
@@ -277,7 +241,7 @@ def apply_restore(
                     target=target,
                     passwords=_passwords(tenants, store, plan),
                     go_on=config.go_on,
-                    progress=RestoreProgress(context, plan),
+                    progress=RunRestoreProgress(context, plan),
                 )
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
@@ -310,7 +274,7 @@ def verify_restore(
                     target=target,
                     passwords=_passwords(tenants, store, plan),
                     passwords_file=_passwords_file(tenants, config, plan),
-                    progress=RestoreProgress(context, plan),
+                    progress=RunRestoreProgress(context, plan),
                 )
 
         with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
@@ -415,7 +379,7 @@ async def _make_plan(
             writing = await stack.enter_async_context(tenants.open(target, writing=True))
             await writing.sign_in()
         subject = PlannedTenant(scope=target, store=live, reading=graph, writing=writing)
-        progress = LogProgress(context)
+        progress = RunProgress(context)
         if point is None:
             return await plan_undo(
                 store,

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 from pydantic import Field
 
-from entra_pipeline.orchestration.partitions import explained
+from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import partitions_name
-from entra_pipeline.orchestration.jobs.backup import EXECUTOR
 from entra_pipeline.project import Scope, load_project
 from entra_pipeline.run_queue import SCOPE_TAG
 from entra_pipeline.store.recovery_points import ScopeStore

@@ -12,10 +12,10 @@ from typing import Any
 
 import dagster as dg
 
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
-from entra_pipeline.orchestration.metadata.recovery_points import table
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.analysis.markdown import one_line
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
+from entra_pipeline.orchestration.metadata.tables import metadata_table
 from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan
 from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import plan_key
@@ -181,7 +181,7 @@ def _shown(found: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.Met
     """A table of at most `MOST` rows; text when there is none."""
     if not found:
         return dg.MetadataValue.text("none")
-    return table(found[:MOST], {name: name for name in columns}, words=set(columns) - _NUMBERS)
+    return metadata_table(found[:MOST], {name: name for name in columns}, words=set(columns) - _NUMBERS)
 
 
 def _duration(seconds: float) -> str:

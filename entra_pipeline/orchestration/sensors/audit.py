@@ -23,13 +23,11 @@ from entra_pipeline.audit import Act, AuditLog, Origin
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus
+from entra_pipeline.orchestration.keys import OPERATOR_TAG, SOMEBODY
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import storages_of
 from entra_pipeline.run_queue import SCOPE_TAG
 from entra_pipeline.text import pluralize
-
-OPERATOR_TAG = "entra/operator"
-"""Who launched a run, where something that knows sets it."""
 
 # Tags of Dagster's that tell what launched a run; the first that is there counts.
 _LAUNCHERS = {
@@ -45,8 +43,6 @@ _ENDS = {
 }
 # What a person fills in that says how grave the run is.
 _ASKED = ("point", "plan_id", "dry_run")
-SOMEBODY = "somebody in Dagster"
-"""Who it was when nobody knows."""
 _EVERY = 30
 # Runs looked at in one tick; what is left comes in the next.
 _MOST = 200

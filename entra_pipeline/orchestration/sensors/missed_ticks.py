@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import msgspec
 
-from entra_pipeline.orchestration.partitions import is_present
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType, ScheduleInstigatorData
-from entra_pipeline.orchestration.jobs.backup import newest_points, newest_runs
+from entra_pipeline.orchestration.history import newest_points, newest_runs
+from entra_pipeline.orchestration.partitions import is_present
 from entra_pipeline.orchestration.schedules import extra_request, schedule_name
 from entra_pipeline.orchestration.sensors.failures import contained
 from entra_pipeline.project import Project, Scope

@@ -1,7 +1,4 @@
-"""The sensors: one each for the whole project, however many scopes it has.
-
-`notifications` gives runs that ended without a word their job record, and sends what is to be told. `unusual_change`
-asks for one more recovery point where the newest shows an unusual change.
+"""The sensor `notifications`: it gives runs that ended without a job record one, and sends what profiles ask for.
 
 What belongs here: when Dagster looks, and what it knows of runs. What does not: what is sent and how
 (`entra_pipeline.notifications`).
@@ -11,33 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from entra_pipeline.orchestration.checks.recovery_points import UNUSUAL
-from assets.logs import LOGS_JOB
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, identifier
-from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
-from entra_pipeline.orchestration.checks.reporting import last_evaluations
 from entra_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
-from entra_pipeline.orchestration.jobs.restore import PLAN_TAG
 from entra_pipeline.orchestration.jobs.retention import OP as PRUNE_OP
-from entra_pipeline.orchestration.schedules import extra_request
-from entra_pipeline.orchestration.sensors.failures import announce_failed_sensors, contained
+from entra_pipeline.orchestration.keys import LOGS_JOB, PLAN_TAG, identifier
+from entra_pipeline.orchestration.runs import begun, trigger
+from entra_pipeline.orchestration.sensors.failures import announce_failed_sensors
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.job_records import JobRecord
 from entra_pipeline.store.jobs import job_id_at, keep_record
-from entra_pipeline.store.points.keys import key_of
 from entra_pipeline.store.recovery_points import ScopeStore
-
-if TYPE_CHECKING:
-    from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 _ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # Dagster ends a sensor after sixty seconds.
@@ -75,44 +63,6 @@ def notifications_sensor(project: Project) -> dg.SensorDefinition:
         return dg.SkipReason(f"{sent} sent, {waiting} waiting" + "".join(f"\n{problem}" for problem in problems))
 
     return notifications
-
-
-def unusual_change_sensor(project: Project, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
-    """The sensor that asks for one more recovery point after an unusual change.
-
-    It looks at what Dagster knows of the check `unusual`, in one query for all scopes, and asks no storage.
-
-    Args:
-        project: The project.
-        jobs: The jobs that materialise a recovery point, one per scope.
-    """
-    keys = {
-        dg.AssetCheckKey(asset_key(scope.name, RECOVERY_POINT), UNUSUAL): scope for scope in project.scopes.values()
-    }
-
-    @dg.sensor(
-        name="unusual_change",
-        jobs=list(jobs),
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Takes one more recovery point of a scope whose newest one shows an unusual change.",
-    )
-    def unusual_change(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
-        for key, (evaluation, evaluated) in last_evaluations(context.instance, list(keys)).items():
-            # Only what was found; what could not be evaluated is a warning.
-            if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
-                continue
-            scope, point = keys[key], evaluation.partition
-            with contained(context, project, "unusual_change", scope.name):
-                # An older point that was materialised again is no news.
-                if point and point < max(context.instance.get_materialized_partitions(key.asset_key), default=""):
-                    continue
-                context.log.info(f"{scope.name}: {evaluation.description}; one more recovery point is taken")
-                # The moment after the check: the same with every tick, so that one run is asked for.
-                after = datetime.fromtimestamp(evaluated, UTC) + timedelta(seconds=1)
-                yield extra_request(scope, context.instance, after, f"{scope.name} {point or key_of(after)} unusual")
-
-    return unusual_change
 
 
 def _has_ended(instance: dg.DagsterInstance) -> Callable[[Event], bool]:

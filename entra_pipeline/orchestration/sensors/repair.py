@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import msgspec
 
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, RETRY_TAG, asset_key
 from entra_pipeline.backup.run import protected_types
 from entra_pipeline.catalogue import RELATIONS
 from entra_pipeline.clock import Clock, parse_iso, system_clock
-from entra_pipeline.orchestration.jobs.backup import newest_points, newest_runs
+from entra_pipeline.orchestration.history import newest_points, newest_runs
+from entra_pipeline.orchestration.keys import RECOVERY_POINT, RETRY_TAG, asset_key
 from entra_pipeline.orchestration.schedules import extra_request
 from entra_pipeline.orchestration.sensors.failures import contained
 from entra_pipeline.project import Project, Scope

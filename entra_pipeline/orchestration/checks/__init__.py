@@ -1,0 +1,1 @@
+"""Asset checks: `recovery_points`, `freshness` and `drill` evaluate them, `reporting` reports them without a step."""

@@ -1,6 +1,6 @@
 """How messages travel: the registry of notification channels.
 
-1. A `Message` says what is told, without a form (`message`); `rendering` makes HTML and text of it.
+1. A `Message` has facts and tables, and no form (`message`); `rendering` makes HTML and text of it.
 2. Each channel is one module: what a profile may set for it, what the project sets once for all profiles (a mail
    server), and a `Channel` that sends a message and says which setting to look at when it was not taken.
 3. `CHANNELS` lists them. `ProfileChannels` is what a notification profile is made of, `SharedChannels` what the project

@@ -59,7 +59,7 @@ class Channel(ABC, Generic[ProfileT, SharedT]):
         Args:
             profile: Whom to send it to.
             shared: What the project has for all profiles.
-            message: What to tell.
+            message: The message.
             reference: What makes it this message, for those who get it twice.
             now: The moment.
 

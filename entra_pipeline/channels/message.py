@@ -1,4 +1,4 @@
-"""What is told, before it has a form: the same for every channel."""
+"""A message before it has a form: the same for every channel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MessageTable:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told.
+    """A message.
 
     Attributes:
         subject: One line.

@@ -1,7 +1,15 @@
-"""Notifications: who is told of what, by mail and by webhook, each thing once.
+"""Notifications: which profile is notified of which event, and that each message is sent once.
 
-`dispatch` tells what waits in a place; `profiles` and `test` serve the command. What an event is, is said in
-`store/events.py`; docs/notifications.md is for people.
+1. Whatever ends a job, or finds an unusual change, leaves an event in the store (`store/events.py`).
+2. `dispatch` takes a lock of the store, so that one process at a time sends.
+3. For each event and each profile that asks for it, every channel of the profile gets a notice in the outbox
+   (`outbox`), with the moment when it is due: now, or the time of the profile's digest. The event is removed.
+4. A notice that is due becomes a message (`messages`) and goes through its channel (`entra_pipeline.channels`).
+5. What was sent is recorded before the lock is released. What could not be sent is tried again after a pause that
+   doubles, and given up after seven days.
+
+Killed between the server's answer and the record, a process leaves a message that is sent again, under the same
+Message-ID. `listing` and `testing` serve the command and the console; docs/notifications.md is for people.
 """
 
 from entra_pipeline.channels import Undelivered

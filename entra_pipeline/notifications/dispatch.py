@@ -1,4 +1,4 @@
-"""Telling what waits: events become notices by the project's profiles, and notices are sent when they are due.
+"""Dispatch: events become notices by the project's profiles, and notices are sent when they are due.
 
 What belongs here: when what is sent, and what happens when it cannot be. What does not: the outbox (`outbox`), what a
 message says (`messages`), how it travels (`entra_pipeline.channels`).
@@ -31,9 +31,9 @@ from entra_pipeline.store.backends import LockHandle, ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
 
 OLD = timedelta(days=7)
-"""An event that is older is not told any more, and a notice that could not be sent for so long is given up."""
+"""Age at which an event is not sent any more, and a notice that could not be sent is given up."""
 _REMEMBERED = 2 * OLD
-"""How long is known what was sent: an event that is older is not told again, nor does a notice wait for so long."""
+"""Age at which the record of a sent notice is removed: neither an event nor a notice waits for so long."""
 _FIRST_PAUSE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(hours=1)
 _DOUBLINGS = 6
@@ -66,7 +66,7 @@ def places(project: Project) -> Iterator[tuple[str, Callable[[], ObjectStore]]]:
 def reported_by_command(event: Event, now: datetime) -> bool:
     """Tells whether the command or the console may report an event now, rather than Dagster's sensor.
 
-    What belongs to a run is told by Dagster's sensor when the run has ended, as until then its outcome may change. One
+    Dagster's sensor reports the events of a run when the run has ended: until then its outcome may change. An event
     that has waited for hours has no sensor.
     """
     return not event.get("run_id") or now - parse_iso(event["finished"]) > _LEFT_TO_DAGSTER
@@ -85,7 +85,7 @@ def dispatch(
     Args:
         project: The configuration.
         files: The place.
-        ready: Whether an event may be told now; by default as `reported_by_command` says.
+        ready: Whether an event may be reported now; by default as `reported_by_command` says.
         until: No further message is begun after this moment.
         clock: The one clock.
 
@@ -169,7 +169,7 @@ class _Sending:
 def _send_due(at: _Sending) -> None:
     keys = [one.key for one in outbox.waiting(at.files) if one.due <= at.clock()]
     digests: dict[str, list[tuple[str, Notice]]] = defaultdict(list)
-    # A channel that failed is not asked again in the same pass: a server that is down costs one timeout.
+    # A channel that failed is not tried again in the same pass: a server that is down costs one timeout.
     down: dict[tuple[str, str], str] = {}
     for key, notice in outbox.notices(at.files, keys):
         if at.until is not None and at.clock() >= at.until:

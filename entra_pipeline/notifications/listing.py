@@ -1,4 +1,4 @@
-"""Notification profiles as rows: who is told of what, and what waits to be sent."""
+"""Notification profiles as rows: whom they reach, for which events, and what waits to be sent."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from entra_pipeline.store.manifest import canonical
 OUTBOX = "_notifications/outbox/"
 SENT = "_notifications/sent/"
 LOCK = "_locks/_notifications"
-"""Held by whoever sends. No scope has this name."""
+"""Held by the process that sends. No scope has this name."""
 
 Event = dict[str, Any]
 
@@ -41,7 +41,7 @@ _DUE = "%Y-%m-%dT%H-%M-%SZ"
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that a profile is to be told of by one channel.
+    """An event that one channel of a profile is to send.
 
     Attributes:
         event: What happened.
@@ -77,7 +77,7 @@ _NOTICE_DECODER = msgspec.json.Decoder(Notice)
 
 
 class WaitingNotice(msgspec.Struct, frozen=True):
-    """A notice in the outbox, as its name tells."""
+    """A notice in the outbox, as its key says."""
 
     key: str
     due: datetime
@@ -137,7 +137,7 @@ def settle(files: ObjectStore, notice: Notice, key: str, outcome: Literal["sent"
         "tries": notice.tries + 1,
         "problem": notice.problem if outcome == "given up" else "",
     }
-    # Whoever was first has told it.
+    # Another process has recorded it.
     with suppress(AlreadyExists):
         files.create(f"{SENT}{notice.id}.json", canonical(record))
     files.delete([key])

@@ -303,7 +303,7 @@ class Scope(Section):
 
 
 class NotificationProfile(ProfileChannels):
-    """Who is told of which outcome, and how; the settings of each channel are those of its module."""
+    """Which outcomes are reported to whom, and how; the settings of each channel are those of its module."""
 
     name: str = ""
     backup: list[Status] = []

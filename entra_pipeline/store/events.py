@@ -1,7 +1,7 @@
 """Events that notifications may be about: how a job ended, an unusual change.
 
-What belongs here: storing an event. What does not: who is notified, and how (`notifications`). An event
-is a small object that waits in the store until it has been looked at, so that it survives the process that caused it.
+What belongs here: storing an event. What does not: who is notified, and how (`notifications`). An event is a
+small object that waits in the store until it is dispatched, so that it survives the process that caused it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,14 @@
 """The `entra-pipeline` command.
 
-What belongs here: words, tables, progress and exit codes. What does not: the work itself, which the core does. Each
-command is in a module that is imported only when it runs, so that help answers at once.
+`registry` lists the commands. Each is a module of a floor: `jobs` (back up, restore, prune), `queries` (points, SQL,
+reports), `setup` (scopes, console, demo). A call goes through these steps:
+
+1. The module is imported only when its command runs, so `--help` answers at once.
+2. `auditing` wraps the command: everything that is not only reading is recorded in the audit log.
+3. The command calls the core, shows progress (`progress`) and tables (`context`).
+4. After a job, notifications are sent; an error is printed with its remedy, without a stack trace.
+
+Commands hold no logic of their own: the core does the work, and the console and Dagster call the same functions.
 """
 
 from __future__ import annotations
@@ -17,30 +24,9 @@ from typing import Any
 import click
 
 from entra_pipeline.cli.auditing import audited
+from entra_pipeline.cli.registry import COMMANDS
 from entra_pipeline.errors import EntraPipelineError
 
-# Name → (where the command is, what help says in the list).
-COMMANDS = {
-    "demo": ("demo:demo", "Back up a simulated tenant, change it, show what changed, get a deleted group back."),
-    "simulate": ("simulate:simulate", "Serve a simulated tenant over HTTP."),
-    "scope": ("scopes:scope", "List, show, create, edit and delete scopes."),
-    "backup": ("backups:backup", "Take a recovery point of a scope now."),
-    "logs": ("logs:logs", "Read audits, sign-ins and provisioning, or list the days stored."),
-    "points": ("points:points", "List the recovery points of a scope."),
-    "objects": ("points:objects", "Show the objects of a recovery point, and what they are linked with."),
-    "sql": ("sql:sql", "Ask with SQL: what is, what was, and what changed; or write a catalog for other tools."),
-    "diff": ("diff:diff", "Show what differs between two recovery points, or one and the live tenant."),
-    "restore": ("restore:restore", "Restore a recovery point, or some of it: plan, ask, apply, verify."),
-    "drill": ("drill:drill", "Restore a recovery point into an empty simulated tenant, and score what came back."),
-    "verify": ("points:verify", "Check the checksums, chain and counts of recovery points."),
-    "prune": ("retention:prune", "Forget recovery points that are past their time, and delete what only they need."),
-    "hold": ("retention:hold", "Keep a scope or a recovery point from being pruned, or release it."),
-    "serve": ("serve:serve", "Serve the console, and Dagster's UI behind the same sign-in."),
-    "notifications": ("notifications:notifications", "Show who is notified of what, and send test messages."),
-    "report": ("reports:report", "Backup analysis, subscription, jobs, readiness, audit; tables, pages, spreadsheets."),
-    "sync-dagster": ("dagster:sync_dagster", "Bring Dagster's partitions in line with the recovery points."),
-    "catalogue": ("catalogue:catalogue", "Show what can be protected, and the permissions that takes."),
-}
 # Commands that run jobs, of which somebody may want to be told.
 _JOBS = {"backup", "restore", "prune", "drill"}
 _INTERRUPTED = 130
@@ -65,7 +51,7 @@ class _Lazy(click.Group):
             return super().invoke(ctx)
         finally:
             if ctx.invoked_subcommand in _JOBS:
-                from entra_pipeline.cli.notifications import tell
+                from entra_pipeline.cli.setup.notifications import tell
 
                 tell(ctx)
 
@@ -140,3 +126,6 @@ def _keep_trace() -> str:
     with os.fdopen(handle, "w") as file:
         traceback.print_exc(file=file)
     return name
+
+
+__all__ = ["COMMANDS", "cli", "main", "run"]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 
-from entra_pipeline.cli import COMMANDS
+from entra_pipeline.cli.registry import COMMANDS
 
 _NAME = "entra-pipeline"
 _PRINTED = re.compile(rf"(?<![\w/.-]){_NAME} (?=(?:{'|'.join(COMMANDS)})\b)")

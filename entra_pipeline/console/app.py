@@ -18,7 +18,8 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.dagster.client import PATH
 from entra_pipeline.console.dagster.proxy import Proxy
 from entra_pipeline.console.headers import STATIC, SecurityHeaders
-from entra_pipeline.console.pages import PAGES
+from entra_pipeline.console.navigation import Navigation
+from entra_pipeline.console.pages import NAVIGATION, PAGES
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -32,6 +33,7 @@ def build(state: AppState) -> Starlette:
     public = urlsplit(state.project().console.public_url or "").hostname
     access = AccessControl(state, secure=state.sign_in.secure)
     proxy = Proxy(state, access)
+    state.templates.globals["navigation"] = Navigation(NAVIGATION)
     static = files("entra_pipeline.console") / "static"
     routes: list[BaseRoute] = [
         Mount(STATIC, StaticFiles(directory=str(static))),

@@ -34,7 +34,9 @@ class Page:
         answer: What answers; an ordinary function runs in a thread, as it may read the store.
         role: Who may come; None for whoever has not signed in.
         methods: `GET` for looking, `POST` for doing.
-        polled: Pages ask for it by themselves, again and again: that does not keep a session from ending.
+        polled: Whether pages request it by themselves, again and again: it does not extend a session.
+        label: Its name in the navigation; empty for a page that is not in it.
+        place: Where in the navigation it stands, in ascending order.
     """
 
     path: str
@@ -42,6 +44,8 @@ class Page:
     role: Role | None
     methods: tuple[str, ...] = ("GET",)
     polled: bool = False
+    label: str = ""
+    place: int = 0
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from entra_pipeline.analysis.manifest_rows import COSTS, cost_rows
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, Category, ObjectType, permissions_for
 from entra_pipeline.catalogue.model import kept
 from entra_pipeline.cli import COMMANDS, cli
-from entra_pipeline.cli.catalogue import catalogue_markdown
+from entra_pipeline.cli.queries.catalogue import catalogue_markdown
 from entra_pipeline.project import load_project
 from entra_pipeline.simulator import Simulator
 from tests.cli.conftest import Place, call, write_project

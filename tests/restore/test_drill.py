@@ -11,7 +11,7 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.cli import run
-from entra_pipeline.cli.drill import drill_markdown
+from entra_pipeline.cli.jobs.drill import drill_markdown
 from entra_pipeline.demo import prepare
 from entra_pipeline.restore.check.drill import Drill, drill, drills
 from entra_pipeline.restore.check.fidelity import fidelity

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from entra_pipeline.cli.simulate import simulate
+from entra_pipeline.cli.setup.simulate import simulate
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.simulator.faults.misbehave import MISBEHAVIOURS
 from entra_pipeline.simulator.faults.misbehave.text import parse_misbehaviour

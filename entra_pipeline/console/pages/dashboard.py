@@ -138,7 +138,7 @@ def _waiting(context: RequestContext) -> list[Alert]:
 
 
 PAGES = (
-    Page("/", show, Role.viewer),
+    Page("/", show, Role.viewer, label="Dashboard", place=10),
     Page("/dashboard/jobs", jobs, Role.viewer, polled=True),
     Page("/dashboard/attention", attention, Role.viewer, polled=True),
 )

@@ -104,7 +104,7 @@ def _run(context: RequestContext) -> Run:
 
 
 PAGES = (
-    Page("/jobs", show, Role.viewer),
+    Page("/jobs", show, Role.viewer, label="Jobs", place=60),
     Page("/jobs/{run}", one, Role.viewer),
     Page("/jobs/{run}/progress", progress, Role.viewer, polled=True),
     Page("/jobs/{run}/stop", stop, Role.operator, ("POST",)),

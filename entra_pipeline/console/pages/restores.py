@@ -266,7 +266,7 @@ def _plan(context: RequestContext) -> RestorePlan:
 
 
 PAGES = (
-    Page("/restores", show, Role.viewer),
+    Page("/restores", show, Role.viewer, label="Restores", place=50),
     Page("/scopes/{scope}/points/{point}/restore", choose, Role.operator),
     Page("/scopes/{scope}/points/{point}/restore", plan, Role.operator, ("POST",)),
     Page("/scopes/{scope}/restores/{plan}", one, Role.viewer),

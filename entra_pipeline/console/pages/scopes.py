@@ -286,7 +286,7 @@ async def search(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/scopes", show, Role.viewer),
+    Page("/scopes", show, Role.viewer, label="Scopes", place=20),
     Page("/scopes/new", new, Role.administrator),
     Page("/scopes/new", save_new, Role.administrator, ("POST",)),
     Page("/scopes/new/preview", preview, Role.administrator),

@@ -110,7 +110,7 @@ def _told(context: RequestContext, act: str, subject: str, good: str, problem: E
 
 
 PAGES = (
-    Page("/settings", show, Role.viewer),
+    Page("/settings", show, Role.viewer, label="Settings", place=110),
     Page("/settings/tenants/{tenant}/check", check_tenant, Role.operator, ("POST",)),
     Page("/settings/storage/{storage}/check", check_storage, Role.operator, ("POST",)),
 )

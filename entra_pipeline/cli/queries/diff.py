@@ -17,9 +17,9 @@ from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
-from entra_pipeline.cli.backups import run_backup
 from entra_pipeline.cli.context import as_table, csv_cell, listed, print_table, project_of, say
-from entra_pipeline.cli.points import newest_point
+from entra_pipeline.cli.jobs.backups import run_backup
+from entra_pipeline.cli.queries.points import newest_point
 from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store

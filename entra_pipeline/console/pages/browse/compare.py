@@ -89,6 +89,6 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
 
 
 PAGES = (
-    Page("/compare", scopes, Role.viewer),
+    Page("/compare", scopes, Role.viewer, label="Compare", place=40),
     Page("/scopes/{scope}/compare", show, Role.viewer),
 )

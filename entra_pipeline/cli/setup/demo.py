@@ -14,10 +14,10 @@ import click
 from entra_pipeline import demo as story
 from entra_pipeline.analysis.changes import Change, changes
 from entra_pipeline.backup.jobs import totals
-from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, run_backup, size
 from entra_pipeline.cli.calling import called_for, relative
 from entra_pipeline.cli.context import console, print_table, say
-from entra_pipeline.cli.restore import apply_plan, make_plan, print_plan, print_report
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, run_backup, size
+from entra_pipeline.cli.jobs.restore import apply_plan, make_plan, print_plan, print_report
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph.factory import simulated

@@ -8,10 +8,10 @@ import click
 
 from entra_pipeline.analysis.markdown import markdown_table, one_line
 from entra_pipeline.cli.auditing import about
-from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
-from entra_pipeline.cli.points import point_at
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.progress import progress
+from entra_pipeline.cli.queries.points import point_at
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async

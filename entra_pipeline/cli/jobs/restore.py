@@ -15,11 +15,11 @@ import click
 
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.cli.auditing import about, shell_origin
-from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
-from entra_pipeline.cli.points import newest_point
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.progress import restoring
+from entra_pipeline.cli.queries.points import newest_point
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope

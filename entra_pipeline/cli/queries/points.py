@@ -16,8 +16,8 @@ from entra_pipeline.analysis.manifest_rows import older_text, point_row
 from entra_pipeline.analysis.objects import find, one, table_entry
 from entra_pipeline.audit import AuditLog
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.cli.backups import print_gaps
 from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, print_rows, project_of, say
+from entra_pipeline.cli.jobs.backups import print_gaps
 from entra_pipeline.cli.progress import checking
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.project import Project

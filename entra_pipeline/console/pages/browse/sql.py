@@ -104,6 +104,6 @@ def _numbers(answer: QueryResult) -> list[bool]:
 
 
 PAGES = (
-    Page("/sql", show, Role.operator),
+    Page("/sql", show, Role.operator, label="SQL", place=90),
     Page("/sql", ask, Role.operator, ("POST",)),
 )

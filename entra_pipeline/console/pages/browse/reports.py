@@ -33,8 +33,16 @@ def every(context: RequestContext) -> Response:
 
 
 def one(context: RequestContext) -> Response:
-    """A report with what it can be chosen by; or, asked for in a format, its file."""
-    name = context.path("report")
+    """Shows a report with its filters; with `format`, sends its file."""
+    return _one(context, context.path("report"))
+
+
+def audit(context: RequestContext) -> Response:
+    """Shows the audit log, which is a report with a navigation entry of its own."""
+    return _one(context, "audit")
+
+
+def _one(context: RequestContext, name: str) -> Response:
     kind = REPORTS.get(name)
     if kind is None:
         raise NotInStore(f"there is no report {name[:100]!r}", remedy="Reports lists those there are.")
@@ -116,6 +124,7 @@ def _picture(chart: Chart) -> str:
 
 
 PAGES = (
-    Page("/reports", every, Role.viewer),
+    Page("/reports", every, Role.viewer, label="Reports", place=70),
+    Page("/reports/audit", audit, Role.viewer, label="Audit log", place=80),
     Page("/reports/{report}", one, Role.viewer),
 )

@@ -8,10 +8,10 @@ from typing import Any
 import click
 import msgspec
 
-from entra_pipeline.cli.backups import size
 from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import as_json, print_json, print_rows, project_of, say
-from entra_pipeline.cli.points import point_at
+from entra_pipeline.cli.jobs.backups import size
+from entra_pipeline.cli.queries.points import point_at
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store

@@ -12,8 +12,8 @@ import click
 
 from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LogReadProgress, read_logs
 from entra_pipeline.catalogue.logs import LOGS
-from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION, print_gaps, size
 from entra_pipeline.cli.context import as_table, console, print_rows, project_of, say
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, size
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph.factory import open_graph

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from entra_pipeline.cli.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.calling import as_called
 from entra_pipeline.cli.context import print_table, project_of, say
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.reports import REPORTS, Report, ReportRequest, ReportType, job

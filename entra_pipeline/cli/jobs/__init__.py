@@ -1,0 +1,1 @@
+"""Commands that run jobs: back up, collect logs, restore, drill, prune and hold."""

@@ -1,0 +1,1 @@
+"""Commands that read what is stored: recovery points, differences, SQL, reports, the catalogue."""

@@ -1,0 +1,1 @@
+"""Commands that configure or start something: scopes, notifications, the console, Dagster, a simulated tenant."""

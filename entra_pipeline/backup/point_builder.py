@@ -131,7 +131,7 @@ class PointBuilder:
             listed=iso(result.started) if result.complete else before.listed if before else "",
             owners=result.owners,
             misfits=misfits,
-            gaps=(),
+            gaps=tuple(result.gaps),
             notes=tuple(result.notes),
             follows=follows,
             **costs(result.stats),

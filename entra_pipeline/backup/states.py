@@ -144,15 +144,21 @@ class TableStates:
         there = [str(one) for one, change in rows if change == UPSERT]
         return there, [str(one) for one, change in rows if change == DELETE]
 
-    async def deletions_of(self, table: str, owners: Sequence[str]) -> list[tuple[object, ...]]:
-        """Returns staging rows that delete everything the parent's state knows of some owners."""
+    async def known_of(self, table: str, owners: Sequence[str], change: str = UPSERT) -> list[tuple[object, ...]]:
+        """Returns everything that the parent's state knows of some owners, as staging rows.
+
+        Args:
+            table: The table.
+            owners: Ids of the owners.
+            change: `UPSERT` for rows that keep it, `DELETE` for rows that delete it.
+        """
         before = self.sql_before(table)
         if before is None or not owners:
             return []
         columns, owner = (
-            ("id, parent_id, 'delete', NULL", "parent_id")
+            (f"id, parent_id, '{change}', {'raw' if change == UPSERT else 'NULL'}", "parent_id")
             if is_objects(table)
-            else ("source_id, target_id, target_type, 'delete'", "source_id")
+            else (f"source_id, target_id, target_type, '{change}'", "source_id")
         )
         return await self.runner.query(
             f"SELECT {columns} FROM ({before}) rows SEMI JOIN owners ON rows.{owner} = owners.id",

@@ -25,7 +25,7 @@ from entra_pipeline.backup.rows.page_parser import (
     without_context,
 )
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
-from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
+from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound
@@ -33,11 +33,13 @@ from entra_pipeline.graph import BatchRequest, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import BATCH_SIZE, explain, query
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
+from entra_pipeline.store.manifest import Gap
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 # Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
 EXPAND_LIMIT = 20
+_READ_AGAIN = "The next backup reads it again; if it stays, look at the object in the Entra admin center."
 # Graph takes at most 15 values in an `in` (Graph doc: filter-query-parameter).
 _FILTER_VALUES = 15
 
@@ -159,30 +161,68 @@ class ChildReader:
         if reported is not None and not reported.complete and self.reads_changes_only(children):
             return [await self._read_reported(children, reported, stats)]
         notes: list[str] = []
+        gaps: list[Gap] = []
         closed = 0
 
         async def fill(staging: Staging) -> None:
             nonlocal closed
             closed = 0
-            async for owner_id, items in self._all(children, stats, notes):
+            absent: list[str] = []
+            gaps.clear()
+            async for owner_id, items in self._all(children, stats, notes, absent):
                 self._stage(children, owner_id, await self._with_streams(children, owner_id, items, stats), staging)
                 closed += 1
                 self.reader.progress(children.table, staging.rows)
+            gaps.extend(await self._keep_unanswered(children, absent, staging, stats))
 
         readings = await self.reader.listing(children.table, _schema(children), fill, stats, notes)
         for reading in readings:
             reading.owners = closed
+            reading.gaps = gaps
         return readings
+
+    async def _keep_unanswered(
+        self, children: ChildCollection, owners: list[str], staging: Staging, stats: RequestStats
+    ) -> list[Gap]:
+        """Stages the known children of owners that exist, though Graph answered 404 for their children.
+
+        A missing owner has no children. A missing answer is no empty list.
+
+        Returns:
+            A gap for each of these owners.
+        """
+        there = await self._existing(children.owner, owners, stats)
+        for row in await self.states.known_of(children.table, there):
+            staging.append(*row)
+        return [
+            Gap(
+                what=f"{children.table} of {children.owner.title.lower()} {owner}",
+                reason="Graph answers 404, as if the object did not exist, and shows it; what was known is kept",
+                remedy=_READ_AGAIN,
+                permission=children.entry.permissions[0],
+            )
+            for owner in there
+        ]
+
+    async def _existing(self, owner: ObjectType, ids: list[str], stats: RequestStats) -> list[str]:
+        """Returns those objects that Graph does not say to be missing, sorted."""
+        requests = [BatchRequest(query(f"{owner.path}/{one}", select="id"), one) for one in ids]
+        if owner.parent is not None:
+            return sorted(ids)
+        results = [result async for result in self._graph.batch(requests, stats=stats, lane=owner.lane)]
+        return sorted(result.request.key for result in results if result.status != 404)
 
     async def _read_reported(self, children: ChildCollection, reported: ReadResult, stats: RequestStats) -> ReadResult:
         """Reads the children of owners in a delta response; stages the deletion of what was known of them first."""
         started = self.reader.clock()
         there, gone = await self.states.reported(reported)
         with self.reader.staging(children.table, _schema(children), base=False) as staging:
-            for row in await self.states.deletions_of(children.table, [*there, *gone]):
+            for row in await self.states.known_of(children.table, [*there, *gone], DELETE):
                 staging.append(*row)
-            async for owner_id, items in self._items_of(children, there, stats):
+            absent: list[str] = []
+            async for owner_id, items in self._items_of(children, there, stats, absent):
                 self._stage(children, owner_id, items, staging)
+            gaps = await self._keep_unanswered(children, absent, staging, stats)
         before = self.states.before(children.table)
         since = before.listed if before else ""
         note = (
@@ -191,7 +231,15 @@ class ChildReader:
         )
         notes = [] if children.tracked else [note]
         return ReadResult(
-            children.table, staging.staged, False, started, self.reader.clock(), stats, owners=len(there), notes=notes
+            children.table,
+            staging.staged,
+            False,
+            started,
+            self.reader.clock(),
+            stats,
+            owners=len(there),
+            notes=notes,
+            gaps=gaps,
         )
 
     def _stage(self, children: ChildCollection, owner_id: str, items: Iterable[msgspec.Raw], staging: Staging) -> None:
@@ -232,9 +280,9 @@ class ChildReader:
     # --- Owners ------------------------------------------------------------------------------------------------------
 
     async def _all(
-        self, children: ChildCollection, stats: RequestStats, notes: list[str]
+        self, children: ChildCollection, stats: RequestStats, notes: list[str], absent: list[str]
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """Yields the id and the children of each owner that has any."""
+        """Yields the id and the children of each owner that has any; adds owners answered by 404 to `absent`."""
         ids: Iterable[str] | None = self.reader.chosen_ids(children.owner)
         if ids is None and children.read is Read.EXPAND:
             long: list[str] = []
@@ -252,7 +300,7 @@ class ChildReader:
                     f"({error.message})"
                 )
         addresses = await self._addresses(children, ids, stats)
-        async for owner_id, items in self._each(children, addresses, stats):
+        async for owner_id, items in self._each(children, addresses, stats, absent):
             yield owner_id, items
 
     async def _addresses(
@@ -294,7 +342,7 @@ class ChildReader:
         return f"{address(children.owner, identifier, parent_id)}/{children.segment}"
 
     async def _each(
-        self, children: ChildCollection, addresses: dict[str, str], stats: RequestStats
+        self, children: ChildCollection, addresses: dict[str, str], stats: RequestStats, absent: list[str]
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         select = "id" if children.relation is not None and not children.relation.target else ""
         top = children.entry.page_size if children.many else None
@@ -303,7 +351,7 @@ class ChildReader:
             BatchRequest(query(path, select=select, expand=expand, top=top), owner_id)
             for owner_id, path in addresses.items()
         ]
-        async for answer in self._answers(requests, children.entry, stats, many=children.many):
+        async for answer in self._answers(requests, children.entry, stats, many=children.many, absent=absent):
             yield answer
 
     async def collections(
@@ -319,9 +367,18 @@ class ChildReader:
             yield answer
 
     async def _answers(
-        self, requests: Sequence[BatchRequest], entry: ObjectType, stats: RequestStats, *, many: bool
+        self,
+        requests: Sequence[BatchRequest],
+        entry: ObjectType,
+        stats: RequestStats,
+        *,
+        many: bool,
+        absent: list[str] | None = None,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
+        """Yields the items of each owner; owners answered by 404 that can have many are added to `absent`."""
         async for result in self._graph.batch(requests, stats=stats, lane=entry.lane):
+            if result.status == 404 and many and absent is not None:
+                absent.append(result.request.key)
             if result.status == 404 or not result.body:
                 continue
             if result.status >= 300:
@@ -345,7 +402,7 @@ class ChildReader:
         children = ChildCollection(
             relation.name, owner, owner, relation.segment, read, relation.many, relation=relation
         )
-        async for answer in self._items_of(children, ids, stats):
+        async for answer in self._items_of(children, ids, stats, []):
             yield answer
 
     async def link_counts(
@@ -419,7 +476,7 @@ class ChildReader:
         return found
 
     async def _items_of(
-        self, children: ChildCollection, ids: list[str], stats: RequestStats
+        self, children: ChildCollection, ids: list[str], stats: RequestStats, absent: list[str]
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """Items of some owners: 15 owners to a probe, 20 probes to a batch, where Graph lets them be named so."""
         if children.read is Read.EXPAND:
@@ -433,7 +490,7 @@ class ChildReader:
         else:
             able = await self.states.owners(children.owner, self._condition(children), ids)
             addresses = {one: self._address(children, one, parent) for one, parent in able.items()}
-        async for owner_id, items in self._each(children, addresses, stats):
+        async for owner_id, items in self._each(children, addresses, stats, absent):
             yield owner_id, items
 
     async def _probe_some(

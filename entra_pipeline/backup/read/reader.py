@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -36,6 +37,7 @@ from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, Re
 from entra_pipeline.graph.client import expired, explain, query
 from entra_pipeline.store.manifest import Manifest, TableEntry
 
+_T = TypeVar("_T")
 # Graph keeps delta tokens of directory objects for 7 days (Graph doc: delta-query-overview); one day is for us.
 DELTA_LINK_LIFE = timedelta(days=6)
 # A list, or the owners of a table, that cost more requests than this are not all read at every incremental backup ...
@@ -107,7 +109,7 @@ class ObjectReader:
         if reason := self._not_offered(entry):
             return [NotOffered(table, reason, stats) for table in tables]
         try:
-            return list(await read(stats))
+            return list(await read_answers(read(stats)))
         except GraphError as error:
             costs = [stats, *(RequestStats() for _ in tables[1:])]
             if self._not_licensed(entry, tables, error):
@@ -401,6 +403,18 @@ class ObjectReader:
     def keep(self, entry: ObjectType) -> Callable[[msgspec.Raw], bool] | None:
         """Tells which objects of a listing belong to the scope; None when all do."""
         return self.chosen.keeps(entry) if self.chosen else None
+
+
+async def read_answers(read: Coroutine[None, None, _T]) -> _T:
+    """Awaits a read; an answer of another shape than Graph's documentation has is an error of Graph.
+
+    Raises:
+        GraphProtocolError: An element of an answer cannot be read.
+    """
+    try:
+        return await read
+    except (msgspec.DecodeError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise GraphProtocolError(f"Graph answered something that cannot be read: {error}") from error
 
 
 def was_listed_recently(before: TableEntry, now: datetime) -> bool:

@@ -6,7 +6,7 @@ A check reads states and asks Graph; it never writes. The reconciler applies its
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -171,7 +171,7 @@ class CheckContext:
         return found
 
 
-Check = Callable[[CheckContext, Subject], Awaitable[list[Finding]]]
+Check = Callable[[CheckContext, Subject], Coroutine[None, None, list[Finding]]]
 """A check: looks at one subject and returns what it found; raises GraphError where Graph refuses the proof."""
 
 

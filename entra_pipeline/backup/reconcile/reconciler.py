@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import PointBuilder
+from entra_pipeline.backup.read.reader import read_answers
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, Check, CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.counts import check_count, counted_types, request_counts
 from entra_pipeline.backup.reconcile.deletions import check_deletions
@@ -94,7 +95,7 @@ class Reconciler:
         own = replace(self.context, stats=RequestStats())
         try:
             for check in checks:
-                for finding in await check(own, subject):
+                for finding in await read_answers(check(own, subject)):
                     await self._apply(finding)
         except GraphError as error:
             self._unproven(subject.table, error)

@@ -16,6 +16,7 @@ import msgspec
 
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staging
 from entra_pipeline.catalogue import Relation
+from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph import GraphPage
 
 
@@ -59,6 +60,7 @@ _RECENT = 400
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
 # What Graph adds to a single object's answer (Graph doc: best-practices).
 _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
+_ERROR = "error"
 
 
 def split_list_page(page: GraphPage, objects: Staging, *, key: str = "id", parent_id: str | None = None) -> None:
@@ -86,8 +88,19 @@ def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") 
 
 
 def without_context(body: bytes) -> bytes:
-    """Returns a single object as a list would show it, without the annotations of a single response."""
-    members = _members.decode(body)
+    """Returns a single object as a list would show it, without the annotations of a single response.
+
+    Raises:
+        msgspec.DecodeError: The body is not JSON.
+        GraphProtocolError: The body is no object, or an error that came with a status of success.
+    """
+    try:
+        members = _members.decode(body)
+    except msgspec.ValidationError as error:
+        raise GraphProtocolError(f"Graph answered something that is not an object: {error}") from error
+    if _ERROR in members and not members.keys() - _CONTEXT - {_ERROR}:
+        detail = bytes(members[_ERROR])[:200].decode("utf-8", "replace")
+        raise GraphProtocolError(f"Graph answered an error with a status of success: {detail}")
     if not members.keys() & _CONTEXT:
         return body
     return msgspec.json.encode({name: value for name, value in members.items() if name not in _CONTEXT})

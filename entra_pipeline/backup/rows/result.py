@@ -8,6 +8,7 @@ from datetime import datetime
 from entra_pipeline.backup.rows.staging import Staged
 from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import RequestStats
+from entra_pipeline.store.manifest import Gap
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class ReadResult:
         counted: What Graph counted in the same answer, None when it did not.
         owners: Owners whose rows were read to the end, for tables that are read owner by owner.
         notes: What a person should know and is not a gap.
+        gaps: Parts of the table that could not be read; their known rows are among the staged ones.
     """
 
     table: str
@@ -40,6 +42,7 @@ class ReadResult:
     counted: int | None = None
     owners: int = 0
     notes: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+"""An answer that is missing, cut or no object is never taken for "has none"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from entra_pipeline.store.manifest import Manifest
+from tests.backup.conftest import Protected, protect
+
+Tenant = Callable[..., Protected]
+
+
+def gaps(manifest: Manifest, table: str) -> str:
+    return " ".join(f"{gap.what}: {gap.reason}" for gap in manifest.tables[table].gaps)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_owners_answered_by_404_though_the_object_exists_are_kept_and_named(tenant: Tenant, full: bool) -> None:
+    one = tenant(protect("applications", "users"))
+    before = one.edges(one.backup(), "application_owners")
+    application = min(edge[0] for edge in before)
+    one.control.misbehave("owner-not-found", "applications/*/owners", objects=[application])
+    one.control.misbehave("expand-null", "applications/*/owners", objects=[application])
+    manifest = one.backup(full=full)
+    assert one.edges(manifest, "application_owners") == before
+    assert manifest.status == "finished with exception"
+    assert application in gaps(manifest, "application_owners")
+
+
+@pytest.mark.parametrize("name", ["expand-cut", "expand-null"])
+def test_an_expanded_relation_that_is_cut_or_null_is_read_singly(tenant: Tenant, name: str) -> None:
+    one = tenant(protect("applications", "users"))
+    one.control.misbehave(name, "applications/*/owners")
+    for full in (True, False, True):
+        one.assert_same(one.backup(full=full))
+
+
+def test_an_error_body_with_status_200_does_not_replace_a_policy(tenant: Tenant) -> None:
+    one = tenant(protect("authorization_policy"))
+    before = one.objects(one.backup(), "authorization_policy")
+    one.control.misbehave("error-body", "policies/authorizationPolicy")
+    manifest = one.backup()
+    assert one.objects(manifest, "authorization_policy") == before
+    assert "status of success" in gaps(manifest, "authorization_policy")
+
+
+@pytest.mark.parametrize("name", ["element-null", "element-not-object", "wrong-kind"])
+def test_an_unreadable_element_does_not_end_the_run(tenant: Tenant, name: str) -> None:
+    one = tenant(protect("groups", "authorization_policy"))
+    first = one.backup()
+    before = one.objects(first, "groups")
+    one.control.misbehave(name, "groups*")
+    manifest = one.backup(full=True)
+    assert one.objects(manifest, "groups") == before
+    assert manifest.status == "finished with exception"
+    assert manifest.tables["authorization_policy"].gaps == ()

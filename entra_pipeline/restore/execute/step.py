@@ -201,7 +201,8 @@ class RunningStep:
             The object as Graph showed it.
         """
         journal, number = self.session.journal, self.step.number
-        if number in journal.intents and number not in journal.made:
+        uncertain = number in journal.intents
+        if uncertain and number not in journal.made:
             found = await self.patiently(lambda: find(True))
             if found:
                 return dict(found)
@@ -214,7 +215,10 @@ class RunningStep:
                 found = await find(False) if there_already(written) else None
                 if found:
                     return dict(found)
+                if not uncertain:
+                    journal.withdraw(number)
                 raise self.refused(written)
+            uncertain = True
             found = await self.patiently(lambda: find(True))
             if found:
                 return dict(found)

@@ -122,6 +122,13 @@ class Journal:
         self._note(JournalEntry(kind="intent", at=self._now(), number=number))
         await self.flush()
 
+    def withdraw(self, number: int) -> None:
+        """Forgets the announcement of a request that was refused: nothing came of it, so nothing is to be looked for.
+
+        Only in this process. The store keeps the announcement, for which a restore that goes on elsewhere looks once.
+        """
+        self.intents.pop(number, None)
+
     def make(self, number: int, ids: dict[str, str]) -> None:
         """Notes what a step has created; stored soon."""
         self._note(JournalEntry(kind="made", at=self._now(), number=number, ids=ids))

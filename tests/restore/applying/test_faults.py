@@ -113,6 +113,20 @@ def test_what_is_refused_is_told_and_keeps_others_from_nothing(damaged: Start) -
     assert_back_once(site, before)
 
 
+def test_what_is_refused_is_not_looked_for_before_it_is_sent_again(damaged: Start) -> None:
+    site = damaged("applications")
+    application = next(one for one in site.control.dump("applications") if "futureSetting" in one)
+    site.control.purge(application["id"])
+    sent = {**body("applications", application), "futureSetting": application["futureSetting"]}
+    site.control.ledger(reset=True)
+    report = site.apply(site.plan(step("create", "applications", application["id"], body=sent)))
+    assert "futureSetting" in report.outcomes[0].reason
+    assert [path for method, path, status in site.writes() if (method, status) == ("POST", 201)] == ["applications"]
+    entries = site.control.ledger(entries=True)["entries"]
+    refused = [(one["method"], one["status"]) for one in entries].index(("POST", 400))
+    assert entries[refused + 1]["method"] == "POST"
+
+
 def test_privileged_users_take_a_role_that_the_app_lacks(damaged: Start) -> None:
     site = damaged("users", "role_assignments")
     role = site.first("unifiedRoleDefinition", displayName="Global Administrator")["id"]

@@ -5,9 +5,11 @@
 #   ceph.sh start DIR [PORT]     S3 at http://127.0.0.1:PORT (7480; the two ports after it are taken too), path style,
 #                                region us-east-1, access key "test", secret "testtest"; data and logs under DIR
 #   ceph.sh stop DIR             ends it; DIR stays
+#   ceph.sh serve DIR [PORT]     starts it, says so in a line, and ends it at the end of its input: whoever holds the other
+#                                end of a pipe leaves no server behind, not even when killed
 set -euo pipefail
 
-usage() { sed -n '4,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '4,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 action=${1:-}
 [ -n "${2:-}" ] || usage
@@ -96,7 +98,13 @@ stop() {
   done
 }
 
+serve() {
+  trap stop EXIT
+  start < /dev/null
+  cat > /dev/null
+}
+
 case $action in
-  start | stop) "$action" ;;
+  start | stop | serve) "$action" ;;
   *) usage ;;
 esac

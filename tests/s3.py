@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -84,17 +85,29 @@ def describe() -> str:
     return "S3: Ceph RADOS Gateway" if ceph_is_installed() else "S3: moto's server (Ceph is not installed)"
 
 
+@contextmanager
+def ceph(folder: Path) -> Iterator[Endpoint]:
+    """Runs a Ceph in a folder; it ends with this process, however that ends, because it waits for the end of a pipe."""
+    port = _free_ports(3)
+    # A session of its own: what kills the group of this process leaves it to end its daemons.
+    with subprocess.Popen(
+        [CEPH, "serve", folder, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as server:
+        assert server.stdout is not None
+        if not server.stdout.readline():
+            raise RuntimeError(f"Ceph does not start; see {folder}/log")
+        yield Endpoint(f"http://127.0.0.1:{port}")
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """The S3 server, started once."""
     if ceph_is_installed():
         folder = tmp_path_factory.mktemp("ceph")
-        port = _free_ports(3)
         try:
-            subprocess.run([CEPH, "start", folder, str(port)], check=True, stdout=subprocess.DEVNULL)
-            yield Endpoint(f"http://127.0.0.1:{port}")
+            with ceph(folder) as endpoint:
+                yield endpoint
         finally:
-            subprocess.run([CEPH, "stop", folder], check=True)
             # The OSD keeps a little on disk even in memory; what pytest retains need not hold it.
             shutil.rmtree(folder, ignore_errors=True)
     else:

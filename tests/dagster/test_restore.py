@@ -373,8 +373,14 @@ def test_another_tenant_gets_what_is_chosen(tmp_path: Path, simulator: Simulator
         file.write_text(simulator.tenant_table() + other.tenant_table("tailwind") + settings)
         project = load_project(file)
         site = Site(project, instance, open_store(project, SCOPE))
-        people = [one for one in simulator.control.dump("users") if "extension_" not in str(one)]
-        user = next(one for one in reversed(people) if not one["onPremisesSyncEnabled"] and one["userType"] == "Member")
+        # Whose name is taken there would be found, not created; users that tests made anew come in any order.
+        taken = {name.partition("@")[0] for name in names(other.control)}
+        user = next(
+            one
+            for one in simulator.control.dump("users")
+            if one["userPrincipalName"].partition("@")[0] not in taken
+            and not (one["onPremisesSyncEnabled"] or one["userType"] != "Member" or "extension_" in str(one))
+        )
         run = site.run(
             point=site.point,
             to="tailwind",

@@ -59,7 +59,7 @@ def test_the_dashboard_tells_what_wants_attention(served: Served, project: Proje
     store = open_store(project, "contoso")
     with served.client(Role.viewer) as client:
         page = client.get("/dashboard/attention").text
-        assert "Wants attention" not in page and "no seats set" in page
+        assert "Needs attention" not in page and "no seats set" in page
         with pytest.raises(StoreError), recorded(store, "prune", trigger="a test", clock=earlier):
             raise StoreError("the bucket is <gone>")
         finding = UnusualFinding(rule="deletions", title="Many users deleted", columns=[], rows=[], total=1234)
@@ -77,7 +77,7 @@ def test_the_dashboard_tells_what_wants_attention(served: Served, project: Proje
         with recorded(store, "prune", trigger="a test") as job:
             job.status = "finished"
         store.files.delete([f"_unusual/contoso/{points[-1]}.json"])
-        assert "Wants attention" not in client.get("/dashboard/attention").text
+        assert "Needs attention" not in client.get("/dashboard/attention").text
 
 
 def test_points_are_shown_in_a_calendar_and_a_list(served: Served, points: list[str]) -> None:
@@ -218,7 +218,7 @@ def test_a_notification_profile_is_created_edited_and_deleted(
     with project.file.open("a") as file:
         file.write('\n[mail]\nhost = "127.0.0.1"\nport = 9\nfrom = "entra@example.com"\n')
     with served.client(Role.administrator) as client:
-        assert "Nobody is told" in client.get("/notifications").text
+        assert "No notifications yet" in client.get("/notifications").text
         form = client.get("/notifications/new").text
         created = client.post("/notifications/new", data={**PROFILE, "version": version_of(form)})
         assert created.status_code == 303, created.text

@@ -204,7 +204,7 @@ def test_duckdb_knows_no_secret(session: BoundedSession) -> None:
 def test_an_answer_is_shown(console: Served, secrets: list[str]) -> None:
     operator = console.browser(Role.operator)
     page = operator.get("/sql", params={"query": "FROM users"})
-    assert "FROM users</textarea>" in page.text and "<h2>Answer</h2>" not in page.text
+    assert "FROM users</textarea>" in page.text and "<h2>Result</h2>" not in page.text
     answer = operator.post("/sql", {"query": "SELECT displayName, NULL AS gone, 7 AS seven FROM users ORDER BY 1"})
     assert answer.status_code == 200
     shown = Elements(answer.text)

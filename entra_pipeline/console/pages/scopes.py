@@ -205,7 +205,7 @@ def delete(context: RequestContext) -> Response:
     """Deletes a scope; its recovery points stay."""
     scope = context.scope()
     if context.field("confirm") != scope.name:
-        raise UsageError("the name of the scope was not repeated", remedy="Write it into the field, to be sure.")
+        raise UsageError("the name of the scope was not repeated", remedy="Type it into the field to confirm.")
     if scope.approval:
         _require_kept(scope, {"approval": None, "tenant": None})
     with context.state.changing(context.field("version")) as file:

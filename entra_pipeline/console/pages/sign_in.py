@@ -61,7 +61,7 @@ def _local(context: RequestContext, target: str) -> Response:
             context,
             target,
             status=HTTPStatus.UNAUTHORIZED,
-            error="That is not the name and the password.",
+            error="Wrong user name or password.",
             remedy=f"The account is {NAME}; entra-pipeline serve printed its password when it started first.",
         )
     _signed_in(context, user)

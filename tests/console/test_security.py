@@ -148,7 +148,7 @@ def test_a_role_does_no_more_than_it_may(console: Served, role: Role) -> None:
                 path = filled(page, console)
                 answer = browser.post(path) if method == "POST" else browser.get(path)
                 assert answer.status_code == 403, page.path
-                assert f"takes the role {page.role.name}" in answer.text
+                assert f"requires the role {page.role.name}" in answer.text
 
 
 # --- Forged requests -------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from entra_pipeline.definitions import build_definitions
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType
 from entra_pipeline.orchestration.jobs.backup import backup_asset_job
-from entra_pipeline.orchestration.jobs.retention import prune_request
+from entra_pipeline.orchestration.jobs.retention import OP
 from entra_pipeline.orchestration.keys import PLAN_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.sensors.failures import contained
 from entra_pipeline.orchestration.sensors.notifications import notifications_sensor
@@ -30,6 +30,7 @@ from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
+from tests.dagster.conftest import PROJECT
 from tests.dagster.test_runs import now, run_backup
 from tests.notifications.conftest import PASSWORD, PostOffice
 from tests.store.writing import Time
@@ -230,6 +231,30 @@ def test_a_run_that_left_nothing_is_told(
     assert record.error == reason[kind]
 
 
+def test_a_killed_run_that_prunes_all_scopes_is_recorded_for_those_that_it_did_not_reach(
+    ticks: Ticks, notified: Project, instance: dg.DagsterInstance
+) -> None:
+    scope = PROJECT[PROJECT.index("[scopes.contoso-eu]") :]
+    by_itself, with_others = (scope.replace("contoso-eu", name) for name in ("by-hand", "waiting"))
+    notified.file.write_text(f"{notified.file.read_text()}\n{with_others}\n{by_itself}prune = false\n")
+    project = load_project(notified.file)
+    job = build_definitions(project).resolve_job_def("prune")
+    reached, waiting, by_hand = (open_store(project, name) for name in ("contoso-eu", "waiting", "by-hand"))
+    killed = instance.create_run_for_job(job)
+    with recorded(reached, "prune", trigger="schedule_prune", run_id=killed.run_id) as done:
+        done.status = "finished"
+    instance.report_run_failed(killed, "The process of the run has ended unexpectedly.")
+    looked = instance.create_run_for_job(job, run_config={"ops": {OP: {"config": {"dry_run": True}}}})
+    instance.report_run_failed(looked)
+    ticks.tick()
+    ticks.tick(again=True)
+    assert [(one.status, one.run_id) for one in reached.jobs.all()] == [("finished", killed.run_id)]
+    [record] = waiting.jobs.all()
+    assert (record.type, record.status, record.run_id) == ("prune", "failed", killed.run_id)
+    assert record.error == "The process of the run has ended unexpectedly."
+    assert by_hand.jobs.all() == []
+
+
 def test_a_restore_that_was_killed_and_gone_on_with_elsewhere_has_the_record_of_the_run_that_finished_it(
     ticks: Ticks, instance: dg.DagsterInstance, office: PostOffice, store: ScopeStore, definitions: dg.Definitions
 ) -> None:
@@ -376,8 +401,8 @@ def test_a_mass_deletion_trips_the_wire_and_the_point_before_is_safe_from_retent
     assert run_backup(definitions, instance, str(once.partition_key)).success
     assert asked() == []
     # Both are past their time, and there are good points after them.
-    request = prune_request("contoso-eu", "today")
-    pruned = definitions.resolve_job_def("prune").execute_in_process(instance=instance, run_config=request.run_config)
+    config = {"ops": {OP: {"config": {"scope": "contoso-eu"}}}}
+    pruned = definitions.resolve_job_def("prune").execute_in_process(instance=instance, run_config=config)
     assert pruned.success
     assert (first in store.points(), before in store.points()) == (False, True)
     assert all(finding.ok for finding in verify(store))

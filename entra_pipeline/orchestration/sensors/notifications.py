@@ -147,7 +147,10 @@ def jobs_of(project: Project, run: dg.DagsterRun) -> Sequence[tuple[str, str]]:
         if run.job_name == "prune":
             values = values.get("ops", {}).get(PRUNE_OP, {}).get("config", {})
         dry = values.get("dry_run", run.job_name == "restore")
-        return [] if dry else [(run.job_name, str(values.get("scope", "")))]
+        scope = str(values.get("scope", ""))
+        if run.job_name == "prune" and not scope:
+            return [] if dry else [("prune", one.name) for one in project.scopes.values() if one.prune]
+        return [] if dry else [(run.job_name, scope)]
     for prefix, kind in _PREFIXES.items():
         for scope in project.scopes:
             if run.job_name == f"{prefix}{identifier(scope)}":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chain, console, memory, over_time, paced, restore, speed
+from benchmarks import chain, console, memory, over_time, paced, restore, scopes, speed
 from benchmarks.report import Section
 
 PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
@@ -16,4 +16,5 @@ PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
     "restore": restore.measure,
     "sql": over_time.measure,
     "console": console.measure,
+    "scopes": scopes.measure,
 }

@@ -1,0 +1,97 @@
+"""What many scopes cost Dagster: the start of a run, and the hourly check of freshness.
+
+Processor time is compared, as a machine that does other work disturbs the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.report import Bound, Section
+
+SCOPES = 300
+_PROJECT = """
+[storage.local]
+kind = "local"
+path = "store"
+
+[tenants.simulated]
+simulator = { users = 5, groups = 2 }
+"""
+_SCOPE = """
+[scopes.customer-{number:03}]
+tenant = "simulated"
+storage = "local"
+schedule = "{minute} {hour} * * *"
+"""
+# What the process of a run does before its first step.
+_START = """
+import time
+from entra_pipeline.definitions import defs
+defs.get_job("{job}")
+"""
+_FRESHNESS = """
+import time
+from assets.freshness import freshness_result
+from entra_pipeline.project import load_project
+from resources import StorageResource
+file = "dagster_project.toml"
+project = load_project(file)
+started = time.process_time()
+for name, store in StorageResource(project_file=file).open_each(project.scopes):
+    freshness_result(project, name, store)
+"""
+_TOLD = """
+from benchmarks.ours import peak_memory
+print(time.process_time() - {since}, peak_memory())
+"""
+
+
+def measure(folder: Path, scale: float) -> list[Section]:
+    """Measures a project of `SCOPES` scopes; see `benchmarks.parts`."""
+    scopes = max(2, round(SCOPES * scale))
+    folder = folder / f"scopes-{scopes}"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [_SCOPE.format(number=number, minute=number % 60, hour=number % 24) for number in range(scopes)]
+    (folder / "dagster_project.toml").write_text(_PROJECT + "".join(written))
+    jobs = {
+        "backup": f"backup_customer_{scopes // 2:03}",
+        "freshness": "check_freshness_of_scopes",
+        "prune": "prune",
+        "from an asset's page": "__ASSET_JOB",
+    }
+    starts = {name: _run(folder, _START.format(job=job) + _TOLD.format(since=0)) for name, job in jobs.items()}
+    check, _ = _run(folder, _FRESHNESS + _TOLD.format(since="started"))
+    rows = [{"what": f"start of a run: {name}", "cpu": cpu, "memory": mb} for name, (cpu, mb) in starts.items()]
+    own = [one for name, one in starts.items() if name != "from an asset's page"]
+    return [
+        Section(
+            f"{scopes} scopes in Dagster",
+            "Each protects all object types. A run builds its own part of the definitions.",
+            {"what": "what", "cpu": "processor seconds", "memory": "MB"},
+            [*rows, {"what": "check of freshness, stores without points", "cpu": check, "memory": ""}],
+            [
+                Bound("start of a run, processor seconds", max(cpu for cpu, _ in own), 6),
+                Bound("start of a run, MB", max(mb for _, mb in own), 300),
+                Bound("check of freshness, processor seconds", check, 20),
+            ],
+        )
+    ]
+
+
+def _run(folder: Path, program: str) -> tuple[float, float]:
+    """Runs a program in a process of its own; processor seconds and the most memory in MB, as it tells them."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the program failed: {done.stderr[-2000:]}")
+    cpu, memory = done.stdout.split()[-2:]
+    return float(cpu), int(memory) / 2**20

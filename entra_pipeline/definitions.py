@@ -19,6 +19,7 @@ from entra_pipeline.orchestration.jobs.backup import backup_asset_job, backup_no
 from entra_pipeline.orchestration.jobs.drill import drill_job, drill_schedule
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.jobs.logs import log_job, log_schedule
+from entra_pipeline.orchestration.jobs.old_runs import delete_old_runs, old_runs_schedule
 from entra_pipeline.orchestration.jobs.overview import overview_jobs, overview_schedules
 from entra_pipeline.orchestration.jobs.restore import restore
 from entra_pipeline.orchestration.jobs.retention import prune, prune_schedule
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 # What takes the scope from its configuration, and no assets.
-_OP_JOBS: list[dg.JobDefinition] = [restore, prune]
+_OP_JOBS: list[dg.JobDefinition] = [restore, prune, delete_old_runs]
 
 # What a scope has where it asks for it.
 _JOBS = (backup_now_job, log_job, drill_job)
@@ -54,6 +55,8 @@ def build_definitions(project: Project) -> dg.Definitions:
     schedules = [schedule for scope in scopes for make in _SCHEDULES if (schedule := make(scope))]
     if pruning := prune_schedule(scopes):
         schedules.append(pruning)
+    if deleting := old_runs_schedule(project):
+        schedules.append(deleting)
     schedules += overview_schedules(project)
     return _definitions(
         project,

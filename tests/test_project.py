@@ -133,6 +133,8 @@ WRONG = [
         "[mail]",
     ),
     ('host = "smtp.example.com"', "", "mail.host", "missing"),
+    ("[mail]", '[dagster]\nkeep_run = "30 days"\n[mail]', "dagster.keep_run", "did you mean 'keep_runs'?"),
+    ("[mail]", '[dagster]\nkeep_runs = "30"\n[mail]', "dagster.keep_runs", "no period"),
     ("[mail]", "[mail", "", "TOML"),
 ]
 

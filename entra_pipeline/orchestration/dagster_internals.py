@@ -4,6 +4,8 @@ Dagster may change these in any release, so `pyproject.toml` pins the minor vers
 `tests/dagster/test_internals.py` fails when one is no longer what is relied on here.
 """
 
+import dagster as dg
+
 # Which materialisation a check was about, for results that are reported outside of a step.
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
@@ -28,12 +30,23 @@ from dagster._core.scheduler.instigation import (
 # Partitions that Dagster shows as failed.
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+# What every run of a code location is stored with.
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG as REPOSITORY_TAG
+
 FAILURE_PREFIX = "dagster._core.definitions.events.Failure: "
 """What Dagster puts before the message of a `dg.Failure` when it keeps it as an error."""
+
+
+def repository_label(run: dg.DagsterRun) -> str | None:
+    """Returns the code location that a run belongs to, as in `REPOSITORY_TAG`; None when it belongs to none."""
+    origin = run.remote_job_origin
+    return origin.repository_origin.get_label() if origin else None
+
 
 __all__ = [
     "ASSET_JOB",
     "FAILURE_PREFIX",
+    "REPOSITORY_TAG",
     "AssetCheckEvaluation",
     "AssetCheckEvaluationTargetMaterializationData",
     "AssetPartitionStatus",
@@ -43,4 +56,5 @@ __all__ = [
     "ScheduleInstigatorData",
     "TickStatus",
     "UnresolvedAssetJobDefinition",
+    "repository_label",
 ]

@@ -17,6 +17,7 @@ from entra_pipeline.channels import CHANNELS, SharedChannels
 from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.project.models import (
     Console,
+    DagsterSettings,
     DagsterWebservers,
     NotificationProfile,
     OpenIdConnect,
@@ -174,6 +175,8 @@ def _known_keys(where: list[str]) -> list[str]:
         return [*own, *SharedChannels.model_fields]
     if where[0] == "console":
         models: list[type[BaseModel]] = [Console] if len(where) == 2 else [OpenIdConnect, DagsterWebservers]
+    elif where[0] == "dagster":
+        models = [DagsterSettings]
     elif where[0] in SharedChannels.model_fields:
         models = _sections_in(SharedChannels.model_fields[where[0]].annotation)
     elif where[0] == "storage":

@@ -33,6 +33,7 @@ from entra_pipeline.text import did_you_mean
 Status = Literal["finished", "finished with exception", "failed"]
 
 DEFAULT_FULL_BACKUP_FREQUENCY = Period(3, "month")
+DEFAULT_KEEP_RUNS = Period(30, "day")
 
 
 class Certificate(Section):
@@ -428,6 +429,16 @@ class UnusualChange(Section):
         return self.resolve(self.rules)
 
 
+class DagsterSettings(Section):
+    """What is done in Dagster.
+
+    Attributes:
+        keep_runs: How long its runs are kept that show nothing that exists.
+    """
+
+    keep_runs: Period = DEFAULT_KEEP_RUNS
+
+
 class Project(SharedChannels):
     """The whole configuration.
 
@@ -442,6 +453,7 @@ class Project(SharedChannels):
     notifications: dict[Name, NotificationProfile] = {}
     unusual: UnusualChange | None = None
     console: Console = Console()
+    dagster: DagsterSettings = DagsterSettings()
 
     @property
     def file(self) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from entra_pipeline.orchestration import dagster_internals as internals
 
@@ -91,3 +92,16 @@ def test_a_checks_last_row_is_asked_for_by_key(instance: dg.DagsterInstance) -> 
     )
     record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
     assert isinstance(record.evaluation, dg.AssetCheckEvaluation), CHANGED + "AssetCheckExecutionRecord.evaluation"
+
+
+def test_the_code_location_of_a_run_is_its_tag_in_the_storage(instance: dg.DagsterInstance) -> None:
+    @dg.job
+    def one() -> None: ...
+
+    place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
+    run = instance.create_run_for_job(one, remote_job_origin=RemoteJobOrigin(place, job_name="one"))
+    instance.create_run_for_job(one)
+    label = internals.repository_label(run)
+    assert label == "__repository__@here", CHANGED + "DagsterRun.remote_job_origin"
+    [found] = instance.get_runs(dg.RunsFilter(tags={internals.REPOSITORY_TAG: label}))
+    assert found.run_id == run.run_id, CHANGED + "REPOSITORY_TAG"

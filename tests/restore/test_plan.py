@@ -361,3 +361,42 @@ def test_an_active_assignment_gives_no_membership_that_nobody_had(
     assert [one.reason for one in told] == [
         f"it would make {made['user']} a member of the group, which was not so at the recovery point"
     ] * refused
+
+
+def test_constants_that_no_list_shows_are_no_missing_references(start: Callable[..., Restored]) -> None:
+    conditions = {
+        "users": {"includeUsers": ["All"], "excludeUsers": ["GuestsOrExternalUsers"]},
+        "applications": {"includeApplications": ["Office365", "MicrosoftAdminPortals"]},
+        "locations": {
+            "includeLocations": ["All"],
+            "excludeLocations": [
+                "AllTrusted",
+                "00000000-0000-0000-0000-000000000000",
+                "3d46dbda-8382-466a-856d-eb00cbc6b910",
+            ],
+        },
+    }
+    known: list[str] = []
+
+    def prepared(control: Any) -> None:
+        known.append(
+            control.create(
+                POLICIES,
+                {
+                    "displayName": "From trusted networks",
+                    "state": "disabled",
+                    "conditions": conditions,
+                    "grantControls": {
+                        "operator": "OR",
+                        "authenticationStrength": {"id": "00000000-0000-0000-0000-000000000004"},
+                    },
+                },
+            )
+        )
+
+    it = start(prepared)
+    it.lose(f"{POLICIES}/{known[0]}")
+    plan = it.plan(types=("conditional_access_policies",))
+    assert [refusal for refusal in plan.refusals if refusal.kind == "unresolved"] == []
+    (create,) = steps(plan, action="create")
+    assert create.body["conditions"]["locations"] == conditions["locations"]

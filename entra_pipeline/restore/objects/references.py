@@ -17,13 +17,30 @@ _HEX = "[0-9a-fA-F]"
 _ID = re.compile(
     rf"(?<!{_HEX}){_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?!{_HEX})|(?<=extension_){_HEX}{{32}}(?=_)"
 )
+CONSTANTS = frozenset(
+    {
+        # Locations of conditional access: multifactor authentication trusted IPs (Microsoft365DSC#2974). Elsewhere it
+        # stands for nothing or everybody: default access of an app role, the excluded target of a method (Graph doc).
+        "00000000-0000-0000-0000-000000000000",
+        # All compliant network locations (Graph doc: compliantnetworknamedlocation-get).
+        "3d46dbda-8382-466a-856d-eb00cbc6b910",
+        # Built-in authentication strengths: multifactor, passwordless, phishing-resistant (Graph doc:
+        # authenticationstrengths-overview).
+        "00000000-0000-0000-0000-000000000002",
+        "00000000-0000-0000-0000-000000000003",
+        "00000000-0000-0000-0000-000000000004",
+    }
+)
+"""GUIDs that mean the same in every tenant and that no list shows, or a scope need not protect: they refer to no object
+that could be missing. Constants that are words (`All`, `AllTrusted`, `None`, `GuestsOrExternalUsers`, `Office365`,
+`MicrosoftAdminPortals`) are no ids in any case."""
 GUID_LENGTH = 36
 """Characters of a GUID with dashes. Shorter text holds none."""
 
 
 def ids_in(value: Any) -> set[str]:
-    """Finds all GUIDs in a JSON value and its member names, in lower case with dashes."""
-    return {_dashed(found) for text in _texts(value) for found in _ID.findall(text)}
+    """Finds the GUIDs of objects in a JSON value and its member names, in lower case with dashes; no `CONSTANTS`."""
+    return {_dashed(found) for text in _texts(value) for found in _ID.findall(text)} - CONSTANTS
 
 
 def rewrite(value: Any, mapping: Mapping[str, str]) -> Any:

@@ -24,7 +24,11 @@ _PROFILE = frozenset(
 )
 _ANY_USER = {"all", "none", "guestsorexternalusers"}
 _ANY_APPLICATION = {"all", "none", "office365", "microsoftadminportals"}
-_ANY_LOCATION = {"all", "alltrusted", "00000000-0000-0000-0000-000000000000"}
+# Trusted IPs of multifactor authentication; all compliant networks (Graph doc: compliantnetworknamedlocation-get).
+_ANY_LOCATION = {
+    *("all", "alltrusted"),
+    *("00000000-0000-0000-0000-000000000000", "3d46dbda-8382-466a-856d-eb00cbc6b910"),
+}
 
 
 def check(directory: Directory, type_name: str, body: Body, current: Body, seq: int = 0) -> None:

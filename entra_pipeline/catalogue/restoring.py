@@ -60,6 +60,7 @@ class Restore:
         change: Method that changes it; PUT sends the whole object. Empty: it cannot be changed, another one takes its
             place.
         remove: Whether DELETE at its path removes it.
+        before_removal: Properties, and values that they have to have before Graph deletes an object.
         bin: Path below which a deleted one is restored by POST `<bin>/{id}/restore`; empty: deletion is final.
         forgotten: Properties that an object from the recycle bin comes back without.
         path: Path that POST goes to, with `{parent}` for the owner's id, where it is not the one that lists.
@@ -108,6 +109,7 @@ class Restore:
     create: Method = "POST"
     change: Method = "PATCH"
     remove: bool = True
+    before_removal: Mapping[str, object] = field(default_factory=dict)
     bin: str = ""
     forgotten: frozenset[str] = frozenset()
     path: str = ""

@@ -67,6 +67,8 @@ TYPES = (
             how="from the recycle bin, else POST /identity/conditionalAccess/namedLocations, PATCH",
             permissions=_WRITE,
             besides=("Policy.Read.All",),
+            # Graph doc: namedlocation-delete.
+            before_removal={"isTrusted": False},
             bin="identity/conditionalAccess/deletedItems/namedLocations",
             # Graph doc: namedlocation-restore.
             forgotten=frozenset({"isTrusted"}),
@@ -113,6 +115,8 @@ TYPES = (
             how="PATCH by id, c1 to c99, which creates it where it is missing",
             permissions=("AuthenticationContext.ReadWrite.All", *_WRITE),
             create="PATCH",
+            # Graph doc: authenticationcontextclassreference-delete: a published one cannot be deleted.
+            before_removal={"isAvailable": False},
             required=("displayName", "isAvailable"),
         ),
     ),

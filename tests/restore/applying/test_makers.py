@@ -350,3 +350,44 @@ def test_policies_are_tied_to_applications_from_their_side(damaged: Start) -> No
         if source == policy
     }
     assert now == tied
+
+
+def test_a_user_is_made_with_the_identities_that_only_creation_takes(damaged: Start) -> None:
+    site = damaged("users")
+    user = next(u for u in site.control.dump("users") if not u["onPremisesSyncEnabled"] and u["userType"] == "Member")
+    site.control.purge(user["id"])
+    issuer = user["userPrincipalName"].partition("@")[2]
+    local = [{"signInType": "emailAddress", "issuer": issuer, "issuerAssignedId": "ada@home.example"}]
+    sent = {name: value for name, value in body("users", user).items() if not name.startswith("extension_")}
+    site.restore(step("create", "users", user["id"], body={**sent, "accountEnabled": False, "identities": local}))
+    made = site.first("users", userPrincipalName=user["userPrincipalName"])
+    assert made["identities"][0] == local[0]
+
+
+def test_what_keeps_objects_from_being_deleted_is_switched_off_first(damaged: Start) -> None:
+    site = damaged("groups", "named_locations", "authentication_context_class_references", "subscribed_skus")
+    conditional = "identity/conditionalAccess"
+    sku = site.control.dump("subscribedSkus")[0]["skuId"]
+    licence = {"skuId": sku, "disabledPlans": []}
+    group = site.control.create("groups", {"displayName": "Licensed", "assignedLicenses": [licence]})
+    place = site.control.create(
+        f"{conditional}/namedLocations",
+        {
+            "@odata.type": "#microsoft.graph.ipNamedLocation",
+            "displayName": "Office",
+            "isTrusted": True,
+            "ipRanges": [{"@odata.type": "#microsoft.graph.iPv4CidrRange", "cidrAddress": "192.0.2.0/24"}],
+        },
+    )
+    context = site.control.create(
+        f"{conditional}/authenticationContextClassReferences",
+        {"id": "c77", "displayName": "Published", "isAvailable": True},
+    )
+    site.restore(
+        step("delete", "groups", group, stage="removals"),
+        step("delete", "named_locations", place, stage="removals"),
+        step("delete", "authentication_context_class_references", context, stage="removals"),
+    )
+    left = {one["id"] for path in ("groups", f"{conditional}/namedLocations") for one in site.control.dump(path)}
+    left |= {one["id"] for one in site.control.dump(f"{conditional}/authenticationContextClassReferences")}
+    assert left.isdisjoint({group, place, context})

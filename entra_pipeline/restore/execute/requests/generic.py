@@ -19,7 +19,6 @@ from entra_pipeline.restore.objects.written import is_written
 # Properties and the values that put an object into force at once when it comes back from a recycle bin (Graph doc:
 # conditionalaccesspolicy-restore).
 _IN_FORCE = {"state": "enabled"}
-_TRUSTED = "trusted"
 
 
 class RequestBuilder:
@@ -204,10 +203,23 @@ class RequestBuilder:
     async def delete(self) -> None:
         """Removes the object; one that is gone already is fine."""
         written = await self.work.send(Write("DELETE", self.item))
-        if written.status == 400 and _TRUSTED in written.error().message.lower():
-            # Graph keeps trusted locations (Graph doc: namedlocation-delete).
-            kind = (await self.work.get(self.item) or {}).get("@odata.type")
-            await self.work.do(Write("PATCH", self.item, {"@odata.type": kind, "isTrusted": False}))
+        if written.status in {400, 409} and await self.prepare_removal(written.error().message):
             written = await self.work.send(Write("DELETE", self.item))
         if not written.done and written.status != 404:
             raise self.work.refused(written)
+
+    async def prepare_removal(self, refusal: str) -> bool:
+        """Switches off what keeps Graph from deleting the object; false when nothing had to be.
+
+        Args:
+            refusal: Graph's words.
+        """
+        shown = await self.work.get(self.item) or {}
+        wanted = {
+            name: value for name, value in self.rule.before_removal.items() if name in shown and shown[name] != value
+        }
+        if not wanted:
+            return False
+        kind = {name: shown[name] for name in ("@odata.type",) if name in shown}
+        await self.work.do(Write("PATCH", self.item, {**kind, **wanted}, repeatable=True))
+        return True

@@ -53,6 +53,16 @@ class GroupRequests(LicenseRequests):
         """Makes the group."""
         await RequestBuilder.create(self)
 
+    async def prepare_removal(self, refusal: str) -> bool:
+        """Takes off the licences that the group assigns: with them Graph does not delete it (Entra doc: licensing)."""
+        shown = (await self.shown([_PROPERTY]) or {}) if "licen" in refusal.lower() else {}
+        held = sorted(one["skuId"] for one in shown.get(_PROPERTY) or ())
+        if not held:
+            return await super().prepare_removal(refusal)
+        action: dict[str, Any] = {"addLicenses": [], "removeLicenses": held}
+        await self.work.do(Write("POST", f"{self.item}/assignLicense", action, repeatable=True))
+        return True
+
     def first(self) -> set[str]:
         """Leaves out licences, which are assigned later."""
         return super().first() - {_PROPERTY}

@@ -48,6 +48,9 @@ def check(directory: Directory, type_name: str, body: Body, current: Body, seq: 
 
 def check_removal(directory: Directory, row: StoredObject, current: Body) -> None:
     """Raises Failure when the object cannot be deleted as long as others need it."""
+    if row.type == "group" and current.get("assignedLicenses"):
+        # Entra doc: licensing-group-advanced.
+        raise bad_request("Cannot delete a group that has licenses assigned. Remove them from the group first.")
     if row.type == "authenticationStrengthPolicy" and _policies(directory, f'"{row.id}"'):
         raise bad_request("The authentication strength is referenced by a conditional access policy.")
     if row.type == "authenticationContextClassReference" and (
@@ -80,7 +83,8 @@ def as_stored(directory: Directory, type_name: str, body: Body) -> Body:
     attributes = body.get("customSecurityAttributes")
     if attributes:
         kept = {
-            name: {key: value for key, value in values.items() if value is not None}
+            # Null and the empty collection remove an attribute (Graph doc: custom-security-attributes-examples).
+            name: {key: value for key, value in values.items() if value not in (None, [])}
             for name, values in attributes.items()
             if values
         }

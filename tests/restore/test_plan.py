@@ -400,3 +400,58 @@ def test_constants_that_no_list_shows_are_no_missing_references(start: Callable[
     assert [refusal for refusal in plan.refusals if refusal.kind == "unresolved"] == []
     (create,) = steps(plan, action="create")
     assert create.body["conditions"]["locations"] == conditions["locations"]
+
+
+def test_what_was_added_inside_a_value_is_cleared(start: Callable[..., Restored]) -> None:
+    conditions = {"users": {"includeUsers": ["All"]}, "applications": {"includeApplications": ["All"]}}
+    kind = {"@odata.type": "#microsoft.graph.customSecurityAttributeValue"}
+    known: dict[str, str] = {}
+
+    def prepared(control: Any) -> None:
+        known["policy"] = control.create(
+            POLICIES,
+            {
+                "displayName": "All",
+                "state": "disabled",
+                "conditions": conditions,
+                "grantControls": {"operator": "OR", "builtInControls": ["mfa"]},
+            },
+        )
+        for name, held in (("some", {"Engineering": {**kind, "Project": "Baker"}}), ("none", None)):
+            known[name] = control.create("users", {"displayName": name, "customSecurityAttributes": held})
+
+    it = start(prepared)
+    added = {**conditions, "locations": {"includeLocations": ["All"], "excludeLocations": ["AllTrusted"]}}
+    it.control.patch(f"{POLICIES}/{known['policy']}", {"conditions": added})
+    more = {"Engineering": {**kind, "Project": "Baker", "Sites": ["Oslo"], "Level": 4}, "Sales": {**kind, "Area": "N"}}
+    for name in ("some", "none"):
+        it.control.patch(f"users/{known[name]}", {"customSecurityAttributes": more})
+    bodies = {step.id: step.body for step in steps(it.plan(), action="update")}
+    assert bodies[known["policy"]]["conditions"] == {**conditions, "locations": None}
+    assert bodies[known["some"]]["customSecurityAttributes"] == {
+        "Engineering": {**kind, "Project": "Baker", "Sites": [], "Level": None},
+        "Sales": {**kind, "Area": None},
+    }
+    assert bodies[known["none"]]["customSecurityAttributes"] == {
+        "Engineering": {**kind, "Project": None, "Sites": [], "Level": None},
+        "Sales": {**kind, "Area": None},
+    }
+    filled = {step.id: step.body for step in steps(it.plan(conflict="merge"), action="update")}
+    assert known["policy"] not in filled
+    assert known["some"] not in filled
+
+
+def test_identities_of_local_accounts_come_back(start: Callable[..., Restored]) -> None:
+    name = "ada@contoso.example"
+    local = [
+        {"signInType": "emailAddress", "issuer": "contoso.onmicrosoft.com", "issuerAssignedId": "ada@home.example"},
+        {"signInType": "federated", "issuer": "facebook.com", "issuerAssignedId": "4711"},
+    ]
+    own = {"signInType": "userPrincipalName", "issuer": "contoso.onmicrosoft.com", "issuerAssignedId": name}
+    known: list[str] = []
+    it = start(
+        lambda control: known.append(control.create("users", {"userPrincipalName": name, "identities": [*local, own]}))
+    )
+    it.lose(f"users/{known[0]}")
+    (create,) = steps(it.plan(), action="create", table="users")
+    assert create.body["identities"] == local

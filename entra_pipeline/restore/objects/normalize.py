@@ -121,6 +121,18 @@ def empty(value: Any) -> bool:
     return value is None or value in ("", [], {})
 
 
+def own_identities(body: Body) -> list[Body]:
+    """Returns the identities of a user that only `POST /users` sets: of local accounts and of social ones.
+
+    The one of the userPrincipalName comes with that, and a guest's with the invitation (Graph doc: objectIdentity,
+    user-post-users).
+    """
+    if "#EXT#" in str(body.get("userPrincipalName")):
+        return []
+    every = (one for one in body.get("identities") or () if one.get("issuerAssignedId"))
+    return [_plain(one) for one in every if one.get("signInType") != "userPrincipalName"]
+
+
 def _direct(body: Body) -> list[Body]:
     """Licences that no group assigns, as `assignLicense` takes them (Graph doc: licenseAssignmentState)."""
     states = body.get("licenseAssignmentStates")

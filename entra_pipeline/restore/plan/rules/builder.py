@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from entra_pipeline.catalogue import Category, ObjectType
 from entra_pipeline.catalogue.order import later_stage
 from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.restore.objects.model import Action
-from entra_pipeline.restore.objects.normalize import Body, at, empty, fingerprint, normalized, without
+from entra_pipeline.restore.objects.normalize import Body, at, empty, fingerprint, normalized, own_identities, without
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import is_view
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, PlanDraft, stage_of_table
 
 _TYPE = "@odata.type"
+_ATTRIBUTES = "customSecurityAttributes"
 # Values of a guarded property that are as harmless as the guard.
 _HARMLESS = (None, False, "disabled")
 _REPORT_ONLY = "the policy comes back report-only: enable it when everything is checked, or ask for --enable-policies"
@@ -46,6 +48,11 @@ class DraftBuilder:
         draft = self._draft("create", item)
         draft.live_id = ""
         draft.body = {name: value for name, value in said.items() if name in rule.required or value not in (None, [])}
+        if rule.strategy is WriteStrategy.USER and (identities := own_identities(item.wanted())):
+            if self._plan.cross_tenant:
+                notes = [*notes, "does not come back: identities, whose issuer is the tenant of the recovery point"]
+            else:
+                draft.body["identities"] = identities
         draft.notes = [*notes, *self._lost(item)]
         draft.requests += bool(rule.change_only.intersection(draft.body))
         draft.returning = self._returns(item)
@@ -66,10 +73,13 @@ class DraftBuilder:
             draft.seen = fingerprint(item.entry, item.found())
         found = normalized(item.entry, item.found()) if item.now else {}
         draft.before = {name: found[now] for name in body if (now := rewrite(name, self._plan.moved)) in found}
+        merges = item.entry.restore.change == "PATCH" and self._plan.options.conflict == "overwrite"
         draft.body = {
             name: [] if value is None and isinstance(draft.before.get(name), list) else value
             for name, value in body.items()
         }
+        if merges:
+            draft.body = {name: _cleared(name, value, draft.before.get(name)) for name, value in draft.body.items()}
         if item.entry.restore.change == "PUT":
             # What is not sent would be lost.
             whole = found if self._plan.options.conflict == "merge" else normalized(item.entry, item.wanted())
@@ -182,6 +192,24 @@ class DraftBuilder:
         if rule.strategy is WriteStrategy.USER and item.wanted().get("userType") == "Guest":
             notes.append("a guest is invited again, and has to accept")
         return notes
+
+
+def _cleared(name: str, wanted: Any, found: Any) -> Any:
+    """Adds null for members that only the tenant has: a PATCH keeps what a complex value is not given.
+
+    A value of another type replaces the found one as a whole. Attributes are cleared one by one, those of several
+    values by an empty list (Graph doc: custom-security-attributes-examples).
+    """
+    if name == _ATTRIBUTES and isinstance(found, dict):
+        there = {one: {_TYPE: values.get(_TYPE)} for one, values in found.items() if values}
+        return {one: _cleared("", values, found.get(one)) for one, values in {**there, **(wanted or {})}.items()}
+    if not isinstance(wanted, dict) or not isinstance(found, dict) or wanted.get(_TYPE) != found.get(_TYPE):
+        return wanted
+    kept = {member: _cleared("", value, found.get(member)) for member, value in wanted.items()}
+    added = {member: value for member, value in found.items() if member not in wanted and "@" not in member}
+    return kept | {
+        member: [] if isinstance(value, list) else None for member, value in added.items() if not empty(value)
+    }
 
 
 def _reports_only(entry: ObjectType) -> bool:

@@ -20,6 +20,10 @@ demo: $(STAMP)  ## Back up a simulated tenant: full, live changes, incremental, 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
+# Only modules with such tests are imported.
+quick: $(STAMP)  ## Run the tests that need no server and no other process (under two minutes)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m pure $$(grep -rl --include='test_*.py' 'pytest.mark.pure' tests)
+
 chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3, and restores at 50
 	$(BIN)/python -m pytest tests/chaos tests/restore/test_disasters_killed.py --chaos-kills 50
 
@@ -64,4 +68,4 @@ clean:  ## Remove what running and building left behind
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test chaos bench lint format dagster lock models clean help
+.PHONY: demo test quick chaos bench lint format dagster lock models clean help

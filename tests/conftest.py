@@ -1,8 +1,10 @@
-"""What all tests share: the S3 server, what is left out for want of a browser, and a header that says so."""
+"""What all tests share: the S3 server, what is left out for want of a browser, a header that says so, and purity."""
 
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Generator
 
 import pytest
 
@@ -35,3 +37,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How often the chaos tests kill a backup, on each kind of storage; how long a scope lives that is pruned."""
     parser.addoption("--chaos-kills", type=int, default=3, help="Kills per storage; `make chaos` makes 50.")
     parser.addoption("--retention-days", type=int, default=14, help="Days of a pruned scope; `make years` takes 400.")
+
+
+# What no test does that is marked pure, as Python's audit events.
+_IMPURE = {"os.fork", "os.posix_spawn", "socket.bind", "socket.connect", "subprocess.Popen"}
+_pure = False
+
+
+def _guard(event: str, values: tuple[object, ...]) -> None:
+    # Whoever is the first to read a schedule imports croniter, and with it asks `file` whether this Python has 32 bits.
+    if _pure and event in _IMPURE and not (event == "subprocess.Popen" and values[0] == "file"):
+        raise AssertionError(f"{event} in a test that is marked pure: move it to a module that is not")
+
+
+sys.addaudithook(_guard)
+
+
+def _guarded(item: pytest.Item) -> Generator[None, object, object]:
+    global _pure
+    _pure = item.get_closest_marker("pure") is not None
+    try:
+        return (yield)
+    finally:
+        _pure = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Sees that the fixtures of a test that is marked pure start nothing."""
+    return (yield from _guarded(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Sees that a test that is marked pure needs no server and no process."""
+    return (yield from _guarded(item))

@@ -9,6 +9,8 @@ import pytest
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Period, create_scope, delete_scope, edit_scope, load_project
 
+pytestmark = pytest.mark.pure
+
 GOOD = """\
 # our tenants
 [storage.disk]

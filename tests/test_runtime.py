@@ -10,6 +10,8 @@ import pytest
 
 from entra_pipeline.runtime import lower_thread_priority, run_async
 
+pytestmark = pytest.mark.pure
+
 
 def test_work_runs_in_uvloop_and_its_result_comes_back():
     async def work() -> str:

@@ -9,6 +9,8 @@ import pytest
 
 from entra_pipeline.single_flight import SingleFlightCache
 
+pytestmark = pytest.mark.pure
+
 
 def test_it_is_found_once_and_those_asked_last_are_kept() -> None:
     once, looked = SingleFlightCache[str](2), list[str]()

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from entra_pipeline.analysis.equality import ORDERED, differences, normal, same
 from entra_pipeline.catalogue import CATALOGUE
 
+pytestmark = pytest.mark.pure
+
 _NAMES = st.sampled_from(["a", "b", "value", "@odata.type"])
 _SCALARS = st.one_of(st.none(), st.text(max_size=3), st.integers(-9, 9))
 _VALUES = st.recursive(

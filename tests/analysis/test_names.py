@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from entra_pipeline.analysis.names import short_pair
+
+pytestmark = pytest.mark.pure
 
 
 def test_long_values_are_shown_from_where_they_differ() -> None:

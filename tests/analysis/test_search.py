@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import duckdb
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.analysis.objects import _holds
 from entra_pipeline.store.state import sql_text
+
+pytestmark = pytest.mark.pure
 
 # Letters with odd cases, what means something in a regular expression or in SQL, and whatever else there is.
 _LETTERS = st.sampled_from([*"aAkKiIsS09 .*+?()[]{}|^$\\'\"%_-\n\t", "İ", "ı", "\u212a", "ſ", "ß", "Å", "å", "\u212b"])

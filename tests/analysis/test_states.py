@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Manifest, Part
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Row, Time, entry, gone, manifest, put
+
+pytestmark = pytest.mark.pure
 
 _IDS = st.sampled_from("abcde")
 _BODY = st.fixed_dictionaries(

@@ -2,10 +2,13 @@
 
 import duckdb
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entra_pipeline.backup.rows.hashes import missing_ids
+
+pytestmark = pytest.mark.pure
 
 IDS = st.lists(st.text(max_size=3), max_size=30)
 

@@ -11,6 +11,8 @@ from entra_pipeline.backup.rows.merge import merge_objects
 from entra_pipeline.backup.rows.parquet import write_objects
 from entra_pipeline.backup.rows.staging import OBJECT_ROWS, UPSERT, Staging
 
+pytestmark = pytest.mark.pure
+
 
 def test_a_state_of_large_objects_is_put_together(tmp_path):
     raws = [json.dumps({"id": str(i), "displayName": f"User {i}", "jobTitle": "long " * 900}) for i in range(8_000)]

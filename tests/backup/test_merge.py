@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from entra_pipeline.backup.rows.merge import Counts, Merged, merge_edges, merge_objects
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging
 
+pytestmark = pytest.mark.pure
+
 IDS = st.sampled_from(["a", "b", "c", "d"])
 VALUES = st.one_of(
     st.none(), st.integers(0, 3), st.text("x\"'é🙂\\", max_size=3), st.lists(st.integers(0, 2), max_size=2)

@@ -11,6 +11,8 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph.pages import decode_page
 
+pytestmark = pytest.mark.pure
+
 GROUP_RELATIONS = CATALOGUE["groups"].delta_relations()
 
 

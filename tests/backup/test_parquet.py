@@ -4,8 +4,11 @@ import json
 
 import duckdb
 import pyarrow as pa
+import pytest
 
 from entra_pipeline.backup.rows.parquet import write_objects
+
+pytestmark = pytest.mark.pure
 
 
 def test_objects_with_long_lists_get_the_memory_that_they_take(tmp_path):

@@ -10,6 +10,8 @@ from entra_pipeline.backup.scheduler import ReadStep, carry_out
 from entra_pipeline.errors import StoreError
 from entra_pipeline.graph import RequestStats
 
+pytestmark = pytest.mark.pure
+
 
 class Work:
     """Takes down what happens, in order."""

@@ -10,6 +10,8 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.catalogue.sdk import model_class, model_properties
 
+pytestmark = pytest.mark.pure
+
 # Graph has agents look like users, applications and service principals. What only they have is shown by a cast, and in
 # `_raw` wherever Graph returns it unasked.
 AGENTS = {"agent_user", "agent_identity", "agent_identity_blueprint", "agent_identity_blueprint_principal"}

@@ -13,6 +13,8 @@ from entra_pipeline.catalogue.restoring import WriteStrategy, kept
 from entra_pipeline.simulator.schema import BY_NAME, SETS, EntitySet
 from tests.cli.conftest import call
 
+pytestmark = pytest.mark.pure
+
 RESTORABLE = [entry for entry in CATALOGUE.values() if entry.restore.possible]
 WRITES = {name: relation.write for name, (_, relation) in RELATIONS.items() if relation.write is not None}
 # Made or changed by requests of their own, which the set of the objects does not show.

@@ -1,7 +1,11 @@
 """What the catalogue keeps of msgraph-sdk's models is what the installed msgraph-sdk says."""
 
+import pytest
+
 from entra_pipeline.catalogue.sdk import MODELS_FILE, Kind, Property, has_navigation, model_properties, read_model
 from entra_pipeline.catalogue.shipped import encoded, models
+
+pytestmark = pytest.mark.pure
 
 
 def test_the_file_is_what_msgraph_sdk_says() -> None:

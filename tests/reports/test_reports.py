@@ -24,6 +24,8 @@ from entra_pipeline.store.retention.prune import prune_job
 from tests.reports.conftest import GAP, NOW, Site, gone, person
 from tests.store.writing import Time
 
+pytestmark = pytest.mark.pure
+
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 

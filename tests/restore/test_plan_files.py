@@ -18,6 +18,8 @@ from tests.restore.points import Picture, Points
 from tests.restore.test_plan_properties import GROUPS, POLICIES, TABLES, USERS, World, tenant
 from tests.store.writing import TENANT
 
+pytestmark = pytest.mark.pure
+
 NEW = "ffffffff-1111-4111-8111-11111111111f"
 
 

@@ -21,6 +21,8 @@ from entra_pipeline.restore.plan.undo import RestoreWrites, writes_of
 from entra_pipeline.restore.records.report import RestoreReport, outcome_of
 from tests.restore.points import Body, Picture, Points
 
+pytestmark = pytest.mark.pure
+
 OBJECTS = ("users", "groups", "named_locations", "conditional_access_policies", "role_definitions", "role_assignments")
 BINS = ("deleted_users", "deleted_groups", "deleted_named_locations", "deleted_conditional_access_policies")
 RELATIONS = ("group_members", "group_owners", "user_manager")

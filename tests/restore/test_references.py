@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 
+pytestmark = pytest.mark.pure
+
 OLD = "0a1b2c3d-0000-4000-8000-00000000000a"
 NEW = "ffffffff-1111-4111-8111-11111111111f"
 PLAIN = OLD.replace("-", "")

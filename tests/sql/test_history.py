@@ -14,6 +14,8 @@ from entra_pipeline.store.commit import commit, complete_index
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, upsert
 
+pytestmark = pytest.mark.pure
+
 P1, P2, P3, P4 = (f"2026-11-23T0{hour}-00-00Z" for hour in (5, 6, 7, 8))
 VERSIONS = "SELECT id, recovery_point, _change, valid_to IS NULL FROM users_history ORDER BY id, valid_from"
 

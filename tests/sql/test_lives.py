@@ -19,6 +19,8 @@ from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
 from tests.store.aging import Life, State
 
+pytestmark = pytest.mark.pure
+
 _KEYS = {"users": "id", "user_manager": "source_id"}
 _VALUES = {"users": "displayName", "user_manager": "target_id"}
 

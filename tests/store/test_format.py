@@ -15,6 +15,8 @@ from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry, sha25
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
 
+pytestmark = pytest.mark.pure
+
 DOCUMENT = (Path(__file__).parents[2] / "docs/storage-format.md").read_text()
 
 

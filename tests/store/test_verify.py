@@ -20,6 +20,8 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import VerifyFinding, verify
 from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
 
+pytestmark = pytest.mark.pure
+
 FIRST, SECOND, THIRD = (f"2026-11-23T0{hour}-00-00Z" for hour in (5, 6, 7))
 
 

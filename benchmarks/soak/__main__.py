@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import email
 import email.policy
+import logging
 import os
 import socket
 import subprocess
@@ -80,6 +81,8 @@ def _storage(folder: Path, *, s3: bool) -> Iterator[str]:
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    # It prints every request, `verbose` or not.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server.start()
     try:
         url = "http://{}:{}".format(*server.get_host_and_port())

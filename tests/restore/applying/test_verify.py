@@ -104,5 +104,5 @@ def test_a_job_record_says_how_it_ended(damaged: Start) -> None:
     with pytest.raises(GraphUnavailable), restore_job(site.store, site.plan(job="second"), trigger="command"):
         raise GraphUnavailable("Graph is away")
     first, second = sorted((one for one in site.store.jobs.all() if one.type == "restore"), key=lambda one: one.id)
-    assert (first["status"], first["writes"], first["restored"]) == ("finished", 1, 1)
-    assert (second["status"], second["error"]) == ("failed", "Graph is away")
+    assert (first.status, first.details["writes"], first.details["restored"]) == ("finished", 1, 1)
+    assert (second.status, second.error) == ("failed", "Graph is away")

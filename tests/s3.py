@@ -88,7 +88,7 @@ def describe() -> str:
 @contextmanager
 def ceph(folder: Path) -> Iterator[Endpoint]:
     """Runs a Ceph in a folder; it ends with this process, however that ends, because it waits for the end of a pipe."""
-    port = _free_ports(3)
+    port = free_ports(3)
     # A session of its own: what kills the group of this process leaves it to end its daemons.
     with subprocess.Popen(
         [CEPH, "serve", folder, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
@@ -147,7 +147,7 @@ def locking_bucket(s3_endpoint: Endpoint) -> Bucket:
     return new_bucket(s3_endpoint, locking=True)
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of some neighbouring ports that nobody listens on."""
     for first in range(20_000 + (uuid4().int % 10_000), 32_000, count):
         sockets = [socket.socket() for _ in range(count)]

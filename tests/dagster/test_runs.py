@@ -402,8 +402,8 @@ def test_a_hundred_scopes_are_a_hundred_groups_jobs_and_schedules(project: Proje
     assert len({str(spec.group_name).partition("/")[0] for spec in specs}) == 100
     assert len(specs) == 100 * (len(TYPES) + 1)
     repository = definitions.get_repository_def()
-    # One schedule each prunes them all, reports on them all, and checks how fresh they all are.
-    assert len(repository.schedule_defs) == 103
+    # One schedule each prunes them all, reports on them all, checks how fresh they all are, and deletes old runs.
+    assert len(repository.schedule_defs) == 104
     assert {spec.key.path[0] for spec in specs} == {f"scope-{number:03}" for number in range(100)}
 
 

@@ -108,7 +108,7 @@ class Site(Protected):
         async def run() -> RestoreReport:
             tenant = self.project.tenants["simulated"]
             async with Graph(tenant) as reading, open_graph(tenant, writing=True) as writing:
-                target = applying.Target(scope=self.scope, store=self.store, reading=reading, writing=writing)
+                target = applying.RestoreTarget(scope=self.scope, store=self.store, reading=reading, writing=writing)
                 passwords = Passwords(self.store.files, plan, lambda: key_of(tenant))
                 file = self._folder / "passwords.csv"
                 report = await applying.apply(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from entra_pipeline.cli.setup.simulate import simulate
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.simulator.faults.misbehave import MISBEHAVIOURS
 from entra_pipeline.simulator.faults.misbehave.text import parse_misbehaviour
+from tests.s3 import free_ports
 from tests.simulator.conftest import Client
 
 Body = dict[str, Any]
@@ -497,8 +497,8 @@ def test_every_misbehaviour_is_documented() -> None:
 
 
 def test_the_command_serves_a_tenant_that_misbehaves() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    # The port after it has TLS.
+    port = free_ports(2)
     command = "import sys; from entra_pipeline.cli import main; sys.argv[0] = 'entra-pipeline'; main()"
     arguments = ["simulate", "--users", "5", "--groups", "1", "--port", str(port)]
     misbehaving = ["--misbehave", "sign-in-unavailable times=1", "--misbehave", "members-hidden types=user,device"]
@@ -520,8 +520,7 @@ def test_the_command_serves_a_tenant_that_misbehaves() -> None:
 
 @pytest.mark.parametrize("text", ["nothing", "fails times", "fails colour=red"])
 def test_the_command_explains_a_misbehaviour_it_does_not_know(text: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_ports(2)
     result = CliRunner().invoke(simulate, ["--users", "2", "--groups", "0", "--port", str(port), "--misbehave", text])
     assert result.exit_code == 2
     assert "--misbehave" in result.output

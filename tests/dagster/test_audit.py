@@ -1,6 +1,6 @@
 """What happens in Dagster is in the audit log, once."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -65,7 +65,8 @@ def test_a_run_is_recorded_when_it_was_launched_and_when_it_has_ended(
     instance.add_run_tags(run_id, {"note": "looked at"})
     tick()
     assert len(told(store)) == 2
-    failed = run_backup(definitions, instance, point, tags={OPERATOR_TAG: "anna@contoso.com"}).run_id
+    past = key_of(datetime.now(UTC) - timedelta(days=2))
+    failed = run_backup(definitions, instance, past, tags={OPERATOR_TAG: "anna@contoso.com"}).run_id
     tick()
     assert told(store)[2:] == [("run", failed, "started"), ("run", failed, "failed")]
     assert events(store)[-1].actor == "anna@contoso.com"

@@ -176,7 +176,7 @@ def test_a_backup_is_launched_and_seen_in_the_ui(dagster_ui: str, browser: webdr
     page.shows("contoso-eu", "users", "recovery_point")
 
     page.open(f"/asset-groups?expanded={unfolded('contoso_eu')}")
-    page.shows("contoso_eu", "users", "groups", "tenant", "recovery_point", "3 / 4 Passed")
+    page.shows("contoso_eu", "users", "groups", "tenant", "recovery_point", "4 / 4 Passed")
 
     page.open("/assets/contoso-eu/recovery_point?view=checks&checkDetail=complete")
     page.shows("7 of 7 tables proven, no gaps", "proof", "group_members", "owners", "compared")

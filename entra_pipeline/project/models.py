@@ -29,6 +29,7 @@ from entra_pipeline.settings.secrets import Secret
 from entra_pipeline.settings.section import Section, wrong
 from entra_pipeline.store.backends import Storage
 from entra_pipeline.text import did_you_mean
+from entra_pipeline.ticks import problem
 
 Status = Literal["finished", "finished with exception", "failed"]
 
@@ -240,15 +241,8 @@ class Scope(Section):
     @field_validator("schedule", "drill")
     @classmethod
     def _cron(cls, value: str | None) -> str | None:
-        from croniter import croniter
-
-        if value is None:
-            return None
-        named = value.startswith("@") and value != "@reboot"
-        if not croniter.is_valid(value) or not (named or len(value.split()) == 5):
-            raise wrong(
-                f"{value!r} is no cron expression", 'Write five fields, for example "0 */6 * * *" (every six hours).'
-            )
+        if value is not None and (found := problem(value)):
+            raise wrong(found, 'Write five fields, for example "0 */6 * * *" (every six hours).')
         return value
 
     @field_validator("timezone")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from entra_pipeline.project.models import Scope
+from entra_pipeline.ticks import last_tick, ticks_after
 
 
 class Windows(NamedTuple):
@@ -20,12 +21,9 @@ class Windows(NamedTuple):
 
 def next_runs(scope: Scope, after: datetime, number: int) -> list[datetime]:
     """Returns the next times of a scope's schedule, in its time zone; none without a schedule."""
-    from croniter import croniter
-
     if scope.schedule is None:
         return []
-    here = after.astimezone(ZoneInfo(scope.timezone))
-    return list(islice(croniter(scope.schedule, here).all_next(datetime), number))
+    return list(islice(ticks_after(scope.schedule, scope.timezone, after), number))
 
 
 def next_run(scope: Scope, now: datetime) -> datetime | None:
@@ -35,37 +33,38 @@ def next_run(scope: Scope, now: datetime) -> datetime | None:
 
 def last_run(scope: Scope, now: datetime) -> datetime | None:
     """Returns when the schedule was due last, in UTC; None without a schedule."""
-    from croniter import croniter
-
-    if scope.schedule is None:
-        return None
-    due: datetime = croniter(scope.schedule, now.astimezone(ZoneInfo(scope.timezone))).get_prev(datetime)
-    return due.astimezone(UTC)
+    return None if scope.schedule is None else last_tick(scope.schedule, scope.timezone, now)
 
 
 def windows(scope: Scope) -> Windows | None:
     """Returns the windows of a scope: 1.1 and 1.5 times the longest pause of its schedule; None without a schedule."""
     if scope.schedule is None:
         return None
-    longest = longest_pause(scope.schedule)
+    longest = longest_pause(scope.schedule, scope.timezone)
     return Windows(max(longest * 1.1, timedelta(minutes=1)), max(longest * 1.5, timedelta(minutes=2)))
 
 
 @cache
-def longest_pause(schedule: str) -> timedelta:
+def longest_pause(schedule: str, zone: str = "UTC") -> timedelta:
     """Returns the longest time between two ticks of a cron expression, found by looking at a year from many moments.
 
-    Steps of 17 hours come by every hour of the day and every day of the week; twelve longer ones by every month.
+    Steps of 17 hours come by every hour of the day and every day of the week; twelve longer ones by every month. The
+    night in which clocks are put back is looked at as well: a pause across it is longer.
     """
-    from croniter import croniter
-
     start = datetime(2026, 1, 1, tzinfo=UTC)
     moments = [start + timedelta(hours=17 * step) for step in range(40)]
     moments += [start + timedelta(days=30 * month) for month in range(12)]
-    # One parse for all: a location with a hundred schedules would spend a second on it.
-    cron = croniter(schedule, start)
-    pauses: list[float] = []
-    for moment in moments:
-        after: float = cron.get_next(float, start_time=moment)
-        pauses.append(after - cron.get_prev(float))
-    return timedelta(seconds=max(pauses))
+    moments += _clock_changes(zone)
+    return max(next(ticks_after(schedule, zone, one)) - last_tick(schedule, zone, one) for one in moments)
+
+
+@cache
+def _clock_changes(zone: str) -> list[datetime]:
+    """Returns the full hours of a year that follow a change of the zone's clocks, in UTC."""
+    here, start = ZoneInfo(zone), datetime(2026, 1, 1, tzinfo=UTC)
+    hours = [start + timedelta(hours=hour) for hour in range(365 * 24)]
+    return [
+        after
+        for before, after in pairwise(hours)
+        if before.astimezone(here).utcoffset() != after.astimezone(here).utcoffset()
+    ]

@@ -174,12 +174,9 @@ def _group(directory: Directory, body: Body, current: Body, seq: int) -> None:
 def _application(directory: Directory, body: Body, current: Body, seq: int) -> None:
     if body.get("uniqueName") and _taken(directory, "application", "uniqueName", body["uniqueName"], seq):
         raise conflict("uniqueName")
-    if "appRoles" in body:
-        _entitlements(current.get("appRoles"), body["appRoles"])
+    check_entitlements(body, current)
     given = body.get("api") or {}
     before = current.get("api") or {}
-    if "oauth2PermissionScopes" in given:
-        _entitlements(before.get("oauth2PermissionScopes"), given["oauth2PermissionScopes"])
     # Scopes of the same request do not count yet (seen: microsoft-graph-docs-contrib issue 1395).
     known = {scope["id"] for scope in before.get("oauth2PermissionScopes") or ()}
     for client in given.get("preAuthorizedApplications") or ():
@@ -188,6 +185,25 @@ def _application(directory: Directory, body: Body, current: Body, seq: int) -> N
             message = f"Property {target} has a Permission Id that cannot be found in the AppPermissions sets."
             details = [{"code": "InvalidValue", "message": message, "target": target}]
             raise Failure(400, "InvalidValue", message, details=details)
+
+
+def check_entitlements(body: Body, current: Body) -> None:
+    """Raises Failure for roles and scopes of an application that Graph refuses.
+
+    Args:
+        body: What is sent.
+        current: The application as it is; empty for a new one.
+    """
+    given, before = body.get("api") or {}, current.get("api") or {}
+    if "appRoles" in body:
+        _entitlements(current.get("appRoles"), body["appRoles"])
+    if "oauth2PermissionScopes" in given:
+        _entitlements(before.get("oauth2PermissionScopes"), given["oauth2PermissionScopes"])
+    if "appRoles" in body or "oauth2PermissionScopes" in given:
+        _agree(
+            body.get("appRoles", current.get("appRoles")) or (),
+            given.get("oauth2PermissionScopes", before.get("oauth2PermissionScopes")) or (),
+        )
 
 
 def _entitlements(before: Iterable[Body] | None, after: Iterable[Body] | None) -> None:
@@ -208,6 +224,28 @@ def _entitlements(before: Iterable[Body] | None, after: Iterable[Body] | None) -
                 "CannotDeleteOrUpdateEnabledEntitlement",
                 "Permission (scope or role) cannot be deleted or updated unless disabled first.",
             )
+
+
+def _agree(roles: Iterable[Body], scopes: Iterable[Body]) -> None:
+    """Checks that a role and a scope of one id say the same (azure-docs issue 81899)."""
+    by_id = {scope["id"]: scope for scope in scopes}
+    pairs = (
+        ("description", "adminConsentDescription"),
+        ("displayName", "adminConsentDisplayName"),
+        ("isEnabled", "isEnabled"),
+        ("value", "value"),
+    )
+    for role in roles:
+        scope = by_id.get(role["id"])
+        if scope and any((role.get(ours) or None) != (scope.get(theirs) or None) for ours, theirs in pairs):
+            raise bad_request(
+                "The following values must match for the 'oauth2Permissions' and 'appRoles' properties with identifier "
+                f"'{role['id']}': (description, adminConsentDescription),(displayName, adminConsentDisplayName),"
+                "(isEnabled, isEnabled),(origin, origin),(value, value). Ensure that you are intending to have entries "
+                "with the same identifier, and if so, are updating them together."
+            )
+        if any(role.get("value") and role["value"] == one.get("value") for one in by_id.values() if one is not scope):
+            raise Failure(400, "DuplicateValue", "It contains duplicate value.")
 
 
 def _principal(directory: Directory, body: Body, current: Body, seq: int) -> None:

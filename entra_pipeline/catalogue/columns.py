@@ -29,6 +29,12 @@ def column_types(entry: ObjectType | LogType) -> dict[str, str]:
     return {name: _column_type(kind) for name, kind in entry.properties.items() if name != "id"}
 
 
+def stored_types(entry: ObjectType) -> dict[str, str]:
+    """The DuckDB types of all columns of an object type's state, in their order."""
+    parent = {"_parent_id": "VARCHAR"} if entry.parent else {}
+    return {"id": "VARCHAR", **parent, **column_types(entry), "_raw": "VARCHAR"}
+
+
 def json_shape(types: Mapping[str, str]) -> str:
     """The structure that DuckDB's json_transform takes: lists are written as `["VARCHAR"]`."""
     shape = {name: [kind[:-2]] if kind.endswith("[]") else kind for name, kind in types.items()}

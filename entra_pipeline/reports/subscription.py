@@ -152,8 +152,8 @@ def _counted(store: ScopeStore, request: ReportRequest, connection: duckdb.DuckD
             return None
         if entry.parts not in counts:
             query = state_query(store.files, entry, "accountEnabled, userType")
-            sql = f"SELECT count(*) FROM ({query}) WHERE {_SEAT}" if entry.parts else "SELECT 0"
-            counts[entry.parts] = int(connection.execute(sql).fetchall()[0][0])
+            (row,) = connection.execute(f"SELECT count(*) FROM ({query}) WHERE {_SEAT}").fetchall()
+            counts[entry.parts] = int(row[0])
         return counts[entry.parts], point
 
     for day in request.days():

@@ -11,17 +11,16 @@ from pathlib import Path
 
 import duckdb
 
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue.columns import stored_types
 from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.checksums import StoredPart
 from entra_pipeline.store.manifest import Kind, TableEntry
 
 KEYS: dict[Kind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
+_CONTENT = {"objects": "_raw", "edges": "target_type"}
 # Columns that say how a row came to be; the state has none of them.
 _CHANGE_COLUMNS = {"objects": ("_change",), "edges": ("_change", "_reason")}
-_NOTHING = {
-    "objects": "NULL::VARCHAR AS id, NULL::VARCHAR AS _parent_id, NULL::VARCHAR AS _raw",
-    "edges": "NULL::VARCHAR AS source_id, NULL::VARCHAR AS target_id, NULL::VARCHAR AS target_type",
-}
 
 
 def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> duckdb.DuckDBPyConnection:
@@ -51,8 +50,8 @@ def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> du
 def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> str:
     """Makes the SQL of a state: the base, then the changes in order; a key's last row wins, deletes drop out.
 
-    The base is read once and compared only with the keys that changed. An entry without parts gives no rows, and only
-    the columns that every table of its kind has.
+    The base is read once and compared only with the keys that changed. An entry without parts gives no rows, with the
+    columns that the catalogue names for its table.
 
     Args:
         files: The store's place.
@@ -64,7 +63,7 @@ def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> st
     without = ", ".join(_CHANGE_COLUMNS[entry.kind])
     keys = ", ".join(KEYS[entry.kind])
     if not entry.parts:
-        return f"SELECT {columns} FROM (SELECT {_NOTHING[entry.kind]} WHERE false)"
+        return f"SELECT {columns} FROM ({_without_rows(entry)})"
     base = f"SELECT * EXCLUDE ({without}) FROM {parquet(files, bases)}"
     if not changes:
         return f"SELECT {columns} FROM ({base})"
@@ -75,6 +74,14 @@ def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> st
     # columns of edges are read once rather than twice.
     once = "MATERIALIZED" if entry.kind == "edges" else "NOT MATERIALIZED"
     return f"WITH _latest AS {once} ({latest}) SELECT {columns} FROM ({both})"
+
+
+def _without_rows(entry: TableEntry) -> str:
+    known = CATALOGUE.get(entry.table)
+    # Of a table that only another release knows, there are the columns that each of its kind has.
+    types = stored_types(known) if known else dict.fromkeys((*KEYS[entry.kind], _CONTENT[entry.kind]), "VARCHAR")
+    nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items())
+    return f"SELECT {nulls} WHERE false"
 
 
 def latest_query(files: ObjectStore, parts: Sequence[StoredPart], kind: Kind) -> str:

@@ -29,6 +29,7 @@ def _told(life: Life, table: str) -> list[tuple[str, str, str, str | None]]:
     """Point, key, what happened and the value, by the states that the points have to give back."""
     told: list[tuple[str, str, str, str | None]] = []
     before: State = {}
+    new = "baseline"
     for point in life.store.points():
         now = life.states[point][table]
         for key in sorted({*before, *now}):
@@ -36,13 +37,14 @@ def _told(life: Life, table: str) -> list[tuple[str, str, str, str | None]]:
             if was == is_:
                 continue
             if table == "users":
-                what = "added" if was is None else "deleted" if is_ is None else "changed"
-                told.append((point, key, what, is_))
+                what = new if was is None else "deleted" if is_ is None else "changed"
+                # What is deleted has its last values.
+                told.append((point, key, what, was if is_ is None else is_))
             else:
                 # Another manager is another link.
                 told += [(point, key, "deleted", was)] * (was is not None)
-                told += [(point, key, "added", is_)] * (is_ is not None)
-        before = now
+                told += [(point, key, new, is_)] * (is_ is not None)
+        before, new = now, "added"
     return sorted(told, key=str)
 
 

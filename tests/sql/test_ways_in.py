@@ -14,7 +14,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from entra_pipeline.analysis.sql import Relations, write_catalog
+from entra_pipeline.analysis.sql import Relations, SqlSession, write_catalog
+from entra_pipeline.analysis.sql.statements import EDGE_COLUMNS, RENAMED
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.catalogue.columns import column_types
+from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import UsageError
 from entra_pipeline.notebook import open_project
 from entra_pipeline.store.backends import LocalObjectStore
@@ -159,3 +163,35 @@ def test_names_are_completed(story: Story) -> None:
             "group_members_at",
             "group_members_history",
         ]
+
+
+def test_a_catalog_of_an_empty_store_has_the_types_of_one_that_is_filled(story: Story, tmp_path: Path) -> None:
+    catalog, store = tmp_path / "entra.duckdb", tmp_path / "store"
+    write_catalog(Relations({"place": (LocalObjectStore(store), ["contoso"])}), catalog)
+    names = Relations.names()
+    with duckdb.connect(str(catalog), read_only=True) as fresh, SqlSession.of(story.project) as filled:
+        filled.define(" ".join(names))
+        for name in names:
+            asked = f"DESCRIBE FROM {name}" + ("('contoso', 'latest')" if name.endswith("_at") else "")
+            types = filled.connection.execute(asked).fetchall()
+            assert fresh.execute(asked).fetchall() == types, name
+            entry = CATALOGUE.get(name) or LOGS.get(name)
+            expected = (
+                column_types(entry) if entry else dict.fromkeys(EDGE_COLUMNS, "VARCHAR") if name in RELATIONS else {}
+            )
+            told = {column: kind.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ") for column, kind, *_ in types}
+            assert {RENAMED.get(column, column): kind for column, kind in expected.items()}.items() <= told.items(), (
+                name
+            )
+            assert "INTEGER" not in told.values()
+
+
+def test_a_store_without_points_answers_no_moment(tmp_path: Path) -> None:
+    catalog = tmp_path / "entra.duckdb"
+    places = {"place": (LocalObjectStore(tmp_path / "store"), ["contoso"])}
+    write_catalog(Relations(places), catalog, ["users_at", "group_members_at"])
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        for name in ("users_at", "group_members_at"):
+            for moment in ("'latest'", "now()", "NULL"):
+                with pytest.raises(duckdb.Error, match="there is no such point"):
+                    connection.execute(f"SELECT count(*) FROM {name}('contoso', {moment})").fetchall()

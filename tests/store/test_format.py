@@ -9,6 +9,7 @@ import duckdb
 import msgspec
 import pytest
 
+from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry, sha256
@@ -56,3 +57,9 @@ def test_the_documented_seal_can_be_checked_with_nothing_but_a_hash(tmp_path: Pa
     made = take(store, tmp_path, store.new_key(), "Adele")
     data = store.manifest_bytes(made.recovery_point)
     assert sha256(re.sub(rb'"seal":"\w+"', b'"seal":""', data)) == made.seal
+
+
+def test_the_document_names_the_tables_whose_ids_are_made_of_two() -> None:
+    said = re.search(r"An id is made of two in these tables: (.*?)\.", DOCUMENT, re.DOTALL)
+    assert said is not None
+    assert re.findall(r"`(\w+)`", said[1]) == [name for name, known in CATALOGUE.items() if known.local_ids]

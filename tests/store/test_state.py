@@ -5,9 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Part, TableEntry
@@ -125,8 +128,22 @@ def test_a_state_has_the_columns_of_all_its_files_and_none_of_the_paths(tmp_path
 
 def test_a_table_without_files_has_no_rows(tmp_path: Path) -> None:
     files = LocalObjectStore(tmp_path)
-    assert _rows(files, entry([], 0), "id, _parent_id, _raw") == []
+    assert _rows(files, entry([], 0, table="directory_role_templates"), "id, _raw") == []
+    assert _rows(files, entry([], 0, table="of another release"), "id, _raw") == []
     assert _rows(files, entry([], 0, table="group_members", kind="edges"), "source_id, target_id, target_type") == []
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_table_without_files_has_the_columns_of_the_catalogue(tmp_path: Path, name: str) -> None:
+    files = LocalObjectStore(tmp_path)
+    known = CATALOGUE[name]
+    with connect(files) as connection:
+        described = connection.execute(f"DESCRIBE {state_query(files, entry([], 0, table=name))}").fetchall()
+    parent = [("_parent_id", "VARCHAR")] if known.parent else []
+    properties = [
+        (one, kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")) for one, kind in column_types(known).items()
+    ]
+    assert [row[:2] for row in described] == [("id", "VARCHAR"), *parent, *properties, ("_raw", "VARCHAR")]
 
 
 def test_a_folder_with_the_characters_of_a_pattern_is_read_literally(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ property is taken out of `_raw`, which has everything.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
+
+import pyarrow as pa
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
@@ -115,15 +118,22 @@ _LATEST = f"SELECT root, scope, max(recovery_point) AS recovery_point FROM {POIN
 _EVERY = f"SELECT root, scope, recovery_point FROM {POINTS}"
 # The parameters of macros are named so that no column is.
 _SCOPE, _AT = "scope_name", "at_moment"
-_AT_MOMENT = (
-    "SELECT any_value(root) AS root, any_value(scope) AS scope, "
-    f"coalesce(max(recovery_point), error('there is no recovery point of scope ' || {_SCOPE} || ' at ' || {_AT} || "
-    "'; recovery_points has them all')) AS recovery_point "
-    f"FROM {POINTS} WHERE scope = {_SCOPE} AND CASE "
-    f"WHEN {_AT}::VARCHAR = 'latest' THEN true "
+_IS_BEFORE = (
+    f"CASE WHEN {_AT}::VARCHAR = 'latest' THEN true "
     f"WHEN regexp_full_match({_AT}::VARCHAR, {sql_text(_KEY)}) THEN recovery_point = {_AT}::VARCHAR "
     # As text, once: a time zone is worked out for every point otherwise.
     f"ELSE recovery_point[:20] <= strftime(timezone('UTC', {_AT}::VARCHAR::TIMESTAMPTZ), {sql_text(_KEY_TIME)}) END"
+)
+# `concat` takes NULL for an empty text: `||` would make of the whole message a NULL, which is no error.
+_AT_MOMENT = (
+    "SELECT any_value(root) AS root, any_value(scope) AS scope, CASE "
+    f"WHEN {_SCOPE} IS NULL THEN error('the scope is NULL: give the name of a scope as text; FROM recovery_points "
+    f"lists them') WHEN {_AT} IS NULL THEN error(concat('the moment is NULL: give a time, a recovery point of scope ', "
+    f"{_SCOPE}, ', or ''latest''')) WHEN count(*) = 0 THEN error(concat('there is no recovery point of scope ', "
+    f"{_SCOPE}, ': FROM recovery_points lists the scopes and their points')) "
+    f"WHEN count(*) FILTER ({_IS_BEFORE}) = 0 THEN error(concat('there is no recovery point of scope ', {_SCOPE}, "
+    f"' at ', {_AT}::VARCHAR, ': the first is ', min(recovery_point), '; FROM recovery_points lists them')) "
+    f"ELSE max(recovery_point) FILTER ({_IS_BEFORE}) END AS recovery_point FROM {POINTS} WHERE scope = {_SCOPE}"
 )
 
 
@@ -147,26 +157,37 @@ def _entries(index: Sequence[Source], chosen: str, columns: str, where: str = "t
 
 
 def _index(index: Sequence[Source]) -> str:
-    return _parquet(index, [*SCHEMA.names, "filename"])
+    return _parquet(index, _INDEX_TYPES)
 
 
-def _parquet(sources: Sequence[Source], columns: Sequence[str], properties: Sequence[str] = ()) -> str:
-    """SQL that reads Parquet files; properties get their working name."""
+def _sql_type(kind: pa.DataType) -> str:
+    """The type that DuckDB reads a column of the index as."""
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in kind) + ")"
+    return {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN"}[kind]
+
+
+_INDEX_TYPES = {field.name: _sql_type(field.type) for field in SCHEMA} | {"filename": "VARCHAR"}
+
+
+def _parquet(
+    sources: Sequence[Source], columns: Mapping[str, str], properties: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """SQL that reads Parquet files: columns and properties with their types; properties get their working name."""
     options = ", filename = true, hive_partitioning = false"
-    return _read(
-        sources,
-        [*map(_quoted, columns), *(f"{_quoted(n)} AS {_working(n)}" for n in properties)],
-        "read_parquet",
-        options,
-    )
+    read = {_quoted(name): kind for name, kind in columns.items()}
+    read |= {f"{_quoted(name)} AS {_working(name)}": kind for name, kind in properties.items()}
+    return _read(sources, read, "read_parquet", options)
 
 
-def _read(sources: Sequence[Source], columns: Sequence[str], reader: str, options: str = "") -> str:
-    """SQL that reads files; there are no rows where there are no files yet."""
+def _read(sources: Sequence[Source], columns: Mapping[str, str], reader: str, options: str = "") -> str:
+    """SQL that reads files, columns with their types; there are no rows where there are no files yet."""
     there = [source.root.pattern(source.pattern) for source in sources if source.present]
     selects = [f"SELECT {', '.join(columns)} FROM {reader}([{', '.join(there)}]{options})"] if there else []
     # A file that has come since then must not be overlooked.
-    nulls = ", ".join(f"NULL AS {column.rpartition(' AS ')[2]}" for column in columns)
+    nulls = ", ".join(f"NULL::{kind} AS {column.rpartition(' AS ')[2]}" for column, kind in columns.items())
     selects += [
         f"SELECT {nulls} FROM glob({source.root.pattern(source.pattern)}) WHERE error("
         "'this catalog is older than ' || file || ': entra-pipeline sql --write-catalog writes it again') IS NULL"
@@ -218,7 +239,7 @@ class SqlTable(NamedTuple):
         return f"({_SCOPE}, {_AT}) AS TABLE {self._state(_AT_MOMENT, must_have=True)}"
 
     def history(self) -> str:
-        """Every row that ever was, with the time in which it was valid."""
+        """Every row that ever was, with the time in which it was valid; a deleted one has its last values."""
         keys = ", ".join(self._keys)
         named = f"\"table\" = {sql_text(self.name)} AND read <> 'never'"
         entries = _entries(
@@ -255,46 +276,52 @@ class SqlTable(NamedTuple):
             f"QUALIFY row_number() OVER (PARTITION BY root, scope, {keys}, point ORDER BY place DESC) = 1"
         )
         content = "hash(_raw)" if not self._is_edges else "1"
+        gone_why = ""
+        if self._is_edges:
+            gone_why = ", CASE WHEN lead(point) OVER k = gone_at THEN lead(_reason) OVER k END AS gone_why"
         neighbours = (
             f"SELECT *, lag(stored_change) OVER k AS was, lag({content}) OVER k AS was_content, {content} AS content, "
             "epoch - lag(epoch) OVER k - whole::INT > 0 AS absent_before, "
-            "CASE WHEN stored_change = 'upsert' AND coalesce(lead(epoch) OVER k - epoch - (lead(whole) OVER k)::INT "
-            "> 0, reset IS NOT NULL AND lead(epoch) OVER k IS NULL) THEN reset END AS gone_at "
+            # What is deleted keeps its last row: that one says when it went, whichever way that was told.
+            "CASE WHEN stored_change <> 'upsert' THEN NULL "
+            "WHEN coalesce(lead(epoch) OVER k - epoch - (lead(whole) OVER k)::INT > 0, "
+            "reset IS NOT NULL AND lead(epoch) OVER k IS NULL) THEN reset "
+            f"WHEN lead(stored_change) OVER k = 'delete' THEN lead(point) OVER k END AS gone_at{gone_why} "
             f"FROM ({seen}) WINDOW k AS (PARTITION BY root, scope, {keys} ORDER BY point)"
         )
+        # What the first point of a table shows was there before: nobody knows for how long.
         happened = (
-            "CASE WHEN stored_change = 'upsert' AND (was IS DISTINCT FROM 'upsert' OR absent_before) THEN 'added' "
-            "WHEN stored_change = 'upsert' AND content IS DISTINCT FROM was_content THEN 'changed' "
-            "WHEN stored_change = 'delete' AND was = 'upsert' AND NOT absent_before THEN 'deleted' END"
+            "CASE WHEN stored_change <> 'upsert' THEN NULL "
+            "WHEN was IS DISTINCT FROM 'upsert' OR absent_before THEN CASE WHEN first THEN 'baseline' ELSE 'added' END "
+            "WHEN content IS DISTINCT FROM was_content THEN 'changed' END"
         )
         events = (
             "SELECT *, unnest(list_filter([{since: point, what: " + happened + "}, "
             "{since: gone_at, what: CASE WHEN gone_at IS NOT NULL THEN 'deleted' END}], "
             f"lambda e: e.what IS NOT NULL)) AS event FROM ({neighbours})"
         )
-        body = ", ".join(
-            name if name in self._keys else f"CASE WHEN event.what <> 'deleted' THEN {name} END AS {name}"
-            for name in self._stored
-        )
-        why = ", CASE WHEN stored_change = 'delete' THEN _reason END AS _reason" if self._is_edges else ""
+        why = ", CASE WHEN event.what = 'deleted' THEN gone_why END AS _reason" if self._is_edges else ""
         spans = (
-            f"SELECT scope, {body}, {_moment('event.since')} AS valid_from, lead({_moment('event.since')}) "
-            f"OVER (PARTITION BY root, scope, {keys} ORDER BY event.since) AS valid_to, event.what AS _change{why}, "
-            f"event.since AS recovery_point FROM ({events})"
+            f"SELECT scope, {', '.join(self._stored)}, {_moment('event.since')} AS valid_from, "
+            f"lead({_moment('event.since')}) OVER (PARTITION BY root, scope, {keys} ORDER BY event.since) AS valid_to, "
+            f"event.what AS _change{why}, event.since AS recovery_point FROM ({events})"
         )
         tail = ["valid_from", "valid_to", "_change", *(["_reason"] if self._is_edges else []), "recovery_point"]
         return f"WITH said AS MATERIALIZED ({resets}) {self._shown(spans, tail=tail)}"
 
     def _seen(self, points: str, *, keyed: bool) -> str:
         """Rows of the fresh parts of some points; of those with the keys `k` only, where there are any."""
-        own = "root: root, scope: scope, point: recovery_point, whole: whole, epoch: epoch, reset: reset"
+        own = (
+            "root: root, scope: scope, point: recovery_point, first: before IS NULL, whole: whole, epoch: epoch, "
+            "reset: reset"
+        )
         key = ", k: k" if keyed else ""
         parts = (
             f"SELECT unnest(list({{{own}, file: root || key, place: place{key}}})) AS p FROM (SELECT *, "
             f"unnest(fresh) AS key, generate_subscripts(fresh, 1) AS place FROM ({points}))"
         )
         shown = ", ".join(
-            f"p.{name} AS {name}" for name in ("root", "scope", "point", "whole", "epoch", "reset", "place")
+            f"p.{name} AS {name}" for name in ("root", "scope", "point", "first", "whole", "epoch", "reset", "place")
         )
         reason = ", _reason" if self._is_edges else ""
         same = ["r.filename = p.file"]
@@ -310,8 +337,9 @@ class SqlTable(NamedTuple):
         columns = "c.root AS root, c.scope AS scope, e.parts AS parts"
         if must_have:
             fail = (
-                f"error('the recovery point of scope ' || {_SCOPE} || ' at ' || {_AT} || ' does not have {self.name}: "
-                "the scope did not protect it')"
+                f"error(concat('the recovery point of scope ', {_SCOPE}, ' at ', {_AT}::VARCHAR, ' does not have "
+                f"{self.name}: the scope did not protect it, or there is no such point; FROM recovery_points lists "
+                "them'))"
             )
             # An aggregate has a row even where there is no entry.
             columns = (
@@ -359,7 +387,8 @@ class SqlTable(NamedTuple):
     def _rows(self, properties: Sequence[str] = ()) -> str:
         """The rows of all parts."""
         columns = [*self._stored, "_change", *(["_reason"] if self._is_edges else []), "filename"]
-        return _parquet(self.sources, columns, properties)
+        types = {} if self._is_edges else column_types(CATALOGUE[self.name])
+        return _parquet(self.sources, dict.fromkeys(columns, "VARCHAR"), {name: types[name] for name in properties})
 
     def _shown(self, rows: str, stored: Collection[str] = (), tail: Sequence[str] = ()) -> str:
         """The rows with a column per property, between the columns of the store."""
@@ -434,7 +463,7 @@ def jobs(sources: Sequence[Source]) -> str:
     """A row per job; `record` has all that is known of it."""
     texts = _texts(["id", "type", "scope", "trigger", "status"])
     times = ", ".join(f"(json->>'$.{name}')::TIMESTAMPTZ AS {name}" for name in ("started", "finished"))
-    read = _read(sources, ["json"], "read_json_objects")
+    read = _read(sources, {"json": "JSON"}, "read_json_objects")
     return f"SELECT {texts}, {times}, json->>'$.error' AS error, json AS record FROM ({read})"
 
 
@@ -444,7 +473,7 @@ def audit_events(sources: Sequence[Source]) -> str:
     return (
         "SELECT (json->>'$.number')::BIGINT AS number, (json->>'$.moment')::TIMESTAMPTZ AS moment, "
         f"{texts}, json->'$.details' AS details, json->>'$.tool' AS tool "
-        f"FROM ({_read(sources, ['json'], 'read_ndjson_objects')})"
+        f"FROM ({_read(sources, {'json': 'JSON'}, 'read_ndjson_objects')})"
     )
 
 
@@ -457,14 +486,14 @@ def log(entry: LogType, days: Sequence[Source], parts: Sequence[Source]) -> str:
     named = []
     for source in days:
         columns = ", columns = {scope: 'VARCHAR', day: 'DATE', parts: 'JSON'}"
-        read = _read([source], ["scope", "day", "parts"], "read_json", columns)
+        read = _read([source], {"scope": "VARCHAR", "day": "DATE", "parts": "JSON"}, "read_json", columns)
         named.append(f"SELECT {sql_text(source.root.url)} AS root, * FROM ({read})")
     listed = (
         "SELECT unnest(list({root: root, scope: scope, day: day, file: root || key, place: place})) AS p FROM "
         "(SELECT *, unnest(keys) AS key, generate_subscripts(keys, 1) AS place FROM (SELECT *, "
         f"json_extract_string(parts, '$[*].key')::VARCHAR[] AS keys FROM ({' UNION ALL '.join(named)})))"
     )
-    stored = _parquet(parts, ["id", "_raw", "filename"])
+    stored = _parquet(parts, dict.fromkeys(["id", "_raw", "filename"], "VARCHAR"))
     rows = (
         f"SELECT p.scope AS scope, p.day AS day, id, _raw FROM ({stored}) r JOIN ({listed}) ON r.filename = p.file "
         "QUALIFY row_number() OVER (PARTITION BY p.root, p.scope, id ORDER BY p.day DESC, p.place DESC) = 1"

@@ -53,9 +53,6 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
     (entry, relation), states = links_of(subject), context.states
     if relation.segment != "members" or _READ_HIDDEN in context.reader.granted or "visibility" not in entry.properties:
         return []
-    # Without objects there are no files, and so no column to look at.
-    if not states.entries[entry.name].parts:
-        return []
     hidden = await states.runner.query(
         state_query(states.store.files, states.entries[entry.name], "id") + " WHERE visibility = 'HiddenMembership'"
     )

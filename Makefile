@@ -30,6 +30,11 @@ chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S
 years: $(STAMP)  ## Let scopes of four points a day live for 400 days, pruned daily (some minutes)
 	$(BIN)/python -m pytest tests/store/test_years.py --retention-days 400
 
+SEEDS ?= 500
+FIRST ?= 0
+prove: $(STAMP)  ## Prove the engine on seeds: make prove [SEEDS=500] [FIRST=0]; replay one: make prove SEED=17
+	$(BIN)/python -m tests.proof $(if $(SEED),--seed $(SEED) $(if $(SHOW),--show),--seeds $(SEEDS) --first $(FIRST))
+
 lint: $(STAMP)  ## Style, types, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,4 +73,4 @@ clean:  ## Remove what running and building left behind
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test quick chaos bench lint format dagster lock models clean help
+.PHONY: demo test quick chaos prove bench lint format dagster lock models clean help

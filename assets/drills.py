@@ -2,15 +2,17 @@
 
 import dagster as dg
 
+from entra_pipeline.operations.drill import run_drill
+from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.drill import drill_result
 from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.keys import DRILL_CHECK, RECOVERY_POINT, asset_key
 from entra_pipeline.orchestration.progress import RunDrillProgress
 from entra_pipeline.project import Scope
 from entra_pipeline.runtime import run_async
-from resources import StorageResource
+from resources import ResourceEnvironment, StorageResource, TenantResource
 
-TRIGGER = "dagster: drill"
+ORIGIN = JobOrigin("dagster: drill")
 
 
 def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
@@ -24,14 +26,12 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
         description="The newest recovery point comes back in an empty simulated tenant: at least 99 % of the "
         "properties and all links. Nothing is written to the real tenant.",
     )
-    def drill(context: dg.AssetCheckExecutionContext, storage: StorageResource) -> dg.AssetCheckResult:
-        # With it comes the simulated tenant, which nothing else needs.
-        from entra_pipeline.restore.check.drill import drill as rehearse
-
+    def drill(
+        context: dg.AssetCheckExecutionContext, tenants: TenantResource, storage: StorageResource
+    ) -> dg.AssetCheckResult:
         with explained(context):
-            store = storage.open(scope.name)
-            point = store.at("latest")
-            result = run_async(rehearse(store, point, trigger=TRIGGER, progress=RunDrillProgress(context)))
+            environment = ResourceEnvironment(tenants, storage)
+            result = run_async(run_drill(environment, scope, origin=ORIGIN, progress=RunDrillProgress(context)))
         return drill_result(result)
 
     return [drill]

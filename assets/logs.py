@@ -9,14 +9,14 @@ from datetime import date
 
 import dagster as dg
 
-from entra_pipeline.backup.logs import read_logs
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.errors import UsageError
+from entra_pipeline.operations.environment import JobOrigin
+from entra_pipeline.operations.logs import run_log_read
 from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.keys import (
     CATEGORY_TAG,
-    LOGS_JOB,
     SCHEDULED_TAG,
     asset_key,
     category_tag,
@@ -29,10 +29,7 @@ from entra_pipeline.orchestration.metadata.logs import materialization
 from entra_pipeline.orchestration.progress import RunLogsProgress
 from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.project import Scope
-from entra_pipeline.store.jobs import recorded
-from entra_pipeline.store.logs import LogDay
-from entra_pipeline.store.recovery_points import ScopeStore
-from resources import StorageResource, TenantResource
+from resources import ResourceEnvironment, StorageResource, TenantResource
 
 
 def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
@@ -57,19 +54,20 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
         wanted = [name for name in names if asset_key(scope.name, name) in context.selected_asset_keys]
         with explained(context):
             days = _days(context)
-            store = storage.open(scope.name)
-            async with tenants.open(scope.name) as graph:
-                found = await read_logs(
-                    scope,
-                    store.logs,
-                    graph,
-                    types=wanted,
-                    days=days,
-                    # What somebody asks for is read whatever is stored of it; a schedule asks for what is due.
-                    whole=SCHEDULED_TAG not in context.run.tags,
-                    progress=RunLogsProgress(context),
-                )
-            _record(context, store, found)
+            found = await run_log_read(
+                ResourceEnvironment(tenants, storage),
+                scope,
+                types=wanted,
+                days=days,
+                # What somebody asks for is read whatever is stored of it; a schedule asks for what is due.
+                whole=SCHEDULED_TAG not in context.run.tags,
+                # A run that fails leaves its record when it is tried no more.
+                retried=True,
+                origin=JobOrigin(
+                    trigger(context.run), context.run.run_id, started=begun(context.instance, context.run)
+                ),
+                progress=RunLogsProgress(context),
+            )
         for day in found:
             yield materialization(scope.name, day)
 
@@ -81,25 +79,6 @@ def _days(context: dg.AssetExecutionContext) -> Sequence[date]:
     if not (context.has_partition_key or context.has_partition_key_range):
         raise UsageError("the run is for no day", remedy="Choose the days (partitions) whose logs are to be read.")
     return [date.fromisoformat(key) for key in context.partition_keys]
-
-
-def _record(context: dg.AssetExecutionContext, store: ScopeStore, days: Sequence[LogDay]) -> None:
-    """Leaves the record of a run that has read logs; one that fails gets its record when it is tried no more."""
-    with recorded(
-        store,
-        LOGS_JOB,
-        trigger=trigger(context.run),
-        run_id=context.run.run_id,
-        started=begun(context.instance, context.run),
-    ) as job:
-        gaps = sum(len(day.gaps) for day in days)
-        job.status = "finished with exception" if gaps else "finished"
-        job.details = {
-            "days": len({day.day for day in days}),
-            "added": sum(day.reads[-1].added for day in days if day.reads),
-            "requests": sum(day.reads[-1].requests for day in days if day.reads),
-            "gaps": gaps,
-        }
 
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:

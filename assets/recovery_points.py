@@ -2,9 +2,8 @@
 
 import dagster as dg
 
-from entra_pipeline.analysis.unusual import watch
-from entra_pipeline.backup.commit import commit_staged, staged_since
-from entra_pipeline.backup.jobs import backup_job
+from entra_pipeline.operations.backup import commit_backup
+from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.recovery_points import check_results, check_specs
 from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
@@ -41,15 +40,11 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
                     metadata={**point_metadata(existing), EXISTED: EXISTED_TEXT},
                     check_results=check_results(store, existing),
                 )
-            # The types were read by steps, runs or tries before this one.
-            read = staged_since(store, point)
-            started = min(filter(None, (begun(context.instance, context.run), read)))
-            with backup_job(store, trigger=trigger(context.run), run_id=context.run.run_id, started=started) as job:
-                job.manifest = commit_staged(scope, store, point)
-            watch(load_project(storage.project_file), scope, store, job.manifest)
-            checks = check_results(store, job.manifest)
+            origin = JobOrigin(trigger(context.run), context.run.run_id, begun(context.instance, context.run))
+            taken = commit_backup(load_project(storage.project_file), scope, store, point, origin=origin)
+            checks = check_results(store, taken.manifest)
         # Not with the result: Dagster would keep it twice, with the step's output as well.
-        context.add_asset_metadata(point_metadata(job.manifest))
+        context.add_asset_metadata(point_metadata(taken.manifest))
         return dg.MaterializeResult(check_results=checks)
 
     return recovery_point

@@ -5,7 +5,8 @@ location asks no network and reveals no secret.
 """
 
 from resources.duckdb import DuckDBResource
+from resources.environment import ResourceEnvironment
 from resources.storage import StorageResource
 from resources.tenant import TenantResource
 
-__all__ = ["DuckDBResource", "StorageResource", "TenantResource"]
+__all__ = ["DuckDBResource", "ResourceEnvironment", "StorageResource", "TenantResource"]

@@ -277,7 +277,7 @@ def test_the_record_of_a_backup_begins_with_its_first_read_also_after_a_retry(
     first = run_backup(definitions, instance, point)
     assert not first.success
     simulator.control.deny("domains", 0)
-    commit = "assets.recovery_points.commit_staged"
+    commit = "entra_pipeline.operations.backup.commit_staged"
     monkeypatch.setattr(commit, lambda *args: time.sleep(1.5) or commit_staged(*args))
     # What the daemon makes of a retry.
     tags = {"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id, "dagster/retry_number": "1"}

@@ -30,6 +30,9 @@ def test_what_is_due_is_read_and_listed(place: Place) -> None:
     assert {one["log"] for one in first.json} == {"sign_ins", "provisioning"}
     assert len(first.json) == 62
     assert f"sign_ins {day(3)}: " in first.err
+    [job] = place.store().jobs.all()
+    assert (job.type, job.trigger, job.status) == ("logs", "command", "finished")
+    assert job.members()["days"] == 31
     listed = place.call("logs", "all", "--list", "--json").json
     assert {(one["log"], one["day"], one["rows"]) for one in listed} == {
         (one["log"], one["day"], one["rows"]) for one in first.json

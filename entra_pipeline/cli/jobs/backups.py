@@ -7,16 +7,14 @@ from collections.abc import Sequence
 import click
 
 from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, point_row, table_rows, tables_in_order
-from entra_pipeline.analysis.unusual import UnusualVerdict, watch
-from entra_pipeline.backup.jobs import backup_job, totals
-from entra_pipeline.backup.run import backup as take_backup
-from entra_pipeline.backup.run import wanted_types
+from entra_pipeline.analysis.unusual import UnusualVerdict
+from entra_pipeline.backup.jobs import totals
 from entra_pipeline.cli.auditing import about
 from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
-from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.operations.backup import run_backup
+from entra_pipeline.operations.environment import COMMAND, ProjectEnvironment
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Gap, Manifest, TakenFor
 from entra_pipeline.text import pluralize
@@ -43,7 +41,7 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
     """
     project = project_of(ctx)
     scope = project.scope(scope_name)
-    manifest = run_backup(project, scope, full=full, types=wanted_types(scope, listed(types)))
+    manifest = take_point(project, scope, full=full, types=listed(types))
     if json_:
         print_json({**point_row(manifest), "tables": table_rows(manifest), "totals": totals(manifest)})
     else:
@@ -52,25 +50,30 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
     return FINISHED_WITH_EXCEPTION if manifest.status == "finished with exception" else 0
 
 
-def run_backup(
-    project: Project, scope: Scope, *, full: bool, types: list[str] | None, taken_for: str = TakenFor.BY_HAND
+def take_point(
+    project: Project,
+    scope: Scope,
+    *,
+    full: bool = False,
+    types: Sequence[str] = (),
+    taken_for: str = TakenFor.BY_HAND,
 ) -> Manifest:
-    """Takes a recovery point with progress and a job record."""
-    store = open_store(project, scope.name)
-    store.files.check()
-
-    async def work() -> Manifest:
-        with backup_job(store, trigger="command") as job, progress() as told:
-            async with open_graph(project.tenants[scope.tenant]) as graph:
-                job.manifest = await take_backup(
-                    scope, store, graph, full=full, types=types, taken_for=taken_for, progress=told
-                )
-            return job.manifest
-
-    manifest = run_async(work())
-    about(manifest.recovery_point)
-    print_unusual(watch(project, scope, store, manifest))
-    return manifest
+    """Takes a recovery point with progress, and prints what is unusual in it; the rest as for `run_backup`."""
+    with progress() as reported:
+        taken = run_async(
+            run_backup(
+                ProjectEnvironment(project),
+                scope,
+                full=full,
+                types=types,
+                taken_for=taken_for,
+                origin=COMMAND,
+                progress=reported,
+            )
+        )
+    about(taken.manifest.recovery_point)
+    print_unusual(taken.unusual)
+    return taken.manifest
 
 
 def print_unusual(verdict: UnusualVerdict) -> None:

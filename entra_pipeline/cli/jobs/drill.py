@@ -13,6 +13,8 @@ from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.cli.queries.points import point_at
 from entra_pipeline.errors import UsageError
+from entra_pipeline.operations.drill import run_drill
+from entra_pipeline.operations.environment import COMMAND, ProjectEnvironment
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async
 from entra_pipeline.text import pluralize
@@ -46,15 +48,16 @@ def drill(ctx: click.Context, scope_name: str, at: str, markdown: bool, json_: b
     Nothing is written to the real tenant. The result is kept in the scope's store. Ends with exit code 3 when less than
     99 % of the properties, or not all links, of what can be restored came back.
     """
-    from entra_pipeline.restore.check.drill import drill as rehearse
-
     if markdown and json_:
         raise UsageError("--markdown and --json exclude each other", remedy="Choose one.")
     project = project_of(ctx)
-    store = open_store(project, project.scope(scope_name))
-    point = point_at(store, at)
-    with progress() as told:
-        result = run_async(rehearse(store, point, trigger="command", progress=_Told(told)))
+    scope = project.scope(scope_name)
+    point = point_at(open_store(project, scope), at).recovery_point
+    with progress() as reported:
+        work = run_drill(
+            ProjectEnvironment(project), scope, at=point, origin=COMMAND, progress=_DrillProgress(reported)
+        )
+        result = run_async(work)
     about(result.id)
     if json_:
         print_json(result)
@@ -65,16 +68,16 @@ def drill(ctx: click.Context, scope_name: str, at: str, markdown: bool, json_: b
     return FINISHED_WITH_EXCEPTION if result.status == "finished with exception" else 0
 
 
-class _Told:
-    """Progress of backups, which tells of a restore in phases."""
+class _DrillProgress:
+    """Shows the steps of a restore as phases of a backup's progress."""
 
-    def __init__(self, told: Any) -> None:
-        self.rows = told.rows
-        self.done = told.done
-        self.phase = told.phase
+    def __init__(self, shown: Any) -> None:
+        self.rows = shown.rows
+        self.done = shown.done
+        self.phase = shown.phase
 
     def step(self, outcome: object, done: int, steps: int) -> None:
-        """Every hundredth step is told."""
+        """Shows every hundredth step."""
         if done % 100 == 0 or done == steps:
             self.phase(f"restoring: {done:,} of {pluralize(steps, 'step')}")
 

@@ -10,17 +10,18 @@ from typing import Any
 
 import click
 
-from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LogReadProgress, read_logs
+from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LogReadProgress
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.cli.context import as_table, console, print_rows, project_of, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, size
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
-from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.project import Project, Scope
+from entra_pipeline.operations.environment import COMMAND, ProjectEnvironment
+from entra_pipeline.operations.logs import run_log_read
+from entra_pipeline.project import Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async
-from entra_pipeline.store.logs import LogDay, LogStore
+from entra_pipeline.store.logs import LogDay
 from entra_pipeline.text import did_you_mean, pluralize
 
 _DATE = click.DateTime(["%Y-%m-%d"])
@@ -53,11 +54,22 @@ def logs(
     scope = project.scope(scope_name)
     wanted = wanted_logs(scope, types)
     days = wanted_days(first, last)
-    store = open_store(project, scope).logs
     if list_:
+        store = open_store(project, scope).logs
         found = [day for name in wanted for day in store.held(name, days).values()]
     else:
-        found = _read(project, scope, store, wanted, days)
+        with _progress() as reported:
+            found = run_async(
+                run_log_read(
+                    ProjectEnvironment(project),
+                    scope,
+                    types=wanted,
+                    days=days,
+                    whole=days is not None,
+                    origin=COMMAND,
+                    progress=reported,
+                )
+            )
     empty = "no day is stored yet" if list_ else "nothing is due: all days that are over are complete"
     rows = [day_row(day) for day in found]
     if not (json_ or csv_):
@@ -103,21 +115,6 @@ def wanted_days(first: datetime | None, last: datetime | None) -> list[date] | N
     if end > today:
         raise UsageError(f"{end} is in the future", remedy="Give a day that has begun, in UTC.")
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]
-
-
-def _read(
-    project: Project, scope: Scope, store: LogStore, wanted: Sequence[str], days: Sequence[date] | None
-) -> list[LogDay]:
-    store.files.check()
-
-    async def work() -> list[LogDay]:
-        with _progress() as told:
-            async with open_graph(project.tenants[scope.tenant]) as graph:
-                return await read_logs(
-                    scope, store, graph, types=wanted, days=days, whole=days is not None, progress=told
-                )
-
-    return run_async(work())
 
 
 def day_row(day: LogDay) -> dict[str, Any]:

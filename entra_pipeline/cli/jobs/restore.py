@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +18,32 @@ from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.progress import restoring
 from entra_pipeline.cli.queries.points import newest_point
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
-from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.operations.environment import COMMAND, Environment, ProjectEnvironment
+from entra_pipeline.operations.restore import (
+    RestoreRun,
+    check_passwords_file,
+    passwords_file,
+    plan_restore,
+    plan_undo,
+    target_of,
+)
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.check.verify import verify as read_back
-from entra_pipeline.restore.execute.executor import LiveChanged, RestoreTarget
-from entra_pipeline.restore.execute.executor import apply as carry_out
+from entra_pipeline.restore.execute.executor import LiveChanged
 from entra_pipeline.restore.objects.model import Conflict, PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
-from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore, plan_undo
 from entra_pipeline.restore.plan.undo import read_writes, undo_command
 from entra_pipeline.restore.records.approval import NotApproved, require_approval, sign_plan
-from entra_pipeline.restore.records.jobs import restore_job
 from entra_pipeline.restore.records.journal import has_begun
-from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
-from entra_pipeline.restore.records.report import RestoreReport, exceptions, read_report, rows
+from entra_pipeline.restore.records.report import RestoreReport, exceptions, rows
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
 
+_PLAN_TRIGGER = "command: restore"
 _SHOWN = 50
 _INTERRUPTED = 130
 _NAMED = 3
@@ -115,7 +116,7 @@ def restore(
     limit: int,
     break_glass: str,
     json_: bool,
-    **asked: Any,
+    **requested: Any,
 ) -> int:
     """Restore a recovery point of SCOPE, or some of it, to its tenant or another one.
 
@@ -127,24 +128,27 @@ def restore(
     _check(ctx, dry_run=dry_run)
     project = project_of(ctx)
     scope = project.scope(scope_name)
-    store = open_store(project, scope)
-    store.files.check()
-    to, domains = asked.pop("to"), _domains(asked.pop("domains"))
+    environment = ProjectEnvironment(project)
+    store = environment.open_store(scope)
+    to, domains = requested.pop("to"), _domains(requested.pop("domains"))
     if plan_file is not None and plan_file.exists():
         raise UsageError(f"{plan_file} is there already", remedy="Choose another file, or remove this one.")
     if moment is not None:
         point = newest_point(store, moment)
         target = scope_of(project, scope, to or scope.tenant)
-        plan = make_plan(project, target, store, point, *_asked(asked), domains=domains, writing=not dry_run)
+        plan = make_plan(
+            environment, target, store, point, *_requested(requested), domains=domains, writing=not dry_run
+        )
         sign_plan(store, plan, shell_origin().actor)
     elif undone is not None:
         scope = target = _written_to(project, store, scope, undone)
         store, source = open_store(project, target), store
-        plan = make_undo(project, target, store, source, undone, asked["enable_policies"], writing=not dry_run)
+        policies = requested["enable_policies"]
+        plan = make_undo(environment, target, source, undone, enable_policies=policies, writing=not dry_run)
         sign_plan(store, plan, shell_origin().actor)
     else:
         plan = _saved(store, scope, saved, interrupted)
-        target = scope_of(project, scope, plan.tenant, plan.live_scope)
+        target = target_of(project, plan)
     about(plan.id)
     if plan_file is not None:
         save_plan(plan, plan_file)
@@ -159,7 +163,7 @@ def restore(
         _require_approval(project, store, plan)
     if not yes and not interrupted:
         _confirm(plan)
-    report = apply_plan(project, target, store, plan, passwords=passwords, go_on=go_on)
+    report = apply_plan(environment, store, plan, passwords=passwords, go_on=go_on)
     if json_:
         print_json({"plan": plan, "report": report})
     else:
@@ -214,17 +218,17 @@ def _domains(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _asked(asked: dict[str, Any]) -> tuple[RestoreSelection, RestoreOptions]:
+def _requested(requested: dict[str, Any]) -> tuple[RestoreSelection, RestoreOptions]:
     """What to restore, and how."""
     selection = RestoreSelection(
-        types=tuple(listed(asked["types"])),
-        ids=tuple(listed(asked["ids"])),
-        where=asked["where"],
-        search=asked["search"],
+        types=tuple(listed(requested["types"])),
+        ids=tuple(listed(requested["ids"])),
+        where=requested["where"],
+        search=requested["search"],
     )
-    conflict: Conflict = asked["conflict"]
+    conflict: Conflict = requested["conflict"]
     return selection, RestoreOptions(
-        conflict=conflict, delete_added=asked["delete_added"], enable_policies=asked["enable_policies"]
+        conflict=conflict, delete_added=requested["delete_added"], enable_policies=requested["enable_policies"]
     )
 
 
@@ -232,7 +236,7 @@ def _asked(asked: dict[str, Any]) -> tuple[RestoreSelection, RestoreOptions]:
 
 
 def make_plan(
-    project: Project,
+    environment: Environment,
     target: Scope,
     store: ScopeStore,
     point: Manifest,
@@ -242,60 +246,41 @@ def make_plan(
     domains: Mapping[str, str] | None = None,
     writing: bool,
 ) -> RestorePlan:
-    """Plans, with progress, what the tenant of the scope `target` lacks of a recovery point in `store`.
-
-    With `writing`, that nobody may write to the tenant, or cannot sign in, is told before anything is read. Without,
-    the secret of the app registration that writes is not asked for.
-    """
-    live = store if target.name == store.scope else open_store(project, target)
-
-    def work(subject: PlannedTenant, **told: Any) -> Coroutine[Any, Any, RestorePlan]:
-        return plan_restore(store, point, subject, selection=selection, options=options, domains=domains, **told)
-
-    return _planned(project, target, live, work, writing=writing)
+    """Plans with progress; arguments as for `operations.restore.plan_restore`."""
+    with restoring() as reported:
+        return run_async(
+            plan_restore(
+                environment,
+                target,
+                store,
+                point,
+                selection,
+                options,
+                domains=domains,
+                writing=writing,
+                trigger=_PLAN_TRIGGER,
+                progress=reported,
+            )
+        )
 
 
 def make_undo(
-    project: Project,
-    target: Scope,
-    store: ScopeStore,
-    source: ScopeStore,
-    job: str,
-    enable_policies: bool,
-    *,
-    writing: bool,
+    environment: Environment, target: Scope, source: ScopeStore, job: str, *, enable_policies: bool, writing: bool
 ) -> RestorePlan:
-    """Plans, with progress, how to take back what a restore of `source` has written; `writing` as for `make_plan`."""
-
-    def work(subject: PlannedTenant, **told: Any) -> Coroutine[Any, Any, RestorePlan]:
-        return plan_undo(source, job, subject, enable_policies=enable_policies, **told)
-
-    return _planned(project, target, store, work, writing=writing)
-
-
-def _planned(
-    project: Project,
-    target: Scope,
-    live: ScopeStore,
-    plan: Callable[..., Coroutine[Any, Any, RestorePlan]],
-    *,
-    writing: bool,
-) -> RestorePlan:
-    """What `plan` makes of the tenant of the scope `target`, opened for it."""
-    tenant = project.tenants[target.tenant]
-
-    async def work() -> RestorePlan:
-        async with AsyncExitStack() as stack:
-            reader = await stack.enter_async_context(open_graph(tenant))
-            writer = None
-            if writing or tenant.simulator is not None:
-                writer = await stack.enter_async_context(open_graph(tenant, writing=True))
-                await writer.sign_in()
-            subject = PlannedTenant(scope=target, store=live, reading=reader, writing=writer)
-            return await plan(subject, trigger="command: restore", progress=told)
-
-    with restoring() as told:
-        return run_async(work())
+    """Plans an undo with progress; arguments as for `operations.restore.plan_undo`."""
+    with restoring() as reported:
+        return run_async(
+            plan_undo(
+                environment,
+                target,
+                source,
+                job,
+                enable_policies=enable_policies,
+                writing=writing,
+                trigger=_PLAN_TRIGGER,
+                progress=reported,
+            )
+        )
 
 
 def _written_to(project: Project, store: ScopeStore, scope: Scope, job: str) -> Scope:
@@ -485,44 +470,33 @@ def _confirm(plan: RestorePlan) -> None:
 
 
 def apply_plan(
-    project: Project,
-    target: Scope,
+    environment: Environment,
     store: ScopeStore,
     plan: RestorePlan,
     *,
     passwords: Path | None = None,
     go_on: bool = False,
 ) -> RestoreReport:
-    """Carries a plan out and reads back, with progress and a job record; goes on where it was interrupted.
+    """Carries a plan out and reads back, with progress and a job record; continues where it was interrupted.
 
     Raises:
-        click.exceptions.Exit: It was interrupted; how to go on has been said.
+        click.exceptions.Exit: It was interrupted; how to continue has been said.
     """
-    tenant = project.tenants[target.tenant]
-    file = passwords_file(project, plan, passwords)
-    new = Passwords(store.files, plan, lambda: key_of(tenant))
     resume = f"entra-pipeline restore {plan.scope} --resume {plan.id}"
-
-    async def work() -> RestoreReport:
-        async with open_graph(tenant) as reader, open_graph(tenant, writing=True) as writer:
-            sides = RestoreTarget(scope=target, store=open_store(project, target), reading=reader, writing=writer)
-            report = await asyncio.to_thread(read_report, store, plan.id)
-            if report is None:
-                report = await carry_out(plan, store=store, target=sides, passwords=new, go_on=go_on, progress=told)
-            if not report.verified:
-                job.report = report
-                report = await read_back(
-                    plan, report, store=store, target=sides, passwords=new, passwords_file=file, progress=told
-                )
-            return report
-
+    file = passwords_file(environment.project, plan, passwords and passwords.absolute())
     try:
-        with restore_job(store, plan, trigger="command") as job, restoring() as told:
-            if not os.access(_existing(file.parent), os.W_OK) and any(step.table == "users" for step in plan.steps):
-                raise UsageError(f"{file.parent} cannot be written to", remedy="Say with --passwords where to.")
+        with restoring() as reported:
+            run = RestoreRun(
+                environment=environment,
+                store=store,
+                plan=plan,
+                passwords_file=file,
+                origin=COMMAND,
+                progress=reported,
+            )
+            check_passwords_file(file, plan)
             click.echo(as_called(f"restore {plan.id}; if it is interrupted, go on with: {resume}"), err=True)
-            job.report = run_async(work())
-        return job.report
+            return run_async(run.apply_and_verify(go_on=go_on))
     except KeyboardInterrupt:
         said = f"interrupted; what was written stands, and is in the journal\n  → To go on: {resume}"
         click.echo(as_called(said), err=True)
@@ -537,16 +511,6 @@ def apply_plan(
         if has_begun(store.files, plan.id):
             error.remedy = f"{error.remedy}\n  → Then go on: {resume}" if error.remedy else f"To go on: {resume}"
         raise
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above that is there."""
-    return next(one for one in (folder, *folder.parents) if one.exists())
-
-
-def passwords_file(project: Project, plan: RestorePlan, given: Path | None) -> Path:
-    """Where first passwords go: beside the project, unless told otherwise."""
-    return (given or project.file.parent / f"restore-{plan.id}-passwords.csv").absolute()
 
 
 def print_report(

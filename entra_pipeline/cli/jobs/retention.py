@@ -13,11 +13,11 @@ from entra_pipeline.cli.context import as_json, print_json, print_rows, project_
 from entra_pipeline.cli.jobs.backups import size
 from entra_pipeline.cli.queries.points import point_at
 from entra_pipeline.errors import StoreError, UsageError
-from entra_pipeline.project import Project, Scope
+from entra_pipeline.operations.environment import COMMAND
+from entra_pipeline.operations.retention import prune_scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.retention import holds
-from entra_pipeline.store.retention.prune import PruneResult, prune_job
-from entra_pipeline.store.retention.prune import prune as prune_scope
+from entra_pipeline.store.retention.prune import PruneResult
 from entra_pipeline.text import pluralize
 
 
@@ -38,7 +38,7 @@ def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool
     failed = False
     for scope in scopes:
         try:
-            pruned = _prune(project, scope, dry_run=dry_run)
+            pruned = prune_scope(open_store(project, scope), scope, by=_who(), dry_run=dry_run, origin=COMMAND)
         except StoreError as error:
             if scope_name:
                 raise
@@ -52,13 +52,6 @@ def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool
     if json_:
         print_json(rows)
     return 1 if failed else 0
-
-
-def _prune(project: Project, scope: Scope, *, dry_run: bool) -> PruneResult:
-    store = open_store(project, scope)
-    if dry_run:
-        return prune_scope(store, scope.retention, by=_who(), dry_run=True)
-    return prune_job(store, scope.retention, by=_who(), trigger="command")
 
 
 def _row(pruned: PruneResult, *, dry_run: bool) -> dict[str, Any]:

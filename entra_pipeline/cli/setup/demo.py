@@ -16,11 +16,12 @@ from entra_pipeline.analysis.changes import Change, changes
 from entra_pipeline.backup.jobs import totals
 from entra_pipeline.cli.calling import called_for, relative
 from entra_pipeline.cli.context import console, print_table, say
-from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, run_backup, size
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, size, take_point
 from entra_pipeline.cli.jobs.restore import apply_plan, make_plan, print_plan, print_report
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph.factory import simulated
+from entra_pipeline.operations.environment import ProjectEnvironment
 from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.loading import FILE_NAME, VARIABLE
 from entra_pipeline.project.stores import open_store
@@ -70,7 +71,7 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
 
         _heading("A full backup")
         before = story.look(tenant.control, scope.types())
-        full = run_backup(project, scope, full=True, types=None)
+        full = take_point(project, scope, full=True)
         print_summary(full)
 
         _heading("The tenant lives")
@@ -79,7 +80,7 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
 
         _heading("An incremental backup")
         after = story.look(tenant.control, scope.types())
-        incremental = run_backup(project, scope, full=False, types=None)
+        incremental = take_point(project, scope)
         for table, entry in incremental.tables.items():
             print_gaps(table, entry.gaps)
         _print_cost((full, incremental))
@@ -202,9 +203,10 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
     say(f"  [cyan]delete[/] the group {_escaped(group)}, which had {pluralize(len(lost.members), 'member')}")
     say(f"  [cyan]delete[/] {_escaped(user)}, who was one of them\n")
     chosen = RestoreSelection(types=("users", "groups"), ids=(lost.group["id"], lost.user["id"]))
-    plan = make_plan(project, scope, store, point, chosen, RestoreOptions(), writing=True)
+    environment = ProjectEnvironment(project)
+    plan = make_plan(environment, scope, store, point, chosen, RestoreOptions(), writing=True)
     print_plan(project, scope, store, plan)
-    report = apply_plan(project, scope, store, plan)
+    report = apply_plan(environment, store, plan)
     print_report(project, scope, plan, report)
     now = lost.left(control)
     same = now is not None and (now.members, now.owners) == (lost.members, lost.owners)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from entra_pipeline.analysis.unusual import watch
-from entra_pipeline.backup.jobs import backup_job
-from entra_pipeline.backup.run import backup, wanted_types
+from entra_pipeline.operations.backup import run_backup
+from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.freshness import freshness_result
 from entra_pipeline.orchestration.checks.reporting import report_check, report_checks
 from entra_pipeline.orchestration.errors import explained
@@ -33,8 +32,7 @@ from entra_pipeline.orchestration.progress import RunProgress
 from entra_pipeline.project import Scope
 from entra_pipeline.run_queue import retry_tags
 from entra_pipeline.runtime import run_async
-from entra_pipeline.store.manifest import Manifest
-from resources import StorageResource, TenantResource
+from resources import ResourceEnvironment, StorageResource, TenantResource
 
 if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
@@ -76,25 +74,23 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
         context: dg.OpExecutionContext, config: BackupNow, tenants: TenantResource, storage: StorageResource
     ) -> None:
         with explained(context):
-            store = storage.open(scope.name)
-            types = wanted_types(scope, config.types)
-
-            async def work() -> Manifest:
-                with backup_job(store, trigger="dagster: backup now", run_id=context.run_id) as job:
-                    async with tenants.open(scope.name) as graph:
-                        job.manifest = await backup(
-                            scope, store, graph, full=config.full, types=types, progress=RunProgress(context)
-                        )
-                    return job.manifest
-
-            manifest = run_async(work())
-            watch(tenants.project(), scope, store, manifest)
+            taken = run_async(
+                run_backup(
+                    ResourceEnvironment(tenants, storage),
+                    scope,
+                    full=config.full,
+                    types=config.types,
+                    origin=JobOrigin("dagster: backup now", context.run_id),
+                    progress=RunProgress(context),
+                )
+            )
+        manifest = taken.manifest
         context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
         for materialization in materializations(scope.name, manifest):
             context.log_event(materialization)
-        report_checks(store, manifest, context.instance)
+        report_checks(taken.store, manifest, context.instance)
         if scope.schedule is not None:
-            report_check(freshness_result(tenants.project(), scope.name, store), manifest, context.instance)
+            report_check(freshness_result(tenants.project(), scope.name, taken.store), manifest, context.instance)
 
     @dg.job(
         name=backup_now_job_name(scope),

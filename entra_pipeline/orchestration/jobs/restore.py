@@ -8,9 +8,8 @@ Ops hand nothing to each other but their order: the plan, the journal and the re
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,16 @@ import dagster as dg
 from pydantic import Field
 
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.operations.environment import JobOrigin
+from entra_pipeline.operations.restore import (
+    RestoreRun,
+    check_passwords_file,
+    creates_users,
+    passwords_file,
+    plan_undo,
+    target_of,
+)
+from entra_pipeline.operations.restore import plan_restore as make_plan
 from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import OPERATOR_TAG, PLAN_TAG, SOMEBODY
@@ -33,16 +42,11 @@ from entra_pipeline.orchestration.metadata.restores import (
 from entra_pipeline.orchestration.progress import RunProgress, RunRestoreProgress
 from entra_pipeline.orchestration.sync import points_told
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.check.verify import verify
-from entra_pipeline.restore.execute.executor import RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
-from entra_pipeline.restore.plan.service import PlannedTenant, plan_undo
-from entra_pipeline.restore.plan.service import plan_restore as make_plan
 from entra_pipeline.restore.records.approval import approval_scopes, require_approval, sign_plan
-from entra_pipeline.restore.records.jobs import RestoreJob, restore_job
 from entra_pipeline.restore.records.journal import has_begun
-from entra_pipeline.restore.records.passwords import KEY_FILE, Passwords, key_of
+from entra_pipeline.restore.records.passwords import KEY_FILE
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import RestoreReport, read_report
 from entra_pipeline.run_queue import TENANT_TAG
@@ -50,7 +54,7 @@ from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
-from resources import StorageResource, TenantResource
+from resources import ResourceEnvironment, StorageResource, TenantResource
 
 TRIGGER = "dagster: restore"
 OPS = ("plan_restore", "apply_restore", "verify_restore", "report_restore")
@@ -181,18 +185,18 @@ def plan_restore(
     """Makes the plan, or finds the one to carry out; with `dry_run`, or nothing to write, all else is skipped."""
     with _tried(context):
         config.check()
-        scope = tenants.project().scope(config.scope)
+        environment = ResourceEnvironment(tenants, storage)
+        scope = environment.project.scope(config.scope)
         store = storage.open(config.scope)
         plan = _known_plan(context, store, scope, config)
         if plan is None:
-            target = scope_of(tenants.project(), scope, config.to or scope.tenant)
-            live = storage.open(target)
-            with _points_told(tenants, live, context.instance):
-                plan = run_async(_make_plan(context, config, target, tenants, store, live))
+            target = scope_of(environment.project, scope, config.to or scope.tenant)
+            with _points_reported(environment, storage.open(target), context.instance):
+                plan = run_async(_make_plan(context, config, target, environment, store))
             sign_plan(store, plan, context.run.tags.get(OPERATOR_TAG, SOMEBODY))
-        live = storage.open(_scope_of_plan(tenants, plan))
-        if not config.dry_run and any((step.table, step.action) == ("users", "create") for step in plan.steps):
-            _check_passwords(_passwords_file(tenants, config, plan))
+        live = storage.open(target_of(environment.project, plan))
+        if not config.dry_run:
+            check_passwords_file(_passwords_file(tenants, config, plan), plan)
             _tell_key(context, tenants, plan)
     context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant})
     yield plan_observation(store, plan, live, dry_run=config.dry_run)
@@ -230,22 +234,8 @@ def apply_restore(
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         require_approval(tenants.project(), store, plan)
-        scope = _scope_of_plan(tenants, plan)
-        live = storage.open(scope)
-
-        async def work() -> RestoreReport:
-            async with _target(tenants, scope, live) as target:
-                return await apply(
-                    plan,
-                    store=store,
-                    target=target,
-                    passwords=_passwords(tenants, store, plan),
-                    go_on=config.go_on,
-                    progress=RunRestoreProgress(context, plan),
-                )
-
-        with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = run_async(work())
+        with _restore_run(context, config, ResourceEnvironment(tenants, storage), store, plan) as run:
+            run_async(run.apply(go_on=config.go_on))
     context.log.info(f"To undo this, launch the job again with:\n{undo_config(plan)}")
 
 
@@ -262,23 +252,8 @@ def verify_restore(
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         applied = _report_of(store, plan)
-        scope = _scope_of_plan(tenants, plan)
-        live = storage.open(scope)
-
-        async def work() -> RestoreReport:
-            async with _target(tenants, scope, live) as target:
-                return await verify(
-                    plan,
-                    applied,
-                    store=store,
-                    target=target,
-                    passwords=_passwords(tenants, store, plan),
-                    passwords_file=_passwords_file(tenants, config, plan),
-                    progress=RunRestoreProgress(context, plan),
-                )
-
-        with _points_told(tenants, live, context.instance), _job(context, store, plan) as job:
-            job.report = report = run_async(work())
+        with _restore_run(context, config, ResourceEnvironment(tenants, storage), store, plan) as run:
+            report = run_async(run.verify(applied))
     if report.passwords_at:
         context.log.info(f"First passwords of {pluralize(report.passwords, 'user')}: {report.passwords_to}")
 
@@ -334,27 +309,33 @@ def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
             raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE) from None
 
 
-def _job(context: dg.OpExecutionContext, store: ScopeStore, plan: RestorePlan) -> AbstractContextManager[RestoreJob]:
-    return restore_job(store, plan, trigger=TRIGGER, run_id=context.run_id)
-
-
-@asynccontextmanager
-async def _target(tenants: TenantResource, scope: Scope, store: ScopeStore) -> AsyncIterator[RestoreTarget]:
-    """The scope's tenant, open for reading and for writing."""
-    async with tenants.open(scope) as reading, tenants.open(scope, writing=True) as writing:
-        yield RestoreTarget(scope=scope, store=store, reading=reading, writing=writing)
-
-
-def _scope_of_plan(tenants: TenantResource, plan: RestorePlan) -> Scope:
-    """The scope that shows the tenant which the plan is for."""
-    project = tenants.project()
-    return scope_of(project, project.scope(plan.scope), plan.tenant, plan.live_scope)
+@contextmanager
+def _restore_run(
+    context: dg.OpExecutionContext,
+    config: RestoreConfig,
+    environment: ResourceEnvironment,
+    store: ScopeStore,
+    plan: RestorePlan,
+) -> Iterator[RestoreRun]:
+    """Prepares carrying out a plan; recovery points that it takes are reported to Dagster when the block ends."""
+    live = environment.open_store(target_of(environment.project, plan))
+    with _points_reported(environment, live, context.instance):
+        yield RestoreRun(
+            environment=environment,
+            store=store,
+            plan=plan,
+            passwords_file=_passwords_file(environment.tenants, config, plan),
+            origin=JobOrigin(TRIGGER, context.run_id),
+            progress=RunRestoreProgress(context, plan),
+        )
 
 
 @contextmanager
-def _points_told(tenants: TenantResource, store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[None]:
-    """As `points_told`; of a scope that was made for another tenant Dagster knows nothing."""
-    if store.scope not in tenants.project().scopes:
+def _points_reported(
+    environment: ResourceEnvironment, store: ScopeStore, instance: dg.DagsterInstance
+) -> Iterator[None]:
+    """As `points_told`; Dagster knows nothing of a scope that was made for another tenant."""
+    if store.scope not in environment.project.scopes:
         yield
         return
     with points_told(store, instance):
@@ -365,40 +346,35 @@ async def _make_plan(
     context: dg.OpExecutionContext,
     config: RestoreConfig,
     target: Scope,
-    tenants: TenantResource,
+    environment: ResourceEnvironment,
     store: ScopeStore,
-    live: ScopeStore,
 ) -> RestorePlan:
-    point = None if config.undo else await asyncio.to_thread(_point, store, config.point)
-    tenant = tenants.project().tenants[target.tenant]
-    async with AsyncExitStack() as stack:
-        graph = await stack.enter_async_context(tenants.open(target))
-        # What is going to write says before anything is read that it cannot; a dry run does not ask for that secret.
-        writing = None
-        if tenant.simulator is not None or not config.dry_run:
-            writing = await stack.enter_async_context(tenants.open(target, writing=True))
-            await writing.sign_in()
-        subject = PlannedTenant(scope=target, store=live, reading=graph, writing=writing)
-        progress = RunProgress(context)
-        if point is None:
-            return await plan_undo(
-                store,
-                config.undo,
-                subject,
-                enable_policies=config.enable_policies,
-                trigger=TRIGGER,
-                progress=progress,
-            )
-        return await make_plan(
+    # A run that is going to write finds out first whether it may; a dry run needs no secret for that.
+    writing, progress = not config.dry_run, RunProgress(context)
+    if config.undo:
+        return await plan_undo(
+            environment,
+            target,
             store,
-            point,
-            subject,
-            selection=config.selection(),
-            options=config.options(),
-            domains=config.domains,
+            config.undo,
+            enable_policies=config.enable_policies,
+            writing=writing,
             trigger=TRIGGER,
             progress=progress,
         )
+    point = await asyncio.to_thread(_point, store, config.point)
+    return await make_plan(
+        environment,
+        target,
+        store,
+        point,
+        config.selection(),
+        config.options(),
+        domains=config.domains,
+        writing=writing,
+        trigger=TRIGGER,
+        progress=progress,
+    )
 
 
 def _point(store: ScopeStore, moment: str) -> Manifest:
@@ -477,30 +453,17 @@ def _report_of(store: ScopeStore, plan: RestorePlan) -> RestoreReport:
     return report
 
 
-def _passwords(tenants: TenantResource, store: ScopeStore, plan: RestorePlan) -> Passwords:
-    tenant = tenants.project().tenants[plan.tenant]
-    return Passwords(store.files, plan, lambda: key_of(tenant))
-
-
 def _passwords_file(tenants: TenantResource, config: RestoreConfig, plan: RestorePlan) -> Path:
-    return tenants.project().file.parent / (config.passwords_file or f"restore-{plan.id}-passwords.csv")
+    return passwords_file(tenants.project(), plan, config.passwords_file or None)
 
 
 def _tell_key(context: dg.OpExecutionContext, tenants: TenantResource, plan: RestorePlan) -> None:
-    """Says beforehand that no other machine can go on with the restore, where that is so."""
+    """Says beforehand that no other machine can continue the restore, where that is so."""
+    if not creates_users(plan):
+        return
     app = tenants.project().tenants[plan.tenant].restore
     if app is None or app.passwords_key is None:
         context.log.info(
             f"[tenants.{plan.tenant}.restore] has no passwords_key: first passwords are encrypted with the key in "
             f"{KEY_FILE} beside dagster_project.toml, and only a machine that has it can go on with this restore."
         )
-
-
-def _check_passwords(file: Path) -> None:
-    """Raises UsageError when the file cannot be written; better now than when the first user is made."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"passwords_file {file}: {error.strerror}", remedy="Name a file in another folder.") from None
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise UsageError(f"passwords_file {file} cannot be written", remedy="Name a file in another folder.")

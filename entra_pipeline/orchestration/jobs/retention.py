@@ -12,14 +12,16 @@ import dagster as dg
 from pydantic import Field
 
 from entra_pipeline.errors import EntraPipelineError, ScopeBusy
+from entra_pipeline.operations.environment import JobOrigin
+from entra_pipeline.operations.retention import prune_scope
 from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.orchestration.metadata.tables import metadata_table
+from entra_pipeline.orchestration.runs import trigger
 from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.retention.prune import PruneResult, prune_job
-from entra_pipeline.store.retention.prune import prune as prune_scope
+from entra_pipeline.store.retention.prune import PruneResult
 from entra_pipeline.store.retention.prune_log import PruneRecords
 from entra_pipeline.text import pluralize
 from resources import StorageResource
@@ -59,12 +61,10 @@ def _prune(
     context: dg.OpExecutionContext, store: ScopeStore, project: Project, config: PruneConfig
 ) -> tuple[PruneResult, list[str]]:
     """Prunes one scope; returns what went, and the partitions that left Dagster."""
-    retention = project.scope(store.scope).retention
-    trigger = context.run.tags.get("dagster/schedule_name", "dagster: prune")
-    if config.dry_run:
-        return prune_scope(store, retention, by=trigger, dry_run=True), []
-    pruned = prune_job(store, retention, by=trigger, trigger=trigger, run_id=context.run_id)
-    return pruned, forget_partitions(store, context.instance)
+    origin = JobOrigin(trigger(context.run, "dagster: prune"), context.run_id)
+    scope = project.scope(store.scope)
+    pruned = prune_scope(store, scope, by=origin.trigger, dry_run=config.dry_run, origin=origin)
+    return pruned, [] if config.dry_run else forget_partitions(store, context.instance)
 
 
 def _prune_all(context: dg.OpExecutionContext, storage: StorageResource, config: PruneConfig) -> dict[str, Any]:

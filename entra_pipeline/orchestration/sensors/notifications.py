@@ -16,9 +16,10 @@ from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
+from entra_pipeline.operations.logs import LOGS_JOB
 from entra_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
 from entra_pipeline.orchestration.jobs.retention import OP as PRUNE_OP
-from entra_pipeline.orchestration.keys import LOGS_JOB, PLAN_TAG, identifier
+from entra_pipeline.orchestration.keys import PLAN_TAG, identifier
 from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.orchestration.sensors.failures import announce_failed_sensors
 from entra_pipeline.project import Project, load_project

@@ -1,0 +1,77 @@
+"""What an operation works on and who started it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from entra_pipeline.graph import Graph
+from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.project.stores import open_store
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+class Environment(Protocol):
+    """Opens the stores and tenants of a project."""
+
+    @property
+    def project(self) -> Project:
+        """The project, as it is configured now."""
+
+    def open_store(self, scope: Scope | str) -> ScopeStore:
+        """Opens and checks the store of a scope.
+
+        Raises:
+            UsageError: There is no such scope.
+            ConfigurationError, StoreError: The place cannot be used.
+        """
+
+    def open_tenant(self, scope: Scope, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
+        """Opens the tenant of a scope as the app registration that reads, or as the one that writes.
+
+        Raises:
+            ConfigurationError: There is no app registration that writes, or a secret cannot be found.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectEnvironment:
+    """Opens stores and tenants as the configuration says, for one process.
+
+    Attributes:
+        project: The project.
+    """
+
+    project: Project
+
+    def open_store(self, scope: Scope | str) -> ScopeStore:
+        """As `Environment.open_store`."""
+        store = open_store(self.project, scope)
+        store.files.check()
+        return store
+
+    def open_tenant(self, scope: Scope, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
+        """As `Environment.open_tenant`."""
+        return open_graph(self.project.tenants[scope.tenant], writing=writing)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrigin:
+    """What started a job, for its record.
+
+    Attributes:
+        trigger: `command`, the name of a schedule …
+        run_id: Id of the Dagster run; empty outside of Dagster.
+        started: When the job began (UTC), where that was before the operation; None = with the operation.
+    """
+
+    trigger: str
+    run_id: str = ""
+    started: datetime | None = None
+
+
+COMMAND = JobOrigin("command")
+"""Jobs that the command line starts."""

@@ -1,0 +1,231 @@
+"""Restoring: plan, apply, verify; and where first passwords go.
+
+A plan is made by `plan_restore` or `plan_undo` and kept in the store. `RestoreRun` carries it out: both parts in one go
+for the command, one by one for Dagster's ops, each resumable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from entra_pipeline.backup.run import BackupProgress
+from entra_pipeline.errors import UsageError
+from entra_pipeline.operations.environment import Environment, JobOrigin
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.restore.check.verify import verify
+from entra_pipeline.restore.execute.executor import RestoreProgress, RestoreTarget, apply
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
+from entra_pipeline.restore.plan import service
+from entra_pipeline.restore.plan.other_tenant import scope_of
+from entra_pipeline.restore.records.jobs import restore_job
+from entra_pipeline.restore.records.passwords import Passwords, key_of
+from entra_pipeline.restore.records.report import RestoreReport, read_report
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore
+
+
+async def plan_restore(
+    environment: Environment,
+    target: Scope,
+    source: ScopeStore,
+    point: Manifest,
+    selection: RestoreSelection,
+    options: RestoreOptions,
+    *,
+    domains: Mapping[str, str] | None = None,
+    writing: bool,
+    trigger: str,
+    progress: BackupProgress | None = None,
+) -> RestorePlan:
+    """Plans what the tenant of a scope lacks of a recovery point; arguments and errors as for `service.plan_restore`.
+
+    Args:
+        environment: Opens the tenant and its store.
+        target: The scope that shows the tenant.
+        source: The store of the scope whose recovery point is restored.
+        point: The recovery point.
+        selection: What to restore.
+        options: How.
+        domains: For another tenant: domain at the recovery point → domain there.
+        writing: Whether the plan is to be carried out: then that nobody may write to the tenant is an error before
+            anything is read. Otherwise the secret of the app registration that writes is not needed.
+        trigger: What started it.
+        progress: Receives what happens.
+    """
+
+    async def make(tenant: service.PlannedTenant) -> RestorePlan:
+        return await service.plan_restore(
+            source,
+            point,
+            tenant,
+            selection=selection,
+            options=options,
+            domains=domains,
+            trigger=trigger,
+            progress=progress,
+        )
+
+    return await _planned(environment, target, make, writing=writing)
+
+
+async def plan_undo(
+    environment: Environment,
+    target: Scope,
+    source: ScopeStore,
+    job: str,
+    *,
+    enable_policies: bool,
+    writing: bool,
+    trigger: str,
+    progress: BackupProgress | None = None,
+) -> RestorePlan:
+    """Plans how to take back what the restore `job` of `source` has written; the rest as for `plan_restore`."""
+
+    async def make(tenant: service.PlannedTenant) -> RestorePlan:
+        return await service.plan_undo(
+            source, job, tenant, enable_policies=enable_policies, trigger=trigger, progress=progress
+        )
+
+    return await _planned(environment, target, make, writing=writing)
+
+
+async def _planned(
+    environment: Environment,
+    target: Scope,
+    make: Callable[[service.PlannedTenant], Awaitable[RestorePlan]],
+    *,
+    writing: bool,
+) -> RestorePlan:
+    """Makes a plan of the tenant of `target`, opened for it."""
+    live = environment.open_store(target)
+    async with AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(environment.open_tenant(target))
+        writer = None
+        if writing or environment.project.tenants[target.tenant].simulator is not None:
+            writer = await stack.enter_async_context(environment.open_tenant(target, writing=True))
+            await writer.sign_in()
+        return await make(service.PlannedTenant(scope=target, store=live, reading=reader, writing=writer))
+
+
+def target_of(project: Project, plan: RestorePlan) -> Scope:
+    """Finds the scope that shows the tenant which a plan is for; raises UsageError when there is none any more."""
+    return scope_of(project, project.scope(plan.scope), plan.tenant, plan.live_scope)
+
+
+def creates_users(plan: RestorePlan) -> bool:
+    """Returns whether a plan creates users, who get first passwords."""
+    return any((step.table, step.action) == ("users", "create") for step in plan.steps)
+
+
+def passwords_file(project: Project, plan: RestorePlan, given: Path | str | None = None) -> Path:
+    """Returns where the first passwords of a restore go; `given` is relative to the project's folder."""
+    return (project.file.parent / (given or f"restore-{plan.id}-passwords.csv")).absolute()
+
+
+def check_passwords_file(file: Path, plan: RestorePlan) -> None:
+    """Checks that first passwords can be written, before the first user is created.
+
+    Raises:
+        UsageError: The plan creates users, and the file cannot be written.
+    """
+    if not creates_users(plan):
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the file for first passwords {file} cannot be made: {error.strerror}",
+            remedy="Name a file in another folder.",
+        ) from None
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise UsageError(
+            f"the file for first passwords {file} cannot be written", remedy="Name a file in another folder."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreRun:
+    """Carries out a plan; each part can be repeated after an interruption and continues where it stopped.
+
+    Attributes:
+        environment: Opens the tenant and its store.
+        store: The store of the scope whose recovery point is restored.
+        plan: The plan.
+        passwords_file: Where first passwords go.
+        origin: What started it.
+        progress: Receives what happens.
+    """
+
+    environment: Environment
+    store: ScopeStore
+    plan: RestorePlan
+    passwords_file: Path
+    origin: JobOrigin
+    progress: RestoreProgress | None = None
+
+    async def apply(self, *, go_on: bool = False) -> RestoreReport:
+        """Writes to the tenant, and keeps the record of the job; `go_on` and errors as for `executor.apply`."""
+        with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
+            async with self._target() as target:
+                job.report = report = await self._apply(target, go_on)
+        return report
+
+    async def verify(self, report: RestoreReport) -> RestoreReport:
+        """Reads back what was written, and keeps the record of the job; errors as for `check.verify.verify`."""
+        with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
+            async with self._target() as target:
+                job.report = verified = await self._verify(target, report)
+        return verified
+
+    async def apply_and_verify(self, *, go_on: bool = False) -> RestoreReport:
+        """Writes and reads back, as one job; what has been done before is not done again."""
+        with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
+            async with self._target() as target:
+                report = await asyncio.to_thread(read_report, self.store, self.plan.id)
+                if report is None:
+                    report = await self._apply(target, go_on)
+                job.report = report
+                if not report.verified:
+                    job.report = report = await self._verify(target, report)
+        return report
+
+    async def _apply(self, target: RestoreTarget, go_on: bool) -> RestoreReport:
+        return await apply(
+            self.plan,
+            store=self.store,
+            target=target,
+            passwords=self._passwords(),
+            go_on=go_on,
+            progress=self.progress,
+        )
+
+    async def _verify(self, target: RestoreTarget, report: RestoreReport) -> RestoreReport:
+        return await verify(
+            self.plan,
+            report,
+            store=self.store,
+            target=target,
+            passwords=self._passwords(),
+            passwords_file=self.passwords_file,
+            progress=self.progress,
+        )
+
+    def _passwords(self) -> Passwords:
+        tenant = self.environment.project.tenants[self.plan.tenant]
+        return Passwords(self.store.files, self.plan, lambda: key_of(tenant))
+
+    @asynccontextmanager
+    async def _target(self) -> AsyncIterator[RestoreTarget]:
+        """Opens the tenant for reading and for writing."""
+        scope = target_of(self.environment.project, self.plan)
+        live = self.environment.open_store(scope)
+        async with (
+            self.environment.open_tenant(scope) as reading,
+            self.environment.open_tenant(scope, writing=True) as writing,
+        ):
+            yield RestoreTarget(scope=scope, store=live, reading=reading, writing=writing)

@@ -84,6 +84,8 @@ class Restore:
             an object that others made anew is known by them.
         names: Properties, by dotted path, that hold names which only one object of a tenant has at a time, besides
             `unique`, and the space of names that they share with others (mail addresses of users and groups).
+        ends: Property, by dotted path, that says when an object is over by itself: a moment, a schedule, a recurrence,
+            or a list of items that are over one by one. Graph takes none that is past.
         lost: Properties that Graph never shows, so that no backup can have them, for people: `passwords`.
         derived: SQL condition over the object's JSON, `raw`, that is true of objects that come and go by themselves
             (activated roles, what is inherited from a group, reviews that are over): nobody makes or removes them.
@@ -124,6 +126,7 @@ class Restore:
     later: frozenset[str] = frozenset()
     unique: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    ends: str = ""
     lost: tuple[str, ...] = ()
     derived: str = ""
     fixed: str = ""

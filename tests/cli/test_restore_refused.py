@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
 
+from entra_pipeline.clock import iso
 from entra_pipeline.simulator import Simulator
 from tests.cli.conftest import Place, write_project
 
 _SCOPE = '[scopes.people]\ntenant = "contoso"\nstorage = "disk"\nprotect = [{}]\n'
 _PROTECT = (
     "users",
+    "devices",
+    "contacts",
+    "administrative_units",
     "user_licenses",
     "groups",
     "applications",
     "service_principals",
     "app_role_assignments",
     "oauth2_permission_grants",
+    "application_key_credentials",
+    "role_definitions",
+    "role_eligibility_schedules",
     "conditional_access_policies",
     "domains",
     "subscribed_skus",
@@ -45,11 +53,13 @@ class Site(NamedTuple):
         assert planned.code in {0, 3}, planned.err
         return planned.code, planned.json["plan"]
 
-    def restore(self, point: str, *arguments: object) -> tuple[int, dict[str, Any]]:
-        """Restores; returns exit code and report."""
+    def restore(self, point: str, *arguments: object, code: int = 0) -> dict[str, Any]:
+        """Restores, which has to end with a code; returns the report."""
         done = self.place.call("restore", "people", "--at", point, *arguments, "--yes", "--json")
-        assert done.code in {0, 3}, done.err
-        return done.code, done.json["report"]
+        report: dict[str, Any] = done.json["report"]
+        told = [one for one in (*report["outcomes"], *report["refusals"]) if one.get("result") != "restored"]
+        assert done.code == code, told
+        return report
 
     def one(self, path: str, **wanted: Any) -> dict[str, Any]:
         """The first object of a set with these properties."""
@@ -97,10 +107,63 @@ def test_a_role_and_a_scope_of_one_id_are_disabled_and_set_back_together(site: S
     later = site.point()
     site.control.patch(f"applications/{apps[1]}", {"appRoles": [role]})
     chosen = ("--types", "applications", "--ids", ",".join(apps))
-    assert site.restore(later, *chosen)[0] == 0
+    site.restore(later, *chosen)
     kept = site.one("applications", id=apps[1])
     assert (kept["appRoles"], kept["api"]["oauth2PermissionScopes"]) == ([], [scope])
-    assert site.restore(point, *chosen)[0] == 0
+    site.restore(point, *chosen)
     for app in apps:
         back = site.one("applications", id=app)
         assert (back["appRoles"], back["api"]["oauth2PermissionScopes"]) == ([role], [scope])
+
+
+def test_what_is_over_stays_over_and_what_is_nearly_over_does_not_begin_anew(site: Site) -> None:
+    now = datetime.now(UTC)
+    schedules = [one["id"] for one in site.control.dump("unifiedRoleEligibilitySchedule")[:3]]
+    path = "roleManagement/directory/roleEligibilitySchedules"
+    expirations = (
+        {"type": "afterDateTime", "endDateTime": iso(now - timedelta(days=1)), "duration": None},
+        {"type": "afterDuration", "endDateTime": None, "duration": "P30D"},
+        {"type": "noExpiration", "endDateTime": None, "duration": None},
+    )
+    start = iso(now - timedelta(days=29))
+    for schedule, expiration in zip(schedules, expirations, strict=True):
+        info = {"startDateTime": start, "recurrence": None, "expiration": expiration}
+        site.control.patch(f"{path}/{schedule}", {"scheduleInfo": info})
+    group = next(one for one in site.control.dump("groups") if not one["onPremisesSyncEnabled"])
+    site.control.patch(f"groups/{group['id']}", {"expirationDateTime": iso(now - timedelta(days=1))})
+    app = next(one for one in site.control.dump("applications") if one["keyCredentials"])
+    [valid] = app["keyCredentials"]
+    ended = {**valid, "keyId": "11111111-1111-4111-8111-111111111111", "endDateTime": iso(now - timedelta(days=1))}
+    site.control.patch(f"applications/{app['id']}", {"keyCredentials": [valid, ended]})
+    point = site.point()
+    before = {one["id"]: one for one in site.control.dump("unifiedRoleEligibilitySchedule")}
+    for schedule in schedules:
+        site.control.purge(schedule)
+    site.control.delete(f"groups/{group['id']}")
+    site.control.patch(f"applications/{app['id']}", {"keyCredentials": []})
+
+    chosen = ("--ids", ",".join([*schedules, group["id"], app["id"]]))
+    code, plan = site.plan(point, *chosen)
+    told = {one["id"]: one["reason"] for one in plan["refusals"]}
+    assert code == 0
+    assert {schedules[0], group["id"], app["id"]} <= told.keys()
+    assert told[schedules[0]] == f"it is over: it ended at {iso(now - timedelta(days=1))} by itself"
+    assert "without 1 certificate that ended" in told[app["id"]]
+    site.restore(point, *chosen)
+
+    def ends(schedule: str) -> Any:
+        who = {name: before[schedule][name] for name in ("principalId", "roleDefinitionId", "directoryScopeId")}
+        return site.one("unifiedRoleEligibilitySchedule", **who)["scheduleInfo"]["expiration"].get("endDateTime")
+
+    assert [ends(one) for one in schedules[1:]] == [iso(now + timedelta(days=1)), None]
+    assert site.one("applications", id=app["id"])["keyCredentials"] == [valid]
+    # Nothing is left to do: the same end is no difference, however it is written.
+    assert site.plan(point, *chosen)[1]["steps"] == []
+
+    refused = site.place.call("restore", "people", "--at", point, *chosen, "--ended-until", iso(now), "--dry-run")
+    assert refused.code == 2
+    assert "is no time to come" in refused.err
+    until = iso(now + timedelta(days=7))
+    site.restore(point, *chosen, "--ended-until", until)
+    assert ends(schedules[0]) == until
+    assert site.one("groups", id=group["id"])

@@ -26,7 +26,7 @@ NEW = "ffffffff-1111-4111-8111-11111111111f"
 def a_plan(points: Points) -> RestorePlan:
     live = tenant()
     live.objects["users"][USERS[0]]["department"] = "Changed"
-    return make_plan("job", "now", points.take(tenant()), LiveTenant(points.take(live), "contoso"))
+    return make_plan("job", "2026-11-23T05:00:00Z", points.take(tenant()), LiveTenant(points.take(live), "contoso"))
 
 
 def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -80,7 +80,9 @@ def test_an_object_that_came_back_under_another_id_is_compared_with_that(tmp_pat
         before = tenant().links[relation]
         moved = {(known.get(a, a), known.get(b, b)): kind for (a, b), kind in before.items()}
         world.picture.links[relation] = moved
-    plan = make_plan("job", "now", point, LiveTenant(points.take(world.picture), "contoso"), identity=known)
+    plan = make_plan(
+        "job", "2026-11-23T05:00:00Z", point, LiveTenant(points.take(world.picture), "contoso"), identity=known
+    )
     assert [(step.action, step.table, step.id) for step in plan.steps] == [
         ("update", "groups", GROUPS[3]),
         ("update", "conditional_access_policies", POLICIES[0]),
@@ -94,7 +96,9 @@ def test_who_was_made_anew_by_others_is_known_by_the_sign_in_name(tmp_path: Path
     world = World(tenant())
     world.delete("users", USERS[1], purge=True)
     world.picture.objects["users"][NEW] = {**tenant().objects["users"][USERS[1]], "id": NEW, "department": "Other"}
-    plan = make_plan("job", "now", points.take(tenant()), LiveTenant(points.take(world.picture), "contoso"))
+    plan = make_plan(
+        "job", "2026-11-23T05:00:00Z", points.take(tenant()), LiveTenant(points.take(world.picture), "contoso")
+    )
     assert plan.identity == {USERS[1]: NEW}
     assert not {step.action for step in plan.steps} & {"create", "delete"}
     update = next(step for step in plan.steps if step.table == "users")
@@ -109,9 +113,9 @@ def test_what_the_restore_works_with_is_left_alone(tmp_path: Path) -> None:
     live: Picture = tenant()
     live.objects["role_assignments"][NEW] = {"id": NEW, "principalId": USERS[2], "roleDefinitionId": "x"}
     sides = points.take(tenant()), points.take(live)
-    (removed,) = make_plan("j", "now", sides[0], LiveTenant(sides[1], "contoso")).steps
+    (removed,) = make_plan("j", "2026-11-23T05:00:00Z", sides[0], LiveTenant(sides[1], "contoso")).steps
     assert removed.action == "delete"
-    own = make_plan("j", "now", sides[0], LiveTenant(sides[1], "contoso", frozenset({USERS[2]})))
+    own = make_plan("j", "2026-11-23T05:00:00Z", sides[0], LiveTenant(sides[1], "contoso", frozenset({USERS[2]})))
     assert own.steps == ()
     assert [refusal.kind for refusal in own.refusals] == ["skipped"]
 

@@ -357,7 +357,9 @@ def test_a_tenant_that_is_as_it_was_needs_nothing(conflict: Any, tmp_path: Path)
     points = Points(tmp_path, *TABLES)
     point = points.take(tenant())
     for live in (point, points.take(tenant())):
-        plan = make_plan("job", "now", point, LiveTenant(live, "contoso"), options=RestoreOptions(conflict=conflict))
+        plan = make_plan(
+            "job", "2026-11-23T05:00:00Z", point, LiveTenant(live, "contoso"), options=RestoreOptions(conflict=conflict)
+        )
         assert (plan.steps, plan.refusals, plan.requests, plan.seconds) == ((), (), 0, 0)
 
 
@@ -417,14 +419,14 @@ def test_an_undo_takes_back_what_the_restore_wrote_and_nothing_that_others_did(
         point, before = points.take(tenant()), points.take(world.picture)
         was, picture = facts(world.picture), world.picture.copy()
         options = RestoreOptions(enable_policies=True, delete_added=delete_added)
-        plan = make_plan("job", "now", point, LiveTenant(before, "contoso"), options=options)
+        plan = make_plan("job", "2026-11-23T05:00:00Z", point, LiveTenant(before, "contoso"), options=options)
         written, moved = restored(world, plan, points)
         then = facts(world.picture)
         change(world, since)
         now = facts(world.picture)
         undo = make_plan(
             "undo",
-            "now",
+            "2026-11-23T05:00:00Z",
             before,
             LiveTenant(points.take(world.picture), "contoso"),
             options=RestoreOptions(enable_policies=True, delete_added=True),

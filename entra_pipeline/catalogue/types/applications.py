@@ -77,6 +77,8 @@ def _certificates(owner: str, singular: str, category: Category) -> ObjectType:
             remove=False,
             item=f"{'servicePrincipals' if owner == 'service_principals' else owner}/{{parent}}",
             required=("keyCredentials",),
+            # azure-powershell issue 6974: "Key credential end date is invalid".
+            ends="keyCredentials",
             lost=("private keys",),
         ),
         projection=("id", "keyCredentials"),

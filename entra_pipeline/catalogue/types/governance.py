@@ -125,6 +125,7 @@ TYPES = (
             volatile=_TIMES | {"catalog"},
             create_only=frozenset({"accessPackage"}),
             required=("accessPackage", "displayName"),
+            ends="expiration",
             parts={
                 "accessPackage": ("id",),
                 "customExtensionStageSettings": ("customExtension", "stage"),
@@ -170,6 +171,7 @@ TYPES = (
                 "schedule": ("expiration", "recurrence"),
                 "target": ("objectId",),
             },
+            ends="schedule",
             lost=("request history", "approvals"),
             derived="raw->>'$.state' IN ('expired', 'deliveryFailed')",
             strategy=WriteStrategy.ENTITLEMENT,
@@ -265,6 +267,7 @@ TYPES = (
             volatile=frozenset({"createdBy", "createdDateTime", "lastModifiedDateTime", "status"}),
             create_only=frozenset({"instanceEnumerationScope", "scope"}),
             required=("displayName", "reviewers", "scope", "settings"),
+            ends="settings.recurrence",
             lost=("instances", "decisions"),
             derived="raw->>'$.status' IN ('Applied', 'Completed')",
             after=(*_PRINCIPALS, "role_definitions", "access_packages", "access_package_assignment_policies"),

@@ -90,6 +90,8 @@ TYPES = (
             names={"mail": "address", "proxyAddresses": "address", "mailNickname": "alias"},
             required=("displayName", "mailEnabled", "mailNickname", "securityEnabled"),
             later=frozenset({"assignedLicenses"}),
+            # Groups under a lifetime policy are deleted when it ends (Entra doc: groups-lifecycle).
+            ends="expirationDateTime",
             lost=("mailbox and conversations", "site and files", "sensitivity labels"),
             mastered=_ELSEWHERE,
             guard=_PAUSED,

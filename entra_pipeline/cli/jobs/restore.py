@@ -75,6 +75,12 @@ _NAMED = 3
 )
 @click.option("--delete-added", is_flag=True, help="Also delete objects that the recovery point does not have.")
 @click.option("--enable-policies", is_flag=True, help="Conditional access comes back as it was, not report-only.")
+@click.option(
+    "--ended-until",
+    default="",
+    metavar="TIME",
+    help="Assignments whose own end is past come back until TIME; without, they stay over.",
+)
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan to a file.")
 @click.option("--dry-run", is_flag=True, help="Plan, and write nothing to the tenant.")
 @click.option("--apply", "saved", metavar="FILE|ID", help="Carry out a plan that was made before.")
@@ -172,7 +178,7 @@ def restore(
 
 
 _ALWAYS = ("enable_policies", "plan_file", "dry_run")
-_PLANNING = ("to", "domains", "types", "ids", "where", "search", "conflict", "delete_added", *_ALWAYS)
+_PLANNING = ("to", "domains", "types", "ids", "where", "search", "conflict", "delete_added", "ended_until", *_ALWAYS)
 
 
 def _check(ctx: click.Context, *, dry_run: bool) -> None:
@@ -228,7 +234,10 @@ def _requested(requested: dict[str, Any]) -> tuple[RestoreSelection, RestoreOpti
     )
     conflict: Conflict = requested["conflict"]
     return selection, RestoreOptions(
-        conflict=conflict, delete_added=requested["delete_added"], enable_policies=requested["enable_policies"]
+        conflict=conflict,
+        delete_added=requested["delete_added"],
+        enable_policies=requested["enable_policies"],
+        ended_until=requested["ended_until"],
     )
 
 

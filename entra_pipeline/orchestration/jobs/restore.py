@@ -112,6 +112,11 @@ class RestoreConfig(dg.Config):
         default=False,
         description="Conditional access policies come back in the state they had, instead of report-only.",
     )
+    ended_until: str = Field(
+        default="",
+        description="Assignments whose own end is past come back until this time (2027-01-31, 2027-01-31T17:00:00Z), "
+        "instead of staying over.",
+    )
     undo: str = Field(
         default="",
         description="Instead of a point: the id of a restore to undo. What it wrote goes back; what others have done "
@@ -142,7 +147,7 @@ class RestoreConfig(dg.Config):
 
     def options(self) -> RestoreOptions:
         """How to restore."""
-        asked = self.model_dump(include={"conflict", "delete_added", "enable_policies"}, mode="json")
+        asked = self.model_dump(include={"conflict", "delete_added", "enable_policies", "ended_until"}, mode="json")
         return RestoreOptions(**asked)
 
     def check(self) -> None:

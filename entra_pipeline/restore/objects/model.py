@@ -42,11 +42,13 @@ class RestoreOptions(msgspec.Struct, frozen=True, kw_only=True):
             recovery point does not have), `merge` (fill what is missing, add links, remove nothing), or `skip` them.
         delete_added: Also delete objects that the recovery point does not have.
         enable_policies: Conditional access policies come back in the state they had, not report-only.
+        ended_until: Moment, RFC 3339, until which assignments come back whose own end is past; empty: they do not.
     """
 
     conflict: Conflict = "overwrite"
     delete_added: bool = False
     enable_policies: bool = False
+    ended_until: str = ""
 
 
 class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):

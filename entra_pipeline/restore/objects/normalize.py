@@ -15,6 +15,7 @@ import msgspec
 from entra_pipeline.analysis.equality import Values, differences, normal
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.restore.objects.endings import with_fixed_end
 from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.objects.references import rewrite
 
@@ -38,6 +39,8 @@ def normalized(entry: ObjectType, body: Body) -> Body:
         kept.pop("id", None)
     if _TYPE in rule.required and _TYPE in body:
         kept[_TYPE] = body[_TYPE]
+    if rule.ends in kept:
+        kept[rule.ends] = with_fixed_end(kept[rule.ends])
     for path, members in rule.parts.items():
         _keep(kept, path.split("."), members)
     for path in rule.secrets:

@@ -101,7 +101,13 @@ def make_plan(
         # What an undo takes back, the restore is known to have written.
         older = {} if undoing else point.manifest.older()
         plan = PlanDraft(
-            comparison, options, target.own, cross_tenant=cross_tenant, unsupported=unsupported or {}, older=older
+            comparison,
+            options,
+            target.own,
+            cross_tenant=cross_tenant,
+            unsupported=unsupported or {},
+            now=created,
+            older=older,
         )
         ObjectRules(plan).apply()
         LinkRules(plan).apply(_Names(connection, point, target.live), _Unwritten(connection, point))

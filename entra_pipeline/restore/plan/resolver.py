@@ -6,6 +6,9 @@ What belongs here: following ids to the objects they lead to, and refusing. What
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.objects.model import PlanRefusal
 from entra_pipeline.restore.plan.diff import own_aliases
@@ -32,6 +35,7 @@ class ReferenceResolver:
         self._index = index
         self._forward = plan.diff.forward
         self._makers = {draft.id for draft in self.drafts if draft.action in {"create", "undelete"}}
+        self._over = plan.over
         self._lost: dict[tuple[str, str, str], set[str]] = {}
         self._made = {draft.id for draft in self.drafts if draft.action == "create"}
         self._ties = _ties(self.drafts)
@@ -61,10 +65,13 @@ class ReferenceResolver:
                 self._refused.add(draft.id)
             self.drafts = [draft for draft in self.drafts if draft not in circle]
         for (table, id_, name), lost in sorted(self._lost.items()):
-            reason, remedy = self._nowhere(sorted(lost), "it had links to")
-            self.refusals.append(
-                PlanRefusal(table=table, id=id_, name=name, kind="unresolved", reason=reason, remedy=remedy)
-            )
+            for some in (lost & self._over, lost - self._over):
+                if some:
+                    reason, remedy = self._nowhere(sorted(some), "it had links to")
+                    kind = self._kind(some)
+                    self.refusals.append(
+                        PlanRefusal(table=table, id=id_, name=name, kind=kind, reason=reason, remedy=remedy)
+                    )
 
     def _leads_to(self, draft: Draft) -> set[str]:
         links = {one.target_id for one in draft.links} if draft.action == "link" else set()
@@ -90,7 +97,9 @@ class ReferenceResolver:
         ]
         if lost:
             if not (draft.parent in lost and draft.parent in self._refused):
-                self._refuse(draft, *self._nowhere(lost, "it leads to"))
+                # A policy, which says more than a tie does, is not less because a group of its is over.
+                tie = draft.table in CATALOGUE and CATALOGUE[draft.table].restore.link
+                self._refuse(draft, *self._nowhere(lost, "it leads to"), kind=self._kind(lost) if tie else "unresolved")
             self._refused.add(draft.id)
             if draft.action in {"create", "undelete"}:
                 self._makers.discard(draft.id)
@@ -152,11 +161,15 @@ class ReferenceResolver:
             "They were not there at the recovery point either: mend the object by hand, or restore an earlier one.",
         )
 
-    def _refuse(self, draft: Draft, reason: str, remedy: str) -> None:
+    def _kind(self, lost: Iterable[str]) -> Literal["unresolved", "skipped"]:
+        """Tells whether ties to objects are over with these, or lead nowhere."""
+        return "skipped" if self._over.issuperset(lost) else "unresolved"
+
+    def _refuse(
+        self, draft: Draft, reason: str, remedy: str, kind: Literal["unresolved", "skipped"] = "unresolved"
+    ) -> None:
         self.refusals.append(
-            PlanRefusal(
-                table=draft.table, id=draft.id, name=draft.name, kind="unresolved", reason=reason, remedy=remedy
-            )
+            PlanRefusal(table=draft.table, id=draft.id, name=draft.name, kind=kind, reason=reason, remedy=remedy)
         )
 
 

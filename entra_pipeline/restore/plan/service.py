@@ -25,6 +25,7 @@ from entra_pipeline.restore.objects.selection import choose, types_to_read, with
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.other_tenant import plan_across
 from entra_pipeline.restore.plan.planner import LiveTenant, check_cross_tenant, make_plan
+from entra_pipeline.restore.plan.rules.endings import check_ended_until
 from entra_pipeline.restore.plan.rules.extensions import taken_extensions
 from entra_pipeline.restore.plan.undo import read_writes
 from entra_pipeline.restore.records.id_map import lineage
@@ -156,6 +157,7 @@ async def plan_restore(
     """
     selection = selection or RestoreSelection()
     # What cannot be understood is told before the tenant is read.
+    check_ended_until(options or RestoreOptions(), clock())
     await asyncio.to_thread(choose, source, point, selection)
     await asyncio.to_thread(require_finished, source, subject.tenant_id)
     cross_tenant = subject.tenant_id != point.tenant_id

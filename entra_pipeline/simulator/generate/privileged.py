@@ -108,7 +108,7 @@ def _privileged(loader: Loader) -> range:
 
 def _schedule(loader: Loader, kind: str, number: int, principal: str) -> dict[str, Any]:
     moment = EPOCH + timedelta(days=200, hours=number)
-    ending = {"type": "afterDateTime", "endDateTime": stamp(moment + timedelta(days=365)), "duration": None}
+    ending = {"type": "afterDateTime", "endDateTime": stamp(moment + timedelta(days=7300)), "duration": None}
     return {
         "principalId": principal,
         "createdUsing": loader.ids(f"{kind}Request", number),

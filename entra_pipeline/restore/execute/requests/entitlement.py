@@ -7,6 +7,7 @@ from typing import Any
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute import lost_write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
+from entra_pipeline.restore.objects.endings import end_of
 
 _ROOT = "identityGovernance/entitlementManagement"
 _SCOPES = "resourceRoleScopes"
@@ -77,10 +78,13 @@ class EntitlementRequests(RequestBuilder):
         if self.entry.name == "access_package_assignments":
             target = body.get("target") or {}
             package, policy = ((body.get(name) or {}).get("id") for name in ("accessPackage", "assignmentPolicy"))
+            # Without one, the policy says how long it lasts (Graph doc: accesspackageassignmentrequest).
+            schedule = {"schedule": body["schedule"]} if end_of(body.get("schedule") or {}) else {}
             return {
                 "@segment": "assignmentRequests",
                 "@key": {"accessPackage": {"id": package}, "target": {"objectId": target.get("objectId")}},
                 "requestType": "adminAdd",
+                **schedule,
                 "assignment": {
                     "accessPackageId": package,
                     "assignmentPolicyId": policy,

@@ -76,6 +76,7 @@ class PlanDraft:
         own: Ids and appIds of the app registrations that the restore works with: they are not touched.
         cross_tenant: The tenant is not the one of the recovery point: what only it has is its own.
         unsupported: Objects of the recovery point that the tenant cannot hold, by id.
+        now: The time, RFC 3339.
         older: Tables that were not read for the recovery point, but before it → when: what has come since then may have
             been there at the recovery point, so none of it is removed.
 
@@ -83,6 +84,7 @@ class PlanDraft:
         drafts: The steps.
         refusals: What is not done.
         deleted: Ids of the objects that drafts delete because they were added since.
+        over: Ids of the objects that do not come back because they ended by themselves.
         moved: Id at the recovery point → id in the tenant, or a placeholder for objects that are still to be created.
         binned: Ids of the objects that are in the recycle bin.
         back: Ids of the objects that are to come back.
@@ -97,16 +99,19 @@ class PlanDraft:
         *,
         cross_tenant: bool = False,
         unsupported: Mapping[str, Unsupported],
+        now: str,
         older: Mapping[str, str] | None = None,
     ) -> None:
         self.drafts: list[Draft] = []
         self.refusals: list[PlanRefusal] = []
         self.deleted: set[str] = set()
+        self.over: set[str] = set()
         self.diff = diff
         self.options = options
         self.own = set(own)
         self.cross_tenant = cross_tenant
         self.unsupported = unsupported
+        self.now = now
         self.older = older or {}
         self.moved = {**diff.forward, **diff.pending()}
         self.back = diff.back()

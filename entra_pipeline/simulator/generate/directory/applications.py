@@ -298,7 +298,7 @@ def _certificates(loader: Loader, number: int) -> list[dict[str, Any]]:
         {
             "customKeyIdentifier": "F5B0C6D9A1E2",
             "displayName": f"CN=app{number}",
-            "endDateTime": "2027-01-01T00:00:00Z",
+            "endDateTime": "2037-01-01T00:00:00Z",
             "key": "MIIC8jCCAdqgAwIBAgIQ" + loader.ids("certificate", number).replace("-", ""),
             "keyId": loader.ids("certificate", number),
             "startDateTime": "2025-01-01T00:00:00Z",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from entra_pipeline.simulator.graph.writing.creation.context import NewObjects
+from entra_pipeline.simulator.graph.writing.scheduling import check_end
 from entra_pipeline.simulator.protocol.failures import bad_request, not_found
 from entra_pipeline.simulator.schema import EntitySet, LinkKind
 from entra_pipeline.simulator.storage.database import Body, StoredObject
@@ -114,6 +115,7 @@ def _assignment(directory: Directory, creation: NewObjects, given: Body, *, addi
             raise not_found(str(named.get("id")))
         directory.purge(row.seq)
         return
+    check_end(directory, given.get("schedule") or {})
     ends = (
         ("accessPackageId", "accessPackage"),
         ("assignmentPolicyId", "accessPackageAssignmentPolicy"),

@@ -171,7 +171,16 @@ def _group(directory: Directory, body: Body, current: Body, seq: int) -> None:
         raise conflict("uniqueName")
 
 
+def _certificates(directory: Directory, body: Body, current: Body) -> None:
+    """Refuses new certificates that are over (azure-powershell issue 6974)."""
+    held = {one.get("keyId") for one in current.get("keyCredentials") or ()}
+    for one in body.get("keyCredentials") or ():
+        if one.get("keyId") not in held and str(one.get("endDateTime") or "9999")[:19] <= directory.stamp()[:19]:
+            raise bad_request("Key credential end date is invalid.")
+
+
 def _application(directory: Directory, body: Body, current: Body, seq: int) -> None:
+    _certificates(directory, body, current)
     if body.get("uniqueName") and _taken(directory, "application", "uniqueName", body["uniqueName"], seq):
         raise conflict("uniqueName")
     check_entitlements(body, current)
@@ -251,6 +260,7 @@ def _agree(roles: Iterable[Body], scopes: Iterable[Body]) -> None:
 def _principal(directory: Directory, body: Body, current: Body, seq: int) -> None:
     if current.get("servicePrincipalType") == "ManagedIdentity" and body:
         raise bad_request("Managed identities are changed where they belong.")
+    _certificates(directory, body, current)
     if not current and "customSecurityAttributes" in body:
         raise bad_request("Property 'customSecurityAttributes' cannot be set when the object is created.")
     _attributes(directory, body)

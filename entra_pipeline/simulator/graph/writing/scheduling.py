@@ -66,6 +66,8 @@ def preset(directory: Directory, type_name: str, body: Body, issued: str) -> Bod
         raise bad_request(f"The action '{body['action']}' is not supported for applications.")
     if body["action"] in _ADDING and not body.get("scheduleInfo"):
         raise bad_request("A value is required for property 'scheduleInfo'.")
+    if body["action"] in _ADDING:
+        check_end(directory, body["scheduleInfo"])
     if "groupId" in kind.identity:
         # Graph doc: privilegedaccessgroup-post-assignmentschedulerequests.
         issued = f"{body['groupId']}_{body['accessId']}_{issued}"
@@ -78,6 +80,17 @@ def preset(directory: Directory, type_name: str, body: Body, issued: str) -> Bod
         "createdDateTime": now,
         "completedDateTime": now,
     }
+
+
+def check_end(directory: Directory, schedule: Body) -> None:
+    """Raises Failure (400) for a schedule whose end is past (azurerm issue 22766 has the words)."""
+    end = (schedule.get("expiration") or {}).get("endDateTime")
+    if end and str(end)[:19] <= directory.stamp()[:19]:
+        raise Failure(
+            400,
+            "RoleAssignmentRequestPolicyValidationFailed",
+            'The following policy rules failed: ["ExpirationRule"]',
+        )
 
 
 def carry_out(

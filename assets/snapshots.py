@@ -103,17 +103,17 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
 
 
 def _spec(scope: Scope, name: str) -> dg.AssetSpec:
-    told = _told(name)
+    described = _description(name)
     return dg.AssetSpec(
         asset_key(scope.name, name),
         skippable=True,
         group_name=group(scope.name, CATALOGUE[name].category),
-        **{**told, "tags": {**told["tags"], **run_tags(scope)}},
+        **{**described, "tags": {**described["tags"], **run_tags(scope)}},
     )
 
 
 @cache
-def _told(name: str) -> Mapping[str, Any]:
+def _description(name: str) -> Mapping[str, Any]:
     """What is said of an object type, the same in every scope."""
     entry = CATALOGUE[name]
     where = f"`{entry.parent.segment}` of {entry.parent.type}" if entry.parent else f"`/{entry.path}`"

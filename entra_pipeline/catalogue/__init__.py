@@ -1,7 +1,13 @@
 """The catalogue of object types that can be protected.
 
-Adding a type is adding one entry to a module of `catalogue.types`: assets, Arrow schema, SQL columns, permissions list
-and documentation follow from it (docs/catalogue.md shows how).
+Adding a type is adding one entry to a module of `catalogue.types` (docs/catalogue.md shows how). From it follow:
+
+1. its path, its delta and its relations, which `backup` reads;
+2. its columns (`columns`), from the properties that msgraph-sdk's models declare (`sdk`, `models.json`);
+3. its assets, SQL views, permissions and documentation;
+4. how it comes back (`restoring`), and after which other types (`order`).
+
+`model` defines an entry, `logs` has the entries of logs. What belongs here: facts about Graph. What does not: requests.
 """
 
 from collections.abc import Iterable

@@ -55,7 +55,7 @@ def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
 
 
 @contextmanager
-def points_told(store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[None]:
+def report_new_points(store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[None]:
     """Tells Dagster of the recovery points that the block takes as part of other work, also when it fails.
 
     What an op tells of itself is lost when the op fails; the points are there nevertheless.

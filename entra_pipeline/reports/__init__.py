@@ -1,7 +1,11 @@
-"""Reports: what the people around the backups want to know, as data, and shown in five ways.
+"""Reports: what administrators want to know about backups, as data, rendered in five formats.
 
-A report is made by a function of its own module (`REPORTS` lists them) out of manifests, job records and audit events;
-the same `Report` becomes JSON, CSV, HTML, a spreadsheet (`rendering`), a table in the terminal or an asset in Dagster.
+1. A module per report makes a `Report` (`model`) of manifests, job records and audit events: tables, charts, facts.
+2. `REPORTS` below lists them: the command, the console and Dagster offer whatever is there.
+3. `rendering` turns any `Report` into JSON, CSV, HTML or a spreadsheet; `cli` prints it, Dagster shows it as metadata.
+
+What a report could not find out is part of it: a store that cannot be read is named, never left out. Adding a report is
+a module here and its line in `REPORTS`.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,12 @@
-"""The ways to sign in: with OpenID Connect where it is configured, else with one local account."""
+"""Sign-in to the console: OpenID Connect where it is configured, else one local account.
+
+1. `openid` runs the authorization code flow with PKCE; `local` checks the password that `serve` printed.
+2. `login_throttle` limits attempts by address and account.
+3. `sessions` keeps who is signed in, in this process; the browser has a random cookie only.
+4. `roles` maps claims to one of three roles; each may do everything that the one before it may.
+
+What belongs here: who somebody is. What does not: which page takes which role (`console.access_control`).
+"""
 
 from __future__ import annotations
 

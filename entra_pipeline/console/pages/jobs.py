@@ -68,15 +68,15 @@ def records(context: RequestContext) -> Response:
 
 def one(context: RequestContext) -> Response:
     """A run with its log."""
-    return context.page("job.html", **_told(context))
+    return context.page("job.html", **_job_values(context))
 
 
 def progress(context: RequestContext) -> Response:
     """The same without its frame, which the page asks for while the run is under way."""
-    return context.page("job_progress.html", **_told(context))
+    return context.page("job_progress.html", **_job_values(context))
 
 
-def _told(context: RequestContext) -> dict[str, Any]:
+def _job_values(context: RequestContext) -> dict[str, Any]:
     run = _run(context)
     log = context.state.dagster.log(run)
     plan = None

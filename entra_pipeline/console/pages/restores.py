@@ -209,13 +209,13 @@ def apply(context: RequestContext) -> Response:
     try:
         require_approval(context.project, context.store(), found)
     except UsageError:
-        _told(context, "restore", found, "refused")
+        _record(context, "restore", found, "refused")
         raise
     config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(context.field("go_on"))}
     run = context.state.dagster.launch(
         "restore", config, operator=context.user.name, tags={**run_tags(scope), "entra/plan": found.id}
     )
-    _told(context, "restore", found, "started", run=run)
+    _record(context, "restore", found, "started", run=run)
     return context.go(address("jobs", run))
 
 
@@ -227,9 +227,9 @@ def consent(context: RequestContext) -> Response:
             raise UsageError("this is not the plan that was shown", remedy="Load the page again.")
         approve(context.store(), found, context.user.name, context.state.clock)
     except UsageError:
-        _told(context, "restore approve", found, "refused")
+        _record(context, "restore approve", found, "refused")
         raise
-    _told(context, "restore approve", found, "finished")
+    _record(context, "restore approve", found, "finished")
     return context.go(address("scopes", found.scope, "restores", found.id), "You have approved this plan.")
 
 
@@ -241,7 +241,7 @@ def undo(context: RequestContext) -> Response:
     return _have_planned(context, scope, config, undoes=found.id)
 
 
-def _told(context: RequestContext, action: str, plan: RestorePlan, result: str, **details: str) -> None:
+def _record(context: RequestContext, action: str, plan: RestorePlan, result: str, **details: str) -> None:
     record(
         context.state,
         context.user,

@@ -58,7 +58,7 @@ async def check_tenant(context: RequestContext) -> Response:
             said.append(await _granted(tenant, types, writing=True))
     except EntraPipelineError as error:
         problem = error
-    return await run_in_threadpool(_told, context, "tenant check", name, " ".join(said), problem)
+    return await run_in_threadpool(_recorded_outcome, context, "tenant check", name, " ".join(said), problem)
 
 
 async def _granted(tenant: Tenant, types: list[str], *, writing: bool) -> str:
@@ -97,12 +97,14 @@ def check_storage(context: RequestContext) -> Response:
 
 def _tried(context: RequestContext, act: str, subject: str, work: Callable[[], str]) -> Response:
     try:
-        return _told(context, act, subject, work(), None)
+        return _recorded_outcome(context, act, subject, work(), None)
     except EntraPipelineError as error:
-        return _told(context, act, subject, "", error)
+        return _recorded_outcome(context, act, subject, "", error)
 
 
-def _told(context: RequestContext, act: str, subject: str, good: str, problem: EntraPipelineError | None) -> Response:
+def _recorded_outcome(
+    context: RequestContext, act: str, subject: str, good: str, problem: EntraPipelineError | None
+) -> Response:
     details: dict[str, Any] = {"error": problem.message} if problem else {}
     result = "failed" if problem else "finished"
     record(context.state, context.user, context.request, action=act, subject=subject[:200], result=result, **details)

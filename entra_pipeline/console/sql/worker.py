@@ -32,10 +32,10 @@ def answer(question: QueryRequest, told: Connection) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (most, most))
-    told.send_bytes(msgspec.msgpack.encode(_told(question)))
+    told.send_bytes(msgspec.msgpack.encode(_outcome(question)))
 
 
-def _told(question: QueryRequest) -> QueryOutcome:
+def _outcome(question: QueryRequest) -> QueryOutcome:
     try:
         with BoundedSession(load_project(question.project), bounds.MEMORY) as session:
             try:
@@ -51,7 +51,7 @@ def _told(question: QueryRequest) -> QueryOutcome:
 
 
 def _answer(found: duckdb.DuckDBPyConnection, format_: Format) -> QueryResult:
-    names = _told_apart([column[0] for column in found.description])
+    names = _unique_names([column[0] for column in found.description])
     if not format_:
         rows = found.fetchmany(bounds.ROWS_SHOWN + 1)
         shown = [[_value(one) for one in row] for row in rows[: bounds.ROWS_SHOWN]]
@@ -88,7 +88,7 @@ def _value(value: Any) -> Any:
     return plain(value)
 
 
-def _told_apart(names: list[str]) -> list[str]:
+def _unique_names(names: list[str]) -> list[str]:
     """Names of columns, of which two may be the same: the later ones get a number."""
     found: list[str] = []
     for name in names:

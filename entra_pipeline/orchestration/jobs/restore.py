@@ -40,7 +40,7 @@ from entra_pipeline.orchestration.metadata.restores import (
     undo_config,
 )
 from entra_pipeline.orchestration.progress import RunProgress, RunRestoreProgress
-from entra_pipeline.orchestration.sync import points_told
+from entra_pipeline.orchestration.sync import report_new_points
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
@@ -339,11 +339,11 @@ def _restore_run(
 def _points_reported(
     environment: ResourceEnvironment, store: ScopeStore, instance: dg.DagsterInstance
 ) -> Iterator[None]:
-    """As `points_told`; Dagster knows nothing of a scope that was made for another tenant."""
+    """As `report_new_points`; Dagster knows nothing of a scope that was made for another tenant."""
     if store.scope not in environment.project.scopes:
         yield
         return
-    with points_told(store, instance):
+    with report_new_points(store, instance):
         yield
 
 

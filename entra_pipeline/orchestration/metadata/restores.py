@@ -53,7 +53,7 @@ def plan_observation(store: ScopeStore, plan: RestorePlan, live: ScopeStore, *, 
     summary = [dict(zip(_GROUPED, (*key, number, requests[key]), strict=True)) for key, number in grouped.items()]
     metadata: dict[str, Any] = {
         "plan": plan.id,
-        **_asked(plan),
+        **_request_rows(plan),
         "tenant_seen_at": plan.live_point,
         **({"older_than_the_point": older_text(plan.older)} if plan.older else {}),
         **({"undoes": plan.undoes} if plan.undoes else {}),
@@ -95,7 +95,7 @@ def report_observation(plan: RestorePlan, report: RestoreReport) -> dg.AssetObse
         "plan": plan.id,
         **({"undoes": plan.undoes} if plan.undoes else {}),
         "status": report.status,
-        **_asked(plan),
+        **_request_rows(plan),
         **{name: value for name, value in totals(report).items() if name not in {"recovery_point", "tenant"}},
         "started": report.started,
         "finished": report.finished,
@@ -139,7 +139,7 @@ def _observation(scope: str, point: str, text: str, metadata: Mapping[str, Any])
     return dg.AssetObservation(asset_key(scope, RECOVERY_POINT), partition=point, description=text, metadata=metadata)
 
 
-def _asked(plan: RestorePlan) -> dict[str, Any]:
+def _request_rows(plan: RestorePlan) -> dict[str, Any]:
     """What was asked for."""
     selection, options = plan.selection, plan.options
     parts = [", ".join(selection.types) or "all types"]

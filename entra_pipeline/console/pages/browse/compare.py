@@ -62,13 +62,13 @@ def _found(context: RequestContext, before: str, after: str, chosen: str, kind: 
     tables = table_names(with_children([chosen])) if chosen in CATALOGUE else [chosen] if chosen else None
     counted: Counter[tuple[str, str]] = Counter()
 
-    def told() -> Any:
+    def read_rows() -> Any:
         for row in change_rows(store, then, now, tables):
             counted[row["table"], row["change"]] += 1
             if row["change"] != "volatile" and kind in ("", row["change"]):
                 yield row
 
-    rows = told()
+    rows = read_rows()
     # Counted are all; kept are those that the page shows.
     passed = sum(1 for _ in islice(rows, offset))
     some = list(islice(rows, _PAGE))

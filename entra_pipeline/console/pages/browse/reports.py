@@ -46,18 +46,18 @@ def _one(context: RequestContext, name: str) -> Response:
     kind = REPORTS.get(name)
     if kind is None:
         raise NotInStore(f"there is no report {name[:100]!r}", remedy="Reports lists those there are.")
-    asked = _asked(context, kind)
-    made = kind.build(asked)
+    requested = _request(context, kind)
+    made = kind.build(requested)
     if format_ := context.query("format"):
         return _file(context, made, format_)
-    given: dict[str, Any] = {"from": asked.first, "to": asked.last} if kind.days else {}
-    given |= {"scope": asked.scope} | {option: asked.only.get(key, "") for option, key in kind.filters.items()}
+    given: dict[str, Any] = {"from": requested.first, "to": requested.last} if kind.days else {}
+    given |= {"scope": requested.scope} | {option: requested.only.get(key, "") for option, key in kind.filters.items()}
     return context.page(
         "report.html",
         name=name,
         kind=kind,
         report=made,
-        asked=asked,
+        asked=requested,
         charts=_charts(context, made),
         tables=[
             (table, [column for column in used_columns(table) if not column.detail], table.rows[-_ROWS:][::-1])
@@ -69,7 +69,7 @@ def _one(context: RequestContext, name: str) -> Response:
     )
 
 
-def _asked(context: RequestContext, kind: ReportType) -> ReportRequest:
+def _request(context: RequestContext, kind: ReportType) -> ReportRequest:
     """What the address asks for.
 
     Raises:

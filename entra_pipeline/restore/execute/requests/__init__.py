@@ -1,4 +1,13 @@
-"""The requests that a step takes: a generic maker from the catalogue's rules, and one for each `WriteStrategy`."""
+"""Turns a step of a plan into requests to Graph.
+
+1. `RequestBuilder` (`generic`) builds them from the catalogue entry: path, body, what is sent in a second request.
+2. `REQUEST_BUILDERS` names a subclass for each `WriteStrategy`: types that Graph changes by
+   actions, requests or new versions.
+3. `links` adds and removes references, and accepts that one is there already.
+
+What belongs here: bodies and their order within a step. What does not: which steps there are (`plan`), sending and
+journalling them (`executor`), and what became of a request without an answer (`lost_write`).
+"""
 
 from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.restore.execute.requests.application import ApplicationRequests

@@ -34,7 +34,7 @@ from entra_pipeline.store.backends.s3.objects import S3ObjectStore, client_confi
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.index import JOINED, join_indexes, write_index
-from entra_pipeline.store.points.keys import key_of
+from entra_pipeline.store.points.keys import key_of, part_key
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import GRACE
 from entra_pipeline.store.retention.sweep import sweep
@@ -129,7 +129,7 @@ def _point(number: int) -> str:
 
 
 def _base(point: str) -> str:
-    return f"users/scope={_SCOPE}/recovery_point={point}/part-00000.parquet"
+    return part_key(_SCOPE, "users", point, 0)
 
 
 def _identifier(number: int) -> str:

@@ -24,7 +24,7 @@ from entra_pipeline.store.manifest import Manifest, Part, canonical, seal, sha25
 from entra_pipeline.store.object_lock import lock_end
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.index import IndexFile, chosen_files, join_indexes, write_index
-from entra_pipeline.store.points.keys import moment_of, part_folder, refused
+from entra_pipeline.store.points.keys import moment_of, part_folders, refused
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def _check_parts(store: ScopeStore, manifest: Manifest) -> None:
     parts = []
     for name, entry in manifest.tables.items():
         for part in entry.parts:
-            if name != entry.table or not part.key.startswith(part_folder(store.scope, name, part.recovery_point)):
+            if name != entry.table or not part.key.startswith(part_folders(store.scope, name, part.recovery_point)):
                 raise IntegrityError(f"{part.key} does not belong to {name!r} of scope {store.scope!r}")
             parts.append(part)
     in_parallel(lambda part: _check_part(store, part, fresh=part.recovery_point == manifest.recovery_point), parts)

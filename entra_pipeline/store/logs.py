@@ -27,10 +27,11 @@ from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.manifest import Gap, canonical, decode_sealed, seal
 from entra_pipeline.store.object_lock import lock_end
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.keys import table_folder
 from entra_pipeline.store.state import parquet, sql_text
 
 FORMAT = "entra-pipeline/log-day"
-VERSION = 1
+VERSION = 2
 _SUFFIX = ".json"
 
 
@@ -264,7 +265,7 @@ class LogStore:
     def write_part(self, log: str, day: date, path: Path, *, rows: int) -> LogPart:
         """Stores a Parquet file of a day, under a name that no other read of the day can choose."""
         name = f"part-{self._clock():%Y-%m-%dT%H-%M-%SZ}-{secrets.token_hex(4)}.parquet"
-        key = f"{log}/scope={self.scope}/date={day.isoformat()}/{name}"
+        key = f"{table_folder(self.scope, log)}log-day={day.isoformat()}/{name}"
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.files.upload(key, path)

@@ -15,7 +15,7 @@ import msgspec
 from entra_pipeline.errors import IntegrityError
 
 FORMAT = "entra-pipeline/recovery-point"
-VERSION = 1
+VERSION = 2
 
 Kind = Literal["objects", "edges"]
 Read = Literal["full", "incremental", "unchanged", "synthetic full", "carried", "never"]

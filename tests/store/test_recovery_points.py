@@ -61,7 +61,7 @@ def test_what_was_committed_is_read_back(store: ScopeStore, tmp_path: Path) -> N
     assert store.manifest(committed.recovery_point) == committed
     assert store.latest() == committed
     assert committed.tables["users"].parts[0].key == (
-        "users/scope=contoso/recovery_point=2026-11-23T05-00-00Z/part-00000.parquet"
+        "users/backup-scope=contoso/recovery-point=2026-11-23T05-00-00Z/part-00000.parquet"
     )
 
 

@@ -156,7 +156,7 @@ def test_a_part_that_is_no_parquet_is_found(store: ScopeStore, tmp_path: Path) -
         (b"{}", "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
         (b'{"format":"another","version":1,"seal":""}', "is not a manifest"),
-        (b'{"format":"entra-pipeline/recovery-point","version":2,"seal":""}', "is in version 2 of the format"),
+        (b'{"format":"entra-pipeline/recovery-point","version":3,"seal":""}', "is in version 3 of the format"),
         (b'{"format":"entra-pipeline/recovery-point","version":1,"seal":""}', "was changed after it was written"),
     ],
 )

@@ -182,7 +182,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -
     patterns = [f"FROM glob({source.root.pattern(source.pattern)})" for source in sources if source.present]
     if not patterns:
         return frozenset()
-    by_scope = "GROUP BY regexp_extract(file, '/scope=[^/]*/')"
+    by_scope = "GROUP BY regexp_extract(file, '/[a-z-]*scope=[^/]*/')"
     ends = " UNION ".join(f"SELECT unnest([min(file), max(file)]) {pattern} {by_scope}" for pattern in patterns)
     files = sorted(str(file) for (file,) in connection.execute(ends).fetchall())
     schemas = (

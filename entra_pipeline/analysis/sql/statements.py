@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
-from entra_pipeline.catalogue.logs import LOGS, LogType
+from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.store.points.index import INDEX, SCHEMA
 from entra_pipeline.store.state import KEYS, literal, sql_text
 
@@ -502,5 +502,5 @@ def log(entry: LogType, days: Sequence[Source], parts: Sequence[Source]) -> str:
 
 
 def part_pattern(table: str) -> str:
-    """What the keys of a table's parts match; those of a log are in folders of days."""
-    return f"{table}/scope=*/{'date' if table in LOGS else 'recovery_point'}=*/*.parquet"
+    """What the keys of a table's parts match, those of version 1 of the format among them."""
+    return f"{table}/*scope=*/*=*/*.parquet"

@@ -65,9 +65,29 @@ def manifest_key(scope: str, point: str) -> str:
     return f"_recovery_points/{scope}/{point}.json"
 
 
+def table_folder(scope: str, table: str) -> str:
+    """Makes the start of the keys of a table's, or a log's, Parquet files.
+
+    Readers make columns of such folders. No property of Graph is called so: names in OData have no hyphen (OData CSDL
+    4.01, 15.2 Simple Identifier). None begins with an underscore either, but readers skip folders that do.
+    """
+    return f"{table}/backup-scope={scope}/"
+
+
+def table_folders(scope: str, table: str) -> tuple[str, str]:
+    """Returns where a table's Parquet files may be: the folder of today, and that of version 1 of the format."""
+    return table_folder(scope, table), f"{table}/scope={scope}/"
+
+
 def part_folder(scope: str, table: str, point: str) -> str:
-    """Makes the start of the keys of the Parquet files that a point wrote for a table."""
-    return f"{table}/scope={scope}/recovery_point={point}/"
+    """Makes the start of the keys of the Parquet files that a point writes for a table."""
+    return f"{table_folder(scope, table)}recovery-point={point}/"
+
+
+def part_folders(scope: str, table: str, point: str) -> tuple[str, str]:
+    """Returns where the Parquet files of a point may be: the folder of today, and that of version 1 of the format."""
+    today, before = table_folders(scope, table)
+    return f"{today}recovery-point={point}/", f"{before}recovery_point={point}/"
 
 
 def part_key(scope: str, table: str, point: str, number: int) -> str:

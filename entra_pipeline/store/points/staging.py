@@ -15,7 +15,7 @@ import msgspec
 from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import TABLE_ENTRY_DECODER, Part, TableEntry, canonical
-from entra_pipeline.store.points.keys import part_folder, part_key, require_uncommitted
+from entra_pipeline.store.points.keys import part_folders, part_key, require_uncommitted
 
 # Among the staged entries, which are named after tables.
 _RUN = "_run.json"
@@ -104,7 +104,8 @@ class PointStaging:
         self._require_uncommitted(point)
         entries = self._entries(point)
         tables = [name for name in self._files.folders() if not name.startswith("_")]
-        parts = [file.key for table in tables for file in self._files.list(part_folder(self._scope, table, point))]
+        folders = [folder for table in tables for folder in part_folders(self._scope, table, point)]
+        parts = [file.key for folder in folders for file in self._files.list(folder)]
         # Parts last: an entry never names a file that is gone.
         self._files.delete(entries)
         self._files.delete(parts)

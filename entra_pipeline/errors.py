@@ -119,6 +119,12 @@ class DeltaLinkExpired(GraphError):
     sort = FailureSort.PARTIAL
 
 
+class RoundExpired(DeltaLinkExpired):
+    """Graph refuses the link to the next page that it gave itself: the list or round has to be begun anew."""
+
+    sort = FailureSort.TRANSIENT
+
+
 class GraphUnavailable(GraphError):
     """Graph kept failing for a transient reason (throttling, 5xx, connection) until the timeout was over."""
 

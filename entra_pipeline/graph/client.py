@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 import msgspec
 
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import (
+    ConfigurationError,
     DeltaLinkExpired,
     EntraPipelineError,
     GraphError,
-    GraphProtocolError,
     GraphUnavailable,
+    RoundExpired,
 )
 from entra_pipeline.graph.connection import HEADERS, Connection
-from entra_pipeline.graph.credentials import CLOUDS, graph_root, token_scope
+from entra_pipeline.graph.credentials import graph_root, token_scope
+from entra_pipeline.graph.links import check_link, is_delta, query, smaller_page
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
-from entra_pipeline.graph.pages import GraphPage, decode_page
+from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page
 from entra_pipeline.graph.request_stats import RequestStats
-from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
-from entra_pipeline.graph.retry import RetryPolicy, default_policy
+from entra_pipeline.graph.responses import (
+    BatchItem,
+    decode_batch,
+    header_number,
+    item_headers,
+    refusal,
+    refuses_token,
+    retry_after,
+    transient,
+)
+from entra_pipeline.graph.retry import Attempts, FailureKind, RetryPolicy, default_policy
 
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant
@@ -38,9 +49,12 @@ _T = TypeVar("_T")
 BATCH_SIZE = 20
 """Requests in a `$batch` at the most (Graph doc: json-batching)."""
 
-_TRANSIENT = {408, 429, 500, 502, 503, 504, 509}
-# A link that comes back this often is a circle, not a page served twice.
-_SAME_LINK = 3
+# Refusals of a link to a next page that say: begin anew.
+_BROKEN_OFF = {400, 404, 410}
+_REDIRECTS = {301, 302, 303, 307, 308}
+_MOST_REDIRECTS = 3
+# New tokens that are tried one after the other before a refusal counts as a failure like any other.
+_RENEWALS = 2
 # Turns of the event loop that a request takes from its start until it is written to the socket, and some to spare.
 _TURNS_TO_SEND = 20
 # Answers that one reader holds at the most, half of all, so that memory stays bounded and others get their turn.
@@ -71,63 +85,27 @@ class BatchResult:
     body: bytes
 
 
-@dataclass(slots=True)
-class _Tries:
-    """How often, and how long, one request has been tried."""
-
-    limit: int
-    started: float = field(default_factory=monotonic)
-    count: int = 0
-    renewals: int = 0
-    last: str = ""
-
-
-class Graph:
-    """Reads a tenant through Microsoft Graph v1.0.
-
-    Use as an asynchronous context manager. One object, with one pacing budget, serves all concurrent reads of a run.
-
-    Args:
-        tenant: The tenant and its app registration.
-        retry: How requests that failed are sent again; the process's default when None.
-    """
+class _Requests:
+    """Sends requests one by one: paced, retried and counted."""
 
     def __init__(self, tenant: Tenant, *, retry: RetryPolicy | None = None) -> None:
         self.tenant = tenant
         self.root = graph_root(tenant)
         self.pacer = Pacer()
         self.retry = retry or default_policy()
-        self._connection = Connection(tenant, self.root)
+        self._connection = Connection(tenant, self.root, self.retry)
         self._answered = False
+        # When requests began to fail of which none has succeeded since.
+        self._failing_since: float | None = None
 
-    async def __aenter__(self) -> Self:
-        return self
+    @property
+    def token(self) -> str:
+        """The access token in use; empty before the first."""
+        return self._connection.credential.token
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._connection.close()
-
-    async def sign_in(self) -> frozenset[str]:
-        """Gets a token, so that a wrong credential is told before anything else happens.
-
-        Returns:
-            The application permissions the token carries; empty when it does not tell.
-
-        Raises:
-            ConfigurationError: Entra refuses the credential or cannot be reached.
-        """
-        await self._connection.credential.get_token(token_scope(self.tenant))
-        return self._connection.credential.granted()
-
-    async def registration(self) -> frozenset[str]:
-        """The ids that the tenant knows this app registration under: its appId, and the id of its service principal.
-
-        Raises:
-            ConfigurationError: Entra refuses the credential or cannot be reached.
-        """
-        await self._connection.credential.get_token(token_scope(self.tenant))
-        return self._connection.credential.registration()
+    async def renew(self, refused: str) -> None:
+        """Forgets an access token that Graph refuses, unless somebody has renewed it meanwhile."""
+        await self._connection.credential.renew(refused)
 
     async def fetch(
         self,
@@ -161,36 +139,178 @@ class Graph:
             GraphUnavailable: Graph kept failing for passing reasons.
             ConfigurationError: Entra refuses the credential, or Graph cannot be reached at all.
         """
-        tries = _Tries(self.retry.attempts)
+        attempts = Attempts(self.retry)
+        renewals = redirects = 0
         while True:
-            tries.count += 1
-            response = await self._send(method, url, headers, body, stats, lane, weight, priority)
-            if isinstance(response, httpx.HTTPError):
-                tries.last = f"{type(response).__name__}: {response}".rstrip(": ")
+            try:
+                response = await self._send(method, url, headers, body, stats, lane, weight, priority)
+            except ConfigurationError as error:
                 if not self._answered:
-                    tries.limit = min(tries.limit, self.retry.attempts_unanswered)
-                await self._again(tries, stats, lane, 0.0)
+                    raise
+                # The credential was good when the run began: what has been read until now is kept.
+                raise GraphError(error.message, remedy=error.remedy) from error
+            if isinstance(response, httpx.HTTPError):
+                kind = FailureKind.UNAVAILABLE if self._answered else FailureKind.UNREACHABLE
+                await self._again(attempts, kind, f"{type(response).__name__}: {response}".rstrip(": "), stats)
                 continue
             self._answered = True
             status = response.status_code
             if status < 300:
                 try:
-                    return decode(response.content)
+                    decoded = decode(response.content)
                 except msgspec.DecodeError as error:
-                    tries.last = f"the body was cut off or is not JSON ({error})"
-                    await self._again(tries, stats, lane, 0.0)
+                    last = f"the body was cut off or is not JSON ({error})"
+                    await self._again(attempts, FailureKind.WRONG, last, stats)
                     continue
-            if status == 401 and tries.renewals < 2:
-                tries.renewals += 1
-                stats.retries += 1
-                await self._connection.credential.renew(_bearer(response.request))
+                self._failing_since = None
+                return decoded
+            if status in _REDIRECTS and method == "GET" and redirects < _MOST_REDIRECTS:
+                redirects += 1
+                url = urljoin(str(response.request.url), response.headers.get("location", ""))
+                check_link(url, self.root, "a redirect of Graph")
                 continue
             refused = refusal(status, response.content, response.headers)
-            if status not in _TRANSIENT:
+            if status == 401 and (renewals < _RENEWALS or refuses_token(status, response.content)):
+                await self.renew(_bearer(response.request))
+                renewals += 1
+                if renewals <= _RENEWALS:
+                    stats.retries += 1
+                else:
+                    await self._again(attempts, FailureKind.WRONG, refused.message, stats, status=status)
+                continue
+            failure = transient(status)
+            if failure is None:
                 raise refused
-            tries.last = refused.message
             stats.throttled += status == 429
-            await self._again(tries, stats, lane, retry_after(response.headers))
+            asked = retry_after(response.headers)
+            await self._again(attempts, failure, refused.message, stats, asked=asked, status=status)
+
+    async def once(
+        self,
+        method: str,
+        url: str,
+        *,
+        stats: RequestStats,
+        lane: Lane,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        weight: int = 1,
+    ) -> httpx.Response | httpx.HTTPError:
+        """One try of a request not to be repeated blindly: the response, whatever its status, or why there is none.
+
+        Only a token that Graph refuses is renewed: then nothing was done. For the parameters see `fetch`.
+
+        Raises:
+            ConfigurationError: Entra refuses the credential.
+        """
+        for _ in range(2):
+            response = await self._send(method, url, headers, body, stats, lane, weight, Priority.BATCH)
+            if isinstance(response, httpx.HTTPError) or response.status_code != 401:
+                break
+            stats.retries += 1
+            await self.renew(_bearer(response.request))
+        self._answered = self._answered or isinstance(response, httpx.Response)
+        return response
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        stats: RequestStats,
+        lane: Lane,
+        weight: int,
+        priority: Priority,
+    ) -> httpx.Response | httpx.HTTPError:
+        """One try: the response whatever its status, or the reason why there is none."""
+        async with self.pacer.turn(lane, weight, priority):
+            stats.requests += 1
+            response = await self._connection.send(method, url, headers or {}, body)
+        if isinstance(response, httpx.HTTPError):
+            return response
+        stats.bytes_read += len(response.content)
+        units = header_number(response.headers.get("x-ms-resource-unit"))
+        stats.resource_units += int(units)
+        self.pacer.spend(int(units), 0 if weight > 1 else 1)
+        throttled = response.status_code in {429, 503}
+        self.pacer.heed(
+            lane,
+            min(retry_after(response.headers), self.retry.longest_wait) if throttled else 0.0,
+            header_number(response.headers.get("x-ms-throttle-limit-percentage")),
+        )
+        return response
+
+    async def _again(
+        self,
+        attempts: Attempts,
+        kind: FailureKind,
+        last: str,
+        stats: RequestStats,
+        *,
+        asked: float = 0.0,
+        status: int = 0,
+    ) -> None:
+        """Waits before the next attempt; raises when the patience is over.
+
+        Where nothing succeeds any more, all requests share one patience: an outage is borne once, not by each.
+        """
+        self._failing_since = monotonic() if self._failing_since is None else self._failing_since
+        attempts.since = min(self._failing_since, monotonic() if attempts.since is None else attempts.since)
+        pause = attempts.failed(kind, last, asked=asked)
+        if pause is None:
+            raise self._gave_up(attempts, status)
+        stats.retries += 1
+        await asyncio.sleep(pause)
+
+    def _gave_up(self, attempts: Attempts, status: int) -> EntraPipelineError:
+        if not self._answered:
+            return self.tenant.error(
+                "graph_url",
+                f"Microsoft Graph cannot be reached at {self.root} ({attempts.last})",
+                remedy="Check the network, the proxy and the `graph_url` and `cloud` settings of the tenant.",
+            )
+        return _unavailable(str(attempts), status)
+
+
+class Graph(_Requests):
+    """Reads a tenant through Microsoft Graph v1.0.
+
+    Use as an asynchronous context manager. One object, with one pacing budget, serves all concurrent reads of a run.
+
+    Args:
+        tenant: The tenant and its app registration.
+        retry: How requests that failed are sent again; the process's default when None.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+
+    async def sign_in(self) -> frozenset[str]:
+        """Gets a token, so that a wrong credential is told before anything else happens.
+
+        Returns:
+            The application permissions the token carries; empty when it does not tell.
+
+        Raises:
+            ConfigurationError: Entra refuses the credential or cannot be reached.
+        """
+        await self._connection.credential.get_token(token_scope(self.tenant))
+        return self._connection.credential.granted()
+
+    async def registration(self) -> frozenset[str]:
+        """The ids that the tenant knows this app registration under: its appId, and the id of its service principal.
+
+        Raises:
+            ConfigurationError: Entra refuses the credential or cannot be reached.
+        """
+        await self._connection.credential.get_token(token_scope(self.tenant))
+        return self._connection.credential.registration()
 
     async def pages(
         self,
@@ -213,7 +333,8 @@ class Graph:
             many: There may be many pages: the first one goes before requests that stand alone.
 
         Raises:
-            GraphProtocolError: A link leads to another host, or in a circle.
+            GraphProtocolError: A link leads to another place than the tenant's Graph, or the pages have no end.
+            RoundExpired: Graph refuses a next link that it gave itself.
             And what `fetch` raises.
         """
 
@@ -221,18 +342,27 @@ class Graph:
             page = self.fetch(link, decode_page, stats=stats, lane=lane, headers=headers, priority=priority)
             return asyncio.create_task(page)
 
-        seen: Counter[str] = Counter()
+        bound = PagingBound(is_delta=is_delta(url))
+        reduced = False
         under_way: asyncio.Task[GraphPage] | None = ask(url, Priority.PAGE if many else Priority.SINGLE)
         try:
             while under_way is not None:
-                page = await under_way
+                try:
+                    page = await under_way
+                except GraphError as error:
+                    if bound.pages and error.status in _BROKEN_OFF:
+                        raise _broken_off(error, bound.pages) from error
+                    smaller = "" if reduced or bound.pages or error.status != 400 else smaller_page(url, error.message)
+                    if not smaller:
+                        raise
+                    reduced = True
+                    under_way = ask(smaller, Priority.PAGE)
+                    continue
                 under_way = None
                 stats.pages += 1
+                bound.add(page)
                 if (link := page.next_link) is not None:
-                    check_link(link, self.tenant, self.root)
-                    seen[link] += 1
-                    if seen[link] > _SAME_LINK:
-                        raise GraphProtocolError("Graph's next links lead in a circle: the collection has no end")
+                    check_link(link, self.root, "a link to the next page")
                     under_way = ask(link, Priority.PAGE)
                     await _to_the_wire(under_way)
                 yield page
@@ -240,6 +370,26 @@ class Graph:
             if under_way is not None:
                 under_way.cancel()
                 await asyncio.gather(under_way, return_exceptions=True)
+
+    async def begun_anew(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """Awaits a read of pages, and begins it anew when Graph breaks it off.
+
+        Args:
+            read: Reads from the first page on; what an earlier call has gathered is not used.
+
+        Raises:
+            RoundExpired: Graph has broken it off until the patience was over.
+            And what `read` raises.
+        """
+        attempts = Attempts(self.retry)
+        while True:
+            try:
+                return await read()
+            except RoundExpired as error:
+                pause = attempts.failed(FailureKind.WRONG, error.message)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
 
     async def count(self, path: str, *, stats: RequestStats) -> int:
         """The number of objects in a collection, by `$count` (Graph doc: aad-advanced-queries).
@@ -284,175 +434,86 @@ class Graph:
 
     async def _answer(self, request: BatchRequest, stats: RequestStats, lane: Lane) -> BatchResult:
         """The answer to a request that a batch would only get throttled."""
-        try:
-            body = await self.fetch(request.url, bytes, stats=stats, lane=lane, headers=request.headers)
-        except GraphUnavailable:
-            raise
-        except GraphError as error:
-            if not error.status:
-                raise
-            body = msgspec.json.encode({"error": {"code": error.code, "message": error.message}})
-            return BatchResult(request, error.status, body)
-        return BatchResult(request, 200, body)
+        url = request.url
+        while True:
+            try:
+                body = await self.fetch(url, bytes, stats=stats, lane=lane, headers=request.headers)
+            except GraphError as error:
+                smaller = smaller_page(url, error.message) if error.status == 400 and url == request.url else ""
+                if smaller:
+                    url = smaller
+                    continue
+                if not error.status:
+                    raise
+                body = msgspec.json.encode({"error": {"code": error.code, "message": error.message}})
+                return BatchResult(request, error.status, body)
+            return BatchResult(request, 200, body)
 
     async def _answers(self, requests: Sequence[BatchRequest], stats: RequestStats, lane: Lane) -> list[BatchResult]:
         """The answers to at most `BATCH_SIZE` requests."""
         results: list[BatchResult] = []
-        waiting = list(requests)
-        tries = _Tries(self.retry.attempts)
+        waiting = dict(enumerate(requests))
+        failing: dict[int, Attempts] = {}
         while waiting:
-            now = waiting
-            body = msgspec.json.encode(
-                {
-                    "requests": [
-                        {
-                            "id": str(number),
-                            "method": "GET",
-                            "url": f"/{request.url}",
-                            "headers": {**HEADERS, **request.headers},
-                        }
-                        for number, request in enumerate(now)
-                    ]
-                }
-            )
-            answer = await self.fetch(
-                "$batch",
-                decode_batch,
-                stats=stats,
-                lane=lane,
-                method="POST",
-                body=body,
-                headers={"Content-Type": "application/json"},
-                weight=len(now),
-                priority=Priority.BATCH,
-            )
-            items = {item.id: item for item in answer.responses}
-            units = sum(
-                int(header_number(item_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses
-            )
-            stats.items += len(now)
-            stats.resource_units += units
-            self.pacer.spend(units, len(now))
-            waiting = []
-            pause = 0.0
-            for number, request in enumerate(now):
-                item = items.get(str(number))
-                if item is not None and item.status not in _TRANSIENT:
-                    results.append(BatchResult(request, item.status, bytes(item.body)))
+            token = self.token
+            items = await self._batched(waiting, stats, lane)
+            pause = asked = 0.0
+            for number, request in list(waiting.items()):
+                item = items.get(number)
+                kind = FailureKind.WRONG if item is None or _refused_token(item) else transient(item.status)
+                if item is not None and kind is None:
+                    smaller = (
+                        smaller_page(request.url, refusal(400, bytes(item.body), {}).message)
+                        if item.status == 400
+                        else ""
+                    )
+                    if smaller and request is requests[number]:
+                        waiting[number] = replace(request, url=smaller)
+                        continue
+                    results.append(BatchResult(requests[number], item.status, bytes(item.body)))
+                    del waiting[number]
                     continue
-                waiting.append(request)
-                if item is not None:
-                    stats.throttled += item.status == 429
-                    pause = max(pause, retry_after(item_headers(item)))
-                    tries.last = f"status {item.status} in a batch"
+                wanted = retry_after(item_headers(item)) if item is not None else 0.0
+                wait = failing.setdefault(number, Attempts(self.retry)).failed(kind or FailureKind.WRONG, asked=wanted)
+                stats.throttled += item is not None and item.status == 429
+                if wait is None:
+                    results.append(_given_up(requests[number], item))
+                    del waiting[number]
+                    continue
+                pause, asked = max(pause, wait), max(asked, wanted)
+            if any(_refused_token(item) for item in items.values()):
+                await self.renew(token)
             if waiting:
-                tries.count = tries.count + 1 if len(waiting) == len(now) else 0
-                stats.retries += len(waiting) - 1
-                await self._again(tries, stats, lane, pause)
+                stats.retries += len(waiting)
+                self.pacer.heed(lane, min(asked, self.retry.longest_wait), 0.0)
+                await asyncio.sleep(pause)
         return results
 
-    async def once(
-        self,
-        method: str,
-        url: str,
-        *,
-        stats: RequestStats,
-        lane: Lane,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        weight: int = 1,
-    ) -> httpx.Response | httpx.HTTPError:
-        """One try of a request not to be repeated blindly: the response, whatever its status, or why there is none.
-
-        Only a token that Graph refuses is renewed: then nothing was done. For the parameters see `fetch`.
-
-        Raises:
-            ConfigurationError: Entra refuses the credential.
-        """
-        for _ in range(2):
-            response = await self._send(method, url, headers, body, stats, lane, weight, Priority.BATCH)
-            if isinstance(response, httpx.HTTPError) or response.status_code != 401:
-                break
-            stats.retries += 1
-            await self._connection.credential.renew(_bearer(response.request))
-        self._answered = self._answered or isinstance(response, httpx.Response)
-        return response
-
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        body: bytes | None,
-        stats: RequestStats,
-        lane: Lane,
-        weight: int,
-        priority: Priority,
-    ) -> httpx.Response | httpx.HTTPError:
-        """One try: the response whatever its status, or the reason why there is none."""
-        async with self.pacer.turn(lane, weight, priority):
-            stats.requests += 1
-            response = await self._connection.send(method, url, headers or {}, body)
-        if isinstance(response, httpx.HTTPError):
-            return response
-        stats.bytes_read += len(response.content)
-        units = header_number(response.headers.get("x-ms-resource-unit"))
-        stats.resource_units += int(units)
-        self.pacer.spend(int(units), 0 if weight > 1 else 1)
-        throttled = response.status_code in {429, 503}
-        self.pacer.heed(
-            lane,
-            retry_after(response.headers) if throttled else 0.0,
-            header_number(response.headers.get("x-ms-throttle-limit-percentage")),
+    async def _batched(
+        self, requests: Mapping[int, BatchRequest], stats: RequestStats, lane: Lane
+    ) -> dict[int, BatchItem]:
+        """Sends requests as one `$batch`; returns the answers by the requests' numbers, as far as there are any."""
+        parts = [
+            {"id": str(number), "method": "GET", "url": f"/{one.url}", "headers": {**HEADERS, **one.headers}}
+            for number, one in requests.items()
+        ]
+        answer = await self.fetch(
+            "$batch",
+            decode_batch,
+            stats=stats,
+            lane=lane,
+            method="POST",
+            body=msgspec.json.encode({"requests": parts}),
+            headers={"Content-Type": "application/json"},
+            weight=len(parts),
+            priority=Priority.BATCH,
         )
-        return response
-
-    async def _again(self, tries: _Tries, stats: RequestStats, lane: Lane, retry_after: float) -> None:
-        """Waits before the next try; raises when the policy allows none."""
-        if tries.count >= tries.limit or monotonic() - tries.started > self.retry.timeout:
-            raise self._gave_up(tries)
-        stats.retries += 1
-        if retry_after > 0:
-            self.pacer.heed(lane, retry_after, 0.0)
-        else:
-            await asyncio.sleep(self.retry.pause(tries.count))
-
-    def _gave_up(self, tries: _Tries) -> EntraPipelineError:
-        if not self._answered:
-            return self.tenant.error(
-                "graph_url",
-                f"Microsoft Graph cannot be reached at {self.root} ({tries.last})",
-                remedy="Check the network, the proxy and the `graph_url` and `cloud` settings of the tenant.",
-            )
-        return GraphUnavailable(
-            f"Microsoft Graph kept failing, {tries.count} times in {monotonic() - tries.started:.0f} s: {tries.last}",
-            remedy="The next backup takes up where this one stopped; if it stays, look at Microsoft's service health.",
-        )
-
-
-def check_link(link: str, tenant: Tenant, root: str) -> None:
-    """Refuses to carry the token to another host than Graph's own.
-
-    Raises:
-        GraphProtocolError: The link leads elsewhere.
-    """
-    there, here = urlsplit(link), urlsplit(root)
-    own = urlsplit(CLOUDS[tenant.cloud][1])
-    if (there.scheme, there.netloc) not in {(here.scheme, here.netloc), (own.scheme, own.netloc)}:
-        raise GraphProtocolError(
-            f"a next link of Graph leads to another host: {there.scheme}://{there.netloc}",
-            remedy="If a proxy or gateway stands before Graph, let it rewrite @odata.nextLink to its own address.",
-        )
-
-
-def query(path: str, **options: str | int | None) -> str:
-    """`path` with OData query options: `query("users", select="id", top=999)` → `users?$select=id&$top=999`.
-
-    Options that are None or empty are left out; a path that has options already gets more. The separators of OData stay
-    readable in logs.
-    """
-    given = [f"${name}={quote(str(value), safe=',()$=;/:@')}" for name, value in options.items() if value]
-    return f"{path}{'&' if '?' in path else '?'}{'&'.join(given)}" if given else path
+        units = sum(int(header_number(item_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses)
+        stats.items += len(parts)
+        stats.resource_units += units
+        self.pacer.spend(units, len(parts))
+        items = {item.id: item for item in answer.responses}
+        return {number: items[str(number)] for number in requests if str(number) in items}
 
 
 def expired(error: GraphError) -> bool:
@@ -462,6 +523,41 @@ def expired(error: GraphError) -> bool:
     `Request_UnsupportedQuery`, "DeltaLink older than 30 days is not supported."
     """
     return isinstance(error, DeltaLinkExpired) or error.status in {400, 404, 410}
+
+
+def _broken_off(error: GraphError, pages: int) -> RoundExpired:
+    return RoundExpired(
+        f"Graph broke a list off after {pages} pages: {error.message}",
+        status=410,
+        code=error.code,
+        request_id=error.request_id,
+        remedy="The next backup reads it from the beginning.",
+    )
+
+
+def _unavailable(failure: str, status: int) -> GraphUnavailable:
+    return GraphUnavailable(
+        f"Microsoft Graph kept failing, {failure}",
+        status=status,
+        remedy="The next backup takes up where this one stopped; if it stays, look at Microsoft's service health.",
+    )
+
+
+def _refused_token(item: BatchItem) -> bool:
+    return refuses_token(item.status, bytes(item.body))
+
+
+def _smaller_page(request: BatchRequest, item: BatchItem) -> BatchRequest | None:
+    url = smaller_page(request.url, refusal(400, bytes(item.body), {}).message) if item.status == 400 else ""
+    return replace(request, url=url) if url else None
+
+
+def _given_up(request: BatchRequest, item: BatchItem | None) -> BatchResult:
+    """The result of a request of a batch that has failed for as long as the patience goes."""
+    if item is not None:
+        return BatchResult(request, item.status, bytes(item.body))
+    missing = {"error": {"code": "NoAnswer", "message": "Graph left the answer out of a batch."}}
+    return BatchResult(request, 502, msgspec.json.encode(missing))
 
 
 async def _to_the_wire(request: asyncio.Task[GraphPage]) -> None:
@@ -485,7 +581,8 @@ def _decode_count(body: bytes) -> int:
 
 def explain(result: BatchResult) -> GraphError:
     """The error that a refused request of a batch means."""
-    return refusal(result.status, result.body, {})
+    refused = refusal(result.status, result.body, {})
+    return _unavailable(refused.message, result.status) if transient(result.status) else refused
 
 
 __all__ = ["BATCH_SIZE", "BatchRequest", "BatchResult", "Graph", "expired", "explain", "query"]

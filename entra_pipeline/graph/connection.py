@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from entra_pipeline.graph.credentials import Credential, token_scope, trust
+from entra_pipeline.graph.links import check_link
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE
+from entra_pipeline.graph.retry import RetryPolicy
 from entra_pipeline.graph.transport import mounts
 
 if TYPE_CHECKING:
@@ -36,11 +38,12 @@ class Connection:
     Args:
         tenant: The tenant and its app registration.
         root: Base URL of Graph, without a slash at the end.
+        retry: How long a sign-in that fails for a passing reason is tried again.
     """
 
-    def __init__(self, tenant: Tenant, root: str) -> None:
+    def __init__(self, tenant: Tenant, root: str, retry: RetryPolicy) -> None:
         context = trust(tenant.ca_file)
-        self.credential = Credential(tenant, context)
+        self.credential = Credential(tenant, context, retry)
         self._root = root
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
         self._client = httpx.AsyncClient(
@@ -69,14 +72,19 @@ class Connection:
             body: Body of a request that has one.
 
         Raises:
+            GraphProtocolError: The URL leads elsewhere than to the tenant's Graph; the token stays here.
+            GraphUnavailable: Entra cannot sign in for a passing reason, until the patience is over.
             ConfigurationError: Entra refuses the credential.
         """
         from kiota_abstractions.method import Method
         from kiota_abstractions.request_information import RequestInformation
 
+        absolute = "://" in url
+        if absolute:
+            check_link(url, self._root)
         request = RequestInformation()
         request.http_method = Method(method)
-        request.url = url if "://" in url else f"{self._root}/{url}"
+        request.url = url if absolute else f"{self._root}/{url}"
         request.add_request_options([_NATIVE])
         for name, value in {**HEADERS, "client-request-id": str(uuid.uuid4()), **headers}.items():
             request.headers.add(name, value)
@@ -107,11 +115,12 @@ _NATIVE = _native_option()
 def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root: str) -> Any:
     """msgraph-sdk's request adapter with that of its middleware which has something to do here.
 
-    The pacing retries. Nobody inspects headers or bodies through options of a request, no URL has a placeholder or a
-    name in need of decoding: each of those handlers would cost every page its time.
+    The client retries, and follows redirects within Graph only. Nobody inspects headers or bodies through options of a
+    request, no URL has a placeholder or a name in need of decoding: each of those handlers would cost every page its
+    time.
     """
     from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
-    from kiota_http.middleware import RedirectHandler, UserAgentHandler
+    from kiota_http.middleware import UserAgentHandler
     from msgraph.graph_request_adapter import GraphRequestAdapter, options
     from msgraph_core import GraphClientFactory
     from msgraph_core.middleware import GraphTelemetryHandler
@@ -119,7 +128,7 @@ def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root
 
     provider = AzureIdentityAuthenticationProvider(credential, scopes=[scope], allowed_hosts=[])
     telemetry = GraphTelemetryHandler(options[GraphTelemetryHandlerOption.get_key()])
-    GraphClientFactory.create_with_custom_middleware([RedirectHandler(), UserAgentHandler(), telemetry], client=client)
+    GraphClientFactory.create_with_custom_middleware([UserAgentHandler(), telemetry], client=client)
     adapter = GraphRequestAdapter(provider, client)
     adapter.base_url = root
     return adapter

@@ -1,4 +1,8 @@
-"""How an app registration proves who it is: azure-identity, for every cloud and kind of credential."""
+"""How an app registration proves who it is: azure-identity, for every cloud and kind of credential.
+
+What belongs here: getting a token, and telling a sign-in that fails for a passing reason from one that Entra refuses.
+What does not: how long passing reasons are borne (`retry`).
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,13 @@ import msgspec
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
-from requests import Session
+from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from entra_pipeline.errors import ConfigurationError
+from entra_pipeline.errors import ConfigurationError, GraphUnavailable
+from entra_pipeline.graph.responses import retry_after, transient
+from entra_pipeline.graph.retry import Attempts, FailureKind, RetryPolicy
 
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant
@@ -33,6 +39,28 @@ CLOUDS = {
     "usgov-dod": ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
     "china": ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
 }
+# Seconds that the token endpoint may take to be reached, and to answer.
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 15, 60
+# Numbers of AADSTS errors that Entra says to be passing: the service is unavailable or throttles, a request timed out,
+# "try again" (Entra doc: reference-error-codes).
+_PASSING_NUMBERS = {
+    40010,  # OAuth2IdPRetryableServerError
+    50000,  # TokenIssuanceError: "an issue with the sign-in service"
+    50033,  # RetryableError
+    50196,  # LoopDetected: too many requests in too short a time
+    70012,  # MsaServerError
+    90006,  # ExternalServerRetryableError
+    90012,  # RequestTimeout
+    90024,  # RequestBudgetExceededError
+    90033,  # MsodsServiceUnavailable
+    90055,  # TenantThrottlingError
+    90090,  # GraphRetryableError
+    90091,  # GraphServiceUnreachable
+}
+# OAuth's names for the same (RFC 6749 §4.1.2.1; Entra doc: reference-error-codes, "temporarily_unavailable").
+_PASSING_ERRORS = {"temporarily_unavailable", "server_error"}
+# What OpenSSL says of a certificate that nobody vouches for: it does not pass.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _RIGHT_TENANT = "Use the Directory (tenant) ID shown on the tenant's overview page."
 # Entra's error codes that name the setting at fault (Entra doc: reference-error-codes).
@@ -68,15 +96,52 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
+class _SignInFailed(RequestException):
+    """A sign-in failed, and not because Entra refused the credential.
+
+    Attributes:
+        reason: For a person.
+        answered: Entra itself has answered.
+        asked: Seconds that it asks to wait.
+    """
+
+    def __init__(self, reason: str, *, answered: bool, asked: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.answered = answered
+        self.asked = asked
+
+
+def _failed(error: Exception) -> _SignInFailed:
+    """Returns why nobody answered a request of a sign-in."""
+    found: object = error
+    while isinstance(found, BaseException):
+        if isinstance(found, _SignInFailed):
+            return found
+        found = getattr(found, "inner_exception", None) or found.__cause__
+    reason = type(getattr(error, "inner_exception", None) or error).__name__
+    return _SignInFailed(_UNTRUSTED if _UNTRUSTED in str(error) else reason, answered=False)
+
+
 class Credential:
     """The tenant's credential, as the token provider of msgraph-sdk wants it.
 
     Tokens are kept until shortly before they expire; `renew` forgets them, for the case that Graph refuses one early.
+    A sign-in that fails for a passing reason is tried again for as long as the policy says; meanwhile everybody who
+    needs a token waits for the same attempts.
+
+    Args:
+        tenant: The tenant and its app registration.
+        context: Whom to trust.
+        retry: The patience.
     """
 
-    def __init__(self, tenant: Tenant, context: ssl.SSLContext) -> None:
+    def __init__(self, tenant: Tenant, context: ssl.SSLContext, retry: RetryPolicy) -> None:
         self._tenant = tenant
         self._context = context
+        self._retry = retry
+        self._attempts = Attempts(retry)
+        self._answered = False
         self._inner = _build(tenant, context)
         self._token: AccessToken | None = None
         self._fresh_until = 0.0
@@ -86,34 +151,70 @@ class Credential:
         """A valid token for the scopes.
 
         Raises:
+            GraphUnavailable: Entra could not sign in for a passing reason, until the patience was over.
             ConfigurationError: Entra refused the credential, or cannot be reached; names the setting at fault.
         """
         async with self._lock:
             claims = options.pop("claims", None)
-            if self._token is None or claims or time.time() >= self._fresh_until:
+            while self._token is None or claims or time.time() >= self._fresh_until:
                 extra = {"claims": claims} if claims else {}
-                token = await asyncio.to_thread(self._ask, *scopes, **extra, **options)
+                try:
+                    token = await asyncio.to_thread(self._ask, *scopes, **extra, **options)
+                except _SignInFailed as failure:
+                    await self._wait(failure, usable=not claims)
+                    continue
                 lifetime = token.expires_on - time.time()
                 self._token = token
                 self._fresh_until = token.expires_on - min(300.0, lifetime * 0.1)
+                self._attempts = Attempts(self._retry)
+                break
             return self._token
+
+    async def _wait(self, failure: _SignInFailed, *, usable: bool) -> None:
+        """Waits before the next sign-in; raises when the patience is over.
+
+        Args:
+            failure: Why the last one failed.
+            usable: The token at hand will do as long as it is valid.
+        """
+        self._answered = self._answered or failure.answered
+        kind = FailureKind.UNAVAILABLE if self._answered or self._token else FailureKind.UNREACHABLE
+        pause = self._attempts.failed(kind, failure.reason, asked=failure.asked)
+        if kind is FailureKind.UNREACHABLE and failure.reason == _UNTRUSTED:
+            pause = None
+        if usable and self._token is not None and time.time() < self._token.expires_on:
+            self._fresh_until = min(self._token.expires_on, time.time() + (pause or self._retry.longest_pause))
+        elif pause is not None:
+            await asyncio.sleep(pause)
+        elif kind is FailureKind.UNREACHABLE:
+            raise self._unreachable(failure.reason)
+        else:
+            raise GraphUnavailable(
+                f"Entra ID could not sign in the app registration, {self._attempts}",
+                remedy="The credential was not refused. Try again later; if it stays, look at Microsoft's service "
+                "health.",
+            )
 
     def _ask(self, *scopes: str, **options: Any) -> AccessToken:
         try:
-            return self._inner.get_token(*scopes, **options)
+            token = self._inner.get_token(*scopes, **options)
         except ClientAuthenticationError as error:
             # The question which endpoints the authority has is asked outside azure-core's pipeline: when nobody
             # answers it, azure-identity calls that a failed authentication.
             if isinstance(error.__cause__, RequestException | ServiceRequestError | ServiceResponseError):
-                raise self._unreachable(error.__cause__) from None
+                raise _failed(error.__cause__) from None
+            if self._tenant.managed_identity and self._answered:
+                # The machine's own endpoint has given a token before.
+                raise _SignInFailed(str(error).splitlines()[0], answered=True) from None
             raise self._refused(str(error)) from None
         except (ServiceRequestError, ServiceResponseError) as error:
-            raise self._unreachable(error) from None
+            raise _failed(error) from None
+        self._answered = True
+        return token
 
-    def _unreachable(self, error: Exception) -> ConfigurationError:
-        cause = type(getattr(error, "inner_exception", None) or error).__name__
+    def _unreachable(self, reason: str) -> ConfigurationError:
         where = authority_of(self._tenant)
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if reason == _UNTRUSTED:
             return self._tenant.error(
                 "authority",
                 f"{where} has a certificate that is not trusted",
@@ -121,7 +222,7 @@ class Credential:
             )
         return self._tenant.error(
             "authority",
-            f"cannot be reached to sign in: {where} ({cause})",
+            f"cannot be reached to sign in: {where} ({reason})",
             remedy="Check the network, the proxy and the `authority` and `cloud` settings of the tenant.",
         )
 
@@ -189,12 +290,36 @@ def token_scope(tenant: Tenant) -> str:
     return f"{CLOUDS[tenant.cloud][1]}/.default"
 
 
-class _TrustingAdapter(HTTPAdapter):
-    """Gives requests the TLS context that the rest of the program uses."""
+class _TokenEndpoint(HTTPAdapter):
+    """Sends the requests of a sign-in with the TLS context that the rest of the program uses.
+
+    An answer that says nothing of the credential counts as none: an unavailable service, a page of HTML, an error that
+    Entra says to be passing. azure-identity would call it a refused credential.
+    """
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         super().__init__()
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        """Returns the answer of Entra. Raises RequestException when there is none that counts."""
+        response = super().send(request, *args, **options)
+        try:
+            body = _OBJECT.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            body = None
+        numbers, name = (body or {}).get("error_codes"), (body or {}).get("error")
+        number = next((one for one in numbers if one in _PASSING_NUMBERS), 0) if isinstance(numbers, list) else 0
+        passing = bool(number) or (isinstance(name, str) and name in _PASSING_ERRORS)
+        if body is not None and not passing and not transient(response.status_code):
+            return response
+        what = f"AADSTS{number}" if number else f"status {response.status_code}"
+        raise _SignInFailed(
+            what if body is not None else f"{what} with a body that is not JSON",
+            # A page of HTML with another status is that of a proxy, as a rule.
+            answered=passing or transient(response.status_code) is not None,
+            asked=retry_after({name.lower(): value for name, value in response.headers.items()}),
+        )
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **options)
@@ -214,14 +339,19 @@ def _build(tenant: Tenant, context: ssl.SSLContext) -> TokenCredential:
     if tenant.managed_identity:
         return ManagedIdentityCredential(client_id=tenant.client_id)
     session = Session()
-    session.mount("https://", _TrustingAdapter(context))
+    session.mount("https://", _TokenEndpoint(context))
     options: dict[str, Any] = {
         "authority": authority_of(tenant),
         # Instance discovery asks Microsoft's global cloud about an authority that it does not know.
         "disable_instance_discovery": tenant.authority is not None,
-        "transport": RequestsTransport(session=session, session_owner=True),
-        "retry_total": 4,
-        "retry_backoff_factor": 0.4,
+        "transport": RequestsTransport(
+            session=session,
+            session_owner=True,
+            connection_timeout=_CONNECT_TIMEOUT,
+            read_timeout=_READ_TIMEOUT,
+        ),
+        # The credential itself tries again, with the patience of the run.
+        "retry_total": 0,
     }
     # The project's validation asks for both ids wherever one of these is used.
     tenant_id, client_id = tenant.tenant_id or "", tenant.client_id or ""

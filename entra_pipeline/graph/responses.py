@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from time import time
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.errors import DeltaLinkExpired, GraphError, GraphNotFound, GraphPermissionDenied
+from entra_pipeline.graph.retry import FailureKind
 
 
 class _ErrorDetail(msgspec.Struct):
@@ -37,9 +39,29 @@ class BatchBody(msgspec.Struct):
     responses: list[BatchItem]
 
 
+# Server errors that say nothing but "never": what is asked for is not implemented, or not in this version of HTTP.
+_FOR_GOOD = {501, 505}
+_TIMED_OUT, _THROTTLED = 408, 429
+_INTERNAL_ERROR = 500
+# The code of a 401 that a new token may mend (Graph doc: concepts/errors).
+_TOKEN_REFUSED = "InvalidAuthenticationToken"  # noqa: S105 - Graph's word, and no password
 _error_decoder = msgspec.json.Decoder(_ErrorBody)
 decode_batch = msgspec.json.Decoder(BatchBody).decode
 """The answer to a batch; raises msgspec.DecodeError for a body that was cut off."""
+
+
+def transient(status: int) -> FailureKind | None:
+    """Returns what an HTTP status says of another attempt; None when it succeeded, or would be refused again."""
+    if status in {_TIMED_OUT, _THROTTLED}:
+        return FailureKind.UNAVAILABLE
+    if status < _INTERNAL_ERROR or status in _FOR_GOOD:
+        return None
+    return FailureKind.WRONG if status == _INTERNAL_ERROR else FailureKind.UNAVAILABLE
+
+
+def refuses_token(status: int, body: bytes) -> bool:
+    """Tells whether Graph refuses the access token itself, so that a new one may be accepted."""
+    return status == 401 and refusal(status, body, {}).code == _TOKEN_REFUSED
 
 
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
@@ -62,15 +84,25 @@ def item_headers(item: BatchItem) -> dict[str, str]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait by `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3); 0 when absent or unreadable."""
-    value = headers.get("retry-after", "") or ""
+    """Returns the seconds to wait by `Retry-After`: a number, or an HTTP date (RFC 9110 §10.2.3).
+
+    A date counts from the server's own `Date`, whose clock may differ from ours. 0 when the header is absent, in the
+    past or unreadable.
+    """
+    value = (headers.get("retry-after", "") or "").strip()
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        until, there = _moment(value), _moment(headers.get("date", "") or "")
+        seconds = until - (there or time()) if until else 0.0
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+
+
+def _moment(value: str) -> float:
+    """Returns an HTTP date as seconds since 1970; 0 when it is unreadable."""
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except (ValueError, TypeError, IndexError):
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
         return 0.0
 
 

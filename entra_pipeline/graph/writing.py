@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from time import monotonic
 from typing import Any, Literal
 
 import httpx
@@ -22,7 +21,16 @@ from entra_pipeline.errors import EntraPipelineError, GraphError, GraphUnavailab
 from entra_pipeline.graph.client import BATCH_SIZE, Graph
 from entra_pipeline.graph.pacing import ONE_BY_ONE, WriteBudget
 from entra_pipeline.graph.request_stats import RequestStats
-from entra_pipeline.graph.responses import decode_batch, header_number, item_headers, refusal, retry_after
+from entra_pipeline.graph.responses import (
+    decode_batch,
+    header_number,
+    item_headers,
+    refusal,
+    refuses_token,
+    retry_after,
+    transient,
+)
+from entra_pipeline.graph.retry import Attempts, FailureKind
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -31,8 +39,6 @@ Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 # Answers that say, without a doubt, that nothing was done: throttled; a write at the same time on the same object
 # (`Directory_ConcurrencyViolation`, Graph doc: resource-and-throttling errors).
 _CONCURRENCY = "Directory_ConcurrencyViolation"
-# Whether something was done before these answers, nobody knows.
-_UNCLEAR = {408, 500, 502, 503, 504, 509}
 # A batch that is not full waits this long, in seconds, for more to come.
 _LINGER = 0.01
 # Batches under way at once: with an answer in two seconds, four times Graph's write limit.
@@ -108,8 +114,7 @@ class _Pending:
     write: Write
     lane: Lane
     answer: asyncio.Future[WriteResult]
-    started: float = field(default_factory=monotonic)
-    tries: int = 0
+    attempts: Attempts
 
 
 class GraphWriter:
@@ -155,7 +160,7 @@ class GraphWriter:
             GraphUnavailable: Graph cannot be reached, or kept failing.
             ConfigurationError: Entra refuses the credential.
         """
-        pending = _Pending(write, lane, asyncio.get_running_loop().create_future())
+        pending = _Pending(write, lane, asyncio.get_running_loop().create_future(), Attempts(self.graph.retry))
         self._queue(pending)
         return await pending.answer
 
@@ -188,8 +193,6 @@ class GraphWriter:
 
     async def _carry_out(self, together: list[_Pending], lane: Lane) -> None:
         try:
-            for pending in together:
-                pending.tries += 1
             await (self._alone(together[0], lane) if len(together) == 1 else self._batch(together, lane))
         except EntraPipelineError as error:
             for pending in together:
@@ -226,6 +229,7 @@ class GraphWriter:
                 request["headers"] = {**request["headers"], "Content-Type": "application/json"}  # type: ignore[dict-item]
         body = msgspec.json.encode({"requests": requests})
         outer = {**_HEADERS, "Content-Type": "application/json"}
+        token = self.graph.token
         answer = await self._once("POST", "$batch", body, outer, lane, len(together))
         if isinstance(answer, httpx.HTTPError):
             self._unanswered(together, answer)
@@ -240,6 +244,8 @@ class GraphWriter:
             self._unanswered(together, error)
             return
         self.stats.items += len(together)
+        if any(refuses_token(item.status, bytes(item.body)) for item in items.values()):
+            await self.graph.renew(token)
         units = 0
         for position, pending in enumerate(together):
             item = items.get(str(position))
@@ -265,22 +271,19 @@ class GraphWriter:
     def _judge(self, pending: _Pending, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Settles a write by its answer, or sends it again."""
         written = WriteResult(pending.write, status, body, headers)
-        pause = retry_after(headers)
-        if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and pause):
+        asked = retry_after(headers)
+        if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and asked):
             self.stats.throttled += status == HTTPStatus.TOO_MANY_REQUESTS
-            self._heed(pending.lane, pause, headers)
-            if monotonic() - pending.started < self.graph.retry.timeout:
-                self._again(pending, pause or self.graph.retry.pause(pending.tries))
+            self._heed(pending.lane, min(asked, self.graph.retry.longest_wait), headers)
+            if self._again(pending, FailureKind.UNAVAILABLE, asked=asked):
                 return
-        elif status == HTTPStatus.CONFLICT and written.error().code == _CONCURRENCY:
-            if pending.tries < self.graph.retry.attempts:
-                self._again(pending, self.graph.retry.pause(pending.tries))
+        elif (status == HTTPStatus.CONFLICT and written.error().code == _CONCURRENCY) or refuses_token(status, body):
+            if self._again(pending, FailureKind.WRONG):
                 return
-        elif status in _UNCLEAR:
+        elif failure := transient(status):
             if not pending.write.again:
                 written = WriteResult(pending.write, status, body, headers, lost=True)
-            elif pending.tries < self.graph.retry.attempts:
-                self._again(pending, pause or self.graph.retry.pause(pending.tries))
+            elif self._again(pending, failure, asked=asked):
                 return
         _settle(pending, written)
 
@@ -297,21 +300,23 @@ class GraphWriter:
         for pending in together:
             if not unsent and not pending.write.again:
                 _settle(pending, WriteResult(pending.write, 0, lost=True))
-            elif pending.tries < self.graph.retry.attempts:
-                self._again(pending, self.graph.retry.pause(pending.tries))
-            else:
+            elif not self._again(pending, FailureKind.UNAVAILABLE, f"{type(error).__name__}: {error}".rstrip(": ")):
                 _settle(
                     pending,
                     GraphUnavailable(
-                        f"Microsoft Graph kept failing, {pending.tries} times in "
-                        f"{monotonic() - pending.started:.0f} s: {type(error).__name__}: {error}".rstrip(": "),
+                        f"Microsoft Graph kept failing, {pending.attempts}",
                         remedy="Start the same again: what is done is not done twice.",
                     ),
                 )
 
-    def _again(self, pending: _Pending, pause: float) -> None:
+    def _again(self, pending: _Pending, kind: FailureKind, last: str = "", *, asked: float = 0.0) -> bool:
+        """Sends a write again after a pause; False when the patience is over."""
+        pause = pending.attempts.failed(kind, last, asked=asked)
+        if pause is None:
+            return False
         self.stats.retries += 1
         self._run(self._later(pending, pause))
+        return True
 
     async def _later(self, pending: _Pending, pause: float) -> None:
         await asyncio.sleep(pause)

@@ -17,13 +17,14 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import system_clock
 from entra_pipeline.demo import Picture, compare, look
 from entra_pipeline.graph import Graph
-from entra_pipeline.graph.retry import RetryPolicy, use_policy
+from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.state import connect, state_query
 from entra_pipeline.store.verify import verify
+from tests.patience import IMPATIENT
 
 _PROJECT = """\
 [storage.disk]
@@ -141,7 +142,7 @@ def totals(manifest: Manifest) -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def _impatience() -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
-    with use_policy(RetryPolicy(longest_pause=0.0)):
+    with use_policy(IMPATIENT):
         yield
 
 

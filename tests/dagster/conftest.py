@@ -7,11 +7,12 @@ import dagster as dg
 import pytest
 
 from entra_pipeline.definitions import build_definitions
-from entra_pipeline.graph.retry import RetryPolicy, use_policy
+from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
+from tests.patience import IMPATIENT
 
 PROJECT = """\
 [storage.disk]
@@ -45,7 +46,7 @@ def simulator() -> Iterator[Simulator]:
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
-    with use_policy(RetryPolicy(longest_pause=0.0)):
+    with use_policy(IMPATIENT):
         yield
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import GraphUnavailable, UsageError
-from entra_pipeline.graph.retry import RetryPolicy, use_policy
+from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.orchestration.jobs import restore as job
 from entra_pipeline.orchestration.keys import OPERATOR_TAG, PLAN_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.progress import RunRestoreProgress
@@ -21,6 +21,7 @@ from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import read_report
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
+from tests.patience import IMPATIENT
 
 SCOPE = "contoso-eu"
 SETTINGS = """
@@ -52,7 +53,7 @@ def control(simulator: Simulator) -> Iterator[Control]:
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """How long is waited before an op is tried again, or for replication, is not what these tests are about."""
     monkeypatch.setattr(job, "PAUSE", 0.0)
-    with use_policy(RetryPolicy(longest_pause=0.05)):
+    with use_policy(IMPATIENT):
         yield
 
 

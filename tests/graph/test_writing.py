@@ -15,9 +15,10 @@ from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.graph import GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pacing import Limit, WriteBudget
-from entra_pipeline.graph.retry import RetryPolicy, use_policy
+from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
+from tests.patience import IMPATIENT
 
 _T = TypeVar("_T")
 
@@ -25,7 +26,7 @@ _T = TypeVar("_T")
 @pytest.fixture(autouse=True)
 def _impatience() -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
-    with use_policy(RetryPolicy(longest_pause=0.0)):
+    with use_policy(IMPATIENT):
         yield
 
 

@@ -15,11 +15,12 @@ from entra_pipeline.catalogue import Lane
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.pacing import LIMITS, Limit
-from entra_pipeline.graph.retry import RetryPolicy, use_policy
+from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.logs import LogDay, LogStore
 from entra_pipeline.store.state import connect
 from tests.backup.conftest import Protected
+from tests.patience import IMPATIENT
 
 
 class Logged(Protected):
@@ -67,7 +68,7 @@ class Logged(Protected):
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither retries nor the slow lane are what these tests are about."""
     monkeypatch.setitem(LIMITS, Lane.REPORTS, Limit(1000, 1.0))
-    with use_policy(RetryPolicy(longest_pause=0.0)):
+    with use_policy(IMPATIENT):
         yield
 
 

@@ -11,7 +11,7 @@ import pytest
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.graph.retry import RetryPolicy, use_policy
+from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute import executor as applying
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
@@ -25,6 +25,7 @@ from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
+from tests.patience import IMPATIENT
 from tests.restore import disasters
 from tests.restore.disasters import least_writes, truth
 
@@ -137,7 +138,7 @@ def unexplained(refusals: tuple[PlanRefusal, ...]) -> list[PlanRefusal]:
 
 @pytest.fixture(autouse=True)
 def _impatience() -> Iterator[None]:
-    with use_policy(RetryPolicy(longest_pause=0.02)):
+    with use_policy(IMPATIENT):
         yield
 
 

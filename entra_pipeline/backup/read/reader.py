@@ -6,6 +6,7 @@ read owner by owner (`children`), what the rows mean against the parent (`rows.m
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
@@ -32,10 +33,13 @@ from entra_pipeline.errors import (
     GraphNotFound,
     GraphPermissionDenied,
     GraphProtocolError,
+    RoundExpired,
 )
 from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import expired, explain, query
-from entra_pipeline.store.manifest import Manifest, TableEntry
+from entra_pipeline.graph.links import leads_to_graph
+from entra_pipeline.graph.retry import Attempts, FailureKind
+from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 
 _T = TypeVar("_T")
 # Graph keeps delta tokens of directory objects for 7 days (Graph doc: delta-query-overview); one day is for us.
@@ -46,7 +50,6 @@ FEW_REQUESTS = 20
 _ALL_EVERY = timedelta(hours=23)
 # Graph's delta takes at most 50 ids in $filter (Graph doc: delta-query-groups).
 FILTER_IDS = 50
-_PAGE_LINK_EXPIRED = "Directory_ExpiredPageToken"
 _LICENCE_MISSING = re.compile(r"licen[cs]e|premium", re.IGNORECASE)
 
 
@@ -145,23 +148,32 @@ class ObjectReader:
 
     async def _read_delta(self, entry: ObjectType, stats: RequestStats, *, full: bool) -> list[ReadResult]:
         notes: list[str] = []
+        broken_off = Attempts(self.graph.retry)
         while True:
             names = self.properties_to_select(entry)
             url = self._delta_url(entry, names)
             signature = self._signature(entry, url)
             link = None if full else self._usable_delta_link(entry, signature)
+            if link is not None and not leads_to_graph(link, self.graph.root):
+                notes.append(f"read in full: the stored delta link does not lead to {self.graph.root}")
+                link, full = None, True
             round_notes = [*notes, *self._not_protected(entry)]
             try:
                 return await self._delta_round(entry, link or url, stats, signature, round_notes, complete=link is None)
             except GraphError as error:
                 if self._does_without(entry, names, error):
                     continue
-                if link is not None and expired(error):
+                # Graph has ended the round itself: a first one begins anew, a later one once from its link.
+                if isinstance(error, DeltaLinkExpired if link is None else RoundExpired) and not (
+                    link is not None and broken_off.count
+                ):
+                    pause = broken_off.failed(FailureKind.WRONG, error.message)
+                    if pause is None:
+                        raise
+                    await asyncio.sleep(pause)
+                elif link is not None and expired(error):
                     notes.append(f"read in full: the delta link had expired ({error.message})")
                     full = True
-                elif link is None and isinstance(error, DeltaLinkExpired):
-                    # Graph ended the initial round itself: start it again, once.
-                    return await self._delta_round(entry, url, stats, signature, round_notes, complete=True)
                 else:
                     raise
 
@@ -184,13 +196,15 @@ class ObjectReader:
                 )
                 async for page in pages:
                     parser.add(page if keep is None else kept(page, keep))
-                    delta_link = page.delta_link or ""
+                    delta_link = page.next_round
                     self.progress(entry.name, objects.rows)
             finally:
                 for staged in edges.values():
                     staged.close()
-        if not delta_link and self.chosen_ids(entry) != frozenset():
-            raise GraphProtocolError(f"the last page of {entry.path}/delta has no delta link")
+        gaps = []
+        if self.chosen_ids(entry) != frozenset() and not leads_to_graph(delta_link, self.graph.root):
+            gaps.append(_no_next_round(entry, delta_link))
+            delta_link = ""
         finished = self.clock()
         common = {"complete": complete, "started": started, "finished": finished, "signature": signature}
         own = ReadResult(
@@ -200,6 +214,7 @@ class ObjectReader:
             delta_link=delta_link,
             delta_minted=iso(started),
             notes=notes,
+            gaps=gaps,
             **common,  # type: ignore[arg-type]
         )
         return [own, *(ReadResult(r.name, s.staged, stats=RequestStats(), **common) for r, s in edges.items())]  # type: ignore[arg-type]
@@ -322,10 +337,14 @@ class ObjectReader:
         Raises:
             GraphError: Graph refuses.
         """
-        found: set[tuple[str, str]] = set()
-        async for page in self.graph.pages(delta_link, stats=stats, lane=entry.lane):
-            found |= removed_links(page, relation)
-        return found
+
+        async def read() -> set[tuple[str, str]]:
+            found: set[tuple[str, str]] = set()
+            async for page in self.graph.pages(delta_link, stats=stats, lane=entry.lane):
+                found |= removed_links(page, relation)
+            return found
+
+        return await self.graph.begun_anew(read)
 
     # --- What all share ----------------------------------------------------------------------------------------------
 
@@ -337,7 +356,7 @@ class ObjectReader:
         stats: RequestStats,
         notes: list[str] | None = None,
     ) -> list[ReadResult]:
-        """Reads a table completely; starts again once when Graph's page token expires half-way.
+        """Reads a table completely; begins anew when Graph breaks it off half-way.
 
         Args:
             table: The table.
@@ -347,14 +366,12 @@ class ObjectReader:
             notes: Handed on with the reading.
         """
         started = self.clock()
-        for last in (False, True):
-            try:
-                with self.staging(table, schema, base=self.builder.full) as staging:
-                    counted = await fill(staging)
-                break
-            except GraphError as error:
-                if last or error.code != _PAGE_LINK_EXPIRED:
-                    raise
+
+        async def read() -> tuple[Staging, int | None]:
+            with self.staging(table, schema, base=self.builder.full) as staging:
+                return staging, await fill(staging)
+
+        staging, counted = await self.graph.begun_anew(read)
         finished = self.clock()
         return [ReadResult(table, staging.staged, True, started, finished, stats, counted=counted, notes=notes or [])]
 
@@ -420,6 +437,16 @@ async def read_answers(read: Coroutine[None, None, _T]) -> _T:
 def was_listed_recently(before: TableEntry, now: datetime) -> bool:
     """Whether all of a table was read less than a day ago."""
     return bool(before.listed) and now - parse_iso(before.listed) < _ALL_EVERY
+
+
+def _no_next_round(entry: ObjectType, link: str) -> Gap:
+    """The gap of a delta round that did not end with a link that can be followed."""
+    given = "a link to the next round that leads to another place than Graph" if link else "no link to the next round"
+    return Gap(
+        what="next round",
+        reason=f"the last page of {entry.path}/delta has {given}; what came until then is kept",
+        remedy="The next backup reads it in full; if it stays, tell Microsoft support.",
+    )
 
 
 async def _no_pages() -> AsyncIterator[GraphPage]:

@@ -12,7 +12,7 @@ import pytest
 
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.graph.retry import RetryPolicy, use_policy
+from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.restore.execute.executor import RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.records.journal import Journal
@@ -21,6 +21,7 @@ from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from tests.backup.conftest import Protected, protect
+from tests.patience import IMPATIENT
 
 
 class Damaged(Protected):
@@ -116,7 +117,7 @@ def bad(report: RestoreReport) -> list[tuple[str, str, str]]:
 @pytest.fixture(autouse=True)
 def _impatience() -> Iterator[None]:
     """Retries come at once: how long they wait is not what these tests are about."""
-    with use_policy(RetryPolicy(longest_pause=0.05)):
+    with use_policy(IMPATIENT):
         yield
 
 

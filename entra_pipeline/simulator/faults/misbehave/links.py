@@ -8,6 +8,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit, urlunsplit
 
 from entra_pipeline.simulator.faults.misbehave.rule import Exchange, Misbehaviour, MisbehaviourRule
+from entra_pipeline.simulator.protocol.failures import Failure
 from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse
 
@@ -19,16 +20,20 @@ def _is_page(request: GraphRequest, place: ResourcePath) -> bool:
 
 
 def _repeat(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
-    body = exchange.body()
+    body, request = exchange.body(), exchange.request
     if body is None or not body.get("value"):
         return None
-    for name in _LINKS:
-        body.pop(name, None)
-    # A link that is new each time, to the page that the request was for.
-    request = exchange.request
-    return exchange.replaced(
-        {**body, "@odata.nextLink": request.link(request.path, {"$again"}, again=str(rule.struck + 1))}
-    )
+    following = str(body.pop(_LINKS[0], ""))
+    body.pop(_LINKS[1], None)
+    again = str(rule.struck + 1)
+    # A link that is new each time: to the page that the request was for, or in turn to the second and the first one.
+    if rule.options["pages"] == 1:
+        link = request.link(request.path, {"$again"}, again=again)
+    elif "$skiptoken" in request.options or not following:
+        link = request.link(request.path, {"$again", "$skiptoken"}, again=again)
+    else:
+        link = f"{following}&$again={again}"
+    return exchange.replaced({**body, "value": [] if rule.options["empty"] else body["value"], _LINKS[0]: link})
 
 
 def _lead_away(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
@@ -43,18 +48,34 @@ def _lead_away(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | No
     return exchange.replaced(body)
 
 
-def _empty(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+def _spoil(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     body = exchange.body()
-    if body is None or "@odata.deltaLink" not in body:
+    if body is None or _LINKS[1] not in body:
         return None
-    return exchange.replaced({**body, "@odata.deltaLink": ""})
+    if rule.options["absent"]:
+        return exchange.replaced({name: value for name, value in body.items() if name != _LINKS[1]})
+    return exchange.replaced({**body, _LINKS[1]: rule.options["value"]})
+
+
+def _redirect(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    request = exchange.request
+    here = request.link(request.path, {"$again"}, again=str(rule.struck + 1))
+    root = str(rule.options["root"])
+    location = here.replace(request.root.removesuffix("/v1.0"), root, 1) if root else here
+    raise Failure(int(rule.options["status"]), "Found", "The resource is elsewhere.", headers={"Location": location})
+
+
+def _alone(request: GraphRequest, place: ResourcePath) -> bool:
+    return not request.batched
 
 
 MISBEHAVIOURS = (
     Misbehaviour(
         "endless-pages",
-        "every page repeats the one before, with a new link to the next",
+        "every page repeats the one before, with a new link to the next; with `pages=2` the first two take turns, with "
+        "`empty=true` all are empty",
         _repeat,
+        {"pages": 1, "empty": False},
         applies=_is_page,
     ),
     Misbehaviour(
@@ -66,8 +87,16 @@ MISBEHAVIOURS = (
     ),
     Misbehaviour(
         "empty-delta-link",
-        "`@odata.deltaLink` is an empty text",
-        _empty,
+        "`@odata.deltaLink` is an empty text, missing, or no text",
+        _spoil,
+        {"value": "", "absent": False},
         applies=_is_page,
+    ),
+    Misbehaviour(
+        "redirected",
+        "a redirect: to another host, or with an empty root to where the request went",
+        _redirect,
+        {"status": 302, "root": "https://graph.example.net"},
+        applies=_alone,
     ),
 )

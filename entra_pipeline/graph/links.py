@@ -1,0 +1,93 @@
+"""URLs of Graph: made, read, and held to the tenant's Graph: a token goes nowhere else.
+
+What belongs here: how a query is written, and whether a URL from an answer, a redirect or the store may be requested.
+What does not: requesting it (`connection`), and what a refused link means for a read (`client`, `backup.read`).
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+from entra_pipeline.errors import GraphProtocolError
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+# What parsers of URLs disagree about: backslashes, blanks, control characters, letters beyond ASCII (RFC 3986 §2). In a
+# query only control characters could lead elsewhere, into a line of their own.
+_AMBIGUOUS = re.compile(r"^[^?]*([^\x21-\x7e]|[\\<>^`{|}\"])|[\x00-\x1f\x7f]")
+_DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
+_SHOWN = 200
+_TOP = re.compile(r"([?&]\$top=)(\d+)")
+# What every service takes as `$top`.
+_SMALL_PAGE = 100
+
+
+def query(path: str, **options: str | int | None) -> str:
+    """`path` with OData query options: `query("users", select="id", top=999)` → `users?$select=id&$top=999`.
+
+    Options that are None or empty are left out; a path that has options already gets more. The separators of OData stay
+    readable in logs.
+    """
+    given = [f"${name}={quote(str(value), safe=',()$=;/:@')}" for name, value in options.items() if value]
+    return f"{path}{'&' if '?' in path else '?'}{'&'.join(given)}" if given else path
+
+
+def is_delta(url: str) -> bool:
+    """Tells whether a URL is that of a delta query."""
+    return url.partition("?")[0].rstrip("/").lower().removesuffix("()").endswith("delta")
+
+
+def smaller_page(url: str, refusal: str) -> str:
+    """Returns a URL with a smaller `$top`, for a service that refuses its size; empty when it has none to reduce.
+
+    Args:
+        url: Refused with status 400.
+        refusal: Graph's words, which may name the limit: "Must be between 1 and 500 inclusive", "The limit of '100' for
+            Top query has been exceeded".
+    """
+    asked = _TOP.search(url)
+    if asked is None or int(asked[2]) <= _SMALL_PAGE:
+        return ""
+    words = refusal.partition(": ")[2]
+    limits = [int(number) for number in re.findall(r"\d+", words) if 1 < int(number) < int(asked[2])]
+    return f"{url[: asked.start(2)]}{max(limits, default=_SMALL_PAGE)}{url[asked.end(2) :]}"
+
+
+def check_link(link: str, root: str, what: str = "a link of Graph") -> None:
+    """Checks that a URL lies below the root of Graph: the same scheme, host and port, and a path that starts with its.
+
+    Args:
+        link: An absolute URL.
+        root: Base URL of Graph, without a slash at the end.
+        what: Names the link in the error.
+
+    Raises:
+        GraphProtocolError: The link leads elsewhere, or may be understood as leading elsewhere.
+    """
+    if not leads_to_graph(link, root):
+        raise GraphProtocolError(
+            f"{what} leads to another place than {root}, and is not followed: {_shown(link)}",
+            remedy="If a proxy or gateway stands before Graph, let it rewrite the links in answers to its own address. "
+            "Otherwise find out who changed the answer or the stored point.",
+        )
+
+
+def leads_to_graph(link: str, root: str) -> bool:
+    """Tells whether a URL lies below the root of Graph; see `check_link`."""
+    try:
+        there, here = urlsplit(link), urlsplit(root)
+        if _AMBIGUOUS.search(link) or _DOTS.search(there.path) or "@" in there.netloc:
+            return False
+        origins = {
+            (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS.get(parts.scheme))
+            for parts in (there, here)
+        }
+    except ValueError:
+        return False
+    return len(origins) == 1 and there.path.lower().startswith(f"{here.path.rstrip('/')}/".lower())
+
+
+def _shown(link: str) -> str:
+    """Shows where a link leads, without its query, which may be a secret."""
+    text = link.partition("?")[0]
+    return repr(text[:_SHOWN])

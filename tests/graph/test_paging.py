@@ -1,0 +1,61 @@
+"""Paging has an end, and what only looks endless is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+
+import msgspec
+import pytest
+
+from entra_pipeline.errors import GraphProtocolError
+from entra_pipeline.graph.pages import PagingBound, decode_page
+
+pytestmark = pytest.mark.pure
+
+
+def pages_read(pages: Iterable[list[dict[str, object]]], *, is_delta: bool = False, link: str = "") -> int:
+    """Pages until the bound ends it, or all of them."""
+    bound = PagingBound(is_delta=is_delta)
+    try:
+        for number, value in enumerate(pages):
+            body = {"value": value, "@odata.nextLink": link or f"https://graph/v1.0/users?$skiptoken={number}"}
+            bound.add(decode_page(msgspec.json.encode(body)))
+    except GraphProtocolError as error:
+        assert "no end" in error.message
+        return -bound.pages
+    return bound.pages
+
+
+def page(number: int, **extra: object) -> list[dict[str, object]]:
+    return [{"id": f"{number}-{position}", **extra} for position in range(3)]
+
+
+@pytest.mark.parametrize("is_delta", [False, True])
+def test_pages_that_repeat_themselves_end(is_delta: bool) -> None:
+    assert pages_read((page(1) for _ in count()), is_delta=is_delta) == -11
+    assert pages_read((page(number % 2) for number in count()), is_delta=is_delta) == -12
+    assert pages_read((page(number % 500) for number in count()), is_delta=is_delta) == -510
+    assert pages_read((page(number) if number < 40 else page(7) for number in count()), is_delta=is_delta) == -50
+    assert pages_read(([] for _ in count()), is_delta=is_delta) == -3000
+
+
+def test_a_list_that_repeats_objects_with_other_values_ends() -> None:
+    assert pages_read(page(1, seen=number) for number in count()) == -11
+
+
+def test_the_same_link_again_and_again_ends() -> None:
+    assert pages_read((page(number) for number in count()), link="https://graph/v1.0/users?$skiptoken=x") == -4
+
+
+def test_long_rounds_and_repeats_that_end_are_read() -> None:
+    assert pages_read(page(number) for number in range(3000)) == 3000
+    assert pages_read(page(number // 4) for number in range(3000)) == 3000
+    assert (
+        pages_read((page(number // 900) if number % 900 == 0 else [] for number in range(9000)), is_delta=True) == 9000
+    )
+
+
+def test_one_large_object_in_many_slices_is_no_repetition() -> None:
+    slices = ([{"id": "group", "members@delta": [{"id": f"user {number}"}]}] for number in range(3000))
+    assert pages_read(slices, is_delta=True) == 3000

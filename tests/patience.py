@@ -1,0 +1,14 @@
+"""How long tests wait for what fails: not at all, and not for long."""
+
+from entra_pipeline.graph.retry import RetryPolicy
+
+IMPATIENT = RetryPolicy(
+    timeout=2.0,
+    wrong_timeout=0.3,
+    unreachable_timeout=0.3,
+    # However slow the machine, what fails now and then has its attempts.
+    least_attempts=10,
+    first_pause=0.01,
+    longest_pause=0.02,
+)
+"""Retries come at once, and end soon: for tests about what comes of it."""

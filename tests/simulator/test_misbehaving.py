@@ -472,7 +472,7 @@ def test_all_at_once_leave_every_answer_an_answer(client: Client) -> None:
     paths = ("users", "groups?$expand=owners", f"groups/{group}/members", "users/delta", "policies/authorizationPolicy")
     statuses = {client.send("GET", path).status_code for _ in range(60) for path in paths}
     assert 200 in statuses
-    assert statuses <= {200, 400, 401, 404, 414, 429, 500}
+    assert statuses <= {200, 302, 400, 401, 404, 414, 429, 500}
     assert sum(one["struck"] > 0 for one in control.misbehaviours()) > 5
 
 

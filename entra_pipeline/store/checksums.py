@@ -1,11 +1,18 @@
-"""Checks stored Parquet files against what a manifest says of them: size and SHA-256."""
+"""Checks stored Parquet files against what a manifest says of them: size and SHA-256.
+
+`verify` reports what differs. What is written to a tenant rests on parts that `IntactParts` has hashed before: a
+changed byte is an error, not a value.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Protocol
 
+from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.parallel import in_parallel
 
 
 class StoredPart(Protocol):
@@ -33,3 +40,38 @@ def part_problem(files: ObjectStore, part: StoredPart) -> str:
     for chunk in files.stream(part.key):
         digest.update(chunk)
     return "" if digest.hexdigest() == part.sha256 else "has other bytes than were written: its SHA-256 differs"
+
+
+class IntactParts:
+    """Hashes parts before they are believed; each part once in the life of the object.
+
+    Args:
+        files: The store's place.
+    """
+
+    def __init__(self, files: ObjectStore) -> None:
+        self._files = files
+        self._intact: set[tuple[str, str]] = set()
+
+    def require(self, parts: Iterable[StoredPart]) -> None:
+        """Checks size and SHA-256 of parts, many at a time.
+
+        Raises:
+            IntegrityError: A part is not what its manifest says, or is missing.
+            StoreError: A part cannot be read.
+        """
+        new = {(part.key, part.sha256): part for part in parts if (part.key, part.sha256) not in self._intact}
+        in_parallel(self._require, new.values())
+        self._intact |= new.keys()
+
+    def _require(self, part: StoredPart) -> None:
+        try:
+            problem = part_problem(self._files, part)
+        except NotInStore:
+            problem = "is missing"
+        if problem:
+            raise IntegrityError(
+                f"{part.key} {problem}",
+                remedy="Nothing was made of it. Find out who changed it (entra-pipeline verify shows what else "
+                "differs), or use another recovery point.",
+            )

@@ -16,9 +16,10 @@ from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import IntegrityError, NotInStore, RecoveryPointRefused
 from entra_pipeline.settings.periods import FOREVER, Period
 from entra_pipeline.store.backends import LockHandle, ObjectStore
+from entra_pipeline.store.checksums import IntactParts
 from entra_pipeline.store.job_records import JobRecords
 from entra_pipeline.store.logs import LogStore
-from entra_pipeline.store.manifest import IN_PASSING, Manifest, decode
+from entra_pipeline.store.manifest import IN_PASSING, Manifest, TableEntry, decode
 from entra_pipeline.store.parallel import in_turns
 from entra_pipeline.store.points.index import IndexFile, index_folder
 from entra_pipeline.store.points.keys import (
@@ -31,6 +32,7 @@ from entra_pipeline.store.points.keys import (
     require_uncommitted,
 )
 from entra_pipeline.store.points.staging import PointStaging
+from entra_pipeline.store.state import state_query
 
 # A clock that is corrected by more than this since the newest point was wrong then or is wrong now.
 _CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -54,6 +56,7 @@ class ScopeStore:
         self.scope = scope
         self.clock = clock
         self._hold: LockHandle | None = None
+        self._intact = IntactParts(files)
 
     @property
     def logs(self) -> LogStore:
@@ -93,6 +96,16 @@ class ScopeStore:
             return self.files.read(self.manifest_key(point))
         except NotInStore:
             raise self._unknown(point) from None
+
+    def intact_state(self, entry: TableEntry, columns: str = "*") -> str:
+        """Makes the SQL of a table's state, as `state_query`, after hashing its parts: each once in a store's life.
+
+        Raises:
+            IntegrityError: A part is not what the manifest says.
+            StoreError: A part cannot be read.
+        """
+        self._intact.require(entry.parts)
+        return state_query(self.files, entry, columns)
 
     def latest(self) -> Manifest | None:
         """Reads the newest recovery point; None when there is none."""

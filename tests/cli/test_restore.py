@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from entra_pipeline.restore.records.journal import has_begun
@@ -159,6 +161,37 @@ def test_what_a_point_did_not_read_is_restored_as_of_its_own_time_and_nothing_li
     asked = damaged.restore(*remedy, "--dry-run", "--json")
     assert asked.code == 0, asked.err
     assert ("unlink", [user]) in [(step["action"], step["targets"]) for step in asked.json["plan"]["steps"]]
+
+
+def test_a_part_that_was_changed_in_the_store_is_never_written_to_the_tenant(damaged: Damaged) -> None:
+    group = damaged.cloud_group()
+    damaged.control.patch(f"groups/{group['id']}", {"displayName": "Renamed"})
+    store = damaged.place.store("people")
+    part = store.manifest(damaged.point).tables["groups"].parts[0]
+    file = damaged.place.file.parent / "backup" / part.key
+    _change_keeping_size(file, group["displayName"], "X" * len(group["displayName"]))
+
+    damaged.control.ledger(reset=True)
+    chosen = ("--at", damaged.point, "--types", "groups", "--ids", group["id"])
+    refused = damaged.restore(*chosen, "--yes")
+    assert refused.code == 1, refused.out + refused.err
+    assert f"{part.key} has other bytes than were written" in refused.err
+    assert "verify shows what else differs" in refused.err
+    assert writes(damaged.place.simulator) == 0
+
+
+def _change_keeping_size(file: Path, text: str, other: str) -> None:
+    """Replaces a text in a Parquet file, whose size stays the same: bytes before the footer belong to no column."""
+    size, table = file.stat().st_size, pq.read_table(file)
+    for name in ("displayName", "_raw"):
+        place = table.schema.get_field_index(name)
+        column = pc.replace_substring(table.column(name), text, other)
+        table = table.set_column(place, table.schema.field(name), column)
+    pq.write_table(table, file, compression="brotli", write_statistics=False, store_schema=False)
+    data = file.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    file.write_bytes(data[:-footer] + bytes(size - len(data)) + data[-footer:])
+    assert file.stat().st_size == size
 
 
 def test_users_made_anew_get_passwords_that_only_the_operator_can_read(damaged: Damaged, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from entra_pipeline.restore.records.passwords import Passwords
 from entra_pipeline.restore.records.report import RestoreReport, status_of, write_report
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, state_query
+from entra_pipeline.store.state import connect
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -137,14 +137,14 @@ def _differences(
                 continue
             if table in RELATIONS:
                 owners = list({outcomes[step.number].live_id for step in steps})
-                sql = state_query(store.files, entry, "source_id, target_id")
+                sql = store.intact_state(entry, "source_id, target_id")
                 rows = connection.execute(f"FROM ({sql}) WHERE source_id IN (SELECT unnest(?))", [owners]).fetchall()
                 pairs = set(rows)
                 for step in steps:
                     _note_links(found, step, outcomes[step.number].live_id, names, pairs)
                 continue
             ids = list({outcomes[step.number].live_id for step in steps})
-            sql = state_query(store.files, entry, "id, _raw")
+            sql = store.intact_state(entry, "id, _raw")
             bodies = dict(connection.execute(f"FROM ({sql}) WHERE id IN (SELECT unnest(?))", [ids]).fetchall())
             for step in steps:
                 raw = bodies.get(outcomes[step.number].live_id)

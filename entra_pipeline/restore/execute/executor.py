@@ -34,7 +34,7 @@ from entra_pipeline.restore.records.passwords import Passwords
 from entra_pipeline.restore.records.report import RestoreReport, by_plan, outcome_of, status_of, write_report
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, state_query
+from entra_pipeline.store.state import connect
 from entra_pipeline.text import pluralize
 
 # Steps under way at once: enough to fill the batches that are.
@@ -435,7 +435,7 @@ def _changed(
             entry = live.tables.get(table)
             found: dict[str, bytes] = {}
             if entry is not None:
-                query = state_query(store.files, entry, "id, _raw")
+                query = store.intact_state(entry, "id, _raw")
                 rows = connection.execute(f"SELECT id, _raw FROM ({query}) WHERE id IN (SELECT unnest(?))", [[*steps]])
                 found = dict(rows.fetchall())
             for identifier, concerning in steps.items():
@@ -469,7 +469,7 @@ def _column(plan: RestorePlan, store: ScopeStore, table: str, column: str, ids: 
     with suppress(NotInStore), connect(store.files) as connection:
         entry = store.manifest(plan.point).tables.get(table)
         if entry is not None:
-            query = state_query(store.files, entry, f"id, {column} AS wanted")
+            query = store.intact_state(entry, f"id, {column} AS wanted")
             rows = connection.execute(f"SELECT * FROM ({query}) WHERE id IN (SELECT unnest(?))", [[*ids]])
             return {identifier: value for identifier, value in rows.fetchall() if value}
     return {}
@@ -484,7 +484,7 @@ def _there_before(store: ScopeStore, undo: Manifest) -> Callable[[str], Awaitabl
         if entry is None:
             return set()
         with connect(store.files) as connection:
-            return {str(one) for (one,) in connection.execute(state_query(store.files, entry, "id")).fetchall()}
+            return {str(one) for (one,) in connection.execute(store.intact_state(entry, "id")).fetchall()}
 
     async def ask(table: str) -> Collection[str]:
         if table not in known:

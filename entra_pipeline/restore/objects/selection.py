@@ -15,7 +15,7 @@ from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import RestoreSelection
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, sql_text, state_query
+from entra_pipeline.store.state import connect, sql_text
 from entra_pipeline.text import did_you_mean
 
 
@@ -158,7 +158,7 @@ def _with_owned(store: ScopeStore, manifest: Manifest, types: Iterable[str], ids
 def _owned_by(store: ScopeStore, manifest: Manifest, tables: Iterable[str], ids: Collection[str]) -> set[str]:
     """Ids of the objects of some tables that belong to one of the ids."""
     states = [
-        f"SELECT id, _parent_id FROM ({state_query(store.files, table_entry(manifest, table))})"
+        f"SELECT id, _parent_id FROM ({store.intact_state(table_entry(manifest, table))})"
         for table in tables
         if manifest.tables[table].parts
     ]

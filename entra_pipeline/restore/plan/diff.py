@@ -29,7 +29,7 @@ from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import sql_text, state_query
+from entra_pipeline.store.state import sql_text
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -50,8 +50,8 @@ class Side(NamedTuple):
         return entry is not None and entry.read != "never"
 
     def state(self, table: str, columns: str) -> str:
-        """Returns the SQL of a table's state."""
-        return state_query(self.store.files, self.manifest.tables[table], columns)
+        """Returns the SQL of a table's state, whose parts are hashed first (`ScopeStore.intact_state`)."""
+        return self.store.intact_state(self.manifest.tables[table], columns)
 
 
 class ObjectState(StrEnum):

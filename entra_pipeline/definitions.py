@@ -133,10 +133,11 @@ def _definitions(
         jobs=part.jobs,
         schedules=schedules,
         sensors=sensors,
+        # Hardcoded: a launch could otherwise configure them with another project file.
         resources={
-            "tenants": TenantResource(project_file=file),
-            "storage": StorageResource(project_file=file),
-            "duckdb": DuckDBResource(project_file=file),
+            "tenants": dg.ResourceDefinition.hardcoded_resource(TenantResource(project_file=file)),
+            "storage": dg.ResourceDefinition.hardcoded_resource(StorageResource(project_file=file)),
+            "duckdb": dg.ResourceDefinition.hardcoded_resource(DuckDBResource(project_file=file)),
         },
         executor=EXECUTOR,
     )

@@ -48,13 +48,14 @@ def prune_op(
     context: dg.OpExecutionContext, config: PruneConfig, storage: StorageResource
 ) -> Iterator[dg.Output[None]]:
     """Forgets recovery points that are past their time; their partitions leave Dagster, runs stay."""
-    if config.scope:
-        with explained(context):
+    with explained(context):
+        if config.scope:
             store = storage.open(config.scope)
             pruned, partitions = _prune(context, store, load_project(storage.project_file), config)
-        yield dg.Output(None, metadata=_metadata(pruned, partitions, dry_run=config.dry_run))
-    else:
-        yield dg.Output(None, metadata=_prune_all(context, storage, config))
+            metadata = _metadata(pruned, partitions, dry_run=config.dry_run)
+        else:
+            metadata = _prune_all(context, storage, config)
+    yield dg.Output(None, metadata=metadata)
 
 
 def _prune(

@@ -23,7 +23,7 @@ from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, Re
 from entra_pipeline.restore.plan import service
 from entra_pipeline.restore.plan.other_tenant import scope_of
 from entra_pipeline.restore.records.jobs import restore_job
-from entra_pipeline.restore.records.passwords import Passwords, key_of
+from entra_pipeline.restore.records.passwords import Passwords, key_of, require_private
 from entra_pipeline.restore.records.report import RestoreReport, read_report
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -122,16 +122,18 @@ def creates_users(plan: RestorePlan) -> bool:
     return any((step.table, step.action) == ("users", "create") for step in plan.steps)
 
 
-def passwords_file(project: Project, plan: RestorePlan, given: Path | str | None = None) -> Path:
-    """Returns where the first passwords of a restore go; `given` is relative to the project's folder."""
-    return (project.file.parent / (given or f"restore-{plan.id}-passwords.csv")).absolute()
+def passwords_file(project: Project, plan: RestorePlan, name: str = "") -> Path:
+    """Returns where the first passwords of a restore go: in the configured folder, else beside the configuration."""
+    app = project.tenants[plan.tenant].restore
+    folder = app.resolve(app.passwords_folder) if app and app.passwords_folder else project.file.parent
+    return (folder / (name or f"restore-{plan.id}-passwords.csv")).absolute()
 
 
 def check_passwords_file(file: Path, plan: RestorePlan) -> None:
     """Checks that first passwords can be written, before the first user is created.
 
     Raises:
-        UsageError: The plan creates users, and the file cannot be written.
+        UsageError: The plan creates users, and the file cannot be written, or others could read it.
     """
     if not creates_users(plan):
         return
@@ -142,7 +144,8 @@ def check_passwords_file(file: Path, plan: RestorePlan) -> None:
             f"the file for first passwords {file} cannot be made: {error.strerror}",
             remedy="Name a file in another folder.",
         ) from None
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
+    require_private(file)
+    if not os.access(file.parent, os.W_OK):
         raise UsageError(
             f"the file for first passwords {file} cannot be written", remedy="Name a file in another folder."
         )

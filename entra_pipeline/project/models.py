@@ -78,6 +78,7 @@ class RestoreApp(Section):
     client_secret: Secret | None = None
     certificate: Certificate | None = None
     passwords_key: Secret | None = None
+    passwords_folder: FilePath | None = None
 
     @model_validator(mode="after")
     def _one_credential(self) -> RestoreApp:

@@ -214,6 +214,37 @@ def test_users_made_anew_get_passwords_that_only_the_operator_can_read(damaged: 
     assert made["accountEnabled"] == user["accountEnabled"]
 
 
+def test_first_passwords_go_into_no_file_that_others_can_read(damaged: Damaged, tmp_path: Path) -> None:
+    user = next(one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled"))
+    damaged.control.delete(f"users/{user['id']}")
+    damaged.control.purge(user["id"])
+    link, shared, twice = (tmp_path / name for name in ("link.csv", "shared.csv", "twice.csv"))
+    link.symlink_to(tmp_path / "public.csv")
+    shared.touch(mode=0o644)
+    twice.touch(mode=0o600)
+    os.link(twice, tmp_path / "again.csv")
+    damaged.control.ledger(reset=True)
+    for file, problem in ((link, "is a link"), (shared, "can be read by others"), (twice, "is a link")):
+        refused = damaged.restore("--at", damaged.point, "--ids", user["id"], "--yes", "--passwords", file)
+        assert (refused.code, problem in refused.err) == (2, True), refused.err
+    assert writes(damaged.place.simulator) == 0
+    assert not (tmp_path / "public.csv").exists()
+
+
+def test_first_passwords_go_to_the_folder_that_is_configured(damaged: Damaged, tmp_path: Path) -> None:
+    text = damaged.place.file.read_text()
+    damaged.place.file.write_text(
+        text.replace("[tenants.contoso.restore]\n", '[tenants.contoso.restore]\npasswords_folder = "private"\n')
+    )
+    user = next(one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled"))
+    damaged.control.delete(f"users/{user['id']}")
+    damaged.control.purge(user["id"])
+    done = damaged.restore("--at", damaged.point, "--types", "users", "--ids", user["id"], "--yes")
+    (file,) = (tmp_path / "private").iterdir()
+    assert str(file) in done.out
+    assert file.read_text().splitlines()[1].startswith(user["userPrincipalName"])
+
+
 def test_values_of_extensions_that_nobody_registers_any_more_are_left_out_and_named(damaged: Damaged) -> None:
     users = [one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled")]
     user, name = next((one, key) for one in users for key in one if key.startswith("extension_"))

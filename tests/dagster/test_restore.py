@@ -267,11 +267,11 @@ def test_a_restore_without_approval_makes_users_anew_and_hands_over_their_passwo
 ) -> None:
     user = delete_user(control, for_good=True)
     run = site.run(
-        point=site.point, types=["users"], where=f"id = '{user['id']}'", dry_run=False, passwords_file="secret/new.csv"
+        point=site.point, types=["users"], where=f"id = '{user['id']}'", dry_run=False, passwords_file="new.csv"
     )
     assert run.steps == DONE, run.failure
     assert user["userPrincipalName"] in names(control)
-    file = project.file.parent / "secret/new.csv"
+    file = project.file.parent / "new.csv"
     assert file.stat().st_mode & 0o777 == 0o600
     [_, line] = file.read_text().splitlines()
     name, password = line.split(",", 1)
@@ -420,6 +420,9 @@ def test_nothing_to_restore_is_said(site: Site) -> None:
         ({"point": "latest", "ids": ["11111111-1111-1111-1111-111111111111"]}, "has no object 11111111"),
         ({"plan_id": "2026-01-01T00-00-00Z-abcdef"}, "has no plan '2026-01-01T00-00-00Z-abcdef'"),
         ({"plan_id": "some", "types": ["users"]}, "exclude each other"),
+        ({"point": "latest", "passwords_file": "../static/new.csv"}, "is no bare name of a file"),
+        ({"point": "latest", "passwords_file": "/tmp/new.csv"}, "is no bare name of a file"),
+        ({"point": "latest", "passwords_file": ".profile"}, "is no bare name of a file"),
         ({"scope": "contoso", "point": "latest"}, "contoso-eu"),
     ],
     ids=str,

@@ -94,7 +94,8 @@ _NAMED = 3
     "--passwords",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where first passwords of users go that are made anew. [default: restore-ID-passwords.csv at the project]",
+    help="Where first passwords of users go that are made anew. [default: restore-ID-passwords.csv in "
+    "passwords_folder, or at the project]",
 )
 @click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="Steps that are shown.")
 @click.option(
@@ -492,7 +493,7 @@ def apply_plan(
         click.exceptions.Exit: It was interrupted; how to continue has been said.
     """
     resume = f"entra-pipeline restore {plan.scope} --resume {plan.id}"
-    file = passwords_file(environment.project, plan, passwords and passwords.absolute())
+    file = passwords.absolute() if passwords else passwords_file(environment.project, plan)
     try:
         with restoring() as reported:
             run = RestoreRun(
@@ -554,7 +555,7 @@ def print_report(
     if report.passwords:
         say(
             f"first passwords of {pluralize(report.passwords, 'user')}, to be changed at the first sign-in: "
-            f"{escape(report.passwords_to or str(passwords_file(project, plan, passwords)))}"
+            f"{escape(report.passwords_to or str(passwords or passwords_file(project, plan)))}"
         )
     if target.name not in project.scopes:
         say(

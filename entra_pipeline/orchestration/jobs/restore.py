@@ -137,8 +137,9 @@ class RestoreConfig(dg.Config):
     )
     passwords_file: str = Field(
         default="",
-        description="File on the machine of the run for the first passwords of users made anew; only the run's user "
-        "can read it. Relative to the folder of dagster_project.toml; by default restore-<plan>-passwords.csv there.",
+        description="Name of the file for the first passwords of users made anew, on the machine of the run; only the "
+        "run's user can read it. It goes beside dagster_project.toml, or where passwords_folder of the tenant says. By "
+        "default restore-<plan>-passwords.csv.",
     )
 
     def selection(self) -> RestoreSelection:
@@ -152,6 +153,11 @@ class RestoreConfig(dg.Config):
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""
+        if self.passwords_file != Path(self.passwords_file).name or self.passwords_file.startswith("."):
+            raise UsageError(
+                f"passwords_file {self.passwords_file!r} is no bare name of a file",
+                remedy="Leave out folders: passwords_folder in [tenants.NAME.restore] says where the file goes.",
+            )
         asked = self.point or self.to or self.domains or self.selection() != RestoreSelection()
         if self.undo and (asked or self.options() not in _OF_AN_UNDO or self.plan_id):
             raise UsageError(
@@ -459,7 +465,7 @@ def _report_of(store: ScopeStore, plan: RestorePlan) -> RestoreReport:
 
 
 def _passwords_file(tenants: TenantResource, config: RestoreConfig, plan: RestorePlan) -> Path:
-    return passwords_file(tenants.project(), plan, config.passwords_file or None)
+    return passwords_file(tenants.project(), plan, config.passwords_file)
 
 
 def _tell_key(context: dg.OpExecutionContext, tenants: TenantResource, plan: RestorePlan) -> None:

@@ -18,6 +18,7 @@ import hashlib
 import io
 import os
 import secrets
+import stat
 import string
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -266,19 +267,54 @@ def _machine_key(file: Path) -> str:
 
 
 def _add(file: Path, rows: Collection[tuple[str, str]]) -> None:
-    """Adds rows to a CSV file, but for those that it has."""
-    known: set[tuple[str, ...]] = set()
-    if file.exists():
-        with file.open(newline="") as source:
-            known = {tuple(row) for row in csv.reader(source)}
+    """Adds rows to a CSV file that only its owner can read, but for those that it has.
+
+    Raises:
+        UsageError: The file is a link, belongs to others or can be read by them, or holds something else.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "a", newline="") as sink:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(file, flags, 0o600)
+    except OSError as error:
+        raise _unfit(file, f"cannot be opened: {error.strerror}") from None
+    with os.fdopen(descriptor, "r+", newline="") as sink:
+        _require_private(file, os.fstat(sink.fileno()))
+        known = [tuple(row) for row in csv.reader(sink)]
+        if known and known[0] != _HEADER:
+            raise _unfit(file, "holds something else")
         text = io.StringIO()
-        csv.writer(text).writerows([*([] if sink.tell() else [_HEADER]), *(row for row in rows if row not in known)])
+        csv.writer(text).writerows([*([] if known else [_HEADER]), *(row for row in rows if row not in known)])
         sink.write(text.getvalue())
         sink.flush()
         os.fsync(sink.fileno())
+
+
+def require_private(file: Path) -> None:
+    """Checks that a file for first passwords, if it is there, is a plain one that only its owner can read.
+
+    Raises:
+        UsageError: It is a link, or belongs to others, or can be read by them.
+    """
+    try:
+        _require_private(file, file.lstat())
+    except FileNotFoundError:
+        return
+
+
+def _require_private(file: Path, status: os.stat_result) -> None:
+    # A second name could be in a folder that others read.
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise _unfit(file, "is a link or no plain file")
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise _unfit(file, "can be read by others")
+
+
+def _unfit(file: Path, problem: str) -> UsageError:
+    return UsageError(
+        f"the file for first passwords {file} {problem}",
+        remedy="Name another file, or remove this one; then continue the restore: it still has the passwords.",
+    )
 
 
 class _Stream:

@@ -120,6 +120,7 @@ def table_rows(manifest: Manifest) -> list[dict[str, Any]]:
             "table": table,
             "read": entry.read,
             "live": entry.live,
+            "baseline": entry.baseline,
             "added": entry.added,
             "changed": entry.changed,
             "deleted": entry.deleted,

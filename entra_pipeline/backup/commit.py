@@ -69,6 +69,7 @@ def commit_point(
         or carried(known(parent, table), table, RequestStats(), now, gaps=_gaps(parent, table), notes=(_NOT_REQUESTED,))
         for table in table_names(context.types)
     }
+    tables = {name: entry if known(parent, name) else entry.as_baseline() for name, entry in tables.items()}
     full = parent is None or _is_full(tables.values())
     good = not any(entry.gaps for entry in tables.values())
     manifest = Manifest(

@@ -58,6 +58,7 @@ def totals(manifest: Manifest) -> dict[str, Any]:
         "kind": manifest.kind,
         "objects": sum(entry.live for entry in entries if entry.kind == "objects"),
         "edges": sum(entry.live for entry in entries if entry.kind == "edges"),
+        "baseline": sum(entry.baseline for entry in entries),
         "added": sum(entry.added for entry in entries),
         "changed": sum(entry.changed for entry in entries),
         "deleted": sum(entry.deleted for entry in entries),

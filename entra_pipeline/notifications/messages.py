@@ -31,6 +31,7 @@ _FACTS = {
     "finished": "Finished",
     "objects": "Objects",
     "edges": "Links",
+    "baseline": "Found by the first backup",
     "added": "Added",
     "changed": "Changed",
     "deleted": "Deleted",

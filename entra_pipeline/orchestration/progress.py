@@ -32,9 +32,11 @@ class RunProgress:
         if not (entry.added or entry.changed or entry.deleted or entry.gaps):
             self._unchanged += 1
             return
+        # Of a table that is read for the first time, all rows would be told as added.
+        changes = f" (+{entry.added} ~{entry.changed} -{entry.deleted})" if entry.read != "full" else ""
         self._log.info(
-            f"{entry.table}: {entry.read}, {pluralize(entry.live, 'row')} "
-            f"(+{entry.added} ~{entry.changed} -{entry.deleted}), {pluralize(entry.requests, 'request')}"
+            f"{entry.table}: {entry.read}, {pluralize(entry.live, 'row')}{changes}, "
+            f"{pluralize(entry.requests, 'request')}"
         )
 
     def phase(self, text: str) -> None:

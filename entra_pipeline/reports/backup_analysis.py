@@ -17,7 +17,9 @@ from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _CHANGES = ("added", "changed", "deleted")
-_COUNTS = ("objects", "links", *_CHANGES)
+# What the first backup of a type found was not added on that day.
+_COUNTED = ("baseline", *_CHANGES)
+_COUNTS = ("objects", "links", *_COUNTED)
 _NUMBERS = tuple(Column(name, name, "number") for name in _COUNTS)
 _DAYS = (Column("day", "day", "key"), Column("category", "category"), *_NUMBERS)
 _CATEGORIES = (Column("category", "category"), *_NUMBERS)
@@ -57,7 +59,7 @@ def backup_analysis(request: ReportRequest) -> Report:
     latest = held[days[-1]]
     changed = _changes(held[day] for day in days)
     categories = [
-        {"category": name, **_row(numbers), **{key: changed[name][key] for key in _CHANGES}}
+        {"category": name, **_row(numbers), **{key: changed[name][key] for key in _COUNTED}}
         for name, numbers in latest.items()
     ]
     empty = "no recovery point"
@@ -98,7 +100,7 @@ class _ScopeDays:
             "last": self.last.recovery_point if self.last else "",
             "status": self.last.status if self.last else "never backed up",
             **{name: sum(numbers[name] for numbers in end.values()) for name in ("objects", "links")},
-            **{name: sum(numbers[name] for numbers in changed.values()) for name in _CHANGES},
+            **{name: sum(numbers[name] for numbers in changed.values()) for name in _COUNTED},
         }
 
 
@@ -130,7 +132,7 @@ def _counted(manifest: Manifest) -> _Counts:
     for table, entry in tables_in_order(manifest).items():
         numbers = counts.setdefault(category(table) or "Other", Counter())
         numbers["objects" if entry.kind == "objects" else "links"] += entry.live
-        for name in _CHANGES:
+        for name in _COUNTED:
             numbers[name] += getattr(entry, name)
     return counts
 
@@ -139,7 +141,7 @@ def _changes(several: Iterable[_Counts]) -> dict[str, Counter[str]]:
     total: dict[str, Counter[str]] = {}
     for counts in several:
         for name, numbers in counts.items():
-            total.setdefault(name, Counter()).update({key: numbers[key] for key in _CHANGES})
+            total.setdefault(name, Counter()).update({key: numbers[key] for key in _COUNTED})
     return total
 
 

@@ -21,7 +21,7 @@ _TOLD = {"id", "type", "scope", "status", "started", "run_started", "finished", 
 _BACKED_UP = (
     Column("table", "type"),
     Column("read", "read"),
-    *(Column(name, name, "number") for name in ("added", "changed", "deleted")),
+    *(Column(name, name, "number") for name in ("baseline", "added", "changed", "deleted")),
     Column("live", "rows", "number"),
     *(Column(name, heading, "number") for name, heading in COSTS.items() if name != "items"),
 )

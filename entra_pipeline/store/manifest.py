@@ -95,6 +95,8 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
         read: How it came about.
         parts: Its files; the state is the base, then the changes in this order, the last row of a key winning.
         live: Rows of the state.
+        baseline: Rows of a table that the parent does not have, or never read: they were there before, nobody knows
+            since when. None of them is added, changed or deleted.
         added: Rows that the parent's state does not have.
         changed: Rows that differ from the parent's state.
         deleted: Rows that only the parent's state has.
@@ -125,6 +127,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     read: Read
     parts: tuple[Part, ...]
     live: int
+    baseline: int = 0
     added: int
     changed: int
     deleted: int
@@ -148,6 +151,10 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...]
     notes: tuple[str, ...]
     follows: bool = False
+
+    def as_baseline(self) -> TableEntry:
+        """Returns the entry of a table that is read for the first time: all of its rows are its baseline."""
+        return msgspec.structs.replace(self, baseline=self.live, added=0, changed=0, deleted=0)
 
 
 TABLE_ENTRY_DECODER = msgspec.json.Decoder(TableEntry)
@@ -242,7 +249,12 @@ def decode(data: bytes, source: str) -> Manifest:
     Raises:
         IntegrityError: Not a manifest, one of a later version, or not the bytes that were sealed.
     """
-    return decode_sealed(data, source, MANIFEST_DECODER, format=FORMAT, version=VERSION)
+    manifest = decode_sealed(data, source, MANIFEST_DECODER, format=FORMAT, version=VERSION)
+    if manifest.version == 1 and not manifest.parent:
+        # Version 1 counted the rows of the first point as added.
+        first = {name: entry.as_baseline() for name, entry in manifest.tables.items()}
+        return msgspec.structs.replace(manifest, tables=first)
+    return manifest
 
 
 def decode_sealed(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *, format: str, version: int) -> _S:  # noqa: A002

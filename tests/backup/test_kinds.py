@@ -52,7 +52,9 @@ def test_after_many_incrementals_a_base_is_made_of_stored_files(tenant: Tenant) 
         counts = "SELECT recovery_point, _change, count(*) FROM users_history GROUP BY ALL"
         told = {(point, what): count for point, what, count in session.ask(counts).fetchall()}
     entries = [(manifest.recovery_point, manifest.tables["users"]) for manifest, _ in history]
-    numbers = {(p, what): getattr(entry, what) for p, entry in entries for what in ("added", "changed", "deleted")}
+    numbers = {
+        (p, what): getattr(entry, what) for p, entry in entries for what in ("baseline", "added", "changed", "deleted")
+    }
     assert told == {key: number for key, number in numbers.items() if number}
 
 

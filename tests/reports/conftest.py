@@ -50,7 +50,9 @@ class Site:
     def asked(self, first: date, **more: Any) -> ReportRequest:
         return ReportRequest(self.project, NOW, first, NOW.date(), **more)
 
-    def take(self, scope: str, moment: datetime, *rows: Row, added: int = 0, gaps: tuple[Gap, ...] = ()) -> Manifest:
+    def take(
+        self, scope: str, moment: datetime, *rows: Row, baseline: int = 0, added: int = 0, gaps: tuple[Gap, ...] = ()
+    ) -> Manifest:
         """Takes a point: users of these rows over those before, three domains, and a job record."""
         store = self.store(scope, moment)
         clock = Time(moment)
@@ -62,9 +64,8 @@ class Site:
                 role: Any = "changes" if parts else "base"
                 parts = (*parts, put(store, self.folder, point, rows, role=role))
                 live += sum(1 if row["_change"] == "upsert" else -1 for row in rows)
-            users = msgspec.structs.replace(
-                entry(parts, live), added=added, deleted=sum(r["_change"] == "delete" for r in rows)
-            )
+            deleted = sum(r["_change"] == "delete" for r in rows)
+            users = msgspec.structs.replace(entry(parts, live), baseline=baseline, added=added, deleted=deleted)
             domains = [upsert(name, name) for name in ("a.example", "b.example", "c.example")]
             kept = [put(store, self.folder, point, domains, table="domains")]
             others = msgspec.structs.replace(entry(kept, 3, table="domains"), gaps=gaps)

@@ -62,6 +62,17 @@ def test_objects_and_changes_are_told_by_day_and_category(site: Site) -> None:
     assert report.charts[1].series == {"added": [0, 2, 0, 0], "changed": [0, 0, 0, 0], "deleted": [0, 0, 0, 1]}
 
 
+def test_what_the_first_backup_found_was_not_added_on_its_day(site: Site) -> None:
+    site.take("contoso", NOW - 2 * DAY, person(1), person(2), baseline=2)
+    site.take("contoso", NOW - DAY, person(3), added=1)
+    report = build(site, "backup-analysis", date(2026, 11, 20))
+    [total] = [row for row in rows(report, "categories") if row["category"] == "Users"]
+    assert (total["objects"], total["baseline"], total["added"]) == (3, 2, 1)
+    [scope] = rows(report, "scopes")
+    assert (scope["baseline"], scope["added"]) == (2, 1)
+    assert report.charts[1].series["added"] == [0, 0, 1, 0]
+
+
 def test_scopes_are_added_up(tmp_path: Path) -> None:
     site = Site(tmp_path, "one", "two", "three")
     site.take("one", NOW - DAY, person(1), person(2))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline.analysis.sql import SqlSession
+from entra_pipeline.project.stores import complete_indexes
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.retention.sweep import sweep
@@ -48,7 +49,11 @@ def test_a_store_of_version_1_lives_on(old: Logged) -> None:
     assert {key.split("/")[1] for key in made.named()} == {"scope=contoso", "backup-scope=contoso"}
     old.assert_same(made)
 
+    assert [missing for _, missing, _ in complete_indexes(old.project)] == [2]
     with SqlSession.of(old.project) as session:
+        counted = "SELECT sum(baseline) > 0, sum(added) FROM recovery_point_tables WHERE recovery_point = '{}'"
+        assert session.ask(counted.format(FIRST)).fetchall() == [(True, 0)]
+        assert session.ask("SELECT DISTINCT _change FROM administrative_units_history").fetchall() == [("baseline",)]
         for point, text in ((SECOND, "written by version 1"), (made.recovery_point, "written since")):
             assert session.ask(described.format(point)).fetchall() == [(text,)]
         changes = f"SELECT recovery_point, _change FROM groups_history WHERE id = '{GROUP}' ORDER BY valid_from"
@@ -84,6 +89,8 @@ def test_points_of_version_1_are_pruned_and_their_files_swept(old: Logged) -> No
     left = {file.key for file in old.store.files.list("") if file.key.endswith(".parquet")}
     parts = {key for key in left if not key.startswith(("_", "directory_audits"))}
     assert parts == made.named()
+    # The index of version 1, too: nobody reads it.
+    assert {key.split("/")[1] for key in left if key.startswith("_index/")} == {"4"}
     assert old.stored("directory_audits")
     assert [finding for finding in verify(old.store) if not finding.ok] == []
 

@@ -428,7 +428,7 @@ def recovery_points(index: Sequence[Source]) -> str:
     """A row per recovery point, with what its tables hold together."""
     head = ["kind", "taken_for", "status", "tenant_id", "started", "finished", "parent", "last_full"]
     said = ", ".join(f"any_value({_time(f'e.{name}', name)}) AS {name}" for name in head)
-    sums = ["added", "changed", "deleted", "requests", "items", "resource_units", "throttled"]
+    sums = ["baseline", "added", "changed", "deleted", "requests", "items", "resource_units", "throttled"]
     added = ", ".join(f"coalesce(sum(e.{name}), 0)::BIGINT AS {name}" for name in sums)
     counted = ", ".join(
         f"coalesce(sum(e.live) FILTER (e.contents = '{contents}'), 0)::BIGINT AS {name}"
@@ -442,7 +442,7 @@ def recovery_points(index: Sequence[Source]) -> str:
 def recovery_point_tables(index: Sequence[Source]) -> str:
     """A row per table of each recovery point."""
     head = f"c.scope, c.recovery_point, {_moment('c.recovery_point')} AS moment"
-    texts = ["table", "contents", "read", "live", "added", "changed", "deleted", "reported"]
+    texts = ["table", "contents", "read", "live", "baseline", "added", "changed", "deleted", "reported"]
     times = ", ".join(f"{_time(f'e.{name}', name)} AS {name}" for name in ("read_started", "read_finished"))
     costs = ["requests", "items", "resource_units", "throttled", "notes"]
     stored = (

@@ -44,6 +44,7 @@ def carried(
         return msgspec.structs.replace(
             before,
             read="carried",
+            baseline=0,
             added=0,
             changed=0,
             deleted=0,

@@ -104,7 +104,8 @@ def print_summary(manifest: Manifest, *, every_cost: bool = False) -> None:
     rows = table_rows(manifest)
     total = totals(manifest)
     same = [row for row in rows if row["read"] == "unchanged"]
-    numbers = {name: name for name in ("added", "changed", "deleted")}
+    first = ["baseline"] if total["baseline"] else []
+    numbers = {name: name for name in (*first, "added", "changed", "deleted")}
     columns = {"table": "table", "read": "read", "live": "rows", **numbers}
     if len(same) < len(rows):
         print_table([row for row in rows if row not in same], columns, right=("live", *numbers))

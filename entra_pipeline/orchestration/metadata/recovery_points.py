@@ -23,7 +23,7 @@ from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.text import pluralize
 
 # Columns of tables: key → heading. Those of the proof are called what `points --json` calls them.
-_CHANGES = {key: key for key in ("table", "read", "live", "added", "changed", "deleted")}
+_CHANGES = {key: key for key in ("table", "read", "live", "baseline", "added", "changed", "deleted")}
 _COSTS = {"table": "table", **COSTS}
 _FOUND = ("table", "result", "read", "rows", "counted", "pages", "owners", "compared")
 _PROOF = {key: key for key in (*_FOUND, "requests", "retries", "throttled")}
@@ -107,6 +107,7 @@ def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
         "objects": total["objects"],
         "links": total["edges"],
         "object_types": sum(table in CATALOGUE for table in manifest.tables),
+        "baseline": total["baseline"],
         "added": total["added"],
         "changed": total["changed"],
         "deleted": total["deleted"],
@@ -141,6 +142,7 @@ def table_metadata(entries: Mapping[str, TableEntry], name: str) -> Mapping[str,
     own = entries[name]
     written = [part for entry in entries.values() for part in entry.parts]
     changes = {
+        "baseline": sum(entry.baseline for entry in entries.values()),
         "added": sum(entry.added for entry in entries.values()),
         "changed": sum(entry.changed for entry in entries.values()),
         "deleted": sum(entry.deleted for entry in entries.values()),

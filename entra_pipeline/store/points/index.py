@@ -32,7 +32,7 @@ from entra_pipeline.store.manifest import Kind, Manifest, Part, TableEntry, sha2
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.state import KEYS
 
-INDEX = "_index/3/"
+INDEX = "_index/4/"
 """Where indexes are, with the version of their columns."""
 
 JOINED = 16
@@ -47,7 +47,10 @@ _TEXT = (
     *("started", "finished", "parent", "last_full"),
 )
 _ENTRY_TEXT = ("table", "contents", "read", "read_started", "read_finished", "gaps")
-_NUMBERS = ("live", "added", "changed", "deleted", "reported", "requests", "items", "resource_units", "throttled")
+_NUMBERS = (
+    *("live", "baseline", "added", "changed", "deleted", "reported"),
+    *("requests", "items", "resource_units", "throttled"),
+)
 _PART = pa.struct([("key", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64()), ("role", pa.string())])
 _KEY = pa.struct([("id", pa.string()), ("target_id", pa.string())])
 SCHEMA = pa.schema(
@@ -96,6 +99,11 @@ class IndexFile(NamedTuple):
 def index_folder(scope: str) -> str:
     """Returns the start of the keys of a scope's indexes."""
     return f"{INDEX}{scope}/"
+
+
+def former_folders(scope: str) -> list[str]:
+    """Returns the starts of the keys of a scope's indexes that earlier releases wrote: nobody reads them any more."""
+    return [f"_index/{version}/{scope}/" for version in range(1, int(INDEX.split("/")[1]))]
 
 
 def chosen_files(files: Iterable[IndexFile], points: Iterable[str]) -> dict[str, IndexFile]:

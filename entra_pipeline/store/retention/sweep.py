@@ -12,7 +12,7 @@ from typing import NamedTuple
 from entra_pipeline.store.backends import StoredFile
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.parallel import in_parallel, in_turns
-from entra_pipeline.store.points.index import IndexFile, chosen_files, index_folder, trim_indexes
+from entra_pipeline.store.points.index import IndexFile, chosen_files, former_folders, index_folder, trim_indexes
 from entra_pipeline.store.points.keys import table_folders
 from entra_pipeline.store.points.staging import staging_folder
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -69,7 +69,7 @@ def _sweep(
     before = store.clock() - grace
     # Files first, manifests second: what is committed in between is not taken for an orphan.
     indexes = list(store.files.list(index_folder(store.scope)))
-    prefixes = [staging_folder(store.scope)]
+    prefixes = [staging_folder(store.scope), *former_folders(store.scope)]
     tables = [name for name in store.files.folders() if not name.startswith("_")]
     prefixes += [folder for name in tables for folder in table_folders(store.scope, name)]
     old = [file for prefix in prefixes for file in store.files.list(prefix) if file.modified < before]

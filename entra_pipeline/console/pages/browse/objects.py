@@ -128,7 +128,11 @@ def history(context: RequestContext) -> Response:
     table, identifier = context.path("table"), context.query("id")
     points = [point for point in store.points() if point <= context.path("point")][-_BACK:]
     told: list[dict[str, Any]] = []
-    found = states(store, [context.state.manifest(store, point) for point in points], table, identifier)
+    manifests = [context.state.manifest(store, point) for point in points]
+    # A point that never read the type says nothing of the object.
+    manifests = [one for one in manifests if table in one.tables and one.tables[table].read != "never"]
+    points = [one.recovery_point for one in manifests]
+    found = states(store, manifests, table, identifier)
     bodies = [_OBJECT.decode(raw) if raw else None for raw in found]
     for (_, was), (point, now) in pairwise(zip(points, bodies, strict=True)):
         if was == now:

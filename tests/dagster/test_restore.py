@@ -11,7 +11,7 @@ from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import GraphUnavailable, UsageError
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.orchestration.jobs import restore as job
-from entra_pipeline.orchestration.keys import OPERATOR_TAG, PLAN_TAG, asset_key, partitions_name
+from entra_pipeline.orchestration.keys import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PLAN_TAG, asset_key, partitions_name
 from entra_pipeline.orchestration.progress import RunRestoreProgress
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -90,7 +90,14 @@ class Site:
         [self.point] = store.points()
 
     def run(
-        self, *, after: str = "", from_failure: bool = True, steps: Sequence[str] = (), by: str = "", **config: Any
+        self,
+        *,
+        after: str = "",
+        from_failure: bool = True,
+        steps: Sequence[str] = (),
+        by: str = "",
+        identity: str = "",
+        **config: Any,
     ) -> "Run":
         """Runs the job; `after` is the id of a run that this one repeats, from where it failed, some steps, or all."""
         again = None
@@ -100,7 +107,7 @@ class Site:
             again = options.from_failure(after, self.instance) if from_failure and not steps else again
         job = dg.build_reconstructable_job(__name__, "job_of", (str(self.project.file),))
         config = {"scope": SCOPE, **config}
-        tags = {OPERATOR_TAG: by} if by else None
+        tags = {OPERATOR_TAG: by, OPERATOR_IDENTITY_TAG: identity} if by else None
         with dg.execute_job(job, self.instance, config, tags=tags, reexecution_options=again) as result:
             return Run(result, self.instance)
 
@@ -223,7 +230,7 @@ def test_what_takes_two_administrators_is_not_written_by_one(site: Site, control
     file.write_text(text + "approval = true\n")
     user = delete_user(control)
     control.ledger(reset=True)
-    dry = site.run(point=site.point, by="ada@contoso.com")
+    dry = site.run(point=site.point, by="ada@contoso.com", identity="https://issuer ada")
     plan = read_plan(store, dry.plan)
     # Not by whoever launches it, not in one go, not by repeating some of a run.
     runs = [
@@ -241,6 +248,9 @@ def test_what_takes_two_administrators_is_not_written_by_one(site: Site, control
     for name in ("ada@contoso.com", "Ada@Contoso.com "):
         with pytest.raises(UsageError, match="does not approve it"):
             approve(store, plan, name)
+    # Names change; issuer and subject stay.
+    with pytest.raises(UsageError, match="does not approve it"):
+        approve(store, plan, "ada.lovelace@contoso.com", "https://issuer ada")
     assert approved_by(store, plan) is None
     assert control.writes() == []
 

@@ -122,7 +122,9 @@ class OpenId:
                 remedy="Ask for one of the app roles to be assigned in Entra"
                 + ("; app roles are told however many groups there are." if many else "."),
             )
-        return User(name, role, str(claims.get("name") or name))
+        # OpenID Connect Core 5.7: only the two together name somebody for good; every other claim may change hands.
+        identity = f"{claims['iss']} {claims['sub']}"
+        return User(name, role, str(claims.get("name") or name), identity)
 
     async def _metadata(self) -> None:
         """What the provider tells of itself, checked.

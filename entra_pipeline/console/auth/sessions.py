@@ -36,11 +36,13 @@ class User:
         name: By which runs and the audit log call them: the name they sign in with.
         role: What they may do.
         display_name: What people call them.
+        identity: Issuer and subject of their sign-in, which stay when names change; empty for the local account.
     """
 
     name: str
     role: Role
     display_name: str = ""
+    identity: str = ""
 
 
 @dataclass(slots=True)

@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 
+from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.errors import EntraPipelineError, FailureSort, NotInStore, UsageError
 
 LOCATION = "entra-pipeline"
 OPERATOR_TAG = "entra/operator"
+OPERATOR_IDENTITY_TAG = "entra/operator-identity"
 """Tag of a run: who asked for it."""
 UNDER_WAY = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 PATH = "/dagster"
@@ -81,6 +83,11 @@ class DagsterUnavailable(EntraPipelineError):
 
 class DagsterAbsent(DagsterUnavailable):
     """Nobody listens where Dagster should be: nothing was sent, and nothing has happened."""
+
+
+def operator_tags(user: User) -> dict[str, str]:
+    """Returns the tags of a run that say who launched it: the name, and the identity where the sign-in has one."""
+    return {OPERATOR_TAG: user.name} | ({OPERATOR_IDENTITY_TAG: user.identity} if user.identity else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +173,14 @@ class Dagster:
         """Closes the connections."""
         self._client.close()
 
-    def launch(self, job: str, config: Mapping[str, Any], *, operator: str, tags: Mapping[str, str]) -> str:
+    def launch(self, job: str, config: Mapping[str, Any], *, operator: User, tags: Mapping[str, str]) -> str:
         """Launches a job, as soon as Dagster is there; the id of its run.
 
         Raises:
             DagsterUnavailable: Dagster does not answer, or does not know the job.
             UsageError: It does not take the configuration.
         """
-        given = {**tags, OPERATOR_TAG: operator}
+        given = {**tags, **operator_tags(operator)}
         params = {
             "selector": {"repositoryLocationName": LOCATION, "repositoryName": _REPOSITORY, "jobName": job},
             "runConfigData": config,

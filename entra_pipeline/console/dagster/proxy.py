@@ -31,7 +31,7 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
-from entra_pipeline.console.dagster.client import OPERATOR_TAG, PATH, PAUSE
+from entra_pipeline.console.dagster.client import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PATH, PAUSE, operator_tags
 from entra_pipeline.console.routing import address
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -230,7 +230,7 @@ def signed(body: bytes, user: User) -> tuple[bytes, list[str]]:
                     # Null, where nothing is given: what the query says is given then would not be signed.
                     given = variables.setdefault(argument.value.name.value, None)
                     for params in given if isinstance(given, list) else [given] if given is not None else []:
-                        _sign(params, argument.name.value, user.name)
+                        _sign(params, argument.name.value, user)
     return msgspec.json.encode(sent), fields
 
 
@@ -261,8 +261,8 @@ def _changing(query: str) -> list[FieldNode]:
     return found
 
 
-def _sign(params: Any, argument: str, name: str) -> None:
-    """Puts the operator's tag where a mutation's parameters hold the tags of the runs that it makes.
+def _sign(params: Any, argument: str, user: User) -> None:
+    """Puts the operator's tags where a mutation's parameters hold the tags of the runs that it makes.
 
     Raises:
         Refused: They have no such place.
@@ -276,8 +276,9 @@ def _sign(params: Any, argument: str, name: str) -> None:
     given = params.get(last) or [] if isinstance(params, dict) else None
     if not isinstance(given, list):
         raise ProxyRefusal(f"{argument} is not what Dagster takes: runs carry the operator's name")
-    kept = [one for one in given if not isinstance(one, dict) or one.get("key") != OPERATOR_TAG]
-    params[last] = [*kept, {"key": OPERATOR_TAG, "value": name}]
+    ours = (OPERATOR_TAG, OPERATOR_IDENTITY_TAG)
+    kept = [one for one in given if not isinstance(one, dict) or one.get("key") not in ours]
+    params[last] = [*kept, *({"key": key, "value": value} for key, value in operator_tags(user).items())]
 
 
 async def _body(request: Request) -> bytes:

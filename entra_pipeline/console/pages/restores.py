@@ -129,7 +129,7 @@ def plan(context: RequestContext) -> Response:
 
 
 def _have_planned(context: RequestContext, scope: Scope, config: dict[str, Any], **told: Any) -> Response:
-    run = context.state.dagster.launch("restore", config, operator=context.user.name, tags=run_tags(scope))
+    run = context.state.dagster.launch("restore", config, operator=context.user, tags=run_tags(scope))
     record(
         context.state,
         context.user,
@@ -213,7 +213,7 @@ def apply(context: RequestContext) -> Response:
         raise
     config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(context.field("go_on"))}
     run = context.state.dagster.launch(
-        "restore", config, operator=context.user.name, tags={**run_tags(scope), "entra/plan": found.id}
+        "restore", config, operator=context.user, tags={**run_tags(scope), "entra/plan": found.id}
     )
     _record(context, "restore", found, "started", run=run)
     return context.go(address("jobs", run))
@@ -225,7 +225,7 @@ def consent(context: RequestContext) -> Response:
     try:
         if context.field("seal") != found.seal:
             raise UsageError("this is not the plan that was shown", remedy="Load the page again.")
-        approve(context.store(), found, context.user.name, context.state.clock)
+        approve(context.store(), found, context.user.name, context.user.identity, clock=context.state.clock)
     except UsageError:
         _record(context, "restore approve", found, "refused")
         raise

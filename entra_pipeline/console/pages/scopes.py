@@ -58,9 +58,7 @@ def back_up(context: RequestContext) -> Response:
     config = {}
     if full := bool(context.field("full")):
         config = {"ops": {backup_now_op_name(scope): {"config": {"full": True}}}}
-    run = context.state.dagster.launch(
-        backup_now_job_name(scope), config, operator=context.user.name, tags=run_tags(scope)
-    )
+    run = context.state.dagster.launch(backup_now_job_name(scope), config, operator=context.user, tags=run_tags(scope))
     record(
         context.state,
         context.user,

@@ -30,7 +30,7 @@ from entra_pipeline.operations.restore import (
 from entra_pipeline.operations.restore import plan_restore as make_plan
 from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
-from entra_pipeline.orchestration.keys import OPERATOR_TAG, PLAN_TAG, SOMEBODY
+from entra_pipeline.orchestration.keys import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PLAN_TAG, SOMEBODY
 from entra_pipeline.orchestration.metadata.restores import (
     approval,
     plan_observation,
@@ -204,7 +204,8 @@ def plan_restore(
             target = scope_of(environment.project, scope, config.to or scope.tenant)
             with _points_reported(environment, storage.open(target), context.instance):
                 plan = run_async(_make_plan(context, config, target, environment, store))
-            sign_plan(store, plan, context.run.tags.get(OPERATOR_TAG, SOMEBODY))
+            tags = context.run.tags
+            sign_plan(store, plan, tags.get(OPERATOR_TAG, SOMEBODY), tags.get(OPERATOR_IDENTITY_TAG, ""))
         live = storage.open(target_of(environment.project, plan))
         if not config.dry_run:
             check_passwords_file(_passwords_file(tenants, config, plan), plan)

@@ -31,12 +31,14 @@ class PlanSignature(msgspec.Struct, frozen=True, kw_only=True):
         seal: Its seal.
         by: The name that they sign in with; of the command, the user of the operating system.
         moment: When, RFC 3339.
+        identity: Issuer and subject of their sign-in, which stay when names change; empty where there was none.
     """
 
     plan: str
     seal: str
     by: str
     moment: str
+    identity: str = ""
 
 
 _SIGNED_DECODER = msgspec.json.Decoder(PlanSignature)
@@ -56,9 +58,11 @@ def approval_scopes(project: Project, plan: RestorePlan) -> list[str]:
     ]
 
 
-def sign_plan(store: ScopeStore, plan: RestorePlan, by: str, clock: Clock = system_clock) -> None:
-    """Records who made a plan, once."""
-    signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
+def sign_plan(
+    store: ScopeStore, plan: RestorePlan, by: str, identity: str = "", *, clock: Clock = system_clock
+) -> None:
+    """Records who made a plan, once; `by` and `identity` as in `PlanSignature`."""
+    signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, identity=identity, moment=iso(clock()))
     with suppress(AlreadyExists):
         store.files.create(_key(plan, "made"), canonical(signed))
 
@@ -71,16 +75,19 @@ def made_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
 def approved_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
     """Returns who approved a plan; None when nobody has."""
     made, approved = made_by(store, plan), _read(store, plan, "approved")
-    return approved if made and approved and not _same(made.by, approved.by) else None
+    return approved if made and approved and not _same(made, approved.by, approved.identity) else None
 
 
-def approve(store: ScopeStore, plan: RestorePlan, by: str, clock: Clock = system_clock) -> PlanSignature:
+def approve(
+    store: ScopeStore, plan: RestorePlan, by: str, identity: str = "", *, clock: Clock = system_clock
+) -> PlanSignature:
     """Approves a plan, once.
 
     Args:
         store: The store of the plan's scope.
         plan: The plan, as the administrator has seen it.
         by: The administrator.
+        identity: Issuer and subject of their sign-in; empty where there was none.
         clock: The one clock.
 
     Raises:
@@ -89,12 +96,12 @@ def approve(store: ScopeStore, plan: RestorePlan, by: str, clock: Clock = system
     made = made_by(store, plan)
     if made is None:
         raise UsageError("it is not known who made this plan", remedy="Plan anew; then somebody else can approve it.")
-    if _same(made.by, by):
+    if _same(made, by, identity):
         raise UsageError(
             "who makes a plan does not approve it",
             remedy="Another administrator has to sign in and look at it.",
         )
-    signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, moment=iso(clock()))
+    signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, identity=identity, moment=iso(clock()))
     try:
         store.files.create(_key(plan, "approved"), canonical(signed))
     except AlreadyExists:
@@ -121,8 +128,11 @@ def _read(store: ScopeStore, plan: RestorePlan, what: str) -> PlanSignature | No
     return signed if (signed.plan, signed.seal) == (plan.id, plan.seal) else None
 
 
-def _same(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
+def _same(made: PlanSignature, by: str, identity: str) -> bool:
+    """Whether somebody made the plan: by identity, which nobody can change, or by name."""
+    if made.identity and made.identity == identity:
+        return True
+    return made.by.strip().casefold() == by.strip().casefold()
 
 
 def _key(plan: RestorePlan, what: str) -> str:

@@ -27,6 +27,7 @@ from entra_pipeline.errors import StoreError
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, parquet, sql_text, state_query
+from entra_pipeline.surrogates import replaced_sql
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -132,7 +133,7 @@ def states(store: ScopeStore, manifests: Sequence[Manifest], table: str, identif
     with connect(store.files) as connection:
         try:
             rows = connection.execute(
-                f"SELECT _file, _change, _raw FROM {source} WHERE id = ?", [identifier]
+                f"SELECT _file, _change, {replaced_sql('_raw')} FROM {source} WHERE id = ?", [identifier]
             ).fetchall()
         except duckdb.Error as error:
             raise StoreError(
@@ -289,7 +290,7 @@ class _Relatives:
         ]
         if plain:
             source = parquet(files, [part for _, part in plain.values()], ", filename = '_file'")
-            queries.append(f"SELECT _file, id, _raw FROM {source} WHERE {condition}")
+            queries.append(f"SELECT _file, id, {replaced_sql('_raw')} AS _raw FROM {source} WHERE {condition}")
         rows = [(plain[of][0] if of in plain else of, *row) for of, *row in self._union(queries)]
         place = {name: number for number, name in enumerate(self._objects)}
         return sorted(rows, key=lambda row: (place[row[0]], *row[1:]))

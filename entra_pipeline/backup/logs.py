@@ -25,6 +25,7 @@ import msgspec
 
 from entra_pipeline.backup.commit import permission_gap, tool
 from entra_pipeline.backup.read.reader import licence_missing
+from entra_pipeline.backup.rows.page_parser import stored
 from entra_pipeline.backup.rows.parquet import write_entries
 from entra_pipeline.backup.rows.staging import OBJECT_ROWS, UPSERT, Staged, Staging, read_staged
 from entra_pipeline.catalogue import Lane
@@ -33,10 +34,13 @@ from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphProtocolError, StoreError
 from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
+from entra_pipeline.graph.pages import decoding
 from entra_pipeline.project import Scope
 from entra_pipeline.store.logs import LogDay, LogPart, LogRead, LogStore
 from entra_pipeline.store.manifest import Gap
+from entra_pipeline.store.points.unreadable import UnreadableElement, keep_unreadable
 from entra_pipeline.store.state import connect
+from entra_pipeline.surrogates import as_text
 
 LATENESS = timedelta(hours=48)
 """After the end of a day no entry of it comes any more, once this has passed."""
@@ -51,6 +55,7 @@ _ROWS_AT_ONCE = 20_000
 _FEW_DAYS = 3
 _PREMIUM = ("AAD_PREMIUM", "AAD_PREMIUM_P2")
 _ALL = "the log"
+_ENTRIES = "entries that cannot be read"
 
 
 class LogReadProgress(Protocol):
@@ -227,7 +232,7 @@ def due(day: date, held: LogDay | None, now: datetime, *, whole: bool = False) -
     """
     start = start_of(day)
     end = start + _DAY
-    if whole or held is None or not held.read_to:
+    if whole or held is None or not held.read_to or any(gap.what.startswith(_ENTRIES) for gap in held.gaps):
         return Window(day, start, end)
     if held.complete:
         return None
@@ -260,13 +265,13 @@ class _Subscriptions(msgspec.Struct):
     value: list[_Subscription]
 
 
-_SUBSCRIPTIONS_DECODER = msgspec.json.Decoder(_Subscriptions)
+_decode_subscriptions = decoding(msgspec.json.Decoder(_Subscriptions).decode)
 
 
 async def _surely_kept(graph: Graph) -> timedelta:
     """How long Entra keeps the tenant's logs by its subscriptions; the shorter time when it does not show them."""
     try:
-        found = await graph.fetch("subscribedSkus", _SUBSCRIPTIONS_DECODER.decode, stats=RequestStats())
+        found = await graph.fetch("subscribedSkus", _decode_subscriptions, stats=RequestStats())
     except GraphError:
         return KEPT_WITHOUT_LICENCE
     premium = any(
@@ -296,6 +301,7 @@ class _LogReader:
     progress: LogReadProgress
     done: dict[date, LogDay] = field(default_factory=dict)
     rows: int = 0
+    unreadable: list[UnreadableElement] = field(default_factory=list)
 
     async def read(self) -> None:
         """Reads what is due; a refusal is told by the days."""
@@ -318,6 +324,7 @@ class _LogReader:
         """Reads windows that lie side by side with one query, and stores their days."""
         stats = RequestStats()
         started = self.clock()
+        self.unreadable.clear()
         first, end = chunk[0].first, chunk[-1].end
         condition = f"{self.entry.time} ge {iso(first)} and {self.entry.time} lt {iso(end)}"
         url = query(self.entry.path, filter=condition, top=self.entry.page_size)
@@ -352,6 +359,9 @@ class _LogReader:
                     self._settle(connection, window, staged[window.day].staged, read)
 
         await asyncio.to_thread(settle)
+        if self.unreadable:
+            key = f"{self.entry.name}~{iso(started)}"
+            await asyncio.to_thread(keep_unreadable, self.store.files, self.store.scope, key, self.unreadable)
 
     def _stage(self, page: GraphPage, staged: Mapping[date, Staging]) -> None:
         decode = _decoder(self.entry.time).decode
@@ -361,14 +371,22 @@ class _LogReader:
                 # Graph writes UTC; anything else is worth the slow way.
                 moment: str = found.moment
                 day = date.fromisoformat(moment[:10]) if moment.endswith("Z") else parse_iso(moment).date()
-                staging = staged[day]
-            except (msgspec.ValidationError, ValueError, KeyError):
+                body = stored(raw)
+            except (msgspec.ValidationError, ValueError):
+                self._set_aside(bytes(raw), "an entry that has no id, or no time")
+                continue
+            if day not in staged:
                 raise GraphProtocolError(
-                    f"{self.entry.path} gave an entry that has no id, or no time in the window that was asked for"
-                ) from None
-            staging.append(found.id, None, UPSERT, bytes(raw).decode())
+                    f"{self.entry.path} gave an entry that has no time in the window that was asked for"
+                )
+            staged[day].append(as_text(found.id), None, UPSERT, body)
+        for one in page.unreadable:
+            self._set_aside(one.raw, one.reason)
         self.rows += len(page.value)
         self.progress.rows(self.entry.name, self.rows)
+
+    def _set_aside(self, raw: bytes, reason: str) -> None:
+        self.unreadable.append(UnreadableElement.of(self.entry.name, "", reason, raw))
 
     # --- Storing -----------------------------------------------------------------------------------------------------
 
@@ -398,16 +416,30 @@ class _LogReader:
                 rows=held.rows + added,
                 first=first,
                 last=last,
-                complete=held.complete or (window.whole and parse_iso(read.started) >= end + LATENESS),
+                complete=held.complete
+                or (window.whole and not self.unreadable and parse_iso(read.started) >= end + LATENESS),
                 read_to=max(held.read_to, read.end),
                 parts=(*held.parts, *fresh),
                 reads=reads,
                 misfits=misfits,
-                gaps=(*(gap for gap in held.gaps if gap.what != _ALL), *(lost if self._begun(window.day) else ())),
+                gaps=(*self._kept_gaps(held, window), *self._unread(), *(lost if self._begun(window.day) else ())),
                 notes=_notes(held, () if self._begun(window.day) else lost),
             ),
             fresh,
         )
+
+    def _unread(self) -> list[Gap]:
+        """What of the read is no entry of any day that can be told."""
+        if not self.unreadable:
+            return []
+        first = self.unreadable[0]
+        reason = f"Graph answered what cannot be read: {first.reason}: {first.text[:80]}"
+        remedy = "The day is read again as long as Entra keeps it."
+        return [Gap(what=f"{_ENTRIES} ({len(self.unreadable)})", reason=reason, remedy=remedy)]
+
+    @staticmethod
+    def _kept_gaps(held: LogDay, window: Window) -> list[Gap]:
+        return [gap for gap in held.gaps if gap.what != _ALL and not (window.whole and gap.what.startswith(_ENTRIES))]
 
     def _find_news(self, connection: duckdb.DuckDBPyConnection, held: LogDay, window: Window) -> tuple[int, int]:
         """Makes the table `news` of what is new or changed; how many of each."""
@@ -535,7 +567,8 @@ def _chunk(pending: Sequence[Window], rows: int, days: int) -> list[Window]:
         days: Days that they belong to.
     """
     if not days and len(pending) > _FEW_DAYS:
-        return list(pending[-2:])
+        last = list(pending[-2:])
+        return last if last[0].end == last[1].first else last[1:]
     most = max(1, _ROWS_AT_ONCE * days // max(1, rows)) if days else _FEW_DAYS
     chunk = [pending[0]]
     for window in pending[1:most]:

@@ -21,10 +21,11 @@ import msgspec
 
 from entra_pipeline.backup.commit import CommitContext, commit_point, permission_gap
 from entra_pipeline.backup.point_builder import PointBuilder
-from entra_pipeline.backup.read.children import ChildReader, child_collections
+from entra_pipeline.backup.read.child_tables import child_collections
+from entra_pipeline.backup.read.children import ChildReader
 from entra_pipeline.backup.read.extensions import extension_names, new_properties
 from entra_pipeline.backup.read.reader import ObjectReader
-from entra_pipeline.backup.read.selection import ResolvedSelection, resolve_selection, selectable_types
+from entra_pipeline.backup.read.selection import SELECTABLE, ResolvedSelection, resolve_selection, selectable_types
 from entra_pipeline.backup.reconcile.context import DEFAULT_POLICY, CheckContext, ReconcilePolicy, may_be_endpoint
 from entra_pipeline.backup.reconcile.reconciler import Reconciler
 from entra_pipeline.backup.rows.entries import is_objects
@@ -39,6 +40,7 @@ from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
 from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.points.unreadable import keep_unreadable
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import did_you_mean
@@ -103,6 +105,8 @@ class BackupRun:
     chosen: ResolvedSelection | None = None
     stats: RequestStats = field(default_factory=RequestStats)
     extension_gap: Gap | None = None
+    selection_gap: Gap | None = None
+    unnamed: dict[str, Gap] = field(default_factory=dict)
     reconcile_policy: ReconcilePolicy = DEFAULT_POLICY
     taken_for: str = ""
 
@@ -153,8 +157,16 @@ class BackupRun:
         if self.extension_gap is not None:
             for name in (n for n in wanted if CATALOGUE[n].extensible):
                 self.builder.flag(name, gaps=[self.extension_gap])
+        for name in (n for n in wanted if n in SELECTABLE):
+            if self.selection_gap is not None:
+                self.builder.flag(name, gaps=[self.selection_gap])
+        for name, gap in self.unnamed.items():
+            if name in fresh:
+                self.builder.flag(name, gaps=[gap])
         self.progress.phase("proving")
         await reconciler.reconcile()
+        if elements := reader.aside.elements():
+            await asyncio.to_thread(keep_unreadable, self.store.files, self.store.scope, self.point, elements)
         # Names of extensions, who is chosen, who of them has gone: what serves all is charged to the first type.
         for table in (name for name in wanted[:1] if name in self.builder.entries):
             self.builder.charge(table, self.stats.take())
@@ -191,9 +203,7 @@ class BackupRun:
 
     async def _reader(self, requested: Sequence[str]) -> ObjectReader:
         if self.scope.select is not None:
-            self.chosen = await resolve_selection(
-                self.graph, self.scope.select.users, self.scope.select.groups, self.stats
-            )
+            self.chosen = await self._resolve(self.scope.select.users, self.scope.select.groups)
         return ObjectReader(
             graph=self.graph,
             builder=self.builder,
@@ -206,6 +216,21 @@ class BackupRun:
             progress=self.progress.rows,
             requested=frozenset(requested),
         )
+
+    async def _resolve(self, users: Sequence[str], groups: Sequence[str]) -> ResolvedSelection:
+        """Returns who is chosen; those of the parent where Graph does not say it."""
+        try:
+            return await resolve_selection(self.graph, users, groups, self.stats)
+        except GraphError as error:
+            if self.parent is None or not self.parent.selection:
+                raise
+            self.selection_gap = Gap(
+                what="chosen objects",
+                reason=f"Graph does not say who is chosen ({error.message}); those of the last point are read",
+                remedy=error.remedy or "The next backup resolves them again.",
+                since=self.parent.recovery_point,
+            )
+            return ResolvedSelection({name: frozenset(ids) for name, ids in self.parent.selection.items()})
 
     async def _extension_names(self, entries: Sequence[ObjectType]) -> dict[str, tuple[str, ...]]:
         """Names of directory extensions by what they target, where any type can have them."""
@@ -223,9 +248,14 @@ class BackupRun:
         targets = await extensions if entry.extensible else {}
         names = (*targets.get(entry.extensible, ()), *entry.allowed(entry.on_request, self.granted))
         if names and not entry.select:
-            # A refusal here also refuses the read of the type, which reports it.
-            with suppress(GraphError):
+            try:
                 names += await new_properties(self.graph, entry, self.stats)
+            except GraphError as error:
+                self.unnamed[entry.name] = Gap(
+                    what="properties that are newer than this release",
+                    reason=f"Graph does not show which there are ({error.message}), and lists them only by name",
+                    remedy="The next backup asks again.",
+                )
         return tuple(dict.fromkeys(names))
 
     def _gap(self, failure: ReadFailure) -> TableEntry:

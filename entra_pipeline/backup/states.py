@@ -17,6 +17,7 @@ from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import KEYS, latest_query, state_query
+from entra_pipeline.surrogates import replaced_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class TableStates:
 
     def sql_of(self, entry: TableEntry) -> str:
         """Returns SQL of the state that an entry names."""
-        return state_query(self.store.files, entry, _columns(entry.table))
+        return state_query(self.store.files, entry, _columns(entry.table), exact=True)
 
     def sql_changes(self, table: str, change: str = UPSERT) -> str:
         """Returns SQL of the rows that this point has written, the last one of each key.
@@ -81,7 +82,8 @@ class TableStates:
         entry, before = self.entries[table], self.sql_before(table)
         own = [part for part in entry.parts if part.recovery_point == self.point]
         columns, nothing = _columns(table), f"SELECT * FROM ({self.sql(table)}) WHERE false"
-        if any(part.role == "base" for part in own):
+        # A whole table without rows has no file.
+        if any(part.role == "base" for part in own) or not entry.parts:
             gone = f"{before} ANTI JOIN ({self.sql(table)}) USING ({', '.join(KEYS[entry.kind])})" if before else ""
             return self.sql(table) if change == UPSERT else gone or nothing
         if not own:
@@ -116,6 +118,11 @@ class TableStates:
         """Returns the ids of all objects of the new state."""
         return {str(row[0]) for row in await self.runner.query(f"SELECT id FROM ({self.sql(table)})")}
 
+    async def ids_before(self, table: str) -> set[str]:
+        """Returns the ids of all objects of the parent's state."""
+        before = self.sql_before(table)
+        return {str(row[0]) for row in await self.runner.query(f"SELECT id FROM ({before})")} if before else set()
+
     async def missing_ids(self, ids: str, table: str) -> list[str]:
         """Returns the ids of a query that are not in the new state of a table, sorted."""
         return await self.runner.missing_ids(ids, self.sql(table))
@@ -131,7 +138,7 @@ class TableStates:
         condition = where or "true"
         only = "SEMI JOIN wanted USING (id)" if ids is not None else ""
         rows = await self.runner.query(
-            f"SELECT id, parent_id FROM ({self.sql(entry.name)}) {only} WHERE {condition} ORDER BY id",
+            f"SELECT id, parent_id FROM ({readable(self.sql(entry.name))}) {only} WHERE {condition} ORDER BY id",
             wanted=ids_table(ids or ()),
         )
         return {str(one): str(parent or "") for one, parent in rows}
@@ -164,6 +171,11 @@ class TableStates:
             f"SELECT {columns} FROM ({before}) rows SEMI JOIN owners ON rows.{owner} = owners.id",
             owners=ids_table(owners),
         )
+
+
+def readable(objects: str) -> str:
+    """Returns SQL of objects whose `raw` is JSON to DuckDB, which takes no half of a surrogate pair."""
+    return f"SELECT * REPLACE ({replaced_sql('raw')} AS raw) FROM ({objects})"
 
 
 def kept_in(table: str) -> str:

@@ -139,6 +139,7 @@ class ObjectType:
         subtypes: Modules of derived models, where the collection is polymorphic (`ip_named_location`); their properties
             become columns too.
         singleton: The path leads to one object, not to a collection.
+        may_be_absent: A singleton that a tenant can do without: 404 means that it has none.
         key: Property that identifies an object where Graph's objects have no `id` (`tenantId` of partners). A singleton
             without any is stored under the name of its type.
         delta: Whether `<path>/delta` exists and tracks the type.
@@ -182,6 +183,7 @@ class ObjectType:
     restore: Restore
     subtypes: tuple[str, ...] = ()
     singleton: bool = False
+    may_be_absent: bool = False
     key: str = "id"
     delta: bool = False
     select: bool = False

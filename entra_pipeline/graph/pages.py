@@ -1,14 +1,43 @@
-"""A page of a Graph collection, split into its objects without decoding them."""
+"""Checks the answers of Graph at the door: every body that is read comes through here.
+
+1. `cleaned` takes a byte order mark away, and hides half surrogate pairs, which no decoder takes (`surrogates`).
+2. `decode_page` splits a page into its objects without decoding them. Elements that are no objects, or no UTF-8, are
+   put beside the others as `Unreadable`: they cost nobody else anything.
+3. `decoding` makes a decoder of a body of one shape; another shape is a `GraphProtocolError`.
+
+What a body means for a table is no matter of this module.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from entra_pipeline.errors import GraphProtocolError
+from entra_pipeline.surrogates import hide, replace
+
+_T = TypeVar("_T")
+_MARK = b"\xef\xbb\xbf"
+_OBJECT = ord("{")
+_SHOWN = 60
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """An element of an answer that is not what Graph's documentation promises.
+
+    Attributes:
+        raw: The bytes that Graph sent.
+        reason: What is wrong with it.
+        id: Its id, where it has a legible one.
+    """
+
+    raw: bytes
+    reason: str
+    id: str = ""
 
 
 class GraphPage(msgspec.Struct, frozen=True):
@@ -20,17 +49,26 @@ class GraphPage(msgspec.Struct, frozen=True):
         delta_link: URL of the next round of a delta query, on the last page of a round, or None. Graph has been seen
             to give an empty text; `next_round` looks at what it gave.
         count: Objects in the whole collection, on the first page, where Graph was asked and tells.
+        unreadable: Elements that are no objects, or no text.
     """
 
     value: list[msgspec.Raw]
-    next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
-    delta_link: Any = msgspec.field(default=None, name="@odata.deltaLink")
-    count: int | None = msgspec.field(default=None, name="@odata.count")
+    next_link: str | None = None
+    delta_link: Any = None
+    count: int | None = None
+    unreadable: list[Unreadable] = []
 
     @property
     def next_round(self) -> str:
         """URL of the next round of a delta query; empty when Graph gives none, or something that is no text."""
         return self.delta_link if isinstance(self.delta_link, str) else ""
+
+
+class _Body(msgspec.Struct):
+    value: list[msgspec.Raw]
+    next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
+    delta_link: Any = msgspec.field(default=None, name="@odata.deltaLink")
+    count: int | None = msgspec.field(default=None, name="@odata.count")
 
 
 # A link that comes back this often is a circle, not a page served twice.
@@ -40,7 +78,6 @@ _REPEATED = 10
 # So many empty pages in a row have no end. A delta round over a large tenant has hundreds (Graph doc:
 # delta-query-overview, "an empty value array with a nextLink").
 _EMPTY = 3_000
-_element = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class PagingBound:
@@ -98,12 +135,50 @@ class PagingBound:
 def _id_of(element: msgspec.Raw) -> bytes:
     """Returns the id of an element as it is written; empty when it has none."""
     try:
-        return bytes(_element.decode(element).get("id", b""))
-    except msgspec.DecodeError:
+        return bytes(_members.decode(element).get("id", b""))
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return b""
 
 
-_decoder = msgspec.json.Decoder(GraphPage)
+class _Count(msgspec.Struct):
+    count: int | None = msgspec.field(default=None, name="@odata.count")
+
+
+class _WithId(msgspec.Struct):
+    id: str
+
+
+_body = msgspec.json.Decoder(_Body)
+_count = msgspec.json.Decoder(_Count)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_with_id = msgspec.json.Decoder(_WithId)
+
+
+def cleaned(body: bytes) -> bytes:
+    """Returns the JSON of a body that decoders take; `surrogates.reveal` makes of it what Graph sent."""
+    return hide(body.removeprefix(_MARK))
+
+
+def decoding(decode: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
+    """Makes a decoder of whole bodies.
+
+    Args:
+        decode: Decodes JSON, in which half surrogate pairs are U+FFFD.
+
+    Returns:
+        A function that raises msgspec.DecodeError for a body that is not JSON (it was cut off, for example), and
+        GraphProtocolError for one of another shape.
+    """
+
+    def checked(body: bytes) -> _T:
+        try:
+            return decode(replace(body.removeprefix(_MARK)))
+        except msgspec.ValidationError as error:
+            raise GraphProtocolError(f"Graph answered something of another shape: {error}") from error
+        except UnicodeDecodeError as error:
+            raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
+
+    return checked
 
 
 def decode_page(body: bytes) -> GraphPage:
@@ -113,15 +188,65 @@ def decode_page(body: bytes) -> GraphPage:
         msgspec.DecodeError: The body is not JSON (it was cut off, for example): a passing failure.
         GraphProtocolError: The body is JSON but not a page.
     """
+    text = cleaned(body)
     try:
-        return _decoder.decode(body)
+        page = _body.decode(text)
     except msgspec.ValidationError as error:
-        raise GraphProtocolError(f"Graph answered something that is not a page of a collection: {error}") from error
+        page = _other_shape(text, error)
+    except UnicodeDecodeError as error:
+        raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
+    if all(memoryview(raw)[0] == _OBJECT for raw in page.value) and (text.isascii() or _is_text(text)):
+        return GraphPage(page.value, page.next_link, page.delta_link, page.count)
+    readable: list[msgspec.Raw] = []
+    unreadable: list[Unreadable] = []
+    for raw in page.value:
+        data = bytes(raw)
+        if data[0] != _OBJECT:
+            unreadable.append(Unreadable(data, f"{shown(data)} among the objects"))
+        elif not _is_text(data):
+            unreadable.append(Unreadable(data, "bytes that are no UTF-8", legible_id(data)))
+        else:
+            readable.append(raw)
+    return GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
+
+
+def _other_shape(text: bytes, error: msgspec.ValidationError) -> _Body:
+    """Returns the page of a body with a count of another kind; raises GraphProtocolError for anything else."""
+    try:
+        members: dict[str, Any] = _members.decode(text)
+        members.pop("@odata.count", None)
+        return _body.decode(msgspec.json.encode(members))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise GraphProtocolError(
+            f"Graph answered something that is not a page of a collection: {error} ({shown(text)})"
+        ) from error
 
 
 def decode_count(body: bytes) -> int | None:
     """`@odata.count` of a page, which Graph gives when it is asked to count; None when there is none."""
     try:
-        return _decoder.decode(body).count
-    except msgspec.DecodeError:
+        return _count.decode(cleaned(body)).count
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def shown(data: bytes) -> str:
+    """Returns the beginning of some bytes, for a person to look at."""
+    text = data[:_SHOWN].decode("utf-8", "replace")
+    return f"{text} …" if len(data) > _SHOWN else text
+
+
+def legible_id(data: bytes) -> str:
+    """Returns the id of an object of which other members cannot be read; empty without one."""
+    try:
+        return _with_id.decode(data).id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.errors import DeltaLinkExpired, GraphError, GraphNotFound, GraphPermissionDenied
+from entra_pipeline.graph.pages import cleaned, decoding
 from entra_pipeline.graph.retry import FailureKind
 
 
@@ -39,6 +41,10 @@ class BatchBody(msgspec.Struct):
     responses: list[BatchItem]
 
 
+class _Responses(msgspec.Struct):
+    responses: list[msgspec.Raw]
+
+
 # Server errors that say nothing but "never": what is asked for is not implemented, or not in this version of HTTP.
 _FOR_GOOD = {501, 505}
 _TIMED_OUT, _THROTTLED = 408, 429
@@ -46,8 +52,22 @@ _INTERNAL_ERROR = 500
 # The code of a 401 that a new token may mend (Graph doc: concepts/errors).
 _TOKEN_REFUSED = "InvalidAuthenticationToken"  # noqa: S105 - Graph's word, and no password
 _error_decoder = msgspec.json.Decoder(_ErrorBody)
-decode_batch = msgspec.json.Decoder(BatchBody).decode
-"""The answer to a batch; raises msgspec.DecodeError for a body that was cut off."""
+_responses = decoding(msgspec.json.Decoder(_Responses).decode)
+_item = msgspec.json.Decoder(BatchItem)
+
+
+def decode_batch(body: bytes) -> BatchBody:
+    """Splits the answer to a batch; a part without id or status is left out, as if it had not been answered.
+
+    Raises:
+        msgspec.DecodeError: The body is not JSON (it was cut off, for example): a passing failure.
+        GraphProtocolError: The body is JSON but not the answer to a batch.
+    """
+    items = []
+    for raw in _responses(body).responses:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            items.append(_item.decode(raw))
+    return BatchBody(items)
 
 
 def transient(status: int) -> FailureKind | None:
@@ -67,8 +87,8 @@ def refuses_token(status: int, body: bytes) -> bool:
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
     """The error that Graph's answer means (Graph doc: errors)."""
     try:
-        detail = _error_decoder.decode(body).error
-    except msgspec.DecodeError:
+        detail = _error_decoder.decode(cleaned(body)).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
         detail = _ErrorDetail(message=body[:200].decode("utf-8", "replace"))
     kinds: dict[int, type[GraphError]] = {403: GraphPermissionDenied, 404: GraphNotFound, 410: DeltaLinkExpired}
     text = f"{status} {detail.code}: {detail.message}" if detail.code else f"{status} {detail.message}".rstrip()

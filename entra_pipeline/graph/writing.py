@@ -20,6 +20,7 @@ from entra_pipeline.catalogue import Lane
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphUnavailable
 from entra_pipeline.graph.client import BATCH_SIZE, Graph
 from entra_pipeline.graph.pacing import ONE_BY_ONE, WriteBudget
+from entra_pipeline.graph.pages import decoding
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import (
     decode_batch,
@@ -32,7 +33,7 @@ from entra_pipeline.graph.responses import (
 )
 from entra_pipeline.graph.retry import Attempts, FailureKind
 
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_decode_object = decoding(msgspec.json.Decoder(dict[str, Any]).decode)
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
@@ -101,8 +102,8 @@ class WriteResult:
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     def json(self) -> dict[str, Any]:
-        """The body; empty when there is none."""
-        return _OBJECT.decode(self.body) if self.body else {}
+        """The body; empty when there is none. Raises GraphProtocolError for one that is no object."""
+        return _decode_object(self.body) if self.body else {}
 
     def error(self) -> GraphError:
         """What Graph's refusal means."""

@@ -14,6 +14,7 @@ from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTa
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import exceptions, read_report, rows
 from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.store.points.unreadable import read_unreadable
 from entra_pipeline.store.recovery_points import ScopeStore
 
 # Members of a record that are told elsewhere, or in other words.
@@ -31,6 +32,14 @@ _GAPS = (
     Column("since", "shown as of"),
     Column("reason", "why"),
     Column("remedy", "what to do"),
+)
+_SENT = "What Graph sent and nobody can read"
+_UNREADABLE = (
+    Column("table", "type"),
+    Column("object", "object", "key"),
+    Column("reason", "why"),
+    Column("size", "bytes", "number"),
+    Column("bytes", "its beginning"),
 )
 _RESTORED = (Column("type", "type"), Column("result", "result", "status"), Column("steps", "steps", "number"))
 _NOT_RESTORED = (
@@ -132,10 +141,19 @@ def _backup(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequen
         for table, entry in manifest.tables.items()
         for gap in entry.gaps
     ]
+    unreadable = [
+        {"table": one.table, "object": one.object, "reason": one.reason, "size": one.size, "bytes": one.text}
+        for one in read_unreadable(store.files, store.scope, point)
+    ]
     notes = [{"table": table, "note": note} for table, entry in manifest.tables.items() for note in entry.notes]
     return [
         ReportTable("gaps", "What is missing", _GAPS, gaps, "nothing is missing"),
         ReportTable("types", "By type", _BACKED_UP, table_rows(manifest)),
+        *(
+            [ReportTable("unreadable", "What Graph sent and nobody can read", _UNREADABLE, unreadable)]
+            if unreadable
+            else []
+        ),
         *([ReportTable("notes", "Notes", (Column("table", "type"), Column("note", "note")), notes)] if notes else []),
     ]
 

@@ -52,6 +52,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         since: The recovery point whose data is shown instead; empty when nothing is.
         permission: The application permission that Graph refused for want of, or of its licence; reading again is of
             no use until somebody grants it. Empty for any other reason.
+        object: Id of the object, or of the owner of edges or child objects, that it is about: the next backup reads it
+            again by itself. Empty when it is about more than one, or about one that nobody can name.
     """
 
     what: str
@@ -59,6 +61,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
     since: str = ""
     permission: str = ""
+    object: str = ""
 
     @property
     def transient(self) -> bool:

@@ -16,6 +16,7 @@ from entra_pipeline.catalogue.columns import stored_types
 from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.checksums import StoredPart
 from entra_pipeline.store.manifest import Kind, TableEntry
+from entra_pipeline.surrogates import replaced_sql
 
 KEYS: dict[Kind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
 _CONTENT = {"objects": "_raw", "edges": "target_type"}
@@ -47,7 +48,7 @@ def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> du
     return connection
 
 
-def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> str:
+def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*", *, exact: bool = False) -> str:
     """Makes the SQL of a state: the base, then the changes in order; a key's last row wins, deletes drop out.
 
     The base is read once and compared only with the keys that changed. An entry without parts gives no rows, with the
@@ -57,7 +58,11 @@ def state_query(files: ObjectStore, entry: TableEntry, columns: str = "*") -> st
         files: The store's place.
         entry: The table's entry in a manifest.
         columns: What to select, in SQL, over the table's columns without `_change` and `_reason`.
+        exact: `_raw` as it is stored. Otherwise half surrogate pairs in it are U+FFFD, so that it is JSON to everybody.
     """
+    if entry.kind == "objects" and entry.parts and not exact:
+        everything = state_query(files, entry, exact=True)
+        return f"SELECT {columns} FROM (SELECT * REPLACE ({replaced_sql('_raw')} AS _raw) FROM ({everything}))"
     bases = [part for part in entry.parts if part.role == "base"]
     changes = [part for part in entry.parts if part.role == "changes"]
     without = ", ".join(_CHANGE_COLUMNS[entry.kind])

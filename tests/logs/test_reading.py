@@ -223,6 +223,24 @@ def test_faults_on_the_way_lose_and_double_nothing(tenant: Start) -> None:
     assert max(read.pages for day in days for read in day.reads) > 10
 
 
+@pytest.mark.parametrize("name", ["element-null", "element-without-id", "lone-surrogate"])
+def test_an_entry_that_cannot_be_read_costs_only_itself(tenant: Start, name: str) -> None:
+    one = tenant()
+    before = one.clock()
+    one.control.misbehave(name, "auditLogs/provisioning")
+    one.read("provisioning")
+    struck = [one for one in one.control.misbehaviours() if one["struck"]]
+    assert struck
+    held = one.logs.held("provisioning").values()
+    lost = one.happened("provisioning", before) - set(one.stored("provisioning"))
+    assert any(day.gaps for day in held) == (name != "lone-surrogate")
+    assert bool(lost) == (name == "element-without-id")
+    one.control.behave()
+    one.read("provisioning")
+    assert one.happened("provisioning", before) - set(one.stored("provisioning")) == set()
+    assert not any(day.gaps for day in one.logs.held("provisioning").values())
+
+
 def test_a_graph_that_ignores_the_window_is_not_believed(tenant: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     one = tenant()
     from entra_pipeline.simulator.graph.logs import TenantLogs

@@ -26,6 +26,7 @@ from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.store.points.index import INDEX, SCHEMA
 from entra_pipeline.store.state import KEYS, literal, sql_text
+from entra_pipeline.surrogates import replaced_sql
 
 _KEY = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-m[0-9a-f]{4})?"
 _KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
@@ -404,7 +405,9 @@ def _with_properties(
     """Rows with all property columns: those that were read as they are stored, and the others out of `_raw`."""
     others = {name: kind for name, kind in types.items() if name not in stored}
     if others:
-        rows = f"SELECT *, json_transform(_raw, {sql_text(json_shape(others))}) AS _other FROM ({rows})"
+        rows = (
+            f"SELECT *, json_transform({replaced_sql('_raw')}, {sql_text(json_shape(others))}) AS _other FROM ({rows})"
+        )
     own = [
         f"{_working(name) if name in stored else f'_other.{_quoted(name)}'} AS {_quoted(RENAMED.get(name, name))}"
         for name in types

@@ -6,102 +6,42 @@ What does not: types that stand for themselves (`reader`), and what the rows mea
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 
 import msgspec
 import pyarrow as pa
 
+from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners
 from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, was_listed_recently
+from entra_pipeline.backup.read.streams import with_streams
 from entra_pipeline.backup.rows.page_parser import (
     Expanded,
     endpoint,
     identify,
-    object_id,
+    read_items,
     split_expanded,
+    stored,
     without_context,
 )
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
-from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
-from entra_pipeline.backup.states import TableStates
+from entra_pipeline.backup.rows.set_aside import READ_AGAIN
+from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
+from entra_pipeline.backup.states import TableStates, readable
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
-from entra_pipeline.errors import GraphError, GraphNotFound
-from entra_pipeline.graph import BatchRequest, Graph, GraphPage, RequestStats
+from entra_pipeline.errors import GraphError, GraphNotFound, GraphPermissionDenied, GraphProtocolError, RoundExpired
+from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import BATCH_SIZE, explain, query
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
 from entra_pipeline.store.manifest import Gap
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
 # Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
 EXPAND_LIMIT = 20
-_READ_AGAIN = "The next backup reads it again; if it stays, look at the object in the Entra admin center."
+_SHOWS_IT = "Graph answers 404, as if the object did not exist, and shows it"
 # Graph takes at most 15 values in an `in` (Graph doc: filter-query-parameter).
 _FILTER_VALUES = 15
-
-
-@dataclass(frozen=True, slots=True)
-class ChildCollection:
-    """A table that is read owner by owner.
-
-    Attributes:
-        table: Its name.
-        entry: The object type that it belongs to: the child type itself, or the type whose relation it is.
-        owner: The type of the owners.
-        segment: What comes behind the owner's address.
-        read: How it is read.
-        many: False when an owner has at most one.
-        relation: The relation, when the table holds edges.
-        path: Path and query for one owner, when that is not its address and the segment.
-        where: SQL condition that owners have to meet.
-        among: Types whose objects name the owners to request.
-        tracked: The owner's delta query tells when it changes.
-    """
-
-    table: str
-    entry: ObjectType
-    owner: ObjectType
-    segment: str
-    read: Read
-    many: bool
-    relation: Relation | None = None
-    path: str = ""
-    where: str = ""
-    among: tuple[str, ...] = ()
-    tracked: bool = False
-
-
-def child_collections(entry: ObjectType) -> list[ChildCollection]:
-    """The tables of an object type that are read owner by owner; the type's own comes first."""
-    tables = []
-    if (parent := entry.parent) is not None:
-        owner = CATALOGUE[parent.type]
-        tables.append(
-            ChildCollection(
-                entry.name,
-                entry,
-                owner,
-                parent.segment,
-                parent.read,
-                parent.many,
-                path=parent.path,
-                where=parent.where,
-                among=parent.among,
-                tracked=parent.tracked,
-            )
-        )
-    for relation in entry.relations:
-        if relation.read is not Read.DELTA:
-            tables.append(
-                ChildCollection(
-                    relation.name, entry, entry, relation.segment, relation.read, relation.many, relation=relation
-                )
-            )
-    return tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +70,9 @@ class ChildReader:
         """
         before, owners = self.states.before(children.table), self.states.before(children.owner.name)
         if self.reader.builder.full or before is None or owners is None or not children.owner.delta:
+            return False
+        if before.read == "carried" or any(not gap.object for gap in before.gaps):
+            # Delta has told of owners that were not read, and does not tell again.
             return False
         if self.reader.chosen_ids(children.owner) is not None:
             return False
@@ -167,13 +110,14 @@ class ChildReader:
         async def fill(staging: Staging) -> None:
             nonlocal closed
             closed = 0
-            absent: list[str] = []
+            missing = UnansweredOwners()
             gaps.clear()
-            async for owner_id, items in self._all(children, stats, notes, absent):
-                self._stage(children, owner_id, await self._with_streams(children, owner_id, items, stats), staging)
+            async for owner_id, items in self._all(children, stats, notes, missing):
+                whole = await with_streams(self.reader, children, owner_id, items, stats)
+                self._stage(children, owner_id, whole, staging)
                 closed += 1
                 self.reader.progress(children.table, staging.rows)
-            gaps.extend(await self._keep_unanswered(children, absent, staging, stats))
+            gaps.extend(await self._keep_unanswered(children, missing, staging, stats))
 
         readings = await self.reader.listing(children.table, _schema(children), fill, stats, notes)
         for reading in readings:
@@ -182,27 +126,61 @@ class ChildReader:
         return readings
 
     async def _keep_unanswered(
-        self, children: ChildCollection, owners: list[str], staging: Staging, stats: RequestStats
+        self, children: ChildCollection, missing: UnansweredOwners, staging: Staging, stats: RequestStats
     ) -> list[Gap]:
-        """Stages the known children of owners that exist, though Graph answered 404 for their children.
+        """Stages the known children of owners whose children Graph did not show, or not all of them.
 
         A missing owner has no children. A missing answer is no empty list.
 
         Returns:
-            A gap for each of these owners.
+            A gap for each of these owners. Those with unreadable elements get theirs with all that is set aside.
         """
-        there = await self._existing(children.owner, owners, stats)
-        for row in await self.states.known_of(children.table, there):
-            staging.append(*row)
+        await self._drop_gone(children.owner, missing, stats)
+        reasons = {one: error.message for one, error in missing.refused.items()}
+        there = await self._existing(children.owner, missing.absent, stats)
+        reasons |= dict.fromkeys(there, _SHOWS_IT)
+        for owner, elements in missing.unreadable.items():
+            self.reader.aside.add(children.table, owner, elements)
+        for row in await self.states.known_of(children.table, sorted({*reasons, *missing.unreadable})):
+            # What an owner's list has shown besides is newer.
+            if self._owner_and_item(children, row) not in missing.shown:
+                staging.append(*row)
         return [
             Gap(
                 what=f"{children.table} of {children.owner.title.lower()} {owner}",
-                reason="Graph answers 404, as if the object did not exist, and shows it; what was known is kept",
-                remedy=_READ_AGAIN,
-                permission=children.entry.permissions[0],
+                reason=f"{reason}; what was known is kept",
+                remedy=READ_AGAIN,
+                permission=children.entry.permissions[0] if self._lacks_permission(missing, owner) else "",
+                object=owner,
             )
-            for owner in there
+            for owner, reason in sorted(reasons.items())
         ]
+
+    @staticmethod
+    def _owner_and_item(children: ChildCollection, row: tuple[object, ...]) -> tuple[str, str]:
+        if children.relation is not None:
+            return str(row[0]), str(row[1])
+        owner = str(row[1])
+        return owner, str(row[0]).removeprefix(f"{owner}/") if children.entry.local_ids else str(row[0])
+
+    @staticmethod
+    def _lacks_permission(missing: UnansweredOwners, owner: str) -> bool:
+        return owner in missing.absent or isinstance(missing.refused.get(owner), GraphPermissionDenied)
+
+    async def read_again(
+        self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
+    ) -> tuple[list[tuple[object, ...]], list[Gap]]:
+        """Reads the children of some owners; returns staging rows, and gaps of owners that were not answered."""
+        missing = UnansweredOwners()
+        path = self.reader.folder / f"{children.table}.again.arrow"
+        with Staging(path, _schema(children)) as staging:
+            async for owner_id, items in self._items_of(children, list(ids), stats, missing):
+                whole = await with_streams(self.reader, children, owner_id, items, stats)
+                self._stage(children, owner_id, whole, staging)
+            gaps = await self._keep_unanswered(children, missing, staging, stats)
+        rows = read_staged(staging.staged)
+        table = rows if isinstance(rows, pa.Table) else rows.to_table()
+        return [tuple(row.values())[1:] for row in table.to_pylist()], gaps
 
     async def _existing(self, owner: ObjectType, ids: list[str], stats: RequestStats) -> list[str]:
         """Returns those objects that Graph does not say to be missing, sorted."""
@@ -212,18 +190,41 @@ class ChildReader:
         results = [result async for result in self._graph.batch(requests, stats=stats, lane=owner.lane)]
         return sorted(result.request.key for result in results if result.status != 404)
 
+    async def unanswered(
+        self, owner: ObjectType, missing: UnansweredOwners, stats: RequestStats
+    ) -> dict[str, GraphError]:
+        """Returns why there is no answer, or no whole one, for owners that exist."""
+        await self._drop_gone(owner, missing, stats)
+        there = await self._existing(owner, missing.absent, stats)
+        errors: dict[str, GraphError] = {
+            one: GraphProtocolError(f"Graph answered what cannot be read: {elements[0].reason}")
+            for one, elements in missing.unreadable.items()
+        }
+        errors |= {one: GraphNotFound(_SHOWS_IT, status=404) for one in there}
+        return errors | missing.refused
+
+    async def _drop_gone(self, owner: ObjectType, missing: UnansweredOwners, stats: RequestStats) -> None:
+        """Drops owners whose list broke off because they are gone."""
+        broken = [one for one, error in missing.refused.items() if isinstance(error, RoundExpired)]
+        for one in set(broken) - set(await self._existing(owner, broken, stats)):
+            del missing.refused[one]
+
     async def _read_reported(self, children: ChildCollection, reported: ReadResult, stats: RequestStats) -> ReadResult:
         """Reads the children of owners in a delta response; stages the deletion of what was known of them first."""
         started = self.reader.clock()
         there, gone = await self.states.reported(reported)
+        before = self.states.before(children.table)
+        # Of owners that were not answered last time, too, as delta need not report them again.
+        left = {gap.object for gap in (before.gaps if before else ()) if gap.object}
+        there = sorted({*there, *(left & await self.states.ids(children.owner.name))})
+        self.reader.aside.begin(children.table)
         with self.reader.staging(children.table, _schema(children), base=False) as staging:
             for row in await self.states.known_of(children.table, [*there, *gone], DELETE):
                 staging.append(*row)
-            absent: list[str] = []
-            async for owner_id, items in self._items_of(children, there, stats, absent):
+            missing = UnansweredOwners()
+            async for owner_id, items in self._items_of(children, there, stats, missing):
                 self._stage(children, owner_id, items, staging)
-            gaps = await self._keep_unanswered(children, absent, staging, stats)
-        before = self.states.before(children.table)
+            gaps = await self._keep_unanswered(children, missing, staging, stats)
         since = before.listed if before else ""
         note = (
             f"delta does not track it: read for the {len(there)} {children.owner.name} that delta told; "
@@ -251,38 +252,14 @@ class ChildReader:
         page = GraphPage(list(items))
         for raw in (page if keep is None else kept(page, keep)).value:
             identifier = identify(raw, entry.key)
-            staging.append(
-                f"{owner_id}/{identifier}" if entry.local_ids else identifier, owner_id, UPSERT, bytes(raw).decode()
-            )
-
-    async def _with_streams(
-        self, children: ChildCollection, owner_id: str, items: list[msgspec.Raw], stats: RequestStats
-    ) -> list[msgspec.Raw]:
-        """Adds the bytes of their streams to items, as Base64."""
-        streams = children.entry.streams
-        if streams is None:
-            return items
-        whole = []
-        for raw in items:
-            members = _members.decode(raw)
-            for name in sorted(streams.names):
-                if bytes(members.get(streams.given_by.format(name=name), b"null")) == b"null":
-                    continue
-                url = streams.path.format(owner=owner_id, id=identify(raw), name=name)
-                with suppress(GraphNotFound):
-                    content = await self._graph.fetch(
-                        url, bytes, stats=stats, lane=children.entry.lane, headers={"Accept": "*/*"}
-                    )
-                    members[name] = msgspec.Raw(msgspec.json.encode(base64.b64encode(content).decode()))
-            whole.append(msgspec.Raw(msgspec.json.encode(members)))
-        return whole
+            staging.append(f"{owner_id}/{identifier}" if entry.local_ids else identifier, owner_id, UPSERT, stored(raw))
 
     # --- Owners ------------------------------------------------------------------------------------------------------
 
     async def _all(
-        self, children: ChildCollection, stats: RequestStats, notes: list[str], absent: list[str]
+        self, children: ChildCollection, stats: RequestStats, notes: list[str], missing: UnansweredOwners
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """Yields the id and the children of each owner that has any; adds owners answered by 404 to `absent`."""
+        """Yields the id and the children of each owner that has any; adds the others to `missing`."""
         ids: Iterable[str] | None = self.reader.chosen_ids(children.owner)
         if ids is None and children.read is Read.EXPAND:
             long: list[str] = []
@@ -290,17 +267,18 @@ class ChildReader:
                 probe = self._probe(children)
                 async for page in self._graph.pages(probe, stats=stats, lane=children.owner.lane, many=True):
                     for owner_id, items in self._short(page, children, long):
+                        missing.answered += 1
                         yield owner_id, items
                 ids = long
             except GraphError as error:
-                if error.status not in {400, 501}:
-                    raise
+                # One owner may be what Graph cannot expand: each is asked singly.
+                missing.answered = 0
                 notes.append(
                     f"read one by one: Graph does not expand {children.segment} of {children.owner.path} "
                     f"({error.message})"
                 )
         addresses = await self._addresses(children, ids, stats)
-        async for owner_id, items in self._each(children, addresses, stats, absent):
+        async for owner_id, items in self._each(children, addresses, stats, missing):
             yield owner_id, items
 
     async def _addresses(
@@ -316,7 +294,7 @@ class ChildReader:
         elif ids is None:
             url = query(children.owner.path, select="id", top=children.owner.page_size)
             pages = self._graph.pages(url, stats=stats, lane=children.owner.lane)
-            ids = [identify(raw, children.owner.key) async for page in pages for raw in page.value]
+            ids = [one async for page in pages for one in read_items(page.value, children.owner.key).ids]
         return {one: self._address(children, one, parents.get(one, "")) for one in sorted(ids)}
 
     def _holding(self, children: ChildCollection) -> list[str]:
@@ -329,7 +307,7 @@ class ChildReader:
         if not children.among:
             return children.where
         holders = " UNION ".join(
-            f"SELECT raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({self.states.sql(name)})"
+            f"SELECT raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({readable(self.states.sql(name))})"
             for name in self._holding(children)
         )
         condition = f"id IN ({holders})"
@@ -342,7 +320,7 @@ class ChildReader:
         return f"{address(children.owner, identifier, parent_id)}/{children.segment}"
 
     async def _each(
-        self, children: ChildCollection, addresses: dict[str, str], stats: RequestStats, absent: list[str]
+        self, children: ChildCollection, addresses: dict[str, str], stats: RequestStats, missing: UnansweredOwners
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         select = "id" if children.relation is not None and not children.relation.target else ""
         top = children.entry.page_size if children.many else None
@@ -351,11 +329,19 @@ class ChildReader:
             BatchRequest(query(path, select=select, expand=expand, top=top), owner_id)
             for owner_id, path in addresses.items()
         ]
-        async for answer in self._answers(requests, children.entry, stats, many=children.many, absent=absent):
+        key = children.entry.key if children.relation is None else "id"
+        async for answer in self._answers(requests, children.entry, stats, missing, many=children.many, key=key):
             yield answer
 
     async def collections(
-        self, owner: ObjectType, segment: str, ids: Sequence[str], stats: RequestStats, *, many: bool = True
+        self,
+        owner: ObjectType,
+        segment: str,
+        ids: Sequence[str],
+        stats: RequestStats,
+        missing: UnansweredOwners,
+        *,
+        many: bool = True,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """The ends of `segment` of the given owners, page by page; owners that are gone meanwhile bring nothing.
 
@@ -363,7 +349,7 @@ class ChildReader:
         """
         top = owner.page_size if many else None
         requests = [BatchRequest(query(f"{owner.path}/{i}/{segment}", select="id", top=top), i) for i in ids]
-        async for answer in self._answers(requests, owner, stats, many=many):
+        async for answer in self._answers(requests, owner, stats, missing, many=many):
             yield answer
 
     async def _answers(
@@ -371,30 +357,67 @@ class ChildReader:
         requests: Sequence[BatchRequest],
         entry: ObjectType,
         stats: RequestStats,
+        missing: UnansweredOwners,
         *,
         many: bool,
-        absent: list[str] | None = None,
+        key: str = "id",
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """Yields the items of each owner; owners answered by 404 that can have many are added to `absent`."""
+        """Yields the items of each owner that can be read; owners that were not answered are added to `missing`.
+
+        Raises:
+            GraphError: Graph refuses it for all owners.
+        """
         async for result in self._graph.batch(requests, stats=stats, lane=entry.lane):
-            if result.status == 404 and many and absent is not None:
-                absent.append(result.request.key)
-            if result.status == 404 or not result.body:
+            owner = result.request.key
+            if result.status == 404:
+                if many:
+                    missing.absent.append(owner)
                 continue
-            if result.status >= 300:
-                raise explain(result)
-            if not many:
-                yield result.request.key, [msgspec.Raw(without_context(result.body))]
+            if not result.body and result.status < 300:
+                # Nothing: 204.
                 continue
+            shown: list[str] = []
+            try:
+                async for items in self._items(result, entry, stats, many=many):
+                    listed = read_items(items.value, key)
+                    shown += listed.ids
+                    if unreadable := [*items.unreadable, *listed.unreadable]:
+                        missing.unreadable.setdefault(owner, []).extend(unreadable)
+                    yield owner, listed.items
+                missing.answered += 1
+            except GraphNotFound:
+                missing.absent.append(owner)
+            except GraphError as error:
+                missing.refuse(owner, error, of=len(requests))
+            if owner in missing.names():
+                missing.shown.update((owner, one) for one in shown)
+
+    async def _items(
+        self, result: BatchResult, entry: ObjectType, stats: RequestStats, *, many: bool
+    ) -> AsyncIterator[GraphPage]:
+        """Yields the pages of the answer for one owner; raises GraphError for what is no such answer."""
+        if result.status >= 300:
+            raise explain(result)
+        if not many:
+            yield GraphPage([msgspec.Raw(without_context(result.body))])
+            return
+        try:
             page = decode_page(result.body)
-            stats.pages += 1
-            yield result.request.key, page.value
-            if page.next_link:
-                async for following in self._graph.pages(page.next_link, stats=stats, lane=entry.lane):
-                    yield result.request.key, following.value
+        except msgspec.DecodeError as error:
+            raise GraphProtocolError(f"Graph answered what is not JSON: {error}") from error
+        stats.pages += 1
+        yield page
+        if page.next_link:
+            async for following in self._graph.pages(page.next_link, stats=stats, lane=entry.lane):
+                yield following
 
     async def links(
-        self, owner: ObjectType, relation: Relation, ids: list[str], stats: RequestStats
+        self,
+        owner: ObjectType,
+        relation: Relation,
+        ids: list[str],
+        stats: RequestStats,
+        missing: UnansweredOwners,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """The ends of a relation of the given owners, with as few requests as Graph allows."""
         # A probe shows 20 at the most; owners of many are read one by one from the start.
@@ -402,7 +425,7 @@ class ChildReader:
         children = ChildCollection(
             relation.name, owner, owner, relation.segment, read, relation.many, relation=relation
         )
-        async for answer in self._items_of(children, ids, stats, []):
+        async for answer in self._items_of(children, ids, stats, missing):
             yield answer
 
     async def link_counts(
@@ -430,15 +453,29 @@ class ChildReader:
         return query(children.owner.path, filter=condition, select="id", expand=nested, top=top)
 
     def _short(
-        self, page: GraphPage, children: ChildCollection, long: list[str]
+        self, page: GraphPage, children: ChildCollection, long: list[str], seen: set[str] | None = None
     ) -> list[tuple[str, list[msgspec.Raw]]]:
-        """Owners on a page whose items Graph has shown all; those it may have cut are added to `long`."""
+        """Owners on a page whose items Graph has shown all; those it may have cut are added to `long`.
+
+        Owners that are shown at all are added to `seen`. Elements that are no owners are set aside.
+        """
         found = []
-        for owner_id, items, complete in split_expanded(page.value, children.segment):
-            if children.many and (not complete or len(items) >= EXPAND_LIMIT):
+        owners, unreadable = split_expanded(page.value, children.segment)
+        for element in [*page.unreadable, *unreadable]:
+            if element.id and children.many:
+                long.append(element.id)
+            else:
+                self.reader.aside.add(children.table, element.id, [element])
+        key = children.entry.key if children.relation is None else "id"
+        for owner_id, items, complete in owners:
+            if seen is not None:
+                seen.add(owner_id)
+            listed = read_items(items, key)
+            if children.many and (not complete or len(items) >= EXPAND_LIMIT or listed.unreadable):
                 long.append(owner_id)
             elif items:
-                found.append((owner_id, items))
+                self.reader.aside.add(children.table, owner_id, listed.unreadable)
+                found.append((owner_id, listed.items))
         return found
 
     async def probe(self, owner: ObjectType, relation: Relation, stats: RequestStats, staging: Staging) -> list[str]:
@@ -471,12 +508,14 @@ class ChildReader:
         )
         found = {}
         async for page in self._probes(children, ids, stats):
-            for one in split_expanded(page.value, relation.segment):
-                found[one.id] = one._replace(complete=one.complete and len(one.items) < EXPAND_LIMIT)
+            for one in split_expanded(page.value, relation.segment)[0]:
+                listed = read_items(one.items)
+                complete = one.complete and len(one.items) < EXPAND_LIMIT and not listed.unreadable
+                found[one.id] = Expanded(one.id, listed.items, complete)
         return found
 
     async def _items_of(
-        self, children: ChildCollection, ids: list[str], stats: RequestStats, absent: list[str]
+        self, children: ChildCollection, ids: list[str], stats: RequestStats, missing: UnansweredOwners
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """Items of some owners: 15 owners to a probe, 20 probes to a batch, where Graph lets them be named so."""
         if children.read is Read.EXPAND:
@@ -485,12 +524,13 @@ class ChildReader:
             except GraphError:
                 answers, long = {}, ids
             for owner_id, items in answers.items():
+                missing.answered += 1
                 yield owner_id, items
             addresses = await self._addresses(children, long, stats)
         else:
             able = await self.states.owners(children.owner, self._condition(children), ids)
             addresses = {one: self._address(children, one, parent) for one, parent in able.items()}
-        async for owner_id, items in self._each(children, addresses, stats, absent):
+        async for owner_id, items in self._each(children, addresses, stats, missing):
             yield owner_id, items
 
     async def _probe_some(
@@ -503,9 +543,11 @@ class ChildReader:
         """
         found: dict[str, list[msgspec.Raw]] = {}
         long: list[str] = []
+        seen: set[str] = set()
         async for page in self._probes(children, ids, stats):
-            found.update(self._short(page, children, long))
-        return found, long
+            found.update(self._short(page, children, long, seen))
+        # An owner that the probe leaves out is not one without items.
+        return found, sorted({*long, *(set(ids) - seen)})
 
     async def _probes(
         self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
@@ -517,8 +559,11 @@ class ChildReader:
         async for result in self._graph.batch(requests, stats=stats, lane=children.owner.lane):
             if result.status >= 300:
                 raise explain(result)
-            page = decode_page(result.body)
-            if page.next_link or any(object_id(raw) not in wanted for raw in page.value):
+            try:
+                page = decode_page(result.body)
+            except msgspec.DecodeError as error:
+                raise GraphProtocolError(f"Graph answered what is not JSON: {error}") from error
+            if page.next_link or not wanted.issuperset(read_items(page.value).ids):
                 raise GraphError(f"Graph does not filter {children.owner.path} by ids", status=400)
             yield page
 

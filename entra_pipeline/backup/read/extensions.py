@@ -12,10 +12,10 @@ from collections.abc import Iterable
 import msgspec
 
 from entra_pipeline.catalogue import ObjectType
-from entra_pipeline.errors import GraphError
-from entra_pipeline.graph import Graph, RequestStats
+from entra_pipeline.errors import GraphError, GraphProtocolError
+from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
-from entra_pipeline.graph.pages import decode_page
+from entra_pipeline.graph.pages import decode_page, decoding
 
 # All extensions of the tenant in one answer (Graph doc: directoryobject-getavailableextensionproperties).
 _AVAILABLE = "directoryObjects/getAvailableExtensionProperties"
@@ -35,8 +35,8 @@ class _Application(msgspec.Struct):
 
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_available = msgspec.json.Decoder(_Available)
-_application = msgspec.json.Decoder(_Application)
+_available = decoding(msgspec.json.Decoder(_Available).decode)
+_application = decoding(msgspec.json.Decoder(_Application).decode)
 
 
 async def extension_names(graph: Graph, stats: RequestStats) -> dict[str, tuple[str, ...]]:
@@ -53,7 +53,7 @@ async def extension_names(graph: Graph, stats: RequestStats) -> dict[str, tuple[
         url = query("applications", select="id", expand="extensionProperties", top=999)
         pages = graph.pages(url, stats=stats)
         return _by_target(
-            [one async for page in pages for raw in page.value for one in _application.decode(raw).extensions]
+            [one async for page in pages for raw in _all_of(page) for one in _application(bytes(raw)).extensions]
         )
 
 
@@ -65,7 +65,7 @@ async def available_extensions(graph: Graph, stats: RequestStats) -> dict[str, t
     """
     answer = await graph.fetch(
         _AVAILABLE,
-        _available.decode,
+        _available,
         stats=stats,
         method="POST",
         body=b"{}",
@@ -85,8 +85,15 @@ async def new_properties(graph: Graph, entry: ObjectType, stats: RequestStats) -
     """
     url = query(entry.path, top=1 if entry.page_size else None)
     page = await graph.fetch(url, decode_page, stats=stats, lane=entry.lane)
-    names = {name for raw in page.value for name in _members.decode(raw) if "@" not in name}
+    names = {name for raw in _all_of(page) for name in _members.decode(raw) if "@" not in name}
     return tuple(sorted(names - entry.properties.keys()))
+
+
+def _all_of(page: GraphPage) -> list[msgspec.Raw]:
+    """Returns the objects of a page; raises GraphProtocolError when some cannot be read."""
+    if page.unreadable:
+        raise GraphProtocolError(f"Graph answered what cannot be read: {page.unreadable[0].reason}")
+    return page.value
 
 
 def _by_target(extensions: Iterable[_Extension]) -> dict[str, tuple[str, ...]]:

@@ -21,8 +21,18 @@ import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.selection import ResolvedSelection
-from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, removed_links, split_list_page, without_context
+from entra_pipeline.backup.rows.page_parser import (
+    DeltaPages,
+    check_single,
+    identify,
+    read_items,
+    removed_links,
+    split_list_page,
+    stored,
+    without_context,
+)
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
+from entra_pipeline.backup.rows.set_aside import SetAside
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import ObjectType, Relation
@@ -38,6 +48,7 @@ from entra_pipeline.errors import (
 from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import expired, explain, query
 from entra_pipeline.graph.links import leads_to_graph
+from entra_pipeline.graph.pages import Unreadable
 from entra_pipeline.graph.retry import Attempts, FailureKind
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 
@@ -76,6 +87,7 @@ class ObjectReader:
         extensions: Directory extensions, and other properties to ask for by name, by object type; known when the type
             is read.
         refused: Properties that Graph has refused to select, by object type.
+        aside: What of the answers cannot be read.
     """
 
     graph: Graph
@@ -90,6 +102,7 @@ class ObjectReader:
     requested: frozenset[str] = frozenset()
     extensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
+    aside: SetAside = field(default_factory=SetAside)
 
     @property
     def states(self) -> TableStates:
@@ -201,10 +214,16 @@ class ObjectReader:
             finally:
                 for staged in edges.values():
                     staged.close()
+        self._set_aside(entry, parser)
         gaps = []
+        minted = iso(started)
         if self.chosen_ids(entry) != frozenset() and not leads_to_graph(delta_link, self.graph.root):
             gaps.append(_no_next_round(entry, delta_link))
             delta_link = ""
+        if any(self.aside.has_unknown(table) for table in (entry.name, *(relation.name for relation in relations))):
+            # Nobody can say which object it was: the round has to be read once more.
+            before = self.parent.tables.get(entry.name) if self.parent and not complete else None
+            delta_link, minted = (before.delta_link, before.delta_minted) if before else ("", "")
         finished = self.clock()
         common = {"complete": complete, "started": started, "finished": finished, "signature": signature}
         own = ReadResult(
@@ -212,12 +231,25 @@ class ObjectReader:
             objects.staged,
             stats=stats,
             delta_link=delta_link,
-            delta_minted=iso(started),
+            delta_minted=minted,
             notes=notes,
             gaps=gaps,
             **common,  # type: ignore[arg-type]
         )
         return [own, *(ReadResult(r.name, s.staged, stats=RequestStats(), **common) for r, s in edges.items())]  # type: ignore[arg-type]
+
+    def _set_aside(self, entry: ObjectType, parser: DeltaPages) -> None:
+        """Sets aside what a delta round could not read; with an object, its links."""
+        relations = entry.delta_relations()
+        for table in (entry.name, *(relation.name for relation in relations)):
+            self.aside.begin(table)
+        for one in parser.unreadable:
+            if one.relation is not None:
+                self.aside.add(one.relation.name, one.object, [one.element])
+                continue
+            self.aside.add(entry.name, one.object, [one.element])
+            for relation in relations:
+                self.aside.add(relation.name, one.object, [one.element])
 
     def _delta_url(self, entry: ObjectType, names: list[str]) -> str:
         relations = [relation.segment for relation in entry.delta_relations()] if names else []
@@ -239,8 +271,15 @@ class ObjectReader:
             try:
                 body = await self.graph.fetch(entry.path, without_context, stats=stats, lane=entry.lane)
             except GraphNotFound:
+                if known and not entry.may_be_absent:
+                    raise
                 return
-            objects.append(identify(body, entry.key, otherwise=entry.name), None, UPSERT, body.decode())
+            check_single(entry, body)
+            # What had an id has one still.
+            otherwise = entry.name if known <= {entry.name} else ""
+            objects.append(identify(body, entry.key, otherwise=otherwise), None, UPSERT, stored(body))
+
+        known = await self.states.ids_before(entry.name)
 
         return await self.listing(entry.name, OBJECT_ROWS, fill, stats)
 
@@ -263,7 +302,8 @@ class ObjectReader:
         note = f"a long list that delta does not track: read at {before.listed if before else ''}, and once a day"
         with self.staging(entry.name, OBJECT_ROWS, base=False) as nothing:
             pass
-        return [ReadResult(entry.name, nothing.staged, False, now, now, stats, notes=[note])]
+        gaps = list(before.gaps) if before else []
+        return [ReadResult(entry.name, nothing.staged, False, now, now, stats, notes=[note], gaps=gaps)]
 
     async def _read_list(self, entry: ObjectType, stats: RequestStats) -> list[ReadResult]:
         if self._is_resting(entry):
@@ -282,9 +322,11 @@ class ObjectReader:
                     counted = page.count if counted is None else counted
                     shown = page if keep is None else kept(page, keep)
                     if entry.one_by_one or entry.name in self.reveal:
-                        ids = [identify(raw, entry.key) for raw in shown.value]
-                        shown = GraphPage(await self._singly(entry, ids, stats))
-                    split_list_page(shown, objects, key=entry.key)
+                        listed = read_items(shown.value, entry.key)
+                        self.aside.add(entry.name, "", [*shown.unreadable, *listed.unreadable])
+                        shown = GraphPage(await self._singly(entry, listed.ids, stats))
+                    for one in split_list_page(shown, objects, key=entry.key):
+                        self.aside.add(entry.name, one.id, [one])
                     self.progress(entry.name, objects.rows)
                 return counted
 
@@ -313,10 +355,16 @@ class ObjectReader:
         requests = [BatchRequest(query(f"{entry.path}/{one}", select=select), one) for one in ids]
         found: list[msgspec.Raw] = []
         async for result in self.graph.batch(requests, stats=stats, lane=entry.lane):
-            if result.status >= 300 and result.status != 404:
-                raise explain(result)
-            if result.status < 300:
+            if result.status == 404:
+                continue
+            try:
+                if result.status >= 300:
+                    raise explain(result)
                 found.append(msgspec.Raw(without_context(result.body)))
+            except GraphError as error:
+                if not found and isinstance(error, GraphPermissionDenied):
+                    raise
+                self.aside.add(entry.name, result.request.key, [Unreadable(result.body, error.message)])
         return found
 
     async def objects(self, entry: ObjectType, ids: Iterable[str], stats: RequestStats) -> AsyncIterator[BatchResult]:
@@ -368,6 +416,7 @@ class ObjectReader:
         started = self.clock()
 
         async def read() -> tuple[Staging, int | None]:
+            self.aside.begin(table)
             with self.staging(table, schema, base=self.builder.full) as staging:
                 return staging, await fill(staging)
 
@@ -457,7 +506,15 @@ async def _no_pages() -> AsyncIterator[GraphPage]:
 
 def kept(page: GraphPage, keep: Callable[[msgspec.Raw], bool]) -> GraphPage:
     """The page with only the objects that belong to the scope."""
-    return GraphPage([raw for raw in page.value if keep(raw)], page.next_link, page.delta_link)
+
+    def belongs(raw: msgspec.Raw) -> bool:
+        try:
+            return keep(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Whose it is nobody can say: it is set aside with the others that cannot be read.
+            return True
+
+    return msgspec.structs.replace(page, value=[raw for raw in page.value if belongs(raw)])
 
 
 def _refused_properties(error: GraphError, names: list[str]) -> frozenset[str]:

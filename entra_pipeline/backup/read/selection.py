@@ -13,14 +13,16 @@ from uuid import UUID
 
 import msgspec
 
-from entra_pipeline.backup.rows.page_parser import endpoint, object_id
+from entra_pipeline.backup.rows.page_parser import ReadItems, endpoint, object_id, read_items
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, ObjectType
-from entra_pipeline.errors import GraphNotFound
-from entra_pipeline.graph import Graph, RequestStats
+from entra_pipeline.errors import GraphNotFound, GraphProtocolError
+from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
+from entra_pipeline.graph.pages import decoding
 
 # By which properties a user or a group may be named in the configuration.
 _NAMES = {"users": ("userPrincipalName", "mail"), "groups": ("displayName", "mailNickname", "mail")}
+_decode_id = decoding(object_id)
 SELECTABLE = ("users", "groups")
 """The object types whose objects can be chosen one by one."""
 
@@ -78,6 +80,9 @@ async def resolve_selection(
         users: Ids, user principal names or mail addresses.
         groups: Ids, display names, mail nicknames or mail addresses.
         stats: Counts the requests.
+
+    Raises:
+        GraphError: Graph does not say who is chosen.
     """
     members: dict[str, set[str]] = {name: set() for name in SELECTABLE}
     missing: list[tuple[str, str]] = []
@@ -90,7 +95,7 @@ async def resolve_selection(
     for group in sorted(members["groups"]):
         url = query(f"groups/{group}/transitiveMembers", select="id", top=999)
         async for page in graph.pages(url, stats=stats):
-            for raw in page.value:
+            for raw in _all_of(page).items:
                 other = endpoint(raw)
                 entry = BY_GRAPH_TYPE.get(other.target_type)
                 if entry and entry.name in members:
@@ -101,13 +106,21 @@ async def resolve_selection(
 async def _resolve(graph: Graph, entry: ObjectType, name: str, stats: RequestStats) -> set[str]:
     if _is_id(name):
         try:
-            return {await graph.fetch(query(f"{entry.path}/{name}", select="id"), object_id, stats=stats)}
+            return {await graph.fetch(query(f"{entry.path}/{name}", select="id"), _decode_id, stats=stats)}
         except GraphNotFound:
             return set()
     literal = quote(name.replace("'", "''"), safe="@")
     condition = " or ".join(f"{known} eq '{literal}'" for known in _NAMES[entry.name])
     url = f"{entry.path}?$select=id&$filter={condition.replace(' ', '%20')}"
-    return {object_id(raw) async for page in graph.pages(url, stats=stats) for raw in page.value}
+    return {one async for page in graph.pages(url, stats=stats) for one in _all_of(page).ids}
+
+
+def _all_of(page: GraphPage) -> ReadItems:
+    """Returns the objects of a page; raises GraphProtocolError when some cannot be read."""
+    items = read_items(page.value)
+    if unreadable := [*page.unreadable, *items.unreadable]:
+        raise GraphProtocolError(f"Graph answered what cannot be read: {unreadable[0].reason}")
+    return items
 
 
 def _is_id(name: str) -> bool:

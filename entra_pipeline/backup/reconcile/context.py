@@ -6,18 +6,18 @@ A check reads states and asks Graph; it never writes. The reconciler applies its
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from entra_pipeline.backup.read.children import ChildReader
 from entra_pipeline.backup.read.reader import ObjectReader
-from entra_pipeline.backup.rows.page_parser import without_context
+from entra_pipeline.backup.rows.page_parser import single_object, stored
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Relation
+from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph import RequestStats
-from entra_pipeline.graph.client import explain
 from entra_pipeline.store.manifest import Gap
 
 COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
@@ -56,6 +56,9 @@ class CheckMemory:
         recounted: Object types whose count was requested: the count in their listing is out of date.
         large_owners: Ids of owners that have more links than `$expand` shows, by relation table.
         concealed: Ids of owners whose links Graph hides from this application, by relation table.
+        unanswered: Why Graph does not show an object or the links of an owner, by table and id: what is stored of them
+            is what was known.
+        relink: Ids of objects whose links have to be listed, as their own read did not bring them, by object type.
     """
 
     healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -63,6 +66,8 @@ class CheckMemory:
     recounted: set[str] = field(default_factory=set)
     large_owners: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     concealed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    unanswered: dict[str, dict[str, GraphError]] = field(default_factory=lambda: defaultdict(dict))
+    relink: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,25 +159,42 @@ class CheckContext:
         """Returns the relations that this point has read."""
         return [table for table in RELATIONS if self.was_read(table)]
 
-    async def fetch(self, entry: ObjectType, ids: Iterable[str]) -> dict[str, str | None]:
+    async def fetch(self, entry: ObjectType, ids: Iterable[str], *, singly: bool = False) -> dict[str, str | None]:
         """Requests objects by id; returns their JSON, None for one that is gone.
 
+        Objects that Graph does not show are left out, and remembered as unanswered.
+
+        Args:
+            entry: Their type.
+            ids: Their ids.
+            singly: Each stands for itself: Graph may refuse all of them.
+
         Raises:
-            GraphError: Graph refuses one of them.
+            GraphError: Graph refuses all of them.
         """
         found: dict[str, str | None] = {}
+        refused: dict[str, GraphError] = {}
         async for result in self.reader.objects(entry, ids, self.stats):
+            one = result.request.key
             if result.status == 404:
-                found[result.request.key] = None
-            elif result.status >= 300:
-                raise explain(result)
-            else:
-                found[result.request.key] = without_context(result.body).decode()
+                found[one] = None
+                continue
+            try:
+                found[one] = stored(single_object(entry, result, one))
+            except GraphError as error:
+                refused[one] = error
+        if refused and not found and not singly and (len(refused) > 1 or _lacks_permission(refused)):
+            raise next(iter(refused.values()))
+        self.memory.unanswered[entry.name].update(refused)
         return found
 
 
 Check = Callable[[CheckContext, Subject], Coroutine[None, None, list[Finding]]]
 """A check: looks at one subject and returns what it found; raises GraphError where Graph refuses the proof."""
+
+
+def _lacks_permission(refused: Mapping[str, GraphError]) -> bool:
+    return any(isinstance(error, GraphPermissionDenied) for error in refused.values())
 
 
 def may_be_endpoint(entry: ObjectType) -> bool:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject
-from entra_pipeline.backup.rows.page_parser import identify
+from entra_pipeline.backup.rows.page_parser import read_items, stored
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT
 from entra_pipeline.catalogue import Lane, ObjectType
+from entra_pipeline.errors import GraphError, GraphProtocolError
 from entra_pipeline.graph import BatchRequest
 from entra_pipeline.graph.client import explain, query
 from entra_pipeline.graph.pages import decode_count
@@ -33,8 +34,12 @@ def counted_types(context: CheckContext, entries: Sequence[ObjectType]) -> tuple
     return counts, requested
 
 
-async def request_counts(context: CheckContext, entries: Sequence[ObjectType]) -> AsyncIterator[tuple[str, int | None]]:
+async def request_counts(
+    context: CheckContext, entries: Sequence[ObjectType]
+) -> AsyncIterator[tuple[str, int | GraphError | None]]:
     """Yields Graph's count of each type; None where Graph does not count (Graph doc: aad-advanced-queries).
+
+    A count that fails is yielded as the error.
 
     Counts come from an index that lags behind the directory by seconds to minutes.
     """
@@ -45,8 +50,9 @@ async def request_counts(context: CheckContext, entries: Sequence[ObjectType]) -
     ]
     async for result in context.reader.graph.batch(requests, stats=context.stats):
         if result.status >= 300 and result.status not in {400, 404, 405, 501}:
-            raise explain(result)
-        yield result.request.key, decode_count(result.body) if result.status < 300 else None
+            yield result.request.key, explain(result)
+        else:
+            yield result.request.key, decode_count(result.body) if result.status < 300 else None
 
 
 async def check_count(context: CheckContext, subject: Subject) -> list[Finding]:
@@ -72,6 +78,8 @@ async def check_count(context: CheckContext, subject: Subject) -> list[Finding]:
         stored = {one for one in stored | wrong.keys() if wrong.get(one, "") is not None}
         live = len(stored)
         async for _, count in request_counts(context, [entry]):
+            if isinstance(count, GraphError):
+                raise count
             reported = reported if count is None else count
     context.memory.healed[entry.name].update(one for one, raw in corrected.items() if raw is not None)
     notes, gaps = [], []
@@ -89,7 +97,7 @@ async def check_count(context: CheckContext, subject: Subject) -> list[Finding]:
     return [Finding(entry.name, rows=rows, gaps=tuple(gaps), notes=tuple(notes), reported=reported)]
 
 
-async def _differing(context: CheckContext, entry: ObjectType, stored: set[str]) -> dict[str, str | None]:
+async def _differing(context: CheckContext, entry: ObjectType, held: set[str]) -> dict[str, str | None]:
     """Returns what Graph says of objects that only its listing or only the stored state has; None for one that is gone.
 
     A type that is always listed as a whole is listed again. Of other types the ids are listed, and objects requested.
@@ -98,9 +106,13 @@ async def _differing(context: CheckContext, entry: ObjectType, stored: set[str])
     url = query(entry.path, select="id", top=entry.page_size) if entry.delta else reader.list_url(entry)
     listed: dict[str, str | None] = {}
     async for page in reader.graph.pages(url, stats=context.stats, lane=entry.lane):
-        for raw in page.value:
-            listed[identify(raw, entry.key)] = "" if entry.delta else bytes(raw).decode()
-    differing = sorted(listed.keys() ^ stored)
+        items = read_items(page.value, entry.key)
+        listed.update(
+            (one, "" if entry.delta else stored(raw)) for one, raw in zip(items.ids, items.items, strict=True)
+        )
+        if entry.shows and (page.unreadable or items.unreadable):
+            raise GraphProtocolError(f"Graph's list of {entry.name} has elements that cannot be read")
+    differing = sorted(listed.keys() ^ held)
     if entry.delta:
         return await context.fetch(entry, differing)
     found = {one: listed.get(one) for one in differing}

@@ -11,13 +11,16 @@ from datetime import datetime
 import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import gone_table
-from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
+from entra_pipeline.backup.read.child_tables import UnansweredOwners
+from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.links import links_of
 from entra_pipeline.backup.rows.page_parser import endpoint
 from entra_pipeline.backup.rows.staging import UPSERT
+from entra_pipeline.backup.states import readable
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, RELATIONS, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso
+from entra_pipeline.store.manifest import Gap
 
 # --- Objects that came back ------------------------------------------------------------------------------------------
 
@@ -30,20 +33,32 @@ async def check_returned(context: CheckContext, subject: Subject) -> list[Findin
         return []
     context.memory.linked[entry.name].update(returned)
     found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    gaps: list[tuple[str, Gap]] = []
     for relation in entry.delta_relations():
         if context.was_read(relation.name):
-            async for owner, items in context.children.links(entry, relation, returned, context.stats):
+            missing = UnansweredOwners()
+            async for owner, items in context.children.links(entry, relation, returned, context.stats, missing):
                 found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(endpoint, items)]
+            left = await context.children.unanswered(entry, missing, context.stats)
+            context.memory.unanswered[relation.name].update(left)
     for segment, relations in _inverses(entry).items():
         wanted = {owner.graph_type: relation for owner, relation in relations if context.was_read(relation.name)}
         if not wanted:
             continue
-        async for target, items in context.children.collections(entry, segment, returned, context.stats):
+        missing = UnansweredOwners()
+        async for target, items in context.children.collections(entry, segment, returned, context.stats, missing):
             for other in map(endpoint, items):
                 back = wanted.get(other.target_type)
                 if back is not None and _in_scope(context, other.target_type, other.id):
                     found[back.name].append((other.id, target, entry.graph_type, UPSERT))
-    return [Finding(table, rows=tuple(rows)) for table, rows in found.items()]
+        left = await context.children.unanswered(entry, missing, context.stats)
+        gaps += [
+            (back.name, Gap(what=f"{back.name} that lead to {target}", reason=error.message, remedy=COUNT_AGAIN))
+            for back in wanted.values()
+            for target, error in sorted(left.items())
+        ]
+    findings = [Finding(table, rows=tuple(rows)) for table, rows in found.items()]
+    return [*findings, *(Finding(table, gaps=(gap,)) for table, gap in gaps)]
 
 
 async def _returned(context: CheckContext, entry: ObjectType) -> list[str]:
@@ -54,7 +69,9 @@ async def _returned(context: CheckContext, entry: ObjectType) -> list[str]:
         return []
     if before is None or states.parent is None:
         return sorted(healed)
-    rows = await states.runner.query(f"SELECT id, raw->>'$.createdDateTime' FROM ({states.sql_added(entry.name)})")
+    rows = await states.runner.query(
+        f"SELECT id, raw->>'$.createdDateTime' FROM ({readable(states.sql_added(entry.name))})"
+    )
     since = parse_iso(states.parent.started)
     entered = context.is_partial(entry)
     return [str(one) for one, born in rows if entered or one in healed or not _younger(born, since)]

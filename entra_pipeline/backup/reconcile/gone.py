@@ -81,5 +81,6 @@ class GoneObjects:
         except GraphError as error:
             self.unproven(entry.name, error)
             found = dict.fromkeys(unknown, "")
-        self._in_tenant.update((identifier, raw is not None) for identifier, raw in found.items())
+        # Whom Graph does not answer for is not known to be gone.
+        self._in_tenant.update((identifier, found.get(identifier, "") is not None) for identifier in unknown)
         return {identifier for identifier in linked if not self._in_tenant[identifier]}

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from entra_pipeline.backup.read.child_tables import UnansweredOwners
 from entra_pipeline.backup.read.children import EXPAND_LIMIT
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject, some
 from entra_pipeline.backup.reconcile.evidence import Says, Verdict, judge
@@ -62,7 +63,7 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
     if not concealed:
         return []
     context.memory.concealed[relation.name].update(concealed)
-    rows = await _lost_links(context, relation, concealed)
+    rows = await lost_links(context, relation, concealed)
     gap = Gap(
         what=f"{relation.name} of {len(concealed)} {entry.name} with hidden membership",
         reason=f"Graph shows no members without the permission {_READ_HIDDEN}; known ones are kept ({some(concealed)})",
@@ -73,7 +74,7 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
     return [Finding(relation.name, rows=tuple(rows), gaps=(gap,))]
 
 
-async def _lost_links(context: CheckContext, relation: Relation, owners: list[str]) -> list[tuple[object, ...]]:
+async def lost_links(context: CheckContext, relation: Relation, owners: list[str]) -> list[tuple[object, ...]]:
     """Returns links of owners that the parent has and the new state has not, though delta reports no removal."""
     states = context.states
     before = states.sql_before(relation.name)
@@ -127,7 +128,7 @@ async def check_expanded(context: CheckContext, subject: Subject) -> list[Findin
         shown=read_staged(staging.staged),
         cut=ids_table(cut),
     )
-    return await _compare_singly(context, entry, relation, [str(row[0]) for row in rows], expand=True)
+    return await compare_singly(context, entry, relation, [str(row[0]) for row in rows], expand=True)
 
 
 async def check_counted(context: CheckContext, subject: Subject) -> list[Finding]:
@@ -139,7 +140,7 @@ async def check_counted(context: CheckContext, subject: Subject) -> list[Finding
     owners, large = await states.owners(entry), context.memory.large_owners[relation.name]
     order = [*_in_turn(states.point, large), *_in_turn(states.point, owners.keys() - large)]
     counted = sorted(order[: context.policy.owners_counted])
-    findings = await _compare_singly(context, entry, relation, await _miscounted(context, entry, relation, counted))
+    findings = await compare_singly(context, entry, relation, await _miscounted(context, entry, relation, counted))
     notes = [f"links of {len(counted)} of the {len(order)} owners were counted by Graph as well"]
     return [
         *findings,
@@ -169,7 +170,7 @@ async def check_reported(context: CheckContext, subject: Subject) -> list[Findin
         some_ordinary = _in_turn(context.states.point, ordinary.intersection(owners))
         owners = sorted(set(owners) - ordinary) + some_ordinary[: context.policy.ordinary_counted]
     differing = await _miscounted(context, entry, relation, owners) if pages else owners
-    findings = await _compare_singly(context, entry, relation, differing)
+    findings = await compare_singly(context, entry, relation, differing)
     return [*findings, Finding(relation.name, compared=len(owners))]
 
 
@@ -224,7 +225,7 @@ async def _reported_changes_only(context: CheckContext, entry: ObjectType) -> se
 # --- What both share -------------------------------------------------------------------------------------------------
 
 
-async def _compare_singly(
+async def compare_singly(
     context: CheckContext, entry: ObjectType, relation: Relation, owners: list[str], *, expand: bool = False
 ) -> list[Finding]:
     """Lists the links of some owners one by one and weighs what differs against all other views.
@@ -243,8 +244,13 @@ async def _compare_singly(
     if not owners:
         return []
     listed: dict[str, dict[str, str]] = {} if relation.many else {owner: {} for owner in owners}
-    async for owner, items in context.children.links(entry, relation, owners, context.stats):
+    missing = UnansweredOwners()
+    async for owner, items in context.children.links(entry, relation, owners, context.stats, missing):
         listed.setdefault(owner, {}).update((n.id, n.target_type or relation.target) for n in map(endpoint, items))
+    context.memory.unanswered[relation.name].update(await context.children.unanswered(entry, missing, context.stats))
+    # A list that was not read to its end says nothing.
+    for owner in missing.names():
+        listed.pop(owner, None)
     stored = await _stored(context, relation, listed)
     counts = await _settled_counts(context, entry, relation, stored, listed)
     views = await _other_views(context, entry, relation, stored, listed, expand=expand)
@@ -390,9 +396,9 @@ async def _other_views(
             expanded = await context.children.expanded(
                 entry, relation, sorted(listed if expand else missing), context.stats
             )
-        except GraphError as error:
-            if error.status not in {400, 501}:
-                raise
+        except GraphError:
+            # A view that fails says nothing; without a list that agrees with the count, no link goes.
+            expanded = {}
     shown = {
         one.id: {n.id: n.target_type or relation.target for n in map(endpoint, one.items)} for one in expanded.values()
     }
@@ -422,11 +428,12 @@ async def _way_back(
             continue
         targets = sorted({target for _, target in some_links})
         owners: dict[str, set[str]] = {}
-        pages = context.children.collections(target_type, relation.inverse, targets, context.stats)
+        missing = UnansweredOwners()
+        pages = context.children.collections(target_type, relation.inverse, targets, context.stats, missing)
         async for target, items in pages:
             owners.setdefault(target, set()).update(endpoint(raw).id for raw in items)
         for owner, target in some_links:
-            if target in owners:
+            if target in owners and target not in missing.names():
                 found[owner, target] = Says.SHOWS if owner in owners[target] else Says.HIDES
     return found
 

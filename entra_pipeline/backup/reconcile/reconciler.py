@@ -16,6 +16,7 @@ from entra_pipeline.backup.reconcile.endpoints import check_endpoints, check_ret
 from entra_pipeline.backup.reconcile.gone import GoneObjects
 from entra_pipeline.backup.reconcile.links import CHECK_REPORTED, PROVE_WHOLE, read_whole
 from entra_pipeline.backup.reconcile.selection import check_selection
+from entra_pipeline.backup.reconcile.unread import CHECK_UNREAD_LINKS, check_children, check_unread, gaps_of_unanswered
 from entra_pipeline.backup.scheduler import side_by_side
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
@@ -49,8 +50,12 @@ class Reconciler:
         types = [entry for entry in self.context.object_types() if entry.name in self.fresh]
         for entry in types:
             await self._run(Subject(entry), check_selection)
+        # First, so that no edge drops out with an object that is there.
+        await side_by_side(self._run(Subject(entry), check_unread, check_deletions) for entry in types)
         await self._drop_edges_of_gone()
-        await side_by_side(self._run(Subject(entry), check_deletions) for entry in types)
+        await side_by_side(
+            self._run(subject, *CHECK_UNREAD_LINKS) for subject in _relations(types) if subject.table in self.fresh
+        )
         await side_by_side(
             self._run(subject, *(PROVE_WHOLE if self._whole(subject) else CHECK_REPORTED))
             for subject in _relations(types)
@@ -71,6 +76,20 @@ class Reconciler:
             # An object that only an edge reports changes the count, and has links of its own.
             unsettled = [entry for entry in types if entries[entry.name].live != compared[entry.name]]
         await self._drop_edges_of_gone()
+        await side_by_side(self._run(Subject(entry), check_children) for entry in types)
+        self._name_unread()
+
+    def _name_unread(self) -> None:
+        """Adds the gaps of what could not be read, or was not answered."""
+        aside = self.context.reader.aside
+        for table in aside.tables():
+            if table in self.fresh:
+                owner = RELATIONS[table][0] if table in RELATIONS else CATALOGUE[table]
+                owner = CATALOGUE[owner.parent.type] if owner.parent and table not in RELATIONS else owner
+                self.builder.flag(table, gaps=aside.gaps(table, owner.title.lower()))
+        for table in list(self.context.memory.unanswered):
+            if table in self.builder.entries:
+                self.builder.flag(table, gaps=gaps_of_unanswered(self.context, table))
 
     async def prove_links(self, entry: ObjectType) -> None:
         """Compares the links of a type as soon as a whole delta round has read them: that needs no other type.
@@ -127,7 +146,9 @@ class Reconciler:
         counts, requested = counted_types(self.context, entries)
         try:
             async for name, count in request_counts(self.context, requested):
-                if count is not None:
+                if isinstance(count, GraphError):
+                    self._unproven(name, count)
+                elif count is not None:
                     counts[name] = count
         except GraphError as error:
             for entry in requested:

@@ -17,6 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staged, read_staged
+from entra_pipeline.surrogates import hide_text, reveal
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _FETCH_ROWS = 10_000
@@ -231,12 +232,12 @@ def fold(rows: Iterable[tuple[str, str | None]], start: str | None) -> dict[str,
         rows: (`upsert`, JSON) or (`delete`, None), in the order of arrival.
         start: The object as JSON before the first row, None when it did not exist.
     """
-    members = _members.decode(start) if start is not None else None
+    members = _read(start) if start is not None else None
     for change, raw in rows:
         if change == DELETE or raw is None:
             members = None
         else:
-            members = {**(members or {}), **_members.decode(raw)}
+            members = {**(members or {}), **_read(raw)}
     return members
 
 
@@ -245,6 +246,10 @@ def same(one: dict[str, msgspec.Raw], other: dict[str, msgspec.Raw]) -> bool:
     if {k: bytes(v) for k, v in one.items()} == {k: bytes(v) for k, v in other.items()}:
         return True
     return _plain(one) == _plain(other)
+
+
+def _read(raw: str) -> dict[str, msgspec.Raw]:
+    return _members.decode(hide_text(raw))
 
 
 def _plain(members: dict[str, msgspec.Raw]) -> dict[str, object]:
@@ -281,8 +286,8 @@ def _folded(
         if after is None:
             if before is not None or keep_unchanged:
                 yield identifier, None, DELETE, None
-        elif keep_unchanged or before is None or not same(after, _members.decode(before)):
-            yield identifier, changes[-1][1], UPSERT, msgspec.json.encode(after).decode()
+        elif keep_unchanged or before is None or not same(after, _read(before)):
+            yield identifier, changes[-1][1], UPSERT, reveal(msgspec.json.encode(after)).decode()
 
 
 def _load(connection: duckdb.DuckDBPyConnection, rows: Iterator[tuple[str, str | None, str, str | None]]) -> None:
@@ -317,7 +322,7 @@ def _reduce_to_differences(connection: duckdb.DuckDBPyConnection) -> None:
     candidates = connection.execute(
         "SELECT m.id, m.raw, b.raw FROM merged m JOIN before b USING (id) WHERE m.raw <> b.raw"
     ).fetchall()
-    alike = [i for i, now, then in candidates if same(_members.decode(now), _members.decode(then))]
+    alike = [i for i, now, then in candidates if same(_read(now), _read(then))]
     connection.register("alike", pa.table({"id": pa.array(alike, pa.string())}))
     connection.execute(
         """

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, repeat
 from operator import attrgetter
@@ -15,9 +13,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staging
-from entra_pipeline.catalogue import Relation
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType, Relation
 from entra_pipeline.errors import GraphProtocolError
-from entra_pipeline.graph import GraphPage
+from entra_pipeline.graph import BatchResult, GraphPage
+from entra_pipeline.graph.client import explain
+from entra_pipeline.graph.pages import Unreadable, cleaned, legible_id, shown
+from entra_pipeline.surrogates import as_text, reveal
 
 
 class _Identified(msgspec.Struct, gc=False):
@@ -46,7 +47,11 @@ class Endpoint(msgspec.Struct, gc=False):
         return _short_name(self.type)
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+"""What decoders raise for an element of another shape."""
 _identified = msgspec.json.Decoder(_Identified)
+_identified_list = msgspec.json.Decoder(list[_Identified])
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _neighbour = msgspec.json.Decoder(Endpoint)
 _endpoints = msgspec.json.Decoder(list[list[Endpoint]])
@@ -63,11 +68,41 @@ _CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
 _ERROR = "error"
 
 
-def split_list_page(page: GraphPage, objects: Staging, *, key: str = "id", parent_id: str | None = None) -> None:
-    """Stages the objects of a page of an ordinary collection."""
-    number = len(page.value)
-    ids = [identify(raw, key) for raw in page.value]
-    objects.extend(ids, [parent_id] * number, [UPSERT] * number, list(map(bytes, page.value)))
+def split_list_page(
+    page: GraphPage, objects: Staging, *, key: str = "id", parent_id: str | None = None
+) -> list[Unreadable]:
+    """Stages the objects of a page of an ordinary collection; returns the elements that cannot be read."""
+    listed = read_items(page.value, key)
+    number = len(listed.ids)
+    objects.extend(listed.ids, [parent_id] * number, [UPSERT] * number, list(map(bytes, listed.items)))
+    return [*page.unreadable, *listed.unreadable]
+
+
+class ReadItems(NamedTuple):
+    """Elements of a list that have an id, their ids, and the others."""
+
+    items: list[msgspec.Raw]
+    ids: list[str]
+    unreadable: list[Unreadable]
+
+
+def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> ReadItems:
+    """Tells the elements of a list that are objects with an id from the others."""
+    if key == "id":
+        try:
+            ids = [one.id for one in _identified_list.decode(_array(elements))]
+        except UNREADABLE:
+            ids = [""]
+        if all(ids):
+            return ReadItems(list(elements), list(map(as_text, ids)), [])
+    found = ReadItems([], [], [])
+    for raw in elements:
+        try:
+            found.ids.append(identify(raw, key))
+            found.items.append(raw)
+        except GraphProtocolError as error:
+            found.unreadable.append(Unreadable(bytes(raw), error.message))
+    return found
 
 
 def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") -> str:
@@ -76,15 +111,19 @@ def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") 
     Args:
         raw: The object.
         key: The property that identifies it.
-        otherwise: What to store it under when it has no key; a hash of what it says when empty, so that it is not lost.
+        otherwise: What to store it under when it has no key.
+
+    Raises:
+        GraphProtocolError: It is no object, or has no key, and there is nothing else to store it under.
     """
-    if key == "id":
-        with suppress(msgspec.ValidationError):
-            return _identified.decode(raw).id
-    value = _members.decode(raw).get(key)
-    if value is not None and bytes(value) != b"null":
-        return _string.decode(value)
-    return otherwise or hashlib.sha256(bytes(raw)).hexdigest()[:32]
+    try:
+        value = _members.decode(raw).get(key)
+        found = _string.decode(value) if value is not None and bytes(value) != b"null" else otherwise
+    except UNREADABLE as error:
+        raise GraphProtocolError(f"an object whose {key} cannot be read: {shown(bytes(raw))}") from error
+    if not found:
+        raise GraphProtocolError(f"{shown(bytes(raw))}: there is no {key}")
+    return as_text(found)
 
 
 def without_context(body: bytes) -> bytes:
@@ -94,10 +133,14 @@ def without_context(body: bytes) -> bytes:
         msgspec.DecodeError: The body is not JSON.
         GraphProtocolError: The body is no object, or an error that came with a status of success.
     """
+    body = cleaned(body)
     try:
+        body.decode()
         members = _members.decode(body)
     except msgspec.ValidationError as error:
         raise GraphProtocolError(f"Graph answered something that is not an object: {error}") from error
+    except UnicodeDecodeError as error:
+        raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
     if _ERROR in members and not members.keys() - _CONTEXT - {_ERROR}:
         detail = bytes(members[_ERROR])[:200].decode("utf-8", "replace")
         raise GraphProtocolError(f"Graph answered an error with a status of success: {detail}")
@@ -106,12 +149,50 @@ def without_context(body: bytes) -> bytes:
     return msgspec.json.encode({name: value for name, value in members.items() if name not in _CONTEXT})
 
 
+def single_object(entry: ObjectType, result: BatchResult, identifier: str) -> bytes:
+    """Returns an object that was requested by its id.
+
+    Raises:
+        GraphError: Graph refuses it, or has answered something else.
+    """
+    if result.status >= 300:
+        raise explain(result)
+    try:
+        body = without_context(result.body)
+    except msgspec.DecodeError as error:
+        raise GraphProtocolError(f"Graph answered what is not JSON: {error}") from error
+    check_single(entry, body, identifier)
+    return body
+
+
+def check_single(entry: ObjectType, body: bytes, identifier: str = "") -> None:
+    """Checks that a single object is one of its type.
+
+    Args:
+        entry: The type.
+        body: The object, without the annotations of a single response.
+        identifier: The id that it must have; empty where it is not known.
+
+    Raises:
+        GraphProtocolError: It is another object, or none.
+    """
+    members = _members.decode(body)
+    if not members.keys() & (entry.properties.keys() | {entry.key, *entry.inline}):
+        raise GraphProtocolError(f"Graph answered something that is no {entry.title.lower()}: {shown(body)}")
+    kind = bytes(members.get("@odata.type", msgspec.Raw(b'""'))).decode("utf-8", "replace").strip('"')
+    other = BY_GRAPH_TYPE.get(kind.rpartition(".")[2])
+    if other is not None and entry.graph_type in BY_GRAPH_TYPE and other.graph_type != entry.graph_type:
+        raise GraphProtocolError(f"Graph answered a {other.title.lower()}, not a {entry.title.lower()}: {shown(body)}")
+    if identifier and identify(body, entry.key).lower() != identifier.lower():
+        raise GraphProtocolError(f"Graph answered another object than {identifier}: {shown(body)}")
+
+
 class DeltaPages:
     """Stages the objects of the pages of a delta round, and the slices of their relations.
 
     A large relation comes in slices: the object is repeated, with all its properties or with nothing but its id (Graph
     doc: delta-query-groups). An object with nothing but slices is no change of the object, and neither is an
-    identical repeat.
+    identical repeat. What cannot be read is set aside, in `unreadable`.
 
     Args:
         objects: Takes the objects.
@@ -120,19 +201,26 @@ class DeltaPages:
 
     def __init__(self, objects: Staging, edges: Mapping[Relation, Staging]) -> None:
         keys = [f"{relation.segment}@delta" for relation in edges]
+        self.unreadable: list[DeltaUnreadable] = []
         self._objects = objects
         self._changes = _changes_decoder(tuple(keys))
         self._relations = [
-            (attrgetter(f"slice_{number}"), b',"%s":' % key.encode(), staged)
-            for number, (key, staged) in enumerate(zip(keys, edges.values(), strict=True))
+            (relation, attrgetter(f"slice_{number}"), b',"%s":' % keys[number].encode(), staged)
+            for number, (relation, staged) in enumerate(edges.items())
         ]
         # Where an object has one end at most, nothing comes in slices.
         self._recent = _RecentObjects() if any(relation.many for relation in edges) else None
 
     def add(self, page: GraphPage) -> None:
         """Stages a page."""
+        self.unreadable += [DeltaUnreadable(None, one.id, one) for one in page.unreadable]
         whole = list(map(bytes, page.value))
-        changes = self._changes.decode(_array(whole))
+        try:
+            changes = self._changes.decode(_array(whole))
+        except UNREADABLE:
+            changes = []
+        if len(changes) < len(whole) or not all(map(_is_change, changes)):
+            whole, changes = self._readable(whole)
         rests = self._take_links(whole, changes)
         ids: list[str] = []
         bodies: list[bytes | None] = []
@@ -150,10 +238,27 @@ class DeltaPages:
             bodies.append(body)
         self._objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
 
+    def _readable(self, objects: list[bytes]) -> tuple[list[bytes], list[_Change]]:
+        """Returns the objects of a page that can be read; the others are set aside."""
+        whole, changes = [], []
+        for data in objects:
+            try:
+                [one] = self._changes.decode(_array([data]))
+            except UNREADABLE:
+                one = None
+            if one is not None and _is_change(one):
+                whole.append(data)
+                changes.append(one)
+                continue
+            reason = "an object without an id that can be read" if not (one and one.id) else "@removed is no object"
+            identifier = as_text(legible_id(data))
+            self.unreadable.append(DeltaUnreadable(None, identifier, Unreadable(data, reason, identifier)))
+        return whole, changes
+
     def _take_links(self, objects: list[bytes], changes: list[_Change]) -> list[bytes]:
         """Stages the links of a page; returns the objects without them."""
         rests = objects.copy()
-        for slice_of, name, staged in self._relations:
+        for relation, slice_of, name, staged in self._relations:
             sources: list[str] = []
             slices: list[bytes] = []
             for index, payload in enumerate(map(slice_of, changes)):
@@ -162,8 +267,51 @@ class DeltaPages:
                     sources.append(changes[index].id)
                     slices.append(links)
                     rests[index] = _cut(rests[index], name, links)
-            staged.extend(*_edges(sources, slices))
+            try:
+                edges = _edges(sources, slices)
+            except UNREADABLE:
+                edges = _edges(sources, self._readable_slices(relation, sources, slices))
+            staged.extend(*edges)
         return rests
+
+    def _readable_slices(self, relation: Relation, sources: list[str], slices: list[bytes]) -> list[bytes]:
+        """Returns slices with the links that can be read; the others are set aside, and so is what is no slice."""
+        found = []
+        for source, payload in zip(sources, slices, strict=True):
+            links = []
+            try:
+                listed = _elements.decode(payload)
+            except UNREADABLE:
+                reason = f"{relation.segment}@delta is no list: {shown(payload)}"
+                self.unreadable.append(DeltaUnreadable(relation, as_text(source), Unreadable(payload, reason)))
+                listed = []
+            for raw in listed:
+                try:
+                    _neighbour.decode(raw)
+                    links.append(raw)
+                except UNREADABLE:
+                    link = Unreadable(bytes(raw), f"a link that cannot be read: {shown(bytes(raw))}")
+                    self.unreadable.append(DeltaUnreadable(relation, as_text(source), link))
+            found.append(_array(links))
+        return found
+
+
+class DeltaUnreadable(NamedTuple):
+    """What of a delta response cannot be read.
+
+    Attributes:
+        relation: The relation whose slice it is in; None for an object of the page.
+        object: Id of the object, empty when it has none.
+        element: What it is.
+    """
+
+    relation: Relation | None
+    object: str
+    element: Unreadable
+
+
+def _is_change(one: _Change) -> bool:
+    return bool(one.id) and (not one.removed or bytes(one.removed)[:1] == b"{")
 
 
 class _RecentObjects:
@@ -213,7 +361,7 @@ def _changes_decoder(slices: tuple[str, ...]) -> msgspec.json.Decoder[list[_Chan
     return msgspec.json.Decoder(list[change])  # type: ignore[valid-type]
 
 
-def _array(values: Sequence[bytes | msgspec.Raw]) -> bytes:
+def _array(values: Iterable[bytes | msgspec.Raw]) -> bytes:
     return b"[%s]" % b",".join(values)
 
 
@@ -264,30 +412,50 @@ class Expanded(NamedTuple):
     complete: bool
 
 
-def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> list[Expanded]:
-    """Returns the owners read with `$expand=<segment>`, and the items of each.
+def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> tuple[list[Expanded], list[Unreadable]]:
+    """Returns the owners read with `$expand=<segment>` with the items of each, and the elements that are no owners.
 
     A relation with one item at most is expanded to the item itself.
     """
     text = _array(objects)
     try:
         return [
-            Expanded(one.id, one.items or [], one.items is not None and one.more is None)
-            for one in _expanded_decoder(segment, list[msgspec.Raw] | None).decode(text)
-        ]
-    except msgspec.ValidationError:
-        found = _expanded_decoder(segment, msgspec.Raw).decode(text)
-        return [Expanded(one.id, [] if bytes(one.items) in {b"", b"null"} else [one.items], True) for one in found]
+            Expanded(as_text(one.id), one.items or [], one.items is not None and one.more is None)
+            for one in _expanded_decoder(segment).decode(text)
+        ], []
+    except UNREADABLE:
+        found, unreadable = [], []
+        for raw in objects:
+            try:
+                found.append(_expanded(bytes(raw), segment))
+            except (GraphProtocolError, *UNREADABLE):
+                unreadable.append(Unreadable(bytes(raw), f"an object without an id: {shown(bytes(raw))}"))
+        return found, unreadable
+
+
+def _expanded(raw: bytes, segment: str) -> Expanded:
+    members = _members.decode(raw)
+    items = bytes(members.get(segment, msgspec.Raw(b"null")))
+    more = bytes(members.get(f"{segment}@odata.nextLink", msgspec.Raw(b"null"))) != b"null"
+    owner = identify(raw)
+    if items[:1] == b"[":
+        return Expanded(owner, _elements.decode(items), not more)
+    # Anything but an object, or null where an owner has one item at most, is no answer.
+    return Expanded(owner, [msgspec.Raw(items)] if items[:1] == b"{" else [], items[:1] == b"{")
 
 
 @cache
-def _expanded_decoder(segment: str, items: Any) -> msgspec.json.Decoder[list[Any]]:
-    default = msgspec.Raw() if items is msgspec.Raw else None
+def _expanded_decoder(segment: str) -> msgspec.json.Decoder[list[Any]]:
     fields: list[tuple[str, Any, Any]] = [
-        ("items", items, msgspec.field(name=segment, default=default)),
+        ("items", list[msgspec.Raw] | None, msgspec.field(name=segment, default=None)),
         ("more", str | None, msgspec.field(name=f"{segment}@odata.nextLink", default=None)),
     ]
     return msgspec.json.Decoder(list[msgspec.defstruct("Expanded", fields, bases=(_Identified,), gc=False)])  # type: ignore[misc]
+
+
+def stored(raw: bytes | msgspec.Raw) -> str:
+    """Returns an object as JSON to store, as Graph sent it."""
+    return reveal(bytes(raw)).decode()
 
 
 def endpoint(raw: bytes | msgspec.Raw) -> Endpoint:

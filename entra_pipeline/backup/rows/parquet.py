@@ -2,23 +2,28 @@
 
 Objects: `id`, `_parent_id` for child types, one column per property under Graph's own name, `_raw`, `_change`. Scalars
 are typed, lists of scalars are lists, everything complex is JSON text. A value that does not fit its column becomes
-null there, is counted, and is never lost: `_raw` has it.
+null there, is counted, and is never lost: `_raw` has it. Text with half a surrogate pair is counted, too: its column
+has U+FFFD, and `_raw` the escape.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from entra_pipeline.backup.rows.entries import total
 from entra_pipeline.backup.rows.memory import retry_with_more_memory
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
+from entra_pipeline.surrogates import hide_text, is_hidden, replaced_sql
 
 # Version 2 keeps the lengths of texts apart from the texts, which leaves less of columns of ids. Of texts that hardly
 # repeat, zstd makes less than a dictionary does. Level 6 takes an eighth off objects; the levels above it take a
@@ -35,6 +40,8 @@ _EDGE_DICTIONARY = 2**26
 _EDGE_COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("source_id", "target_id", "target_type", "_change", "_reason")]
 )
+_JSON = replaced_sql("raw")
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -77,13 +84,13 @@ def _write_typed(
     copy = f"""
         COPY (
             SELECT id, {first} {columns} raw AS _raw {last}
-            FROM (SELECT *, json_transform(raw, '{json_shape(types)}') AS t FROM {source}) {order}
+            FROM (SELECT *, json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source}) {order}
         ) TO '{path}' {_OBJECTS}
         """
 
     def write() -> dict[str, int]:
         connection.execute(copy)
-        return _misfits(connection, source, path, types)
+        return total([_misfits(connection, source, path, types), _halves(connection, source, types)])
 
     return retry_with_more_memory(connection, write)
 
@@ -118,9 +125,22 @@ def _misfits(
     given = ", ".join(f'count(j."{name}")' for name in typed)
     kept = ", ".join(f'count("{name}")' for name in typed)
     present = connection.execute(
-        f"SELECT {given} FROM (SELECT json_transform(raw, '{untyped}') j FROM {source})"
+        f"SELECT {given} FROM (SELECT json_transform({_JSON}, '{untyped}') j FROM {source})"
     ).fetchone()
     stored = connection.execute(f"SELECT {kept} FROM read_parquet('{path}')").fetchone()
     return {
         name: there - here for name, there, here in zip(typed, present or (), stored or (), strict=True) if there > here
     }
+
+
+def _halves(connection: duckdb.DuckDBPyConnection, source: str, types: Mapping[str, str]) -> dict[str, int]:
+    """Counts values with half a surrogate pair, by column; those of no column are counted as `_raw`."""
+    rows = connection.execute(f"SELECT raw FROM {source} WHERE raw <> {_JSON}").fetchall()
+    found: Counter[str] = Counter()
+    for (raw,) in rows:
+        for name, value in _members.decode(hide_text(raw)).items():
+            if is_hidden(bytes(value)):
+                found[name if name in types or name == "id" else "_raw"] += 1
+            elif is_hidden(name.encode()):
+                found["_raw"] += 1
+    return dict(found)

@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from entra_pipeline.surrogates import MARKS, as_text, reveal
+
 UPSERT = "upsert"
 DELETE = "delete"
 
@@ -104,7 +106,7 @@ class Staging:
                 self._segments[-1], self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
             )
         sequence = np.arange(self.rows - size, self.rows)
-        columns = zip([sequence, *self._columns], self._schema.types, strict=True)
+        columns = zip([sequence, *map(_stored, self._columns)], self._schema.types, strict=True)
         batch = pa.record_batch([_array(values, kind) for values, kind in columns], schema=self._schema)
         self._writer.write_batch(batch)
         for column in self._columns:
@@ -133,6 +135,16 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _stored(values: list[Any]) -> list[Any]:
+    """Returns a column with half surrogate pairs as they are stored: in JSON their escape, in other text U+FFFD."""
+    first = next((value for value in values if value is not None), None)
+    if isinstance(first, bytes):
+        return [value if value is None else reveal(value) for value in values]
+    if first is None or not any(mark in "".join(filter(None, values)) for mark in MARKS):
+        return values
+    return [value if value is None else as_text(value) for value in values]
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:

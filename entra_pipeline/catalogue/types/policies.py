@@ -266,6 +266,7 @@ TYPES = (
             required=("displayName",),
         ),
         singleton=True,
+        may_be_absent=True,
     ),
     ObjectType(
         name="multi_tenant_organization_members",
@@ -402,6 +403,7 @@ TYPES = (
         permissions=("Policy.Read.All",),
         restore=kept("Graph offers it to a signed-in user only"),
         singleton=True,
+        may_be_absent=True,
         delegated=True,
     ),
     ObjectType(

@@ -17,8 +17,10 @@ import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
+from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph import RequestStats
 from entra_pipeline.graph.client import BatchRequest, query
+from entra_pipeline.graph.pages import decoding
 from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, take_point
 from entra_pipeline.restore.execute.step import PATIENCE
 from entra_pipeline.restore.objects import paths
@@ -32,7 +34,7 @@ from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect
 
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_decode_object = decoding(msgspec.json.Decoder(dict[str, Any]).decode)
 
 _SENT = {"restored", "restored with differences"}
 _POLL = 5.0
@@ -209,7 +211,11 @@ async def _again(
     for lane, requests in by_lane.items():
         async for answer in target.reading.batch(requests, stats=stats, lane=lane):
             step = steps[answer.request.key]
-            body = _OBJECT.decode(answer.body) if answer.status == 200 else None
+            try:
+                body = _decode_object(answer.body) if answer.status == 200 else None
+            except (GraphProtocolError, msgspec.DecodeError):
+                # No answer: it is neither there as wanted nor gone.
+                continue
             if step.table in RELATIONS:
                 _note_shown(still, step, outcomes[step.number].live_id, body)
             elif answer.status in {200, 404}:
@@ -221,7 +227,10 @@ def _note_shown(still: _Found, step: RestoreStep, owner: str, body: dict[str, An
     """Notes missing and extra links by an owner's list in the tenant; a list of several pages is not judged."""
     if body is None or "@odata.nextLink" in body:
         return
-    shown = {str(one["id"]) for one in body.get("value", [body] if "id" in body else [])}
+    listed = body.get("value", [body] if "id" in body else [])
+    if not isinstance(listed, list) or any(not isinstance(one, dict) or "id" not in one for one in listed):
+        return
+    shown = {str(one["id"]) for one in listed}
     segment = RELATIONS[step.table][1].segment
     lacking, extra = still[step.number][segment]
     left = [one for one in lacking or () if one not in shown], [one for one in extra or () if one in shown]

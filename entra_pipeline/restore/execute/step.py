@@ -17,12 +17,13 @@ import msgspec
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
 from entra_pipeline.errors import EntraPipelineError, FailureSort, GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
+from entra_pipeline.graph.pages import decoding
 from entra_pipeline.restore.objects.model import RestoreOptions, RestoreStep
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords
 
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_decode_object = decoding(msgspec.json.Decoder(dict[str, Any]).decode)
 
 PATIENCE = 60.0
 """Seconds in which what was written shows everywhere in the tenant (Graph doc: eventual consistency)."""
@@ -142,7 +143,7 @@ class RunningStep:
         """Reads one object; None when there is none."""
         try:
             return await self.session.graph.fetch(
-                url, _OBJECT.decode, stats=self.session.stats, lane=self.entry.write_lane, headers=_PROMPT
+                url, _decode_object, stats=self.session.stats, lane=self.entry.write_lane, headers=_PROMPT
             )
         except GraphNotFound:
             return None
@@ -153,7 +154,7 @@ class RunningStep:
         pages = self.session.graph.pages(url, stats=self.session.stats, lane=self.entry.write_lane, headers=_PROMPT)
         try:
             async for page in pages:
-                found += [_OBJECT.decode(raw) for raw in page.value]
+                found += [_decode_object(bytes(raw)) for raw in page.value]
         except GraphNotFound:
             return []
         return found

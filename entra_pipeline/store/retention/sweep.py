@@ -15,6 +15,7 @@ from entra_pipeline.store.parallel import in_parallel, in_turns
 from entra_pipeline.store.points.index import IndexFile, chosen_files, former_folders, index_folder, trim_indexes
 from entra_pipeline.store.points.keys import table_folders
 from entra_pipeline.store.points.staging import staging_folder
+from entra_pipeline.store.points.unreadable import points_with_unreadable
 from entra_pipeline.store.recovery_points import ScopeStore
 
 # Longer than a question takes that has looked up which files of the index to read.
@@ -81,6 +82,11 @@ def _sweep(
     named |= store.logs.named(without_days)
     orphans = [file for file in old if file.key not in named]
     orphans += _unread(store, indexes, remaining, before)
+    orphans += [
+        file
+        for point, file in points_with_unreadable(store.files, store.scope)
+        if point not in remaining and file.modified < before
+    ]
     locked = _locked(store, [file.key for file in orphans])
     orphans = [file for file in orphans if file.key not in locked]
     if not dry_run:

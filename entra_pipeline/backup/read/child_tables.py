@@ -1,0 +1,114 @@
+"""The tables that are read owner by owner, and what of their owners was not answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from entra_pipeline.backup.read.reader import licence_missing
+from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS
+from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
+from entra_pipeline.errors import GraphError, GraphPermissionDenied
+from entra_pipeline.graph.client import BATCH_SIZE
+from entra_pipeline.graph.pages import Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCollection:
+    """A table that is read owner by owner.
+
+    Attributes:
+        table: Its name.
+        entry: The object type that it belongs to: the child type itself, or the type whose relation it is.
+        owner: The type of the owners.
+        segment: What comes behind the owner's address.
+        read: How it is read.
+        many: False when an owner has at most one.
+        relation: The relation, when the table holds edges.
+        path: Path and query for one owner, when that is not its address and the segment.
+        where: SQL condition that owners have to meet.
+        among: Types whose objects name the owners to request.
+        tracked: The owner's delta query tells when it changes.
+    """
+
+    table: str
+    entry: ObjectType
+    owner: ObjectType
+    segment: str
+    read: Read
+    many: bool
+    relation: Relation | None = None
+    path: str = ""
+    where: str = ""
+    among: tuple[str, ...] = ()
+    tracked: bool = False
+
+
+def child_collections(entry: ObjectType) -> list[ChildCollection]:
+    """The tables of an object type that are read owner by owner; the type's own comes first."""
+    tables = []
+    if (parent := entry.parent) is not None:
+        owner = CATALOGUE[parent.type]
+        tables.append(
+            ChildCollection(
+                entry.name,
+                entry,
+                owner,
+                parent.segment,
+                parent.read,
+                parent.many,
+                path=parent.path,
+                where=parent.where,
+                among=parent.among,
+                tracked=parent.tracked,
+            )
+        )
+    for relation in entry.relations:
+        if relation.read is not Read.DELTA:
+            tables.append(
+                ChildCollection(
+                    relation.name, entry, entry, relation.segment, relation.read, relation.many, relation=relation
+                )
+            )
+    return tables
+
+
+def children_of(owner: ObjectType) -> list[ChildCollection]:
+    """The tables that are read for each object of a type."""
+    return [one for entry in CATALOGUE.values() for one in child_collections(entry) if one.owner is owner]
+
+
+@dataclass(slots=True)
+class UnansweredOwners:
+    """Owners whose items Graph did not show, or not all of them, in one read.
+
+    Attributes:
+        absent: Answered by 404.
+        refused: Refused for another reason, or failing for one that did not pass.
+        unreadable: Elements of their lists that cannot be read.
+        shown: What they have shown all the same, as (owner, item).
+        answered: How many others were answered.
+    """
+
+    absent: list[str] = field(default_factory=list)
+    refused: dict[str, GraphError] = field(default_factory=dict)
+    unreadable: dict[str, list[Unreadable]] = field(default_factory=dict)
+    shown: set[tuple[str, str]] = field(default_factory=set)
+    answered: int = 0
+
+    def refuse(self, owner: str, error: GraphError, *, of: int) -> None:
+        """Adds an owner; raises the error when it seems to be that of all owners, not of this one.
+
+        Args:
+            owner: Its id.
+            error: Why.
+            of: How many owners are asked.
+        """
+        self.refused[owner] = error
+        lacking = isinstance(error, GraphPermissionDenied) or licence_missing(error)
+        all_of_them = not self.answered and len(self.refused) >= min(of, BATCH_SIZE) and (of > 1 or lacking)
+        if all_of_them or len(self.refused) > MOST_OBJECTS:
+            raise error
+
+    def names(self) -> set[str]:
+        """Returns the ids of all of them."""
+        return {*self.absent, *self.refused, *self.unreadable}

@@ -49,8 +49,12 @@ def permissions_for(types: Iterable[str]) -> list[str]:
     """The application permissions that reading the given object types takes, least privileged, sorted.
 
     Directory.Read.All is among them because one request for the directory extensions of the whole tenant needs it.
+    Member.Read.Hidden is among them because Graph shows no members of groups with hidden membership without it; an app
+    registration of a tenant without such groups lacks nothing (`lacking`).
     """
-    return sorted({one[0] for one in _reading(types)})
+    types = list(types)
+    hidden = {relation.hidden for name in types for relation in CATALOGUE[name].relations if relation.hidden}
+    return sorted({one[0] for one in _reading(types)} | hidden)
 
 
 def restore_permissions_for(types: Iterable[str]) -> list[str]:

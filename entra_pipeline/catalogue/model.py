@@ -68,6 +68,8 @@ class Relation:
         target: Type of the targets in `@odata.type`, where Graph's answer does not say it.
         permission: Application permission that would allow writing, too: the relation is read only when the access
             token carries it.
+        hidden: Application permission without which Graph shows no links of owners with hidden membership, and no
+            error (Graph doc: resources/group, visibility).
         write: How links are written; None when Graph offers no way, or another table's objects write them.
     """
 
@@ -78,6 +80,7 @@ class Relation:
     inverse: str = ""
     target: str = ""
     permission: str = ""
+    hidden: str = ""
     write: LinkWrite | None = None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
+from random import Random
 
 import pytest
 
@@ -87,3 +89,49 @@ def test_a_member_that_was_removed_is_gone_and_nothing_is_named(tenant: Tenant) 
     one.control.remove_link(f"groups/{group}/members", user)
     manifest = one.backup(reconcile_policy=AT_ONCE)
     one.assert_same(manifest)
+
+
+@pytest.mark.parametrize("views", [["expand"], ["list", "count", "expand"]], ids=" ".join)
+def test_owners_that_no_delta_tells_of_stay_as_long_as_another_view_shows_them(
+    tenant: Tenant, views: list[str]
+) -> None:
+    one = tenant(protect("applications", "users", "service_principals"), users=20)
+    before = one.edges(one.backup(), "application_owners")
+    application, owner, kind = min(edge for edge in before if edge[2] == "user")
+    one.control.misbehave("members-hidden", "applications/*/owners", objects=[application], types=["user"], views=views)
+    for full in (True, False):
+        manifest = one.backup(full=full, reconcile_policy=AT_ONCE)
+        assert one.edges(manifest, "application_owners") == before
+        assert (manifest.status == "finished") == (views == ["expand"])
+    if views != ["expand"]:
+        assert application in gaps(manifest, "application_owners")
+    one.control.behave()
+    one.control.remove_link(f"applications/{application}/owners", owner)
+    manifest = one.backup(reconcile_policy=AT_ONCE)
+    assert one.edges(manifest, "application_owners") == before - {(application, owner, kind)}
+    one.assert_same(manifest)
+
+
+def test_a_sample_of_views_that_tell_hide_or_fail_loses_no_member_silently(tenant: Tenant) -> None:
+    one = tenant(protect("users", "groups"), users=20, groups=4)
+    before = one.edges(one.backup(), "group_members")
+    group = a_group_of(one, "user")
+    views = ("delta", "list", "expand", "count")
+    ways = list(product(("tells", "hides", "fails"), repeat=len(views)))
+    for behaviours in Random(7).sample(ways, 7):
+        said = dict(zip(views, behaviours, strict=True))
+        hiding = [view for view in views if said[view] == "hides"]
+        one.control.misbehave("members-hidden", "groups/*/members", objects=[group], types=["user"], views=hiding)
+        if said["list"] == "fails":
+            one.control.misbehave("fails", "groups/*/members", objects=[group], status=400)
+        if said["count"] == "fails":
+            one.control.misbehave("count-fails", "groups/*/members", objects=[group], status=400)
+        if said["expand"] == "fails":
+            one.control.misbehave("expand-null", "groups/*/members", objects=[group])
+        if said["delta"] == "fails":
+            one.control.misbehave("fails", "groups/delta", status=403)
+        manifest = one.backup(full=True, reconcile_policy=AT_ONCE)
+        assert one.edges(manifest, "group_members") == before, said
+        if said["delta"] == "fails":
+            assert "403" in gaps(manifest, "group_members")
+        one.control.behave()

@@ -109,6 +109,8 @@ def test_the_catalogue_lists_types_and_permissions() -> None:
     assert rows["federated_identity_credentials"]["path"] == "/applications/{id}/federatedIdentityCredentials"
     assert call("catalogue", "--permissions", "--json").json == permissions_for(EVERYTHING)
     assert call("catalogue", "--permissions").out.split() == permissions_for(EVERYTHING)
+    assert "Member.Read.Hidden" in permissions_for(["groups"])
+    assert "Member.Read.Hidden" not in permissions_for(["users"])
 
 
 # --- Exit codes ------------------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from entra_pipeline.backup.read.child_tables import UnansweredOwners
 from entra_pipeline.backup.read.children import EXPAND_LIMIT
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject, some
-from entra_pipeline.backup.reconcile.evidence import Says, Verdict, judge
+from entra_pipeline.backup.reconcile.evidence import OwnerViews, Says, Weighed, weigh
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.page_parser import Expanded, endpoint
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
@@ -25,7 +26,6 @@ from entra_pipeline.errors import GraphError
 from entra_pipeline.store.manifest import Gap
 from entra_pipeline.store.state import state_query
 
-_READ_HIDDEN = "Member.Read.Hidden"
 Links = Mapping[str, Mapping[str, str]]
 """Links by owner: the type of each target by its id."""
 
@@ -52,7 +52,7 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
     resources/group, visibility). It shows no error: lists and counts are empty.
     """
     (entry, relation), states = links_of(subject), context.states
-    if relation.segment != "members" or _READ_HIDDEN in context.reader.granted or "visibility" not in entry.properties:
+    if not relation.hidden or relation.hidden in context.reader.granted:
         return []
     hidden = await states.runner.query(
         state_query(states.store.files, states.entries[entry.name], "id") + " WHERE visibility = 'HiddenMembership'"
@@ -66,10 +66,11 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
     rows = await lost_links(context, relation, concealed)
     gap = Gap(
         what=f"{relation.name} of {len(concealed)} {entry.name} with hidden membership",
-        reason=f"Graph shows no members without the permission {_READ_HIDDEN}; known ones are kept ({some(concealed)})",
-        remedy=f"Grant the application permission {_READ_HIDDEN} to the app registration and consent to it as an "
+        reason=f"Graph shows no members without the permission {relation.hidden}; known ones are kept "
+        f"({some(concealed)})",
+        remedy=f"Grant the application permission {relation.hidden} to the app registration and consent to it as an "
         "administrator.",
-        permission=_READ_HIDDEN,
+        permission=relation.hidden,
     )
     return [Finding(relation.name, rows=tuple(rows), gaps=(gap,))]
 
@@ -226,7 +227,13 @@ async def _reported_changes_only(context: CheckContext, entry: ObjectType) -> se
 
 
 async def compare_singly(
-    context: CheckContext, entry: ObjectType, relation: Relation, owners: list[str], *, expand: bool = False
+    context: CheckContext,
+    entry: ObjectType,
+    relation: Relation,
+    owners: list[str],
+    *,
+    expand: bool = False,
+    lost: Links = MappingProxyType({}),
 ) -> list[Finding]:
     """Lists the links of some owners one by one and weighs what differs against all other views.
 
@@ -239,6 +246,7 @@ async def compare_singly(
         relation: The relation.
         owners: Their ids.
         expand: `$expand` has shown something else than what is stored: it is consulted for all of them.
+        lost: Links that the parent has and the read of this run has not: they stay unless all views leave them out.
     """
     owners = sorted(set(owners) - context.memory.concealed[relation.name])
     if not owners:
@@ -247,34 +255,29 @@ async def compare_singly(
     missing = UnansweredOwners()
     async for owner, items in context.children.links(entry, relation, owners, context.stats, missing):
         listed.setdefault(owner, {}).update((n.id, n.target_type or relation.target) for n in map(endpoint, items))
-    context.memory.unanswered[relation.name].update(await context.children.unanswered(entry, missing, context.stats))
+    unanswered = await context.children.unanswered(entry, missing, context.stats)
+    context.memory.unanswered[relation.name].update(unanswered)
     # A list that was not read to its end says nothing.
     for owner in missing.names():
         listed.pop(owner, None)
-    stored = await _stored(context, relation, listed)
+    present = await _stored(context, relation, listed)
+    stored = {owner: {**lost.get(owner, {}), **present.get(owner, {})} for owner in listed}
     counts = await _settled_counts(context, entry, relation, stored, listed)
     views = await _other_views(context, entry, relation, stored, listed, expand=expand)
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[object, ...]] = [
+        (owner, target, kind, UPSERT) for owner in unanswered for target, kind in lost.get(owner, {}).items()
+    ]
     gaps = []
     for owner, targets in sorted(listed.items()):
-        kept = dict(targets)
-        disputed = []
-        for target, kind in {**views.shown.get(owner, {}), **stored.get(owner, {})}.items():
-            if target in targets or (targets and not relation.many):
-                continue
-            verdict = _verdict(views, owner, target, count=counts.get(owner), listed=len(targets))
-            if verdict is Verdict.GONE:
-                continue
-            kept[target] = kind
-            disputed.append(target)
-        known = stored.get(owner, {})
+        known = present.get(owner, {})
+        weighed = weigh(views.of(owner, stored[owner], targets, counts.get(owner), many=relation.many))
         rows += [
             (owner, target, kind, UPSERT)
-            for target, kind in kept.items()
+            for target, kind in weighed.kept.items()
             if target not in known or (kind and known[target] != kind)
         ]
-        rows += [(owner, target, kind, DELETE) for target, kind in known.items() if target not in kept]
-        gaps += _gaps_of(entry, relation, owner, disputed, counts.get(owner), len(targets), len(kept))
+        rows += [(owner, target, known[target], DELETE) for target in weighed.gone if target in known]
+        gaps += _gaps_of(entry, relation, owner, weighed, counts.get(owner), len(targets))
     findings = [Finding(relation.name, gaps=tuple(gaps))]
     if rows:
         who = some({str(one[0]) for one in rows})
@@ -290,54 +293,60 @@ class _Views:
     Attributes:
         shown: Links that `$expand` shows, with their target's type, by owner.
         complete: Owners whose links `$expand` shows to the end.
-        reported: Links (owner, target) that delta reports in this run.
-        removed: Links whose removal delta reports after that.
-        back: What the way back from the target says, where it was consulted.
+        asked: Owners for whom `$expand` was asked, where Graph expands the relation.
+        reported: Targets of links that delta reports in this run, by owner.
+        removed: Targets of links whose removal delta reports after that, by owner.
+        back: What the way back from the targets says, where it was consulted, by owner.
     """
 
-    shown: Mapping[str, Mapping[str, str]]
-    complete: Set[str]
-    reported: Set[tuple[str, str]]
-    removed: Set[tuple[str, str]]
-    back: Mapping[tuple[str, str], Says]
+    shown: Links = field(default_factory=dict)
+    complete: Set[str] = frozenset()
+    asked: Set[str] = frozenset()
+    reported: Mapping[str, Set[str]] = field(default_factory=dict)
+    removed: Mapping[str, Set[str]] = field(default_factory=dict)
+    back: Mapping[str, Mapping[str, Says]] = field(default_factory=dict)
+
+    def of(
+        self, owner: str, stored: Mapping[str, str], listed: Mapping[str, str], count: int | None, *, many: bool
+    ) -> OwnerViews:
+        """Returns what all views say of one owner."""
+        return OwnerViews(
+            stored=stored,
+            listed=listed,
+            count=count,
+            expanded=self.shown.get(owner),
+            whole=owner in self.complete,
+            asked=owner in self.asked,
+            reported=self.reported.get(owner, frozenset()),
+            removed=self.removed.get(owner, frozenset()),
+            back=self.back.get(owner, {}),
+            many=many,
+        )
 
 
-def _verdict(views: _Views, owner: str, target: str, *, count: int | None, listed: int) -> Verdict:
-    link = owner, target
-    if target in views.shown.get(owner, {}):
-        expanded = Says.SHOWS
-    else:
-        expanded = Says.HIDES if owner in views.complete else Says.NOTHING
-    counted = Says.NOTHING if count is None else Says.SHOWS if count > listed else Says.HIDES
-    return judge(
-        removed=link in views.removed,
-        listed=Says.HIDES,
-        counted=counted,
-        others=[
-            expanded,
-            Says.SHOWS if link in views.reported else Says.NOTHING,
-            views.back.get(link, Says.NOTHING),
-        ],
-    )
+def _by_owner(links: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for owner, target in links:
+        found[owner].add(target)
+    return found
 
 
 def _gaps_of(
     entry: ObjectType,
     relation: Relation,
     owner: str,
-    disputed: Sequence[str],
+    weighed: Weighed,
     count: int | None,
     listed: int,
-    kept: int,
 ) -> list[Gap]:
     what = f"{relation.name} of {entry.title.lower()} {owner}"
-    if disputed:
+    if weighed.disputed:
         reason = (
-            f"Graph's list does not show {len(disputed)} links that are stored or that another view of Graph shows "
-            f"({some(disputed)}); they are kept"
+            f"Graph's list does not show {len(weighed.disputed)} links that are stored or that another view of Graph "
+            f"shows ({some(weighed.disputed)}); they are kept"
         )
         return [Gap(what=what, reason=reason, remedy=COUNT_AGAIN, permission=entry.permissions[0])]
-    if count is not None and count > kept:
+    if weighed.uncounted:
         return [Gap(what=what, reason=f"Graph counts {count} and shows {listed}", remedy=COUNT_AGAIN)]
     return []
 
@@ -389,16 +398,16 @@ async def _other_views(
     """Consults the other views about links that are stored and not listed; none when there are no such links."""
     missing = _missing(stored, listed)
     if not missing and not expand:
-        return _Views({}, set(), set(), set(), {})
+        return _Views()
     expanded: dict[str, Expanded] = {}
-    if relation.many:
+    asked = set(listed if expand else missing) if relation.many else set()
+    if asked:
         try:
-            expanded = await context.children.expanded(
-                entry, relation, sorted(listed if expand else missing), context.stats
-            )
-        except GraphError:
-            # A view that fails says nothing; without a list that agrees with the count, no link goes.
-            expanded = {}
+            expanded = await context.children.expanded(entry, relation, sorted(asked), context.stats)
+        except GraphError as error:
+            # A view that fails says nothing; one that there is not need not agree.
+            if error.status in {400, 501}:
+                asked = set()
     shown = {
         one.id: {n.id: n.target_type or relation.target for n in map(endpoint, one.items)} for one in expanded.values()
     }
@@ -411,7 +420,10 @@ async def _other_views(
     removed: set[tuple[str, str]] = set()
     if reported and (link := context.states.entries[entry.name].delta_link):
         removed = await context.reader.removed_since(entry, relation, link, context.stats)
-    return _Views(shown, complete, reported, removed, back)
+    ways: dict[str, dict[str, Says]] = defaultdict(dict)
+    for (owner, target), says in back.items():
+        ways[owner][target] = says
+    return _Views(shown, complete, asked, _by_owner(reported), _by_owner(removed), ways)
 
 
 async def _way_back(

@@ -16,6 +16,7 @@ from entra_pipeline.backup.reconcile.endpoints import check_endpoints, check_ret
 from entra_pipeline.backup.reconcile.gone import GoneObjects
 from entra_pipeline.backup.reconcile.links import CHECK_REPORTED, PROVE_WHOLE, read_whole
 from entra_pipeline.backup.reconcile.selection import check_selection
+from entra_pipeline.backup.reconcile.unlinked import check_unlinked, silent_relations
 from entra_pipeline.backup.reconcile.unread import CHECK_UNREAD_LINKS, check_children, check_unread, gaps_of_unanswered
 from entra_pipeline.backup.scheduler import side_by_side
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
@@ -60,6 +61,12 @@ class Reconciler:
             self._run(subject, *(PROVE_WHOLE if self._whole(subject) else CHECK_REPORTED))
             for subject in _relations(types)
             if subject.table in self.fresh - self._proven
+        )
+        await side_by_side(
+            self._run(Subject(entry, relation), check_unlinked)
+            for entry in types
+            for relation in silent_relations(self.context, entry)
+            if relation.name in self.fresh
         )
         unsettled = types
         while unsettled:

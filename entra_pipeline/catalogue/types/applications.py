@@ -169,6 +169,7 @@ TYPES = (
                 "application_owners",
                 "owners",
                 Read.EXPAND,
+                inverse="ownedObjects",
                 write=LinkWrite(permissions=_WRITE_APPLICATIONS, besides=("Directory.Read.All",)),
             ),
         ),
@@ -265,6 +266,7 @@ TYPES = (
                 "service_principal_owners",
                 "owners",
                 Read.EXPAND,
+                inverse="ownedObjects",
                 write=LinkWrite(
                     permissions=_WRITE_PRINCIPALS,
                     besides=("Directory.Read.All",),

@@ -13,6 +13,7 @@ from entra_pipeline.catalogue.model import (
 from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
+_READ_HIDDEN = "Member.Read.Hidden"
 _EXCHANGE = "held by Exchange: Graph shows it of one Microsoft 365 group at a time, and delta does not tell its changes"
 _SIGNED_IN = "held by Exchange: Graph shows it to a signed-in user only"
 # Held by Exchange or Teams: readable only one group at a time, or never (Graph doc: resources/group, known-issues).
@@ -110,6 +111,7 @@ TYPES = (
                 "members",
                 Read.DELTA,
                 inverse="memberOf",
+                hidden=_READ_HIDDEN,
                 write=LinkWrite(
                     add="bind",
                     permissions=("GroupMember.ReadWrite.All", *_WRITE_GROUPS),
@@ -152,6 +154,7 @@ TYPES = (
                 "members",
                 Read.DELTA,
                 inverse="memberOf",
+                hidden=_READ_HIDDEN,
                 write=LinkWrite(permissions=_WRITE_UNITS, derived="lower(raw->>'$.membershipType') = 'dynamic'"),
             ),
         ),

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.backup.commit import permission_gap, tool
+from entra_pipeline.backup.log_lifetime import KEPT_WITH_LICENCE, KEPT_WITHOUT_LICENCE, LogLifetime, surely_kept
 from entra_pipeline.backup.read.reader import licence_missing
 from entra_pipeline.backup.rows.page_parser import stored
 from entra_pipeline.backup.rows.parquet import write_entries
@@ -31,10 +33,10 @@ from entra_pipeline.backup.rows.staging import OBJECT_ROWS, UPSERT, Staged, Stag
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.catalogue.logs import LOGS, LogType
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, GraphError, GraphProtocolError, StoreError
+from entra_pipeline.errors import EntraPipelineError, GraphError, GraphProtocolError, RoundExpired, StoreError
 from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
-from entra_pipeline.graph.pages import decoding
+from entra_pipeline.graph.retry import Attempts, FailureKind
 from entra_pipeline.project import Scope
 from entra_pipeline.store.logs import LogDay, LogPart, LogRead, LogStore
 from entra_pipeline.store.manifest import Gap
@@ -46,14 +48,12 @@ LATENESS = timedelta(hours=48)
 """After the end of a day no entry of it comes any more, once this has passed."""
 OVERLAP = timedelta(hours=6)
 """How far behind the last read the next one of an open day starts."""
-KEPT_WITH_LICENCE = timedelta(days=30)
-KEPT_WITHOUT_LICENCE = timedelta(days=7)
-"""How long Entra keeps logs (Entra doc: reference-reports-data-retention)."""
 _DAY = timedelta(days=1)
 # As many entries as a query over several days may bring before any of them is stored.
 _ROWS_AT_ONCE = 20_000
 _FEW_DAYS = 3
-_PREMIUM = ("AAD_PREMIUM", "AAD_PREMIUM_P2")
+# Queries that a list is read with at the most, when Graph breaks it off again and again.
+_MOST_PIECES = 64
 _ALL = "the log"
 _ENTRIES = "entries that cannot be read"
 
@@ -76,14 +76,6 @@ class NullLogReadProgress:
 
     def day(self, day: LogDay) -> None:
         """Nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogLifetime:
-    """How long Entra keeps logs: it is asked for days as old as `asked`, and surely has those as old as `sure`."""
-
-    asked: timedelta
-    sure: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +133,7 @@ async def read_logs(
         await graph.sign_in()
         plans = {name: plan(store, name, chosen, now, asked, whole=whole) for name in names}
         oldest = min((one.first for each in plans.values() for one in each.windows), default=now)
-        sure = _setting(scope) or (await _surely_kept(graph) if oldest < now - KEPT_WITHOUT_LICENCE else asked)
+        sure = _setting(scope) or (await surely_kept(graph) if oldest < now - KEPT_WITHOUT_LICENCE else asked)
         readers = [
             _LogReader(
                 LOGS[name],
@@ -252,34 +244,6 @@ def _setting(scope: Scope) -> timedelta | None:
     return timedelta(days=kept.count) if kept else None
 
 
-class _ServicePlan(msgspec.Struct):
-    name: str = msgspec.field(default="", name="servicePlanName")
-
-
-class _Subscription(msgspec.Struct):
-    status: str = msgspec.field(default="", name="capabilityStatus")
-    plans: list[_ServicePlan] = msgspec.field(default_factory=list, name="servicePlans")
-
-
-class _Subscriptions(msgspec.Struct):
-    value: list[_Subscription]
-
-
-_decode_subscriptions = decoding(msgspec.json.Decoder(_Subscriptions).decode)
-
-
-async def _surely_kept(graph: Graph) -> timedelta:
-    """How long Entra keeps the tenant's logs by its subscriptions; the shorter time when it does not show them."""
-    try:
-        found = await graph.fetch("subscribedSkus", _decode_subscriptions, stats=RequestStats())
-    except GraphError:
-        return KEPT_WITHOUT_LICENCE
-    premium = any(
-        plan.name in _PREMIUM for one in found.value if one.status in {"Enabled", "Warning"} for plan in one.plans
-    )
-    return KEPT_WITH_LICENCE if premium else KEPT_WITHOUT_LICENCE
-
-
 # --- Reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -315,19 +279,37 @@ class _LogReader:
                 pending = [window for window in pending if window not in chunk]
                 await self._read(chunk)
         except GraphError as error:
-            if error.status not in {400, 403}:
+            if error.status not in {400, 403} and not isinstance(error, RoundExpired):
                 raise
             refused = [*chunk, *pending]
             await asyncio.to_thread(self._tell_refused, refused, error)
 
     async def _read(self, chunk: Sequence[Window]) -> None:
-        """Reads windows that lie side by side with one query, and stores their days."""
+        """Reads windows that lie side by side, and stores their days; begins anew when Graph breaks the list off.
+
+        With one query; with one for each half, quarter and so on of the time when that has been broken off again.
+        """
+        broken_off, rows = Attempts(self.graph.retry), self.rows
+        while True:
+            try:
+                await self._read_in(chunk, min(_MOST_PIECES, 2 ** max(0, broken_off.count - 1)))
+                return
+            except RoundExpired as error:
+                pause = broken_off.failed(FailureKind.WRONG, error.message)
+                if pause is None:
+                    raise
+                self.rows = rows
+                await asyncio.sleep(pause)
+
+    async def _read_in(self, chunk: Sequence[Window], pieces: int) -> None:
+        """Reads windows that lie side by side with so many queries, and stores their days."""
         stats = RequestStats()
         started = self.clock()
         self.unreadable.clear()
         first, end = chunk[0].first, chunk[-1].end
-        condition = f"{self.entry.time} ge {iso(first)} and {self.entry.time} lt {iso(end)}"
-        url = query(self.entry.path, filter=condition, top=self.entry.page_size)
+        step = (end - first) / pieces
+        # Graph's times of logs go to the second and beyond; `iso` writes whole seconds.
+        bounds = [first, *((first + number * step).replace(microsecond=0) for number in range(1, pieces)), end]
         with ExitStack() as stack:
             staged = {
                 window.day: stack.enter_context(
@@ -335,8 +317,11 @@ class _LogReader:
                 )
                 for window in chunk
             }
-            async for page in self.graph.pages(url, stats=stats, lane=Lane.REPORTS):
-                self._stage(page, staged)
+            for since, until in pairwise(bounds):
+                condition = f"{self.entry.time} ge {iso(since)} and {self.entry.time} lt {iso(until)}"
+                url = query(self.entry.path, filter=condition, top=self.entry.page_size)
+                async for page in self.graph.pages(url, stats=stats, lane=Lane.REPORTS):
+                    self._stage(page, staged)
         finished = self.clock()
         reads = [
             LogRead(

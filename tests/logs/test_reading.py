@@ -213,6 +213,21 @@ def test_one_log_that_fails_does_not_keep_the_others(tenant: Start) -> None:
     assert len(one.logs.days("sign_ins")) == 31
 
 
+def test_a_list_that_is_broken_off_is_begun_anew_and_split(tenant: Start) -> None:
+    one = tenant()
+    one.control.misbehave("page-size-refused", "auditLogs/directoryAudits", largest=20)
+    one.control.misbehave("page-token-expired", "auditLogs/directoryAudits", times=4)
+    days = one.read("directory_audits")
+    assert one.stored("directory_audits").keys() == one.happened("directory_audits")
+    assert not any(day.gaps for day in days)
+
+    # What is always broken off is read in pieces of one page.
+    one.control.misbehave("page-token-expired", "auditLogs/directoryAudits")
+    days = one.read("directory_audits", days=[one.day(1), one.day(2)], whole=True)
+    assert not any(day.gaps for day in days)
+    assert one.stored("directory_audits").keys() == one.happened("directory_audits")
+
+
 def test_faults_on_the_way_lose_and_double_nothing(tenant: Start) -> None:
     one = tenant(users=100)
     before = one.clock()

@@ -62,7 +62,7 @@ def _kept(entry: ObjectType, relation: Relation, lost: Links, error: GraphError)
     rows = tuple((owner, target, kind, UPSERT) for owner, links in lost.items() for target, kind in links.items())
     gap = Gap(
         what=f"{relation.name} of {entry.title.lower()} {some(lost)}",
-        reason=f"Graph no longer shows {len(rows)} links and refuses to be asked for them: {error.message}; they are kept",
+        reason=f"Graph no longer shows {len(rows)} links, which are kept, and refuses to be asked: {error.message}",
         remedy=error.remedy or COUNT_AGAIN,
         permission=entry.permissions[0] if isinstance(error, GraphPermissionDenied) else "",
     )

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LogReadProgress
+from entra_pipeline.backup.log_lifetime import KEPT_WITH_LICENCE
+from entra_pipeline.backup.logs import LogReadProgress
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.cli.context import as_table, console, print_rows, project_of, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, size

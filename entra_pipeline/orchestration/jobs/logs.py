@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from entra_pipeline.backup.logs import KEPT_WITH_LICENCE, LATENESS
+from entra_pipeline.backup.log_lifetime import KEPT_WITH_LICENCE
+from entra_pipeline.backup.logs import LATENESS
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import FIRST_DAY, asset_key, identifier, log_tags
 from entra_pipeline.project import Scope

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,17 +21,17 @@ from entra_pipeline.errors import (
     DeltaLinkExpired,
     EntraPipelineError,
     GraphError,
-    GraphUnavailable,
     RoundExpired,
 )
 from entra_pipeline.graph.connection import HEADERS, Connection
 from entra_pipeline.graph.credentials import graph_root, token_scope
-from entra_pipeline.graph.links import check_link, is_delta, query, smaller_page
+from entra_pipeline.graph.links import below_root, check_link, is_delta, query, smaller_page, too_long
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
 from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import (
     BatchItem,
+    broken_off,
     decode_batch,
     header_number,
     item_headers,
@@ -38,6 +39,7 @@ from entra_pipeline.graph.responses import (
     refuses_token,
     retry_after,
     transient,
+    unavailable,
 )
 from entra_pipeline.graph.retry import Attempts, FailureKind, RetryPolicy, default_policy
 
@@ -97,6 +99,8 @@ class _Requests:
         self._answered = False
         # When requests began to fail of which none has succeeded since.
         self._failing_since: float | None = None
+        # A URL of this length has been refused.
+        self._longest_url = sys.maxsize
 
     @property
     def token(self) -> str:
@@ -270,7 +274,7 @@ class _Requests:
                 f"Microsoft Graph cannot be reached at {self.root} ({attempts.last})",
                 remedy="Check the network, the proxy and the `graph_url` and `cloud` settings of the tenant.",
             )
-        return _unavailable(str(attempts), status)
+        return unavailable(str(attempts), status)
 
 
 class Graph(_Requests):
@@ -339,8 +343,7 @@ class Graph(_Requests):
         """
 
         def ask(link: str, priority: Priority) -> asyncio.Task[GraphPage]:
-            page = self.fetch(link, decode_page, stats=stats, lane=lane, headers=headers, priority=priority)
-            return asyncio.create_task(page)
+            return asyncio.create_task(self._page(link, stats, lane, headers or {}, priority))
 
         bound = PagingBound(is_delta=is_delta(url))
         reduced = False
@@ -351,7 +354,7 @@ class Graph(_Requests):
                     page = await under_way
                 except GraphError as error:
                     if bound.pages and error.status in _BROKEN_OFF:
-                        raise _broken_off(error, bound.pages) from error
+                        raise broken_off(error, bound.pages) from error
                     smaller = "" if reduced or bound.pages or error.status != 400 else smaller_page(url, error.message)
                     if not smaller:
                         raise
@@ -370,6 +373,23 @@ class Graph(_Requests):
             if under_way is not None:
                 under_way.cancel()
                 await asyncio.gather(under_way, return_exceptions=True)
+
+    async def _page(
+        self, link: str, stats: RequestStats, lane: Lane, headers: Mapping[str, str], priority: Priority
+    ) -> GraphPage:
+        """Requests one page; in a batch, where a URL has no limit, when it is too long (Graph doc: json-batching)."""
+        if len(link) < self._longest_url:
+            try:
+                return await self.fetch(link, decode_page, stats=stats, lane=lane, headers=headers, priority=priority)
+            except GraphError as error:
+                if not too_long(error, link):
+                    raise
+                self._longest_url = len(link)
+        request = BatchRequest(below_root(link, self.root), headers=headers)
+        (result,) = await self._answers([request], stats, lane)
+        if result.status >= 300:
+            raise explain(result)
+        return decode_page(result.body)
 
     async def begun_anew(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """Awaits a read of pages, and begins it anew when Graph breaks it off.
@@ -525,24 +545,6 @@ def expired(error: GraphError) -> bool:
     return isinstance(error, DeltaLinkExpired) or error.status in {400, 404, 410}
 
 
-def _broken_off(error: GraphError, pages: int) -> RoundExpired:
-    return RoundExpired(
-        f"Graph broke a list off after {pages} pages: {error.message}",
-        status=410,
-        code=error.code,
-        request_id=error.request_id,
-        remedy="The next backup reads it from the beginning.",
-    )
-
-
-def _unavailable(failure: str, status: int) -> GraphUnavailable:
-    return GraphUnavailable(
-        f"Microsoft Graph kept failing, {failure}",
-        status=status,
-        remedy="The next backup takes up where this one stopped; if it stays, look at Microsoft's service health.",
-    )
-
-
 def _refused_token(item: BatchItem) -> bool:
     return refuses_token(item.status, bytes(item.body))
 
@@ -582,7 +584,7 @@ def _decode_count(body: bytes) -> int:
 def explain(result: BatchResult) -> GraphError:
     """The error that a refused request of a batch means."""
     refused = refusal(result.status, result.body, {})
-    return _unavailable(refused.message, result.status) if transient(result.status) else refused
+    return unavailable(refused.message, result.status) if transient(result.status) else refused
 
 
 __all__ = ["BATCH_SIZE", "BatchRequest", "BatchResult", "Graph", "expired", "explain", "query"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-from entra_pipeline.errors import GraphProtocolError
+from entra_pipeline.errors import GraphError, GraphProtocolError
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # What parsers of URLs disagree about: backslashes, blanks, control characters, letters beyond ASCII (RFC 3986 §2). In a
@@ -20,6 +20,8 @@ _SHOWN = 200
 _TOP = re.compile(r"([?&]\$top=)(\d+)")
 # What every service takes as `$top`.
 _SMALL_PAGE = 100
+# What every server takes as a URL.
+_LONG = 1_500
 
 
 def query(path: str, **options: str | int | None) -> str:
@@ -91,3 +93,22 @@ def _shown(link: str) -> str:
     """Shows where a link leads, without its query, which may be a secret."""
     text = link.partition("?")[0]
     return repr(text[:_SHOWN])
+
+
+def below_root(link: str, root: str) -> str:
+    """Returns what a link names below the root of Graph, as a batch takes it; a relative one is returned as it is."""
+    if "://" not in link:
+        return link
+    parts = urlsplit(link)
+    path = parts.path[len(urlsplit(root).path.rstrip("/")) + 1 :]
+    return f"{path}?{parts.query}" if parts.query else path
+
+
+def too_long(error: GraphError, link: str) -> bool:
+    """Tells whether a request was refused because of the length of its URL: 414, or 400 or 404 without Graph's code.
+
+    Seen of servers before Graph: "404.15 The query string is too long", "400 Request Too Long", as pages of HTML.
+    """
+    if error.status in {414, 431}:
+        return True
+    return error.status in {400, 404} and len(link) > _LONG and (not error.code or "too long" in error.message.lower())

@@ -11,7 +11,14 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.errors import DeltaLinkExpired, GraphError, GraphNotFound, GraphPermissionDenied
+from entra_pipeline.errors import (
+    DeltaLinkExpired,
+    GraphError,
+    GraphNotFound,
+    GraphPermissionDenied,
+    GraphUnavailable,
+    RoundExpired,
+)
 from entra_pipeline.graph.pages import cleaned, decoding
 from entra_pipeline.graph.retry import FailureKind
 
@@ -132,3 +139,23 @@ def header_number(value: str | None) -> float:
         return float(value or 0)
     except ValueError:
         return 0.0
+
+
+def broken_off(error: GraphError, pages: int) -> RoundExpired:
+    """Returns what the refusal of a link to the next page means, after so many pages."""
+    return RoundExpired(
+        f"Graph broke a list off after {pages} pages: {error.message}",
+        status=410,
+        code=error.code,
+        request_id=error.request_id,
+        remedy="The next backup reads it from the beginning.",
+    )
+
+
+def unavailable(failure: str, status: int) -> GraphUnavailable:
+    """Returns the error of a request that has failed for as long as the patience goes."""
+    return GraphUnavailable(
+        f"Microsoft Graph kept failing, {failure}",
+        status=status,
+        remedy="The next backup takes up where this one stopped; if it stays, look at Microsoft's service health.",
+    )

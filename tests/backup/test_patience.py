@@ -280,3 +280,25 @@ def test_a_round_without_a_link_to_the_next_keeps_its_rows(tenant: Tenant) -> No
         after = one.backup()
         one.assert_same(after)
         assert after.tables["users"].read == "full"
+
+
+def test_a_url_with_hundreds_of_extensions_goes_in_a_batch(tenant: Tenant) -> None:
+    one = tenant(TYPES, users=20)
+    application = one.control.dump("applications")[0]["id"]
+    path = f"applications/{application}/extensionProperties"
+    for number in range(50):
+        one.control.create(path, {"name": f"badge{number}", "dataType": "String", "targetObjects": ["User"]})
+    names = sorted(extension["name"] for extension in one.control.dump(path))
+    user = one.control.dump("users")[0]["id"]
+    one.control.patch(f"users/{user}", {names[0]: "first", names[-1]: "last"})
+    one.control.delta(page_size=7)
+    for form in ({}, {"status": 404, "code": ""}):
+        one.control.misbehave("url-too-long", longest=1600, **form)
+        for full in (True, False):
+            one.control.patch(f"users/{user}", {names[7]: f"{form} {full}"})
+            manifest = one.backup(full=full)
+            one.assert_same(manifest)
+            stored = one.objects(manifest, "users")[user]
+            assert (stored[names[0]], stored[names[7]], stored[names[-1]]) == ("first", f"{form} {full}", "last")
+        assert one.control.misbehaviours()[0]["struck"]
+        one.control.behave()

@@ -31,6 +31,11 @@ def _sized(request: GraphRequest, place: ResourcePath) -> bool:
     return request.options.get("$top", "").isdigit()
 
 
+def _alone(request: GraphRequest, place: ResourcePath) -> bool:
+    # The URL of a part of a batch is in the body (Graph doc: json-batching).
+    return not request.batched
+
+
 def _not_found(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     raise not_found(exchange.place.key)
 
@@ -65,7 +70,7 @@ def _refuse_length(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse 
     length = len(f"{exchange.request.root}/{exchange.request.path}?{options}")
     if length <= int(rule.options["longest"]):
         return None
-    raise Failure(414, "RequestUriTooLong", "The request URI is too long.")
+    raise Failure(int(rule.options["status"]), str(rule.options["code"]), "The request URI is too long.")
 
 
 MISBEHAVIOURS = (
@@ -127,8 +132,9 @@ MISBEHAVIOURS = (
     ),
     Misbehaviour(
         "url-too-long",
-        "414 for a URL beyond a length",
+        "414 for a URL beyond a length; parts of batches have none",
         _refuse_length,
-        {"longest": 2000},
+        {"longest": 2000, "status": 414, "code": "RequestUriTooLong"},
+        applies=_alone,
     ),
 )

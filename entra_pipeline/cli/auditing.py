@@ -11,7 +11,7 @@ import pwd
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from entra_pipeline.store.backends import StorageSettings
 
 _Parameters = Mapping[str, Any]
+_T = TypeVar("_T")
 
 
 def _only_when(action: str, condition: Callable[[_Parameters], bool]) -> Callable[[_Parameters], str]:
@@ -31,7 +32,7 @@ def _only_when(action: str, condition: Callable[[_Parameters], bool]) -> Callabl
 # Command → the act that it is; empty for one that only looks.
 ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
     "catalogue": "",
-    # Its tenant and its backup are made up.
+    # It records what it does itself: two backups and a restore.
     "demo": "",
     # Comparing with the live tenant takes a recovery point.
     "diff": _only_when("backup", lambda given: given["second"] == "live"),
@@ -52,6 +53,7 @@ _ANNOUNCED = {"restore", "prune"}
 # Options that say how a result is shown.
 _SHOWING = {"json_", "csv_", "limit", "costs", "yes", "format_", "output"}
 _RESULTS = {0: "finished", 2: "refused", 3: "finished with exception", 130: "interrupted"}
+_SEVERAL = "[,"
 _SUBJECT = "entra_pipeline.subject"
 # Of what was asked for: characters of a text, values of a list. The log is no copy of the plan.
 _LONGEST = 200
@@ -95,28 +97,64 @@ class _Recorded:
         if not action:
             return self._work(*arguments, **given)
         storages = _storages(ctx)
-        if action in _ANNOUNCED:
-            _write(ctx, storages, action, "started")
-        result, error = "failed", ""
-        try:
-            code = self._work(*arguments, **given)
-            result = _result(code)
-        except EntraPipelineError as failure:
-            result, error = _result(failure.exit_code), failure.message
-            raise
-        except click.exceptions.Exit as end:
-            result = _result(end.exit_code)
-            raise
-        except (click.Abort, KeyboardInterrupt):
-            result = "interrupted"
-            raise
-        except Exception as failure:
-            error = type(failure).__name__
-            raise
-        finally:
+
+        def write(result: str, error: str = "") -> None:
+            details = dict(_given(ctx)) | ({"error": error} if error else {})
             # A scope may have been made, or have moved.
-            _write(ctx, storages | _storages(ctx), action, result, error)
-        return code
+            _write(ctx, storages | _storages(ctx), action, _scope(ctx), result, details)
+
+        return _written(action, lambda: self._work(*arguments, **given), _result, write)
+
+
+def recorded(
+    action: str, scope: str, storage: StorageSettings, work: Callable[[], _T], result_of: Callable[[_T], str]
+) -> _T:
+    """Does something within a command, and records it as an act of its own.
+
+    Args:
+        action: What it is called in the log.
+        scope: The scope that it is about.
+        storage: The storage profile whose log it belongs to.
+        work: Does it; tells its subject by `about`.
+        result_of: Makes the result's word of what the work returns.
+
+    Returns:
+        What the work returns; whatever it raises is raised.
+    """
+    ctx = click.get_current_context()
+    ctx.meta.pop(_SUBJECT, None)
+
+    def write(result: str, error: str = "") -> None:
+        _write(ctx, {scope: storage}, action, scope, result, {"error": error} if error else {})
+
+    return _written(action, work, result_of, write)
+
+
+def _written(
+    action: str, work: Callable[[], _T], result_of: Callable[[_T], str], write: Callable[[str, str], None]
+) -> _T:
+    """Does the work, and writes how it ended, whatever that is; of some acts that they begin, too."""
+    if action in _ANNOUNCED:
+        write("started", "")
+    result, error = "failed", ""
+    try:
+        made = work()
+        result = result_of(made)
+    except EntraPipelineError as failure:
+        result, error = _result(failure.exit_code), failure.message
+        raise
+    except click.exceptions.Exit as end:
+        result = _result(end.exit_code)
+        raise
+    except (click.Abort, KeyboardInterrupt):
+        result = "interrupted"
+        raise
+    except Exception as failure:
+        error = type(failure).__name__
+        raise
+    finally:
+        write(result, error)
+    return made
 
 
 def _result(code: object) -> str:
@@ -142,12 +180,16 @@ def _scope(ctx: click.Context) -> str:
 
 
 def _write(
-    ctx: click.Context, storages: Mapping[str, StorageSettings], action: str, result: str, error: str = ""
+    ctx: click.Context,
+    storages: Mapping[str, StorageSettings],
+    action: str,
+    scope: str,
+    result: str,
+    details: dict[str, Any],
 ) -> None:
     from entra_pipeline.audit import Act, AuditLog
 
-    details = dict(_given(ctx)) | ({"error": error} if error else {})
-    act = Act(action=action, scope=_scope(ctx), subject=ctx.meta.get(_SUBJECT, ""), result=result, details=details)
+    act = Act(action=action, scope=scope, subject=ctx.meta.get(_SUBJECT, ""), result=result, details=details)
     for storage in storages.values():
         try:
             AuditLog(storage.open()).write(act, shell_origin())
@@ -159,12 +201,17 @@ def _write(
 
 def _given(ctx: click.Context) -> Iterator[tuple[str, Any]]:
     """What was asked for, without what was left to its default. Options never hold secrets: `ps` would show them."""
+    from entra_pipeline.cli.context import listed
+
     for name, value in ctx.params.items():
         source = ctx.get_parameter_source(name)
         if source is click.core.ParameterSource.DEFAULT or name in {*_SHOWING, "scope_name", "name"}:
             continue
-        option = next(one for one in ctx.command.params if one.name == name).opts[-1].lstrip("-")
-        yield option, _short(value)
+        option = next(one for one in ctx.command.params if one.name == name)
+        # What may be given as `a,b` is a list, however it was given.
+        several = isinstance(option.metavar, str) and _SEVERAL in option.metavar
+        values = listed([value] if isinstance(value, str) else value) if several else value
+        yield option.opts[-1].lstrip("-"), _short(values)
 
 
 def _short(value: Any) -> Any:

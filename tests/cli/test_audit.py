@@ -50,6 +50,12 @@ def test_a_backup_is_recorded_with_who_and_where(place: Place, monkeypatch: pyte
     assert event.details == {"types": ["users"]}
 
 
+@pytest.mark.parametrize("given", [("--types", "users,groups"), ("--types", "users", "--types", " groups")])
+def test_what_may_be_given_as_a_list_is_recorded_as_one(place: Place, given: tuple[str, ...]) -> None:
+    assert place.call("backup", "few", *given).code == 0
+    assert events(place)[-1].details == {"types": ["users", "groups"]}
+
+
 def test_a_backup_that_fails_is_recorded_with_why(place: Place) -> None:
     place.simulator.control.deny("users", 403)
     try:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import date
 from itertools import takewhile
 from pathlib import Path
 
@@ -16,11 +17,13 @@ import click
 import pytest
 
 from entra_pipeline.analysis.manifest_rows import COSTS, cost_rows
+from entra_pipeline.audit import AuditLog
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, Category, ObjectType, permissions_for
 from entra_pipeline.catalogue.model import kept
 from entra_pipeline.cli import COMMANDS, cli
 from entra_pipeline.cli.queries.catalogue import catalogue_markdown
 from entra_pipeline.project import load_project
+from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from tests.cli.conftest import Place, call, write_project
 
@@ -345,6 +348,14 @@ def test_the_demonstration_proves_itself_again_and_again(tmp_path: Path, monkeyp
         project = tmp_path / "made" / "dagster_project.toml"
         assert len(call("--project", project, "points", "demo", "--json").json) == 6 * round_
         assert [one.name for one in tmp_path.iterdir()] == ["made"]
+        log = AuditLog(open_store(load_project(project), "demo").files)
+        events = log.events(date(2026, 1, 1), date(2100, 1, 1))
+        assert [(one.action, one.result, one.subject != "") for one in events] == round_ * [
+            ("backup", "finished", True),
+            ("backup", "finished", True),
+            ("restore", "started", False),
+            ("restore", "finished", True),
+        ]
     # What it says to type next can be typed.
     typed = re.findall(r"^  \S+ (--project \S+ (?:points|objects|verify|restore) .*)$", result.out, re.M)
     assert len(typed) == 4

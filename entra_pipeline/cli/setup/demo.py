@@ -14,6 +14,7 @@ import click
 from entra_pipeline import demo as story
 from entra_pipeline.analysis.changes import Change, changes
 from entra_pipeline.backup.jobs import totals
+from entra_pipeline.cli.auditing import about, recorded
 from entra_pipeline.cli.calling import called_for, relative
 from entra_pipeline.cli.context import console, print_table, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, size, take_point
@@ -26,6 +27,7 @@ from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.loading import FILE_NAME, VARIABLE
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import RestoreOptions, RestoreSelection
+from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.backends import LocalStorage
 from entra_pipeline.store.manifest import Manifest
@@ -71,7 +73,8 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
 
         _heading("A full backup")
         before = story.look(tenant.control, scope.types())
-        full = take_point(project, scope, full=True)
+        storage = project.storage[scope.storage]
+        full = recorded("backup", scope.name, storage, lambda: take_point(project, scope, full=True), _status)
         print_summary(full)
 
         _heading("The tenant lives")
@@ -80,7 +83,7 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
 
         _heading("An incremental backup")
         after = story.look(tenant.control, scope.types())
-        incremental = take_point(project, scope)
+        incremental = recorded("backup", scope.name, storage, lambda: take_point(project, scope), _status)
         for table, entry in incremental.tables.items():
             print_gaps(table, entry.gaps)
         _print_cost((full, incremental))
@@ -102,6 +105,10 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
     if not proven:
         return 1
     return 0 if full.status == incremental.status == "finished" else FINISHED_WITH_EXCEPTION
+
+
+def _status(made: Manifest | RestoreReport) -> str:
+    return made.status
 
 
 def _here(file: Path | None) -> Project | None:
@@ -206,7 +213,12 @@ def _restore(project: Project, scope: Scope, store: ScopeStore, point: Manifest,
     environment = ProjectEnvironment(project)
     plan = make_plan(environment, scope, store, point, chosen, RestoreOptions(), writing=True)
     print_plan(project, scope, store, plan)
-    report = apply_plan(environment, store, plan)
+
+    def apply() -> RestoreReport:
+        about(plan.id)
+        return apply_plan(environment, store, plan)
+
+    report = recorded("restore", scope.name, project.storage[scope.storage], apply, _status)
     print_report(project, scope, plan, report)
     now = lost.left(control)
     same = now is not None and (now.members, now.owners) == (lost.members, lost.owners)

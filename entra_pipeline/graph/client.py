@@ -25,7 +25,7 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph.connection import HEADERS, Connection
 from entra_pipeline.graph.credentials import graph_root, token_scope
-from entra_pipeline.graph.links import below_root, check_link, is_delta, query, smaller_page, too_long
+from entra_pipeline.graph.links import below_root, check_link, is_delta, is_next_page, query, smaller_page, too_long
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
 from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page
 from entra_pipeline.graph.request_stats import RequestStats
@@ -324,6 +324,7 @@ class Graph(_Requests):
         lane: Lane = Lane.DIRECTORY,
         headers: Mapping[str, str] | None = None,
         many: bool = False,
+        anew: str = "",
     ) -> AsyncIterator[GraphPage]:
         """The pages of a collection, or of one round of a delta query, in order, until Graph names no next page.
 
@@ -335,26 +336,32 @@ class Graph(_Requests):
             lane: Throttling lane.
             headers: Added to those that every request carries.
             many: There may be many pages: the first one goes before requests that stand alone.
+            anew: Where to begin anew when Graph breaks the list off, for a caller that takes the same pages twice.
 
         Raises:
             GraphProtocolError: A link leads to another place than the tenant's Graph, or the pages have no end.
-            RoundExpired: Graph refuses a next link that it gave itself.
+            RoundExpired: Graph refuses a next link that it gave itself, and the caller has to begin anew.
             And what `fetch` raises.
         """
 
         def ask(link: str, priority: Priority) -> asyncio.Task[GraphPage]:
             return asyncio.create_task(self._page(link, stats, lane, headers or {}, priority))
 
-        bound = PagingBound(is_delta=is_delta(url))
-        reduced = False
+        bound, reduced, broken = PagingBound(is_delta=is_delta(url)), False, Attempts(self.retry)
         under_way: asyncio.Task[GraphPage] | None = ask(url, Priority.PAGE if many else Priority.SINGLE)
         try:
             while under_way is not None:
                 try:
                     page = await under_way
                 except GraphError as error:
-                    if bound.pages and error.status in _BROKEN_OFF:
-                        raise broken_off(error, bound.pages) from error
+                    if error.status in _BROKEN_OFF and (bound.pages or is_next_page(url)):
+                        pause = broken.failed(FailureKind.WRONG) if anew else None
+                        if pause is None:
+                            raise broken_off(error, bound.pages) from error
+                        await asyncio.sleep(pause)
+                        url, bound, reduced = anew, PagingBound(is_delta=is_delta(anew)), False
+                        under_way = ask(url, Priority.PAGE)
+                        continue
                     smaller = "" if reduced or bound.pages or error.status != 400 else smaller_page(url, error.message)
                     if not smaller:
                         raise

@@ -18,6 +18,7 @@ _AMBIGUOUS = re.compile(r"^[^?]*([^\x21-\x7e]|[\\<>^`{|}\"])|[\x00-\x1f\x7f]")
 _DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _SHOWN = 200
 _TOP = re.compile(r"([?&]\$top=)(\d+)")
+_NEXT_PAGE = re.compile(r"[?&]\$?skiptoken=", re.IGNORECASE)
 # What every service takes as `$top`.
 _SMALL_PAGE = 100
 # What every server takes as a URL.
@@ -37,6 +38,11 @@ def query(path: str, **options: str | int | None) -> str:
 def is_delta(url: str) -> bool:
     """Tells whether a URL is that of a delta query."""
     return url.partition("?")[0].rstrip("/").lower().removesuffix("()").endswith("delta")
+
+
+def is_next_page(url: str) -> bool:
+    """Tells whether a URL is a link to a next page, which Graph has made."""
+    return _NEXT_PAGE.search(url) is not None
 
 
 def smaller_page(url: str, refusal: str) -> str:

@@ -186,6 +186,18 @@ def test_a_list_that_is_broken_off_again_and_again_is_begun_anew(tenant: Tenant)
     assert all(rule["struck"] >= 3 for rule in one.control.misbehaviours())
 
 
+def test_the_list_of_one_owner_that_is_broken_off_is_begun_anew(tenant: Tenant) -> None:
+    one = tenant(TYPES, users=20)
+    application = one.control.dump("applications")[0]["id"]
+    one.control.add_link(f"applications/{application}/owners", *(user["id"] for user in one.control.dump("users")[:9]))
+    one.control.misbehave("expand-null", "applications/*/owners")
+    one.control.misbehave("page-size-refused", "applications/*/owners", largest=4)
+    for form in ({"status": 400, "code": "Directory_ExpiredPageToken"}, {"status": 404}):
+        one.control.misbehave("page-token-expired", "applications/*/owners", times=3, **form)
+        one.assert_same(one.backup(full=True))
+    assert all(rule["struck"] for rule in one.control.misbehaviours())
+
+
 def test_a_round_that_is_always_broken_off_is_named(tenant: Tenant) -> None:
     one = tenant(TYPES, users=20)
     before = one.objects(one.backup(), "users")

@@ -293,7 +293,7 @@ class ChildReader:
             ids = parents
         elif ids is None:
             url = query(children.owner.path, select="id", top=children.owner.page_size)
-            pages = self._graph.pages(url, stats=stats, lane=children.owner.lane)
+            pages = self._graph.pages(url, stats=stats, lane=children.owner.lane, anew=url)
             ids = [one async for page in pages for one in read_items(page.value, children.owner.key).ids]
         return {one: self._address(children, one, parents.get(one, "")) for one in sorted(ids)}
 
@@ -408,7 +408,8 @@ class ChildReader:
         stats.pages += 1
         yield page
         if page.next_link:
-            async for following in self._graph.pages(page.next_link, stats=stats, lane=entry.lane):
+            pages = self._graph.pages(page.next_link, stats=stats, lane=entry.lane, anew=result.request.url)
+            async for following in pages:
                 yield following
 
     async def links(
@@ -488,7 +489,8 @@ class ChildReader:
             relation.name, owner, owner, relation.segment, Read.EXPAND, relation.many, relation=relation
         )
         long: list[str] = []
-        async for page in self._graph.pages(self._probe(children), stats=stats, lane=owner.lane):
+        url = self._probe(children)
+        async for page in self._graph.pages(url, stats=stats, lane=owner.lane, anew=url):
             for owner_id, items in self._short(page, children, long):
                 stage_edges(owner_id, items, staging, relation.target)
         return long

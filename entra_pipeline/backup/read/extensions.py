@@ -51,7 +51,7 @@ async def extension_names(graph: Graph, stats: RequestStats) -> dict[str, tuple[
         return await available_extensions(graph, stats)
     except GraphError:
         url = query("applications", select="id", expand="extensionProperties", top=999)
-        pages = graph.pages(url, stats=stats)
+        pages = graph.pages(url, stats=stats, anew=url)
         return _by_target(
             [one async for page in pages for raw in _all_of(page) for one in _application(bytes(raw)).extensions]
         )

@@ -94,7 +94,7 @@ async def resolve_selection(
                 missing.append((table, name))
     for group in sorted(members["groups"]):
         url = query(f"groups/{group}/transitiveMembers", select="id", top=999)
-        async for page in graph.pages(url, stats=stats):
+        async for page in graph.pages(url, stats=stats, anew=url):
             for raw in _all_of(page).items:
                 other = endpoint(raw)
                 entry = BY_GRAPH_TYPE.get(other.target_type)
@@ -112,7 +112,7 @@ async def _resolve(graph: Graph, entry: ObjectType, name: str, stats: RequestSta
     literal = quote(name.replace("'", "''"), safe="@")
     condition = " or ".join(f"{known} eq '{literal}'" for known in _NAMES[entry.name])
     url = f"{entry.path}?$select=id&$filter={condition.replace(' ', '%20')}"
-    return {one async for page in graph.pages(url, stats=stats) for one in _all_of(page).ids}
+    return {one async for page in graph.pages(url, stats=stats, anew=url) for one in _all_of(page).ids}
 
 
 def _all_of(page: GraphPage) -> ReadItems:

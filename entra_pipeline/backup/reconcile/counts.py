@@ -105,7 +105,7 @@ async def _differing(context: CheckContext, entry: ObjectType, held: set[str]) -
     reader = context.reader
     url = query(entry.path, select="id", top=entry.page_size) if entry.delta else reader.list_url(entry)
     listed: dict[str, str | None] = {}
-    async for page in reader.graph.pages(url, stats=context.stats, lane=entry.lane):
+    async for page in reader.graph.pages(url, stats=context.stats, lane=entry.lane, anew=url):
         items = read_items(page.value, entry.key)
         listed.update(
             (one, "" if entry.delta else stored(raw)) for one, raw in zip(items.ids, items.items, strict=True)

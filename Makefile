@@ -32,8 +32,9 @@ years: $(STAMP)  ## Let scopes of four points a day live for 400 days, pruned da
 
 SEEDS ?= 500
 FIRST ?= 0
-prove: $(STAMP)  ## Prove the engine on seeds: make prove [SEEDS=500] [FIRST=0]; replay one: make prove SEED=17
-	$(BIN)/python -m tests.proof $(if $(SEED),--seed $(SEED) $(if $(SHOW),--show),--seeds $(SEEDS) --first $(FIRST))
+PROVE = $(if $(SEED),--seed $(SEED) $(if $(SHOW),--show),$(if $(CUTS),--cuts $(CUTS),--seeds $(SEEDS) --first $(FIRST)))
+prove: $(STAMP)  ## Prove the engine by simulation: [SEEDS=500] [FIRST=0], [SEED=17] replays one, [CUTS=all] crashes
+	$(BIN)/python -m tests.proof $(PROVE) $(if $(MUTATION),--mutation $(MUTATION))
 
 lint: $(STAMP)  ## Style, types, and the direction of imports
 	$(BIN)/ruff check .

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 from tests.proof import world as worlds
-from tests.proof.program import program, shrink
+from tests.proof.cuts import WORK, all_cuts
+from tests.proof.mutations import MUTATIONS
+from tests.proof.program import KINDS, program, shrink
 from tests.proof.virtual import real_seconds
 
 
@@ -19,10 +22,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="replay this one, and show what happens")
     parser.add_argument("--show", action="store_true", help="show every operation of a replayed seed")
-    parser.add_argument("--no-shrink", action="store_true")
+    parser.add_argument("--no-shrink", action="store_true", help="leave a failing seed as it is")
+    parser.add_argument("--mutation", choices=MUTATIONS, help="turn a mended fault on, and run seeds until one fails")
+    parser.add_argument(
+        "--cuts", choices=("folder", "bucket", "all"), help="cut backups and prunes after each operation instead"
+    )
+    parser.add_argument("--types", default=",".join(KINDS), help="what is backed up where cuts are made")
+    parser.add_argument("--work", default=",".join(WORK), help="what is cut")
     given = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
         worlds.use(Path(folder))
+        if given.mutation:
+            return mutated(given.mutation, given.first, given.seeds)
+        if given.cuts:
+            places = {"folder": (False,), "bucket": (True,), "all": (False, True)}[given.cuts]
+            return cuts(tuple(given.types.split(",")), places, given.work.split(","))
         if given.seed is not None:
             return replay(given.seed, given.show, not given.no_shrink)
         return run(given.first, given.seeds, not given.no_shrink)
@@ -46,6 +61,30 @@ def run(first: int, seeds: int, shrinks: bool) -> int:
     for kind, times in sorted(told.items()):
         print(f"  {times:7} {kind}")
     return 1 if failed else 0
+
+
+def mutated(name: str, first: int, seeds: int) -> int:
+    """Turns a mended fault on and runs seeds until one fails; returns 1 when none does."""
+    print(f"{name}: {MUTATIONS[name].about}", flush=True)
+    MUTATIONS[name].apply()
+    for number, seed in enumerate(range(first, first + seeds), 1):
+        outcome = worlds.simulate(seed, program(seed))
+        if outcome.violation:
+            print(f"{name}: found in seed {number}: {outcome.violation[:300]}")
+            return 0
+    print(f"{name}: not found in {seeds} seeds")
+    return 1
+
+
+def cuts(types: tuple[str, ...], places: tuple[bool, ...], work: list[str]) -> int:
+    """Cuts work after each of its operations; returns 1 when something is wrong after one."""
+    wrong = 0
+    for one in all_cuts(types, places, work):
+        wrong += len(one.violations)
+        print(f"{one.place}, {one.work}: {one.operations} cuts, {len(one.violations)} violations", flush=True)
+        for number, violation in one.violations.items():
+            print(f"  after operation {number}: {violation}")
+    return 1 if wrong else 0
 
 
 def replay(seed: int, show: bool, shrinks: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -68,6 +68,7 @@ class Place(ObjectStore):
         count: Operations so far.
         dead: Whether the process was killed.
         struck: Operations that were made to fail.
+        overtaken: Whether another process did something in the middle of this one's work.
     """
 
     def __init__(self, files: ObjectStore, trouble: Trouble, told: Callable[[str], None]) -> None:
@@ -78,6 +79,7 @@ class Place(ObjectStore):
         self.count = 0
         self.dead = False
         self.struck = 0
+        self.overtaken = False
 
     def __str__(self) -> str:
         return str(self._files)
@@ -88,17 +90,20 @@ class Place(ObjectStore):
         number, trouble = self.count, self._trouble
         self.count += 1
         if number in trouble.meanwhile:
+            self.overtaken = True
             trouble.meanwhile[number]()
         self._told(f"{number} {name} {key}")
         if number == trouble.dies_at:
-            if trouble.done:
-                operation()
             self.dead = True
+            if trouble.done:
+                # Nobody learns what came of it.
+                with suppress(StoreError):
+                    operation()
             raise Killed
         if 0 <= trouble.fails_at <= number < trouble.fails_at + trouble.failures:
+            self.struck += 1
             if trouble.done:
                 operation()
-            self.struck += 1
             raise StoreError(f"{key}: the storage failed", remedy="Try again.")
         return operation()
 

@@ -7,15 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-KINDS = (
-    "users",
-    "groups",
-    "administrative_units",
-    "directory_roles",
-    "applications",
-    "named_locations",
-    "authorization_policy",
-)
+from tests.proof.troubles import OWNERS, PATHS, draw_graph, draw_habits
+
+KINDS = tuple(PATHS)
 """What a scope may protect: objects and links that delta tells of, others that are listed, and a single object."""
 
 
@@ -42,13 +36,21 @@ class Program:
     Attributes:
         types: The object types that it protects.
         steps: What happens.
+        bucket: Whether it is stored in a bucket of S3; else in a folder.
+        max_incrementals: Change files before a table gets a new base.
+        sql: Whether a point is asked for by SQL at the end.
     """
 
     types: tuple[str, ...]
     steps: tuple[Step, ...]
+    bucket: bool = False
+    max_incrementals: int = 3
+    sql: bool = True
 
     def __str__(self) -> str:
-        return "\n".join([f"  protects {', '.join(self.types)}", *(f"  {step}" for step in self.steps)])
+        where = "a bucket" if self.bucket else "a folder"
+        about = f"  {where} of {', '.join(self.types)}; a new base after {self.max_incrementals}"
+        return "\n".join([about, *(f"  {step}" for step in self.steps)])
 
 
 def program(seed: int) -> Program:
@@ -56,33 +58,70 @@ def program(seed: int) -> Program:
     draw = random.Random(f"steps of {seed}")
     main = draw.choice(("users", "groups", "groups", "administrative_units", "applications"))
     more = draw.sample(KINDS, draw.choice((0, 1, 1, 2)))
-    steps = [Step("backup", {})] if draw.random() < 0.7 else []
+    wanted = {main, *more, *(OWNERS[name] for name in more if name in OWNERS)}
+    types = tuple(name for name in KINDS if name in wanted)
+    bucket = draw.random() < 0.15
+    steps = [Step("habits", draw_habits(draw))] if draw.random() < 0.3 else []
+    steps += [Step("backup", {})] if draw.random() < 0.7 else []
     for _ in range(draw.randint(2, 5)):
-        steps += _some(draw)
+        steps += _some(draw, types, bucket)
     steps.append(Step("change", {"seed": draw.randrange(10**6)}))
     steps.append(Step("backup", {}))
-    return Program(tuple(name for name in KINDS if name in {main, *more}), tuple(steps))
+    return Program(types, tuple(steps), bucket, draw.choice((1, 2, 3)))
 
 
-def _some(draw: random.Random) -> Iterator[Step]:
+def _some(draw: random.Random, types: Sequence[str], bucket: bool) -> Iterator[Step]:
     yield Step("change", {"seed": draw.randrange(10**6), "changes": draw.choice((1, 1, 2, 3, 6))})
-    if draw.random() < 0.3:
-        yield Step("wait", {"seconds": draw.choice((1, 60, 3600, 86_400))})
-    yield Step("backup", _backup(draw))
+    chance = draw.random()
+    if chance < 0.25:
+        yield Step("wait", {"seconds": draw.choice((1, 60, 3600, 86_400, 2 * 86_400, 4 * 86_400))})
+    elif chance < 0.32:
+        yield Step("clock", {"skew": draw.choice((-7200, -600, -60, 0, 60, 3600, 5 * 86_400))})
+    elif chance < 0.45:
+        yield Step("prune", _process(draw, 25, 0.4, bucket))
+    elif chance < 0.55:
+        yield Step("hold", {"number": draw.randrange(6)})
+    elif chance < 0.6:
+        yield Step("release", {"number": draw.randrange(6)})
+    elif chance < 0.75:
+        yield Step("tamper", {"number": draw.randrange(10**6), "how": draw.choice(TAMPERINGS)})
+    yield Step("backup", _backup(draw, types, bucket))
 
 
-def _backup(draw: random.Random) -> dict[str, Any]:
+TAMPERINGS = ("flip", "cut", "delete", "empty", "swap")
+WIRE_KINDS = ("500", "500 after", "503", "cut", "stale")
+MEANWHILE = ("backup", "backup", "pause", "prune", "hold", "release", "verify", "change")
+
+
+def _process(draw: random.Random, operations: int, rate: float, bucket: bool) -> dict[str, Any]:
+    """Draws what happens to a process that works with the storage."""
+    options: dict[str, Any] = {}
+    chance = draw.random()
+    if chance < rate * 0.5:
+        options["dies_at"] = draw.randrange(operations)
+        options["done"] = draw.random() < 0.5
+    elif chance < rate:
+        options["fails_at"] = draw.randrange(operations)
+        options["failures"] = draw.choice((1, 1, 2, 100))
+        options["done"] = draw.random() < 0.5
+    if draw.random() < 0.2:
+        options["meanwhile"] = [(draw.randrange(operations), draw.choice(MEANWHILE))]
+    if bucket and draw.random() < 0.3:
+        options["wire"] = draw.choice((0.02, 0.1, 0.3))
+        options["wire_kinds"] = draw.sample(WIRE_KINDS, draw.choice((1, 1, 2, 5)))
+    return options
+
+
+def _backup(draw: random.Random, types: Sequence[str], bucket: bool) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if draw.random() < 0.2:
         options["full"] = True
     if draw.random() < 0.3:
         options["changes_at"] = sorted({draw.randrange(20) for _ in range(draw.randint(1, 3))})
         options["seed"] = draw.randrange(10**6)
-    chance = draw.random()
-    if chance < 0.3:
-        options["dies_at"] = draw.randrange(60)
-        options["done"] = draw.random() < 0.5
-    return options
+    if draw.random() < 0.1:
+        options["rival"] = round(draw.uniform(0.0, 2.0), 3)
+    return options | _process(draw, 60, 0.35, bucket) | draw_graph(draw, types)
 
 
 # --- A failing one made small ----------------------------------------------------------------------------------------

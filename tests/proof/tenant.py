@@ -162,7 +162,7 @@ class _Transport(httpx.AsyncBaseTransport):
         what = f"{request.method} {request.url.raw_path.decode()}"
         self._tenant.before(what)
         if request.url.host != HOST:
-            raise AssertionError(f"a request left for another host: {request.url}")
+            raise AssertionError(f"a request with the token left for another host: {request.url.host}")
         reply = await ask(self._tenant.app, request.method, request.url, request.headers.raw, body)
         self._tenant.told(f"{what} -> {reply.status} {len(reply.body)}{' broken' if reply.broken else ''}")
         await asyncio.sleep(self._universe.random.uniform(0.001, 0.05))

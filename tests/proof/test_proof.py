@@ -26,3 +26,8 @@ def test_fifty_seeds_find_nothing() -> None:
 
 def test_a_seed_replays_bit_for_bit() -> None:
     assert prove("--seed", "7", "--show") == prove("--seed", "7", "--show")
+
+
+def test_a_backup_and_a_prune_in_a_folder_survive_a_kill_after_each_of_their_operations() -> None:
+    said = prove("--cuts", "folder", "--types", "named_locations", "--work", "incremental,prune")
+    assert said.count(" cuts, 0 violations") == 2

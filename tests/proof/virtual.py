@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+_TICK = 10.0
 BEGINNING = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 _real = {"time": time.time, "monotonic": time.monotonic, "sleep": time.sleep, "uuid4": uuid.uuid4}
 _real |= {"token_bytes": secrets.token_bytes}
@@ -41,8 +42,19 @@ class Universe:
         self.on_time: list[Callable[[], None]] = []
 
     def pass_(self, seconds: float) -> None:
-        """Lets time pass, and tells whoever waits for it."""
-        self.elapsed += max(0.0, seconds)
+        """Lets time pass, ten seconds at a time, and tells whoever waits for it."""
+        end = self.elapsed + max(0.0, seconds)
+        while self.on_time and end - self.elapsed > _TICK:
+            self.elapsed += _TICK
+            self._tell()
+        self.elapsed = end
+        self._tell()
+
+    def sleep(self, seconds: float) -> None:
+        """Lets time pass while nobody is told: the machine was paused."""
+        self.elapsed += seconds
+
+    def _tell(self) -> None:
         for told in list(self.on_time):
             told()
 
@@ -70,6 +82,12 @@ def inside(universe: Universe) -> Iterator[None]:
     finally:
         _universe = before
         random.setstate(state)
+
+
+def current() -> Universe:
+    """Returns the universe in which everything happens."""
+    assert _universe is not None
+    return _universe
 
 
 def _time() -> float:

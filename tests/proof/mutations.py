@@ -1,0 +1,131 @@
+"""Mended faults, turned back on one at a time: the proof has to find each.
+
+A mutation changes the engine within this process only. `make prove MUTATION=NAME` runs seeds until one fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from entra_pipeline.backup.read import children, reader
+from entra_pipeline.backup.read.child_tables import UnansweredOwners
+from entra_pipeline.backup.read.children import ChildReader
+from entra_pipeline.backup.reconcile import counts, evidence
+from entra_pipeline.backup.reconcile.evidence import Says, Verdict
+from entra_pipeline.backup.rows import page_parser
+from entra_pipeline.graph import client, links, pages
+from entra_pipeline.graph.retry import Attempts
+from entra_pipeline.store.retention import prune as pruning
+
+
+class Mutation(NamedTuple):
+    """A fault.
+
+    Attributes:
+        about: What the engine does wrong.
+        apply: Turns it on.
+    """
+
+    about: str
+    apply: Callable[[], None]
+
+
+def _believe_the_list() -> None:
+    def judge(*, removed: bool, listed: Says, counted: Says, others: Iterable[Says]) -> Verdict:
+        return Verdict.EXISTS if listed is Says.SHOWS and not removed else Verdict.GONE
+
+    _replace(evidence, "judge", judge)
+
+
+def _nobody_exists() -> None:
+    async def existing(self: ChildReader, *arguments: Any) -> list[str]:
+        return []
+
+    _replace(ChildReader, "_existing", existing)
+
+
+def _take_anything_for_an_object() -> None:
+    def without_context(body: bytes) -> bytes:
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return msgspec.json.encode({name: value for name, value in members.items() if name != "@odata.context"})
+
+    _replace(reader, "without_context", without_context)
+    _replace(reader, "check_single", lambda *arguments: None)
+
+
+def _end_at_another_shape() -> None:
+    def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> page_parser.ReadItems:
+        found = page_parser.read_items(elements, key)
+        if found.unreadable:
+            raise TypeError(f"no object: {found.unreadable[0].raw!r}")
+        return found
+
+    for module in (reader, children, counts):
+        _replace(module, "read_items", read_items)
+
+
+def _one_owner_costs_all() -> None:
+    def refuse(self: UnansweredOwners, owner: str, error: Exception, *, of: int) -> None:
+        raise error
+
+    _replace(UnansweredOwners, "refuse", refuse)
+
+
+def _count_tries() -> None:
+    patient = Attempts.failed
+
+    def failed(self: Attempts, *arguments: Any, **options: Any) -> float | None:
+        return patient(self, *arguments, **options) if self.count < 7 else None
+
+    _replace(Attempts, "failed", failed)
+
+
+def _never_begin_anew() -> None:
+    async def begun_anew(self: client.Graph, read: Callable[[], Any]) -> Any:
+        return await read()
+
+    class Never(Exception):
+        """Nothing is one."""
+
+    _replace(client.Graph, "begun_anew", begun_anew)
+    _replace(reader, "RoundExpired", Never)
+    _replace(reader, "DeltaLinkExpired", Never)
+
+
+def _page_for_ever() -> None:
+    def add(self: pages.PagingBound, page: pages.GraphPage) -> None:
+        self.pages += 1
+
+    _replace(pages.PagingBound, "add", add)
+
+
+def _follow_any_link() -> None:
+    for module in (links, reader):
+        _replace(module, "leads_to_graph", lambda link, root: True)
+
+
+def _prune_what_is_held() -> None:
+    _replace(pruning, "retention_holds", lambda store: {})
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "R1": Mutation("a link that the owner's list leaves out is deleted, whatever other views show", _believe_the_list),
+    "R2": Mutation("an owner whose links are answered 404 is taken for gone", _nobody_exists),
+    "R3": Mutation("the body of an error with status 200 is taken for the object", _take_anything_for_an_object),
+    "R4": Mutation("an element that is no object ends the run", _end_at_another_shape),
+    "R5": Mutation("one owner that is refused costs the table", _one_owner_costs_all),
+    "R6": Mutation("patience ends after seven tries", _count_tries),
+    "R7": Mutation("a round that Graph breaks off is not begun anew", _never_begin_anew),
+    "R8": Mutation("pages that repeat are read for ever", _page_for_ever),
+    "R9": Mutation("a link to another host is followed, with the token", _follow_any_link),
+    "holds": Mutation("prune takes points that are held", _prune_what_is_held),
+}
+
+
+def _replace(where: Any, name: str, with_: Any) -> None:
+    if not hasattr(where, name):
+        raise AttributeError(f"{where} has no {name} any more: the mutation has to follow the engine")
+    setattr(where, name, with_)

@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import median
 from uuid import UUID
 
-import boto3
 import duckdb
 import pyarrow as pa
+from botocore.credentials import Credentials
 
 from benchmarks.report import Bound, Section
 from entra_pipeline.analysis.sql import Relations, SqlSession
@@ -30,7 +30,9 @@ from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
-from entra_pipeline.store.backends.s3.objects import S3ObjectStore, client_config
+from entra_pipeline.store.backends.s3.client import make_client
+from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
+from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.index import JOINED, join_indexes, write_index
@@ -287,26 +289,14 @@ def _ceph() -> Iterator[Callable[[str], ObjectStore]]:
         port = _free_ports()
         try:
             subprocess.run([_CEPH, "start", folder, str(port)], check=True, stdout=subprocess.DEVNULL)
-            client = boto3.client(
-                "s3",
-                endpoint_url=f"http://127.0.0.1:{port}",
-                aws_access_key_id="test",
-                aws_secret_access_key="testtest",
-                region_name="us-east-1",
-                config=client_config(path_style=True),
+            keys = Credentials("test", "testtest")
+            client = make_client(
+                RenewedCredentials(lambda: keys), region="us-east-1", endpoint_url=f"http://127.0.0.1:{port}"
             )
-            secret = {
-                "KEY_ID": "test",
-                "SECRET": "testtest",
-                "REGION": "us-east-1",
-                "ENDPOINT": f"127.0.0.1:{port}",
-                "URL_STYLE": "path",
-                "USE_SSL": "false",
-            }
 
             def bucket(name: str) -> ObjectStore:
                 client.create_bucket(Bucket=name)
-                return S3ObjectStore(client, name, duckdb_secret=secret)
+                return S3ObjectStore(client, name)
 
             yield bucket
         finally:

@@ -163,6 +163,18 @@ class NotAtPoint(NotInStore):
     sort = FailureSort.USAGE
 
 
+class StorageUnfit(StoreError):
+    """The storage lacks something that backups rest on; no other attempt changes that."""
+
+    sort = FailureSort.PERMANENT
+
+
+class DeleteRefused(StoreError):
+    """The storage does not delete an object: the key may not, or the object is locked."""
+
+    sort = FailureSort.PERMANENT
+
+
 class ScopeBusy(StoreError):
     """Another backup of the same scope is running."""
 

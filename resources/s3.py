@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 from dagster_aws.s3 import S3Resource
+from pydantic import PrivateAttr
 
 from entra_pipeline.store.backends import S3Storage
-from entra_pipeline.store.backends.s3.objects import client_config
 
 
 class S3ProfileResource(S3Resource):
-    """dagster-aws's S3Resource, with what S3 services other than AWS need: path-style addresses, older checksums."""
+    """dagster-aws's S3Resource for a storage profile: its client is that of the command and the console."""
+
+    _profile: S3Storage = PrivateAttr()
+
+    @classmethod
+    def of(cls, profile: S3Storage) -> S3ProfileResource:
+        """The resource of a profile."""
+        resource = cls(region_name=profile.region, endpoint_url=profile.endpoint_url)
+        resource._profile = profile
+        return resource
 
     def get_client(self) -> Any:
         """An S3 client; each call makes a new one."""
-        return boto3.Session(profile_name=self.profile_name).client(
-            "s3",
-            region_name=self.region_name,
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=self.aws_access_key_id,
-            aws_secret_access_key=self.aws_secret_access_key,
-            config=client_config(path_style=bool(self.endpoint_url)),
-        )
+        return self._profile.client()
 
 
 def s3_client(profile: S3Storage) -> Any:
     """A client for a storage profile."""
-    resource = S3ProfileResource(
-        region_name=profile.region,
-        endpoint_url=profile.endpoint_url,
-        aws_access_key_id=profile.access_key_id.reveal() if profile.access_key_id else None,
-        aws_secret_access_key=profile.secret_access_key.reveal() if profile.secret_access_key else None,
-    )
-    return resource.get_client()
+    return S3ProfileResource.of(profile).get_client()

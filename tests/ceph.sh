@@ -48,7 +48,7 @@ mon_data=$dir/mon
 osd_data=$dir/osd
 keyring=$dir/keyring
 [client.rgw.a]
-rgw_frontends=beast endpoint=127.0.0.1:$port
+rgw_frontends=beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw_data=$dir/rgw
 keyring=$dir/keyring
 CONF

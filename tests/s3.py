@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import boto3
 import pytest
+from botocore.credentials import Credentials
 
 from entra_pipeline.store.backends.object_store import ErrorFactory, store_error
-from entra_pipeline.store.backends.s3.objects import S3ObjectStore, client_config
+from entra_pipeline.store.backends.s3.client import make_client
+from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
+from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 
 CEPH = Path(__file__).with_name("ceph.sh")
 _NEEDED = ("radosgw", "ceph-mon", "ceph-osd", "ceph", "uuidgen", "curl")
@@ -33,18 +35,11 @@ class Endpoint(NamedTuple):
     secret_access_key: str = "testtest"
     region: str = "us-east-1"
 
-    def client(self, **changes: str) -> Any:
-        """boto3's client, configured as the product's; `changes` replace parameters of boto3.client."""
-        return boto3.client(
-            "s3",
-            **{
-                "endpoint_url": self.url,
-                "aws_access_key_id": self.access_key_id,
-                "aws_secret_access_key": self.secret_access_key,
-                "region_name": self.region,
-                "config": client_config(path_style=True),
-                **changes,
-            },
+    def client(self, *, patience: float = 20) -> Any:
+        """boto3's client, made as the product's; it repeats a request for so many seconds."""
+        keys = Credentials(self.access_key_id, self.secret_access_key)
+        return make_client(
+            RenewedCredentials(lambda: keys), region=self.region, endpoint_url=self.url, patience=patience
         )
 
 
@@ -55,22 +50,21 @@ class Bucket(NamedTuple):
     name: str
 
     def files(
-        self, prefix: str = "", *, client: Any = None, object_lock: str = "", error_factory: ErrorFactory = store_error
+        self,
+        prefix: str = "",
+        *,
+        client: Any = None,
+        object_lock: str = "",
+        patience: float = 20,
+        error_factory: ErrorFactory = store_error,
     ) -> S3ObjectStore:
         """The bucket (or a prefix of it) as the store sees it."""
         return S3ObjectStore(
-            client or self.endpoint.client(),
+            client or self.endpoint.client(patience=patience),
             self.name,
             prefix,
-            duckdb_secret={
-                "KEY_ID": self.endpoint.access_key_id,
-                "SECRET": self.endpoint.secret_access_key,
-                "REGION": self.endpoint.region,
-                "ENDPOINT": self.endpoint.url.removeprefix("http://"),
-                "URL_STYLE": "path",
-                "USE_SSL": "false",
-            },
             object_lock=object_lock,
+            patience=patience,
             error_factory=error_factory,
         )
 

@@ -22,6 +22,7 @@ from entra_pipeline.analysis.manifest_rows import tables_in_order
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import NotInStore, StoreError
+from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 from entra_pipeline.store.manifest import Kind as StoredKind
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -258,7 +259,7 @@ def _differing(
         yield from _compared(connection, states, now.kind, table, ids)
     except duckdb.Error as error:
         named = " and ".join(dict.fromkeys(store.scope for store, _ in (before, after)))
-        raise StoreError(
+        raise storage_error(error) or StoreError(
             f"{table} of {before[1].recovery_point} and {after[1].recovery_point} cannot be compared: "
             f"{str(error).splitlines()[0]}",
             remedy=f"entra-pipeline verify tells what is damaged or missing; the scope is {named}.",

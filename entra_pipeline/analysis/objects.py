@@ -12,6 +12,8 @@ import duckdb
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.errors import NotAtPoint, StoreError, UsageError
+from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text, state_query
@@ -140,7 +142,7 @@ def known_ids(store: ScopeStore, manifest: Manifest, tables: Iterable[str], ids:
         try:
             return {str(row[0]) for row in connection.execute(query, [sorted(ids)]).fetchall()}
         except duckdb.Error as error:
-            raise StoreError(
+            raise storage_error(error) or StoreError(
                 f"recovery point {manifest.recovery_point} cannot be read: {_first_line(error)}",
                 remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
             ) from None
@@ -207,7 +209,9 @@ class ObjectTable:
             raise
 
     def _confine(self, besides: Path | None) -> None:
-        paths = [self._store.files.url(part.key) for part in self.entry.parts]
+        names = [self._store.files.url(part.key) for part in self.entry.parts]
+        # A name that is no pattern is asked for as one that matches nothing else; both have to be allowed.
+        paths = list(dict.fromkeys([*names, *map(literal, names)]))
         if besides is not None:
             # DuckDB looks for a journal beside a database.
             paths += [str(besides), f"{besides}.wal"]
@@ -270,11 +274,11 @@ class ObjectTable:
         try:
             yield
         except duckdb.Error as error:
-            if where and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
+            if where and not storage_error(error) and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
                 raise UsageError(
                     f"the condition fails: {_first_line(error)}", remedy="Correct the condition."
                 ) from None
-            raise StoreError(
+            raise storage_error(error) or StoreError(
                 f"{self._name} of recovery point {self._manifest.recovery_point} cannot be read: {_first_line(error)}",
                 remedy=f"entra-pipeline verify {self._store.scope} tells what is damaged or missing.",
             ) from None

@@ -38,10 +38,11 @@ from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.graph.retry import Attempts, FailureKind
 from entra_pipeline.project import Scope
+from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.logs import LogDay, LogPart, LogRead, LogStore
 from entra_pipeline.store.manifest import Gap
 from entra_pipeline.store.points.unreadable import UnreadableElement, keep_unreadable
-from entra_pipeline.store.state import connect
+from entra_pipeline.store.state import connect, sql_text
 from entra_pipeline.surrogates import as_text
 
 LATENESS = timedelta(hours=48)
@@ -449,7 +450,9 @@ class _LogReader:
         bounds = f'min("{self.entry.time}"), max("{self.entry.time}")'
         times = [
             f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-            for moment in connection.execute(f"SELECT {bounds} FROM read_parquet('{path}')").fetchall()[0]
+            for moment in connection.execute(
+                f"SELECT {bounds} FROM read_parquet({sql_text(literal(str(path)))})"
+            ).fetchall()[0]
             if moment is not None
         ]
         known = [time for time in (held.first, held.last) if time]

@@ -38,6 +38,7 @@ from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import GraphError, GraphPermissionDenied, StoreError, UsageError
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
+from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.points.unreadable import keep_unreadable
@@ -341,7 +342,11 @@ async def open_run(
         stack.callback(run.builder.close)
         try:
             yield run
-        except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
+        except (duckdb.Error, OSError) as error:
+            if isinstance(error, duckdb.Error) and (failed := storage_error(error)):
+                raise failed from error
+            if not isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException | OSError):
+                raise
             raise StoreError(
                 f"files could not be read or written: {str(error).splitlines()[0]}",
                 remedy=f"Look at the space and memory of this machine (working files are in {folder.parent}) and at "

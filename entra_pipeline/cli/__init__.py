@@ -108,17 +108,33 @@ def run(arguments: list[str]) -> int:
         click.echo("interrupted; what was committed before stands, nothing else is visible", err=True)
         return _INTERRUPTED
     except EntraPipelineError as error:
-        from entra_pipeline.cli.calling import as_called
-
-        click.echo(f"error: {as_called(str(error))}", err=True)
-        return error.exit_code
+        return _explained(error)
     except Exception as error:
+        if failed := _storage_failure(error):
+            return _explained(failed)
         trace = _keep_trace()
         click.echo(
             f"unexpected error: {type(error).__name__}: {error}\n  → This is a defect; report it with {trace}.",
             err=True,
         )
         return 1
+
+
+def _explained(error: EntraPipelineError) -> int:
+    from entra_pipeline.cli.calling import as_called
+
+    click.echo(f"error: {as_called(str(error))}", err=True)
+    return error.exit_code
+
+
+def _storage_failure(error: Exception) -> EntraPipelineError | None:
+    """Returns what failed in the storage while DuckDB read it; None when it was something else."""
+    duckdb = sys.modules.get("duckdb")
+    if duckdb is None or not isinstance(error, duckdb.Error):
+        return None
+    from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+
+    return storage_error(error)
 
 
 def _keep_trace() -> str:

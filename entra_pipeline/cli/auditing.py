@@ -47,6 +47,8 @@ ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
     "serve": "",
     "simulate": "",
     "sql": "",
+    # The log is in the storage that is in question; the console records it.
+    "storage check": "",
 }
 # What is recorded when it begins, too: it may be killed before it can say how it ended.
 _ANNOUNCED = {"restore", "prune"}

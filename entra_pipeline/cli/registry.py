@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "queries.reports:report",
         "Backup analysis, subscription, jobs, readiness, audit log: as table, page or spreadsheet.",
     ),
+    "storage": ("setup.storage:storage", "Check what a storage can promise, before the first backup."),
     "sync-dagster": ("setup.dagster:sync_dagster", "Synchronize Dagster's partitions with the recovery points."),
     "catalogue": (
         "queries.catalogue:catalogue",

@@ -127,7 +127,7 @@ def _take_in(
         for notice, due in () if old else _notices(project, event, now):
             if notice.fingerprint not in there and not outbox.was_sent(files, notice):
                 outbox.put(files, notice, due)
-        files.delete([key])
+        files.clear([key])
 
 
 def _notices(project: Project, event: Event, now: datetime) -> Iterator[tuple[Notice, datetime]]:
@@ -175,7 +175,7 @@ def _send_due(at: _Sending) -> None:
         if at.until is not None and at.clock() >= at.until:
             return
         if outbox.was_sent(at.files, notice):
-            at.files.delete([key])
+            at.files.clear([key])
         elif not _reaches(at.project, notice):
             # The profile, or its channel, was removed since.
             outbox.settle(at.files, notice, key, "given up", at.clock())

@@ -140,19 +140,19 @@ def settle(files: ObjectStore, notice: Notice, key: str, outcome: Literal["sent"
     # Another process has recorded it.
     with suppress(AlreadyExists):
         files.create(f"{SENT}{notice.id}.json", canonical(record))
-    files.delete([key])
+    files.clear([key])
 
 
 def forget_sent(files: ObjectStore, scope: str, before: datetime) -> None:
     """Removes the records of what was sent of a scope before a moment."""
-    files.delete([file.key for file in files.list(f"{SENT}{scope}/") if file.modified < before])
+    files.clear([file.key for file in files.list(f"{SENT}{scope}/") if file.modified < before])
 
 
 def postponed(files: ObjectStore, notice: Notice, key: str, due: datetime, problem: str) -> None:
     """Postpones a notice that could not be sent."""
     # First the new one: a process that dies in between leaves two, of which one is sent.
     put(files, msgspec.structs.replace(notice, tries=notice.tries + 1, problem=problem), due)
-    files.delete([key])
+    files.clear([key])
 
 
 def notices(files: ObjectStore, keys: list[str]) -> Iterator[tuple[str, Notice]]:

@@ -14,6 +14,7 @@ import duckdb
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.catalogue.columns import stored_types
 from entra_pipeline.store.backends import ObjectStore, Readable
+from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.checksums import StoredPart
 from entra_pipeline.store.manifest import Kind, TableEntry
 from entra_pipeline.surrogates import replaced_sql
@@ -115,8 +116,3 @@ def parquet(files: ObjectStore, parts: Sequence[StoredPart], options: str = "") 
 def sql_text(text: str) -> str:
     """Quotes a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def literal(url: str) -> str:
-    """Escapes a file's name as a glob that matches nothing else: DuckDB takes every name for one."""
-    return "".join(f"[{character}]" if character in "*?[" else character for character in url)

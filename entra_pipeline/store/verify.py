@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
+from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 from entra_pipeline.store.checksums import part_problem
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parallel import in_parallel
@@ -164,7 +165,7 @@ class _Check:
                 yield from self._rows_problems(entry, part)
             live = self._live_rows(entry)
         except duckdb.Error as error:
-            yield f"its files cannot be read: {error}"
+            yield f"its files cannot be read: {failed.message if (failed := storage_error(error)) else error}"
             return
         if live != entry.live:
             yield f"it has {live} live rows instead of {entry.live}"

@@ -90,7 +90,7 @@ def gated_site(
     keys = s3_keys(s3_bucket)
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
-    return site_on(s3_profile(s3_bucket, gateway.url), tmp_path, simulator, keys)
+    return site_on(f"{s3_profile(s3_bucket, gateway.url)}\npatience = 3", tmp_path, simulator, keys)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,9 @@ def test_permissions(console: Served, simulator: Simulator) -> None:
 
 def test_storage(console: Served) -> None:
     operator = console.browser(Role.operator)
-    assert "It can be written, read and trusted." in operator.post("/settings/storage/disk/check").text
+    page = operator.post("/settings/storage/disk/check").text
+    assert "It can be written, read and trusted." in page
+    assert "create only when absent" in page and "MB/s" in page
     page = operator.post("/settings/storage/bucket/check").text
     assert 'role="alert"' in page and "endpoint_url" in page
     assert operator.post("/settings/storage/none/check").status_code == 400

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import boto3
+from pathlib import Path
+
+import duckdb
 import pytest
+from botocore.credentials import Credentials
 
 from entra_pipeline.errors import StoreError
+from entra_pipeline.store.backends.s3.client import make_client
+from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
 from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 from entra_pipeline.store.state import connect
+from tests.s3 import Bucket
 
 
 def bucket(endpoint: str, prefix: str = "") -> S3ObjectStore:
-    secret = {"KEY_ID": "a", "SECRET": "b", "ENDPOINT": endpoint}
-    return S3ObjectStore(boto3.client("s3", region_name="us-east-1"), "backup", prefix, duckdb_secret=secret)
+    keys = Credentials("a", "b")
+    client = make_client(RenewedCredentials(lambda: keys), region="us-east-1", endpoint_url=f"https://{endpoint}")
+    return S3ObjectStore(client, "backup", prefix)
 
 
-def test_prefixes_tell_buckets_of_one_name_apart() -> None:
-    places = bucket("one.example", "a"), bucket("two.example", "b")
-    with connect(*places, places[0]) as connection:
-        for place in places:
-            (found,) = connection.execute(f"SELECT name FROM which_secret('{place.url('key')}', 's3')").fetchall()
-            assert str(place) in found[0]
+def test_prefixes_tell_places_of_one_bucket_apart(s3_bucket: Bucket, tmp_path: Path) -> None:
+    # The last one is the first once more, opened again.
+    places = [s3_bucket.files(prefix) for prefix in ("a", "a/b", "", "a")]
+    for number, place in enumerate(places[:3]):
+        path = tmp_path / f"{number}.parquet"
+        duckdb.execute(f"COPY (SELECT {number} AS n) TO '{path}'")
+        place.upload("t.parquet", path)
+    with connect(*places) as connection:
+        found = [connection.execute(f"SELECT n FROM '{place.url('t.parquet')}'").fetchall() for place in places]
+    assert found == [[(0,)], [(1,)], [(2,)], [(0,)]]
 
 
 def test_buckets_that_cannot_be_told_apart_are_refused() -> None:

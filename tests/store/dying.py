@@ -57,6 +57,9 @@ class DyingFiles(ObjectStore):
     def stream(self, key: str) -> Iterator[bytes]:
         yield from self._step(lambda: list(self._files.stream(key)))
 
+    def slice(self, key: str, start: int, length: int) -> tuple[bytes, int]:
+        return self._step(lambda: self._files.slice(key, start, length))
+
     def size(self, key: str) -> int:
         return self._step(lambda: self._files.size(key))
 

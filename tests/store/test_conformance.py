@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pytest
@@ -18,7 +19,8 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import AlreadyExists, NotInStore, ScopeBusy
 from entra_pipeline.store.backends import KINDS, LocalObjectStore, ObjectStore, StorageSettings
 from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem
-from entra_pipeline.store.state import connect
+from entra_pipeline.store.backends.duckdb_names import literal
+from entra_pipeline.store.state import connect, parquet, sql_text
 from tests.s3 import ceph_is_installed, new_bucket
 
 
@@ -192,6 +194,50 @@ def test_a_duckdb_without_access_reads_what_is_handed_to_it(files: ObjectStore, 
         connection.execute(f"SET allowed_directories = ['{place.url('')}']")
         connection.execute("SET enable_external_access = false")
         assert connection.execute(f"SELECT sum(n) FROM '{place.url('table/part.parquet')}'").fetchall() == [(499_500,)]
+
+
+# --- Names that are patterns elsewhere -------------------------------------------------------------------------------
+
+
+ODD = "back[ups] *?#1 100% a+b=c&d 'x' \"y\" {z} åäö~!$;:@,(1)"
+
+
+class _Part(NamedTuple):
+    key: str
+    bytes: int
+    sha256: str
+
+
+def _odd_place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if kind == "local":
+        return LocalObjectStore(tmp_path / ODD / "store")
+    return new_bucket(request.getfixturevalue(f"{kind}_endpoint")).files(f"{ODD}/store")
+
+
+@pytest.mark.parametrize("kind", ["local", "moto", *(["s3"] if ceph_is_installed() else [])])
+def test_a_place_may_have_any_name(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    files = _odd_place(kind, request, tmp_path)
+    path = tmp_path / "p.parquet"
+    duckdb.execute(f"COPY (SELECT range AS n FROM range(1000)) TO '{path}'")
+    keys = ["table/scope=a/1.parquet", "table/scope=b/2.parquet", "table [x]/scope=a/1.parquet"]
+    for key in keys:
+        files.upload(key, path)
+    with files.lock("_locks/a", "scope 'a'", system_clock) as held:
+        held.confirm()
+    files.check()
+    assert [file.key for file in files.list("table")] == sorted(keys)
+    assert sorted(files.folders()) == sorted({*(key.partition("/")[0] for key in keys), "_locks"})
+    assert files.slice(keys[0], -4, 4) == (b"PAR1", path.stat().st_size)
+    parts = [_Part(key, 0, "") for key in keys]
+    with connect(files) as connection:
+        source = parquet(files, parts, ", filename = true")
+        counted = f"SELECT filename, sum(n) FROM {source} GROUP BY ALL ORDER BY ALL"
+        assert connection.execute(counted).fetchall() == [(files.url(key), 499_500) for key in sorted(keys)]
+        pattern = sql_text(literal(files.url("x")[:-1]) + "table/*/*.parquet")
+        found = connection.execute(f"SELECT file FROM glob({pattern}) ORDER BY ALL").fetchall()
+        assert found == [(files.url(key),) for key in keys[:2]]
+    files.delete(keys)
+    assert list(files.list("table")) == []
 
 
 # --- Object Lock -----------------------------------------------------------------------------------------------------

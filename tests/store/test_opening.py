@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
@@ -147,7 +148,8 @@ def test_a_written_catalog_says_how_another_duckdb_gets_access_without_telling_k
     assert f"CREATE SECRET \"main\" (TYPE s3, SCOPE 's3://{s3_bucket.name}/prod/'" in said
     assert s3_bucket.endpoint.secret_access_key not in said
     statements = project.storage["main"].access_statements("main")
+    folder = Path(str(find_spec("duckdb_extension_httpfs").origin)).parent  # type: ignore[union-attr]
     with duckdb.connect() as connection:
-        open_store(project, "contoso").files.prepare(connection)
+        connection.execute(f"LOAD '{folder}/extensions/v{duckdb.__version__}/httpfs.duckdb_extension'")
         connection.execute(statements[-1])
         assert ("main",) in connection.execute("SELECT name FROM duckdb_secrets()").fetchall()

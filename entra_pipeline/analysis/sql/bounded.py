@@ -19,7 +19,7 @@ import msgspec
 
 from entra_pipeline.analysis.sql.relations import Relations
 from entra_pipeline.analysis.sql.session import SqlSession
-from entra_pipeline.errors import StoreError, UsageError
+from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem
 from entra_pipeline.store.state import sql_text
@@ -69,7 +69,7 @@ class BoundedSession(SqlSession):
         self._check(query)
         return super().ask(query, parameters)
 
-    def explained(self, error: duckdb.Error) -> UsageError | StoreError:
+    def explained(self, error: duckdb.Error) -> EntraPipelineError:
         """What a failure of DuckDB means to the one who asked."""
         if isinstance(error, duckdb.OutOfMemoryException):
             return UsageError(TOO_MUCH, remedy=LESS)

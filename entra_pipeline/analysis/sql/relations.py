@@ -28,8 +28,9 @@ from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.project import Project
 from entra_pipeline.store.backends import ObjectStore, Readable
+from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.points.index import INDEX
-from entra_pipeline.store.state import literal, sql_text
+from entra_pipeline.store.state import sql_text
 
 _AT, _HISTORY = "_at", "_history"
 _OTHERS = ("recovery_points", "recovery_point_tables", "jobs", "audit_events")

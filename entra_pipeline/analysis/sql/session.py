@@ -18,8 +18,9 @@ import duckdb
 
 from entra_pipeline.analysis.sql.relations import Relations
 from entra_pipeline.analysis.sql.statements import POINTS
-from entra_pipeline.errors import StoreError, UsageError
+from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
+from entra_pipeline.store.backends.duckdb_filesystem import remembered_listings, storage_error
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import did_you_mean
 
@@ -71,15 +72,19 @@ class SqlSession:
         if not wanted and not (POINTS in words and POINTS not in self._settled):
             return
         try:
+            self._define(wanted)
+        except duckdb.Error as error:
+            raise storage_error(error) or StoreError(
+                f"the stores cannot be read: {_first_line(error)}",
+                remedy="entra-pipeline verify tells what is damaged or missing.",
+            ) from None
+
+    def _define(self, wanted: list[str]) -> None:
+        with remembered_listings(self.connection):
             for definition in self._relations.definitions(self.connection, wanted):
                 self.connection.execute(definition.sql)
                 if definition.settled:
                     self._settled.add(definition.name)
-        except duckdb.Error as error:
-            raise StoreError(
-                f"the stores cannot be read: {_first_line(error)}",
-                remedy="entra-pipeline verify tells what is damaged or missing.",
-            ) from None
 
     def ask(self, query: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Runs one statement; its result is fetched from what is returned, before the next one runs.
@@ -124,8 +129,10 @@ class SqlSession:
         names = dict.fromkeys([*columns, *Relations.names()])
         return [name for name in names if name.lower().startswith(begun.lower())]
 
-    def explained(self, error: duckdb.Error) -> UsageError | StoreError:
+    def explained(self, error: duckdb.Error) -> EntraPipelineError:
         """What a failure of DuckDB means to the one who asked."""
+        if failed := storage_error(error):
+            return failed
         text = _first_line(error)
         if isinstance(error, duckdb.IOException | duckdb.HTTPException):
             return StoreError(text, remedy="entra-pipeline verify tells what is damaged or missing.")

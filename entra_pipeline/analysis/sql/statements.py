@@ -24,8 +24,9 @@ import pyarrow as pa
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
+from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.points.index import INDEX, SCHEMA
-from entra_pipeline.store.state import KEYS, literal, sql_text
+from entra_pipeline.store.state import KEYS, sql_text
 from entra_pipeline.surrogates import replaced_sql
 
 _KEY = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-m[0-9a-f]{4})?"

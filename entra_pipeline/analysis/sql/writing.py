@@ -14,6 +14,7 @@ import duckdb
 
 from entra_pipeline.analysis.sql.relations import Relations
 from entra_pipeline.errors import StoreError
+from entra_pipeline.store.backends.duckdb_filesystem import remembered_listings, storage_error
 from entra_pipeline.store.state import connect, sql_text
 
 
@@ -38,7 +39,7 @@ def write_catalog(
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
             unfinished = Path(folder, "catalog.duckdb")
-            with connect(*relations.places.values()) as connection:
+            with connect(*relations.places.values()) as connection, remembered_listings(connection):
                 connection.execute(f"ATTACH {sql_text(str(unfinished))} AS catalog")
                 connection.execute("USE catalog")
                 for done, definition in enumerate(relations.definitions(connection, names)):
@@ -48,6 +49,8 @@ def write_catalog(
                 connection.execute("DETACH catalog")
             unfinished.replace(path)
     except (duckdb.Error, OSError) as error:
+        if isinstance(error, duckdb.Error) and (failed := storage_error(error)):
+            raise failed from None
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).splitlines()[0]
         raise StoreError(
             f"{path} cannot be written: {reason}", remedy="Name a file in a folder that may be written."

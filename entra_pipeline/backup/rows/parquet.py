@@ -23,6 +23,8 @@ from entra_pipeline.backup.rows.memory import retry_with_more_memory
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
+from entra_pipeline.store.backends.duckdb_names import literal
+from entra_pipeline.store.state import sql_text
 from entra_pipeline.surrogates import hide_text, is_hidden, replaced_sql
 
 # Version 2 keeps the lengths of texts apart from the texts, which leaves less of columns of ids. Of texts that hardly
@@ -85,7 +87,7 @@ def _write_typed(
         COPY (
             SELECT id, {first} {columns} raw AS _raw {last}
             FROM (SELECT *, json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source}) {order}
-        ) TO '{path}' {_OBJECTS}
+        ) TO {sql_text(str(path))} {_OBJECTS}
         """
 
     def write() -> dict[str, int]:
@@ -127,7 +129,7 @@ def _misfits(
     present = connection.execute(
         f"SELECT {given} FROM (SELECT json_transform({_JSON}, '{untyped}') j FROM {source})"
     ).fetchone()
-    stored = connection.execute(f"SELECT {kept} FROM read_parquet('{path}')").fetchone()
+    stored = connection.execute(f"SELECT {kept} FROM read_parquet({sql_text(literal(str(path)))})").fetchone()
     return {
         name: there - here for name, there, here in zip(typed, present or (), stored or (), strict=True) if there > here
     }

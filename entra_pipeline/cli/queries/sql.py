@@ -19,6 +19,7 @@ from entra_pipeline.cli.context import console, csv_cell, print_rows, print_tabl
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import complete_indexes
+from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -167,7 +168,7 @@ def _fetched(answer: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
         while rows := answer.fetchmany(_BATCH):
             yield from rows
     except duckdb.Error as error:
-        raise StoreError(
+        raise storage_error(error) or StoreError(
             str(error).splitlines()[0], remedy="entra-pipeline verify tells what is damaged or missing."
         ) from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,9 +12,11 @@ from entra_pipeline.catalogue import lacking
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.routing import Page, RequestContext
-from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Tenant
+from entra_pipeline.store.backends.promise import StoragePromise
+from entra_pipeline.store.backends.promises import StoragePromises
 
 
 def show(context: RequestContext) -> Response:
@@ -23,7 +25,11 @@ def show(context: RequestContext) -> Response:
 
 
 def _page(
-    context: RequestContext, what: str = "", good: str = "", problem: EntraPipelineError | None = None
+    context: RequestContext,
+    what: str = "",
+    good: str = "",
+    problem: EntraPipelineError | None = None,
+    promises: Sequence[StoragePromise] = (),
 ) -> Response:
     """The page, with the outcome of a check below what was checked."""
     project = context.project
@@ -34,6 +40,7 @@ def _page(
         checked=what,
         good=good,
         problem=problem,
+        promises=promises,
         read_only=context.state.not_writable(),
     )
 
@@ -82,33 +89,29 @@ async def _granted(tenant: Tenant, types: list[str], *, writing: bool) -> str:
 
 
 def check_storage(context: RequestContext) -> Response:
-    """Writes, reads and removes a small object."""
+    """Tries what a storage can promise."""
     name = context.path("storage")
     storage = context.project.storage.get(name)
     if storage is None:
         raise UsageError(f"there is no storage {name[:100]!r}", remedy="Settings lists those there are.")
-
-    def check() -> str:
-        storage.open().check()
-        return "It can be written, read and trusted."
-
-    return _tried(context, "storage check", name, check)
-
-
-def _tried(context: RequestContext, act: str, subject: str, work: Callable[[], str]) -> Response:
-    try:
-        return _recorded_outcome(context, act, subject, work(), None)
-    except EntraPipelineError as error:
-        return _recorded_outcome(context, act, subject, "", error)
+    promises = list(StoragePromises(storage).check())
+    broken = [one for one in promises if one.outcome == "failed"]
+    problem = StoreError(broken[0].told, remedy=broken[0].remedy) if broken else None
+    return _recorded_outcome(context, "storage check", name, "It can be written, read and trusted.", problem, promises)
 
 
 def _recorded_outcome(
-    context: RequestContext, act: str, subject: str, good: str, problem: EntraPipelineError | None
+    context: RequestContext,
+    act: str,
+    subject: str,
+    good: str,
+    problem: EntraPipelineError | None,
+    promises: Sequence[StoragePromise] = (),
 ) -> Response:
     details: dict[str, Any] = {"error": problem.message} if problem else {}
     result = "failed" if problem else "finished"
     record(context.state, context.user, context.request, action=act, subject=subject[:200], result=result, **details)
-    return _page(context, f"{act} {subject}", good, problem)
+    return _page(context, f"{act} {subject}", good, problem, promises)
 
 
 PAGES = (

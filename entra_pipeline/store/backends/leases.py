@@ -2,8 +2,9 @@
 
 The lease is a row of objects `<key>/<generation>.json`; the one with the highest generation says who holds it. To take
 it is to create the next generation, which only one can do; so nobody needs to overwrite or delete what another may have
-renewed a moment ago. A released lease stays as the highest generation and says so: were it deleted, the count would
-start again, and somebody who had looked earlier could create a generation beside a new holder's.
+renewed a moment ago. Where nothing can be deleted, old generations stay. A released lease stays as the highest
+generation and says so: were it deleted, the count would start again, and somebody who had looked earlier could create a
+generation beside a new holder's.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def _take(files: ObjectStore, key: str, what: str, clock: Clock) -> Lease:
         winner = _top(files, key)
         raise (winner[1].holder if winner else mine.holder).busy(what) from None
     old = [file.key for file in files.list(f"{key}/") if file.key < _generation_key(key, generation + 1)]
-    files.delete(old)
+    files.clear(old)
     return Lease(files, key, what, clock, generation + 1, mine)
 
 

@@ -50,6 +50,13 @@ class LocalStorage(StorageSettings):
         return self.resolve(self.path)
 
     def open(self) -> LocalObjectStore:
+        # DuckDB takes a backslash for another `/`.
+        if "\\" in str(self.root) or not str(self.root).isprintable():
+            raise self.error(
+                "path",
+                f"{str(self.root)!r} has a backslash or a character that cannot be seen",
+                remedy="Name a folder without.",
+            )
         return LocalObjectStore(self.root, error_factory=self.error)
 
     def facts(self) -> list[tuple[str, str]]:
@@ -97,6 +104,12 @@ class LocalObjectStore(ObjectStore):
         with self._explained(key), self._path(key).open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+    def slice(self, key: str, start: int, length: int) -> tuple[bytes, int]:
+        with self._explained(key), self._path(key).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size + start) if start < 0 else start)
+            return file.read(length), size
 
     def size(self, key: str) -> int:
         with self._explained(key):

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from datetime import datetime
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 from entra_pipeline.clock import Clock
-from entra_pipeline.errors import AlreadyExists, EntraPipelineError, StoreError
+from entra_pipeline.errors import AlreadyExists, DeleteRefused, EntraPipelineError, StorageUnfit, StoreError
 from entra_pipeline.store.backends.locks import LockHandle
 
 if TYPE_CHECKING:
     import duckdb
 
 CHUNK = 1 << 20
+PROBES = "_check/"
+"""What the keys of objects start with that checks write."""
+_PROBE = b"first"
+_CHECKING = timedelta(hours=1)
 
 
 class StoredFile(NamedTuple):
@@ -78,6 +82,10 @@ class ObjectStore(ABC):
     def upload(self, key: str, path: Path) -> None:
         """Stores a local file, however large; it becomes visible when all of it has arrived."""
 
+    def upload_in_parts(self, key: str, path: Path) -> None:
+        """As `upload`, in the way in which very large files are stored."""
+        self.upload(key, path)
+
     @abstractmethod
     def stream(self, key: str) -> Iterator[bytes]:
         """Returns the object in pieces of about 1 MiB; raises NotInStore when it is absent."""
@@ -85,6 +93,16 @@ class ObjectStore(ABC):
     def read(self, key: str) -> bytes:
         """Returns the whole object; raises NotInStore when it is absent."""
         return b"".join(self.stream(key))
+
+    @abstractmethod
+    def slice(self, key: str, start: int, length: int) -> tuple[bytes, int]:
+        """Returns some bytes of an object, and the size of the whole; raises NotInStore when it is absent.
+
+        Args:
+            key: Its key.
+            start: Of the first byte; counted from the end when negative.
+            length: At most so many; fewer come where the object ends.
+        """
 
     @abstractmethod
     def size(self, key: str) -> int:
@@ -111,7 +129,16 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
-        """Removes objects, with all their versions; keys that are absent are fine."""
+        """Removes objects, with all their versions; keys that are absent are fine.
+
+        Raises:
+            DeleteRefused: The credentials may not delete, or an object is locked.
+        """
+
+    def clear(self, keys: Iterable[str]) -> None:
+        """Removes objects that do no harm where they are; they stay where deleting is refused."""
+        with suppress(DeleteRefused):
+            self.delete(keys)
 
     @abstractmethod
     def url(self, key: str) -> str:
@@ -138,23 +165,41 @@ class ObjectStore(ABC):
     def check(self) -> None:
         """Writes, reads and removes a small object, and tries to create it twice.
 
+        Where nothing can be deleted the object stays, and serves the next check.
+
         Raises:
             StoreError: The place cannot be used; or it overwrites where it was asked to create, and so could lose a
                 recovery point.
         """
-        key = f"_check/{uuid4().hex}"
-        self.create(key, b"first")
+        key = self._probe()
         try:
-            try:
-                self.create(key, b"second")
-            except AlreadyExists:
-                pass
+            for data in (_PROBE, b"second"):
+                try:
+                    self.create(key, data)
+                except AlreadyExists:
+                    break
             else:
-                raise StoreError(
-                    f"{self} overwrites an object that was to be created only when absent",
-                    remedy="Use an S3 service that honours If-None-Match: * on PUT.",
+                raise no_conditional_writes(
+                    str(self), "overwrites an object that was to be created only when absent (If-None-Match is ignored)"
                 )
-            if self.read(key) != b"first":
+            if self.read(key) != _PROBE:
                 raise StoreError(f"{self} gave back other bytes than were written", remedy="Use another storage.")
         finally:
-            self.delete([key])
+            self.clear([key])
+
+    def _probe(self) -> str:
+        """Returns the key of the object that a check writes: one that an earlier check had to leave, or a new one."""
+        # A younger one may be another process's, which is about to delete it.
+        long_ago = datetime.now(UTC) - _CHECKING
+        left = (file.key for file in self.list(PROBES) if file.modified < long_ago and file.size == len(_PROBE))
+        return next(left, f"{PROBES}{uuid4().hex}")
+
+
+def no_conditional_writes(place: str, what: str) -> StorageUnfit:
+    """Makes the error for a service that does not create objects only when they are absent."""
+    return StorageUnfit(
+        f"{place} {what}",
+        remedy="Conditional writes are missing (If-None-Match: * on PUT): without them one backup could overwrite "
+        "another's. Use a service or a newer release that has them, a bucket with Object Lock (its versions serve as "
+        "well; set object_lock), or a local folder.",
+    )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from entra_pipeline.settings.section import Section
 from entra_pipeline.store.backends.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from entra_pipeline.store.backends.promise import StoragePromise
 
 
 class StorageSettings(Section):
@@ -35,6 +39,18 @@ class StorageSettings(Section):
     @abstractmethod
     def facts(self) -> list[tuple[str, str]]:
         """Returns what the console shows of it, as names and values. Never secrets."""
+
+    def hurried(self) -> Self:
+        """Returns the profile for a check: nobody wants to wait long for what does not work."""
+        return self
+
+    def promises(self, files: ObjectStore) -> Iterator[StoragePromise]:
+        """Tries what only this kind of storage can promise or lack.
+
+        Args:
+            files: The place, as `open` gave it.
+        """
+        return iter(())
 
     def access_statements(self, name: str) -> list[str]:
         """Returns the SQL by which a DuckDB elsewhere gets access, without keys; empty when it needs none.

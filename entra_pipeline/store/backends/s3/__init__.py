@@ -9,21 +9,27 @@ second to import.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from entra_pipeline.settings.fields import WebUrl
 from entra_pipeline.settings.secrets import Secret
 from entra_pipeline.settings.section import wrong
+from entra_pipeline.store.backends.object_store import ObjectStore
 from entra_pipeline.store.backends.settings import StorageSettings
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
+    from entra_pipeline.store.backends.promise import StoragePromise
+    from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
     from entra_pipeline.store.backends.s3.objects import S3ObjectStore
+
+
+_LONGEST_PREFIX = 600
+_HURRIED = 10.0
 
 
 def _bucket(value: str) -> str:
@@ -50,13 +56,23 @@ class S3Storage(StorageSettings):
     access_key_id: Secret | None = None
     secret_access_key: Secret | None = None
     object_lock: Literal["governance", "compliance"] | None = None
+    addressing: Literal["path", "virtual"] | None = None
+    patience: Annotated[float, Field(gt=0, le=3600, strict=False)] = 60
 
     @field_validator("prefix")
     @classmethod
     def _clean_prefix(cls, value: str) -> str:
-        if value.startswith("/") or ".." in value.split("/"):
+        if value.startswith("/") or {"..", "."}.intersection(value.split("/")):
             raise wrong("is no prefix", 'Write it without a leading slash, for example "prod/entra".')
-        return value.strip("/")
+        value = value.strip("/")
+        if "//" in value or not value.isprintable():
+            raise wrong(
+                f"{value!r} has an empty part or a character that cannot be seen", 'Write one such as "prod/entra".'
+            )
+        # AWS S3 user guide, "Naming Amazon S3 objects": a key has at most 1,024 bytes; ours need some of them.
+        if len(value.encode()) > _LONGEST_PREFIX:
+            raise wrong(f"is longer than {_LONGEST_PREFIX} bytes", "Shorten it: a key has at most 1,024.")
+        return value
 
     @model_validator(mode="after")
     def _both_keys(self) -> S3Storage:
@@ -76,13 +92,30 @@ class S3Storage(StorageSettings):
         from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 
         return S3ObjectStore(
-            client or self._client(),
+            client or self.client(),
             self.bucket,
             self.prefix,
-            duckdb_secret=self._duckdb_secret(),
             object_lock=self.object_lock or "",
+            patience=self.patience,
             error_factory=self.error,
         )
+
+    def hurried(self) -> Self:
+        return self.model_copy(update={"patience": min(self.patience, _HURRIED)})
+
+    def promises(self, files: ObjectStore) -> Iterator[StoragePromise]:
+        from entra_pipeline.store.backends.s3.errors import ErrorExplainer
+        from entra_pipeline.store.backends.s3.promises import BucketPromises
+
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        yield from BucketPromises(
+            self.client(),
+            self.bucket,
+            prefix,
+            object_lock=self.object_lock or "",
+            credentials=self.credentials(),
+            explain=ErrorExplainer(f"s3://{self.bucket}/{prefix}", self.error),
+        ).check()
 
     def facts(self) -> list[tuple[str, str]]:
         return [
@@ -102,44 +135,44 @@ class S3Storage(StorageSettings):
         ]
         if self.endpoint_url:
             scheme, _, address = self.endpoint_url.partition("://")
-            settings += [f"ENDPOINT {_quoted(address.rstrip('/'))}", "URL_STYLE 'path'"]
+            style = "vhost" if self.addressing == "virtual" else "path"
+            settings += [f"ENDPOINT {_quoted(address.rstrip('/'))}", f"URL_STYLE '{style}'"]
             settings += ["USE_SSL false"] if scheme == "http" else []
         return ["INSTALL httpfs;", "LOAD httpfs;", f'CREATE SECRET "{name}" ({", ".join(settings)});']
 
-    def _client(self) -> BaseClient:
-        import boto3
+    def client(self) -> BaseClient:
+        """Makes boto3's S3 client; its credentials are those of the profile, or what boto3 finds on this machine.
 
-        from entra_pipeline.store.backends.s3.objects import client_config
+        Raises:
+            ConfigurationError: A secret cannot be found.
+        """
+        from entra_pipeline.store.backends.s3.client import make_client
 
-        return boto3.client(
-            "s3",
+        return make_client(
+            self.credentials(),
+            region=self.region,
             endpoint_url=self.endpoint_url,
-            region_name=self.region,
-            aws_access_key_id=self.access_key_id.reveal() if self.access_key_id else None,
-            aws_secret_access_key=self.secret_access_key.reveal() if self.secret_access_key else None,
-            config=client_config(path_style=bool(self.endpoint_url)),
+            addressing=self.addressing or "",
+            patience=self.patience,
         )
 
-    def _duckdb_secret(self) -> Mapping[str, str]:
-        """Makes DuckDB's own access: the profile's keys, or those that boto3 finds in environment or role."""
-        import boto3
+    def credentials(self) -> RenewedCredentials:
+        """Returns what requests are signed with.
 
-        secret = {"REGION": self.region}
-        if self.access_key_id and self.secret_access_key:
-            secret |= {"KEY_ID": self.access_key_id.reveal(), "SECRET": self.secret_access_key.reveal()}
-        elif credentials := boto3.Session().get_credentials():
-            found = credentials.get_frozen_credentials()
-            secret |= {"KEY_ID": found.access_key, "SECRET": found.secret_key}
-            if found.token:
-                secret["SESSION_TOKEN"] = found.token
-        if self.endpoint_url:
-            address = urlsplit(self.endpoint_url)
-            secret |= {
-                "ENDPOINT": f"{address.netloc}{address.path}".rstrip("/"),
-                "URL_STYLE": "path",
-                "USE_SSL": str(address.scheme == "https").lower(),
-            }
-        return secret
+        Raises:
+            ConfigurationError: A secret cannot be found.
+        """
+        from botocore.credentials import Credentials
+
+        from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
+
+        key, secret = self.access_key_id, self.secret_access_key
+        if key is None or secret is None:
+            return RenewedCredentials.of_machine()
+        # Looked for now: what is missing is an error of the configuration.
+        key.reveal(), secret.reveal()
+        # Read again when the service refuses them: whoever rotates keys writes the file anew.
+        return RenewedCredentials(lambda: Credentials(key.reveal(), secret.reveal(), method="profile"))
 
 
 def _quoted(text: str) -> str:

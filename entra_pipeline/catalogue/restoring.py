@@ -43,6 +43,25 @@ class WriteStrategy(StrEnum):
     """createNewVersion, for tasks and execution conditions."""
 
 
+NO_NICKNAME = r"[^!#$%&'*+./0-9=?A-Z^_`a-z{|}~-]"
+"""A character that no `mailNickname` has (Graph doc: group, mailNickname)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRule:
+    """Which texts Graph takes for a property.
+
+    Attributes:
+        longest: Characters at the most.
+        refused: Regular expression of a character that it may not have; empty: any may be.
+        replaced: An object comes back with another text rather than not at all.
+    """
+
+    longest: int
+    refused: str = ""
+    replaced: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
     """Whether and how objects of a type come back.
@@ -84,8 +103,13 @@ class Restore:
             an object that others made anew is known by them.
         names: Properties, by dotted path, that hold names which only one object of a tenant has at a time, besides
             `unique`, and the space of names that they share with others (mail addresses of users and groups).
+        guards: Properties that narrow access: an object is never made without one of them that Graph refuses, as it is
+            without others. `*`: all that do more than describe, of policies for example.
+        texts: Limits of texts, by property.
         ends: Property, by dotted path, that says when an object is over by itself: a moment, a schedule, a recurrence,
             or a list of items that are over one by one. Graph takes none that is past.
+        reserved: Those of `names` and `unique` that an object in the recycle bin holds as well.
+        domains: Properties that name domains, which have to be verified in the tenant.
         lost: Properties that Graph never shows, so that no backup can have them, for people: `passwords`.
         derived: SQL condition over the object's JSON, `raw`, that is true of objects that come and go by themselves
             (activated roles, what is inherited from a group, reviews that are over): nobody makes or removes them.
@@ -126,7 +150,11 @@ class Restore:
     later: frozenset[str] = frozenset()
     unique: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    guards: frozenset[str] = frozenset({"*"})
+    texts: Mapping[str, TextRule] = field(default_factory=dict)
     ends: str = ""
+    reserved: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
     lost: tuple[str, ...] = ()
     derived: str = ""
     fixed: str = ""
@@ -164,6 +192,21 @@ class LinkWrite:
     mastered: str = ""
 
 
-def kept(why: str, *, volatile: frozenset[str] = frozenset(), unique: tuple[str, ...] = ()) -> Restore:
+def kept(
+    why: str,
+    *,
+    volatile: frozenset[str] = frozenset(),
+    unique: tuple[str, ...] = (),
+    names: Mapping[str, str] | None = None,
+) -> Restore:
     """The restore rule of a type that is kept as evidence only, for the given reason."""
-    return Restore(possible=False, how=why, create="", change="", remove=False, volatile=volatile, unique=unique)
+    return Restore(
+        possible=False,
+        how=why,
+        create="",
+        change="",
+        remove=False,
+        volatile=volatile,
+        unique=unique,
+        names=names or {},
+    )

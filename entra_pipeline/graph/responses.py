@@ -105,6 +105,15 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
     )
 
 
+def error_targets(body: bytes) -> tuple[str, ...]:
+    """Returns what the details of Graph's error are about: names of properties (Graph doc: errors)."""
+    try:
+        details = msgspec.json.decode(body)["error"].get("details") or ()
+        return tuple(str(one["target"]) for one in details if one.get("target"))
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return ()
+
+
 def item_headers(item: BatchItem) -> dict[str, str]:
     """Headers of the answer to one request of a batch, by lower-case name."""
     return {name.lower(): str(value) for name, value in (item.headers or {}).items()}

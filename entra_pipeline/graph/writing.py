@@ -24,6 +24,7 @@ from entra_pipeline.graph.pages import decoding
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import (
     decode_batch,
+    error_targets,
     header_number,
     item_headers,
     refusal,
@@ -104,6 +105,10 @@ class WriteResult:
     def json(self) -> dict[str, Any]:
         """The body; empty when there is none. Raises GraphProtocolError for one that is no object."""
         return _decode_object(self.body) if self.body else {}
+
+    def targets(self) -> tuple[str, ...]:
+        """What Graph's refusal says it is about: names of properties; none where it says nothing."""
+        return error_targets(self.body)
 
     def error(self) -> GraphError:
         """What Graph's refusal means."""

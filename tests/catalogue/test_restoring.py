@@ -58,7 +58,7 @@ def test_what_is_kept_as_evidence_is_never_written() -> None:
     for entry in CATALOGUE.values():
         if not entry.restore.possible:
             rule = entry.restore
-            assert rule == kept(rule.how, volatile=rule.volatile, unique=rule.unique), entry.name
+            assert rule == kept(rule.how, volatile=rule.volatile, unique=rule.unique, names=rule.names), entry.name
             assert all(relation.write is None for relation in entry.relations), entry.name
 
 

@@ -56,7 +56,8 @@ class Site(NamedTuple):
     def restore(self, point: str, *arguments: object, code: int = 0) -> dict[str, Any]:
         """Restores, which has to end with a code; returns the report."""
         done = self.place.call("restore", "people", "--at", point, *arguments, "--yes", "--json")
-        report: dict[str, Any] = done.json["report"]
+        # Where nothing is to be written, there is a plan only.
+        report: dict[str, Any] = done.json["report"] or {"outcomes": [], "refusals": done.json["plan"]["refusals"]}
         told = [one for one in (*report["outcomes"], *report["refusals"]) if one.get("result") != "restored"]
         assert done.code == code, told
         return report
@@ -167,3 +168,129 @@ def test_what_is_over_stays_over_and_what_is_nearly_over_does_not_begin_anew(sit
     site.restore(point, *chosen, "--ended-until", until)
     assert ends(schedules[0]) == until
     assert site.one("groups", id=group["id"])
+
+
+def cloud_users(site: Site) -> list[dict[str, Any]]:
+    """Members that nothing else masters, and who hold no role."""
+    held = {one["principalId"] for one in site.control.dump("unifiedRoleAssignment")}
+    held |= {owner for _, owner, _ in site.control.edges("groups", "owners")}
+    found: list[dict[str, Any]] = site.control.dump("users")
+    return [
+        one
+        for one in found
+        if one["userType"] == "Member" and not one["onPremisesSyncEnabled"] and one["id"] not in held
+    ]
+
+
+def taken(site: Site, user: dict[str, Any], **more: Any) -> str:
+    """Deletes a user, and gives the sign-in name to somebody new."""
+    site.control.delete(f"users/{user['id']}")
+    body = {"userPrincipalName": user["userPrincipalName"], "displayName": "Impostor", "accountEnabled": True, **more}
+    return str(site.control.create("users", body))
+
+
+def test_a_name_that_is_taken_is_told_with_who_has_it_and_the_choices(site: Site) -> None:
+    point = site.point()
+    first, second = cloud_users(site)[:2]
+    holder = taken(site, first)
+    other = site.one("users", id=second["id"])
+    site.control.patch(f"users/{other['id']}", {"department": "Changed"})
+    chosen = ("--types", "users")
+
+    code, plan = site.plan(point, *chosen)
+    assert code == 3
+    [refusal] = [one for one in plan["refusals"] if one["kind"] == "unresolved" and one["table"] == "users"]
+    assert refusal["id"] == first["id"]
+    assert f"users Impostor ({holder}) holds its userPrincipalName {first['userPrincipalName']}" in refusal["reason"]
+    for choice in ("--taken rename", "--delete-added deletes Impostor first", "rename or delete it by hand"):
+        assert choice in refusal["remedy"]
+    # Everything else goes on, and the holder is left alone.
+    report = site.restore(point, *chosen, code=3)
+    assert {one["result"] for one in report["outcomes"]} == {"restored"}
+    assert site.one("users", id=second["id"])["department"] == second["department"]
+    assert site.one("users", id=holder)
+
+    site.restore(point, *chosen, "--taken", "rename", code=3)
+    back = site.one("users", id=first["id"])
+    local, _, domain = first["userPrincipalName"].partition("@")
+    assert back["userPrincipalName"] == f"{local}.restored@{domain}"
+    # Then the name is free again.
+    site.control.delete(f"users/{holder}")
+    site.restore(point, *chosen)
+    assert site.one("users", id=first["id"])["userPrincipalName"] == first["userPrincipalName"]
+
+
+def test_who_holds_a_name_goes_first_when_that_is_asked_for_and_comes_back_when_the_need_fails(site: Site) -> None:
+    point = site.point()
+    user = cloud_users(site)[0]
+    holder = taken(site, user)
+    chosen = ("--ids", user["id"], "--types", "users")
+    both = ("--types", "users", "--delete-added")
+    assert site.plan(point, *chosen)[0] == 3
+    code, plan = site.plan(point, *both)
+    assert code == 0
+    actions = [(step["action"], step["id"]) for step in plan["steps"] if step["id"] in {user["id"], holder}]
+    assert actions[:2] == [("delete", holder), ("undelete", user["id"])]
+
+    site.control.misbehave("write-fails", f"directory/deletedItems/{user['id']}/restore", status=400, times=1)
+    report = site.restore(point, *both, code=3)
+    failed = {one["id"]: one["reason"] for one in report["outcomes"] if one["result"] == "failed"}
+    assert {user["id"], holder} <= failed.keys()
+    assert "taken out of the recycle bin again" in failed[holder]
+    assert site.one("users", id=holder)["userPrincipalName"] == user["userPrincipalName"]
+    site.control.behave("write-fails")
+
+    site.restore(point, *both)
+    assert site.one("users", id=user["id"])["userPrincipalName"] == user["userPrincipalName"]
+    assert holder not in {one["id"] for one in site.control.dump("users")}
+
+
+def test_an_address_that_is_taken_stays_with_who_has_it(site: Site) -> None:
+    user, other = cloud_users(site)[:2]
+    addresses = [*user["proxyAddresses"], "smtp:sales@contoso.com"]
+    site.control.patch(f"users/{user['id']}", {"proxyAddresses": addresses})
+    point = site.point()
+    site.control.delete(f"users/{user['id']}")
+    address = addresses[-1]
+    site.control.patch(f"users/{other['id']}", {"proxyAddresses": [*other["proxyAddresses"], address]})
+    chosen = ("--ids", user["id"], "--types", "users")
+    code, plan = site.plan(point, *chosen)
+    assert code == 3
+    [refusal] = [one for one in plan["refusals"] if one["kind"] == "unresolved"]
+    assert f"without the address {address}: users {other['displayName']} ({other['id']}) holds" in refusal["reason"]
+    report = site.restore(point, *chosen, code=3)
+    assert {one["result"] for one in report["outcomes"]} == {"restored"}
+    assert address not in site.one("users", id=user["id"])["proxyAddresses"]
+    site.control.patch(f"users/{other['id']}", {"proxyAddresses": other["proxyAddresses"]})
+
+
+def test_what_graph_will_refuse_of_an_application_and_a_group_is_planned_and_the_rest_comes_back(site: Site) -> None:
+    app, other = site.control.dump("applications")[2:4]
+    principal = site.one("servicePrincipals", appId=app["appId"])
+    uris = ["https://shop.gone.example", f"api://{app['appId']}", "api://taken"]
+    site.control.patch(f"applications/{app['id']}", {"identifierUris": uris})
+    group = next(g for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    site.control.patch(f"groups/{group['id']}", {"mailNickname": "Sales (EMEA)"})
+    members = {target for source, target, _ in site.control.edges("groups", "members") if source == group["id"]}
+    point = site.point()
+    for one in (principal, app, group):
+        site.control.purge(one["id"])
+    site.control.patch(f"applications/{other['id']}", {"identifierUris": ["api://taken"]})
+
+    chosen = ("--ids", ",".join([app["id"], principal["id"], group["id"]]))
+    code, plan = site.plan(point, *chosen)
+    assert code == 3
+    told = [one["reason"] for one in plan["refusals"] if one["kind"] == "unresolved"]
+    assert [reason.partition(":")[0] + ":" for reason in sorted(told)] == [
+        "its mailNickname becomes SalesEMEA:",
+        "without identifierUris api:",
+        "without identifierUris https:",
+    ]
+    report = site.restore(point, *chosen, code=3)
+    # What is planned is what Graph takes.
+    assert {one["result"] for one in report["outcomes"]} == {"restored"}
+    back = site.one("applications", displayName=app["displayName"])
+    assert back["identifierUris"] == [f"api://{back['appId']}"]
+    assert site.one("servicePrincipals", appId=back["appId"])
+    made = site.one("groups", mailNickname="SalesEMEA")
+    assert {target for source, target, _ in site.control.edges("groups", "members") if source == made["id"]} == members

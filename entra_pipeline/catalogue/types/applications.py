@@ -141,6 +141,14 @@ TYPES = (
             change_only=frozenset({"identifierUris", "isDisabled", "samlMetadataUrl"}),
             unique=("uniqueName",),
             names={"identifierUris": "identifier URI"},
+            reserved=frozenset({"identifierUris", "uniqueName"}),
+            domains=frozenset({"identifierUris"}),
+            guards=frozenset(
+                {
+                    *("isDisabled", "parentalControlSettings", "requestSignatureVerification"),
+                    *("servicePrincipalLockConfiguration", "signInAudience"),
+                }
+            ),
             required=("displayName",),
             parts={"info": ("marketingUrl", "privacyStatementUrl", "supportUrl", "termsOfServiceUrl")},
             later=frozenset(
@@ -250,6 +258,7 @@ TYPES = (
             change_only=frozenset({"customSecurityAttributes", "isDisabled"}),
             unique=("appId",),
             names={"servicePrincipalNames": "service principal name"},
+            guards=frozenset({"accountEnabled", "appRoleAssignmentRequired", "isDisabled"}),
             required=("appId",),
             lost=("SAML signing certificate", "client secrets", "password single sign-on credentials"),
             mastered="raw->>'$.servicePrincipalType' = 'ManagedIdentity'",

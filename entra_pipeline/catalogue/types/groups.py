@@ -10,7 +10,7 @@ from entra_pipeline.catalogue.model import (
     Restore,
     kept,
 )
-from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.catalogue.restoring import NO_NICKNAME, TextRule, WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _READ_HIDDEN = "Member.Read.Hidden"
@@ -89,6 +89,19 @@ TYPES = (
             change_only=frozenset({"welcomeMessageEnabled"}),
             unique=("uniqueName",),
             names={"mail": "address", "proxyAddresses": "address", "mailNickname": "alias"},
+            reserved=frozenset({"uniqueName"}),
+            guards=frozenset(
+                {
+                    *("groupTypes", "isAssignableToRole", "mailEnabled", "membershipRule"),
+                    *("membershipRuleProcessingState", "securityEnabled", "visibility"),
+                }
+            ),
+            # Graph doc: group.
+            texts={
+                "description": TextRule(longest=1024),
+                "displayName": TextRule(longest=256),
+                "mailNickname": TextRule(longest=64, refused=NO_NICKNAME, replaced=True),
+            },
             required=("displayName", "mailEnabled", "mailNickname", "securityEnabled"),
             later=frozenset({"assignedLicenses"}),
             # Groups under a lifetime policy are deleted when it ends (Entra doc: groups-lifecycle).
@@ -141,6 +154,12 @@ TYPES = (
             bin="directory/deletedItems",
             volatile=frozenset({"deletedDateTime"}),
             create_only=frozenset({"isMemberManagementRestricted"}),
+            guards=frozenset(
+                {
+                    *("isMemberManagementRestricted", "membershipRule", "membershipRuleProcessingState"),
+                    *("membershipType", "visibility"),
+                }
+            ),
             required=("displayName",),
             guard=_PAUSED,
             after=("extension_properties",),

@@ -269,7 +269,10 @@ TYPES = (
         path="contacts",
         model="org_contact",
         permissions=("OrgContact.Read.All", "Directory.Read.All"),
-        restore=kept("read-only in Graph; contacts are made in Exchange or Active Directory"),
+        restore=kept(
+            "read-only in Graph; contacts are made in Exchange or Active Directory",
+            names={"proxyAddresses": "address"},
+        ),
         delta=True,
         page_size=999,
         relations=(Relation("contact_manager", "manager", Read.EXPAND, many=False),),

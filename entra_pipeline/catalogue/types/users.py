@@ -11,7 +11,7 @@ from entra_pipeline.catalogue.model import (
     Restore,
     kept,
 )
-from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.catalogue.restoring import NO_NICKNAME, TextRule, WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _ONE_BY_ONE = "held outside the directory, by SharePoint or Exchange: Graph shows it of one user at a time"
@@ -112,6 +112,18 @@ TYPES = (
                 "mail": "address",
                 "proxyAddresses": "address",
                 "identities.issuerAssignedId": "sign-in name",
+            },
+            domains=frozenset({"userPrincipalName"}),
+            guards=frozenset(
+                {
+                    *("accountEnabled", "ageGroup", "consentProvidedForMinor", "employeeLeaveDateTime"),
+                    *("passwordPolicies", "userType"),
+                }
+            ),
+            # Graph doc: user.
+            texts={
+                "displayName": TextRule(longest=256),
+                "mailNickname": TextRule(longest=64, refused=NO_NICKNAME, replaced=True),
             },
             required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName"),
             lost=("password", "passkeys and other methods", "MFA secrets", "mailbox and files"),

@@ -76,6 +76,13 @@ _NAMED = 3
 @click.option("--delete-added", is_flag=True, help="Also delete objects that the recovery point does not have.")
 @click.option("--enable-policies", is_flag=True, help="Conditional access comes back as it was, not report-only.")
 @click.option(
+    "--taken",
+    type=click.Choice(["skip", "rename"]),
+    default="skip",
+    show_default=True,
+    help="Users whose sign-in name is somebody else's now: leave them out, or bring them back under another name.",
+)
+@click.option(
     "--ended-until",
     default="",
     metavar="TIME",
@@ -179,7 +186,19 @@ def restore(
 
 
 _ALWAYS = ("enable_policies", "plan_file", "dry_run")
-_PLANNING = ("to", "domains", "types", "ids", "where", "search", "conflict", "delete_added", "ended_until", *_ALWAYS)
+_PLANNING = (
+    "to",
+    "domains",
+    "types",
+    "ids",
+    "where",
+    "search",
+    "conflict",
+    "delete_added",
+    "taken",
+    "ended_until",
+    *_ALWAYS,
+)
 
 
 def _check(ctx: click.Context, *, dry_run: bool) -> None:
@@ -238,6 +257,7 @@ def _requested(requested: dict[str, Any]) -> tuple[RestoreSelection, RestoreOpti
         conflict=conflict,
         delete_added=requested["delete_added"],
         enable_policies=requested["enable_policies"],
+        taken=requested["taken"],
         ended_until=requested["ended_until"],
     )
 

@@ -121,6 +121,7 @@ def plan(context: RequestContext) -> Response:
         "conflict": conflict,
         "delete_added": bool(context.field("delete_added")),
         "enable_policies": bool(context.field("enable_policies")),
+        "rename_taken": bool(context.field("rename_taken")),
         "dry_run": True,
     }
     told = {key: value for key, value in config.items() if value and key not in {"scope", "point", "ids", "dry_run"}}

@@ -112,6 +112,10 @@ class RestoreConfig(dg.Config):
         default=False,
         description="Conditional access policies come back in the state they had, instead of report-only.",
     )
+    rename_taken: bool = Field(
+        default=False,
+        description="Users whose sign-in name is somebody else's now come back under another name, instead of not.",
+    )
     ended_until: str = Field(
         default="",
         description="Assignments whose own end is past come back until this time (2027-01-31, 2027-01-31T17:00:00Z), "
@@ -149,7 +153,7 @@ class RestoreConfig(dg.Config):
     def options(self) -> RestoreOptions:
         """How to restore."""
         asked = self.model_dump(include={"conflict", "delete_added", "enable_policies", "ended_until"}, mode="json")
-        return RestoreOptions(**asked)
+        return RestoreOptions(**asked, taken="rename" if self.rename_taken else "skip")
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""

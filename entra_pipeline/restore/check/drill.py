@@ -304,7 +304,8 @@ def _moved(store: ScopeStore, plan: RestorePlan) -> dict[str, str]:
 
 def _reasons(plan: RestorePlan, report: RestoreReport) -> dict[tuple[str, str], str]:
     """Collects the reasons of refusals and failures by table and id."""
-    refused = {(one.table, one.id): one.reason for one in plan.refusals if one.kind != "skipped"}
+    told = sorted(plan.refusals, key=lambda one: one.kind != "skipped")
+    refused = {(one.table, one.id): one.reason for one in told}
     failed = {(one.table, one.id): one.reason for one in report.outcomes if one.reason}
     return refused | failed
 

@@ -28,6 +28,7 @@ from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreSt
 from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.objects.references import GUID_LENGTH
 from entra_pipeline.restore.objects.selection import with_bins
+from entra_pipeline.restore.plan.rules.names import needs_names
 from entra_pipeline.restore.records import id_map
 from entra_pipeline.restore.records.journal import Journal, require_finished
 from entra_pipeline.restore.records.passwords import Passwords
@@ -204,6 +205,8 @@ class _Applying:
     changed: Collection[int]
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     coming: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
+    freeing: dict[str, list[RestoreStep]] = field(default_factory=dict)
+    freed: dict[int, asyncio.Future[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         journal, session = self.session.journal, self.session
@@ -213,6 +216,9 @@ class _Applying:
                 session.learn(journal.made[step.number])
             if _makes(step) and step.id not in self.coming:
                 self.coming[step.id] = loop.create_future()
+            for one in step.frees:
+                self.freeing.setdefault(one, []).append(step)
+                self.freed.setdefault(step.number, loop.create_future())
 
     async def stage(self, name: str) -> None:
         """Carries out the steps of a stage.
@@ -258,7 +264,7 @@ class _Applying:
 
     def close(self) -> None:
         """Cancels pending futures so dependent steps do not hang."""
-        for future in self.coming.values():
+        for future in (*self.coming.values(), *self.freed.values()):
             future.cancel()
 
     async def _step(self, step: RestoreStep) -> None:
@@ -268,9 +274,13 @@ class _Applying:
             # What failed is tried again: the permission may be granted, the name be free by now.
             outcome = await self._outcome(step)
             journal.finish(outcome)
-        future = self.coming.get(step.id) if _makes(step) else None
-        if future is not None and not future.done():
-            future.set_result(outcome.result in _RESTORED)
+        back = outcome.result in _RESTORED
+        if _makes(step) and not back:
+            await self._bring_back(step)
+        futures = (self.coming.get(step.id) if _makes(step) else None, self.freed.get(step.number))
+        for future in futures:
+            if future is not None and not future.done():
+                future.set_result(back)
         self.progress.step(outcome, len(journal.done), len(self.plan.steps))
 
     async def _outcome(self, step: RestoreStep) -> Outcome:
@@ -281,6 +291,9 @@ class _Applying:
                 reason="it has changed in the tenant since the plan was made",
                 remedy="Plan again to see what would be overwritten.",
             )
+        if step.action == "delete" and self._is_vain(step):
+            return self._not_sent(step, step.frees)
+        await self._until_freed(step)
         if waits := self._unrestored(step):
             return outcome_of(
                 step,
@@ -320,6 +333,36 @@ class _Applying:
             reason=f"not sent: it refers to {', '.join(sorted(missing))}, which did not come back",
             remedy="Mend what kept that from coming back, and plan again.",
         )
+
+    async def _until_freed(self, step: RestoreStep) -> None:
+        """Waits until the names that a step needs are given up, or kept."""
+        if needs_names(step.action, step.table):
+            for other in self.freeing.get(step.id, ()):
+                if other.number != step.number:
+                    await asyncio.shield(self.freed[other.number])
+
+    def _is_vain(self, step: RestoreStep) -> bool:
+        """Tells whether nothing that needs the name of a deleted object will be written."""
+        needing = [one for one in self.plan.steps if one.id in step.frees and needs_names(one.action, one.table)]
+        return bool(step.frees) and all(one.number in self.changed for one in needing)
+
+    async def _bring_back(self, step: RestoreStep) -> None:
+        """Takes out of the recycle bin what was deleted for the name of an object that did not come back."""
+        done = self.session.journal.done
+        for other in self.freeing.get(step.id, ()):
+            before = done.get(other.number)
+            if other.action != "delete" or before is None or before.result not in _RESTORED:
+                continue
+            back = msgspec.structs.replace(other, action="undelete", id=other.live_id, frees=())
+            reason = f"{step.name or step.id}, which needs its name, did not come back"
+            remedy = "Mend what kept that from coming back, and plan again."
+            try:
+                await carry_out(RunningStep(self.session, back))
+                reason = f"it was taken out of the recycle bin again: {reason}"
+            except StepRefused as refused:
+                reason = f"it is in the recycle bin, though {reason}: {refused.message}"
+                remedy = "Restore it from the recycle bin by hand."
+            self.session.journal.finish(outcome_of(other, "failed", reason=reason, remedy=remedy))
 
     def _unrestored(self, step: RestoreStep) -> set[str]:
         """Returns the objects after which a step deletes, and that a step of an earlier stage has not restored."""

@@ -51,10 +51,16 @@ _THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists",
 
 
 class StepRefused(EntraPipelineError):
-    """Graph refused a step for good, or it cannot be sent; `status` is Graph's, 0 when nothing was sent."""
+    """Graph refused a step for good, or it cannot be sent.
+
+    Attributes:
+        status: Graph's; 0 when nothing was sent.
+        targets: Properties that Graph's details name.
+    """
 
     sort = FailureSort.PARTIAL
     status = 0
+    targets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -247,6 +253,7 @@ class RunningStep:
         error = written.error() if written.status else GraphError("Graph's answer was lost")
         refused = StepRefused(error.message, remedy=self._remedy(written, error))
         refused.status = written.status
+        refused.targets = written.targets()
         return refused
 
     def _remedy(self, written: WriteResult, error: GraphError) -> str:

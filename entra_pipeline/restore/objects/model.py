@@ -14,6 +14,7 @@ FORMAT = "entra-pipeline/restore-plan"
 VERSION = 1
 
 Conflict = Literal["overwrite", "merge", "skip"]
+Taken = Literal["skip", "rename"]
 Action = Literal["undelete", "create", "update", "delete", "link", "unlink", "enable"]
 Result = Literal["restored", "restored with differences", "failed", "refused", "not reached"]
 
@@ -42,12 +43,14 @@ class RestoreOptions(msgspec.Struct, frozen=True, kw_only=True):
             recovery point does not have), `merge` (fill what is missing, add links, remove nothing), or `skip` them.
         delete_added: Also delete objects that the recovery point does not have.
         enable_policies: Conditional access policies come back in the state they had, not report-only.
+        taken: A user whose sign-in name is somebody else's now, or of no verified domain: `skip` it, or `rename` it.
         ended_until: Moment, RFC 3339, until which assignments come back whose own end is past; empty: they do not.
     """
 
     conflict: Conflict = "overwrite"
     delete_added: bool = False
     enable_policies: bool = False
+    taken: Taken = "skip"
     ended_until: str = ""
 
 
@@ -81,6 +84,10 @@ class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
             was there when that was deleted: apply looks first, and writes only what is not there. Counts no
             requests.
         whole: Of `link`, `targets` are all that the owner had: it comes out of the recycle bin, perhaps with more.
+        parameters: Of `undelete`, what the request says besides: `newUserPrincipalName`,
+            `autoReconcileProxyConflict` (Graph doc: directory-deleteditems-restore).
+        frees: Of `delete` and `update`, ids of the objects that need a name which its object holds: their steps come
+            after this one. What was deleted for one that then fails is taken out of the recycle bin again.
         notes: What a person should know: what does not come back, and why.
     """
 
@@ -101,6 +108,8 @@ class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 1
     returning: bool = False
     whole: bool = False
+    parameters: dict[str, Any] = {}
+    frees: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -111,7 +120,8 @@ class PlanRefusal(msgspec.Struct, frozen=True, kw_only=True):
         table: Object type or relation.
         id: Its id at the recovery point.
         name: What people call it.
-        kind: `unresolved` (a reference leads nowhere: refused), `unrestorable` (Graph cannot), `skipped` (as asked).
+        kind: `unresolved` (a reference leads nowhere, or Graph would refuse it or a part of it), `unrestorable`
+            (Graph cannot), `skipped` (as asked).
         reason: Why.
         remedy: What to do; may be empty.
     """

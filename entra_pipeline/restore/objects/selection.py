@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from entra_pipeline.analysis.objects import find_ids, known_ids, table_entry
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, table_names, with_children
+from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import RestoreSelection
@@ -76,6 +77,16 @@ def choose(store: ScopeStore, manifest: Manifest, selection: RestoreSelection) -
     return RestoreSet(tables, _with_owned(store, manifest, types, ids) if narrowed else None, selection.types)
 
 
+_LIMITING = frozenset({"contacts", "domains", "subscribed_skus"})
+"""Types by which Graph judges what is written: whose addresses are taken, domains, seats."""
+
+
+def _limited(entry: ObjectType) -> bool:
+    """Tells whether Graph judges objects of a type by others: by who has an address, by domains, by seats."""
+    rule = entry.restore
+    return bool(rule.domains or "proxyAddresses" in rule.names or rule.strategy is WriteStrategy.LICENSES)
+
+
 def types_to_read(selection: RestoreSelection) -> list[str] | None:
     """The object types whose state in the tenant a plan for the selection rests on; None for all.
 
@@ -86,7 +97,8 @@ def types_to_read(selection: RestoreSelection) -> list[str] | None:
     chosen = set(_types(selection))
     leading = {e.name for e in CATALOGUE.values() if e.relations or e.restore.link or chosen & set(e.restore.after)}
     bins = {e.name for e in CATALOGUE.values() if is_bin(e) and e.shows in chosen}
-    return [name for name in CATALOGUE if name in chosen | leading | bins]
+    limiting = _LIMITING if any(_limited(CATALOGUE[name]) for name in chosen) else frozenset()
+    return [name for name in CATALOGUE if name in chosen | leading | bins | limiting]
 
 
 def is_bin(entry: ObjectType) -> bool:

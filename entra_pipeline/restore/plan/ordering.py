@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, place_of
+from entra_pipeline.restore.plan.rules.names import needs_names
 
 _RANK = {"delete": 0, "update": 1, "undelete": 2, "create": 3, "link": 4, "unlink": 5, "enable": 6}
 
@@ -19,6 +20,10 @@ def ordered(drafts: list[Draft]) -> list[Draft]:
     waiting = [
         {makers[need] for need in draft.needs if need in makers} - {number} for number, draft in enumerate(drafts)
     ]
+    freeing = {one: number for number, draft in enumerate(drafts) for one in draft.frees}
+    for number, draft in enumerate(drafts):
+        if draft.id in freeing and freeing[draft.id] != number and needs_names(draft.action, draft.table):
+            waiting[number] |= {other for other, one in enumerate(drafts) if draft.id in one.frees}
     leads: dict[int, list[int]] = {}
     for number, needs in enumerate(waiting):
         for need in needs:

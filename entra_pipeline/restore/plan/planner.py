@@ -25,9 +25,10 @@ from entra_pipeline.restore.plan.resolver import ReferenceResolver
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, Draft, PlanDraft, place_of
 from entra_pipeline.restore.plan.rules.extensions import leave_out
 from entra_pipeline.restore.plan.rules.links import LinkRules
-from entra_pipeline.restore.plan.rules.names import wait_for_names
+from entra_pipeline.restore.plan.rules.names import freed_first, wait_for_names
 from entra_pipeline.restore.plan.rules.objects import ObjectRules
 from entra_pipeline.restore.plan.rules.pim import without_more_access
+from entra_pipeline.restore.plan.rules.preconditions import PreconditionRules
 from entra_pipeline.restore.plan.tenant_mapping import Unsupported
 from entra_pipeline.restore.plan.undo import RestoreWrites
 from entra_pipeline.store.manifest import seal
@@ -111,6 +112,7 @@ def make_plan(
         )
         ObjectRules(plan).apply()
         LinkRules(plan).apply(_Names(connection, point, target.live), _Unwritten(connection, point))
+        PreconditionRules(plan, connection, target.live).apply()
         resolved = ReferenceResolver(plan, index)
         resolved.resolve()
         drafts, left_out = without_more_access(connection, point, resolved.drafts)
@@ -118,6 +120,8 @@ def make_plan(
             coming = _coming_apps(comparison, drafts)
             drafts, unregistered = leave_out(drafts, target.extensions, coming, comparison.forward)
             left_out += unregistered
+        drafts, held = freed_first(drafts, plan)
+        left_out += held
         wait_for_names(drafts, comparison)
     refusals = [*changed, *resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
     steps = tuple(_step(number, draft) for number, draft in enumerate(ordered(drafts), 1))
@@ -237,6 +241,8 @@ def _step(number: int, draft: Draft) -> RestoreStep:
         seen=draft.seen,
         requests=0 if draft.returning else draft.requests,
         returning=draft.returning,
+        parameters=draft.parameters,
+        frees=tuple(sorted(draft.frees)),
         whole=draft.action == "link" and draft.whole,
         notes=tuple(draft.notes),
     )

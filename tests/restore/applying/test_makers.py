@@ -391,3 +391,108 @@ def test_what_keeps_objects_from_being_deleted_is_switched_off_first(damaged: St
     left = {one["id"] for path in ("groups", f"{conditional}/namedLocations") for one in site.control.dump(path)}
     left |= {one["id"] for one in site.control.dump(f"{conditional}/authenticationContextClassReferences")}
     assert left.isdisjoint({group, place, context})
+
+
+def test_an_application_comes_back_without_what_graph_refuses_and_so_does_what_needs_it(damaged: Start) -> None:
+    site = damaged("applications", "service_principals", "users")
+    app = site.control.dump("applications")[1]
+    principal = site.first("servicePrincipals", appId=app["appId"])
+    owner = site.control.dump("users")[0]["id"]
+    site.control.purge(principal["id"])
+    site.control.purge(app["id"])
+    uris = {"identifierUris": ["https://shop.gone.example"], "tags": ["kept"]}
+    report = site.apply(
+        site.plan(
+            step("create", "applications", app["id"], body={"displayName": "Shop", **uris}),
+            links("link", "application_owners", app["id"], owner, live_id="", needs=(app["id"],)),
+            step(
+                "create",
+                "service_principals",
+                principal["id"],
+                body={"appId": app["appId"], "tags": ["kept"]},
+                needs=(app["id"],),
+            ),
+        )
+    )
+    assert [one.result for one in report.outcomes] == ["restored with differences", "restored", "restored"]
+    assert "without identifierUris" in report.outcomes[0].reason
+    assert "HostNameNotOnVerifiedDomain" in report.outcomes[0].reason
+    again = site.first("applications", displayName="Shop")
+    assert (again["tags"], again["identifierUris"]) == (["kept"], [])
+    assert site.first("servicePrincipals", appId=again["appId"])["tags"] == ["kept"]
+
+
+def test_a_group_whose_nickname_graph_takes_no_more_gets_a_valid_one(damaged: Start) -> None:
+    site = damaged("groups", "users")
+    group = next(g for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    member = site.control.dump("users")[0]["id"]
+    site.control.purge(group["id"])
+    report = site.apply(
+        site.plan(
+            step("create", "groups", group["id"], body={**body("groups", group), "mailNickname": "Sales (EMEA) @ 1"}),
+            links("link", "group_members", group["id"], member, live_id="", needs=(group["id"],)),
+        )
+    )
+    assert [one.result for one in report.outcomes] == ["restored with differences", "restored"]
+    assert "mailNickname is 'SalesEMEA1' instead of 'Sales (EMEA) @ 1'" in report.outcomes[0].reason
+    assert site.first("groups", displayName=group["displayName"])["mailNickname"] == "SalesEMEA1"
+
+
+def test_a_property_that_graph_does_not_name_is_found_and_the_others_are_set(damaged: Start) -> None:
+    site = damaged("users")
+    made, changed = [
+        u for u in site.control.dump("users") if u["userType"] == "Member" and not u["onPremisesSyncEnabled"]
+    ][:2]
+    site.control.purge(made["id"])
+    for name in ("jobTitle", "city"):
+        site.control.misbehave("property-refused", "users*", property=name, named=False)
+    sent = {**body("users", made), "accountEnabled": False, "jobTitle": "Chef", "city": "Oslo", "department": "Food"}
+    site.control.ledger(reset=True)
+    report = site.apply(
+        site.plan(
+            step("create", "users", made["id"], body=sent),
+            step("update", "users", changed["id"], body={"jobTitle": "Chef", "city": "Oslo", "department": "Food"}),
+        )
+    )
+    for outcome in report.outcomes:
+        assert outcome.result == "restored with differences"
+        assert "without city, jobTitle: Graph answered 400" in outcome.reason
+    assert len(site.writes()) < 25
+    for user in (site.first("users", userPrincipalName=made["userPrincipalName"]), shown(site, "users", changed["id"])):
+        assert user["department"] == "Food"
+        assert "Chef" not in (user["jobTitle"], user.get("city"))
+
+
+def test_nothing_is_made_without_what_narrows_access(damaged: Start) -> None:
+    site = damaged("conditional_access_policies", "groups", "users")
+    path = "identity/conditionalAccess/policies"
+    policy = site.control.dump(path)[0]
+    group = next(g for g in site.control.dump("groups") if not g["groupTypes"] and not g["onPremisesSyncEnabled"])
+    for identifier in (policy["id"], group["id"]):
+        site.control.purge(identifier)
+    for where, name in ((f"{path}*", "conditions"), ("groups*", "visibility")):
+        for named in (True, False):
+            site.control.misbehave("property-refused", where, property=name, named=named)
+    report = site.apply(
+        site.plan(
+            step(
+                "create", "conditional_access_policies", policy["id"], body=body("conditional_access_policies", policy)
+            ),
+            step("create", "groups", group["id"], body={**body("groups", group), "visibility": "Private"}),
+        )
+    )
+    assert [one.result for one in report.outcomes] == ["failed", "failed"]
+    assert policy["displayName"] not in {one["displayName"] for one in site.control.dump(path)}
+    assert group["displayName"] not in {one["displayName"] for one in site.control.dump("groups")}
+
+
+def test_a_licence_that_cannot_be_keeps_no_other_away(damaged: Start) -> None:
+    site = damaged("users", "groups", "user_licenses", "subscribed_skus")
+    user = next(u for u in site.control.dump("users") if not u["assignedLicenses"] and u["usageLocation"])
+    good = site.control.dump("subscribedSkus")[0]["skuId"]
+    bad_one = "6ea91a8d-e32e-41a1-b7bd-d2d185eed0e0"
+    wanted = [{"skuId": sku, "disabledPlans": []} for sku in (good, bad_one)]
+    report = site.apply(site.plan(step("update", "user_licenses", user["id"], body={"assignedLicenses": wanted})))
+    assert report.outcomes[0].result == "restored with differences"
+    assert f"without the change of licences {bad_one}" in report.outcomes[0].reason
+    assert [one["skuId"] for one in shown(site, "users", user["id"])["assignedLicenses"]] == [good]

@@ -9,6 +9,13 @@ from typing import Any
 from entra_pipeline.graph import Write
 from entra_pipeline.graph.client import query
 from entra_pipeline.restore.execute import lost_write
+from entra_pipeline.restore.execute.requests.partial import (
+    REFUSALS,
+    TRIES,
+    LeftOut,
+    dispensable,
+    stripped,
+)
 from entra_pipeline.restore.execute.step import RunningStep, StepRefused
 from entra_pipeline.restore.objects import paths
 from entra_pipeline.restore.objects.normalize import normalized
@@ -32,7 +39,7 @@ class RequestBuilder:
         self.work = work
         self.entry = work.entry
         self.rule = work.rule
-        self.left_out: set[str] = set()
+        self.less = LeftOut(work)
 
     @property
     def item(self) -> str:
@@ -47,7 +54,9 @@ class RequestBuilder:
     async def undelete(self) -> None:
         """Brings the object back from the recycle bin, then sets what differs; that it comes back twice is no harm."""
         work = self.work
-        written = await work.send(Write("POST", f"{self.rule.bin}/{work.id}/restore", {}, repeatable=True))
+        written = await work.send(
+            Write("POST", f"{self.rule.bin}/{work.id}/restore", work.step.parameters, repeatable=True)
+        )
         back = written.json() if written.done else None
         if written.status == 404:
             # An earlier try may have brought it back already.
@@ -66,7 +75,7 @@ class RequestBuilder:
             body.setdefault(*guard)
             work.session.settled[work.step.id] = {guard[0]: body[guard[0]]}
         if body:
-            await self.change(body)
+            await self._complete(body)
 
     async def create(self) -> None:
         """Makes the object, then sets what only an existing one takes."""
@@ -75,20 +84,40 @@ class RequestBuilder:
         if made:
             work.id = made[work.step.id]
         else:
-            try:
-                new = await self.made()
-            except StepRefused as refused:
-                if not self._leave_out(refused, self.sent()):
-                    raise
-                new = await self.made()
-            work.made(self.ids_of(new))
+            work.made(self.ids_of(await self._made_with_less()))
         if rest := await self.lacking(self.rest()):
-            await self.change(rest)
+            await self._complete(rest)
+
+    async def _made_with_less(self) -> dict[str, Any]:
+        """Creates the object, without what Graph refuses of it."""
+        for _ in range(TRIES):
+            try:
+                return await self.made()
+            except StepRefused as refused:
+                if not self.less.leave_out(refused, self.sent()):
+                    raise
+        return await self.made()
+
+    async def _complete(self, body: dict[str, Any]) -> None:
+        """Sets what an object that is there still lacks: a refusal does not undo that it is there.
+
+        Raises:
+            StepRefused: What narrows access was refused, so that nothing may be built on the object.
+        """
+        try:
+            await self.change(body)
+        except StepRefused as refused:
+            lacking = {name for name in body if "@" not in name}
+            if lacking - dispensable(self.entry, lacking) - self.less.out:
+                raise
+            if lacking - self.less.out:
+                self.work.problems.append(f"without {', '.join(sorted(lacking - self.less.out))}: {refused.message}")
 
     def rest(self) -> dict[str, Any]:
         """Returns the properties that are left to set once the object exists."""
-        written = self.first() | self.left_out
-        return {name: value for name, value in self.work.body().items() if name not in written}
+        written = (self.first() | self.less.out) - self.less.untried
+        rest = {name: value for name, value in self.work.body().items() if name not in written}
+        return stripped(rest, self.less.out - self.less.untried)
 
     async def made(self) -> dict[str, Any]:
         """Creates the object, or finds it, and returns it as Graph shows it."""
@@ -129,8 +158,9 @@ class RequestBuilder:
 
     def sent(self) -> dict[str, Any]:
         """Returns the body of the request that creates the object."""
-        names = self.first() - self.left_out
-        body = {name: value for name, value in self.work.body().items() if name in names}
+        names = self.first()
+        body = stripped({name: value for name, value in self.work.body().items() if name in names}, self.less.out)
+        body |= {name: value for name, value in self.less.replaced.items() if name in body}
         for name, prefix in self.rule.prefixed.items():
             if isinstance(body.get(name), str):
                 body[name] = re.sub(f"^{prefix}", "", body[name])
@@ -174,28 +204,72 @@ class RequestBuilder:
             body = {**kept, **body}
         if not self.rule.change:
             raise StepRefused("Graph cannot change such an object", remedy="Plan again.")
-        try:
-            await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
-        except StepRefused as refused:
-            if not self._leave_out(refused, body):
-                raise
-            if body := {name: value for name, value in body.items() if name not in self.left_out}:
-                await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))
+        if refused := await self._refusal(body):
+            await self._without_refused(refused, body)
 
-    def _leave_out(self, refused: StepRefused, body: Iterable[str]) -> bool:
-        """Decides whether to try again without properties that Graph shows and may not take: unknown and gated ones."""
-        if refused.status != 400:
-            return False
-        known = self.entry.properties
-        unknown = {n for n in body if n not in known and "@" not in n and not n.startswith("extension_")}
-        if self.work.step.action == "create":
-            # The object is there, and others need it: that nobody has defined an attribute is no reason to lose both.
-            unknown |= self.rule.gated.keys() & set(body)
-        unknown -= {*self.rule.required, *self.left_out, self.entry.key, "passwordProfile"}
-        self.left_out |= unknown
-        if unknown:
-            self.work.problems.append(f"without {', '.join(sorted(unknown))}: {refused.message}")
-        return bool(unknown)
+    async def _refusal(self, body: dict[str, Any]) -> StepRefused | None:
+        """Sends properties; returns the refusal of their values. Raises StepRefused for any other."""
+        try:
+            await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))  # type: ignore[arg-type]
+        except StepRefused as refused:
+            if refused.status not in REFUSALS:
+                raise
+            return refused
+        return None
+
+    async def _without_refused(self, refused: StepRefused, body: dict[str, Any]) -> None:
+        """Sends a change again without what Graph refuses of it, found by its words, else by halves.
+
+        Raises:
+            StepRefused: Nothing of it is taken, or not what narrows access.
+        """
+        sent, first = body, refused
+        for _ in range(TRIES):
+            if not self.less.leave_out(refused, sent, by_name=True):
+                break
+            sent = stripped({**sent, **{n: v for n, v in self.less.replaced.items() if n in sent}}, self.less.out)
+            if not _content(sent):
+                raise first
+            again = await self._refusal(sent)
+            if again is None:
+                return
+            refused = again
+        loose = sorted(dispensable(self.entry, sent)) if self.rule.change == "PATCH" else []
+        if not loose or len(sent) == 1:
+            raise refused
+        firm = {name: value for name, value in sent.items() if name not in loose}
+        if _content(firm) and (again := await self._refusal(firm)):
+            raise again
+        kind = {name: value for name, value in sent.items() if "@" in name}
+        lost: dict[str, str] = {}
+        await self._halves({name: sent[name] for name in loose}, kind, lost)
+        if len(lost) == len(loose) and not _content(firm):
+            raise refused
+        self.less.out |= lost.keys()
+        for why in sorted(set(lost.values())):
+            names = ", ".join(sorted(name for name, reason in lost.items() if reason == why))
+            self.work.problems.append(f"without {names}: {why}")
+
+    async def _halves(self, body: dict[str, Any], kind: dict[str, Any], lost: dict[str, str]) -> None:
+        """Sends properties in halves until those that Graph refuses stand alone; notes them with Graph's words.
+
+        Args:
+            body: The properties.
+            kind: What goes with each request: the type of the object.
+            lost: Receives the refused ones. When there are too many to look for one by one, all that are left.
+        """
+        names = list(body)
+        middle = len(names) // 2 or 1
+        for half in (names[:middle], names[middle:]):
+            if not half:
+                continue
+            refused = await self._refusal({**kind, **{name: body[name] for name in half}})
+            if refused is None:
+                continue
+            if len(half) == 1 or len(lost) >= TRIES:
+                lost.update(dict.fromkeys(half, refused.message))
+            else:
+                await self._halves({name: body[name] for name in half}, kind, lost)
 
     def _written(self, name: str) -> bool:
         return name not in self.rule.volatile and name != self.entry.key and not name.startswith("@odata.")
@@ -223,3 +297,8 @@ class RequestBuilder:
         kind = {name: shown[name] for name in ("@odata.type",) if name in shown}
         await self.work.do(Write("PATCH", self.item, {**kind, **wanted}, repeatable=True))
         return True
+
+
+def _content(body: dict[str, Any]) -> bool:
+    """Tells whether a body has more than the type of the object."""
+    return any("@" not in name for name in body)

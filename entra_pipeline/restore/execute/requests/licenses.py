@@ -6,6 +6,8 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
+from entra_pipeline.restore.execute.requests.partial import REFUSALS
+from entra_pipeline.restore.execute.step import StepRefused
 from entra_pipeline.restore.objects.normalize import normalized
 
 _PROPERTY = "assignedLicenses"
@@ -39,11 +41,31 @@ class LicenseRequests(RequestBuilder):
         removed = [] if self.work.session.options.conflict == "merge" else sorted(held.keys() - wanted.keys())
         if not added and not removed:
             return
+        refused = await self._assign(added, removed)
+        if refused is None:
+            return
+        changes = [*(([one], []) for one in added), *(([], [sku]) for sku in removed)]
+        if len(changes) == 1 or refused.status not in REFUSALS:
+            raise refused
+        # One licence that cannot be keeps no other away.
+        lost: list[str] = []
+        for some, gone in changes:
+            if again := await self._assign(some, gone):
+                lost.append(str(gone[0] if gone else some[0]["skuId"]))
+                refused = again
+        if len(lost) == len(changes):
+            raise refused
+        if lost:
+            self.work.problems.append(f"without the change of licences {', '.join(lost)}: {refused.message}")
+
+    async def _assign(self, added: list[dict[str, Any]], removed: list[str]) -> StepRefused | None:
+        """Assigns and removes licences; returns Graph's refusal."""
         action = {"addLicenses": added, "removeLicenses": removed}
         written = await self.work.send(Write("POST", f"{self.item}/assignLicense", action, repeatable=True))
         # What an earlier try has taken away is gone.
-        if not written.done and not (removed and "does not have a corresponding license" in written.error().message):
-            raise self.work.refused(written)
+        if written.done or (removed and "does not have a corresponding license" in written.error().message):
+            return None
+        return self.work.refused(written)
 
 
 class GroupRequests(LicenseRequests):

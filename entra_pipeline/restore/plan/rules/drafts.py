@@ -41,6 +41,8 @@ class Draft:
         replaced: Of `delete`: delete only after the replacement exists.
         strict: Ids that have to lead somewhere.
         refs: Ids that have to lead somewhere in the tenant if they did at the recovery point.
+        parameters: Of `undelete`, what the request says besides.
+        frees: Ids of the objects that need a name which this draft takes from its holder: they come after it.
         links: Of `link` and `unlink`, the links.
         stage: The earliest stage it can be in.
     """
@@ -60,6 +62,8 @@ class Draft:
     returning: bool = False
     whole: bool = False
     notes: list[str] = field(default_factory=list)
+    parameters: Body = field(default_factory=dict)
+    frees: set[str] = field(default_factory=set)
     owner: str = ""
     replaced: bool = False
     strict: set[str] = field(default_factory=set)

@@ -2,7 +2,8 @@
 
 Sources: terraform-provider-azuread#791; microsoft-graph-docs-contrib#3917, #9241; M365DSC#7290; cartography#2812,
 #2853; microsoft-graph-docs#3877; msgraph-sdk-javascript#297; msgraph-sdk-dotnet#2254; msgraph-sdk-powershell#1898;
-microsoft-graph-explorer-v4#3184; of writes terraform-provider-azuread#611, msgraph-bicep-types#193.
+microsoft-graph-explorer-v4#3184; of writes terraform-provider-azuread#611, msgraph-bicep-types#193,
+azure-cli#4896, microsoft-graph-docs#12334.
 """
 
 from __future__ import annotations
@@ -42,6 +43,17 @@ def _not_found(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | No
 
 def _fail(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     raise Failure(int(rule.options["status"]), str(rule.options["code"]), str(rule.options["message"]))
+
+
+def _refuse_property(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    body: object = exchange.request.json() if exchange.request.body else {}
+    name, message = str(rule.options["property"]), str(rule.options["message"])
+    for part in name.split("."):
+        if not isinstance(body, dict) or body.get(part) in (None, [], {}):
+            return None
+        body = body[part]
+    details = [{"code": str(rule.options["code"]), "message": message, "target": name}] if rule.options["named"] else []
+    raise Failure(400, str(rule.options["code"]), message, details=details)
 
 
 def _throttle(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
@@ -92,6 +104,19 @@ MISBEHAVIOURS = (
         _fail,
         {"status": 400, "code": "Request_BadRequest", "message": "One or more property values specified are invalid."},
         methods=frozenset({"POST", "PATCH", "PUT", "DELETE"}),
+        applies=_writes,
+    ),
+    Misbehaviour(
+        "property-refused",
+        "writes that carry a property are refused; Graph's details name it, or nothing does",
+        _refuse_property,
+        {
+            "property": "",
+            "named": True,
+            "code": "Request_BadRequest",
+            "message": "One or more property values specified are invalid.",
+        },
+        methods=frozenset({"POST", "PATCH", "PUT"}),
         applies=_writes,
     ),
     Misbehaviour(

@@ -95,6 +95,8 @@ def check_change(creation: Creation, entry: EntitySet, row: StoredObject, curren
             raise bad_request(SYNCED)
     if row.type == "user" and body.get("userPrincipalName"):
         creation.check_user_name(str(body["userPrincipalName"]), row.seq)
+    if row.type == "user" and body.get("mail") and body["mail"] != current.get("mail"):
+        creation.check_addresses([str(body["mail"])], row.seq)
     if row.type == "application" and body.get("identifierUris"):
         creation.check_uris(body["identifierUris"], row.seq)
     for name in entry.required:

@@ -164,8 +164,15 @@ class ObjectWriter:
             self.creation.check_user_name(name)
             if given.get("newUserPrincipalName"):
                 changes["userPrincipalName"] = name
+            taken = [one for one in body.get("proxyAddresses") or () if self.creation.holds_address(one, row.seq)]
+            if taken and not given.get("autoReconcileProxyConflict"):
+                raise conflict("proxyAddresses")
+            if taken:
+                changes["proxyAddresses"] = [one for one in body["proxyAddresses"] if one not in taken]
+        if row.type == "group":
+            self.creation.check_addresses(body.get("proxyAddresses") or [], row.seq)
         if row.type == "application":
-            self.creation.check_uris(body.get("identifierUris") or [])
+            self.creation.check_uris(body.get("identifierUris") or [], row.seq)
         if row.type == "servicePrincipal" and self.directory.by_key("servicePrincipal", body["appId"]):
             raise principal_exists(body["appId"])
         if row.type == "servicePrincipal" and not self.directory.by_key("application", body["appId"]):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import msgspec
 
 from entra_pipeline.simulator.generate.plan import Identity, Ids
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, same_key
 from entra_pipeline.simulator.schema import LinkKind
-from entra_pipeline.simulator.storage.database import Body
+from entra_pipeline.simulator.storage.database import Body, State
 from entra_pipeline.simulator.storage.directory import Directory
 
 NO_ROLE = "00000000-0000-0000-0000-000000000000"
@@ -38,10 +39,7 @@ class NewObjects:
     def check_user_name(self, name: str, seq: int = 0) -> None:
         """Raises Failure when the name is taken by a live user or its domain is not verified."""
         domain = name.rpartition("@")[2].lower()
-        verified = {
-            row.id.lower() for row in self.directory.page("domain") if msgspec.json.decode(row.body)["isVerified"]
-        }
-        if "@" not in name or domain not in verified:
+        if "@" not in name or domain not in self.verified_domains():
             raise bad_request(
                 "The domain portion of the userPrincipalName property is invalid. You must use one of the verified "
                 "domain names in your organization."
@@ -49,12 +47,44 @@ class NewObjects:
         if any(row.seq != seq for row in self.directory.by_key("user", name)):
             raise conflict("userPrincipalName")
 
+    def verified_domains(self) -> set[str]:
+        """Returns the verified domains, in lower case."""
+        return {row.id.lower() for row in self.directory.page("domain") if msgspec.json.decode(row.body)["isVerified"]}
+
     def check_uris(self, uris: list[str], seq: int = 0) -> None:
-        """Raises Failure when an identifier URI is taken by another live application."""
+        """Raises Failure for an identifier URI of a domain that is not verified, or of another live application."""
+        verified = self.verified_domains()
+        for uri in uris:
+            host = (urlsplit(uri).hostname or "") if uri.lower().startswith(("http:", "https:", "api:")) else ""
+            if "." in host and not any(host == one or host.endswith(f".{one}") for one in verified):
+                message = (
+                    "Values of identifierUris property must use a verified domain of the organization or its "
+                    f"subdomain: '{uri}'"
+                )
+                details = [{"code": "HostNameNotOnVerifiedDomain", "message": message, "target": "identifierUris"}]
+                raise Failure(400, "HostNameNotOnVerifiedDomain", message, details=details)
         for uri in uris:
             where = "EXISTS (SELECT 1 FROM json_each(o.json, '$.identifierUris') j WHERE j.value = ? COLLATE NOCASE)"
-            if any(row.seq != seq for row in self.directory.page("application", where=where, values=(uri,))):
-                raise conflict("identifierUris")
+            # An application in the recycle bin keeps its own.
+            for state in (State.LIVE, State.DELETED):
+                found = self.directory.page("application", where=where, values=(uri,), state=state)
+                if any(row.seq != seq for row in found):
+                    raise conflict("identifierUris")
+
+    def check_addresses(self, addresses: list[str], seq: int = 0) -> None:
+        """Raises Failure when an address is another live object's (Graph doc: user, proxyAddresses)."""
+        if any(self.holds_address(address, seq) for address in addresses):
+            raise conflict("proxyAddresses")
+
+    def holds_address(self, address: str, seq: int = 0) -> bool:
+        """Returns whether a live user, group or contact other than number `seq` has an address."""
+        plain = address.lower().removeprefix("smtp:")
+        for kind in ("user", "group", "orgContact"):
+            for row in self.directory.page(kind, where="instr(lower(o.json), ?)", values=(f'"smtp:{plain}"',)):
+                held = msgspec.json.decode(row.body).get("proxyAddresses") or ()
+                if row.seq != seq and plain in {one.lower().removeprefix("smtp:") for one in held}:
+                    return True
+        return False
 
     def mirror_role(self, assignment: Body, *, present: bool) -> None:
         """Keeps members of an activated role the same as the assignments of its definition over the directory."""

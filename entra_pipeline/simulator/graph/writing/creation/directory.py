@@ -17,6 +17,7 @@ def _user(new: NewObjects, body: Body, trusted: bool) -> Body:
     name = str(body.get("userPrincipalName") or f"made{new.count():06}@{new.identity.initial_domain}")
     if not trusted:
         new.check_user_name(name)
+        new.check_addresses([str(body["mail"])] if body.get("mail") else [])
     profile = body.pop("passwordProfile", None) or {}
     if "password" in profile:
         new.directory.passwords[name.lower()] = str(profile["password"])

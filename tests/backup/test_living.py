@@ -49,6 +49,7 @@ def test_a_point_taken_while_the_tenant_changes_hangs_together(seed: int, tenant
     life = Life(one.control, seed)
     for _ in range(3):
         manifest = one.backup(progress=Meanwhile(life))
+        assert [gap for entry in manifest.tables.values() for gap in entry.gaps] == []
         assert manifest.status == "finished"
         assert dangling(one, manifest) == []
     one.assert_same(one.backup())

@@ -444,9 +444,13 @@ async def _way_back(
         pages = context.children.collections(target_type, relation.inverse, targets, context.stats, missing)
         async for target, items in pages:
             owners.setdefault(target, set()).update(endpoint(raw).id for raw in items)
+        unanswered = await context.children.unanswered(target_type, missing, context.stats)
         for owner, target in some_links:
-            if target in owners and target not in missing.names():
-                found[owner, target] = Says.SHOWS if owner in owners[target] else Says.HIDES
+            if target in unanswered:
+                found[owner, target] = Says.NOTHING
+            elif target in owners or target in missing.absent:
+                # A target that is gone has no owners.
+                found[owner, target] = Says.SHOWS if owner in owners.get(target, ()) else Says.HIDES
     return found
 
 

@@ -56,3 +56,16 @@ def test_an_unreadable_element_does_not_end_the_run(tenant: Tenant, name: str) -
     assert one.objects(manifest, "groups") == before
     assert manifest.status == "finished with exception"
     assert manifest.tables["authorization_policy"].gaps == ()
+
+
+def test_a_branding_is_not_gone_because_its_owner_is_said_to_be(tenant: Tenant) -> None:
+    one = tenant(protect("organization", "organizational_brandings"))
+    before = one.objects(one.backup(), "organizational_brandings")
+    assert before
+    one.control.misbehave("owner-not-found", "organization/*/branding")
+    for full in (True, False):
+        manifest = one.backup(full=full)
+        assert one.objects(manifest, "organizational_brandings") == before
+        assert "shows it" in gaps(manifest, "organizational_brandings")
+    one.control.behave()
+    one.assert_same(one.backup())

@@ -370,7 +370,8 @@ class ChildReader:
         async for result in self._graph.batch(requests, stats=stats, lane=entry.lane):
             owner = result.request.key
             if result.status == 404:
-                if many:
+                # Who has one item at most, and none, is answered by 404 as well: of the item, not of the owner.
+                if many or owner.lower() in explain(result).message.lower():
                     missing.absent.append(owner)
                 continue
             if not result.body and result.status < 300:

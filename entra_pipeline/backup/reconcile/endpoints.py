@@ -12,53 +12,58 @@ import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import gone_table
 from entra_pipeline.backup.read.child_tables import UnansweredOwners
-from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject
+from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.links import links_of
+from entra_pipeline.backup.reconcile.unread import left_by_parent
 from entra_pipeline.backup.rows.page_parser import endpoint
 from entra_pipeline.backup.rows.staging import UPSERT
 from entra_pipeline.backup.states import readable
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, RELATIONS, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.clock import parse_iso
-from entra_pipeline.store.manifest import Gap
+from entra_pipeline.errors import GraphError
 
 # --- Objects that came back ------------------------------------------------------------------------------------------
 
 
 async def check_returned(context: CheckContext, subject: Subject) -> list[Finding]:
-    """Reads the links of objects that came back: a delta query need not report the links of a restored object."""
-    entry = subject.entry
-    returned = sorted(set(await _returned(context, entry)) - context.memory.linked[entry.name])
+    """Reads the links of objects that came back: a delta query need not report the links of a restored object.
+
+    So are those of objects that the parent's gaps name: it may be their links that were not answered.
+    """
+    entry, memory = subject.entry, context.memory
+    named = await context.states.owners(entry, ids=sorted(left_by_parent(context, entry.name)))
+    returned = sorted({*await _returned(context, entry), *named} - memory.linked[entry.name])
     if not returned:
         return []
-    context.memory.linked[entry.name].update(returned)
+    memory.linked[entry.name].update(returned)
     found: dict[str, list[tuple[object, ...]]] = defaultdict(list)
-    gaps: list[tuple[str, Gap]] = []
     for relation in entry.delta_relations():
         if context.was_read(relation.name):
             missing = UnansweredOwners()
-            async for owner, items in context.children.links(entry, relation, returned, context.stats, missing):
-                found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(endpoint, items)]
+            try:
+                async for owner, items in context.children.links(entry, relation, returned, context.stats, missing):
+                    found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(endpoint, items)]
+            except GraphError as error:
+                missing.refused |= dict.fromkeys(returned, error)
             left = await context.children.unanswered(entry, missing, context.stats)
-            context.memory.unanswered[relation.name].update(left)
+            memory.unanswered[relation.name].update(left)
     for segment, relations in _inverses(entry).items():
         wanted = {owner.graph_type: relation for owner, relation in relations if context.was_read(relation.name)}
         if not wanted:
             continue
         missing = UnansweredOwners()
-        async for target, items in context.children.collections(entry, segment, returned, context.stats, missing):
-            for other in map(endpoint, items):
-                back = wanted.get(other.target_type)
-                if back is not None and _in_scope(context, other.target_type, other.id):
-                    found[back.name].append((other.id, target, entry.graph_type, UPSERT))
+        try:
+            async for target, items in context.children.collections(entry, segment, returned, context.stats, missing):
+                for other in map(endpoint, items):
+                    back = wanted.get(other.target_type)
+                    if back is not None and _in_scope(context, other.target_type, other.id):
+                        found[back.name].append((other.id, target, entry.graph_type, UPSERT))
+        except GraphError as error:
+            missing.refused |= dict.fromkeys(returned, error)
         left = await context.children.unanswered(entry, missing, context.stats)
-        gaps += [
-            (back.name, Gap(what=f"{back.name} that lead to {target}", reason=error.message, remedy=COUNT_AGAIN))
-            for back in wanted.values()
-            for target, error in sorted(left.items())
-        ]
-    findings = [Finding(table, rows=tuple(rows)) for table, rows in found.items()]
-    return [*findings, *(Finding(table, gaps=(gap,)) for table, gap in gaps)]
+        memory.unanswered[entry.name].update(left)
+    return [Finding(table, rows=tuple(rows)) for table, rows in found.items()]
 
 
 async def _returned(context: CheckContext, entry: ObjectType) -> list[str]:

@@ -24,7 +24,7 @@ async def check_unread(context: CheckContext, subject: Subject) -> list[Finding]
     if not entry.collection:
         return []
     chosen = context.reader.chosen_ids(entry)
-    wanted = {*context.reader.aside.objects(entry.name), *_left(context, entry.name)}
+    wanted = {*context.reader.aside.objects(entry.name), *left_by_parent(context, entry.name)}
     ids = sorted(wanted if chosen is None else wanted & chosen)
     if not ids:
         return []
@@ -67,7 +67,7 @@ async def _owners(context: CheckContext, subject: Subject) -> list[str]:
     """Returns live owners some of whose links could not be read, or may not have been."""
     (entry, relation), states = links_of(subject), context.states
     aside = context.reader.aside
-    ids = {*aside.objects(relation.name), *_left(context, relation.name), *context.memory.relink[entry.name]}
+    ids = {*aside.objects(relation.name), *left_by_parent(context, relation.name), *context.memory.relink[entry.name]}
     before = states.sql_before(relation.name)
     if aside.has_unknown(relation.name) and states.results[relation.name].complete and before is not None:
         # It may have been a part of any owner's links.
@@ -79,7 +79,7 @@ async def _owners(context: CheckContext, subject: Subject) -> list[str]:
     return sorted(await states.owners(entry, ids=sorted(ids))) if ids else []
 
 
-def _left(context: CheckContext, table: str) -> set[str]:
+def left_by_parent(context: CheckContext, table: str) -> set[str]:
     """Returns the objects and owners that the parent's gaps name."""
     before = context.states.before(table)
     return {gap.object for gap in before.gaps if gap.object} if before else set()

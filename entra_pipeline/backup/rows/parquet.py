@@ -137,7 +137,8 @@ def _misfits(
 
 def _halves(connection: duckdb.DuckDBPyConnection, source: str, types: Mapping[str, str]) -> dict[str, int]:
     """Counts values with half a surrogate pair, by column; those of no column are counted as `_raw`."""
-    rows = connection.execute(f"SELECT raw FROM {source} WHERE raw <> {_JSON}").fetchall()
+    may_have = "(contains(raw, '\\ud') OR contains(raw, '\\uD'))"
+    rows = connection.execute(f"SELECT raw FROM {source} WHERE {may_have} AND raw <> {_JSON}").fetchall()
     found: Counter[str] = Counter()
     for (raw,) in rows:
         for name, value in _members.decode(hide_text(raw)).items():

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.s3 import Bucket
 from tests.sql.conftest import QUESTIONS, Story
 from tests.sql.test_cookbook import answers
 from tests.sql.test_history import Chain, person
+from tests.store.writing import put_log_day
 
 # A process with nothing of ours: the catalog, DuckDB, its httpfs, the questions.
 STOCK = """
@@ -89,19 +90,28 @@ def test_a_written_catalog_sees_what_comes_later(tmp_path: Path) -> None:
     chain = Chain(LocalObjectStore(tmp_path / "store"), tmp_path)
     chain.take("2026-11-23T05-00-00Z", person("1", "Ann"))
     catalog = tmp_path / "entra.duckdb"
-    write_catalog(Relations({"place": (chain.store.files, ["contoso"])}), catalog, ["users", "groups", "jobs"])
+    write_catalog(
+        Relations({"place": (chain.store.files, ["contoso"])}), catalog, ["users", "groups", "jobs", "sign_ins"]
+    )
     chain.take("2026-11-23T06-00-00Z", person("2", "Ben"))
     with duckdb.connect(str(catalog), read_only=True) as connection:
         rows = connection.execute("SELECT displayName FROM users ORDER BY id").fetchall()
         assert rows == [("Ann",), ("Ben",)]
-        assert connection.execute("FROM groups").fetchall() == []
-    # Files of a kind that there were none of when it was written are not overlooked.
+        for name in ("groups", "jobs", "sign_ins"):
+            assert connection.execute(f"FROM {name}").fetchall() == []
     chain.store.jobs.write(JobRecord(id="1", type="backup"))
+    put_log_day(chain.store.logs, tmp_path, "sign_ins", date(2026, 11, 22))
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        assert connection.execute("SELECT id, type FROM jobs").fetchall() == [("1", "backup")]
+        query = "SELECT scope, day, id FROM sign_ins"
+        assert connection.execute(query).fetchall() == [("contoso", date(2026, 11, 22), "sign_ins 2026-11-22")]
+    # The files that the first backup of a type writes are not overlooked.
+    chain.take("2026-11-23T07-00-00Z", person("g", "Sales"), table="groups")
     with (
         duckdb.connect(str(catalog), read_only=True) as connection,
         pytest.raises(duckdb.Error, match="this catalog is older than"),
     ):
-        connection.execute("FROM jobs").fetchall()
+        connection.execute("FROM groups").fetchall()
 
 
 def test_the_command_answers_in_every_format(story: Story, tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ class Relations:
                 sources = self._sources(connection, _pattern(table))
                 known[table] = sources, _columns(connection, sources) if table in CATALOGUE else frozenset()
             sources, columns = known[table]
-            used = [*index, *sources, *(self._sources(connection, _days(table)) if table in LOGS else ())]
+            days = [Source(root, _days(table), True) for root in self._roots] if table in LOGS else []
+            used = [*index, *sources, *days]
             yield Definition(
                 name,
                 self._statement(name, table, sources, index, used, columns),

@@ -13,9 +13,28 @@ from pathlib import Path
 import duckdb
 
 from entra_pipeline.analysis.sql.relations import Relations
+from entra_pipeline.catalogue.columns import column_types
+from entra_pipeline.catalogue.logs import LOGS, LogType
 from entra_pipeline.errors import StoreError
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.backends.duckdb_filesystem import remembered_listings, storage_error
 from entra_pipeline.store.state import connect, sql_text
+
+_NOBODY = "__HIVE_DEFAULT_PARTITION__"
+
+
+def _write_empty(connection: duckdb.DuckDBPyConnection, files: ObjectStore, log: LogType, folder: Path) -> None:
+    """Writes a file without rows for a log of which nothing is stored, so that the catalog sees what is read later.
+
+    DuckDB refuses a pattern that no Parquet file matches. In its folders' names, hive partitions have no value.
+    """
+    if next(iter(files.list(f"{log.name}/")), None) is not None:
+        return
+    types = {"id": "VARCHAR", **column_types(log), "_raw": "VARCHAR"}
+    nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items())
+    path = folder / f"{log.name}.parquet"
+    connection.execute(f"COPY (SELECT {nulls} WHERE false) TO {sql_text(str(path))} (FORMAT parquet)")
+    files.upload(f"{log.name}/backup-scope={_NOBODY}/log-day={_NOBODY}/empty.parquet", path)
 
 
 def write_catalog(
@@ -40,6 +59,10 @@ def write_catalog(
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
             unfinished = Path(folder, "catalog.duckdb")
             with connect(*relations.places.values()) as connection, remembered_listings(connection):
+                for files in relations.places.values():
+                    for log in LOGS.values():
+                        if isinstance(files, ObjectStore) and log.name in names:
+                            _write_empty(connection, files, log, Path(folder))
                 connection.execute(f"ATTACH {sql_text(str(unfinished))} AS catalog")
                 connection.execute("USE catalog")
                 for done, definition in enumerate(relations.definitions(connection, names)):

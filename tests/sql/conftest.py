@@ -21,10 +21,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
 QUESTIONS = dict(
     re.findall(r"^### (\d+)\. [^\n]*\n\n```sql\n(.*?);\n```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 )
+GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
+"""Template of the role, and id of its definition in every tenant (Graph doc: permissions-reference)."""
 TYPES = (
     "users",
     "groups",
     "directory_roles",
+    "role_definitions",
+    "role_assignments",
+    "role_eligibility_schedules",
+    "privileged_access_group_eligibility_schedules",
     "applications",
     "service_principals",
     "app_role_assignments",
@@ -101,12 +107,9 @@ class Story(Logged):
         roles = {one["displayName"]: one["id"] for one in control.dump("directoryRoles")}
         self._ids["role"] = roles["Global Administrator"]
         control.add_link(f"directoryRoles/{roles['Global Reader']}/members", self._ids["inner"])
-        before = {
-            target for source, target, _ in control.edges("directoryRoles", "members") if source == self._ids["role"]
-        }
-        names = {one["id"]: one["displayName"] for one in control.dump("users")}
         control.add_link(f"directoryRoles/{self._ids['role']}/members", adele)
-        self.facts["administrators"] = sorted({names[one] for one in before if one in names} | {"Adele Vance"})
+        self._privilege({**group, "displayName": "Tier zero", "mailNickname": "tz", "isAssignableToRole": True})
+        self.facts["administrators"] = sorted(self._administrators())
         policy = min(control.dump("identity/conditionalAccess/policies"), key=lambda one: str(one["displayName"]))
         self._ids["policy"], self.facts["policy"] = policy["id"], policy["displayName"]
         self.facts["state"] = policy["state"]
@@ -129,6 +132,55 @@ class Story(Logged):
         self.facts["application"] = application["displayName"]
         self.facts["expires"] = ends.replace(microsecond=0)
 
+    def _privilege(self, group: dict[str, object]) -> None:
+        """Makes Global Administrators by a group and by eligibility, some of them by both."""
+        control = self.control
+        role = {"roleDefinitionId": GLOBAL_ADMINISTRATOR, "directoryScopeId": "/"}
+        ready = {"status": "Provisioned", "scheduleInfo": {"startDateTime": "2026-01-01T00:00:00Z"}}
+        tier = self._ids["tier"] = control.create("groups", group)
+        nested = control.create("groups", {**group, "displayName": "Nested", "mailNickname": "ne"})
+        control.add_link(f"groups/{tier}/members", nested)
+        for name in ("Gina Group", "Nils Nested", "Ella Eligible", "Rolf Ready"):
+            self._person(name)
+        control.add_link(f"groups/{tier}/members", self._ids["Gina Group"])
+        control.add_link(f"groups/{nested}/members", self._ids["Nils Nested"])
+        control.create("roleManagement/directory/roleAssignments", {**role, "principalId": tier})
+        schedules = "roleManagement/directory/roleEligibilitySchedules"
+        control.create(schedules, {**role, **ready, "principalId": self._ids["Rolf Ready"]})
+        control.create(
+            "identityGovernance/privilegedAccess/group/eligibilitySchedules",
+            {**ready, "groupId": tier, "principalId": self._ids["Ella Eligible"], "accessId": "member"},
+        )
+
+    def _administrators(self) -> set[tuple[str, str, str, str]]:
+        """Who is Global Administrator now, in which state, how and where, by what the simulator knows."""
+        control = self.control
+        groups = {one["id"]: one["displayName"] for one in control.dump("groups")}
+        names = {one["id"]: one["displayName"] for kind in ("users", "servicePrincipals") for one in control.dump(kind)}
+        inside = {(source, target, "active") for source, target, _ in control.edges("groups", "members")}
+        inside |= {
+            (one["groupId"], one["principalId"], "eligible")
+            for one in control.dump("identityGovernance/privilegedAccess/group/eligibilitySchedules")
+        }
+        found = set()
+        waiting = [
+            (one["principalId"], state, "directly", one["directoryScopeId"])
+            for kind, state in (("roleAssignments", "active"), ("roleEligibilitySchedules", "eligible"))
+            for one in control.dump(f"roleManagement/directory/{kind}")
+            if one["roleDefinitionId"] == GLOBAL_ADMINISTRATOR
+        ]
+        while waiting:
+            who, state, how, place = waiting.pop()
+            if who not in groups:
+                found.add((names[who], state, how, place))
+            way = "through " if how == "directly" else f"{how} and "
+            waiting += [
+                (target, max(state, entered), way + groups[who], place)
+                for source, target, entered in inside
+                if source == who
+            ]
+        return found
+
     def _go_on(self) -> None:
         control = self.control
         self._person("Gustav Guest", userType="Guest")
@@ -138,6 +190,17 @@ class Story(Logged):
         control.remove_link(f"directoryRoles/{self._ids['role']}/members", self._ids["Adele Vance"])
         control.add_link(f"directoryRoles/{self._ids['role']}/members", bo)
         control.delete(f"users/{self._ids['Dora Deleted']}")
+        # One takes the place of another in the group; and who was in it gets the role directly: that changes nothing.
+        control.remove_link(f"groups/{self._ids['tier']}/members", self._ids["Gina Group"])
+        control.add_link(f"groups/{self._ids['tier']}/members", self._ids["Otto Owner"])
+        control.create(
+            "roleManagement/directory/roleAssignments",
+            {
+                "roleDefinitionId": GLOBAL_ADMINISTRATOR,
+                "directoryScopeId": "/",
+                "principalId": self._ids["Nils Nested"],
+            },
+        )
 
     def _end(self) -> None:
         control = self.control

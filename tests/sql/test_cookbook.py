@@ -25,8 +25,13 @@ def answers(story: Story) -> dict[str, list[tuple[Any, ...]]]:
     ]
     bought = {one["skuPartNumber"]: one["prepaidUnits"]["enabled"] for one in story.control.dump("subscribedSkus")}
     return {
-        "1": [(name,) for name in facts["administrators"]],
-        "2": [("Adele Vance", "deleted", middle), ("Bo Nilsson", "added", middle)],
+        "1": facts["administrators"],
+        "2": [
+            ("Adele Vance", "ceased", "active", "directly", middle),
+            ("Bo Nilsson", "became", "active", "directly", middle),
+            ("Gina Group", "ceased", "active", "through Tier zero", middle),
+            ("Otto Owner", "became", "active", "through Tier zero", middle),
+        ],
         "3": [("Otto Owner", middle, "removed")],
         "4": [("Finance approvers",)],
         "5": [("Gustav Guest", middle)],
@@ -53,6 +58,17 @@ def answers(story: Story) -> dict[str, list[tuple[Any, ...]]]:
 def session(story: Story) -> SqlSession:
     """One session for all questions."""
     return SqlSession.of(story.project)
+
+
+def test_the_administrators_of_the_story_are_of_every_kind(story: Story) -> None:
+    ways = {(name, state, how) for name, state, how, _ in story.facts["administrators"]}
+    assert ways >= {
+        ("Adele Vance", "active", "directly"),
+        ("Gina Group", "active", "through Tier zero"),
+        ("Nils Nested", "active", "through Tier zero and Nested"),
+        ("Ella Eligible", "eligible", "through Tier zero"),
+        ("Rolf Ready", "eligible", "directly"),
+    }
 
 
 def test_every_question_has_an_answer(story: Story) -> None:

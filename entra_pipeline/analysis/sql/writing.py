@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -34,7 +35,9 @@ def _write_empty(connection: duckdb.DuckDBPyConnection, files: ObjectStore, log:
     nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items())
     path = folder / f"{log.name}.parquet"
     connection.execute(f"COPY (SELECT {nulls} WHERE false) TO {sql_text(str(path))} (FORMAT parquet)")
-    files.upload(f"{log.name}/backup-scope={_NOBODY}/log-day={_NOBODY}/empty.parquet", path)
+    # Who may only read the store gets a catalog that says so itself when the log's first file has come.
+    with suppress(StoreError):
+        files.upload(f"{log.name}/backup-scope={_NOBODY}/log-day={_NOBODY}/empty.parquet", path)
 
 
 def write_catalog(

@@ -233,6 +233,7 @@ async def compare_singly(
     owners: list[str],
     *,
     expand: bool = False,
+    anywhere: bool = False,
     lost: Links = MappingProxyType({}),
 ) -> list[Finding]:
     """Lists the links of some owners one by one and weighs what differs against all other views.
@@ -245,6 +246,7 @@ async def compare_singly(
         entry: The type of the owners.
         relation: The relation.
         owners: Their ids.
+        anywhere: They need not be in this run's delta response: what is stored of them is looked up in the whole table.
         expand: `$expand` has shown something else than what is stored: it is consulted for all of them.
         lost: Links that the parent has and the read of this run has not: they stay unless all views leave them out.
     """
@@ -260,7 +262,7 @@ async def compare_singly(
     # A list that was not read to its end says nothing.
     for owner in missing.names():
         listed.pop(owner, None)
-    present = await _stored(context, relation, listed)
+    present = await _stored(context, relation, listed, anywhere=anywhere)
     stored = {owner: {**lost.get(owner, {}), **present.get(owner, {})} for owner in listed}
     counts = await _settled_counts(context, entry, relation, stored, listed)
     views = await _other_views(context, entry, relation, stored, listed, expand=expand)
@@ -351,11 +353,14 @@ def _gaps_of(
     return []
 
 
-async def _stored(context: CheckContext, relation: Relation, owners: Iterable[str]) -> dict[str, dict[str, str]]:
+async def _stored(
+    context: CheckContext, relation: Relation, owners: Iterable[str], *, anywhere: bool
+) -> dict[str, dict[str, str]]:
     """Returns the stored links of some owners: by owner, the type of each target by its id."""
-    rows = await context.states.runner.query(
-        f"SELECT source_id, target_id, target_type FROM ({context.states.sql_reported_now(relation.name)}) "
-        "SEMI JOIN owners ON source_id = owners.id",
+    states = context.states
+    table = states.sql(relation.name) if anywhere else states.sql_reported_now(relation.name)
+    rows = await states.runner.query(
+        f"SELECT source_id, target_id, target_type FROM ({table}) SEMI JOIN owners ON source_id = owners.id",
         owners=ids_table(sorted(owners)),
     )
     found: dict[str, dict[str, str]] = defaultdict(dict)

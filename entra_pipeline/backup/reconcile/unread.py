@@ -56,7 +56,7 @@ async def keep_unread_links(context: CheckContext, subject: Subject) -> list[Fin
 async def check_unread_links(context: CheckContext, subject: Subject) -> list[Finding]:
     """Lists the links of owners whose links could not be read."""
     entry, relation = links_of(subject)
-    return await compare_singly(context, entry, relation, await _owners(context, subject))
+    return await compare_singly(context, entry, relation, await _owners(context, subject), anywhere=True)
 
 
 CHECK_UNREAD_LINKS = (keep_unread_links, check_unread_links)

@@ -119,6 +119,9 @@ class Place(ObjectStore):
     def stream(self, key: str) -> Iterator[bytes]:
         yield from self._step("read", key, lambda: list(self._files.stream(key)))
 
+    def slice(self, key: str, start: int, length: int) -> tuple[bytes, int]:
+        return self._step("slice", key, lambda: self._files.slice(key, start, length))
+
     def size(self, key: str) -> int:
         return self._step("size", key, lambda: self._files.size(key))
 

@@ -18,7 +18,8 @@ from moto.core.models import botocore_stubber
 from moto.s3 import models as moto_s3
 
 from entra_pipeline.store.backends import leases
-from entra_pipeline.store.backends.s3.objects import S3ObjectStore, client_config
+from entra_pipeline.store.backends.s3.client import client_config
+from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 from tests.proof.places import Killed
 from tests.proof.virtual import Universe, current
 
@@ -86,7 +87,7 @@ class MirroredBucket(S3ObjectStore):
     """A bucket whose objects DuckDB reads as copies in a folder."""
 
     def __init__(self, client: Any, mirror: Path) -> None:
-        super().__init__(client, NAME, duckdb_secret={})
+        super().__init__(client, NAME)
         self._mirror = mirror
 
     def url(self, key: str) -> str:
@@ -153,7 +154,7 @@ def _client() -> Any:
             region_name="us-east-1",
             aws_access_key_id="proof",
             aws_secret_access_key="proof",
-            config=client_config(path_style=False),
+            config=client_config(),
         )
         moto_s3.utcnow = lambda: current().tenant_clock().replace(tzinfo=None)
         leases.threading = _Threading()  # type: ignore[assignment]

@@ -135,3 +135,17 @@ def test_a_sample_of_views_that_tell_hide_or_fail_loses_no_member_silently(tenan
         if said["delta"] == "fails":
             assert "403" in gaps(manifest, "group_members")
         one.control.behave()
+
+
+def test_a_link_that_graph_refused_to_be_asked_about_is_asked_about_again(tenant: Tenant) -> None:
+    one = tenant(protect("administrative_units"))
+    one.backup()
+    links = one.control.edges("directory/administrativeUnits", "members")
+    unit, group, _ = min(link for link in links if link[2] == "group")
+    one.control.delete(f"groups/{group}")
+    one.control.deny("groups")
+    refused = one.backup(full=True).tables["administrative_unit_members"]
+    assert {gap.object for gap in refused.gaps} == {source for source, target, _ in links if target == group}
+    assert any(gap.object == unit and group in gap.reason for gap in refused.gaps)
+    one.control.deny("groups", 0)
+    one.assert_same(one.backup())

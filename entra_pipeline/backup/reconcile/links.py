@@ -347,9 +347,10 @@ def _gaps_of(
             f"Graph's list does not show {len(weighed.disputed)} links that are stored or that another view of Graph "
             f"shows ({some(weighed.disputed)}); they are kept"
         )
-        return [Gap(what=what, reason=reason, remedy=COUNT_AGAIN, permission=entry.permissions[0])]
+        return [Gap(what=what, reason=reason, remedy=COUNT_AGAIN, permission=entry.permissions[0], object=owner)]
     if weighed.uncounted:
-        return [Gap(what=what, reason=f"Graph counts {count} and shows {listed}", remedy=COUNT_AGAIN)]
+        reason = f"Graph counts {count} and shows {listed}"
+        return [Gap(what=what, reason=reason, remedy=COUNT_AGAIN, object=owner)]
     return []
 
 

@@ -60,10 +60,16 @@ async def check_unlinked(context: CheckContext, subject: Subject) -> list[Findin
 def _kept(entry: ObjectType, relation: Relation, lost: Links, error: GraphError) -> Finding:
     """Puts back links of which Graph's other views say nothing."""
     rows = tuple((owner, target, kind, UPSERT) for owner, links in lost.items() for target, kind in links.items())
-    gap = Gap(
-        what=f"{relation.name} of {entry.title.lower()} {some(lost)}",
-        reason=f"Graph no longer shows {len(rows)} links, which are kept, and refuses to be asked: {error.message}",
-        remedy=error.remedy or COUNT_AGAIN,
-        permission=entry.permissions[0] if isinstance(error, GraphPermissionDenied) else "",
+    gaps = tuple(
+        Gap(
+            what=f"{relation.name} of {entry.title.lower()} {owner}",
+            reason=f"Graph no longer shows {len(links)} links ({some(links)}), which are kept, and refuses to be "
+            f"asked: {error.message}",
+            remedy=error.remedy or COUNT_AGAIN,
+            permission=entry.permissions[0] if isinstance(error, GraphPermissionDenied) else "",
+            # The next backup lists this owner's links again, whatever delta tells by then.
+            object=owner,
+        )
+        for owner, links in lost.items()
     )
-    return Finding(relation.name, rows=rows, gaps=(gap,))
+    return Finding(relation.name, rows=rows, gaps=gaps)

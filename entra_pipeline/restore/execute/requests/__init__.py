@@ -55,4 +55,4 @@ async def carry_out(work: RunningStep) -> None:
         }[action]()
 
 
-__all__ = ["MAKERS", "carry_out"]
+__all__ = ["REQUEST_BUILDERS", "carry_out"]

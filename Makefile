@@ -27,6 +27,10 @@ quick: $(STAMP)  ## Run the tests that need no server and no other process (unde
 chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3, and restores at 50
 	$(BIN)/python -m pytest tests/chaos tests/restore/test_disasters_killed.py --chaos-kills 50
 
+# What it draws depends on the order of requests, so no two runs are the same: it is not among the tests.
+storm: $(STAMP)  ## Back up a tenant in which everything misbehaves at two percent
+	$(BIN)/python -m pytest tests/backup/storm.py
+
 years: $(STAMP)  ## Let scopes of four points a day live for 400 days, pruned daily (some minutes)
 	$(BIN)/python -m pytest tests/store/test_years.py --retention-days 400
 

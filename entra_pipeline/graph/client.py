@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import urljoin
 
 import httpx
 import msgspec
@@ -35,6 +34,7 @@ from entra_pipeline.graph.responses import (
     decode_batch,
     header_number,
     item_headers,
+    redirected,
     refusal,
     refuses_token,
     retry_after,
@@ -170,8 +170,7 @@ class _Requests:
                 return decoded
             if status in _REDIRECTS and method == "GET" and redirects < _MOST_REDIRECTS:
                 redirects += 1
-                url = urljoin(str(response.request.url), response.headers.get("location", ""))
-                check_link(url, self.root, "a redirect of Graph")
+                url = redirected(str(response.request.url), response.headers.get("location", ""), self.root)
                 continue
             refused = refusal(status, response.content, response.headers)
             if status == 401 and (renewals < _RENEWALS or refuses_token(status, response.content)):

@@ -21,6 +21,7 @@ from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.surrogates import hide, replace
 
 _T = TypeVar("_T")
+_TOO_DEEP = "Graph answered JSON that is nested too deeply to be read"
 _MARK = b"\xef\xbb\xbf"
 _OBJECT = ord("{")
 _SHOWN = 60
@@ -177,6 +178,8 @@ def decoding(decode: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
             raise GraphProtocolError(f"Graph answered something of another shape: {error}") from error
         except UnicodeDecodeError as error:
             raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
+        except RecursionError as error:
+            raise GraphProtocolError(_TOO_DEEP) from error
 
     return checked
 
@@ -195,6 +198,8 @@ def decode_page(body: bytes) -> GraphPage:
         page = _other_shape(text, error)
     except UnicodeDecodeError as error:
         raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
+    except RecursionError as error:
+        raise GraphProtocolError(_TOO_DEEP) from error
     if all(memoryview(raw)[0] == _OBJECT for raw in page.value) and (text.isascii() or _is_text(text)):
         return GraphPage(page.value, page.next_link, page.delta_link, page.count)
     readable: list[msgspec.Raw] = []

@@ -8,6 +8,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -16,9 +17,11 @@ from entra_pipeline.errors import (
     GraphError,
     GraphNotFound,
     GraphPermissionDenied,
+    GraphProtocolError,
     GraphUnavailable,
     RoundExpired,
 )
+from entra_pipeline.graph.links import check_link
 from entra_pipeline.graph.pages import cleaned, decoding
 from entra_pipeline.graph.retry import FailureKind
 
@@ -143,11 +146,26 @@ def _moment(value: str) -> float:
 
 
 def header_number(value: str | None) -> float:
-    """A number in a header; 0 when absent or unreadable."""
+    """Returns the number in a header; 0 when it is absent, unreadable, negative or not finite."""
     try:
-        return float(value or 0)
+        number = float(value or 0)
     except ValueError:
         return 0.0
+    return number if math.isfinite(number) and number > 0 else 0.0
+
+
+def redirected(url: str, location: str, root: str) -> str:
+    """Returns where a redirect leads, as an absolute URL (RFC 9110 §10.2.2).
+
+    Raises:
+        GraphProtocolError: It is no URL, or `check_link` refuses it.
+    """
+    try:
+        target = urljoin(url, location)
+    except ValueError as error:
+        raise GraphProtocolError(f"Graph redirects to what is no URL: {location[:200]!r}") from error
+    check_link(target, root, "a redirect of Graph")
+    return target
 
 
 def broken_off(error: GraphError, pages: int) -> RoundExpired:

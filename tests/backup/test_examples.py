@@ -113,7 +113,10 @@ def test_an_example_comes_through_unchanged(path: Path, tmp_path: Path) -> None:
             for one in edges.values():
                 one.close()
         else:
-            split_list_page(decode_page(body), objects, key=key)
+            aside = split_list_page(decode_page(body), objects, key=key)
+            # The documentation shows a contact without id, which Graph never sends: it is set aside, not lost.
+            assert len(aside) == sum(key not in one for one in members["value"])
+            members["value"] = [one for one in members["value"] if key in one]
     with duckdb.connect() as connection:
         connection.register("staged", read_staged(objects.staged))
         rows = connection.execute("SELECT id, raw FROM staged WHERE change = 'upsert' ORDER BY seq").fetchall()

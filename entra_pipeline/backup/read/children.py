@@ -374,8 +374,8 @@ class ChildReader:
                 if many or owner.lower() in explain(result).message.lower():
                     missing.absent.append(owner)
                 continue
-            if not result.body and result.status < 300:
-                # Nothing: 204.
+            if not many and result.status == 204:
+                # No item. A list that has nothing says so: without a body, its answer was lost.
                 continue
             shown: list[str] = []
             try:

@@ -47,7 +47,7 @@ class Endpoint(msgspec.Struct, gc=False):
         return _short_name(self.type)
 
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoders raise for an element of another shape."""
 _identified = msgspec.json.Decoder(_Identified)
 _identified_list = msgspec.json.Decoder(list[_Identified])
@@ -141,6 +141,8 @@ def without_context(body: bytes) -> bytes:
         raise GraphProtocolError(f"Graph answered something that is not an object: {error}") from error
     except UnicodeDecodeError as error:
         raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
+    except RecursionError as error:
+        raise GraphProtocolError("Graph answered JSON that is nested too deeply to be read") from error
     if _ERROR in members and not members.keys() - _CONTEXT - {_ERROR}:
         detail = bytes(members[_ERROR])[:200].decode("utf-8", "replace")
         raise GraphProtocolError(f"Graph answered an error with a status of success: {detail}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,9 @@ from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import canonical, decode, seal, sha256
+from entra_pipeline.store.points.index import trim_indexes
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.retention.sweep import sweep
 from entra_pipeline.store.verify import VerifyFinding, verify
 from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
 
@@ -53,6 +56,11 @@ def _copy(sound: Path, folder: str) -> ScopeStore:
     return ScopeStore(LocalObjectStore(root), "contoso", Time())
 
 
+def _root(store: ScopeStore) -> Path:
+    assert isinstance(store.files, LocalObjectStore)
+    return store.files.root
+
+
 def _problems(store: ScopeStore) -> list[tuple[str, str, str]]:
     return [(finding.point, finding.table, finding.problem) for finding in verify(store) if not finding.ok]
 
@@ -64,6 +72,29 @@ def test_a_sound_store_is_sound(store: ScopeStore) -> None:
     assert list(verify(store, [SECOND])) == [VerifyFinding(SECOND, table, True, "") for table in ("", "users")]
     with pytest.raises(NotInStore):
         list(verify(store, ["2026-11-23T09-00-00Z"]))
+
+
+def test_a_changed_byte_in_the_text_of_a_key_is_found(store: ScopeStore) -> None:
+    # Arrow reads the file and fails only when the text is made.
+    key = store.manifest(SECOND).tables["users"].parts[1].key
+    path = _root(store) / key
+    for place in range(40):
+        content = bytearray(path.read_bytes())
+        content[place] ^= 0x80
+        path.write_bytes(content)
+        assert (SECOND, "users", f"{key} has other bytes than were written: its SHA-256 differs") in _problems(store)
+        content[place] ^= 0x80
+        path.write_bytes(content)
+
+
+def test_a_damaged_index_is_not_copied(store: ScopeStore) -> None:
+    (file, *_) = store.indexes()
+    path = _root(store) / file.key
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(IntegrityError, match="is not what was written"):
+        trim_indexes(store.files, "contoso", [file._replace(points=2)], [file.first])
+    sweep(store, grace=timedelta(0))
+    assert path.exists()
 
 
 @settings(max_examples=60, deadline=None)

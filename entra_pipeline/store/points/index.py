@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from entra_pipeline.errors import StoreError
+from entra_pipeline.errors import IntegrityError
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import Kind, Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parallel import in_parallel
@@ -121,6 +121,7 @@ def write_index(files: ObjectStore, manifest: Manifest) -> str:
 
     Raises:
         NotInStore: A file that says what changed at the point is not there.
+        IntegrityError: It is not the file that was written.
     """
     return _put(
         files, manifest.scope, [pa.Table.from_pylist(_rows(files, manifest), SCHEMA)], [manifest.recovery_point]
@@ -140,6 +141,9 @@ def join_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], p
 
     Returns:
         Keys of the new files.
+
+    Raises:
+        IntegrityError: One of them is not what was written.
     """
     made = []
     known = list(present)
@@ -163,6 +167,9 @@ def trim_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], p
         scope: The scope.
         present: Its files.
         points: Its recovery points, oldest first.
+
+    Raises:
+        IntegrityError: One of them is not what was written.
     """
     made = []
     for one in sorted(set(chosen_files(present, points).values())):
@@ -174,8 +181,10 @@ def trim_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], p
 
 def read_index(files: ObjectStore, file: IndexFile) -> pa.Table | None:
     """Returns the rows of a file of the index; None when it is not what was written."""
-    data = files.read(file.key)
-    return pq.read_table(io.BytesIO(data)) if sha256(data) == file.key.rpartition("/")[2].split(".")[-2] else None
+    try:
+        return pq.read_table(io.BytesIO(_read_intact(files, file)))
+    except IntegrityError:
+        return None
 
 
 def says(files: ObjectStore, rows: pa.Table, manifest: Manifest) -> bool:
@@ -190,8 +199,18 @@ def says(files: ObjectStore, rows: pa.Table, manifest: Manifest) -> bool:
 
 def _copied(files: ObjectStore, scope: str, sources: Sequence[IndexFile], points: Sequence[str], level: int) -> str:
     """Stores the rows of some points out of some files as one file, by table; returns its key."""
-    held = in_parallel(lambda one: files.read(one.key), sources)
+    held = in_parallel(lambda one: _read_intact(files, one), sources)
     return _put(files, scope, _by_table(held, points), points, level)
+
+
+def _read_intact(files: ObjectStore, file: IndexFile) -> bytes:
+    data = files.read(file.key)
+    # Copied, a changed byte would get a new name that vouches for it.
+    if sha256(data) != file.key.rpartition("/")[2].split(".")[-2]:
+        raise IntegrityError(
+            f"the index {file.key} is not what was written", remedy="Remove it: entra-pipeline sql makes it again."
+        )
+    return data
 
 
 def _by_table(held: Sequence[bytes], points: Collection[str]) -> Iterator[pa.Table]:
@@ -273,19 +292,21 @@ def _changed_keys(files: ObjectStore, manifest: Manifest) -> dict[str, _Rows | N
     def keys(entry: TableEntry) -> _Rows | None:
         if sum(part.rows for part in own(entry)) > _MOST_KEYS:
             return None
-        found = {key for part in own(entry) for key in _keys_in(files.read(part.key), entry.kind)}
+        found = {key for part in own(entry) for key in _keys_in(files, part, entry.kind)}
         return [{"id": one, "target_id": target} for one, target in sorted(found)]
 
     return dict(zip(manifest.tables, in_parallel(keys, manifest.tables.values()), strict=True))
 
 
-def _keys_in(data: bytes, kind: Kind) -> Iterator[tuple[str, str]]:
+def _keys_in(files: ObjectStore, part: Part, kind: Kind) -> Iterator[tuple[str, str]]:
     """Returns the keys in a part; those of objects have no second half."""
-    try:
-        columns = pq.read_table(io.BytesIO(data), columns=list(KEYS[kind])).columns
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(
-            f"a file of changes cannot be read: {error}", remedy="entra-pipeline verify tells which."
-        ) from None
+    data = files.read(part.key)
+    # Bytes that nobody wrote may be read as keys that nobody changed, or stop Arrow anywhere.
+    if sha256(data) != part.sha256:
+        raise IntegrityError(
+            f"{part.key} has other bytes than were written: its SHA-256 differs",
+            remedy="entra-pipeline verify tells what else differs.",
+        )
+    columns = pq.read_table(io.BytesIO(data), columns=list(KEYS[kind])).columns
     first = columns[0].to_pylist()
     yield from zip(first, columns[1].to_pylist() if kind == "edges" else [""] * len(first), strict=True)

@@ -5,10 +5,12 @@ What belongs here: which files nobody needs. What does not: which recovery point
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from entra_pipeline.errors import IntegrityError
 from entra_pipeline.store.backends import StoredFile
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.parallel import in_parallel, in_turns
@@ -18,6 +20,7 @@ from entra_pipeline.store.points.staging import staging_folder
 from entra_pipeline.store.points.unreadable import points_with_unreadable
 from entra_pipeline.store.recovery_points import ScopeStore
 
+_log = logging.getLogger(__name__)
 # Longer than a question takes that has looked up which files of the index to read.
 _READING = timedelta(hours=1)
 
@@ -60,7 +63,11 @@ def sweep(
     if dry_run:
         return _sweep(store, grace, without, without_days, dry_run=True)
     with store.held():
-        trim_indexes(store.files, store.scope, store.indexes(), store.points())
+        try:
+            trim_indexes(store.files, store.scope, store.indexes(), store.points())
+        except IntegrityError as error:
+            # What a point needs is in its manifest: a damaged index keeps nothing from going.
+            _log.warning("the indexes of scope %s were not trimmed: %s", store.scope, error.message)
         return _sweep(store, grace, (), (), dry_run=False)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
-from tests import s3
-from tests.s3 import locking_bucket, moto_endpoint, s3_bucket, s3_endpoint
+from tests.support import s3
+from tests.support.s3 import locking_bucket, moto_endpoint, s3_bucket, s3_endpoint
 
 __all__ = ["locking_bucket", "moto_endpoint", "s3_bucket", "s3_endpoint"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from entra_pipeline.audit import Act, AuditLog, Origin
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
-from tests.s3 import Bucket
+from tests.support.s3 import Bucket
 
 START = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
 ANNA = Origin(actor="anna", channel="cli", host="backup01", address="192.0.2.7")

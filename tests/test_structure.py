@@ -81,3 +81,13 @@ def test_every_path_on_the_map_exists() -> None:
     assert {
         path for path in paths if not any((base / path).exists() for base in (ROOT, ROOT / "entra_pipeline"))
     } == set()
+
+
+def test_rooms_of_tests_share_only_what_is_in_support() -> None:
+    foreign = []
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        own = file.relative_to(ROOT).parts[1]
+        for name in re.findall(r"^\s*from tests\.(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE):
+            if name not in {own, "support"}:
+                foreign.append(f"{file.relative_to(ROOT)}: tests.{name}")
+    assert foreign == []

@@ -13,7 +13,7 @@ from entra_pipeline.analysis.objects import find
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 _TYPES = (

@@ -10,7 +10,7 @@ import pytest
 from entra_pipeline.analysis.changes import Change, bases, changes, differing
 from entra_pipeline.errors import NotInStore, StoreError
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 _TYPES = ("users", "groups")

@@ -16,7 +16,7 @@ from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Point = tuple[ScopeStore, Manifest]
 _FILTERS = (

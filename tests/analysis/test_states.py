@@ -18,7 +18,7 @@ from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Manifest, Part
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.store.writing import Row, Time, entry, gone, manifest, put
+from tests.support.writing import Row, Time, entry, gone, manifest, put
 
 pytestmark = pytest.mark.pure
 

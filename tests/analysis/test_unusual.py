@@ -11,8 +11,8 @@ import pytest
 from entra_pipeline.analysis.unusual import verdict_of
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.retention.holds import retention_holds
-from tests.cli.conftest import Place
-from tests.notifications.conftest import PASSWORD, PostOffice
+from tests.support.command import Place
+from tests.support.post_office import PASSWORD, PostOffice
 
 PROTECT = [
     "users",

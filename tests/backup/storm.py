@@ -9,8 +9,8 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE, Lane
 from entra_pipeline.demo import compare
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.changing import Life
-from tests.backup.conftest import Protected, protect, totals
+from tests.support.changing import Life
+from tests.support.protected import Protected, protect, totals
 
 Tenant = Callable[..., Protected]
 # The simulated tenant goes on telling of the policies of a group that is in the recycle bin.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.backup.jobs import totals
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 
 def test_what_a_first_read_finds_is_a_baseline(tenant: Callable[..., Protected]) -> None:

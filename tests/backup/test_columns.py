@@ -14,7 +14,7 @@ from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.state import connect, state_query
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.backup.changing import Life
-from tests.backup.conftest import MAIN_TYPES, Protected, protect, totals
+from tests.support.changing import Life
+from tests.support.protected import MAIN_TYPES, Protected, protect, totals
 
 Tenant = Callable[..., Protected]
 

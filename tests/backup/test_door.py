@@ -14,7 +14,7 @@ from entra_pipeline.reports.job import job_report
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.unreadable import keep_unreadable, points_with_unreadable, read_unreadable
 from entra_pipeline.store.retention.sweep import sweep
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 

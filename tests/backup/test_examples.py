@@ -29,8 +29,8 @@ from entra_pipeline.graph.pacing import LIMITS, Limit
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected
 from tests.backup.test_columns import expected, plain
+from tests.support.protected import Protected
 
 Body = dict[str, Any]
 

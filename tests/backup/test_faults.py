@@ -11,8 +11,8 @@ import pytest
 from entra_pipeline.backup.run import NullBackupProgress
 from entra_pipeline.simulator.faults.settings import EXPIRY_FORMS, FAULTS
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.changing import Life
-from tests.backup.conftest import MAIN_TYPES, Protected, protect, totals
+from tests.support.changing import Life
+from tests.support.protected import MAIN_TYPES, Protected, protect, totals
 
 Tenant = Callable[..., Protected]
 TABLES = protect(*MAIN_TYPES, "applications", "service_principals", "app_role_assignments", "devices")

@@ -11,7 +11,7 @@ from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, Lane, table_names
 from entra_pipeline.demo import compare
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 NASTY = 'Ångström "Å" \\ \u6771\u4eac \U0001f98a \u2028 \u0001 \ud7ff'
 UNKNOWN = {"newScalar": NASTY, "newComplex": {"b": [1, None, {"a": "ü"}, 1.0, 9007199254740993], "a": None}}

@@ -10,7 +10,7 @@ import pytest
 from entra_pipeline.demo import Picture
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, parts_of, totals
+from tests.support.protected import Protected, parts_of, totals
 
 POLICIES = "identity/conditionalAccess/policies"
 ASSIGNMENTS = "roleManagement/directory/roleAssignments"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.changing import Life
-from tests.backup.conftest import MAIN_TYPES, Protected, parts_of, protect
+from tests.support.changing import Life
+from tests.support.protected import MAIN_TYPES, Protected, parts_of, protect
 
 Tenant = Callable[..., Protected]
 

@@ -9,8 +9,8 @@ import pytest
 from entra_pipeline.backup.run import NullBackupProgress
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, RELATIONS
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.changing import Life
-from tests.backup.conftest import MAIN_TYPES, Protected, protect
+from tests.support.changing import Life
+from tests.support.protected import MAIN_TYPES, Protected, protect
 
 Tenant = Callable[..., Protected]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 

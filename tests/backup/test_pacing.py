@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, LIMITS, Pacer, Priority
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 

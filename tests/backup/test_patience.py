@@ -14,8 +14,8 @@ import pytest
 from entra_pipeline.backup.run import NullBackupProgress
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
-from tests.patience import IMPATIENT
+from tests.support.patience import IMPATIENT
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 TYPES = protect("users", "groups", "applications")

@@ -8,8 +8,8 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.changing import Life
-from tests.backup.conftest import Protected, protect
+from tests.support.changing import Life
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 

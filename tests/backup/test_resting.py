@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 Tenant = Callable[..., Protected]
 

@@ -9,7 +9,7 @@ from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.demo import Picture, look
 from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect, totals
+from tests.support.protected import Protected, protect, totals
 
 Tenant = Callable[..., Protected]
 TYPES = protect("users", "groups", "role_assignments", "oauth2_permission_grants", "app_role_assignments")

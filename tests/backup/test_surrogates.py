@@ -19,7 +19,7 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.state import connect
-from tests.backup.conftest import Protected, parts_of, protect
+from tests.support.protected import Protected, parts_of, protect
 
 Tenant = Callable[..., Protected]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from entra_pipeline.backup.reconcile.context import ReconcilePolicy
-from tests.backup.conftest import MAIN_TYPES, Protected, protect
+from tests.support.protected import MAIN_TYPES, Protected, protect
 
 Tenant = Callable[..., Protected]
 

@@ -10,7 +10,7 @@ import pytest
 
 from entra_pipeline.backup.reconcile.context import ReconcilePolicy
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import MAIN_TYPES, Protected, protect
+from tests.support.protected import MAIN_TYPES, Protected, protect
 
 Tenant = Callable[..., Protected]
 AT_ONCE = ReconcilePolicy(count_pauses=(0.0, 0.0))

@@ -11,7 +11,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, restore_p
 from entra_pipeline.catalogue.model import LinkWrite, Restore
 from entra_pipeline.catalogue.restoring import WriteStrategy, kept
 from entra_pipeline.simulator.schema import BY_NAME, SETS, EntitySet
-from tests.cli.conftest import call
+from tests.support.command import call
 
 pytestmark = pytest.mark.pure
 

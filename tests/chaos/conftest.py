@@ -19,7 +19,7 @@ from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
-from tests.s3 import Bucket
+from tests.support.s3 import Bucket
 
 SCOPE = "contoso"
 PROTECTED = ["users", "groups", "applications", "federated_identity_credentials", "service_principals", "devices"]

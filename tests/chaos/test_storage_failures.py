@@ -14,7 +14,7 @@ import pytest
 
 from entra_pipeline.simulator import Simulator
 from tests.chaos.conftest import Site, s3_keys, s3_profile, site_on
-from tests.s3 import Bucket
+from tests.support.s3 import Bucket
 
 ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>made up</Message></Error>'
 

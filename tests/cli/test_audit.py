@@ -13,7 +13,7 @@ import pytest
 from entra_pipeline.audit import AuditEvent, AuditLog
 from entra_pipeline.cli import COMMANDS, cli
 from entra_pipeline.cli.auditing import ACTS, _Recorded
-from tests.cli.conftest import Place
+from tests.support.command import Place
 
 
 def events(place: Place) -> list[AuditEvent]:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place, Result, call, write_project
-from tests.s3 import Bucket, Endpoint
+from tests.support.command import Place, Result, call, write_project
+from tests.support.s3 import Bucket, Endpoint
 
 
 def _explained(result: Result, *, code: int = 2) -> str:

@@ -25,7 +25,7 @@ from entra_pipeline.cli.queries.catalogue import catalogue_markdown
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place, call, write_project
+from tests.support.command import Place, call, write_project
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMAND = [sys.executable, "-c", "from entra_pipeline.cli import main; main()"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from tests.cli.conftest import Place
+from tests.support.command import Place
 
 
 def test_a_diff_of_the_last_two_points_is_the_default(backed_up: Place) -> None:

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from entra_pipeline.catalogue import EVERYTHING, table_names
-from tests.cli.conftest import Place
+from tests.support.command import Place
 
 
 def _raw_in_files(place: Place, table: str) -> dict[str, str]:

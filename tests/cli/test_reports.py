@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 
 from entra_pipeline.reports import REPORTS
-from tests.cli.conftest import Place
+from tests.support.command import Place
 
 
 @pytest.mark.parametrize("name", REPORTS)

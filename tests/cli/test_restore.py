@@ -20,7 +20,7 @@ import pytest
 
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place, call, write_project
+from tests.support.command import Place, call, write_project
 
 DOCS = Path(__file__).parents[2] / "docs"
 _TYPES = '[scopes.people]\ntenant = "contoso"\nstorage = "disk"\nprotect = [{}]\n'

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place, write_project
+from tests.support.command import Place, write_project
 
 
 class Two:

@@ -10,7 +10,7 @@ import pytest
 
 from entra_pipeline.clock import iso
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place, write_project
+from tests.support.command import Place, write_project
 
 _SCOPE = '[scopes.people]\ntenant = "contoso"\nstorage = "disk"\nprotect = [{}]\n'
 _PROTECT = (

@@ -9,8 +9,8 @@ import pytest
 
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.retention.prune_log import PruneRecords
-from tests.cli.conftest import Place, write_project
-from tests.store.aging import Life, lived
+from tests.support.aging import Life, lived
+from tests.support.command import Place, write_project
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 from entra_pipeline.analysis.sql import SqlSession
 from entra_pipeline.project import load_project
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place
-from tests.gateway import Call, Gateway, Reply, gateway, refusal
-from tests.s3 import Bucket, Endpoint, new_bucket
+from tests.support.command import Place
+from tests.support.gateway import Call, Gateway, Reply, gateway, refusal
+from tests.support.s3 import Bucket, Endpoint, new_bucket
 
 ODD = "back[ups] *?#1 100% a+b=c&d 'x' {z} åäö"
 TYPES = ["users", "groups", "domains"]

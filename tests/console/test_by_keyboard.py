@@ -16,7 +16,7 @@ from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.pages import PAGES
 from entra_pipeline.project import Project
 from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, until
-from tests.dagster.test_browser import browser
+from tests.support.browser import browser
 
 __all__ = ["_console", "backed_up", "browser", "points", "project", "served", "simulator"]
 

@@ -22,7 +22,7 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from tests.console.conftest import HTML, Served
 from tests.console.test_security import Elements, events
-from tests.s3 import Bucket, Endpoint
+from tests.support.s3 import Bucket, Endpoint
 
 SECRET = """
 [storage.disk]

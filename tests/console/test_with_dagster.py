@@ -33,7 +33,7 @@ from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from tests.console.two_points import Served, serving, until
-from tests.dagster.test_browser import browser
+from tests.support.browser import browser
 
 __all__ = ["browser"]
 

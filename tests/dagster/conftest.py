@@ -12,7 +12,7 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.patience import IMPATIENT
+from tests.support.patience import IMPATIENT
 
 PROJECT = """\
 [storage.disk]
@@ -85,10 +85,3 @@ def definitions(project: Project) -> dg.Definitions:
 @pytest.fixture
 def store(project: Project) -> ScopeStore:
     return open_store(project, "contoso-eu")
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides={"telemetry": {"enabled": False}}) as one:
-        yield one

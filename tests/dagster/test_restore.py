@@ -21,7 +21,7 @@ from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import read_report
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.patience import IMPATIENT
+from tests.support.patience import IMPATIENT
 
 SCOPE = "contoso-eu"
 SETTINGS = """

@@ -13,7 +13,7 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import prune
-from tests.store.aging import Life, lived
+from tests.support.aging import Life, lived
 
 SCOPE = "contoso-eu"
 PARTITIONS = partitions_name(SCOPE)

@@ -23,7 +23,7 @@ from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import key_of
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.s3 import Bucket
+from tests.support.s3 import Bucket
 
 SCOPE = "contoso-eu"
 PARTITIONS = partitions_name(SCOPE)

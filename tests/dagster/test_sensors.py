@@ -32,8 +32,8 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import verify
 from tests.dagster.conftest import PROJECT
 from tests.dagster.test_runs import now, run_backup
-from tests.notifications.conftest import PASSWORD, PostOffice
-from tests.store.writing import Time
+from tests.support.post_office import PASSWORD, PostOffice
+from tests.support.writing import Time
 
 FAILED = TickStatus.FAILURE
 PROFILE = """

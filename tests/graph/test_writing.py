@@ -18,7 +18,7 @@ from entra_pipeline.graph.pacing import Limit, WriteBudget
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator import Simulator
-from tests.patience import IMPATIENT
+from tests.support.patience import IMPATIENT
 
 _T = TypeVar("_T")
 

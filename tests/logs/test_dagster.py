@@ -18,7 +18,7 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.logs import LogStore
-from tests.dagster.conftest import instance
+from tests.support.dagster_instance import instance
 
 __all__ = ["instance"]
 

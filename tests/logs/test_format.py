@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.store.logs import LogDay, LogPart, LogRead
-from tests.logs.conftest import Logged
+from tests.support.logged import Logged
 
 DOCS = Path(__file__).parents[2] / "docs"
 

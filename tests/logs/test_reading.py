@@ -14,7 +14,7 @@ from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.errors import GraphProtocolError, GraphUnavailable, ScopeBusy, StoreError
 from entra_pipeline.store.logs import LogDay, LogPart, LogStore
 from entra_pipeline.store.retention.sweep import sweep
-from tests.logs.conftest import Logged
+from tests.support.logged import Logged
 
 GRAPH_TYPES = {
     "directory_audits": "directoryAudit",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline.simulator import Simulator
-from tests.cli.conftest import Place, write_project
-from tests.notifications.conftest import PASSWORD, PostOffice
+from tests.support.command import Place, write_project
+from tests.support.post_office import PASSWORD, PostOffice
 
 PROFILE = '[notifications.ops]\nto = ["ops@example.com"]\nbackup = ["finished", "finished with exception", "failed"]\n'
 

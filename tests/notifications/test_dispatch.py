@@ -18,9 +18,10 @@ from entra_pipeline.reports.rendering.html import as_html
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.notifications.conftest import Hook, MakeProject, PostOffice
-from tests.store.aging import AgingFiles
-from tests.store.writing import Time
+from tests.notifications.conftest import Hook, MakeProject
+from tests.support.aging import AgingFiles
+from tests.support.post_office import PostOffice
+from tests.support.writing import Time
 
 # The server that is encrypted from the start does not know that it is: TLS is done before it.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.backup.changing import Life
+from tests.support.changing import Life
 
 _PLACES = "identity/conditionalAccess/namedLocations"
 _POLICY = "policies/authorizationPolicy"

@@ -17,7 +17,7 @@ from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Gap, Manifest
 from entra_pipeline.store.points.keys import key_of
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.store.writing import Row, Time, entry, gone, manifest, put, upsert
+from tests.support.writing import Row, Time, entry, gone, manifest, put, upsert
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 GAP = Gap(what="not read", reason="Graph answered <b>403</b>", remedy="Grant Domain.Read.All.")

@@ -22,7 +22,7 @@ from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.retention.holds import hold
 from entra_pipeline.store.retention.prune import prune_job
 from tests.reports.conftest import GAP, NOW, Site, gone, person
-from tests.store.writing import Time
+from tests.support.writing import Time
 
 pytestmark = pytest.mark.pure
 

@@ -1,5 +1,5 @@
 """The tenants of the backup's tests: a restore plan is made of what a backup has read."""
 
-from tests.backup.conftest import _impatience, tenant
+from tests.support.protected import _impatience, tenant
 
 __all__ = ["_impatience", "tenant"]

@@ -15,7 +15,7 @@ from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.store.writing import Time, entry, manifest, put
+from tests.support.writing import Time, entry, manifest, put
 
 Body = dict[str, Any]
 

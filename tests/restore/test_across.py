@@ -20,7 +20,7 @@ from entra_pipeline.restore.plan.planner import LiveTenant
 from entra_pipeline.restore.records.passwords import Passwords, random_key
 from entra_pipeline.restore.records.report import RestoreReport, exceptions
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect, tenant
+from tests.support.protected import Protected, protect, tenant
 
 __all__ = ["tenant"]
 

@@ -24,10 +24,10 @@ from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
-from tests.patience import IMPATIENT
 from tests.restore import disasters
 from tests.restore.disasters import least_writes, truth
+from tests.support.patience import IMPATIENT
+from tests.support.protected import Protected, protect
 
 ACCESS = (
     "users",

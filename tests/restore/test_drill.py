@@ -18,7 +18,7 @@ from entra_pipeline.restore.check.fidelity import fidelity
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected
+from tests.support.protected import Protected
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, Re
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
+from tests.support.protected import Protected, protect
 
 TYPES = (
     "users",

@@ -16,7 +16,7 @@ from entra_pipeline.restore.records.id_map import lineage, remember
 from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
 from tests.restore.points import Picture, Points
 from tests.restore.test_plan_properties import GROUPS, POLICIES, TABLES, USERS, World, tenant
-from tests.store.writing import TENANT
+from tests.support.writing import TENANT
 
 pytestmark = pytest.mark.pure
 

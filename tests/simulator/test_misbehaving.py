@@ -18,8 +18,8 @@ from entra_pipeline.cli.setup.simulate import simulate
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.simulator.faults.misbehave import MISBEHAVIOURS
 from entra_pipeline.simulator.faults.misbehave.text import parse_misbehaviour
-from tests.s3 import free_ports
 from tests.simulator.conftest import Client
+from tests.support.s3 import free_ports
 
 Body = dict[str, Any]
 

@@ -12,8 +12,8 @@ import pytest
 
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import _impatience, protect
-from tests.logs.conftest import Logged
+from tests.support.logged import Logged
+from tests.support.protected import _impatience, protect
 
 __all__ = ["_impatience"]
 

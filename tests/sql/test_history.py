@@ -15,7 +15,7 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.commit import commit, complete_index
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.store.writing import Time, entry, gone, manifest, put, upsert
+from tests.support.writing import Time, entry, gone, manifest, put, upsert
 
 pytestmark = pytest.mark.pure
 

@@ -17,7 +17,7 @@ from entra_pipeline.store.points import index
 from entra_pipeline.store.retention.holds import hold
 from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
-from tests.store.aging import Life, State
+from tests.support.aging import Life, State
 
 pytestmark = pytest.mark.pure
 

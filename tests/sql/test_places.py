@@ -13,7 +13,7 @@ from entra_pipeline.store.backends.s3.client import make_client
 from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
 from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 from entra_pipeline.store.state import connect
-from tests.s3 import Bucket
+from tests.support.s3 import Bucket
 
 
 def bucket(endpoint: str, prefix: str = "") -> S3ObjectStore:

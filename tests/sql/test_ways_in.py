@@ -24,12 +24,12 @@ from entra_pipeline.notebook import open_project
 from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.job_records import JobRecord
 from resources import DuckDBResource
-from tests.cli.conftest import Result, call
-from tests.s3 import Bucket
 from tests.sql.conftest import QUESTIONS, Story
 from tests.sql.test_cookbook import answers
 from tests.sql.test_history import Chain, person
-from tests.store.writing import put_log_day
+from tests.support.command import Result, call
+from tests.support.s3 import Bucket
+from tests.support.writing import put_log_day
 
 # A process with nothing of ours: the catalog, DuckDB, its httpfs, the questions.
 STOCK = """

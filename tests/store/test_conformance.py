@@ -21,7 +21,7 @@ from entra_pipeline.store.backends import KINDS, LocalObjectStore, ObjectStore, 
 from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem
 from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.state import connect, parquet, sql_text
-from tests.s3 import ceph_is_installed, new_bucket
+from tests.support.s3 import ceph_is_installed, new_bucket
 
 
 def _folder(request: pytest.FixtureRequest) -> ObjectStore:

@@ -17,8 +17,8 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import AlreadyExists, ConfigurationError, EntraPipelineError, StoreError
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.state import connect
-from tests import s3
-from tests.s3 import Bucket, Endpoint
+from tests.support import s3
+from tests.support.s3 import Bucket, Endpoint
 
 
 def error_factory(key: str, message: str, /, *, remedy: str) -> EntraPipelineError:

@@ -19,7 +19,7 @@ from entra_pipeline.store.commit import commit
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import Gap, Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.store.writing import Time, entry, gone, manifest, put, put_log_day, take, upsert
+from tests.support.writing import Time, entry, gone, manifest, put, put_log_day, take, upsert
 
 pytestmark = pytest.mark.pure
 

@@ -12,7 +12,7 @@ import pytest
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
 from entra_pipeline.store.job_records import JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.s3 import Bucket
+from tests.support.s3 import Bucket
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -18,15 +18,15 @@ from entra_pipeline.store.backends.leases import LIFETIME
 from entra_pipeline.store.backends.locks import Holder
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.s3 import Bucket
-from tests.store.writing import Time, entry, manifest, put, take, upsert
+from tests.support.s3 import Bucket
+from tests.support.writing import Time, entry, manifest, put, take, upsert
 
 _HOLDER = """
 import sys
 from pathlib import Path
 from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.s3 import Bucket, Endpoint
+from tests.support.s3 import Bucket, Endpoint
 
 kind, place = sys.argv[1:3]
 files = LocalObjectStore(Path(place)) if kind == "local" else Bucket(Endpoint(place), sys.argv[3]).files()

@@ -15,8 +15,8 @@ from entra_pipeline.store.backends import S3Storage
 from entra_pipeline.store.backends.promise import StoragePromise
 from entra_pipeline.store.backends.promises import StoragePromises
 from entra_pipeline.store.state import connect
-from tests.gateway import AFTER, HABITS, Call, Gateway, Reply, gateway, refusal
-from tests.s3 import Bucket, Endpoint, ceph_is_installed, new_bucket
+from tests.support.gateway import AFTER, HABITS, Call, Gateway, Reply, gateway, refusal
+from tests.support.s3 import Bucket, Endpoint, ceph_is_installed, new_bucket
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
-from tests.s3 import Bucket
-from tests.store.aging import Life
 from tests.store.test_files import error_factory
-from tests.store.writing import put, put_log_day, upsert
+from tests.support.aging import Life
+from tests.support.s3 import Bucket
+from tests.support.writing import put, put_log_day, upsert
 
 _DAY = timedelta(days=1)
 

@@ -15,8 +15,8 @@ from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.state import connect, state_query
-from tests.s3 import Bucket
-from tests.store.writing import Time, take
+from tests.support.s3 import Bucket
+from tests.support.writing import Time, take
 
 _PROJECT = """
 [storage.main]

@@ -28,9 +28,9 @@ from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.sweep import sweep
 from entra_pipeline.store.verify import verify
-from tests.s3 import Bucket
 from tests.store.dying import DyingFiles, Killed
-from tests.store.writing import START, Time, entry, gone, manifest, put, take, upsert
+from tests.support.s3 import Bucket
+from tests.support.writing import START, Time, entry, gone, manifest, put, take, upsert
 
 
 @pytest.fixture

@@ -26,10 +26,10 @@ from entra_pipeline.store.retention.holds import hold, release, retention_holds
 from entra_pipeline.store.retention.prune import GRACE, PruneResult, prune
 from entra_pipeline.store.retention.prune_log import PruneRecords
 from entra_pipeline.store.verify import verify
-from tests.s3 import Bucket
-from tests.store.aging import AgingFiles, Life, day, lived
 from tests.store.dying import DyingFiles, Killed
-from tests.store.writing import put, put_log_day, upsert
+from tests.support.aging import AgingFiles, Life, day, lived
+from tests.support.s3 import Bucket
+from tests.support.writing import put, put_log_day, upsert
 
 
 def _prune(life: Life, *, dry_run: bool = False) -> PruneResult:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import s3
+from tests.support import s3
 
 RUN = """
 import sys, time
 from pathlib import Path
-from tests.s3 import ceph
+from tests.support.s3 import ceph
 
 with ceph(Path(sys.argv[1])):
     print("ready", flush=True)

@@ -17,8 +17,8 @@ from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
 from entra_pipeline.store.verify import verify
-from tests.s3 import Bucket
-from tests.store.writing import START, Row, Time, entry, gone, manifest, put, take, upsert
+from tests.support.s3 import Bucket
+from tests.support.writing import START, Row, Time, entry, gone, manifest, put, take, upsert
 
 _IDS = st.sampled_from("abcdef")
 # What one run brings: full or not, objects that appear or change (with or without a column that is new), deletions.

@@ -21,7 +21,7 @@ from entra_pipeline.store.points.index import trim_indexes
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.sweep import sweep
 from entra_pipeline.store.verify import VerifyFinding, verify
-from tests.store.writing import Time, entry, gone, manifest, put, take, upsert
+from tests.support.writing import Time, entry, gone, manifest, put, take, upsert
 
 pytestmark = pytest.mark.pure
 

@@ -19,9 +19,9 @@ from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.retention.sweep import sweep
 from entra_pipeline.store.verify import verify
-from tests.backup.conftest import _impatience, protect
-from tests.cli.conftest import call
-from tests.logs.conftest import Logged
+from tests.support.command import call
+from tests.support.logged import Logged
+from tests.support.protected import _impatience, protect
 
 __all__ = ["_impatience"]
 

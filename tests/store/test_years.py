@@ -15,7 +15,7 @@ import pytest
 from entra_pipeline.store.points.index import chosen_files
 from entra_pipeline.store.retention.prune import prune
 from entra_pipeline.store.verify import verify
-from tests.store.aging import Life
+from tests.support.aging import Life
 
 _A_DAY = 4
 _ALL_READ_DAYS = 30

@@ -20,8 +20,8 @@ from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.backup.conftest import Protected, protect
-from tests.patience import IMPATIENT
+from tests.support.patience import IMPATIENT
+from tests.support.protected import Protected, protect
 
 
 class Damaged(Protected):

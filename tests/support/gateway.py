@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-from tests.s3 import Endpoint
+from tests.support.s3 import Endpoint
 
 _ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>made up</Message></Error>'
 _HOP = {"content-length", "transfer-encoding", "connection", "date", "server"}

@@ -20,7 +20,7 @@ from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, state_query
-from tests.store.writing import START, Time, entry, gone, manifest, put, upsert
+from tests.support.writing import START, Time, entry, gone, manifest, put, upsert
 
 State = Mapping[str, str]
 

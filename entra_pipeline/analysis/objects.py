@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from entra_pipeline.analysis.conditions import parsed_condition
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.errors import NotAtPoint, StoreError, UsageError
 from entra_pipeline.store.backends.duckdb_filesystem import storage_error
@@ -199,6 +200,7 @@ class ObjectTable:
         self.state = f"({state_query(store.files, self.entry)})"
         self.text = "_raw" if self.entry.kind == "objects" else "concat_ws(' ', source_id, target_id, target_type)"
         self._store, self._manifest, self._name = store, manifest, table
+        self._columns: list[str] | None = None
         self._connection = connect(store.files, temp=temp, memory=memory)
         try:
             self._confine(besides)
@@ -241,12 +243,19 @@ class ObjectTable:
         cursor = self.cursor()
         conditions = [within] if within else []
         if where:
-            _check(cursor, f"SELECT 1 FROM {self.state} WHERE {_bracketed(where)}")
-            conditions.append(_bracketed(where))
+            condition = parsed_condition(cursor, where, self.columns())
+            _check(cursor, f"SELECT 1 FROM {self.state} WHERE {condition}")
+            conditions.append(condition)
         if search:
             conditions.append(_holds(self.text, search))
         filtered = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         return cursor.execute(f"SELECT {what} FROM {self.state} {filtered} {tail}")
+
+    def columns(self) -> list[str]:
+        """The names of its columns, which a condition may name."""
+        if self._columns is None:
+            self._columns = [column[0] for column in self.cursor().execute(f"FROM {self.state} LIMIT 0").description]
+        return self._columns
 
     def one(self, identifier: str, source: str = "") -> str:
         """One object as JSON text, from its state or another source; raises UsageError for links, NotAtPoint."""
@@ -309,17 +318,9 @@ def _holds(text: str, search: str) -> str:
     return f"({quick} OR (({there}) AND {exact}))"
 
 
-def _bracketed(condition: str) -> str:
-    """A condition that stays one whatever follows it; the line break ends a comment in it."""
-    return f"({condition}\n)"
-
-
 def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Refuses a condition that is more, or other, than a condition."""
+    """Refuses a condition that does not fit the columns' types."""
     try:
-        statements = connection.extract_statements(query)
-        if len(statements) != 1 or statements[0].type.name != "SELECT":
-            raise UsageError("the condition holds more than a condition", remedy="Give one SQL condition.")
         connection.execute(f"EXPLAIN {query}")
     except (duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
         raise UsageError(

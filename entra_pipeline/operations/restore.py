@@ -22,7 +22,7 @@ from entra_pipeline.restore.execute.executor import RestoreProgress, RestoreTarg
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan import service
 from entra_pipeline.restore.plan.other_tenant import scope_of
-from entra_pipeline.restore.records.jobs import restore_job
+from entra_pipeline.restore.records.jobs import RestoreJob, restore_job
 from entra_pipeline.restore.records.passwords import Passwords, key_of, require_private
 from entra_pipeline.restore.records.report import RestoreReport, read_report
 from entra_pipeline.store.manifest import Manifest
@@ -173,28 +173,25 @@ class RestoreRun:
 
     async def apply(self, *, go_on: bool = False) -> RestoreReport:
         """Writes to the tenant, and keeps the record of the job; `go_on` and errors as for `executor.apply`."""
-        with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
-            async with self._target() as target:
-                job.report = report = await self._apply(target, go_on)
+        async with self._job() as (job, target):
+            job.report = report = await self._apply(target, go_on)
         return report
 
     async def verify(self, report: RestoreReport) -> RestoreReport:
         """Reads back what was written, and keeps the record of the job; errors as for `check.verify.verify`."""
-        with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
-            async with self._target() as target:
-                job.report = verified = await self._verify(target, report)
+        async with self._job() as (job, target):
+            job.report = verified = await self._verify(target, report)
         return verified
 
     async def apply_and_verify(self, *, go_on: bool = False) -> RestoreReport:
         """Writes and reads back, as one job; what has been done before is not done again."""
-        with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
-            async with self._target() as target:
-                report = await asyncio.to_thread(read_report, self.store, self.plan.id)
-                if report is None:
-                    report = await self._apply(target, go_on)
-                job.report = report
-                if not report.verified:
-                    job.report = report = await self._verify(target, report)
+        async with self._job() as (job, target):
+            report = await asyncio.to_thread(read_report, self.store, self.plan.id)
+            if report is None:
+                report = await self._apply(target, go_on)
+            job.report = report
+            if not report.verified:
+                job.report = report = await self._verify(target, report)
         return report
 
     async def _apply(self, target: RestoreTarget, go_on: bool) -> RestoreReport:
@@ -223,12 +220,13 @@ class RestoreRun:
         return Passwords(self.store.files, self.plan, lambda: key_of(tenant))
 
     @asynccontextmanager
-    async def _target(self) -> AsyncIterator[RestoreTarget]:
-        """Opens the tenant for reading and for writing."""
-        scope = target_of(self.environment.project, self.plan)
-        live = self.environment.open_store(scope)
-        async with (
-            self.environment.open_tenant(scope) as reading,
-            self.environment.open_tenant(scope, writing=True) as writing,
-        ):
-            yield RestoreTarget(scope=scope, store=live, reading=reading, writing=writing)
+    async def _job(self) -> AsyncIterator[tuple[RestoreJob, RestoreTarget]]:
+        """Keeps the record of the job while the tenant is open for reading and for writing."""
+        with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
+            scope = target_of(self.environment.project, self.plan)
+            live = self.environment.open_store(scope)
+            async with (
+                self.environment.open_tenant(scope) as reading,
+                self.environment.open_tenant(scope, writing=True) as writing,
+            ):
+                yield job, RestoreTarget(scope=scope, store=live, reading=reading, writing=writing)

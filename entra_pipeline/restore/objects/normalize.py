@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.analysis.equality import Values, differences, normal
+from entra_pipeline.analysis.equality import Values, differences, normal, same
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.restore.objects.endings import with_fixed_end
@@ -65,9 +65,20 @@ def moved(entry: ObjectType, own: str, body: Body, mapping: Mapping[str, str]) -
 
 
 def differing(entry: ObjectType, wanted: Body, found: Body) -> Values:
-    """Compares two normalized objects: property → wanted and found value."""
+    """Compares two normalized objects: property → wanted and found value.
+
+    Besides what `analysis.equality` says, an object of whose members all are null is the same as null: what was added
+    inside a value is taken away by a null for each of its members, and Graph then shows the whole as null.
+    """
     told, _ = differences(entry.name, wanted, found)
-    return told
+    return {name: pair for name, pair in told.items() if not _says_the_same(*pair, name)}
+
+
+def _says_the_same(wanted: Any, found: Any, name: str) -> bool:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        members = (one for one in wanted.keys() | found.keys() if "@" not in one or one == _TYPE)
+        return all(_says_the_same(wanted.get(one), found.get(one), one) for one in members)
+    return same(wanted, found, name) or (says_nothing(wanted) and says_nothing(found))
 
 
 def left_by(steps: Iterable[RestoreStep], names: Mapping[str, str]) -> dict[tuple[str, str], Body]:
@@ -122,6 +133,14 @@ def without(body: Body, path: str) -> Body:
 def empty(value: Any) -> bool:
     """Tells whether a property has no value that a merge would overwrite."""
     return value is None or value in ("", [], {})
+
+
+def says_nothing(value: Any) -> bool:
+    """Tells whether a value is null, an empty list, or an object of whose members all are so; `{}` is a value."""
+    if isinstance(value, dict):
+        members = [member for name, member in value.items() if "@" not in name]
+        return bool(members) and all(says_nothing(member) for member in members)
+    return value is None or value == []
 
 
 def own_identities(body: Body) -> list[Body]:

@@ -1,0 +1,65 @@
+"""After a restore nothing is left to plan: what Graph shows otherwise than it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.restore.objects.normalize import differing
+from entra_pipeline.restore.records.plans import write_plan
+from tests.restore import disasters
+from tests.restore.test_disasters_undone import Site, bad, site
+
+__all__ = ["site"]
+
+_SET = {"@odata.type": "#microsoft.graph.customSecurityAttributeValue"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        ({"Engineering": {**_SET, "Clearance": None}}, None, True),
+        ({"Engineering": {**_SET, "Clearance": None, "Projects": []}}, {}, True),
+        ({"Engineering": {**_SET, "Clearance": None}}, {"Engineering": {**_SET}}, True),
+        ({"Engineering": {**_SET, "Clearance": None}, "Sales": {**_SET, "Region": "EU"}}, None, False),
+        ({"Engineering": {**_SET, "Clearance": None}}, {"Engineering": {**_SET, "Clearance": "Secret"}}, False),
+        # An object without members says something, and so does its type.
+        ({}, None, False),
+        ({**_SET}, None, False),
+        ({"@odata.type": "#one", "level": None}, {"@odata.type": "#other", "level": None}, False),
+        ([{"@odata.type": "#one", "level": None}], [], False),
+        (False, None, False),
+    ],
+)
+def test_a_value_in_which_all_is_null_is_no_value(wanted: Any, found: Any, same: bool) -> None:
+    users = CATALOGUE["users"]
+    for one, other in ((wanted, found), (found, wanted)):
+        assert (differing(users, {"value": one}, {"value": other}) == {}) is same
+        inside = differing(users, {"value": {"a": 1, "b": one}}, {"value": {"a": 1, "b": other}})
+        assert (inside == {}) is same
+
+
+def test_an_attribute_that_was_set_since_is_taken_away_and_an_undo_sets_it_again(site: Callable[..., Site]) -> None:
+    one = site("users")
+    held = {"customSecurityAttributes": {"Engineering": {**_SET, "Clearance": "Secret"}}}
+    user, *_ = (each for each in disasters.cloud_users(one.control) if not _attributes(one, each))
+    point = one.backup()
+    one.control.patch(f"users/{user}", held)
+    plan = one.plan(point)
+    write_plan(one.store, plan)
+    assert [step.id for step in plan.steps] == [user]
+    report = one.apply(plan)
+    assert bad(report) == []
+    assert not _attributes(one, user)
+    assert one.plan(point, "again").steps == ()
+    undo = one.plan_undo(report.job)
+    assert undo.refusals == ()
+    assert bad(one.apply(undo)) == []
+    assert _attributes(one, user) == held["customSecurityAttributes"]
+
+
+def _attributes(one: Site, user: str) -> Any:
+    return next(each for each in one.control.dump("users") if each["id"] == user).get("customSecurityAttributes")

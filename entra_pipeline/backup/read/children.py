@@ -294,7 +294,12 @@ class ChildReader:
         elif ids is None:
             url = query(children.owner.path, select="id", top=children.owner.page_size)
             pages = self._graph.pages(url, stats=stats, lane=children.owner.lane, anew=url)
-            ids = [one async for page in pages for one in read_items(page.value, children.owner.key).ids]
+            ids = []
+            async for page in pages:
+                listed = read_items(page.value, children.owner.key)
+                if page.unreadable or listed.unreadable:
+                    raise GraphProtocolError(f"Graph's list of {children.owner.path} has elements that cannot be read")
+                ids += listed.ids
         return {one: self._address(children, one, parents.get(one, "")) for one in sorted(ids)}
 
     def _holding(self, children: ChildCollection) -> list[str]:

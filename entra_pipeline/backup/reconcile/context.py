@@ -59,6 +59,7 @@ class CheckMemory:
         unanswered: Why Graph does not show an object or the links of an owner, by table and id: what is stored of them
             is what was known.
         relink: Ids of objects whose links have to be listed, as their own read did not bring them, by object type.
+        unread: Ids of owners whose links could not be read, or may not have been, by relation table.
     """
 
     healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -68,6 +69,7 @@ class CheckMemory:
     concealed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unanswered: dict[str, dict[str, GraphError]] = field(default_factory=lambda: defaultdict(dict))
     relink: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

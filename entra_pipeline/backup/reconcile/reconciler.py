@@ -17,7 +17,13 @@ from entra_pipeline.backup.reconcile.gone import GoneObjects
 from entra_pipeline.backup.reconcile.links import CHECK_REPORTED, PROVE_WHOLE, read_whole
 from entra_pipeline.backup.reconcile.selection import check_selection
 from entra_pipeline.backup.reconcile.unlinked import check_unlinked, silent_relations
-from entra_pipeline.backup.reconcile.unread import CHECK_UNREAD_LINKS, check_children, check_unread, gaps_of_unanswered
+from entra_pipeline.backup.reconcile.unread import (
+    CHECK_UNREAD_LINKS,
+    check_children,
+    check_owners,
+    check_unread,
+    gaps_of_unanswered,
+)
 from entra_pipeline.backup.scheduler import side_by_side
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
@@ -85,6 +91,10 @@ class Reconciler:
         await self._drop_edges_of_gone()
         await side_by_side(self._run(Subject(entry), check_children) for entry in types)
         self._name_unread()
+        # In the catalogue's order, in which owners come before what belongs to them.
+        for entry in CATALOGUE.values():
+            if entry.name in entries:
+                await self._run(Subject(entry), check_owners)
 
     def _name_unread(self) -> None:
         """Adds the gaps of what could not be read, or was not answered."""

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from entra_pipeline.backup.read.child_tables import children_of
+from entra_pipeline.backup.read.child_tables import ChildCollection, children_of
 from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.links import compare_singly, links_of, lost_links
 from entra_pipeline.backup.rows.merge import ids_table
-from entra_pipeline.backup.rows.set_aside import READ_AGAIN
+from entra_pipeline.backup.rows.set_aside import READ_AGAIN, is_unknown
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Read
 from entra_pipeline.store.manifest import Gap
+
+
+OWNERS = "owners"
+"""What the gap of a table is about whose owners could not all be read."""
 
 
 async def check_unread(context: CheckContext, subject: Subject) -> list[Finding]:
@@ -46,17 +50,71 @@ async def check_children(context: CheckContext, subject: Subject) -> list[Findin
     return findings
 
 
+async def check_owners(context: CheckContext, subject: Subject) -> list[Finding]:
+    """Names the owners that the tables of their children lack, because the owners themselves could not be read."""
+    findings = []
+    for children in children_of(subject.entry):
+        if context.was_read(children.table) and _asks_stored_owners(context, children):
+            gaps = await _gaps_of_owners(context, children)
+            findings.append(Finding(children.table, gaps=tuple(gaps)))
+    return findings
+
+
+def _asks_stored_owners(context: CheckContext, children: ChildCollection) -> bool:
+    """Tells whether the owners that were asked are those that are stored; a whole `$expand` shows them itself."""
+    expanded = children.read is Read.EXPAND and children.owner.parent is None
+    result = context.states.results.get(children.table)
+    return result is not None and not (expanded and result.complete)
+
+
+async def _gaps_of_owners(context: CheckContext, children: ChildCollection) -> list[Gap]:
+    owner, entries = children.owner, context.states.entries
+    gaps = [
+        Gap(
+            what=OWNERS,
+            reason=f"{name} are incomplete ({gap.what}: {gap.reason}): what belongs to those that are missing was not "
+            "read",
+            remedy=gap.remedy,
+            since=gap.since,
+            permission=gap.permission,
+        )
+        for name in (owner.name, *children.among)
+        if name in entries
+        for gap in entries[name].gaps
+        if gap.what in {"not read", "objects", OWNERS} or is_unknown(gap) or (gap.object and name in children.among)
+    ]
+    named = {gap.object: gap for gap in entries[owner.name].gaps if gap.object} if owner.name in entries else {}
+    stored = await context.states.owners(owner, ids=sorted(named)) if named else {}
+    known = {gap.object for gap in entries[children.table].gaps}
+    return gaps + [
+        Gap(
+            what=f"{children.table} of {owner.title.lower()} {one}",
+            reason=f"the {owner.title.lower()} itself could not be read: {gap.reason}",
+            remedy=gap.remedy,
+            permission=gap.permission,
+            object=one,
+        )
+        for one, gap in sorted(named.items())
+        if one not in stored and one not in known
+    ]
+
+
 async def keep_unread_links(context: CheckContext, subject: Subject) -> list[Finding]:
     """Puts back known links of owners whose links could not be read."""
     _, relation = links_of(subject)
-    rows = await lost_links(context, relation, await _owners(context, subject))
+    owners = context.memory.unread[relation.name] = await _owners(context, subject)
+    rows = await lost_links(context, relation, owners)
     return [Finding(relation.name, rows=tuple(rows))] if rows else []
 
 
 async def check_unread_links(context: CheckContext, subject: Subject) -> list[Finding]:
-    """Lists the links of owners whose links could not be read."""
+    """Lists the links of owners whose links could not be read.
+
+    These are the owners that `keep_unread_links` has found: once their links are back, nothing shows that they were
+    missing.
+    """
     entry, relation = links_of(subject)
-    return await compare_singly(context, entry, relation, await _owners(context, subject), anywhere=True)
+    return await compare_singly(context, entry, relation, context.memory.unread[relation.name], anywhere=True)
 
 
 CHECK_UNREAD_LINKS = (keep_unread_links, check_unread_links)

@@ -18,6 +18,7 @@ MOST_OBJECTS = 500
 """Objects of a table that are named in gaps of their own. Of more, the table counts as not read."""
 READ_AGAIN = "The next backup reads it again; if it stays, look at the object in the Entra admin center."
 """The remedy of a gap about one object."""
+_UNKNOWN = "an element without an id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class SetAside:
             reason = f"Graph answered what cannot be read: {elements[0].reason}"
             if len(elements) > 1:
                 reason += f", and {pluralize(len(elements) - 1, 'more element')}"
-            what = f"{table} of {title} {identifier}" if identifier else f"{table}: an element without an id"
+            what = f"{table} of {title} {identifier}" if identifier else f"{table}: {_UNKNOWN}"
             gaps.append(
                 Gap(
                     what=what,
@@ -86,3 +87,8 @@ class SetAside:
             for identifier, elements in sorted(objects.items())
             for element in elements
         ]
+
+
+def is_unknown(gap: Gap) -> bool:
+    """Tells whether a gap is about an element of which nobody can say whose it is."""
+    return gap.what.endswith(f": {_UNKNOWN}")

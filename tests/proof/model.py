@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,28 @@ def _how(held: Any, true: Any) -> str:
         return f"is {held!r} and should be {true!r}"
     names = sorted(name for name in held.keys() | true.keys() if held.get(name) != true.get(name))
     return "differs in " + ", ".join(f"{name}: {held.get(name)!r} for {true.get(name)!r}" for name in names[:3])
+
+
+def as_shown(key: Any, held: State, seen: Sequence[State], said: Mapping[str, Sequence[Any]]) -> bool:
+    """Tells whether an object differs only in what Graph has said of its properties, in the one view that there is.
+
+    A value of another kind than the metadata says is stored as it came, and delta does not tell the object again when
+    Graph says it rightly.
+
+    Args:
+        key: The object.
+        held: What is stored.
+        seen: What the table was at each moment.
+        said: Values that Graph has shown in the place of true ones, by property.
+    """
+    body = held.get(key)
+    if not isinstance(body, dict):
+        return False
+    for was in filter(None, (state.get(key) for state in seen)):
+        odd = [name for name in body.keys() | was.keys() if body.get(name) != was.get(name)]
+        if all(body.get(name) in said.get(name, ()) for name in odd):
+            return True
+    return False
 
 
 def excused(key: Any, gaps: Sequence[Gap]) -> bool:

@@ -29,6 +29,7 @@ from entra_pipeline.store.verify import verify
 from tests.proof import model
 from tests.proof.life import ProofLife
 from tests.proof.places import Killed, Place, Trouble
+from tests.proof.processes import Mishaps, Process
 from tests.proof.program import Program, Step
 from tests.proof.shelves import BucketShelf, FolderShelf, Shelf
 from tests.proof.tenant import Tenant, project
@@ -72,6 +73,7 @@ class World:
         self._sql = program.sql
         self._denied = ""
         self._rules: list[dict[str, Any]] = []
+        self._said: dict[str, list[Any]] = {}
         self._rivals = False
         self._strikes = 0
         self.operations: list[int] = []
@@ -134,17 +136,13 @@ class World:
         changes_at: Sequence[int] = (),
         seed: int = 0,
         rival: float = -1.0,
-        dies_at: int = -1,
-        fails_at: int = -1,
-        failures: int = 1,
-        done: bool = False,
-        meanwhile: Sequence[tuple[int, str]] = (),
-        wire: float = 0.0,
-        wire_kinds: Sequence[str] = (),
-        wire_dies_at: int = -1,
-        **graph: Any,
+        **options: Any,
     ) -> None:
-        """Somebody takes a backup; with a rival, somebody else begins one so many seconds later."""
+        """Somebody takes a backup; with a rival, somebody else begins one so many seconds later.
+
+        The other options are `Mishaps` of the process, and what Graph does (`_trouble`).
+        """
+        mishaps, graph = Mishaps.taken_from(options)
         self.universe.pass_(5.0)
         requests = 0
 
@@ -157,7 +155,7 @@ class World:
             if requests > _MOST_REQUESTS:
                 raise Violation(f"a backup has sent {requests} requests, and does not end: {what}")
 
-        process = self._process(dies_at, fails_at, failures, done, meanwhile)
+        process = self._process(mishaps)
         first = self.history.now
         self.tenant.before = before
         self._trouble(**graph)
@@ -166,7 +164,7 @@ class World:
         if self._rivals:
             work.append(self._rival(self.open()[0], rival))
         try:
-            with self._wire(process, wire, wire_kinds, wire_dies_at):
+            with self._wire(process, mishaps):
                 ended = process.ended(lambda: run(self.universe, _all(work)))
         finally:
             self.tenant.before = lambda what: None
@@ -175,7 +173,7 @@ class World:
         if ended:
             self.note(f"backup ended: {ended}")
             self._require_reason(ended, process)
-        for point in self._new_points(1 if rival < 0 and not meanwhile else 2):
+        for point in self._new_points(1 if rival < 0 and not mishaps.meanwhile else 2):
             self._committed(point, first, suffered)
 
     async def _backup(self, store: ScopeStore, full: bool) -> None:
@@ -192,27 +190,18 @@ class World:
         except RecoveryPointRefused as error:
             self._require_clock(error)
 
-    def prune(
-        self,
-        dies_at: int = -1,
-        fails_at: int = -1,
-        failures: int = 1,
-        done: bool = False,
-        meanwhile: Sequence[tuple[int, str]] = (),
-        wire: float = 0.0,
-        wire_kinds: Sequence[str] = (),
-        wire_dies_at: int = -1,
-    ) -> None:
-        """Somebody prunes the scope."""
-        process = self._process(dies_at, fails_at, failures, done, meanwhile)
-        with self._wire(process, wire, wire_kinds, wire_dies_at):
+    def prune(self, **options: Any) -> None:
+        """Somebody prunes the scope; the options are `Mishaps` of the process."""
+        mishaps = Mishaps(**options)
+        process = self._process(mishaps)
+        with self._wire(process, mishaps):
             ended = process.ended(lambda: prune(process.store, self.scope.retention, by="proof"))
         self.operations.append(process.place.count)
         if ended:
             self.note(f"prune ended: {ended}")
             self._require_reason(ended, process)
-        self._new_points(0 if not meanwhile else 1, look_only=True)
-        self._pruned(whole=not ended and not meanwhile)
+        self._new_points(0 if not mishaps.meanwhile else 1, look_only=True)
+        self._pruned(whole=not ended and not mishaps.meanwhile)
 
     def _pruned(self, *, whole: bool) -> None:
         """Compares what is left with what had to stay; `whole`: and what had to go."""
@@ -282,10 +271,10 @@ class World:
                 raise Violation(f"verify finds {finding}")
 
     @contextmanager
-    def _wire(self, process: Process, rate: float, kinds: Sequence[str], dies_at: int) -> Iterator[None]:
+    def _wire(self, process: Process, mishaps: Mishaps) -> Iterator[None]:
         """Lets the connection to the storage fail meanwhile, and waits until the leases of the dead are over."""
         self._strikes = 0
-        self.shelf.fail(rate, kinds, dies_at)
+        self.shelf.fail(mishaps.wire, mishaps.wire_kinds, mishaps.wire_dies_at)
         try:
             yield
         finally:
@@ -297,9 +286,7 @@ class World:
 
     # --- Processes, and what they meet -------------------------------------------------------------------------------
 
-    def _process(
-        self, dies_at: int, fails_at: int, failures: int, done: bool, meanwhile: Sequence[tuple[int, str]]
-    ) -> Process:
+    def _process(self, mishaps: Mishaps) -> Process:
         def other(kind: str) -> Callable[[], None]:
             def act() -> None:
                 self.told[f"meanwhile {kind}"] += 1
@@ -310,8 +297,7 @@ class World:
 
             return act
 
-        trouble = Trouble(dies_at, fails_at, failures, done, {number: other(kind) for number, kind in meanwhile})
-        return Process(*self.open(trouble))
+        return Process(*self.open(mishaps.trouble(other)))
 
     def _meanwhile(self, kind: str) -> None:
         """Another process does something in the middle of the work of one."""
@@ -414,6 +400,9 @@ class World:
         if self._denied:
             control.deny(self._denied, 0)
         by_rule = [rule for rule in self._rules if rule["name"] in struck]
+        for rule in by_rule:
+            if rule["name"] == "wrong-kind":
+                self._said.setdefault(rule["property"], []).append(rule["value"])
         named = {one for rule in by_rule for one in rule.get("objects", ())}
         return Suffered(
             anything=bool(struck or others),
@@ -451,8 +440,9 @@ class World:
                 raise Violation(f"{point} is finished, and {table} has gaps: {gaps}")
             window = self.history.between(table, first, self.history.now)
             for key, how in model.differences(table, held, window):
-                excuse = model.excused(key, gaps)
-                if not excuse:
+                if model.as_shown(key, held, window, self._said):
+                    continue
+                if not model.excused(key, gaps):
                     raise Violation(f"{point} is {manifest.status}: {table} {key} {how}; gaps: {gaps}")
                 before = known.get(table, {}).get(key)
                 if key not in held and before is not None:
@@ -512,34 +502,6 @@ class Suffered(NamedTuple):
     anything: bool
     lasting: bool
     objects: set[str] | None
-
-
-class Process:
-    """A process that works with the place.
-
-    Attributes:
-        overtaken: Whether another one did something in the middle of its work.
-    """
-
-    def __init__(self, store: ScopeStore, place: Place) -> None:
-        self.store = store
-        self.place = place
-
-    @property
-    def overtaken(self) -> bool:
-        return self.place.overtaken
-
-    def ended(self, work: Callable[[], object]) -> BaseException | None:
-        """Does work; returns how it ended, None when it did not fail."""
-        try:
-            work()
-        except (EntraPipelineError, Killed) as end:
-            return end
-        except BaseExceptionGroup as several:
-            if several.subgroup(Killed) is None:
-                raise
-            return Killed(str(several))
-        return None
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -17,7 +17,6 @@ from entra_pipeline.backup.rows.staging import DELETE, UPSERT
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Read
 from entra_pipeline.store.manifest import Gap
 
-
 OWNERS = "owners"
 """What the gap of a table is about whose owners could not all be read."""
 

@@ -12,7 +12,10 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
+from tests.support.dagster_instance import instance
 from tests.support.patience import IMPATIENT
+
+__all__ = ["instance"]
 
 PROJECT = """\
 [storage.disk]

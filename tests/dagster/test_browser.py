@@ -27,6 +27,9 @@ from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.orchestration.keys import CATEGORY_TAG, category_tag
 from entra_pipeline.project import Project
 from entra_pipeline.store.recovery_points import ScopeStore
+from tests.support.browser import browser
+
+__all__ = ["browser"]
 
 pytestmark = pytest.mark.browser
 

@@ -12,6 +12,7 @@ from entra_pipeline.errors import GraphUnavailable, UsageError
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.orchestration.jobs import restore as job
 from entra_pipeline.orchestration.keys import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PLAN_TAG, asset_key, partitions_name
+from entra_pipeline.orchestration.op_retries import OpRetries, use_op_retries
 from entra_pipeline.orchestration.progress import RunRestoreProgress
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -50,10 +51,9 @@ def control(simulator: Simulator) -> Iterator[Control]:
 
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_pauses() -> Iterator[None]:
     """How long is waited before an op is tried again, or for replication, is not what these tests are about."""
-    monkeypatch.setattr(job, "PAUSE", 0.0)
-    with use_policy(IMPATIENT):
+    with use_op_retries(OpRetries(pause=0.0)), use_policy(IMPATIENT):
         yield
 
 
@@ -306,11 +306,11 @@ def lose_graph(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
 def test_a_run_that_failed_goes_on_where_it_stopped(
     from_failure: bool, site: Site, control: Control, store: ScopeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "RETRIES", 0)
     lose_graph(monkeypatch, times=1)
     users = [delete_user(control, for_good=True) for _ in range(2)]
     wanted: dict[str, Any] = {"point": site.point, "types": ["users", "groups"], "dry_run": False}
-    failed = site.run(**wanted)
+    with use_op_retries(OpRetries(times=0)):
+        failed = site.run(**wanted)
     assert failed.steps == {"plan_restore": "STEP_SUCCESS", "apply_restore": "STEP_FAILURE"}
     assert "Microsoft Graph cannot be reached" in failed.failure
     [record] = [one for one in store.jobs.all() if one.id == failed.plan]

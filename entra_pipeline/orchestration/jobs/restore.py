@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.operations.restore import (
     RestoreRun,
@@ -28,7 +28,6 @@ from entra_pipeline.operations.restore import (
     target_of,
 )
 from entra_pipeline.operations.restore import plan_restore as make_plan
-from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PLAN_TAG, SOMEBODY
 from entra_pipeline.orchestration.metadata.restores import (
@@ -39,6 +38,7 @@ from entra_pipeline.orchestration.metadata.restores import (
     report_text,
     undo_config,
 )
+from entra_pipeline.orchestration.op_retries import retried
 from entra_pipeline.orchestration.progress import RunProgress, RunRestoreProgress
 from entra_pipeline.orchestration.sync import report_new_points
 from entra_pipeline.project import Scope
@@ -58,10 +58,6 @@ from resources import ResourceEnvironment, StorageResource, TenantResource
 
 TRIGGER = "dagster: restore"
 OPS = ("plan_restore", "apply_restore", "verify_restore", "report_restore")
-RETRIES = 5
-"""How often an op is tried again that failed for a passing reason."""
-PAUSE = 60.0
-"""Seconds before it is."""
 
 
 class Conflict(StrEnum):
@@ -198,7 +194,7 @@ def plan_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Makes the plan, or finds the one to carry out; with `dry_run`, or nothing to write, all else is skipped."""
-    with _tried(context):
+    with retried(context):
         config.check()
         environment = ResourceEnvironment(tenants, storage)
         scope = environment.project.scope(config.scope)
@@ -223,7 +219,7 @@ def plan_restore(
                 context.log.info("A second administrator has to approve the plan in the console, under Restores.")
             context.log.info(f"To carry it out, launch the job again with:\n{approval(plan)}")
     elif plan.steps:
-        with _tried(context):
+        with retried(context):
             require_approval(tenants.project(), store, plan)
         yield dg.Output(None, "planned")
     elif any(refusal.kind == "unresolved" for refusal in plan.refusals):
@@ -246,7 +242,7 @@ def apply_restore(
     They share one lock, one journal, one undo point and one pace towards Graph; and which there are, the plan says,
     when Dagster has long drawn its ops. When it is tried again it goes on with the journal.
     """
-    with _tried(context):
+    with retried(context):
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         require_approval(tenants.project(), store, plan)
@@ -264,7 +260,7 @@ def verify_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
 ) -> None:
     """Reads back what was written."""
-    with _tried(context):
+    with retried(context):
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         applied = _report_of(store, plan)
@@ -283,7 +279,7 @@ def report_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Shows the report; the run fails when not everything is restored."""
-    with _tried(context):
+    with retried(context):
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store)
         report = _report_of(store, plan)
@@ -310,19 +306,6 @@ def report_restore(
 def restore() -> None:
     """Plan, apply, verify, report."""
     report_restore(verify_restore(apply_restore(plan_restore())))
-
-
-@contextmanager
-def _tried(context: dg.OpExecutionContext) -> Iterator[None]:
-    """As `explained`; an op that fails for a transient reason is tried again some times, after a pause."""
-    with explained(context):
-        try:
-            yield
-        except EntraPipelineError as error:
-            if not error.transient or context.retry_number >= RETRIES:
-                raise
-            context.log.warning(f"{error}\nThis is tried again in {PAUSE:.0f} s.")
-            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=PAUSE) from None
 
 
 @contextmanager

@@ -1,0 +1,55 @@
+"""How often, and after how long, an op is tried again that failed for a transient reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import dagster as dg
+
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.orchestration.errors import explained
+
+
+class OpRetries(NamedTuple):
+    """How an op is tried again.
+
+    Attributes:
+        times: How often at most.
+        pause: Seconds before each.
+    """
+
+    times: int = 5
+    pause: float = 60.0
+
+
+_default = OpRetries()
+
+
+@contextmanager
+def use_op_retries(retries: OpRetries) -> Iterator[None]:
+    """Tries ops of this process again in another way meanwhile."""
+    global _default
+    before, _default = _default, retries
+    try:
+        yield
+    finally:
+        _default = before
+
+
+@contextmanager
+def retried(context: dg.OpExecutionContext) -> Iterator[None]:
+    """Explains errors as `explained` does; an op that fails for a transient reason is tried again after a pause.
+
+    Dagster's own `RetryPolicy` would try everything again, also what trying cannot help.
+    """
+    times, pause = _default
+    with explained(context):
+        try:
+            yield
+        except EntraPipelineError as error:
+            if not error.transient or context.retry_number >= times:
+                raise
+            context.log.warning(f"{error}\nThis is tried again in {pause:.0f} s.")
+            raise dg.RetryRequested(max_retries=times, seconds_to_wait=pause) from None

@@ -24,7 +24,15 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph.connection import HEADERS, Connection
 from entra_pipeline.graph.credentials import graph_root, token_scope
-from entra_pipeline.graph.links import below_root, check_link, is_delta, is_next_page, query, smaller_page, too_long
+from entra_pipeline.graph.links import (
+    below_root,
+    check_continuation,
+    is_delta,
+    is_next_page,
+    query,
+    smaller_page,
+    too_long,
+)
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
 from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page
 from entra_pipeline.graph.request_stats import RequestStats
@@ -338,7 +346,8 @@ class Graph(_Requests):
             anew: Where to begin anew when Graph breaks the list off, for a caller that takes the same pages twice.
 
         Raises:
-            GraphProtocolError: A link leads to another place than the tenant's Graph, or the pages have no end.
+            GraphProtocolError: A link leads to another place than the tenant's Graph, or to another set, or the pages
+                have no end.
             RoundExpired: Graph refuses a next link that it gave itself, and the caller has to begin anew.
             And what `fetch` raises.
         """
@@ -371,7 +380,7 @@ class Graph(_Requests):
                 stats.pages += 1
                 bound.add(page)
                 if (link := page.next_link) is not None:
-                    check_link(link, self.root, "a link to the next page")
+                    check_continuation(link, anew or url, self.root, "a link to the next page")
                     under_way = ask(link, Priority.PAGE)
                     await _to_the_wire(under_way)
                 yield page
@@ -553,11 +562,6 @@ def expired(error: GraphError) -> bool:
 
 def _refused_token(item: BatchItem) -> bool:
     return refuses_token(item.status, bytes(item.body))
-
-
-def _smaller_page(request: BatchRequest, item: BatchItem) -> BatchRequest | None:
-    url = smaller_page(request.url, refusal(400, bytes(item.body), {}).message) if item.status == 400 else ""
-    return replace(request, url=url) if url else None
 
 
 def _given_up(request: BatchRequest, item: BatchItem | None) -> BatchResult:

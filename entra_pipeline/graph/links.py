@@ -1,4 +1,6 @@
-"""URLs of Graph: made, read, and held to the tenant's Graph: a token goes nowhere else.
+"""URLs of Graph: made, read, and held to the tenant's Graph and to what was requested.
+
+A token goes nowhere else, and a link that continues one set brings no objects of another.
 
 What belongs here: how a query is written, and whether a URL from an answer, a redirect or the store may be requested.
 What does not: requesting it (`connection`), and what a refused link means for a read (`client`, `backup.read`).
@@ -7,7 +9,7 @@ What does not: requesting it (`connection`), and what a refused link means for a
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from entra_pipeline.errors import GraphError, GraphProtocolError
 
@@ -19,6 +21,14 @@ _DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _SHOWN = 200
 _TOP = re.compile(r"([?&]\$top=)(\d+)")
 _NEXT_PAGE = re.compile(r"[?&]\$?skiptoken=", re.IGNORECASE)
+# A key in parentheses, and the parentheses of a function without arguments: `groups('id')`, `delta()`.
+_KEY = re.compile(r"\((?:'((?:[^']|'')*)'|([^'()]*))\)")
+_CAST = "microsoft.graph."
+# Where Graph keeps some sets: its own links and contexts leave it out (Graph doc: administrativeunit-delta answers
+# `administrativeunits/delta`, namedlocation-list `conditionalAccess/namedLocations`).
+_NAMESPACES = {"directory", "identity"}
+# What names the tenant before a set: the alias, the tenant's id, or one of its domains.
+_TENANT = re.compile(r"myorganization|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?!microsoft\.graph\.).+\..+")
 # What every service takes as `$top`.
 _SMALL_PAGE = 100
 # What every server takes as a URL.
@@ -74,7 +84,7 @@ def check_link(link: str, root: str, what: str = "a link of Graph") -> None:
     """
     if not leads_to_graph(link, root):
         raise GraphProtocolError(
-            f"{what} leads to another place than {root}, and is not followed: {_shown(link)}",
+            f"{what} leads to another place than {root}, and is not followed: {shown_link(link)}",
             remedy="If a proxy or gateway stands before Graph, let it rewrite the links in answers to its own address. "
             "Otherwise find out who changed the answer or the stored point.",
         )
@@ -95,7 +105,52 @@ def leads_to_graph(link: str, root: str) -> bool:
     return len(origins) == 1 and there.path.lower().startswith(f"{here.path.rstrip('/')}/".lower())
 
 
-def _shown(link: str) -> str:
+def check_continuation(link: str, request: str, root: str, what: str) -> None:
+    """Checks that a URL continues a request: that it leads to the same set, or to the same owner's items.
+
+    Args:
+        link: An absolute URL.
+        request: The request that it continues: absolute, or a path under the root of Graph.
+        root: Base URL of Graph, without a slash at the end.
+        what: Names the link in the error.
+
+    Raises:
+        GraphProtocolError: The link leads to another place than Graph, or to another set.
+    """
+    check_link(link, root, what)
+    if not continues(link, request, root):
+        raise GraphProtocolError(
+            f"{what} leads to something else than {_resource_path(request, root)}, and is not followed: "
+            f"{shown_link(link)}",
+            remedy="The next backup reads it again; if it stays, and no proxy or gateway changes the answers of Graph, "
+            "tell Microsoft support.",
+        )
+
+
+def continues(link: str, request: str, root: str) -> bool:
+    """Tells whether a URL lies below the root of Graph and leads to what a request does; see `check_continuation`."""
+    return leads_to_graph(link, root) and _segments(link, root) == _segments(request, root)
+
+
+def _segments(url: str, root: str) -> tuple[str, ...]:
+    """Returns the segments of a path in one form: Graph writes the same path in several ways.
+
+    Letter case counts for nothing, `groups('id')` is `groups/id`, `microsoft.graph.delta()` is `delta`. The tenant's
+    own segment and the namespace before a set may be missing.
+    """
+    path = _KEY.sub(lambda key: f"/{key[1] or key[2] or ''}", unquote(_resource_path(url, root)).lower())
+    found = [segment.removeprefix(_CAST) for segment in path.split("/") if segment]
+    if found and _TENANT.fullmatch(found[0]):
+        found = found[1:]
+    return tuple(found[1:] if len(found) > 1 and found[0] in _NAMESPACES else found)
+
+
+def _resource_path(url: str, root: str) -> str:
+    """Returns the path of a URL below the root of Graph, without its query."""
+    return below_root(url.partition("?")[0], root)
+
+
+def shown_link(link: str) -> str:
     """Shows where a link leads, without its query, which may be a secret."""
     text = link.partition("?")[0]
     return repr(text[:_SHOWN])

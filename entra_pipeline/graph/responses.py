@@ -21,7 +21,7 @@ from entra_pipeline.errors import (
     GraphUnavailable,
     RoundExpired,
 )
-from entra_pipeline.graph.links import check_link
+from entra_pipeline.graph.links import check_continuation
 from entra_pipeline.graph.pages import cleaned, decoding
 from entra_pipeline.graph.retry import FailureKind
 
@@ -158,13 +158,13 @@ def redirected(url: str, location: str, root: str) -> str:
     """Returns where a redirect leads, as an absolute URL (RFC 9110 §10.2.2).
 
     Raises:
-        GraphProtocolError: It is no URL, or `check_link` refuses it.
+        GraphProtocolError: It is no URL, or `check_continuation` refuses it.
     """
     try:
         target = urljoin(url, location)
     except ValueError as error:
         raise GraphProtocolError(f"Graph redirects to what is no URL: {location[:200]!r}") from error
-    check_link(target, root, "a redirect of Graph")
+    check_continuation(target, url, root, "a redirect of Graph")
     return target
 
 

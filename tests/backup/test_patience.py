@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from entra_pipeline.backup.run import NullBackupProgress
+from entra_pipeline.demo import compare
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.store.manifest import Manifest
 from tests.support.patience import IMPATIENT
@@ -253,6 +254,30 @@ def test_the_token_goes_nowhere_else(tenant: Tenant, elsewhere: tuple[str, list[
         assert root.removeprefix("http://") in gaps(manifest, "users")
         one.control.behave()
     assert got == []
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_no_set_is_continued_with_another(tenant: Tenant, full: bool) -> None:
+    one = tenant(protect("users", "groups", "named_locations", "applications"), users=20)
+    one.backup()
+    before = one.picture()
+    member = next(iter(one.control.edges("groups", "members")))
+
+    one.control.misbehave("other-set-link", "groups/delta", to="users")
+    one.control.misbehave("other-set-link", "identity/conditionalAccess/namedLocations", links=["@odata.nextLink"])
+    one.control.misbehave("other-set-link", "applications/*/owners", links=["@odata.nextLink"])
+    one.control.misbehave("redirected", "users/delta", root="", to="devices/delta")
+    led_astray = one.backup(full=full)
+    one.control.behave()
+    assert led_astray.status == "finished with exception"
+    assert compare(one.store, led_astray, before).differing == []
+    for table in ("users", "groups", "named_locations"):
+        assert "leads to" in gaps(led_astray, table)
+
+    one.control.remove_link(f"groups/{member[0]}/members", member[1])
+    after = one.backup()
+    one.assert_same(after)
+    assert after.tables["groups"].read == "full"
 
 
 def test_a_redirect_within_graph_is_followed(tenant: Tenant) -> None:

@@ -103,8 +103,11 @@ def _page_for_ever() -> None:
 
 
 def _follow_any_link() -> None:
-    for module in (links, reader):
-        _replace(module, "leads_to_graph", lambda link, root: True)
+    _replace(links, "leads_to_graph", lambda link, root: True)
+
+
+def _follow_a_link_to_another_set() -> None:
+    _replace(links, "_segments", lambda url, root: ())
 
 
 def _prune_what_is_held() -> None:
@@ -121,6 +124,7 @@ MUTATIONS: dict[str, Mutation] = {
     "R7": Mutation("a round that Graph breaks off is not begun anew", _never_begin_anew),
     "R8": Mutation("pages that repeat are read for ever", _page_for_ever),
     "R9": Mutation("a link to another host is followed, with the token", _follow_any_link),
+    "sets": Mutation("a link to another set is followed", _follow_a_link_to_another_set),
     "holds": Mutation("prune takes points that are held", _prune_what_is_held),
 }
 

@@ -73,6 +73,8 @@ def draw_misbehaviour(draw: random.Random, types: Sequence[str]) -> dict[str, An
             rule["views"] = ["count"] if expanded else draw.choice((["list"], ["count"], ["list", "count"]))
         case "count-wrong" | "count-fails":
             rule["path"] = draw.choice((whole, related)) + "/$count"
+        case "other-set-link":
+            rule["links"] = [draw.choice(("@odata.deltaLink", "@odata.nextLink"))]
         case "expand-null":
             rule["absent"] = draw.random() < 0.5
         case "expand-cut":

@@ -389,6 +389,17 @@ def test_a_link_to_another_host(client: Client) -> None:
     assert client.get("users?$top=5")["@odata.nextLink"].startswith("https://graph.example.net/v1.0/users?")
 
 
+def test_a_link_to_another_set(client: Client) -> None:
+    client.simulator.control.misbehave("other-set-link", "users/delta")
+    _, link = client.round("users/delta?$select=displayName")
+    assert link.endswith("/v1.0/groups/delta?$deltatoken=latest")
+    assert client.get(link)["value"] == []
+    client.simulator.control.misbehave("other-set-link", "directoryRoles", links=["@odata.nextLink"])
+    link = client.get("directoryRoles")["@odata.nextLink"]
+    assert link.endswith("/v1.0/groups")
+    assert len(client.get(link)["value"]) == 12
+
+
 def test_an_empty_delta_link(client: Client) -> None:
     client.simulator.control.misbehave("empty-delta-link", "groups/delta")
     items, link = client.round("groups/delta")

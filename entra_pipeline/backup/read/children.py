@@ -33,6 +33,7 @@ from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound, GraphPermissionDenied, GraphProtocolError, RoundExpired
 from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import BATCH_SIZE, explain, query
+from entra_pipeline.graph.links import check_continuation
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
 from entra_pipeline.store.manifest import Gap
@@ -414,6 +415,7 @@ class ChildReader:
         stats.pages += 1
         yield page
         if page.next_link:
+            check_continuation(page.next_link, result.request.url, self._graph.root, "a link to the next page")
             pages = self._graph.pages(page.next_link, stats=stats, lane=entry.lane, anew=result.request.url)
             async for following in pages:
                 yield following

@@ -47,7 +47,7 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import expired, explain, query
-from entra_pipeline.graph.links import leads_to_graph
+from entra_pipeline.graph.links import continues, shown_link
 from entra_pipeline.graph.pages import Unreadable
 from entra_pipeline.graph.retry import Attempts, FailureKind
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
@@ -167,8 +167,10 @@ class ObjectReader:
             url = self._delta_url(entry, names)
             signature = self._signature(entry, url)
             link = None if full else self._usable_delta_link(entry, signature)
-            if link is not None and not leads_to_graph(link, self.graph.root):
-                notes.append(f"read in full: the stored delta link does not lead to {self.graph.root}")
+            if link is not None and not continues(link, url, self.graph.root):
+                notes.append(
+                    f"read in full: the stored delta link does not lead to {self.graph.root}/{entry.path}/delta"
+                )
                 link, full = None, True
             round_notes = [*notes, *self._not_protected(entry)]
             try:
@@ -217,7 +219,7 @@ class ObjectReader:
         self._set_aside(entry, parser)
         gaps = []
         minted = iso(started)
-        if self.chosen_ids(entry) != frozenset() and not leads_to_graph(delta_link, self.graph.root):
+        if self.chosen_ids(entry) != frozenset() and not continues(delta_link, f"{entry.path}/delta", self.graph.root):
             gaps.append(_no_next_round(entry, delta_link))
             delta_link = ""
         if any(self.aside.has_unknown(table) for table in (entry.name, *(relation.name for relation in relations))):
@@ -490,7 +492,8 @@ def was_listed_recently(before: TableEntry, now: datetime) -> bool:
 
 def _no_next_round(entry: ObjectType, link: str) -> Gap:
     """The gap of a delta round that did not end with a link that can be followed."""
-    given = "a link to the next round that leads to another place than Graph" if link else "no link to the next round"
+    where = f"a link to the next round that leads to another place ({shown_link(link)})"
+    given = where if link else "no link to the next round"
     return Gap(
         what="next round",
         reason=f"the last page of {entry.path}/delta has {given}; what came until then is kept",

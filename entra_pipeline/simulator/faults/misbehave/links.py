@@ -1,4 +1,4 @@
-"""Links that lead nowhere, in circles, or to somebody else.
+"""Links that lead nowhere, in circles, to another set, or to somebody else.
 
 Sources: msgraph-sdk-dotnet#3082; agent-bom#4751; Policy-Weaver#112; microsoft-graph-docs-contrib#1774.
 """
@@ -48,6 +48,20 @@ def _lead_away(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | No
     return exchange.replaced(body)
 
 
+def _lead_to_another_set(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    body, request = exchange.body(), exchange.request
+    to, is_delta = str(rule.options["to"]), exchange.place.tail == "delta"
+    if body is None or not isinstance(body.get("value"), list) or request.path.removesuffix("/delta") == to:
+        return None
+    links = {
+        _LINKS[0]: f"{request.root}/{to}/delta" if is_delta else f"{request.root}/{to}",
+        _LINKS[1]: f"{request.root}/{to}/delta?$deltatoken=latest",
+    }
+    # A list has no delta link; the last page of anything may name a next one.
+    changed = {name: links[name] for name in rule.options["links"] if name == _LINKS[0] or name in body}
+    return exchange.replaced({**body, **changed}) if changed else None
+
+
 def _spoil(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     body = exchange.body()
     if body is None or _LINKS[1] not in body:
@@ -59,7 +73,7 @@ def _spoil(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
 
 def _redirect(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     request = exchange.request
-    here = request.link(request.path, {"$again"}, again=str(rule.struck + 1))
+    here = request.link(str(rule.options["to"]) or request.path, {"$again"}, again=str(rule.struck + 1))
     root = str(rule.options["root"])
     location = here.replace(request.root.removesuffix("/v1.0"), root, 1) if root else here
     raise Failure(int(rule.options["status"]), "Found", "The resource is elsewhere.", headers={"Location": location})
@@ -86,6 +100,13 @@ MISBEHAVIOURS = (
         applies=_is_page,
     ),
     Misbehaviour(
+        "other-set-link",
+        "a link leads to another set of the same tenant, and works there",
+        _lead_to_another_set,
+        {"links": ("@odata.deltaLink",), "to": "groups"},
+        applies=_is_page,
+    ),
+    Misbehaviour(
         "empty-delta-link",
         "`@odata.deltaLink` is an empty text, missing, or no text",
         _spoil,
@@ -94,9 +115,9 @@ MISBEHAVIOURS = (
     ),
     Misbehaviour(
         "redirected",
-        "a redirect: to another host, or with an empty root to where the request went",
+        "a redirect: to another host, or with an empty root to where the request went, or to the path `to`",
         _redirect,
-        {"status": 302, "root": "https://graph.example.net"},
+        {"status": 302, "root": "https://graph.example.net", "to": ""},
         applies=_alone,
     ),
 )

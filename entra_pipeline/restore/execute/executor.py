@@ -150,6 +150,7 @@ async def apply(
                 owners=await asyncio.to_thread(_owners, plan, store),
                 settled={},
                 there_before=_there_before(target.store, undo),
+                granted=await target.writing.sign_in(),
                 patience=patience,
             )
             applying = _Applying(plan, session, reporter, changed)

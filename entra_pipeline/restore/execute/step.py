@@ -7,7 +7,7 @@ in which order steps go (`executor`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Restore
+from entra_pipeline.catalogue.restoring import LinkWrite
 from entra_pipeline.errors import EntraPipelineError, FailureSort, GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.pages import decoding
@@ -44,6 +45,9 @@ _UNKNOWN_YET: Mapping[int, tuple[str, ...]] = {
     # A service principal right after its application (terraform-provider-azuread#611).
     403: ("backing application",),
 }
+# With this code a service refuses what is about an object that has not reached it, as it does for want of a permission:
+# an owner of a new service principal, a part of a new application (terraform-provider-azuread#611).
+_DENIED = "Authorization_RequestDenied"
 # Messages of single actions that say too little to be taken so of any other request: licences of a new user.
 _UNKNOWN_YET_BY_ACTION = {"assignLicense": ("property values specified are invalid",)}
 # What services say of something that is there already (GRAPH: errors seen).
@@ -78,6 +82,7 @@ class RestoreSession:
         app_ids: Ids of applications at the recovery point → their appIds.
         owners: For objects below objects that are below others: id of the one in the middle → id of its owner.
         settled: Properties that a step has set besides its own, by id at the recovery point: later steps need not.
+        granted: Application permissions in the token that writes; empty when it does not tell.
         patience: Seconds to wait for replication.
         there_before: Ids of the objects of a type that were in the tenant before the first write.
         fresh: Ids in the tenant of what came into being in this run, and when.
@@ -94,6 +99,7 @@ class RestoreSession:
     owners: Mapping[str, str]
     settled: dict[str, dict[str, Any]]
     there_before: Callable[[str], Awaitable[Collection[str]]]
+    granted: frozenset[str] = frozenset()
     patience: float = PATIENCE
     fresh: dict[str, float] = field(default_factory=dict)
 
@@ -242,11 +248,55 @@ class RunningStep:
 
     def _until_known(self, written: WriteResult) -> float:
         """Returns until when a refused write is repeated: while an object that it refers to is fresh."""
-        if written.write.method == "DELETE" or not (written.status == 404 or _unknown_yet(written)):
+        unknown = written.status == 404 or _unknown_yet(written) or self._denied_for_now(written)
+        if written.write.method == "DELETE" or not unknown:
             return 0.0
         about = ids_in([written.write.url, written.write.body])
         young = [self.session.fresh[one] for one in about if one in self.session.fresh]
         return max(young) + self.session.patience if young else 0.0
+
+    def _denied_for_now(self, written: WriteResult) -> bool:
+        """Tells whether a refusal for want of rights may pass, as the token has what the request takes."""
+        denied = written.status == 403 and written.error().code == _DENIED
+        return denied and bool(self.session.granted) and not self._missing_permissions(written.write)
+
+    def _missing_permissions(self, write: Write) -> list[str]:
+        """Returns application permissions that a write takes and the token lacks; none when it tells nothing."""
+        if not self.session.granted:
+            return []
+        gated = self.rule.gated if isinstance(write.body, dict) and not self._links else {}
+        alone = [*self._written_by.besides, *(gated[name] for name in sorted(gated.keys() & {*(write.body or ())}))]
+        return [
+            some[0]
+            for some in (self._written_by.permissions, *((one,) for one in alone))
+            if some and self.session.granted.isdisjoint(some)
+        ]
+
+    @property
+    def _links(self) -> bool:
+        return self.step.table in RELATIONS
+
+    @property
+    def _written_by(self) -> Restore | LinkWrite:
+        """What says which permissions the step takes."""
+        return (RELATIONS[self.step.table][1].write if self._links else None) or self.rule
+
+    def _denied_though_granted(self) -> str:
+        """Says what may be behind a lasting 403 when the token has the permissions of the type."""
+        asked = (self._written_by.permissions or ("that the type takes",))[0]
+        if not self.session.granted:
+            return f"{_grant([asked])} If it is granted, the tenant may lack the licence."
+        gated = sorted(
+            f"{permission}, which {name} takes"
+            for name, permission in self.rule.gated.items()
+            if permission not in self.session.granted
+        )
+        lacking = f" It lacks {'; '.join(gated)}." if gated else ""
+        return (
+            f"The restore app registration has what this takes ({asked}).{lacking} Start the restore again in some "
+            "minutes, as what was just made may not be known everywhere; if it is refused again, the tenant may lack "
+            "the licence, or the app registration a directory role over the object."
+        )
 
     def refused(self, written: WriteResult) -> StepRefused:
         """Builds the error of a refusal, with the remedy."""
@@ -259,6 +309,8 @@ class RunningStep:
     def _remedy(self, written: WriteResult, error: GraphError) -> str:
         if error.status == 403 and error.code == "Directory_QuotaExceeded":
             return "Remove what is not needed, and start the restore again."
+        if error.status == 403 and (missing := self._missing_permissions(written.write)):
+            return _grant(missing)
         if error.status == 403 and self.entry.name == "users":
             return (
                 "Users with administrator roles can only be changed by an app that holds the Privileged Authentication "
@@ -268,15 +320,20 @@ class RunningStep:
         if _unknown_yet(written):
             return "Start the restore again in some minutes: what it refers to has not reached all of Graph's services."
         if error.status == 403:
-            return (
-                f"Grant the application permission {(self.rule.permissions or ('that the type takes',))[0]} to the "
-                "restore app registration and consent to it; if it is granted, the tenant may lack the licence."
-            )
+            return self._denied_though_granted()
         if error.status == 404:
             return "Plan again: what it refers to is not in the tenant."
         if there_already(written):
             return "Rename or remove what holds the same name in the tenant, and plan again."
         return ""
+
+
+def _grant(permissions: Sequence[str]) -> str:
+    named = "permission" if len(permissions) == 1 else "permissions"
+    return (
+        f"Grant the application {named} {', '.join(permissions)} to the restore app registration and consent to it, "
+        "then start the restore again."
+    )
 
 
 def _unknown_yet(written: WriteResult) -> bool:

@@ -283,3 +283,63 @@ def test_refusals_about_what_is_old_are_not_repeated(path: str, table: str, dama
     report = site.apply(site.plan(wanted))
     assert [one.result for one in report.outcomes] == ["failed"]
     assert len(site.writes()) == 1
+
+
+_DENIED = {"status": 403, "code": "Authorization_RequestDenied", "message": "Insufficient privileges."}
+
+
+def _with_owner_and_credential(site: Damaged) -> tuple[RestoreStep, ...]:
+    """An application that is gone, and comes back with a part and an owner."""
+    app = site.control.dump("applications")[1]
+    owner = site.control.dump("users")[2]["id"]
+    credential = {"name": "ci", "issuer": "https://ci.example", "subject": "main", "audiences": ["api://a"]}
+    site.control.purge(app["id"])
+    return (
+        step("create", "applications", app["id"], body=body("applications", app)),
+        step(
+            *("create", "federated_identity_credentials", "gone"),
+            parent=app["id"],
+            body=credential,
+            needs=(app["id"],),
+        ),
+        links("link", "application_owners", app["id"], owner, live_id="", needs=(app["id"],)),
+    )
+
+
+PARTS = ("applications/*/federatedIdentityCredentials", "applications/*/owners/*")
+
+
+def test_links_and_parts_of_a_new_object_that_are_denied_for_now_are_sent_again(damaged: Start) -> None:
+    site = damaged("users", "applications", "federated_identity_credentials")
+    steps = _with_owner_and_credential(site)
+    for path in PARTS:
+        site.control.misbehave("write-fails", path, times=3, **_DENIED)
+    site.restore(*steps)
+    assert [rule["struck"] for rule in site.control.misbehaviours()] == [3, 3]
+
+
+def test_what_is_denied_for_good_names_the_permission_that_the_token_lacks_and_is_sent_once(damaged: Start) -> None:
+    site = damaged("users", "applications", "federated_identity_credentials")
+    steps = _with_owner_and_credential(site)
+    client = site.simulator.restore_client_id
+    # An owner of an application takes a permission to read the directory besides (`LinkWrite.besides`).
+    site.control.roles(client, ["Application.ReadWrite.All", "User.Read.All", "Group.Read.All"])
+    site.control.misbehave("write-fails", PARTS[1], **_DENIED)
+    site.control.ledger(reset=True)
+    report = site.apply(site.plan(*steps))
+    made, part, owner = report.outcomes
+    assert (made.result, part.result, owner.result) == ("restored", "restored", "failed")
+    assert "Directory.Read.All" in owner.remedy and "Application.ReadWrite" not in owner.remedy
+    assert [status for _, path, status in site.writes() if "owners" in path] == [403]
+
+
+def test_what_is_denied_though_it_is_granted_says_so(damaged: Start) -> None:
+    site = damaged("users", "applications", "federated_identity_credentials")
+    steps = _with_owner_and_credential(site)
+    for path in PARTS:
+        site.control.misbehave("write-fails", path, **_DENIED)
+    report = site.apply(site.plan(*steps), patience=0.3)
+    assert [one.result for one in report.outcomes] == ["restored", "failed", "failed"]
+    for one in report.outcomes[1:]:
+        assert "has what this takes (Application.ReadWrite.All)" in one.remedy
+        assert "directory role" in one.remedy

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -36,6 +36,7 @@ from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphProtocolError, RoundExpired, StoreError
 from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
+from entra_pipeline.graph.pages import UNREADABLE, checked
 from entra_pipeline.graph.retry import Attempts, FailureKind
 from entra_pipeline.project import Scope
 from entra_pipeline.store.backends.duckdb_names import literal
@@ -350,7 +351,7 @@ class _LogReader:
             await asyncio.to_thread(keep_unreadable, self.store.files, self.store.scope, key, self.unreadable)
 
     def _stage(self, page: GraphPage, staged: Mapping[date, Staging]) -> None:
-        decode = _decoder(self.entry.time).decode
+        decode = _decoder(self.entry.time)
         for raw in page.value:
             try:
                 found = decode(raw)
@@ -358,7 +359,7 @@ class _LogReader:
                 moment: str = found.moment
                 day = date.fromisoformat(moment[:10]) if moment.endswith("Z") else parse_iso(moment).date()
                 body = stored(raw)
-            except (msgspec.ValidationError, ValueError):
+            except (*UNREADABLE, ValueError):
                 self._set_aside(bytes(raw), "an entry that has no id, or no time")
                 continue
             if day not in staged:
@@ -566,9 +567,9 @@ def _chunk(pending: Sequence[Window], rows: int, days: int) -> list[Window]:
     return chunk
 
 
-def _decoder(time: str) -> msgspec.json.Decoder[Any]:
+def _decoder(time: str) -> Callable[[msgspec.Raw], Any]:
     fields = [("id", str), ("moment", str)]
-    return msgspec.json.Decoder(msgspec.defstruct("Entry", fields, rename={"moment": time}))
+    return checked(msgspec.json.Decoder(msgspec.defstruct("Entry", fields, rename={"moment": time})).decode)
 
 
 __all__ = [

@@ -4,9 +4,10 @@
 authentication, pacing, retries and the count of requests are in one place.
 """
 
-from entra_pipeline.graph.client import BatchRequest, BatchResult, Graph
+from entra_pipeline.graph.client import Graph
 from entra_pipeline.graph.pages import GraphPage
 from entra_pipeline.graph.request_stats import RequestStats
+from entra_pipeline.graph.responses import BatchRequest, BatchResult
 from entra_pipeline.graph.writing import GraphWriter, Write, WriteResult
 
 __all__ = ["BatchRequest", "BatchResult", "Graph", "GraphPage", "GraphWriter", "RequestStats", "Write", "WriteResult"]

@@ -6,10 +6,10 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
 import msgspec
@@ -38,6 +38,8 @@ from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import (
     BatchItem,
+    BatchRequest,
+    BatchResult,
     broken_off,
     decode_batch,
     header_number,
@@ -69,30 +71,6 @@ _RENEWALS = 2
 _TURNS_TO_SEND = 20
 # Answers that one reader holds at the most, half of all, so that memory stays bounded and others get their turn.
 _BATCHES_AT_ONCE = CONCURRENT_REQUESTS // 2
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRequest:
-    """A request of a batch.
-
-    Attributes:
-        url: Path and query under the Graph root, without a leading slash.
-        key: The caller's own mark, handed back with the result.
-        headers: Added to those that every request carries.
-    """
-
-    url: str
-    key: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """The final answer to a request of a batch: `status`, and the body as Graph sent it (empty when there is none)."""
-
-    request: BatchRequest
-    status: int
-    body: bytes
 
 
 class _Requests:
@@ -402,9 +380,7 @@ class Graph(_Requests):
                 self._longest_url = len(link)
         request = BatchRequest(below_root(link, self.root), headers=headers)
         (result,) = await self._answers([request], stats, lane)
-        if result.status >= 300:
-            raise explain(result)
-        return decode_page(result.body)
+        return result.decoded(decode_page)
 
     async def begun_anew(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """Awaits a read of pages, and begins it anew when Graph breaks it off.
@@ -497,13 +473,9 @@ class Graph(_Requests):
                 item = items.get(number)
                 kind = FailureKind.WRONG if item is None or _refused_token(item) else transient(item.status)
                 if item is not None and kind is None:
-                    smaller = (
-                        smaller_page(request.url, refusal(400, bytes(item.body), {}).message)
-                        if item.status == 400
-                        else ""
-                    )
-                    if smaller and request is requests[number]:
-                        waiting[number] = replace(request, url=smaller)
+                    smaller = _smaller_page(request, item) if request is requests[number] else None
+                    if smaller is not None:
+                        waiting[number] = smaller
                         continue
                     results.append(BatchResult(requests[number], item.status, bytes(item.body)))
                     del waiting[number]
@@ -564,6 +536,12 @@ def _refused_token(item: BatchItem) -> bool:
     return refuses_token(item.status, bytes(item.body))
 
 
+def _smaller_page(request: BatchRequest, item: BatchItem) -> BatchRequest | None:
+    """Returns the request with a smaller page, where its size is what Graph refuses."""
+    url = smaller_page(request.url, refusal(400, bytes(item.body), {}).message) if item.status == 400 else ""
+    return replace(request, url=url) if url else None
+
+
 def _given_up(request: BatchRequest, item: BatchItem | None) -> BatchResult:
     """The result of a request of a batch that has failed for as long as the patience goes."""
     if item is not None:
@@ -591,10 +569,4 @@ def _decode_count(body: bytes) -> int:
         raise msgspec.DecodeError(f"not a count: {body[:40]!r}") from error
 
 
-def explain(result: BatchResult) -> GraphError:
-    """The error that a refused request of a batch means."""
-    refused = refusal(result.status, result.body, {})
-    return unavailable(refused.message, result.status) if transient(result.status) else refused
-
-
-__all__ = ["BATCH_SIZE", "BatchRequest", "BatchResult", "Graph", "expired", "explain", "query"]
+__all__ = ["BATCH_SIZE", "BatchRequest", "BatchResult", "Graph", "expired", "query"]

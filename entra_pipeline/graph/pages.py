@@ -1,9 +1,10 @@
 """Checks the answers of Graph at the door: every body that is read comes through here.
 
 1. `cleaned` takes a byte order mark away, and hides half surrogate pairs, which no decoder takes (`surrogates`).
-2. `decode_page` splits a page into its objects without decoding them. Elements that are no objects, or no UTF-8, are
+2. `checked` makes of a decoder one that tells what is not JSON from what is JSON of another shape. Bodies and elements
+   of bodies are decoded by nothing else.
+3. `decode_page` splits a page into its objects without decoding them. Elements that are no objects, or no UTF-8, are
    put beside the others as `Unreadable`: they cost nobody else anything.
-3. `decoding` makes a decoder of a body of one shape; another shape is a `GraphProtocolError`.
 
 What a body means for a table is no matter of this module.
 """
@@ -21,7 +22,8 @@ from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.surrogates import hide, replace
 
 _T = TypeVar("_T")
-_TOO_DEEP = "Graph answered JSON that is nested too deeply to be read"
+UNREADABLE = (msgspec.DecodeError, GraphProtocolError)
+"""What a decoder made by `checked` raises."""
 _MARK = b"\xef\xbb\xbf"
 _OBJECT = ord("{")
 _SHOWN = 60
@@ -136,8 +138,8 @@ class PagingBound:
 def _id_of(element: msgspec.Raw) -> bytes:
     """Returns the id of an element as it is written; empty when it has none."""
     try:
-        return bytes(_members.decode(element).get("id", b""))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return bytes(_members(element).get("id", b""))
+    except UNREADABLE:
         return b""
 
 
@@ -149,10 +151,34 @@ class _WithId(msgspec.Struct):
     id: str
 
 
-_body = msgspec.json.Decoder(_Body)
-_count = msgspec.json.Decoder(_Count)
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_with_id = msgspec.json.Decoder(_WithId)
+def checked(decode: Callable[[bytes | msgspec.Raw], _T]) -> Callable[[bytes | msgspec.Raw], _T]:
+    """Makes a decoder that says what is wrong with JSON of Graph.
+
+    Args:
+        decode: Decodes JSON, that of a whole body or of an element.
+
+    Returns:
+        A function that raises msgspec.DecodeError for what is not JSON (it was cut off, for example), and
+        GraphProtocolError for what is JSON of another shape, no UTF-8, or nested too deeply.
+    """
+
+    def decoded(data: bytes | msgspec.Raw) -> _T:
+        try:
+            return decode(data)
+        except msgspec.ValidationError as error:
+            raise GraphProtocolError(f"Graph answered something of another shape: {error}") from error
+        except UnicodeDecodeError as error:
+            raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
+        except RecursionError as error:
+            raise GraphProtocolError("Graph answered JSON that is nested too deeply to be read") from error
+
+    return decoded
+
+
+_body = checked(msgspec.json.Decoder(_Body).decode)
+_count = checked(msgspec.json.Decoder(_Count).decode)
+_members = checked(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode)
+_with_id = checked(msgspec.json.Decoder(_WithId).decode)
 
 
 def cleaned(body: bytes) -> bytes:
@@ -160,28 +186,10 @@ def cleaned(body: bytes) -> bytes:
     return hide(body.removeprefix(_MARK))
 
 
-def decoding(decode: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
-    """Makes a decoder of whole bodies.
-
-    Args:
-        decode: Decodes JSON, in which half surrogate pairs are U+FFFD.
-
-    Returns:
-        A function that raises msgspec.DecodeError for a body that is not JSON (it was cut off, for example), and
-        GraphProtocolError for one of another shape.
-    """
-
-    def checked(body: bytes) -> _T:
-        try:
-            return decode(replace(body.removeprefix(_MARK)))
-        except msgspec.ValidationError as error:
-            raise GraphProtocolError(f"Graph answered something of another shape: {error}") from error
-        except UnicodeDecodeError as error:
-            raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
-        except RecursionError as error:
-            raise GraphProtocolError(_TOO_DEEP) from error
-
-    return checked
+def decoding(decode: Callable[[bytes | msgspec.Raw], _T]) -> Callable[[bytes], _T]:
+    """Makes a decoder of whole bodies, in which half surrogate pairs are U+FFFD; see `checked`."""
+    decoded = checked(decode)
+    return lambda body: decoded(replace(body.removeprefix(_MARK)))
 
 
 def decode_page(body: bytes) -> GraphPage:
@@ -193,13 +201,9 @@ def decode_page(body: bytes) -> GraphPage:
     """
     text = cleaned(body)
     try:
-        page = _body.decode(text)
-    except msgspec.ValidationError as error:
+        page = _body(text)
+    except GraphProtocolError as error:
         page = _other_shape(text, error)
-    except UnicodeDecodeError as error:
-        raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
-    except RecursionError as error:
-        raise GraphProtocolError(_TOO_DEEP) from error
     if all(memoryview(raw)[0] == _OBJECT for raw in page.value) and (text.isascii() or _is_text(text)):
         return GraphPage(page.value, page.next_link, page.delta_link, page.count)
     readable: list[msgspec.Raw] = []
@@ -215,23 +219,21 @@ def decode_page(body: bytes) -> GraphPage:
     return GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
 
 
-def _other_shape(text: bytes, error: msgspec.ValidationError) -> _Body:
+def _other_shape(text: bytes, error: GraphProtocolError) -> _Body:
     """Returns the page of a body with a count of another kind; raises GraphProtocolError for anything else."""
     try:
-        members: dict[str, Any] = _members.decode(text)
+        members: dict[str, Any] = _members(text)
         members.pop("@odata.count", None)
-        return _body.decode(msgspec.json.encode(members))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise GraphProtocolError(
-            f"Graph answered something that is not a page of a collection: {error} ({shown(text)})"
-        ) from error
+        return _body(msgspec.json.encode(members))
+    except UNREADABLE:
+        raise GraphProtocolError(f"{error.message}, and that is no page of a collection: {shown(text)}") from error
 
 
 def decode_count(body: bytes) -> int | None:
     """`@odata.count` of a page, which Graph gives when it is asked to count; None when there is none."""
     try:
-        return _count.decode(cleaned(body)).count
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _count(cleaned(body)).count
+    except UNREADABLE:
         return None
 
 
@@ -244,8 +246,8 @@ def shown(data: bytes) -> str:
 def legible_id(data: bytes) -> str:
     """Returns the id of an object of which other members cannot be read; empty without one."""
     try:
-        return _with_id.decode(data).id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _with_id(data).id
+    except UNREADABLE:
         return ""
 
 

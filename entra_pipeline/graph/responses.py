@@ -1,13 +1,17 @@
-"""What Graph's answers say besides their content: errors, pauses to make, and the parts of a batch."""
+"""What Graph's answers say besides their content: errors, pauses to make, and the parts of a batch.
+
+What belongs here: what an answer means. What does not: requesting it, and requesting it again (`client`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 import msgspec
@@ -22,8 +26,10 @@ from entra_pipeline.errors import (
     RoundExpired,
 )
 from entra_pipeline.graph.links import check_continuation
-from entra_pipeline.graph.pages import cleaned, decoding
+from entra_pipeline.graph.pages import UNREADABLE, checked, cleaned, decoding
 from entra_pipeline.graph.retry import FailureKind
+
+_T = TypeVar("_T")
 
 
 class _ErrorDetail(msgspec.Struct):
@@ -51,6 +57,47 @@ class BatchBody(msgspec.Struct):
     responses: list[BatchItem]
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """A request of a batch.
+
+    Attributes:
+        url: Path and query under the Graph root, without a leading slash.
+        key: The caller's own mark, handed back with the result.
+        headers: Added to those that every request carries.
+    """
+
+    url: str
+    key: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The final answer to a request of a batch: `status`, and the body as Graph sent it (empty when there is none)."""
+
+    request: BatchRequest
+    status: int
+    body: bytes
+
+    def decoded(self, decode: Callable[[bytes], _T]) -> _T:
+        """Returns the decoded body.
+
+        Args:
+            decode: Decodes a whole body; raises as one that `pages.decoding` has made.
+
+        Raises:
+            GraphError: Graph refuses the request (see `explain`).
+            GraphProtocolError: Graph has answered what is not JSON, or JSON of another shape.
+        """
+        if self.status >= 300:
+            raise explain(self)
+        try:
+            return decode(self.body)
+        except msgspec.DecodeError as error:
+            raise GraphProtocolError(f"Graph answered what is not JSON: {error}") from error
+
+
 class _Responses(msgspec.Struct):
     responses: list[msgspec.Raw]
 
@@ -61,9 +108,10 @@ _TIMED_OUT, _THROTTLED = 408, 429
 _INTERNAL_ERROR = 500
 # The code of a 401 that a new token may mend (Graph doc: concepts/errors).
 _TOKEN_REFUSED = "InvalidAuthenticationToken"  # noqa: S105 - Graph's word, and no password
-_error_decoder = msgspec.json.Decoder(_ErrorBody)
+_error_body = checked(msgspec.json.Decoder(_ErrorBody).decode)
 _responses = decoding(msgspec.json.Decoder(_Responses).decode)
-_item = msgspec.json.Decoder(BatchItem)
+_item = checked(msgspec.json.Decoder(BatchItem).decode)
+_anything = decoding(msgspec.json.Decoder().decode)
 
 
 def decode_batch(body: bytes) -> BatchBody:
@@ -75,8 +123,8 @@ def decode_batch(body: bytes) -> BatchBody:
     """
     items = []
     for raw in _responses(body).responses:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            items.append(_item.decode(raw))
+        with suppress(*UNREADABLE):
+            items.append(_item(raw))
     return BatchBody(items)
 
 
@@ -97,8 +145,8 @@ def refuses_token(status: int, body: bytes) -> bool:
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
     """The error that Graph's answer means (Graph doc: errors)."""
     try:
-        detail = _error_decoder.decode(cleaned(body)).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        detail = _error_body(cleaned(body)).error
+    except UNREADABLE:
         detail = _ErrorDetail(message=body[:200].decode("utf-8", "replace"))
     kinds: dict[int, type[GraphError]] = {403: GraphPermissionDenied, 404: GraphNotFound, 410: DeltaLinkExpired}
     text = f"{status} {detail.code}: {detail.message}" if detail.code else f"{status} {detail.message}".rstrip()
@@ -111,10 +159,16 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
 def error_targets(body: bytes) -> tuple[str, ...]:
     """Returns what the details of Graph's error are about: names of properties (Graph doc: errors)."""
     try:
-        details = msgspec.json.decode(body)["error"].get("details") or ()
+        details = _anything(body)["error"].get("details") or ()
         return tuple(str(one["target"]) for one in details if one.get("target"))
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (*UNREADABLE, KeyError, TypeError, AttributeError):
         return ()
+
+
+def explain(result: BatchResult) -> GraphError:
+    """The error that a refused request of a batch means."""
+    refused = refusal(result.status, result.body, {})
+    return unavailable(refused.message, result.status) if transient(result.status) else refused
 
 
 def item_headers(item: BatchItem) -> dict[str, str]:

@@ -32,10 +32,11 @@ from entra_pipeline.backup.states import TableStates, readable
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound, GraphPermissionDenied, GraphProtocolError, RoundExpired
 from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
-from entra_pipeline.graph.client import BATCH_SIZE, explain, query
+from entra_pipeline.graph.client import BATCH_SIZE, query
 from entra_pipeline.graph.links import check_continuation
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
+from entra_pipeline.graph.responses import explain
 from entra_pipeline.store.manifest import Gap
 
 # Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
@@ -403,15 +404,10 @@ class ChildReader:
         self, result: BatchResult, entry: ObjectType, stats: RequestStats, *, many: bool
     ) -> AsyncIterator[GraphPage]:
         """Yields the pages of the answer for one owner; raises GraphError for what is no such answer."""
-        if result.status >= 300:
-            raise explain(result)
         if not many:
-            yield GraphPage([msgspec.Raw(without_context(result.body))])
+            yield GraphPage([msgspec.Raw(result.decoded(without_context))])
             return
-        try:
-            page = decode_page(result.body)
-        except msgspec.DecodeError as error:
-            raise GraphProtocolError(f"Graph answered what is not JSON: {error}") from error
+        page = result.decoded(decode_page)
         stats.pages += 1
         yield page
         if page.next_link:
@@ -567,12 +563,7 @@ class ChildReader:
         requests = [BatchRequest(self._probe(children, condition)) for condition in conditions]
         wanted = set(ids)
         async for result in self._graph.batch(requests, stats=stats, lane=children.owner.lane):
-            if result.status >= 300:
-                raise explain(result)
-            try:
-                page = decode_page(result.body)
-            except msgspec.DecodeError as error:
-                raise GraphProtocolError(f"Graph answered what is not JSON: {error}") from error
+            page = result.decoded(decode_page)
             if page.next_link or not wanted.issuperset(read_items(page.value).ids):
                 raise GraphError(f"Graph does not filter {children.owner.path} by ids", status=400)
             yield page

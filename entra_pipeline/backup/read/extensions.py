@@ -15,7 +15,7 @@ from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.errors import GraphError, GraphProtocolError
 from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
-from entra_pipeline.graph.pages import decode_page, decoding
+from entra_pipeline.graph.pages import checked, decode_page, decoding
 
 # All extensions of the tenant in one answer (Graph doc: directoryobject-getavailableextensionproperties).
 _AVAILABLE = "directoryObjects/getAvailableExtensionProperties"
@@ -34,7 +34,7 @@ class _Application(msgspec.Struct):
     extensions: list[_Extension] = msgspec.field(default_factory=list, name="extensionProperties")
 
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_members = checked(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode)
 _available = decoding(msgspec.json.Decoder(_Available).decode)
 _application = decoding(msgspec.json.Decoder(_Application).decode)
 
@@ -85,7 +85,7 @@ async def new_properties(graph: Graph, entry: ObjectType, stats: RequestStats) -
     """
     url = query(entry.path, top=1 if entry.page_size else None)
     page = await graph.fetch(url, decode_page, stats=stats, lane=entry.lane)
-    names = {name for raw in _all_of(page) for name in _members.decode(raw) if "@" not in name}
+    names = {name for raw in _all_of(page) for name in _members(raw) if "@" not in name}
     return tuple(sorted(names - entry.properties.keys()))
 
 

@@ -46,9 +46,9 @@ from entra_pipeline.errors import (
     RoundExpired,
 )
 from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
-from entra_pipeline.graph.client import expired, explain, query
+from entra_pipeline.graph.client import expired, query
 from entra_pipeline.graph.links import continues, shown_link
-from entra_pipeline.graph.pages import Unreadable
+from entra_pipeline.graph.pages import UNREADABLE, Unreadable
 from entra_pipeline.graph.retry import Attempts, FailureKind
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 
@@ -360,9 +360,7 @@ class ObjectReader:
             if result.status == 404:
                 continue
             try:
-                if result.status >= 300:
-                    raise explain(result)
-                found.append(msgspec.Raw(without_context(result.body)))
+                found.append(msgspec.Raw(result.decoded(without_context)))
             except GraphError as error:
                 if not found and isinstance(error, GraphPermissionDenied):
                     raise
@@ -513,7 +511,7 @@ def kept(page: GraphPage, keep: Callable[[msgspec.Raw], bool]) -> GraphPage:
     def belongs(raw: msgspec.Raw) -> bool:
         try:
             return keep(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             # Whose it is nobody can say: it is set aside with the others that cannot be read.
             return True
 

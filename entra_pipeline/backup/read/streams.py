@@ -11,10 +11,10 @@ from entra_pipeline.backup.read.reader import ObjectReader
 from entra_pipeline.backup.rows.page_parser import identify
 from entra_pipeline.errors import GraphError, GraphNotFound
 from entra_pipeline.graph import RequestStats
-from entra_pipeline.graph.pages import Unreadable
+from entra_pipeline.graph.pages import Unreadable, checked
 from entra_pipeline.surrogates import hide_text
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_members = checked(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode)
 
 
 async def with_streams(
@@ -26,7 +26,7 @@ async def with_streams(
         return items
     whole = []
     for raw in items:
-        members = _members.decode(raw)
+        members = _members(raw)
         for name in sorted(streams.names):
             if bytes(members.get(streams.given_by.format(name=name), b"null")) == b"null":
                 continue
@@ -52,5 +52,5 @@ async def _known_member(
     """Returns a member of a child object as the parent's state has it."""
     for key, _, _, raw in await reader.states.known_of(children.table, [owner]):
         if key in {identifier, f"{owner}/{identifier}"}:
-            return _members.decode(hide_text(str(raw))).get(name)
+            return _members(hide_text(str(raw)).encode()).get(name)
     return None

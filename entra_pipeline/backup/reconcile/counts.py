@@ -11,8 +11,9 @@ from entra_pipeline.backup.rows.staging import DELETE, UPSERT
 from entra_pipeline.catalogue import Lane, ObjectType
 from entra_pipeline.errors import GraphError, GraphProtocolError
 from entra_pipeline.graph import BatchRequest
-from entra_pipeline.graph.client import explain, query
+from entra_pipeline.graph.client import query
 from entra_pipeline.graph.pages import decode_count
+from entra_pipeline.graph.responses import explain
 from entra_pipeline.store.manifest import Gap
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, repeat
 from operator import attrgetter
@@ -16,8 +16,7 @@ from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staging
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType, Relation
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph import BatchResult, GraphPage
-from entra_pipeline.graph.client import explain
-from entra_pipeline.graph.pages import Unreadable, cleaned, legible_id, shown
+from entra_pipeline.graph.pages import UNREADABLE, Unreadable, checked, cleaned, legible_id, shown
 from entra_pipeline.surrogates import as_text, reveal
 
 
@@ -47,15 +46,17 @@ class Endpoint(msgspec.Struct, gc=False):
         return _short_name(self.type)
 
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoders raise for an element of another shape."""
-_identified = msgspec.json.Decoder(_Identified)
-_identified_list = msgspec.json.Decoder(list[_Identified])
-_elements = msgspec.json.Decoder(list[msgspec.Raw])
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_neighbour = msgspec.json.Decoder(Endpoint)
-_endpoints = msgspec.json.Decoder(list[list[Endpoint]])
-_string = msgspec.json.Decoder(str)
+_identified = checked(msgspec.json.Decoder(_Identified).decode)
+_identified_list = checked(msgspec.json.Decoder(list[_Identified]).decode)
+_elements = checked(msgspec.json.Decoder(list[msgspec.Raw]).decode)
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_members = checked(_decode_members)
+_neighbour = checked(msgspec.json.Decoder(Endpoint).decode)
+_endpoints = checked(msgspec.json.Decoder(list[list[Endpoint]]).decode)
+_string = checked(msgspec.json.Decoder(str).decode)
+
+# As text, because a decoder does not look whether what stays JSON is UTF-8.
+_text_members = checked(lambda body: _decode_members(bytes(body).decode()))
 # Ends the key of a slice, which says nothing about the object itself.
 _SLICE = b'@delta"'
 # What may be nothing but the envelope is looked at: no id and no link to an object is longer.
@@ -90,7 +91,7 @@ def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> ReadItems:
     """Tells the elements of a list that are objects with an id from the others."""
     if key == "id":
         try:
-            ids = [one.id for one in _identified_list.decode(_array(elements))]
+            ids = [one.id for one in _identified_list(_array(elements))]
         except UNREADABLE:
             ids = [""]
         if all(ids):
@@ -117,8 +118,8 @@ def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") 
         GraphProtocolError: It is no object, or has no key, and there is nothing else to store it under.
     """
     try:
-        value = _members.decode(raw).get(key)
-        found = _string.decode(value) if value is not None and bytes(value) != b"null" else otherwise
+        value = _members(raw).get(key)
+        found = _string(value) if value is not None and bytes(value) != b"null" else otherwise
     except UNREADABLE as error:
         raise GraphProtocolError(f"an object whose {key} cannot be read: {shown(bytes(raw))}") from error
     if not found:
@@ -134,15 +135,7 @@ def without_context(body: bytes) -> bytes:
         GraphProtocolError: The body is no object, or an error that came with a status of success.
     """
     body = cleaned(body)
-    try:
-        body.decode()
-        members = _members.decode(body)
-    except msgspec.ValidationError as error:
-        raise GraphProtocolError(f"Graph answered something that is not an object: {error}") from error
-    except UnicodeDecodeError as error:
-        raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
-    except RecursionError as error:
-        raise GraphProtocolError("Graph answered JSON that is nested too deeply to be read") from error
+    members = _text_members(body)
     if _ERROR in members and not members.keys() - _CONTEXT - {_ERROR}:
         detail = bytes(members[_ERROR])[:200].decode("utf-8", "replace")
         raise GraphProtocolError(f"Graph answered an error with a status of success: {detail}")
@@ -157,12 +150,7 @@ def single_object(entry: ObjectType, result: BatchResult, identifier: str) -> by
     Raises:
         GraphError: Graph refuses it, or has answered something else.
     """
-    if result.status >= 300:
-        raise explain(result)
-    try:
-        body = without_context(result.body)
-    except msgspec.DecodeError as error:
-        raise GraphProtocolError(f"Graph answered what is not JSON: {error}") from error
+    body = result.decoded(without_context)
     check_single(entry, body, identifier)
     return body
 
@@ -178,7 +166,7 @@ def check_single(entry: ObjectType, body: bytes, identifier: str = "") -> None:
     Raises:
         GraphProtocolError: It is another object, or none.
     """
-    members = _members.decode(body)
+    members = _members(body)
     if not members.keys() & (entry.properties.keys() | {entry.key, *entry.inline}):
         raise GraphProtocolError(f"Graph answered something that is no {entry.title.lower()}: {shown(body)}")
     kind = bytes(members.get("@odata.type", msgspec.Raw(b'""'))).decode("utf-8", "replace").strip('"')
@@ -218,7 +206,7 @@ class DeltaPages:
         self.unreadable += [DeltaUnreadable(None, one.id, one) for one in page.unreadable]
         whole = list(map(bytes, page.value))
         try:
-            changes = self._changes.decode(_array(whole))
+            changes = self._changes(_array(whole))
         except UNREADABLE:
             changes = []
         if len(changes) < len(whole) or not all(map(_is_change, changes)):
@@ -245,7 +233,7 @@ class DeltaPages:
         whole, changes = [], []
         for data in objects:
             try:
-                [one] = self._changes.decode(_array([data]))
+                [one] = self._changes(_array([data]))
             except UNREADABLE:
                 one = None
             if one is not None and _is_change(one):
@@ -282,14 +270,14 @@ class DeltaPages:
         for source, payload in zip(sources, slices, strict=True):
             links = []
             try:
-                listed = _elements.decode(payload)
+                listed = _elements(payload)
             except UNREADABLE:
                 reason = f"{relation.segment}@delta is no list: {shown(payload)}"
                 self.unreadable.append(DeltaUnreadable(relation, as_text(source), Unreadable(payload, reason)))
                 listed = []
             for raw in listed:
                 try:
-                    _neighbour.decode(raw)
+                    _neighbour(raw)
                     links.append(raw)
                 except UNREADABLE:
                     link = Unreadable(bytes(raw), f"a link that cannot be read: {shown(bytes(raw))}")
@@ -335,7 +323,7 @@ class _RecentObjects:
 
 def _edges(sources: list[str], slices: list[bytes]) -> tuple[list[str], list[str], list[str], list[str]]:
     """The edges of the slices of one relation, and whose they are, column by column."""
-    found = _endpoints.decode(_array(slices))
+    found = _endpoints(_array(slices))
     edges = list(chain.from_iterable(found))
     return (
         list(chain.from_iterable(map(repeat, sources, map(len, found)))),
@@ -353,14 +341,14 @@ class _Change(msgspec.Struct, gc=False):
 
 
 @cache
-def _changes_decoder(slices: tuple[str, ...]) -> msgspec.json.Decoder[list[_Change]]:
+def _changes_decoder(slices: tuple[str, ...]) -> Callable[[bytes], list[_Change]]:
     """Returns a decoder of a page's objects that leaves the slices of those names as they are."""
     fields = [
         (f"slice_{number}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw()))
         for number, name in enumerate(slices)
     ]
     change = msgspec.defstruct("Change", fields, bases=(_Change,), gc=False)
-    return msgspec.json.Decoder(list[change])  # type: ignore[valid-type]
+    return checked(msgspec.json.Decoder(list[change]).decode)  # type: ignore[valid-type]
 
 
 def _array(values: Iterable[bytes | msgspec.Raw]) -> bytes:
@@ -373,7 +361,7 @@ def _without_slices(data: bytes) -> bytes | None:
     Graph may report relations that were not selected (devices bring `registeredOwners@delta`): they are not part of the
     object either.
     """
-    members = _members.decode(data)
+    members = _members(data)
     kept = {name: raw for name, raw in members.items() if not name.endswith("@delta")}
     if len(kept) == len(members):
         return data
@@ -394,7 +382,7 @@ def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
 
 def removed_links(page: GraphPage, relation: Relation) -> set[tuple[str, str]]:
     """Returns the links of a page of a delta round whose removal it reports, as (source, target)."""
-    changes = _changes_decoder((f"{relation.segment}@delta",)).decode(_array(page.value))
+    changes = _changes_decoder((f"{relation.segment}@delta",))(_array(page.value))
     slices = [(one.id, bytes(one.slice_0)) for one in changes if one.slice_0]  # type: ignore[attr-defined]
     sources, targets, _, kinds = _edges([source for source, _ in slices], [links for _, links in slices])
     return {(source, target) for source, target, kind in zip(sources, targets, kinds, strict=True) if kind == DELETE}
@@ -423,36 +411,37 @@ def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> tupl
     try:
         return [
             Expanded(as_text(one.id), one.items or [], one.items is not None and one.more is None)
-            for one in _expanded_decoder(segment).decode(text)
+            for one in _expanded_decoder(segment)(text)
         ], []
     except UNREADABLE:
         found, unreadable = [], []
         for raw in objects:
             try:
                 found.append(_expanded(bytes(raw), segment))
-            except (GraphProtocolError, *UNREADABLE):
+            except UNREADABLE:
                 unreadable.append(Unreadable(bytes(raw), f"an object without an id: {shown(bytes(raw))}"))
         return found, unreadable
 
 
 def _expanded(raw: bytes, segment: str) -> Expanded:
-    members = _members.decode(raw)
+    members = _members(raw)
     items = bytes(members.get(segment, msgspec.Raw(b"null")))
     more = bytes(members.get(f"{segment}@odata.nextLink", msgspec.Raw(b"null"))) != b"null"
     owner = identify(raw)
     if items[:1] == b"[":
-        return Expanded(owner, _elements.decode(items), not more)
+        return Expanded(owner, _elements(items), not more)
     # Anything but an object, or null where an owner has one item at most, is no answer.
     return Expanded(owner, [msgspec.Raw(items)] if items[:1] == b"{" else [], items[:1] == b"{")
 
 
 @cache
-def _expanded_decoder(segment: str) -> msgspec.json.Decoder[list[Any]]:
+def _expanded_decoder(segment: str) -> Callable[[bytes], list[Any]]:
     fields: list[tuple[str, Any, Any]] = [
         ("items", list[msgspec.Raw] | None, msgspec.field(name=segment, default=None)),
         ("more", str | None, msgspec.field(name=f"{segment}@odata.nextLink", default=None)),
     ]
-    return msgspec.json.Decoder(list[msgspec.defstruct("Expanded", fields, bases=(_Identified,), gc=False)])  # type: ignore[misc]
+    expanded = msgspec.defstruct("Expanded", fields, bases=(_Identified,), gc=False)
+    return checked(msgspec.json.Decoder(list[expanded]).decode)  # type: ignore[valid-type]
 
 
 def stored(raw: bytes | msgspec.Raw) -> str:
@@ -462,9 +451,9 @@ def stored(raw: bytes | msgspec.Raw) -> str:
 
 def endpoint(raw: bytes | msgspec.Raw) -> Endpoint:
     """The end of an edge in a list of directory objects."""
-    return _neighbour.decode(raw)
+    return _neighbour(raw)
 
 
 def object_id(raw: bytes | msgspec.Raw) -> str:
     """The `id` of an object."""
-    return _identified.decode(raw).id
+    return _identified(raw).id

@@ -18,8 +18,8 @@ import msgspec
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import GraphProtocolError
-from entra_pipeline.graph import RequestStats
-from entra_pipeline.graph.client import BatchRequest, query
+from entra_pipeline.graph import BatchRequest, RequestStats
+from entra_pipeline.graph.client import query
 from entra_pipeline.graph.pages import decoding
 from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, take_point
 from entra_pipeline.restore.execute.step import PATIENCE

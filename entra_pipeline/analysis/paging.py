@@ -66,10 +66,12 @@ class ObjectPageCache:
     """Pages of tables, for many threads at once.
 
     Args:
+        tables: How many tables are kept open at the most.
         clock: Seconds; only differences count.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, tables: int = _TABLES, clock: Callable[[], float] = monotonic) -> None:
+        self._tables = tables
         self._clock = clock
         self._lock = Lock()
         self._kept: OrderedDict[tuple[str, ...], tuple[float, _Kept]] = OrderedDict()
@@ -112,7 +114,7 @@ class ObjectPageCache:
                     self._copying.submit(kept.copy)
             self._kept[key] = since, kept
             copies = [one for one, (_, table_) in self._kept.items() if table_.large]
-            for over in [*copies[:-_COPIES], *list(self._kept)[:-_TABLES]]:
+            for over in [*copies[:-_COPIES], *list(self._kept)[: -self._tables]]:
                 self._kept.pop(over, None)
         return kept
 

@@ -6,6 +6,7 @@ request that changes something. Errors become pages with a remedy.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auth.sessions import Session
 from entra_pipeline.console.headers import HEADERS
+from entra_pipeline.console.reading import TooManyQuestions
 from entra_pipeline.console.routing import Page, RequestContext, address, inside
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
 
@@ -108,7 +110,11 @@ class AccessControl:
                     )
             if inspect.iscoroutinefunction(page.answer):
                 return await page.answer(context)  # type: ignore[no-any-return]
-            response: Response = await run_in_threadpool(page.answer, context)  # type: ignore[arg-type]
+            watch = asyncio.create_task(_watched(context))
+            try:
+                response: Response = await run_in_threadpool(page.answer, context)  # type: ignore[arg-type]
+            finally:
+                watch.cancel()
         except EntraPipelineError as error:
             return await run_in_threadpool(_failure, context, _status(error), error.message, error.remedy)
         return response
@@ -138,6 +144,13 @@ class AccessControl:
             HTTPStatus.INTERNAL_SERVER_ERROR,
             headers=HEADERS,
         )
+
+
+async def _watched(context: RequestContext) -> None:
+    """Tells the visit when its connection is closed; what was sent has been read by then."""
+    while (await context.request.receive())["type"] != "http.disconnect":
+        pass
+    context.gone.set()
 
 
 def _wanted(url: str) -> str:
@@ -172,6 +185,8 @@ async def _form(request: Request) -> Mapping[str, list[str]]:
 def _status(error: EntraPipelineError) -> HTTPStatus:
     if isinstance(error, NotInStore):
         return HTTPStatus.NOT_FOUND
+    if isinstance(error, TooManyQuestions):
+        return HTTPStatus.TOO_MANY_REQUESTS
     if isinstance(error, UsageError):
         return HTTPStatus.BAD_REQUEST
     if isinstance(error, ConfigurationError):

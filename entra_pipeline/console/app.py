@@ -8,6 +8,7 @@ from importlib.resources import files
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -47,6 +48,7 @@ def build(state: AppState) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await proxy.close()
+        await run_in_threadpool(state.reading.clear)
 
     hosts = [*_LOOPBACK, *([public] if public else [])]
     return Starlette(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
 
-from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.alerts import Seats
 from entra_pipeline.console.auth.login_throttle import LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
+from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
@@ -58,11 +58,11 @@ class AppState:
         self.sessions = Sessions()
         self.tries = LoginThrottle()
         self.questions = QueryPool()
+        self.reading = ReadingPool()
+        """Answers what pages ask about recovery points."""
         self.seats = Seats()
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
-        self.pages = ObjectPageCache()
-        """Tables of recovery points that visitors page through."""
         self.findings = SingleFlightCache[Any](_FINDINGS)
         """What was found in recovery points, which never change, by what was asked."""
         self._lock = Lock()
@@ -86,7 +86,7 @@ class AppState:
                 self._project = (seen, load_project(self.file))
                 self._stores.clear()
                 self._manifests.clear()
-                self.pages.clear()
+                self.reading.clear()
                 self.findings.clear()
             return self._project[1]
 

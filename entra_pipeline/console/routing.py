@@ -5,8 +5,9 @@ Every route names the role that it takes; there is no default, so none is forgot
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
+from entra_pipeline.console.reading import VisitorGone
+from entra_pipeline.console.reading.bounds import What
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -59,6 +62,7 @@ class RequestContext:
         form: What was sent, by field; of a field without a value there is nothing.
         token: Of a session that began with this visit, for the browser to keep; never in the session itself, which
             others may share.
+        gone: Set when the browser has closed the connection: nobody waits for the answer any more.
     """
 
     request: Request
@@ -66,6 +70,7 @@ class RequestContext:
     session: Session
     form: Mapping[str, list[str]] = field(default_factory=dict)
     token: str = ""
+    gone: Event = field(default_factory=Event)
 
     @property
     def user(self) -> User:
@@ -73,6 +78,11 @@ class RequestContext:
         if self.session.user is None:
             raise LookupError("nobody has signed in")
         return self.session.user
+
+    @property
+    def person(self) -> str:
+        """Who has signed in, whatever their session: for what one person may do at a time."""
+        return self.user.identity or self.user.name
 
     @property
     def project(self) -> Project:
@@ -108,6 +118,24 @@ class RequestContext:
     def store(self) -> ScopeStore:
         """The store of the scope in the address."""
         return self.state.store(self.path("scope"))
+
+    def read(self, what: What, **arguments: Any) -> Any:
+        """What `reading` finds in the recovery points of the scope in the address, for this visitor.
+
+        Raises:
+            EntraPipelineError: It is refused, or cannot be found.
+        """
+        return self.state.reading.ask(self.project, self.person, what, self.path("scope"), gone=self.gone, **arguments)
+
+    def found(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What was found before by a key, or is found now; several visitors who ask for it wait for one of them."""
+        while True:
+            try:
+                return self.state.findings.get(key, find)
+            except VisitorGone:
+                # Another one, for whom this one waited.
+                if self.gone.is_set():
+                    raise
 
     def page(self, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page."""

@@ -6,6 +6,7 @@ the columns mean, and views for people (`analysis`).
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from entra_pipeline.store.manifest import Kind, TableEntry
 from entra_pipeline.surrogates import replaced_sql
 
 KEYS: dict[Kind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
+_UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_FEW_THREADS = 2
 _CONTENT = {"objects": "_raw", "edges": "target_type"}
 # Columns that say how a row came to be; the state has none of them.
 _CHANGE_COLUMNS = {"objects": ("_change",), "edges": ("_change", "_reason")}
@@ -33,12 +36,19 @@ def connect(*places: Readable, temp: Path | None = None, memory: str = "") -> du
     Args:
         places: Where the stores are.
         temp: Folder to spill to; DuckDB's own choice when None.
-        memory: The most memory it takes, such as `512MB`; half of what DuckDB would take when empty.
+        memory: The most memory it takes, such as `512MB`; half of what DuckDB would take when empty. Where the address
+            space of the process is bounded, it takes a quarter of that at the most, and few threads.
     """
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    bounded = space != resource.RLIM_INFINITY
     if not memory:
         amount, unit = str(connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]).split()
-        memory = f"{float(amount) / 2:.1f} {unit}"
+        usual = float(amount) * _UNITS[unit] / 2
+        memory = f"{(min(usual, space / 4) if bounded else usual) / _UNITS['MiB']:.0f} MiB"
+    if bounded:
+        # Each thread reserves address space of its own.
+        connection.execute(f"SET threads = {_FEW_THREADS}")
     connection.execute(f"SET memory_limit = {sql_text(memory)}")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")

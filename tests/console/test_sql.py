@@ -7,6 +7,7 @@ import io
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import duckdb
@@ -271,7 +272,7 @@ def test_a_question_that_goes_too_far_is_given_up(project_file: Path, monkeypatc
 
 def test_one_question_at_a_time(project_file: Path) -> None:
     questions, project = QueryPool(), load_project(project_file)
-    with questions._taking_turn("a"):
+    with questions._turns.taking("a", Event()):
         with pytest.raises(UsageError, match="still being answered"):
             questions.ask(project, "a", "SELECT 1")
         assert questions.ask(project, "b", "SELECT 1").rows == [[1]]

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from entra_pipeline.analysis.browse import Related, related, states
+from entra_pipeline.analysis.browse import Related
 from entra_pipeline.analysis.manifest_rows import category
 from entra_pipeline.analysis.names import short, short_pair, title
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.paging import Shown
+from entra_pipeline.console.reading import TooManyQuestions
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import UsageError
 
@@ -40,8 +41,18 @@ def show(context: RequestContext) -> Response:
     search, where, offset = context.query("search").strip(), context.query("where").strip(), context.number("offset")
     found, total, problem = [], 0, None
     try:
-        some = context.state.pages.page(store, manifest, table, search=search, where=where, limit=_PAGE, offset=offset)
-        found, total = [_OBJECT.decode(row) for row in some.rows], some.total
+        some = context.read(
+            "page",
+            point=manifest.recovery_point,
+            table=table,
+            search=search,
+            where=where,
+            limit=_PAGE,
+            offset=offset,
+        )
+        found, total = [_OBJECT.decode(row) for row in some["rows"]], some["total"]
+    except TooManyQuestions:
+        raise
     except UsageError as error:
         if not where:
             raise
@@ -82,7 +93,7 @@ def one(context: RequestContext) -> Response:
     store = context.store()
     manifest = context.state.manifest(store, context.path("point"))
     table, identifier = context.path("table"), context.query("id")
-    raw = context.state.pages.one(store, manifest, table, identifier)
+    raw = context.read("one", point=manifest.recovery_point, table=table, identifier=identifier)
     body = _OBJECT.decode(raw)
     entry = CATALOGUE[table]
     return context.page(
@@ -107,11 +118,18 @@ def links(context: RequestContext) -> Response:
     table, identifier, offset = context.path("table"), context.query("id"), context.number("offset")
 
     def find() -> Related:
-        raw = context.state.pages.one(store, manifest, table, identifier)
-        return related(store, manifest, table, identifier, raw=raw, limit=_LINKS, offset=offset)
+        told = context.read(
+            "related",
+            point=manifest.recovery_point,
+            table=table,
+            identifier=identifier,
+            limit=_LINKS,
+            offset=offset,
+        )
+        return Related({(one, way, kind): number for one, way, kind, number in told["counts"]}, told["rows"])
 
     asked = ("links", store.scope, manifest.recovery_point, table, identifier, offset)
-    found: Related = context.state.findings.get(asked, find)
+    found: Related = context.found(asked, find)
     return context.page(
         "links.html",
         scope=context.scope(),
@@ -132,7 +150,7 @@ def history(context: RequestContext) -> Response:
     # A point that never read the type says nothing of the object.
     manifests = [one for one in manifests if table in one.tables and one.tables[table].read != "never"]
     points = [one.recovery_point for one in manifests]
-    found = states(store, manifests, table, identifier)
+    found = context.read("states", points=points, table=table, identifier=identifier)
     bodies = [_OBJECT.decode(raw) if raw else None for raw in found]
     for (_, was), (point, now) in pairwise(zip(points, bodies, strict=True)):
         if was == now:

@@ -52,7 +52,7 @@ def ask(context: RequestContext) -> Response:
     try:
         if len(query) > _LONGEST:
             raise UsageError("the question is too long", remedy=f"It may have {_LONGEST:,} characters.")
-        answer = context.state.questions.ask(context.project, context.session.csrf, query, format_)
+        answer = context.state.questions.ask(context.project, context.person, query, format_, gone=context.gone)
         result, count = "finished", answer.count
     except EntraPipelineError as error:
         problem = error

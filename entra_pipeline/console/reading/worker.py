@@ -1,0 +1,146 @@
+"""What runs in a process that answers pages: one question after the other, until nobody asks any more."""
+
+from __future__ import annotations
+
+import os
+import resource
+import tempfile
+from collections import Counter, OrderedDict
+from itertools import islice
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+
+from entra_pipeline.analysis.browse import related, states
+from entra_pipeline.analysis.change_rows import change_rows, summary_rows
+from entra_pipeline.analysis.changes import bases
+from entra_pipeline.analysis.names import short_pair
+from entra_pipeline.analysis.paging import ObjectPageCache
+from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
+from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
+from entra_pipeline.console.reading import bounds
+from entra_pipeline.console.reading.bounds import REQUEST_DECODER, ReadOutcome, ReadRequest
+from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.stores import open_store
+from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.recovery_points import ScopeStore
+
+KINDS = ("added", "removed", "modified")
+"""Changes that a comparison shows."""
+_MANIFESTS = 100
+_TABLES = 8
+
+
+def answer(project: str, folder: str, asked: Connection) -> None:
+    """Answers questions of a project's console, as `ReadRequest` in bytes, until the other side closes.
+
+    Args:
+        project: The configuration file.
+        folder: Where it writes what does not fit into memory; the one who asks removes it.
+        asked: Where questions come from and answers go.
+    """
+    for limit, most in ((resource.RLIMIT_AS, bounds.ADDRESS_SPACE), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(limit, (most, most))
+    os.umask(0o077)
+    os.chdir(folder)
+    tempfile.tempdir = folder
+    reader: Reader | None = None
+    while True:
+        try:
+            data = asked.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(0)
+        try:
+            reader = reader or Reader(load_project(project))
+            outcome = ReadOutcome(answer=reader.answer(REQUEST_DECODER.decode(data)))
+        except EntraPipelineError as error:
+            outcome = ReadOutcome(kind=type(error).__name__, message=error.message, remedy=error.remedy)
+        except MemoryError:
+            outcome = ReadOutcome(kind="UsageError", message=TOO_MUCH, remedy=LESS)
+        asked.send_bytes(msgspec.msgpack.encode(outcome))
+
+
+class Reader:
+    """What can be asked about the recovery points of a project.
+
+    Args:
+        project: The configuration.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._stores: dict[str, ScopeStore] = {}
+        self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
+        self._pages = ObjectPageCache(tables=_TABLES)
+
+    def answer(self, request: ReadRequest) -> Any:
+        """What is asked for, as MessagePack has it.
+
+        Raises:
+            EntraPipelineError: As the functions of `analysis` that find it.
+        """
+        store = self._stores.get(request.scope)
+        if store is None:
+            store = self._stores[request.scope] = open_store(self._project, request.scope)
+        given = dict(request.arguments)
+        if request.what == "differences":
+            return self._differences(store, **given)
+        if request.what == "states":
+            points = given.pop("points")
+            return states(store, [self._manifest(store, point) for point in points], **given)
+        manifest = self._manifest(store, given.pop("point"))
+        if request.what == "page":
+            some = self._pages.page(store, manifest, **given)
+            return {"rows": some.rows, "total": some.total}
+        if request.what == "one":
+            return self._pages.one(store, manifest, **given)
+        raw = self._pages.one(store, manifest, given["table"], given["identifier"])
+        found = related(store, manifest, raw=raw, **given)
+        return {"counts": [[*key, number] for key, number in found.counts.items()], "rows": found.rows}
+
+    def _manifest(self, store: ScopeStore, point: str) -> Manifest:
+        key = (store.scope, point)
+        if key not in self._manifests:
+            self._manifests[key] = store.manifest(point)
+        self._manifests.move_to_end(key)
+        while len(self._manifests) > _MANIFESTS:
+            self._manifests.popitem(last=False)
+        return self._manifests[key]
+
+    def _differences(
+        self, store: ScopeStore, *, before: str, after: str, chosen: str, kind: str, offset: int, limit: int
+    ) -> dict[str, Any]:
+        """A page of what differs between two points, and how much differs in all."""
+        then, now = self._manifest(store, before), self._manifest(store, after)
+        if chosen and chosen not in table_names():
+            raise UsageError(f"there is no object type {chosen!r}", remedy="Choose one of the list.")
+        tables = table_names(with_children([chosen])) if chosen in CATALOGUE else [chosen] if chosen else None
+        counted: Counter[tuple[str, str]] = Counter()
+
+        def read_rows() -> Any:
+            for row in change_rows(store, then, now, tables):
+                counted[row["table"], row["change"]] += 1
+                if row["change"] != "volatile" and kind in ("", row["change"]):
+                    yield row
+
+        rows = read_rows()
+        # Counted are all; kept are those that the page shows.
+        passed = sum(1 for _ in islice(rows, offset))
+        some = list(islice(rows, limit))
+        total = passed + len(some) + sum(1 for _ in rows)
+        summary = summary_rows(bases(then, now, tables), counted)
+        return {
+            "rows": [_line(row) for row in some],
+            "summary": [row for row in summary if any(row[one] for one in KINDS)],
+            "notes": [row for row in summary if row["notes"]],
+            "total": total,
+        }
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    """A change as a line for people."""
+    properties = [(key, *short_pair(one["before"], one["after"])) for key, one in row.get("properties", {}).items()]
+    wanted = {key: value for key, value in row.items() if key not in ("object", "volatile")}
+    return {**wanted, "properties": properties}

@@ -46,6 +46,7 @@ def build(state: AppState) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(state.questions.expect)
         yield
         await proxy.close()
         await run_in_threadpool(state.reading.clear)

@@ -1,7 +1,7 @@
 """The parts of the demonstration: a day in the life of a simulated tenant, what came of it, and the proof.
 
 What belongs here: changing the simulated tenant, telling changes in words, comparing a recovery point with
-the tenant. What does not: how it is told on a terminal (`cli.demo`).
+the tenant. What does not: how it is told on a terminal (`cli.setup.demo`).
 """
 
 from __future__ import annotations

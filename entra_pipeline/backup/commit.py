@@ -1,7 +1,7 @@
 """Commits a recovery point: writes the manifest of tables that are written, which makes the point visible.
 
 What belongs here: what a manifest says. What does not: reading the tables (`run`), and the commit on storage
-(`store.recovery_points`).
+(`store.commit.commit`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Method = Literal["POST", "PUT", "PATCH", ""]
 class WriteStrategy(StrEnum):
     """Objects that take other requests than those that `Restore` describes: who makes the requests instead.
 
-    Each has a module of its own in `restore.requests`.
+    Each has a module of its own in `restore.execute.requests`.
     """
 
     GENERIC = ""

@@ -1,6 +1,7 @@
 """Plans that wait for a second administrator, who has to learn of them.
 
-What belongs here: which plans wait. What does not: who may approve, and what an approval is (`restore.approval`).
+What belongs here: which plans wait. What does not: who may approve, and what an approval is
+(`restore.records.approval`).
 """
 
 from __future__ import annotations

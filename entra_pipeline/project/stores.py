@@ -15,7 +15,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 def open_store(project: Project, scope: Scope | str, clock: Clock = system_clock) -> ScopeStore:
     """Returns the store of a scope (or of the scope of that name).
 
-    Nothing is read or written yet; `ScopeStore.files.check` tells whether the place can be used.
+    Nothing is read or written yet; `ObjectStore.check` tells whether the place can be used.
 
     Raises:
         UsageError: There is no such scope.

@@ -1,7 +1,7 @@
 """A DuckDB in which everything that is stored can be asked for by name.
 
 What belongs here: opening it, defining what a statement mentions before it runs, and what it says when one fails. What
-does not: how answers are shown (`cli.sql`).
+does not: how answers are shown (`cli.queries.sql`).
 
 Defining all of some 450 views and macros asks the stores for a listing each; a session defines those that are
 mentioned, when they are.

@@ -2,7 +2,7 @@
 
 What Dagster knows of all scopes, in a query each for runs and points, says where something looks wrong; only there is
 the store asked. What belongs here: which scope is tried again, when, and how often. What does not: retries within a
-run (`jobs.retry_tags`), and schedules that did not tick (`missed_ticks`).
+run (`run_queue.retry_tags`), and schedules that did not tick (`missed_ticks`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Answers requests as Microsoft Graph does.
 
-`tenant.Tenant.answer` takes a request through these steps, in Graph's order; each may end it with a failure:
+`tenant.SimulatedGraph.answer` takes a request through these steps, in Graph's order; each may end it with a failure:
 
 1. The path is resolved to a place, and the access token to a caller.
 2. The control API's refusals, the caller's permissions, the tenant's licences, throttling.

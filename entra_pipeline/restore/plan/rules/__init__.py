@@ -5,6 +5,10 @@
    by the catalogue's rules of its type. Objects go in the order in which their tables come back.
 3. `builder` writes the draft: properties to send, guards, and steps of their own for what refers to later objects.
 4. `links` does the same for the links of each owner; what a deleted object takes with it needs no step.
-5. `pim` and `extensions` look at the resolved drafts last, and drop what would give more access than before, or what
-   the tenant does not take.
+5. `endings` refuses assignments and other objects that have expired meanwhile, unless they are reinstated for a time.
+6. `preconditions` refuses drafts that Graph would refuse for a name in use (`holders` finds who has it), a domain that
+   is not verified, a text that is not allowed, or a licence without a free seat.
+7. `pim` and `extensions` look at the resolved drafts. They drop what would give more access than before, or what the
+   tenant does not take.
+8. `names` comes last: what frees a name goes before the draft that needs it.
 """

@@ -1,6 +1,6 @@
 """Carries out POST, PATCH, PUT and DELETE, or refuses them as Graph does.
 
-`writer.Writer.answer` works in one transaction, so a refused write changes nothing:
+`writer.WriteHandler.answer` works in one transaction, so a refused write changes nothing:
 
 1. `privileged`: whether the caller may change this target at all.
 2. The path says what the write is about: an object (`objects`), a reference (`references`), an action (`actions`).

@@ -1,4 +1,4 @@
-"""After a restore nothing is left to plan: what Graph shows otherwise than it was written."""
+"""After a restore nothing is left to plan: what Graph shows otherwise than it was written, and what it takes not."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.restore.test_disasters_undone import Site, bad, site
 
 __all__ = ["site"]
 
+_POLICIES = "identity/conditionalAccess/policies"
 _SET = {"@odata.type": "#microsoft.graph.customSecurityAttributeValue"}
 
 
@@ -59,6 +60,35 @@ def test_an_attribute_that_was_set_since_is_taken_away_and_an_undo_sets_it_again
     assert undo.refusals == ()
     assert bad(one.apply(undo)) == []
     assert _attributes(one, user) == held["customSecurityAttributes"]
+
+
+def test_what_graph_shows_and_does_not_take_is_named_by_the_next_plan_and_sent_only_when_asked_for(
+    site: Callable[..., Site],
+) -> None:
+    one = site("applications", "conditional_access_policies", "named_locations", "users", "groups")
+    policy = next(each for each in one.control.dump(_POLICIES) if "futureControls" in each)["id"]
+    app = next(each for each in one.control.dump("applications") if "futureSetting" in each)["id"]
+    point = one.backup()
+    one.control.patch(f"{_POLICIES}/{policy}", {"displayName": "theirs", "futureControls": {"labels": ["theirs"]}})
+    one.control.purge(app)
+    report = one.apply(one.plan_from_end_to_end(point))
+    told = {outcome.id: outcome.reason for outcome in report.outcomes if outcome.result != "restored"}
+    assert told.keys() == {policy, app}
+
+    again = one.plan_from_end_to_end(point)
+    assert again.steps == ()
+    named = {refusal.id: refusal for refusal in again.refusals if "Graph did not take" in refusal.reason}
+    assert named.keys() == {policy, app}
+    assert "futureControls" in named[policy].reason and "futureSetting" in named[app].reason
+    assert {refusal.kind for refusal in named.values()} == {"unrestorable"}
+
+    # Another value than the one that was refused is sent, with whatever else differs; the same one only when asked.
+    assert f"--types applications --ids {app}" in named[app].remedy
+    (asked,) = one.plan(point, "asked", types=("applications",), ids=(app,)).steps
+    assert set(asked.body) == {"futureSetting"}
+    one.control.patch(f"{_POLICIES}/{policy}", {"displayName": "theirs"})
+    (step,) = one.plan_from_end_to_end(point).steps
+    assert set(step.body) == {"displayName"}
 
 
 def _attributes(one: Site, user: str) -> Any:

@@ -19,6 +19,7 @@ from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore, plan_undo
 from entra_pipeline.restore.records.id_map import lineage
+from entra_pipeline.restore.records.not_taken import not_taken
 from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.restore.records.report import RestoreReport
@@ -71,7 +72,7 @@ class Site(Protected):
             job,
             "2026-11-24T00:00:00Z",
             Side(self.store, point),
-            LiveTenant(Side(self.store, live), "simulated"),
+            LiveTenant(Side(self.store, live), "simulated", untaken=not_taken(self.store, live.tenant_id)),
             selection=RestoreSelection(**selection),
             options=RestoreOptions(enable_policies=enable, delete_added=delete_added),
             identity=lineage(self.store, live.tenant_id),

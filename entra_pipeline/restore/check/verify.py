@@ -27,6 +27,7 @@ from entra_pipeline.restore.objects import paths
 from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep
 from entra_pipeline.restore.objects.normalize import differing, left_by, normalized
 from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.restore.records import not_taken
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords
 from entra_pipeline.restore.records.report import RestoreReport, status_of, write_report
@@ -103,6 +104,7 @@ async def verify(
             passwords_at=iso(clock()),
             passwords_to=f"{passwords_file} on {socket.gethostname()}",
         )
+    await asyncio.to_thread(not_taken.remember, store, plan.id, plan.tenant_id, checked)
     await asyncio.to_thread(write_report, store, verified)
     await asyncio.to_thread(passwords.forget)
     return verified

@@ -31,6 +31,7 @@ from entra_pipeline.restore.plan.rules.pim import without_more_access
 from entra_pipeline.restore.plan.rules.preconditions import PreconditionRules
 from entra_pipeline.restore.plan.tenant_mapping import Unsupported
 from entra_pipeline.restore.plan.undo import RestoreWrites
+from entra_pipeline.restore.records.not_taken import NotTaken
 from entra_pipeline.store.manifest import seal
 
 
@@ -44,12 +45,14 @@ class LiveTenant(NamedTuple):
             was added for them since is left alone.
         extensions: Names of the directory extensions that it takes; None when that is not known, and nothing is left
             out for it.
+        untaken: What earlier restores could not set in it.
     """
 
     live: Side
     tenant: str
     own: frozenset[str] = frozenset()
     extensions: frozenset[str] | None = None
+    untaken: NotTaken = {}
 
 
 def make_plan(
@@ -109,6 +112,7 @@ def make_plan(
             unsupported=unsupported or {},
             now=created,
             older=older,
+            untaken=_unasked(target.untaken, selection, comparison),
         )
         ObjectRules(plan).apply()
         LinkRules(plan).apply(_Names(connection, point, target.live), _Unwritten(connection, point))
@@ -173,6 +177,12 @@ def _unknown(comparison: TenantDiff, scope: str) -> list[PlanRefusal]:
         for table, why in comparison.incomparable.items()
         if (CATALOGUE[table].restore.possible if table in CATALOGUE else RELATIONS[table][1].write is not None)
     ]
+
+
+def _unasked(untaken: NotTaken, selection: RestoreSelection, comparison: TenantDiff) -> NotTaken:
+    """Leaves out what is to be sent once more, because the object is selected by its id."""
+    asked = {comparison.forward.get(one, one) for one in selection.ids}
+    return {key: values for key, values in untaken.items() if key[1] not in asked}
 
 
 def _coming_apps(comparison: TenantDiff, drafts: list[Draft]) -> set[str]:

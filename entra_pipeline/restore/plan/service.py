@@ -30,6 +30,7 @@ from entra_pipeline.restore.plan.rules.extensions import taken_extensions
 from entra_pipeline.restore.plan.undo import read_writes
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.journal import require_finished
+from entra_pipeline.restore.records.not_taken import not_taken
 from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.store.jobs import new_job_id
 from entra_pipeline.store.manifest import Manifest, TakenFor
@@ -170,7 +171,7 @@ async def plan_restore(
 
     def compare() -> RestorePlan:
         job, created, side = new_job_id(clock), iso(clock()), Side(source, point)
-        target = seen()
+        target = seen()._replace(untaken=not_taken(source, subject.tenant_id))
         if cross_tenant:
             with TemporaryDirectory(prefix="entra-restore-") as folder:
                 plan = plan_across(

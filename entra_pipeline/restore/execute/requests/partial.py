@@ -15,6 +15,7 @@ from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.restore.execute.step import RunningStep, StepRefused
 from entra_pipeline.restore.objects.normalize import without
 from entra_pipeline.restore.objects.texts import valid_text
+from entra_pipeline.restore.records.not_taken import unknown_properties
 
 REFUSALS = frozenset({400, 409})
 """Statuses with which Graph refuses values."""
@@ -134,8 +135,7 @@ class LeftOut:
 
     def _unknown(self, body: Iterable[str], *, creating: bool) -> set[str]:
         """Returns properties that Graph shows and may not take: unknown ones, and of a new object gated ones."""
-        known = self._work.entry.properties
-        unknown = {n for n in body if n not in known and "@" not in n and not n.startswith("extension_")}
+        unknown = unknown_properties(self._work.entry, body)
         if creating:
             # The object is there, and others need it: that nobody has defined an attribute is no reason to lose both.
             unknown |= self._work.rule.gated.keys() & set(body)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
+from entra_pipeline.analysis.equality import same
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.order import ORDER, STAGES, stage_of
 from entra_pipeline.restore.objects.model import Action, PlanRefusal, RestoreOptions
@@ -18,6 +19,7 @@ from entra_pipeline.restore.objects.normalize import Body, differing, moved, nor
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState, RestoreLink, TenantDiff
 from entra_pipeline.restore.plan.tenant_mapping import Unsupported
+from entra_pipeline.restore.records.not_taken import NotTaken
 
 REMOVALS = "removals"
 """Stage in which objects that were added since are deleted, last made first."""
@@ -83,6 +85,7 @@ class PlanDraft:
         now: The time, RFC 3339.
         older: Tables that were not read for the recovery point, but before it → when: what has come since then may have
             been there at the recovery point, so none of it is removed.
+        untaken: What earlier restores could not set in the tenant.
 
     Attributes:
         drafts: The steps.
@@ -105,6 +108,7 @@ class PlanDraft:
         unsupported: Mapping[str, Unsupported],
         now: str,
         older: Mapping[str, str] | None = None,
+        untaken: NotTaken | None = None,
     ) -> None:
         self.drafts: list[Draft] = []
         self.refusals: list[PlanRefusal] = []
@@ -117,6 +121,7 @@ class PlanDraft:
         self.unsupported = unsupported
         self.now = now
         self.older = older or {}
+        self._untaken = untaken or {}
         self.moved = {**diff.forward, **diff.pending()}
         self.back = diff.back()
         items = [item for table in diff.items.values() for item in table.values()]
@@ -143,6 +148,15 @@ class PlanDraft:
         changed = differing(entry, moved(entry, item.id, wanted, self.moved), found)
         return {
             names.get(name, name): (wanted.get(names.get(name, name)), there) for name, (_, there) in changed.items()
+        }
+
+    def untaken(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> set[str]:
+        """Returns those of the properties that differ which Graph did not take before, with the same value."""
+        before = self._untaken.get((item.table, item.live_id), {})
+        return {
+            name
+            for name, (wanted, _) in changed.items()
+            if name in before and same(rewrite(wanted, self.moved), before[name], name)
         }
 
     def since_read(self, table: str) -> str:

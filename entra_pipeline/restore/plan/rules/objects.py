@@ -73,7 +73,7 @@ class ObjectRules:
 
     def _is_there(self, item: ObjectDiff) -> None:
         rule = item.entry.restore
-        changed = self._plan.changed_properties(item)
+        changed = self._taken(item, self._plan.changed_properties(item))
         named = ", ".join(changed)
         if not changed:
             return
@@ -123,6 +123,18 @@ class ObjectRules:
             kind = "unrestorable" if stuck else "skipped"
             self._plan.refuse(item, kind, "; ".join(left))
 
+    def _taken(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> Mapping[str, tuple[Any, Any]]:
+        """Leaves out what Graph did not take when it was restored before, and names it."""
+        untaken = self._plan.untaken(item, changed)
+        if untaken:
+            self._plan.refuse(
+                item,
+                "unrestorable",
+                f"it differs in {', '.join(sorted(untaken))}, which Graph did not take when it was restored before",
+                f"To send it once more: --types {item.table} --ids {item.id}.",
+            )
+        return {name: pair for name, pair in changed.items() if name not in untaken}
+
     def _names_old_ids(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> bool:
         """Tells whether only references to changed ids differ, in properties that only a new object takes."""
         rule = item.entry.restore
@@ -149,7 +161,9 @@ class ObjectRules:
     def _is_binned(self, item: ObjectDiff) -> None:
         self._build.undelete(item)
         shown = item.found().keys() - _UNTRUE_IN_BIN.get(item.table, set())
-        changed = {name: pair for name, pair in self._plan.changed_properties(item).items() if name in shown}
+        changed = self._taken(
+            item, {name: pair for name, pair in self._plan.changed_properties(item).items() if name in shown}
+        )
         body = {name: value for name, (value, _) in changed.items() if name not in item.entry.restore.create_only}
         wanted = item.wanted()
         body |= {name: wanted[name] for name in item.entry.restore.forgotten if wanted.get(name)}

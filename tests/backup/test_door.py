@@ -48,6 +48,12 @@ ELEMENTS = {
     "members a text": ("wrong-kind", {"path": "groups/delta", "value": "all"}, "group_members"),
     "null member": ("element-null", {"path": "groups/delta", "within": "members@delta"}, "group_members"),
     "member without id": ("element-without-id", {"path": "groups/delta", "within": "members@delta"}, "group_members"),
+    "empty id": ("element-without-id", {"path": "groups*", "empty": True}, "groups"),
+    "member with an empty id": (
+        "element-without-id",
+        {"path": "groups/delta", "within": "members@delta", "empty": True},
+        "group_members",
+    ),
     "id a number": ("wrong-kind", {"path": "groups/delta", "property": "id", "value": 7}, "groups"),
     "no UTF-8": ("not-utf8", {"path": "groups/delta"}, "groups"),
     "null application": ("element-null", {"path": "applications*"}, "applications"),
@@ -72,6 +78,34 @@ def test_an_unreadable_element_costs_at_most_itself(tenant: Tenant) -> None:
             assert any(element.table == table and element.size for element in kept), case
             assert all(len(element.data) < 4_000 for element in kept), case
         one.assert_same(one.backup())
+
+
+def test_an_answer_that_names_no_type_takes_none_away(tenant: Tenant) -> None:
+    one = tenant(protect("groups", "users", "applications", "service_principals"), users=20, groups=6)
+    tables = ("group_members", "group_owners", "application_owners", "user_manager")
+    one.control.misbehave("property-missing", "groups/delta", within="members@delta")
+    one.control.misbehave("property-missing", "applications*", within="owners")
+    one.control.misbehave("property-missing", "applications/*/owners")
+    first = one.backup()
+    one.assert_same(first)
+    before = state(one, first, *tables)
+    assert all(rows and all(kind for _, _, kind in rows) for rows in before.values())
+    one.assert_same(one.backup(full=True))
+    # Where the targets are not protected, the owner's list says it.
+    one.configure(protect("groups"))
+    one.assert_same(one.backup(full=True))
+
+
+def test_links_that_nobody_names_a_type_for_are_kept_and_named(tenant: Tenant) -> None:
+    one = tenant(protect("groups"), users=20, groups=6)
+    one.control.misbehave("property-missing", "groups/*/members")
+    one.control.misbehave("property-missing", "groups/delta", within="members@delta")
+    manifest = one.backup()
+    truth = {edge[:2] for edge in one.control.edges("groups", "members")}
+    assert {edge[:2] for edge in one.edges(manifest, "group_members")} == truth
+    assert [gap.what for gap in manifest.tables["group_members"].gaps] == ["types in group_members"]
+    one.control.behave()
+    one.assert_same(one.backup(full=True))
 
 
 def test_a_change_behind_an_unreadable_element_is_not_lost(tenant: Tenant) -> None:

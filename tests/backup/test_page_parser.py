@@ -134,6 +134,17 @@ def test_an_object_that_says_the_same_again_is_no_news(tmp_path):
     assert [row[1] for row in rows] == [UPSERT, DELETE, UPSERT]
 
 
+def test_an_empty_id_identifies_nothing(tmp_path):
+    objects, members = Staging(tmp_path / "o", OBJECT_ROWS), Staging(tmp_path / "e", EDGE_ROWS)
+    pages = DeltaPages(objects, {RELATIONS["group_members"][1]: members})
+    pages.add(decode_page(page_of({"id": "g", "x": 1, "members@delta": [{"id": "u"}, {"id": ""}]}, {"id": "", "x": 1})))
+    assert (objects.rows, members.rows) == (1, 1)
+    assert [(one.relation is None, one.object) for one in pages.unreadable] == [(True, ""), (False, "g")]
+    owners, unreadable = split_expanded([b'{"id":"","owners":[]}', b'{"id":"a","owners":[]}'], "owners")
+    assert ([one.id for one in owners], len(unreadable)) == (["a"], 1)
+    assert len(split_list_page(decode_page(page_of({"id": ""}, {"id": "a"})), objects)) == 1
+
+
 @pytest.mark.parametrize("body", [b'{"error":{}}', b'{"value":{}}', b"[]"])
 def test_what_is_not_a_page_is_refused(body):
     with pytest.raises(GraphProtocolError):

@@ -24,6 +24,7 @@ from entra_pipeline.backup.reconcile.unread import (
     check_unread,
     gaps_of_unanswered,
 )
+from entra_pipeline.backup.reconcile.untyped import CHECK_UNTYPED
 from entra_pipeline.backup.scheduler import side_by_side
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
@@ -60,6 +61,9 @@ class Reconciler:
         # First, so that no edge drops out with an object that is there.
         await side_by_side(self._run(Subject(entry), check_unread, check_deletions) for entry in types)
         await self._drop_edges_of_gone()
+        for table in self.context.edge_tables():
+            if table in self.fresh:
+                await self._run(Subject(*RELATIONS[table]), *CHECK_UNTYPED)
         await side_by_side(
             self._run(subject, *CHECK_UNREAD_LINKS) for subject in _relations(types) if subject.table in self.fresh
         )

@@ -29,7 +29,7 @@ class Digest:
     Attributes:
         keys: Of what identifies a row.
         contents: Of what it says; empty where the key says all.
-        plain: Whether every row says that it is there.
+        plain: Whether every row says that it is there and, of an edge, what its target is.
     """
 
     keys: Hashes
@@ -63,6 +63,8 @@ def digest(connection: duckdb.DuckDBPyConnection, source: str, table: str, *, ch
     """
     key, content = hashing(table)
     deleted = f"change = '{DELETE}'" if changes else "false"
+    if changes and table not in CATALOGUE:
+        deleted += " OR target_type = ''"
     columns = connection.execute(f"SELECT {key} AS k, {content or 0} AS c, {deleted} AS d FROM ({source})").fetchnumpy()
     contents = _array(columns["c"]) if content else _NONE
     return Digest(_array(columns["k"]), contents, not bool(np.any(columns["d"])))
@@ -79,7 +81,7 @@ def concat(digests: Iterable[Digest]) -> Digest:
 
 
 def is_state(whole: Digest) -> bool:
-    """Whether rows are a state as they are: no key arrived twice, and nothing was taken back."""
+    """Whether rows are a state as they are: no key arrived twice, nothing was taken back, nothing is left open."""
     keys = np.sort(whole.keys)
     return whole.plain and not bool((keys[1:] == keys[:-1]).any())
 

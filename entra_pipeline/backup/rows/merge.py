@@ -141,7 +141,7 @@ def merge_edges(
     many: bool,
     owners: Staged | None = None,
 ) -> Merged:
-    """Merges edges; an edge whose target has another type is changed.
+    """Merges edges; an edge whose target has another type is changed. A type that is not named changes none.
 
     `before` has at least the parent's edges of every source that is staged.
 
@@ -160,7 +160,8 @@ def merge_edges(
         f"""
         CREATE OR REPLACE TEMP TABLE before AS {_parent_edges(parent, whole=complete or base)};
         CREATE OR REPLACE TEMP TABLE latest AS
-        SELECT source_id, target_id, arg_max(target_type, seq) target_type, arg_max(change, seq) change, max(seq) seq
+        SELECT source_id, target_id, coalesce(arg_max(target_type, seq) FILTER (target_type <> ''), '') target_type,
+            arg_max(change, seq) change, max(seq) seq
         FROM staged GROUP BY source_id, target_id;
         """
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -19,9 +19,12 @@ from entra_pipeline.graph import BatchResult, GraphPage
 from entra_pipeline.graph.pages import UNREADABLE, Unreadable, checked, cleaned, legible_id, shown
 from entra_pipeline.surrogates import as_text, reveal
 
+# An empty text identifies nothing.
+_Id = Annotated[str, msgspec.Meta(min_length=1)]
+
 
 class _Identified(msgspec.Struct, gc=False):
-    id: str
+    id: _Id
 
 
 class _Removed(msgspec.Struct, gc=False):
@@ -36,7 +39,7 @@ def _short_name(graph_type: str) -> str:
 class Endpoint(msgspec.Struct, gc=False):
     """The other end of an edge, as Graph lists it: id, type, and in a delta whether it was removed."""
 
-    id: str
+    id: _Id
     type: str = msgspec.field(default="", name="@odata.type")
     removed: _Removed | None = msgspec.field(default=None, name="@removed")
 
@@ -91,11 +94,10 @@ def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> ReadItems:
     """Tells the elements of a list that are objects with an id from the others."""
     if key == "id":
         try:
-            ids = [one.id for one in _identified_list(_array(elements))]
+            ids = [as_text(one.id) for one in _identified_list(_array(elements))]
+            return ReadItems(list(elements), ids, [])
         except UNREADABLE:
-            ids = [""]
-        if all(ids):
-            return ReadItems(list(elements), list(map(as_text, ids)), [])
+            pass
     found = ReadItems([], [], [])
     for raw in elements:
         try:
@@ -240,7 +242,7 @@ class DeltaPages:
                 whole.append(data)
                 changes.append(one)
                 continue
-            reason = "an object without an id that can be read" if not (one and one.id) else "@removed is no object"
+            reason = "an object without an id that can be read" if one is None else "@removed is no object"
             identifier = as_text(legible_id(data))
             self.unreadable.append(DeltaUnreadable(None, identifier, Unreadable(data, reason, identifier)))
         return whole, changes
@@ -258,9 +260,9 @@ class DeltaPages:
                     slices.append(links)
                     rests[index] = _cut(rests[index], name, links)
             try:
-                edges = _edges(sources, slices)
+                edges = _edges(sources, slices, relation.target)
             except UNREADABLE:
-                edges = _edges(sources, self._readable_slices(relation, sources, slices))
+                edges = _edges(sources, self._readable_slices(relation, sources, slices), relation.target)
             staged.extend(*edges)
         return rests
 
@@ -301,7 +303,7 @@ class DeltaUnreadable(NamedTuple):
 
 
 def _is_change(one: _Change) -> bool:
-    return bool(one.id) and (not one.removed or bytes(one.removed)[:1] == b"{")
+    return not one.removed or bytes(one.removed)[:1] == b"{"
 
 
 class _RecentObjects:
@@ -321,14 +323,22 @@ class _RecentObjects:
         return False
 
 
-def _edges(sources: list[str], slices: list[bytes]) -> tuple[list[str], list[str], list[str], list[str]]:
-    """The edges of the slices of one relation, and whose they are, column by column."""
+def _edges(
+    sources: list[str], slices: list[bytes], target: str = ""
+) -> tuple[list[str], list[str], list[str], list[str]]:
+    """The edges of the slices of one relation, and whose they are, column by column.
+
+    Args:
+        sources: Ids of the owners.
+        slices: The slice of each.
+        target: The type of targets whose type is not named.
+    """
     found = _endpoints(_array(slices))
     edges = list(chain.from_iterable(found))
     return (
         list(chain.from_iterable(map(repeat, sources, map(len, found)))),
         [edge.id for edge in edges],
-        [_short_name(edge.type) for edge in edges],
+        [_short_name(edge.type) or target for edge in edges],
         [UPSERT if edge.removed is None else DELETE for edge in edges],
     )
 
@@ -336,7 +346,7 @@ def _edges(sources: list[str], slices: list[bytes]) -> tuple[list[str], list[str
 class _Change(msgspec.Struct, gc=False):
     """An object of a delta response; subclasses add `slice_0` and so on, the payload of each relation."""
 
-    id: str
+    id: _Id
     removed: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@removed")
 
 

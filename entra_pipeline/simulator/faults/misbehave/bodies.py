@@ -69,9 +69,13 @@ def _insert(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
 
 
 def _without_id(one: dict[str, Any], rule: MisbehaviourRule) -> dict[str, Any]:
-    if rule.options["null"]:
-        return {**one, "id": None}
+    if rule.options["null"] or rule.options["empty"]:
+        return {**one, "id": None if rule.options["null"] else ""}
     return {name: value for name, value in one.items() if name != "id"}
+
+
+def _without_properties(one: dict[str, Any], rule: MisbehaviourRule) -> dict[str, Any]:
+    return {name: value for name, value in one.items() if name not in rule.options["properties"]}
 
 
 def _wrong_kind(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
@@ -153,9 +157,17 @@ MISBEHAVIOURS = (
     ),
     Misbehaviour(
         "element-without-id",
-        "an element of a page, or a link, without id, or whose id is null",
+        "an element of a page, or a link, without id, or whose id is null or an empty text",
         _each(_without_id),
-        {"null": False, "within": ""},
+        {"null": False, "empty": False, "within": ""},
+        applies=_has_json,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "property-missing",
+        "an element of a page, or a link, lacks properties; its type, for example",
+        _each(_without_properties),
+        {"properties": ("@odata.type",), "within": ""},
         applies=_has_json,
         on_elements=True,
     ),

@@ -76,7 +76,7 @@ def _unusual(store: ScopeStore, now: datetime) -> list[Alert]:
             store.scope,
             "unusual change",
             "; ".join(f"{finding.title}: {finding.total:,}" for finding in verdict.findings)
-            + (". The recovery point before is held from retention." if verdict.held else ""),
+            + (". The previous recovery point is on hold." if verdict.held else ""),
             verdict.recovery_point,
             point=verdict.recovery_point,
         )
@@ -97,7 +97,7 @@ def _failed(store: ScopeStore, now: datetime) -> list[Alert]:
         Alert(
             store.scope,
             f"{record.type} failed",
-            record.error or "Its job tells more.",
+            record.error or "See its job for details.",
             record.finished,
             job=record.id if record.type == "restore" else "",
         )

@@ -137,7 +137,7 @@ class AppState:
         """
         with self._editing:
             if locked := self.not_writable():
-                raise UsageError(locked, remedy="Edit the file where it comes from.")
+                raise UsageError(locked, remedy="Edit the configuration file at its source.")
             if version != self.version():
                 raise ConfigurationError(
                     "was changed by somebody else since you opened this page",

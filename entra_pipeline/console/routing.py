@@ -62,7 +62,7 @@ class RequestContext:
         form: What was sent, by field; of a field without a value there is nothing.
         token: Of a session that began with this visit, for the browser to keep; never in the session itself, which
             others may share.
-        gone: Set when the browser has closed the connection: nobody waits for the answer any more.
+        gone: Set when the browser has closed the connection: the client has closed the connection any more.
     """
 
     request: Request

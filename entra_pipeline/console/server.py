@@ -50,7 +50,7 @@ def sign_in(project: Project, host: str) -> tuple[SignIn, str]:
     if not _is_loopback(host):
         raise UsageError(
             f"{host} can be reached from other machines, and there is no sign-in for people on them",
-            remedy="Configure [console.oidc] (docs/console.md), or leave --host out: then it is this machine only.",
+            remedy="Configure [console.oidc] (docs/console.md), or omit --host to serve this machine only.",
         )
     account, password = LocalAccount.open(dagster_home(project) / ACCOUNT)
     return SignIn(local=account, secure=secure), password
@@ -91,17 +91,17 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
             socket = config.bind_socket()
         except SystemExit:
             raise UsageError(
-                f"port {port} of {host} cannot be used", remedy="Choose another one with --port."
+                f"port {port} of {host} cannot be used", remedy="Choose another port with --port."
             ) from None
         shown = f"[{host}]" if ":" in host else host
         told(f"the console is at {project.console.public_url or f'http://{shown}:{socket.getsockname()[1]}'}")
         if password:
-            told(f"sign in as admin with the password {password} (it is shown this once)")
+            told(f"sign in as admin with the password {password} (shown only once)")
         # uvicorn ends in order, and then gives the signal back: here it must not end the process before Dagster's have.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[socket])
-        told("stopping; jobs under way go on without the console, and its next start finds them")
+        told("stopping. Running jobs continue without the console; it finds them when it starts again.")
 
 
 def _is_loopback(host: str) -> bool:

@@ -98,7 +98,7 @@ def test_another_administrator_approves(waiting: Waiting) -> None:
 
     for browser in (ada, grace, otto):
         page = browser.get(waiting.address).text
-        assert "waits for approval" in page and ADA in page and "Carry out the plan" not in page
+        assert "waits for approval" in page and ADA in page and "Apply the plan" not in page
         assert ("Approve the plan" in page) is (browser is grace)
     assert approving(console.browser(Role.viewer), waiting) == 403
     assert approving(otto, waiting) == 403
@@ -116,7 +116,7 @@ def test_another_administrator_approves(waiting: Waiting) -> None:
     last = events_of(waiting, "restore approve")[-1]
     assert (last.actor, last.result, last.subject) == (GRACE, "finished", waiting.plan.id)
     page = otto.get(waiting.address).text
-    assert GRACE in page and "Carry out the plan" in page
+    assert GRACE in page and "Apply the plan" in page
     # What is not there is Dagster, and nothing else is in the way.
     answer = otto.post(f"{waiting.address}/apply")
     assert answer.status_code == 503 and "Dagster does not answer" in answer.text
@@ -141,7 +141,7 @@ def test_another_administrator_learns_of_it(waiting: Waiting, monkeypatch: pytes
     runs = [run, *others]
     monkeypatch.setattr(site.dagster, "runs", lambda **_: runs)
     grace = waiting.console.browser(Role.administrator, GRACE)
-    assert f"{ADA} planned waits" in grace.get("/dashboard/attention").text
+    assert f"{ADA} planned is waiting for approval" in grace.get("/dashboard/attention").text
     assert f'href="{waiting.address}"' in grace.get("/dashboard/attention").text
     listed = grace.get("/restores").text
     assert listed.count("waits for approval") == 1 and "sensor unusual_change" in listed
@@ -159,11 +159,11 @@ def test_nobody_alone_switches_it_off(waiting: Waiting) -> None:
     sent = {"tenant": "simulated", "storage": "disk", "protect": "all", "version": version_of(form)}
     before = waiting.file.read_bytes()
     off = ada.post("/scopes/contoso/edit", sent)
-    assert off.status_code == 400 and "no one alone changes that" in off.text
+    assert off.status_code == 400 and "cannot be changed in the console" in off.text
     moved = ada.post("/scopes/contoso/edit", sent | {"approval": "1", "tenant": "another"})
-    assert moved.status_code == 400 and "no one alone changes that" in moved.text
+    assert moved.status_code == 400 and "cannot be changed in the console" in moved.text
     gone = ada.post("/scopes/contoso/delete", {"confirm": "contoso", "version": sent["version"]})
-    assert gone.status_code == 400 and "no one alone changes that" in gone.text
+    assert gone.status_code == 400 and "cannot be changed in the console" in gone.text
     assert waiting.file.read_bytes() == before
     assert ada.post("/scopes/contoso/edit", sent | {"approval": "1", "description": "both"}).status_code == 303
     assert load_project(waiting.file).scope("contoso").approval

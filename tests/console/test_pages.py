@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline.analysis.unusual import UnusualFinding, UnusualVerdict
+from entra_pipeline.channels import CHANNELS, Channel
+from entra_pipeline.channels.message import Message
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.errors import StoreError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.settings.section import Section
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import canonical
 from tests.console.two_points import HOSTILE, Served, _console, backed_up, points, project, served, simulator
@@ -50,7 +53,7 @@ NEW = {
 def test_the_dashboard_tells_how_a_scope_is_also_without_dagster(served: Served) -> None:
     with served.client(Role.viewer) as client:
         page = client.get("/").text
-    assert "complete and proven" in page
+    assert "complete and verified" in page
     assert "Dagster does not answer" in page
     assert "Run backup now" not in page
 
@@ -71,7 +74,7 @@ def test_the_dashboard_tells_what_wants_attention(served: Served, project: Proje
         project.file.write_text(text.replace("[tenants.simulated]", "[tenants.simulated]\nseats = 20", 1))
         page = client.get("/dashboard/attention").text
         assert "prune failed" in page and "the bucket is &lt;gone&gt;" in page
-        assert "Many users deleted: 1,234" in page and "held from retention" in page
+        assert "Many users deleted: 1,234" in page and "is on hold" in page
         assert f'href="/scopes/contoso/points/{points[-1]}"' in page
         assert ">over<" in page
         with recorded(store, "prune", trigger="a test") as job:
@@ -259,6 +262,33 @@ def test_a_notification_profile_is_created_edited_and_deleted(
         assert client.get("/notifications/operations/edit").status_code == 400
 
 
+class _Pager(Channel[Section, Section]):
+    name, setting, how = "pager", "pager", "`pager`"
+
+    def recipients(self, profile: Section) -> list[str]:
+        return ["night shift"]
+
+    def shown(self, profile: Section) -> str:
+        return "night shift"
+
+    def send(self, profile: Section, shared: Section, message: Message, *, reference: str, now: datetime) -> str:
+        return ""
+
+
+def test_a_profile_is_listed_with_every_channel_of_the_registry(
+    served: Served, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHANNELS, "pager", _Pager())
+    with project.file.open("a") as file:
+        file.write('\n[mail]\nhost = "127.0.0.1"\nport = 9\nfrom = "entra@example.com"\n')
+        file.write('\n[notifications.nights]\nto = ["ada@example.com"]\nbackup = ["failed"]\n')
+    with served.client(Role.viewer) as client:
+        listed = client.get("/notifications").text
+    assert "<dt>Mail</dt><dd>ada@example.com</dd>" in listed
+    assert "<dt>Pager</dt><dd>night shift</dd>" in listed
+    assert "<dt>Webhook</dt>" not in listed
+
+
 def test_an_edit_by_hand_is_never_overwritten(served: Served, project: Project) -> None:
     with served.client(Role.administrator) as client:
         version = version_of(client.get("/scopes/new").text)
@@ -281,7 +311,7 @@ def test_a_read_only_file_makes_the_scope_pages_read_only(
     before = project.file.read_bytes()
     with served.client(Role.administrator) as client:
         listed = client.get("/scopes").text
-        assert "can only be looked at" in listed
+        assert "are read-only" in listed
         assert "is read-only for the console" in listed
         assert "Create a scope" not in listed
         form = client.get("/scopes/new").text
@@ -314,7 +344,7 @@ def test_people_are_searched_in_the_tenant(served: Served, project: Project) -> 
         everyone = {"kind": "users", "tenant": "simulated", "find_users": "user"}
         assert "data-add=" in client.get("/scopes/new/search", params=everyone).text
         hostile = {"kind": "users", "tenant": "simulated", "find_users": "' or startswith(displayName,'"}
-        assert "begins like that" in client.get("/scopes/new/search", params=hostile).text
+        assert "No matching users or groups" in client.get("/scopes/new/search", params=hostile).text
 
 
 def test_two_points_are_compared(served: Served, points: list[str]) -> None:
@@ -362,7 +392,7 @@ def test_a_search_is_a_text_and_nothing_else(text: str, served: Served, points: 
     with served.client(Role.viewer) as client:
         answer = client.get(f"/scopes/contoso/points/{points[-1]}/groups", params={"search": text})
     assert answer.status_code == 200
-    assert "Nothing was found." in answer.text
+    assert "No matches." in answer.text
 
 
 def test_names_of_objects_are_text(served: Served, points: list[str], project: Project) -> None:

@@ -74,7 +74,7 @@ def test_a_question_that_takes_too_long_is_given_up(
     with monkeypatch.context() as patch:
         patch.setattr(bounds, "SECONDS", 0.2)
         answer = viewer.get(f"{page}/object", params={"id": "x"})
-    assert answer.status_code == 400 and "given up" in answer.text
+    assert answer.status_code == 400 and "cancelled" in answer.text
     assert not Path(f"/proc/{worker}").exists()
 
 
@@ -128,7 +128,7 @@ def test_who_leaves_stops_nobody_else(console: Served) -> None:
     def find() -> int:
         tries.append(1)
         if len(tries) == 1:
-            raise VisitorGone("nobody waits for the answer")
+            raise VisitorGone("the client has closed the connection")
         return 7
 
     session = Session(User("v", Role.viewer), 0, 0)

@@ -28,7 +28,7 @@ def test_reports(console: Served, name: str) -> None:
         assert file.headers["content-disposition"].startswith(f'attachment; filename="{name}-')
 
 
-@pytest.mark.parametrize(("hours", "words"), [(30, "the next one is late"), (40, "the schedule has been missed")])
+@pytest.mark.parametrize(("hours", "words"), [(30, "the next one is late"), (40, "backups are missing")])
 def test_the_dashboard_judges_lateness_as_the_reports_do(
     console: Served, monkeypatch: pytest.MonkeyPatch, hours: int, words: str
 ) -> None:
@@ -55,7 +55,7 @@ def test_audit_log(console: Served) -> None:
 def test_what_cannot_be_asked(console: Served, query: dict[str, str]) -> None:
     answer = console.browser(Role.viewer).get("/reports/audit", params=query)
     assert answer.status_code == 400
-    assert "That did not work" in answer.text
+    assert "The request failed" in answer.text
 
 
 def test_permissions(console: Served, simulator: Simulator) -> None:
@@ -79,7 +79,7 @@ def test_permissions(console: Served, simulator: Simulator) -> None:
 def test_storage(console: Served) -> None:
     operator = console.browser(Role.operator)
     page = operator.post("/settings/storage/disk/check").text
-    assert "It can be written, read and trusted." in page
+    assert "All checks passed." in page
     assert "create only when absent" in page and "MB/s" in page
     page = operator.post("/settings/storage/bucket/check").text
     assert 'role="alert"' in page and "endpoint_url" in page

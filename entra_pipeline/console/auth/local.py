@@ -53,8 +53,8 @@ class LocalAccount:
             pass
         except (OSError, msgspec.DecodeError) as error:
             raise UsageError(
-                f"{file}, which keeps the console's account, cannot be read: {error}",
-                remedy="Remove it: a new password is made then.",
+                f"{file}, which stores the console's account, cannot be read: {error}",
+                remedy="Remove it; a new password is then generated.",
             ) from None
         password = "-".join(secrets.token_hex(2) for _ in range(5))
         salt = secrets.token_bytes(16)
@@ -67,7 +67,7 @@ class LocalAccount:
         except OSError as error:
             raise UsageError(
                 f"{file} cannot be written: {error.strerror}",
-                remedy="Set DAGSTER_HOME to a folder that the console may write to.",
+                remedy="Set DAGSTER_HOME to a folder that the console can write to.",
             ) from None
         return cls(kept), password
 

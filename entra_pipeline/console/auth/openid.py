@@ -107,7 +107,7 @@ class OpenId:
             raise _refused(error) from None
         claims = token.get("userinfo")
         if not claims:
-            raise SignInRefused("the provider told nobody's identity", remedy="The app needs the scope openid.")
+            raise SignInRefused("the identity provider returned no subject", remedy="The app needs the scope openid.")
         return self._user(claims)
 
     def _user(self, claims: dict[str, Any]) -> User:
@@ -118,9 +118,9 @@ class OpenId:
             # Entra leaves the groups out of the token when there are more than 200 (doc: v2, optional claims).
             many = "_claim_names" in claims or claims.get("hasgroups")
             raise SignInRefused(
-                f"{name} has no role in this console" + (": too many groups to be told" if many else ""),
+                f"{name} has no role in this console" + (": too many groups to list in the token" if many else ""),
                 remedy="Ask for one of the app roles to be assigned in Entra"
-                + ("; app roles are told however many groups there are." if many else "."),
+                + (". App roles are always listed in the token." if many else "."),
             )
         # OpenID Connect Core 5.7: only the two together name somebody for good; every other claim may change hands.
         identity = f"{claims['iss']} {claims['sub']}"
@@ -153,5 +153,5 @@ class OpenId:
 def _refused(error: Exception) -> SignInRefused:
     return SignInRefused(
         f"the sign-in is refused: {str(error) or type(error).__name__}",
-        remedy="Sign in again from the start. If that does not help, tell an administrator what stands here.",
+        remedy="Sign in again from the start. If that does not help, show this message to an administrator.",
     )

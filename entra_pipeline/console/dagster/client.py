@@ -201,7 +201,7 @@ class Dagster:
             case _:
                 raise DagsterUnavailable(
                     f"Dagster cannot run {job}: {answer.get('message', answer['__typename'])}",
-                    remedy="Dagster's own pages tell more: Deployment shows whether its definitions are loaded.",
+                    remedy="See Deployment in Dagster's UI: it shows whether the definitions are loaded.",
                 )
 
     def runs(self, *, limit: int, after: str = "", filters: Mapping[str, Any] | None = None) -> list[Run]:
@@ -213,7 +213,7 @@ class Dagster:
         """A run; raises NotInStore when Dagster does not know it."""
         answer = self._ask(_ONE, id=run_id)["runOrError"]
         if answer["__typename"] != "Run":
-            raise NotInStore(f"there is no run {run_id}", remedy="Jobs shows those there are.")
+            raise NotInStore(f"there is no run {run_id}", remedy="See Jobs for the existing ones.")
         return _run(answer)
 
     def log(self, run: Run) -> list[Line]:
@@ -284,7 +284,7 @@ class Dagster:
     @staticmethod
     def _good(answer: dict[str, Any]) -> dict[str, Any]:
         if "message" in answer:
-            raise DagsterUnavailable(f"Dagster says: {answer['message']}", remedy="Its own pages tell more.")
+            raise DagsterUnavailable(f"Dagster says: {answer['message']}", remedy="See Dagster's UI for details.")
         return answer
 
 

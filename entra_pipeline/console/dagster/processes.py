@@ -102,7 +102,7 @@ class DagsterProcesses:
         except OSError as error:
             raise UsageError(
                 f"{self.home} cannot be used for Dagster: {error.strerror}",
-                remedy="Set DAGSTER_HOME to a folder that the console may write to.",
+                remedy="Set DAGSTER_HOME to a folder that the console can write to.",
             ) from None
         _make_databases(self.home)
         with suppress(OSError, msgspec.DecodeError):

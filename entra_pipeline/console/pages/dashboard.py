@@ -69,13 +69,13 @@ def health(context: RequestContext, scope: Scope) -> ScopeCard:
     gaps = sum(len(entry.gaps) for entry in last.tables.values())
     since = ago(iso(moment_of(found.good))) if found.good else ""
     if found.freshness == MISSING:
-        tone, verdict = "bad", f"the last complete point was taken {since}: the schedule has been missed"
+        tone, verdict = "bad", f"no complete recovery point since {since}: backups are missing"
     elif found.freshness == LATE:
-        tone, verdict = "warn", f"the last complete point was taken {since}: the next one is late"
+        tone, verdict = "warn", f"no complete recovery point since {since}: the next one is late"
     elif gaps:
-        tone, verdict = "warn", f"lacks {gaps} thing{'s' if gaps > 1 else ''}, which it names"
+        tone, verdict = "warn", f"incomplete: {gaps} gap{'s' if gaps > 1 else ''}"
     else:
-        tone, verdict = "good", "complete and proven"
+        tone, verdict = "good", "complete and verified"
     return ScopeCard(scope, last.status, verdict, tone, found.points, last, objects, due)
 
 
@@ -129,7 +129,7 @@ def _waiting(context: RequestContext) -> list[Alert]:
         Alert(
             one.scope,
             "waits for approval",
-            f"A restore that {one.by or 'somebody'} planned waits for the approval of another administrator.",
+            f"A restore that {one.by or 'somebody'} planned is waiting for approval by another administrator.",
             one.moment,
             job=one.plan,
         )

@@ -93,13 +93,13 @@ def stop(context: RequestContext) -> Response:
     run = _run(context)
     context.state.dagster.terminate(run.id)
     record(context.state, context.user, context.request, action="job stop", scope=run.scope, subject=run.id)
-    return context.go(address("jobs", run.id), "The job has been asked to stop. What it committed stands.")
+    return context.go(address("jobs", run.id), "The job has been asked to stop. What it committed is kept.")
 
 
 def _run(context: RequestContext) -> Run:
     run_id = context.path("run")
     if not _RUN_ID.fullmatch(run_id):
-        raise NotInStore(f"there is no run {run_id}", remedy="Jobs shows those there are.")
+        raise NotInStore(f"there is no run {run_id}", remedy="See Jobs for the existing ones.")
     return context.state.dagster.run(run_id)
 
 

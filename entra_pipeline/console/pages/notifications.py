@@ -1,4 +1,4 @@
-"""Notification profiles: who is told of what; creating, editing, deleting and trying them.
+"""Notification profiles: who is notified of what; creating, editing, deleting and testing them.
 
 Where a webhook's address is, is shown and chosen; the address itself is a secret and stays on the server.
 """
@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from starlette.responses import Response
 
+from entra_pipeline.channels import CHANNELS
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.routing import Page, RequestContext
@@ -45,6 +46,7 @@ def _list(
         profiles=profiles,
         unread=unread,
         kinds=KINDS,
+        channels=CHANNELS.values(),
         mail=context.project.mail,
         tried=tried,
         good=good,
@@ -152,7 +154,8 @@ def _save(context: RequestContext, profile: NotificationProfile | None) -> Respo
     try:
         if values["webhook_format"] and not values["webhook_name"]:
             raise UsageError(
-                "it is not said where the webhook's address is", remedy="Name an environment variable, or a file."
+                "the location of the webhook's address is missing",
+                remedy="Enter the name of an environment variable or file.",
             )
         with context.state.changing(context.field("version")) as file:
             if profile is None:
@@ -164,7 +167,7 @@ def _save(context: RequestContext, profile: NotificationProfile | None) -> Respo
     action = f"notification profile {'edit' if profile else 'create'}"
     told = {key: value for key, value in settings.items() if value is not None}
     record(context.state, context.user, context.request, action=action, subject=name, **told)
-    return context.go("/notifications", f"The profile {name} has been saved. A test message shows whether it arrives.")
+    return context.go("/notifications", f"The profile {name} has been saved. Send a test message to check delivery.")
 
 
 def _sent(context: RequestContext) -> dict[str, Any]:

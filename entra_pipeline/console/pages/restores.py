@@ -33,9 +33,9 @@ _NAMED = 5
 _RUNS = 50
 _ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}")
 _CONFLICTS = (
-    ("overwrite", "Overwrite: set back what differs; take away links that the point does not have"),
-    ("merge", "Merge: fill what is missing, add links, take nothing away"),
-    ("skip", "Skip: leave alone what is there"),
+    ("overwrite", "Overwrite: restore all differing properties; remove links that are not in the recovery point"),
+    ("merge", "Merge: fill empty properties and add missing links; remove nothing"),
+    ("skip", "Skip: leave existing objects unchanged"),
 )
 
 
@@ -90,7 +90,9 @@ def _selection(types: list[str], ids: list[str], search: str, where: str, every:
     """What was chosen: single objects, unless all that match were."""
     unknown = [name for name in types if name not in CATALOGUE]
     if unknown:
-        raise UsageError(f"there is no object type {unknown[0]!r}", remedy="Choose one of a recovery point.")
+        raise UsageError(
+            f"there is no object type {unknown[0]!r}", remedy="Choose an object type of the recovery point."
+        )
     if ids and not every:
         return RestoreSelection(types=tuple(types), ids=tuple(dict.fromkeys(ids)))
     return RestoreSelection(types=tuple(types), search=search.strip(), where=where.strip())
@@ -225,7 +227,7 @@ def consent(context: RequestContext) -> Response:
     found = _plan(context)
     try:
         if context.field("seal") != found.seal:
-            raise UsageError("this is not the plan that was shown", remedy="Load the page again.")
+            raise UsageError("the plan has changed since it was shown", remedy="Reload the page.")
         approve(context.store(), found, context.user.name, context.user.identity, clock=context.state.clock)
     except UsageError:
         _record(context, "restore approve", found, "refused")
@@ -259,11 +261,11 @@ def _record(context: RequestContext, action: str, plan: RestorePlan, result: str
 def _plan(context: RequestContext) -> RestorePlan:
     identifier = context.path("plan")
     if not _ID.fullmatch(identifier):
-        raise NotInStore(f"there is no plan {identifier}", remedy="Restores shows those there are.")
+        raise NotInStore(f"there is no plan {identifier}", remedy="See Restores for the existing ones.")
     try:
         return read_plan(context.store(), identifier)
     except NotInStore:
-        raise NotInStore(f"there is no plan {identifier}", remedy="Restores shows those there are.") from None
+        raise NotInStore(f"there is no plan {identifier}", remedy="See Restores for the existing ones.") from None
 
 
 PAGES = (

@@ -187,8 +187,9 @@ def _require_kept(scope: Scope, settings: Mapping[str, Any]) -> None:
     """Raises UsageError for what would let one administrator alone restore what takes two."""
     if not settings["approval"] or settings["tenant"] != scope.tenant:
         raise UsageError(
-            "restores of this scope take a second administrator: no one alone changes that, or its tenant, here",
-            remedy=f"Edit approval or tenant in {scope.setting('approval')[0].name}, on the machine of the console.",
+            "restores of this scope require approval by a second administrator; "
+            "approval and tenant cannot be changed in the console",
+            remedy=f"Edit approval or tenant in {scope.setting('approval')[0].name}, on the console's machine.",
         )
 
 
@@ -203,7 +204,7 @@ def delete(context: RequestContext) -> Response:
     """Deletes a scope; its recovery points stay."""
     scope = context.scope()
     if context.field("confirm") != scope.name:
-        raise UsageError("the name of the scope was not repeated", remedy="Type it into the field to confirm.")
+        raise UsageError("the name of the scope was not confirmed", remedy="Type the name of the scope to confirm.")
     if scope.approval:
         _require_kept(scope, {"approval": None, "tenant": None})
     with context.state.changing(context.field("version")) as file:

@@ -55,7 +55,7 @@ async def check_tenant(context: RequestContext) -> Response:
     project, name = context.project, context.path("tenant")
     tenant = project.tenants.get(name)
     if tenant is None:
-        raise UsageError(f"there is no tenant {name[:100]!r}", remedy="Settings lists those there are.")
+        raise UsageError(f"there is no tenant {name[:100]!r}", remedy="See Settings for the existing ones.")
     types = _protected(project, tenant)
     problem: EntraPipelineError | None = None
     said = []
@@ -79,13 +79,13 @@ async def _granted(tenant: Tenant, types: list[str], *, writing: bool) -> str:
     async with open_graph(tenant, writing=writing) as graph:
         granted = await graph.sign_in()
     if not granted:
-        return f"{app} signs in; its token does not tell its permissions."
+        return f"{app} signs in; the token lists no permissions."
     if missing := lacking(types, granted, restoring=writing):
         raise UsageError(
             f"{app[:1].lower()}{app[1:]} lacks {', '.join(missing)}",
             remedy="Grant them in Entra as application permissions, with admin consent.",
         )
-    return f"{app} has all permissions that the scopes take."
+    return f"{app} has all permissions the scopes require."
 
 
 def check_storage(context: RequestContext) -> Response:
@@ -93,11 +93,11 @@ def check_storage(context: RequestContext) -> Response:
     name = context.path("storage")
     storage = context.project.storage.get(name)
     if storage is None:
-        raise UsageError(f"there is no storage {name[:100]!r}", remedy="Settings lists those there are.")
+        raise UsageError(f"there is no storage {name[:100]!r}", remedy="See Settings for the existing ones.")
     promises = list(StoragePromises(storage).check())
     broken = [one for one in promises if one.outcome == "failed"]
     problem = StoreError(broken[0].told, remedy=broken[0].remedy) if broken else None
-    return _recorded_outcome(context, "storage check", name, "It can be written, read and trusted.", problem, promises)
+    return _recorded_outcome(context, "storage check", name, "All checks passed.", problem, promises)
 
 
 def _recorded_outcome(

@@ -73,7 +73,7 @@ def _too_often(context: RequestContext, target: str, wait: float) -> Response:
         context,
         target,
         status=HTTPStatus.TOO_MANY_REQUESTS,
-        error="Too many tries have failed.",
+        error="Too many failed attempts.",
         remedy=f"Try again in {math.ceil(wait / 60)} minutes.",
     )
     response.headers["Retry-After"] = str(math.ceil(wait))

@@ -48,7 +48,7 @@ class ReadingPool:
             person: Who asks.
             what: What is asked for (`worker.Reader`).
             scope: The scope.
-            gone: Set when nobody waits for the answer any more.
+            gone: Set when the client has closed the connection any more.
             arguments: Of what is asked for.
 
         Raises:
@@ -135,9 +135,9 @@ class _Worker:
                 if monotonic() < end:
                     continue
                 if left:
-                    raise VisitorGone("nobody waits for the answer")
+                    raise VisitorGone("the client has closed the connection")
                 raise UsageError(
-                    f"there is no answer after {bounds.SECONDS:.0f} seconds, and it was given up",
+                    f"there is no answer after {bounds.SECONDS:.0f} seconds, and the query was cancelled",
                     remedy="Ask for less: one object type, a text or condition that fewer objects match; or use the "
                     "command.",
                 )
@@ -145,7 +145,7 @@ class _Worker:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join()
             if self._process.exitcode == 1:
-                raise StoreError("it cannot be answered", remedy="The console's own log tells more.") from None
+                raise StoreError("the query failed", remedy="See the console's log for details.") from None
             # The kernel, or DuckDB itself, ended what could not get the memory.
             raise UsageError(TOO_MUCH, remedy=LESS) from None
 

@@ -46,7 +46,7 @@ class Turns:
 
         Args:
             person: Who asks.
-            gone: Set when nobody waits for the answer any more.
+            gone: Set when the client has closed the connection any more.
 
         Raises:
             TooManyQuestions: The person has too many of them, or others are before for too long.
@@ -77,9 +77,11 @@ class Turns:
         with self._changed:
             while self._answered.total() >= self._at_once or self._answered[person] >= self._per_person:
                 if gone.is_set():
-                    raise VisitorGone("nobody waits for the answer")
+                    raise VisitorGone("the client has closed the connection")
                 if monotonic() >= end:
-                    raise TooManyQuestions("others are asking just now", remedy="Try again in half a minute.")
+                    raise TooManyQuestions(
+                        "the server is busy with other queries", remedy="Try again in half a minute."
+                    )
                 self._changed.wait(_LOOK)
             self._answered[person] += 1
 

@@ -50,7 +50,7 @@ class QueryPool:
             person: Who asks: of one person, one question is answered at a time.
             query: The statement.
             format_: Of the file that is wanted; empty for rows to show.
-            gone: Set when nobody waits for the answer any more.
+            gone: Set when the client has closed the connection any more.
 
         Raises:
             UsageError: It is refused, not understood, or goes too far; or others are being answered.
@@ -81,18 +81,18 @@ def _answered(question: QueryRequest, gone: Event) -> bytes:
         end = monotonic() + bounds.SECONDS
         while not here.poll(_LOOK):
             if gone.is_set():
-                raise VisitorGone("nobody waits for the answer")
+                raise VisitorGone("the client has closed the connection")
             if monotonic() < end:
                 continue
             raise UsageError(
-                f"there is no answer after {bounds.SECONDS} seconds, and it was given up",
-                remedy="Ask for less: one scope, a shorter time, fewer columns; or use the command entra-pipeline sql.",
+                f"there is no answer after {bounds.SECONDS} seconds, and the query was cancelled",
+                remedy="Narrow the query: one scope, a shorter period, fewer columns. Or use entra-pipeline sql.",
             )
         return here.recv_bytes()
     except EOFError:
         process.join()
         if process.exitcode == 1:
-            raise StoreError("it cannot be answered", remedy="The console's own log tells more.") from None
+            raise StoreError("the query failed", remedy="See the console's log for details.") from None
         # The kernel, or DuckDB itself, ended what could not get the memory.
         raise UsageError(TOO_MUCH, remedy=LESS) from None
     finally:

@@ -112,8 +112,8 @@ def _report(names: list[str], rows: list[list[Any]]) -> Report:
 def _require_few(rows: int) -> None:
     if rows > bounds.ROWS_IN_FILES:
         raise UsageError(
-            f"there are more than {bounds.ROWS_IN_FILES:,} rows, which a file does not hold",
-            remedy="Ask for less; or use the command: entra-pipeline sql QUERY --output FILE has no such limit.",
+            f"there are more than {bounds.ROWS_IN_FILES:,} rows, the limit of a file",
+            remedy="Narrow the query, or use entra-pipeline sql QUERY --output FILE, which has no such limit.",
         )
 
 

@@ -45,7 +45,7 @@ def audit(context: RequestContext) -> Response:
 def _one(context: RequestContext, name: str) -> Response:
     kind = REPORTS.get(name)
     if kind is None:
-        raise NotInStore(f"there is no report {name[:100]!r}", remedy="Reports lists those there are.")
+        raise NotInStore(f"there is no report {name[:100]!r}", remedy="See Reports for the existing ones.")
     requested = _request(context, kind)
     made = kind.build(requested)
     if format_ := context.query("format"):
@@ -92,7 +92,7 @@ def _day(context: RequestContext, name: str, default: date) -> date:
     try:
         return date.fromisoformat(text) if text else default
     except ValueError:
-        raise UsageError(f"{text[:40]!r} is no day", remedy="Write it as 2026-11-30.") from None
+        raise UsageError(f"{text[:40]!r} is not a date", remedy="Write it as 2026-11-30.") from None
 
 
 def _file(context: RequestContext, made: Report, format_: str) -> Response:

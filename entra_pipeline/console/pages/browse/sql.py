@@ -21,7 +21,7 @@ _KEPT = 500
 EXAMPLES = (
     ("Recovery points", "FROM recovery_points\nORDER BY moment DESC"),
     (
-        "Who was changed lately",
+        "Recently changed users",
         "SELECT scope, displayName, _change, valid_from\nFROM users_history\n"
         "WHERE valid_from > now() - INTERVAL 7 DAY\nORDER BY valid_from DESC",
     ),
@@ -51,7 +51,7 @@ def ask(context: RequestContext) -> Response:
     result, count, answer, problem = "failed", 0, None, None
     try:
         if len(query) > _LONGEST:
-            raise UsageError("the question is too long", remedy=f"It may have {_LONGEST:,} characters.")
+            raise UsageError("the query is too long", remedy=f"It may have {_LONGEST:,} characters.")
         answer = context.state.questions.ask(context.project, context.person, query, format_, gone=context.gone)
         result, count = "finished", answer.count
     except EntraPipelineError as error:

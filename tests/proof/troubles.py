@@ -65,12 +65,8 @@ def draw_misbehaviour(draw: random.Random, types: Sequence[str]) -> dict[str, An
             rule["views"] = draw.choice(views[:4] if related in EXPANDED else views)
         case "objects-hidden":
             # Of a type that is only listed, nothing else tells.
-            if whole in {PATHS[one][0] for one in _LISTED_ONLY}:
-                rule["path"] = "groups"
-            else:
-                rule["path"] = whole
-            expanded = any(one.startswith(f"{rule['path']}/") for one in EXPANDED)
-            rule["views"] = ["count"] if expanded else draw.choice((["list"], ["count"], ["list", "count"]))
+            rule["path"] = "groups" if whole in {PATHS[one][0] for one in _LISTED_ONLY} else whole
+            rule["views"] = draw.choice((["list"], ["count"], ["list", "count"]))
         case "count-wrong" | "count-fails":
             rule["path"] = draw.choice((whole, related)) + "/$count"
         case "other-set-link":

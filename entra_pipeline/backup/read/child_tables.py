@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+import pyarrow as pa
+
 from entra_pipeline.backup.read.reader import licence_missing
+from entra_pipeline.backup.rows.page_parser import endpoint
 from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS
+from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph.client import BATCH_SIZE
@@ -41,6 +47,11 @@ class ChildCollection:
     where: str = ""
     among: tuple[str, ...] = ()
     tracked: bool = False
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Shape of its rows when they are staged."""
+        return EDGE_ROWS if self.relation is not None else OBJECT_ROWS
 
 
 def child_collections(entry: ObjectType) -> list[ChildCollection]:
@@ -112,3 +123,19 @@ class UnansweredOwners:
     def names(self) -> set[str]:
         """Returns the ids of all of them."""
         return {*self.absent, *self.refused, *self.unreadable}
+
+
+def address(entry: ObjectType, identifier: str, parent_id: str = "") -> str:
+    """Path of one object under the Graph root."""
+    if entry.parent is None:
+        return f"{entry.path}/{identifier}"
+    local = identifier.removeprefix(f"{parent_id}/") if entry.local_ids else identifier
+    return f"{CATALOGUE[entry.parent.type].path}/{parent_id}/{entry.parent.segment}/{local}"
+
+
+def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging, target: str = "") -> None:
+    """Stages the edges from an owner to each of the listed objects."""
+    others = [endpoint(raw) for raw in items]
+    number = len(others)
+    types = [other.target_type or target for other in others]
+    edges.extend([owner_id] * number, [other.id for other in others], types, [UPSERT] * number)

@@ -1,33 +1,34 @@
 """Reads the children of owners: relations that no delta query tracks, and the objects of child types.
 
-What belongs here: `$expand` as a probe, one request per owner in batches, and which owners have to be requested at all.
-What does not: types that stand for themselves (`reader`), and what the rows mean against the parent (`rows.merge`).
+What belongs here: one request per owner in batches, and which owners have to be requested at all. What does not:
+`$expand` as a probe (`expansion`), types that stand for themselves (`reader`), and what the rows mean against the
+parent (`rows.merge`).
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
+from urllib.parse import quote
 
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners
+from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners, address, stage_edges
+from entra_pipeline.backup.read.expansion import ExpandReader
 from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, was_listed_recently
 from entra_pipeline.backup.read.streams import with_streams
 from entra_pipeline.backup.rows.page_parser import (
-    Expanded,
-    endpoint,
     identify,
     read_items,
-    split_expanded,
+    single_object,
     stored,
     without_context,
 )
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN
-from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
+from entra_pipeline.backup.rows.staging import DELETE, ID_ROWS, UPSERT, Staged, Staging, read_staged
 from entra_pipeline.backup.states import TableStates, readable
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound, GraphPermissionDenied, GraphProtocolError, RoundExpired
@@ -39,11 +40,9 @@ from entra_pipeline.graph.pages import decode_count, decode_page
 from entra_pipeline.graph.responses import explain
 from entra_pipeline.store.manifest import Gap
 
-# Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
-EXPAND_LIMIT = 20
+# What an id may have besides letters, digits and "_.-~" without ending a segment of a path.
+_SAFE_IN_IDS = "@:,="
 _SHOWS_IT = "Graph answers 404, as if the object did not exist, and shows it"
-# Graph takes at most 15 values in an `in` (Graph doc: filter-query-parameter).
-_FILTER_VALUES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,21 @@ class ChildReader:
 
     Attributes:
         reader: Reads what stands for itself; knows the scope and the query options.
+        shown: Owners that the probe of a whole table has shown, by table; missing where there was no such probe.
     """
 
     reader: ObjectReader
+    shown: dict[str, Staged] = field(default_factory=dict)
 
     @property
     def states(self) -> TableStates:
         """The parent's states and the new ones."""
         return self.reader.states
+
+    @property
+    def expansion(self) -> ExpandReader:
+        """Reads what `$expand` shows of owners."""
+        return ExpandReader(self.reader)
 
     @property
     def _graph(self) -> Graph:
@@ -121,7 +127,7 @@ class ChildReader:
                 self.reader.progress(children.table, staging.rows)
             gaps.extend(await self._keep_unanswered(children, missing, staging, stats))
 
-        readings = await self.reader.listing(children.table, _schema(children), fill, stats, notes)
+        readings = await self.reader.listing(children.table, children.schema, fill, stats, notes)
         for reading in readings:
             reading.owners = closed
             reading.gaps = gaps
@@ -170,19 +176,65 @@ class ChildReader:
         return owner in missing.absent or isinstance(missing.refused.get(owner), GraphPermissionDenied)
 
     async def read_again(
-        self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
+        self, children: ChildCollection, ids: Sequence[str], stats: RequestStats, *, singly: bool = False
     ) -> tuple[list[tuple[object, ...]], list[Gap]]:
-        """Reads the children of some owners; returns staging rows, and gaps of owners that were not answered."""
+        """Reads the children of some owners; returns staging rows, and gaps of owners that were not answered.
+
+        Args:
+            children: Whose table it is.
+            ids: Ids of the owners.
+            stats: Counts the requests.
+            singly: Each owner's own list is requested, whatever `$expand` shows.
+        """
         missing = UnansweredOwners()
         path = self.reader.folder / f"{children.table}.again.arrow"
-        with Staging(path, _schema(children)) as staging:
-            async for owner_id, items in self._items_of(children, list(ids), stats, missing):
+        with Staging(path, children.schema) as staging:
+            if singly:
+                answers = self._each(children, await self._addresses(children, ids, stats), stats, missing)
+            else:
+                answers = self._items_of(children, list(ids), stats, missing)
+            async for owner_id, items in answers:
                 whole = await with_streams(self.reader, children, owner_id, items, stats)
                 self._stage(children, owner_id, whole, staging)
             gaps = await self._keep_unanswered(children, missing, staging, stats)
         rows = read_staged(staging.staged)
         table = rows if isinstance(rows, pa.Table) else rows.to_table()
         return [tuple(row.values())[1:] for row in table.to_pylist()], gaps
+
+    async def able(self, children: ChildCollection, ids: Sequence[str]) -> list[str]:
+        """Returns those objects that can have such children, sorted; all where their type is not protected."""
+        if children.owner.name not in self.states.entries:
+            return sorted(ids)
+        return sorted(await self.states.owners(children.owner, self._condition(children), ids))
+
+    async def singly(
+        self, children: ChildCollection, items: Sequence[tuple[str, str]], stats: RequestStats
+    ) -> AsyncIterator[tuple[str, bool | GraphError]]:
+        """Requests children by themselves, beside the lists of their owners.
+
+        Args:
+            children: Whose table it is: one of objects, of which an owner has many.
+            items: Owner and id of each.
+            stats: Counts the requests.
+
+        Yields:
+            The id of each, and whether it exists, or why Graph does not say it.
+        """
+        addresses = await self._addresses(children, sorted({owner for owner, _ in items}), stats)
+        requests = []
+        for owner, identifier in items:
+            local = identifier.removeprefix(f"{owner}/") if children.entry.local_ids else identifier
+            path = addresses[owner].partition("?")[0]
+            requests.append(BatchRequest(f"{path}/{quote(local, safe=_SAFE_IN_IDS)}", (identifier, local)))
+        async for result in self._graph.batch(requests, stats=stats, lane=children.entry.lane):
+            identifier, local = result.request.key
+            try:
+                single_object(children.entry, result, local)
+                yield identifier, True
+            except GraphError as error:
+                # A path that there is not is no absent object (Graph: "Resource not found for the segment").
+                gone = error.status == 404 and "segment" not in error.message
+                yield identifier, False if gone else error
 
     async def _existing(self, owner: ObjectType, ids: list[str], stats: RequestStats) -> list[str]:
         """Returns those objects that Graph does not say to be missing, sorted."""
@@ -220,7 +272,7 @@ class ChildReader:
         left = {gap.object for gap in (before.gaps if before else ()) if gap.object}
         there = sorted({*there, *(left & await self.states.ids(children.owner.name))})
         self.reader.aside.begin(children.table)
-        with self.reader.staging(children.table, _schema(children), base=False) as staging:
+        with self.reader.staging(children.table, children.schema, base=False) as staging:
             for row in await self.states.known_of(children.table, [*there, *gone], DELETE):
                 staging.append(*row)
             missing = UnansweredOwners()
@@ -265,12 +317,17 @@ class ChildReader:
         ids: Iterable[str] | None = self.reader.chosen_ids(children.owner)
         if ids is None and children.read is Read.EXPAND:
             long: list[str] = []
+            self.shown.pop(children.table, None)
             try:
-                probe = self._probe(children)
-                async for page in self._graph.pages(probe, stats=stats, lane=children.owner.lane, many=True):
-                    for owner_id, items in self._short(page, children, long):
-                        missing.answered += 1
-                        yield owner_id, items
+                probe = self.expansion.url(children)
+                with Staging(self.reader.folder / f"{children.table}.shown.arrow", ID_ROWS) as shown:
+                    async for page in self._graph.pages(probe, stats=stats, lane=children.owner.lane, many=True):
+                        seen: set[str] = set()
+                        for owner_id, items in self.expansion.short(page, children, long, seen):
+                            missing.answered += 1
+                            yield owner_id, items
+                        shown.extend(sorted(seen))
+                self.shown[children.table] = shown.staged
                 ids = long
             except GraphError as error:
                 # One owner may be what Graph cannot expand: each is asked singly.
@@ -450,83 +507,13 @@ class ChildReader:
             if result.status != 404:
                 yield result.request.key, decode_count(result.body) if result.status < 300 else None
 
-    # --- Probes ------------------------------------------------------------------------------------------------------
-
-    def _probe(self, children: ChildCollection, condition: str = "") -> str:
-        nested = f"{children.segment}($select=id)" if children.relation is not None else children.segment
-        top = children.owner.page_size if not condition else None
-        return query(children.owner.path, filter=condition, select="id", expand=nested, top=top)
-
-    def _short(
-        self, page: GraphPage, children: ChildCollection, long: list[str], seen: set[str] | None = None
-    ) -> list[tuple[str, list[msgspec.Raw]]]:
-        """Owners on a page whose items Graph has shown all; those it may have cut are added to `long`.
-
-        Owners that are shown at all are added to `seen`. Elements that are no owners are set aside.
-        """
-        found = []
-        owners, unreadable = split_expanded(page.value, children.segment)
-        for element in [*page.unreadable, *unreadable]:
-            if element.id and children.many:
-                long.append(element.id)
-            else:
-                self.reader.aside.add(children.table, element.id, [element])
-        key = children.entry.key if children.relation is None else "id"
-        for owner_id, items, complete in owners:
-            if seen is not None:
-                seen.add(owner_id)
-            listed = read_items(items, key)
-            if children.many and (not complete or len(items) >= EXPAND_LIMIT or listed.unreadable):
-                long.append(owner_id)
-            elif items:
-                self.reader.aside.add(children.table, owner_id, listed.unreadable)
-                found.append((owner_id, listed.items))
-        return found
-
-    async def probe(self, owner: ObjectType, relation: Relation, stats: RequestStats, staging: Staging) -> list[str]:
-        """Stages the edges of all owners that have few, and returns the ids of those with many.
-
-        Raises:
-            GraphError: Graph does not expand the relation.
-        """
-        children = ChildCollection(
-            relation.name, owner, owner, relation.segment, Read.EXPAND, relation.many, relation=relation
-        )
-        long: list[str] = []
-        url = self._probe(children)
-        async for page in self._graph.pages(url, stats=stats, lane=owner.lane, anew=url):
-            for owner_id, items in self._short(page, children, long):
-                stage_edges(owner_id, items, staging, relation.target)
-        return long
-
-    async def expanded(
-        self, owner: ObjectType, relation: Relation, ids: Sequence[str], stats: RequestStats
-    ) -> dict[str, Expanded]:
-        """Returns what `$expand` shows of the links of some owners; owners that it does not show are left out.
-
-        An owner with as many links as `$expand` shows at most is not complete.
-
-        Raises:
-            GraphError: Graph does not expand the relation, or not for single owners.
-        """
-        children = ChildCollection(
-            relation.name, owner, owner, relation.segment, Read.EXPAND, relation.many, relation=relation
-        )
-        found = {}
-        async for page in self._probes(children, ids, stats):
-            for one in split_expanded(page.value, relation.segment)[0]:
-                listed = read_items(one.items)
-                complete = one.complete and len(one.items) < EXPAND_LIMIT and not listed.unreadable
-                found[one.id] = Expanded(one.id, listed.items, complete)
-        return found
-
     async def _items_of(
         self, children: ChildCollection, ids: list[str], stats: RequestStats, missing: UnansweredOwners
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """Items of some owners: 15 owners to a probe, 20 probes to a batch, where Graph lets them be named so."""
         if children.read is Read.EXPAND:
             try:
-                answers, long = await self._probe_some(children, ids, stats)
+                answers, long = await self.expansion.some(children, ids, stats)
             except GraphError:
                 answers, long = {}, ids
             for owner_id, items in answers.items():
@@ -538,52 +525,3 @@ class ChildReader:
             addresses = {one: self._address(children, one, parent) for one, parent in able.items()}
         async for owner_id, items in self._each(children, addresses, stats, missing):
             yield owner_id, items
-
-    async def _probe_some(
-        self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
-    ) -> tuple[dict[str, list[msgspec.Raw]], list[str]]:
-        """Probes of some owners: the items of those with few, and the ids of those with many.
-
-        Raises:
-            GraphError: Graph refuses to name owners so, or has answered with others.
-        """
-        found: dict[str, list[msgspec.Raw]] = {}
-        long: list[str] = []
-        seen: set[str] = set()
-        async for page in self._probes(children, ids, stats):
-            found.update(self._short(page, children, long, seen))
-        # An owner that the probe leaves out is not one without items.
-        return found, sorted({*long, *(set(ids) - seen)})
-
-    async def _probes(
-        self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
-    ) -> AsyncIterator[GraphPage]:
-        chunks = [ids[start : start + _FILTER_VALUES] for start in range(0, len(ids), _FILTER_VALUES)]
-        conditions = [f"id in ({','.join(repr(one) for one in chunk)})" for chunk in chunks]
-        requests = [BatchRequest(self._probe(children, condition)) for condition in conditions]
-        wanted = set(ids)
-        async for result in self._graph.batch(requests, stats=stats, lane=children.owner.lane):
-            page = result.decoded(decode_page)
-            if page.next_link or not wanted.issuperset(read_items(page.value).ids):
-                raise GraphError(f"Graph does not filter {children.owner.path} by ids", status=400)
-            yield page
-
-
-def address(entry: ObjectType, identifier: str, parent_id: str = "") -> str:
-    """Path of one object under the Graph root."""
-    if entry.parent is None:
-        return f"{entry.path}/{identifier}"
-    local = identifier.removeprefix(f"{parent_id}/") if entry.local_ids else identifier
-    return f"{CATALOGUE[entry.parent.type].path}/{parent_id}/{entry.parent.segment}/{local}"
-
-
-def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging, target: str = "") -> None:
-    """Stages the edges from an owner to each of the listed objects."""
-    others = [endpoint(raw) for raw in items]
-    number = len(others)
-    types = [other.target_type or target for other in others]
-    edges.extend([owner_id] * number, [other.id for other in others], types, [UPSERT] * number)
-
-
-def _schema(children: ChildCollection) -> pa.Schema:
-    return EDGE_ROWS if children.relation is not None else OBJECT_ROWS

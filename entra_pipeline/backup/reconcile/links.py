@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from entra_pipeline.backup.read.child_tables import UnansweredOwners
-from entra_pipeline.backup.read.children import EXPAND_LIMIT
+from entra_pipeline.backup.read.expansion import EXPAND_LIMIT
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject, some
 from entra_pipeline.backup.reconcile.evidence import OwnerViews, Says, Weighed, weigh
 from entra_pipeline.backup.rows.merge import ids_table
@@ -111,7 +111,7 @@ async def check_expanded(context: CheckContext, subject: Subject) -> list[Findin
         return []
     with Staging(context.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS) as staging:
         try:
-            cut = await context.children.probe(entry, relation, context.stats, staging)
+            cut = await context.children.expansion.stage(entry, relation, context.stats, staging)
         except GraphError as error:
             if error.status not in {400, 501}:
                 raise
@@ -409,7 +409,7 @@ async def _other_views(
     asked = set(listed if expand else missing) if relation.many else set()
     if asked:
         try:
-            expanded = await context.children.expanded(entry, relation, sorted(asked), context.stats)
+            expanded = await context.children.expansion.expanded(entry, relation, sorted(asked), context.stats)
         except GraphError as error:
             # A view that fails says nothing; one that there is not need not agree.
             if error.status in {400, 501}:

@@ -9,9 +9,15 @@ import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.reader import read_answers
+from entra_pipeline.backup.reconcile.children import (
+    check_children,
+    check_lost_children,
+    check_passed_over,
+    child_subjects,
+    probed_subjects,
+)
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, Check, CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.counts import check_count, counted_types, request_counts
-from entra_pipeline.backup.reconcile.deletions import check_deletions
 from entra_pipeline.backup.reconcile.endpoints import check_endpoints, check_returned, edges_of_gone
 from entra_pipeline.backup.reconcile.gone import GoneObjects
 from entra_pipeline.backup.reconcile.links import CHECK_REPORTED, PROVE_WHOLE, read_whole
@@ -19,7 +25,7 @@ from entra_pipeline.backup.reconcile.selection import check_selection
 from entra_pipeline.backup.reconcile.unlinked import check_unlinked, silent_relations
 from entra_pipeline.backup.reconcile.unread import (
     CHECK_UNREAD_LINKS,
-    check_children,
+    check_deletions,
     check_owners,
     check_unread,
     gaps_of_unanswered,
@@ -73,6 +79,11 @@ class Reconciler:
             if subject.table in self.fresh - self._proven
         )
         await side_by_side(
+            self._run(subject, check_passed_over)
+            for subject in probed_subjects(self.context)
+            if subject.table in self.fresh
+        )
+        await side_by_side(
             self._run(Subject(entry, relation), check_unlinked)
             for entry in types
             for relation in silent_relations(self.context, entry)
@@ -94,6 +105,9 @@ class Reconciler:
             unsettled = [entry for entry in types if entries[entry.name].live != compared[entry.name]]
         await self._drop_edges_of_gone()
         await side_by_side(self._run(Subject(entry), check_children) for entry in types)
+        for subject in child_subjects(self.context):
+            if subject.table in self.fresh:
+                await self._run(subject, check_lost_children)
         self._name_unread()
         # In the catalogue's order, in which owners come before what belongs to them.
         for entry in CATALOGUE.values():

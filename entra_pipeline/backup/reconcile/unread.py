@@ -1,4 +1,4 @@
-"""Checks: what could not be read is requested singly, and so is what the parent's gaps name.
+"""Checks: what could not be read, or is listed no longer, is requested singly, and so is what the parent's gaps name.
 
 An object or an owner that Graph does not show stays as it was known, and is named in a gap; the next backup requests it
 again, as delta need not report it a second time.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import msgspec
+
 from entra_pipeline.backup.read.child_tables import ChildCollection, children_of
-from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
+from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject, some
 from entra_pipeline.backup.reconcile.links import compare_singly, links_of, lost_links
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN, is_unknown
@@ -38,15 +40,30 @@ async def check_unread(context: CheckContext, subject: Subject) -> list[Finding]
     return [Finding(entry.name, rows=tuple(rows), note=f"{len(found)} objects were requested singly")] if rows else []
 
 
-async def check_children(context: CheckContext, subject: Subject) -> list[Finding]:
-    """Reads the children of objects that came by other ways than their read: they lacked when the others were read."""
-    memory, findings = context.memory, []
-    ids = sorted(memory.healed[subject.entry.name] | memory.relink[subject.entry.name])
-    for children in children_of(subject.entry) if ids else ():
-        if children.read is Read.EACH and context.was_read(children.table):
-            rows, gaps = await context.children.read_again(children, ids, context.stats)
-            findings.append(Finding(children.table, rows=tuple(rows), gaps=tuple(gaps)))
-    return findings
+async def check_deletions(context: CheckContext, subject: Subject) -> list[Finding]:
+    """Restores objects that the listing left out and Graph still has."""
+    entry, states = subject.entry, context.states
+    before, now = states.sql_before(entry.name), states.entries[entry.name]
+    if not entry.collection or before is None or not now.deleted:
+        return []
+    aside = context.reader.aside.has_unknown(entry.name)
+    if (entry.delta or entry.shows) and not (aside and states.results[entry.name].complete):
+        return []
+    rows = await states.runner.query(
+        f"SELECT id, raw FROM ({before}) SEMI JOIN (SELECT id FROM ({states.sql_changes(entry.name, DELETE)})) "
+        "USING (id) ORDER BY id"
+    )
+    keep = context.reader.keep(entry)
+    lost = [str(one) for one, raw in rows if keep is None or keep(msgspec.Raw(str(raw).encode()))]
+    # Of types that show others from another side, nobody can request one: whichever the unreadable one was, all stay.
+    found = {} if entry.shows else await context.fetch(entry, lost, singly=True)
+    there: list[tuple[object, ...]] = [(i, None, UPSERT, raw) for i, raw in found.items() if raw is not None]
+    there += await known_rows(context, entry.name, [one for one in lost if one not in found])
+    if not there:
+        return []
+    context.memory.relink[entry.name].update(str(one) for one, *_ in there)
+    note = f"healed: {len(there)} objects that Graph's list left out, and has ({some(i for i, *_ in there)})"
+    return [Finding(entry.name, rows=tuple(there), note=note)]
 
 
 async def check_owners(context: CheckContext, subject: Subject) -> list[Finding]:

@@ -1,8 +1,8 @@
 """What a read brings, kept on local disk until it is typed and written: rows in the order of arrival.
 
-Two shapes. Objects: `seq` (order of arrival), `id`, `parent_id`, `change`, `raw` (the JSON that Graph sent). Edges:
-`seq`, `source_id`, `target_id`, `target_type`, `change`. Memory holds one batch; the rest is in Arrow IPC files, the
-segments, so that a segment can be typed and written while the next one is filled.
+Three shapes. Objects: `seq` (order of arrival), `id`, `parent_id`, `change`, `raw` (the JSON that Graph sent). Edges:
+`seq`, `source_id`, `target_id`, `target_type`, `change`. Ids alone: `seq`, `id`. Memory holds one batch; the rest is in
+Arrow IPC files, the segments, so that a segment can be typed and written while the next one is filled.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ EDGE_ROWS = pa.schema(
         ("change", pa.string()),
     ]
 )
+ID_ROWS = pa.schema([("seq", pa.int64()), ("id", pa.string())])
 _BATCH_ROWS = 2_048
 SEGMENT_ROWS = 25_000
 """Objects in a segment, and not many more."""
@@ -63,7 +64,7 @@ class Staging:
 
     Args:
         path: Where the first segment goes, replaced if it exists; the others get a number.
-        schema: `OBJECT_ROWS` or `EDGE_ROWS`.
+        schema: `OBJECT_ROWS`, `EDGE_ROWS` or `ID_ROWS`.
         on_segment: Told of each segment that is complete, in order.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import ssl
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
 from entra_pipeline.errors import ConfigurationError, GraphUnavailable
+from entra_pipeline.graph.pages import UNREADABLE, decoding, shown
 from entra_pipeline.graph.responses import retry_after, transient
 from entra_pipeline.graph.retry import Attempts, FailureKind, RetryPolicy
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from entra_pipeline.project import Tenant
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
+_decode_answer = decoding(_OBJECT.decode)
 
 # Graph doc: concepts/deployments.
 CLOUDS = {
@@ -59,8 +62,13 @@ _PASSING_NUMBERS = {
 }
 # OAuth's names for the same (RFC 6749 §4.1.2.1; Entra doc: reference-error-codes, "temporarily_unavailable").
 _PASSING_ERRORS = {"temporarily_unavailable", "server_error"}
+# What an access token is written with in a header (RFC 6750 §2.1).
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+# Seconds beyond which no lifetime is meant: 68 years.
+_LONGEST_LIFETIME = 2**31
 # What OpenSSL says of a certificate that nobody vouches for: it does not pass.
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_UNUSABLE = "its access_token is empty, or has characters that no token has"
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _RIGHT_TENANT = "Use the Directory (tenant) ID shown on the tenant's overview page."
 # Entra's error codes that name the setting at fault (Entra doc: reference-error-codes).
@@ -103,13 +111,15 @@ class _SignInFailed(RequestException):
         reason: For a person.
         answered: Entra itself has answered.
         asked: Seconds that it asks to wait.
+        odd: Somebody has answered with something that is neither a token nor an error of Entra.
     """
 
-    def __init__(self, reason: str, *, answered: bool, asked: float = 0.0) -> None:
+    def __init__(self, reason: str, *, answered: bool, asked: float = 0.0, odd: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.answered = answered
         self.asked = asked
+        self.odd = odd
 
 
 def _failed(error: Exception) -> _SignInFailed:
@@ -179,6 +189,8 @@ class Credential:
         """
         self._answered = self._answered or failure.answered
         kind = FailureKind.UNAVAILABLE if self._answered or self._token else FailureKind.UNREACHABLE
+        if failure.odd and kind is FailureKind.UNAVAILABLE:
+            kind = FailureKind.WRONG
         pause = self._attempts.failed(kind, failure.reason, asked=failure.asked)
         if kind is FailureKind.UNREACHABLE and failure.reason == _UNTRUSTED:
             pause = None
@@ -187,7 +199,7 @@ class Credential:
         elif pause is not None:
             await asyncio.sleep(pause)
         elif kind is FailureKind.UNREACHABLE:
-            raise self._unreachable(failure.reason)
+            raise self._unreachable(failure)
         else:
             raise GraphUnavailable(
                 f"Entra ID could not sign in the app registration, {self._attempts}",
@@ -209,11 +221,20 @@ class Credential:
             raise self._refused(str(error)) from None
         except (ServiceRequestError, ServiceResponseError) as error:
             raise _failed(error) from None
+        if not _TOKEN.fullmatch(token.token):
+            raise _odd(_UNUSABLE)
         self._answered = True
         return token
 
-    def _unreachable(self, reason: str) -> ConfigurationError:
-        where = authority_of(self._tenant)
+    def _unreachable(self, failure: _SignInFailed) -> ConfigurationError:
+        where, reason = authority_of(self._tenant), failure.reason
+        if failure.odd:
+            return self._tenant.error(
+                "authority",
+                f"{where} answers the sign-in, and not as Entra ID does: {reason}",
+                remedy="Find out who answers there. If a proxy, a gateway or a private cloud is meant, look at its "
+                "log; otherwise check the `authority` and `cloud` settings of the tenant.",
+            )
         if reason == _UNTRUSTED:
             return self._tenant.error(
                 "authority",
@@ -290,11 +311,65 @@ def token_scope(tenant: Tenant) -> str:
     return f"{CLOUDS[tenant.cloud][1]}/.default"
 
 
+def checked_sign_in(body: dict[str, Any], status: int, *, for_token: bool) -> dict[str, Any]:
+    """Returns what of an answer to a sign-in is meant for azure-identity, every member of its kind.
+
+    Args:
+        body: The answer.
+        status: HTTP status.
+        for_token: A token was requested; otherwise, which endpoints there are.
+
+    Raises:
+        RequestException: It is neither what was requested nor an error (RFC 6749 §5; OpenID Connect Discovery §4.2).
+    """
+    if isinstance(body.get("error"), str):
+        described, numbers = body.get("error_description"), body.get("error_codes")
+        return {
+            "error": body["error"],
+            "error_description": described if isinstance(described, str) and described.strip() else body["error"],
+            "error_codes": [one for one in numbers if isinstance(one, int)] if isinstance(numbers, list) else [],
+        }
+    if status >= 300:
+        raise _odd(f"status {status} with JSON that names no error")
+    if not for_token:
+        for name in ("token_endpoint", "authorization_endpoint", "issuer"):
+            if not (isinstance(body.get(name), str) and body[name].startswith("https://")):
+                raise _odd(f"its OpenID configuration has no {name} that begins with https://")
+        return body
+    token, kind = body.get("access_token"), body.get("token_type", "Bearer")
+    if not (isinstance(token, str) and _TOKEN.fullmatch(token)):
+        raise _odd(_UNUSABLE if isinstance(token, str) else "it has no access_token that is a text")
+    if not (isinstance(kind, str) and kind.lower() == "bearer"):
+        raise _odd(f"its token_type is {_shown(kind)}, not Bearer")
+    if (lifetime := _lifetime(body.get("expires_in"))) is None:
+        given = _shown(body["expires_in"]) if "expires_in" in body else "missing"
+        raise _odd(f"its expires_in is {given}, not the seconds for which the token is valid")
+    return {"token_type": "Bearer", "access_token": token, "expires_in": lifetime}
+
+
+def _lifetime(given: object) -> int | None:
+    """Returns a number of seconds; None for what is none. Endpoints of version 1.0 write it as a text."""
+    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= len(str(_LONGEST_LIFETIME)):
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 1 <= given <= _LONGEST_LIFETIME:
+        return None
+    return int(given)
+
+
+def _odd(reason: str) -> _SignInFailed:
+    return _SignInFailed(reason, answered=False, odd=True)
+
+
+def _shown(value: object) -> str:
+    return shown(msgspec.json.encode(value))
+
+
 class _TokenEndpoint(HTTPAdapter):
     """Sends the requests of a sign-in with the TLS context that the rest of the program uses.
 
     An answer that says nothing of the credential counts as none: an unavailable service, a page of HTML, an error that
-    Entra says to be passing. azure-identity would call it a refused credential.
+    Entra says to be passing, an answer that is neither a token nor an error. azure-identity would call it a refused
+    credential.
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -305,19 +380,23 @@ class _TokenEndpoint(HTTPAdapter):
         """Returns the answer of Entra. Raises RequestException when there is none that counts."""
         response = super().send(request, *args, **options)
         try:
-            body = _OBJECT.decode(response.content)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            body = _decode_answer(response.content)
+        except UNREADABLE:
             body = None
-        numbers, name = (body or {}).get("error_codes"), (body or {}).get("error")
-        number = next((one for one in numbers if one in _PASSING_NUMBERS), 0) if isinstance(numbers, list) else 0
-        passing = bool(number) or (isinstance(name, str) and name in _PASSING_ERRORS)
-        if body is not None and not passing and not transient(response.status_code):
+        unavailable = transient(response.status_code) is not None
+        if body is not None and ("error" in body or not unavailable):
+            body = checked_sign_in(body, response.status_code, for_token=request.method == "POST")
+        answer = body or {}
+        number = next((one for one in answer.get("error_codes", ()) if one in _PASSING_NUMBERS), 0)
+        passing = bool(number) or answer.get("error") in _PASSING_ERRORS
+        if body is not None and not passing and not unavailable:
+            response._content = msgspec.json.encode(body)
             return response
         what = f"AADSTS{number}" if number else f"status {response.status_code}"
         raise _SignInFailed(
             what if body is not None else f"{what} with a body that is not JSON",
             # A page of HTML with another status is that of a proxy, as a rule.
-            answered=passing or transient(response.status_code) is not None,
+            answered=passing or unavailable,
             asked=retry_after({name.lower(): value for name, value in response.headers.items()}),
         )
 

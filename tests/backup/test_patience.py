@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import msgspec
 import pytest
 
 from entra_pipeline.backup.run import NullBackupProgress
 from entra_pipeline.demo import compare
+from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.store.manifest import Manifest
 from tests.support.patience import IMPATIENT
@@ -111,6 +113,8 @@ def test_sign_in_that_fails_for_a_while_in_the_middle_of_a_run_is_waited_for(ten
         ("sign-in-unavailable", {"status": 429}),
         *(("sign-in-transient", {"number": number, "error": "invalid_request"}) for number in numbers),
         ("sign-in-transient", {"number": 1, "error": "temporarily_unavailable"}),
+        ("sign-in-odd", {}),
+        ("sign-in-odd", {"changes": {"access_token": "a\nb"}, "absent": []}),
     ]
     for name, options in failures:
 
@@ -126,6 +130,28 @@ def test_sign_in_that_fails_for_a_while_in_the_middle_of_a_run_is_waited_for(ten
 def test_a_passing_failure_is_waited_for_before_the_first_request_too(tenant: Tenant) -> None:
     one = tenant(TYPES, users=20)
     one.control.misbehave("sign-in-transient", times=12)
+    one.assert_same(one.backup())
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({}, "expires_in is missing"),
+        ({"changes": {"expires_in": -5}, "absent": []}, "expires_in is -5"),
+        ({"changes": {"access_token": "a\nb"}, "absent": []}, "access_token is empty, or has characters"),
+        ({"changes": {"error": 7}, "status": 400}, "status 400 with JSON that names no error"),
+    ],
+)
+def test_an_odd_answer_to_the_sign_in_is_named_and_blames_no_credential(
+    tenant: Tenant, options: dict[str, Any], named: str
+) -> None:
+    one = tenant(TYPES, users=20)
+    one.control.misbehave("sign-in-odd", **options)
+    with use_policy(IMPATIENT), pytest.raises(ConfigurationError, match=named) as found:
+        one.backup()
+    assert found.value.key.endswith(".authority")
+    one.control.behave()
+    one.control.misbehave("sign-in-odd", changes={"expires_in": "3599"}, absent=[])
     one.assert_same(one.backup())
 
 

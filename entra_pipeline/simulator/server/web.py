@@ -76,11 +76,18 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
         return _signing(lambda: openid_configuration(tenant, authority, http.path_params["tenant"]))
 
     async def token(http: HttpRequest) -> Response:
-        misbehaving = tenant.misbehaviours.strike_sign_in()
+        form = dict(parse_qsl((await http.body()).decode(), keep_blank_values=True))
+
+        def healthy() -> dict[str, Any]:
+            return issue(tenant, http.path_params["tenant"], form)
+
+        try:
+            misbehaving = tenant.misbehaviours.strike_sign_in(healthy)
+        except TokenRefused:
+            misbehaving = None
         if misbehaving is not None:
             return Response(misbehaving.body, misbehaving.status, headers=misbehaving.headers)
-        form = dict(parse_qsl((await http.body()).decode(), keep_blank_values=True))
-        return _signing(lambda: issue(tenant, http.path_params["tenant"], form))
+        return _signing(healthy)
 
     async def control(http: HttpRequest) -> Response:
         if http.client is None or not http.client.host.startswith(("127.", "::1")):

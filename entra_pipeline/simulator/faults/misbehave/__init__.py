@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from entra_pipeline.simulator.faults.misbehave import bodies, links, refusals, sign_in, views
@@ -97,13 +97,13 @@ class Misbehaviours:
                 exchange = exchange.then(response)
         return exchange.healthy
 
-    def strike_sign_in(self) -> GraphResponse | None:
-        """Returns the answer to a request for a token; None = the healthy one."""
+    def strike_sign_in(self, healthy: Callable[[], dict[str, Any]]) -> GraphResponse | None:
+        """Returns the answer to a request for a token; None = the healthy one, which `healthy` makes."""
         for rule in self.rules:
             sign_in = MISBEHAVIOURS[rule.name].sign_in
             if sign_in and not rule.over and rule.rng.random() < rule.probability:
                 rule.struck += 1
-                return sign_in(rule)
+                return sign_in(rule, healthy)
         return None
 
     def _about(self, exchange: Exchange) -> Iterator[MisbehaviourRule]:

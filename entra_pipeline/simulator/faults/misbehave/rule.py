@@ -171,7 +171,7 @@ class Misbehaviour:
         name: As the control API knows it.
         summary: What a client sees.
         act: Makes the answer to a request.
-        sign_in: Makes the answer to a request for a token.
+        sign_in: Makes the answer to a request for a token, from what makes the healthy one.
         options: Names and defaults of what it takes besides what every rule has.
         methods: Of the requests that can be struck.
         applies: Whether a request can be struck at all.
@@ -187,4 +187,4 @@ class Misbehaviour:
     applies: Callable[[GraphRequest, ResourcePath], bool] = lambda request, place: True
     on_relations: bool = False
     on_elements: bool = False
-    sign_in: Callable[[MisbehaviourRule], GraphResponse] | None = None
+    sign_in: Callable[[MisbehaviourRule, Callable[[], dict[str, Any]]], GraphResponse] | None = None

@@ -1,20 +1,31 @@
-"""Token requests that fail for a while. Source: azure-sdk-for-python#14241."""
+"""Token requests that fail for a while, or are answered oddly. Source: azure-sdk-for-python#14241."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from entra_pipeline.simulator.faults.misbehave.rule import Misbehaviour, MisbehaviourRule
 from entra_pipeline.simulator.protocol.requests import GraphResponse
 
+Healthy = Callable[[], dict[str, Any]]
 
-def _unavailable(rule: MisbehaviourRule) -> GraphResponse:
+
+def _unavailable(rule: MisbehaviourRule, healthy: Healthy) -> GraphResponse:
     return GraphResponse(
         int(rule.options["status"]), b"<html>Service unavailable</html>", {"Content-Type": "text/html"}
     )
 
 
-def _transient(rule: MisbehaviourRule) -> GraphResponse:
+def _odd(rule: MisbehaviourRule, healthy: Healthy) -> GraphResponse:
+    absent = rule.options["absent"]
+    body = {name: value for name, value in {**healthy(), **rule.options["changes"]}.items() if name not in absent}
+    return GraphResponse(int(rule.options["status"]), msgspec.json.encode(body), {"Content-Type": "application/json"})
+
+
+def _transient(rule: MisbehaviourRule, healthy: Healthy) -> GraphResponse:
     number = int(rule.options["number"])
     body = {
         "error": str(rule.options["error"]),
@@ -36,5 +47,11 @@ MISBEHAVIOURS = (
         "the token endpoint refuses with an error that is said to pass: AADSTS90033",
         options={"status": 400, "number": 90033, "error": "temporarily_unavailable"},
         sign_in=_transient,
+    ),
+    Misbehaviour(
+        "sign-in-odd",
+        "the answer of the token endpoint has members of another kind, or lacks some",
+        options={"status": 200, "changes": {}, "absent": ("expires_in",)},
+        sign_in=_odd,
     ),
 )

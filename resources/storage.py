@@ -56,7 +56,7 @@ def _open_place(profile: StorageSettings) -> ObjectStore:
     if isinstance(profile, S3Storage):
         from resources.s3 import s3_client
 
-        files = profile.open(s3_client(profile))
+        files = profile.signed(profile.place(s3_client(profile)))
     else:
         files = profile.open()
     files.check()

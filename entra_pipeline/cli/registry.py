@@ -26,7 +26,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "queries.reports:report",
         "Backup analysis, subscription, jobs, readiness, audit log: as table, page or spreadsheet.",
     ),
-    "storage": ("setup.storage:storage", "Check what a storage can promise, before the first backup."),
+    "storage": (
+        "setup.storage:storage",
+        "Check what a storage can promise before the first backup; sign its records.",
+    ),
     "sync-dagster": ("setup.dagster:sync_dagster", "Synchronize Dagster's partitions with the recovery points."),
     "catalogue": (
         "queries.catalogue:catalogue",

@@ -274,6 +274,11 @@ def decode_sealed(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *
             )
         # The seal is checked on the bytes, not on what was understood of them: a later minor release may add members.
         unsealed = data.replace(f'"seal":"{head.seal}"'.encode(), b'"seal":""', 1)
+        if sha256(unsealed) != head.seal and b',"signature":"' in data[-_SIGNATURE:]:
+            raise IntegrityError(
+                f"{source} is signed, and this machine has no key for it",
+                remedy="Set signing of the storage in the configuration: public_keys to read, private_key to back up.",
+            )
         if sha256(unsealed) != head.seal:
             raise IntegrityError(f"{source} was changed after it was written", remedy=damaged)
         return decoder.decode(data)
@@ -290,3 +295,5 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 _HEAD_DECODER = msgspec.json.Decoder(_Head)
+# Longer than the signature of a record is (`backends.signing`).
+_SIGNATURE = 160

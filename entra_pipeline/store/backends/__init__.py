@@ -7,6 +7,7 @@
 3. `BACKENDS` lists them. The configuration's `[storage.NAME]` is a union of them, told apart by `kind`.
 4. `locks` says who holds a name; a bucket has no locks of its own, so there a name is held by a lease (`leases`).
 5. `duckdb_filesystem` lets a DuckDB read a place that may reach nothing else.
+6. `signing` puts signatures on records and verifies them, above any place.
 
 To add a kind: write its module, and list it in `BACKENDS`. tests/store/test_conformance.py then asks for a place to run
 the suite on. What belongs here: bytes. What does not: what they mean (`recovery_points`, `manifest`).

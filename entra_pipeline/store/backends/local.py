@@ -49,7 +49,7 @@ class LocalStorage(StorageSettings):
         """The folder, absolute."""
         return self.resolve(self.path)
 
-    def open(self) -> LocalObjectStore:
+    def place(self) -> LocalObjectStore:
         # DuckDB takes a backslash for another `/`.
         if "\\" in str(self.root) or not str(self.root).isprintable():
             raise self.error(

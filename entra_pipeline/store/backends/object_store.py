@@ -64,6 +64,9 @@ class ObjectStore(ABC):
     object_lock: bool = False
     """Whether objects can be kept from being deleted (S3 user guide, "Locking objects with Object Lock")."""
 
+    signed: bool = False
+    """Whether records are signed (`signing`)."""
+
     @abstractmethod
     def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
         """Writes a new object, all or nothing; raises AlreadyExists when the key is taken.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from entra_pipeline.settings.section import Section
 from entra_pipeline.store.backends.object_store import ObjectStore
+from entra_pipeline.store.backends.signing.settings import Signing
 
 if TYPE_CHECKING:
     from entra_pipeline.store.backends.promise import StoragePromise
@@ -18,16 +19,17 @@ class StorageSettings(Section):
 
     Attributes:
         kind: Which kind it is; a subclass narrows it to one text.
+        signing: The keys, where records are signed.
     """
 
     kind: str
+    signing: Signing | None = None
 
     about: ClassVar[str]
     """What the kind is, for docs/configuration.md."""
 
-    @abstractmethod
     def open(self) -> ObjectStore:
-        """Opens the place; nothing is read or written yet.
+        """Opens the place, with signatures where they are set; nothing is read or written yet.
 
         Every later failure that is the fault of a setting (missing bucket, refused credentials, unreachable endpoint,
         forbidden folder) is a ConfigurationError that names file and key.
@@ -35,6 +37,15 @@ class StorageSettings(Section):
         Raises:
             ConfigurationError: A secret cannot be found.
         """
+        return self.signed(self.place())
+
+    def signed(self, place: ObjectStore) -> ObjectStore:
+        """Returns a place that `place` gave, with signatures where they are set."""
+        return place if self.signing is None else self.signing.above(place)
+
+    @abstractmethod
+    def place(self) -> ObjectStore:
+        """Opens the place as it is, without signatures; errors as of `open`."""
 
     @abstractmethod
     def facts(self) -> list[tuple[str, str]]:

@@ -83,8 +83,8 @@ class S3Storage(StorageSettings):
             )
         return self
 
-    def open(self, client: BaseClient | None = None) -> S3ObjectStore:
-        """As `StorageSettings.open`.
+    def place(self, client: BaseClient | None = None) -> S3ObjectStore:
+        """As `StorageSettings.place`.
 
         Args:
             client: boto3's S3 client to use; one made of the profile when None.

@@ -519,7 +519,7 @@ class Graph(_Requests):
         stats.items += len(parts)
         stats.resource_units += units
         self.pacer.spend(units, len(parts))
-        items = {item.id: item for item in answer.responses}
+        items = {str(item.id): item for item in answer.responses}
         return {number: items[str(number)] for number in requests if str(number) in items}
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urljoin
 
 import msgspec
@@ -45,8 +45,8 @@ class _ErrorBody(msgspec.Struct):
 class BatchItem(msgspec.Struct):
     """The answer to one request of a batch (Graph doc: json-batching)."""
 
-    id: str
-    status: int
+    id: str | int
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)]
     headers: dict[str, Any] | None = None
     body: msgspec.Raw = msgspec.Raw(b"")
 
@@ -110,7 +110,8 @@ _INTERNAL_ERROR = 500
 _TOKEN_REFUSED = "InvalidAuthenticationToken"  # noqa: S105 - Graph's word, and no password
 _error_body = checked(msgspec.json.Decoder(_ErrorBody).decode)
 _responses = decoding(msgspec.json.Decoder(_Responses).decode)
-_item = checked(msgspec.json.Decoder(BatchItem).decode)
+# Gateways have been seen to write numbers as texts, and texts as numbers.
+_item = checked(msgspec.json.Decoder(BatchItem, strict=False).decode)
 _anything = decoding(msgspec.json.Decoder().decode)
 
 

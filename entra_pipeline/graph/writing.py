@@ -245,7 +245,7 @@ class GraphWriter:
                 self._judge(pending, answer.status_code, answer.content, answer.headers)
             return
         try:
-            items = {item.id: item for item in decode_batch(answer.content).responses}
+            items = {str(item.id): item for item in decode_batch(answer.content).responses}
         except msgspec.DecodeError as error:
             self._unanswered(together, error)
             return

@@ -6,7 +6,7 @@ import pytest
 
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph.pages import decode_page
-from entra_pipeline.graph.responses import header_number, redirected
+from entra_pipeline.graph.responses import decode_batch, header_number, redirected
 
 pytestmark = pytest.mark.pure
 
@@ -36,3 +36,14 @@ def test_a_redirect_that_leads_nowhere_or_elsewhere_is_refused(location: str) ->
 
 def test_a_redirect_within_graph_is_followed() -> None:
     assert redirected(f"{ROOT}/organization", "/v1.0/organization?x=1", ROOT) == f"{ROOT}/organization?x=1"
+
+
+@pytest.mark.parametrize(("id_", "status"), [('"1"', "200"), ('"1"', '"200"'), ("1", "200"), ("1", '"200"')])
+def test_a_part_of_a_batch_is_known_by_its_number_however_it_is_written(id_: str, status: str) -> None:
+    [item] = decode_batch(f'{{"responses":[{{"id":{id_},"status":{status},"body":{{}}}}]}}'.encode()).responses
+    assert (str(item.id), item.status) == ("1", 200)
+
+
+@pytest.mark.parametrize("status", ["0", "-1", "99", "true", '"ok"', "null", "100000"])
+def test_a_part_of_a_batch_without_an_http_status_has_not_been_answered(status: str) -> None:
+    assert decode_batch(f'{{"responses":[{{"id":"1","status":{status},"body":{{}}}}]}}'.encode()).responses == []

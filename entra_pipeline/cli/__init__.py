@@ -105,7 +105,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what was committed before stands, nothing else is visible", err=True)
+        click.echo("interrupted; committed data is kept, nothing else is visible", err=True)
         return _INTERRUPTED
     except EntraPipelineError as error:
         return _explained(error)
@@ -114,7 +114,7 @@ def run(arguments: list[str]) -> int:
             return _explained(failed)
         trace = _keep_trace()
         click.echo(
-            f"unexpected error: {type(error).__name__}: {error}\n  → This is a defect; report it with {trace}.",
+            f"unexpected error: {type(error).__name__}: {error}\n  → This is a bug; report it with {trace}.",
             err=True,
         )
         return 1

@@ -198,7 +198,7 @@ def _write(
         except Exception as failure:
             # Whatever it is, what the command did stands.
             why = failure if isinstance(failure, EntraPipelineError) else f"{type(failure).__name__}: {failure}"
-            click.echo(f"warning: this is not in the audit log: {why}", err=True)
+            click.echo(f"warning: not recorded in the audit log: {why}", err=True)
 
 
 def _given(ctx: click.Context) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "demo": ("setup.demo:demo", "Back up a simulated tenant, change it, show what changed, get a deleted group back."),
+    "demo": ("setup.demo:demo", "Back up a simulated tenant, change it, show what changed, restore a deleted group."),
     "simulate": ("setup.simulate:simulate", "Serve a simulated tenant over HTTP."),
     "scope": ("setup.scopes:scope", "List, show, create, edit and delete scopes."),
     "backup": ("jobs.backups:backup", "Take a recovery point of a scope now."),
@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "storage": (
         "setup.storage:storage",
-        "Check what a storage can promise before the first backup; sign its records.",
+        "Check whether a storage profile works, before the first backup; sign its records.",
     ),
     "sync-dagster": ("setup.dagster:sync_dagster", "Synchronize Dagster's partitions with the recovery points."),
     "catalogue": (

@@ -104,7 +104,7 @@ def test_an_event_that_cannot_be_written_is_said_and_costs_no_backup(place: Plac
     (place.file.parent / "backup" / "_audit").write_text("in the way")
     result = place.call("backup", "few")
     assert result.code == 0
-    assert "warning: this is not in the audit log: " in result.err
+    assert "warning: not recorded in the audit log: " in result.err
     assert len(place.store("few").points()) == 1
 
 

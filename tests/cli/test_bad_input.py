@@ -73,7 +73,7 @@ ARGUMENTS = [
     Wrong("catalogue --permissions --markdown", "exclude each other", "Choose one"),
     Wrong("simulate --port 80", "Invalid value for '--port'", "--help"),
     Wrong("demo --users 3 --directory made", "too few", "at least 20 users"),
-    Wrong("demo", "no scope 'demo' on a simulated tenant", "Leave --project"),
+    Wrong("demo", "no scope 'demo' on a simulated tenant", "Omit --project"),
 ]
 
 

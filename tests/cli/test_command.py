@@ -211,7 +211,7 @@ def test_chosen_types_leave_the_others_as_they_were(place: Place) -> None:
 
 def _costs(out: str) -> dict[str, list[int]]:
     """The table of what a backup took of Graph: requests, batch items, units, retries, throttled by table."""
-    lines = out[out.index("What it took of Microsoft Graph") :].splitlines()[4:]
+    lines = out[out.index("Requests to Microsoft Graph") :].splitlines()[4:]
     rows = [re.split(r"\s{2,}", line.strip()) for line in takewhile(str.strip, lines)]
     return {name: [int(one.replace(",", "")) for one in figures] for name, *figures in rows}
 

@@ -101,10 +101,7 @@ def test_a_deleted_group_comes_back(damaged: Damaged) -> None:
     # The points that these took are not what anybody wants back, nor is that of a look at the damage.
     assert damaged.place.call("diff", "people", "--to", "live").code == 0
     latest = damaged.restore("--at", "latest", *chosen[2:], "--dry-run")
-    assert (
-        f"latest is {damaged.point}; points that comparisons and restores took for themselves are left out"
-        in latest.err
-    )
+    assert f"latest is {damaged.point}; points taken by comparisons and restores are left out" in latest.err
     assert "undelete" in latest.out
 
     done = damaged.restore(*chosen, "--yes")
@@ -155,7 +152,7 @@ def test_what_a_point_did_not_read_is_restored_as_of_its_own_time_and_nothing_li
     assert (refused["table"], refused["id"]) == ("group_members", group)
     assert "1 link added after" in refused["reason"]
     shown = damaged.restore("--at", partial, "--dry-run")
-    assert f"restored as of another time: group_members as of {then}" in shown.out
+    assert f"restored from earlier data: group_members as of {then}" in shown.out
     # The remedy does what was not done.
     remedy = refused["remedy"].rstrip(".").partition(": ")[2].split()
     asked = damaged.restore(*remedy, "--dry-run", "--json")
@@ -309,8 +306,8 @@ def test_a_plan_is_saved_looked_at_and_applied(damaged: Damaged, tmp_path: Path)
     plan = json.loads(file.read_bytes())
     assert {step["id"] for step in plan["steps"]} == {user["id"], other["id"]}
     for arguments, words in (
-        (("--at", damaged.point, "--dry-run", "--plan", file), "is there already"),
-        (("--resume", plan["id"]), "has not begun"),
+        (("--at", damaged.point, "--dry-run", "--plan", file), "exists already"),
+        (("--resume", plan["id"]), "has not been applied yet"),
     ):
         wrong = damaged.restore(*arguments)
         assert wrong.code == 2

@@ -90,11 +90,11 @@ def test_a_group_and_its_members_cross_and_go_again(two: Two) -> None:
     [
         ("--at latest --to tailwin", "there is no tenant 'tailwin'", "did you mean 'tailwind'?"),
         ("--at latest --to tailwind --delete-added", "is its own, and is not deleted", "Leave out --delete-added"),
-        ("--at latest --to tailwind --domain contoso.com", "does not say which domain", "--domain contoso.com="),
+        ("--at latest --to tailwind --domain contoso.com", "is not a domain mapping", "--domain contoso.com="),
         ("--at latest --to tailwind --domain a.example=tailwind.com", "a.example: no domain of", "Its domains are"),
         ("--at latest --domain contoso.com=tailwind.com", "the tenant is the same", "--to TENANT"),
-        ("--apply job --to tailwind", "--apply and --to exclude each other", "Plan anew"),
-        ("--apply job --domain a=b", "--apply and --domain exclude each other", "Plan anew"),
+        ("--apply job --to tailwind", "--apply and --to exclude each other", "Plan again"),
+        ("--apply job --domain a=b", "--apply and --domain exclude each other", "Plan again"),
     ],
 )
 def test_what_cannot_be_meant_is_explained(two: Two, arguments: str, says: str, advises: str) -> None:

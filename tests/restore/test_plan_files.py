@@ -36,7 +36,7 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert load_plan(tmp_path / "plan.json") == plan
     assert write_plan(points.store, plan) == write_plan(points.store, plan) == "_restore/job/plan.json"
     assert read_plan(points.store, "job") == plan
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         save_plan(plan, tmp_path / "plan.json")
     with pytest.raises(AlreadyExists):
         write_plan(points.store, msgspec.structs.replace(plan, created="later"))

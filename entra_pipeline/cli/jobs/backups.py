@@ -26,18 +26,20 @@ _DEAREST = 10
 
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
-@click.option("--full", is_flag=True, help="Read everything, whatever delta could tell.")
+@click.option("--full", is_flag=True, help="Full read; ignore delta links.")
 @click.option(
-    "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Only these object types; the others stay as they were."
+    "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Read only these object types; keep the others as they were."
 )
-@click.option("--costs", is_flag=True, help=f"Show what every table took of Graph, not only the {_DEAREST} dearest.")
+@click.option(
+    "--costs", is_flag=True, help=f"Show the Graph request cost of every table, not only the {_DEAREST} most expensive."
+)
 @as_json
 @click.pass_context
 def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str], costs: bool, json_: bool) -> int:
     """Take a recovery point of SCOPE now.
 
-    The first backup of a scope is full; the next ones read what changed. Ends with exit code 3 when the recovery point
-    lacks something: it stands, and names what it lacks and what to do.
+    The first backup of a scope is full; the next ones read what changed. Exit code 3: the recovery point has gaps. It
+    is kept, and names each gap and its remedy.
     """
     project = project_of(ctx)
     scope = project.scope(scope_name)
@@ -87,9 +89,9 @@ def print_unusual(verdict: UnusualVerdict) -> None:
             say(f"    {escape(named)}", err=True)
     if verdict.held:
         release = f"entra-pipeline hold {verdict.scope} --at {verdict.parent} --release"
-        say(f"    → {verdict.parent}, the point before, is held from retention; when all is well: {release}", err=True)
+        say(f"    → {verdict.parent}, the previous point, is on hold. To release it: {release}", err=True)
     for problem in verdict.problems:
-        say(f"[yellow]![/] whether something unusual changed is not known: {escape(problem)}", err=True)
+        say(f"[yellow]![/] unusual changes could not be evaluated: {escape(problem)}", err=True)
 
 
 def print_summary(manifest: Manifest, *, every_cost: bool = False) -> None:
@@ -139,7 +141,7 @@ def print_costs(manifest: Manifest, *, shown: int) -> None:
     print_table(
         [*dearest, *others, total],
         {"table": "dearest" if rest else "table", **COSTS},
-        title="What it took of Microsoft Graph",
+        title="Requests to Microsoft Graph",
         right=COSTS,
     )
 

@@ -39,14 +39,14 @@ _NUMBERS = ("objects", "properties", "links", "came_back", "left_out")
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
 @click.option("--at", "at", default="latest", metavar="POINT|TIME", help="The recovery point. [default: latest]")
-@click.option("--markdown", is_flag=True, help="The scores as Markdown, to put into a document.")
+@click.option("--markdown", is_flag=True, help="Print the scores as Markdown.")
 @as_json
 @click.pass_context
 def drill(ctx: click.Context, scope_name: str, at: str, markdown: bool, json_: bool) -> int:
-    """Restore a recovery point of SCOPE into an empty simulated tenant, and score what came back.
+    """Restore a recovery point of SCOPE into an empty simulated tenant, and score the result.
 
-    Nothing is written to the real tenant. The result is kept in the scope's store. Ends with exit code 3 when less than
-    99 % of the properties, or not all links, of what can be restored came back.
+    Nothing is written to the real tenant. The result is kept in the scope's store. Exit code 3: of what can be
+    restored, fewer than 99 % of the properties or not all links were restored.
     """
     if markdown and json_:
         raise UsageError("--markdown and --json exclude each other", remedy="Choose one.")

@@ -31,9 +31,9 @@ _DATE = click.DateTime(["%Y-%m-%d"])
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
 @click.option("--types", multiple=True, metavar="LOG[,LOG…]", help=f"Only these of {', '.join(LOGS)}.")
-@click.option("--from", "first", type=_DATE, metavar="DATE", help="Read this day (UTC) and those after it anew.")
-@click.option("--to", "last", type=_DATE, metavar="DATE", help="The last day to read anew. [default: today]")
-@click.option("--list", "list_", is_flag=True, help="Read nothing; show the days that are stored.")
+@click.option("--from", "first", type=_DATE, metavar="DATE", help="Read this day (UTC) and later days again.")
+@click.option("--to", "last", type=_DATE, metavar="DATE", help="The last day to read again. [default: today]")
+@click.option("--list", "list_", is_flag=True, help="Read nothing; list the stored days.")
 @as_table
 @click.pass_context
 def logs(
@@ -46,10 +46,10 @@ def logs(
     json_: bool,
     csv_: bool,
 ) -> int:
-    """Read what is due of the logs of SCOPE: directory audits, sign-ins, provisioning.
+    """Read the due days of the logs of SCOPE: directory audits, sign-ins, provisioning.
 
-    The first time, every day that Entra still keeps is read; later, the days that are not complete yet. Ends with exit
-    code 3 when entries are missing: the table names them.
+    The first run reads every day that Entra still keeps; later runs read the days that are not complete yet. Exit code
+    3: entries are missing, and the table names them.
     """
     project = project_of(ctx)
     scope = project.scope(scope_name)
@@ -71,7 +71,7 @@ def logs(
                     progress=reported,
                 )
             )
-    empty = "no day is stored yet" if list_ else "nothing is due: all days that are over are complete"
+    empty = "no day is stored yet" if list_ else "nothing is due: all past days are complete"
     rows = [day_row(day) for day in found]
     if not (json_ or csv_):
         rows = [{**row, "size": size(row["bytes"]), "lacks": len(row["gaps"]) or ""} for row in rows]
@@ -97,7 +97,7 @@ def wanted_logs(scope: Scope, given: Sequence[str]) -> list[str]:
     if missing := [name for name in names if name not in protected]:
         raise UsageError(
             f"scope {scope.name!r} does not protect {missing[0]}",
-            remedy="Add it to the scope's `logs`, or leave it out.",
+            remedy="Add it to the scope's `logs`, or omit it.",
         )
     if not protected:
         raise UsageError(f"scope {scope.name!r} protects no logs", remedy="Set `logs = true` in the scope.")
@@ -112,9 +112,9 @@ def wanted_days(first: datetime | None, last: datetime | None) -> list[date] | N
     end = last.date() if last else today
     start = first.date() if first else min(end, (system_clock() - KEPT_WITH_LICENCE).date())
     if start > end:
-        raise UsageError(f"{start} comes after {end}", remedy="Give --from the earlier day.")
+        raise UsageError(f"{start} comes after {end}", remedy="Set --from to the earlier day.")
     if end > today:
-        raise UsageError(f"{end} is in the future", remedy="Give a day that has begun, in UTC.")
+        raise UsageError(f"{end} is in the future", remedy="Use a date that is not in the future (UTC).")
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]
 
 

@@ -58,58 +58,64 @@ _NAMED = 3
     "domains",
     multiple=True,
     metavar="OLD=NEW",
-    help="With --to: the domain there that takes the place of one at the point.",
+    help="With --to: map a domain of the recovery point to one of the target tenant.",
 )
 @click.option(
-    "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Only these object types, with what belongs to them."
+    "--types", multiple=True, metavar="TYPE[,TYPE…]", help="Only these object types and their dependent objects."
 )
-@click.option("--ids", multiple=True, metavar="ID[,ID…]", help="Only these objects, what belongs to them, their links.")
-@click.option("--where", default="", metavar="SQL", help="Only what a condition over the one type's columns finds.")
-@click.option("--search", default="", metavar="TEXT", help="Only objects in which the text occurs.")
+@click.option("--ids", multiple=True, metavar="ID[,ID…]", help="Only these objects, their dependent objects and links.")
+@click.option(
+    "--where", default="", metavar="SQL", help="Only objects that match a SQL condition over the type's columns."
+)
+@click.option("--search", default="", metavar="TEXT", help="Only objects that contain the text.")
 @click.option(
     "--conflict",
     type=click.Choice(["overwrite", "merge", "skip"]),
     default="overwrite",
     show_default=True,
-    help="Objects that are there and differ: set them back; fill only what is missing; or leave them.",
+    help="Objects that exist and differ: restore all properties, fill only missing ones, or leave them unchanged.",
 )
-@click.option("--delete-added", is_flag=True, help="Also delete objects that the recovery point does not have.")
-@click.option("--enable-policies", is_flag=True, help="Conditional access comes back as it was, not report-only.")
+@click.option("--delete-added", is_flag=True, help="Also delete objects that are not in the recovery point.")
+@click.option(
+    "--enable-policies",
+    is_flag=True,
+    help="Restore Conditional Access policies in their original state instead of report-only.",
+)
 @click.option(
     "--taken",
     type=click.Choice(["skip", "rename"]),
     default="skip",
     show_default=True,
-    help="Users whose sign-in name is somebody else's now: leave them out, or bring them back under another name.",
+    help="Users whose UPN is already in use: leave them out, or restore them under a new UPN.",
 )
 @click.option(
     "--ended-until",
     default="",
     metavar="TIME",
-    help="Assignments whose own end is past come back until TIME; without, they stay over.",
+    help="Reinstate expired assignments until TIME; by default they stay expired.",
 )
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan to a file.")
-@click.option("--dry-run", is_flag=True, help="Plan, and write nothing to the tenant.")
-@click.option("--apply", "saved", metavar="FILE|ID", help="Carry out a plan that was made before.")
-@click.option("--resume", "interrupted", metavar="ID", help="Go on with a restore that was interrupted.")
-@click.option("--undo", "undone", metavar="ID", help="Take back what a restore has written, and nothing else.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Plan only; write nothing to the tenant.")
+@click.option("--apply", "saved", metavar="FILE|ID", help="Apply an existing plan.")
+@click.option("--resume", "interrupted", metavar="ID", help="Resume an interrupted restore.")
+@click.option("--undo", "undone", metavar="ID", help="Revert a restore's changes, and nothing else.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
-    "--continue", "go_on", is_flag=True, help="Leave objects alone that changed since the plan; restore the others."
+    "--continue", "go_on", is_flag=True, help="Skip objects that changed since the plan was made; restore the others."
 )
 @click.option(
     "--passwords",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where first passwords of users go that are made anew. [default: restore-ID-passwords.csv in "
-    "passwords_folder, or at the project]",
+    help="File for the first passwords of re-created users. [default: restore-ID-passwords.csv in "
+    "passwords_folder, or beside the configuration]",
 )
-@click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="Steps that are shown.")
+@click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="Number of steps to show.")
 @click.option(
     "--break-glass",
     default="",
     metavar="REASON",
-    help="Carry out what a second administrator has to approve, and has not; the audit log keeps the reason.",
+    help="Apply without the required approval of a second administrator; the audit log records the reason.",
 )
 @as_json
 @click.pass_context
@@ -134,10 +140,10 @@ def restore(
 ) -> int:
     """Restore a recovery point of SCOPE, or some of it, to its tenant or another one.
 
-    Reads the tenant, shows what would be written and what cannot be, asks, takes a recovery point to undo it with,
-    writes, and reads back what it wrote. Without --types, --ids, --where or --search, everything is restored.
+    Reads the tenant, shows the plan and asks for confirmation. Then it takes a recovery point for undo, writes, and
+    verifies the result against the tenant. Without --types, --ids, --where or --search, everything is restored.
 
-    Ends with exit code 3 when anything was refused, failed or differs after all.
+    Exit code 3: an object was refused, failed, or still differs.
     """
     _check(ctx, dry_run=dry_run)
     project = project_of(ctx)
@@ -146,7 +152,7 @@ def restore(
     store = environment.open_store(scope)
     to, domains = requested.pop("to"), _domains(requested.pop("domains"))
     if plan_file is not None and plan_file.exists():
-        raise UsageError(f"{plan_file} is there already", remedy="Choose another file, or remove this one.")
+        raise UsageError(f"{plan_file} exists already", remedy="Choose another file, or remove this one.")
     if moment is not None:
         point = newest_point(store, moment)
         target = scope_of(project, scope, to or scope.tenant)
@@ -206,7 +212,7 @@ def _check(ctx: click.Context, *, dry_run: bool) -> None:
     ways = [name for name in ("--at", "--apply", "--resume", "--undo") if _given(ctx, name)]
     if not ways:
         raise UsageError(
-            "--at is missing: which recovery point to restore",
+            "--at is missing: it names the recovery point to restore",
             remedy="entra-pipeline points lists them; --at latest is the newest one.",
         )
     if len(ways) > 1:
@@ -218,8 +224,12 @@ def _check(ctx: click.Context, *, dry_run: bool) -> None:
         option = {"plan_file": "--plan", "domains": "--domain"}.get(given[0], f"--{given[0].replace('_', '-')}")
         raise UsageError(
             f"{ways[0]} and {option} exclude each other: "
-            + ("what the restore wrote is undone" if ways == ["--undo"] else "the plan says what is restored, and how"),
-            remedy="Plan anew with --at, or leave the option out.",
+            + (
+                "an undo covers all that the restore wrote"
+                if ways == ["--undo"]
+                else "the plan defines what is restored, and how"
+            ),
+            remedy="Plan again with --at, or omit the option.",
         )
     if dry_run and ctx.params["yes"]:
         raise UsageError("--dry-run and --yes exclude each other", remedy="Choose one.")
@@ -237,7 +247,7 @@ def _domains(given: Sequence[str]) -> dict[str, str]:
         old, _, new = one.partition("=")
         if not old or not new:
             raise UsageError(
-                f"{one!r} does not say which domain takes the place of which",
+                f"{one!r} is not a domain mapping",
                 remedy="Write it as --domain contoso.com=fabrikam.com.",
             )
         found[old] = new
@@ -322,7 +332,7 @@ def _written_to(project: Project, store: ScopeStore, scope: Scope, job: str) -> 
         target = scope
     if target.name not in project.scopes:
         raise UsageError(
-            f"restore {job} wrote to tenant {target.tenant!r}, which no scope of the project shows",
+            f"restore {job} wrote to tenant {target.tenant!r}, which no scope of the project covers",
             remedy=f"Run: entra-pipeline scope create {target.name} --tenant {target.tenant} "
             f"--storage {target.storage}; then undo it.",
         )
@@ -337,8 +347,8 @@ def _saved(store: ScopeStore, scope: Scope, saved: str | None, interrupted: str 
         plan = _kept(store, scope, interrupted)
         if not has_begun(store.files, interrupted):
             raise UsageError(
-                f"the plan {interrupted} has not begun to be carried out",
-                remedy=f"To carry it out: entra-pipeline restore {scope.name} --apply {interrupted}",
+                f"the plan {interrupted} has not been applied yet",
+                remedy=f"To apply it: entra-pipeline restore {scope.name} --apply {interrupted}",
             )
     elif saved is not None and Path(saved).exists():
         plan = load_plan(Path(saved))
@@ -360,7 +370,7 @@ def _kept(store: ScopeStore, scope: Scope, job: str) -> RestorePlan:
     except NotInStore:
         raise UsageError(
             f"scope {scope.name!r} has no plan {job!r}, and there is no such file",
-            remedy=f"entra-pipeline restore {scope.name} --at POINT --dry-run makes a plan, and tells its id.",
+            remedy=f"entra-pipeline restore {scope.name} --at POINT --dry-run creates a plan and shows its id.",
         ) from None
 
 
@@ -371,7 +381,7 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Restore
         f"as it is at {plan.live_point}"
     )
     if plan.undoes:
-        say(f"it takes back what restore {plan.undoes} has written; what others have done since stays")
+        say(f"it reverts the changes of restore {plan.undoes}; later changes by others are kept")
     if plan.domains:
         say(f"domains: {', '.join(f'{old} → {new}' for old, new in plan.domains.items())}")
     if plan.steps:
@@ -386,11 +396,11 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Restore
             say(f"… {pluralize(hidden, 'more step')}; --limit N shows more, --plan FILE writes all")
         if returning := len(plan.steps) - len(writing):
             say(
-                f"{pluralize(returning, 'more step')} without requests: what comes back by itself with what is taken "
-                "out of the recycle bin is looked at, and written only where it does not"
+                f"{pluralize(returning, 'more step')} may need no request: Entra restores these links and assignments "
+                "with the deleted object. They are checked, and written only if missing."
             )
     if plan.older:
-        say(f"[yellow]not read for {plan.point}, restored as of another time[/]: {older_text(plan.older)}")
+        say(f"[yellow]not read for {plan.point}, restored from earlier data[/]: {older_text(plan.older)}")
     _print_refusals(plan)
     _print_unread(open_store(project, target), plan)
     if plan.steps:
@@ -399,7 +409,7 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Restore
             f"{duration(plan.seconds)} at Graph's write limits"
         )
     else:
-        say("nothing has to be written" + ("" if plan.refusals else ": [green]nothing differs[/]"))
+        say("no changes to apply" + ("" if plan.refusals else ": [green]nothing differs[/]"))
 
 
 def _print_unread(live_store: ScopeStore, plan: RestorePlan) -> None:
@@ -430,7 +440,7 @@ def _print_totals(plan: RestorePlan) -> None:
 _KINDS = {
     "unresolved": "[red]refused[/]",
     "unrestorable": "[yellow]cannot be restored[/]",
-    "skipped": "left as it is",
+    "skipped": "left unchanged",
 }
 
 
@@ -471,7 +481,7 @@ def _end_of_plan(scope: Scope, plan: RestorePlan, plan_file: Path | None, *, dry
     if json_:
         print_json({"plan": plan, "report": None})
     elif dry_run and plan.steps:
-        say(f"nothing was written; to carry it out: entra-pipeline restore {scope.name} --apply {plan_file or plan.id}")
+        say(f"nothing was written; to apply it: entra-pipeline restore {scope.name} --apply {plan_file or plan.id}")
     return FINISHED_WITH_EXCEPTION if any(one.kind == "unresolved" for one in plan.refusals) else 0
 
 
@@ -481,15 +491,15 @@ def _require_approval(project: Project, store: ScopeStore, plan: RestorePlan) ->
     except NotApproved as error:
         command = f"entra-pipeline restore {plan.scope} --apply {plan.id}"
         raise NotApproved(
-            error.message, remedy=f"{error.remedy} When nobody can: {command} --break-glass REASON"
+            error.message, remedy=f"{error.remedy} If nobody can: {command} --break-glass REASON"
         ) from None
 
 
 def _confirm(plan: RestorePlan) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
-            "nobody is there to be asked, so nothing was written",
-            remedy=f"Look at the plan; then: entra-pipeline restore {plan.scope} --apply {plan.id} --yes",
+            "no terminal to confirm on; nothing was written",
+            remedy=f"Review the plan; then: entra-pipeline restore {plan.scope} --apply {plan.id} --yes",
         )
     if not click.confirm(f"Write this to tenant {plan.tenant}?", err=True):
         click.echo("nothing was written", err=True)
@@ -525,21 +535,21 @@ def apply_plan(
                 progress=reported,
             )
             check_passwords_file(file, plan)
-            click.echo(as_called(f"restore {plan.id}; if it is interrupted, go on with: {resume}"), err=True)
+            click.echo(as_called(f"restore {plan.id}; if it is interrupted, resume with: {resume}"), err=True)
             return run_async(run.apply_and_verify(go_on=go_on))
     except KeyboardInterrupt:
-        said = f"interrupted; what was written stands, and is in the journal\n  → To go on: {resume}"
+        said = f"interrupted; completed writes are kept and recorded in the journal\n  → To resume: {resume}"
         click.echo(as_called(said), err=True)
         raise click.exceptions.Exit(_INTERRUPTED) from None
     except LiveChanged as error:
         raise LiveChanged(
             error.message,
-            remedy="Plan again; or leave these as they are: "
+            remedy="Plan again; or skip these objects: "
             f"entra-pipeline restore {plan.scope} --apply {plan.id} --continue",
         ) from None
     except EntraPipelineError as error:
         if has_begun(store.files, plan.id):
-            error.remedy = f"{error.remedy}\n  → Then go on: {resume}" if error.remedy else f"To go on: {resume}"
+            error.remedy = f"{error.remedy}\n  → Then resume: {resume}" if error.remedy else f"To resume: {resume}"
         raise
 
 
@@ -570,7 +580,7 @@ def print_report(
     colour = "green" if report.status == "finished" else "yellow"
     say(
         f"[{colour}]{report.status}[/]: {pluralize(report.writes, 'write request')}, "
-        f"{pluralize(report.reads, 'other')}, {report.retries:,} sent again; read back and compared"
+        f"{pluralize(report.reads, 'other')}, {report.retries:,} sent again; verified against the tenant"
     )
     if report.passwords:
         say(

@@ -23,14 +23,13 @@ from entra_pipeline.text import pluralize
 
 @click.command()
 @click.argument("scope_name", metavar="[SCOPE]", required=False)
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; change nothing.")
 @as_json
 @click.pass_context
 def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool) -> int:
-    """Forget the recovery points and days of logs of SCOPE, or of all scopes, that are past their time.
+    """Delete expired recovery points and log days of SCOPE or all scopes, and leftovers of interrupted runs.
 
-    Deletes the files that no other point needs, and what runs left behind that never ended. The newest point, the last
-    good one and what is held stay.
+    Files that another point needs are kept. So are the newest point, the last good one, and everything on hold.
     """
     project = project_of(ctx)
     scopes = [project.scope(scope_name)] if scope_name else list(project.scopes.values())
@@ -85,7 +84,7 @@ def _print(pruned: PruneResult, *, dry_run: bool) -> None:
         for one in sorted([*pruned.kept_beyond_their_time, *(one for one in pruned.verdicts if not one.kept)])
     ]
     if rows:
-        print_rows(rows, {"point": "recovery point", "expired": "its time ended", "what": "what becomes of it"})
+        print_rows(rows, {"point": "recovery point", "expired": "expired", "what": "outcome"})
     stay = len(pruned.verdicts) - len(pruned.forgotten)
     say(
         f"scope {pruned.scope}, retention {pruned.retention}: "
@@ -98,30 +97,33 @@ def _print(pruned: PruneResult, *, dry_run: bool) -> None:
     for reason, number in pruned.days_kept_beyond_their_time.items():
         click.echo(f"{pluralize(number, 'day')} of logs past {'its' if number == 1 else 'their'} time kept: {reason}")
     if pruned.deleted.locked:
-        say(f"kept until their Object Lock ends: {pluralize(len(pruned.deleted.locked), 'file')} that nobody needs")
+        say(
+            f"kept until their Object Lock ends: {pluralize(len(pruned.deleted.locked), 'file')} "
+            "that no recovery point needs"
+        )
 
 
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
 @click.option("--at", "moment", metavar="POINT|TIME", help="Only this recovery point. [default: the whole scope]")
-@click.option("--reason", metavar="TEXT", help="Why it has to stay.")
-@click.option("--release", is_flag=True, help="Take the hold away.")
+@click.option("--reason", metavar="TEXT", help="Reason for the hold.")
+@click.option("--release", is_flag=True, help="Release the hold.")
 @as_json
 @click.pass_context
 def hold(
     ctx: click.Context, scope_name: str, moment: str | None, reason: str | None, release: bool, json_: bool
 ) -> None:
-    """Keep SCOPE, or a recovery point of it, from being pruned, until it is released, with what was logged meanwhile.
+    """Hold SCOPE or one of its recovery points: it is not pruned until it is released, nor are the logs of its time.
 
-    --reason holds, --release takes the hold away. With neither, and without --at: show what is held.
+    --reason sets a hold, --release releases it. Without options: list the holds.
     """
     if release and reason is not None:
         raise UsageError("--reason and --release exclude each other", remedy="Choose one.")
     if moment and not release and reason is None:
         raise UsageError(
-            "a hold needs a reason, and nothing was held",
+            "a hold needs a reason; no hold was set",
             remedy=f"To hold it: entra-pipeline hold {scope_name} --at {moment} --reason TEXT. Instead of --reason, "
-            "--release takes a hold away; without --at and both, what is held is shown.",
+            "--release releases a hold; without these options, holds are listed.",
         )
     project = project_of(ctx)
     store = open_store(project, project.scope(scope_name))

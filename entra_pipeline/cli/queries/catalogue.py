@@ -11,18 +11,18 @@ from entra_pipeline.errors import UsageError
 
 
 @click.command()
-@click.option("--permissions", is_flag=True, help="Only the application permissions to grant, least privileged.")
+@click.option("--permissions", is_flag=True, help="Only the least-privileged application permissions to grant.")
 @click.option(
-    "--restore", is_flag=True, help="Of the app registration that restores; with --markdown: docs/restore.md."
+    "--restore", is_flag=True, help="For the restore app registration; with --markdown: the table of docs/restore.md."
 )
 @click.option("--markdown", is_flag=True, help="The table of docs/catalogue.md.")
 @as_table
 def catalogue(permissions: bool, restore: bool, markdown: bool, json_: bool, csv_: bool) -> None:
-    """Show what can be protected, and the permissions that takes."""
+    """Show the object types that can be protected, and the permissions they need."""
     if permissions and markdown:
         raise UsageError("--permissions and --markdown exclude each other", remedy="Choose one.")
     if restore and not permissions and not markdown:
-        raise UsageError("--restore says which permissions to show.", remedy="Add --permissions.")
+        raise UsageError("--restore selects the permissions to show.", remedy="Add --permissions.")
     if permissions:
         needed = restore_permissions_for(list(CATALOGUE)) if restore else permissions_for(EVERYTHING)
         if json_:

@@ -34,13 +34,13 @@ _FLAT = ("table", "change", "id", "name", "target_id", "target_name", "property"
 
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
-@click.option("--from", "first", metavar="POINT|TIME", help="What to compare. [default: the point before the other]")
+@click.option("--from", "first", metavar="POINT|TIME", help="The earlier side. [default: the point before --to]")
 @click.option(
     "--to",
     "second",
     default="latest",
     metavar="POINT|TIME|live",
-    help="What to compare it with; live takes an incremental recovery point now and compares with that. "
+    help="The later side; live takes an incremental recovery point now and compares with that. "
     "[default: the latest point]",
 )
 @click.option(
@@ -70,12 +70,11 @@ def diff(
 ) -> None:
     """Show what differs between two recovery points of SCOPE, or between one and the live tenant.
 
-    Objects that were added, removed or modified, property by property, and links that came or went. Properties that
-    Graph computes by itself are told apart, and an object of which only those differ is not modified. What cannot be
-    compared is named.
+    Shows added, removed and modified objects by property, and added and removed links. An object that differs only in
+    properties that Graph computes does not count as modified. Tables that cannot be compared are named.
 
-    The live tenant is read by taking an incremental recovery point, which stays: --to live is a backup, of the given
-    types if there are any, and a diff.
+    --to live takes an incremental recovery point (of the given types, if any) and compares with that. The point is
+    kept.
     """
     if json_ and csv_:
         raise UsageError("--json and --csv exclude each other", remedy="Choose one.")
@@ -130,7 +129,7 @@ def _points(
             if not types:
                 raise UsageError(
                     f"scope {scope.name!r} protects none of the given types",
-                    remedy="Add them to the scope's `protect`, or ask for others.",
+                    remedy="Add them to the scope's `protect`, or choose other types.",
                 )
         after = take_point(project, scope, types=types or (), taken_for=TakenFor.COMPARISON)
         click.echo(f"the live tenant is recovery point {after.recovery_point}, taken now", err=True)
@@ -141,7 +140,7 @@ def _points(
     earlier = store.newest(before=after.recovery_point)
     if earlier is None:
         raise UsageError(
-            f"{after.recovery_point} is the first recovery point of scope {scope.name!r}: there is none before it",
+            f"{after.recovery_point} is the first recovery point of scope {scope.name!r}: there is no earlier one",
             remedy=f"Compare it with the tenant: entra-pipeline diff {scope.name} --to live",
         )
     return earlier, after
@@ -209,7 +208,7 @@ def _print(
     volatile = {row["table"]: row["volatile"] for row in summary if row["volatile"]}
     if volatile:
         listed = ", ".join(f"{table} ({number:,})" for table, number in volatile.items())
-        say(f"[dim]only in what Microsoft Graph computes by itself: {listed}; --json and --csv show it[/]")
+        say(f"[dim]only in properties that Microsoft Graph computes: {listed}; --json and --csv show it[/]")
     same = sum(1 for row in summary if row["comparable"] and row not in differing and not row["notes"])
     if same:
         say(f"[dim]{pluralize(same, 'other table')}: no difference[/]")

@@ -75,11 +75,13 @@ def points(ctx: click.Context, scope_name: str, json_: bool, csv_: bool) -> None
     "--at", "moment", default="latest", metavar="POINT|TIME", help="A recovery point, or a time with its zone."
 )
 @click.option("--where", default="", metavar="SQL", help="A DuckDB condition over the columns.")
-@click.option("--search", default="", metavar="TEXT", help="Only rows in which the text occurs.")
+@click.option("--search", default="", metavar="TEXT", help="Only rows that contain the text.")
 @click.option("--id", "identifier", metavar="ID", help="One object, with all its properties.")
-@click.option("--related", "relations", is_flag=True, help="With --id: everything that the object is linked with.")
-@click.option("--limit", type=click.IntRange(min=1), help=f"Rows at the most. [default: all; {_SHOWN} in the table]")
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Rows to leave out at the beginning.")
+@click.option("--related", "relations", is_flag=True, help="With --id: all links of the object.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help=f"Maximum number of rows. [default: all; {_SHOWN} in the table]"
+)
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Number of rows to skip.")
 @as_table
 @click.pass_context
 def objects(
@@ -98,17 +100,17 @@ def objects(
 ) -> None:
     """Show the objects of TYPE (or the links of a relation) at a recovery point of SCOPE.
 
-    Without TYPE: how many of each type there are, by category. With --id: one object, and with --related what it is
-    linked with: members, owners, managers, assignments, roles, licences, policies, in both directions.
+    Without TYPE: the number of objects of each type, by category. With --id: one object. With --related: its links in
+    both directions, such as members, owners, managers, assignments, roles, licences and policies.
 
     JSON gives each object exactly as Microsoft Graph returned it.
     """
     if json_ and csv_:
         raise UsageError("--json and --csv exclude each other", remedy="Choose one.")
     if (table is None or identifier) and (where or search):
-        raise UsageError("--where and --search choose among the objects of a type", remedy="Give TYPE, and no --id.")
+        raise UsageError("--where and --search filter the objects of a type", remedy="Set TYPE and omit --id.")
     if (identifier and table is None) or (relations and not identifier):
-        raise UsageError("one object is known by TYPE and --id", remedy="Give both.")
+        raise UsageError("an object is identified by TYPE and --id", remedy="Give both.")
     project = project_of(ctx)
     project.scope(scope_name)
     store = open_store(project, scope_name)
@@ -173,7 +175,7 @@ def _print_related(
     arrows = {"to": "→", "from": "←"}
     rows = [{**row, "direction": arrows[row["direction"]]} for row in found.rows]
     columns = {"relation": "relation", "direction": "", "type": "type", "name": "name", "id": "id"}
-    print_rows(rows, columns, empty="it is linked with nothing")
+    print_rows(rows, columns, empty="it has no links")
     for kind in dict.fromkeys(row["type"] for row in rows if row["type"] in manifest.tables):
         print_gaps(kind, manifest.tables[kind].gaps, err=True)
     if found.total > len(rows):
@@ -226,7 +228,7 @@ def newest_point(store: ScopeStore, moment: str) -> Manifest:
     found = store.newest()
     if found is None:
         raise UsageError(
-            f"scope {store.scope!r} has only recovery points that comparisons and restores took for themselves",
+            f"scope {store.scope!r} has only recovery points taken by comparisons and restores",
             remedy=f"Name one: entra-pipeline points {store.scope} lists them.",
         )
     if found.recovery_point != points[-1]:
@@ -234,7 +236,7 @@ def newest_point(store: ScopeStore, moment: str) -> Manifest:
     return found
 
 
-LEFT_OUT = "points that comparisons and restores took for themselves are left out"
+LEFT_OUT = "points taken by comparisons and restores are left out"
 
 
 def _columns(table: str) -> list[str]:
@@ -257,8 +259,8 @@ def verify(
 ) -> int:
     """Check the recovery points of SCOPE: checksums of all files, the chain of manifests, rows and counts.
 
-    The audit log of its storage is checked, too, unless --at asks for one point. Ends with exit code 1 when anything
-    is not as it was written.
+    The audit log of its storage is checked, too, unless --at selects one point. Exit code 1: something was changed, is
+    missing or damaged.
     """
     given = [name for name, is_set in {"--at": moment, "--all": every, "--audit": only_audit}.items() if is_set]
     if len(given) > 1:
@@ -291,7 +293,7 @@ def verify(
         if rows:
             print_rows(rows, {"point": "recovery point", "table": "what", "problem": "problem"})
         checked = len({finding.point for finding in findings if finding.point})
-        verdict = f"[red]{pluralize(len(problems), 'problem')}[/]" if problems else "[green]all is as it was written[/]"
+        verdict = f"[red]{pluralize(len(problems), 'problem')}[/]" if problems else "[green]no differences[/]"
         say(f"{pluralize(checked, 'recovery point')}, {pluralize(len(findings), 'check')}: {verdict}")
     return 1 if problems else 0
 

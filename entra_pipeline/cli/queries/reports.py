@@ -29,13 +29,13 @@ _NUMBERS = {"number", "percent", "seconds"}
 def _output(command: _F) -> _F:
     """The options that say how a report is shown."""
     command = click.option(
-        "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it to a file."
+        "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the report to a file."
     )(command)
     return click.option(
         "--format",
         "format_",
         type=click.Choice([_TABLE, *FORMATS]),
-        help="How it is shown. [default: by the name of the file; a table without one]",
+        help="Output format. [default: from the extension of FILE, else table]",
     )(command)
 
 
@@ -62,7 +62,7 @@ def _command(name: str, kind: ReportType) -> click.Command:
         end = last.date() if last else now.date()
         start = first.date() if first else end - timedelta(days=max(kind.days - 1, 0))
         if start > end:
-            raise UsageError(f"{start} comes after {end}", remedy="Give --from the earlier day.")
+            raise UsageError(f"{start} comes after {end}", remedy="Set --from to the earlier day.")
         only = {kind.filters[name]: value for name, value in filters.items() if value}
         asked = ReportRequest(project_of(ctx), now, start, end, scope=scope_name, only=only)
         return _show(kind.build(asked), format_, output)
@@ -77,7 +77,7 @@ def _command(name: str, kind: ReportType) -> click.Command:
             click.Option(["--to", "last"], type=_DATE, metavar="DATE", help="The last day. [default: today]")
         )
     options += [
-        click.Option([f"--{option}"], metavar="TEXT", help=f"Only those in whose {column} the text occurs.")
+        click.Option([f"--{option}"], metavar="TEXT", help=f"Only rows whose {column} contains the text.")
         for option, column in kind.filters.items()
     ]
     return _output(click.Command(name, callback=command, params=options, help=kind.about))
@@ -89,11 +89,11 @@ for _name, _kind in REPORTS.items():
 
 @report.command("job")
 @click.argument("job_id", metavar="ID")
-@click.option("--scope", "scope_name", default="", metavar="SCOPE", help="The scope of the job, when it is known.")
+@click.option("--scope", "scope_name", default="", metavar="SCOPE", help="The scope of the job, if known.")
 @_output
 @click.pass_context
 def job_report(ctx: click.Context, job_id: str, scope_name: str, format_: str | None, output: Path | None) -> int:
-    """One job by type and by object, with everything that did not go well."""
+    """One job by type and by object, with every exception."""
     now = system_clock()
     asked = ReportRequest(project_of(ctx), now, now.date(), now.date(), scope=scope_name)
     return _show(job(asked, job_id), format_, output)
@@ -104,9 +104,11 @@ def _show(made: Report, format_: str | None, output: Path | None) -> int:
     suffix = output.suffix.removeprefix(".") if output else ""
     chosen = format_ or (suffix if suffix in FORMATS else _TABLE)
     if output is not None and chosen == _TABLE:
-        raise UsageError(f"{output} could be anything", remedy=f"Say with --format what it is: {', '.join(FORMATS)}.")
+        raise UsageError(
+            f"{output} has no extension that names a format", remedy=f"Set --format to one of {', '.join(FORMATS)}."
+        )
     if output is None and chosen == "xlsx" and sys.stdout.isatty():
-        raise UsageError("a spreadsheet cannot be shown here", remedy="Say with --output which file to write.")
+        raise UsageError("a spreadsheet cannot be written to a terminal", remedy="Set --output to a file.")
     if chosen == _TABLE:
         _print(made)
     elif output is None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 100
 _BATCH = 1000
-_HELP = "SQL ends with ;  ·  .tables lists what there is  ·  .quit ends"
+_HELP = "SQL ends with ;  ·  .tables lists the views  ·  .quit ends"
 
 
 @click.command()
@@ -35,10 +35,10 @@ _HELP = "SQL ends with ;  ·  .tables lists what there is  ·  .quit ends"
     "--format",
     "format_",
     type=click.Choice(["table", "csv", "json", "parquet"]),
-    help="How the answer is written. [default: by the name of FILE, else table]",
+    help="Output format. [default: from the extension of FILE, else table]",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the answer there."
+    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the result to a file."
 )
 @click.option(
     "--write-catalog",
@@ -47,7 +47,7 @@ _HELP = "SQL ends with ;  ·  .tables lists what there is  ·  .quit ends"
     metavar="FILE",
     help="Write a DuckDB database with all views and macros, for other tools.",
 )
-@click.option("--tables", is_flag=True, help="List what can be asked for.")
+@click.option("--tables", is_flag=True, help="List the views and macros.")
 @click.pass_context
 def sql(
     ctx: click.Context,
@@ -57,15 +57,15 @@ def sql(
     catalog: Path | None,
     tables: bool,
 ) -> None:
-    """Answer QUERY, in DuckDB's SQL, over the recovery points of all scopes.
+    """Run QUERY, in DuckDB's SQL, over the recovery points of all scopes.
 
-    For every object type and relation there are `users` (as of now), `users_at('SCOPE', 'TIME')` and `users_history`;
-    besides recovery_points, recovery_point_tables, jobs, audit_events and the logs. Without QUERY it is read from
-    standard input; on a terminal, questions are asked for one after the other.
+    Each object type and relation has three forms: `users` (as of now), `users_at('SCOPE', 'TIME')` and `users_history`.
+    There are also recovery_points, recovery_point_tables, jobs, audit_events and the logs. Without QUERY, it is read
+    from standard input; a terminal opens an interactive prompt.
     """
     project = project_of(ctx)
     if (query is not None) + (catalog is not None) + tables > 1:
-        raise UsageError("QUERY, --write-catalog and --tables exclude each other", remedy="Give one of them.")
+        raise UsageError("QUERY, --write-catalog and --tables exclude each other", remedy="Use one of them.")
     if tables and format_ in {"csv", "json"}:
         rows = [{"name": name} for name in Relations.names()]
         print_rows(rows, {"name": "name"}, json_=format_ == "json", csv_=format_ == "csv")
@@ -126,7 +126,7 @@ def _format(asked: str | None, output: Path | None) -> str:
 def _print(answer: duckdb.DuckDBPyConnection, format_: str, output: Path | None) -> None:
     if format_ == "parquet":
         if output is None:
-            raise UsageError("Parquet is not for a terminal", remedy="Give --output FILE.")
+            raise UsageError("Parquet cannot be written to a terminal", remedy="Add --output FILE.")
         import pyarrow.parquet as pq
 
         with _writable(output):
@@ -159,7 +159,7 @@ class _writable:
         if isinstance(error, OSError):
             raise UsageError(
                 f"{self._path} cannot be written: {error.strerror}",
-                remedy="Name a file in a folder that may be written.",
+                remedy="Choose a file in a writable folder.",
             ) from None
 
 
@@ -169,7 +169,7 @@ def _fetched(answer: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
             yield from rows
     except duckdb.Error as error:
         raise storage_error(error) or StoreError(
-            str(error).splitlines()[0], remedy="entra-pipeline verify tells what is damaged or missing."
+            str(error).splitlines()[0], remedy="entra-pipeline verify shows what is damaged or missing."
         ) from None
 
 

@@ -18,10 +18,10 @@ from entra_pipeline.project.stores import open_store
 @as_json
 @click.pass_context
 def sync_dagster(ctx: click.Context, scope_name: str | None, json_: bool) -> None:
-    """Bring Dagster's partitions and materialisations in line with the store of SCOPE, or of all scopes.
+    """Synchronize Dagster's partitions and materialisations with the store of SCOPE, or of all scopes.
 
-    For recovery points and days of logs that were read without Dagster, and after Dagster's database was lost. Doing
-    it again does nothing.
+    Use it for recovery points and log days that were read without Dagster, and after the loss of Dagster's database.
+    It can be repeated safely.
     """
     project = project_of(ctx)
     names = [project.scope(scope_name).name] if scope_name else list(project.scopes)

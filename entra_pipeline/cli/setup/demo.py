@@ -46,7 +46,7 @@ _EXAMPLES = 2
 @click.option("--directory", type=click.Path(path_type=Path), help=f"Where everything goes. [default: {_DIRECTORY}]")
 @click.pass_context
 def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | None, directory: Path | None) -> int:
-    """Back up a simulated tenant: full, live changes, incremental, what changed, the proof; get a deleted group back.
+    """Back up a simulated tenant: full, live changes, incremental, diff, proof; restore a deleted group.
 
     Without options it uses the scope `demo` of the project here, if its tenant is simulated; otherwise it makes a
     project in a folder of its own. It can be run again and again, and adds recovery points.
@@ -122,7 +122,7 @@ def _here(file: Path | None) -> Project | None:
     if asked:
         raise UsageError(
             f"{project.file} has no scope {story.SCOPE!r} on a simulated tenant",
-            remedy="Leave --project (and ENTRA_PIPELINE_PROJECT) out: the demonstration then makes its own.",
+            remedy="Omit --project and unset ENTRA_PIPELINE_PROJECT: the demo then creates its own project.",
         )
     return None
 

@@ -32,7 +32,7 @@ def notifications() -> None:
 @as_table
 @click.pass_context
 def list_(ctx: click.Context, csv_: bool, json_: bool) -> None:
-    """List the notification profiles: who is told of what, how many messages wait, and why."""
+    """List the notification profiles: recipients, events, queued messages and their last problem."""
     rows = profile_rows(project_of(ctx))
     print_rows(rows, _COLUMNS, json_=json_, csv_=csv_, empty="no notification profile", right=("waiting",))
 

@@ -19,7 +19,7 @@ _SETTINGS = (
     ("--tenant", "Name of a [tenants] table."),
     ("--storage", "Name of a [storage] table."),
     ("--schedule", "Cron expression of five fields, for example '0 */6 * * *'."),
-    ("--drill", "Cron expression: restores are rehearsed then, for example '0 5 * * 0'."),
+    ("--drill", "Cron expression for restore drills, for example '0 5 * * 0'."),
     ("--timezone", "Time zone of both, for example Europe/Stockholm."),
     ("--retention", "For example '30 days', '2 years', 'forever'."),
     ("--full-backup-frequency", "With a retention in years, for example '3 months'."),
@@ -141,7 +141,7 @@ def _age(age: timedelta) -> str:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, json_: bool) -> None:
-    """Show a scope: its settings, what it protects, and the permissions that takes."""
+    """Show a scope: its settings, what it protects, and the permissions it needs."""
     from entra_pipeline.catalogue import permissions_for
 
     project = project_of(ctx)
@@ -198,7 +198,7 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> None:
 @click.option("--unset", multiple=True, metavar="KEY", help="Remove a setting; may be repeated.")
 @click.pass_context
 def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any) -> None:
-    """Change settings of a scope; comments in the file stay."""
+    """Change settings of a scope; comments in the file are kept."""
     file = project_file(ctx)
     changes = {**_values(given), **{key.replace("-", "_"): None for key in unset}}
     if not changes:
@@ -214,7 +214,7 @@ def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any)
 
 @scope.command("delete")
 @click.argument("name", metavar="SCOPE")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_context
 def delete(ctx: click.Context, name: str, yes: bool) -> None:
     """Delete a scope from the configuration; its recovery points stay in the storage."""

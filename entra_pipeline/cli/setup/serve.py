@@ -14,7 +14,7 @@ from entra_pipeline.cli.context import project_of
 def serve(ctx: click.Context, host: str, port: int) -> None:
     """Serve the console until interrupted, and Dagster's own UI behind the same sign-in.
 
-    Starts Dagster as well, unless [console.dagster] says where it is. Jobs under way go on when the console ends.
+    Starts Dagster as well, unless [console.dagster] names a running one. Running jobs continue when the console ends.
     """
     from entra_pipeline.console.server import serve as serve_console
 

@@ -25,14 +25,18 @@ def _misbehaviours(
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(1024, 65534), default=8480, show_default=True, help="Graph; port + 1 has TLS."
+    "--port",
+    type=click.IntRange(1024, 65534),
+    default=8480,
+    show_default=True,
+    help="Port of Graph; TLS is on port + 1.",
 )
 @click.option("--users", type=click.IntRange(0, 1_000_000), default=200, show_default=True)
 @click.option("--groups", type=click.IntRange(0, 100_000), default=20, show_default=True)
-@click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same tenant.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Seed of the generated tenant.")
 @click.option("--https", is_flag=True, help="Graph over TLS as well.")
 @click.option(
-    "--state", type=click.Path(path_type=Path), help="A folder to keep the tenant in. [default: forgotten at the end]"
+    "--state", type=click.Path(path_type=Path), help="Folder that keeps the tenant. [default: discarded at the end]"
 )
 @click.option(
     "--misbehave",
@@ -53,7 +57,7 @@ def simulate(
 ) -> None:
     """Serve a simulated tenant over HTTP until interrupted.
 
-    Prints the table that makes it a tenant of dagster_project.toml.
+    Prints the table that adds it to dagster_project.toml as a tenant.
     """
     with Simulator(users=users, groups=groups, seed=seed, https=https, port=port, state=state) as tenant:
         for name, values in misbehaviours:

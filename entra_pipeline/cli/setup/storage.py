@@ -21,7 +21,7 @@ _COLUMNS = {"storage": "storage", "check": "check", "outcome": "outcome", "told"
 
 @click.group()
 def storage() -> None:
-    """Check what a storage can promise; begin to sign its records."""
+    """Check whether a storage profile works; start signing its records."""
 
 
 @storage.command()
@@ -31,9 +31,8 @@ def storage() -> None:
 def check(ctx: click.Context, name: str | None, csv_: bool, json_: bool) -> int:
     """Check the storage profile NAME, or all of them: before the first backup, or when something fails.
 
-    Small objects are written under _check/, read, listed and deleted; 6 MB are sent and read back. Ends with exit
-    code 1 when backups cannot work (2 when a setting is the reason), and 3 when only retention or safety lacks
-    something.
+    Small objects are written under _check/, read, listed and deleted; 6 MB are sent and read back. Exit codes: 1
+    backups cannot work, 2 a setting is wrong, 3 only retention or safety is impaired.
     """
     from entra_pipeline.store.backends.promises import StoragePromises
 

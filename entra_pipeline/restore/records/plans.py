@@ -50,7 +50,7 @@ def save_plan(plan: RestorePlan, file: Path) -> None:
         with file.open("xb") as sink:
             sink.write(canonical(plan))
     except FileExistsError:
-        raise UsageError(f"{file} is there already", remedy="Choose another file, or remove this one.") from None
+        raise UsageError(f"{file} exists already", remedy="Choose another file, or remove this one.") from None
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}", remedy="Choose another file.") from None
 

@@ -7,6 +7,7 @@ import os
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ from entra_pipeline.channels.message import Message
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.errors import StoreError
+from entra_pipeline.orchestration.jobs.restore import RestoreConfig
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.restore.objects.model import RestoreOptions
 from entra_pipeline.settings.section import Section
 from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import canonical
@@ -131,8 +134,36 @@ def test_what_is_chosen_arrives_in_the_restore_form(served: Served, points: list
         assert 'name="ids"' not in every
         assert client.get(where, params={"types": "nonsense"}).status_code == 400
         assert client.post(where, data={"conflict": "nonsense"}).status_code == 400
+        past = client.post(where, data={"types": "users", "ended_until": "2020-01-31"})
+        assert (past.status_code, "is no time to come" in past.text) == (400, True)
         # It is Dagster that plans.
         assert client.post(where, data={"types": "users"}).status_code == 503
+
+
+def test_the_form_asks_dagster_for_all_that_was_chosen(
+    served: Served, points: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def launch(job: str, config: dict[str, Any], **_: Any) -> str:
+        asked.append(config)
+        return "run"
+
+    monkeypatch.setattr(served.site.dagster, "launch", launch)
+    how = {"conflict": "merge", "delete_added": "1", "enable_policies": "1", "rename_taken": "1"}
+    with served.client(Role.operator) as client:
+        where = f"/scopes/contoso/points/{points[-1]}/restore"
+        form = client.get(where).text
+        fields = {*how, "ended_until"}
+        assert [name for name in fields if f'name="{name}"' not in form] == []
+        client.post(where, data={"types": "users", **how, "ended_until": "2099-01-31"})
+    (config,) = asked
+    chosen = RestoreConfig(**config).options()
+    assert chosen == RestoreOptions(
+        conflict="merge", delete_added=True, enable_policies=True, taken="rename", ended_until="2099-01-31"
+    )
+    # What the command can say, the form can.
+    assert set(RestoreOptions.__struct_fields__) == {*fields - {"rename_taken"}, "taken"}
 
 
 def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project) -> None:

@@ -20,6 +20,7 @@ from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.orchestration.keys import run_tags
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
+from entra_pipeline.restore.plan.rules.endings import check_ended_until
 from entra_pipeline.restore.records.approval import approval_scopes, approve, approved_by, made_by, require_approval
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.plan_rows import PlanRows
@@ -113,6 +114,8 @@ def plan(context: RequestContext) -> Response:
     conflict = context.field("conflict", "overwrite")
     if conflict not in dict(_CONFLICTS):
         raise UsageError(f"there is no conflict mode {conflict!r}", remedy="Choose overwrite, merge or skip.")
+    ended_until = context.field("ended_until").strip()
+    check_ended_until(RestoreOptions(ended_until=ended_until), context.state.clock())
     config = {
         "scope": scope.name,
         "point": point.recovery_point,
@@ -124,6 +127,7 @@ def plan(context: RequestContext) -> Response:
         "delete_added": bool(context.field("delete_added")),
         "enable_policies": bool(context.field("enable_policies")),
         "rename_taken": bool(context.field("rename_taken")),
+        "ended_until": ended_until,
         "dry_run": True,
     }
     told = {key: value for key, value in config.items() if value and key not in {"scope", "point", "ids", "dry_run"}}

@@ -27,7 +27,7 @@ from entra_pipeline.restore.plan.rules.extensions import leave_out
 from entra_pipeline.restore.plan.rules.links import LinkRules
 from entra_pipeline.restore.plan.rules.names import freed_first, wait_for_names
 from entra_pipeline.restore.plan.rules.objects import ObjectRules
-from entra_pipeline.restore.plan.rules.pim import without_more_access
+from entra_pipeline.restore.plan.rules.pim import with_links_that_go, without_more_access
 from entra_pipeline.restore.plan.rules.preconditions import PreconditionRules
 from entra_pipeline.restore.plan.tenant_mapping import Unsupported
 from entra_pipeline.restore.plan.undo import RestoreWrites
@@ -120,6 +120,7 @@ def make_plan(
         resolved = ReferenceResolver(plan, index)
         resolved.resolve()
         drafts, left_out = without_more_access(connection, point, resolved.drafts)
+        drafts = with_links_that_go(connection, point, drafts, comparison)
         if target.extensions is not None:
             coming = _coming_apps(comparison, drafts)
             drafts, unregistered = leave_out(drafts, target.extensions, coming, comparison.forward)

@@ -1,6 +1,7 @@
 """Active assignments of privileged identity management, which give at once what they stand for.
 
-What belongs here: those that would give a membership, an ownership or a role that nobody had at the recovery point.
+What belongs here: those that would give a membership, an ownership or a role that nobody had at the recovery point, and
+those that take one away which was there before them.
 What does not: how they are asked for (`requests.schedule`).
 
 A request for an active assignment makes its principal a member of the group, or gives it the role (Graph doc: PIM for
@@ -13,8 +14,10 @@ from __future__ import annotations
 import duckdb
 
 from entra_pipeline.restore.objects.model import PlanRefusal
-from entra_pipeline.restore.plan.diff import Side
-from entra_pipeline.restore.plan.rules.drafts import Draft
+from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.restore.plan.diff import RestoreLink, Side, TenantDiff
+from entra_pipeline.restore.plan.estimate import requests_for_links
+from entra_pipeline.restore.plan.rules.drafts import REMOVALS, Draft
 
 _GROUPS = "privileged_access_group_assignment_schedules"
 _ROLES = "role_assignment_schedules"
@@ -43,6 +46,50 @@ def without_more_access(
     refused = {(one.table, one.id) for one in refusals}
     kept = [one for one in drafts if one.action != "create" or (one.table, one.id) not in refused]
     return kept, refusals
+
+
+def with_links_that_go(
+    connection: duckdb.DuckDBPyConnection, point: Side, drafts: list[Draft], diff: TenantDiff
+) -> list[Draft]:
+    """Adds links of the recovery point that an active assignment takes with it when it is removed.
+
+    Who was a member or an owner before the assignment was given is one no more when it ends: Graph knows one link only.
+
+    Args:
+        connection: Reads the store of the recovery point.
+        point: The recovery point.
+        drafts: The resolved steps.
+        diff: What differs between the recovery point and the tenant.
+    """
+    given_anew = {draft.id for draft in drafts if draft.table == _GROUPS and draft.action == "create"}
+    before = {now: then for then, now in diff.forward.items()}
+    lost: dict[tuple[str, str], list[RestoreLink]] = {}
+    for draft in drafts:
+        if draft.table != _GROUPS or draft.action != "delete" or draft.id in given_anew:
+            continue
+        assignment = rewrite(diff.items[_GROUPS][draft.id].found(), before)
+        relation, _ = _GIVEN.get(str(assignment.get("accessId")), ("", ""))
+        if not relation or not point.has(relation):
+            continue
+        state = point.state(relation, "source_id, target_id, target_type")
+        query = f"SELECT * FROM ({state}) WHERE source_id = ? AND target_id = ?"
+        rows = connection.execute(query, [assignment["groupId"], assignment["principalId"]]).fetchall()
+        for row in rows:
+            lost.setdefault((relation, assignment["groupId"]), []).append(RestoreLink(*row))
+    return drafts + [
+        Draft(
+            action="link",
+            table=relation,
+            id=group,
+            live_id=diff.forward.get(group, group),
+            stage=REMOVALS,
+            name=group,
+            links=links,
+            requests=requests_for_links(relation, len(links), added=True),
+            notes=["goes with an assignment that is removed, and was there before it"],
+        )
+        for (relation, group), links in sorted(lost.items())
+    ]
 
 
 class _Given:

@@ -294,18 +294,3 @@ def test_what_graph_will_refuse_of_an_application_and_a_group_is_planned_and_the
     assert site.one("servicePrincipals", appId=back["appId"])
     made = site.one("groups", mailNickname="SalesEMEA")
     assert {target for source, target, _ in site.control.edges("groups", "members") if source == made["id"]} == members
-
-
-def test_two_users_who_exchanged_their_names_are_never_left_out_in_silence(site: Site) -> None:
-    point = site.point()
-    one, two = [user for user in site.control.dump("users") if not user.get("onPremisesSyncEnabled")][:2]
-    site.control.patch(f"users/{one['id']}", {"userPrincipalName": f"passing.{one['userPrincipalName']}"})
-    site.control.patch(f"users/{two['id']}", {"userPrincipalName": one["userPrincipalName"], "jobTitle": "Exchanged"})
-    site.control.patch(f"users/{one['id']}", {"userPrincipalName": two["userPrincipalName"]})
-    ids = ("--types", "users", "--ids", f"{one['id']},{two['id']}")
-    _, plan = site.plan(point, *ids)
-    assert {step["id"] for step in plan["steps"] if step["table"] == "users"} == {one["id"], two["id"]}
-    assert any("Graph may refuse it" in note for step in plan["steps"] for note in step["notes"])
-    outcomes = {one["id"]: one["result"] for one in site.restore(point, *ids, code=3)["outcomes"]}
-    assert outcomes.keys() >= {one["id"], two["id"]}
-    assert set(outcomes.values()) != {"restored"}

@@ -86,7 +86,7 @@ _NAMED = 3
     type=click.Choice(["skip", "rename"]),
     default="skip",
     show_default=True,
-    help="Users whose UPN is already in use: leave them out, or restore them under a new UPN.",
+    help="Deleted users whose UPN is already in use: leave them out, or restore them under a new UPN.",
 )
 @click.option(
     "--ended-until",

@@ -21,6 +21,7 @@ from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats
 from entra_pipeline.project import Scope
+from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_sent
 from entra_pipeline.restore.execute.reinstated import take_away
 from entra_pipeline.restore.execute.requests import carry_out
 from entra_pipeline.restore.execute.step import PATIENCE, RestoreSession, RunningStep, StepRefused
@@ -28,7 +29,6 @@ from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreSt
 from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.objects.references import GUID_LENGTH
 from entra_pipeline.restore.objects.selection import with_bins
-from entra_pipeline.restore.plan.rules.names import needs_names
 from entra_pipeline.restore.records import id_map
 from entra_pipeline.restore.records.journal import Journal, require_finished
 from entra_pipeline.restore.records.passwords import Passwords
@@ -206,20 +206,20 @@ class _Applying:
     changed: Collection[int]
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     coming: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
-    freeing: dict[str, list[RestoreStep]] = field(default_factory=dict)
     freed: dict[int, asyncio.Future[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         journal, session = self.session.journal, self.session
+        self.names = PassingNames(self.plan)
+        self.again = self.names.to_repeat(journal.done)
         loop = asyncio.get_running_loop()
         for step in self.plan.steps:
             if step.number in journal.made:
                 session.learn(journal.made[step.number])
             if _makes(step) and step.id not in self.coming:
                 self.coming[step.id] = loop.create_future()
-            for one in step.frees:
-                self.freeing.setdefault(one, []).append(step)
-                self.freed.setdefault(step.number, loop.create_future())
+            for number in step.waits:
+                self.freed.setdefault(number, loop.create_future())
 
     async def stage(self, name: str) -> None:
         """Carries out the steps of a stage.
@@ -271,13 +271,15 @@ class _Applying:
     async def _step(self, step: RestoreStep) -> None:
         journal = self.session.journal
         outcome = journal.done.get(step.number)
-        if outcome is None or outcome.result == "failed":
+        if outcome is None or outcome.result == "failed" or step.number in self.again:
             # What failed is tried again: the permission may be granted, the name be free by now.
             outcome = await self._outcome(step)
             journal.finish(outcome)
         back = outcome.result in _RESTORED
         if _makes(step) and not back:
             await self._bring_back(step)
+        if outcome.result != "restored":
+            await self._give_back(step)
         futures = (self.coming.get(step.id) if _makes(step) else None, self.freed.get(step.number))
         for future in futures:
             if future is not None and not future.done():
@@ -294,7 +296,10 @@ class _Applying:
             )
         if step.action == "delete" and self._is_vain(step):
             return self._not_sent(step, step.frees)
-        await self._until_freed(step)
+        if step.passing and (others := self.names.in_vain(step, self.changed)):
+            return not_sent(step, others)
+        for number in step.waits:
+            await asyncio.shield(self.freed[number])
         if waits := self._unrestored(step):
             return outcome_of(
                 step,
@@ -335,26 +340,22 @@ class _Applying:
             remedy="Mend what kept that from coming back, and plan again.",
         )
 
-    async def _until_freed(self, step: RestoreStep) -> None:
-        """Waits until the names that a step needs are given up, or kept."""
-        if needs_names(step.action, step.table):
-            for other in self.freeing.get(step.id, ()):
-                if other.number != step.number:
-                    await asyncio.shield(self.freed[other.number])
-
     def _is_vain(self, step: RestoreStep) -> bool:
         """Tells whether nothing that needs the name of a deleted object will be written."""
-        needing = [one for one in self.plan.steps if one.id in step.frees and needs_names(one.action, one.table)]
+        needing = [one for one in self.plan.steps if one.id in step.frees and step.number in one.waits]
         return bool(step.frees) and all(one.number in self.changed for one in needing)
 
     async def _bring_back(self, step: RestoreStep) -> None:
         """Takes out of the recycle bin what was deleted for the name of an object that did not come back."""
         done = self.session.journal.done
-        for other in self.freeing.get(step.id, ()):
+        for other in (self.plan.steps[number - 1] for number in step.waits):
             before = done.get(other.number)
             if other.action != "delete" or before is None or before.result not in _RESTORED:
                 continue
-            back = msgspec.structs.replace(other, action="undelete", id=other.live_id, frees=())
+            # With what was taken from it, so that it could be deleted.
+            back = msgspec.structs.replace(
+                other, action="undelete", id=other.live_id, frees=(), body=other.before, before={}
+            )
             reason = f"{step.name or step.id}, which needs its name, did not come back"
             remedy = "Mend what kept that from coming back, and plan again."
             try:
@@ -364,6 +365,16 @@ class _Applying:
                 reason = f"it is in the recycle bin, though {reason}: {refused.message}"
                 remedy = "Restore it from the recycle bin by hand."
             self.session.journal.finish(outcome_of(other, "failed", reason=reason, remedy=remedy))
+
+    async def _give_back(self, step: RestoreStep) -> None:
+        """Gives an object that did not get its own name back what it had before its passing one."""
+        journal, first = self.session.journal, self.names.first_of(step)
+        given = journal.done.get(first.number) if first else None
+        if first is None or given is None or given.result not in _RESTORED:
+            return
+        async with self._lock(RunningStep(self.session, first)):
+            if (outcome := await give_back(self.session, first)) is not None:
+                journal.finish(outcome)
 
     def _unrestored(self, step: RestoreStep) -> set[str]:
         """Returns the objects after which a step deletes, and that a step of an earlier stage has not restored."""

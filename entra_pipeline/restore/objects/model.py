@@ -88,6 +88,9 @@ class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
             `autoReconcileProxyConflict` (Graph doc: directory-deleteditems-restore).
         frees: Of `delete` and `update`, ids of the objects that need a name which its object holds: their steps come
             after this one. What was deleted for one that then fails is taken out of the recycle bin again.
+        waits: Numbers of the steps that give up a name or a seat which this one needs: it is sent after them.
+        passing: Of `update`: its object gives up names or seats that others need, for the time being; a later step of
+            the same object gives it its own. When that fails, it gets back what it had.
         notes: What a person should know: what does not come back, and why.
     """
 
@@ -110,6 +113,8 @@ class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool = False
     parameters: dict[str, Any] = {}
     frees: tuple[str, ...] = ()
+    waits: tuple[int, ...] = ()
+    passing: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -57,6 +57,10 @@ class IdIndex:
         self.look_up([id_])
         return id_ in self._now
 
+    def unread(self, types: Collection[str]) -> list[str]:
+        """Returns those of some object types that the scope does not protect: nothing of them is known."""
+        return sorted(name for name in types if not self._live.has(name))
+
     def still(self, identity: Mapping[str, str]) -> dict[str, str]:
         """Keeps the changed ids whose new one is in the tenant or its recycle bin, and whose old one is not."""
         self.look_up([*identity, *identity.values()])

@@ -25,10 +25,12 @@ from entra_pipeline.restore.plan.resolver import ReferenceResolver
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, Draft, PlanDraft, place_of
 from entra_pipeline.restore.plan.rules.extensions import leave_out
 from entra_pipeline.restore.plan.rules.links import LinkRules
-from entra_pipeline.restore.plan.rules.names import freed_first, wait_for_names
+from entra_pipeline.restore.plan.rules.names import in_turn, wait_for_names
 from entra_pipeline.restore.plan.rules.objects import ObjectRules
 from entra_pipeline.restore.plan.rules.pim import with_links_that_go, without_more_access
 from entra_pipeline.restore.plan.rules.preconditions import PreconditionRules
+from entra_pipeline.restore.plan.rules.seats import SeatRules, gives_seats, without_seats
+from entra_pipeline.restore.plan.rules.taken import TakenNameRules
 from entra_pipeline.restore.plan.tenant_mapping import Unsupported
 from entra_pipeline.restore.plan.undo import RestoreWrites
 from entra_pipeline.restore.records.not_taken import NotTaken
@@ -116,20 +118,29 @@ def make_plan(
         )
         ObjectRules(plan).apply()
         LinkRules(plan).apply(_Names(connection, point, target.live), _Unwritten(connection, point))
-        PreconditionRules(plan, connection, target.live).apply()
-        resolved = ReferenceResolver(plan, index)
-        resolved.resolve()
-        drafts, left_out = without_more_access(connection, point, resolved.drafts)
-        drafts = with_links_that_go(connection, point, drafts, comparison)
-        if target.extensions is not None:
-            coming = _coming_apps(comparison, drafts)
-            drafts, unregistered = leave_out(drafts, target.extensions, coming, comparison.forward)
-            left_out += unregistered
-        drafts, held = freed_first(drafts, plan)
-        left_out += held
+        names = TakenNameRules(plan, connection, target.live)
+        PreconditionRules(plan, names).apply()
+        names.settle()
+        while True:
+            resolved = ReferenceResolver(plan, index)
+            resolved.resolve()
+            plan.drafts, more = without_more_access(connection, point, resolved.drafts)
+            plan.refusals += more
+            if target.extensions is not None:
+                coming = _coming_apps(comparison, plan.drafts)
+                plan.drafts, more = leave_out(plan.drafts, target.extensions, coming, comparison.forward)
+                plan.refusals += more
+            # What relied on a draft that is not there any more needs another answer, and what leads to that, too.
+            if not names.settle():
+                break
+        plan.drafts = with_links_that_go(connection, point, plan.drafts, comparison)
+        SeatRules(plan, connection, target.live).apply()
+        drafts = in_turn(plan.drafts, lambda one: without_seats(one) if gives_seats(one) else names.passing(one))
         wait_for_names(drafts, comparison)
-    refusals = [*changed, *resolved.refusals, *left_out, *_unknown(comparison, target.live.store.scope)]
-    steps = tuple(_step(number, draft) for number, draft in enumerate(ordered(drafts), 1))
+    refusals = [*changed, *plan.refusals, *_unknown(comparison, target.live.store.scope)]
+    placed = ordered(drafts)
+    numbers = {draft: number for number, draft in enumerate(placed, 1)}
+    steps = tuple(_step(numbers, draft) for draft in placed)
     used = {step.stage for step in steps}
     written = {step.table for step in steps}
     return seal(
@@ -233,10 +244,10 @@ class _Unwritten:
         return found
 
 
-def _step(number: int, draft: Draft) -> RestoreStep:
+def _step(numbers: Mapping[Draft, int], draft: Draft) -> RestoreStep:
     links = sorted(draft.links)
     return RestoreStep(
-        number=number,
+        number=numbers[draft],
         stage=draft.stage,
         action=draft.action,
         table=draft.table,
@@ -254,6 +265,8 @@ def _step(number: int, draft: Draft) -> RestoreStep:
         returning=draft.returning,
         parameters=draft.parameters,
         frees=tuple(sorted(draft.frees)),
+        waits=tuple(sorted(numbers[one] for one in draft.after)),
+        passing=draft.passing,
         whole=draft.action == "link" and draft.whole,
         notes=tuple(draft.notes),
     )

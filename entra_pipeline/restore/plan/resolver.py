@@ -6,10 +6,10 @@ What belongs here: following ids to the objects they lead to, and refusing. What
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
-from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE
 from entra_pipeline.restore.objects.model import PlanRefusal
 from entra_pipeline.restore.plan.diff import own_aliases
 from entra_pipeline.restore.plan.estimate import requests_for_links
@@ -37,6 +37,7 @@ class ReferenceResolver:
         self._makers = {draft.id for draft in self.drafts if draft.action in {"create", "undelete"}}
         self._over = plan.over
         self._lost: dict[tuple[str, str, str], set[str]] = {}
+        self._kinds: dict[str, str] = {}
         self._made = {draft.id for draft in self.drafts if draft.action == "create"}
         self._ties = _ties(self.drafts)
         self._refused = {refusal.id for refusal in self.refusals if refusal.table in CATALOGUE}
@@ -67,7 +68,8 @@ class ReferenceResolver:
         for (table, id_, name), lost in sorted(self._lost.items()):
             for some in (lost & self._over, lost - self._over):
                 if some:
-                    reason, remedy = self._nowhere(sorted(some), "it had links to")
+                    types = {self._kinds[one] for one in some if one in self._kinds}
+                    reason, remedy = self._nowhere(sorted(some), "it had links to", types)
                     kind = self._kind(some)
                     self.refusals.append(
                         PlanRefusal(table=table, id=id_, name=name, kind=kind, reason=reason, remedy=remedy)
@@ -99,7 +101,9 @@ class ReferenceResolver:
             if not (draft.parent in lost and draft.parent in self._refused):
                 # A policy, which says more than a tie does, is not less because a group of its is over.
                 tie = draft.table in CATALOGUE and CATALOGUE[draft.table].restore.link
-                self._refuse(draft, *self._nowhere(lost, "it leads to"), kind=self._kind(lost) if tie else "unresolved")
+                types = CATALOGUE[draft.table].restore.after if draft.table in CATALOGUE else ()
+                told = self._nowhere(lost, "it leads to", types)
+                self._refuse(draft, *told, kind=self._kind(lost) if tie else "unresolved")
             self._refused.add(draft.id)
             if draft.action in {"create", "undelete"}:
                 self._makers.discard(draft.id)
@@ -109,6 +113,8 @@ class ReferenceResolver:
         lost = [link for link in draft.links if not self._available(link.target_id, draft)]
         if lost:
             self._lost.setdefault((draft.table, draft.id, draft.name), set()).update(link.target_id for link in lost)
+            kinds = {link.target_id: BY_GRAPH_TYPE.get(link.target_type) for link in lost}
+            self._kinds |= {one: entry.name for one, entry in kinds.items() if entry is not None}
             draft.links = [link for link in draft.links if link not in lost]
             draft.requests = requests_for_links(draft.table, len(draft.links), added=True)
         return bool(draft.links)
@@ -135,8 +141,22 @@ class ReferenceResolver:
         origins = {place.id for place in places if own_aliases(CATALOGUE[place.table])}
         return {id_} if not places else origins or {place.id for place in places}
 
-    def _nowhere(self, ids: list[str], how: str) -> tuple[str, str]:
-        """Builds reason and remedy for references that lead nowhere."""
+    def _nowhere(self, ids: list[str], how: str, types: Collection[str] = ()) -> tuple[str, str]:
+        """Builds reason and remedy for references that lead nowhere.
+
+        Args:
+            ids: The ids.
+            how: What leads to them, for people.
+            types: Object types that they may be of.
+        """
+        unknown = [one for one in ids if not self._index.at_point(one)]
+        if unknown and (unread := self._index.unread(types)):
+            listed = ", ".join(unread)
+            return (
+                f"{how} {', '.join(unknown)}, and nobody knows whether that is in the tenant: it may be of "
+                f"{listed}, which the scope does not protect",
+                f"Add {listed} to the scope's `protect`, and plan again.",
+            )
         named: list[str] = []
         wanted: dict[str, list[str]] = {}
         dead: list[str] = []

@@ -343,3 +343,29 @@ def test_what_is_denied_though_it_is_granted_says_so(damaged: Start) -> None:
     for one in report.outcomes[1:]:
         assert "has what this takes (Application.ReadWrite.All)" in one.remedy
         assert "directory role" in one.remedy
+
+
+def test_who_does_not_get_the_own_name_has_the_one_from_before_again(damaged: Start) -> None:
+    site = damaged("users")
+    ada, bob = [one for one in site.control.dump("users") if not one["onPremisesSyncEnabled"]][:2]
+    names = [one["userPrincipalName"] for one in (ada, bob)]
+    site.control.patch(f"users/{ada['id']}", {"userPrincipalName": f"passing.{names[0]}"})
+    for one, name in ((bob, names[0]), (ada, names[1])):
+        site.control.patch(f"users/{one['id']}", {"userPrincipalName": name, "jobTitle": "Exchanged"})
+    passing = {"userPrincipalName": f"passing.{names[0]}"}
+    first, second = {"userPrincipalName": names[0]}, {"userPrincipalName": names[1]}
+    plan = site.plan(
+        step("update", "users", ada["id"], body=passing, before=second, passing=True),
+        step("update", "users", bob["id"], body={**second, "jobTitle": "Clerk"}, before=first, waits=(1,)),
+        step("update", "users", ada["id"], body={**first, "jobTitle": "Clerk"}, before=second, waits=(1, 2)),
+    )
+    site.control.misbehave("write-fails", f"users/{bob['id']}", status=403)
+    report = site.apply(plan)
+    # All else of it came back.
+    now = site.first("users", id=ada["id"])
+    assert (now["userPrincipalName"], now["jobTitle"]) == (names[1], "Clerk")
+    assert [one.result for one in report.outcomes] == ["failed", "failed", "restored with differences"]
+    assert f"it has userPrincipalName {names[1]} again" in report.outcomes[0].reason
+    site.control.behave("write-fails")
+    assert bad(site.apply(plan)) == []
+    assert [site.first("users", id=one["id"])["userPrincipalName"] for one in (ada, bob)] == names

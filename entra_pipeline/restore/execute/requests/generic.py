@@ -234,7 +234,7 @@ class RequestBuilder:
             if again is None:
                 return
             refused = again
-        loose = sorted(dispensable(self.entry, sent)) if self.rule.change == "PATCH" else []
+        loose = sorted(dispensable(self.entry, sent, there=True)) if self.rule.change == "PATCH" else []
         if not loose or len(sent) == 1:
             raise refused
         firm = {name: value for name, value in sent.items() if name not in loose}
@@ -275,28 +275,44 @@ class RequestBuilder:
         return name not in self.rule.volatile and name != self.entry.key and not name.startswith("@odata.")
 
     async def delete(self) -> None:
-        """Removes the object; one that is gone already is fine."""
-        written = await self.work.send(Write("DELETE", self.item))
-        if written.status in {400, 409} and await self.prepare_removal(written.error().message):
-            written = await self.work.send(Write("DELETE", self.item))
-        if not written.done and written.status != 404:
-            raise self.work.refused(written)
+        """Removes the object, first without what keeps Graph from deleting it; one that is gone already is fine.
 
-    async def prepare_removal(self, refusal: str) -> bool:
-        """Switches off what keeps Graph from deleting the object; false when nothing had to be.
-
-        Args:
-            refusal: Graph's words.
+        Raises:
+            StepRefused: Graph does not delete it; it has back what was taken from it.
         """
+        work = self.work
+        taken = await self.prepare_removal() if work.step.before else {}
+        written = await work.send(Write("DELETE", self.item))
+        if not taken and written.status in REFUSALS and (taken := await self.prepare_removal()):
+            written = await work.send(Write("DELETE", self.item))
+        if written.done or written.status == 404:
+            return
+        refused = work.refused(written)
+        if taken:
+            await self.undo_preparation(taken)
+        raise refused
+
+    async def prepare_removal(self) -> dict[str, Any]:
+        """Switches off what keeps Graph from deleting the object.
+
+        Returns:
+            The properties that were changed for that, as they were.
+        """
+        if not self.rule.before_removal:
+            return {}
         shown = await self.work.get(self.item) or {}
         wanted = {
             name: value for name, value in self.rule.before_removal.items() if name in shown and shown[name] != value
         }
         if not wanted:
-            return False
+            return {}
         kind = {name: shown[name] for name in ("@odata.type",) if name in shown}
         await self.work.do(Write("PATCH", self.item, {**kind, **wanted}, repeatable=True))
-        return True
+        return {**kind, **{name: shown[name] for name in wanted}}
+
+    async def undo_preparation(self, taken: dict[str, Any]) -> None:
+        """Gives an object that was not deleted back what was taken from it (`prepare_removal`)."""
+        await self.work.do(Write("PATCH", self.item, taken, repeatable=True))
 
 
 def _content(body: dict[str, Any]) -> bool:

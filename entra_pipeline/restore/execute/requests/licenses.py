@@ -75,15 +75,21 @@ class GroupRequests(LicenseRequests):
         """Makes the group."""
         await RequestBuilder.create(self)
 
-    async def prepare_removal(self, refusal: str) -> bool:
+    async def prepare_removal(self) -> dict[str, Any]:
         """Takes off the licences that the group assigns: with them Graph does not delete it (Entra doc: licensing)."""
-        shown = (await self.shown([_PROPERTY]) or {}) if "licen" in refusal.lower() else {}
-        held = sorted(one["skuId"] for one in shown.get(_PROPERTY) or ())
-        if not held:
-            return await super().prepare_removal(refusal)
-        action: dict[str, Any] = {"addLicenses": [], "removeLicenses": held}
+        shown = await self.shown([_PROPERTY]) or {}
+        held = _held(shown.get(_PROPERTY))
+        if held:
+            await self._set([], sorted(held))
+        return {_PROPERTY: [{"skuId": sku, "disabledPlans": plans} for sku, plans in held.items()]} if held else {}
+
+    async def undo_preparation(self, taken: dict[str, Any]) -> None:
+        """Gives the group its licences back."""
+        await self._set(taken[_PROPERTY], [])
+
+    async def _set(self, added: list[dict[str, Any]], removed: list[str]) -> None:
+        action = {"addLicenses": added, "removeLicenses": removed}
         await self.work.do(Write("POST", f"{self.item}/assignLicense", action, repeatable=True))
-        return True
 
     def first(self) -> set[str]:
         """Leaves out licences, which are assigned later."""

@@ -42,10 +42,23 @@ def refused_properties(targets: Iterable[str], message: str, body: Mapping[str, 
     return set(named)
 
 
-def dispensable(entry: ObjectType, names: Iterable[str]) -> set[str]:
-    """Returns those of the properties without which an object may come back."""
+def dispensable(entry: ObjectType, names: Iterable[str], *, there: bool = False) -> set[str]:
+    """Returns those of the properties without which an object may come back.
+
+    Args:
+        entry: The type.
+        names: The properties.
+        there: The object is there, and has what a new one demands.
+    """
     rule = entry.restore
-    fixed = {*rule.required, *rule.guards, *rule.refers, *(rule.guard or ())[:1], entry.key, "passwordProfile"}
+    fixed = {
+        *(() if there else rule.required),
+        *rule.guards,
+        *rule.refers,
+        *(rule.guard or ())[:1],
+        entry.key,
+        "passwordProfile",
+    }
     return {
         name
         for name in names
@@ -119,7 +132,7 @@ class LeftOut:
         named = refused_properties(refused.targets, refused.message, body)
         # What Graph shows and does not know is no loss of ours, whatever it does.
         unknown = self._unknown(body, creating=creating) if refused.status == 400 else set()
-        less = dispensable(self._work.entry, named) | (named & unknown)
+        less = dispensable(self._work.entry, named, there=by_name) | (named & unknown)
         if named and not less and (other := replacements(self._work.entry, self._work.step.id, body, self.replaced)):
             self._replace({name: other[name] for name in other if name in named}, body, refused)
             return bool(other.keys() & named)

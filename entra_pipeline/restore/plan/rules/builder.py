@@ -16,6 +16,7 @@ from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, PlanDraft, stage_of_table
 
 _TYPE = "@odata.type"
+_LICENSES = "assignedLicenses"
 _ATTRIBUTES = "customSecurityAttributes"
 # Values of a guarded property that are as harmless as the guard.
 _HARMLESS = (None, False, "disabled")
@@ -99,6 +100,10 @@ class DraftBuilder:
         draft.seen = fingerprint(item.entry, item.found())
         if not item.entry.restore.link:
             draft.stage = REMOVALS
+        draft.before = _in_the_way(item.entry, item.found())
+        if draft.before:
+            draft.requests += 1
+            draft.notes.append(f"first without its {', '.join(sorted(draft.before.keys() - {_TYPE}))}")
         self._plan.drafts.append(draft)
 
     def guarded(self, item: ObjectDiff, body: Body, state: str) -> list[str]:
@@ -192,6 +197,16 @@ class DraftBuilder:
         if rule.strategy is WriteStrategy.USER and item.wanted().get("userType") == "Guest":
             notes.append("a guest is invited again, and has to accept")
         return notes
+
+
+def _in_the_way(entry: ObjectType, found: Body) -> Body:
+    """Returns the properties with which Graph does not delete an object (Entra doc: groups with licences)."""
+    rule = entry.restore
+    held = {name for name, value in rule.before_removal.items() if name in found and found[name] != value}
+    if rule.strategy is WriteStrategy.GROUP and found.get(_LICENSES):
+        held.add(_LICENSES)
+    shown = normalized(entry, found)
+    return {name: shown[name] for name in (*sorted(held), *([_TYPE] if held and _TYPE in shown else []))}
 
 
 def _cleared(name: str, wanted: Any, found: Any) -> Any:

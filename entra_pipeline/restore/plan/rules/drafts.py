@@ -18,6 +18,7 @@ from entra_pipeline.restore.objects.model import Action, PlanRefusal, RestoreOpt
 from entra_pipeline.restore.objects.normalize import Body, differing, moved, normalized
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState, RestoreLink, TenantDiff
+from entra_pipeline.restore.plan.rules.holders import UniqueName
 from entra_pipeline.restore.plan.tenant_mapping import Unsupported
 from entra_pipeline.restore.records.not_taken import NotTaken
 
@@ -34,9 +35,9 @@ OVERWRITE = "To have it as it was: --conflict overwrite."
 _PLACES = {table: place for place, table in enumerate(ORDER)}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Draft:
-    """A step without number.
+    """A step without number; two that say the same are still two.
 
     Attributes:
         owner: Id of the object without which the step is void; empty when there is none.
@@ -44,7 +45,10 @@ class Draft:
         strict: Ids that have to lead somewhere.
         refs: Ids that have to lead somewhere in the tenant if they did at the recovery point.
         parameters: Of `undelete`, what the request says besides.
-        frees: Ids of the objects that need a name which this draft takes from its holder: they come after it.
+        frees: Ids of the objects that need a name or a seat which this draft takes from its holder.
+        gives: These names, and seats of subscriptions.
+        after: The drafts that give up what this one needs: they come before it.
+        passing: Of `update`: gives up names for passing ones; another draft of the object gives it its own.
         links: Of `link` and `unlink`, the links.
         stage: The earliest stage it can be in.
     """
@@ -66,6 +70,9 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     parameters: Body = field(default_factory=dict)
     frees: set[str] = field(default_factory=set)
+    gives: set[UniqueName] = field(default_factory=set)
+    after: set[Draft] = field(default_factory=set)
+    passing: bool = False
     owner: str = ""
     replaced: bool = False
     strict: set[str] = field(default_factory=set)
@@ -96,6 +103,7 @@ class PlanDraft:
         binned: Ids of the objects that are in the recycle bin.
         back: Ids of the objects that are to come back.
         added: Ids of the objects that the recovery point does not have.
+        dropped: Tables and ids of the objects that were refused after they had been drafted.
     """
 
     def __init__(
@@ -113,6 +121,7 @@ class PlanDraft:
         self.drafts: list[Draft] = []
         self.refusals: list[PlanRefusal] = []
         self.deleted: set[str] = set()
+        self.dropped: set[tuple[str, str]] = set()
         self.over: set[str] = set()
         self.diff = diff
         self.options = options
@@ -176,6 +185,21 @@ class PlanDraft:
         self.refusals.append(
             PlanRefusal(table=item.table, id=item.id, name=item.name, kind=kind, reason=reason, remedy=remedy)
         )
+
+    def leave_out(self, draft: Draft, item: ObjectDiff, reason: str, remedy: str) -> None:
+        """Names what an object comes back without, in its step and among the refusals."""
+        draft.notes.append(reason)
+        self.refuse(item, "unresolved", reason, remedy)
+
+    def drop(self, item: ObjectDiff, reason: str, remedy: str) -> None:
+        """Refuses an object with all its drafts; what needs it follows when references are resolved."""
+        self.refuse(item, "unresolved", reason, remedy)
+        self.dropped.add((item.table, item.id))
+        self.drafts = [one for one in self.drafts if (one.table, one.id) != (item.table, item.id)]
+
+    def drop_empty(self) -> None:
+        """Drops updates of which nothing is left."""
+        self.drafts = [one for one in self.drafts if one.action != "update" or one.body.keys() - {"@odata.type"}]
 
     def refuse_links(self, relation: str, id_: str, name: str, kind: Any, reason: str, remedy: str = "") -> None:
         """Notes that links of an owner are not written."""

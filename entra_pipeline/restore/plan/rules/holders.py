@@ -6,13 +6,14 @@ What belongs here: finding the holders of names. What does not: what a plan does
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import duckdb
 
 from entra_pipeline.analysis.names import title
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
-from entra_pipeline.restore.objects.normalize import Body, at
+from entra_pipeline.restore.objects.normalize import Body
 from entra_pipeline.restore.objects.selection import bin_of, is_bin
 from entra_pipeline.restore.plan.diff import Side, decoded
 from entra_pipeline.store.state import sql_text
@@ -21,13 +22,24 @@ from entra_pipeline.store.state import sql_text
 # doc: user, proxyAddresses).
 _BECOMES = {"mail": "proxyAddresses"}
 _NICKNAME = "mailNickname"
+_MAILBOX = {"mailEnabled": True}
+# The same id may be given by several issuers (Graph doc: objectIdentity).
+_ISSUER = "issuer"
+_OF_SIGN_IN_NAME = "userPrincipalName"
 
 
 class UniqueName(NamedTuple):
-    """A name that only one object may have: the property that makes it so, in whose space it is, and the name."""
+    """A name that only one object may have, or a seat that only one has.
+
+    Attributes:
+        space: The property that makes it so, with the type where others may have the same.
+        name: The name, as it is compared.
+        within: What it counts in, where the same name may stand for others elsewhere: the issuer of an identity.
+    """
 
     space: str
     name: str
+    within: str = ""
 
 
 class NameHolder(NamedTuple):
@@ -44,15 +56,34 @@ def names_sent(entry: ObjectType, body: Body) -> Iterator[tuple[str, UniqueName]
     for path in _paths(entry):
         if path == _NICKNAME and not _has_mailbox(entry, body):
             continue
-        for value in at(_own_identities(body), path):
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, str) and one:
-                    yield path.partition(".")[0], UniqueName(_space(entry, path), plain(one))
+        name, _, member = path.partition(".")
+        value = body.get(name)
+        for item in value if isinstance(value, list) else [value]:
+            if one := _name_of(item, member):
+                yield name, UniqueName(_space(entry, path), *one)
+
+
+@cache
+def name_properties(table: str) -> frozenset[str]:
+    """Returns the properties of a type that hold names which only one object may have."""
+    return frozenset(path.partition(".")[0] for path in _paths(CATALOGUE[table]))
+
+
+def without_name(entry: ObjectType, name: str, value: Any, taken: Collection[UniqueName]) -> Any:
+    """Returns a property without the items that are, or hold, some names; None where it is such a name itself."""
+    if not isinstance(value, list):
+        return None
+    kept = []
+    for item in value:
+        names = {found for prop, found in names_sent(entry, {name: [item], **_MAILBOX}) if prop == name}
+        if names.isdisjoint(taken):
+            kept.append(item)
+    return kept
 
 
 def plain(name: str) -> str:
     """Returns a name as it is compared: in small letters, without the kind of an address."""
-    return name.casefold().removeprefix("smtp:")
+    return name.lower().removeprefix("smtp:")
 
 
 class NameHolders:
@@ -67,11 +98,14 @@ class NameHolders:
         self._connection = connection
         self._live = live
         self._found: dict[UniqueName, list[NameHolder]] = {}
+        self._looked_up: set[UniqueName] = set()
 
     def look_up(self, wanted: Iterable[UniqueName]) -> None:
         """Finds the holders of all these names."""
+        fresh = set(wanted) - self._looked_up
+        self._looked_up |= fresh
         by_space: dict[str, set[str]] = {}
-        for one in wanted:
+        for one in fresh:
             by_space.setdefault(one.space, set()).add(one.name)
         for table, entry in CATALOGUE.items():
             if is_bin(entry):
@@ -84,9 +118,9 @@ class NameHolders:
                 if path in entry.restore.reserved and bin_of(table):
                     self._read(bin_of(table), entry, path, texts, deleted=True)
 
-    def of(self, name: UniqueName, but: Collection[str]) -> NameHolder | None:
+    def of(self, name: UniqueName, but: Collection[str]) -> list[NameHolder]:
         """Returns who has a name, other than the objects with some ids."""
-        return next((one for one in self._found.get(name, ()) if one.id not in but), None)
+        return [one for one in self._found.get(name, ()) if one.id not in but]
 
     def _read(self, table: str, entry: ObjectType, path: str, texts: Collection[str], *, deleted: bool) -> None:
         if not self._live.has(table):
@@ -106,6 +140,15 @@ class NameHolders:
                     self._found[name].append(holder)
 
 
+def verified_domains(connection: duckdb.DuckDBPyConnection, live: Side) -> dict[str, bool] | None:
+    """Maps the verified domains of the tenant to whether they are its initial one; None when domains are not known."""
+    if not live.has("domains"):
+        return None
+    rows = connection.execute(live.state("domains", "id, _raw")).fetchall()
+    found = {id_.casefold(): decoded(raw) for id_, raw in rows}
+    return {name: bool(one.get("isInitial")) for name, one in found.items() if one.get("isVerified")} or None
+
+
 def _paths(entry: ObjectType) -> list[str]:
     """The properties that hold such names; of objects that belong to others none counts in the tenant."""
     if entry.parent is not None or entry.restore.link:
@@ -119,10 +162,14 @@ def _space(entry: ObjectType, path: str) -> str:
     return path if path == "proxyAddresses" else f"{entry.name}.{path}"
 
 
-def _own_identities(body: Body) -> Body:
-    """The object without the identity that its sign-in name gives it."""
-    kept = [one for one in body.get("identities") or () if one.get("signInType") != "userPrincipalName"]
-    return {**body, "identities": kept}
+def _name_of(item: Any, member: str) -> tuple[str, ...] | None:
+    """Returns the name that an item of a property is or holds, and what it counts in; None where there is none."""
+    if not member:
+        return (plain(item),) if isinstance(item, str) and item else None
+    # The sign-in name gives an identity by itself.
+    if not isinstance(item, dict) or item.get("signInType") == _OF_SIGN_IN_NAME or not item.get(member):
+        return None
+    return plain(str(item[member])), str(item.get(_ISSUER) or "").casefold()
 
 
 def _has_mailbox(entry: ObjectType, body: Body) -> bool:

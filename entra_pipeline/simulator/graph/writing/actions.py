@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from entra_pipeline.simulator.graph.projection import created, shape
@@ -67,9 +69,7 @@ def _assign_license(directory: Directory, row: StoredObject, given: Body) -> Gra
         raise bad_request("A value is required for property 'addLicenses' and 'removeLicenses'.")
     if row.type == "user" and not body.get("usageLocation"):
         raise bad_request("License assignment cannot be done for user with invalid usage location.")
-    skus = {sku.seq: msgspec.json.decode(sku.body) for sku in directory.page("subscribedSku")}
-    known = {sku["skuId"]: sku for sku in skus.values()}
-    before = {item["skuId"] for item in body.get("assignedLicenses") or ()}
+    known = {sku["skuId"]: sku for sku in (msgspec.json.decode(one.body) for one in directory.page("subscribedSku"))}
     held = {item["skuId"]: item for item in body.get("assignedLicenses") or ()}
     for sku in given["removeLicenses"]:
         if held.pop(sku, None) is None:
@@ -100,9 +100,23 @@ def _assign_license(directory: Directory, row: StoredObject, given: Body) -> Gra
             for item in held.values()
         ]
     directory.update(row.seq, changes)
-    for seq, sku in skus.items() if row.type == "user" else ():
-        more = (sku["skuId"] in held) - (sku["skuId"] in before)
-        if more:
-            directory.update(seq, {"consumedUnits": sku["consumedUnits"] + more})
+    if row.type == "user":
+        count_seats(directory, body, held.values())
     after = directory.by_seq(row.seq)
     return json_answer(shape(row.type, None)([after.body])[0])
+
+
+def count_seats(directory: Directory, before: Body, after: Iterable[Body]) -> None:
+    """Counts the seats that a user takes more, or less, of each subscription.
+
+    Args:
+        directory: Where.
+        before: The user, with the licences before.
+        after: The licences afterwards.
+    """
+    had = {item["skuId"] for item in before.get("assignedLicenses") or ()}
+    has = {item["skuId"] for item in after}
+    for row in directory.page("subscribedSku") if had != has else ():
+        sku = msgspec.json.decode(row.body)
+        if more := (sku["skuId"] in has) - (sku["skuId"] in had):
+            directory.update(row.seq, {"consumedUnits": sku["consumedUnits"] + more})

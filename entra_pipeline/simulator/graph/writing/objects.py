@@ -6,6 +6,7 @@ import msgspec
 
 from entra_pipeline.simulator.generate.plan import Identity
 from entra_pipeline.simulator.graph.writing import rules
+from entra_pipeline.simulator.graph.writing.actions import count_seats
 from entra_pipeline.simulator.graph.writing.checks import built_in, check_change, check_properties, check_required
 from entra_pipeline.simulator.graph.writing.creation import Creation
 from entra_pipeline.simulator.graph.writing.creation.context import principal_exists
@@ -111,6 +112,8 @@ class ObjectWriter:
             self.directory.purge(row.seq)
             return
         self.directory.soft_delete(row.seq)
+        if row.type == "user":
+            count_seats(self.directory, current, ())
         if row.type == "application":
             for principal in self.directory.by_key("servicePrincipal", current["appId"]):
                 self.directory.soft_delete(principal.seq)
@@ -162,6 +165,8 @@ class ObjectWriter:
         if row.type == "user":
             name = str(given.get("newUserPrincipalName") or body["userPrincipalName"][32:])
             self.creation.check_user_name(name)
+            own = [one for one in body.get("identities") or () if one.get("signInType") != "userPrincipalName"]
+            self.creation.check_identities(own, row.seq)
             if given.get("newUserPrincipalName"):
                 changes["userPrincipalName"] = name
             taken = [one for one in body.get("proxyAddresses") or () if self.creation.holds_address(one, row.seq)]
@@ -181,4 +186,6 @@ class ObjectWriter:
                 raise bad_request("The application of the service principal is deleted: restore it first.")
         if row.type == "namedLocation" and body.get("isTrusted"):
             changes["isTrusted"] = False
+        if row.type == "user":
+            count_seats(self.directory, {}, body.get("assignedLicenses") or ())
         return self.directory.restore(row.seq, changes)

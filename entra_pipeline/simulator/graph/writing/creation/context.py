@@ -76,6 +76,17 @@ class NewObjects:
         if any(self.holds_address(address, seq) for address in addresses):
             raise conflict("proxyAddresses")
 
+    def check_identities(self, identities: list[Body], seq: int = 0) -> None:
+        """Raises Failure when an identity is another live user's (Graph doc: objectIdentity)."""
+        where = (
+            "EXISTS (SELECT 1 FROM json_each(o.json, '$.identities') j WHERE json_extract(j.value, '$.issuer') = ? "
+            "COLLATE NOCASE AND json_extract(j.value, '$.issuerAssignedId') = ? COLLATE NOCASE)"
+        )
+        for one in identities:
+            values = (one.get("issuer"), one.get("issuerAssignedId"))
+            if any(row.seq != seq for row in self.directory.page("user", where=where, values=values)):
+                raise conflict("identities")
+
     def holds_address(self, address: str, seq: int = 0) -> bool:
         """Returns whether a live user, group or contact other than number `seq` has an address."""
         plain = address.lower().removeprefix("smtp:")

@@ -18,6 +18,7 @@ def _user(new: NewObjects, body: Body, trusted: bool) -> Body:
     if not trusted:
         new.check_user_name(name)
         new.check_addresses([str(body["mail"])] if body.get("mail") else [])
+        new.check_identities(body.get("identities") or [])
     profile = body.pop("passwordProfile", None) or {}
     if "password" in profile:
         new.directory.passwords[name.lower()] = str(profile["password"])

@@ -1,0 +1,179 @@
+"""Names in plans: who gives one up for whom, and what becomes of who does not get one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
+from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
+from entra_pipeline.restore.plan.rules.holders import name_properties
+from tests.restore.points import Body, Picture, Points
+
+pytestmark = pytest.mark.pure
+
+TABLES = ("users", "deleted_users", "groups", "deleted_groups", "applications", "deleted_applications")
+ADA, BOB, CAY, DAN, APP, OTHER, GROUP = (f"{n}0000000-0000-4000-8000-000000000000" for n in range(1, 8))
+
+
+def user(id_: str, name: str, **more: Any) -> Body:
+    return {
+        "id": id_,
+        "displayName": f"User {id_[0]}",
+        "userPrincipalName": f"{name}@contoso.com",
+        "mailNickname": name,
+        "accountEnabled": True,
+        "userType": "Member",
+        **more,
+    }
+
+
+def application(id_: str, *uris: str) -> Body:
+    return {"id": id_, "appId": f"{id_[:-1]}9", "displayName": f"App {id_[0]}", "identifierUris": [*uris]}
+
+
+class Tenant:
+    """A tenant at a recovery point, and as it is now."""
+
+    def __init__(self, folder: Path, then: dict[str, list[Body]], now: dict[str, list[Body]]) -> None:
+        points = Points(folder, *TABLES)
+        self.then, self.now = (points.take(_picture(objects)) for objects in (then, now))
+
+    def plan(self, *ids: str, **options: Any) -> RestorePlan:
+        return make_plan(
+            "job",
+            "2026-11-24T00:00:00Z",
+            self.then,
+            LiveTenant(self.now, "contoso"),
+            selection=RestoreSelection(ids=ids),
+            options=RestoreOptions(**options),
+        )
+
+
+def _picture(objects: dict[str, list[Body]]) -> Picture:
+    return Picture({table: {one["id"]: one for one in objects.get(table, [])} for table in TABLES})
+
+
+def told(plan: RestorePlan, id_: str) -> list[str]:
+    return [one.reason for one in plan.refusals if one.id == id_ and one.kind == "unresolved"]
+
+
+def bodies(plan: RestorePlan, id_: str) -> list[Body]:
+    return [step.body for step in plan.steps if step.id == id_]
+
+
+def gone(id_: str, name: str) -> Body:
+    body = user(id_, name)
+    return {**body, "userPrincipalName": id_.replace("-", "") + body["userPrincipalName"]}
+
+
+def test_nobody_relies_on_a_name_that_its_holder_keeps(tmp_path: Path) -> None:
+    """Ada is gone, Bob has her name, and Bob's own has somebody who was added since."""
+    then = {"users": [user(ADA, "ada"), user(BOB, "bob", jobTitle="Clerk")]}
+    now = {"users": [user(BOB, "ada"), user(CAY, "bob")], "deleted_users": [gone(ADA, "ada")]}
+    plan = Tenant(tmp_path, then, now).plan()
+    assert bodies(plan, BOB) == [{"jobTitle": "Clerk"} | {"mailNickname": "bob"}]
+    assert [f"users User 3 ({CAY}) holds its" in reason for reason in told(plan, BOB)] == [True]
+    [reason] = told(plan, ADA)
+    assert f"users User 2 ({BOB}) holds its userPrincipalName" in reason
+    assert bodies(plan, ADA) == []
+    assert not any(step.waits or step.frees for step in plan.steps)
+
+
+def test_nobody_relies_on_a_step_that_is_refused(tmp_path: Path) -> None:
+    """Bob, who is to give the name back, cannot: what a property of his names does not come back."""
+    then = {
+        "users": [user(ADA, "ada"), user(BOB, "bob", employeeId=GROUP)],
+        "groups": [
+            {"id": GROUP, "displayName": "Gone", "mailEnabled": False, "mailNickname": "gone", "securityEnabled": True}
+        ],
+    }
+    now = {"users": [user(BOB, "ada")], "deleted_users": [gone(ADA, "ada")]}
+    tenant = Tenant(tmp_path, then, now)
+    plan = tenant.plan(ADA, BOB)
+    assert plan.steps == ()
+    assert len(told(plan, BOB)) == len(told(plan, ADA)) == 1
+    assert "holds its userPrincipalName" in told(plan, ADA)[0]
+    # With the group he can.
+    plan = tenant.plan(ADA, BOB, GROUP)
+    assert not told(plan, ADA)
+    assert [(step.id, step.action) for step in plan.steps if step.table == "users"] == [
+        (BOB, "update"),
+        (ADA, "undelete"),
+    ]
+
+
+def test_a_circle_that_is_broken_somewhere_costs_names_only(tmp_path: Path) -> None:
+    """Ada has Bob's name, Bob has Cay's, and Cay's sits with Dan, who was added since."""
+    then = {"users": [user(ADA, "ada"), user(BOB, "bob"), user(CAY, "cay")]}
+    now = {
+        "users": [
+            user(ADA, "bob", jobTitle="x"),
+            user(BOB, "cay", jobTitle="x"),
+            user(CAY, "other", jobTitle="x"),
+            user(DAN, "ada"),
+        ]
+    }
+    plan = Tenant(tmp_path, then, now).plan()
+    assert [
+        ("userPrincipalName" in body, body["jobTitle"]) for one in (ADA, BOB, CAY) for body in bodies(plan, one)
+    ] == [(False, None)] * 3
+    assert [len(told(plan, one)) for one in (ADA, BOB, CAY)] == [1, 1, 1]
+    # When Dan goes, everybody gets the own name.
+    plan = Tenant(tmp_path / "again", then, now).plan(delete_added=True)
+    assert not any(told(plan, one) for one in (ADA, BOB, CAY))
+    named = [(step.id, step.action) for step in plan.steps]
+    assert named == [(DAN, "delete"), (ADA, "update"), (BOB, "update"), (CAY, "update")]
+    assert [step.waits for step in plan.steps] == [(), (1,), (2,), (3,)]
+
+
+def test_exchanged_names_take_a_passing_one_that_nobody_has(tmp_path: Path) -> None:
+    then = {"users": [user(ADA, "ada"), user(BOB, "bob")]}
+    now = {"users": [user(ADA, "bob"), user(BOB, "ada"), user(CAY, "bob.passing")]}
+    plan = Tenant(tmp_path, then, now).plan()
+    assert [one for one in plan.refusals if one.kind == "unresolved"] == []
+    first, second, last = (step for step in plan.steps)
+    assert first.body == {"userPrincipalName": "bob.passing2@contoso.com"}
+    assert (first.passing, first.before, second.waits, last.waits) == (
+        True,
+        {"userPrincipalName": "bob@contoso.com"},
+        (1,),
+        (1, 2),
+    )
+    assert (second.id, last.id, last.body["userPrincipalName"]) == (BOB, ADA, "ada@contoso.com")
+    assert "mailNickname" in last.body
+
+
+def test_a_list_gives_up_an_item_and_keeps_the_others(tmp_path: Path) -> None:
+    then = {"applications": [application(APP, "api://kept", "api://one"), application(OTHER, "api://two")]}
+    now = {"applications": [application(APP, "api://kept", "api://two"), application(OTHER, "api://one")]}
+    plan = Tenant(tmp_path, then, now).plan()
+    assert [step.body["identifierUris"] for step in plan.steps] == [
+        ["api://kept"],
+        ["api://two"],
+        ["api://kept", "api://one"],
+    ]
+
+
+def test_another_name_is_offered_only_to_who_can_have_one(tmp_path: Path) -> None:
+    then = {"users": [user(ADA, "ada"), user(BOB, "bob"), user(DAN, "dan_x.com#EXT#", userType="Guest")]}
+    now = {
+        "users": [user(BOB, "else"), user(CAY, "bob", proxyAddresses=[])],
+        "deleted_users": [gone(ADA, "ada"), gone(DAN, "dan_x.com#EXT#")],
+    }
+    now["users"] += [user(OTHER, "ada"), user(GROUP, "dan_x.com#EXT#")]
+    for taken in ("skip", "rename"):
+        plan = Tenant(tmp_path / taken, then, now).plan(taken=taken)
+        remedies = {one.id: one.remedy for one in plan.refusals if one.kind == "unresolved"}
+        # A live user has a name, a guest's follows from the address.
+        assert "--taken" not in remedies[BOB] + remedies[DAN]
+        assert ("--taken rename" in remedies[ADA]) is (taken == "skip")
+
+
+@pytest.mark.parametrize("table", [name for name in CATALOGUE if name_properties(name)])
+def test_what_gives_up_a_name_is_changed_by_property(table: str) -> None:
+    rule = CATALOGUE[table].restore
+    assert not rule.possible or rule.change == "PATCH"

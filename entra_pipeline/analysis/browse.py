@@ -27,7 +27,7 @@ from entra_pipeline.errors import StoreError
 from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, parquet, sql_text, state_query
+from entra_pipeline.store.state import connect, parquet, sql_text
 from entra_pipeline.surrogates import replaced_sql
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -130,6 +130,7 @@ def states(store: ScopeStore, manifests: Sequence[Manifest], table: str, identif
     parts = {part.key: part for entry in entries if entry for part in entry.parts}
     if not parts:
         return [None] * len(entries)
+    store.intact.require(parts.values())
     source = parquet(store.files, list(parts.values()), ", filename = '_file'")
     with connect(store.files) as connection:
         try:
@@ -201,7 +202,7 @@ class _Relatives:
         return _OBJECT.decode(found[0]) if found else {}
 
     def _state(self, table: str, columns: str = "*") -> str:
-        return state_query(self._store.files, self._manifest.tables[table], columns)
+        return self._store.intact_state(self._manifest.tables[table], columns)
 
     def _union(self, queries: Sequence[str], *parameters: object) -> list[Any]:
         """The rows of several queries in one go, sorted: in the order of the queries, then by what they give."""
@@ -290,6 +291,7 @@ class _Relatives:
             if name not in whole
         ]
         if plain:
+            self._store.intact.require(part for _, part in plain.values())
             source = parquet(files, [part for _, part in plain.values()], ", filename = '_file'")
             queries.append(f"SELECT _file, id, {replaced_sql('_raw')} AS _raw FROM {source} WHERE {condition}")
         rows = [(plain[of][0] if of in plain else of, *row) for of, *row in self._union(queries)]

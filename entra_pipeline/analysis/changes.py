@@ -26,7 +26,7 @@ from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 from entra_pipeline.store.manifest import Kind as StoredKind
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import KEYS, connect, parquet, sql_text, state_query
+from entra_pipeline.store.state import KEYS, connect, parquet, sql_text
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -293,8 +293,8 @@ def _compared(
 
 def _states(connection: duckdb.DuckDBPyConnection, sides: Sequence[_Side], table: str) -> list[str]:
     """SQL of both states with the columns of the key, `parent` and `body`; only of rows that can differ."""
-    entries = [(store.files, manifest.tables[table]) for store, manifest in sides]
-    states = [state_query(files, entry, _columns(entry)) for files, entry in entries]
+    entries = [(store, manifest.tables[table]) for store, manifest in sides]
+    states = [store.intact_state(entry, _columns(entry)) for store, entry in entries]
     shared = _shared(*(entry.parts for _, entry in entries))
     if not shared:
         return states
@@ -302,9 +302,9 @@ def _states(connection: duckdb.DuckDBPyConnection, sides: Sequence[_Side], table
     names = KEYS[entries[0][1].kind]
     keys = ", ".join(names)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE _touched ({', '.join(f'{name} VARCHAR' for name in names)})")
-    for files, entry in entries:
+    for store, entry in entries:
         if laid := entry.parts[shared:]:
-            connection.execute(f"INSERT INTO _touched SELECT {keys} FROM {parquet(files, laid)}")
+            connection.execute(f"INSERT INTO _touched SELECT {keys} FROM {parquet(store.files, laid)}")
     return [f"SELECT * FROM ({state}) SEMI JOIN _touched USING ({keys})" for state in states]
 
 

@@ -11,7 +11,7 @@ import msgspec
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import sql_text, state_query
+from entra_pipeline.store.state import sql_text
 
 _LONGEST = 60
 # Of what two long texts have in common, so much is shown before they differ.
@@ -75,7 +75,7 @@ def names(
         entry = manifest.tables.get(table)
         if entry is None or table not in CATALOGUE or not ids:
             continue
-        state = state_query(store.files, entry, "id, _raw")
+        state = store.intact_state(entry, "id, _raw")
         query = f"SELECT id, {title_sql(CATALOGUE[table])} FROM ({state}) SEMI JOIN (SELECT unnest(?) AS id) USING (id)"
         found.update(connection.execute(query, [sorted(ids)]).fetchall())
     return found

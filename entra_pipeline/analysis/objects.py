@@ -17,7 +17,7 @@ from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, sql_text, state_query
+from entra_pipeline.store.state import connect, sql_text
 from entra_pipeline.text import did_you_mean
 
 _BATCH = 1000
@@ -133,7 +133,7 @@ def known_ids(store: ScopeStore, manifest: Manifest, tables: Iterable[str], ids:
         if table in manifest.tables and manifest.tables[table].parts
     ]
     states = [
-        f"SELECT {column} AS id FROM ({state_query(store.files, manifest.tables[table], column)})"
+        f"SELECT {column} AS id FROM ({store.intact_state(manifest.tables[table], column)})"
         for table, column in columns
     ]
     if not states:
@@ -197,7 +197,7 @@ class ObjectTable:
         besides: Path | None = None,
     ) -> None:
         self.entry = table_entry(manifest, table)
-        self.state = f"({state_query(store.files, self.entry)})"
+        self.state = f"({store.intact_state(self.entry)})"
         self.text = "_raw" if self.entry.kind == "objects" else "concat_ws(' ', source_id, target_id, target_type)"
         self._store, self._manifest, self._name = store, manifest, table
         self._columns: list[str] | None = None

@@ -24,6 +24,9 @@ from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _NOT_REQUESTED = "not asked for in this run"
+_CHANGED = (
+    "files of the point before were changed or are missing in the store: read as for the first time, and not compared"
+)
 
 
 class CommitContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,7 @@ class CommitContext(msgspec.Struct, frozen=True, kw_only=True):
         types: Object types of the scope.
         selection: Resolved ids of chosen users and groups.
         taken_for: What the recovery point is taken for.
+        disbelieved: Tables that were read as if for the first time: the parent's files are not what it says of them.
     """
 
     started: str
@@ -44,6 +48,7 @@ class CommitContext(msgspec.Struct, frozen=True, kw_only=True):
     types: list[str]
     selection: dict[str, list[str]]
     taken_for: str = ""
+    disbelieved: list[str] = []
 
 
 # What readies the type for `msgspec.convert`, too: see CONTRIBUTING.md.
@@ -69,7 +74,12 @@ def commit_point(
         or carried(known(parent, table), table, RequestStats(), now, gaps=_gaps(parent, table), notes=(_NOT_REQUESTED,))
         for table in table_names(context.types)
     }
-    tables = {name: entry if known(parent, name) else entry.as_baseline() for name, entry in tables.items()}
+    for table in set(context.disbelieved).intersection(tables):
+        tables[table] = msgspec.structs.replace(tables[table], notes=(*tables[table].notes, _CHANGED))
+    tables = {
+        name: entry if known(parent, name) and name not in context.disbelieved else entry.as_baseline()
+        for name, entry in tables.items()
+    }
     full = parent is None or _is_full(tables.values())
     good = not any(entry.gaps for entry in tables.values())
     manifest = Manifest(

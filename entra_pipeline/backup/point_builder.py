@@ -105,7 +105,8 @@ class PointBuilder:
         written = await asyncio.to_thread(self._segment_writer.finish, table) if self._segment_writer else []
         whole = concat(one.digest for one in written) if written and base else None
         if whole is not None and await asyncio.to_thread(is_state, whole):
-            counts = await self.states.runner.run(lambda: self._compare(whole, table))
+            before_sql = self.states.sql_before(table)
+            counts = await self.states.runner.run(lambda: self._compare(whole, table, before_sql), before_sql or "")
             own = tuple(one.part for one in written)
             misfits = total(one.misfits for one in written)
         else:
@@ -150,17 +151,30 @@ class PointBuilder:
             merged.connection.execute(f"CREATE OR REPLACE TEMP TABLE {kept_in(table)} AS {rows}")
             self.states.kept.add(table)
 
+        parent = self.states.sql_before(table)
+
         def store() -> list[_Stored]:
-            parent = self.states.sql_before(table)
             return [
                 self._store(result.staged, table, parent, result.complete, base, number, gone, keep if keeps else None)
                 for base, number in zip(bases, numbers, strict=True)
             ]
 
-        return await self.states.runner.run(store)
+        return await self.states.runner.run(store, (parent or "") if self._uses_parent(result, bases) else "")
 
-    def _compare(self, whole: Digest, table: str) -> Counts:
-        connection, before = self.states.runner.connection, self.states.sql_before(table)
+    def _uses_parent(self, result: ReadResult, bases: Sequence[bool]) -> bool:
+        """Whether a merge takes rows from the parent's state: a delta round that told of nothing takes none."""
+        told = [result, *([owner] if (owner := self._told_with(result.table)) else [])]
+        return result.complete or any(bases) or any(one.staged.segments for one in told)
+
+    def _told_with(self, table: str) -> ReadResult | None:
+        """The read of the objects whose delta tells of a relation's edges."""
+        if is_objects(table):
+            return None
+        owner, relation = RELATIONS[table]
+        return self.states.results.get(owner.name) if relation in owner.delta_relations() else None
+
+    def _compare(self, whole: Digest, table: str, before: str | None) -> Counts:
+        connection = self.states.runner.connection
         if before is None:
             return compare(whole, NOTHING, table)
         return compare(whole, retry_with_more_memory(connection, lambda: digest(connection, before, table)), table)
@@ -189,7 +203,8 @@ class PointBuilder:
         keeps = is_objects(table) and table in self.states.kept
         state = self.states.sql_of(entry)
         counts, part, misfits = await self.states.runner.run(
-            lambda: self._store(staging.staged, table, state, False, False, number, gone, keep if keeps else None)
+            lambda: self._store(staging.staged, table, state, False, False, number, gone, keep if keeps else None),
+            state,
         )
         if part is None:
             return
@@ -244,15 +259,14 @@ class PointBuilder:
         connection = self.states.runner.connection
         if is_objects(table):
             return merge_objects(connection, staged, parent, complete=complete, base=base)
-        owner, relation = RELATIONS[table]
-        reported = self.states.results.get(owner.name) if relation in owner.delta_relations() else None
+        reported = self._told_with(table)
         return merge_edges(
             connection,
             staged,
             parent,
             complete=complete,
             base=base,
-            many=relation.many,
+            many=RELATIONS[table][1].many,
             owners=reported.staged if reported else None,
         )
 

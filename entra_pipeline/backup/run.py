@@ -35,10 +35,11 @@ from entra_pipeline.backup.scheduler import ReadStep, carry_out
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import GraphError, GraphPermissionDenied, StoreError, UsageError
+from entra_pipeline.errors import GraphError, GraphPermissionDenied, IntegrityError, StoreError, UsageError
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.checksums import IntactParts
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.points.unreadable import keep_unreadable
@@ -110,6 +111,7 @@ class BackupRun:
     unnamed: dict[str, Gap] = field(default_factory=dict)
     reconcile_policy: ReconcilePolicy = DEFAULT_POLICY
     taken_for: str = ""
+    changed: list[str] = field(default_factory=list)
 
     async def read(
         self, types: Sequence[str] | None = None, *, stage: bool = False, again: bool = False
@@ -283,6 +285,7 @@ class BackupRun:
             parent=self.parent.recovery_point if self.parent else "",
             types=self.types,
             taken_for=self.taken_for,
+            disbelieved=self.changed,
             selection={name: sorted(ids) for name, ids in self.chosen.members.items()} if self.chosen else {},
         )
 
@@ -323,7 +326,13 @@ async def open_run(
         parent = await asyncio.to_thread(store.latest)
         due = full or parent is None or full_is_due(scope, parent, clock())
         types = protected_types(scope)
-        states = TableStates(store, point, parent, QueryRunner(connection))
+        # Of this run, whatever the store has seen before.
+        intact = IntactParts(store.files)
+        changed = await asyncio.to_thread(_changed_tables, intact, parent) if due and parent else []
+        if parent and changed:
+            believed = {table: entry for table, entry in parent.tables.items() if table not in changed}
+            parent = msgspec.structs.replace(parent, tables=believed)
+        states = TableStates(store, point, parent, QueryRunner(connection, intact))
         run = BackupRun(
             scope=scope,
             store=store,
@@ -338,6 +347,7 @@ async def open_run(
             started=started,
             types=types,
             taken_for=taken_for,
+            changed=changed,
         )
         stack.callback(run.builder.close)
         try:
@@ -352,6 +362,17 @@ async def open_run(
                 remedy=f"Look at the space and memory of this machine (working files are in {folder.parent}) and at "
                 "the storage; nothing was committed.",
             ) from error
+
+
+def _changed_tables(intact: IntactParts, parent: Manifest) -> list[str]:
+    """The tables of a point whose stored files are not what it says of them: a full backup does without them."""
+    found = []
+    for table, entry in parent.tables.items():
+        try:
+            intact.require(entry.parts)
+        except IntegrityError:
+            found.append(table)
+    return found
 
 
 def protected_types(scope: Scope) -> list[str]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from entra_pipeline.backup.rows.entries import is_objects, known
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.queries import QueryRunner
 from entra_pipeline.backup.rows.result import ReadResult
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, read_staged
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
+from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import KEYS, latest_query, state_query
@@ -67,7 +70,13 @@ class TableStates:
 
     def sql_of(self, entry: TableEntry) -> str:
         """Returns SQL of the state that an entry names."""
-        return state_query(self.store.files, entry, _columns(entry.table), exact=True)
+        return self.state(entry, _columns(entry.table), exact=True)
+
+    def state(self, entry: TableEntry, columns: str, *, exact: bool = False) -> str:
+        """Returns SQL as `state_query`; what earlier points have written of it is hashed before it is read."""
+        older = [part for part in entry.parts if part.recovery_point != self.point]
+        self.runner.know({literal(self.store.files.url(part.key)): part for part in older})
+        return state_query(self.store.files, entry, columns, exact=exact)
 
     def sql_changes(self, table: str, change: str = UPSERT) -> str:
         """Returns SQL of the rows that this point has written, the last one of each key.
@@ -81,7 +90,7 @@ class TableStates:
         """
         entry, before = self.entries[table], self.sql_before(table)
         own = [part for part in entry.parts if part.recovery_point == self.point]
-        columns, nothing = _columns(table), f"SELECT * FROM ({self.sql(table)}) WHERE false"
+        columns, nothing = _columns(table), self.sql_of(msgspec.structs.replace(entry, parts=()))
         # A whole table without rows has no file.
         if any(part.role == "base" for part in own) or not entry.parts:
             gone = f"{before} ANTI JOIN ({self.sql(table)}) USING ({', '.join(KEYS[entry.kind])})" if before else ""
@@ -135,6 +144,8 @@ class TableStates:
             where: SQL condition over `raw` that they have to meet.
             ids: Only these.
         """
+        if ids is not None and not ids:
+            return {}
         condition = where or "true"
         only = "SEMI JOIN wanted USING (id)" if ids is not None else ""
         rows = await self.runner.query(

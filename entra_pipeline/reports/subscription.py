@@ -18,7 +18,7 @@ from entra_pipeline.store.manifest import Part, TableEntry
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, state_query
+from entra_pipeline.store.state import connect
 
 WARNING = 0.9
 """Share of the seats from which on there is a warning."""
@@ -151,7 +151,7 @@ def _counted(store: ScopeStore, request: ReportRequest, connection: duckdb.DuckD
         if entry is None or entry.read == "never":
             return None
         if entry.parts not in counts:
-            query = state_query(store.files, entry, "accountEnabled, userType")
+            query = store.intact_state(entry, "accountEnabled, userType")
             (row,) = connection.execute(f"SELECT count(*) FROM ({query}) WHERE {_SEAT}").fetchall()
             counts[entry.parts] = int(row[0])
         return counts[entry.parts], point

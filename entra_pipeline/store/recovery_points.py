@@ -46,6 +46,9 @@ class ScopeStore:
         scope: Name of the scope.
         clock: The time.
         retention: How long a point is kept: so long nobody can delete it where there is Object Lock.
+
+    Attributes:
+        intact: Hashes parts before they are believed, each once in the life of this object.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class ScopeStore:
         self.scope = scope
         self.clock = clock
         self._hold: LockHandle | None = None
-        self._intact = IntactParts(files)
+        self.intact = IntactParts(files)
 
     @property
     def logs(self) -> LogStore:
@@ -104,7 +107,7 @@ class ScopeStore:
             IntegrityError: A part is not what the manifest says.
             StoreError: A part cannot be read.
         """
-        self._intact.require(entry.parts)
+        self.intact.require(entry.parts)
         return state_query(self.files, entry, columns)
 
     def latest(self) -> Manifest | None:

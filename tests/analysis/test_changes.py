@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from entra_pipeline.analysis.changes import Change, bases, changes, differing
-from entra_pipeline.errors import NotInStore, StoreError
+from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.manifest import Manifest
 from tests.support.protected import Protected, protect
 
@@ -176,5 +176,5 @@ def test_a_damaged_file_is_an_explained_error(tenant: Tenant) -> None:
     one.control.create("users", {})
     second = one.backup(full=True)
     one.store.files.replace(second.tables["users"].parts[0].key, b"nothing at all")
-    with pytest.raises(StoreError, match=r"users of .* cannot be compared"):
+    with pytest.raises(IntegrityError, match=r"users/.* has 14 bytes instead of"):
         _found(one, first, second)

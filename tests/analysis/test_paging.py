@@ -12,7 +12,7 @@ import pytest
 from entra_pipeline.analysis import paging
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.analysis.paging import ObjectPageCache
-from entra_pipeline.errors import NotInStore, StoreError, UsageError
+from entra_pipeline.errors import IntegrityError, NotInStore, UsageError
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -125,5 +125,5 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
         manifest = tenant.backup()
     for part in manifest.tables["users"].parts:
         Path(tenant.store.files.url(part.key)).unlink()
-    with pytest.raises(StoreError, match=r"users of recovery point .* cannot be read"):
+    with pytest.raises(IntegrityError, match=r"users/.* is missing"):
         ObjectPageCache().page(tenant.store, manifest, "users")

@@ -24,7 +24,6 @@ from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType, Relation
 from entra_pipeline.catalogue.sdk import has_navigation
 from entra_pipeline.errors import GraphError
 from entra_pipeline.store.manifest import Gap
-from entra_pipeline.store.state import state_query
 
 Links = Mapping[str, Mapping[str, str]]
 """Links by owner: the type of each target by its id."""
@@ -55,7 +54,7 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
     if not relation.hidden or relation.hidden in context.reader.granted:
         return []
     hidden = await states.runner.query(
-        state_query(states.store.files, states.entries[entry.name], "id") + " WHERE visibility = 'HiddenMembership'"
+        states.state(states.entries[entry.name], "id") + " WHERE visibility = 'HiddenMembership'"
     )
     ids = sorted(str(row[0]) for row in hidden)
     counts = {one: n async for one, n in context.children.link_counts(entry, relation.segment, ids, context.stats)}
@@ -79,7 +78,7 @@ async def lost_links(context: CheckContext, relation: Relation, owners: list[str
     """Returns links of owners that the parent has and the new state has not, though delta reports no removal."""
     states = context.states
     before = states.sql_before(relation.name)
-    if before is None:
+    if before is None or not owners:
         return []
     return await states.runner.query(
         f"""

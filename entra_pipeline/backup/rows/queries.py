@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,6 +13,8 @@ import pyarrow.dataset as ds
 
 from entra_pipeline.backup.rows.hashes import missing_ids
 from entra_pipeline.backup.rows.memory import retry_with_more_memory
+from entra_pipeline.errors import IntegrityError
+from entra_pipeline.store.checksums import IntactParts, StoredPart
 
 _T = TypeVar("_T")
 
@@ -23,21 +25,52 @@ class QueryRunner:
 
     Attributes:
         connection: DuckDB, prepared to read the store.
+        intact: Hashes the parts that are read, before the first piece of work that reads them.
     """
 
     connection: duckdb.DuckDBPyConnection
+    intact: IntactParts
+    _known: dict[str, StoredPart] = field(default_factory=dict)
+    _hashed: set[str] = field(default_factory=set)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """Runs a function in a thread, when no other piece of work uses the connection."""
+    async def run(self, work: Callable[[], _T], reads: str = "") -> _T:
+        """Runs a function in a thread, when no other piece of work uses the connection.
+
+        Args:
+            work: The function.
+            reads: The SQL of the states that it reads.
+
+        Raises:
+            IntegrityError: A part that is to be read is not what the manifest says.
+        """
         async with self._turn:
-            working = asyncio.ensure_future(asyncio.to_thread(work))
+            working = asyncio.ensure_future(asyncio.to_thread(self._worked, work, reads))
             try:
                 return await asyncio.shield(working)
             except asyncio.CancelledError:
                 # The thread cannot be stopped, and nobody may close the connection under it.
                 await asyncio.wait([working])
                 raise
+
+    def know(self, parts: Mapping[str, StoredPart]) -> None:
+        """Makes parts known by how SQL names them: each is hashed before the first piece of work that reads it."""
+        self._known.update({name: part for name, part in parts.items() if name not in self._hashed})
+
+    def _worked(self, work: Callable[[], _T], reads: str) -> _T:
+        needed = {name: part for name, part in list(self._known.items()) if name in reads}
+        try:
+            self.intact.require(needed.values())
+        except IntegrityError as error:
+            raise IntegrityError(
+                error.message,
+                remedy="Nothing was committed. Find out who changed it: entra-pipeline verify shows what else differs. "
+                "entra-pipeline backup SCOPE --full reads everything anew and does without it.",
+            ) from None
+        self._hashed.update(needed)
+        for name in needed:
+            self._known.pop(name, None)
+        return work()
 
     async def query(self, sql: str, **tables: pa.Table | ds.Dataset) -> list[tuple[object, ...]]:
         """Returns the rows of a query; SQL can name each of `tables`."""
@@ -51,10 +84,11 @@ class QueryRunner:
                 for name in tables:
                     self.connection.unregister(name)
 
-        return await self.run(lambda: retry_with_more_memory(self.connection, execute))
+        return await self.run(lambda: retry_with_more_memory(self.connection, execute), sql)
 
     async def missing_ids(self, ids: str, known: str) -> list[str]:
         """Returns the ids of one query that another query does not have, sorted."""
         return await self.run(
-            lambda: retry_with_more_memory(self.connection, lambda: missing_ids(self.connection, ids, known))
+            lambda: retry_with_more_memory(self.connection, lambda: missing_ids(self.connection, ids, known)),
+            f"{ids} {known}",
         )

@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter, OrderedDict
 from itertools import islice
 from multiprocessing.connection import Connection
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -31,6 +32,8 @@ KINDS = ("added", "removed", "modified")
 """Changes that a comparison shows."""
 _MANIFESTS = 100
 _TABLES = 8
+# Seconds after which a store is opened anew: what it has hashed by then is hashed again before it is believed.
+_AGE = 900.0
 
 
 def answer(project: str, folder: str, asked: Connection) -> None:
@@ -71,7 +74,7 @@ class Reader:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._stores: dict[str, ScopeStore] = {}
+        self._stores: dict[str, tuple[ScopeStore, float]] = {}
         self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
         self._pages = ObjectPageCache(tables=_TABLES)
 
@@ -81,9 +84,10 @@ class Reader:
         Raises:
             EntraPipelineError: As the functions of `analysis` that find it.
         """
-        store = self._stores.get(request.scope)
-        if store is None:
-            store = self._stores[request.scope] = open_store(self._project, request.scope)
+        store, since = self._stores.get(request.scope, (None, 0.0))
+        if store is None or monotonic() - since > _AGE:
+            store = open_store(self._project, request.scope)
+            self._stores[request.scope] = store, monotonic()
         given = dict(request.arguments)
         if request.what == "differences":
             return self._differences(store, **given)

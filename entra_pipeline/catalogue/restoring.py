@@ -85,6 +85,7 @@ class Restore:
         path: Path that POST goes to, with `{parent}` for the owner's id, where it is not the one that lists.
         item: Path of one object, with `{id}` and `{parent}`, where it is not `<path>/{id}`.
         volatile: Properties that Graph computes: never sent; their differences are shown apart.
+        elsewhere: Those of the volatile properties that people change, though not through Graph → who can, for people.
         create_only: Properties that only a new object takes; a difference cannot be mended in place.
         change_only: Properties that POST refuses: a PATCH right after it sends them.
         required: Properties that POST demands, whether or not they differ from nothing. `id` among them is chosen by
@@ -141,6 +142,7 @@ class Restore:
     path: str = ""
     item: str = ""
     volatile: frozenset[str] = frozenset()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
     create_only: frozenset[str] = frozenset()
     change_only: frozenset[str] = frozenset()
     required: tuple[str, ...] = ()

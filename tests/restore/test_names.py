@@ -31,6 +31,11 @@ def user(id_: str, name: str, **more: Any) -> Body:
     }
 
 
+def group(id_: str, **more: Any) -> Body:
+    named = {"displayName": "Group", "mailNickname": "group"}
+    return {"id": id_, **named, "mailEnabled": False, "securityEnabled": True, **more}
+
+
 def application(id_: str, *uris: str) -> Body:
     return {"id": id_, "appId": f"{id_[:-1]}9", "displayName": f"App {id_[0]}", "identifierUris": [*uris]}
 
@@ -171,6 +176,49 @@ def test_another_name_is_offered_only_to_who_can_have_one(tmp_path: Path) -> Non
         # A live user has a name, a guest's follows from the address.
         assert "--taken" not in remedies[BOB] + remedies[DAN]
         assert ("--taken rename" in remedies[ADA]) is (taken == "skip")
+
+
+def test_addresses_and_identities_that_others_write_are_named_with_who_can_change_them(tmp_path: Path) -> None:
+    identity = {"signInType": "userName", "issuer": "contoso.com", "issuerAssignedId": "ada"}
+    own = {"signInType": "userPrincipalName", "issuer": "contoso.com", "issuerAssignedId": "ada@contoso.com"}
+    addresses = ["SMTP:ada@contoso.com", "smtp:a@contoso.com"]
+    then = {
+        "users": [
+            user(ADA, "ada", proxyAddresses=addresses, identities=[own, identity]),
+            user(BOB, "bob", jobTitle="x"),
+        ],
+        "groups": [group(GROUP, proxyAddresses=["SMTP:team@contoso.com"])],
+    }
+    moved = {"proxyAddresses": [*addresses[::-1]], "identities": [identity, own]}
+    now = {"users": [user(ADA, "ada", **moved), user(BOB, "bob", jobTitle="x")], "groups": [*then["groups"]]}
+    # Lists have no order.
+    plan = Tenant(tmp_path / "same", then, now).plan()
+    assert (plan.steps, plan.refusals) == ((), ())
+
+    now["users"] = [
+        user(ADA, "ada", proxyAddresses=["SMTP:ada@contoso.com", "smtp:new@contoso.com"], identities=[own]),
+        user(BOB, "bob", proxyAddresses=["smtp:a@contoso.com"]),
+    ]
+    now["groups"] = [group(GROUP, proxyAddresses=[])]
+    plan = Tenant(tmp_path / "changed", then, now).plan()
+    assert [(step.id, step.body) for step in plan.steps] == [(BOB, {"jobTitle": "x"})]
+    named = {(one.id, one.reason.split()[1]): (one.kind, one.reason, one.remedy) for one in plan.refusals}
+    assert {key: kind for key, (kind, _, _) in named.items()} == dict.fromkeys(
+        [(ADA, "proxyAddresses"), (ADA, "identities"), (BOB, "proxyAddresses"), (GROUP, "proxyAddresses")],
+        "unrestorable",
+    )
+    _, reason, remedy = named[ADA, "proxyAddresses"]
+    assert "without smtp:a@contoso.com and with smtp:new@contoso.com" in reason
+    assert "Exchange administrator" in remedy
+    assert "without ada" in named[ADA, "identities"][1]
+
+
+def test_a_user_made_anew_is_told_to_be_without_addresses(tmp_path: Path) -> None:
+    addresses = ["SMTP:ada@contoso.com", "smtp:a@contoso.com"]
+    then = {"users": [user(ADA, "ada", mail="ada@contoso.com", proxyAddresses=addresses)]}
+    plan = Tenant(tmp_path, then, {}).plan()
+    [made] = [step for step in plan.steps if step.action == "create"]
+    assert any("without the addresses smtp:a@contoso.com, which can be given back by" in note for note in made.notes)
 
 
 @pytest.mark.parametrize("table", [name for name in CATALOGUE if name_properties(name)])

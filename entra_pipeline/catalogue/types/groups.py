@@ -85,6 +85,8 @@ TYPES = (
             },
             bin="directory/deletedItems",
             volatile=frozenset(_COMPUTED),
+            # Graph doc: group (proxyAddresses is read-only).
+            elsewhere={"proxyAddresses": "an Exchange administrator (Set-UnifiedGroup -EmailAddresses)"},
             create_only=frozenset({"isAssignableToRole", "resourceBehaviorOptions", "uniqueName"}),
             change_only=frozenset({"welcomeMessageEnabled"}),
             unique=("uniqueName",),

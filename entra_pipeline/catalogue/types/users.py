@@ -103,6 +103,12 @@ TYPES = (
             },
             bin="directory/deletedItems",
             volatile=frozenset(_COMPUTED),
+            # Graph doc: user (proxyAddresses is read-only); user-update (identities take a permission of their own).
+            elsewhere={
+                "proxyAddresses": "an Exchange administrator (Set-Mailbox -EmailAddresses, or the Microsoft 365 admin "
+                "center)",
+                "identities": "whoever has the permission User.ManageIdentities.All",
+            },
             create_only=frozenset({"identityParentId"}),
             change_only=frozenset({"customSecurityAttributes", "employeeLeaveDateTime"}),
             unique=("userPrincipalName",),

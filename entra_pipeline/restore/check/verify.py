@@ -25,7 +25,7 @@ from entra_pipeline.restore.execute.executor import NullRestoreProgress, Restore
 from entra_pipeline.restore.execute.step import PATIENCE
 from entra_pipeline.restore.objects import paths
 from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep
-from entra_pipeline.restore.objects.normalize import differing, left_by, normalized
+from entra_pipeline.restore.objects.normalize import differing, differing_elsewhere, left_by, normalized
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.records import not_taken
 from entra_pipeline.restore.records.journal import Journal
@@ -168,7 +168,9 @@ def _note(found: _Found, step: RestoreStep, wanted: dict[str, Any] | None, body:
     else:
         shown = normalized(entry, body)
         now = {name: shown.get(name, body.get(name)) for name in wanted}
-        if different := differing(entry, normalized(entry, wanted), normalized(entry, now)):
+        # What others can write, too, was sent with a new object: identities of users.
+        sent = differing_elsewhere(entry, wanted, now)
+        if different := differing(entry, normalized(entry, wanted), normalized(entry, now)) | sent:
             found[step.number] = dict(different)
 
 

@@ -23,6 +23,7 @@ Body = dict[str, Any]
 """An object as JSON."""
 
 _TYPE = "@odata.type"
+_IDENTITIES = "identities"
 _SETTING = {"create", "undelete", "update", "enable"}
 
 
@@ -79,6 +80,24 @@ def _says_the_same(wanted: Any, found: Any, name: str) -> bool:
         members = (one for one in wanted.keys() | found.keys() if "@" not in one or one == _TYPE)
         return all(_says_the_same(wanted.get(one), found.get(one), one) for one in members)
     return same(wanted, found, name) or (says_nothing(wanted) and says_nothing(found))
+
+
+def differing_elsewhere(entry: ObjectType, wanted: Body, found: Body) -> Values:
+    """Compares what Graph shows of two objects, and others write: property → wanted and found values.
+
+    Args:
+        entry: The type.
+        wanted: The object at the recovery point.
+        found: The object in the tenant, or a new one.
+    """
+    told: Values = {}
+    for name in entry.restore.elsewhere:
+        then, now = (
+            (own_identities(body) if name == _IDENTITIES else _plain(body.get(name)) or []) for body in (wanted, found)
+        )
+        if normal(then) != normal(now):
+            told[name] = then, now
+    return told
 
 
 def left_by(steps: Iterable[RestoreStep], names: Mapping[str, str]) -> dict[tuple[str, str], Body]:

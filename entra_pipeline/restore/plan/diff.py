@@ -23,7 +23,7 @@ from entra_pipeline.analysis.changes import differing as differing_rows
 from entra_pipeline.analysis.equality import normal
 from entra_pipeline.analysis.names import title
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
-from entra_pipeline.restore.objects.normalize import Body, differing, normalized
+from entra_pipeline.restore.objects.normalize import Body, differing, differing_elsewhere, normalized
 from entra_pipeline.restore.objects.normalize import moved as renamed
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
@@ -250,10 +250,12 @@ class _Differ:
                 gone[id_] = then
             elif not then:
                 new[id_] = now
-            elif not only_missing and differing(
-                entry, normalized(entry, decoded(then)), normalized(entry, decoded(now))
-            ):
-                items[id_] = ObjectDiff(table, id_, id_, "", ObjectState.THERE, then, now)
+            elif not only_missing:
+                wanted, found = decoded(then), decoded(now)
+                if differing(entry, normalized(entry, wanted), normalized(entry, found)) or differing_elsewhere(
+                    entry, wanted, found
+                ):
+                    items[id_] = ObjectDiff(table, id_, id_, "", ObjectState.THERE, then, now)
         binned = self._binned(table, gone)
         parents = self._parents(entry, [*items, *gone, *new])
         alike = _alike(entry, new, parents)

@@ -14,9 +14,11 @@ from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import is_view
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, PlanDraft, stage_of_table
+from entra_pipeline.restore.plan.rules.holders import plain
 
 _TYPE = "@odata.type"
 _LICENSES = "assignedLicenses"
+_ADDRESSES = "proxyAddresses"
 _ATTRIBUTES = "customSecurityAttributes"
 # Values of a guarded property that are as harmless as the guard.
 _HARMLESS = (None, False, "disabled")
@@ -194,6 +196,11 @@ class DraftBuilder:
     def _lost(self, item: ObjectDiff) -> list[str]:
         rule = item.entry.restore
         notes = [f"does not come back: {', '.join(rule.lost)}"] if rule.lost else []
+        wanted = item.wanted()
+        made = {plain(str(wanted.get("mail") or "")), plain(str(wanted.get("userPrincipalName") or ""))}
+        addresses = [one for one in wanted.get(_ADDRESSES) or () if plain(one) not in made]
+        if addresses and (who := rule.elsewhere.get(_ADDRESSES)):
+            notes.append(f"without the addresses {', '.join(addresses)}, which can be given back by {who}")
         if rule.strategy is WriteStrategy.USER and item.wanted().get("userType") == "Guest":
             notes.append("a guest is invited again, and has to accept")
         return notes

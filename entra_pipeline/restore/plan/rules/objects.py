@@ -11,7 +11,7 @@ from typing import Any
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.catalogue.order import ORDER
 from entra_pipeline.catalogue.restoring import WriteStrategy
-from entra_pipeline.restore.objects.normalize import Body, differing, empty, normalized
+from entra_pipeline.restore.objects.normalize import Body, differing, differing_elsewhere, empty, normalized
 from entra_pipeline.restore.objects.references import ids_in
 from entra_pipeline.restore.objects.selection import is_view
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
@@ -75,6 +75,8 @@ class ObjectRules:
         rule = item.entry.restore
         changed = self._taken(item, self._plan.changed_properties(item))
         named = ", ".join(changed)
+        if item.requested:
+            self._elsewhere(item)
         if not changed:
             return
         if not item.requested:
@@ -135,6 +137,21 @@ class ObjectRules:
             )
         return {name: pair for name, pair in changed.items() if name not in untaken}
 
+    def _elsewhere(self, item: ObjectDiff) -> None:
+        """Names what others have to set back: addresses, which only Exchange writes."""
+        if self._plan.cross_tenant:
+            return
+        for name, (wanted, found) in differing_elsewhere(item.entry, item.wanted(), item.found()).items():
+            gone, new = _listed(wanted, found), _listed(found, wanted)
+            parts = [f"{what} {', '.join(some)}" for what, some in (("without", gone), ("with", new)) if some]
+            who = item.entry.restore.elsewhere[name]
+            self._plan.refuse(
+                item,
+                "unrestorable",
+                f"its {name} differ: the tenant has it {' and '.join(parts)}. Graph does not let them be written",
+                WHERE_MASTERED if "mastered" in item.conditions else f"They can be changed by {who}.",
+            )
+
     def _names_old_ids(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> bool:
         """Tells whether only references to changed ids differ, in properties that only a new object takes."""
         rule = item.entry.restore
@@ -159,6 +176,7 @@ class ObjectRules:
         return filled, [f"left as they are: {', '.join(left)}"] if left else []
 
     def _is_binned(self, item: ObjectDiff) -> None:
+        self._elsewhere(item)
         self._build.undelete(item)
         shown = item.found().keys() - _UNTRUE_IN_BIN.get(item.table, set())
         changed = self._taken(
@@ -219,3 +237,10 @@ def _what(item: ObjectDiff) -> str:
         ObjectState.BINNED: "it was deleted",
         ObjectState.MISSING: "it is missing",
     }[item.state]
+
+
+def _listed(some: list[Any], others: list[Any]) -> list[str]:
+    """Lists values that others lack, as people write them: of an identity its name."""
+    return [
+        str(one.get("issuerAssignedId")) if isinstance(one, dict) else str(one) for one in some if one not in others
+    ]

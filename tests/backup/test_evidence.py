@@ -28,6 +28,14 @@ def test_no_combination_of_views_loses_a_link_that_one_of_them_shows() -> None:
                 assert not others or Says.HIDES in others
 
 
+def test_a_list_that_graph_does_not_count_is_not_believed_alone() -> None:
+    assert judge(removed=False, listed=Says.HIDES, counted=None, others=[]) is Verdict.DISPUTED
+    assert judge(removed=False, listed=Says.HIDES, counted=None, others=[Says.NOTHING]) is Verdict.DISPUTED
+    assert judge(removed=False, listed=Says.HIDES, counted=None, others=[Says.HIDES]) is Verdict.GONE
+    unseen = OwnerViews(stored={"m": "user"}, listed={}, countable=False)
+    assert weigh(unseen).disputed == ("m",)
+
+
 def test_a_failed_view_is_no_evidence_of_absence() -> None:
     assert judge(removed=False, listed=Says.NOTHING, counted=Says.HIDES, others=[]) is Verdict.DISPUTED
     assert judge(removed=False, listed=Says.HIDES, counted=Says.NOTHING, others=[]) is Verdict.DISPUTED

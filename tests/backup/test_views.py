@@ -149,3 +149,38 @@ def test_a_link_that_graph_refused_to_be_asked_about_is_asked_about_again(tenant
     assert any(gap.object == unit and group in gap.reason for gap in refused.gaps)
     one.control.deny("groups", 0)
     one.assert_same(one.backup())
+
+
+ASSIGNED = ("claims_mapping_policies", "applications", "service_principals", "groups", "access_packages")
+PACKAGES = "identityGovernance/entitlementManagement/accessPackages"
+LISTED_ONLY = {
+    "claims_mapping_policy_applies_to": "policies/claimsMappingPolicies/*/appliesTo",
+    "access_package_incompatible_groups": f"{PACKAGES}/*/incompatibleGroups",
+}
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_links_that_only_a_list_shows_do_not_go_because_it_is_empty(tenant: Tenant, full: bool) -> None:
+    one = tenant(protect(*ASSIGNED), users=20, groups=6)
+    first = one.backup()
+    for path in LISTED_ONLY.values():
+        one.control.misbehave("members-hidden", path, views=["list", "expand"])
+    manifest = one.backup(full=full, reconcile_policy=AT_ONCE)
+    for table in LISTED_ONLY:
+        before = one.edges(first, table)
+        assert before
+        assert one.edges(manifest, table) == before, table
+        assert {gap.object for gap in manifest.tables[table].gaps} == {edge[0] for edge in before}
+    one.control.behave()
+    one.assert_same(one.backup())
+
+
+def test_links_that_only_a_list_shows_go_when_they_are_removed(tenant: Tenant) -> None:
+    one = tenant(protect(*ASSIGNED), users=20, groups=6)
+    first = one.backup()
+    policy, principal, _ = min(one.edges(first, "claims_mapping_policy_applies_to"))
+    one.control.remove_link(f"servicePrincipals/{principal}/claimsMappingPolicies", policy)
+    package, group, _ = min(one.edges(first, "access_package_incompatible_groups"))
+    one.control.remove_link(f"{PACKAGES}/{package}/incompatibleGroups", group)
+    manifest = one.backup(reconcile_policy=AT_ONCE)
+    one.assert_same(manifest)

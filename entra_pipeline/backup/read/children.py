@@ -492,11 +492,11 @@ class ChildReader:
 
     async def link_counts(
         self, owner: ObjectType, segment: str, ids: Sequence[str], stats: RequestStats
-    ) -> AsyncIterator[tuple[str, int | None]]:
-        """How many items `segment` of the given owners has; None where Graph does not tell.
+    ) -> AsyncIterator[tuple[str, int | GraphError | None]]:
+        """How many items `segment` of the given owners has; None where Graph does not count them.
 
-        Owners that are gone meanwhile bring nothing. Counts come from an index that lags behind the directory by
-        seconds to minutes (Graph doc: aad-advanced-queries).
+        A count that fails is yielded as the error. Owners that are gone meanwhile bring nothing. Counts come from an
+        index that lags behind the directory by seconds to minutes (Graph doc: aad-advanced-queries).
         """
         eventual = {"ConsistencyLevel": "eventual"}
         requests = [
@@ -504,7 +504,9 @@ class ChildReader:
             for i in ids
         ]
         async for result in self._graph.batch(requests, stats=stats, lane=owner.lane):
-            if result.status != 404:
+            if result.status >= 300 and result.status not in {400, 404, 405, 501}:
+                yield result.request.key, explain(result)
+            elif result.status != 404:
                 yield result.request.key, decode_count(result.body) if result.status < 300 else None
 
     async def _items_of(

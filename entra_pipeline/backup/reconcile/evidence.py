@@ -1,8 +1,9 @@
 """Evidence: what several views of Graph say of the links of one owner, and what follows from it.
 
 No view is believed alone when it is silent. A link is gone when delta reports its removal, or when every view that
-there is leaves it out: a list read to its end, its count, and another view, where there is one that can say. Views that
-disagree, or that fail when they are asked, leave the link in place and make a gap.
+there is leaves it out: a list read to its end, its count, and another view, where there is one that can say. A list
+alone is never enough: where Graph neither counts nor shows the links from another side, they stay. Views that disagree,
+or that fail when they are asked, leave the link in place and make a gap.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ class Verdict(Enum):
     GONE = "gone"
 
 
-def judge(*, removed: bool, listed: Says, counted: Says, others: Iterable[Says]) -> Verdict:
+def judge(*, removed: bool, listed: Says, counted: Says | None, others: Iterable[Says]) -> Verdict:
     """Weighs the views of a link that is stored, or that one of them shows.
 
     Args:
         removed: Delta reports its removal after every view that shows it.
         listed: The owner's own list, read to the end.
-        counted: Whether Graph's count leaves room for it (SHOWS), or equals the list without it (HIDES).
+        counted: Whether Graph's count leaves room for it (SHOWS), or equals the list without it (HIDES); None where
+            Graph does not count.
         others: `$expand`, delta of this run, the way back from the target: those that there are for this link.
     """
     if removed:
@@ -46,7 +48,8 @@ def judge(*, removed: bool, listed: Says, counted: Says, others: Iterable[Says])
     contradicted = Says.HIDES in (listed, *others)
     if shown:
         return Verdict.DISPUTED if contradicted else Verdict.EXISTS
-    agreed = listed is Says.HIDES and counted is Says.HIDES and (not others or Says.HIDES in others)
+    another = Says.HIDES in others or (counted is Says.HIDES and not others)
+    agreed = listed is Says.HIDES and counted in {Says.HIDES, None} and another
     return Verdict.GONE if agreed else Verdict.DISPUTED
 
 
@@ -58,6 +61,7 @@ class OwnerViews:
         stored: Links that are stored: the type of each target by its id.
         listed: Links in the owner's own list; None when it could not be read to its end.
         count: Graph's count; None when it does not tell.
+        countable: Graph counts links of this owner, though it may fail to; False where it has no such view.
         expanded: Links that `$expand` shows; None when it failed.
         whole: `$expand` shows all links, as far as it goes: Graph cuts it at 20.
         asked: `$expand` was asked for this owner, and the service supports it.
@@ -70,6 +74,7 @@ class OwnerViews:
     stored: Mapping[str, str] = field(default_factory=dict)
     listed: Mapping[str, str] | None = None
     count: int | None = None
+    countable: bool = True
     expanded: Mapping[str, str] | None = None
     whole: bool = False
     asked: bool = False
@@ -81,7 +86,7 @@ class OwnerViews:
     def verdict(self, target: str) -> Verdict:
         """Returns what follows for one link."""
         listed = Says.NOTHING if self.listed is None else Says.SHOWS if target in self.listed else Says.HIDES
-        counted = Says.NOTHING
+        counted = Says.NOTHING if self.countable else None
         if self.count is not None and self.listed is not None:
             counted = Says.SHOWS if self.count > len(self.listed) else Says.HIDES
         others = [self.back[target]] if target in self.back else []

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from entra_pipeline.backup.read.child_tables import UnansweredOwners
@@ -58,7 +58,7 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
     )
     ids = sorted(str(row[0]) for row in hidden)
     counts = {one: n async for one, n in context.children.link_counts(entry, relation.segment, ids, context.stats)}
-    concealed = [one for one in ids if not counts.get(one)]
+    concealed = [one for one in ids if not counts.get(one) or isinstance(counts[one], GraphError)]
     if not concealed:
         return []
     context.memory.concealed[relation.name].update(concealed)
@@ -263,7 +263,7 @@ async def compare_singly(
         listed.pop(owner, None)
     present = await _stored(context, relation, listed, anywhere=anywhere)
     stored = {owner: {**lost.get(owner, {}), **present.get(owner, {})} for owner in listed}
-    counts = await _settled_counts(context, entry, relation, stored, listed)
+    counts, uncountable = await _settled_counts(context, entry, relation, listed)
     views = await _other_views(context, entry, relation, stored, listed, expand=expand)
     rows: list[tuple[object, ...]] = [
         (owner, target, kind, UPSERT) for owner in unanswered for target, kind in lost.get(owner, {}).items()
@@ -271,7 +271,8 @@ async def compare_singly(
     gaps = []
     for owner, targets in sorted(listed.items()):
         known = present.get(owner, {})
-        weighed = weigh(views.of(owner, stored[owner], targets, counts.get(owner), many=relation.many))
+        seen = views.of(owner, stored[owner], targets, counts.get(owner), many=relation.many)
+        weighed = weigh(replace(seen, countable=owner not in uncountable))
         rows += [
             (owner, target, kind, UPSERT)
             for target, kind in weighed.kept.items()
@@ -376,25 +377,28 @@ def _missing(stored: Links, listed: Links) -> dict[str, set[str]]:
 
 
 async def _settled_counts(
-    context: CheckContext, entry: ObjectType, relation: Relation, stored: Links, listed: Links
-) -> dict[str, int]:
-    """Returns Graph's count of links by owner, requested again while it exceeds the list.
+    context: CheckContext, entry: ObjectType, relation: Relation, listed: Links
+) -> tuple[dict[str, int], set[str]]:
+    """Returns Graph's count of links by owner, requested again while it exceeds the list, and owners without a count.
 
     An object that can have one link has no count: its list is the count.
     """
-    if not relation.many or not entry.page_size:
-        return {owner: len(targets) for owner, targets in listed.items()}
+    if not relation.many:
+        return {owner: len(targets) for owner, targets in listed.items()}, set()
     counts: dict[str, int] = {}
+    uncountable: set[str] = set()
     waiting = sorted(listed)
     for pause in context.policy.count_pauses:
         await asyncio.sleep(pause)
         async for owner, count in context.children.link_counts(entry, relation.segment, waiting, context.stats):
-            if count is not None:
+            if count is None:
+                uncountable.add(owner)
+            elif isinstance(count, int):
                 counts[owner] = count
         waiting = [owner for owner in waiting if counts.get(owner, 0) > len(listed[owner])]
         if not waiting:
             break
-    return counts
+    return counts, uncountable - counts.keys()
 
 
 async def _other_views(
@@ -483,7 +487,7 @@ async def _miscounted(context: CheckContext, entry: ObjectType, relation: Relati
     )
     stored = {str(row[0]): row[1] for row in rows}
     counts = context.children.link_counts(entry, relation.segment, owners, context.stats)
-    return sorted([owner async for owner, count in counts if count not in {None, stored.get(owner, 0)}])
+    return sorted([owner async for owner, count in counts if isinstance(count, int) and count != stored.get(owner, 0)])
 
 
 def _in_turn(point: str, owners: Iterable[str]) -> list[str]:

@@ -36,6 +36,7 @@ LEFT_OUT: dict[str, str] = {
     "write-fails": "a backup writes nothing to Graph",
     "sign-in-unavailable": "tokens come without azure-identity here; tests/graph has the sign-in",
     "sign-in-transient": "tokens come without azure-identity here; tests/graph has the sign-in",
+    "ids-in-capitals": "objects are stored as Graph writes them, id and all; tests/backup/test_ids.py has it",
     "lone-surrogate": "it is another text, which is rightly stored; tests/backup/test_surrogates.py has it",
     "hidden-membership": "the application may read hidden memberships; tests/backup/test_views.py has it",
 }

@@ -371,7 +371,7 @@ class ChildReader:
         if not children.among:
             return children.where
         holders = " UNION ".join(
-            f"SELECT raw->>'$.{CATALOGUE[name].belongs_to}' FROM ({readable(self.states.sql(name))})"
+            f"SELECT lower(raw->>'$.{CATALOGUE[name].belongs_to}') FROM ({readable(self.states.sql(name))})"
             for name in self._holding(children)
         )
         condition = f"id IN ({holders})"

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from entra_pipeline.backup.rows.ids import one_form
 from entra_pipeline.backup.rows.page_parser import ReadItems, endpoint, object_id, read_items
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, ObjectType
 from entra_pipeline.errors import GraphNotFound, GraphProtocolError
@@ -132,4 +133,5 @@ def _is_id(name: str) -> bool:
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
-    return msgspec.json.decode(raw) if raw is not None else None
+    value = msgspec.json.decode(raw) if raw is not None else None
+    return one_form(value) if isinstance(value, str) else None

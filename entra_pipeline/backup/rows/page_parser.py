@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from entra_pipeline.backup.rows.ids import in_one_form, one_form
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staging
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType, Relation
 from entra_pipeline.errors import GraphProtocolError
@@ -94,7 +95,7 @@ def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> ReadItems:
     """Tells the elements of a list that are objects with an id from the others."""
     if key == "id":
         try:
-            ids = [as_text(one.id) for one in _identified_list(_array(elements))]
+            ids = in_one_form([as_text(one.id) for one in _identified_list(_array(elements))])
             return ReadItems(list(elements), ids, [])
         except UNREADABLE:
             pass
@@ -126,7 +127,7 @@ def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") 
         raise GraphProtocolError(f"an object whose {key} cannot be read: {shown(bytes(raw))}") from error
     if not found:
         raise GraphProtocolError(f"{shown(bytes(raw))}: there is no {key}")
-    return as_text(found)
+    return one_form(as_text(found))
 
 
 def without_context(body: bytes) -> bytes:
@@ -213,6 +214,7 @@ class DeltaPages:
             changes = []
         if len(changes) < len(whole) or not all(map(_is_change, changes)):
             whole, changes = self._readable(whole)
+        _name_in_one_form(changes)
         rests = self._take_links(whole, changes)
         ids: list[str] = []
         bodies: list[bytes | None] = []
@@ -302,6 +304,14 @@ class DeltaUnreadable(NamedTuple):
     element: Unreadable
 
 
+def _name_in_one_form(changes: list[_Change]) -> None:
+    ids = [one.id for one in changes]
+    plain = in_one_form(ids)
+    if plain is not ids:
+        for one, identifier in zip(changes, plain, strict=True):
+            one.id = identifier
+
+
 def _is_change(one: _Change) -> bool:
     return not one.removed or bytes(one.removed)[:1] == b"{"
 
@@ -337,7 +347,7 @@ def _edges(
     edges = list(chain.from_iterable(found))
     return (
         list(chain.from_iterable(map(repeat, sources, map(len, found)))),
-        [edge.id for edge in edges],
+        in_one_form([edge.id for edge in edges]),
         [_short_name(edge.type) or target for edge in edges],
         [UPSERT if edge.removed is None else DELETE for edge in edges],
     )
@@ -393,6 +403,7 @@ def _cut(data: bytes, name: bytes, payload: bytes) -> bytes:
 def removed_links(page: GraphPage, relation: Relation) -> set[tuple[str, str]]:
     """Returns the links of a page of a delta round whose removal it reports, as (source, target)."""
     changes = _changes_decoder((f"{relation.segment}@delta",))(_array(page.value))
+    _name_in_one_form(changes)
     slices = [(one.id, bytes(one.slice_0)) for one in changes if one.slice_0]  # type: ignore[attr-defined]
     sources, targets, _, kinds = _edges([source for source, _ in slices], [links for _, links in slices])
     return {(source, target) for source, target, kind in zip(sources, targets, kinds, strict=True) if kind == DELETE}
@@ -420,7 +431,7 @@ def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> tupl
     text = _array(objects)
     try:
         return [
-            Expanded(as_text(one.id), one.items or [], one.items is not None and one.more is None)
+            Expanded(one_form(as_text(one.id)), one.items or [], one.items is not None and one.more is None)
             for one in _expanded_decoder(segment)(text)
         ], []
     except UNREADABLE:
@@ -461,9 +472,11 @@ def stored(raw: bytes | msgspec.Raw) -> str:
 
 def endpoint(raw: bytes | msgspec.Raw) -> Endpoint:
     """The end of an edge in a list of directory objects."""
-    return _neighbour(raw)
+    found = _neighbour(raw)
+    found.id = one_form(found.id)
+    return found
 
 
 def object_id(raw: bytes | msgspec.Raw) -> str:
     """The `id` of an object."""
-    return _identified(raw).id
+    return one_form(_identified(raw).id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from entra_pipeline.backup.rows.ids import one_form
 from entra_pipeline.graph.pages import Unreadable
 from entra_pipeline.store.manifest import Gap
 from entra_pipeline.store.points.unreadable import UnreadableElement
@@ -40,7 +41,7 @@ class SetAside:
             elements: The elements.
         """
         for element in elements:
-            held = self._found.setdefault(table, {}).setdefault(identifier, [])
+            held = self._found.setdefault(table, {}).setdefault(one_form(identifier), [])
             if element not in held:
                 held.append(element)
 

@@ -6,6 +6,7 @@ msgraph-sdk-dotnet-core#93; msgraph-sdk-dotnet#2661; microsoft-graph-docs-contri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 
 _MARK = "\uf8ff\uf8fe"
+
+_GUID = re.compile(rb'("id":\s*")([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?="))')
 
 
 def _has_json(request: GraphRequest, place: ResourcePath) -> bool:
@@ -76,6 +79,14 @@ def _without_id(one: dict[str, Any], rule: MisbehaviourRule) -> dict[str, Any]:
 
 def _without_properties(one: dict[str, Any], rule: MisbehaviourRule) -> dict[str, Any]:
     return {name: value for name, value in one.items() if name not in rule.options["properties"]}
+
+
+def _in_capitals(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    if exchange.body() is None:
+        return None
+    healthy = exchange.healthy
+    body = _GUID.sub(lambda found: found[1] + found[2].upper(), healthy.body)
+    return GraphResponse(healthy.status, body, healthy.headers) if body != healthy.body else None
 
 
 def _wrong_kind(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
@@ -170,6 +181,12 @@ MISBEHAVIOURS = (
         {"properties": ("@odata.type",), "within": ""},
         applies=_has_json,
         on_elements=True,
+    ),
+    Misbehaviour(
+        "ids-in-capitals",
+        "GUIDs that are ids, of objects and of what belongs to them, are written in capitals",
+        _in_capitals,
+        applies=_has_json,
     ),
     Misbehaviour(
         "wrong-kind",

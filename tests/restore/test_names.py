@@ -178,6 +178,18 @@ def test_another_name_is_offered_only_to_who_can_have_one(tmp_path: Path) -> Non
         assert ("--taken rename" in remedies[ADA]) is (taken == "skip")
 
 
+@pytest.mark.parametrize("taken", ["", "married", "ada"])
+def test_a_user_renamed_before_it_was_deleted_comes_back_under_its_own_name(taken: str, tmp_path: Path) -> None:
+    then = {"users": [user(ADA, "ada")]}
+    now = {"users": [user(BOB, taken)] if taken else [], "deleted_users": [gone(ADA, "married")]}
+    plan = Tenant(tmp_path, then, now).plan(taken="rename")
+    back = next(step for step in plan.steps if step.action == "undelete")
+    name = "ada.restored@contoso.com" if taken == "ada" else "ada@contoso.com"
+    assert back.parameters == {"newUserPrincipalName": name}
+    assert back.body == ({} if taken == "ada" else {"userPrincipalName": name})
+    assert len(told(plan, ADA)) == (taken == "ada")
+
+
 def test_addresses_and_identities_that_others_write_are_named_with_who_can_change_them(tmp_path: Path) -> None:
     identity = {"signInType": "userName", "issuer": "contoso.com", "issuerAssignedId": "ada"}
     own = {"signInType": "userPrincipalName", "issuer": "contoso.com", "issuerAssignedId": "ada@contoso.com"}

@@ -15,6 +15,7 @@ from entra_pipeline.restore.objects.selection import is_view
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, PlanDraft, stage_of_table
 from entra_pipeline.restore.plan.rules.holders import plain
+from entra_pipeline.restore.plan.rules.taken import SIGN_IN, may_rename, undeleted
 
 _TYPE = "@odata.type"
 _LICENSES = "assignedLicenses"
@@ -42,6 +43,12 @@ class DraftBuilder:
         said = normalized(item.entry, item.wanted())
         draft.refs = ids_in({name: said[name] for name in item.entry.restore.required if name in said})
         draft.notes = [item.known_by] if item.known_by else []
+        then, now = item.wanted().get(SIGN_IN), undeleted(item).get(SIGN_IN)
+        if then and now and plain(then) != plain(now) and may_rename(item, now):
+            # It was renamed before it was deleted: under the later name it might not even come back.
+            draft.parameters["newUserPrincipalName"] = then
+            draft.body, draft.before = {SIGN_IN: then}, {SIGN_IN: now}
+            draft.requests += 1
         self._plan.drafts.append(draft)
 
     def create(self, item: ObjectDiff, notes: Iterable[str] = ()) -> None:

@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 from entra_pipeline.restore.objects.texts import is_valid, valid_text
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
 from entra_pipeline.restore.plan.rules.drafts import Draft, PlanDraft
-from entra_pipeline.restore.plan.rules.taken import RENAME, SIGN_IN, TakenNameRules, leave_value, texts, undeleted
+from entra_pipeline.restore.plan.rules.taken import (
+    RENAME,
+    SIGN_IN,
+    TakenNameRules,
+    leave_value,
+    may_rename,
+    texts,
+    undeleted,
+)
 
 _TAKING = {"create", "undelete", "update"}
 # Schemes of identifier URIs whose host has to be a verified domain (Entra doc: identifier-uri-restrictions).
@@ -48,7 +56,7 @@ class PreconditionRules:
         domains = self._names.domains
         if domains is None:
             return
-        body = undeleted(item) if draft.action == "undelete" else draft.body
+        body = {**undeleted(item), **draft.body} if draft.action == "undelete" else draft.body
         for name in sorted(item.entry.restore.domains & body.keys()):
             for value in texts(body[name]):
                 domain = _domain(value)
@@ -59,7 +67,7 @@ class PreconditionRules:
                 reason = f"its {name} {value} is of {domain}, which is no verified domain of the tenant"
                 remedy = f"Verify {domain} again, and plan again"
                 if name == SIGN_IN and draft.action != "update":
-                    renamed = f"; {RENAME}" if self._names.may_rename(item, value) else ""
+                    renamed = f"; {RENAME}" if may_rename(item, value) else ""
                     self._names.rename(draft, item, value, reason, f"{remedy}{renamed}.")
                 elif draft.action != "undelete":
                     held = draft.body[name]

@@ -159,7 +159,7 @@ class TakenNameRules:
         state = "which is in the recycle bin, holds" if holder.deleted else "holds"
         reason = f"{holder.table} {holder.title} ({holder.id}) {state} its {name} {value}"
         coming = name == SIGN_IN and draft.action != "update"
-        remedy = self._choices(holder, renamed=coming and self.may_rename(item, value))
+        remedy = self._choices(holder, renamed=coming and may_rename(item, value))
         if coming:
             self.rename(draft, item, value, reason, remedy)
         elif draft.action == "undelete" and name == _ADDRESSES and rule.strategy is WriteStrategy.USER:
@@ -186,22 +186,18 @@ class TakenNameRules:
             reason: Why.
             remedy: What can be done about it.
         """
-        if self._plan.options.taken != "rename" or not self.may_rename(item, value):
+        if self._plan.options.taken != "rename" or not may_rename(item, value):
             self._plan.drop(item, reason, remedy)
             return
         other = self._free_name(value, "restored")
         if draft.action == "undelete":
             draft.parameters["newUserPrincipalName"] = other
+            draft.body.pop(SIGN_IN, None)
         else:
             draft.body[SIGN_IN] = other
         self._plan.leave_out(
             draft, item, f"it comes back as {other}: {reason}", "Rename it when the name is free again."
         )
-
-    @staticmethod
-    def may_rename(item: ObjectDiff, value: str) -> bool:
-        """Tells whether a user may have another sign-in name: that of a guest follows from its address."""
-        return item.entry.name == "users" and "#ext#" not in value.casefold()
 
     def _choices(self, holder: NameHolder, *, renamed: bool) -> str:
         choices = [RENAME] if renamed else []
@@ -252,6 +248,11 @@ class TakenNameRules:
                 self._given.add(name)
                 return other
         raise AssertionError("a hundred users of one name were restored")
+
+
+def may_rename(item: ObjectDiff, value: str) -> bool:
+    """Tells whether a user may have another sign-in name: that of a guest follows from its address."""
+    return item.entry.name == "users" and "#ext#" not in value.casefold()
 
 
 def claimed(draft: Draft, item: ObjectDiff) -> Iterator[_Claim]:

@@ -23,7 +23,7 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         asset=asset_key(scope.name, RECOVERY_POINT),
         name=DRILL_CHECK,
-        description="The newest recovery point comes back in an empty simulated tenant: at least 99 % of the "
+        description="The newest recovery point is restored in an empty simulated tenant: at least 99 % of the "
         "properties and all links. Nothing is written to the real tenant.",
     )
     def drill(

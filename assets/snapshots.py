@@ -95,7 +95,7 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
             missing = [table for name in wanted for table in own_tables()[name] if table not in entries]
             if missing:
                 raise GraphUnavailable(
-                    f"could not be read for passing reasons: {', '.join(missing)}",
+                    f"could not be read for transient reasons: {', '.join(missing)}",
                     remedy="The next try of this run reads only these; on the last, they become named gaps.",
                 )
 

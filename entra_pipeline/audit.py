@@ -238,9 +238,9 @@ class AuditLog:
             if _place(key):
                 keys.append(key)
             elif key != _HEAD:
-                yield Problem(key, "does not belong into the log")
+                yield Problem(key, "does not belong to the log")
         if keys and head is None:
-            yield Problem(_HEAD, "is missing: whether events were removed at the end cannot be told")
+            yield Problem(_HEAD, "is missing: events removed at the end cannot be detected")
         yield from _Chain(self.files, head).problems(keys)
 
 
@@ -281,7 +281,7 @@ class _Chain:
             if last and number == due and event.previous != last.sha256:
                 yield Problem(self._key, f"was changed: its SHA-256 is not what {key} says")
             if last and number == due and day != last.day:
-                yield Problem(key, f"was inserted or moved: the chain goes on in {last.day}")
+                yield Problem(key, f"was inserted or moved: the chain continues in {last.day}")
         if head and number == head.number and sha256(data) != head.sha256:
             yield Problem(key, f"was changed: its SHA-256 is not what {_HEAD} says")
         self._last, self._key = _after(key, data), key
@@ -335,7 +335,7 @@ def _place(key: str) -> tuple[date, int] | None:
 def _placed(key: str) -> tuple[date, int]:
     place = _place(key)
     if place is None:
-        raise StoreError(f"{key} is no event of the audit log", remedy="entra-pipeline verify --audit tells more.")
+        raise StoreError(f"{key} is not an event of the audit log", remedy="See entra-pipeline verify --audit.")
     return place
 
 

@@ -56,7 +56,7 @@ def problem(schedule: str) -> str:
     named = schedule.startswith("@") and schedule.lower() != "@reboot"
     fields = schedule.lower().split()
     if not croniter.is_valid(schedule) or not (named or len(fields) == 5):
-        return f"{schedule!r} is no cron expression"
+        return f"{schedule!r} is not a cron expression"
     if not named and re.search("[rhw]", " ".join((*fields[:3], re.sub(_DAYS, "", fields[4])))):
         return f"{schedule!r} uses a letter that schedules here do not have (R, H, W)"
     try:

@@ -178,7 +178,7 @@ def test_an_inserted_event_is_found(local: LocalObjectStore) -> None:
     local.create(forged, local.read(keys[0]).replace(b'"number":1', b'"number":2'))
     local.create("_audit/2026-11-23/extra.txt", b"")
     assert problems(log) == [
-        ("_audit/2026-11-23/extra.txt", "does not belong into the log"),
+        ("_audit/2026-11-23/extra.txt", "does not belong to the log"),
         (forged, "was inserted: event 2 is elsewhere"),
     ]
 

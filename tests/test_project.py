@@ -121,8 +121,8 @@ WRONG = [
     ("2 years", "two years", "scopes.contoso.retention", "forever"),
     ("2 years", "0 days", "scopes.contoso.retention", "forever"),
     ("2 years", "-1 days", "scopes.contoso.retention", "forever"),
-    ('"2 years"', '"2 years"\nfull_backup_frequency = "3 years"', "scopes.contoso", "too seldom"),
-    ('"2 years"', '"30 days"\nfull_backup_frequency = "1 weeks"', "scopes.contoso", "years only"),
+    ('"2 years"', '"2 years"\nfull_backup_frequency = "3 years"', "scopes.contoso", "too rare"),
+    ('"2 years"', '"30 days"\nfull_backup_frequency = "1 weeks"', "scopes.contoso", "requires a retention in years"),
     ('"2 years"', '"2 years"\nselect = {}', "scopes.contoso.select", "at least one"),
     ('"2 years"', '"2 years"\nselect = { users = [""] }', "scopes.contoso.select", "empty"),
     ('"2 years"', '"2 years"\nmax_incrementals = 0', "scopes.contoso.max_incrementals", "0"),
@@ -136,7 +136,7 @@ WRONG = [
     ),
     ('host = "smtp.example.com"', "", "mail.host", "missing"),
     ("[mail]", '[dagster]\nkeep_run = "30 days"\n[mail]', "dagster.keep_run", "did you mean 'keep_runs'?"),
-    ("[mail]", '[dagster]\nkeep_runs = "30"\n[mail]', "dagster.keep_runs", "no period"),
+    ("[mail]", '[dagster]\nkeep_runs = "30"\n[mail]', "dagster.keep_runs", "not a period"),
     ("[mail]", "[mail", "", "TOML"),
 ]
 

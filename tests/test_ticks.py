@@ -114,9 +114,9 @@ def test_a_pause_across_the_night_in_which_clocks_are_put_back_is_longer() -> No
         ("R R * * *", "letter"),
         ("0 0 30 2 *", "no year has"),
         ("0 0 31 4,6 *", "no year has"),
-        ("@reboot", "no cron expression"),
-        ("60 * * * *", "no cron expression"),
-        ("0 0 * * * 30", "no cron expression"),
+        ("@reboot", "not a cron expression"),
+        ("60 * * * *", "not a cron expression"),
+        ("0 0 * * * 30", "not a cron expression"),
     ],
 )
 def test_a_schedule_that_dagster_does_not_run_is_refused_in_the_configuration(schedule: str, said: str) -> None:

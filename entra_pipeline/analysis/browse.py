@@ -110,7 +110,7 @@ def related(
         except duckdb.Error as error:
             raise storage_error(error) or StoreError(
                 f"recovery point {manifest.recovery_point} cannot be read: {str(error).splitlines()[0]}",
-                remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
+                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
             ) from None
 
 
@@ -140,7 +140,7 @@ def states(store: ScopeStore, manifests: Sequence[Manifest], table: str, identif
         except duckdb.Error as error:
             raise storage_error(error) or StoreError(
                 f"{table} of scope {store.scope!r} cannot be read: {str(error).splitlines()[0]}",
-                remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
+                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
             ) from None
     held = {file: None if change == "delete" else str(raw) for file, change, raw in rows}
     told = []

@@ -237,9 +237,9 @@ def _other_questions(before: Manifest, after: Manifest, table: str) -> Iterator[
     """Why a difference may be one of what was asked for, not of the tenant."""
     then, now = before.tables[table], after.tables[table]
     if before.tenant_id == after.tenant_id and before.selection != after.selection:
-        yield "the scope chose other users and groups: what was chosen at one point only differs for that"
+        yield "the selection of users and groups changed: objects selected at one point only differ for that reason"
     elif then.signature and now.signature and then.signature != now.signature:
-        yield "read with other properties: what was read at one point only differs for that"
+        yield "the set of properties read has changed: properties read at one point only differ for that reason"
 
 
 # --- Finding what differs --------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def _differing(
         raise storage_error(error) or StoreError(
             f"{table} of {before[1].recovery_point} and {after[1].recovery_point} cannot be compared: "
             f"{str(error).splitlines()[0]}",
-            remedy=f"entra-pipeline verify tells what is damaged or missing; the scope is {named}.",
+            remedy=f"entra-pipeline verify shows what is damaged or missing; the scope is {named}.",
         ) from None
 
 

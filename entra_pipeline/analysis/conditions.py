@@ -102,7 +102,7 @@ def _parsed(connection: duckdb.DuckDBPyConnection, condition: str) -> Any:
         UsageError: It is not understood, or more than a condition.
     """
     if "\0" in condition:
-        raise UsageError("the condition is no text", remedy=_EXAMPLE)
+        raise UsageError("the condition is not text", remedy=_EXAMPLE)
     # The line break ends a comment. As a literal: a parameter would have DuckDB import pandas.
     query = f"{_BEFORE}({condition}\n)"
     try:
@@ -135,7 +135,7 @@ def _require_allowed(where: Any, columns: set[str]) -> None:
         if kind not in _CLASSES:
             named = {"SUBQUERY": "a query within it", "WINDOW": "a window", "PARAMETER": "a parameter"}
             raise UsageError(
-                f"the condition has {named.get(kind, kind.lower())}, which none may",
+                f"the condition has {named.get(kind, kind.lower())}, which is not allowed",
                 remedy="Compare columns of the row; for lists, list_contains(column, 'value').",
             )
         if kind == "COLUMN_REF":
@@ -149,8 +149,8 @@ def _require_allowed(where: Any, columns: set[str]) -> None:
             name = str(node["function_name"]).lower()
             if name not in FUNCTIONS or node["schema"] not in ("", "main") or node["catalog"]:
                 raise UsageError(
-                    f"the condition calls {name}, which none may",
-                    remedy="entra-pipeline sql answers any question; docs/command.md lists what a condition may call.",
+                    f"the condition calls {name}, which is not allowed",
+                    remedy="entra-pipeline sql has no such limit; docs/command.md lists the functions of conditions.",
                 )
             joins += name in _JOINS
     if joins > _MOST_JOINS:

@@ -145,7 +145,7 @@ def known_ids(store: ScopeStore, manifest: Manifest, tables: Iterable[str], ids:
         except duckdb.Error as error:
             raise storage_error(error) or StoreError(
                 f"recovery point {manifest.recovery_point} cannot be read: {_first_line(error)}",
-                remedy=f"entra-pipeline verify {store.scope} tells what is damaged or missing.",
+                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
             ) from None
 
 
@@ -267,8 +267,8 @@ class ObjectTable:
         if found is None:
             raise NotAtPoint(
                 f"recovery point {self._manifest.recovery_point} has no object {identifier} in {self._name}",
-                remedy=f"entra-pipeline objects {self._store.scope} {self._name} --search TEXT finds objects by what "
-                "is in them.",
+                remedy=f"entra-pipeline objects {self._store.scope} {self._name} --search TEXT finds objects by "
+                "their content.",
             )
         return str(found[0])
 
@@ -289,7 +289,7 @@ class ObjectTable:
                 ) from None
             raise storage_error(error) or StoreError(
                 f"{self._name} of recovery point {self._manifest.recovery_point} cannot be read: {_first_line(error)}",
-                remedy=f"entra-pipeline verify {self._store.scope} tells what is damaged or missing.",
+                remedy=f"entra-pipeline verify {self._store.scope} shows what is damaged or missing.",
             ) from None
 
 

@@ -23,7 +23,7 @@ from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 
-_NOT_REQUESTED = "not asked for in this run"
+_NOT_REQUESTED = "not requested in this run"
 _CHANGED = (
     "files of the point before were changed or are missing in the store: read as for the first time, and not compared"
 )

@@ -363,9 +363,7 @@ class _LogReader:
                 self._set_aside(bytes(raw), "an entry that has no id, or no time")
                 continue
             if day not in staged:
-                raise GraphProtocolError(
-                    f"{self.entry.path} gave an entry that has no time in the window that was asked for"
-                )
+                raise GraphProtocolError(f"{self.entry.path} gave an entry that has no time in the requested window")
             staged[day].append(as_text(found.id), None, UPSERT, body)
         for one in page.unreadable:
             self._set_aside(one.raw, one.reason)
@@ -518,7 +516,7 @@ class _LogReader:
         """Stores that days could not be read; they stay due."""
         gap = permission_gap(_ALL, error, self.entry.permission)
         unlicensed = bool(self.entry.licence) and licence_missing(error)
-        note = f"not in this tenant: it takes {self.entry.licence} ({error.message})"
+        note = f"not in this tenant: it requires {self.entry.licence} ({error.message})"
         for window in windows:
             held = self._held(window.day)
             # A tenant that never had the log misses nothing.

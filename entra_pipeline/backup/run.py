@@ -229,7 +229,7 @@ class BackupRun:
                 raise
             self.selection_gap = Gap(
                 what="chosen objects",
-                reason=f"Graph does not say who is chosen ({error.message}); those of the last point are read",
+                reason=f"the selection could not be resolved ({error.message}); that of the last point is used",
                 remedy=error.remedy or "The next backup resolves them again.",
                 since=self.parent.recovery_point,
             )
@@ -257,7 +257,7 @@ class BackupRun:
                 self.unnamed[entry.name] = Gap(
                     what="properties that are newer than this release",
                     reason=f"Graph does not show which there are ({error.message}), and lists them only by name",
-                    remedy="The next backup asks again.",
+                    remedy="The next backup requests them again.",
                 )
         return tuple(dict.fromkeys(names))
 
@@ -359,7 +359,7 @@ async def open_run(
                 raise
             raise StoreError(
                 f"files could not be read or written: {str(error).splitlines()[0]}",
-                remedy=f"Look at the space and memory of this machine (working files are in {folder.parent}) and at "
+                remedy=f"Check the disk space and memory of this machine (working files are in {folder.parent}) and at "
                 "the storage; nothing was committed.",
             ) from error
 
@@ -393,7 +393,7 @@ def wanted_types(scope: Scope, names: Sequence[str]) -> list[str] | None:
     for name in names:
         if name in RELATIONS:
             owner = RELATIONS[name][0].name
-            raise UsageError(f"{name} is read with its object type", remedy=f"Ask for {owner}: --types {owner}")
+            raise UsageError(f"{name} is read with its object type", remedy=f"Use --types {owner}")
         if name not in CATALOGUE:
             raise UsageError(
                 f"there is no object type {name!r}{did_you_mean(name, CATALOGUE)}",
@@ -402,7 +402,7 @@ def wanted_types(scope: Scope, names: Sequence[str]) -> list[str] | None:
         if name not in protected:
             raise UsageError(
                 f"scope {scope.name!r} does not protect {name}",
-                remedy="Add it to the scope's `protect`, or leave it out.",
+                remedy="Add it to the scope's `protect`, or omit it.",
             )
     return list(names) or None
 

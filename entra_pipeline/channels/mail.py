@@ -84,7 +84,7 @@ class MailChannel(Channel[MailRecipients, MailServer]):
         """As `Channel.check`: mail takes a server."""
         if profile.to and shared.mail is None:
             raise profile.error(
-                "to", "there is no [mail] to send it with", remedy="Add a [mail] table with host and from."
+                "to", "there is no [mail] server to send it with", remedy="Add a [mail] table with host and from."
             )
 
     def send(
@@ -107,13 +107,13 @@ class MailChannel(Channel[MailRecipients, MailServer]):
                     mail,
                     "from",
                     f"{mail.host} refused the sender: {_said(error.smtp_error)}",
-                    "Use an address that the account may send as.",
+                    "Use an address that the account is allowed to send from.",
                 ) from None
             except (smtplib.SMTPException, OSError) as error:
                 raise undelivered(
-                    mail, "host", f"{mail.host} did not take the message: {_reason(error)}", "Look at the server."
+                    mail, "host", f"{mail.host} did not accept the message: {_reason(error)}", "Check the mail server."
                 ) from None
-        return f"{mail.host} took it for the others, but not for {_refusals(refused)}" if refused else ""
+        return f"{mail.host} accepted it for the others, but not for {_refusals(refused)}" if refused else ""
 
 
 def _email(mail: Mail, profile: MailRecipients, message: Message, reference: str, now: datetime) -> EmailMessage:
@@ -190,14 +190,14 @@ def _not_connected(mail: Mail, error: Exception) -> Undelivered:
             mail,
             "host",
             f"the certificate of {where} is not trusted: {error.verify_message}",
-            "Use the name that its certificate has, or name its certificate authority in ca_bundle.",
+            "Use the host name in its certificate, or name its certificate authority in ca_bundle.",
         )
     if isinstance(error, smtplib.SMTPNotSupportedError | ssl.SSLError):
         return undelivered(
             mail,
             "tls",
-            f"{where} does not do what tls asks for ({mail.encryption}): {_reason(error)}",
-            'Set tls to "starttls" (usually port 587) or "implicit" (usually port 465), as the server does it.',
+            f"{where} does not support the tls setting ({mail.encryption}): {_reason(error)}",
+            'Set tls to "starttls" (usually port 587) or "implicit" (usually port 465), as the server requires.',
         )
     return undelivered(
         mail, "host", f"{where} cannot be reached: {_reason(error)}", "Correct host and port, or start the server."

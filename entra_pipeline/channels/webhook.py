@@ -51,7 +51,7 @@ class WebhookChannel(Channel[WebhookAddress, Section]):
         address = webhook.url.reveal()
         parts = httpx.URL(address) if address.startswith(("https://", "http://")) else None
         if parts is None or (parts.scheme == "http" and parts.host not in LOOPBACK):
-            raise undelivered(webhook, "url", "what it names is no https address", "Copy the address of the webhook.")
+            raise undelivered(webhook, "url", "the address is not an https address", "Copy the address of the webhook.")
         try:
             answer = httpx.post(address, json=_FORMS[webhook.format](message), timeout=channel.TIMEOUT)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -60,7 +60,7 @@ class WebhookChannel(Channel[WebhookAddress, Section]):
                 webhook,
                 "url",
                 f"the webhook cannot be reached ({type(error).__name__})",
-                "Look at address and network.",
+                "Check the address and the network.",
             ) from None
         if not answer.is_success:
             raise _refused(webhook, answer.status_code)
@@ -68,7 +68,11 @@ class WebhookChannel(Channel[WebhookAddress, Section]):
 
 
 def _refused(webhook: Webhook, status: int) -> Undelivered:
-    remedy = "Make a new webhook." if status in {401, 403, 404, 410} else "It is tried again; else look at its channel."
+    remedy = (
+        "Create a new webhook."
+        if status in {401, 403, 404, 410}
+        else "It is retried. If it keeps failing, check the channel."
+    )
     return undelivered(webhook, "url", f"the webhook answered with status {status}", remedy)
 
 

@@ -49,7 +49,7 @@ def sign_in(project: Project, host: str) -> tuple[SignIn, str]:
         return SignIn(openid=OpenId(settings), secure=secure), ""
     if not _is_loopback(host):
         raise UsageError(
-            f"{host} can be reached from other machines, and there is no sign-in for people on them",
+            f"{host} can be reached from other machines, but no sign-in is configured",
             remedy="Configure [console.oidc] (docs/console.md), or omit --host to serve this machine only.",
         )
     account, password = LocalAccount.open(dagster_home(project) / ACCOUNT)

@@ -203,8 +203,8 @@ class Credential:
         else:
             raise GraphUnavailable(
                 f"Entra ID could not sign in the app registration, {self._attempts}",
-                remedy="The credential was not refused. Try again later; if it stays, look at Microsoft's service "
-                "health.",
+                remedy="The credential was not refused. Try again later. If the problem persists, check "
+                "Microsoft's service health.",
             )
 
     def _ask(self, *scopes: str, **options: Any) -> AccessToken:

@@ -84,9 +84,9 @@ def check_link(link: str, root: str, what: str = "a link of Graph") -> None:
     """
     if not leads_to_graph(link, root):
         raise GraphProtocolError(
-            f"{what} leads to another place than {root}, and is not followed: {shown_link(link)}",
-            remedy="If a proxy or gateway stands before Graph, let it rewrite the links in answers to its own address. "
-            "Otherwise find out who changed the answer or the stored point.",
+            f"{what} leads outside {root}, and is not followed: {shown_link(link)}",
+            remedy="If there is a proxy or gateway in front of Graph, it has to rewrite the links in responses to its "
+            "own address. Otherwise find out who changed the answer or the stored point.",
         )
 
 
@@ -122,8 +122,8 @@ def check_continuation(link: str, request: str, root: str, what: str) -> None:
         raise GraphProtocolError(
             f"{what} leads to something else than {_resource_path(request, root)}, and is not followed: "
             f"{shown_link(link)}",
-            remedy="The next backup reads it again; if it stays, and no proxy or gateway changes the answers of Graph, "
-            "tell Microsoft support.",
+            remedy="The next backup reads it again; if the problem persists, and no proxy or gateway changes responses "
+            "of Graph, contact Microsoft support.",
         )
 
 

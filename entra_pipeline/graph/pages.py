@@ -123,8 +123,8 @@ class PagingBound:
             self._seen.add(payload)
         if self._links[page.next_link] > _SAME_LINK or self._repeated >= _REPEATED or self._empty >= _EMPTY:
             raise GraphProtocolError(
-                f"Graph's pages have no end: after {self.pages} it names a next one and brings nothing new",
-                remedy="The next backup reads it again; if it stays, tell Microsoft support.",
+                f"Graph's pages have no end: after {self.pages} there is a next one, but nothing new",
+                remedy="The next backup reads it again; if the problem persists, contact Microsoft support.",
             )
 
     def _payload(self, value: list[msgspec.Raw]) -> bytes:

@@ -218,7 +218,7 @@ def redirected(url: str, location: str, root: str) -> str:
     try:
         target = urljoin(url, location)
     except ValueError as error:
-        raise GraphProtocolError(f"Graph redirects to what is no URL: {location[:200]!r}") from error
+        raise GraphProtocolError(f"Graph redirects to an invalid URL: {location[:200]!r}") from error
     check_continuation(target, url, root, "a redirect of Graph")
     return target
 
@@ -239,5 +239,6 @@ def unavailable(failure: str, status: int) -> GraphUnavailable:
     return GraphUnavailable(
         f"Microsoft Graph kept failing, {failure}",
         status=status,
-        remedy="The next backup takes up where this one stopped; if it stays, look at Microsoft's service health.",
+        remedy="The next backup resumes where this one stopped. If the problem persists, check Microsoft's service "
+        "health.",
     )

@@ -311,7 +311,7 @@ class GraphWriter:
                     pending,
                     GraphUnavailable(
                         f"Microsoft Graph kept failing, {pending.attempts}",
-                        remedy="Start the same again: what is done is not done twice.",
+                        remedy="Start it again: completed writes are not repeated.",
                     ),
                 )
 

@@ -105,7 +105,7 @@ def dispatch(
             _send_due(_Sending(project, files, hold, clock, until, result))
     except ScopeBusy:
         # Whoever holds the lock sends them.
-        _log.debug("somebody else is sending notifications")
+        _log.debug("another process is sending notifications")
     result.waiting = len(outbox.waiting(files))
     return result
 
@@ -240,8 +240,8 @@ def _put_off(at: _Sending, group: list[tuple[str, Notice]], problem: str) -> Non
             then = f"given up after {OLD.days} days"
             outbox.settle(at.files, replace(notice, problem=problem), key, "given up", now)
         else:
-            then = f"tried again after {iso(now + pause)}"
+            then = f"retried after {iso(now + pause)}"
             outbox.postponed(at.files, notice, key, now + pause, problem)
-        text = f"profile {notice.profile} could not be told of {event} by {notice.channel}: {problem}; {then}"
+        text = f"profile {notice.profile} was not notified of {event} by {notice.channel}: {problem}; {then}"
         _log.warning("%s", text)
         at.result.problems.append(text)

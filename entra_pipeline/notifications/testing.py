@@ -26,7 +26,7 @@ def send_test(project: Project, name: str, clock: Clock = system_clock) -> list[
     message = Message(
         subject=f"Test of notification profile {name}",
         status="finished",
-        lead="Messages of this profile arrive here.",
+        lead="Messages of this profile are delivered here.",
     )
     reached = []
     for channel in CHANNELS.values():

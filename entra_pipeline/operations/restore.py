@@ -142,12 +142,12 @@ def check_passwords_file(file: Path, plan: RestorePlan) -> None:
     except OSError as error:
         raise UsageError(
             f"the file for first passwords {file} cannot be made: {error.strerror}",
-            remedy="Name a file in another folder.",
+            remedy="Choose a file in another folder.",
         ) from None
     require_private(file)
     if not os.access(file.parent, os.W_OK):
         raise UsageError(
-            f"the file for first passwords {file} cannot be written", remedy="Name a file in another folder."
+            f"the file for first passwords {file} cannot be written", remedy="Choose a file in another folder."
         )
 
 

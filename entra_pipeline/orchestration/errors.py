@@ -42,12 +42,13 @@ def require_plain_config(config: Mapping[str, Any]) -> None:
     """
     if place := _variable(config):
         raise UsageError(
-            f"{place} is taken from an environment variable, which a launch may not do",
+            f"{place} is taken from an environment variable; a launch must not do that",
             remedy="Write the value itself. Secrets belong in dagster_project.toml, as { env = NAME }.",
         )
     if config.get("resources"):
         raise UsageError(
-            "the launch configures resources, which the project does", remedy="Remove `resources` and launch it again."
+            "the launch configures resources; only the project may do that",
+            remedy="Remove `resources` and launch it again.",
         )
 
 

@@ -51,5 +51,5 @@ def retried(context: dg.OpExecutionContext) -> Iterator[None]:
         except EntraPipelineError as error:
             if not error.transient or context.retry_number >= times:
                 raise
-            context.log.warning(f"{error}\nThis is tried again in {pause:.0f} s.")
+            context.log.warning(f"{error}\nRetrying in {pause:.0f} s.")
             raise dg.RetryRequested(max_retries=times, seconds_to_wait=pause) from None

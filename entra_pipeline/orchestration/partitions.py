@@ -36,7 +36,7 @@ def require_capturable(store: ScopeStore, point: str, now: datetime | None = Non
     store.require_open(point)
     if not present:
         raise RecoveryPointRefused(
-            f"{point} is not the present: Graph shows the tenant as it is, and a past moment cannot be captured again",
+            f"{point} is not the present: Graph shows the tenant as it is, and cannot be read for a past moment",
             remedy="Take a new recovery point: launch the backup job, or add a partition with the present time.",
         )
 

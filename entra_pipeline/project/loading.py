@@ -87,7 +87,7 @@ def parse_project(text: str, file: Path) -> Project:
         raise ConfigurationError(
             f"line {error.line}: {message}",
             file=str(file),
-            remedy="Every table and key may stand only once: rename or remove one."
+            remedy="Every table and key may occur only once: rename or remove one."
             if twice
             else "Correct the TOML there.",
         ) from None

@@ -152,7 +152,7 @@ class Tenant(TlsPeer):
         if app is None:
             raise self.error(
                 "restore",
-                "there is no app registration that may write to the tenant",
+                "there is no app registration with write permissions for the tenant",
                 remedy="Register a second app in Entra, grant it what `entra-pipeline catalogue --permissions "
                 f"--restore` lists, and write its client_id and credential into [tenants.{self.name}.restore].",
             )
@@ -214,12 +214,12 @@ class Scope(Section):
         if value == "all":
             return value
         if not isinstance(value, list) or not value:
-            raise wrong("says nothing to protect", 'Write "all", or a list of object types or categories.')
+            raise wrong("protects nothing", 'Write "all", or a list of object types or categories.')
         known = [*CATALOGUE, *categories()]
         for one in value:
             if one not in {*CATALOGUE, "all"} and str(one).lower() not in {c.lower() for c in categories()}:
                 raise wrong(
-                    f"{one!r} is no object type and no category{did_you_mean(str(one), known)}",
+                    f"{one!r} is neither an object type nor a category{did_you_mean(str(one), known)}",
                     "entra-pipeline catalogue shows what can be protected.",
                 )
         return value
@@ -229,14 +229,14 @@ class Scope(Section):
     def _known_logs(cls, value: bool | list[str] | None) -> bool | list[str] | None:
         for one in value if isinstance(value, list) else ():
             if one not in LOGS:
-                raise wrong(f"{one!r} is no log{did_you_mean(one, LOGS)}", f"There are {', '.join(LOGS)}.")
+                raise wrong(f"{one!r} is not a log{did_you_mean(one, LOGS)}", f"There are {', '.join(LOGS)}.")
         return value
 
     @field_validator("entra_log_retention")
     @classmethod
     def _days_only(cls, value: Period | None) -> Period | None:
         if value is not None and (value.forever or value.unit != "day"):
-            raise wrong(f"{value} is no number of days", 'Write what Entra keeps, for example "30 days".')
+            raise wrong(f"{value} is not a number of days", 'Write what Entra keeps, for example "30 days".')
         return value
 
     @field_validator("schedule", "drill")
@@ -258,12 +258,12 @@ class Scope(Section):
             return self
         if not self.retention.in_years:
             raise wrong(
-                "full_backup_frequency goes with a retention in years only",
+                "full_backup_frequency requires a retention in years",
                 "Remove it, or write the retention in years.",
             )
         if frequency.forever or not frequency < self.retention:
             raise wrong(
-                f"a full backup every {frequency} is too seldom for a retention of {self.retention}",
+                f"a full backup every {frequency} is too rare for a retention of {self.retention}",
                 "Shorten full_backup_frequency, or lengthen the retention.",
             )
         return self
@@ -315,7 +315,7 @@ class NotificationProfile(ProfileChannels):
     @classmethod
     def _time_of_day(cls, value: str) -> str:
         if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-            raise wrong(f"{value!r} is no time of day", 'Write hours and minutes, for example "07:00".')
+            raise wrong(f"{value!r} is not a time of day", 'Write hours and minutes, for example "07:00".')
         return value
 
     @field_validator("timezone")
@@ -328,10 +328,10 @@ class NotificationProfile(ProfileChannels):
         ways = [channel for channel in CHANNELS.values() if channel.recipients(self)]
         if not ways:
             every = ", ".join(channel.how for channel in CHANNELS.values())
-            raise wrong("tells nobody", f"Set {every}, or {'both' if len(CHANNELS) == 2 else 'several'}.")
+            raise wrong("has no recipients", f"Set {every}, or {'both' if len(CHANNELS) == 2 else 'several'}.")
         if self.digest and not any(channel.digests for channel in ways):
             able = " or ".join(f"`{channel.setting}`" for channel in CHANNELS.values() if channel.digests)
-            raise wrong("has a digest and nobody to mail it to", f"Set {able}, or remove `digest`.")
+            raise wrong("has a digest but no mail recipients", f"Set {able}, or remove `digest`.")
         return self
 
     def wants(self, kind: str, status: str) -> bool:
@@ -407,9 +407,7 @@ class Console(Section):
     @model_validator(mode="after")
     def _known_address(self) -> Console:
         if self.oidc is not None and self.public_url is None:
-            raise wrong(
-                "public_url is missing", "Add it: the address at which people reach the console, such as https://…"
-            )
+            raise wrong("public_url is missing", "Add it: the public address of the console, such as https://…")
         return self
 
 

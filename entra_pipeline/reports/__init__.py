@@ -46,7 +46,7 @@ REPORTS: Mapping[str, ReportType] = {
     ),
     "jobs": ReportType(
         jobs,
-        "Every backup, restore, drill and prune: status, duration, counts, requests, exceptions.",
+        "Every backup, log read, restore, drill and prune: status, duration, counts, requests, exceptions.",
         7,
         {"type": "type", "status": "status"},
     ),
@@ -55,7 +55,7 @@ REPORTS: Mapping[str, ReportType] = {
     ),
     "audit": ReportType(
         audit,
-        "Who did what, when, from where, and what came of it.",
+        "Who did what, when, from where, and with which result.",
         30,
         {"actor": "actor", "action": "action", "result": "result"},
     ),

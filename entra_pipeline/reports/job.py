@@ -33,7 +33,7 @@ _GAPS = (
     Column("reason", "why"),
     Column("remedy", "what to do"),
 )
-_SENT = "What Graph sent and nobody can read"
+_SENT = "Unreadable elements sent by Graph"
 _UNREADABLE = (
     Column("table", "type"),
     Column("object", "object", "key"),
@@ -147,10 +147,10 @@ def _backup(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequen
     ]
     notes = [{"table": table, "note": note} for table, entry in manifest.tables.items() for note in entry.notes]
     return [
-        ReportTable("gaps", "What is missing", _GAPS, gaps, "nothing is missing"),
+        ReportTable("gaps", "Gaps", _GAPS, gaps, "nothing is missing"),
         ReportTable("types", "By type", _BACKED_UP, table_rows(manifest)),
         *(
-            [ReportTable("unreadable", "What Graph sent and nobody can read", _UNREADABLE, unreadable)]
+            [ReportTable("unreadable", "Unreadable elements sent by Graph", _UNREADABLE, unreadable)]
             if unreadable
             else []
         ),
@@ -162,7 +162,7 @@ def _restore(store: ScopeStore, record: JobRecord, problems: list[str]) -> Seque
     job_id = record.id
     report = read_report(store, job_id)
     if report is None:
-        problems.append("the restore has not come to its end: entra-pipeline restore --resume goes on with it")
+        problems.append("the restore is unfinished: entra-pipeline restore --resume continues it")
         return []
     refused = [
         {"type": one.table, "result": one.kind, **{name: getattr(one, name) for name in _SAID}}
@@ -170,7 +170,7 @@ def _restore(store: ScopeStore, record: JobRecord, problems: list[str]) -> Seque
     ]
     return [
         ReportTable(
-            "exceptions", "What is not restored", _NOT_RESTORED, [*exceptions(report), *refused], "all is restored"
+            "exceptions", "Not restored", _NOT_RESTORED, [*exceptions(report), *refused], "everything was restored"
         ),
         ReportTable("types", "By type", _RESTORED, rows(report)),
     ]
@@ -182,8 +182,8 @@ def _prune(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequenc
     kept += [{"days": number, "reason": reason} for reason, number in record.details.get("log_days_kept", {}).items()]
     forgotten = [{"recovery_point": key} for key in record.details.get("forgotten", [])]
     return [
-        ReportTable("forgotten", "Recovery points whose time was over", (point,), forgotten, "none"),
-        ReportTable("kept", "Kept beyond their time", (point, Column("days", days, "number"), why), kept, "none"),
+        ReportTable("forgotten", "Expired recovery points", (point,), forgotten, "none"),
+        ReportTable("kept", "Kept beyond retention", (point, Column("days", days, "number"), why), kept, "none"),
     ]
 
 
@@ -195,7 +195,7 @@ def _drill(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequenc
     try:
         drill = DRILL_DECODER.decode(store.files.read(drill_file(store.scope, record.id)))
     except NotInStore:
-        problems.append("the drill has not come to its end")
+        problems.append("the drill is unfinished")
         return []
     scores = [
         {
@@ -221,7 +221,7 @@ def _drill(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequenc
         for one in drill.differences
     ]
     return [
-        ReportTable("differences", "What did not come back", _DIFFERENCES, differences, "all came back"),
+        ReportTable("differences", "Not restored", _DIFFERENCES, differences, "everything was restored"),
         ReportTable("types", "By type", _SCORES, scores),
     ]
 

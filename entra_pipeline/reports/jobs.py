@@ -54,7 +54,7 @@ def jobs(request: ReportRequest) -> Report:
         subtitle=request.subtitle(),
         made=iso(request.now),
         facts={"jobs": len(rows), **{status: counted[status] for status in _STATUSES if counted[status]}},
-        tables=[ReportTable("jobs", "Jobs", COLUMNS, rows, "no job in these days")],
+        tables=[ReportTable("jobs", "Jobs", COLUMNS, rows, "no job in this period")],
         charts=[_chart(request, rows)] if rows else (),
         problems=problems,
     )

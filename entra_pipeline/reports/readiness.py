@@ -114,10 +114,8 @@ def readiness(request: ReportRequest) -> Report:
         facts={"scopes": len(rows), **verdicts},
         tables=[
             ReportTable("scopes", "Scopes", _COLUMNS, rows, "no scope"),
-            ReportTable("gaps", "What the last recovery points lack", _GAPS, gaps, "nothing is missing"),
-            ReportTable(
-                "drills", "What did not come back in the last drills", _LACKING, differences, "nothing to tell"
-            ),
+            ReportTable("gaps", "Gaps of the last recovery points", _GAPS, gaps, "nothing is missing"),
+            ReportTable("drills", "Not restored in the last drills", _LACKING, differences, "everything was restored"),
         ],
         problems=problems,
     )
@@ -174,7 +172,7 @@ def _last_drill(store: ScopeStore) -> _Drill | None:
 
 
 def _differences(scope: Scope, drill: _Drill | None) -> list[dict[str, Any]]:
-    """What did not come back, a row per type and reason."""
+    """Not restored, a row per type and reason."""
     grouped: dict[tuple[str, str, str], list[_Difference]] = {}
     for one in drill.differences if drill else ():
         grouped.setdefault((one.table, one.what, one.reason), []).append(one)

@@ -72,7 +72,7 @@ def subscription(request: ReportRequest) -> Report:
             for day, (number, _) in counted.items()
         ]
         if scope.select is not None:
-            problems.append(f"tenant {tenant}: scope {scope.name} protects chosen users only; others are not counted")
+            problems.append(f"tenant {tenant}: scope {scope.name} protects selected users only; others are not counted")
     for tenant in request.project.tenants:
         if tenant not in _scopes(request) and not request.scope:
             problems.append(f"tenant {tenant}: no scope protects its users")

@@ -21,27 +21,27 @@ def _guid(value: str) -> str:
     try:
         return str(UUID(value))
     except ValueError:
-        raise wrong("is no GUID", "Write one such as 3f2504e0-4f89-11d3-9a0c-0305e82c3301.") from None
+        raise wrong("is not a GUID", "Write one such as 3f2504e0-4f89-11d3-9a0c-0305e82c3301.") from None
 
 
 def _https(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.hostname:
-        raise wrong("is no https address", "Write an address that starts with https://.")
+        raise wrong("is not an https address", "Write an address that starts with https://.")
     return value.rstrip("/")
 
 
 def _web(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"https", "http"} or not parts.hostname:
-        raise wrong("is no web address", "Write an address that starts with https:// or http://.")
+        raise wrong("is not a web address", "Write an address that starts with https:// or http://.")
     return value.rstrip("/")
 
 
 def _mail_address(value: str) -> str:
     name, _, host = value.rpartition("@")
     if not name or "." not in host or any(c.isspace() for c in value):
-        raise wrong("is no mail address", "Write one such as entra-admins@example.com.")
+        raise wrong("is not a mail address", "Write one such as entra-admins@example.com.")
     return value
 
 
@@ -51,7 +51,7 @@ def time_zone(value: str) -> str:
         ZoneInfo(value)
     except (ValueError, OSError, KeyError):
         raise wrong(
-            f"{value!r} is no time zone", 'Write one of the IANA database, for example "Europe/Stockholm".'
+            f"{value!r} is not a time zone", 'Write one of the IANA database, for example "Europe/Stockholm".'
         ) from None
     return value
 

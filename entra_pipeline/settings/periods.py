@@ -37,7 +37,7 @@ class Period:
         match = _GRAMMAR.fullmatch(text) if isinstance(text, str) else None
         if match is None or int(match[1]) == 0:
             raise wrong(
-                f"{text!r} is no period",
+                f"{text!r} is not a period",
                 'Write a number and a unit ("30 days", "12 weeks", "18 months", "2 years"), or "forever".',
             )
         return cls(int(match[1]), match[2])

@@ -23,13 +23,13 @@ class Secret(Section):
     @classmethod
     def _is_a_reference(cls, value: object) -> object:
         if isinstance(value, str):
-            raise wrong("holds a secret, which does not belong into this file", _HOW)
+            raise wrong("contains a secret, which does not belong in this file", _HOW)
         return value
 
     @model_validator(mode="after")
     def _one_place(self) -> Secret:
         if (self.env is None) == (self.file is None):
-            raise wrong("does not say where the secret is", _HOW)
+            raise wrong("does not name the location of the secret", _HOW)
         return self
 
     def reveal(self) -> str:
@@ -51,7 +51,7 @@ class Secret(Section):
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", "") or "not text"
             raise self.error(
-                "file", f"{path} cannot be read ({reason})", remedy="Create it, readable by you alone."
+                "file", f"{path} cannot be read ({reason})", remedy="Create it, readable only by you."
             ) from None
         if not value:
             raise self.error("file", f"{path} is empty", remedy="Write the secret into it.")

@@ -72,6 +72,6 @@ class IntactParts:
         if problem:
             raise IntegrityError(
                 f"{part.key} {problem}",
-                remedy="Nothing was made of it. Find out who changed it (entra-pipeline verify shows what else "
+                remedy="The file was not used. Find out who changed it (entra-pipeline verify shows what else "
                 "differs), or use another recovery point.",
             )

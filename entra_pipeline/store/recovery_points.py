@@ -223,7 +223,7 @@ class ScopeStore:
             if moment > now + _CLOCK_TOLERANCE and newest > now:
                 raise RecoveryPointRefused(
                     f"the newest recovery point of scope {self.scope!r}, {points[-1]}, lies in the future",
-                    remedy="Set this machine's clock right; if the point's time is wrong, wait until it has passed.",
+                    remedy="Correct this machine's clock; if the point's time is wrong, wait until it has passed.",
                 )
         while True:
             key = key_of(moment) + (f"-m{secrets.token_hex(2)}" if manual else "")
@@ -238,7 +238,7 @@ class ScopeStore:
         points = self.points()
         if points and moment_of(point) <= moment_of(points[-1]):
             raise refused(
-                self.scope, point, f"comes too late: {points[-1]} is newer, and Graph cannot be read as it was"
+                self.scope, point, f"is too old: {points[-1]} is newer, and Graph cannot be read for a past moment"
             )
 
     # --- One at a time -----------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_what_was_not_read_is_named_with_its_age(tenant: Tenant) -> None:
     carried = bases(first, second)["groups"]
     assert carried.comparable
     assert f"{second.recovery_point} shows it as of" in carried.notes[0]
-    assert "not asked for in this run" in carried.notes[0]
+    assert "not requested in this run" in carried.notes[0]
     assert bases(first, second)["users"].notes == ()
     lacking = bases(second, third)["groups"]
     assert any(note.startswith(f"{third.recovery_point} shows it as of") for note in lacking.notes)

@@ -84,7 +84,7 @@ def test_deleting_a_tenth_of_the_users_is_told_and_the_point_before_is_held(
     assert [(held.recovery_point, held.by) for held in retention_holds(store).values()] == [(before, "unusual change")]
     [mail] = office.mails
     assert mail["Subject"] == "Unusual change in all: Mass deletion"
-    assert "Point before, held from retention: " + before in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "Previous point, on hold: " + before in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     # Said once: nothing more has changed since.
     assert found(place) == {}
     assert len(office.mails) == 1

@@ -118,7 +118,7 @@ def test_a_restored_object_has_lost_what_it_lost_before_it_was_deleted(tenant: T
     one.assert_same(second)
     for table in ("group_members", "user_manager", "administrative_unit_members"):
         (note,) = second.tables[table].notes
-        assert note.startswith("healed: 1 links that delta had not told (")
+        assert note.startswith("healed: 1 links missing from the delta response (")
     assert totals(second)[0] < 2 * totals(first)[0]
 
 

@@ -161,7 +161,7 @@ def test_types_that_are_not_asked_for_are_carried(tenant: Tenant) -> None:
         else:
             assert entry.read == "carried"
             assert entry.parts == first.tables[table].parts
-            assert entry.notes == ("not asked for in this run",)
+            assert entry.notes == ("not requested in this run",)
     assert one.objects(second, "groups").keys() == now.objects["groups"].keys()
     assert one.objects(second, "users").keys() == then.objects["users"].keys()
     life.go_on(40)

@@ -170,7 +170,7 @@ def test_a_name_that_nobody_has_is_a_gap_and_the_others_are_protected(tenant: Te
     assert manifest.status == "finished with exception"
     assert one.objects(manifest, "users").keys() == {person}
     (gap,) = manifest.tables["users"].gaps
-    assert "'nobody@contoso.com' is chosen and not in the tenant" in gap.reason
+    assert "'nobody@contoso.com' is selected but not in the tenant" in gap.reason
     assert "'No such group'" in manifest.tables["groups"].gaps[0].reason
     assert gap.remedy
     one.control.create("users", {"displayName": "Nobody", "userPrincipalName": "nobody@contoso.com"})

@@ -72,7 +72,7 @@ def test_the_live_tenant_is_a_recovery_point_taken_now(place: Place) -> None:
 
     # What was not asked for was not read: it is as old as it was.
     stale = place.call("diff", "few", "--to", points[1], "--types", "groups")
-    assert "not asked for in this run" in stale.out
+    assert "not requested in this run" in stale.out
     assert "groups" in stale.out
     # Neither of two such points has read it, which is said once.
     again = place.call("diff", "few", "--to", "live", "--types", "users", "--json")

@@ -89,10 +89,10 @@ def test_a_group_and_its_members_cross_and_go_again(two: Two) -> None:
     ("arguments", "says", "advises"),
     [
         ("--at latest --to tailwin", "there is no tenant 'tailwin'", "did you mean 'tailwind'?"),
-        ("--at latest --to tailwind --delete-added", "is its own, and is not deleted", "Leave out --delete-added"),
+        ("--at latest --to tailwind --delete-added", "are never deleted", "Leave out --delete-added"),
         ("--at latest --to tailwind --domain contoso.com", "is not a domain mapping", "--domain contoso.com="),
-        ("--at latest --to tailwind --domain a.example=tailwind.com", "a.example: no domain of", "Its domains are"),
-        ("--at latest --domain contoso.com=tailwind.com", "the tenant is the same", "--to TENANT"),
+        ("--at latest --to tailwind --domain a.example=tailwind.com", "a.example: not a domain of", "Its domains are"),
+        ("--at latest --domain contoso.com=tailwind.com", "--domain applies to another tenant only", "--to TENANT"),
         ("--apply job --to tailwind", "--apply and --to exclude each other", "Plan again"),
         ("--apply job --domain a=b", "--apply and --domain exclude each other", "Plan again"),
     ],

@@ -198,8 +198,8 @@ def test_wrong_settings_are_told_and_the_entries_stay(served: Served, project: P
     with served.client(Role.administrator) as client:
         version = version_of(client.get("/scopes/new").text)
         for key, value, told in (
-            ("schedule", "every now and then", "no cron expression"),
-            ("retention", "2 yeers", "no period"),
+            ("schedule", "every now and then", "not a cron expression"),
+            ("retention", "2 yeers", "not a period"),
             ("name", "contoso", "There is a scope"),
             ("name", "../x", "scopes"),
             ("tenant", "elsewhere", "there is no [tenants.elsewhere]"),
@@ -273,7 +273,7 @@ def test_a_notification_profile_is_created_edited_and_deleted(
         wrong = client.post(
             "/notifications/operations/edit", data={**PROFILE, "to": "ada", "version": version_of(form)}
         )
-        assert wrong.status_code == 409 and "is no mail address" in wrong.text and ">ada</textarea>" in wrong.text
+        assert wrong.status_code == 409 and "is not a mail address" in wrong.text and ">ada</textarea>" in wrong.text
         nowhere = {**PROFILE, "webhook_name": "", "version": version_of(form)}
         assert client.post("/notifications/operations/edit", data=nowhere).status_code == 400
         changed = {"to": "ada@example.com", "restore": ["failed"], "unusual": "1", "version": version_of(form)}
@@ -364,7 +364,7 @@ def test_the_form_tells_what_a_schedule_and_a_retention_mean(served: Served) -> 
         assert "full_backup_frequency" in shown
         asked = {"schedule": "nonsense", "timezone": "Mars/Base", "retention": "30 days"}
         shown = client.get("/scopes/new/preview", params=asked).text
-        assert "no cron expression" in shown
+        assert "not a cron expression" in shown
         assert "full_backup_frequency" not in shown
 
 

@@ -280,7 +280,7 @@ def test_from_signing_in_to_a_restored_group(running: Running, browser: webdrive
     page.press("Create the plan")
     page.shows("success", seconds=120)
     page.press("View the plan and its outcome")
-    page.shows("out of the recycle bin, with its id", group["displayName"])
+    page.shows("from the recycle bin, with its original id", group["displayName"])
     page.press("Apply the plan")
     browser.switch_to.alert.accept()
     page.shows("success", seconds=120)

@@ -154,7 +154,7 @@ def test_what_cannot_be_recorded_now_is_recorded_later_once(
     in_the_way = project.file.parent / "backup" / "_audit"
     in_the_way.write_text("")
     tick()
-    assert "this is tried again" in tick.said
+    assert "this is retried" in tick.said
     in_the_way.unlink()
     tick()
     tick()

@@ -168,7 +168,7 @@ def test_only_the_present_can_be_captured(store: ScopeStore, age: int, refused: 
     present = datetime.now(UTC)
     point = key_of(present - timedelta(hours=age))
     if refused:
-        with pytest.raises(RecoveryPointRefused, match="cannot be captured again"):
+        with pytest.raises(RecoveryPointRefused, match="cannot be read for a past moment"):
             require_capturable(store, point, present)
     else:
         require_capturable(store, point, present)

@@ -394,7 +394,7 @@ def test_a_mass_deletion_trips_the_wire_and_the_point_before_is_safe_from_retent
     [mail] = office.mails
     assert str(mail["Subject"]) == "Unusual change in contoso-eu: Mass deletion"
     text = str(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
-    assert f"Point before, held from retention: {before}" in text
+    assert f"Previous point, on hold: {before}" in text
     # One more point, whatever the number of ticks; nothing has been deleted at it.
     [once], [again] = asked(), asked()
     assert once.run_key == again.run_key

@@ -262,7 +262,7 @@ def test_a_graph_that_ignores_the_window_is_not_believed(tenant: Start, monkeypa
 
     whole = TenantLogs._query
     monkeypatch.setattr(TenantLogs, "_query", staticmethod(lambda entry, text: whole(entry, "")))
-    with pytest.raises(GraphProtocolError, match="no time in the window"):
+    with pytest.raises(GraphProtocolError, match="no time in the requested window"):
         one.read("sign_ins", days=[one.day(3)])
     assert one.logs.days("sign_ins") == []
 

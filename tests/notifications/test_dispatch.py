@@ -331,7 +331,7 @@ def test_a_test_message_arrives(make_project: MakeProject, post_office: PostOffi
         ({"host": "localhost.localdomain.invalid"}, "mail.host", "cannot be reached"),
         ({"ca_bundle": ""}, "mail.host", "not trusted"),
         ({"ca_bundle": "absent.pem"}, "mail.ca_bundle", "absent.pem"),
-        ({"tls": "other"}, "mail.tls", "does not do what tls asks for"),
+        ({"tls": "other"}, "mail.tls", "does not support the tls setting"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else None,
 )

@@ -304,7 +304,7 @@ def test_an_undo_takes_back_what_the_restore_wrote_and_leaves_what_another_perso
     assert undo.undoes == report.job
     refused = {refusal.id: refusal.reason for refusal in undo.refusals}
     assert refused.keys() == {theirs, made[names[tied]]}
-    assert "others have changed it since the restore: department" in refused[theirs]
+    assert "changed by others since the restore: department" in refused[theirs]
     assert f"group_members {other_group}" in refused[made[names[tied]]]
     assert bad(one.apply(undo)) == []
 

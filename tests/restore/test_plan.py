@@ -305,7 +305,7 @@ def test_what_nobody_can_restore_is_named_only_where_it_differs(start: Callable[
     assert plan.steps == ()
     (refusal,) = plan.refusals
     assert (refusal.id, refusal.kind) == (user, "unrestorable")
-    assert "mastered elsewhere" in refusal.reason
+    assert "managed in another system" in refusal.reason
 
 
 def test_a_selection_brings_what_belongs_to_it_and_nothing_else(start: Callable[..., Restored]) -> None:
@@ -365,7 +365,7 @@ def test_an_active_assignment_gives_no_membership_that_nobody_had(
     assert len(steps(plan, table=schedules, action="create")) == 1 - refused
     told = [one for one in plan.refusals if one.table == schedules]
     assert [one.reason for one in told] == [
-        f"it would make {made['user']} a member of the group, which was not so at the recovery point"
+        f"it would make {made['user']} a member of the group, which was not the case at the recovery point"
     ] * refused
 
 

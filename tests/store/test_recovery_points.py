@@ -179,9 +179,9 @@ def test_what_was_overtaken_is_refused(store: ScopeStore, tmp_path: Path, time: 
         put(store, tmp_path, point, [upsert("0", "Adele")])
     time.pass_(hours=1)
     take(store, tmp_path, store.new_key(), "Adele", "Alex")
-    with pytest.raises(RecoveryPointRefused, match="comes too late"):
+    with pytest.raises(RecoveryPointRefused, match="is too old"):
         store.require_open(early)
-    with pytest.raises(RecoveryPointRefused, match="comes too late"):
+    with pytest.raises(RecoveryPointRefused, match="is too old"):
         commit(store, manifest(store, early, parent=parent.recovery_point))
     with pytest.raises(RecoveryPointRefused, match="on top of 2026-11-23T05-00-00Z, but the newest is 2026-11-23T07"):
         commit(store, manifest(store, late, parent=parent.recovery_point))

@@ -263,7 +263,7 @@ def test_the_key_is_taken_from_the_profile(tmp_path: Path, monkeypatch: pytest.M
     [
         ("{}", "storage.main.signing", "names no key"),
         ('{ public_keys = ["abc"] }', "storage.main.signing.public_keys", "is no public key"),
-        ('{ private_key = "MC4C" }', "storage.main.signing.private_key", "holds a secret"),
+        ('{ private_key = "MC4C" }', "storage.main.signing.private_key", "contains a secret"),
         ('{ private_key = { env = "SIGNING_KEY" } }', "storage.main.signing.private_key", "no Ed25519 private key"),
     ],
 )

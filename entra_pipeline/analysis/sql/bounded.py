@@ -24,9 +24,9 @@ from entra_pipeline.project import Project
 from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem
 from entra_pipeline.store.state import sql_text
 
-TOO_MUCH = "the answer takes more memory than a question may"
+TOO_MUCH = "the query needs more memory than it is allowed"
 """What is said of a question that was given up for its memory."""
-LESS = "Ask for less: name columns, choose with WHERE, count with GROUP BY."
+LESS = "Narrow the query: name columns, filter with WHERE, count with GROUP BY."
 """What to do about it."""
 
 _FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree"}
@@ -78,7 +78,7 @@ class BoundedSession(SqlSession):
     def _check(self, query: str) -> None:
         """Refuses what is no SELECT, or names what may not be named."""
         if "\0" in query:
-            raise UsageError("the question is no text", remedy=_ASK)
+            raise UsageError("the query is not text", remedy=_ASK)
         # As a literal: a parameter would have DuckDB import pandas, which takes longer than all else.
         [(text,)] = self.connection.execute(f"SELECT json_serialize_sql({sql_text(query)})").fetchall()
         tree = msgspec.json.decode(text)

@@ -76,7 +76,7 @@ class SqlSession:
         except duckdb.Error as error:
             raise storage_error(error) or StoreError(
                 f"the stores cannot be read: {_first_line(error)}",
-                remedy="entra-pipeline verify tells what is damaged or missing.",
+                remedy="entra-pipeline verify shows what is damaged or missing.",
             ) from None
 
     def _define(self, wanted: list[str]) -> None:
@@ -99,12 +99,12 @@ class SqlSession:
             raise self.explained(error) from None
         if len(statements) != 1:
             raise UsageError(
-                "there is no statement" if not statements else "there is more than one statement",
+                "there is no statement" if not statements else "the query has more than one statement",
                 remedy="Give one SQL statement.",
             )
         if statements[0].type.name not in _ASKING:
             raise UsageError(
-                f"{statements[0].type.name} statements are refused: what is backed up is only read",
+                f"{statements[0].type.name} statements are refused: backups are read-only",
                 remedy="Ask with SELECT; --output FILE writes the answer to a file.",
             )
         self.define(query)
@@ -135,7 +135,7 @@ class SqlSession:
             return failed
         text = _first_line(error)
         if isinstance(error, duckdb.IOException | duckdb.HTTPException):
-            return StoreError(text, remedy="entra-pipeline verify tells what is damaged or missing.")
+            return StoreError(text, remedy="entra-pipeline verify shows what is damaged or missing.")
         if isinstance(error, duckdb.CatalogException) and (unknown := _UNKNOWN.search(text)):
             name = unknown[1]
             if name in Relations.names():
@@ -145,7 +145,7 @@ class SqlSession:
                 )
             return UsageError(
                 f"there is no table {name!r}{did_you_mean(name.lower(), Relations.names())}",
-                remedy="entra-pipeline sql --tables lists what there is.",
+                remedy="entra-pipeline sql --tables lists the views and macros.",
             )
         near = _CANDIDATES.search(str(error))
         remedy = (

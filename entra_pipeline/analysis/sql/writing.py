@@ -78,6 +78,4 @@ def write_catalog(
         if isinstance(error, duckdb.Error) and (failed := storage_error(error)):
             raise failed from None
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).splitlines()[0]
-        raise StoreError(
-            f"{path} cannot be written: {reason}", remedy="Name a file in a folder that may be written."
-        ) from None
+        raise StoreError(f"{path} cannot be written: {reason}", remedy="Choose a file in a writable folder.") from None

@@ -65,7 +65,7 @@ def read_rule(file: Path) -> Rule:
             thresholds[name] = float(value)
         except ValueError:
             raise ConfigurationError(
-                f"threshold {name!r} is no number", file=str(file), remedy="Write -- threshold: percent = 5"
+                f"threshold {name!r} is not a number", file=str(file), remedy="Write -- threshold: percent = 5"
             ) from None
     tables = {
         key: [name.strip() for line in heads.get(key, []) for name in line.split(",")]
@@ -81,6 +81,6 @@ def rules(own: Path | None) -> dict[str, Rule]:
         ConfigurationError: A file cannot be used, or the folder is not there.
     """
     if own is not None and not own.is_dir():
-        raise ConfigurationError("is no folder", file=str(own), remedy="Correct `rules` of [unusual].")
+        raise ConfigurationError("is not a folder", file=str(own), remedy="Correct `rules` of [unusual].")
     files = [*sorted(SHIPPED.glob("*.sql")), *(sorted(own.glob("*.sql")) if own else ())]
     return {rule.name: rule for rule in map(read_rule, files)}

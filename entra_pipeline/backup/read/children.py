@@ -100,7 +100,7 @@ class ChildReader:
         """Reads one table."""
         permission = children.relation.permission if children.relation else ""
         if permission and permission not in self.reader.granted:
-            reason = f"takes {permission}, which would allow writing, too; grant it to protect this relation as well"
+            reason = f"requires {permission}, which also allows writing; grant it to protect this relation as well"
             return [NotOffered(children.table, reason, RequestStats())]
         if children.among and not self._holding(children):
             reason = f"is read for owners of {' or '.join(children.among)}: protect these to protect it as well"
@@ -281,7 +281,7 @@ class ChildReader:
             gaps = await self._keep_unanswered(children, missing, staging, stats)
         since = before.listed if before else ""
         note = (
-            f"delta does not track it: read for the {len(there)} {children.owner.name} that delta told; "
+            f"delta does not track it: read for the {len(there)} {children.owner.name} reported by delta; "
             f"all were read at {since}, and are once a day"
         )
         notes = [] if children.tracked else [note]

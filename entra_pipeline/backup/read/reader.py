@@ -129,7 +129,7 @@ class ObjectReader:
         except GraphError as error:
             costs = [stats, *(RequestStats() for _ in tables[1:])]
             if self._not_licensed(entry, tables, error):
-                reason = f"not in this tenant: it takes {entry.licence} ({error.message})"
+                reason = f"not in this tenant: it requires {entry.licence} ({error.message})"
                 return [NotOffered(table, reason, cost) for table, cost in zip(tables, costs, strict=True)]
             return [ReadFailure(table, error, cost) for table, cost in zip(tables, costs, strict=True)]
 
@@ -139,7 +139,7 @@ class ObjectReader:
         if entry.delegated:
             return f"Graph offers it to a signed-in user only, with {permission}, never to an application"
         if entry.optional and permission not in self.granted:
-            return f"takes {permission}, which would allow writing, too; grant it to protect this type as well"
+            return f"requires {permission}, which also allows writing; grant it to protect this type as well"
         return ""
 
     def _not_licensed(self, entry: ObjectType, tables: Sequence[str], error: GraphError) -> bool:
@@ -495,7 +495,7 @@ def _no_next_round(entry: ObjectType, link: str) -> Gap:
     return Gap(
         what="next round",
         reason=f"the last page of {entry.path}/delta has {given}; what came until then is kept",
-        remedy="The next backup reads it in full; if it stays, tell Microsoft support.",
+        remedy="The next backup reads it in full; if the problem persists, contact Microsoft support.",
     )
 
 

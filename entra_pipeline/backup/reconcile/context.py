@@ -20,7 +20,7 @@ from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph import RequestStats
 from entra_pipeline.store.manifest import Gap
 
-COUNT_AGAIN = "The next backup reads and compares again; if it stays, run a full backup."
+COUNT_AGAIN = "The next backup reads and compares again; if the problem persists, run a full backup."
 """The remedy of a gap that the next backup may close by itself."""
 _READ = {"full", "incremental", "unchanged", "synthetic full"}
 

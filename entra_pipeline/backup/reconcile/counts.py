@@ -86,14 +86,14 @@ async def check_count(context: CheckContext, subject: Subject) -> list[Finding]:
     notes, gaps = [], []
     if corrected:
         notes.append(
-            f"healed: {len(corrected)} objects that delta had not told "
+            f"healed: {len(corrected)} objects missing from the delta response "
             f"(Graph counts {reported}, delta gave {reported_by_read})"
         )
     if reported > live:
-        reason = f"Graph counts {reported} {entry.name} and shows {live}: {reported - live} cannot be read"
+        reason = f"Graph counts {reported} {entry.name} and lists {live}: {reported - live} cannot be read"
         gaps.append(Gap(what="objects", reason=reason, remedy=COUNT_AGAIN))
     elif reported < live:
-        notes.append(f"Graph counts {reported}, and shows {live}: its count lags, every object is accounted for")
+        notes.append(f"Graph counts {reported}, and shows {live}: its count lags, every object was found")
     rows = tuple((one, None, DELETE if raw is None else UPSERT, raw) for one, raw in corrected.items())
     return [Finding(entry.name, rows=rows, gaps=tuple(gaps), notes=tuple(notes), reported=reported)]
 

@@ -134,7 +134,7 @@ async def check_endpoints(context: CheckContext, subject: Subject) -> list[Findi
         there: list[tuple[object, ...]] = [(i, None, UPSERT, raw) for i, raw in found.items() if raw is not None]
         if there:
             context.memory.healed[entry.name].update(str(identifier) for identifier, *_ in there)
-            note = f"healed: {len(there)} objects that only {table} had told"
+            note = f"healed: {len(there)} objects that only {table} referred to"
             findings.append(Finding(entry.name, rows=tuple(there), note=note))
         findings += await edges_of_gone(context, table, gone_table(i for i, raw in found.items() if raw is None))
     return findings

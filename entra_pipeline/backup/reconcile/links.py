@@ -283,7 +283,7 @@ async def compare_singly(
     findings = [Finding(relation.name, gaps=tuple(gaps))]
     if rows:
         who = some({str(one[0]) for one in rows})
-        note = f"healed: {len(rows)} links that delta had not told ({entry.title.lower()} {who})"
+        note = f"healed: {len(rows)} links missing from the delta response ({entry.title.lower()} {who})"
         findings.insert(0, Finding(relation.name, rows=tuple(sorted(rows, key=str)), note=note))
     return findings
 

@@ -16,7 +16,7 @@ async def check_selection(context: CheckContext, subject: Subject) -> list[Findi
     gaps = [
         Gap(
             what="chosen object",
-            reason=f"{name!r} is chosen and not in the tenant",
+            reason=f"{name!r} is selected but not in the tenant",
             remedy="Correct the scope's `select`, or restore the object.",
         )
         for table, name in chosen.missing

@@ -63,8 +63,8 @@ def _kept(entry: ObjectType, relation: Relation, lost: Links, error: GraphError)
     gaps = tuple(
         Gap(
             what=f"{relation.name} of {entry.title.lower()} {owner}",
-            reason=f"Graph no longer shows {len(links)} links ({some(links)}), which are kept, and refuses to be "
-            f"asked: {error.message}",
+            reason=f"Graph no longer shows {len(links)} links ({some(links)}), which are kept, and refuses the "
+            f"request: {error.message}",
             remedy=error.remedy or COUNT_AGAIN,
             permission=entry.permissions[0] if isinstance(error, GraphPermissionDenied) else "",
             # The next backup lists this owner's links again, whatever delta tells by then.

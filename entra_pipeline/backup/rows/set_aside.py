@@ -17,7 +17,7 @@ from entra_pipeline.text import pluralize
 
 MOST_OBJECTS = 500
 """Objects of a table that are named in gaps of their own. Of more, the table counts as not read."""
-READ_AGAIN = "The next backup reads it again; if it stays, look at the object in the Entra admin center."
+READ_AGAIN = "The next backup reads it again; if the problem persists, check the object in the Entra admin center."
 """The remedy of a gap about one object."""
 _UNKNOWN = "an element without an id"
 

@@ -33,8 +33,7 @@ TYPES = (
         model="conditional_access_policy",
         permissions=("Policy.Read.All",),
         restore=Restore(
-            how="from the recycle bin, else POST /identity/conditionalAccess/policies, PATCH; report-only unless asked "
-            "for",
+            how="from the recycle bin, else POST /identity/conditionalAccess/policies, PATCH; report-only by default",
             permissions=_WRITE,
             besides=("Application.Read.All", "Policy.Read.All"),
             bin="identity/conditionalAccess/deletedItems/policies",

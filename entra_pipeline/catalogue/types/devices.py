@@ -11,7 +11,7 @@ TYPES = (
         path="devices",
         model="device",
         permissions=("Device.Read.All", "Directory.Read.All"),
-        restore=kept("a device comes back by joining again; a few properties of a live device can be patched"),
+        restore=kept("a device is restored by joining again; a few properties of a live device can be patched"),
         delta=True,
         not_listable={
             "isManagementRestricted": "shown only when asked for by name; follows from the administrative units"

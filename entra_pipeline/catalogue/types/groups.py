@@ -14,7 +14,9 @@ from entra_pipeline.catalogue.restoring import NO_NICKNAME, TextRule, WriteStrat
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _READ_HIDDEN = "Member.Read.Hidden"
-_EXCHANGE = "held by Exchange: Graph shows it of one Microsoft 365 group at a time, and delta does not tell its changes"
+_EXCHANGE = (
+    "held by Exchange: Graph shows it of one Microsoft 365 group at a time, and delta does not report its changes"
+)
 _SIGNED_IN = "held by Exchange: Graph shows it to a signed-in user only"
 # Held by Exchange or Teams: readable only one group at a time, or never (Graph doc: resources/group, known-issues).
 _NOT_IN_LISTS = {

@@ -31,7 +31,7 @@ def _bin(entry: ObjectType, path: str) -> ObjectType:
         title=f"Deleted {entry.title[0].lower()}{entry.title[1:]}",
         path=path,
         restore=kept(
-            f"what `{entry.name}` come back from: POST /{entry.restore.bin}/{{id}}/restore, within 30 days",
+            f"source for restoring `{entry.name}`: POST /{entry.restore.bin}/{{id}}/restore, within 30 days",
             volatile=entry.restore.volatile,
         ),
         delta=False,

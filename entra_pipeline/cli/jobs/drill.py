@@ -29,7 +29,7 @@ _COLUMNS = {
     "objects": "objects",
     "properties": "properties",
     "links": "links",
-    "came_back": "came back",
+    "came_back": "restored",
     "left_out": "left out",
     "why": "why",
 }
@@ -108,11 +108,11 @@ def drill_markdown(result: Drill) -> str:
     parts = [
         f"{result.properties_equal:,} of {pluralize(result.properties, 'property', 'properties')} "
         f"({share(result.properties_equal, result.properties)}) and {result.links_equal:,} of "
-        f"{pluralize(result.links, 'link')} ({share(result.links_equal, result.links)}) came back, by "
+        f"{pluralize(result.links, 'link')} ({share(result.links_equal, result.links)}) were restored, by "
         f"{pluralize(result.steps, 'step')} that take "
         f"{result.seconds_at_limits / 60:.1f} minutes at Graph's write limits.",
         markdown_table(missed, {"type": "not as it was", "object": "object", "what": "what", "why": "why"}),
-        markdown_table(scored, {"type": "type", "compared": "compared", "came_back": "came back"}),
+        markdown_table(scored, {"type": "type", "compared": "compared", "came_back": "restored"}),
         markdown_table(others, {"reason": "left out, because", "what": "what"}),
     ]
     return "\n\n".join(parts)

@@ -109,7 +109,7 @@ def _write(project: Project, path: Path) -> None:
     used = {scope.storage for scope in project.scopes.values()}
     statements = [one for name in sorted(used) for one in project.storage[name].access_statements(name)]
     if statements:
-        click.echo("Whoever opens it needs:\n")
+        click.echo("Statements to run before opening it:\n")
         click.echo("\n".join(dict.fromkeys(statements)))
 
 

@@ -96,7 +96,7 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
         pictures = ((full, before), (incremental, after))
         proven = all(_print_proof(store, manifest, picture) for manifest, picture in pictures)
 
-        _heading("Somebody deletes a group, and we get it back")
+        _heading("Delete a group, then restore it")
         proven &= _restore(project, scope, store, incremental, tenant.control)
 
     _heading("Where to look next")

@@ -213,11 +213,11 @@ def signed(body: bytes, user: User) -> tuple[bytes, list[str]]:
     try:
         sent = msgspec.json.decode(body)
     except msgspec.DecodeError:
-        raise ProxyRefusal("this is no JSON") from None
+        raise ProxyRefusal("this is not JSON") from None
     fields: list[str] = []
     for one in sent if isinstance(sent, list) else [sent]:
         if not isinstance(one, dict) or not isinstance(one.get("query"), str):
-            raise ProxyRefusal("this is no GraphQL request")
+            raise ProxyRefusal("this is not a GraphQL request")
         variables = one["variables"] = one.get("variables") or {}
         if not isinstance(variables, dict):
             raise ProxyRefusal("variables are an object")
@@ -250,7 +250,7 @@ def _changing(query: str) -> list[FieldNode]:
     try:
         definitions = parse(query).definitions
     except GraphQLError:
-        raise ProxyRefusal("this is no GraphQL") from None
+        raise ProxyRefusal("this is not GraphQL") from None
     found: list[FieldNode] = []
     for one in definitions:
         if isinstance(one, OperationDefinitionNode) and one.operation is OperationType.MUTATION:

@@ -23,9 +23,9 @@ def check_specs(scope: str) -> Sequence[dg.AssetCheckSpec]:
     """The checks of a scope's recovery points."""
     key = asset_key(scope, RECOVERY_POINT)
     told = {
-        "complete": "The point holds all that the scope protects, and has proven it.",
-        "chained": "The manifest is as it was written, and so is its place in the chain.",
-        UNUSUAL: "Nothing has changed since the point before that nobody does every day.",
+        "complete": "The point holds all that the scope protects, and all checks of the backup passed.",
+        "chained": "The manifest and its place in the chain are unchanged.",
+        UNUSUAL: "No unusual change since the previous point.",
     }
     with warnings.catch_warnings():
         # Dagster calls partitions of checks a preview; pyproject.toml pins the minor version.
@@ -77,7 +77,7 @@ def _unusual(store: ScopeStore, manifest: Manifest) -> dg.AssetCheckResult:
     verdict = verdict_of(store, manifest.recovery_point)
     findings, problems = (verdict.findings, verdict.problems) if verdict else ([], [])
     found = ", ".join(f"{one.title} ({one.total})" for one in findings)
-    held = f"; {verdict.parent} is held from retention" if verdict and verdict.held else ""
+    held = f"; {verdict.parent} is on hold" if verdict and verdict.held else ""
     return dg.AssetCheckResult(
         check_name=UNUSUAL,
         passed=verdict is None,

@@ -96,7 +96,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
         name=backup_now_job_name(scope),
         executor_def=EXECUTOR,
         tags=run_tags(scope),
-        description=f"Takes a recovery point of scope {scope.name} now. Needs no partition: it makes one.",
+        description=f"Takes a recovery point of scope {scope.name} now. Needs no partition: it creates one.",
     )
     def backup_now() -> None:
         take_recovery_point()

@@ -25,7 +25,7 @@ def drill_job(scope: Scope) -> "UnresolvedAssetJobDefinition | None":
         selection=dg.AssetSelection.checks(drill_key(scope)),
         executor_def=EXECUTOR,
         tags={DRILL_TAG: scope.name},
-        description=f"Rehearses a restore of scope {scope.name} in an empty simulated tenant, and scores it.",
+        description=f"Runs a restore drill of scope {scope.name} in an empty simulated tenant, and scores it.",
     )
 
 
@@ -40,7 +40,7 @@ def drill_schedule(scope: Scope) -> dg.ScheduleDefinition | None:
         execution_timezone=scope.timezone,
         job_name=f"drill_{identifier(scope.name)}",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Rehearses a restore of scope {scope.name}: {scope.drill} ({scope.timezone}).",
+        description=f"Runs a restore drill of scope {scope.name}: {scope.drill} ({scope.timezone}).",
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         return dg.RunRequest(run_key=f"{context.scheduled_execution_time.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}")

@@ -25,7 +25,7 @@ def overview_jobs(project: Project) -> "list[UnresolvedAssetJobDefinition]":
             REPORTS_JOB,
             selection=dg.AssetSelection.groups(REPORTS_GROUP),
             executor_def=EXECUTOR,
-            description="Makes all reports anew.",
+            description="Renews all reports.",
         )
     ]
     if scheduled := [scope.name for scope in project.scopes.values() if scope.schedule is not None]:
@@ -34,7 +34,7 @@ def overview_jobs(project: Project) -> "list[UnresolvedAssetJobDefinition]":
                 FRESHNESS_JOB,
                 selection=dg.AssetSelection.checks(*map(freshness_key, scheduled)),
                 executor_def=EXECUTOR,
-                description="Checks of every scope that its last good recovery point is as fresh as its schedule says.",
+                description="Checks that the last good recovery point of every scope is as fresh as its schedule says.",
             )
         )
     return jobs

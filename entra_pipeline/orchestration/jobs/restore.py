@@ -75,19 +75,19 @@ class RestoreConfig(dg.Config):
     point: str = Field(
         default="",
         description="The recovery point, such as 2026-11-23T05-00-00Z; a time with its zone for the newest before it; "
-        "or latest, the newest that no comparison or restore took for itself.",
+        "or latest, the newest that was not taken by a comparison or restore.",
     )
     to: str = Field(
         default="", description="Another tenant of the configuration to restore to. Empty: the scope's own tenant."
     )
     domains: dict[str, str] = Field(
         default={},
-        description="With to: domains of the recovery point, and those that take their places there, such as "
-        "{contoso.com: fabrikam.com}. Initial and default domains find each other.",
+        description="With to: maps domains of the recovery point to domains of the target tenant, such as "
+        "{contoso.com: fabrikam.com}. Initial and default domains are mapped automatically.",
     )
     types: list[str] = Field(
         default=[],
-        description="Object types, such as [users, groups]; their relations and child types go with them. Empty: all "
+        description="Object types, such as [users, groups]; their relations and child types are included. Empty: all "
         "that the scope protects.",
     )
     ids: list[str] = Field(default=[], description="Ids of objects at the recovery point. Empty: all of the types.")
@@ -95,49 +95,49 @@ class RestoreConfig(dg.Config):
         default="",
         description="SQL condition over the columns of the one type in types, such as department = 'Sales'.",
     )
-    search: str = Field(default="", description="Only objects in which this text occurs.")
+    search: str = Field(default="", description="Only objects that contain this text.")
     conflict: Conflict = Field(
         default=Conflict.overwrite,
-        description="Objects that are there and differ: overwrite them (links and assignments that the recovery point "
+        description="Objects that exist and differ: overwrite them (links and assignments that the recovery point "
         "does not have are removed), merge (fill what is missing, add links, remove nothing), or skip them.",
     )
     delete_added: bool = Field(
-        default=False, description="Also delete objects that the recovery point does not have. They are kept otherwise."
+        default=False, description="Also delete objects that are not in the recovery point. They are kept otherwise."
     )
     enable_policies: bool = Field(
         default=False,
-        description="Conditional access policies come back in the state they had, instead of report-only.",
+        description="Restore Conditional Access policies in their original state instead of report-only.",
     )
     rename_taken: bool = Field(
         default=False,
-        description="Users whose sign-in name is somebody else's now come back under another name, instead of not.",
+        description="If a user's UPN is already in use, restore the user under a new UPN instead of leaving it out.",
     )
     ended_until: str = Field(
         default="",
-        description="Assignments whose own end is past come back until this time (2027-01-31, 2027-01-31T17:00:00Z), "
-        "instead of staying over.",
+        description="Reinstate expired assignments until this time (2027-01-31, 2027-01-31T17:00:00Z). Empty: they "
+        "stay expired.",
     )
     undo: str = Field(
         default="",
-        description="Instead of a point: the id of a restore to undo. What it wrote goes back; what others have done "
-        "since stays. The scope is that of the tenant which it wrote to.",
+        description="Instead of a point: the id of a restore to undo. Its changes are reverted; later changes by "
+        "others are kept. The scope is that of the tenant it wrote to.",
     )
     dry_run: bool = Field(
-        default=True, description="Only make and show the plan. Nothing is written to the tenant while this is true."
+        default=True, description="Only create and show the plan. Nothing is written to the tenant while this is true."
     )
     plan_id: str = Field(
         default="",
-        description="A plan made before, to look at again or, with dry_run false, to carry out: it says all that the "
-        "fields above say. What changed in the tenant since is not overwritten.",
+        description="An existing plan, to show again or, with dry_run false, to apply. It replaces the fields above. "
+        "Objects changed in the tenant since the plan are not overwritten.",
     )
     go_on: bool = Field(
         default=False,
-        description="When something has changed since the plan was made: leave that as it is and restore all else, "
-        "instead of writing nothing.",
+        description="Skip objects changed since the plan was made. Otherwise any change stops the restore before it "
+        "writes.",
     )
     passwords_file: str = Field(
         default="",
-        description="Name of the file for the first passwords of users made anew, on the machine of the run; only the "
+        description="Name of the file for the first passwords of re-created users, on the machine of the run; only the "
         "run's user can read it. It goes beside dagster_project.toml, or where passwords_folder of the tenant says. By "
         "default restore-<plan>-passwords.csv.",
     )
@@ -155,23 +155,23 @@ class RestoreConfig(dg.Config):
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""
         if self.passwords_file != Path(self.passwords_file).name or self.passwords_file.startswith("."):
             raise UsageError(
-                f"passwords_file {self.passwords_file!r} is no bare name of a file",
-                remedy="Leave out folders: passwords_folder in [tenants.NAME.restore] says where the file goes.",
+                f"passwords_file {self.passwords_file!r} must be a file name without a folder",
+                remedy="Remove the folder: passwords_folder in [tenants.NAME.restore] says where the file goes.",
             )
         asked = self.point or self.to or self.domains or self.selection() != RestoreSelection()
         if self.undo and (asked or self.options() not in _OF_AN_UNDO or self.plan_id):
             raise UsageError(
-                "undo and a selection exclude each other: what the restore wrote is undone",
-                remedy="Leave scope, undo, enable_policies and dry_run, and remove the rest; or remove undo.",
+                "undo and a selection exclude each other: an undo covers all that the restore wrote",
+                remedy="Keep scope, undo, enable_policies and dry_run, and remove the rest; or remove undo.",
             )
         if self.plan_id and (asked or self.options() != RestoreOptions()):
             raise UsageError(
-                "plan_id and a selection exclude each other: the plan says what is restored, and how",
-                remedy="Leave scope, plan_id and dry_run, and remove the rest; or remove plan_id to plan anew.",
+                "plan_id and a selection exclude each other: the plan defines what is restored, and how",
+                remedy="Keep scope, plan_id and dry_run, and remove the rest; or remove plan_id to plan again.",
             )
         if not (self.plan_id or self.point or self.undo):
             raise UsageError(
-                "it is not said which recovery point to restore",
+                "the recovery point to restore is missing",
                 remedy="Set point to a recovery point of the scope; its partitions are the recovery points.",
             )
 
@@ -217,14 +217,14 @@ def plan_restore(
         if plan.steps:
             if approval_scopes(tenants.project(), plan):
                 context.log.info("A second administrator has to approve the plan in the console, under Restores.")
-            context.log.info(f"To carry it out, launch the job again with:\n{approval(plan)}")
+            context.log.info(f"To apply it, launch the job again with:\n{approval(plan)}")
     elif plan.steps:
         with retried(context):
             require_approval(tenants.project(), store, plan)
         yield dg.Output(None, "planned")
     elif any(refusal.kind == "unresolved" for refusal in plan.refusals):
         raise dg.Failure(
-            f"Plan {plan.id} has nothing to write, but not everything is as it was: see what is not restored in the "
+            f"Plan {plan.id} has no changes to apply, but some objects still differ: see what is not restored in the "
             "plan's observation above."
         )
 
@@ -232,7 +232,7 @@ def plan_restore(
 @dg.op(
     ins={"planned": dg.In(dg.Nothing)},
     out={"applied": dg.Out(dg.Nothing)},
-    description="Takes a recovery point to undo the restore, then carries the plan out, stage by stage.",
+    description="Takes a recovery point to undo the restore, then applies the plan, stage by stage.",
 )
 def apply_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
@@ -254,7 +254,7 @@ def apply_restore(
 @dg.op(
     ins={"applied": dg.In(dg.Nothing)},
     out={"verified": dg.Out(dg.Nothing)},
-    description="Reads back what was written, with patience for replication.",
+    description="Verifies what was written against the tenant, and allows for replication delay.",
 )
 def verify_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
@@ -273,7 +273,7 @@ def verify_restore(
 @dg.op(
     ins={"verified": dg.In(dg.Nothing)},
     out={"reported": dg.Out(dg.Nothing)},
-    description="Shows what became of every step. Fails when not everything is restored: nobody reads what is green.",
+    description="Shows the outcome of every step. Fails when not everything was restored, so that it is noticed.",
 )
 def report_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource
@@ -290,7 +290,7 @@ def report_restore(
             report_text(report),
             metadata={
                 "remedy": "The report above names every exception with its reason and what to do about it. After that, "
-                "launch the job anew for the same recovery point: its plan holds what still differs."
+                "launch the job again for the same recovery point: its plan has only what still differs."
             },
         )
     yield dg.Output(None, "reported")
@@ -301,7 +301,7 @@ def report_restore(
     config=to_all_ops,
     executor_def=EXECUTOR,
     description="Restores objects of a recovery point. By default a dry run that shows the plan; launch it again with "
-    "the plan's id and dry_run false to carry the plan out.",
+    "the plan's id and dry_run false to apply the plan.",
 )
 def restore() -> None:
     """Plan, apply, verify, report."""
@@ -399,8 +399,8 @@ def _known_plan(
         report = read_report(store, plan.id)
         if report is not None and report.verified and not config.dry_run:
             raise UsageError(
-                f"plan {plan.id} was carried out at {report.finished}: {report.status}",
-                remedy="Plan anew: the new plan holds what still differs.",
+                f"plan {plan.id} was applied at {report.finished}: {report.status}",
+                remedy="Plan again: the new plan has only what still differs.",
             )
         return plan
     before = _tagged(context.instance, context.run.parent_run_id)
@@ -411,7 +411,7 @@ def _known_plan(
     same = (plan.tenant, plan.selection, plan.options) == wanted if not plan.undoes else plan.undoes == config.undo
     if not has_begun(store.files, plan.id) or not same or (report is not None and report.verified):
         return None
-    context.log.info(f"Plan {plan.id} was begun and has not come to its end: this run goes on with it.")
+    context.log.info(f"Plan {plan.id} was interrupted: this run resumes it.")
     return plan
 
 
@@ -421,7 +421,7 @@ def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> RestorePlan:
     except NotInStore:
         raise NotInStore(
             f"scope {config.scope!r} has no plan {config.plan_id!r}",
-            remedy="Copy the id from the run that made the plan; its tag entra/plan is the id, too.",
+            remedy="Copy the id from the run that created the plan; it is also its tag entra/plan.",
         ) from None
     if plan.scope != config.scope:
         raise UsageError(f"plan {plan.id} restores scope {plan.scope!r}", remedy="Correct scope or plan_id.")
@@ -432,7 +432,7 @@ def _plan_of_run(context: dg.OpExecutionContext, store: ScopeStore) -> RestorePl
     """The plan of this run: made by it, or by the one whose steps it goes on with."""
     plan = _tagged(context.instance, context.run_id)
     if not plan:
-        raise UsageError("the plan of this run is not known any more", remedy="Launch the job anew.")
+        raise UsageError("the plan of this run no longer exists", remedy="Launch the job again.")
     return read_plan(store, plan)
 
 
@@ -464,5 +464,5 @@ def _tell_key(context: dg.OpExecutionContext, tenants: TenantResource, plan: Res
     if app is None or app.passwords_key is None:
         context.log.info(
             f"[tenants.{plan.tenant}.restore] has no passwords_key: first passwords are encrypted with the key in "
-            f"{KEY_FILE} beside dagster_project.toml, and only a machine that has it can go on with this restore."
+            f"{KEY_FILE} beside dagster_project.toml, and only a machine with this key can resume the restore."
         )

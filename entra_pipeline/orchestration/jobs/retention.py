@@ -40,7 +40,7 @@ class PruneConfig(dg.Config):
         description="The scope whose recovery points are pruned by its retention; empty: every scope that has not "
         "prune = false.",
     )
-    dry_run: bool = Field(default=False, description="Say what would go, and change nothing.")
+    dry_run: bool = Field(default=False, description="Show what would be deleted; change nothing.")
 
 
 @dg.op(name=OP, out=dg.Out(dg.Nothing))
@@ -177,8 +177,7 @@ def _metadata(pruned: PruneResult, partitions: Sequence[str], *, dry_run: bool) 
 @dg.job(
     name="prune",
     executor_def=EXECUTOR,
-    description="Forgets the recovery points of a scope, or of all, that are past their time, and deletes what only "
-    "they need.",
+    description="Deletes the expired recovery points of a scope, or of all scopes, and the files that only they need.",
 )
 def prune() -> None:
     """The job."""

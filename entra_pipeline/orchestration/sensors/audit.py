@@ -116,7 +116,7 @@ def record(
         project = load_project(project_file)
         stopped = sorted(_stopped(instance, schedules))
         seen = Seen(updated=clock().isoformat(), stopped=stopped, settings=_settings(project.file))
-        return msgspec.json.encode(seen).decode(), "From now on, what happens is recorded."
+        return msgspec.json.encode(seen).decode(), "Recording has started."
     seen = _SEEN_DECODER.decode(cursor)
     written, told = 0, ""
     try:
@@ -128,7 +128,7 @@ def record(
                 written += 1
             known()
     except EntraPipelineError as error:
-        told = f" Not all could be: this is tried again. {error}"
+        told = f" Some could not be recorded: this is retried. {error}"
     return msgspec.json.encode(seen).decode(), f"{pluralize(written, 'event')} recorded.{told}"
 
 

@@ -64,7 +64,7 @@ def contained(context: dg.SensorEvaluationContext, project: Project, sensor: str
     except EntraPipelineError as error:
         context.log.warning(f"{scope}: {error.message}")
     except Exception as error:
-        context.log.exception(f"{scope}: sensor {sensor} cannot look after this scope")
+        context.log.exception(f"{scope}: sensor {sensor} failed for this scope")
         now = system_clock()
         try:
             announce(

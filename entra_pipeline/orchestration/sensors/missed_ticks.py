@@ -70,7 +70,7 @@ def missed_ticks_sensor(
                 if latest and moment_of(latest[0]) >= due:
                     continue
                 context.log.info(
-                    f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is asked for now"
+                    f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is requested now"
                 )
                 requests.append(extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}"))
         return dg.SensorResult(run_requests=requests, cursor=msgspec.json.encode(seen).decode())

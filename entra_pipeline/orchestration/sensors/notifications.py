@@ -44,7 +44,7 @@ def notifications_sensor(project: Project) -> dg.SensorDefinition:
         name="notifications",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sends what notification profiles ask for, each message once; told of runs that were killed, too.",
+        description="Sends the messages of notification profiles, each once; also for runs that were killed.",
     )
     def notifications(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         current = load_project(file)

@@ -85,7 +85,7 @@ def repair_sensor(
         jobs=list(jobs),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reads again what the newest recovery point of a scope lacks, or takes the point that failed: "
+        description="Repairs the gaps of the newest recovery point of a scope, or takes the point that failed: "
         f"at most {len(PAUSES)} times, with growing pauses.",
     )
     def repair(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -98,7 +98,7 @@ def repair_sensor(
             tried = cursor.get(name, Tried(trouble.of))
             if tried.of != trouble.of:
                 tried = Tried(trouble.of)
-            asked, text = None, "could not be looked at: see the log of the tick"
+            asked, text = None, "could not be checked: see the log of the tick"
             # No try is spent on a storage that cannot be reached: a run could not store anything either.
             with contained(context, project, "repair", name):
                 tried, asked, text = _next(context.instance, project, scopes[name], trouble, tried, clock())
@@ -168,7 +168,7 @@ def _next(
 ) -> tuple[Tried, dg.RunRequest | None, str]:
     """What becomes of a trouble: the tries, the run to ask for, and what to say. Raises StoreError."""
     if tried.beyond:
-        return tried, None, f"what {trouble.of} lacks takes a permission or a licence"
+        return tried, None, f"the gaps of {trouble.of} require a permission or a licence"
     if tried.tries == len(PAUSES):
         return tried, None, f"{trouble.of} is given up after {tried.tries} tries"
     due = trouble.since + PAUSES[tried.tries]
@@ -182,7 +182,7 @@ def _next(
             return tried, None, f"{latest.recovery_point} has made up for {trouble.of}"
         types = missing_types(scope, latest)
         if not types:
-            return msgspec.structs.replace(tried, beyond=True), None, "what is lacking takes a permission or a licence"
+            return msgspec.structs.replace(tried, beyond=True), None, "the gaps require a permission or a licence"
     tries = tried.tries + 1
     return (
         msgspec.structs.replace(tried, tries=tries),

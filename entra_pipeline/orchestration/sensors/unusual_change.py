@@ -38,7 +38,7 @@ def unusual_change_sensor(project: Project, jobs: Sequence[UnresolvedAssetJobDef
         jobs=list(jobs),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Takes one more recovery point of a scope whose newest one shows an unusual change.",
+        description="Takes another recovery point of a scope whose newest one shows an unusual change.",
     )
     def unusual_change(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
         for key, (evaluation, evaluated) in last_evaluations(context.instance, list(keys)).items():

@@ -1,4 +1,4 @@
-"""Restore drill: a recovery point comes back in an empty simulated tenant, and is compared with what it was.
+"""Restore drill: a recovery point is restored in an empty simulated tenant, and is compared with what it was.
 
 What belongs here: the drill from end to end, and its result in the store. What does not: restoring (`plan`, `apply`),
 and comparing (`fidelity`).
@@ -140,12 +140,12 @@ def goals_met(drill: Drill) -> bool:
 
 def drill_text(drill: Drill) -> str:
     """Describes a drill in one line."""
-    wanted = f"{PROPERTIES_GOAL * 100:g} % and {LINKS_GOAL * 100:g} % are wanted"
+    wanted = f"{PROPERTIES_GOAL * 100:g} % and {LINKS_GOAL * 100:g} % are required"
     return (
         f"{share(drill.properties_equal, drill.properties)} of "
         f"{pluralize(drill.properties, 'property', 'properties')} and "
-        f"{share(drill.links_equal, drill.links)} of {pluralize(drill.links, 'link')} came back"
-        f"{'' if goals_met(drill) else f': too little, {wanted}'}. "
+        f"{share(drill.links_equal, drill.links)} of {pluralize(drill.links, 'link')} were restored"
+        f"{'' if goals_met(drill) else f': too few, {wanted}'}. "
         f"It took {pluralize(drill.writes, 'write')} and {drill.seconds / 60:.1f} minutes; "
         f"at Graph's write limits {drill.seconds_at_limits / 60:.1f} minutes"
     )

@@ -187,9 +187,9 @@ class _Comparing:
         if entry.name in SHOWN_ELSEWHERE:
             return dict.fromkeys(bodies, "another view of what is restored elsewhere")
         for condition, reason in (
-            (rule.mastered, "mastered elsewhere (Active Directory, Exchange, Azure)"),
+            (rule.mastered, "managed in another system (Active Directory, Exchange, Azure)"),
             (rule.fixed, "built in: the same in every tenant"),
-            (rule.derived, "comes and goes by itself"),
+            (rule.derived, "created and removed automatically"),
         ):
             if condition and bodies:
                 found |= dict.fromkeys(meeting(self._connection, condition, bodies), reason)
@@ -289,11 +289,11 @@ class _Comparing:
         if relation.name in SHOWN_ELSEWHERE:
             return dict.fromkeys(links, "another view of what is restored elsewhere")
         if write is None:
-            return dict.fromkeys(links, "Graph does not let its links be written")
+            return dict.fromkeys(links, "Graph cannot write its links")
         found: dict[tuple[str, str], str] = {}
         bodies = self._bodies(self._point, owner.name)
         for condition, reason in (
-            (write.mastered, "mastered elsewhere (Active Directory, Exchange, Azure)"),
+            (write.mastered, "managed in another system (Active Directory, Exchange, Azure)"),
             (write.derived, "computed by Graph"),
         ):
             if condition and bodies:

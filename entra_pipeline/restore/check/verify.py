@@ -85,7 +85,7 @@ async def verify(
     sent = [step for step in plan.steps if outcomes[step.number].result in _SENT]
     wanted = _final(sent, names)
     found = await asyncio.to_thread(_differences, sent, wanted, names, outcomes, target.store, live)
-    reporter.phase("looking again at what differs")
+    reporter.phase("checking differences again")
     deadline = monotonic() + patience
     while found:
         found = await _again(found, sent, wanted, outcomes, target)
@@ -251,5 +251,5 @@ def _outcome(before: Outcome, different: dict[str, tuple[Any, Any]] | None) -> O
         before,
         result="restored with differences",
         differences=different,
-        reason=before.reason or f"read back, it differs in {', '.join(sorted(different))}",
+        reason=before.reason or f"verification found differences in {', '.join(sorted(different))}",
     )

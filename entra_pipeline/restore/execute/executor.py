@@ -304,8 +304,8 @@ class _Applying:
             return outcome_of(
                 step,
                 "failed",
-                reason=f"not sent: it is deleted only after {', '.join(sorted(waits))}, which did not come back",
-                remedy="Mend what kept that from coming back, or delete or rename this object to free its name; "
+                reason=f"not sent: it is deleted only after {', '.join(sorted(waits))}, which was not restored",
+                remedy="Fix what prevented that restore, or delete or rename this object to free its name; "
                 "then plan again.",
             )
         missing = await self._missing(step)
@@ -327,7 +327,7 @@ class _Applying:
             return outcome_of(step, "failed", live_id=work.id, reason=refused.message, remedy=refused.remedy)
         problems = list(work.problems)
         if missing:
-            problems.append(f"links to {', '.join(sorted(missing))} were not sent: they did not come back")
+            problems.append(f"links to {', '.join(sorted(missing))} were not sent: those objects were not restored")
         result: Result = "restored with differences" if problems else "restored"
         return outcome_of(step, result, live_id=work.id, reason="; ".join(problems))
 
@@ -336,8 +336,8 @@ class _Applying:
         return outcome_of(
             step,
             "failed",
-            reason=f"not sent: it refers to {', '.join(sorted(missing))}, which did not come back",
-            remedy="Mend what kept that from coming back, and plan again.",
+            reason=f"not sent: it refers to {', '.join(sorted(missing))}, which was not restored",
+            remedy="Fix what prevented that restore, and plan again.",
         )
 
     def _is_vain(self, step: RestoreStep) -> bool:
@@ -356,14 +356,14 @@ class _Applying:
             back = msgspec.structs.replace(
                 other, action="undelete", id=other.live_id, frees=(), body=other.before, before={}
             )
-            reason = f"{step.name or step.id}, which needs its name, did not come back"
-            remedy = "Mend what kept that from coming back, and plan again."
+            reason = f"{step.name or step.id}, which needs its name, was not restored"
+            remedy = "Fix what prevented that restore, and plan again."
             try:
                 await carry_out(RunningStep(self.session, back))
-                reason = f"it was taken out of the recycle bin again: {reason}"
+                reason = f"it was restored from the recycle bin again: {reason}"
             except StepRefused as refused:
                 reason = f"it is in the recycle bin, though {reason}: {refused.message}"
-                remedy = "Restore it from the recycle bin by hand."
+                remedy = "Restore it from the recycle bin manually."
             self.session.journal.finish(outcome_of(other, "failed", reason=reason, remedy=remedy))
 
     async def _give_back(self, step: RestoreStep) -> None:
@@ -434,7 +434,7 @@ async def _before(
         raise LiveChanged(
             f"{pluralize(len(changed), 'object')} changed in the tenant since the plan was made: {named}"
             f"{' …' if len(changed) > 10 else ''}; nothing was written",
-            remedy="Plan again, or go on without these.",
+            remedy="Plan again, or skip these objects.",
         )
     if not journal.undo_point:
         await journal.begin(undo.recovery_point, plan.tenant_id)

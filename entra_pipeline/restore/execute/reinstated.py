@@ -74,7 +74,7 @@ async def take_away(
     types = [name for name in scope.types() if point.has(name) and (name in _TIES or (linked and name in _LINKED))]
     if not types:
         return
-    progress.phase("looking for what came back besides")
+    progress.phase("checking links and assignments that Entra restored")
     manifest = await backup(
         scope, live_store, reading, types=types, taken_for=TakenFor.READ_BACK, clock=clock, progress=progress
     )
@@ -90,7 +90,7 @@ async def take_away(
             remedy = refused.remedy
         if work.problems:
             before = done[back[owner]]
-            reported = f"it came back with {step.table} {step.name or step.id}, which it did not have"
+            reported = f"Entra restored it with {step.table} {step.name or step.id}, which it did not have"
             session.journal.finish(
                 msgspec.structs.replace(
                     before,

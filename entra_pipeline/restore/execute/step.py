@@ -236,8 +236,8 @@ class RunningStep:
             if found:
                 return dict(found)
         raise StepRefused(
-            f"Graph's answer was lost {_LOST} times, and nothing has come into being",
-            remedy="Look at Microsoft's service health, and start the restore again.",
+            f"Graph's answer was lost {_LOST} times, and the object was not created",
+            remedy="Check Microsoft's service health, and start the restore again.",
         )
 
     def made(self, ids: Mapping[str, str]) -> None:
@@ -293,8 +293,8 @@ class RunningStep:
         )
         lacking = f" It lacks {'; '.join(gated)}." if gated else ""
         return (
-            f"The restore app registration has what this takes ({asked}).{lacking} Start the restore again in some "
-            "minutes, as what was just made may not be known everywhere; if it is refused again, the tenant may lack "
+            f"The restore app registration has the required permission ({asked}).{lacking} Start the restore again in "
+            "some minutes, as replication of new objects can take a while; if it is refused again, the tenant may lack "
             "the licence, or the app registration a directory role over the object."
         )
 
@@ -308,23 +308,23 @@ class RunningStep:
 
     def _remedy(self, written: WriteResult, error: GraphError) -> str:
         if error.status == 403 and error.code == "Directory_QuotaExceeded":
-            return "Remove what is not needed, and start the restore again."
+            return "Remove objects that are not needed, and start the restore again."
         if error.status == 403 and (missing := self._missing_permissions(written.write)):
             return _grant(missing)
         if error.status == 403 and self.entry.name == "users":
             return (
-                "Users with administrator roles can only be changed by an app that holds the Privileged Authentication "
+                "Users with administrator roles can only be changed by an app with the Privileged Authentication "
                 "Administrator or Global Administrator role: assign it to the restore app registration, and start the "
                 "restore again."
             )
         if _unknown_yet(written):
-            return "Start the restore again in some minutes: what it refers to has not reached all of Graph's services."
+            return "Start the restore again in some minutes: replication of what it refers to is not complete."
         if error.status == 403:
             return self._denied_though_granted()
         if error.status == 404:
             return "Plan again: what it refers to is not in the tenant."
         if there_already(written):
-            return "Rename or remove what holds the same name in the tenant, and plan again."
+            return "Rename or remove the object with the same name in the tenant, and plan again."
         return ""
 
 

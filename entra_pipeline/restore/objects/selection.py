@@ -45,14 +45,12 @@ def choose(store: ScopeStore, manifest: Manifest, selection: RestoreSelection) -
     """
     types = _types(selection)
     if selection.where and len(selection.types) != 1:
-        raise UsageError(
-            "a condition needs one object type", remedy="Name the type whose columns it is about: --types TYPE."
-        )
+        raise UsageError("a condition needs one object type", remedy="Name the type: --types TYPE.")
     for name in selection.types:
         if name not in manifest.tables or manifest.tables[name].read == "never":
             raise NotAtPoint(
                 f"{manifest.recovery_point} does not have {name}: it was not protected, or could not be read",
-                remedy=f"What it has: entra-pipeline objects {store.scope} --at {manifest.recovery_point}",
+                remedy=f"To list its types: entra-pipeline objects {store.scope} --at {manifest.recovery_point}",
             )
     tables = frozenset(table_names(types))
     ids = frozenset(selection.ids)
@@ -69,8 +67,8 @@ def choose(store: ScopeStore, manifest: Manifest, selection: RestoreSelection) -
         ids = ids & found if ids else frozenset(found)
         if not ids:
             raise NotAtPoint(
-                f"nothing at {manifest.recovery_point} is what was asked for",
-                remedy="To see what a condition (--where) or a text (--search) finds: "
+                f"no object at {manifest.recovery_point} matches the selection",
+                remedy="To test a condition (--where) or a text (--search): "
                 f"entra-pipeline objects {store.scope} TYPE --at {manifest.recovery_point}",
             )
     narrowed = bool(ids)
@@ -137,8 +135,8 @@ def _types(selection: RestoreSelection) -> list[str]:
             )
         if is_bin(CATALOGUE[name]):
             raise UsageError(
-                f"{name} is a recycle bin: nothing is restored to it",
-                remedy=f"Choose {CATALOGUE[name].shows}; what is in the recycle bin comes back from there.",
+                f"{name} is a recycle bin: objects are not restored to it",
+                remedy=f"Choose {CATALOGUE[name].shows}; objects in the recycle bin are restored from there.",
             )
     named = list(selection.types) or [e.name for e in CATALOGUE.values() if not is_bin(e)]
     shown = [e.name for e in CATALOGUE.values() if e.shows in named and not is_bin(e) and e.restore.possible]
@@ -150,9 +148,9 @@ def _require(store: ScopeStore, manifest: Manifest, ids: Collection[str], tables
     missing = set(ids) - known_ids(store, manifest, [name for name in CATALOGUE if name in tables], ids)
     if missing:
         raise NotAtPoint(
-            f"{manifest.recovery_point} has no object {', '.join(sorted(missing))} among what was asked for",
+            f"{manifest.recovery_point} has no object {', '.join(sorted(missing))} in the selection",
             remedy=f"To find ids: entra-pipeline objects {store.scope} TYPE --search TEXT --at "
-            f"{manifest.recovery_point}. An object of another type needs --types; one that was deleted before is at an "
+            f"{manifest.recovery_point}. An object of another type needs --types; an object deleted earlier is at an "
             "earlier point (--at).",
         )
 

@@ -280,7 +280,7 @@ class _Differ:
         if item.id in binned:
             item.state, item.live_id, item.now = ObjectState.BINNED, item.id, binned[item.id]
         elif other != item.id and other in new:
-            known = "" if is_view(entry) else "it came back under another id before"
+            known = "" if is_view(entry) else "it was restored under another id earlier"
             self._settle(item, other, new, known)
         elif other in binned:
             item.state, item.live_id, item.now = ObjectState.BINNED, other, binned[other]
@@ -490,7 +490,7 @@ def alike_by_name(connection: duckdb.DuckDBPyConnection, point: Side, live: Side
 
 def _known_by(entry: ObjectType) -> str:
     unique = entry.restore.unique
-    return f"it has the same {' and '.join(unique)}" if unique else "it says the same"
+    return f"it has the same {' and '.join(unique)}" if unique else "all its properties are the same"
 
 
 def own_aliases(entry: ObjectType) -> tuple[str, ...]:

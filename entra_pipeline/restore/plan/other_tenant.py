@@ -51,7 +51,7 @@ def scope_of(project: Project, source: Scope, tenant: str, name: str = "") -> Sc
     name = name or f"restore-{tenant}"[:63]
     if name in project.scopes:
         raise UsageError(
-            f"the scope {name!r} shows tenant {project.scopes[name].tenant!r}, or a part of {tenant!r}",
+            f"the scope {name!r} covers tenant {project.scopes[name].tenant!r}, or a part of {tenant!r}",
             remedy=f"Make a scope that protects all of tenant {tenant!r}, or give this one another name.",
         )
     return Scope(name=name, tenant=tenant, storage=source.storage)

@@ -171,9 +171,7 @@ def make_plan(
 def check_cross_tenant(options: RestoreOptions) -> None:
     """Raises UsageError for options that another tenant does not allow."""
     if options.delete_added:
-        raise UsageError(
-            "what only another tenant has is its own, and is not deleted", remedy="Leave out --delete-added."
-        )
+        raise UsageError("objects that only the other tenant has are never deleted", remedy="Leave out --delete-added.")
 
 
 def _unknown(comparison: TenantDiff, scope: str) -> list[PlanRefusal]:
@@ -183,8 +181,8 @@ def _unknown(comparison: TenantDiff, scope: str) -> list[PlanRefusal]:
             table=table,
             id="",
             kind="unresolved",
-            reason=f"nothing of it is restored, because it could not be compared: {why}",
-            remedy=f"Mend what keeps it from being read (entra-pipeline backup {scope} tells), and plan again.",
+            reason=f"not restored, because it could not be compared: {why}",
+            remedy=f"Fix what prevents it from being read (entra-pipeline backup {scope} shows it), and plan again.",
         )
         for table, why in comparison.incomparable.items()
         if (CATALOGUE[table].restore.possible if table in CATALOGUE else RELATIONS[table][1].write is not None)
@@ -232,7 +230,7 @@ class _Unwritten:
             return found
         state = self._point.state(owner.name, "id, _raw AS raw")
         for condition, reason in (
-            (rule.write.mastered, "its links are mastered elsewhere"),
+            (rule.write.mastered, "its links are managed in another system"),
             (rule.write.derived, ""),
         ):
             if condition:

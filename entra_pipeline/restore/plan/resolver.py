@@ -60,7 +60,7 @@ class ReferenceResolver:
                 break
             for draft in circle:
                 self._refuse(
-                    draft, "it waits for objects that wait for it", "Restore them one by one, with --types and --ids."
+                    draft, "it is part of a circular dependency", "Restore them one by one, with --types and --ids."
                 )
                 self._makers.discard(draft.id)
                 self._refused.add(draft.id)
@@ -175,10 +175,10 @@ class ReferenceResolver:
             listed = " ".join(f"--ids {id_}" for group in sorted(wanted.values()) for id_ in group)
             return reason, f"Add to the selection: {types} {listed}."
         if any(self._index.at_point(id_) for id_ in ids):
-            return reason, "The plan says of these objects why they do not come back: that has to be mended first."
+            return reason, "The plan gives the reason why these objects are not restored: fix that first."
         return (
             reason,
-            "They were not there at the recovery point either: mend the object by hand, or restore an earlier one.",
+            "They did not exist at the recovery point either: fix the object manually, or restore an earlier point.",
         )
 
     def _kind(self, lost: Iterable[str]) -> Literal["unresolved", "skipped"]:

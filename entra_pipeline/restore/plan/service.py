@@ -73,7 +73,7 @@ class PlannedTenant:
         if unprotected:
             raise UsageError(
                 f"scope {self.scope.name!r} does not protect {', '.join(unprotected)}",
-                remedy="Add it to the scope's `protect`: what cannot be undone is not overwritten.",
+                remedy="Add it to the scope's `protect`: without it, an undo is not possible.",
             )
         return [name for name in with_bins(self.scope).types() if name in wanted]
 
@@ -165,7 +165,7 @@ async def plan_restore(
     if cross_tenant:
         check_cross_tenant(options or RestoreOptions())
     elif domains:
-        raise UsageError("the tenant is the same: its domains stay", remedy="Leave out --domain, or add --to TENANT.")
+        raise UsageError("--domain applies to another tenant only", remedy="Omit --domain, or add --to TENANT.")
     types = None if cross_tenant else subject.types_to_read(selection)
     seen = await subject.look(types, trigger=trigger, clock=clock, progress=progress)
 

@@ -136,7 +136,7 @@ def _mapping(
     """Maps the domains of the recovery point to domains of the other tenant."""
     if unknown := sorted(given.keys() - there.keys()):
         raise UsageError(
-            f"{', '.join(unknown)}: no domain of the recovery point",
+            f"{', '.join(unknown)}: not a domain of the recovery point",
             remedy=f"Its domains are {', '.join(sorted(there))}.",
         )
     if unknown := sorted(set(given.values()) - here.keys()):
@@ -232,9 +232,11 @@ def _unsupported(point: Side, live: Side, homeless: set[str], here: set[str]) ->
         for id_, name, mail, kind in _rows(connection, point, "users", "userPrincipalName", "mail", "userType"):
             domain = name.rpartition("@")[2].lower()
             if domain in homeless:
-                found[id_] = Unsupported(f"the domain {domain} has no place in the other tenant", _map(domain))
+                found[id_] = Unsupported(
+                    f"the domain {domain} is not mapped to a domain of the other tenant", _map(domain)
+                )
             elif kind == "Guest" and mail.rpartition("@")[2].lower() in here:
-                found[id_] = Unsupported("a guest whose home is the other tenant: nobody is a guest at home")
+                found[id_] = Unsupported("a guest whose home tenant is the target tenant")
         host = _host(homeless)
         for id_, listed in _rows(connection, point, "applications", "identifierUris") if homeless else ():
             uris = [match[2].lower() for one in msgspec.json.decode(listed or "[]") if (match := host.match(one))]
@@ -257,7 +259,7 @@ def _same(point: Side, live: Side) -> dict[str, str]:
 
 
 def _map(domain: str) -> str:
-    return f"Say which domain of the other tenant takes its place: --domain {domain}=<domain>."
+    return f"Map it to a domain of the other tenant: --domain {domain}=<domain>."
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, side: Side, table: str, *names: str) -> list[tuple[str, ...]]:

@@ -122,8 +122,7 @@ def read_writes(source: ScopeStore, job: str, store: ScopeStore) -> RestoreWrite
     except NotInStore:
         raise UsageError(
             f"scope {source.scope!r} has no restore {job!r}",
-            remedy="A restore tells its id when it begins, and how to undo it when it ends; entra-pipeline report jobs "
-            "lists them.",
+            remedy="To list restores with their ids: entra-pipeline report jobs.",
         ) from None
     if (plan.live_scope or plan.scope) != store.scope:
         raise UsageError(
@@ -134,15 +133,15 @@ def read_writes(source: ScopeStore, job: str, store: ScopeStore) -> RestoreWrite
     if report is None:
         begun = has_begun(source.files, job)
         raise UsageError(
-            f"restore {job} has {'not come to its end' if begun else 'not begun: there is nothing to undo'}",
-            remedy=f"Go on with it first: entra-pipeline restore {plan.scope} --resume {job}" if begun else "",
+            f"restore {job} has {'not finished' if begun else 'not been applied: there is nothing to undo'}",
+            remedy=f"Resume it first: entra-pipeline restore {plan.scope} --resume {job}" if begun else "",
         )
     found = writes_of(plan, report, Journal(source.files, job).made, store.scope, _read_back_by(store, report))
     if not found.types:
         raise UsageError(f"restore {job} has written nothing: there is nothing to undo")
     if found.point not in store.points():
         raise NotInStore(
-            f"recovery point {found.point}, which shows what was there before restore {job}, is not kept any more",
+            f"recovery point {found.point}, taken before restore {job}, no longer exists",
             remedy=f"Restore what you need from another one: entra-pipeline points {store.scope} lists them.",
         )
     return found
@@ -232,7 +231,7 @@ class _Narrowing:
             if seen := self._read_back(item.table).get(item.live_id):
                 then, now = (normalized(item.entry, decoded(text)) for text in (seen, item.now))
                 changed += [name for name in differing(item.entry, then, now) if name not in changed]
-            why = f"it was made by the restore, and others have changed it since: {_listed(changed)}"
+            why = f"it was created by the restore, and changed by others since: {_listed(changed)}"
             return not changed or self._refuse(item, why)
         if item.state is not ObjectState.THERE:
             with_it = bool(item.entry.restore.link or item.entry.parent)
@@ -250,7 +249,7 @@ class _Narrowing:
         then = moved(item.entry, item.id, item.wanted(), self.comparison.forward)
         back, changed = self._changed_since(item.entry, then, self.it.left[key], item.found())
         if changed:
-            return self._refuse(item, f"others have changed it since the restore: {_listed(changed)}", item.id)
+            return self._refuse(item, f"changed by others since the restore: {_listed(changed)}", item.id)
         if item.entry.restore.strategy is not WriteStrategy.LICENSES:
             # Of licences Graph shows one property in several; of others, those stay that the restore did not set.
             wanted = item.wanted()
@@ -329,7 +328,7 @@ class _Narrowing:
                         table=relation,
                         id=link.source_id,
                         kind="unresolved",
-                        reason=f"others have changed it since the restore {self.it.job}",
+                        reason=f"changed by others since the restore {self.it.job}",
                         remedy=self._anyway(RELATIONS[relation][0].name, link.source_id),
                     )
                 )
@@ -372,7 +371,8 @@ class _Narrowing:
         for id_, used in ties.items():
             more = f" and {len(used) - _NAMED:,} more" if len(used) > _NAMED else ""
             self._refuse(
-                made[id_], f"it was made by the restore, and others use it by now: {', '.join(used[:_NAMED])}{more}"
+                made[id_],
+                f"it was created by the restore, and is used by other objects: {', '.join(used[:_NAMED])}{more}",
             )
         if ties:
             self._leave(ties.keys())
@@ -425,7 +425,7 @@ class _Narrowing:
         remedy = (
             self._anyway(item.table, at_point)
             if at_point
-            else "Leave it, or take back by hand what was done to it since, and undo again."
+            else "Keep it; or revert the later changes manually, and undo again."
         )
         self.refusals.append(
             PlanRefusal(table=item.table, id=item.id, name=item.name, kind="unresolved", reason=reason, remedy=remedy)
@@ -434,7 +434,7 @@ class _Narrowing:
 
     def _anyway(self, table: str, id_: str) -> str:
         return (
-            "Leave it; or, to set it back with what others have done to it: entra-pipeline restore "
+            "Keep it; or, to also revert the changes by others: entra-pipeline restore "
             f"{self.it.scope} --at {self.it.point} --types {table} --ids {id_}"
         )
 

@@ -95,17 +95,19 @@ def approve(
     """
     made = made_by(store, plan)
     if made is None:
-        raise UsageError("it is not known who made this plan", remedy="Plan anew; then somebody else can approve it.")
+        raise UsageError(
+            "the author of this plan is not recorded", remedy="Plan again; then another administrator can approve it."
+        )
     if _same(made, by, identity):
         raise UsageError(
-            "who makes a plan does not approve it",
-            remedy="Another administrator has to sign in and look at it.",
+            "authors cannot approve their own plans",
+            remedy="Another administrator has to sign in and review it.",
         )
     signed = PlanSignature(plan=plan.id, seal=plan.seal, by=by, identity=identity, moment=iso(clock()))
     try:
         store.files.create(_key(plan, "approved"), canonical(signed))
     except AlreadyExists:
-        raise UsageError("this plan has been approved already", remedy="Carry it out.") from None
+        raise UsageError("this plan has been approved already", remedy="Apply it.") from None
     return signed
 
 
@@ -115,8 +117,8 @@ def require_approval(project: Project, store: ScopeStore, plan: RestorePlan) -> 
     if scopes and approved_by(store, plan) is None:
         raise NotApproved(
             f"plan {plan.id} needs the approval of a second administrator (scope {', '.join(scopes)})",
-            remedy="Have another administrator than the one who made it approve it in the console, under Restores; "
-            "then carry it out.",
+            remedy="Have an administrator other than its author approve it in the console, under Restores; then apply "
+            "it.",
         )
 
 

@@ -194,7 +194,7 @@ class Journal:
         except AlreadyExists:
             raise ScopeBusy(
                 f"restore {self.job} is being applied by another process",
-                remedy="Wait until it has ended, and start it again if it was interrupted.",
+                remedy="Wait until it has ended; if it is interrupted, resume it.",
             ) from None
         self._next += 1
 
@@ -230,9 +230,8 @@ def require_finished(store: ScopeStore, tenant_id: str, *, besides: str = "") ->
         [begun, *_] = _decode(first[job], store.files.read(first[job]))
         if begun.tenant_id == tenant_id:
             raise RestoreUnfinished(
-                f"restore {job} to this tenant was interrupted, or is under way: what it has still to write is not "
-                "known to any other plan",
-                remedy=f"Go on with it first: entra-pipeline restore {store.scope} --resume {job} (in Dagster: plan_id "
+                f"restore {job} to this tenant is unfinished, and no other plan knows what it has still to write",
+                remedy=f"Resume it first: entra-pipeline restore {store.scope} --resume {job} (in Dagster: plan_id "
                 f"{job}, dry_run false).",
             )
 

@@ -162,7 +162,7 @@ class Passwords:
             except OSError as error:
                 raise UsageError(
                     f"{file} cannot be written ({error.strerror}); the first passwords stay in the store, encrypted",
-                    remedy="Name a file in another folder, and go on with the restore.",
+                    remedy="Choose a file in another folder, and resume the restore.",
                 ) from None
         return len(rows)
 
@@ -185,7 +185,7 @@ class Passwords:
             self._secret = self._cipher(stored.salt).decrypt(stored.nonce, stored.secret, self._bound(stored.unknown))
         except InvalidTag:
             raise PasswordsLocked(
-                f"the first passwords of restore {self._job} were stored with another key than this machine has",
+                f"the first passwords of restore {self._job} were encrypted with a key that this machine does not have",
                 remedy="Set passwords_key in [tenants.NAME.restore] to the same secret on every machine that restores, "
                 f"or copy {KEY_FILE} from beside the configuration of the machine that began the restore.\n"
                 f"  → {self._if_lost()}",
@@ -195,8 +195,8 @@ class Passwords:
 
     def _if_lost(self) -> str:
         return (
-            f"If that is lost for good, delete {self._stored_at} from the storage and go on: users made so far then "
-            "need a new password from an administrator."
+            f"If the key is lost, delete {self._stored_at} from the storage and resume: an administrator then has to "
+            "set new passwords for the users created so far."
         )
 
     def _bound(self, unknown: Collection[int]) -> bytes:
@@ -230,7 +230,7 @@ def key_of(tenant: Tenant) -> str:
     except OSError as error:
         raise tenant.error(
             "restore.passwords_key",
-            f"there is none, and {file} cannot be made or read ({error.strerror})",
+            f"it is not set, and {file} cannot be created or read ({error.strerror})",
             remedy='Set it to a secret, such as { env = "RESTORE_PASSWORDS_KEY" }.',
         ) from None
 
@@ -282,7 +282,7 @@ def _add(file: Path, rows: Collection[tuple[str, str]]) -> None:
         _require_private(file, os.fstat(sink.fileno()))
         known = [tuple(row) for row in csv.reader(sink)]
         if known and known[0] != _HEADER:
-            raise _unfit(file, "holds something else")
+            raise _unfit(file, "has other content")
         text = io.StringIO()
         csv.writer(text).writerows([*([] if known else [_HEADER]), *(row for row in rows if row not in known)])
         sink.write(text.getvalue())
@@ -305,7 +305,7 @@ def require_private(file: Path) -> None:
 def _require_private(file: Path, status: os.stat_result) -> None:
     # A second name could be in a folder that others read.
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise _unfit(file, "is a link or no plain file")
+        raise _unfit(file, "is a link or not a regular file")
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise _unfit(file, "can be read by others")
 
@@ -313,7 +313,7 @@ def _require_private(file: Path, status: os.stat_result) -> None:
 def _unfit(file: Path, problem: str) -> UsageError:
     return UsageError(
         f"the file for first passwords {file} {problem}",
-        remedy="Name another file, or remove this one; then continue the restore: it still has the passwords.",
+        remedy="Choose another file, or remove this one; then resume the restore. It still has the passwords.",
     )
 
 

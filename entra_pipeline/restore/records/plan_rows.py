@@ -43,7 +43,7 @@ class PlanRows:
                 "type": step.table,
                 "name": step.name or step.id,
                 "what": _what(step, called),
-                "notes": "; ".join(["comes back by itself", *step.notes] if step.returning else step.notes),
+                "notes": "; ".join(["restored by Entra", *step.notes] if step.returning else step.notes),
             }
             for step in steps
         ]
@@ -73,12 +73,12 @@ def _what(step: RestoreStep, called: dict[str, str]) -> str:
         sign = "+" if step.action == "link" else "-"
         return f"{sign} {', '.join(known)}{f' and {rest:,} more' if rest else ''}"
     if step.action == "undelete":
-        return "out of the recycle bin, with its id"
+        return "from the recycle bin, with its original id"
     if step.action == "create":
         kept = "with its id" if "id" in CATALOGUE[step.table].restore.required else "under a new id"
-        return f"made anew with {pluralize(len(step.body), 'property', 'properties')}, {kept}"
+        return f"created with {pluralize(len(step.body), 'property', 'properties')}, {kept}"
     if step.action == "delete":
-        return "deleted" if not CATALOGUE[step.table].restore.bin else "deleted, into the recycle bin"
+        return "deleted" if not CATALOGUE[step.table].restore.bin else "deleted (recycle bin)"
     changes = [f"{name}: {' → '.join(short_pair(step.before.get(name), value))}" for name, value in step.body.items()]
     rest = len(changes) - _MOST
     return "\n".join(changes if rest <= 1 else [*changes[:_MOST], f"and {rest:,} more properties"])

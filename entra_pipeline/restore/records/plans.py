@@ -65,7 +65,7 @@ def load_plan(file: Path) -> RestorePlan:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}", remedy="Name the file of a plan.") from None
+        raise UsageError(f"{file} cannot be read: {error.strerror}", remedy="Choose the file of a plan.") from None
     return _decoded(data, str(file))
 
 
@@ -75,5 +75,5 @@ def _decoded(data: bytes, source: str) -> RestorePlan:
     except IntegrityError as error:
         raise IntegrityError(
             error.message.replace("is not a manifest", "is not a restore plan"),
-            remedy="Plan again: what a person has not seen is not written. What to leave out is said in the selection.",
+            remedy="Plan again: only a reviewed plan is applied. To leave objects out, change the selection.",
         ) from error

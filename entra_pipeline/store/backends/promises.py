@@ -73,7 +73,7 @@ def _written(files: ObjectStore) -> str:
         raise StoreError(
             f"{files} does not list what was written", remedy="Use a storage that lists every write at once."
         )
-    return "what is written is read and listed at once, also when it is written over"
+    return "new and overwritten objects are read and listed immediately"
 
 
 def _created(files: ObjectStore) -> str:

@@ -305,7 +305,7 @@ def _keys_in(files: ObjectStore, part: Part, kind: Kind) -> Iterator[tuple[str, 
     if sha256(data) != part.sha256:
         raise IntegrityError(
             f"{part.key} has other bytes than were written: its SHA-256 differs",
-            remedy="entra-pipeline verify tells what else differs.",
+            remedy="entra-pipeline verify shows what else differs.",
         )
     columns = pq.read_table(io.BytesIO(data), columns=list(KEYS[kind])).columns
     first = columns[0].to_pylist()

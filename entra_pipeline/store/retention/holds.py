@@ -65,7 +65,7 @@ def hold(store: ScopeStore, point: str = "", *, reason: str, by: str) -> Retenti
         ScopeBusy: Retention is forgetting points of the scope at this moment.
     """
     if not reason.strip():
-        raise UsageError("a hold needs a reason", remedy="Say why, so that somebody can tell when it may go.")
+        raise UsageError("a hold needs a reason", remedy="State the reason, so that others know when to release it.")
     one = RetentionHold(recovery_point=point, reason=reason.strip(), by=by, since=iso(store.clock()))
     with holds_settled(store):
         if point:

@@ -215,7 +215,7 @@ def test_who_holds_a_name_stays_when_the_undelete_that_needs_it_fails(damaged: S
     )
     report = site.apply(site.plan(*steps))
     assert [one.result for one in report.outcomes] == ["failed", "failed", "restored"]
-    assert f"deleted only after {user['id']}, which did not come back" in report.outcomes[1].reason
+    assert f"deleted only after {user['id']}, which was not restored" in report.outcomes[1].reason
     assert ("DELETE", f"/v1.0/users/{holder}", 204) not in site.writes()
     assert site.first("users", userPrincipalName=name)["id"] == holder
 
@@ -341,7 +341,7 @@ def test_what_is_denied_though_it_is_granted_says_so(damaged: Start) -> None:
     report = site.apply(site.plan(*steps), patience=0.3)
     assert [one.result for one in report.outcomes] == ["restored", "failed", "failed"]
     for one in report.outcomes[1:]:
-        assert "has what this takes (Application.ReadWrite.All)" in one.remedy
+        assert "has the required permission (Application.ReadWrite.All)" in one.remedy
         assert "directory role" in one.remedy
 
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_taken_away_again_is_told(damaged: Start) -> None:
     report = site.apply(site.plan(step("undelete", "users", user)))
     assert report.status == "finished with exception"
     assert report.outcomes[0].result == "restored with differences"
-    assert "it came back with group_owners" in report.outcomes[0].reason
+    assert "Entra restored it with group_owners" in report.outcomes[0].reason
 
 
 def test_a_group_comes_back_with_its_members_and_owners(damaged: Start) -> None:

@@ -32,7 +32,7 @@ class StreamRequests(RequestBuilder):
             await super().change(own)
         kept = sorted(name for name in self.names & body.keys() if not body[name])
         if kept:
-            self.work.problems.append(f"{', '.join(kept)}: Graph takes no stream away, remove it in the portal")
+            self.work.problems.append(f"{', '.join(kept)}: Graph cannot remove it; remove it in the portal")
         for name in sorted(self.names & body.keys() - {*kept}):
             content = base64.b64decode(body[name])
             await self.work.do(Write("PUT", self._path(name), content=content, headers=_kind(name, content)))

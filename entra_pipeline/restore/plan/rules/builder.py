@@ -23,7 +23,7 @@ _ADDRESSES = "proxyAddresses"
 _ATTRIBUTES = "customSecurityAttributes"
 # Values of a guarded property that are as harmless as the guard.
 _HARMLESS = (None, False, "disabled")
-_REPORT_ONLY = "the policy comes back report-only: enable it when everything is checked, or ask for --enable-policies"
+_REPORT_ONLY = "the policy is restored as report-only: review it and enable it, or use --enable-policies"
 
 
 class DraftBuilder:
@@ -60,7 +60,7 @@ class DraftBuilder:
         draft.body = {name: value for name, value in said.items() if name in rule.required or value not in (None, [])}
         if rule.strategy is WriteStrategy.USER and (identities := own_identities(item.wanted())):
             if self._plan.cross_tenant:
-                notes = [*notes, "does not come back: identities, whose issuer is the tenant of the recovery point"]
+                notes = [*notes, "not restored: identities, whose issuer is the tenant of the recovery point"]
             else:
                 draft.body["identities"] = identities
         draft.notes = [*notes, *self._lost(item)]
@@ -202,7 +202,7 @@ class DraftBuilder:
 
     def _lost(self, item: ObjectDiff) -> list[str]:
         rule = item.entry.restore
-        notes = [f"does not come back: {', '.join(rule.lost)}"] if rule.lost else []
+        notes = [f"not restored: {', '.join(rule.lost)}"] if rule.lost else []
         wanted = item.wanted()
         made = {plain(str(wanted.get("mail") or "")), plain(str(wanted.get("userPrincipalName") or ""))}
         addresses = [one for one in wanted.get(_ADDRESSES) or () if plain(one) not in made]

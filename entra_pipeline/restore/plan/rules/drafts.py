@@ -27,10 +27,8 @@ REMOVALS = "removals"
 ALL_STAGES: tuple[str, ...] = (*(stage.value for stage in STAGES[:-1]), REMOVALS, STAGES[-1].value)
 SHOWN_ELSEWHERE = {"directory_roles", "directory_role_members"}
 """Tables that show another table's objects or links: what differs there is restored in that one."""
-WHERE_MASTERED = (
-    "Restore it in the system that masters it (Active Directory, Exchange); synchronisation brings it back."
-)
-OVERWRITE = "To have it as it was: --conflict overwrite."
+WHERE_MASTERED = "Restore it in its source system (Active Directory, Exchange); synchronization brings it back."
+OVERWRITE = "To restore it anyway: --conflict overwrite."
 
 _PLACES = {table: place for place, table in enumerate(ORDER)}
 
@@ -171,14 +169,14 @@ class PlanDraft:
     def since_read(self, table: str) -> str:
         """Describes a difference in a table that was last read before the recovery point."""
         return (
-            f"after {self.older[table]}, when {table} was last read before the recovery point: it may have been so at "
-            "the recovery point, and stays"
+            f"after {self.older[table]}, when {table} was last read before the recovery point: it may have been the "
+            "same at the recovery point, and is kept"
         )
 
     def remedy_for_older(self, table: str) -> str:
         """Names the options that restore an older table as it was when it was read."""
         owner = table if table in CATALOGUE else RELATIONS[table][0].name
-        return f"To have it as it was then: --at {self.older[table]} --types {owner}."
+        return f"To restore that state: --at {self.older[table]} --types {owner}."
 
     def refuse(self, item: ObjectDiff, kind: Any, reason: str, remedy: str = "") -> None:
         """Notes that an object is not written; `kind`, `reason` and `remedy` as in `PlanRefusal`."""

@@ -23,7 +23,7 @@ from entra_pipeline.restore.plan.rules.drafts import PlanDraft
 from entra_pipeline.text import pluralize
 
 _GONE = {ObjectState.MISSING, ObjectState.BINNED}
-_ANEW = "To bring it back for longer: --ended-until TIME."
+_ANEW = "To reinstate it for longer: --ended-until TIME."
 _CERTIFICATE = "Add a new certificate, if the application still needs one."
 
 
@@ -32,7 +32,7 @@ def check_ended_until(options: RestoreOptions, now: datetime) -> None:
     end = moment_of(options.ended_until)
     if options.ended_until and (end is None or end <= now):
         raise UsageError(
-            f"{options.ended_until!r} is no time to come",
+            f"{options.ended_until!r} is not in the future",
             remedy="Write it as 2027-01-31 or 2027-01-31T17:00:00Z.",
         )
 
@@ -60,13 +60,13 @@ class EndingRules:
         if not ends or not self._is_over(item, max(ends)):
             return True
         if item.state is ObjectState.THERE:
-            reason = f"it is there with another end; at the recovery point it was to end at {iso(max(ends))}"
-            self._plan.refuse(item, "skipped", f"{reason}, and stays as it is")
+            reason = f"it exists with another end; at the recovery point its end was {iso(max(ends))}"
+            self._plan.refuse(item, "skipped", f"{reason}; it is left unchanged")
             return False
         until = self._plan.options.ended_until
         if not until:
             self._plan.over.add(item.id)
-            self._plan.refuse(item, "skipped", f"it is over: it ended at {iso(max(ends))} by itself", _ANEW)
+            self._plan.refuse(item, "skipped", f"it expired at {iso(max(ends))}", _ANEW)
             return False
         replaced = ending_at(values[0], _full(until))
         if replaced != values[0]:
@@ -94,7 +94,9 @@ class EndingRules:
         if len(kept) == len(items):
             return True
         ended = pluralize(len(items) - len(kept), "certificate")
-        self._plan.refuse(item, "skipped", f"without {ended} that ended by now: Graph does not take them", _CERTIFICATE)
+        self._plan.refuse(
+            item, "skipped", f"without {ended} that have expired: Graph does not accept them", _CERTIFICATE
+        )
         item.then = _with(wanted, path, kept)
         return bool(kept) if item.state in _GONE else bool(self._plan.changed_properties(item))
 

@@ -60,7 +60,7 @@ def leave_out(
             continue
         draft.body = {name: value for name, value in draft.body.items() if name not in lost}
         draft.before = {name: value for name, value in draft.before.items() if name not in lost}
-        reason = f"without {', '.join(lost)}: no application has registered that in the tenant"
+        reason = f"without {', '.join(lost)}: not registered by any application in the tenant"
         draft.notes.append(reason)
         owners = ", ".join(sorted(ids_in(lost)))
         refusals.append(
@@ -71,7 +71,7 @@ def leave_out(
                 kind="unresolved",
                 reason=reason,
                 remedy=f"Get the application with the appId {owners} back, with its extension properties (--types "
-                "applications, if the scope protects it), or register them again; then restore these once more.",
+                "applications, if the scope protects it), or register them again; then restore these objects again.",
             )
         )
     written = [draft for draft in drafts if draft.body or draft.action not in {"update", "enable"}]

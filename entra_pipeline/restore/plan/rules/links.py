@@ -52,7 +52,7 @@ class LinkRules:
                 lost = [link for link in gone.get(source, ()) if not {source, link.target_id} & self._plan.binned]
                 if rule.write is None:
                     if lost or source in new:
-                        self._plan.refuse_links(*subject, "unrestorable", "Graph does not let its links be written")
+                        self._plan.refuse_links(*subject, "unrestorable", "Graph cannot write its links")
                 elif source in others:
                     if (reason := others[source]) and (lost or source in new):
                         self._plan.refuse_links(*subject, "unrestorable", reason, WHERE_MASTERED)
@@ -66,14 +66,14 @@ class LinkRules:
         mode = self._plan.options.conflict
         if rule.write is not None and (paths := rule.write.from_target):
             if others := sorted({link.target_type for link in (*gone, *new)} - paths.keys()):
-                reason = f"Graph does not let links to these types be written: {', '.join(others)}"
+                reason = f"Graph cannot write links to these types: {', '.join(others)}"
                 self._plan.refuse_links(*subject, "unrestorable", reason)
             gone, new = ([link for link in links if link.target_type in paths] for links in (gone, new))
         if mode == "skip":
             left = [link for link in gone if source not in self._plan.back and link.target_id not in self._plan.back]
             gone = [link for link in gone if link not in left]
             if left or new:
-                reported = f"{pluralize(len(left) + len(new), 'link')}: not as they were"
+                reported = f"{pluralize(len(left) + len(new), 'link')} different from the recovery point"
                 self._plan.refuse_links(*subject, "skipped", reported, OVERWRITE)
         elif mode == "merge" and new:
             reported = f"{pluralize(len(new), 'link')} added since: merge removes nothing"
@@ -94,7 +94,7 @@ class LinkRules:
         kept = [link for link in new if link.target_id in self._plan.own]
         extra = [link for link in new if link not in kept and link.target_id not in self._plan.deleted]
         if kept:
-            self._plan.refuse_links(*subject, "skipped", "the restore itself works with what was added since")
+            self._plan.refuse_links(*subject, "skipped", "the restore itself uses the added links")
         if extra:
             self._plan.drafts.append(self._link("unlink", subject, extra, returning=False))
 

@@ -61,7 +61,7 @@ def in_turn(drafts: list[Draft], passing: Callable[[Draft], Body]) -> list[Draft
         if draft.action == "delete" and draft.frees:
             stages = [one.stage for one in relying[draft] if one.id in draft.frees]
             draft.stage = min(stages, key=ALL_STAGES.index)
-            draft.notes.append(f"goes first: it holds the name of {', '.join(sorted(draft.frees))}")
+            draft.notes.append(f"goes first: it has the name of {', '.join(sorted(draft.frees))}")
     return [*drafts, *added]
 
 

@@ -59,9 +59,9 @@ class ObjectRules:
             if not item.entry.shows and item.table not in SHOWN_ELSEWHERE:
                 self._plan.refuse(item, "unrestorable", f"{_what(item)}: {rule.how}")
         elif "fixed" in item.conditions:
-            self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is built in, nobody can change it")
+            self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is built in and cannot be changed")
         elif "mastered" in item.conditions and (item.state is not ObjectState.THERE or not rule.cloud_owned):
-            self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is mastered elsewhere", WHERE_MASTERED)
+            self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is managed in another system", WHERE_MASTERED)
         elif not self._endings.settle(item):
             return
         elif item.state is ObjectState.THERE:
@@ -83,12 +83,12 @@ class ObjectRules:
             self._plan.refuse(
                 item,
                 "skipped",
-                f"it names an object that comes back under another id in {named}, and was not asked for",
+                f"its {named} refers to an object that gets a new id, and it is not in the selection",
                 f"Add it to the selection: --types {item.table} --ids {item.id}.",
             )
             return
         if self._plan.options.conflict == "skip":
-            self._plan.refuse(item, "skipped", f"it is there and differs in {named}", OVERWRITE)
+            self._plan.refuse(item, "skipped", f"it exists and differs in {named}", OVERWRITE)
             return
         if rule.link and (not rule.change or not rule.create_only.isdisjoint(changed)):
             if item.table in self._plan.older:
@@ -96,26 +96,26 @@ class ObjectRules:
                 self._plan.refuse(item, "unresolved", reason, self._plan.remedy_for_older(item.table))
                 return
             if self._plan.options.conflict == "merge":
-                self._plan.refuse(item, "skipped", f"it is there and differs in {named}", OVERWRITE)
+                self._plan.refuse(item, "skipped", f"it exists and differs in {named}", OVERWRITE)
                 return
             self._build.delete(item)
-            self._build.create(item, notes=[f"takes the place of one that differs in {named}"])
+            self._build.create(item, notes=[f"replaces one that differs in {named}"])
             return
         if self._names_old_ids(item, changed):
-            self._build.create(item, notes=["takes the place of one that names what came back under another id"])
+            self._build.create(item, notes=["replaces one that refers to an object with a new id"])
             self._build.delete(item)
             self._plan.drafts[-1].replaced = True
             self._plan.drafts[-1].refs = {item.id}
             return
         if not rule.change:
-            self._plan.refuse(item, "unrestorable", f"it differs in {named}, and Graph does not let it be changed")
+            self._plan.refuse(item, "unrestorable", f"it differs in {named}, and Graph cannot update it")
             return
-        notes = [f"it is taken for {item.live_id}: {item.known_by}"] if item.known_by else []
+        notes = [f"it is matched with {item.live_id}: {item.known_by}"] if item.known_by else []
         body, left = self._changed(item, changed)
         if stuck := sorted(name for name in body if name in rule.create_only):
-            left.append(f"{', '.join(stuck)} can only be set when the object is made")
+            left.append(f"{', '.join(stuck)} can only be set on creation")
         if "mastered" in item.conditions and (others := sorted(body.keys() - rule.cloud_owned - set(stuck))):
-            left.append(f"{', '.join(others)}: mastered elsewhere. {WHERE_MASTERED}")
+            left.append(f"{', '.join(others)}: managed in another system. {WHERE_MASTERED}")
             stuck += others
         body = {name: value for name, value in body.items() if name not in stuck}
         left += self._build.guarded(item, body, str(item.found().get("state")))
@@ -132,8 +132,8 @@ class ObjectRules:
             self._plan.refuse(
                 item,
                 "unrestorable",
-                f"it differs in {', '.join(sorted(untaken))}, which Graph did not take when it was restored before",
-                f"To send it once more: --types {item.table} --ids {item.id}.",
+                f"it differs in {', '.join(sorted(untaken))}, which Graph did not accept in an earlier restore",
+                f"To send it again: --types {item.table} --ids {item.id}.",
             )
         return {name: pair for name, pair in changed.items() if name not in untaken}
 
@@ -173,7 +173,7 @@ class ObjectRules:
             return ({"assignedLicenses": [*there, *more]} if more else {}), []
         filled = {name: value for name, value in values.items() if empty(changed[name][1]) and not empty(value)}
         left = sorted(values.keys() - filled.keys())
-        return filled, [f"left as they are: {', '.join(left)}"] if left else []
+        return filled, [f"left unchanged: {', '.join(left)}"] if left else []
 
     def _is_binned(self, item: ObjectDiff) -> None:
         self._elsewhere(item)
@@ -198,7 +198,7 @@ class ObjectRules:
             if body:
                 self._build.update(item, body, [])
         else:
-            self._plan.refuse(item, "unrestorable", "it is missing, and Graph does not let it be made")
+            self._plan.refuse(item, "unrestorable", "it is missing, and Graph cannot create it")
 
     def _was_added(self, item: ObjectDiff) -> None:
         rule = item.entry.restore
@@ -206,7 +206,7 @@ class ObjectRules:
             return
         named = ids_in(item.found()) | {item.id}
         if named & self._plan.own:
-            self._plan.refuse(item, "skipped", "it was added since, and the restore itself works with it")
+            self._plan.refuse(item, "skipped", "it was added since, and the restore itself uses it")
         elif rule.link and named & self._plan.deleted:
             return
         elif rule.link and self._plan.options.conflict != "overwrite":
@@ -224,7 +224,7 @@ class ObjectRules:
                 self._plan.remedy_for_older(item.table),
             )
         elif item.conditions or not rule.remove:
-            reason = "built in" if "fixed" in item.conditions else "mastered elsewhere"
+            reason = "built in" if "fixed" in item.conditions else "managed in another system"
             self._plan.refuse(item, "unrestorable", f"it was added since; {reason if item.conditions else rule.how}")
         else:
             self._build.delete(item)

@@ -126,8 +126,8 @@ class _Given:
             id=draft.id,
             name=draft.name,
             kind="unresolved",
-            reason=f"it would make {draft.body['principalId']} {what}, which was not so at the recovery point",
-            remedy="Assign it anew in Privileged Identity Management, if it is meant to be so.",
+            reason=f"it would make {draft.body['principalId']} {what}, which was not the case at the recovery point",
+            remedy="Assign it again in Privileged Identity Management if it is intended.",
         )
 
 

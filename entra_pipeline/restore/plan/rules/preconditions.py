@@ -64,7 +64,7 @@ class PreconditionRules:
                     continue
                 if domain not in domains and name == SIGN_IN and "#EXT#" in value:
                     continue
-                reason = f"its {name} {value} is of {domain}, which is no verified domain of the tenant"
+                reason = f"its {name} {value} belongs to {domain}, which is not a verified domain of the tenant"
                 remedy = f"Verify {domain} again, and plan again"
                 if name == SIGN_IN and draft.action != "update":
                     renamed = f"; {RENAME}" if may_rename(item, value) else ""
@@ -80,15 +80,15 @@ class PreconditionRules:
             value = draft.body.get(name)
             if not isinstance(value, str) or not value or is_valid(rule, value):
                 continue
-            remedy = "Set another one by hand, if it matters."
+            remedy = "Set another value manually if needed."
             if rule.replaced and draft.action == "create":
                 draft.body[name] = valid_text(rule, value)
                 self._plan.leave_out(
-                    draft, item, f"its {name} becomes {draft.body[name]}: Graph does not take {value!r}", remedy
+                    draft, item, f"its {name} becomes {draft.body[name]}: Graph does not accept {value!r}", remedy
                 )
             elif draft.action == "update" or name not in item.entry.restore.required:
                 del draft.body[name]
-                self._plan.leave_out(draft, item, f"without {name}: Graph does not take {value!r}", remedy)
+                self._plan.leave_out(draft, item, f"without {name}: Graph does not accept {value!r}", remedy)
 
 
 def _domain(value: str) -> str:

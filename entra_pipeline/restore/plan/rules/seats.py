@@ -17,7 +17,7 @@ from entra_pipeline.restore.plan.rules.holders import UniqueName
 
 _LICENSES = "assignedLicenses"
 _USERS = "user_licenses"
-_REMEDY = "Free or buy seats, or set usageLocation; then restore the licences once more."
+_REMEDY = "Free or buy seats, or set usageLocation; then restore the licences again."
 
 
 class SeatRules:

@@ -32,7 +32,7 @@ from entra_pipeline.restore.plan.rules.holders import (
 )
 
 SIGN_IN = "userPrincipalName"
-RENAME = "--taken rename brings it back under another name"
+RENAME = "--taken rename restores it under another name"
 _TAKING = {"create", "undelete", "update"}
 _ADDRESSES = "proxyAddresses"
 _SIGN_IN_SPACE = f"users.{SIGN_IN}"
@@ -144,8 +144,8 @@ class TakenNameRules:
             if lost := sorted(relied_on - draft.frees):
                 self._plan.drop(
                     self._plan.diff.items[draft.table][draft.id],
-                    f"it holds the name of {', '.join(lost)}, which does not come back",
-                    "Mend what keeps that from coming back, and plan again; or delete this one by hand.",
+                    f"it has the name of {', '.join(lost)}, which is not restored",
+                    "Fix what prevents that restore, and plan again; or delete this object manually.",
                 )
                 return True
         return False
@@ -196,7 +196,7 @@ class TakenNameRules:
         else:
             draft.body[SIGN_IN] = other
         self._plan.leave_out(
-            draft, item, f"it comes back as {other}: {reason}", "Rename it when the name is free again."
+            draft, item, f"it is restored as {other}: {reason}", "Rename it once the name is free again."
         )
 
     def _choices(self, holder: NameHolder, *, renamed: bool) -> str:
@@ -205,7 +205,7 @@ class TakenNameRules:
         if item and item.state is ObjectState.ADDED and not self._plan.options.delete_added:
             choices.append(f"--delete-added deletes {holder.title} first, as it was added since")
         where = "purge it" if holder.deleted else "rename or delete it"
-        return f"Choose: {'; '.join([*choices, f'{where} by hand, and plan again'])}."
+        return f"Choose: {'; '.join([*choices, f'{where} manually, and plan again'])}."
 
     # --- other names -------------------------------------------------------------------------------------------------
 

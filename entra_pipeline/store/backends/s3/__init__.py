@@ -35,7 +35,7 @@ _HURRIED = 10.0
 def _bucket(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
         raise wrong(
-            f"{value!r} is no bucket name", "Use 3 to 63 lower-case letters, digits, dots and hyphens (S3's rule)."
+            f"{value!r} is not a bucket name", "Use 3 to 63 lower-case letters, digits, dots and hyphens (S3's rule)."
         )
     return value
 
@@ -63,7 +63,7 @@ class S3Storage(StorageSettings):
     @classmethod
     def _clean_prefix(cls, value: str) -> str:
         if value.startswith("/") or {"..", "."}.intersection(value.split("/")):
-            raise wrong("is no prefix", 'Write it without a leading slash, for example "prod/entra".')
+            raise wrong("is not a valid prefix", 'Write it without a leading slash, for example "prod/entra".')
         value = value.strip("/")
         if "//" in value or not value.isprintable():
             raise wrong(

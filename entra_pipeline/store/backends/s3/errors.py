@@ -49,7 +49,7 @@ _SETTINGS = {
         EXPIRED,
         (
             "access_key_id",
-            "Renew the credentials; those of a role, a credential process or a file are looked up anew by themselves.",
+            "Renew the credentials; those of a role, a credential process or a file are looked up again automatically.",
         ),
     ),
 }
@@ -100,7 +100,7 @@ class ErrorExplainer:
             )
         if isinstance(error, ParamValidationError):
             return self._error_factory(
-                "bucket", f"{self._place} is not a possible address: {error}", remedy="Name an existing bucket."
+                "bucket", f"{self._place} is not a valid address: {error}", remedy="Name an existing bucket."
             )
         if isinstance(error, _UNREACHABLE):
             return self._error_factory(

@@ -76,7 +76,7 @@ class BucketPromises:
                 remedy="Use a bucket that was made with Object Lock, or remove object_lock.",
             )
         if self._object_lock:
-            return f"on; the bucket keeps what is written for {kept} by itself" if kept else "on"
+            return f"on; the bucket has a default retention of {kept}" if kept else "on"
         if kept:
             raise StorageUnfit(
                 f"the bucket keeps everything that is written for {kept}, locks and job records too: backups work, and "
@@ -113,7 +113,7 @@ class BucketPromises:
             answer = self._client.list_objects(Bucket=self._bucket, Prefix=f"{self._prefix}{PROBES}", MaxKeys=1)
         ahead = clock_difference(answer["ResponseMetadata"].get("HTTPHeaders", {}))
         if ahead is None:
-            return "the service does not tell the time"
+            return "the service returns no time"
         seconds = round(ahead.total_seconds())
         if abs(ahead) > _CLOCKS_DIFFER:
             raise StoreError(

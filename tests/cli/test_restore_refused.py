@@ -149,7 +149,7 @@ def test_what_is_over_stays_over_and_what_is_nearly_over_does_not_begin_anew(sit
     assert code == 0
     assert {schedules[0], group["id"], app["id"]} <= told.keys()
     assert told[schedules[0]] == f"it expired at {iso(now - timedelta(days=1))}"
-    assert "without 1 certificate that ended" in told[app["id"]]
+    assert "without 1 certificate (expired)" in told[app["id"]]
     site.restore(point, *chosen)
 
     def ends(schedule: str) -> Any:

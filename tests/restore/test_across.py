@@ -186,5 +186,5 @@ def test_another_tenant_is_read_to_its_own_scope_or_to_one_made_for_it(tenant: S
     assert scope_of(source.project, source.scope, "fabrikam", "people").protect == ["users"]
     with pytest.raises(UsageError, match="there is no tenant 'fabricam'"):
         scope_of(source.project, source.scope, "fabricam")
-    with pytest.raises(UsageError, match="the scope 'contoso' shows tenant 'simulated'"):
+    with pytest.raises(UsageError, match="the scope 'contoso' covers tenant 'simulated'"):
         scope_of(source.project, source.scope, "fabrikam", "contoso")

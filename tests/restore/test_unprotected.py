@@ -48,4 +48,4 @@ def test_what_the_remedy_asks_for_is_enough(tmp_path: Path) -> None:
     assert [step.action for step in plan.steps] == ["create"]
     # It was not there at either, and is not in the tenant: nothing in the scope helps.
     [refusal] = plan_of_lost_policy(tmp_path / "gone", ROLES).refusals
-    assert "were not there at the recovery point either" in refusal.remedy
+    assert "did not exist at the recovery point either" in refusal.remedy

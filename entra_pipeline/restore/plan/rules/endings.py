@@ -94,9 +94,7 @@ class EndingRules:
         if len(kept) == len(items):
             return True
         ended = pluralize(len(items) - len(kept), "certificate")
-        self._plan.refuse(
-            item, "skipped", f"without {ended} that have expired: Graph does not accept them", _CERTIFICATE
-        )
+        self._plan.refuse(item, "skipped", f"without {ended} (expired): Graph does not accept them", _CERTIFICATE)
         item.then = _with(wanted, path, kept)
         return bool(kept) if item.state in _GONE else bool(self._plan.changed_properties(item))
 

@@ -31,6 +31,7 @@ from entra_pipeline.backup.reconcile.reconciler import Reconciler
 from entra_pipeline.backup.rows.entries import is_objects
 from entra_pipeline.backup.rows.queries import QueryRunner
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
+from entra_pipeline.backup.rows.set_aside import READ_ALL_AGAIN
 from entra_pipeline.backup.scheduler import ReadStep, carry_out
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
@@ -268,7 +269,9 @@ class BackupRun:
         if before is not None and self.parent is not None:
             since = next((gap.since for gap in before.gaps if gap.since), self.parent.recovery_point)
         entry = CATALOGUE.get(failure.table) or RELATIONS[failure.table][0]
-        gap = Gap(what="not read", reason=failure.error.message, remedy=failure.error.remedy, since=since)
+        gap = Gap(
+            what="not read", reason=failure.error.message, remedy=failure.error.remedy or READ_ALL_AGAIN, since=since
+        )
         if isinstance(failure.error, GraphPermissionDenied):
             gap = permission_gap("not read", failure.error, entry.permissions[0], since)
         return self.builder.carry(failure.table, failure.stats, iso(self.clock()), gap)

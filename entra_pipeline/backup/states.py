@@ -127,10 +127,11 @@ class TableStates:
         """Returns the ids of all objects of the new state."""
         return {str(row[0]) for row in await self.runner.query(f"SELECT id FROM ({self.sql(table)})")}
 
-    async def ids_before(self, table: str) -> set[str]:
-        """Returns the ids of all objects of the parent's state."""
+    async def raws_before(self, table: str) -> dict[str, str]:
+        """Returns the JSON of all objects of the parent's state by id; for types with few of them."""
         before = self.sql_before(table)
-        return {str(row[0]) for row in await self.runner.query(f"SELECT id FROM ({before})")} if before else set()
+        rows = await self.runner.query(f"SELECT id, raw FROM ({before}) ORDER BY id") if before else []
+        return {str(one): str(raw) for one, raw in rows}
 
     async def missing_ids(self, ids: str, table: str) -> list[str]:
         """Returns the ids of a query that are not in the new state of a table, sorted."""

@@ -12,7 +12,7 @@ What a body means for a table is no matter of this module.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -78,6 +78,9 @@ class _Body(msgspec.Struct):
 _SAME_LINK = 3
 # So many pages in a row that all came before are a circle. Graph repeats single pages, in a delta round above all.
 _REPEATED = 10
+# After so many pages, those that bring no new element are counted as well, whatever else is new in them. They may be as
+# many in a row as the pages that did bring some: Graph may report objects of a delta round again.
+_WATCHED_FROM = 100
 # So many empty pages in a row have no end. A delta round over a large tenant has hundreds (Graph doc:
 # delta-query-overview, "an empty value array with a nextLink").
 _EMPTY = 3_000
@@ -88,6 +91,9 @@ class PagingBound:
 
     A page counts as a repetition when it has the payload of an earlier one. In a list, whose elements have ids, that
     is a page with the same first and last id and as many elements: single properties may change between the two.
+
+    In long rounds, a page whose elements all came before counts too, even when each time something else changed in
+    them or their order. These end a round when there are more of them in a row than other pages.
 
     Args:
         is_delta: The pages are those of a delta round, where an object may come again with other links.
@@ -103,6 +109,8 @@ class PagingBound:
         self._links: Counter[str] = Counter()
         self._repeated = 0
         self._empty = 0
+        self._elements: _ElementFilter | None = None
+        self._fresh = self._stale = 0
 
     def add(self, page: GraphPage) -> None:
         """Counts a page.
@@ -121,11 +129,24 @@ class PagingBound:
             payload = self._payload(page.value)
             self._repeated = self._repeated + 1 if payload in self._seen else 0
             self._seen.add(payload)
-        if self._links[page.next_link] > _SAME_LINK or self._repeated >= _REPEATED or self._empty >= _EMPTY:
+            self._watch(page.value)
+        endless = self._repeated >= _REPEATED or self._empty >= _EMPTY or self._stale >= max(_REPEATED, self._fresh)
+        if endless or self._links[page.next_link] > _SAME_LINK:
             raise GraphProtocolError(
                 f"Graph's pages have no end: after {self.pages} there is a next one, but nothing new",
                 remedy="The next backup reads it again; if the problem persists, contact Microsoft support.",
             )
+
+    def _watch(self, value: list[msgspec.Raw]) -> None:
+        """Counts a page of a long round by what is new in it."""
+        if self.pages < _WATCHED_FROM:
+            return
+        if self._elements is None:
+            self._elements = _ElementFilter()
+        if self._elements.add(_keys_of(value)):
+            self._fresh, self._stale = self._fresh + 1, 0
+        else:
+            self._stale += 1
 
     def _payload(self, value: list[msgspec.Raw]) -> bytes:
         found = blake2b(len(value).to_bytes(8), digest_size=16)
@@ -141,6 +162,60 @@ def _id_of(element: msgspec.Raw) -> bytes:
         return bytes(_members(element).get("id", b""))
     except UNREADABLE:
         return b""
+
+
+def _keys_of(value: list[msgspec.Raw]) -> Iterable[bytes | str]:
+    """Returns what tells each element of a page from others, ids where there are no slices of links."""
+    page = b"[%s]" % b",".join(value)
+    if b'@delta"' in page:
+        return map(_key_of, value)
+    try:
+        return [one.id for one in _with_ids(page)]
+    except UNREADABLE:
+        return map(_key_of, value)
+
+
+def _key_of(element: msgspec.Raw) -> bytes:
+    """Returns the id of an element and, of each slice of links, the length and the ids at both ends."""
+    try:
+        members = _members(element)
+        key = bytes(members.get("id", element))
+        for name, payload in members.items():
+            if name.endswith("@delta"):
+                links = _elements(payload)
+                ends = [_id_of(links[0]), _id_of(links[-1])] if links else []
+                key = b" ".join([key, name.encode(), b"%d" % len(links), *ends])
+        return key
+    except UNREADABLE:
+        return bytes(element)
+
+
+class _ElementFilter:
+    """Remembers millions of keys in 2 MB (a Bloom filter): may take a new key for an old one, never the reverse."""
+
+    _BITS = (1 << 24) - 1
+    # Of the 64 bits of a hash, each of these and the 23 that follow name a place.
+    _SHIFTS = (3, 22, 40)
+    # Of a page with many keys, one in eight is enough; which ones does not depend on the page.
+    _SAMPLED, _MANY = 7, 64
+
+    def __init__(self) -> None:
+        self._held = bytearray((self._BITS + 1) // 8)
+
+    def add(self, keys: Iterable[bytes | str]) -> bool:
+        """Adds the keys of a page; tells whether one of them is new."""
+        held, new = self._held, False
+        numbers = list(map(hash, keys))
+        if len(numbers) >= self._MANY:
+            numbers = [number for number in numbers if not number & self._SAMPLED] or numbers
+        for number in numbers:
+            for shift in self._SHIFTS:
+                place = (number >> shift) & self._BITS
+                bit = 1 << (place & 7)
+                if not held[place >> 3] & bit:
+                    held[place >> 3] |= bit
+                    new = True
+        return new
 
 
 class _Count(msgspec.Struct):
@@ -178,7 +253,9 @@ def checked(decode: Callable[[bytes | msgspec.Raw], _T]) -> Callable[[bytes | ms
 _body = checked(msgspec.json.Decoder(_Body).decode)
 _count = checked(msgspec.json.Decoder(_Count).decode)
 _members = checked(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode)
+_elements = checked(msgspec.json.Decoder(list[msgspec.Raw]).decode)
 _with_id = checked(msgspec.json.Decoder(_WithId).decode)
+_with_ids = checked(msgspec.json.Decoder(list[_WithId]).decode)
 
 
 def cleaned(body: bytes) -> bytes:

@@ -198,6 +198,50 @@ def test_a_single_object_is_only_stored_when_it_is_one(tenant: Tenant) -> None:
     one.assert_same(one.backup())
 
 
+def test_a_single_object_gets_no_thinner_and_nobody_elses(tenant: Tenant) -> None:
+    singletons = sorted(entry.name for entry in CATALOGUE.values() if entry.singleton)
+    tables = (*singletons, "application_key_credentials")
+    one = tenant(protect(*singletons, "applications", "application_key_credentials"), users=20, groups=6)
+    before = state(one, one.backup(), *tables)
+    one.control.misbehave("single-thin")
+    for full in (False, True):
+        manifest = one.backup(full=full)
+        assert state(one, manifest, *tables) == before
+        for table in tables:
+            gaps = manifest.tables[table].gaps
+            assert all(gap.remedy for gap in gaps)
+            # Parts of applications that delta does not report are not read again.
+            assert bool(gaps) == (bool(before[table]) and (full or table in singletons)), table
+    one.control.behave()
+    application = min(before["application_key_credentials"])
+    for path in ("policies/*", "tenantRelationships/*", "identityGovernance/*", f"applications/{application}"):
+        one.control.misbehave("wrong-kind", path, property="id", value="somebody-else")
+    manifest = one.backup(full=True)
+    lasting = [name for name in singletons if not CATALOGUE[name].may_be_absent]
+    for table in (*lasting, "application_key_credentials"):
+        known = {row for row in before[table] if row != table}
+        assert state(one, manifest, table) == {table: before[table]}
+        assert bool(manifest.tables[table].gaps) == bool(known), table
+    one.control.behave()
+    one.assert_same(one.backup())
+
+
+def test_a_property_that_a_single_object_lacks_is_kept_and_named(tenant: Tenant) -> None:
+    one = tenant(protect("authorization_policy", "groups"), users=20, groups=6)
+    [(policy, before)] = one.objects(one.backup(), "authorization_policy").items()
+    one.control.patch("policies/authorizationPolicy", {"displayName": "New"})
+    one.control.misbehave("single-thin", without=["allowInvitesFrom", "defaultUserRolePermissions"])
+    manifest = one.backup()
+    assert one.objects(manifest, "authorization_policy") == {policy: {**before, "displayName": "New"}}
+    [gap] = manifest.tables["authorization_policy"].gaps
+    assert gap.object == policy
+    assert "allowInvitesFrom, defaultUserRolePermissions" in gap.reason
+    # Whoever asks for it by name takes it as it is now.
+    manifest = one.backup(full=True, types=["authorization_policy"])
+    assert not manifest.tables["authorization_policy"].gaps
+    assert "allowInvitesFrom" not in one.objects(manifest, "authorization_policy")[policy]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_json(tenant: Tenant) -> None:
     one = tenant(protect("groups", "applications", "authorization_policy"), users=20, groups=6)
     one.control.misbehave("byte-order-mark")

@@ -17,7 +17,8 @@ import httpx
 import msgspec
 import pytest
 
-from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, split_list_page, without_context
+from entra_pipeline.backup.read.singles import without_context
+from entra_pipeline.backup.rows.page_parser import DeltaPages, identify, split_list_page
 from entra_pipeline.backup.rows.parquet import write_entries, write_objects
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
 from entra_pipeline.backup.run import backup

@@ -44,6 +44,25 @@ def test_a_list_that_repeats_objects_with_other_values_ends() -> None:
     assert pages_read(page(1, seen=number) for number in count()) == -11
 
 
+@pytest.mark.parametrize("is_delta", [False, True])
+@pytest.mark.parametrize("length", [1, 30, 400])
+def test_a_circle_of_changing_objects_ends_by_their_number(is_delta: bool, length: int) -> None:
+    circle = (page(number % length, seen=number)[:: -1 if number // length % 2 else 1] for number in count())
+    assert 0 < -pages_read(circle, is_delta=is_delta) <= 100 + 3 * length + 10
+
+
+def test_a_circle_of_slices_with_changing_values_ends() -> None:
+    def slices(number: int) -> list[dict[str, object]]:
+        return [{"id": "group", "seen": number, "members@delta": [{"id": f"user {number % 50}", "seen": number}]}]
+
+    assert 0 < -pages_read(map(slices, count()), is_delta=True) <= 300
+
+
+def test_objects_that_are_reported_again_are_no_circle() -> None:
+    rounds = (page(number if number % 3 else number // 2, seen=number) for number in range(2000))
+    assert pages_read(rounds, is_delta=True) == 2000
+
+
 def test_the_same_link_again_and_again_ends() -> None:
     assert pages_read((page(number) for number in count()), link="https://graph/v1.0/users?$skiptoken=x") == -4
 

@@ -9,11 +9,13 @@ import msgspec
 import pyarrow as pa
 
 from entra_pipeline.backup.read.reader import licence_missing
+from entra_pipeline.backup.read.singles import single_object
 from entra_pipeline.backup.rows.page_parser import endpoint
 from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
+from entra_pipeline.graph import BatchResult
 from entra_pipeline.graph.client import BATCH_SIZE
 from entra_pipeline.graph.pages import Unreadable
 
@@ -47,6 +49,12 @@ class ChildCollection:
     where: str = ""
     among: tuple[str, ...] = ()
     tracked: bool = False
+
+    def single(self, result: BatchResult) -> bytes:
+        """Returns the one object of an owner. Raises GraphError when Graph refuses it or answers something else."""
+        # What is read with the owner's own path is a part of the owner, and has its id.
+        part_of_owner = self.path.partition("?")[0].endswith("/{id}")
+        return single_object(self.entry, result, result.request.key if part_of_owner else "")
 
     @property
     def schema(self) -> pa.Schema:

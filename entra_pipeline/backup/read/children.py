@@ -18,13 +18,12 @@ import pyarrow as pa
 from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners, address, stage_edges
 from entra_pipeline.backup.read.expansion import ExpandReader
 from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, was_listed_recently
+from entra_pipeline.backup.read.singles import single_object, without_context
 from entra_pipeline.backup.read.streams import with_streams
 from entra_pipeline.backup.rows.page_parser import (
     identify,
     read_items,
-    single_object,
     stored,
-    without_context,
 )
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN
@@ -393,8 +392,8 @@ class ChildReader:
             BatchRequest(query(path, select=select, expand=expand, top=top), owner_id)
             for owner_id, path in addresses.items()
         ]
-        key = children.entry.key if children.relation is None else "id"
-        async for answer in self._answers(requests, children.entry, stats, missing, many=children.many, key=key):
+        own = children if children.relation is None else None
+        async for answer in self._answers(requests, children.entry, stats, missing, many=children.many, own=own):
             yield answer
 
     async def collections(
@@ -424,9 +423,17 @@ class ChildReader:
         missing: UnansweredOwners,
         *,
         many: bool,
-        key: str = "id",
+        own: ChildCollection | None = None,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
         """Yields the items of each owner that can be read; owners that were not answered are added to `missing`.
+
+        Args:
+            requests: One for each owner, whose id is the key.
+            entry: Whose lane and pages count.
+            stats: Counts the requests.
+            missing: Takes the other owners.
+            many: An owner can have more than one item.
+            own: The items are objects of this collection; ends of links otherwise.
 
         Raises:
             GraphError: Graph refuses it for all owners.
@@ -443,8 +450,8 @@ class ChildReader:
                 continue
             shown: list[str] = []
             try:
-                async for items in self._items(result, entry, stats, many=many):
-                    listed = read_items(items.value, key)
+                async for items in self._items(result, entry, stats, many=many, own=own):
+                    listed = read_items(items.value, own.entry.key if own else "id")
                     shown += listed.ids
                     if unreadable := [*items.unreadable, *listed.unreadable]:
                         missing.unreadable.setdefault(owner, []).extend(unreadable)
@@ -458,11 +465,11 @@ class ChildReader:
                 missing.shown.update((owner, one) for one in shown)
 
     async def _items(
-        self, result: BatchResult, entry: ObjectType, stats: RequestStats, *, many: bool
+        self, result: BatchResult, entry: ObjectType, stats: RequestStats, *, many: bool, own: ChildCollection | None
     ) -> AsyncIterator[GraphPage]:
         """Yields the pages of the answer for one owner; raises GraphError for what is no such answer."""
         if not many:
-            yield GraphPage([msgspec.Raw(result.decoded(without_context))])
+            yield GraphPage([msgspec.Raw(own.single(result) if own else result.decoded(without_context))])
             return
         page = result.decoded(decode_page)
         stats.pages += 1

@@ -21,18 +21,17 @@ import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.selection import ResolvedSelection
+from entra_pipeline.backup.read.singles import check_single, laid_over, single_object, without_context
 from entra_pipeline.backup.rows.page_parser import (
     DeltaPages,
-    check_single,
     identify,
     read_items,
     removed_links,
     split_list_page,
     stored,
-    without_context,
 )
 from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
-from entra_pipeline.backup.rows.set_aside import SetAside
+from entra_pipeline.backup.rows.set_aside import READ_AGAIN, SetAside
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import ObjectType, Relation
@@ -278,12 +277,27 @@ class ObjectReader:
                 return
             check_single(entry, body)
             # What had an id has one still.
-            otherwise = entry.name if known <= {entry.name} else ""
-            objects.append(identify(body, entry.key, otherwise=otherwise), None, UPSERT, stored(body))
+            otherwise = entry.name if known.keys() <= {entry.name} else ""
+            found = identify(body, entry.key, otherwise=otherwise)
+            if known and found not in known and not otherwise and not entry.may_be_absent and not accepted:
+                raise GraphProtocolError(
+                    f"Graph answered another {entry.title.lower()} than is known: {found}, not {', '.join(known)}",
+                    remedy="If the tenant really has another one now, take it over: entra-pipeline backup SCOPE --full "
+                    f"--types {entry.name}.",
+                )
+            if found in known and not accepted:
+                body, lacking = laid_over(entry, body, known[found])
+                gaps.extend(_not_whole(entry, found, lacking))
+            objects.append(found, None, UPSERT, stored(body))
 
-        known = await self.states.ids_before(entry.name)
-
-        return await self.listing(entry.name, OBJECT_ROWS, fill, stats)
+        known = await self.states.raws_before(entry.name)
+        # Whoever asks for the type by name, and for a full backup of it, takes it as Graph shows it.
+        accepted = self.builder.full and entry.name in self.requested
+        gaps: list[Gap] = []
+        readings = await self.listing(entry.name, OBJECT_ROWS, fill, stats)
+        for reading in readings:
+            reading.gaps = gaps
+        return readings
 
     def _is_resting(self, entry: ObjectType) -> bool:
         """Whether a long list was read less than a day ago, and need not be read again."""
@@ -360,7 +374,7 @@ class ObjectReader:
             if result.status == 404:
                 continue
             try:
-                found.append(msgspec.Raw(result.decoded(without_context)))
+                found.append(msgspec.Raw(single_object(entry, result, result.request.key)))
             except GraphError as error:
                 if not found and isinstance(error, GraphPermissionDenied):
                     raise
@@ -486,6 +500,14 @@ async def read_answers(read: Coroutine[None, None, _T]) -> _T:
 def was_listed_recently(before: TableEntry, now: datetime) -> bool:
     """Whether all of a table was read less than a day ago."""
     return bool(before.listed) and now - parse_iso(before.listed) < _ALL_EVERY
+
+
+def _not_whole(entry: ObjectType, identifier: str, lacking: list[str]) -> list[Gap]:
+    """The gap of a single object that Graph has shown without properties that it had."""
+    if not lacking:
+        return []
+    reason = f"Graph answered it without {', '.join(lacking)}, which it had; the known values are kept"
+    return [Gap(what=f"{entry.title.lower()} {identifier}", reason=reason, remedy=READ_AGAIN, object=identifier)]
 
 
 def _no_next_round(entry: ObjectType, link: str) -> Gap:

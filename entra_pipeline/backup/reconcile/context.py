@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from entra_pipeline.backup.read.children import ChildReader
 from entra_pipeline.backup.read.reader import ObjectReader
-from entra_pipeline.backup.rows.page_parser import single_object, stored
+from entra_pipeline.backup.read.singles import single_object
+from entra_pipeline.backup.rows.page_parser import stored
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Relation
 from entra_pipeline.errors import GraphError, GraphPermissionDenied

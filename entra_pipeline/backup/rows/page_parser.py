@@ -14,10 +14,10 @@ import msgspec
 
 from entra_pipeline.backup.rows.ids import in_one_form, one_form
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staging
-from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType, Relation
+from entra_pipeline.catalogue import Relation
 from entra_pipeline.errors import GraphProtocolError
-from entra_pipeline.graph import BatchResult, GraphPage
-from entra_pipeline.graph.pages import UNREADABLE, Unreadable, checked, cleaned, legible_id, shown
+from entra_pipeline.graph import GraphPage
+from entra_pipeline.graph.pages import UNREADABLE, Unreadable, checked, legible_id, shown
 from entra_pipeline.surrogates import as_text, reveal
 
 # An empty text identifies nothing.
@@ -53,14 +53,10 @@ class Endpoint(msgspec.Struct, gc=False):
 _identified = checked(msgspec.json.Decoder(_Identified).decode)
 _identified_list = checked(msgspec.json.Decoder(list[_Identified]).decode)
 _elements = checked(msgspec.json.Decoder(list[msgspec.Raw]).decode)
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_members = checked(_decode_members)
+_members = checked(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode)
 _neighbour = checked(msgspec.json.Decoder(Endpoint).decode)
 _endpoints = checked(msgspec.json.Decoder(list[list[Endpoint]]).decode)
 _string = checked(msgspec.json.Decoder(str).decode)
-
-# As text, because a decoder does not look whether what stays JSON is UTF-8.
-_text_members = checked(lambda body: _decode_members(bytes(body).decode()))
 # Ends the key of a slice, which says nothing about the object itself.
 _SLICE = b'@delta"'
 # What may be nothing but the envelope is looked at: no id and no link to an object is longer.
@@ -68,9 +64,6 @@ _SHORT = 400
 # Objects to remember: a repeat within so many, some pages, is dropped; a later one is left to the merge.
 _RECENT = 400
 _ENVELOPE = {"id", "@odata.type", "@odata.id"}
-# What Graph adds to a single object's answer (Graph doc: best-practices).
-_CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
-_ERROR = "error"
 
 
 def split_list_page(
@@ -128,56 +121,6 @@ def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") 
     if not found:
         raise GraphProtocolError(f"{shown(bytes(raw))}: there is no {key}")
     return one_form(as_text(found))
-
-
-def without_context(body: bytes) -> bytes:
-    """Returns a single object as a list would show it, without the annotations of a single response.
-
-    Raises:
-        msgspec.DecodeError: The body is not JSON.
-        GraphProtocolError: The body is no object, or an error that came with a status of success.
-    """
-    body = cleaned(body)
-    members = _text_members(body)
-    if _ERROR in members and not members.keys() - _CONTEXT - {_ERROR}:
-        detail = bytes(members[_ERROR])[:200].decode("utf-8", "replace")
-        raise GraphProtocolError(f"Graph answered an error with a status of success: {detail}")
-    if not members.keys() & _CONTEXT:
-        return body
-    return msgspec.json.encode({name: value for name, value in members.items() if name not in _CONTEXT})
-
-
-def single_object(entry: ObjectType, result: BatchResult, identifier: str) -> bytes:
-    """Returns an object that was requested by its id.
-
-    Raises:
-        GraphError: Graph refuses it, or has answered something else.
-    """
-    body = result.decoded(without_context)
-    check_single(entry, body, identifier)
-    return body
-
-
-def check_single(entry: ObjectType, body: bytes, identifier: str = "") -> None:
-    """Checks that a single object is one of its type.
-
-    Args:
-        entry: The type.
-        body: The object, without the annotations of a single response.
-        identifier: The id that it must have; empty where it is not known.
-
-    Raises:
-        GraphProtocolError: It is another object, or none.
-    """
-    members = _members(body)
-    if not members.keys() & (entry.properties.keys() | {entry.key, *entry.inline}):
-        raise GraphProtocolError(f"Graph answered something that is no {entry.title.lower()}: {shown(body)}")
-    kind = bytes(members.get("@odata.type", msgspec.Raw(b'""'))).decode("utf-8", "replace").strip('"')
-    other = BY_GRAPH_TYPE.get(kind.rpartition(".")[2])
-    if other is not None and entry.graph_type in BY_GRAPH_TYPE and other.graph_type != entry.graph_type:
-        raise GraphProtocolError(f"Graph answered a {other.title.lower()}, not a {entry.title.lower()}: {shown(body)}")
-    if identifier and identify(body, entry.key).lower() != identifier.lower():
-        raise GraphProtocolError(f"Graph answered another object than {identifier}: {shown(body)}")
 
 
 class DeltaPages:

@@ -19,6 +19,8 @@ MOST_OBJECTS = 500
 """Objects of a table that are named in gaps of their own. Of more, the table counts as not read."""
 READ_AGAIN = "The next backup reads it again; if the problem persists, check the object in the Entra admin center."
 """The remedy of a gap about one object."""
+READ_ALL_AGAIN = "The next backup reads it again; if it stays, give the reason to Microsoft support."
+"""The remedy of a gap about a table, where the error has none of its own."""
 _UNKNOWN = "an element without an id"
 
 

@@ -104,6 +104,20 @@ def _wrong_kind(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | N
     return exchange.replaced(body) if changed else None
 
 
+def _is_single(request: GraphRequest, place: ResourcePath) -> bool:
+    return _has_json(request, place) and not _is_page(request, place)
+
+
+def _thin(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    """Leaves only some members of a single object."""
+    body = exchange.body()
+    if body is None or isinstance(body.get("value"), list):
+        return None
+    without, keep = rule.options["without"], rule.options["keep"]
+    shown = {name: value for name, value in body.items() if (name not in without if without else name in keep)}
+    return exchange.replaced(shown) if shown != body else None
+
+
 def _broken_text(raw: bytes) -> Callable[[Exchange, MisbehaviourRule], GraphResponse | None]:
     """Returns what puts bytes that no encoder writes into a text of the elements struck."""
 
@@ -187,6 +201,13 @@ MISBEHAVIOURS = (
         "GUIDs that are ids, of objects and of what belongs to them, are written in capitals",
         _in_capitals,
         applies=_has_json,
+    ),
+    Misbehaviour(
+        "single-thin",
+        "a single object shows nothing but its id, or lacks properties (`without=`)",
+        _thin,
+        {"keep": ("@odata.context", "id"), "without": ()},
+        applies=_is_single,
     ),
     Misbehaviour(
         "wrong-kind",

@@ -1,0 +1,100 @@
+"""Checks answers that are one object: whether they are one, which one, and whether all of it is there.
+
+What belongs here: single objects. What does not: pages of objects (`page_parser`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from entra_pipeline.backup.rows.page_parser import identify
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType
+from entra_pipeline.errors import GraphProtocolError
+from entra_pipeline.graph import BatchResult
+from entra_pipeline.graph.pages import checked, cleaned, shown
+from entra_pipeline.surrogates import hide_text
+
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_members = checked(_decode_members)
+# As text, because a decoder does not look whether what stays JSON is UTF-8.
+_text_members = checked(lambda body: _decode_members(bytes(body).decode()))
+# What Graph adds to a single object's answer (Graph doc: best-practices).
+_CONTEXT = {"@odata.context", "@microsoft.graph.tips"}
+_ERROR = "error"
+
+
+def without_context(body: bytes) -> bytes:
+    """Returns a single object as a list would show it, without the annotations of a single response.
+
+    Raises:
+        msgspec.DecodeError: The body is not JSON.
+        GraphProtocolError: The body is no object, or an error that came with a status of success.
+    """
+    body = cleaned(body)
+    members = _text_members(body)
+    if _ERROR in members and not members.keys() - _CONTEXT - {_ERROR}:
+        detail = bytes(members[_ERROR])[:200].decode("utf-8", "replace")
+        raise GraphProtocolError(f"Graph answered an error with a status of success: {detail}")
+    if not members.keys() & _CONTEXT:
+        return body
+    return msgspec.json.encode({name: value for name, value in members.items() if name not in _CONTEXT})
+
+
+def single_object(entry: ObjectType, result: BatchResult, identifier: str) -> bytes:
+    """Returns an object that was requested by its id.
+
+    Raises:
+        GraphError: Graph refuses it, or has answered something else.
+    """
+    body = result.decoded(without_context)
+    check_single(entry, body, identifier)
+    return body
+
+
+def check_single(entry: ObjectType, body: bytes, identifier: str = "") -> None:
+    """Checks that a single object is one of its type.
+
+    Args:
+        entry: The type.
+        body: The object, without the annotations of a single response.
+        identifier: The id that it must have; empty where it is not known.
+
+    Raises:
+        GraphProtocolError: It is another object, none, or nothing but an id.
+    """
+    members = _members(body)
+    own = {*entry.properties, *entry.inline}
+    # An id alone is no object of a type that has more than an id.
+    if not members.keys() & (own - {entry.key, "id"} or {entry.key}):
+        raise GraphProtocolError(f"Graph answered something that is no {entry.title.lower()}: {shown(body)}")
+    kind = bytes(members.get("@odata.type", msgspec.Raw(b'""'))).decode("utf-8", "replace").strip('"')
+    other = BY_GRAPH_TYPE.get(kind.rpartition(".")[2])
+    if other is not None and entry.graph_type in BY_GRAPH_TYPE and other.graph_type != entry.graph_type:
+        raise GraphProtocolError(f"Graph answered a {other.title.lower()}, not a {entry.title.lower()}: {shown(body)}")
+    if identifier and identify(body, entry.key).lower() != identifier.lower():
+        raise GraphProtocolError(f"Graph answered another object than {identifier}: {shown(body)}")
+
+
+def laid_over(entry: ObjectType, body: bytes, known: str) -> tuple[bytes, list[str]]:
+    """Lays a single object over what was known of it, so that an answer that is cut takes nothing away.
+
+    Graph shows each property that it shows at all with every single object, if only as null. So a property that the
+    metadata has and that had a value is there: where it is missing, the answer is not whole.
+
+    Args:
+        entry: The type.
+        body: The object, without the annotations of a single response.
+        known: The same object as it is stored.
+
+    Returns:
+        The object to store, and the properties whose known values are kept, sorted.
+    """
+    members, before = _members(body), _members(hide_text(known).encode())
+    lacking = sorted(
+        name
+        for name, value in before.items()
+        if name in entry.properties and name not in members and bytes(value) != b"null"
+    )
+    if not lacking:
+        return body, []
+    return msgspec.json.encode({**members, **{name: before[name] for name in lacking}}), lacking

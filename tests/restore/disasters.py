@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -232,6 +232,23 @@ def delete_people(control: Control, *, users: int = 300, groups: int = 30, for_g
     for identifier in ids if for_good else ():
         control.purge(identifier)
     return ids
+
+
+REFUSED = {"user": "city", "group": "description"}
+"""Of some types, the property that `refuse_properties` is about: about one of twenty."""
+
+
+def take_names(control: Control, names: Sequence[str]) -> list[str]:
+    """Gives a tenth of sign-in names, one at least, to new users; returns these names."""
+    taken = _every(list(names), max(1, len(names) // 10))
+    control.create_many("users", [{"displayName": "Holder", "userPrincipalName": name} for name in taken])
+    return taken
+
+
+def refuse_properties(control: Control) -> None:
+    """Has writes refused that carry one of the properties `REFUSED`, until `control.behave("property-refused")`."""
+    for name in REFUSED.values():
+        control.misbehave("property-refused", property=name)
 
 
 def empty_groups(control: Control, *, groups: int = 50, applications: int = 20) -> None:

@@ -14,7 +14,7 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute import executor as applying
-from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
+from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection, Taken
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore, plan_undo
@@ -64,6 +64,7 @@ class Site(Protected):
         *,
         enable: bool = True,
         delete_added: bool = False,
+        taken: Taken = "skip",
         **selection: tuple[str, ...],
     ) -> RestorePlan:
         """What brings the tenant back to the point, seen from a recovery point taken now."""
@@ -74,7 +75,7 @@ class Site(Protected):
             Side(self.store, point),
             LiveTenant(Side(self.store, live), "simulated", untaken=not_taken(self.store, live.tenant_id)),
             selection=RestoreSelection(**selection),
-            options=RestoreOptions(enable_policies=enable, delete_added=delete_added),
+            options=RestoreOptions(enable_policies=enable, delete_added=delete_added, taken=taken),
             identity=lineage(self.store, live.tenant_id),
         )
 

@@ -15,7 +15,7 @@ from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.commit import commit
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
-from tests.support.writing import Time, entry, manifest, put
+from tests.support.writing import TENANT, Time, entry, manifest, put
 
 Body = dict[str, Any]
 
@@ -43,12 +43,14 @@ class Points:
     Args:
         folder: Where the store is.
         tables: Object types (with their recycle bins) and relations that the points have.
+        tenant_id: The tenant that they are of.
     """
 
-    def __init__(self, folder: Path, *tables: str) -> None:
+    def __init__(self, folder: Path, *tables: str, tenant_id: str = TENANT) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._tables = tables
+        self._tenant_id = tenant_id
         self._clock = Time()
         self.store = ScopeStore(LocalObjectStore(folder / "store"), "contoso", self._clock)
 
@@ -58,7 +60,8 @@ class Points:
         point = self.store.new_key()
         number = itertools.count()
         entries = [self._entry(point, table, picture, next(number)) for table in self._tables]
-        return Side(self.store, commit(self.store, manifest(self.store, point, *entries)))
+        made = msgspec.structs.replace(manifest(self.store, point, *entries), tenant_id=self._tenant_id)
+        return Side(self.store, commit(self.store, made))
 
     def _entry(self, point: str, table: str, picture: Picture, number: int) -> TableEntry:
         if table in RELATIONS:

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import duckdb
 import msgspec
 
 from entra_pipeline.backup.run import BackupProgress, backup
@@ -493,12 +494,26 @@ def _changed(
                 query = store.intact_state(entry, "id, _raw")
                 rows = connection.execute(f"SELECT id, _raw FROM ({query}) WHERE id IN (SELECT unnest(?))", [[*steps]])
                 found = dict(rows.fetchall())
+            made_anew = [id_ for id_, some in steps.items() if id_ in found and not all(one.seen for one in some)]
+            # What was there when the plan was made, under an id that it does not take for this object, is no news.
+            then = _there_then(plan, store, connection, table, made_anew)
             for identifier, concerning in steps.items():
                 raw = found.get(identifier)
                 kind = CATALOGUE[concerning[0].table]
                 seen = fingerprint(kind, msgspec.json.decode(raw)) if raw is not None else ""
-                changed += [step for step in concerning if step.seen != seen]
+                changed += [step for step in concerning if step.seen != seen and (step.seen or identifier not in then)]
     return sorted(changed, key=lambda step: step.number)
+
+
+def _there_then(
+    plan: RestorePlan, store: ScopeStore, connection: duckdb.DuckDBPyConnection, table: str, ids: list[str]
+) -> set[str]:
+    """Finds the objects that were in the tenant when the plan was made; none when that point is pruned."""
+    then = store.manifest(plan.live_point).tables.get(table) if ids and plan.live_point in store.points() else None
+    if then is None:
+        return set()
+    query = f"SELECT id FROM ({store.intact_state(then, 'id')}) WHERE id IN (SELECT unnest(?))"
+    return {str(row[0]) for row in connection.execute(query, [ids]).fetchall()}
 
 
 def _app_ids(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:

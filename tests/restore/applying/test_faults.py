@@ -14,6 +14,7 @@ from entra_pipeline.errors import UsageError
 from entra_pipeline.restore.execute.executor import LiveChanged
 from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.objects.normalize import fingerprint
+from entra_pipeline.restore.records import id_map
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.report import read_report
 from tests.restore.applying.conftest import Damaged, bad, links, step
@@ -369,3 +370,14 @@ def test_who_does_not_get_the_own_name_has_the_one_from_before_again(damaged: St
     site.control.behave("write-fails")
     assert bad(site.apply(plan)) == []
     assert [site.first("users", id=one["id"])["userPrincipalName"] for one in (ada, bob)] == names
+
+
+def test_what_was_there_under_another_id_when_the_plan_was_made_is_no_news(damaged: Start) -> None:
+    site = damaged("users", "role_assignments", "role_definitions")
+    one, other = site.control.dump("unifiedRoleAssignment")[:2]
+    # An earlier restore made the second for the first, which is there again.
+    id_map.remember(site.store, "earlier", site.simulator.tenant_id, {one["id"]: other["id"]})
+    site.restore(
+        step("delete", "role_assignments", one["id"]),
+        step("create", "role_assignments", one["id"], body=body("role_assignments", one)),
+    )

@@ -140,7 +140,7 @@ def print_costs(manifest: Manifest, *, shown: int) -> None:
     total = {"table": "total", **cost(manifest.tables.values())}
     print_table(
         [*dearest, *others, total],
-        {"table": "dearest" if rest else "table", **COSTS},
+        {"table": "most expensive" if rest else "table", **COSTS},
         title="Requests to Microsoft Graph",
         right=COSTS,
     )

@@ -53,8 +53,7 @@ def permissions_for(types: Iterable[str]) -> list[str]:
     registration of a tenant without such groups lacks nothing (`lacking`).
     """
     types = list(types)
-    hidden = {relation.hidden for name in types for relation in CATALOGUE[name].relations if relation.hidden}
-    return sorted({one[0] for one in _reading(types)} | hidden)
+    return sorted({*(one[0] for one in _reading(types)), *hiding(types, frozenset())})
 
 
 def restore_permissions_for(types: Iterable[str]) -> list[str]:
@@ -75,6 +74,17 @@ def lacking(types: Iterable[str], granted: frozenset[str], *, restoring: bool = 
     """
     needed = _restoring(types) if restoring else _reading(types)
     return sorted({one[0] for one in needed if granted.isdisjoint(one)})
+
+
+def hiding(types: Iterable[str], granted: frozenset[str]) -> list[str]:
+    """The permissions without which Graph shows no links of owners with hidden membership, and no error, sorted.
+
+    Args:
+        types: The object types.
+        granted: What the app registration has.
+    """
+    wanted = {relation.hidden for name in types for relation in CATALOGUE[name].relations if relation.hidden}
+    return sorted(wanted - granted)
 
 
 def _reading(types: Iterable[str]) -> set[tuple[str, ...]]:
@@ -112,6 +122,7 @@ __all__ = [
     "Relation",
     "Restore",
     "Streams",
+    "hiding",
     "lacking",
     "permissions_for",
     "restore_permissions_for",

@@ -76,6 +76,18 @@ def test_permissions(console: Served, simulator: Simulator) -> None:
     assert "backs up lacks" in page and "Group" in page and "User.Read.All" not in page
 
 
+def test_a_permission_without_which_members_are_hidden_is_named(console: Served, simulator: Simulator) -> None:
+    operator = console.browser(Role.operator)
+    assert "Without Member.Read.Hidden, members" in operator.post("/settings/tenants/contoso/check").text
+    before = simulator.control.roles(simulator.client_id)
+    simulator.control.roles(simulator.client_id, [*before, "Member.Read.Hidden"])
+    try:
+        page = operator.post("/settings/tenants/contoso/check").text
+    finally:
+        simulator.control.roles(simulator.client_id, before)
+    assert "has all permissions" in page and "Member.Read.Hidden" not in page
+
+
 def test_storage(console: Served) -> None:
     operator = console.browser(Role.operator)
     page = operator.post("/settings/storage/disk/check").text

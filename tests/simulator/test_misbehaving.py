@@ -400,6 +400,14 @@ def test_a_link_to_another_set(client: Client) -> None:
     assert len(client.get(link)["value"]) == 12
 
 
+def test_ids_in_capitals(client: Client) -> None:
+    client.simulator.control.misbehave("ids-in-capitals", "groups")
+    shown = ids(client.get("groups?$expand=members")["value"])
+    assert shown == [one.upper() for one in shown]
+    client.simulator.control.behave()
+    assert sorted(ids(client.get("groups")["value"])) == sorted(one.lower() for one in shown)
+
+
 def test_an_empty_delta_link(client: Client) -> None:
     client.simulator.control.misbehave("empty-delta-link", "groups/delta")
     items, link = client.round("groups/delta")

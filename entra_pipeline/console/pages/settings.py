@@ -8,7 +8,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from entra_pipeline.catalogue import lacking
+from entra_pipeline.catalogue import hiding, lacking
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.routing import Page, RequestContext
@@ -85,7 +85,13 @@ async def _granted(tenant: Tenant, types: list[str], *, writing: bool) -> str:
             f"{app[:1].lower()}{app[1:]} lacks {', '.join(missing)}",
             remedy="Grant them in Entra as application permissions, with admin consent.",
         )
-    return f"{app} has all permissions the scopes require."
+    said = f"{app} has all permissions the scopes require."
+    if not writing and (hidden := hiding(types, granted)):
+        said += (
+            f" Without {', '.join(hidden)}, members of groups and administrative units with hidden membership cannot "
+            "be read: grant it if the tenant has any."
+        )
+    return said
 
 
 def check_storage(context: RequestContext) -> Response:

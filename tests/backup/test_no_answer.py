@@ -69,3 +69,13 @@ def test_a_branding_is_not_gone_because_its_owner_is_said_to_be(tenant: Tenant) 
         assert "shows it" in gaps(manifest, "organizational_brandings")
     one.control.behave()
     one.assert_same(one.backup())
+
+
+def test_a_policy_that_every_tenant_has_is_not_taken_for_absent_at_the_first_backup(tenant: Tenant) -> None:
+    one = tenant(protect("authorization_policy", "multi_tenant_organization"))
+    one.control.misbehave("fails", "policies/authorizationPolicy", status=404)
+    manifest = one.backup()
+    assert "not read" in gaps(manifest, "authorization_policy")
+    assert manifest.tables["multi_tenant_organization"].gaps == ()
+    one.control.behave()
+    assert one.backup().status == "finished"

@@ -272,7 +272,7 @@ class ObjectReader:
             try:
                 body = await self.graph.fetch(entry.path, without_context, stats=stats, lane=entry.lane)
             except GraphNotFound:
-                if known and not entry.may_be_absent:
+                if not entry.may_be_absent:
                     raise
                 return
             check_single(entry, body)

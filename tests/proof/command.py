@@ -64,15 +64,19 @@ def run(first: int, seeds: int, shrinks: bool) -> int:
 
 
 def mutated(name: str, first: int, seeds: int) -> int:
-    """Turns a mended fault on and runs seeds until one fails; returns 1 when none does."""
+    """Turns a mended fault on and runs seeds until one fails because of it; returns 1 when none does."""
     print(f"{name}: {MUTATIONS[name].about}", flush=True)
-    MUTATIONS[name].apply()
     for number, seed in enumerate(range(first, first + seeds), 1):
-        outcome = worlds.simulate(seed, program(seed))
-        if outcome.violation:
-            print(f"{name}: found in seed {number}: {outcome.violation[:300]}")
-            return 0
-    print(f"{name}: not found in {seeds} seeds")
+        with MUTATIONS[name].applied():
+            violation = worlds.simulate(seed, program(seed)).violation
+        if not violation:
+            continue
+        if besides := worlds.simulate(seed, program(seed)).violation:
+            print(f"{name}: seed {seed} fails without it, too: {besides[:300]}", flush=True)
+            continue
+        print(f"{name}: found in seed number {number}: {violation[:300]}", flush=True)
+        return 0
+    print(f"{name}: not found in {seeds} seeds", flush=True)
     return 1
 
 

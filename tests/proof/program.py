@@ -58,6 +58,9 @@ def program(seed: int) -> Program:
     draw = random.Random(f"steps of {seed}")
     main = draw.choice(("users", "groups", "groups", "administrative_units", "applications"))
     more = draw.sample(KINDS, draw.choice((0, 1, 1, 2)))
+    # Small, and unlike all others.
+    more += [draw.choice(tuple(OWNERS))] if draw.random() < 0.25 else []
+    more += ["authorization_policy"] if draw.random() < 0.25 else []
     wanted = {main, *more, *(OWNERS[name] for name in more if name in OWNERS)}
     types = tuple(name for name in KINDS if name in wanted)
     bucket = draw.random() < 0.15

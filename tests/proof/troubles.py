@@ -32,8 +32,12 @@ So that view is not made to hide links here; that known ones stay is in tests/ba
 OWNERS = {"scoped_role_members": "administrative_units", "group_specific_settings": "groups"}
 """Types that are read owner by owner, and the type of their owners."""
 _LISTED_ONLY = (*OWNERS, "named_locations", "authorization_policy")
+LINKS = ("@odata.deltaLink", "@odata.nextLink")
+_SINGLE = ("error-body", "wrong-body")
+"""Misbehaviours that are worst where the answer is an object, not a page."""
 LEFT_OUT: dict[str, str] = {
     "write-fails": "a backup writes nothing to Graph",
+    "property-refused": "a backup writes nothing to Graph",
     "sign-in-unavailable": "tokens come without azure-identity here; tests/graph has the sign-in",
     "sign-in-transient": "tokens come without azure-identity here; tests/graph has the sign-in",
     "ids-in-capitals": "objects are stored as Graph writes them, id and all; tests/backup/test_ids.py has it",
@@ -52,10 +56,12 @@ def draw_misbehaviour(draw: random.Random, types: Sequence[str]) -> dict[str, An
     whole, relations = PATHS[draw.choice(types)]
     related = draw.choice(relations or PATHS["groups"][1])
     rule["path"] = related if known.on_relations else draw.choice((whole, f"{whole}/delta", f"{whole}/*", related, "*"))
+    if name in _SINGLE and "authorization_policy" in types and draw.random() < 0.5:
+        rule["path"] = PATHS["authorization_policy"][0]
     rule["probability"] = draw.choice((1.0, 1.0, 0.5, 0.2))
     if (times := draw.choice((0, 1, 1, 2, 5))) and not known.on_elements:
         rule["times"] = times
-    if not known.on_elements and not known.on_relations and draw.random() < 0.3:
+    if not known.on_elements and not known.on_relations and draw.random() < 0.4:
         # One object is the bad one: it may cost itself at most.
         rule["path"] = related
         rule["number"] = draw.randrange(20)
@@ -82,9 +88,27 @@ def draw_misbehaviour(draw: random.Random, types: Sequence[str]) -> dict[str, An
             rule["status"] = draw.choice((404, 500))
         case "element-null" | "element-not-object" | "element-without-id":
             rule["within"] = draw.choice(("", "members@delta", "owners@delta"))
+            if name == "element-not-object" and draw.random() < 0.5:
+                rule["value"] = draw.choice((7, [], [{"id": "x"}], True))
+            if name == "element-without-id":
+                rule["null"] = draw.random() < 0.5
         case "wrong-kind":
             rule["property"] = draw.choice(("members@delta", "owners@delta", "manager@delta", "displayName"))
             rule["value"] = draw.choice((None, "text", 7, {}, []))
+        case "wrong-body":
+            rule["body"] = draw.choice(("text", None, [], {}, {"value": None}, {"value": "text"}, {"value": []}))
+        case "endless-pages":
+            rule["pages"], rule["empty"] = draw.choice((1, 2, 3)), draw.random() < 0.3
+        case "foreign-link":
+            rule["links"] = draw.sample(LINKS, draw.choice((1, 2)))
+        case "other-set-link":
+            rule["links"] = draw.sample(LINKS, draw.choice((1, 2)))
+            rule["to"] = draw.choice(("groups", "users", "applications"))
+        case "empty-delta-link":
+            rule |= draw.choice(({"value": ""}, {"value": 7}, {"absent": True}))
+        case "redirected" if draw.random() < 0.5:
+            rule["root"] = ""
+            rule["to"] = draw.choice(("", "groups", "users/delta"))
         case "throttled":
             rule["retry_after"] = draw.choice(("0.249", "1", "0", "soon"))
             if draw.random() < 0.7:

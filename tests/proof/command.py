@@ -64,10 +64,16 @@ def run(first: int, seeds: int, shrinks: bool) -> int:
 
 
 def mutated(name: str, first: int, seeds: int) -> int:
-    """Turns a mended fault on and runs seeds until one fails because of it; returns 1 when none does."""
-    print(f"{name}: {MUTATIONS[name].about}", flush=True)
+    """Turns a mended fault on and runs seeds until one fails because of it; returns 1 when none does.
+
+    Seeds in which nothing happens that could show it are counted, and not run.
+    """
+    mutation = MUTATIONS[name]
+    print(f"{name}: {mutation.about}", flush=True)
     for number, seed in enumerate(range(first, first + seeds), 1):
-        with MUTATIONS[name].applied():
+        if not mutation.may_show_in(program(seed)):
+            continue
+        with mutation.applied():
             violation = worlds.simulate(seed, program(seed)).violation
         if not violation:
             continue

@@ -21,6 +21,7 @@ from entra_pipeline.backup.rows import page_parser
 from entra_pipeline.graph import client, links, pages
 from entra_pipeline.graph.retry import Attempts
 from entra_pipeline.store.retention import prune as pruning
+from tests.proof.program import Program
 
 
 class Mutation(NamedTuple):
@@ -29,10 +30,18 @@ class Mutation(NamedTuple):
     Attributes:
         about: What the engine does wrong.
         apply: Turns it on.
+        shown_by: Misbehaviours, or kinds of steps, without which nothing shows it.
     """
 
     about: str
     apply: Callable[[], None]
+    shown_by: frozenset[str]
+
+    def may_show_in(self, program: Program) -> bool:
+        """Tells whether what happens in a simulation may show it."""
+        happens = {step.kind for step in program.steps}
+        happens |= {rule["name"] for step in program.steps for rule in step.options.get("misbehave", ())}
+        return bool(happens & self.shown_by)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -134,18 +143,37 @@ def _prune_what_is_held() -> None:
     _replace(pruning, "retention_holds", lambda store: {})
 
 
+_UNANSWERED = frozenset({"fails", "next-page-fails", "error-body", "wrong-body", "owner-not-found"})
 MUTATIONS: dict[str, Mutation] = {
-    "R1": Mutation("a link that the owner's list leaves out is deleted, whatever other views show", _believe_the_list),
-    "R2": Mutation("an owner whose links are answered 404 is taken for gone", _nobody_exists),
-    "R3": Mutation("the body of an error with status 200 is taken for the object", _take_anything_for_an_object),
-    "R4": Mutation("an element that is no object ends the run", _end_at_another_shape),
-    "R5": Mutation("one owner that is refused costs the table", _one_owner_costs_all),
-    "R6": Mutation("patience ends after seven tries", _count_tries),
-    "R7": Mutation("a round that Graph breaks off is not begun anew", _never_begin_anew),
-    "R8": Mutation("pages that repeat are read for ever", _page_for_ever),
-    "R9": Mutation("a link to another host is followed, with the token", _follow_any_link),
-    "sets": Mutation("a link to another set is followed", _follow_a_link_to_another_set),
-    "holds": Mutation("prune takes points that are held", _prune_what_is_held),
+    "R1": Mutation(
+        "a link that the owner's list leaves out is deleted, whatever other views show",
+        _believe_the_list,
+        frozenset({"members-hidden", "expand-null", "expand-cut"}),
+    ),
+    "R2": Mutation("an owner whose links are answered 404 is taken for gone", _nobody_exists, _UNANSWERED),
+    "R3": Mutation(
+        "the body of an error with status 200 is taken for the object",
+        _take_anything_for_an_object,
+        frozenset({"error-body", "wrong-body"}),
+    ),
+    "R4": Mutation(
+        "an element that is no object ends the run",
+        _end_at_another_shape,
+        frozenset({"element-null", "element-not-object", "element-without-id"}),
+    ),
+    "R5": Mutation("one owner that is refused costs the table", _one_owner_costs_all, _UNANSWERED),
+    "R6": Mutation("patience ends after seven tries", _count_tries, frozenset({"throttled"})),
+    "R7": Mutation(
+        "a round that Graph breaks off is not begun anew", _never_begin_anew, frozenset({"page-token-expired"})
+    ),
+    "R8": Mutation("pages that repeat are read for ever", _page_for_ever, frozenset({"endless-pages"})),
+    "R9": Mutation("a link to another host is followed, with the token", _follow_any_link, frozenset({"foreign-link"})),
+    "sets": Mutation(
+        "a link to another set is followed",
+        _follow_a_link_to_another_set,
+        frozenset({"other-set-link", "redirected"}),
+    ),
+    "holds": Mutation("prune takes points that are held", _prune_what_is_held, frozenset({"hold"})),
 }
 
 

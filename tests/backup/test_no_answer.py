@@ -79,3 +79,21 @@ def test_a_policy_that_every_tenant_has_is_not_taken_for_absent_at_the_first_bac
     assert manifest.tables["multi_tenant_organization"].gaps == ()
     one.control.behave()
     assert one.backup().status == "finished"
+
+
+def test_a_schema_is_not_gone_because_what_its_job_belongs_to_is_said_to_be(tenant: Tenant) -> None:
+    one = tenant(protect("service_principals", "synchronization_jobs", "synchronization_schemas"), users=20, groups=6)
+    first = one.backup()
+    before = one.objects(first, "synchronization_schemas")
+    assert before
+    one.control.misbehave("owner-not-found", "servicePrincipals/*/synchronization*")
+    manifest = one.backup()
+    assert one.objects(manifest, "synchronization_schemas") == before
+    assert "shows it" in gaps(manifest, "synchronization_schemas")
+    one.control.behave()
+    [(_, principal)] = one.rows(first, "synchronization_jobs", "id, _parent_id")[:1]
+    message = f"Resource '{principal}' does not exist."
+    one.control.misbehave("fails", "servicePrincipals/*/synchronization/jobs/*/schema", status=404, message=message)
+    manifest = one.backup()
+    assert principal in {parent for _, parent in one.rows(manifest, "synchronization_jobs", "id, _parent_id")}
+    assert one.objects(manifest, "synchronization_schemas").keys() == before.keys()

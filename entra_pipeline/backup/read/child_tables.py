@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import msgspec
 import pyarrow as pa
@@ -18,6 +19,7 @@ from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph import BatchResult
 from entra_pipeline.graph.client import BATCH_SIZE
 from entra_pipeline.graph.pages import Unreadable
+from entra_pipeline.graph.responses import explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +149,15 @@ def stage_edges(owner_id: str, items: Iterable[msgspec.Raw], edges: Staging, tar
     number = len(others)
     types = [other.target_type or target for other in others]
     edges.extend([owner_id] * number, [other.id for other in others], types, [UPSERT] * number)
+
+
+def names_owner(result: BatchResult) -> bool:
+    """Tells whether a 404 says that an owner on the way to an item does not exist, rather than the item.
+
+    The owner may itself belong to another one, which Graph names as well.
+    """
+    path = unquote(result.request.url.partition("?")[0])
+    # Segments that name properties have letters only; ids have digits, dashes or dots.
+    ids = {segment.lower() for segment in path.split("/") if segment and not segment.isalpha()}
+    message = explain(result).message.lower()
+    return any(one in message for one in ids | {result.request.key.lower()})

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners, address, stage_edges
+from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners, address, names_owner, stage_edges
 from entra_pipeline.backup.read.expansion import ExpandReader
 from entra_pipeline.backup.read.reader import FEW_REQUESTS, ObjectReader, kept, was_listed_recently
 from entra_pipeline.backup.read.singles import single_object, without_context
@@ -36,7 +36,6 @@ from entra_pipeline.graph.client import BATCH_SIZE, query
 from entra_pipeline.graph.links import check_continuation
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
-from entra_pipeline.graph.responses import explain
 from entra_pipeline.store.manifest import Gap
 
 # What an id may have besides letters, digits and "_.-~" without ending a segment of a path.
@@ -441,8 +440,8 @@ class ChildReader:
         async for result in self._graph.batch(requests, stats=stats, lane=entry.lane):
             owner = result.request.key
             if result.status == 404:
-                # Who has one item at most, and none, is answered by 404 as well: of the item, not of the owner.
-                if many or owner.lower() in explain(result).message.lower():
+                # Who has one item at most, and none, is answered by 404 as well: of the item, not of an owner.
+                if many or names_owner(result):
                     missing.absent.append(owner)
                 continue
             if not many and result.status == 204:

@@ -20,7 +20,7 @@ TYPES = [
     for name, entry in CATALOGUE.items()
     if entry.lane is Lane.DIRECTORY and not entry.delegated and name not in _BINNED
 ]
-UNPROVABLE = ("members-hidden", "objects-hidden", "another-type")
+UNPROVABLE = ("members-hidden", "objects-hidden", "another-type", "property-missing")
 """What the only view of a relation says cannot be held against anything; `test_views` has the others."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from tests.proof.troubles import OWNERS, PATHS, draw_graph, draw_habits
+from tests.proof.troubles import OWNERS, PAGED, PATHS, draw_graph, draw_habits
 
 KINDS = tuple(PATHS)
 """What a scope may protect: objects and links that delta tells of, others that are listed, and a single object."""
@@ -70,6 +70,8 @@ def program(seed: int) -> Program:
         steps += _some(draw, types, bucket)
     steps.append(Step("change", {"seed": draw.randrange(10**6)}))
     steps.append(Step("backup", {}))
+    if any(rule["name"] in PAGED for step in steps for rule in step.options.get("misbehave", ())):
+        steps.insert(0, Step("habits", {"delta_page_size": draw.choice((1, 2, 3))}))
     return Program(types, tuple(steps), bucket, draw.choice((1, 2, 3)))
 
 

@@ -403,6 +403,8 @@ class World:
         for rule in by_rule:
             if rule["name"] == "wrong-kind":
                 self._said.setdefault(rule["property"], []).append(rule["value"])
+            elif rule["name"] == "property-missing":
+                self._said.setdefault("@odata.type", []).append(None)
         named = {one for rule in by_rule for one in rule.get("objects", ())}
         return Suffered(
             anything=bool(struck or others),

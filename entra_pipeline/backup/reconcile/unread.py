@@ -102,10 +102,12 @@ async def _gaps_of_owners(context: CheckContext, children: ChildCollection) -> l
     named = {gap.object: gap for gap in entries[owner.name].gaps if gap.object} if owner.name in entries else {}
     stored = await context.states.owners(owner, ids=sorted(named)) if named else {}
     known = {gap.object for gap in entries[children.table].gaps}
+    # Of owners that belong to others, the gap names whose they are.
+    whose = owner if owner.parent is None else CATALOGUE[owner.parent.type]
     return gaps + [
         Gap(
-            what=f"{children.table} of {owner.title.lower()} {one}",
-            reason=f"the {owner.title.lower()} itself could not be read: {gap.reason}",
+            what=f"{children.table} of {whose.title.lower()} {one}",
+            reason=f"{owner.name} could not be read: {gap.reason}",
             remedy=gap.remedy,
             permission=gap.permission,
             object=one,

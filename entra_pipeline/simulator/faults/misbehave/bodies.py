@@ -237,6 +237,6 @@ MISBEHAVIOURS = (
         "byte-order-mark",
         "a byte order mark before the JSON",
         _mark_order,
-        applies=_alone,
+        applies=lambda request, place: _alone(request, place) and not place.stream,
     ),
 )

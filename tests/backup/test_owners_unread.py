@@ -43,3 +43,11 @@ def test_children_of_a_new_owner_that_cannot_be_read_are_named(tenant: Tenant) -
     assert unit in {gap.object for gap in manifest.tables["scoped_role_members"].gaps}
     one.control.behave()
     one.assert_same(one.backup())
+
+
+def test_what_belongs_to_the_children_of_an_object_that_came_by_another_way_is_read_with_them(tenant: Tenant) -> None:
+    one = tenant(protect("service_principals", "synchronization_jobs", "synchronization_schemas"), users=20, groups=6)
+    one.control.hide(objects=[principal["id"] for principal in one.control.dump("servicePrincipals")])
+    manifest = one.backup()
+    assert manifest.status == "finished"
+    assert manifest.tables["synchronization_jobs"].live == manifest.tables["synchronization_schemas"].live == 1

@@ -64,6 +64,9 @@ async def check_children(context: CheckContext, subject: Subject) -> list[Findin
     for children in children_of(subject.entry) if ids else ():
         if children.read is Read.EACH and context.was_read(children.table):
             rows, gaps = await context.children.read_again(children, ids, context.stats)
+            if children.relation is None:
+                # What belongs to these children lacked with them.
+                memory.relink[children.table].update(str(row[0]) for row in rows)
             findings.append(Finding(children.table, rows=tuple(rows), gaps=tuple(gaps)))
     return findings
 

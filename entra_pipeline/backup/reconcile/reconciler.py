@@ -107,7 +107,7 @@ class Reconciler:
         await side_by_side(self._run(Subject(entry), check_children) for entry in types)
         for subject in child_subjects(self.context):
             if subject.table in self.fresh:
-                await self._run(subject, check_lost_children)
+                await self._run(subject, check_children, check_lost_children)
         self._name_unread()
         # In the catalogue's order, in which owners come before what belongs to them.
         for entry in CATALOGUE.values():

@@ -88,6 +88,7 @@ def draw_misbehaviour(draw: random.Random, types: Sequence[str]) -> dict[str, An
         case "page-token-expired" if draw.random() < 0.7:
             # Other answers have one page in a tenant of this size.
             rule["path"] = draw.choice((f"{PATHS[main_of(types)][0]}/delta", "*"))
+            rule.pop("number", None)
         case "next-page-fails":
             rule["status"] = draw.choice((404, 500))
         case "element-null" | "element-not-object" | "element-without-id":

@@ -36,6 +36,7 @@ from entra_pipeline.graph.client import BATCH_SIZE, query
 from entra_pipeline.graph.links import check_continuation
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.graph.pages import decode_count, decode_page
+from entra_pipeline.graph.responses import explain
 from entra_pipeline.store.manifest import Gap
 
 # What an id may have besides letters, digits and "_.-~" without ending a segment of a path.

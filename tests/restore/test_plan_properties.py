@@ -442,3 +442,17 @@ def test_an_undo_takes_back_what_the_restore_wrote_and_nothing_that_others_did(
         # What named the dead before cannot name them again: Graph takes no such reference.
         assert [one for one in undo.refusals if "not in the tenant" not in one.reason] == []
         assert again == was or undo.refusals
+
+
+def test_two_assignments_that_say_the_same_by_now_are_one(tmp_path: Path) -> None:
+    points = Points(tmp_path, *TABLES)
+    then, now = tenant(), tenant()
+    one, other = ASSIGNMENTS
+    # As when a unit came back under another id, that one of them names, and the other the one from before.
+    then.objects["role_assignments"][one] |= {"principalId": USERS[0], "directoryScopeId": "/"}
+    then.objects["role_assignments"][other] |= {"principalId": USERS[0], "directoryScopeId": "/"}
+    again = id_of(5, 9)
+    now.objects["role_assignments"] = {again: {**then.objects["role_assignments"][other], "id": again}}
+    point, live = points.take(then), points.take(now)
+    plan = make_plan("job", "2026-11-24T00:00:00Z", point, LiveTenant(live, "contoso"), identity={one: again})
+    assert (plan.steps, plan.refusals) == ((), ())

@@ -120,6 +120,11 @@ class Tenant:
         for act in self.chance.sample(acts, self.chance.randint(0, most)):
             act()
 
+    def _held(self, name: str, value: str) -> bool:
+        """Whether a user has a name, which nobody else has then in a real tenant."""
+        held = [one[name] or [] for one in self.control.dump("users")]
+        return any(value in one if isinstance(one, list) else value == one for one in held)
+
     def _pick(self, path: str) -> Body:
         found: Body = self.chance.choice(self.control.dump(path))
         return found
@@ -178,16 +183,18 @@ class Tenant:
 
     def _new_holder(self) -> None:
         name = self.victim["userPrincipalName"]
-        self.control.create("users", {"userPrincipalName": name, "displayName": "Holder"})
+        if not self._held("userPrincipalName", name):
+            self.control.create("users", {"userPrincipalName": name, "displayName": "Holder"})
 
     def _renamed_holder(self) -> None:
         name = self.victim["userPrincipalName"]
-        if not any(one["userPrincipalName"] == name for one in self.control.dump("users")):
+        if not self._held("userPrincipalName", name):
             self.control.patch(f"users/{self.left[0]['id']}", {"userPrincipalName": name})
 
     def _address_taken(self) -> None:
-        address = {"proxyAddresses": [f"smtp:a{self.seed}@contoso.com"]}
-        self.control.patch(f"users/{self.left[1]['id']}", address)
+        address = f"smtp:a{self.seed}@contoso.com"
+        if not self._held("proxyAddresses", address):
+            self.control.patch(f"users/{self.left[1]['id']}", {"proxyAddresses": [address]})
 
     def _changed(self) -> None:
         self.control.patch(f"users/{self.left[2]['id']}", {"department": "N/A", "jobTitle": None})
@@ -259,6 +266,10 @@ class Tenant:
         self.control.delete(f"directory/administrativeUnits/{unit}")
         if self.chance.random() < 0.5:
             self.control.purge(unit)
+            # What is given over a unit ends with it; the simulated tenant keeps it.
+            for one in self.control.dump("unifiedRoleEligibilitySchedule"):
+                if unit in str(one["directoryScopeId"]):
+                    self.control.purge(one["id"])
 
     def _exchanged(self) -> None:
         one, other = self.left[6:8]

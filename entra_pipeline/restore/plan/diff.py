@@ -264,7 +264,12 @@ class _Differ:
                 entry, ObjectDiff(table, id_, "", parents.get(id_, ""), ObjectState.MISSING, then, ""), new, binned
             )
             if alike and item.state is ObjectState.MISSING and (key := self._key(item)) in alike:
-                self._settle(item, alike.pop(key), new, _known_by(entry))
+                if alike[key] in new:
+                    self._settle(item, alike.pop(key), new, _known_by(entry))
+                elif entry.restore.link:
+                    # It says the same as another one of the point, for which that one is there already.
+                    self._result.forward[id_] = alike[key]
+                    continue
             items[id_] = item
         for id_, item in items.items():
             item.parent = item.parent or parents.get(id_, "")

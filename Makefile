@@ -50,9 +50,11 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
-dagster: $(STAMP)  ## Dagster's UI with the demo scope, at http://127.0.0.1:3000
-	mkdir -p .dagster && cp dagster.yaml .dagster/dagster.yaml
-	DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
+dagster: $(STAMP)  ## Dagster's own UI with the demo scope, at http://127.0.0.1:3000: no sign-in, for one person's machine
+	@echo "Dagster's own UI has no sign-in: whoever reaches 127.0.0.1:3000 on this machine, a web page in your browser" \
+		"included, can launch jobs. entra-pipeline serve puts a sign-in before it."
+	umask 077 && mkdir -p .dagster && cp dagster.yaml .dagster/dagster.yaml
+	umask 077 && DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
 
 lock:  ## Renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --group dev --generate-hashes \

@@ -26,6 +26,7 @@ import click
 from entra_pipeline.cli.auditing import audited
 from entra_pipeline.cli.registry import COMMANDS
 from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.text import printable
 
 # Commands that run jobs, of which somebody may want to be told.
 _JOBS = {"backup", "restore", "prune", "drill"}
@@ -92,6 +93,8 @@ def cli(ctx: click.Context, project_file: Path | None) -> None:
 
 def main() -> None:
     """Entry point: runs the command and explains errors without stack traces."""
+    # What it writes is of people: its files are for nobody else on the machine.
+    os.umask(0o077)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -114,7 +117,8 @@ def run(arguments: list[str]) -> int:
             return _explained(failed)
         trace = _keep_trace()
         click.echo(
-            f"unexpected error: {type(error).__name__}: {error}\n  → This is a bug; report it with {trace}.",
+            f"unexpected error: {type(error).__name__}: {printable(str(error))}\n"
+            f"  → This is a bug; report it with {trace}.",
             err=True,
         )
         return 1
@@ -123,7 +127,7 @@ def run(arguments: list[str]) -> int:
 def _explained(error: EntraPipelineError) -> int:
     from entra_pipeline.cli.calling import as_called
 
-    click.echo(f"error: {as_called(str(error))}", err=True)
+    click.echo(f"error: {as_called(printable(str(error)))}", err=True)
     return error.exit_code
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from entra_pipeline.cli.context import echo
 from entra_pipeline.errors import EntraPipelineError
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _write(
         except Exception as failure:
             # Whatever it is, what the command did stands.
             why = failure if isinstance(failure, EntraPipelineError) else f"{type(failure).__name__}: {failure}"
-            click.echo(f"warning: not recorded in the audit log: {why}", err=True)
+            echo(f"warning: not recorded in the audit log: {why}", err=True)
 
 
 def _given(ctx: click.Context) -> Iterator[tuple[str, Any]]:

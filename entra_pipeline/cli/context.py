@@ -15,6 +15,7 @@ import msgspec
 from entra_pipeline.cli.calling import as_called
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.text import printable, spreadsheet_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +52,7 @@ def listed(given: Sequence[str]) -> list[str]:
 
 def print_json(value: Any) -> None:
     """Prints a value as indented JSON, in UTF-8."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def print_rows(
@@ -84,9 +85,9 @@ def print_rows(
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([csv_cell(row.get(key)) for key in columns] for row in rows)
-        click.echo(out.getvalue(), nl=False)
+        echo(out.getvalue(), nl=False)
     elif not rows:
-        click.echo(as_called(empty))
+        echo(as_called(empty))
     else:
         print_table(rows, columns, title=title, right=right)
 
@@ -108,9 +109,25 @@ def print_table(
     console().print(table)
 
 
+def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
+    """Prints a text as it is to a file or program; on a terminal, nothing in it commands that."""
+    stream = sys.stderr if err else sys.stdout
+    click.echo(printable(text) if stream.isatty() else text, nl=nl, err=err)
+
+
+class EchoedLines:
+    """A file for `csv.writer` that prints as `echo` does."""
+
+    def write(self, text: str, /) -> None:
+        """Prints a text."""
+        echo(text, nl=False)
+
+
 def csv_cell(value: Any) -> Any:
-    """A value as CSV holds it: scalars as they are, what is nested as JSON."""
-    plain = isinstance(value, str | int | float | None) and not isinstance(value, bool)
+    """A value as CSV holds it: scalars as they are, what is nested as JSON, and nothing that begins a formula."""
+    if isinstance(value, str):
+        return spreadsheet_text(value)
+    plain = isinstance(value, int | float | None) and not isinstance(value, bool)
     return value if plain else msgspec.json.encode(value).decode()
 
 
@@ -126,7 +143,7 @@ def say(text: str, *, err: bool = False) -> None:
     """Prints a line with rich's markup and commands as they were called; a terminal wraps it, nothing else does."""
     from rich.markup import escape
 
-    console(err=err).print(as_called(text, escape), soft_wrap=True)
+    console(err=err).print(as_called(printable(text), escape), soft_wrap=True)
 
 
 def _plain(value: Any) -> str:
@@ -137,8 +154,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):
-        return ", ".join(str(one) for one in value)
-    return str(value)
+        return printable(", ".join(str(one) for one in value))
+    return printable(str(value))
 
 
 _STYLES = {

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-import click
-
-from entra_pipeline.cli.context import console
+from entra_pipeline.cli.context import console, echo
 from entra_pipeline.restore.objects.model import Outcome
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.text import pluralize
@@ -33,11 +31,11 @@ class Lines:
     def done(self, entry: TableEntry) -> None:
         """A line for a table that is written."""
         changes = f" (+{entry.added} ~{entry.changed} -{entry.deleted})" if entry.read != "full" else ""
-        click.echo(f"{entry.table}: {entry.read}, {pluralize(entry.live, 'row')}{changes}", err=True)
+        echo(f"{entry.table}: {entry.read}, {pluralize(entry.live, 'row')}{changes}", err=True)
 
     def phase(self, text: str) -> None:
         """A line for a part of the work."""
-        click.echo(f"{text} …", err=True)
+        echo(f"{text} …", err=True)
 
 
 class Bars:
@@ -99,9 +97,9 @@ class RestoreLines(Lines):
         """A line now and then, and for each step that went wrong."""
         if outcome.result != "restored":
             name = outcome.name or outcome.id
-            click.echo(f"{outcome.result}: {outcome.table} {name}: {outcome.reason}", err=True)
+            echo(f"{outcome.result}: {outcome.table} {name}: {outcome.reason}", err=True)
         if done % self._EVERY == 0 or done == steps:
-            click.echo(f"{done:,} of {pluralize(steps, 'step')}", err=True)
+            echo(f"{done:,} of {pluralize(steps, 'step')}", err=True)
 
 
 class RestoreBars(Bars):
@@ -140,7 +138,7 @@ def checking() -> Iterator[Callable[[str, str], None]]:
     def tell(point: str, table: str) -> None:
         nonlocal told
         if point != told:
-            click.echo(f"checking {point} …", err=True)
+            echo(f"checking {point} …", err=True)
             told = point
 
     yield tell

@@ -10,7 +10,6 @@ What belongs here: what may be asked. What does not: how long it may take and ho
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem
 from entra_pipeline.store.state import sql_text
+from entra_pipeline.text import did_you_mean
 
 TOO_MUCH = "the query needs more memory than it is allowed"
 """What is said of a question that was given up for its memory."""
@@ -30,6 +30,13 @@ LESS = "Narrow the query: name columns, filter with WHERE, count with GROUP BY."
 """What to do about it."""
 
 _FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree"}
+# Scalar functions that tell of the machine or of DuckDB's settings.
+_OF_THE_MACHINE = {
+    *("current_setting", "getenv", "getvariable", "current_catalog", "current_database", "current_schema"),
+    *("current_schemas", "current_query", "current_query_id", "current_transaction_id", "current_connection_id"),
+    *("txid_current", "in_search_path", "pg_conf_load_time", "pg_get_viewdef", "nextval", "currval", "write_log"),
+    *("json_execute_serialized_sql", "json_serialize_plan", "json_serialize_sql", "json_deserialize_sql"),
+}
 _ASK = "Ask with one SELECT, over what the list of tables names."
 
 
@@ -87,14 +94,22 @@ class BoundedSession(SqlSession):
                 # Asking tells where.
                 return
             raise UsageError("only SELECT is answered here: what is backed up is only read", remedy=_ASK)
-        macros = {name for name in Relations.names() if name.endswith("_at")}
-        for node in _nodes(tree["statements"]):
+        names = set(Relations.names())
+        macros = {name for name in names if name.endswith("_at")}
+        nodes = list(_nodes(tree["statements"]))
+        # What WITH names; one of the same name elsewhere in the statement is the table of that name, or none.
+        named = {str(one["key"]).lower() for node in nodes for one in (node.get("cte_map") or {}).get("map", [])}
+        for node in nodes:
             if node.get("type") == "TABLE_FUNCTION":
                 name = str(node.get("function", {}).get("function_name", "")).lower()
                 if name not in _FUNCTIONS and name not in macros:
                     raise UsageError(f"the table function {name} is not available here", remedy=_ASK)
-            elif node.get("type") == "BASE_TABLE" and not re.fullmatch(r"\w+", str(node.get("table_name"))):
-                raise UsageError(f"there is no table {node.get('table_name')!r}", remedy=_ASK)
+            elif node.get("type") == "BASE_TABLE":
+                name, schema = str(node.get("table_name")).lower(), str(node.get("schema_name") or "").lower()
+                if name not in names | named or schema not in ("", "main") or node.get("catalog_name"):
+                    raise UsageError(f"there is no table {name!r}{did_you_mean(name, names)}", remedy=_ASK)
+            elif node.get("class") == "FUNCTION" and str(node.get("function_name")).lower() in _OF_THE_MACHINE:
+                raise UsageError(f"the function {node['function_name']} is not available here", remedy=_ASK)
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, point_
 from entra_pipeline.analysis.unusual import UnusualVerdict
 from entra_pipeline.backup.jobs import totals
 from entra_pipeline.cli.auditing import about
-from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
+from entra_pipeline.cli.context import as_json, echo, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.operations.backup import run_backup
 from entra_pipeline.operations.environment import COMMAND, ProjectEnvironment
@@ -47,7 +47,7 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
     if json_:
         print_json({**point_row(manifest), "tables": table_rows(manifest), "totals": totals(manifest)})
     else:
-        click.echo(manifest.recovery_point)
+        echo(manifest.recovery_point)
         print_summary(manifest, every_cost=costs)
     return FINISHED_WITH_EXCEPTION if manifest.status == "finished with exception" else 0
 

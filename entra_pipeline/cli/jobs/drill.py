@@ -8,7 +8,7 @@ import click
 
 from entra_pipeline.analysis.markdown import markdown_table, one_line
 from entra_pipeline.cli.auditing import about
-from entra_pipeline.cli.context import as_json, print_json, print_table, project_of, say
+from entra_pipeline.cli.context import as_json, echo, print_json, print_table, project_of, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.progress import progress
 from entra_pipeline.cli.queries.points import point_at
@@ -62,7 +62,7 @@ def drill(ctx: click.Context, scope_name: str, at: str, markdown: bool, json_: b
     if json_:
         print_json(result)
     elif markdown:
-        click.echo(drill_markdown(result))
+        echo(drill_markdown(result))
     else:
         _print(result)
     return FINISHED_WITH_EXCEPTION if result.status == "finished with exception" else 0

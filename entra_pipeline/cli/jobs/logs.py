@@ -13,7 +13,7 @@ import click
 from entra_pipeline.backup.log_lifetime import KEPT_WITH_LICENCE
 from entra_pipeline.backup.logs import LogReadProgress
 from entra_pipeline.catalogue.logs import LOGS
-from entra_pipeline.cli.context import as_table, console, print_rows, project_of, say
+from entra_pipeline.cli.context import as_table, console, echo, print_rows, project_of, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, size
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
@@ -162,7 +162,7 @@ class _Lines:
     def day(self, day: LogDay) -> None:
         """A line for a day that is stored."""
         added = day.reads[-1].added if day.reads else 0
-        click.echo(f"{day.log} {day.day}: {pluralize(day.rows, 'entry', 'entries')} (+{added})", err=True)
+        echo(f"{day.log} {day.day}: {pluralize(day.rows, 'entry', 'entries')} (+{added})", err=True)
 
 
 class _Status:

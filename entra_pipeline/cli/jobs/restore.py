@@ -13,7 +13,7 @@ import click
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.cli.auditing import about, shell_origin
 from entra_pipeline.cli.calling import as_called
-from entra_pipeline.cli.context import as_json, listed, print_json, print_table, project_of, say
+from entra_pipeline.cli.context import as_json, echo, listed, print_json, print_table, project_of, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps
 from entra_pipeline.cli.progress import restoring
 from entra_pipeline.cli.queries.points import newest_point
@@ -502,7 +502,7 @@ def _confirm(plan: RestorePlan) -> None:
             remedy=f"Review the plan; then: entra-pipeline restore {plan.scope} --apply {plan.id} --yes",
         )
     if not click.confirm(f"Write this to tenant {plan.tenant}?", err=True):
-        click.echo("nothing was written", err=True)
+        echo("nothing was written", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -535,11 +535,11 @@ def apply_plan(
                 progress=reported,
             )
             check_passwords_file(file, plan)
-            click.echo(as_called(f"restore {plan.id}; if it is interrupted, resume with: {resume}"), err=True)
+            echo(as_called(f"restore {plan.id}; if it is interrupted, resume with: {resume}"), err=True)
             return run_async(run.apply_and_verify(go_on=go_on))
     except KeyboardInterrupt:
         said = f"interrupted; completed writes are kept and recorded in the journal\n  → To resume: {resume}"
-        click.echo(as_called(said), err=True)
+        echo(as_called(said), err=True)
         raise click.exceptions.Exit(_INTERRUPTED) from None
     except LiveChanged as error:
         raise LiveChanged(

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from entra_pipeline.cli.calling import as_called
-from entra_pipeline.cli.context import as_json, print_json, print_rows, project_of, say
+from entra_pipeline.cli.context import as_json, echo, print_json, print_rows, project_of, say
 from entra_pipeline.cli.jobs.backups import size
 from entra_pipeline.cli.queries.points import point_at
 from entra_pipeline.errors import StoreError, UsageError
@@ -42,7 +42,7 @@ def prune(ctx: click.Context, scope_name: str | None, dry_run: bool, json_: bool
             if scope_name:
                 raise
             failed = True
-            click.echo(f"error: {as_called(str(error))}", err=True)
+            echo(f"error: {as_called(str(error))}", err=True)
             rows.append({"scope": scope.name, "retention": str(scope.retention), "error": error.message})
             continue
         rows.append(_row(pruned, dry_run=dry_run))
@@ -95,7 +95,7 @@ def _print(pruned: PruneResult, *, dry_run: bool) -> None:
     if pruned.days_forgotten:
         say(f"{pluralize(len(pruned.days_forgotten), 'day')} of logs {would}forgotten")
     for reason, number in pruned.days_kept_beyond_their_time.items():
-        click.echo(f"{pluralize(number, 'day')} of logs past {'its' if number == 1 else 'their'} time kept: {reason}")
+        echo(f"{pluralize(number, 'day')} of logs past {'its' if number == 1 else 'their'} time kept: {reason}")
     if pruned.deleted.locked:
         say(
             f"kept until their Object Lock ends: {pluralize(len(pruned.deleted.locked), 'file')} "

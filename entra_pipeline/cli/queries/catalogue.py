@@ -6,7 +6,7 @@ import click
 
 from entra_pipeline.analysis.markdown import markdown_table
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, ObjectType, permissions_for, restore_permissions_for
-from entra_pipeline.cli.context import as_table, print_json, print_rows
+from entra_pipeline.cli.context import as_table, echo, print_json, print_rows
 from entra_pipeline.errors import UsageError
 
 
@@ -28,10 +28,10 @@ def catalogue(permissions: bool, restore: bool, markdown: bool, json_: bool, csv
         if json_:
             print_json(needed)
         else:
-            click.echo("\n".join(needed))
+            echo("\n".join(needed))
         return
     if markdown:
-        click.echo(lost_markdown() if restore else catalogue_markdown())
+        echo(lost_markdown() if restore else catalogue_markdown())
         return
     rows = [
         {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,7 +16,7 @@ from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
-from entra_pipeline.cli.context import as_table, csv_cell, listed, print_table, project_of, say
+from entra_pipeline.cli.context import EchoedLines, as_table, csv_cell, echo, listed, print_table, project_of, say
 from entra_pipeline.cli.jobs.backups import take_point
 from entra_pipeline.cli.queries.points import newest_point
 from entra_pipeline.errors import NotAtPoint, UsageError
@@ -132,7 +131,7 @@ def _points(
                     remedy="Add them to the scope's `protect`, or choose other types.",
                 )
         after = take_point(project, scope, types=types or (), taken_for=TakenFor.COMPARISON)
-        click.echo(f"the live tenant is recovery point {after.recovery_point}, taken now", err=True)
+        echo(f"the live tenant is recovery point {after.recovery_point}, taken now", err=True)
         return before, after
     after = newest_point(store, second)
     if first is not None:
@@ -167,7 +166,7 @@ def _counting(rows: Iterable[dict[str, Any]], counted: Counter[tuple[str, str]])
 
 
 def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(EchoedLines(), lineterminator="\n")
     writer.writerow(_FLAT)
     for row in rows:
         writer.writerows([csv_cell(line[name]) for name in _FLAT] for line in flat_rows(row))
@@ -181,12 +180,12 @@ def _print_json(
 ) -> None:
     """One object; the changes go out as they are found, and what they come to follows them."""
     head = {"from": before.recovery_point, "to": after.recovery_point}
-    click.echo(msgspec.json.encode(head).decode().removesuffix("}") + ',"changes":[', nl=False)
+    echo(msgspec.json.encode(head).decode().removesuffix("}") + ',"changes":[', nl=False)
     separator = "\n"
     for row in rows:
-        click.echo(separator + msgspec.json.encode(row).decode(), nl=False)
+        echo(separator + msgspec.json.encode(row).decode(), nl=False)
         separator = ",\n"
-    click.echo('\n],"tables":' + msgspec.json.encode(summary()).decode() + "}")
+    echo('\n],"tables":' + msgspec.json.encode(summary()).decode() + "}")
 
 
 def _print(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -16,7 +15,17 @@ from entra_pipeline.analysis.manifest_rows import older_text, point_row
 from entra_pipeline.analysis.objects import find, one, table_entry
 from entra_pipeline.audit import AuditLog
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.cli.context import as_json, as_table, csv_cell, print_json, print_rows, project_of, say
+from entra_pipeline.cli.context import (
+    EchoedLines,
+    as_json,
+    as_table,
+    csv_cell,
+    echo,
+    print_json,
+    print_rows,
+    project_of,
+    say,
+)
 from entra_pipeline.cli.jobs.backups import print_gaps
 from entra_pipeline.cli.progress import checking
 from entra_pipeline.errors import NotInStore, UsageError
@@ -143,7 +152,7 @@ def _print_object(
     """One object, property by property."""
     raw = one(store, manifest, table, identifier)
     if json_:
-        click.echo(raw)
+        echo(raw)
         return
     rows = [{"property": name, "value": _cell(value)} for name, value in msgspec.json.decode(raw).items()]
     print_rows(rows, {"property": "property", "value": "value"}, csv_=csv_)
@@ -179,9 +188,9 @@ def _print_related(
     for kind in dict.fromkeys(row["type"] for row in rows if row["type"] in manifest.tables):
         print_gaps(kind, manifest.tables[kind].gaps, err=True)
     if found.total > len(rows):
-        click.echo(f"… {found.total:,} in all; --limit N, --offset N, --json or --csv show them:")
+        echo(f"… {found.total:,} in all; --limit N, --offset N, --json or --csv show them:")
         for (relation, direction, kind), number in found.counts.items():
-            click.echo(f"    {relation} {arrows[direction]} {kind}: {number:,}")
+            echo(f"    {relation} {arrows[direction]} {kind}: {number:,}")
 
 
 def _print_found(
@@ -191,13 +200,13 @@ def _print_found(
     if json_:
         separator = "[\n"
         for row in rows:
-            click.echo(separator + row, nl=False)
+            echo(separator + row, nl=False)
             separator = ",\n"
-        click.echo("\n]" if separator == ",\n" else "[]")
+        echo("\n]" if separator == ",\n" else "[]")
         return
     names = _columns(entry.table)
     if csv_:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(EchoedLines(), lineterminator="\n")
         # A condition that is refused is refused before the heading.
         first = list(islice(rows, 1))
         writer.writerow(names)
@@ -210,7 +219,7 @@ def _print_found(
     print_rows(decoded[:_SHOWN] if more else decoded, {name: name for name in names}, empty="nothing matches")
     print_gaps(entry.table, entry.gaps, err=True)
     if more:
-        click.echo(f"… more; --limit N, --json or --csv show them (at {manifest.recovery_point}: {entry.live} in all)")
+        echo(f"… more; --limit N, --json or --csv show them (at {manifest.recovery_point}: {entry.live} in all)")
 
 
 def point_at(store: ScopeStore, moment: str) -> Manifest:
@@ -232,7 +241,7 @@ def newest_point(store: ScopeStore, moment: str) -> Manifest:
             remedy=f"Name one: entra-pipeline points {store.scope} lists them.",
         )
     if found.recovery_point != points[-1]:
-        click.echo(f"latest is {found.recovery_point}; {LEFT_OUT}", err=True)
+        echo(f"latest is {found.recovery_point}; {LEFT_OUT}", err=True)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from entra_pipeline.cli.calling import as_called
-from entra_pipeline.cli.context import print_table, project_of, say
+from entra_pipeline.cli.context import echo, print_table, project_of, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
@@ -113,15 +113,18 @@ def _show(made: Report, format_: str | None, output: Path | None) -> int:
         _print(made)
     elif output is None:
         data = FORMATS[chosen](made)
-        click.echo(data if chosen == "xlsx" else data.decode(), nl=False)
+        if chosen == "xlsx":
+            click.echo(data, nl=False)
+        else:
+            echo(data.decode(), nl=False)
     else:
         try:
             output.write_bytes(FORMATS[chosen](made))
         except OSError as error:
             raise UsageError(f"{output} cannot be written ({error.strerror})", remedy="Name another file.") from None
-        click.echo(f"wrote {output}", err=True)
+        echo(f"wrote {output}", err=True)
     for problem in made.problems:
-        click.echo(f"warning: {as_called(problem)}", err=True)
+        echo(f"warning: {as_called(problem)}", err=True)
     return FINISHED_WITH_EXCEPTION if made.problems else 0
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from entra_pipeline.analysis.sql import Relations, SqlSession, plain, write_catalog
 from entra_pipeline.cli.calling import as_called
-from entra_pipeline.cli.context import console, csv_cell, print_rows, print_table, project_of, say
+from entra_pipeline.cli.context import console, csv_cell, echo, print_rows, print_table, project_of, say
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import complete_indexes
@@ -105,12 +105,12 @@ def _write(project: Project, path: Path) -> None:
             )
     else:
         write_catalog(Relations.of(project), path)
-    click.echo(f"{path}: {len(Relations.names())} views and macros; no data, and no secrets")
+    echo(f"{path}: {len(Relations.names())} views and macros; no data, and no secrets")
     used = {scope.storage for scope in project.scopes.values()}
     statements = [one for name in sorted(used) for one in project.storage[name].access_statements(name)]
     if statements:
-        click.echo("Statements to run before opening it:\n")
-        click.echo("\n".join(dict.fromkeys(statements)))
+        echo("Statements to run before opening it:\n")
+        echo("\n".join(dict.fromkeys(statements)))
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------
@@ -138,12 +138,12 @@ def _print(answer: duckdb.DuckDBPyConnection, format_: str, output: Path | None)
     columns = [column[0] for column in answer.description]
     if output is None:
         for piece in _pieces(_fetched(answer), columns, format_):
-            click.echo(piece, nl=False)
+            echo(piece, nl=False)
         return
     with _writable(output), output.open("w", encoding="utf-8", newline="") as file:
         for piece in _pieces(_fetched(answer), columns, "csv" if format_ == "table" else format_):
             file.write(piece)
-    click.echo(f"{output} written", err=True)
+    echo(f"{output} written", err=True)
 
 
 class _writable:
@@ -198,7 +198,7 @@ def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
     rows = _fetched(answer)
     shown = [row for _, row in zip(range(_SHOWN), rows, strict=False)]
     if not shown:
-        click.echo("no rows")
+        echo("no rows")
         return
     # Two columns of an answer may have the same name.
     keys = [str(number) for number in range(len(columns))]
@@ -206,7 +206,7 @@ def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
     numbers = [key for key in keys if isinstance(shown[0][int(key)], int | float)]
     print_table(table, dict(zip(keys, columns, strict=True)), right=numbers)
     if next(rows, None) is not None:
-        click.echo(f"… more than {_SHOWN} rows; --format csv has them all", err=True)
+        echo(f"… more than {_SHOWN} rows; --format csv has them all", err=True)
 
 
 # --- One after the other ---------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def _converse(session: SqlSession) -> None:
             try:
                 _print(session.ask(text), "table", None)
             except EntraPipelineError as error:
-                click.echo(f"error: {as_called(str(error))}", err=True)
+                echo(f"error: {as_called(str(error))}", err=True)
 
 
 def _print_tables() -> None:

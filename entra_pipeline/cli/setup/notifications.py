@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from entra_pipeline.channels import CHANNELS
-from entra_pipeline.cli.context import as_table, print_rows, project_of, say
+from entra_pipeline.cli.context import as_table, echo, print_rows, project_of, say
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import dispatch, places, profile_rows, send_test
 
@@ -43,7 +43,7 @@ def list_(ctx: click.Context, csv_: bool, json_: bool) -> None:
 def test(ctx: click.Context, profile: str) -> None:
     """Send a test message to PROFILE."""
     for one in send_test(project_of(ctx), profile):
-        click.echo(f"sent to {one}")
+        echo(f"sent to {one}")
 
 
 def tell(ctx: click.Context) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from entra_pipeline.cli.context import as_json, as_table, print_json, print_rows, project_file, project_of
+from entra_pipeline.cli.context import as_json, as_table, echo, print_json, print_rows, project_file, project_of
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, Scope, create_scope, delete_scope, edit_scope
@@ -189,7 +189,7 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> None:
         if needed not in values:
             raise UsageError(f"--{needed} is missing", remedy=f"Name one of the [{table}.NAME] tables of {file}.")
     create_scope(file, name, values)
-    click.echo(f"created scope {name} in {file}")
+    echo(f"created scope {name} in {file}")
 
 
 @scope.command("edit")
@@ -209,7 +209,7 @@ def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any)
     if unknown:
         raise UsageError(f"a scope has no setting {sorted(unknown)[0]!r}", remedy="docs/configuration.md lists them.")
     edit_scope(file, name, changes)
-    click.echo(f"changed scope {name} in {file}: {', '.join(sorted(changes))}")
+    echo(f"changed scope {name} in {file}: {', '.join(sorted(changes))}")
 
 
 @scope.command("delete")
@@ -223,4 +223,4 @@ def delete(ctx: click.Context, name: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Delete scope {name}? Its recovery points stay in the storage.", abort=True)
     delete_scope(project.file, name)
-    click.echo(f"deleted scope {name} from {project.file}; its recovery points stay in the storage")
+    echo(f"deleted scope {name} from {project.file}; its recovery points stay in the storage")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from entra_pipeline.cli.context import project_of
+from entra_pipeline.cli.context import echo, project_of
 
 
 @click.command()
@@ -18,4 +18,4 @@ def serve(ctx: click.Context, host: str, port: int) -> None:
     """
     from entra_pipeline.console.server import serve as serve_console
 
-    serve_console(project_of(ctx), host=host, port=port, told=lambda text: click.echo(text))
+    serve_console(project_of(ctx), host=host, port=port, told=lambda text: echo(text))

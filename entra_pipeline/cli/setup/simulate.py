@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from entra_pipeline.cli.context import echo
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.simulator.faults.misbehave.text import parse_misbehaviour
 from entra_pipeline.text import pluralize
@@ -65,10 +66,10 @@ def simulate(
                 tenant.control.misbehave(name, **values)
             except RuntimeError as error:
                 raise click.BadParameter(str(error), param_hint="--misbehave") from None
-        click.echo(tenant.tenant_table())
+        echo(tenant.tenant_table())
         held = f"{pluralize(users, 'user')} and {pluralize(groups, 'group')}"
-        click.echo(f"# serving {held} at {tenant.graph_url}; Ctrl-C ends it", err=True)
+        echo(f"# serving {held} at {tenant.graph_url}; Ctrl-C ends it", err=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            click.echo("stopped", err=True)
+            echo("stopped", err=True)

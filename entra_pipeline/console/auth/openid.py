@@ -112,8 +112,8 @@ class OpenId:
 
     def _user(self, claims: dict[str, Any]) -> User:
         name = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
-        given = [str(one) for key in ("roles", "groups") for one in claims.get(key) or []]
-        role = role_of(given, self._settings.roles)
+        app_roles, groups = ([str(one) for one in claims.get(key) or []] for key in ("roles", "groups"))
+        role = role_of(app_roles, groups, self._settings.roles)
         if role is None:
             # Entra leaves the groups out of the token when there are more than 200 (doc: v2, optional claims).
             many = "_claim_names" in claims or claims.get("hasgroups")

@@ -97,6 +97,7 @@ class DagsterProcesses:
     def _prepare(self) -> None:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
+            self.home.chmod(0o700)
             if not (self.home / "dagster.yaml").exists():
                 shutil.copyfile(_shipped(self._project.parent), self.home / "dagster.yaml")
         except OSError as error:
@@ -158,6 +159,8 @@ class DagsterProcesses:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Logs of runs and Dagster's databases tell of people, too.
+                umask=0o077,
             )
         self._children[name] = child
         return child.pid

@@ -10,6 +10,7 @@ import msgspec
 
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.reports.model import Column, Report, ReportTable
+from entra_pipeline.text import spreadsheet_text
 
 
 def as_json(report: Report) -> str:
@@ -30,8 +31,12 @@ def as_csv(report: Report) -> str:
     if report.tables:
         table = report.tables[0]
         writer.writerow([column.key for column in table.columns])
-        writer.writerows([scalar(row.get(column.key)) for column in table.columns] for row in table.rows)
+        writer.writerows([_cell(row.get(column.key)) for column in table.columns] for row in table.rows)
     return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return spreadsheet_text(value) if isinstance(value, str) else scalar(value)
 
 
 def shown(value: Any, kind: str) -> str:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Bytes on their way; on the same file system as their destination, and outside of every listing.
 _UNFINISHED = ".unfinished"
+# What is stored is of people: nobody else on the machine reads it.
+_FILE, _FOLDER = 0o600, 0o700
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
@@ -171,8 +173,8 @@ class LocalObjectStore(ObjectStore):
         """As `ObjectStore.lock`, by flock(2): the lock ends with the process, however that ends."""
         path = self._path(f"{key}.lock")
         with self._explained(key):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            _make_folder(path.parent)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _FILE)
         with os.fdopen(descriptor, "r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -202,10 +204,10 @@ class LocalObjectStore(ObjectStore):
     @contextmanager
     def _unfinished(self) -> Iterator[tuple[BinaryIO, Path]]:
         folder = self.root / _UNFINISHED
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         path = folder / uuid4().hex
         try:
-            with path.open("xb") as file:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE), "wb") as file:
                 yield file, path
         finally:
             path.unlink(missing_ok=True)
@@ -215,7 +217,7 @@ class LocalObjectStore(ObjectStore):
         path = self._path(key)
         for attempt in range(3):
             fresh = [folder for folder in path.parents if not folder.exists()]
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             try:
                 move(path)
             except FileNotFoundError:
@@ -270,6 +272,12 @@ def _busy(file: BinaryIO, what: str) -> ScopeBusy:
     except msgspec.DecodeError:
         # The holder has the lock and has not said yet who it is.
         return ScopeBusy(f"{what} is held by another process", remedy="Wait until it has ended.")
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder, and those that lead to it, for this user alone; those that are there stay as they are."""
+    for one in [*[above for above in folder.parents if not above.exists()][::-1], folder]:
+        one.mkdir(_FOLDER, exist_ok=True)
 
 
 def _sync(file: BinaryIO) -> None:

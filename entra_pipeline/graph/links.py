@@ -84,7 +84,7 @@ def check_link(link: str, root: str, what: str = "a link of Graph") -> None:
     """
     if not leads_to_graph(link, root):
         raise GraphProtocolError(
-            f"{what} leads outside {root}, and is not followed: {shown_link(link)}",
+            f"{what} leads to an address outside {root}, and is not followed: {shown_link(link)}",
             remedy="If there is a proxy or gateway in front of Graph, it has to rewrite the links in responses to its "
             "own address. Otherwise find out who changed the answer or the stored point.",
         )

@@ -127,7 +127,7 @@ def test_what_takes_a_permission_is_not_tried(repairs: Repairs, store: ScopeStor
     assert repairs.take().success
     assert store.latest().status == "finished with exception"  # type: ignore[union-attr]
     for _ in range(2):
-        assert "takes a permission or a licence" in str(repairs.tick())
+        assert "require a permission or a licence" in str(repairs.tick())
 
 
 def test_a_failed_run_is_made_up_for(repairs: Repairs, instance: dg.DagsterInstance, store: ScopeStore) -> None:

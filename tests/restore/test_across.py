@@ -73,7 +73,7 @@ def test_an_object_of_the_other_tenant_is_never_taken_for_one_that_crossed(
     # Who has the nickname is told in the plan, and the group comes with another one.
     told = [one for one in plan.refusals if one.table == "groups" and "its mailNickname becomes" in one.reason]
     assert told and {one.id for one in told} <= held
-    assert all("holds its mailNickname" in one.reason and "by hand" in one.remedy for one in told)
+    assert all("holds its mailNickname" in one.reason and "manually" in one.remedy for one in told)
     made = {one.live_id for one in report.outcomes if one.table == "groups" and one.id in {other.id for other in told}}
     assert made and not made & before.keys()
     after = {one["id"]: one for one in target.control.dump("groups")}

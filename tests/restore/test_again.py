@@ -77,7 +77,7 @@ def test_what_graph_shows_and_does_not_take_is_named_by_the_next_plan_and_sent_o
 
     again = one.plan_from_end_to_end(point)
     assert again.steps == ()
-    named = {refusal.id: refusal for refusal in again.refusals if "Graph did not take" in refusal.reason}
+    named = {refusal.id: refusal for refusal in again.refusals if "Graph did not accept" in refusal.reason}
     assert named.keys() == {policy, app}
     assert "futureControls" in named[policy].reason and "futureSetting" in named[app].reason
     assert {refusal.kind for refusal in named.values()} == {"unrestorable"}

@@ -107,7 +107,7 @@ def test_what_is_refused_is_told_and_keeps_others_from_nothing(damaged: Start) -
         "403" in one.reason and "GroupMember" not in one.remedy and "Group.ReadWrite.All" in one.remedy
         for one in groups
     )
-    assert all("did not come back" in one.reason for one in report.outcomes if one.table == "group_members")
+    assert all("not restored" in one.reason for one in report.outcomes if one.table == "group_members")
     assert read_report(site.store, "job") == report
     again = site.apply(site.plan(*steps))
     assert (bad(again), again.status) == ([], "finished")

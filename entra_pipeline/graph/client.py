@@ -20,6 +20,7 @@ from entra_pipeline.errors import (
     DeltaLinkExpired,
     EntraPipelineError,
     GraphError,
+    GraphUnavailable,
     RoundExpired,
 )
 from entra_pipeline.graph.connection import HEADERS, Connection
@@ -34,14 +35,16 @@ from entra_pipeline.graph.links import (
     too_long,
 )
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
-from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page
+from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page, salvage_page
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import (
+    BatchBody,
     BatchItem,
     BatchRequest,
     BatchResult,
     broken_off,
     decode_batch,
+    given_up,
     header_number,
     item_headers,
     redirected,
@@ -109,6 +112,7 @@ class _Requests:
         body: bytes | None = None,
         weight: int = 1,
         priority: Priority = Priority.SINGLE,
+        salvage: Callable[[bytes], _T] | None = None,
     ) -> _T:
         """The decoded answer to one request, after as many tries as it takes.
 
@@ -123,6 +127,7 @@ class _Requests:
             body: JSON body of a request that has one.
             weight: Requests that it stands for: those in a `$batch` count one by one.
             priority: Who goes first when many wait for their turn.
+            salvage: Makes the result of a body that `decode` still refuses when the patience is over.
 
         Raises:
             GraphPermissionDenied, GraphNotFound, GraphError: Graph refused for good.
@@ -150,8 +155,13 @@ class _Requests:
                     decoded = decode(response.content)
                 except msgspec.DecodeError as error:
                     last = f"the body was cut off or is not JSON ({error})"
-                    await self._again(attempts, FailureKind.WRONG, last, stats)
-                    continue
+                    try:
+                        await self._again(attempts, FailureKind.WRONG, last, stats)
+                        continue
+                    except GraphUnavailable:
+                        if salvage is None:
+                            raise
+                        decoded = salvage(response.content)
                 self._failing_since = None
                 return decoded
             if status in _REDIRECTS and method == "GET" and redirects < _MOST_REDIRECTS:
@@ -373,7 +383,15 @@ class Graph(_Requests):
         """Requests one page; in a batch, where a URL has no limit, when it is too long (Graph doc: json-batching)."""
         if len(link) < self._longest_url:
             try:
-                return await self.fetch(link, decode_page, stats=stats, lane=lane, headers=headers, priority=priority)
+                return await self.fetch(
+                    link,
+                    decode_page,
+                    stats=stats,
+                    lane=lane,
+                    headers=headers,
+                    priority=priority,
+                    salvage=salvage_page,
+                )
             except GraphError as error:
                 if not too_long(error, link):
                     raise
@@ -468,6 +486,9 @@ class Graph(_Requests):
         while waiting:
             token = self.token
             items = await self._batched(waiting, stats, lane)
+            if items is None:
+                # One part may have spoilt all of it: each is requested singly.
+                return [*results, *[await self._answer(requests[number], stats, lane) for number in waiting]]
             pause = asked = 0.0
             for number, request in list(waiting.items()):
                 item = items.get(number)
@@ -484,7 +505,7 @@ class Graph(_Requests):
                 wait = failing.setdefault(number, Attempts(self.retry)).failed(kind or FailureKind.WRONG, asked=wanted)
                 stats.throttled += item is not None and item.status == 429
                 if wait is None:
-                    results.append(_given_up(requests[number], item))
+                    results.append(given_up(requests[number], item))
                     del waiting[number]
                     continue
                 pause, asked = max(pause, wait), max(asked, wanted)
@@ -498,15 +519,18 @@ class Graph(_Requests):
 
     async def _batched(
         self, requests: Mapping[int, BatchRequest], stats: RequestStats, lane: Lane
-    ) -> dict[int, BatchItem]:
-        """Sends requests as one `$batch`; returns the answers by the requests' numbers, as far as there are any."""
+    ) -> dict[int, BatchItem] | None:
+        """Sends requests as one `$batch`; returns the answers by the requests' numbers, as far as there are any.
+
+        None: the answer as a whole stays no JSON.
+        """
         parts = [
             {"id": str(number), "method": "GET", "url": f"/{one.url}", "headers": {**HEADERS, **one.headers}}
             for number, one in requests.items()
         ]
         answer = await self.fetch(
             "$batch",
-            decode_batch,
+            _decode_answers,
             stats=stats,
             lane=lane,
             method="POST",
@@ -514,7 +538,10 @@ class Graph(_Requests):
             headers={"Content-Type": "application/json"},
             weight=len(parts),
             priority=Priority.BATCH,
+            salvage=lambda body: None,
         )
+        if answer is None:
+            return None
         units = sum(int(header_number(item_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses)
         stats.items += len(parts)
         stats.resource_units += units
@@ -532,6 +559,10 @@ def expired(error: GraphError) -> bool:
     return isinstance(error, DeltaLinkExpired) or error.status in {400, 404, 410}
 
 
+def _decode_answers(body: bytes) -> BatchBody | None:
+    return decode_batch(body)
+
+
 def _refused_token(item: BatchItem) -> bool:
     return refuses_token(item.status, bytes(item.body))
 
@@ -540,14 +571,6 @@ def _smaller_page(request: BatchRequest, item: BatchItem) -> BatchRequest | None
     """Returns the request with a smaller page, where its size is what Graph refuses."""
     url = smaller_page(request.url, refusal(400, bytes(item.body), {}).message) if item.status == 400 else ""
     return replace(request, url=url) if url else None
-
-
-def _given_up(request: BatchRequest, item: BatchItem | None) -> BatchResult:
-    """The result of a request of a batch that has failed for as long as the patience goes."""
-    if item is not None:
-        return BatchResult(request, item.status, bytes(item.body))
-    missing = {"error": {"code": "NoAnswer", "message": "Graph left the answer out of a batch."}}
-    return BatchResult(request, 502, msgspec.json.encode(missing))
 
 
 async def _to_the_wire(request: asyncio.Task[GraphPage]) -> None:

@@ -5,12 +5,14 @@
    of bodies are decoded by nothing else.
 3. `decode_page` splits a page into its objects without decoding them. Elements that are no objects, or no UTF-8, are
    put beside the others as `Unreadable`: they cost nobody else anything.
+4. `salvage_page` does the same with a page that stays no JSON however often it is requested.
 
 What a body means for a table is no matter of this module.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
@@ -78,6 +80,12 @@ class _Body(msgspec.Struct):
 _SAME_LINK = 3
 # So many pages in a row that all came before are a circle. Graph repeats single pages, in a delta round above all.
 _REPEATED = 10
+# Where the elements of a page begin, and what shows where each of them ends.
+_VALUE = re.compile(rb'"value"\s*:\s*\[')
+_MARKS_AND_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},"]', re.DOTALL)
+_CLOSED_BY = {b"[": b"]", b"{": b"}"}
+_BEFORE_TEXT, _AFTER_TEXT, _BLANKS = {b"{", b"[", b",", b":"}, {b",", b":", b"]", b"}"}, 20
+_TEXT_VALUE = re.compile(rb'\s*:\s*"([^"\\\x00-\x1f]+)"')
 # After so many pages, those that bring no new element are counted as well, whatever else is new in them. They may be as
 # many in a row as the pages that did bring some: Graph may report objects of a delta round again.
 _WATCHED_FROM = 100
@@ -254,6 +262,7 @@ _body = checked(msgspec.json.Decoder(_Body).decode)
 _count = checked(msgspec.json.Decoder(_Count).decode)
 _members = checked(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode)
 _elements = checked(msgspec.json.Decoder(list[msgspec.Raw]).decode)
+_anything = checked(msgspec.json.Decoder().decode)
 _with_id = checked(msgspec.json.Decoder(_WithId).decode)
 _with_ids = checked(msgspec.json.Decoder(list[_WithId]).decode)
 
@@ -280,6 +289,9 @@ def decode_page(body: bytes) -> GraphPage:
     try:
         page = _body(text)
     except GraphProtocolError as error:
+        if isinstance(error.__cause__, RecursionError):
+            # That is one element, and the others may be read.
+            return salvage_page(body)
         page = _other_shape(text, error)
     if all(memoryview(raw)[0] == _OBJECT for raw in page.value) and (text.isascii() or _is_text(text)):
         return GraphPage(page.value, page.next_link, page.delta_link, page.count)
@@ -294,6 +306,94 @@ def decode_page(body: bytes) -> GraphPage:
         else:
             readable.append(raw)
     return GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
+
+
+def salvage_page(body: bytes) -> GraphPage:
+    """Splits the body of a page that is no JSON as a whole: the elements that are JSON, and the others as unreadable.
+
+    Raises:
+        GraphProtocolError: It is no page, or does not say how the list goes on.
+    """
+    text = cleaned(body)
+    begin = _VALUE.search(text)
+    if begin is None:
+        raise GraphProtocolError(f"Graph answered what is not JSON: {shown(text)}")
+    readable: list[msgspec.Raw] = []
+    unreadable: list[Unreadable] = []
+    pieces, end = _pieces(text, begin.end())
+    for start, piece in pieces:
+        try:
+            if not isinstance(_anything(piece), dict):
+                raise GraphProtocolError(f"{shown(piece)} among the objects")
+            readable.append(msgspec.Raw(piece))
+        except UNREADABLE as error:
+            is_rest = not end and start == pieces[-1][0]
+            if is_rest or not _has_whole_texts(piece):
+                # Nobody can see where this element ends, and whether what follows are elements.
+                end = 0
+                unreadable.append(Unreadable(text[start:], str(error)))
+                break
+            unreadable.append(Unreadable(piece, str(error), _id_at_top(piece)))
+    try:
+        page = _body(text[: begin.end()] + (text[end:] if end else b"]}"))
+    except UNREADABLE as error:
+        raise GraphProtocolError(f"Graph answered what is not JSON ({error}): {shown(text)}") from error
+    if not end and page.next_link is None and not page.delta_link:
+        raise GraphProtocolError(f"Graph answered a page that breaks off, and no link to the next: {shown(text)}")
+    return GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
+
+
+def _pieces(text: bytes, start: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Splits the elements of an array by its brackets and texts alone.
+
+    Args:
+        text: JSON, more or less.
+        start: Behind the bracket that opens the array.
+
+    Returns:
+        The elements with their places, and where the bracket is that closes the array; 0 when none does. Then the last
+        element is all that is left from the first one whose end nobody can see.
+    """
+    ends = []
+    open_brackets = bytearray()
+    close = 0
+    for found in _MARKS_AND_TEXTS.finditer(text, start):
+        mark = found[0]
+        if mark in _CLOSED_BY:
+            open_brackets += _CLOSED_BY[mark]
+        elif mark == b"," and not open_brackets:
+            ends.append(found.start())
+        elif mark == b"]" and not open_brackets:
+            close = found.start()
+            break
+        elif mark == b'"' or (mark in {b"]", b"}"} and (not open_brackets or open_brackets.pop() != mark[0])):
+            break
+    begins = [start, *(end + 1 for end in ends)]
+    pieces = [(begin, text[begin:end].strip()) for begin, end in zip(begins, [*ends, close or None], strict=True)]
+    return [(begin, piece) for begin, piece in pieces if piece], close
+
+
+def _has_whole_texts(piece: bytes) -> bool:
+    """Tells whether every text of an element stands between marks; a quotation mark within one shifts the others."""
+    held = b"{%s}" % piece
+    return all(
+        # Blanks are few between marks, and slices short: a piece may be long.
+        held[max(0, found.start() + 1 - _BLANKS) : found.start() + 1].rstrip()[-1:] in _BEFORE_TEXT
+        and held[found.end() + 1 : found.end() + 1 + _BLANKS].lstrip()[:1] in _AFTER_TEXT
+        for found in _MARKS_AND_TEXTS.finditer(piece)
+        if found[0][:1] == b'"'
+    )
+
+
+def _id_at_top(piece: bytes) -> str:
+    """Returns the id of an object that is no JSON: its own, not that of something within; empty without one."""
+    depth = 0
+    for found in _MARKS_AND_TEXTS.finditer(piece):
+        mark = found[0]
+        depth += (mark in _CLOSED_BY) - (mark in {b"]", b"}"})
+        if depth == 1 and mark == b'"id"' and (value := _TEXT_VALUE.match(piece, found.end())):
+            return value[1].decode("utf-8", "replace")
+    return ""
 
 
 def _other_shape(text: bytes, error: GraphProtocolError) -> _Body:

@@ -172,6 +172,14 @@ def explain(result: BatchResult) -> GraphError:
     return unavailable(refused.message, result.status) if transient(result.status) else refused
 
 
+def given_up(request: BatchRequest, item: BatchItem | None) -> BatchResult:
+    """Returns the result of a request of a batch that has failed for as long as the patience goes."""
+    if item is not None:
+        return BatchResult(request, item.status, bytes(item.body))
+    missing = {"error": {"code": "NoAnswer", "message": "Graph left the answer out of a batch."}}
+    return BatchResult(request, 502, msgspec.json.encode(missing))
+
+
 def item_headers(item: BatchItem) -> dict[str, str]:
     """Headers of the answer to one request of a batch, by lower-case name."""
     return {name.lower(): str(value) for name, value in (item.headers or {}).items()}

@@ -56,6 +56,8 @@ ELEMENTS = {
     ),
     "id a number": ("wrong-kind", {"path": "groups/delta", "property": "id", "value": 7}, "groups"),
     "no UTF-8": ("not-utf8", {"path": "groups/delta"}, "groups"),
+    "no JSON": ("not-json", {"path": "groups/delta"}, "groups"),
+    "no JSON in a list": ("not-json", {"path": "groups*", "text": "\\x"}, "groups"),
     "null application": ("element-null", {"path": "applications*"}, "applications"),
     "null owner": ("element-null", {"path": "applications", "within": "owners"}, ""),
     "error instead of a page": ("error-body", {"path": "applications/*/owners"}, ""),
@@ -143,6 +145,19 @@ def test_one_owner_that_fails_for_ever_costs_nobody_else(tenant: Tenant, status:
         assert one.edges(manifest, "application_owners") == before
         assert manifest.status == "finished with exception"
         assert named(manifest, "application_owners") == {application}
+    one.control.behave()
+    one.assert_same(one.backup())
+
+
+def test_an_answer_that_is_no_json_in_a_batch_costs_its_owner_only(tenant: Tenant) -> None:
+    one = tenant(protect("applications", "groups", "users"), users=20, groups=6)
+    before = one.edges(one.backup(), "application_owners")
+    application = min(edge[0] for edge in before)
+    one.control.misbehave("expand-null", "applications/*/owners")
+    one.control.misbehave("not-json", f"applications/{application}/owners", property="id")
+    manifest = one.backup(full=True)
+    assert one.edges(manifest, "application_owners") == before
+    assert named(manifest, "application_owners") == {application}
     one.control.behave()
     one.assert_same(one.backup())
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from entra_pipeline.errors import GraphProtocolError
-from entra_pipeline.graph.pages import decode_page
+from entra_pipeline.graph.pages import decode_page, decoding, salvage_page
 from entra_pipeline.graph.responses import decode_batch, header_number, redirected
 
 pytestmark = pytest.mark.pure
@@ -23,9 +24,63 @@ def test_a_number_in_a_header_is_read() -> None:
 
 
 def test_json_that_is_nested_too_deeply_is_an_answer_of_another_shape() -> None:
-    body = b'{"value":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+    deep = b"[" * 200_000 + b"]" * 200_000
+    page = decode_page(b'{"value":[{"id":"a","x":' + deep + b'},{"id":"b"}],"@odata.nextLink":"n"}')
+    assert [bytes(one) for one in page.value] == [b'{"id":"b"}']
+    assert [(one.id, "nested too deeply" in one.reason) for one in page.unreadable] == [("a", True)]
     with pytest.raises(GraphProtocolError, match="nested too deeply"):
-        decode_page(body)
+        decoding(msgspec.json.Decoder().decode)(deep)
+
+
+GOOD = b'{"id":"g","members@delta":[{"id":"m"},{"id":"n"}]}'
+
+
+@pytest.mark.parametrize(
+    ("bad", "known"),
+    [
+        (b'{"id":"b","x":NaN}', "b"),
+        (b'{"m":[{"id":"no"}],"id":"b","x":"\\x"}', "b"),
+        (b'{"id":"b","x":"a "," b"}', "b"),
+        (b'{"id":"b","x":"\x01"}', "b"),
+        (b'{"x":tru,"m":{"id":"no"}}', ""),
+        (b'{"id":"b",}', "b"),
+        (b'{"displayName":"id","id":7,}', ""),
+    ],
+)
+def test_an_element_that_is_no_json_costs_itself(bad: bytes, known: str) -> None:
+    for body in (
+        b'{"@odata.nextLink":"n","value":[%s, %s ,%s]}' % (GOOD, bad, GOOD),
+        b'{"value":[%s,%s,%s],"@odata.nextLink":"n"}' % (GOOD, bad, GOOD),
+    ):
+        with pytest.raises(msgspec.DecodeError):
+            decode_page(body)
+        page = salvage_page(body)
+        assert ([bytes(one) for one in page.value], page.next_link) == ([GOOD, GOOD], "n")
+        assert [(one.raw, one.id) for one in page.unreadable] == [(bad, known)]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'{"id":"b","x":"never closed},{"id":"c"}]}',
+        b'{"id":"b","x":"a "quoted" word"},{"id":"c"}]}',
+        b'{"id":"b","x":"one " more"},{"id":"c","x":"says \\"no\\""},{"id":"d"}]}',
+        b'{"id":"b","x":[}},{"id":"c"}]}',
+        b'{"id',
+    ],
+)
+def test_what_follows_an_element_without_an_end_is_not_guessed(rest: bytes) -> None:
+    page = salvage_page(b'{"@odata.nextLink":"n","value":[%s,%s' % (GOOD, rest))
+    assert ([bytes(one) for one in page.value], page.next_link) == ([GOOD], "n")
+    assert [(one.raw, one.id) for one in page.unreadable] == [(rest, "")]
+    with pytest.raises(GraphProtocolError, match="breaks off"):
+        salvage_page(b'{"value":[%s,%s' % (GOOD, rest))
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b'{"value":', b'{"x":NaN,"value":[]}'])
+def test_what_is_no_page_at_all_is_refused(body: bytes) -> None:
+    with pytest.raises(GraphProtocolError):
+        salvage_page(body)
 
 
 @pytest.mark.parametrize("location", ["https://[bad/x", "https://graph.example.net/v1.0/users", "//elsewhere/users"])

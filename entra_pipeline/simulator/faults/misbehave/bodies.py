@@ -135,6 +135,11 @@ def _broken_text(raw: bytes) -> Callable[[Exchange, MisbehaviourRule], GraphResp
     return act
 
 
+def _not_json(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    """Puts a text that JSON does not allow into elements of a page."""
+    return _broken_text(str(rule.options["text"]).encode())(exchange, rule)
+
+
 def _mark_order(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     healthy = exchange.healthy
     return GraphResponse(healthy.status, b"\xef\xbb\xbf" + healthy.body, healthy.headers) if healthy.body else None
@@ -223,6 +228,14 @@ MISBEHAVIOURS = (
         _broken_text(b"\xff\xfe"),
         {"property": "displayName"},
         applies=_page_alone,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "not-json",
+        "a text contains what JSON does not allow, such as a quotation mark: the page, or the whole batch, is none",
+        _not_json,
+        {"property": "displayName", "text": '"'},
+        applies=_is_page,
         on_elements=True,
     ),
     Misbehaviour(

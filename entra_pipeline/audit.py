@@ -13,7 +13,7 @@ that a late writer would, so that days do not fork the chain. docs/audit.md has 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from importlib.metadata import version
@@ -24,8 +24,10 @@ import msgspec
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import AlreadyExists, NotInStore, StoreError
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.backends.signing.envelope import BadSignature
 from entra_pipeline.store.manifest import canonical, sha256
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.head import all_heads
 
 ActChannel = Literal["cli", "dagster", "console"]
 
@@ -120,6 +122,13 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
 _HEAD_DECODER = msgspec.json.Decoder(_Head)
 
 
+class _StoredEvent(NamedTuple):
+    """An event as it was read: its bytes, and why they are not to be believed, if so."""
+
+    data: bytes
+    problem: str = ""
+
+
 class Problem(NamedTuple):
     """A place at which the log is not what was written: a key, and what is wrong there."""
 
@@ -159,14 +168,16 @@ class AuditLog:
             try:
                 self.files.create(key, data)
             except AlreadyExists:
-                data = self.files.read(key)
+                # One that nobody signed has the number all the same; the next event goes on after it.
+                stored = _stored(self.files, key)
             else:
+                stored = _StoredEvent(data)
                 if not closing:
                     # The event stands without it; the next writer has a little farther to go.
                     with suppress(StoreError):
-                        self.files.replace(_HEAD, canonical(_after(key, data)))
+                        self.files.replace(_HEAD, canonical(_after(key, stored)))
                     return event
-            head = _after(key, data)
+            head = _after(key, stored)
 
     def _head(self) -> _Head:
         """Returns where to begin to look for the end; makes it of the events when it is missing."""
@@ -175,7 +186,7 @@ class AuditLog:
                 return _HEAD_DECODER.decode(self.files.read(_HEAD))
             except NotInStore:
                 pass
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, BadSignature):
                 return self._found()
             with suppress(AlreadyExists):
                 self.files.create(_HEAD, canonical(self._found()))
@@ -184,7 +195,7 @@ class AuditLog:
     def _found(self) -> _Head:
         """Returns the end of the chain by the list of its events."""
         keys = [file.key for file in self.files.list(_ROOT) if _KEY.fullmatch(file.key)]
-        return _after(keys[-1], self.files.read(keys[-1])) if keys else _Head(day=self._clock().date(), **_NO_EVENT)
+        return _after(keys[-1], _stored(self.files, keys[-1])) if keys else _Head(day=self._clock().date(), **_NO_EVENT)
 
     def _event(self, head: _Head, act: Act, origin: Origin) -> AuditEvent:
         return AuditEvent(
@@ -215,17 +226,21 @@ class AuditLog:
         """
         listed = (file.key for month in _months(first, last) for file in self.files.list(f"{_ROOT}{month}-"))
         keys = [key for key in listed if (place := _place(key)) and first <= place[0] <= last]
-        events = (_decoded(key, data) for key, data in zip(keys, in_parallel(self.files.read, keys), strict=True))
+        stored = in_parallel(lambda key: _stored(self.files, key), keys)
+        events = (_decoded(key, one) for key, one in zip(keys, stored, strict=True))
         return [event for event in events if event.action != DAY_CLOSED]
 
     def verify(self) -> Iterator[Problem]:
         """Checks the whole chain: nothing changed, removed or inserted.
 
-        What it cannot show: that somebody who may write to the storage has made the chain anew from some event on.
+        What it cannot show where events are not signed: that somebody who may write to the storage has made the chain
+        anew from some event on.
 
         Raises:
             StoreError: The storage cannot be read.
         """
+        # Before the events are listed: a backup that ends meanwhile tells of newer ones.
+        told = {(one.audit, one.audit_sha256) for one in all_heads(self.files) if one.audit}
         try:
             head = _HEAD_DECODER.decode(self.files.read(_HEAD))
         except NotInStore:
@@ -233,6 +248,9 @@ class AuditLog:
         except msgspec.DecodeError as error:
             head = None
             yield Problem(_HEAD, f"cannot be read: {error}")
+        except BadSignature as error:
+            head = None
+            yield Problem(_HEAD, error.message.removeprefix(f"{_HEAD} "))
         keys = []
         for key in (file.key for file in self.files.list(_ROOT)):
             if _place(key):
@@ -242,6 +260,36 @@ class AuditLog:
         if keys and head is None:
             yield Problem(_HEAD, "is missing: events removed at the end cannot be detected")
         yield from _Chain(self.files, head).problems(keys)
+        yield from self._missing(keys, told)
+
+    def _missing(self, keys: Sequence[str], told: Iterable[tuple[int, str]]) -> Iterator[Problem]:
+        """Compares the log with what the heads of scopes say of it: number and SHA-256 of events."""
+        places = {_placed(key)[1]: key for key in keys}
+        for number, digest in sorted(told):
+            if number not in places:
+                yield Problem(_ROOT, f"event {number} is missing, and was there when a recovery point was taken")
+            elif sha256(_stored(self.files, places[number]).data) != digest:
+                yield Problem(places[number], "is not the event that was there when a recovery point was taken")
+
+    def newest(self) -> tuple[int, str]:
+        """Returns the number of an event at the end of the log, and its SHA-256; 0 and an empty text without any.
+
+        Raises:
+            StoreError: The storage cannot be read, or nobody signed the log's head.
+        """
+        try:
+            head = _HEAD_DECODER.decode(self.files.read(_HEAD))
+        except NotInStore:
+            return 0, ""
+        except msgspec.DecodeError as error:
+            raise StoreError(f"{_HEAD} cannot be read: {error}", remedy="Run: entra-pipeline verify --audit") from None
+        return head.number, head.sha256
+
+    def digest(self, number: int) -> str:
+        """Returns the SHA-256 of an event; empty when it is not there."""
+        keys = [file.key for file in self.files.list(_ROOT)]
+        found = [key for key in keys if (place := _place(key)) and place[1] == number]
+        return sha256(_stored(self.files, found[0]).data) if found else ""
 
 
 class _Chain:
@@ -255,14 +303,15 @@ class _Chain:
 
     def problems(self, keys: Sequence[str]) -> Iterator[Problem]:
         for some in (keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)):
-            for key, data in zip(some, in_parallel(self._files.read, some), strict=True):
-                yield from self._next(key, data)
+            stored = in_parallel(lambda key: _stored(self._files, key), some)
+            for key, one in zip(some, stored, strict=True):
+                yield from self._next(key, one)
         last, head = self._last, self._head
         if head and head.number > (last.number if last else 0):
             missing = _numbers((last.number if last else 0) + 1, head.number)
             yield Problem(self._key or _ROOT, f"after it, {missing} missing")
 
-    def _next(self, key: str, data: bytes) -> Iterator[Problem]:
+    def _next(self, key: str, stored: _StoredEvent) -> Iterator[Problem]:
         last, head = self._last, self._head
         day, number = _placed(key)
         due = last.number + 1 if last else 1
@@ -272,8 +321,10 @@ class _Chain:
             return
         if number > due:
             yield Problem(key, f"before it, {_numbers(due, number - 1)} missing")
-        event = _decoded(key, data)
-        if event.action == _UNREADABLE:
+        event = _decoded(key, stored)
+        if stored.problem:
+            yield Problem(key, stored.problem)
+        elif event.action == _UNREADABLE:
             yield Problem(key, f"was changed: {event.details['error']}")
         else:
             if event.number != number:
@@ -282,41 +333,54 @@ class _Chain:
                 yield Problem(self._key, f"was changed: its SHA-256 is not what {key} says")
             if last and number == due and day != last.day:
                 yield Problem(key, f"was inserted or moved: the chain continues in {last.day}")
-        if head and number == head.number and sha256(data) != head.sha256:
+        if head and number == head.number and sha256(stored.data) != head.sha256:
             yield Problem(key, f"was changed: its SHA-256 is not what {_HEAD} says")
-        self._last, self._key = _after(key, data), key
+        self._last, self._key = _after(key, stored), key
 
 
 def _closing(today: date) -> Act:
     return Act(action=DAY_CLOSED, result="finished", details={"next": today.isoformat()})
 
 
-def _after(key: str, data: bytes) -> _Head:
+def _stored(files: ObjectStore, key: str) -> _StoredEvent:
+    try:
+        return _StoredEvent(files.read(key))
+    except BadSignature as error:
+        return _StoredEvent(error.data, error.message.removeprefix(f"{key} "))
+
+
+def _after(key: str, stored: _StoredEvent) -> _Head:
     """Returns where the chain goes on after an event."""
     day, number = _placed(key)
-    event = _decoded(key, data)
+    event = _decoded(key, stored)
     if event.action == DAY_CLOSED:
         with suppress(KeyError, TypeError, ValueError):
             day = date.fromisoformat(event.details["next"])
-    return _Head(day=day, number=number, sha256=sha256(data))
+    return _Head(day=day, number=number, sha256=sha256(stored.data))
 
 
-def _decoded(key: str, data: bytes) -> AuditEvent:
-    """Decodes an event; returns one that says so when it cannot be read."""
+def _decoded(key: str, stored: _StoredEvent) -> AuditEvent:
+    """Decodes an event; returns one that says so when it cannot be read, or is not to be believed."""
+    if stored.problem:
+        return _unreadable(key, f"it {stored.problem}")
     try:
-        return _EVENT_DECODER.decode(data)
+        return _EVENT_DECODER.decode(stored.data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        day, number = _placed(key)
-        nobody = dict.fromkeys(("actor", "channel", "host", "address", "scope", "tool", "previous"), "")
-        return AuditEvent(
-            **nobody,
-            number=number,
-            moment=f"{day}T00:00:00Z",
-            action=_UNREADABLE,
-            subject=key,
-            result="failed",
-            details={"error": f"it cannot be read: {error}"},
-        )
+        return _unreadable(key, f"it cannot be read: {error}")
+
+
+def _unreadable(key: str, why: str) -> AuditEvent:
+    day, number = _placed(key)
+    nobody = dict.fromkeys(("actor", "channel", "host", "address", "scope", "tool", "previous"), "")
+    return AuditEvent(
+        **nobody,
+        number=number,
+        moment=f"{day}T00:00:00Z",
+        action=_UNREADABLE,
+        subject=key,
+        result="failed",
+        details={"error": why},
+    )
 
 
 def _key(day: date, number: int) -> str:

@@ -5,7 +5,8 @@
 3. Where there is Object Lock, the files are locked until the point's retention is over.
 4. The index of the point is written. It counts for nothing without the manifest.
 5. The manifest is created, on condition that its key is free. From now on the point exists.
-6. What was staged is removed, and indexes are joined. A failure of this is only logged: the point stands.
+6. Where records are signed, the head of the scope is moved to the point. What was staged is removed, and indexes are
+   joined. A failure of this is only logged: the point stands.
 
 Killed before step 5, nothing is visible; killed after it, nothing is missing.
 """
@@ -23,9 +24,12 @@ from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.manifest import Manifest, Part, canonical, seal, sha256
 from entra_pipeline.store.object_lock import lock_end
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.head import ScopeHead, move_head, start_head, write_head, write_hold_list
 from entra_pipeline.store.points.index import IndexFile, chosen_files, join_indexes, write_index
 from entra_pipeline.store.points.keys import moment_of, part_folders, refused
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.retention.holds import holds_settled, stored_holds
+from entra_pipeline.store.retention.prune_log import PruneRecords
 
 _log = logging.getLogger(__name__)
 
@@ -53,16 +57,20 @@ def commit(store: ScopeStore, manifest: Manifest) -> Manifest:
         if locking:
             manifest = msgspec.structs.replace(manifest, locked_until=_lock_parts(store, manifest))
         manifest = seal(manifest)
+        data = canonical(manifest)
         write_index(store.files, manifest)
+        if not manifest.parent:
+            start_head(store.files, store.scope)
         hold.confirm()
         try:
-            store.files.create(
-                store.manifest_key(manifest.recovery_point),
-                canonical(manifest),
-                until=end if locking else None,
-            )
+            store.files.create(store.manifest_key(manifest.recovery_point), data, until=end if locking else None)
         except AlreadyExists:
             raise refused(store.scope, manifest.recovery_point, "was committed meanwhile") from None
+        try:
+            _move_head(store, manifest.recovery_point, data)
+        except StoreError as error:
+            # One behind; the next commit moves it.
+            _log.warning("the head of scope %s was not moved: %s", store.scope, error.message)
         try:
             store.staging.forget(manifest.recovery_point)
         except StoreError as error:
@@ -74,6 +82,33 @@ def commit(store: ScopeStore, manifest: Manifest) -> Manifest:
             # Questions take longer until the next commit joins them.
             _log.warning("the indexes of scope %s were not joined: %s", store.scope, error.message)
     return manifest
+
+
+def settle_heads(store: ScopeStore) -> None:
+    """Writes the head and the list of holds of a scope anew, of what is there: nothing is missing any more.
+
+    Raises:
+        IntegrityError: The newest manifest, a prune record or a hold cannot be verified.
+        ScopeBusy: A backup of the scope is running, or somebody sets a hold.
+    """
+    with store.held(), holds_settled(store):
+        points, records = store.points(), PruneRecords(store.files, store.scope)
+        number, digest = records.newest()
+        newest = sha256(store.manifest_bytes(points[-1])) if points else ""
+        head = ScopeHead(
+            scope=store.scope,
+            recovery_point=points[-1] if points else "",
+            sha256=newest,
+            pruned=number,
+            pruned_sha256=digest,
+        )
+        write_head(store.files, head)
+        write_hold_list(store.files, store.scope, stored_holds(store))
+
+
+def _move_head(store: ScopeStore, point: str, data: bytes) -> None:
+    pruned = PruneRecords(store.files, store.scope).points
+    move_head(store.files, store.scope, point, sha256(data), present=store.points(), pruned=pruned)
 
 
 def complete_index(store: ScopeStore) -> list[str]:

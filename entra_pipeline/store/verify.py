@@ -13,21 +13,28 @@ import pyarrow as pa
 
 from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
 from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.backends.signing.envelope import is_record
 from entra_pipeline.store.checksums import part_problem
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.head import ScopeHead, head_key, holds_key, read_head
 from entra_pipeline.store.points.index import IndexFile, chosen_files, read_index, says
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.retention.holds import hold_problems
 from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
 from entra_pipeline.store.state import KEYS, connect, parquet, state_query
 
+_OF_SCOPES = ("_staged/", "_jobs/", "_drills/", "_unusual/", "_unreadable/")
+_OF_STORAGES = ("_restore/", "_keys/", "_adopted/")
+
 
 class VerifyFinding(NamedTuple):
-    """What was found of a table of a recovery point, of the point itself, or of the prune records.
+    """What was found of a table of a recovery point, of the point itself, or of another record.
 
     Attributes:
-        point: The recovery point; empty for the prune records.
-        table: The table; empty for the manifest and its place in the chain.
+        point: The recovery point; empty for other records.
+        table: The table; empty for the manifest and its place in the chain, and for the prune records. Without a point,
+            the key of the record.
         ok: Whether all is well.
         problem: What is not; empty when all is well.
     """
@@ -49,13 +56,17 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[V
         points: The points to check; all when None.
 
     Yields:
-        What is wrong with the prune records, if anything is; then for every point a finding for its manifest and one
-        per table; several where there are several problems.
+        What is wrong with the prune records and, when all points are checked, with the days of logs, if anything is;
+        where records are signed, what is wrong with the head and
+        the holds of the scope, and, when all points are checked, with all other records; then for every point a finding
+        for its manifest and one per table; several where there are several problems.
 
     Raises:
         NotInStore: A point that was asked for does not exist.
         StoreError: The storage cannot be read.
     """
+    # Before the points are listed: one that is committed meanwhile is not to be missed.
+    head, unbelievable = _head(store)
     present = store.points()
     for point in points or ():
         if point not in present:
@@ -65,10 +76,98 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[V
     yield from (VerifyFinding("", "", False, problem) for problem in problems)
     # What a record says that is not whole is no excuse for anything.
     pruned = {} if problems else records.points()
+    if points is None:
+        yield from _log_problems(store)
+    if store.files.signed:
+        told = [unbelievable] if unbelievable else []
+        if head is not None:
+            told = list(_head_problems(store, head, present, pruned, records))
+        elif present and not told:
+            told = [f"{head_key(store.scope)} is missing: whether the newest points were removed cannot be told"]
+        yield from (VerifyFinding("", head_key(store.scope), False, problem) for problem in told)
+        yield from (VerifyFinding("", holds_key(store.scope), False, problem) for problem in hold_problems(store))
+        if points is None:
+            yield from _record_problems(store)
     with connect(store.files) as connection:
         check = _Check(store, present, pruned, connection)
         for point in present if points is None else points:
             yield from check.point(point)
+
+
+def _head(store: ScopeStore) -> tuple[ScopeHead | None, str]:
+    """Returns the head of the scope, and why it cannot be believed."""
+    try:
+        return (read_head(store.files, store.scope) if store.files.signed else None), ""
+    except IntegrityError as error:
+        return None, error.message
+
+
+def _head_problems(
+    store: ScopeStore,
+    head: ScopeHead,
+    present: Sequence[str],
+    pruned: Mapping[str, ForgottenPoint],
+    records: PruneRecords,
+) -> Iterator[str]:
+    """Compares what is there with what the head says should be."""
+    point = head.recovery_point
+    if point in present:
+        try:
+            if sha256(store.manifest_bytes(point)) != head.sha256:
+                yield f"the manifest of {point} is not the one that the head was moved to"
+        except IntegrityError:
+            # Told of the point itself.
+            pass
+        if len([one for one in present if one > point]) > 1:
+            yield f"the head says that {point} is the newest recovery point, and there are newer ones: it was put back"
+    elif point and (point not in pruned or pruned[point].sha256 != head.sha256):
+        yield f"recovery point {point} was the newest, and is gone: no prune record tells of it"
+    for one in head.lost:
+        yield (
+            f"recovery point {one} was the newest once, and was gone when the next was taken"
+            if one
+            else "the head was gone, or not signed, when a recovery point was taken: older ones may be missing"
+        )
+    try:
+        if head.pruned and records.digest(head.pruned) != head.pruned_sha256:
+            yield f"prune record {head.pruned} is missing, or is not the one that was written"
+    except IntegrityError:
+        # Told of the prune records.
+        pass
+
+
+def _log_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
+    """Checks the days of logs: their manifests, and the bytes of their files."""
+    for log, day in store.logs.all_days():
+        try:
+            problems = store.logs.problems(store.logs.day(log, day))
+        except NotInStore:
+            # Retention took it meanwhile.
+            continue
+        except IntegrityError as error:
+            problems = [error.message]
+        key = store.logs.manifest_key(log, day)
+        yield from (VerifyFinding("", key, False, problem) for problem in problems)
+
+
+def _record_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
+    """Verifies the signatures of the other records, those that belong to no scope among them."""
+    folders = [*(f"{folder}{store.scope}/" for folder in _OF_SCOPES), *_OF_STORAGES]
+    keys = [file.key for folder in folders for file in store.files.list(folder) if is_record(file.key)]
+
+    def problem(key: str) -> str:
+        try:
+            store.files.read(key)
+        except NotInStore:
+            # Replaced or removed meanwhile.
+            return ""
+        except IntegrityError as error:
+            return error.message
+        return ""
+
+    for key, found in zip(keys, in_parallel(problem, keys), strict=True):
+        if found:
+            yield VerifyFinding("", key, False, found)
 
 
 class _Check:
@@ -124,7 +223,11 @@ class _Check:
             parent, digest, child = gone.parent, gone.parent_sha256, parent
         if parent != before:
             return f"its parent is {parent or 'none'}, but the point before it is {before}"
-        if before and sha256(self._store.manifest_bytes(before)) != digest:
+        try:
+            differs = before and sha256(self._store.manifest_bytes(before)) != digest
+        except IntegrityError as error:
+            return f"the manifest of its parent cannot be verified: {error.message}"
+        if differs:
             return f"the manifest of its parent {before} is not the one that it was made on: its SHA-256 differs"
         return ""
 

@@ -29,6 +29,7 @@ from entra_pipeline.cli.context import (
 from entra_pipeline.cli.jobs.backups import print_gaps
 from entra_pipeline.cli.progress import checking
 from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.operations.anchor import Anchor, anchor_of, compare_anchor
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store, storages_of
 from entra_pipeline.store.manifest import Manifest, TableEntry
@@ -42,13 +43,25 @@ _SHOWN = 50
 
 @click.command()
 @click.argument("scope_name", metavar="SCOPE")
+@click.option("--head", is_flag=True, help="Only a line that says how far the scope is, to keep elsewhere.")
 @as_table
 @click.pass_context
-def points(ctx: click.Context, scope_name: str, json_: bool, csv_: bool) -> None:
-    """List the recovery points of SCOPE, oldest first."""
+def points(ctx: click.Context, scope_name: str, head: bool, json_: bool, csv_: bool) -> None:
+    """List the recovery points of SCOPE, oldest first.
+
+    With --head, print the newest one with the SHA-256 of its manifest, and the end of the audit log, in a line that
+    verify --expect compares later.
+    """
     project = project_of(ctx)
     project.scope(scope_name)
     store = open_store(project, scope_name)
+    if head:
+        anchor = anchor_of(store, AuditLog(store.files))
+        if json_:
+            print_json(anchor._asdict())
+        else:
+            click.echo(str(anchor))
+        return
     rows = [point_row(store.manifest(point)) for point in store.points()]
     if not json_:
         objects = set(CATALOGUE)
@@ -260,11 +273,22 @@ def _columns(table: str) -> list[str]:
 @click.argument("scope_name", metavar="[SCOPE]", required=False)
 @click.option("--at", "moment", metavar="POINT|TIME", help="Only this recovery point. [default: all]")
 @click.option("--all", "every", is_flag=True, help="Every recovery point (the default).")
+@click.option(
+    "--expect",
+    metavar="HEAD",
+    help="What points --head printed earlier: all of it must still be there.",
+)
 @click.option("--audit", "only_audit", is_flag=True, help="Only the audit log; of all storages without SCOPE.")
 @as_json
 @click.pass_context
 def verify(
-    ctx: click.Context, scope_name: str | None, moment: str | None, every: bool, only_audit: bool, json_: bool
+    ctx: click.Context,
+    scope_name: str | None,
+    moment: str | None,
+    every: bool,
+    expect: str | None,
+    only_audit: bool,
+    json_: bool,
 ) -> int:
     """Check the recovery points of SCOPE: checksums of all files, the chain of manifests, rows and counts.
 
@@ -274,13 +298,19 @@ def verify(
     given = [name for name, is_set in {"--at": moment, "--all": every, "--audit": only_audit}.items() if is_set]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", remedy="Choose one.")
+    if expect is not None and only_audit:
+        raise UsageError("--expect and --audit exclude each other", remedy="Leave out --audit: it is checked, too.")
     if scope_name is None and not only_audit:
         raise UsageError("SCOPE is missing", remedy="Name the scope; entra-pipeline scope list shows them.")
     project = project_of(ctx)
+    anchor = Anchor.parse(expect) if expect is not None else None
     findings = []
     with checking() as tell:
         if scope_name is not None and not only_audit:
             store = open_store(project, scope_name)
+            if anchor is not None:
+                gone = compare_anchor(store, AuditLog(store.files), anchor)
+                findings += [VerifyFinding("", str(anchor), False, problem) for problem in gone]
             chosen = [point_at(store, moment).recovery_point] if moment else None
             for finding in verify_points(store, chosen):
                 tell(finding.point, finding.table)
@@ -293,7 +323,7 @@ def verify(
     else:
         rows = [
             {
-                "point": f.point or ("audit log" if f.table else "prune records"),
+                "point": f.point or _about(f.table),
                 "table": f.table or ("manifest" if f.point else ""),
                 "problem": f.problem,
             }
@@ -305,6 +335,15 @@ def verify(
         verdict = f"[red]{pluralize(len(problems), 'problem')}[/]" if problems else "[green]no differences[/]"
         say(f"{pluralize(checked, 'recovery point')}, {pluralize(len(findings), 'check')}: {verdict}")
     return 1 if problems else 0
+
+
+def _about(key: str) -> str:
+    """What a finding is about that is not about a recovery point."""
+    if not key:
+        return "prune records"
+    if not key.startswith("_"):
+        return "expected head"
+    return "audit log" if key.startswith("_audit/") else "record"
 
 
 def audit_findings(project: Project, scope_name: str | None) -> list[VerifyFinding]:

@@ -66,10 +66,13 @@ def sign(ctx: click.Context, storage_name: str, adopting: bool, previous: Path |
     """Begin to sign the records of the storage profile NAME, or go on with a new key.
 
     Puts the public key into the storage, and counts the records that cannot be verified: those from before. With
-    --adopt they are believed as they are now: run verify before. Ends with exit code 3 when some are left.
+    --adopt they are believed as they are now, and what is there is taken for all that there was: run verify before.
+    Ends with exit code 3 when some are left.
     """
     from entra_pipeline.store.backends.signing.adopted import adopt, unverified
     from entra_pipeline.store.backends.signing.keys import SigningKey, introduce
+    from entra_pipeline.store.commit import settle_heads
+    from entra_pipeline.store.recovery_points import ScopeStore
 
     project = project_of(ctx)
     _require(project, storage_name)
@@ -94,6 +97,9 @@ def sign(ctx: click.Context, storage_name: str, adopting: bool, previous: Path |
     left = unverified(signed, place)
     if adopting:
         adopt(signed, left, by=shell_origin().actor, now=system_clock())
+        files = signing.above(place)
+        for scope in sorted({file.key.split("/")[1] for file in files.list("_recovery_points/")}):
+            settle_heads(ScopeStore(files, scope))
     folders = Counter(record.partition("/")[0] for record in left)
     if json_:
         print_json(

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from entra_pipeline.errors import AlreadyExists, EntraPipelineError, ScopeBusy
+from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.backends.signing.envelope import BadSignature
 from entra_pipeline.store.manifest import canonical, decode_sealed, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.head import note_pruned
 
 FORMAT = "entra-pipeline/prune-record"
 VERSION = 1
@@ -109,13 +111,27 @@ class PruneRecords:
                 points=tuple(points),
             )
         )
+        data = canonical(record)
         try:
-            self._files.create(f"{self._root}{record.number:06d}.json", canonical(record))
+            self._files.create(self._key(record.number), data)
         except AlreadyExists:
             raise ScopeBusy(
                 f"scope {self._scope!r} was pruned by another process meanwhile", remedy="Run prune again."
             ) from None
+        note_pruned(self._files, self._scope, record.number, sha256(data))
         return record
+
+    def newest(self) -> tuple[int, str]:
+        """Returns the number of the newest record, and the SHA-256 of its bytes; 0 and an empty text without any."""
+        keys = self._keys()
+        return (_number(keys[-1]), sha256(self._files.read(keys[-1]))) if keys else (0, "")
+
+    def digest(self, number: int) -> str:
+        """Returns the SHA-256 of a record's bytes; empty when it is not there."""
+        try:
+            return sha256(self._files.read(self._key(number)))
+        except NotInStore:
+            return ""
 
     def problems(self) -> list[str]:
         """Checks seals and chain of the records; returns what is wrong: a changed record, or a missing one."""
@@ -131,14 +147,24 @@ class PruneRecords:
                     found.append(f"{key} is not record {place} of scope {self._scope!r}: a record is missing")
                 elif record.previous_sha256 != previous:
                     found.append(f"{key} does not follow the record before it: the SHA-256 differs")
-            previous = sha256(self._files.read(key))
+            previous = self._digest(key)
         return found
+
+    def _digest(self, key: str) -> str:
+        try:
+            return sha256(self._files.read(key))
+        except BadSignature as error:
+            # Told already.
+            return sha256(error.data)
 
     def _read(self, key: str) -> PruneRecord:
         return decode_sealed(self._files.read(key), key, _PRUNE_RECORD_DECODER, format=FORMAT, version=VERSION)
 
     def _keys(self) -> list[str]:
         return [file.key for file in self._files.list(self._root)]
+
+    def _key(self, number: int) -> str:
+        return f"{self._root}{number:06d}.json"
 
     @property
     def _root(self) -> str:

@@ -48,7 +48,7 @@ class AdoptedLists:
     """The lists of a place.
 
     Args:
-        read: Reads a record, verified; it raises NotInStore or BadSignature.
+        read: Reads a record, verified.
     """
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
@@ -67,7 +67,8 @@ class AdoptedLists:
     def _records(self, where: str) -> dict[str, str]:
         try:
             return _DECODER.decode(self._read(where)).records
-        except NotInStore:
+        except (NotInStore, BadSignature):
+            # A list of somebody else adopts nothing; `verify` tells of it.
             return {}
 
 

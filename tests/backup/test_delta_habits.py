@@ -131,3 +131,14 @@ def test_edges_that_were_carried_catch_up_with_the_objects(tenant: Tenant) -> No
     one.backup(types=["users"])
     control.delta(hole=[group])
     one.assert_same(one.backup())
+
+
+@pytest.mark.parametrize("table", ["groups", "users"])
+def test_known_objects_that_a_whole_round_leaves_out_keep_their_links(tenant: Tenant, table: str) -> None:
+    one = tenant(protect(*MAIN_TYPES))
+    one.backup()
+    left_out = [row["id"] for row in one.control.dump(table)][:3]
+    one.control.misbehave("objects-hidden", table, objects=left_out, views=["delta"])
+    manifest = one.backup(full=True)
+    assert "healed: 3 objects" in " ".join(manifest.tables[table].notes)
+    one.assert_same(manifest)

@@ -70,16 +70,17 @@ async def _returned(context: CheckContext, entry: ObjectType) -> list[str]:
     """Returns ids that are new in this point and older than the parent, entered the selection, or were healed."""
     states, healed = context.states, context.memory.healed[entry.name]
     before, now = states.before(entry.name), states.entries[entry.name]
-    if entry.shows or not now.added or not (entry.delta_relations() or _inverses(entry)):
+    if entry.shows or not (entry.delta_relations() or _inverses(entry)):
         return []
-    if before is None or states.parent is None:
+    # A whole round that has left out a known object has left out its links: it is not new when it is put back.
+    if before is None or states.parent is None or not now.added:
         return sorted(healed)
     rows = await states.runner.query(
         f"SELECT id, raw->>'$.createdDateTime' FROM ({readable(states.sql_added(entry.name))})"
     )
     since = parse_iso(states.parent.started)
     entered = context.is_partial(entry)
-    return [str(one) for one, born in rows if entered or one in healed or not _younger(born, since)]
+    return sorted({*healed, *(str(one) for one, born in rows if entered or not _younger(born, since))})
 
 
 def _in_scope(context: CheckContext, graph_type: str, identifier: str) -> bool:

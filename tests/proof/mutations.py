@@ -14,7 +14,7 @@ import msgspec
 
 from entra_pipeline.backup.read import children, reader
 from entra_pipeline.backup.read.child_tables import UnansweredOwners
-from entra_pipeline.backup.read.children import ChildReader
+from entra_pipeline.backup.read.owners import OwnerReader
 from entra_pipeline.backup.reconcile import counts, evidence
 from entra_pipeline.backup.reconcile.evidence import Says, Verdict
 from entra_pipeline.backup.rows import page_parser
@@ -65,10 +65,10 @@ def _believe_the_list() -> None:
 
 
 def _nobody_exists() -> None:
-    async def existing(self: ChildReader, *arguments: Any) -> list[str]:
+    async def existing(self: OwnerReader, *arguments: Any) -> list[str]:
         return []
 
-    _replace(ChildReader, "_existing", existing)
+    _replace(OwnerReader, "existing", existing)
 
 
 def _take_anything_for_an_object() -> None:

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import msgspec
 import pyarrow as pa
 
-from entra_pipeline.backup.read.reader import licence_missing
 from entra_pipeline.backup.read.singles import single_object
+from entra_pipeline.backup.read.table_reader import licence_missing
 from entra_pipeline.backup.rows.page_parser import endpoint
 from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from pathlib import Path
-from typing import TypeVar
 
 import msgspec
-import pyarrow as pa
 
-from entra_pipeline.backup.point_builder import PointBuilder
-from entra_pipeline.backup.read.selection import ResolvedSelection
 from entra_pipeline.backup.read.singles import check_single, laid_over, single_object, without_context
+from entra_pipeline.backup.read.table_reader import TableReader
 from entra_pipeline.backup.rows.page_parser import (
     DeltaPages,
     identify,
@@ -30,12 +25,11 @@ from entra_pipeline.backup.rows.page_parser import (
     split_list_page,
     stored,
 )
-from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
-from entra_pipeline.backup.rows.set_aside import READ_AGAIN, SetAside
+from entra_pipeline.backup.rows.result import Outcome, ReadResult
+from entra_pipeline.backup.rows.set_aside import READ_AGAIN
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
-from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import ObjectType, Relation
-from entra_pipeline.clock import Clock, iso, parse_iso
+from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import (
     DeltaLinkExpired,
     GraphError,
@@ -44,14 +38,13 @@ from entra_pipeline.errors import (
     GraphProtocolError,
     RoundExpired,
 )
-from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
+from entra_pipeline.graph import BatchRequest, BatchResult, GraphPage, RequestStats
 from entra_pipeline.graph.client import expired, query
 from entra_pipeline.graph.links import continues, shown_link
 from entra_pipeline.graph.pages import UNREADABLE, Unreadable
 from entra_pipeline.graph.retry import Attempts, FailureKind
-from entra_pipeline.store.manifest import Gap, Manifest, TableEntry
+from entra_pipeline.store.manifest import Gap, TableEntry
 
-_T = TypeVar("_T")
 # Graph keeps delta tokens of directory objects for 7 days (Graph doc: delta-query-overview); one day is for us.
 DELTA_LINK_LIFE = timedelta(days=6)
 # A list, or the owners of a table, that cost more requests than this are not all read at every incremental backup ...
@@ -60,96 +53,16 @@ FEW_REQUESTS = 20
 _ALL_EVERY = timedelta(hours=23)
 # Graph's delta takes at most 50 ids in $filter (Graph doc: delta-query-groups).
 FILTER_IDS = 50
-_LICENCE_MISSING = re.compile(r"licen[cs]e|premium", re.IGNORECASE)
-
-
-def licence_missing(error: GraphError) -> bool:
-    """Whether Graph refuses because the tenant lacks a licence."""
-    return error.status in {400, 403} and _LICENCE_MISSING.search(f"{error.code} {error.message}") is not None
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectReader:
-    """Reads the tables of one run.
-
-    Attributes:
-        graph: The tenant.
-        builder: Where the rows go; knows the parent's state.
-        folder: Where staging files go.
-        clock: The one clock.
-        parent: The manifest that the run builds on, None for the first.
-        granted: Application permissions of the token.
-        chosen: The chosen users and groups, None when the scope protects everything.
-        reveal: Object types whose secret the scope asks for.
-        progress: Called with a table and the number of rows read so far.
-        requested: Object types that a person requested by name: they are read even where a daily read would do.
-        extensions: Directory extensions, and other properties to ask for by name, by object type; known when the type
-            is read.
-        refused: Properties that Graph has refused to select, by object type.
-        aside: What of the answers cannot be read.
-    """
-
-    graph: Graph
-    builder: PointBuilder
-    folder: Path
-    clock: Clock
-    parent: Manifest | None
-    granted: frozenset[str]
-    chosen: ResolvedSelection | None
-    reveal: frozenset[str]
-    progress: Callable[[str, int], None]
-    requested: frozenset[str] = frozenset()
-    extensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    refused: dict[str, frozenset[str]] = field(default_factory=dict)
-    aside: SetAside = field(default_factory=SetAside)
-
-    @property
-    def states(self) -> TableStates:
-        """The parent's states and the new ones."""
-        return self.builder.states
+class ObjectReader(TableReader):
+    """Reads object types that stand for themselves, for one run."""
 
     async def read(self, entry: ObjectType, *, full: bool) -> list[Outcome]:
         """Reads an object type that stands for itself, with the relations that its delta query tracks."""
         tables = [entry.name, *(relation.name for relation in entry.delta_relations())]
         return await self.guarded(entry, tables, lambda stats: self._read_objects(entry, stats, full=full))
-
-    async def guarded(
-        self,
-        entry: ObjectType,
-        tables: Sequence[str],
-        read: Callable[[RequestStats], Coroutine[None, None, list[ReadResult]]],
-    ) -> list[Outcome]:
-        """Returns the outcome of a read of some tables of a type; a refusal of Graph is an outcome, too."""
-        stats = RequestStats()
-        if reason := self._not_offered(entry):
-            return [NotOffered(table, reason, stats) for table in tables]
-        try:
-            return list(await read_answers(read(stats)))
-        except GraphError as error:
-            costs = [stats, *(RequestStats() for _ in tables[1:])]
-            if self._not_licensed(entry, tables, error):
-                reason = f"not in this tenant: it requires {entry.licence} ({error.message})"
-                return [NotOffered(table, reason, cost) for table, cost in zip(tables, costs, strict=True)]
-            return [ReadFailure(table, error, cost) for table, cost in zip(tables, costs, strict=True)]
-
-    def _not_offered(self, entry: ObjectType) -> str:
-        """Returns why a type is not requested at all; empty when it is."""
-        permission = entry.permissions[0]
-        if entry.delegated:
-            return f"Graph offers it to a signed-in user only, with {permission}, never to an application"
-        if entry.optional and permission not in self.granted:
-            return f"requires {permission}, which also allows writing; grant it to protect this type as well"
-        return ""
-
-    def _not_licensed(self, entry: ObjectType, tables: Sequence[str], error: GraphError) -> bool:
-        """Whether Graph says that the tenant does not have the feature; what it once had, it has lost, and misses."""
-        return (
-            bool(entry.licence)
-            and licence_missing(error)
-            and not any(self.states.live_before(table) for table in tables)
-        )
-
-    # --- Objects -----------------------------------------------------------------------------------------------------
 
     async def _read_objects(self, entry: ObjectType, stats: RequestStats, *, full: bool) -> list[ReadResult]:
         if entry.delta:
@@ -171,11 +84,11 @@ class ObjectReader:
                     f"read in full: the stored delta link does not lead to {self.graph.root}/{entry.path}/delta"
                 )
                 link, full = None, True
-            round_notes = [*notes, *self._not_protected(entry)]
+            round_notes = [*notes, *self.not_protected(entry)]
             try:
                 return await self._delta_round(entry, link or url, stats, signature, round_notes, complete=link is None)
             except GraphError as error:
-                if self._does_without(entry, names, error):
+                if self.does_without(entry, names, error):
                     continue
                 # Graph has ended the round itself: a first one begins anew, a later one once from its link.
                 if isinstance(error, DeltaLinkExpired if link is None else RoundExpired) and not (
@@ -347,11 +260,11 @@ class ObjectReader:
                 return counted
 
             try:
-                return await self.listing(entry.name, OBJECT_ROWS, fill, stats, self._not_protected(entry))
+                return await self.listing(entry.name, OBJECT_ROWS, fill, stats, self.not_protected(entry))
             except GraphError as error:
                 if counts and error.status in {400, 501}:
                     counts = False
-                elif not self._does_without(entry, names, error):
+                elif not self.does_without(entry, names, error):
                     raise
 
     def list_url(self, entry: ObjectType, *, counts: bool = False) -> str:
@@ -408,64 +321,6 @@ class ObjectReader:
 
         return await self.graph.begun_anew(read)
 
-    # --- What all share ----------------------------------------------------------------------------------------------
-
-    async def listing(
-        self,
-        table: str,
-        schema: pa.Schema,
-        fill: Callable[[Staging], Coroutine[None, None, int | None]],
-        stats: RequestStats,
-        notes: list[str] | None = None,
-    ) -> list[ReadResult]:
-        """Reads a table completely; begins anew when Graph breaks it off half-way.
-
-        Args:
-            table: The table.
-            schema: Shape of its rows.
-            fill: Stages the rows, and tells how many Graph counted, if it did.
-            stats: Counts the requests.
-            notes: Handed on with the reading.
-        """
-        started = self.clock()
-
-        async def read() -> tuple[Staging, int | None]:
-            self.aside.begin(table)
-            with self.staging(table, schema, base=self.builder.full) as staging:
-                return staging, await fill(staging)
-
-        staging, counted = await self.graph.begun_anew(read)
-        finished = self.clock()
-        return [ReadResult(table, staging.staged, True, started, finished, stats, counted=counted, notes=notes or [])]
-
-    def staging(self, table: str, schema: pa.Schema, *, base: bool) -> Staging:
-        """Where rows are staged; those that are the whole of a new base are typed and written as they come."""
-        typed = self.builder.typing(table) if base else None
-        return Staging(self.folder / f"{table}.arrow", schema, typed)
-
-    def properties_to_select(self, entry: ObjectType) -> list[str]:
-        """Returns the names for `$select`: none where Graph returns all properties and no extension has to be named."""
-        extensions = self.extensions.get(entry.name, ())
-        chosen = entry.selection(self.granted)
-        if not chosen and not extensions:
-            return []
-        chosen = chosen or entry.allowed(entry.properties, self.granted)
-        refused = self.refused.get(entry.name, frozenset())
-        return [name for name in (*chosen, *extensions) if name not in refused]
-
-    def _does_without(self, entry: ObjectType, names: list[str], error: GraphError) -> bool:
-        """Tells whether Graph refused to select some of the names; they are not selected again."""
-        refused = _refused_properties(error, names)
-        self.refused[entry.name] = self.refused.get(entry.name, frozenset()) | refused
-        return bool(refused)
-
-    def _not_protected(self, entry: ObjectType) -> list[str]:
-        """Notes on the properties that a read does without."""
-        gated = entry.gated.items()
-        notes = [f"not protected: {name} (grant {p} to protect it)" for name, p in gated if p not in self.granted]
-        refused = ", ".join(sorted(self.refused.get(entry.name, ())))
-        return [*notes, f"not protected: {refused} (Graph refuses to list it)"] if refused else notes
-
     def _signature(self, entry: ObjectType, url: str) -> str:
         """Hashes everything that decides which rows a delta round brings: the query, and what is kept of its response.
 
@@ -475,26 +330,6 @@ class ObjectReader:
         if self.chosen is not None and self.chosen.keeps(entry) is not None:
             kept = "chosen" if self.chosen_ids(entry) is not None else " ".join(sorted(self.chosen.everybody))
         return hashlib.sha256(f"{url} {kept}".encode()).hexdigest()[:16]
-
-    def chosen_ids(self, entry: ObjectType) -> frozenset[str] | None:
-        """Ids of the chosen objects of a type; None when the type is protected as a whole."""
-        return self.chosen.ids(entry) if self.chosen else None
-
-    def keep(self, entry: ObjectType) -> Callable[[msgspec.Raw], bool] | None:
-        """Tells which objects of a listing belong to the scope; None when all do."""
-        return self.chosen.keeps(entry) if self.chosen else None
-
-
-async def read_answers(read: Coroutine[None, None, _T]) -> _T:
-    """Awaits a read; an answer of another shape than Graph's documentation has is an error of Graph.
-
-    Raises:
-        GraphProtocolError: An element of an answer cannot be read.
-    """
-    try:
-        return await read
-    except (msgspec.DecodeError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        raise GraphProtocolError(f"Graph answered something that cannot be read: {error}") from error
 
 
 def was_listed_recently(before: TableEntry, now: datetime) -> bool:
@@ -538,19 +373,3 @@ def kept(page: GraphPage, keep: Callable[[msgspec.Raw], bool]) -> GraphPage:
             return True
 
     return msgspec.structs.replace(page, value=[raw for raw in page.value if belongs(raw)])
-
-
-def _refused_properties(error: GraphError, names: list[str]) -> frozenset[str]:
-    """The properties that a 400 names as not selectable.
-
-    Seen: "Could not find a property named 'x' on type 'microsoft.graph.user'." and "$expand/$select is not supported
-    for the following properties: x, y".
-    """
-    if error.status != 400 or isinstance(error, GraphPermissionDenied):
-        return frozenset()
-    _, marked, listed = error.message.partition("not supported for the following properties:")
-    words = {word.strip(" .'") for word in listed.split(",")} if marked else set()
-    _, marked, rest = error.message.partition("property named '")
-    if marked:
-        words.add(rest.partition("'")[0])
-    return frozenset(words & set(names))

@@ -97,7 +97,7 @@ async def check_lost_children(context: CheckContext, subject: Subject) -> list[F
         items = [(str(row[1]), one) for one, row in left.items()]
         says: dict[str, GraphError | None] = {}
         try:
-            async for identifier, there in context.children.singly(children, items, context.stats):
+            async for identifier, there in context.owners.singly(children, items, context.stats):
                 if there is not False:
                     says[identifier] = there if isinstance(there, GraphError) else None
         except GraphError as error:
@@ -117,7 +117,7 @@ async def _lost(context: CheckContext, children: ChildCollection) -> dict[str, t
         f"SELECT id, parent_id, '{UPSERT}', raw FROM ({before}) "
         f"SEMI JOIN (SELECT id FROM ({states.sql_changes(table, DELETE)})) USING (id) ORDER BY id"
     )
-    owners = set(await context.children.able(children, sorted({str(row[1]) for row in rows})))
+    owners = set(await context.owners.able(children, sorted({str(row[1]) for row in rows})))
     keep = context.reader.keep(children.entry)
     return {
         str(row[0]): row

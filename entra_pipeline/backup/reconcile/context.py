@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from entra_pipeline.backup.read.children import ChildReader
+from entra_pipeline.backup.read.owners import OwnerReader
 from entra_pipeline.backup.read.reader import ObjectReader
 from entra_pipeline.backup.read.singles import single_object
 from entra_pipeline.backup.rows.page_parser import stored
@@ -124,7 +125,7 @@ class CheckContext:
 
     Attributes:
         states: The parent's states, the new ones, and the result of each read.
-        children: Asks Graph for single objects and for what belongs to owners.
+        children: Reads tables owner by owner.
         stats: Counts the requests of the check.
         policy: How much is proven.
         memory: What earlier checks of the run have found.
@@ -140,6 +141,11 @@ class CheckContext:
     def reader(self) -> ObjectReader:
         """Reads object types that stand for themselves."""
         return self.children.reader
+
+    @property
+    def owners(self) -> OwnerReader:
+        """Requests what belongs to single owners."""
+        return self.children.owners
 
     def was_read(self, table: str) -> bool:
         """Tells whether this point has read a table."""

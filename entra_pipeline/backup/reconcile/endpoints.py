@@ -42,11 +42,11 @@ async def check_returned(context: CheckContext, subject: Subject) -> list[Findin
         if context.was_read(relation.name):
             missing = UnansweredOwners()
             try:
-                async for owner, items in context.children.links(entry, relation, returned, context.stats, missing):
+                async for owner, items in context.owners.links(entry, relation, returned, context.stats, missing):
                     found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(endpoint, items)]
             except GraphError as error:
                 missing.refused |= dict.fromkeys(returned, error)
-            left = await context.children.unanswered(entry, missing, context.stats)
+            left = await context.owners.unanswered(entry, missing, context.stats)
             memory.unanswered[relation.name].update(left)
     for segment, relations in _inverses(entry).items():
         wanted = {owner.graph_type: relation for owner, relation in relations if context.was_read(relation.name)}
@@ -54,14 +54,14 @@ async def check_returned(context: CheckContext, subject: Subject) -> list[Findin
             continue
         missing = UnansweredOwners()
         try:
-            async for target, items in context.children.collections(entry, segment, returned, context.stats, missing):
+            async for target, items in context.owners.collections(entry, segment, returned, context.stats, missing):
                 for other in map(endpoint, items):
                     back = wanted.get(other.target_type)
                     if back is not None and _in_scope(context, other.target_type, other.id):
                         found[back.name].append((other.id, target, entry.graph_type, UPSERT))
         except GraphError as error:
             missing.refused |= dict.fromkeys(returned, error)
-        left = await context.children.unanswered(entry, missing, context.stats)
+        left = await context.owners.unanswered(entry, missing, context.stats)
         memory.unanswered[entry.name].update(left)
     return [Finding(table, rows=tuple(rows)) for table, rows in found.items()]
 

@@ -57,7 +57,7 @@ async def check_concealed(context: CheckContext, subject: Subject) -> list[Findi
         states.state(states.entries[entry.name], "id") + " WHERE visibility = 'HiddenMembership'"
     )
     ids = sorted(str(row[0]) for row in hidden)
-    counts = {one: n async for one, n in context.children.link_counts(entry, relation.segment, ids, context.stats)}
+    counts = {one: n async for one, n in context.owners.link_counts(entry, relation.segment, ids, context.stats)}
     concealed = [one for one in ids if not counts.get(one) or isinstance(counts[one], GraphError)]
     if not concealed:
         return []
@@ -110,7 +110,7 @@ async def check_expanded(context: CheckContext, subject: Subject) -> list[Findin
         return []
     with Staging(context.reader.folder / f"{relation.name}.probe.arrow", EDGE_ROWS) as staging:
         try:
-            cut = await context.children.expansion.stage(entry, relation, context.stats, staging)
+            cut = await context.owners.expansion.stage(entry, relation, context.stats, staging)
         except GraphError as error:
             if error.status not in {400, 501}:
                 raise
@@ -254,9 +254,9 @@ async def compare_singly(
         return []
     listed: dict[str, dict[str, str]] = {} if relation.many else {owner: {} for owner in owners}
     missing = UnansweredOwners()
-    async for owner, items in context.children.links(entry, relation, owners, context.stats, missing):
+    async for owner, items in context.owners.links(entry, relation, owners, context.stats, missing):
         listed.setdefault(owner, {}).update((n.id, n.target_type or relation.target) for n in map(endpoint, items))
-    unanswered = await context.children.unanswered(entry, missing, context.stats)
+    unanswered = await context.owners.unanswered(entry, missing, context.stats)
     context.memory.unanswered[relation.name].update(unanswered)
     # A list that was not read to its end says nothing.
     for owner in missing.names():
@@ -390,7 +390,7 @@ async def _settled_counts(
     waiting = sorted(listed)
     for pause in context.policy.count_pauses:
         await asyncio.sleep(pause)
-        async for owner, count in context.children.link_counts(entry, relation.segment, waiting, context.stats):
+        async for owner, count in context.owners.link_counts(entry, relation.segment, waiting, context.stats):
             if count is None:
                 uncountable.add(owner)
             elif isinstance(count, int):
@@ -412,7 +412,7 @@ async def _other_views(
     asked = set(listed if expand else missing) if relation.many else set()
     if asked:
         try:
-            expanded = await context.children.expansion.expanded(entry, relation, sorted(asked), context.stats)
+            expanded = await context.owners.expansion.expanded(entry, relation, sorted(asked), context.stats)
         except GraphError as error:
             # A view that fails says nothing; one that there is not need not agree.
             if error.status in {400, 501}:
@@ -450,10 +450,10 @@ async def _way_back(
         targets = sorted({target for _, target in some_links})
         owners: dict[str, set[str]] = {}
         missing = UnansweredOwners()
-        pages = context.children.collections(target_type, relation.inverse, targets, context.stats, missing)
+        pages = context.owners.collections(target_type, relation.inverse, targets, context.stats, missing)
         async for target, items in pages:
             owners.setdefault(target, set()).update(endpoint(raw).id for raw in items)
-        unanswered = await context.children.unanswered(target_type, missing, context.stats)
+        unanswered = await context.owners.unanswered(target_type, missing, context.stats)
         for owner, target in some_links:
             if target in unanswered:
                 found[owner, target] = Says.NOTHING
@@ -486,7 +486,7 @@ async def _miscounted(context: CheckContext, entry: ObjectType, relation: Relati
         owners=ids_table(owners),
     )
     stored = {str(row[0]): row[1] for row in rows}
-    counts = context.children.link_counts(entry, relation.segment, owners, context.stats)
+    counts = context.owners.link_counts(entry, relation.segment, owners, context.stats)
     return sorted([owner async for owner, count in counts if isinstance(count, int) and count != stored.get(owner, 0)])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import PointBuilder
-from entra_pipeline.backup.read.reader import read_answers
+from entra_pipeline.backup.read.table_reader import read_answers
 from entra_pipeline.backup.reconcile.children import (
     check_children,
     check_lost_children,

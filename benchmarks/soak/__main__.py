@@ -116,7 +116,9 @@ def main() -> None:
     parser.add_argument("--machines", type=int, default=0, help="folders that runs are put into; implies S3")
     given = parser.parse_args()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="entra-pipeline-soak-")))
+        # A run of somebody else's job may still be writing when the daemon has gone.
+        place = tempfile.TemporaryDirectory(prefix="entra-pipeline-soak-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(place))
         office = PostOffice()
         mail_port = _free_port()
         mail = Controller(office, hostname="127.0.0.1", port=mail_port)

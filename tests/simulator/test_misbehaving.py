@@ -495,6 +495,15 @@ def test_all_at_once_leave_every_answer_an_answer(client: Client) -> None:
     assert sum(one["struck"] > 0 for one in control.misbehaviours()) > 5
 
 
+def test_what_is_wrong_with_a_list_leaves_alone_what_is_no_list_any_more(client: Client) -> None:
+    control = client.simulator.control
+    group, _ = group_with(client)
+    control.misbehave("wrong-body", body={})
+    control.misbehave("another-type", "groups/*/members", type="user", shown_as="agentIdentity")
+    answer = client.send("GET", f"groups/{group}/members")
+    assert (answer.status_code, answer.json()) == (200, {})
+
+
 def test_the_command_line_reads_lists_numbers_and_words() -> None:
     assert parse_misbehaviour("members-hidden path=groups/*/members types=user,device probability=0.5") == (
         "members-hidden",

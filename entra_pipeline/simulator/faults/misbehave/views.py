@@ -55,7 +55,8 @@ def _edit_views(exchange: Exchange, rule: MisbehaviourRule, views: list[str], ed
             raise not_found(place.relation.name)
         return None
     changed = False
-    if "list" in views:
+    # Another misbehaviour may have left no list.
+    if "list" in views and isinstance(body.get("value"), list):
         shown = edit(identifier, place.relation, body["value"])
         changed = shown != body["value"]
         body["value"] = shown

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from entra_pipeline.cli.context import echo
 from entra_pipeline.errors import EntraPipelineError
 
 if TYPE_CHECKING:
@@ -199,6 +198,8 @@ def _write(
         except Exception as failure:
             # Whatever it is, what the command did stands.
             why = failure if isinstance(failure, EntraPipelineError) else f"{type(failure).__name__}: {failure}"
+            from entra_pipeline.cli.context import echo
+
             echo(f"warning: not recorded in the audit log: {why}", err=True)
 
 

@@ -65,7 +65,9 @@ def test_an_incremental_hashes_what_it_uses(people: Protected, monkeypatch: pyte
     people.backup()
     assert not hashed
     people.backup()
-    assert not {"users", "group_members", "user_manager"} & set(hashed)
+    # Users and groups are compared with the owners that a probe of their sponsors and owners has shown.
+    assert not {"group_members", "user_manager"} & set(hashed)
+    assert len(hashed) == len(set(hashed))
     hashed.clear()
     user = people.control.dump("users")[0]
     people.control.patch(f"users/{user['id']}", {"department": "Changed"})

@@ -35,7 +35,7 @@ def test_a_page_that_delta_dropped_is_healed(tenant: Tenant) -> None:
 def test_a_page_that_every_list_drops_is_a_gap(tenant: Tenant) -> None:
     one = tenant(protect(*MAIN_TYPES))
     one.control.hide(objects=[user["id"] for user in one.control.dump("users")[10:20]], in_lists=True)
-    assert "GAP objects: Graph counts 40 users and shows 30" in named(one, "users")
+    assert "GAP objects: Graph counts 40 users and lists 30" in named(one, "users")
 
 
 @pytest.mark.parametrize("in_lists", [False, True])
@@ -51,6 +51,6 @@ def test_a_member_that_was_dropped_is_named(tenant: Tenant, in_lists: bool) -> N
 def test_a_type_that_was_dropped_is_named(tenant: Tenant) -> None:
     one = tenant(protect(*MAIN_TYPES, "conditional_access_policies"))
     one.control.hide(types=["conditionalAccessPolicy"], in_lists=True)
-    assert "GAP objects: Graph counts 6 conditional_access_policies and shows 0" in named(
+    assert "GAP objects: Graph counts 6 conditional_access_policies and lists 0" in named(
         one, "conditional_access_policies"
     )

@@ -59,7 +59,7 @@ ARGUMENTS = [
     Wrong("scope edit all --unset colour", "no setting 'colour'", "docs/configuration.md"),
     Wrong("scope edit all --timezone Mars/Base", "scopes.all.timezone", "Europe/Stockholm"),
     Wrong("scope edit all --schedule hourly", "scopes.all.schedule", "five fields"),
-    Wrong("scope edit all --protect wizards", "'wizards' is no object type", " catalogue"),
+    Wrong("scope edit all --protect wizards", "'wizards' is neither", " catalogue"),
     Wrong("scope edit all --retention eternal", "scopes.all.retention", "2 years"),
     Wrong("scope edit all --unset tenant", "scopes.all.tenant", "Add it"),
     Wrong("scope edit all --tenant contso", "there is no [tenants.contso]", "did you mean 'contoso'?"),

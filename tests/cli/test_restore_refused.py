@@ -202,7 +202,7 @@ def test_a_name_that_is_taken_is_told_with_who_has_it_and_the_choices(site: Site
     [refusal] = [one for one in plan["refusals"] if one["kind"] == "unresolved" and one["table"] == "users"]
     assert refusal["id"] == first["id"]
     assert f"users Impostor ({holder}) holds its userPrincipalName {first['userPrincipalName']}" in refusal["reason"]
-    for choice in ("--taken rename", "--delete-added deletes Impostor first", "rename or delete it by hand"):
+    for choice in ("--taken rename", "--delete-added deletes Impostor first", "rename or delete it manually"):
         assert choice in refusal["remedy"]
     # Everything else goes on, and the holder is left alone.
     report = site.restore(point, *chosen, code=3)

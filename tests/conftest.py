@@ -35,10 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How often the chaos tests kill a backup, on each kind of storage; how long a scope lives that is pruned."""
-    parser.addoption("--chaos-kills", type=int, default=3, help="Kills per storage; `make chaos` makes 50.")
-    parser.addoption("--preconditions", type=int, default=4, help="Tenants damaged so that Graph would refuse a part.")
+    parser.addoption("--chaos-kills", type=int, default=2, help="Kills per storage; `make chaos` makes 50.")
+    parser.addoption("--preconditions", type=int, default=8, help="Tenants damaged so that Graph would refuse a part.")
     parser.addoption("--preconditions-first", type=int, default=0, help="Seed of the first of them.")
-    parser.addoption("--retention-days", type=int, default=14, help="Days of a pruned scope; `make years` takes 400.")
+    parser.addoption("--retention-days", type=int, default=8, help="Days of a pruned scope; `make years` takes 400.")
 
 
 # What no test does that is marked pure, as Python's audit events.

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal
 
-import msgspec
-
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE
 from entra_pipeline.restore.objects.model import PlanRefusal
 from entra_pipeline.restore.plan.diff import own_aliases
@@ -93,9 +91,7 @@ class ReferenceResolver:
             return bool(self._index.at_point(draft.id))
         if draft.action == "link":
             return self._links_hold(draft)
-        lost = [
-            one for one in sorted(draft.strict) if not (self._available(one, draft) or self._is_led_to_now(one, draft))
-        ]
+        lost = [one for one in sorted(draft.strict) if not self._available(one, draft)]
         lost += [
             one
             for one in sorted(draft.refs - draft.strict)
@@ -131,14 +127,6 @@ class ReferenceResolver:
         own = draft.action == "create" and draft.id in origins
         return own or any(one in self._makers or one in self._forward for one in origins)
 
-    def _is_led_to_now(self, id_: str, draft: Draft) -> bool:
-        """Tells whether the object leads to an id in the tenant, too, where no table of the point knows the id."""
-        return (
-            draft.action == "update"
-            and not self._index.at_point(id_)
-            and id_.encode() in msgspec.json.encode(draft.before)
-        )
-
     def _needs(self, draft: Draft) -> set[str]:
         found = {one for id_ in self._leads_to(draft) for one in self._origins(id_)}
         if draft.table in CATALOGUE:
@@ -162,7 +150,11 @@ class ReferenceResolver:
             types: Object types that they may be of.
         """
         unknown = [one for one in ids if not self._index.at_point(one)]
-        if unknown and (unread := self._index.unread(types)):
+        unread = self._index.unread(types) if unknown else []
+        if unread and len(unknown) < len(ids):
+            # What is known comes first: the others may be there, and nothing has to be done about them then.
+            ids = [one for one in ids if one not in unknown]
+        elif unread:
             listed = ", ".join(unread)
             return (
                 f"{how} {', '.join(unknown)}, and nobody knows whether that is in the tenant: it may be of "

@@ -260,6 +260,24 @@ def decode(data: bytes, source: str) -> Manifest:
     return manifest
 
 
+def decode_record(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *, remedy: str) -> _S:
+    """Decodes a record without a seal.
+
+    Args:
+        data: The file.
+        source: Its name, for messages.
+        decoder: Of its kind.
+        remedy: What to do when it is damaged.
+
+    Raises:
+        IntegrityError: It is none of its kind.
+    """
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{source} cannot be read: {error}", remedy=remedy) from error
+
+
 def decode_sealed(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *, format: str, version: int) -> _S:  # noqa: A002
     """Decodes a sealed file of any kind that says its format and version; see `decode`."""
     damaged = "Restore the file from a copy of the storage; what is beside it can still be read."

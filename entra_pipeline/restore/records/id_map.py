@@ -13,7 +13,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from entra_pipeline.errors import AlreadyExists, IntegrityError
+from entra_pipeline.errors import AlreadyExists
+from entra_pipeline.store.manifest import canonical, decode_record
 from entra_pipeline.store.recovery_points import ScopeStore
 
 FORMAT = "entra-pipeline/identity-map"
@@ -46,7 +47,7 @@ def remember(store: ScopeStore, job: str, tenant_id: str, ids: Mapping[str, str]
     """
     if not ids:
         return
-    data = msgspec.json.encode(Lineage(job=job, tenant_id=tenant_id, ids=dict(ids)), order="sorted") + b"\n"
+    data = canonical(Lineage(job=job, tenant_id=tenant_id, ids=dict(ids)))
     key = f"{_folder(store)}{job}.json"
     try:
         store.files.create(key, data)
@@ -63,12 +64,12 @@ def lineage(store: ScopeStore, tenant_id: str) -> dict[str, str]:
     """
     steps: dict[str, str] = {}
     for file in store.files.list(_folder(store)):
-        try:
-            known = _LINEAGE_DECODER.decode(store.files.read(file.key))
-        except msgspec.DecodeError as error:
-            raise IntegrityError(
-                f"{file.key} cannot be read: {error}", remedy="Restore the file from a copy of the storage."
-            ) from error
+        known = decode_record(
+            store.files.read(file.key),
+            file.key,
+            _LINEAGE_DECODER,
+            remedy="Restore the file from a copy of the storage.",
+        )
         if known.tenant_id == tenant_id:
             steps |= known.ids
     return {old: _end(old, steps) for old in steps}

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
-from entra_pipeline.errors import IntegrityError
 from entra_pipeline.restore.objects.model import Outcome
+from entra_pipeline.store.manifest import canonical, decode_record
 from entra_pipeline.store.recovery_points import ScopeStore
 
 FORMAT = "entra-pipeline/not-taken"
@@ -54,7 +54,7 @@ def remember(store: ScopeStore, job: str, tenant_id: str, outcomes: Iterable[Out
             if kept := {name: outcome.differences[name][0] for name in sorted(names)}:
                 values.setdefault(outcome.table, {}).setdefault(outcome.live_id, {}).update(kept)
     if values:
-        data = msgspec.json.encode(_Values(job=job, tenant_id=tenant_id, values=values), order="sorted") + b"\n"
+        data = canonical(_Values(job=job, tenant_id=tenant_id, values=values))
         store.files.replace(f"{_folder(store)}{job}.json", data)
 
 
@@ -66,12 +66,9 @@ def not_taken(store: ScopeStore, tenant_id: str) -> NotTaken:
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for file in sorted(store.files.list(_folder(store)), key=lambda one: one.key):
-        try:
-            known = _DECODER.decode(store.files.read(file.key))
-        except msgspec.DecodeError as error:
-            raise IntegrityError(
-                f"{file.key} cannot be read: {error}", remedy="Restore the file from a copy of the storage."
-            ) from error
+        known = decode_record(
+            store.files.read(file.key), file.key, _DECODER, remedy="Restore the file from a copy of the storage."
+        )
         if known.tenant_id == tenant_id:
             for table, objects in known.values.items():
                 for id_, values in objects.items():

@@ -18,7 +18,7 @@ import msgspec
 
 from entra_pipeline.errors import AlreadyExists, IntegrityError, NotInStore, StoreError
 from entra_pipeline.store.backends import ObjectStore
-from entra_pipeline.store.manifest import canonical
+from entra_pipeline.store.manifest import canonical, decode_record
 
 HEADS = "_heads/"
 _POINTS = "/points.json"
@@ -86,11 +86,9 @@ def holds_key(scope: str) -> str:
 def read_head(files: ObjectStore, scope: str) -> ScopeHead | None:
     """Reads the head of a scope; None when there is none. Raises IntegrityError for one that nobody signed."""
     try:
-        return _SCOPE_HEAD_DECODER.decode(files.read(head_key(scope)))
+        return decode_record(files.read(head_key(scope)), head_key(scope), _SCOPE_HEAD_DECODER, remedy=NEW_HEAD)
     except NotInStore:
         return None
-    except msgspec.DecodeError as error:
-        raise IntegrityError(f"{head_key(scope)} cannot be read: {error}", remedy=NEW_HEAD) from None
 
 
 def all_heads(files: ObjectStore) -> list[ScopeHead]:
@@ -106,11 +104,9 @@ def all_heads(files: ObjectStore) -> list[ScopeHead]:
 def read_hold_list(files: ObjectStore, scope: str) -> HoldList | None:
     """Reads the list of a scope's holds; None when there is none. Raises IntegrityError as `read_head`."""
     try:
-        return _HOLD_LIST_DECODER.decode(files.read(holds_key(scope)))
+        return decode_record(files.read(holds_key(scope)), holds_key(scope), _HOLD_LIST_DECODER, remedy=NEW_HEAD)
     except NotInStore:
         return None
-    except msgspec.DecodeError as error:
-        raise IntegrityError(f"{holds_key(scope)} cannot be read: {error}", remedy=NEW_HEAD) from None
 
 
 def write_hold_list(files: ObjectStore, scope: str, holds: Mapping[str, str]) -> None:

@@ -12,9 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from entra_pipeline.errors import IntegrityError, NotInStore
+from entra_pipeline.errors import NotInStore
 from entra_pipeline.store.backends import ObjectStore
-from entra_pipeline.store.manifest import TABLE_ENTRY_DECODER, Part, TableEntry, canonical
+from entra_pipeline.store.manifest import TABLE_ENTRY_DECODER, Part, TableEntry, canonical, decode_record
 from entra_pipeline.store.points.keys import part_folders, part_key, require_uncommitted
 
 # Among the staged entries, which are named after tables.
@@ -78,12 +78,9 @@ class PointStaging:
         for file in self._files.list(self._folder(point)):
             if file.key.endswith(_RUN):
                 continue
-            try:
-                entry = TABLE_ENTRY_DECODER.decode(self._files.read(file.key))
-            except msgspec.DecodeError as error:
-                raise IntegrityError(
-                    f"{file.key} cannot be read: {error}", remedy="Discard the run and repeat it."
-                ) from error
+            entry = decode_record(
+                self._files.read(file.key), file.key, TABLE_ENTRY_DECODER, remedy="Discard the run and repeat it."
+            )
             entries[entry.table] = entry
         return entries
 

@@ -15,7 +15,7 @@ from entra_pipeline.clock import iso
 from entra_pipeline.errors import IntegrityError, NotInStore, UsageError
 from entra_pipeline.store.backends import LockHandle
 from entra_pipeline.store.backends.signing.envelope import BadSignature
-from entra_pipeline.store.manifest import canonical, sha256
+from entra_pipeline.store.manifest import canonical, decode_record, sha256
 from entra_pipeline.store.points.head import NEW_HEAD, holds_key, read_hold_list, write_hold_list
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -54,11 +54,11 @@ def retention_holds(store: ScopeStore) -> dict[str, RetentionHold]:
     held = {}
     for file in store.files.list(_folder(store)):
         try:
-            one = _RETENTION_HOLD_DECODER.decode(store.files.read(file.key))
+            one = decode_record(
+                store.files.read(file.key), file.key, _RETENTION_HOLD_DECODER, remedy="Set the hold again."
+            )
         except BadSignature as error:
             one = _doubtful(_name(file.key), error.message)
-        except msgspec.DecodeError as error:
-            raise IntegrityError(f"{file.key} cannot be read: {error}", remedy="Set the hold again.") from None
         held[one.recovery_point] = one
     for name in _listed(store):
         point = _point(name)

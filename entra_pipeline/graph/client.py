@@ -25,15 +25,6 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph.connection import HEADERS, Connection
 from entra_pipeline.graph.credentials import graph_root, token_scope
-from entra_pipeline.graph.links import (
-    below_root,
-    check_continuation,
-    is_delta,
-    is_next_page,
-    query,
-    smaller_page,
-    too_long,
-)
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
 from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page, salvage_page
 from entra_pipeline.graph.request_stats import RequestStats
@@ -55,6 +46,15 @@ from entra_pipeline.graph.responses import (
     unavailable,
 )
 from entra_pipeline.graph.retry import Attempts, FailureKind, RetryPolicy, default_policy
+from entra_pipeline.graph.urls import (
+    below_root,
+    check_continuation,
+    is_delta,
+    is_next_page,
+    query,
+    smaller_page,
+    too_long,
+)
 
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant

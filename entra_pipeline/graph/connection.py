@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from entra_pipeline.graph.credentials import Credential, token_scope, trust
-from entra_pipeline.graph.links import check_link
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE
 from entra_pipeline.graph.retry import RetryPolicy
 from entra_pipeline.graph.transport import mounts
+from entra_pipeline.graph.urls import check_link
 
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant

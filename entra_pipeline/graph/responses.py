@@ -25,9 +25,9 @@ from entra_pipeline.errors import (
     GraphUnavailable,
     RoundExpired,
 )
-from entra_pipeline.graph.links import check_continuation
 from entra_pipeline.graph.pages import UNREADABLE, checked, cleaned, decoding
 from entra_pipeline.graph.retry import FailureKind
+from entra_pipeline.graph.urls import check_continuation
 
 _T = TypeVar("_T")
 

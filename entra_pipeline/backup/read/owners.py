@@ -18,9 +18,9 @@ from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound, GraphProtocolError, RoundExpired
 from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
-from entra_pipeline.graph.links import check_continuation
 from entra_pipeline.graph.pages import decode_count, decode_page
 from entra_pipeline.graph.responses import explain
+from entra_pipeline.graph.urls import check_continuation
 
 # What an id may have besides letters, digits and "_.-~" without ending a segment of a path.
 _SAFE_IN_IDS = "@:,="

@@ -40,9 +40,9 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph import BatchRequest, BatchResult, GraphPage, RequestStats
 from entra_pipeline.graph.client import expired, query
-from entra_pipeline.graph.links import continues, shown_link
 from entra_pipeline.graph.pages import UNREADABLE, Unreadable
 from entra_pipeline.graph.retry import Attempts, FailureKind
+from entra_pipeline.graph.urls import continues, shown_link
 from entra_pipeline.store.manifest import Gap, TableEntry
 
 # Graph keeps delta tokens of directory objects for 7 days (Graph doc: delta-query-overview); one day is for us.

@@ -6,7 +6,7 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import GraphProtocolError
-from entra_pipeline.graph.links import check_continuation, check_link, continues, leads_to_graph
+from entra_pipeline.graph.urls import check_continuation, check_link, continues, leads_to_graph
 
 pytestmark = pytest.mark.pure
 ROOT = "https://graph.microsoft.com/v1.0"

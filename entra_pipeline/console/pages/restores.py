@@ -20,7 +20,7 @@ from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.orchestration.keys import run_tags
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
-from entra_pipeline.restore.plan.rules.endings import check_ended_until
+from entra_pipeline.restore.plan.rules.expired import check_ended_until
 from entra_pipeline.restore.records.approval import approval_scopes, approve, approved_by, made_by, require_approval
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.plan_rows import PlanRows

@@ -15,7 +15,7 @@ import msgspec
 from entra_pipeline.analysis.equality import Values, differences, normal, same
 from entra_pipeline.catalogue import ObjectType
 from entra_pipeline.catalogue.restoring import WriteStrategy
-from entra_pipeline.restore.objects.endings import with_fixed_end
+from entra_pipeline.restore.objects.expiry import with_fixed_end
 from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.objects.references import rewrite
 

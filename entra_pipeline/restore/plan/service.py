@@ -25,7 +25,7 @@ from entra_pipeline.restore.objects.selection import choose, types_to_read, with
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.other_tenant import plan_across
 from entra_pipeline.restore.plan.planner import LiveTenant, check_cross_tenant, make_plan
-from entra_pipeline.restore.plan.rules.endings import check_ended_until
+from entra_pipeline.restore.plan.rules.expired import check_ended_until
 from entra_pipeline.restore.plan.rules.extensions import taken_extensions
 from entra_pipeline.restore.plan.undo import read_writes
 from entra_pipeline.restore.records.id_map import lineage

@@ -7,7 +7,7 @@ from typing import Any
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute import lost_write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
-from entra_pipeline.restore.objects.endings import end_of
+from entra_pipeline.restore.objects.expiry import end_of
 
 _ROOT = "identityGovernance/entitlementManagement"
 _SCOPES = "resourceRoleScopes"

@@ -5,7 +5,7 @@
    by the catalogue's rules of its type. Objects go in the order in which their tables come back.
 3. `builder` writes the draft: properties to send, guards, and steps of their own for what refers to later objects.
 4. `links` does the same for the links of each owner; what a deleted object takes with it needs no step.
-5. `endings` refuses assignments and other objects that have expired meanwhile, unless they are reinstated for a time.
+5. `expired` refuses assignments and other objects that have expired meanwhile, unless they are reinstated for a time.
 6. `preconditions` refuses drafts that Graph would refuse for a domain that is not verified, or a text that is not
    allowed. `taken` settles names in use (`holders` finds who has them): which drafts give them up, and what is planned
    for an object that does not get its own.

@@ -17,7 +17,7 @@ from entra_pipeline.restore.objects.selection import is_view
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
 from entra_pipeline.restore.plan.rules.builder import DraftBuilder
 from entra_pipeline.restore.plan.rules.drafts import OVERWRITE, SHOWN_ELSEWHERE, WHERE_MASTERED, PlanDraft
-from entra_pipeline.restore.plan.rules.endings import EndingRules
+from entra_pipeline.restore.plan.rules.expired import ExpiryRules
 
 # What the recycle bin does not show as it was: deleted security groups are not enabled, the sign-in name of a user has
 # the id before it (Graph doc: directory-deleteditems-list).
@@ -34,7 +34,7 @@ class ObjectRules:
     def __init__(self, plan: PlanDraft) -> None:
         self._plan = plan
         self._build = DraftBuilder(plan)
-        self._endings = EndingRules(plan)
+        self._expiry = ExpiryRules(plan)
 
     def apply(self) -> None:
         """Drafts or refuses every object, in the order in which their tables come back."""
@@ -62,7 +62,7 @@ class ObjectRules:
             self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is built in and cannot be changed")
         elif "mastered" in item.conditions and (item.state is not ObjectState.THERE or not rule.cloud_owned):
             self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is managed in another system", WHERE_MASTERED)
-        elif not self._endings.settle(item):
+        elif not self._expiry.settle(item):
             return
         elif item.state is ObjectState.THERE:
             self._is_there(item)

@@ -1,7 +1,7 @@
 """What Graph will refuse of a plan, found before anything is written: domains and texts.
 
 What belongs here: holding the drafts against the catalogue's limits. What does not: names that are taken (`taken`),
-licences (`seats`), ends that are past (`endings`), references (`resolver`).
+licences (`seats`), ends that are past (`expired`), references (`resolver`).
 
 Each finding is a refusal with what can be chosen. What Graph would refuse is left out of the draft, or put right where
 the catalogue says how; an object without which the refused is not worth having is not planned. So that a plan without

@@ -1,7 +1,7 @@
 """When an object is over by itself: moments, schedules and recurrences, as Graph writes them.
 
 What belongs here: from a property (`Restore.ends`) to a moment. What does not: what is done about an object that is
-over (`plan.rules.endings`).
+over (`plan.rules.expired`).
 """
 
 from __future__ import annotations

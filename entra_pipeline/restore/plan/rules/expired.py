@@ -1,6 +1,6 @@
 """Objects that are over by themselves: assignments, groups and certificates whose end is past.
 
-What belongs here: what a plan does about them. What does not: which moment is their end (`objects.endings`).
+What belongs here: what a plan does about them. What does not: which moment is their end (`objects.expiry`).
 
 Graph takes no assignment that ends in the past, and one that begins its duration anew gives access for longer than it
 was given for.
@@ -15,7 +15,7 @@ import msgspec
 
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import UsageError
-from entra_pipeline.restore.objects.endings import end_of, ending_at, moment_of
+from entra_pipeline.restore.objects.expiry import end_of, ending_at, moment_of
 from entra_pipeline.restore.objects.model import RestoreOptions
 from entra_pipeline.restore.objects.normalize import Body, at
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
@@ -37,7 +37,7 @@ def check_ended_until(options: RestoreOptions, now: datetime) -> None:
         )
 
 
-class EndingRules:
+class ExpiryRules:
     """Decides what is done about what is over.
 
     Args:

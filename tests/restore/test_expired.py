@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import iso
-from entra_pipeline.restore.objects.endings import end_of, ending_at, with_fixed_end
+from entra_pipeline.restore.objects.expiry import end_of, ending_at, with_fixed_end
 from entra_pipeline.restore.objects.normalize import normalized
 
 pytestmark = pytest.mark.pure

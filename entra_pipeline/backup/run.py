@@ -30,7 +30,7 @@ from entra_pipeline.backup.reconcile.context import DEFAULT_POLICY, CheckContext
 from entra_pipeline.backup.reconcile.reconciler import Reconciler
 from entra_pipeline.backup.rows.entries import is_objects
 from entra_pipeline.backup.rows.queries import QueryRunner
-from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
+from entra_pipeline.backup.rows.result import NotOffered, ReadFailure, ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import READ_ALL_AGAIN
 from entra_pipeline.backup.scheduler import ReadStep, carry_out
 from entra_pipeline.backup.states import TableStates
@@ -141,7 +141,7 @@ class BackupRun:
         context = CheckContext(self.builder.states, children, self.stats, self.reconcile_policy)
         reconciler = Reconciler(self.builder, context, fresh)
 
-        async def write(outcome: Outcome) -> None:
+        async def write(outcome: TableOutcome) -> None:
             if isinstance(outcome, ReadResult):
                 fresh.add(outcome.table)
                 gone = None if is_objects(outcome.table) else await reconciler.gone()
@@ -188,7 +188,7 @@ class BackupRun:
         entries = sorted((CATALOGUE[name] for name in wanted), key=lambda entry: entry.page_size is None)
         names = asyncio.ensure_future(self._extension_names(entries))
 
-        async def read(entry: ObjectType) -> list[Outcome]:
+        async def read(entry: ObjectType) -> list[TableOutcome]:
             reader.extensions[entry.name] = await self._selected_by_name(entry, names)
             return await reader.read(entry, full=self.full)
 
@@ -296,7 +296,7 @@ class BackupRun:
 def _proofs(reconciler: Reconciler, wanted: Sequence[str]) -> list[ReadStep]:
     """Comparisons that need nothing but the tables of one type, so that they need not wait for the longest read."""
 
-    async def prove(entry: ObjectType) -> list[Outcome]:
+    async def prove(entry: ObjectType) -> list[TableOutcome]:
         await reconciler.prove_links(entry)
         return []
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entra_pipeline.backup.rows.entries import is_objects
-from entra_pipeline.backup.rows.result import Outcome
+from entra_pipeline.backup.rows.result import TableOutcome
 from entra_pipeline.errors import EntraPipelineError
 
 
@@ -28,12 +28,12 @@ class ReadStep:
     """
 
     tables: tuple[str, ...]
-    read: Callable[[], Coroutine[Any, Any, list[Outcome]]]
+    read: Callable[[], Coroutine[Any, Any, list[TableOutcome]]]
     after: tuple[str, ...] = ()
 
 
 async def carry_out(
-    steps: Sequence[ReadStep], write: Callable[[Outcome], Awaitable[None]], *, before_links: Iterable[str]
+    steps: Sequence[ReadStep], write: Callable[[TableOutcome], Awaitable[None]], *, before_links: Iterable[str]
 ) -> None:
     """Reads and writes all tables.
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from entra_pipeline.cli.context import console, echo
-from entra_pipeline.restore.objects.model import Outcome
+from entra_pipeline.restore.objects.model import StepOutcome
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.text import pluralize
 
@@ -93,7 +93,7 @@ class RestoreLines(Lines):
     def done(self, entry: TableEntry) -> None:
         """Not told: a restore reads to compare."""
 
-    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self, outcome: StepOutcome, done: int, steps: int) -> None:
         """A line now and then, and for each step that went wrong."""
         if outcome.result != "restored":
             name = outcome.name or outcome.id
@@ -114,7 +114,7 @@ class RestoreBars(Bars):
         if entry.table in self._tasks:
             self._progress.remove_task(self._tasks.pop(entry.table))
 
-    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self, outcome: StepOutcome, done: int, steps: int) -> None:
         """Moves the line of the steps."""
         if self._steps is None:
             self._steps = self._progress.add_task("steps", total=steps, count="")

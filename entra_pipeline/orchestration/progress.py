@@ -5,7 +5,7 @@ from time import monotonic
 
 import dagster as dg
 
-from entra_pipeline.restore.objects.model import Outcome, RestorePlan
+from entra_pipeline.restore.objects.model import RestorePlan, StepOutcome
 from entra_pipeline.store.logs import LogDay
 from entra_pipeline.store.manifest import TableEntry
 from entra_pipeline.text import pluralize
@@ -65,7 +65,7 @@ class RunLogsProgress:
 class RunDrillProgress(RunProgress):
     """Logs the progress of a drill: a line per 500 steps."""
 
-    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self, outcome: StepOutcome, done: int, steps: int) -> None:
         """A line now and then."""
         if done % _STEPS_PER_LINE == 0 or done == steps:
             self._log.info(f"restored: {done:,} of {pluralize(steps, 'step')}")
@@ -86,7 +86,7 @@ class RunRestoreProgress(RunProgress):
         steps = self._steps.get(text)
         super().phase(f"stage {text}: {pluralize(steps, 'step')}" if steps else text)
 
-    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self, outcome: StepOutcome, done: int, steps: int) -> None:
         """A line when a step does not succeed, when a stage is done, and every few seconds between."""
         if outcome.result != "restored":
             remedy = f" → {outcome.remedy}" if outcome.remedy else ""

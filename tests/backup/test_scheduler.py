@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from entra_pipeline.backup.rows.result import NotOffered, Outcome
+from entra_pipeline.backup.rows.result import NotOffered, TableOutcome
 from entra_pipeline.backup.scheduler import ReadStep, carry_out
 from entra_pipeline.errors import StoreError
 from entra_pipeline.graph import RequestStats
@@ -20,17 +20,17 @@ class Work:
         self.done: list[str] = []
         self.held = asyncio.Event()
 
-    async def read(self, *tables: str, held: bool = False) -> list[Outcome]:
+    async def read(self, *tables: str, held: bool = False) -> list[TableOutcome]:
         if held:
             await self.held.wait()
         self.done += [f"read {table}" for table in tables]
         return [NotOffered(table, "", RequestStats()) for table in tables]
 
-    async def write(self, outcome: Outcome) -> None:
+    async def write(self, outcome: TableOutcome) -> None:
         await asyncio.sleep(0)
         self.done.append(f"wrote {outcome.table}")
 
-    async def compare(self) -> list[Outcome]:
+    async def compare(self) -> list[TableOutcome]:
         self.done.append("compared")
         self.held.set()
         return []
@@ -74,7 +74,7 @@ def test_what_ends_one_read_ends_the_others():
     async def run() -> None:
         work = Work()
 
-        async def fails() -> list[Outcome]:
+        async def fails() -> list[TableOutcome]:
             raise StoreError("no room")
 
         steps = [ReadStep(("users",), partial(work.read, "users", held=True)), ReadStep(("groups",), fails)]

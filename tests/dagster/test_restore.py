@@ -16,7 +16,7 @@ from entra_pipeline.orchestration.op_retries import OpRetries, use_op_retries
 from entra_pipeline.orchestration.progress import RunRestoreProgress
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.objects.model import Outcome
+from entra_pipeline.restore.objects.model import StepOutcome
 from entra_pipeline.restore.records.approval import NotApproved, approval_scopes, approve, approved_by, require_approval
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import read_report
@@ -295,7 +295,7 @@ def lose_graph(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
     """Graph cannot be reached any more after the first step that is done; the first so many times."""
     left = iter(range(times))
 
-    def step(self: RunRestoreProgress, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self: RunRestoreProgress, outcome: StepOutcome, done: int, steps: int) -> None:
         if next(left, None) is not None:
             raise GraphUnavailable("Microsoft Graph cannot be reached", remedy="Start it again.")
 

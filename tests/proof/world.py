@@ -519,7 +519,7 @@ def _gaps(manifest: Manifest) -> str:
     return "; ".join(f"{gap.what}: {gap.reason}" for entry in manifest.tables.values() for gap in entry.gaps)
 
 
-class Outcome:
+class SeedOutcome:
     """How a simulation ended.
 
     Attributes:
@@ -542,7 +542,7 @@ class Outcome:
         self.steps = steps
 
 
-def simulate(seed: int, program: Program) -> Outcome:
+def simulate(seed: int, program: Program) -> SeedOutcome:
     """Carries out a program, and returns how it went."""
     folder = Path(tempfile.mkdtemp(prefix="seed-", dir=_folder))
     universe = Universe(seed)
@@ -557,7 +557,7 @@ def simulate(seed: int, program: Program) -> Outcome:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _live(world: World, steps: Sequence[Step]) -> Outcome:
+def _live(world: World, steps: Sequence[Step]) -> SeedOutcome:
     carried = 0
     try:
         for step in steps:
@@ -567,13 +567,13 @@ def _live(world: World, steps: Sequence[Step]) -> Outcome:
             world.examine()
         world.examine_all()
     except Violation as violation:
-        return Outcome(str(violation), world, carried)
+        return SeedOutcome(str(violation), world, carried)
     except EntraPipelineError as error:
-        return Outcome(f"{type(error).__name__}: {error.message}", world, carried)
+        return SeedOutcome(f"{type(error).__name__}: {error.message}", world, carried)
     except Exception as error:
         world.log.append(_trace_of(error))
-        return Outcome(f"unexpected {type(error).__name__}: {error}", world, carried)
-    return Outcome("", world, carried)
+        return SeedOutcome(f"unexpected {type(error).__name__}: {error}", world, carried)
+    return SeedOutcome("", world, carried)
 
 
 def _carry_out(world: World, step: Step) -> None:

@@ -22,7 +22,7 @@ from entra_pipeline.backup.rows.page_parser import (
     identify,
     stored,
 )
-from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadResult
+from entra_pipeline.backup.rows.result import NotOffered, ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN
 from entra_pipeline.backup.rows.staging import DELETE, ID_ROWS, UPSERT, Staged, Staging, read_staged
 from entra_pipeline.backup.states import TableStates
@@ -85,7 +85,7 @@ class ChildReader:
             return children.owner.name, *children.among
         return ()
 
-    async def read(self, children: ChildCollection) -> list[Outcome]:
+    async def read(self, children: ChildCollection) -> list[TableOutcome]:
         """Reads one table."""
         permission = children.relation.permission if children.relation else ""
         if permission and permission not in self.reader.granted:

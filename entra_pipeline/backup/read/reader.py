@@ -25,7 +25,7 @@ from entra_pipeline.backup.rows.page_parser import (
     split_list_page,
     stored,
 )
-from entra_pipeline.backup.rows.result import Outcome, ReadResult
+from entra_pipeline.backup.rows.result import ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.catalogue import ObjectType, Relation
@@ -59,7 +59,7 @@ FILTER_IDS = 50
 class ObjectReader(TableReader):
     """Reads object types that stand for themselves, for one run."""
 
-    async def read(self, entry: ObjectType, *, full: bool) -> list[Outcome]:
+    async def read(self, entry: ObjectType, *, full: bool) -> list[TableOutcome]:
         """Reads an object type that stands for itself, with the relations that its delta query tracks."""
         tables = [entry.name, *(relation.name for relation in entry.delta_relations())]
         return await self.guarded(entry, tables, lambda stats: self._read_objects(entry, stats, full=full))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.selection import ResolvedSelection
-from entra_pipeline.backup.rows.result import NotOffered, Outcome, ReadFailure, ReadResult
+from entra_pipeline.backup.rows.result import NotOffered, ReadFailure, ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import SetAside
 from entra_pipeline.backup.rows.staging import Staging
 from entra_pipeline.backup.states import TableStates
@@ -76,7 +76,7 @@ class TableReader:
         entry: ObjectType,
         tables: Sequence[str],
         read: Callable[[RequestStats], Coroutine[None, None, list[ReadResult]]],
-    ) -> list[Outcome]:
+    ) -> list[TableOutcome]:
         """Returns the outcome of a read of some tables of a type; a refusal of Graph is an outcome, too."""
         stats = RequestStats()
         if reason := self._not_offered(entry):

@@ -63,4 +63,4 @@ class NotOffered:
     stats: RequestStats
 
 
-Outcome = ReadResult | ReadFailure | NotOffered
+TableOutcome = ReadResult | ReadFailure | NotOffered

@@ -24,7 +24,7 @@ from entra_pipeline.graph.pages import decoding
 from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, take_point
 from entra_pipeline.restore.execute.step import PATIENCE
 from entra_pipeline.restore.objects import paths
-from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, StepOutcome
 from entra_pipeline.restore.objects.normalize import differing, differing_elsewhere, left_by, normalized
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.records import not_taken
@@ -127,7 +127,7 @@ def _differences(
     sent: Sequence[RestoreStep],
     wanted: Mapping[int, dict[str, Any]],
     names: Mapping[str, str],
-    outcomes: Mapping[int, Outcome],
+    outcomes: Mapping[int, StepOutcome],
     store: ScopeStore,
     live: Manifest,
 ) -> _Found:
@@ -192,7 +192,7 @@ async def _again(
     found: _Found,
     sent: Sequence[RestoreStep],
     wanted: Mapping[int, dict[str, Any]],
-    outcomes: Mapping[int, Outcome],
+    outcomes: Mapping[int, StepOutcome],
     target: RestoreTarget,
 ) -> _Found:
     """Asks the tenant for the objects that differ, one by one, and compares again."""
@@ -244,7 +244,7 @@ def _note_shown(still: _Found, step: RestoreStep, owner: str, body: dict[str, An
         del still[step.number]
 
 
-def _outcome(before: Outcome, different: dict[str, tuple[Any, Any]] | None) -> Outcome:
+def _outcome(before: StepOutcome, different: dict[str, tuple[Any, Any]] | None) -> StepOutcome:
     if not different:
         return before
     return msgspec.structs.replace(

@@ -26,7 +26,7 @@ from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_
 from entra_pipeline.restore.execute.reinstated import take_away
 from entra_pipeline.restore.execute.requests import carry_out
 from entra_pipeline.restore.execute.step import PATIENCE, RestoreSession, RunningStep, StepRefused
-from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep, Result
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, Result, StepOutcome
 from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.objects.references import GUID_LENGTH
 from entra_pipeline.restore.objects.selection import with_bins
@@ -53,7 +53,7 @@ class LiveChanged(EntraPipelineError):
 class RestoreProgress(BackupProgress, Protocol):
     """What an apply tells while it works, besides what the backup before it tells."""
 
-    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self, outcome: StepOutcome, done: int, steps: int) -> None:
         """Reports that a step has ended, with the number of steps done and of all steps."""
 
 
@@ -86,7 +86,7 @@ class NullRestoreProgress:
     def phase(self, text: str) -> None:
         """Nothing."""
 
-    def step(self, outcome: Outcome, done: int, steps: int) -> None:
+    def step(self, outcome: StepOutcome, done: int, steps: int) -> None:
         """Nothing."""
 
 
@@ -287,7 +287,7 @@ class _Applying:
                 future.set_result(back)
         self.progress.step(outcome, len(journal.done), len(self.plan.steps))
 
-    async def _outcome(self, step: RestoreStep) -> Outcome:
+    async def _outcome(self, step: RestoreStep) -> StepOutcome:
         if step.number in self.changed:
             return outcome_of(
                 step,
@@ -333,7 +333,7 @@ class _Applying:
         return outcome_of(step, result, live_id=work.id, reason="; ".join(problems))
 
     @staticmethod
-    def _not_sent(step: RestoreStep, missing: Iterable[str]) -> Outcome:
+    def _not_sent(step: RestoreStep, missing: Iterable[str]) -> StepOutcome:
         return outcome_of(
             step,
             "failed",

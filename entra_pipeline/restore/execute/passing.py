@@ -13,7 +13,7 @@ import msgspec
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.execute.requests import REQUEST_BUILDERS, carry_out
 from entra_pipeline.restore.execute.step import RestoreSession, RunningStep, StepRefused
-from entra_pipeline.restore.objects.model import Outcome, RestorePlan, RestoreStep
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, StepOutcome
 from entra_pipeline.restore.objects.normalize import normalized
 from entra_pipeline.restore.objects.written import is_written
 from entra_pipeline.restore.records.report import outcome_of
@@ -43,7 +43,7 @@ class PassingNames:
         earlier = (self._steps[number - 1] for number in step.waits)
         return next((one for one in earlier if one.passing and (one.table, one.id) == (step.table, step.id)), None)
 
-    def to_repeat(self, done: Mapping[int, Outcome]) -> set[int]:
+    def to_repeat(self, done: Mapping[int, StepOutcome]) -> set[int]:
         """Returns the steps that give an object its own name after a passing one that has failed: both go again."""
         return {
             step.number for number, step in self._last.items() if number in done and done[number].result == "failed"
@@ -73,7 +73,7 @@ class PassingNames:
         return found
 
 
-async def give_back(session: RestoreSession, first: RestoreStep) -> Outcome | None:
+async def give_back(session: RestoreSession, first: RestoreStep) -> StepOutcome | None:
     """Gives an object back what it had before its passing name, where it still has that.
 
     Args:
@@ -113,7 +113,7 @@ async def give_back(session: RestoreSession, first: RestoreStep) -> Outcome | No
     )
 
 
-def not_sent(first: RestoreStep, others: Collection[str]) -> Outcome:
+def not_sent(first: RestoreStep, others: Collection[str]) -> StepOutcome:
     """Returns the outcome of a passing name that was not given, because objects of the circle have changed."""
     return outcome_of(
         first,

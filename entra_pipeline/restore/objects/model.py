@@ -194,7 +194,7 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
 PLAN_DECODER = msgspec.json.Decoder(RestorePlan)
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class StepOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a step, or of an object after verification.
 
     Attributes:

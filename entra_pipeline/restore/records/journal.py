@@ -17,7 +17,7 @@ import msgspec
 
 from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, IntegrityError, ScopeBusy
-from entra_pipeline.restore.objects.model import Outcome
+from entra_pipeline.restore.objects.model import StepOutcome
 from entra_pipeline.restore.records.report import report_key
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -48,7 +48,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     at: str
     number: int = 0
     ids: dict[str, str] = {}
-    outcome: Outcome | None = None
+    outcome: StepOutcome | None = None
     undo_point: str = ""
     tenant_id: str = ""
 
@@ -77,7 +77,7 @@ class Journal:
         self.undo_point = ""
         self.intents: dict[int, datetime] = {}
         self.made: dict[int, dict[str, str]] = {}
-        self.done: dict[int, Outcome] = {}
+        self.done: dict[int, StepOutcome] = {}
         self._clock = clock
         self._next = 0
         self._pending: list[JournalEntry] = []
@@ -133,7 +133,7 @@ class Journal:
         """Notes what a step has created; stored soon."""
         self._note(JournalEntry(kind="made", at=self._now(), number=number, ids=ids))
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: StepOutcome) -> None:
         """Notes the outcome of a step; stored soon."""
         self._note(JournalEntry(kind="done", at=self._now(), number=outcome.number, outcome=outcome))
 

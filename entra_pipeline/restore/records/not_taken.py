@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
-from entra_pipeline.restore.objects.model import Outcome
+from entra_pipeline.restore.objects.model import StepOutcome
 from entra_pipeline.store.manifest import canonical, decode_record
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -45,7 +45,7 @@ def unknown_properties(entry: ObjectType, names: Iterable[str]) -> set[str]:
     }
 
 
-def remember(store: ScopeStore, job: str, tenant_id: str, outcomes: Iterable[Outcome]) -> None:
+def remember(store: ScopeStore, job: str, tenant_id: str, outcomes: Iterable[StepOutcome]) -> None:
     """Stores the unknown properties that differ though a verified job has sent them; nothing when there are none."""
     values: dict[str, dict[str, dict[str, Any]]] = {}
     for outcome in outcomes:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from entra_pipeline.errors import NotInStore
-from entra_pipeline.restore.objects.model import Outcome, PlanRefusal, RestorePlan, RestoreStep, Result
+from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan, RestoreStep, Result, StepOutcome
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -50,7 +50,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     finished: str
     undo_point: str
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[StepOutcome, ...]
     refusals: tuple[PlanRefusal, ...] = ()
     writes: int = 0
     reads: int = 0
@@ -67,7 +67,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
 _REPORT_DECODER = msgspec.json.Decoder(RestoreReport)
 
 
-def status_of(outcomes: Iterable[Outcome], refusals: Sequence[PlanRefusal] = ()) -> Status:
+def status_of(outcomes: Iterable[StepOutcome], refusals: Sequence[PlanRefusal] = ()) -> Status:
     """Returns `finished` when everything is restored and no reference was unresolved."""
     good = all(outcome.result == _GOOD for outcome in outcomes)
     unresolved = any(refusal.kind == "unresolved" for refusal in refusals)
@@ -133,9 +133,11 @@ def exceptions(report: RestoreReport) -> list[dict[str, object]]:
     ]
 
 
-def outcome_of(step: RestoreStep, result: Result, *, live_id: str = "", reason: str = "", remedy: str = "") -> Outcome:
+def outcome_of(
+    step: RestoreStep, result: Result, *, live_id: str = "", reason: str = "", remedy: str = ""
+) -> StepOutcome:
     """Builds the outcome of a step."""
-    return Outcome(
+    return StepOutcome(
         number=step.number,
         table=step.table,
         id=step.id,
@@ -147,7 +149,7 @@ def outcome_of(step: RestoreStep, result: Result, *, live_id: str = "", reason: 
     )
 
 
-def by_plan(plan: RestorePlan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+def by_plan(plan: RestorePlan, outcomes: Iterable[StepOutcome]) -> tuple[StepOutcome, ...]:
     """Orders outcomes as in the plan; steps without one were not reached."""
     known = {outcome.number: outcome for outcome in outcomes}
     return tuple(known.get(step.number) or outcome_of(step, "not reached") for step in plan.steps)

@@ -32,7 +32,7 @@ _NAMED = {"users", "groups", "applications", "service_principals", "devices", "a
 _CLEARED = {"mobilePhone": "mobile phone", "officeLocation": "office", "city": "city", "jobTitle": "job title"}
 _CLEARABLE = tuple(_CLEARED)
 
-Body = dict[str, Any]
+_Body = dict[str, Any]
 """An object as JSON."""
 
 
@@ -111,7 +111,7 @@ def live(control: Control) -> Iterator[DemoEvent]:
     owners = [t for source, t, kind in control.edges("groups", "owners") if source == group["id"] and kind == "user"]
     free = list(people)
 
-    def somebody(*conditions: Callable[[Body], object]) -> Body:
+    def somebody(*conditions: Callable[[_Body], object]) -> _Body:
         """Somebody to whom nothing has happened yet, for whom the first condition that fits anybody holds."""
         one = next((one for fits in conditions for one in free if fits(one)), free[0])
         free.remove(one)
@@ -179,14 +179,14 @@ def live(control: Control) -> Iterator[DemoEvent]:
     yield DemoEvent("conditional access", f"somebody sets the policy {policy['displayName']!r} to {state}")
 
 
-def _people(control: Control) -> list[Body]:
+def _people(control: Control) -> list[_Body]:
     """The members of the tenant whose accounts are cloud accounts, in a fixed order."""
     users = control.dump("users")
     mine = [one for one in users if one.get("userType") != "Guest" and not one.get("onPremisesSyncEnabled")]
     return sorted(mine, key=lambda one: str(one["id"]))
 
 
-def _group(control: Control, members: set[tuple[str, str, str]]) -> Body:
+def _group(control: Control, members: set[tuple[str, str, str]]) -> _Body:
     """An assigned group with a middling number of members."""
     sizes: dict[str, int] = {}
     for source, _, _ in members:
@@ -204,8 +204,8 @@ def _group(control: Control, members: set[tuple[str, str, str]]) -> Body:
 class Loss(NamedTuple):
     """A group and one of its members, which somebody has deleted, as they were before."""
 
-    group: Body
-    user: Body
+    group: _Body
+    user: _Body
     members: frozenset[str]
     owners: frozenset[str]
 
@@ -272,7 +272,7 @@ def names(store: ScopeStore, points: Sequence[Manifest]) -> dict[str, str]:
 class Picture:
     """The whole tenant as it truly is at a moment: objects by type and id, links by relation."""
 
-    objects: dict[str, dict[str, Body]] = field(default_factory=dict)
+    objects: dict[str, dict[str, _Body]] = field(default_factory=dict)
     links: dict[str, set[tuple[str, str, str]]] = field(default_factory=dict)
 
 
@@ -312,7 +312,7 @@ def _truth_of(entry: ObjectType) -> str:
     return f"{owner.path}/-/{entry.parent.segment}" if owner.path else entry.graph_type
 
 
-def _asked_for(entry: ObjectType, body: Body) -> bool:
+def _asked_for(entry: ObjectType, body: _Body) -> bool:
     """Whether what the catalogue asks for brings the object."""
     if entry.filter:
         # A filter that Graph demands leaves out what other scopes have; `/` is the whole tenant.
@@ -331,14 +331,14 @@ def _owned_places(control: Control, parent: Parent) -> list[str]:
     return [f"{owner.path}/{one}/{parent.segment}" for one in ids]
 
 
-def _key(entry: ObjectType, body: Body) -> str:
+def _key(entry: ObjectType, body: _Body) -> str:
     """What an object is compared by; where ids are unique within an owner only, all that it says."""
     if entry.local_ids:
         return msgspec.json.encode(_without_nulls(body), order="sorted").decode()
     return str(body.get(entry.key) or entry.name)
 
 
-def _shown(entry: ObjectType, body: Body) -> Body:
+def _shown(entry: ObjectType, body: _Body) -> _Body:
     """What of an object the catalogue asks for, of what it is linked with and is a view of."""
     # What Graph shows only when asked for by name may be in a table of its own.
     root = entry.shows or entry.name
@@ -383,5 +383,5 @@ def compare(store: ScopeStore, manifest: Manifest, picture: Picture) -> Comparis
     return result
 
 
-def _without_nulls(body: Body) -> Body:
+def _without_nulls(body: _Body) -> _Body:
     return {key: value for key, value in body.items() if value is not None}

@@ -16,11 +16,11 @@ NOT_OURS = {"dagster._core", "conditions.users.excludeGroups"}
 
 
 def test_no_two_public_classes_have_the_same_name() -> None:
+    """Nor does a name for a type, such as `TableOutcome = ReadResult | ReadFailure`."""
     places = defaultdict(list)
     for file, tree in TREES.items():
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].append(str(file.relative_to(ROOT)))
+        for name in _types(tree.body):
+            places[name].append(str(file.relative_to(ROOT)))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
@@ -94,6 +94,16 @@ def _names(body: list[ast.stmt]) -> Iterator[str]:
                 yield from (str(one.value) for one in ast.walk(node.value) if isinstance(one, ast.Constant))
         elif isinstance(node, ast.If | ast.Try):
             yield from _names([*node.body, *node.orelse])
+
+
+def _types(body: list[ast.stmt]) -> Iterator[str]:
+    """The public classes of a module, and its names for other types: one capital, then small letters."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            named = (target.id for target in _targets(node) if isinstance(target, ast.Name))
+            yield from (name for name in named if re.match(r"[A-Z][a-z]", name))
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:

@@ -23,14 +23,13 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import NotInStore, StoreError
 from entra_pipeline.store.backends.duckdb_filesystem import storage_error
-from entra_pipeline.store.manifest import Kind as StoredKind
-from entra_pipeline.store.manifest import Manifest, Part, TableEntry
+from entra_pipeline.store.manifest import Manifest, Part, TableEntry, TableKind
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import KEYS, connect, parquet, sql_text
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
-Kind = Literal["added", "removed", "modified", "volatile"]
+ChangeKind = Literal["added", "removed", "modified", "volatile"]
 _BATCH = 1000
 
 
@@ -52,7 +51,7 @@ class Change:
     """
 
     table: str
-    kind: Kind
+    kind: ChangeKind
     key: tuple[str, ...]
     before: dict[str, Any] | None
     after: dict[str, Any] | None
@@ -140,7 +139,7 @@ def changes(
             for row, parent in rows:
                 before, after = _decoded(row.before), _decoded(row.after)
                 if before is None or after is None:
-                    what: Kind = "added" if before is None else "removed"
+                    what: ChangeKind = "added" if before is None else "removed"
                     yield Change(table, what, row.key, before, after, parent=parent)
                 elif kind == "objects":
                     told, computed = differences(table, before, after)
@@ -267,7 +266,7 @@ def _differing(
 
 
 def _compared(
-    connection: duckdb.DuckDBPyConnection, states: list[str], kind: StoredKind, table: str, ids: Collection[str] | None
+    connection: duckdb.DuckDBPyConnection, states: list[str], kind: TableKind, table: str, ids: Collection[str] | None
 ) -> Iterator[tuple[Row, str]]:
     keys = ", ".join(KEYS[kind])
     mine = "true"
@@ -329,7 +328,7 @@ def _columns(entry: TableEntry) -> str:
     return f"id, {'_parent_id' if owned else 'NULL::VARCHAR'} AS parent, _raw AS body"
 
 
-def _among(chosen: str, kind: StoredKind, table: str) -> str:
+def _among(chosen: str, kind: TableKind, table: str) -> str:
     """SQL that is true of the rows that are, belong to, or lead from or to one of the chosen objects."""
     columns = ["source_id", "target_id"] if kind == "edges" else ["id", "parent"]
     if table in CATALOGUE and (owner := CATALOGUE[table].belongs_to):

@@ -27,7 +27,7 @@ from entra_pipeline.backup.states import TableStates, kept_in
 from entra_pipeline.catalogue import RELATIONS
 from entra_pipeline.clock import iso
 from entra_pipeline.graph import RequestStats
-from entra_pipeline.store.manifest import Gap, Part, Read, TableEntry
+from entra_pipeline.store.manifest import Gap, Part, ReadMode, TableEntry
 from entra_pipeline.store.points.keys import part_number
 
 
@@ -314,7 +314,7 @@ class PointBuilder:
         )
 
 
-def _kind_of_read(result: ReadResult, base: bool, wrote: bool) -> Read:
+def _kind_of_read(result: ReadResult, base: bool, wrote: bool) -> ReadMode:
     if base:
         return "full" if result.complete else "synthetic full"
     return "incremental" if wrote else "unchanged"

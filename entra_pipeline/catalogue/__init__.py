@@ -13,7 +13,7 @@ Adding a type is adding one entry to a module of `catalogue.types` (docs/catalog
 from collections.abc import Iterable
 
 from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Restore, Streams
-from entra_pipeline.catalogue.sdk import Kind, Property
+from entra_pipeline.catalogue.sdk import Property, PropertyKind
 from entra_pipeline.catalogue.types import TYPES
 
 CATALOGUE: dict[str, ObjectType] = {entry.name: entry for entry in TYPES}
@@ -113,11 +113,11 @@ __all__ = [
     "EVERYTHING",
     "RELATIONS",
     "Category",
-    "Kind",
     "Lane",
     "ObjectType",
     "Parent",
     "Property",
+    "PropertyKind",
     "Read",
     "Relation",
     "Restore",

@@ -11,16 +11,16 @@ import msgspec
 
 from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.catalogue.model import ObjectType
-from entra_pipeline.catalogue.sdk import Kind, Property
+from entra_pipeline.catalogue.sdk import Property, PropertyKind
 
 _SQL_TYPES = {
-    Kind.STRING: "VARCHAR",
-    Kind.BOOLEAN: "BOOLEAN",
-    Kind.INTEGER: "BIGINT",
-    Kind.NUMBER: "DOUBLE",
-    Kind.DATETIME: "TIMESTAMPTZ",
-    Kind.DATE: "DATE",
-    Kind.COMPLEX: "JSON",
+    PropertyKind.STRING: "VARCHAR",
+    PropertyKind.BOOLEAN: "BOOLEAN",
+    PropertyKind.INTEGER: "BIGINT",
+    PropertyKind.NUMBER: "DOUBLE",
+    PropertyKind.DATETIME: "TIMESTAMPTZ",
+    PropertyKind.DATE: "DATE",
+    PropertyKind.COMPLEX: "JSON",
 }
 
 
@@ -42,6 +42,6 @@ def json_shape(types: Mapping[str, str]) -> str:
 
 
 def _column_type(kind: Property) -> str:
-    if kind.kind is Kind.COMPLEX:
+    if kind.kind is PropertyKind.COMPLEX:
         return "JSON"
     return f"{_SQL_TYPES[kind.kind]}[]" if kind.many else _SQL_TYPES[kind.kind]

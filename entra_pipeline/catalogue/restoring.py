@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-Method = Literal["POST", "PUT", "PATCH", ""]
+WriteMethod = Literal["POST", "PUT", "PATCH", ""]
 
 
 class WriteStrategy(StrEnum):
@@ -133,8 +133,8 @@ class Restore:
     permissions: tuple[str, ...] = ()
     besides: tuple[str, ...] = ()
     gated: Mapping[str, str] = field(default_factory=dict)
-    create: Method = "POST"
-    change: Method = "PATCH"
+    create: WriteMethod = "POST"
+    change: WriteMethod = "PATCH"
     remove: bool = True
     before_removal: Mapping[str, object] = field(default_factory=dict)
     bin: str = ""

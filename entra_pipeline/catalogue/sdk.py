@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 
-class Kind(StrEnum):
+class PropertyKind(StrEnum):
     """How a property's value looks in JSON."""
 
     STRING = "string"
@@ -39,23 +39,28 @@ class Property:
     `model` names the msgraph-sdk class of a complex property (`AssignedLicense`), and is empty for scalars.
     """
 
-    kind: Kind
+    kind: PropertyKind
     many: bool = False
     model: str = ""
 
 
-JSON = Property(Kind.COMPLEX)
+JSON = Property(PropertyKind.COMPLEX)
 """A property whose value is kept as JSON, whatever is in it."""
 
 _READERS = {
-    "get_str_value": Kind.STRING,
-    "get_bool_value": Kind.BOOLEAN,
-    "get_int_value": Kind.INTEGER,
-    "get_float_value": Kind.NUMBER,
-    "get_datetime_value": Kind.DATETIME,
-    "get_date_value": Kind.DATE,
+    "get_str_value": PropertyKind.STRING,
+    "get_bool_value": PropertyKind.BOOLEAN,
+    "get_int_value": PropertyKind.INTEGER,
+    "get_float_value": PropertyKind.NUMBER,
+    "get_datetime_value": PropertyKind.DATETIME,
+    "get_date_value": PropertyKind.DATE,
 }
-_PRIMITIVES = {"str": Kind.STRING, "bool": Kind.BOOLEAN, "int": Kind.INTEGER, "float": Kind.NUMBER}
+_PRIMITIVES = {
+    "str": PropertyKind.STRING,
+    "bool": PropertyKind.BOOLEAN,
+    "int": PropertyKind.INTEGER,
+    "float": PropertyKind.NUMBER,
+}
 _COLLECTIONS = {
     "get_collection_of_object_values",
     "get_collection_of_primitive_values",
@@ -176,8 +181,8 @@ def _property(reader: str, argument: Any, *, listed: bool) -> Property:
     if reader in _READERS:
         return Property(_READERS[reader])
     if "object" in reader:
-        return Property(Kind.COMPLEX, many, argument.__name__)
+        return Property(PropertyKind.COMPLEX, many, argument.__name__)
     if reader == "get_collection_of_primitive_values":
-        return Property(_PRIMITIVES.get(getattr(argument, "__name__", str(argument)), Kind.STRING), many)
+        return Property(_PRIMITIVES.get(getattr(argument, "__name__", str(argument)), PropertyKind.STRING), many)
     # Enums, GUIDs, durations, times of day and bytes are strings in JSON.
-    return Property(Kind.STRING, many)
+    return Property(PropertyKind.STRING, many)

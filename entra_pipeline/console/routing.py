@@ -25,7 +25,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 if TYPE_CHECKING:
     from entra_pipeline.console.app_state import AppState
 
-Endpoint = Callable[["RequestContext"], "Response | Awaitable[Response]"]
+Handler = Callable[["RequestContext"], "Response | Awaitable[Response]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Page:
     """
 
     path: str
-    answer: Endpoint
+    answer: Handler
     role: Role | None
     methods: tuple[str, ...] = ("GET",)
     polled: bool = False

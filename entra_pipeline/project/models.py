@@ -31,7 +31,7 @@ from entra_pipeline.store.backends import Storage
 from entra_pipeline.text import did_you_mean
 from entra_pipeline.ticks import problem
 
-Status = Literal["finished", "finished with exception", "failed"]
+JobStatus = Literal["finished", "finished with exception", "failed"]
 
 DEFAULT_FULL_BACKUP_FREQUENCY = Period(3, "month")
 DEFAULT_KEEP_RUNS = Period(30, "day")
@@ -302,10 +302,10 @@ class NotificationProfile(ProfileChannels):
     """Which outcomes are reported to whom, and how; the settings of each channel are those of its module."""
 
     name: str = ""
-    backup: list[Status] = []
-    restore: list[Status] = []
-    prune: list[Status] = []
-    drill: list[Status] = []
+    backup: list[JobStatus] = []
+    restore: list[JobStatus] = []
+    prune: list[JobStatus] = []
+    drill: list[JobStatus] = []
     unusual: bool = False
     digest: Literal["daily"] | None = None
     digest_at: str = "07:00"

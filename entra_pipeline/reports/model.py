@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from entra_pipeline.project import Project, Scope
 
-Kind = Literal["text", "key", "number", "percent", "moment", "seconds", "status"]
+ColumnKind = Literal["text", "key", "number", "percent", "moment", "seconds", "status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Column:
 
     key: str
     heading: str
-    kind: Kind = "text"
+    kind: ColumnKind = "text"
     detail: bool = False
 
 

@@ -17,8 +17,8 @@ from entra_pipeline.errors import IntegrityError
 FORMAT = "entra-pipeline/recovery-point"
 VERSION = 2
 
-Kind = Literal["objects", "edges"]
-Read = Literal["full", "incremental", "unchanged", "synthetic full", "carried", "never"]
+TableKind = Literal["objects", "edges"]
+ReadMode = Literal["full", "incremental", "unchanged", "synthetic full", "carried", "never"]
 
 
 class TakenFor(StrEnum):
@@ -126,8 +126,8 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     table: str
-    kind: Kind
-    read: Read
+    kind: TableKind
+    read: ReadMode
     parts: tuple[Part, ...]
     live: int
     baseline: int = 0

@@ -17,10 +17,10 @@ from entra_pipeline.catalogue.columns import stored_types
 from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.checksums import StoredPart
-from entra_pipeline.store.manifest import Kind, TableEntry
+from entra_pipeline.store.manifest import TableEntry, TableKind
 from entra_pipeline.surrogates import replaced_sql
 
-KEYS: dict[Kind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
+KEYS: dict[TableKind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
 _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _FEW_THREADS = 2
 _CONTENT = {"objects": "_raw", "edges": "target_type"}
@@ -100,7 +100,7 @@ def _without_rows(entry: TableEntry) -> str:
     return f"SELECT {nulls} WHERE false"
 
 
-def latest_query(files: ObjectStore, parts: Sequence[StoredPart], kind: Kind) -> str:
+def latest_query(files: ObjectStore, parts: Sequence[StoredPart], kind: TableKind) -> str:
     """Makes the SQL of the last row of every key in some files, deletes included, with all stored columns.
 
     Args:

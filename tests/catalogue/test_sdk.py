@@ -2,7 +2,14 @@
 
 import pytest
 
-from entra_pipeline.catalogue.sdk import MODELS_FILE, Kind, Property, has_navigation, model_properties, read_model
+from entra_pipeline.catalogue.sdk import (
+    MODELS_FILE,
+    Property,
+    PropertyKind,
+    has_navigation,
+    model_properties,
+    read_model,
+)
 from entra_pipeline.catalogue.shipped import encoded, models
 
 pytestmark = pytest.mark.pure
@@ -14,7 +21,7 @@ def test_the_file_is_what_msgraph_sdk_says() -> None:
 
 def test_a_model_that_is_not_in_the_file_is_read() -> None:
     assert model_properties("password_profile") == read_model("password_profile").properties
-    assert model_properties("password_profile")["password"] == Property(Kind.STRING)
+    assert model_properties("password_profile")["password"] == Property(PropertyKind.STRING)
 
 
 def test_navigation_is_no_property() -> None:

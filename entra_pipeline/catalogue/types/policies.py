@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from entra_pipeline.catalogue.model import Category, LinkWrite, ObjectType, Parent, Read, Relation, Restore, kept
-from entra_pipeline.catalogue.restoring import Method, WriteStrategy
+from entra_pipeline.catalogue.restoring import WriteMethod, WriteStrategy
 
 _READ_POLICIES = ("Policy.Read.All",)
 _CONFIGURATION = ("Policy.ReadWrite.ApplicationConfiguration",)
@@ -34,7 +34,7 @@ def _singleton(
     *permissions: str,
     write: str,
     besides: tuple[str, ...] = (),
-    change: Method = "PATCH",
+    change: WriteMethod = "PATCH",
     inline: tuple[str, ...] = (),
     volatile: frozenset[str] = _DELETED,
     required: tuple[str, ...] = (),

@@ -18,12 +18,12 @@ from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.notifications.listing import profile_rows
 from entra_pipeline.notifications.testing import send_test
 from entra_pipeline.project import NotificationProfile, create_profile, delete_profile, edit_profile
-from entra_pipeline.project.models import Status
+from entra_pipeline.project.models import JobStatus
 
 KINDS = ("backup", "restore", "prune", "drill")
 """Kinds of jobs whose outcomes somebody can be told of."""
 
-_OUTCOMES = get_args(Status)
+_OUTCOMES = get_args(JobStatus)
 _FORMATS = (("", "none"), ("teams", "Microsoft Teams"), ("slack", "Slack"))
 _PLACES = (("env", "environment variable"), ("file", "file"))
 

@@ -60,7 +60,7 @@ TRIGGER = "dagster: restore"
 OPS = ("plan_restore", "apply_restore", "verify_restore", "report_restore")
 
 
-class Conflict(StrEnum):
+class ConflictMode(StrEnum):
     """What becomes of objects that are there and differ. Dagster takes the names, which are the values."""
 
     overwrite = "overwrite"
@@ -96,8 +96,8 @@ class RestoreConfig(dg.Config):
         description="SQL condition over the columns of the one type in types, such as department = 'Sales'.",
     )
     search: str = Field(default="", description="Only objects that contain this text.")
-    conflict: Conflict = Field(
-        default=Conflict.overwrite,
+    conflict: ConflictMode = Field(
+        default=ConflictMode.overwrite,
         description="Objects that exist and differ: overwrite them (links and assignments that the recovery point "
         "does not have are removed), merge (fill what is missing, add links, remove nothing), or skip them.",
     )

@@ -7,7 +7,7 @@ point and the tenant are its own. What does not: what is done about them (`rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from entra_pipeline.restore.plan.diff import (
     meeting,
     naming,
 )
+from entra_pipeline.restore.plan.rules.links import Unwritten
 from entra_pipeline.restore.records.journal import Journal, has_begun
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import RestoreReport, read_report
@@ -43,8 +44,6 @@ _SENT = {"restored", "restored with differences"}
 _MAKING = {"create", "undelete"}
 # Of what has been tied to an object since, so many are named.
 _NAMED = 3
-
-Unwritten = Callable[[str, Collection[str]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)

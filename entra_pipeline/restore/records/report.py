@@ -14,7 +14,7 @@ from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.recovery_points import ScopeStore
 
 FORMAT = "entra-pipeline/restore-report"
-Status = Literal["finished", "finished with exception"]
+RestoreStatus = Literal["finished", "finished with exception"]
 
 _GOOD = "restored"
 
@@ -46,7 +46,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     point: str
     tenant: str
-    status: Status
+    status: RestoreStatus
     started: str
     finished: str
     undo_point: str
@@ -67,7 +67,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
 _REPORT_DECODER = msgspec.json.Decoder(RestoreReport)
 
 
-def status_of(outcomes: Iterable[StepOutcome], refusals: Sequence[PlanRefusal] = ()) -> Status:
+def status_of(outcomes: Iterable[StepOutcome], refusals: Sequence[PlanRefusal] = ()) -> RestoreStatus:
     """Returns `finished` when everything is restored and no reference was unresolved."""
     good = all(outcome.result == _GOOD for outcome in outcomes)
     unresolved = any(refusal.kind == "unresolved" for refusal in refusals)

@@ -10,7 +10,7 @@ import msgspec
 from entra_pipeline.simulator.protocol.failures import bad_request, method_not_allowed, not_found
 from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
-from entra_pipeline.simulator.storage.database import Body, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, StoredObject
 
 
 def read(request: GraphRequest, place: ResourcePath, row: StoredObject) -> GraphResponse:
@@ -19,7 +19,7 @@ def read(request: GraphRequest, place: ResourcePath, row: StoredObject) -> Graph
     context = f"{request.root}/$metadata#{place.set.path}('{row.id}')/{place.inline}"
     if isinstance(held, dict):
         return json_answer({"@odata.context": f"{context}/$entity", **held})
-    items: list[Body] = held or []
+    items: list[Entity] = held or []
     if place.item:
         return json_answer({"@odata.context": f"{context}/$entity", **items[_index(items, place.item)]})
     return json_answer({"@odata.context": context, "value": items})
@@ -27,7 +27,7 @@ def read(request: GraphRequest, place: ResourcePath, row: StoredObject) -> Graph
 
 def changed(
     request: GraphRequest, place: ResourcePath, row: StoredObject, new_id: str
-) -> tuple[list[Body], GraphResponse]:
+) -> tuple[list[Entity], GraphResponse]:
     """Returns the owner's items as they are after the write, and the answer to it.
 
     Args:
@@ -39,7 +39,7 @@ def changed(
     Raises:
         Failure: There is no such item (404), or one with the id already (400).
     """
-    items: list[Body] = msgspec.json.decode(row.body).get(place.inline) or []
+    items: list[Entity] = msgspec.json.decode(row.body).get(place.inline) or []
     if request.method == "POST" and not place.item:
         item = request.json()
         item = {**item, "id": item.get("id") or new_id}
@@ -53,7 +53,7 @@ def changed(
     return [*items[:index], *kept, *items[index + 1 :]], GraphResponse(204)
 
 
-def _index(items: list[Body], identifier: str) -> int:
+def _index(items: list[Entity], identifier: str) -> int:
     for index, item in enumerate(items):
         if str(item["id"]).lower() == identifier.lower():
             return index

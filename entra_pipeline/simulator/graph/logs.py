@@ -31,7 +31,7 @@ from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 from entra_pipeline.simulator.protocol.tokens import Signer
 from entra_pipeline.simulator.schema import LOGS, EntitySet, LinkKind
-from entra_pipeline.simulator.storage.database import Body, State
+from entra_pipeline.simulator.storage.database import Entity, State
 from entra_pipeline.simulator.storage.directory import Directory
 
 SECOND = 10_000_000
@@ -261,13 +261,13 @@ class TenantLogs:
             identifier = f"Directory_{identifier}_{number:05}"
         return LogEntry(ticks, identifier, lambda: _encoded(self._made(name, key, ticks, identifier)))
 
-    def _made(self, name: str, key: str, ticks: int, identifier: str) -> Body:
+    def _made(self, name: str, key: str, ticks: int, identifier: str) -> Entity:
         rng = seeded_random(self._seed, key)
         person = rng.choice(self._people)
         made = {"directoryAudit": self._audit, "signIn": self._sign_in}.get(name, self._provisioning)
         return {"id": identifier, _WHEN.get(name, _OTHERWISE): stamp_of(ticks), **made(person, rng, key)}
 
-    def _sign_in(self, person: Body, rng: Any, key: str) -> Body:
+    def _sign_in(self, person: Entity, rng: Any, key: str) -> Entity:
         failed = rng.random() < 0.06
         application = rng.choice(_APPLICATIONS)
         return {
@@ -317,7 +317,7 @@ class TenantLogs:
             "appliedConditionalAccessPolicies": [],
         }
 
-    def _audit(self, person: Body, rng: Any, key: str) -> Body:
+    def _audit(self, person: Entity, rng: Any, key: str) -> Entity:
         verb, kind = rng.choice((("Update", "user"), ("Change password of", "user"), ("Update", "device")))
         admin = rng.choice(self._people)
         who = {"id": admin["id"], "displayName": None, "userPrincipalName": admin["userPrincipalName"]}
@@ -325,7 +325,7 @@ class TenantLogs:
             verb, kind, [_resource(person, kind)], {"user": who, "app": None}, self._ids("correlation " + key, 0)
         )
 
-    def _provisioning(self, person: Body, rng: Any, key: str) -> Body:
+    def _provisioning(self, person: Entity, rng: Any, key: str) -> Entity:
         principal, job = rng.choice(self._jobs)
         action = rng.choice(("create", "update", "update", "other", "disable"))
         failed = rng.random() < 0.05
@@ -358,7 +358,7 @@ class TenantLogs:
         return int(known)
 
     @cached_property
-    def _people(self) -> list[Body]:
+    def _people(self) -> list[Entity]:
         """Those who sign in: users, whatever became of them since."""
         limit = min(self._size, _MOST_PEOPLE)
         rows = [row for state in _EVERY_STATE for row in self.directory.page("user", limit=limit, state=state)]
@@ -419,7 +419,7 @@ class TenantLogs:
         return [_stored(ticks, identifier, body) for ticks, identifier, body in self.directory.audited(first, end)]
 
     @staticmethod
-    def _audit_body(verb: str, kind: str, targets: list[Body], by: Body, correlation: str) -> Body:
+    def _audit_body(verb: str, kind: str, targets: list[Entity], by: Entity, correlation: str) -> Entity:
         words = re.sub(r"(?<=[a-z])([A-Z])", r" \1", kind).lower()
         return {
             "category": _CATEGORIES.get(kind, "DirectoryManagement"),
@@ -435,7 +435,7 @@ class TenantLogs:
         }
 
 
-def _resource(body: Body, kind: str) -> Body:
+def _resource(body: Entity, kind: str) -> Entity:
     return {
         "id": body["id"],
         "displayName": body.get("displayName"),
@@ -480,7 +480,7 @@ def unlicensed() -> Failure:
     )
 
 
-def _encoded(body: Body) -> bytes:
+def _encoded(body: Entity) -> bytes:
     return msgspec.json.encode(body)
 
 

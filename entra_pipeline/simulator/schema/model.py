@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 
-from entra_pipeline.catalogue.sdk import JSON, Kind, Property, class_name, model_properties
+from entra_pipeline.catalogue.sdk import JSON, Property, PropertyKind, class_name, model_properties
 
 
 class LinkKind(IntEnum):
@@ -240,7 +240,7 @@ def _properties(name: str) -> dict[str, Property]:
     for segment in entry.navigation:
         merged.pop(segment, None)
     merged |= dict.fromkeys(entry.expandable, JSON)
-    merged |= {segment: Property(Kind.COMPLEX, True, class_name(model)) for segment, model in entry.inline}
+    merged |= {segment: Property(PropertyKind.COMPLEX, True, class_name(model)) for segment, model in entry.inline}
     if entry.anonymous or entry.key != "id":
         merged.pop("id", None)
     return merged

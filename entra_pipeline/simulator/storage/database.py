@@ -15,7 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-Body = dict[str, Any]
+Entity = dict[str, Any]
 """An object's JSON, decoded."""
 
 FIRST_CHANGE = 1

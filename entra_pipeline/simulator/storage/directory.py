@@ -15,7 +15,7 @@ from datetime import timedelta
 import msgspec
 
 from entra_pipeline.simulator.schema import BY_NAME, OWNING, LinkKind
-from entra_pipeline.simulator.storage.database import INDEXES, Body, State, StoredObject
+from entra_pipeline.simulator.storage.database import INDEXES, Entity, State, StoredObject
 from entra_pipeline.simulator.storage.links import DirectoryReader
 
 KEEP_DELETED = timedelta(days=30)
@@ -37,7 +37,7 @@ class Directory(DirectoryReader):
             for (seq,) in old:
                 self.purge(seq)
 
-    def audit(self, ticks: int, identifier: str, body: Body) -> None:
+    def audit(self, ticks: int, identifier: str, body: Entity) -> None:
         """Records what was done, at a time in ticks (see `graph.logs`)."""
         self._db.execute("INSERT INTO audits (ticks, id, json) VALUES (?, ?, ?)", (ticks, identifier, _json(body)))
 
@@ -62,7 +62,7 @@ class Directory(DirectoryReader):
         self._db.executescript(INDEXES)
         self._db.execute("ANALYZE")
 
-    def insert(self, type_name: str, identifier: str, body: Body, key: str | None = None) -> StoredObject:
+    def insert(self, type_name: str, identifier: str, body: Entity, key: str | None = None) -> StoredObject:
         """Adds a live object."""
         change = self.next_change()
         seq = int(self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM objects").fetchone()[0])
@@ -81,7 +81,7 @@ class Directory(DirectoryReader):
         self._forget(type_name)
         return self.by_seq(seq)
 
-    def update(self, seq: int, changes: Body, *, key: str | None = None) -> None:
+    def update(self, seq: int, changes: Entity, *, key: str | None = None) -> None:
         """Sets properties; null stays as null."""
         change = self.next_change()
         row = self.by_seq(seq)
@@ -112,7 +112,7 @@ class Directory(DirectoryReader):
             self._set_state(part, State.HIDDEN, change)
         self._forget(row.type)
 
-    def restore(self, seq: int, changes: Body | None = None) -> StoredObject:
+    def restore(self, seq: int, changes: Entity | None = None) -> StoredObject:
         """Brings an object back from the recycle bin with its links and parts; to delta it is new."""
         change = self.next_change()
         row = self.by_seq(seq)
@@ -155,7 +155,7 @@ class Directory(DirectoryReader):
         self._db.execute("UPDATE links SET live = 0 WHERE source = ? OR target = ?", (seq, seq))
         self._forget(row.type)
 
-    def _release_seats(self, user: Body) -> None:
+    def _release_seats(self, user: Entity) -> None:
         """Gives back the licences of a user who is deleted for good."""
         held = {one["skuId"] for one in user.get("assignedLicenses") or ()}
         for row in self.page("subscribedSku") if held else ():
@@ -211,11 +211,11 @@ class Directory(DirectoryReader):
             self._extensions = None
 
 
-def _identified(type_name: str, identifier: str) -> Body:
+def _identified(type_name: str, identifier: str) -> Entity:
     """Returns the property that identifies an object, if its type shows one."""
     entry = BY_NAME[type_name]
     return {} if entry.anonymous else {entry.key: identifier}
 
 
-def _json(body: Body) -> str:
+def _json(body: Entity) -> str:
     return msgspec.json.encode(body).decode()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from entra_pipeline.simulator.storage.database import COLUMNS, Body, State, StoredObject
+from entra_pipeline.simulator.storage.database import COLUMNS, Entity, State, StoredObject
 from entra_pipeline.simulator.storage.objects import StoredObjectReader
 
 
@@ -62,7 +62,7 @@ class DirectoryReader(StoredObjectReader):
                 found.setdefault(owner, []).append(StoredObject(*row))
         return found
 
-    def matching(self, code: int, source: str, type_name: str, wanted: Body) -> list[StoredObject]:
+    def matching(self, code: int, source: str, type_name: str, wanted: Entity) -> list[StoredObject]:
         """Returns live objects of the type that the source (by id) links to, and that have the wanted properties."""
         owner = self.find(source)
         return [
@@ -215,7 +215,7 @@ class DirectoryReader(StoredObjectReader):
         )
 
 
-def _values(row: StoredObject, names: Iterable[str]) -> Body:
+def _values(row: StoredObject, names: Iterable[str]) -> Entity:
     """Returns the named properties; null for those that were never set."""
     body = msgspec.json.decode(row.body)
     return {name: body.get(name) for name in names}

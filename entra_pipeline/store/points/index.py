@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from entra_pipeline.errors import IntegrityError
 from entra_pipeline.store.backends import ObjectStore
-from entra_pipeline.store.manifest import Kind, Manifest, Part, TableEntry, sha256
+from entra_pipeline.store.manifest import Manifest, Part, TableEntry, TableKind, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.state import KEYS
 
@@ -298,7 +298,7 @@ def _changed_keys(files: ObjectStore, manifest: Manifest) -> dict[str, _Rows | N
     return dict(zip(manifest.tables, in_parallel(keys, manifest.tables.values()), strict=True))
 
 
-def _keys_in(files: ObjectStore, part: Part, kind: Kind) -> Iterator[tuple[str, str]]:
+def _keys_in(files: ObjectStore, part: Part, kind: TableKind) -> Iterator[tuple[str, str]]:
     """Returns the keys in a part; those of objects have no second half."""
     data = files.read(part.key)
     # Bytes that nobody wrote may be read as keys that nobody changed, or stop Arrow anywhere.

@@ -159,7 +159,7 @@ class MisbehaviourRule:
         return int.from_bytes(digest) < self.probability * 2**32
 
 
-Act = Callable[[Exchange, MisbehaviourRule], GraphResponse | None]
+Strike = Callable[[Exchange, MisbehaviourRule], GraphResponse | None]
 """Returns the answer instead of the healthy one; None when this request is not struck. Raises Failure for a refusal."""
 
 
@@ -181,7 +181,7 @@ class Misbehaviour:
 
     name: str
     summary: str
-    act: Act | None = None
+    act: Strike | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     methods: frozenset[str] = frozenset({"GET"})
     applies: Callable[[GraphRequest, ResourcePath], bool] = lambda request, place: True

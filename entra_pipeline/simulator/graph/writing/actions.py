@@ -14,7 +14,7 @@ from entra_pipeline.simulator.protocol.failures import (
 )
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 from entra_pipeline.simulator.schema import BY_NAME
-from entra_pipeline.simulator.storage.database import Body, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 
@@ -28,7 +28,7 @@ def act(creation: Creation, row: StoredObject, request: GraphRequest, action: st
     return _update_combinations(creation.directory, row, given)
 
 
-def _update_combinations(directory: Directory, row: StoredObject, given: Body) -> GraphResponse:
+def _update_combinations(directory: Directory, row: StoredObject, given: Entity) -> GraphResponse:
     """Sets the combinations of an authentication strength (Graph doc: updateAllowedCombinations)."""
     current = msgspec.json.decode(row.body)
     if current.get("policyType") == "builtIn":
@@ -41,7 +41,7 @@ def _update_combinations(directory: Directory, row: StoredObject, given: Body) -
     return json_answer(result)
 
 
-def _new_version(creation: Creation, row: StoredObject, given: Body) -> GraphResponse:
+def _new_version(creation: Creation, row: StoredObject, given: Entity) -> GraphResponse:
     """Returns a workflow with other tasks or conditions, in place of the one before (Graph doc: createNewVersion)."""
     body = given.get("workflow")
     if not isinstance(body, dict):
@@ -63,7 +63,7 @@ def _new_version(creation: Creation, row: StoredObject, given: Body) -> GraphRes
     return created(creation.directory.by_seq(row.seq))
 
 
-def _assign_license(directory: Directory, row: StoredObject, given: Body) -> GraphResponse:
+def _assign_license(directory: Directory, row: StoredObject, given: Entity) -> GraphResponse:
     body = msgspec.json.decode(row.body)
     if "addLicenses" not in given or "removeLicenses" not in given:
         raise bad_request("A value is required for property 'addLicenses' and 'removeLicenses'.")
@@ -86,7 +86,7 @@ def _assign_license(directory: Directory, row: StoredObject, given: Body) -> Gra
                 f"Subscription with SKU {item['skuId']} does not have any available licenses.",
             )
         held[item["skuId"]] = {"disabledPlans": item.get("disabledPlans") or [], "skuId": item["skuId"]}
-    changes: Body = {"assignedLicenses": list(held.values())}
+    changes: Entity = {"assignedLicenses": list(held.values())}
     if row.type == "user":
         by_group = [s for s in body.get("licenseAssignmentStates") or () if s.get("assignedByGroup")]
         changes["licenseAssignmentStates"] = by_group + [
@@ -106,7 +106,7 @@ def _assign_license(directory: Directory, row: StoredObject, given: Body) -> Gra
     return json_answer(shape(row.type, None)([after.body])[0])
 
 
-def count_seats(directory: Directory, before: Body, after: Iterable[Body]) -> None:
+def count_seats(directory: Directory, before: Entity, after: Iterable[Entity]) -> None:
     """Counts the seats that a user takes more, or less, of each subscription.
 
     Args:

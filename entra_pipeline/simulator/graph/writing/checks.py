@@ -10,14 +10,14 @@ import re
 import msgspec
 
 from entra_pipeline.catalogue.sdk import JSON as WHATEVER
-from entra_pipeline.catalogue.sdk import Kind, Property, has_navigation, model_properties
+from entra_pipeline.catalogue.sdk import Property, PropertyKind, has_navigation, model_properties
 from entra_pipeline.simulator.graph.writing.creation import Creation
 from entra_pipeline.simulator.protocol.failures import (
     Failure,
     bad_request,
 )
 from entra_pipeline.simulator.schema import EntitySet, LinkKind, NavigationProperty
-from entra_pipeline.simulator.storage.database import Body, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 WRONG_VALUES = "One or more property values specified are invalid."
@@ -27,14 +27,14 @@ SYNCED = (
 )
 # What may be changed in Entra on an object that is mastered on-premises (Entra doc: users of hybrid tenants).
 _CLOUD_OWNED = {"usageLocation", "preferredDataLocation", "passwordPolicies", "customSecurityAttributes"}
-_KINDS: dict[Kind, tuple[type, ...]] = {
-    Kind.STRING: (str,),
-    Kind.BOOLEAN: (bool,),
-    Kind.INTEGER: (int,),
-    Kind.NUMBER: (int, float),
-    Kind.DATETIME: (str,),
-    Kind.DATE: (str,),
-    Kind.COMPLEX: (dict,),
+_KINDS: dict[PropertyKind, tuple[type, ...]] = {
+    PropertyKind.STRING: (str,),
+    PropertyKind.BOOLEAN: (bool,),
+    PropertyKind.INTEGER: (int,),
+    PropertyKind.NUMBER: (int, float),
+    PropertyKind.DATETIME: (str,),
+    PropertyKind.DATE: (str,),
+    PropertyKind.COMPLEX: (dict,),
 }
 _EXTENSION_KINDS: dict[str, tuple[type, ...]] = {
     "String": (str,),
@@ -46,7 +46,7 @@ _EXTENSION_KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def check_required(entry: EntitySet, body: Body) -> None:
+def check_required(entry: EntitySet, body: Entity) -> None:
     """Raises Failure (400) when a property that a POST must have is missing."""
     missing = [name for name in entry.required if body.get(name) is None]
     if entry.name == "user" and missing == ["passwordProfile"] and body.get("onPremisesImmutableId"):
@@ -59,7 +59,7 @@ def check_required(entry: EntitySet, body: Body) -> None:
         )
 
 
-def check_properties(directory: Directory, entry: EntitySet, body: Body, *, creating: bool) -> None:
+def check_properties(directory: Directory, entry: EntitySet, body: Entity, *, creating: bool) -> None:
     """Checks names and kinds of properties, and whether they may be written at all. Raises Failure (400)."""
     known = entry.properties()
     extensions = directory.extensions()
@@ -85,7 +85,7 @@ def check_properties(directory: Directory, entry: EntitySet, body: Body, *, crea
         _check_location(body)
 
 
-def check_change(creation: Creation, entry: EntitySet, row: StoredObject, current: Body, body: Body) -> None:
+def check_change(creation: Creation, entry: EntitySet, row: StoredObject, current: Entity, body: Entity) -> None:
     """Checks what may not be changed on this very object. Raises Failure (400)."""
     if built_in(row, current):
         raise bad_request("Built-in objects cannot be updated.")
@@ -129,7 +129,7 @@ def _check_extension(entry: EntitySet, name: str, value: object, declared: tuple
         raise bad_request(f"Invalid value specified for property '{name}' of resource '{entry.name.capitalize()}'.")
 
 
-def _check_location(body: Body) -> None:
+def _check_location(body: Entity) -> None:
     kind = str(body["@odata.type"])
     needed = {
         "#microsoft.graph.ipNamedLocation": "ipRanges",
@@ -139,7 +139,7 @@ def _check_location(body: Body) -> None:
         raise bad_request(f"Invalid named location: {WRONG_VALUES}")
 
 
-def built_in(row: StoredObject, current: Body) -> bool:
+def built_in(row: StoredObject, current: Entity) -> bool:
     """Returns whether the object is Microsoft's, and cannot be changed."""
     return bool(
         current.get("isBuiltIn")
@@ -161,9 +161,11 @@ def check_value(name: str, value: object, declared: Property) -> None:
         return
     if declared == WHATEVER and isinstance(value, list):
         return
-    if not isinstance(value, _KINDS[declared.kind]) or (isinstance(value, bool) and declared.kind is not Kind.BOOLEAN):
+    if not isinstance(value, _KINDS[declared.kind]) or (
+        isinstance(value, bool) and declared.kind is not PropertyKind.BOOLEAN
+    ):
         raise _wrong_kind(name, value, declared)
-    if declared.kind is Kind.COMPLEX and isinstance(value, dict) and declared.model:
+    if declared.kind is PropertyKind.COMPLEX and isinstance(value, dict) and declared.model:
         model = str(value.get("@odata.type", "")).removeprefix("#microsoft.graph.") or declared.model
         known = _complex(model)
         for inner, inner_value in value.items():

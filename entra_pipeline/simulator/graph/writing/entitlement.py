@@ -11,7 +11,7 @@ from entra_pipeline.simulator.graph.writing.creation.context import NewObjects
 from entra_pipeline.simulator.graph.writing.scheduling import check_end
 from entra_pipeline.simulator.protocol.failures import bad_request, not_found
 from entra_pipeline.simulator.schema import EntitySet, LinkKind
-from entra_pipeline.simulator.storage.database import Body, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 REQUESTS = ("accessPackageResourceRequest", "accessPackageAssignmentRequest")
@@ -19,7 +19,7 @@ REQUESTS = ("accessPackageResourceRequest", "accessPackageAssignmentRequest")
 _SYSTEMS = {"AadGroup": "group", "AadApplication": "servicePrincipal"}
 
 
-def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, given: Body) -> StoredObject:
+def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, given: Entity) -> StoredObject:
     """Carries out the request; returns the request as it is kept. Raises Failure."""
     kind = str(given["requestType"])
     if kind not in {"adminAdd", "adminRemove"}:
@@ -30,7 +30,7 @@ def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, give
     return directory.insert(entry.name, creation.new_key(), kept)
 
 
-def role_scope(directory: Directory, package: StoredObject, item: Body) -> Body:
+def role_scope(directory: Directory, package: StoredObject, item: Entity) -> Entity:
     """Returns a role of a resource that an access package hands out, as it is kept. Raises Failure (400, 404)."""
     catalog = (msgspec.json.decode(package.body).get("catalog") or {}).get("id", "")
     owner = directory.find(str(catalog), "accessPackageCatalog")
@@ -45,14 +45,14 @@ def role_scope(directory: Directory, package: StoredObject, item: Body) -> Body:
     raise bad_request("The role and scope do not belong to a resource of the access package's catalog.")
 
 
-def _one(items: list[Body] | None, wanted: Body) -> Body | None:
+def _one(items: list[Entity] | None, wanted: Entity) -> Entity | None:
     for item in items or ():
         if any(wanted.get(name) and wanted[name] == item.get(name) for name in ("id", "originId")):
             return item
     return None
 
 
-def _resource(directory: Directory, creation: NewObjects, given: Body, *, adding: bool) -> None:
+def _resource(directory: Directory, creation: NewObjects, given: Entity, *, adding: bool) -> None:
     named = given.get("resource") or {}
     catalog = directory.find(str((given.get("catalog") or {}).get("id")), "accessPackageCatalog")
     if catalog is None:
@@ -100,14 +100,14 @@ def _resource(directory: Directory, creation: NewObjects, given: Body, *, adding
     directory.link(LinkKind.CATALOG_RESOURCES, catalog.seq, made.seq)
 
 
-def _roles(system: str, origin: str, source: StoredObject | None) -> list[Body]:
+def _roles(system: str, origin: str, source: StoredObject | None) -> list[Entity]:
     if system == "AadApplication" and source:
         offered = msgspec.json.decode(source.body).get("appRoles") or ()
         return [{"originId": role["id"], "displayName": role["displayName"]} for role in offered]
     return [{"originId": f"{name}_{origin}", "displayName": name} for name in ("Member", "Owner")]
 
 
-def _assignment(directory: Directory, creation: NewObjects, given: Body, *, adding: bool) -> None:
+def _assignment(directory: Directory, creation: NewObjects, given: Entity, *, adding: bool) -> None:
     named = given.get("assignment") or {}
     if not adding:
         row = directory.find(str(named.get("id")), "accessPackageAssignment")
@@ -129,8 +129,12 @@ def _assignment(directory: Directory, creation: NewObjects, given: Body, *, addi
         pair = (held["accessPackage"]["id"], held["target"]["objectId"])
         if held["state"] == "delivered" and pair == (named["accessPackageId"], named["targetId"]):
             raise bad_request("The target has an assignment to the access package already.")
-    schedule: Body = {"startDateTime": directory.stamp(), "recurrence": None, "expiration": {"type": "noExpiration"}}
-    body: Body = {
+    schedule: Entity = {
+        "startDateTime": directory.stamp(),
+        "recurrence": None,
+        "expiration": {"type": "noExpiration"},
+    }
+    body: Entity = {
         "state": "delivered",
         "status": "Delivered",
         "expiredDateTime": None,

@@ -19,7 +19,7 @@ from entra_pipeline.simulator.protocol.failures import (
     same_key,
 )
 from entra_pipeline.simulator.schema import BY_NAME, EntitySet, LinkKind, NavigationProperty
-from entra_pipeline.simulator.storage.database import Body, State, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, State, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 
@@ -31,7 +31,7 @@ class ObjectWriter:
         self.creation = Creation(directory, identity, seed)
         self.references = References(directory, self.creation)
 
-    def create(self, entry: EntitySet, given: Body, *, trusted: bool = False, identifier: str = "") -> StoredObject:
+    def create(self, entry: EntitySet, given: Entity, *, trusted: bool = False, identifier: str = "") -> StoredObject:
         """Creates an object.
 
         Args:
@@ -62,7 +62,7 @@ class ObjectWriter:
         self.creation.connect(row, msgspec.json.decode(row.body))
         return row
 
-    def patch(self, row: StoredObject, given: Body, *, trusted: bool = False) -> None:
+    def patch(self, row: StoredObject, given: Entity, *, trusted: bool = False) -> None:
         """Changes properties of an object, and adds the references bound to it."""
         entry = BY_NAME[row.type]
         bound = {name.removesuffix("@odata.bind"): given[name] for name in given if name.endswith("@odata.bind")}
@@ -119,7 +119,7 @@ class ObjectWriter:
                 self.directory.soft_delete(principal.seq)
 
     def create_part(
-        self, row: StoredObject, relation: NavigationProperty, given: Body, *, trusted: bool = False
+        self, row: StoredObject, relation: NavigationProperty, given: Entity, *, trusted: bool = False
     ) -> StoredObject:
         """Creates an object that belongs to another one."""
         entry = BY_NAME[relation.part]
@@ -154,14 +154,14 @@ class ObjectWriter:
         return self.directory.by_seq(part.seq)
 
     @staticmethod
-    def _named(relation: NavigationProperty, given: Body) -> str:
+    def _named(relation: NavigationProperty, given: Entity) -> str:
         """Returns the id that a part chooses by its name."""
         return str(given.get("extensionName", "")) if relation.part == "openTypeExtension" else ""
 
-    def restore(self, row: StoredObject, given: Body) -> StoredObject:
+    def restore(self, row: StoredObject, given: Entity) -> StoredObject:
         """Brings an object back from the recycle bin. Raises Failure when something live took its name."""
         body = msgspec.json.decode(row.body)
-        changes: Body = {}
+        changes: Entity = {}
         if row.type == "user":
             name = str(given.get("newUserPrincipalName") or body["userPrincipalName"][32:])
             self.creation.check_user_name(name)

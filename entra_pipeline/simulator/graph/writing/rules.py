@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, not_found, same_key
-from entra_pipeline.simulator.storage.database import Body, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -31,7 +31,7 @@ _ANY_LOCATION = {
 }
 
 
-def check(directory: Directory, type_name: str, body: Body, current: Body, seq: int = 0) -> None:
+def check(directory: Directory, type_name: str, body: Entity, current: Entity, seq: int = 0) -> None:
     """Raises Failure for what Graph refuses of an object.
 
     Args:
@@ -46,7 +46,7 @@ def check(directory: Directory, type_name: str, body: Body, current: Body, seq: 
         rule(directory, body, current, seq)
 
 
-def check_removal(directory: Directory, row: StoredObject, current: Body) -> None:
+def check_removal(directory: Directory, row: StoredObject, current: Entity) -> None:
     """Raises Failure when the object cannot be deleted as long as others need it."""
     if row.type == "group" and current.get("assignedLicenses"):
         # Entra doc: licensing-group-advanced.
@@ -78,7 +78,7 @@ def merge(current: object, given: object) -> object:
     return {**current, **{name: merge(current.get(name), value) for name, value in given.items()}}
 
 
-def as_stored(directory: Directory, type_name: str, body: Body) -> Body:
+def as_stored(directory: Directory, type_name: str, body: Entity) -> Entity:
     """Returns the body as it is kept, after a write: references in full, unassigned attributes gone."""
     attributes = body.get("customSecurityAttributes")
     if attributes:
@@ -116,7 +116,7 @@ def _taken(directory: Directory, type_name: str, name: str, value: object, seq: 
 # --- directory objects -----------------------------------------------------------------------------------------------
 
 
-def _user(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _user(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     if current and _PROFILE & body.keys() and not body.keys() <= _PROFILE:
         raise bad_request("Properties of the user's profile have to be set in a request of their own.")
     if not current and "customSecurityAttributes" in body:
@@ -124,7 +124,7 @@ def _user(directory: Directory, body: Body, current: Body, seq: int) -> None:
     _attributes(directory, body)
 
 
-def _attributes(directory: Directory, body: Body) -> None:
+def _attributes(directory: Directory, body: Entity) -> None:
     """Checks custom security attributes: whether they are defined, and whether only predefined values are used."""
     for name, values in (body.get("customSecurityAttributes") or {}).items():
         if not isinstance(values, dict) or values.get("@odata.type") not in {
@@ -148,7 +148,7 @@ def _attributes(directory: Directory, body: Body) -> None:
                     raise bad_request(f"The value of custom security attribute '{attribute}' is not a predefined one.")
 
 
-def _group(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _group(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     after = {**current, **body}
     types = after.get("groupTypes") or ()
     if after.get("isAssignableToRole"):
@@ -171,7 +171,7 @@ def _group(directory: Directory, body: Body, current: Body, seq: int) -> None:
         raise conflict("uniqueName")
 
 
-def _certificates(directory: Directory, body: Body, current: Body) -> None:
+def _certificates(directory: Directory, body: Entity, current: Entity) -> None:
     """Refuses new certificates that are over (azure-powershell issue 6974)."""
     held = {one.get("keyId") for one in current.get("keyCredentials") or ()}
     for one in body.get("keyCredentials") or ():
@@ -179,7 +179,7 @@ def _certificates(directory: Directory, body: Body, current: Body) -> None:
             raise bad_request("Key credential end date is invalid.")
 
 
-def _application(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _application(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     _certificates(directory, body, current)
     if body.get("uniqueName") and _taken(directory, "application", "uniqueName", body["uniqueName"], seq):
         raise conflict("uniqueName")
@@ -196,7 +196,7 @@ def _application(directory: Directory, body: Body, current: Body, seq: int) -> N
             raise Failure(400, "InvalidValue", message, details=details)
 
 
-def check_entitlements(body: Body, current: Body) -> None:
+def check_entitlements(body: Entity, current: Entity) -> None:
     """Raises Failure for roles and scopes of an application that Graph refuses.
 
     Args:
@@ -215,9 +215,9 @@ def check_entitlements(body: Body, current: Body) -> None:
         )
 
 
-def _entitlements(before: Iterable[Body] | None, after: Iterable[Body] | None) -> None:
+def _entitlements(before: Iterable[Entity] | None, after: Iterable[Entity] | None) -> None:
     """Roles and scopes have ids, and are disabled before they go or change their value."""
-    given: dict[str, Body] = {}
+    given: dict[str, Entity] = {}
     for one in after or ():
         if not _GUID.fullmatch(str(one.get("id"))) or one["id"] in given:
             raise bad_request("The id of a role or scope must be a GUID, and used once.")
@@ -235,7 +235,7 @@ def _entitlements(before: Iterable[Body] | None, after: Iterable[Body] | None) -
             )
 
 
-def _agree(roles: Iterable[Body], scopes: Iterable[Body]) -> None:
+def _agree(roles: Iterable[Entity], scopes: Iterable[Entity]) -> None:
     """Checks that a role and a scope of one id say the same (azure-docs issue 81899)."""
     by_id = {scope["id"]: scope for scope in scopes}
     pairs = (
@@ -257,7 +257,7 @@ def _agree(roles: Iterable[Body], scopes: Iterable[Body]) -> None:
             raise Failure(400, "DuplicateValue", "It contains duplicate value.")
 
 
-def _principal(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _principal(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     if current.get("servicePrincipalType") == "ManagedIdentity" and body:
         raise bad_request("Managed identities are changed where they belong.")
     _certificates(directory, body, current)
@@ -266,7 +266,7 @@ def _principal(directory: Directory, body: Body, current: Body, seq: int) -> Non
     _attributes(directory, body)
 
 
-def _grant(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _grant(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     after = {**current, **body}
     if len(str(after.get("scope") or "")) > _LONGEST_SCOPE:
         raise bad_request("The value of property 'scope' is too long.")
@@ -281,7 +281,7 @@ def _grant(directory: Directory, body: Body, current: Body, seq: int) -> None:
             raise not_found(str(body.get(name)))
 
 
-def _assignment(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _assignment(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     scope = str(body.get("directoryScopeId") or "/")
     unit, _, identifier = scope.strip("/").rpartition("/")
     if not identifier:
@@ -294,7 +294,7 @@ def _assignment(directory: Directory, body: Body, current: Body, seq: int) -> No
 # --- conditional access ----------------------------------------------------------------------------------------------
 
 
-def _policy(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _policy(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     """Checks that what a policy newly names is there; what it named before may have gone meanwhile."""
     given, before = body.get("conditions") or {}, current.get("conditions") or {}
     exists: list[tuple[str, str, str, Callable[[str], bool]]] = [
@@ -333,7 +333,7 @@ def _policy(directory: Directory, body: Body, current: Body, seq: int) -> None:
             raise Failure(400, "BadRequest", f"Terms of use {key} do not exist.")
 
 
-def _new(given: Body, before: Body, condition: str, name: str) -> list[str]:
+def _new(given: Entity, before: Entity, condition: str, name: str) -> list[str]:
     known = (before.get(condition) or {}).get(name) or ()
     return [key for key in (given.get(condition) or {}).get(name) or () if key not in known]
 
@@ -343,7 +343,7 @@ def _role(directory: Directory, key: str) -> bool:
     return row is not None and bool(msgspec.json.decode(row.body).get("isBuiltIn"))
 
 
-def _location(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _location(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     kind = str(body.get("@odata.type") or current.get("@odata.type"))
     wrong = {"ipRanges", "isTrusted"} if "country" in kind else {"countriesAndRegions", "countryLookupMethod"}
     for name in sorted(wrong & body.keys()):
@@ -353,36 +353,36 @@ def _location(directory: Directory, body: Body, current: Body, seq: int) -> None
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
-def _attribute(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _attribute(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     if current and body.get("usePreDefinedValuesOnly") and not current.get("usePreDefinedValuesOnly"):
         raise bad_request("Property 'usePreDefinedValuesOnly' can only be changed from true to false.")
 
 
-def _workflow(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _workflow(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     if current and {"tasks", "executionConditions"} & body.keys():
         raise bad_request("Tasks and execution conditions are changed by createNewVersion only.")
 
 
-def _package(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _package(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     _there(directory, body, ("catalog", "accessPackageCatalog"))
 
 
-def _package_policy(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _package_policy(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     _there(directory, body, ("accessPackage", "accessPackage"), ("catalog", "accessPackageCatalog"))
 
 
-def _there(directory: Directory, body: Body, *ends: tuple[str, str]) -> None:
+def _there(directory: Directory, body: Entity, *ends: tuple[str, str]) -> None:
     for name, type_name in ends:
         if body.get(name) and directory.find(str(body[name].get("id")), type_name) is None:
             raise not_found(str(body[name].get("id")))
 
 
-def _partner(directory: Directory, body: Body, current: Body, seq: int) -> None:
+def _partner(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     if "tenantId" in body and not _GUID.fullmatch(str(body["tenantId"])):
         raise bad_request("Invalid value specified for property 'tenantId'.")
 
 
-def check_credential(parts: Iterable[Body], given: Body, *, most: int) -> None:
+def check_credential(parts: Iterable[Entity], given: Entity, *, most: int) -> None:
     """Checks federated credentials of one application: names are unique, so are pairs of issuer and subject."""
     present = list(parts)
     if any(part["name"] == given.get("name") for part in present):
@@ -394,7 +394,7 @@ def check_credential(parts: Iterable[Body], given: Body, *, most: int) -> None:
         raise bad_request("No more than 20 federated identity credentials can be added to an application.")
 
 
-_RULES: dict[str, Callable[[Directory, Body, Body, int], Any]] = {
+_RULES: dict[str, Callable[[Directory, Entity, Entity, int], Any]] = {
     "user": _user,
     "group": _group,
     "application": _application,

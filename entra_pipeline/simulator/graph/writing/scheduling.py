@@ -13,7 +13,7 @@ import msgspec
 
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, not_found
 from entra_pipeline.simulator.schema import LinkKind
-from entra_pipeline.simulator.storage.database import Body, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 _ADDING = {"adminAssign", "adminUpdate", "adminExtend", "adminRenew"}
@@ -49,7 +49,7 @@ REQUESTS = tuple(_KINDS)
 """Types of requests."""
 
 
-def preset(directory: Directory, type_name: str, body: Body, issued: str) -> Body:
+def preset(directory: Directory, type_name: str, body: Entity, issued: str) -> Entity:
     """Returns a request as it is stored. Raises Failure for what Graph refuses."""
     kind = _KINDS[type_name]
     if type_name.startswith("unifiedRole") and not body.get("directoryScopeId") and not body.get("appScopeId"):
@@ -82,7 +82,7 @@ def preset(directory: Directory, type_name: str, body: Body, issued: str) -> Bod
     }
 
 
-def check_end(directory: Directory, schedule: Body) -> None:
+def check_end(directory: Directory, schedule: Entity) -> None:
     """Raises Failure (400) for a schedule whose end is past (azurerm issue 22766 has the words)."""
     end = (schedule.get("expiration") or {}).get("endDateTime")
     if end and str(end)[:19] <= directory.stamp()[:19]:
@@ -94,7 +94,10 @@ def check_end(directory: Directory, schedule: Body) -> None:
 
 
 def carry_out(
-    directory: Directory, request: StoredObject, assign: Callable[[Body], None], revoke: Callable[[Body], None]
+    directory: Directory,
+    request: StoredObject,
+    assign: Callable[[Entity], None],
+    revoke: Callable[[Entity], None],
 ) -> None:
     """Carries out a stored request.
 
@@ -131,7 +134,7 @@ def _provision(
     directory: Directory,
     kind: _Kind,
     request: StoredObject,
-    body: Body,
+    body: Entity,
     principal: StoredObject,
     group: StoredObject | None,
 ) -> None:
@@ -156,7 +159,7 @@ def _provision(
             directory.link(kind.link, owner.seq, row.seq)
 
 
-def _held(directory: Directory, kind: _Kind, body: Body) -> list[StoredObject]:
+def _held(directory: Directory, kind: _Kind, body: Entity) -> list[StoredObject]:
     """Returns the schedules that a request is about."""
     wanted = {name: body.get(name) for name in kind.identity}
     return directory.matching(kind.link, str(body["principalId"]), kind.schedule, wanted)

@@ -27,7 +27,7 @@ from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
 from entra_pipeline.simulator.protocol.tokens import Caller
 from entra_pipeline.simulator.schema import BY_NAME, EntitySet, NavigationProperty
-from entra_pipeline.simulator.storage.database import Body, State, StoredObject
+from entra_pipeline.simulator.storage.database import Entity, State, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 
@@ -110,7 +110,7 @@ class WriteHandler:
             raise method_not_allowed()
         row = self._existing(place.set, place.key)
         shown = f"{place.stream}RelativeUrl"
-        changes: Body = {place.stream: base64.b64encode(request.body).decode()}
+        changes: Entity = {place.stream: base64.b64encode(request.body).decode()}
         if shown in place.set.properties():
             changes[shown] = f"{row.id}/{place.stream.lower()}?ts={self.directory.stamp()}"
         self.directory.update(row.seq, changes)
@@ -122,7 +122,7 @@ class WriteHandler:
             raise not_found(key)
         return row
 
-    def _invite(self, entry: EntitySet, given: Body) -> GraphResponse:
+    def _invite(self, entry: EntitySet, given: Entity) -> GraphResponse:
         """Makes a guest (Graph doc: invitation-post). An address that is known already is invited again."""
         check_required(entry, given)
         check_properties(self.directory, entry, given, creating=True)

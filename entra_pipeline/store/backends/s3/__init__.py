@@ -40,7 +40,7 @@ def _bucket(value: str) -> str:
     return value
 
 
-Bucket = Annotated[str, AfterValidator(_bucket)]
+BucketName = Annotated[str, AfterValidator(_bucket)]
 
 
 class S3Storage(StorageSettings):
@@ -49,7 +49,7 @@ class S3Storage(StorageSettings):
     about: ClassVar[str] = "a bucket of any S3 store"
 
     kind: Literal["s3"]
-    bucket: Bucket
+    bucket: BucketName
     prefix: str = ""
     endpoint_url: WebUrl | None = None
     region: str = "us-east-1"

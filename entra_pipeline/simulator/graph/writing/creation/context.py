@@ -10,12 +10,12 @@ import msgspec
 from entra_pipeline.simulator.generate.plan import Identity, Ids
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, same_key
 from entra_pipeline.simulator.schema import LinkKind
-from entra_pipeline.simulator.storage.database import Body, State
+from entra_pipeline.simulator.storage.database import Entity, State
 from entra_pipeline.simulator.storage.directory import Directory
 
 NO_ROLE = "00000000-0000-0000-0000-000000000000"
 """Id that stands for "no particular role" in an assignment to an application (Graph doc: approleassignment)."""
-_BODIES = msgspec.json.Decoder(dict[str, Body])
+_BODIES = msgspec.json.Decoder(dict[str, Entity])
 
 
 class NewObjects:
@@ -76,7 +76,7 @@ class NewObjects:
         if any(self.holds_address(address, seq) for address in addresses):
             raise conflict("proxyAddresses")
 
-    def check_identities(self, identities: list[Body], seq: int = 0) -> None:
+    def check_identities(self, identities: list[Entity], seq: int = 0) -> None:
         """Raises Failure when an identity is another live user's (Graph doc: objectIdentity)."""
         where = (
             "EXISTS (SELECT 1 FROM json_each(o.json, '$.identities') j WHERE json_extract(j.value, '$.issuer') = ? "
@@ -97,7 +97,7 @@ class NewObjects:
                     return True
         return False
 
-    def mirror_role(self, assignment: Body, *, present: bool) -> None:
+    def mirror_role(self, assignment: Entity, *, present: bool) -> None:
         """Keeps members of an activated role the same as the assignments of its definition over the directory."""
         if assignment.get("directoryScopeId") != "/":
             return
@@ -107,7 +107,7 @@ class NewObjects:
             change = self.directory.link if present else self.directory.unlink
             change(LinkKind.ROLE_MEMBERS, roles[0].seq, principal.seq)
 
-    def publish(self, applications: list[Body]) -> None:
+    def publish(self, applications: list[Entity]) -> None:
         """Makes applications of other tenants known, by `appId`; enterprise applications can be made of them.
 
         Their other members are what an enterprise application takes over from its application.
@@ -116,13 +116,13 @@ class NewObjects:
         kept = {**self.applications_elsewhere(), **known}
         self.directory.remember("applications elsewhere", msgspec.json.encode(kept).decode())
 
-    def applications_elsewhere(self) -> dict[str, Body]:
+    def applications_elsewhere(self) -> dict[str, Entity]:
         """Returns the applications of other tenants that are known, by `appId` in lower case."""
         kept = self.directory.meta("applications elsewhere")
         return _BODIES.decode(kept) if kept else {}
 
 
-Preset = Callable[[NewObjects, Body, bool], Body]
+Preset = Callable[[NewObjects, Entity, bool], Entity]
 """Returns an object's first properties from what the request sent: `id` included where the type has its own kind.
 
 The flag skips the checks. Raises Failure for what Graph refuses.

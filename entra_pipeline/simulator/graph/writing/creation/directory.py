@@ -10,10 +10,10 @@ from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.graph.writing.creation.context import NO_ROLE, NewObjects, Preset, principal_exists
 from entra_pipeline.simulator.protocol.failures import bad_request, not_found, same_key
 from entra_pipeline.simulator.schema import LinkKind
-from entra_pipeline.simulator.storage.database import Body
+from entra_pipeline.simulator.storage.database import Entity
 
 
-def _user(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _user(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     name = str(body.get("userPrincipalName") or f"made{new.count():06}@{new.identity.initial_domain}")
     if not trusted:
         new.check_user_name(name)
@@ -41,7 +41,7 @@ def _user(new: NewObjects, body: Body, trusted: bool) -> Body:
     return {**made, **body}
 
 
-def _group(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _group(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     nickname = str(body.get("mailNickname") or f"made{new.count():06}")
     unified = "Unified" in (body.get("groupTypes") or ())
     if not trusted:
@@ -76,7 +76,7 @@ def _group(new: NewObjects, body: Body, trusted: bool) -> Body:
     return {**made, **body}
 
 
-def _application(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _application(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     if not trusted:
         new.check_uris(body.get("identifierUris") or [])
     made = {
@@ -96,7 +96,7 @@ def _application(new: NewObjects, body: Body, trusted: bool) -> Body:
     return {**made, **body}
 
 
-def _principal(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _principal(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     app_id = str(body.get("appId", "")).lower()
     applications = new.directory.by_key("application", app_id)
     if not trusted and new.directory.by_key("servicePrincipal", app_id):
@@ -128,11 +128,11 @@ def _principal(new: NewObjects, body: Body, trusted: bool) -> Body:
     return {**made, **elsewhere, **body}
 
 
-def _extension(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _extension(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     return {"appDisplayName": "", "isMultiValued": False, "isSyncedFromOnPremises": False, **body}
 
 
-def _app_role(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _app_role(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     principal = new.directory.find(str(body.get("principalId")))
     resource = new.directory.find(str(body.get("resourceId")), "servicePrincipal")
     if principal is None or resource is None:
@@ -157,7 +157,7 @@ def _app_role(new: NewObjects, body: Body, trusted: bool) -> Body:
     return {"id": new.new_key().replace("-", "")[:27] + "AQ", **made, **body}
 
 
-def _grant(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _grant(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     ends = ("clientId", "resourceId", *(["principalId"] if body.get("consentType") == "Principal" else []))
     for name in ends:
         if not trusted and new.directory.find(str(body.get(name))) is None:

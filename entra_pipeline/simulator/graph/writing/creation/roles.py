@@ -8,10 +8,10 @@ from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.graph.writing.creation.context import NewObjects, Preset
 from entra_pipeline.simulator.protocol.failures import bad_request, conflict, not_found
 from entra_pipeline.simulator.schema import LinkKind
-from entra_pipeline.simulator.storage.database import Body
+from entra_pipeline.simulator.storage.database import Entity
 
 
-def _role(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _role(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     template = str(body.get("roleTemplateId", ""))
     found = [role for role in builtin.ROLES if role[0] == template]
     if not trusted and (not found or new.directory.by_key("directoryRole", template)):
@@ -19,7 +19,7 @@ def _role(new: NewObjects, body: Body, trusted: bool) -> Body:
     return {"displayName": found[0][1] if found else "", "description": found[0][2] if found else "", **body}
 
 
-def _definition(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _definition(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     identifier = str(body.get("templateId") or body.get("id") or new.new_key())
     if not trusted and new.directory.find(identifier):
         raise conflict("templateId")
@@ -33,7 +33,7 @@ def _definition(new: NewObjects, body: Body, trusted: bool) -> Body:
     return {**made, **body, "id": identifier}
 
 
-def _assignment(new: NewObjects, body: Body, trusted: bool) -> Body:
+def _assignment(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     principal = new.directory.find(str(body.get("principalId")))
     definition = new.directory.find(str(body.get("roleDefinitionId")), "unifiedRoleDefinition")
     if not trusted:

@@ -66,7 +66,8 @@ def addresses(points: list[str], user: str) -> list[str]:
         for path in paths
         if not PARTS.fullmatch(path) and "{plan}" not in path
     ]
-    return [f"{path}?id={user}" if path.endswith("/object") else path for path in found]
+    asked = {"object": f"?id={user}", "restore": "?every=point"}
+    return [path + asked.get(path.rpartition("/")[2], "") for path in found]
 
 
 @pytest.fixture

@@ -127,17 +127,17 @@ def test_what_is_chosen_arrives_in_the_restore_form(served: Served, points: list
     where = f"/scopes/contoso/points/{points[-1]}/restore"
     with served.client(Role.operator) as client:
         two = client.get(where, params={"types": "users", "ids": ["a", "b"], "search": "x"}).text
-        assert "2 chosen" in two
+        assert "2 selected" in two
         assert 'name="search" value=""' in two
         every = client.get(where, params={"types": "users", "ids": ["a"], "search": "x", "every": "1"}).text
         assert "all that match" in every
         assert 'name="ids"' not in every
         assert client.get(where, params={"types": "nonsense"}).status_code == 400
-        assert client.post(where, data={"conflict": "nonsense"}).status_code == 400
-        past = client.post(where, data={"types": "users", "ended_until": "2020-01-31"})
+        assert client.post(where, data={"types": "users", "every": "1", "conflict": "nonsense"}).status_code == 400
+        past = client.post(where, data={"types": "users", "every": "1", "ended_until": "2020-01-31"})
         assert (past.status_code, "is not in the future" in past.text) == (400, True)
         # It is Dagster that plans.
-        assert client.post(where, data={"types": "users"}).status_code == 503
+        assert client.post(where, data={"types": "users", "every": "1"}).status_code == 503
 
 
 def test_the_form_asks_dagster_for_all_that_was_chosen(
@@ -156,7 +156,7 @@ def test_the_form_asks_dagster_for_all_that_was_chosen(
         form = client.get(where).text
         fields = {*how, "ended_until"}
         assert [name for name in fields if f'name="{name}"' not in form] == []
-        client.post(where, data={"types": "users", **how, "ended_until": "2099-01-31"})
+        client.post(where, data={"types": "users", "every": "1", **how, "ended_until": "2099-01-31"})
     (config,) = asked
     chosen = RestoreConfig(**config).options()
     assert chosen == RestoreOptions(

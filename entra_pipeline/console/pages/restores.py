@@ -33,6 +33,8 @@ _REASONS = 100
 _NAMED = 5
 _RUNS = 50
 _ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}")
+EVERYTHING = "point"
+"""Value of the field `every` that chooses a whole recovery point."""
 _CONFLICTS = (
     ("overwrite", "Overwrite: restore all differing properties; remove links that are not in the recovery point"),
     ("merge", "Merge: fill empty properties and add missing links; remove nothing"),
@@ -81,6 +83,8 @@ def choose(context: RequestContext) -> Response:
         scope=context.scope(),
         manifest=point,
         selection=selection,
+        every=context.query("every"),
+        everything=EVERYTHING,
         entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
         conflicts=_CONFLICTS,
         restorable=context.project.tenants[context.scope().tenant],
@@ -88,14 +92,33 @@ def choose(context: RequestContext) -> Response:
 
 
 def _selection(types: list[str], ids: list[str], search: str, where: str, every: str) -> RestoreSelection:
-    """What was chosen: single objects, unless all that match were."""
+    """Returns what was chosen: single objects, all that match, or everything.
+
+    Args:
+        types: Object types.
+        ids: Single objects.
+        search, where: For all that match.
+        every: Empty for single objects; `point` for everything in the recovery point; anything else for all of the
+            types that match. A form that was sent without a choice says none of these.
+
+    Raises:
+        UsageError: Nothing was chosen, or there is no such type.
+    """
     unknown = [name for name in types if name not in CATALOGUE]
     if unknown:
         raise UsageError(
             f"there is no object type {unknown[0]!r}", remedy="Choose an object type of the recovery point."
         )
+    if every == EVERYTHING:
+        return RestoreSelection()
     if ids and not every:
         return RestoreSelection(types=tuple(types), ids=tuple(dict.fromkeys(ids)))
+    if not (types and every):
+        raise UsageError(
+            "nothing is selected to restore",
+            remedy="Select objects or object types first. To restore all, choose Restore everything on the page of the "
+            "recovery point.",
+        )
     return RestoreSelection(types=tuple(types), search=search.strip(), where=where.strip())
 
 
@@ -131,7 +154,7 @@ def plan(context: RequestContext) -> Response:
         "dry_run": True,
     }
     told = {key: value for key, value in config.items() if value and key not in {"scope", "point", "ids", "dry_run"}}
-    objects = len(selection.ids) or "all that match"
+    objects = len(selection.ids) or ("all" if selection == RestoreSelection() else "all that match")
     return _have_planned(context, scope, config, point=point.recovery_point, objects=objects, **told)
 
 

@@ -1,4 +1,17 @@
 // What htmx does not do: one box for all rows, a question before what cannot be undone, a form sent when a choice is made.
+// A button that restores what is selected says how much that is, and does nothing while it is nothing.
+function recount(form) {
+  const button = form?.querySelector("button[data-counts]");
+  if (button) {
+    const every = form.querySelector("[type=checkbox][name=every]:checked");
+    const boxes = form.querySelectorAll(`[name="${button.dataset.counts}"]:checked`);
+    // Rows of one object, such as its links, are one object.
+    const number = every ? Number(every.dataset.number) : new Set([...boxes].map((one) => one.value)).size;
+    const noun = number === 1 ? button.dataset.noun : `${button.dataset.noun}s`;
+    button.disabled = number === 0;
+    button.textContent = number ? `Restore ${number.toLocaleString("en")} ${noun}` : "Restore";
+  }
+}
 document.addEventListener("change", (event) => {
   const box = event.target;
   if (box.matches("[data-all]")) {
@@ -7,6 +20,7 @@ document.addEventListener("change", (event) => {
   if (box.matches("[data-send]")) {
     box.form.requestSubmit();
   }
+  recount(box.form);
 });
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.ask || event.target.dataset.ask;
@@ -21,6 +35,7 @@ document.addEventListener("submit", (event) => {
 // Whoever comes back to a page finds its forms as they were before they were sent.
 window.addEventListener("pageshow", () => {
   document.querySelectorAll("form[aria-busy]").forEach((form) => { form.ariaBusy = null; });
+  document.querySelectorAll("form:has([data-counts])").forEach(recount);
 });
 // Who chooses a link of the menu has done with the menu.
 document.addEventListener("keydown", (event) => {

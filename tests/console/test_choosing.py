@@ -1,0 +1,105 @@
+"""Choosing what to restore: nothing is chosen by itself, and the button says how much is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.sessions import User
+from entra_pipeline.project import Project
+from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator
+from tests.support.browser import browser
+
+__all__ = ["_console", "backed_up", "browser", "points", "project", "served", "simulator"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"search": "", "where": ""},
+        {"types": "users", "search": "", "where": ""},
+        {"every": "types"},
+        {"search": "Ada", "every": "1"},
+    ],
+)
+def test_nothing_selected_is_never_everything(
+    sent: dict[str, str], served: Served, points: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Any] = []
+    monkeypatch.setattr(served.site.dagster, "launch", lambda *told, **_: launched.append(told) or "run")
+    where = f"/scopes/contoso/points/{points[-1]}/restore"
+    with served.client(Role.operator) as client:
+        for answer in (client.get(where, params=sent), client.post(where, data={**sent, "conflict": "overwrite"})):
+            assert answer.status_code == 400
+            assert "Nothing is selected to restore" in answer.text
+    assert launched == []
+
+
+def test_everything_is_chosen_by_name(served: Served, points: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[Any] = []
+    monkeypatch.setattr(served.site.dagster, "launch", lambda *told, **_: launched.append(told) or "run")
+    where = f"/scopes/contoso/points/{points[-1]}"
+    with served.client(Role.operator) as client:
+        assert f'href="{where}/restore?every=point"' in client.get(where).text
+        form = client.get(f"{where}/restore", params={"every": "point"}).text
+        assert "Everything in this recovery point is selected" in form
+        assert 'name="every" value="point"' in form
+        client.post(f"{where}/restore", data={"every": "point"})
+        form = client.get(f"{where}/restore", params={"every": "types", "types": ["users", "groups"]}).text
+        assert "all of these types" in form and "Everything" not in form
+        client.post(f"{where}/restore", data={"every": "types", "types": ["users", "groups"]})
+    assert [config["types"] for _, config in launched] == [[], ["users", "groups"]]
+
+
+@pytest.fixture
+def signed_in(browser: webdriver.Chrome, served: Served, project: Project) -> webdriver.Chrome:
+    """A browser of an operator."""
+    token, _ = served.site.sessions.begin(User("ola@contoso.com", Role.operator, "Ola"))
+    browser.get(served.url + "/sign-in")
+    browser.add_cookie({"name": "entra-session", "value": token})
+    return browser
+
+
+@pytest.mark.browser
+def test_the_button_says_how_many_are_restored(signed_in: webdriver.Chrome, served: Served, points: list[str]) -> None:
+    def button() -> WebElement:
+        return signed_in.find_element(By.CSS_SELECTOR, "main form button[data-counts]")
+
+    def tick(selector: str) -> None:
+        signed_in.find_element(By.CSS_SELECTOR, selector).click()
+
+    signed_in.get(f"{served.url}/scopes/contoso/points/{points[-1]}/users")
+    assert not button().is_enabled() and button().text == "Restore"
+    tick("tbody tr:nth-child(2) [name=ids]")
+    assert button().is_enabled() and button().text == "Restore 1 object"
+    tick("tbody tr:nth-child(4) [name=ids]")
+    tick("tbody tr:nth-child(5) [name=ids]")
+    assert button().text == "Restore 3 objects"
+    tick("[name=every]")
+    every = signed_in.find_element(By.CSS_SELECTOR, "[name=every]").get_attribute("data-number")
+    assert button().text == f"Restore {every} objects"
+    tick("[name=every]")
+    button().click()
+    assert "3 selected" in signed_in.find_element(By.TAG_NAME, "main").text
+    # Who comes back finds what was ticked, and a button that knows.
+    signed_in.back()
+    assert button().text == "Restore 3 objects"
+    for box in signed_in.find_elements(By.CSS_SELECTOR, "[name=ids]:checked"):
+        box.click()
+    assert not button().is_enabled()
+
+    signed_in.get(f"{served.url}/scopes/contoso/points/{points[-1]}")
+    assert not button().is_enabled()
+    tick("[data-all]")
+    assert button().text.startswith("Restore ") and button().text.endswith(" types")
+
+    signed_in.get(f"{served.url}/scopes/contoso/compare")
+    assert not button().is_enabled()
+    tick("[name=ids]")
+    assert button().text == "Restore 1 object"

@@ -97,7 +97,8 @@ def _selection(types: list[str], ids: list[str], search: str, where: str, every:
     Args:
         types: Object types.
         ids: Single objects.
-        search, where: For all that match.
+        search: Text of all that match.
+        where: SQL condition of all that match.
         every: Empty for single objects; `point` for everything in the recovery point; anything else for all of the
             types that match. A form that was sent without a choice says none of these.
 

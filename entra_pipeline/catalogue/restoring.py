@@ -63,6 +63,25 @@ class TextRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What shows that two objects of one unique name are the same, where such a name passes from one to another.
+
+    Attributes:
+        alone: Properties that each belong to one object for good: one that agrees is enough, one that differs is
+            enough against it.
+        together: Properties that are enough when all of them agree.
+    """
+
+    alone: tuple[str, ...]
+    together: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All these properties."""
+        return (*self.alone, *self.together)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
     """Whether and how objects of a type come back.
 
@@ -102,6 +121,8 @@ class Restore:
             that is not there yet is sent by a PATCH of its own once it is (`catalogue.order.later_stage`).
         unique: Properties that no two objects of the type have in common in a tenant (of a child type, in its owner):
             an object that others made anew is known by them.
+        evidence: What else has to agree before an object is known by `unique`. None: these names never pass to
+            another object, as they are chosen for it and cannot be changed.
         names: Properties, by dotted path, that hold names which only one object of a tenant has at a time, besides
             `unique`, and the space of names that they share with others (mail addresses of users and groups).
         guards: Properties that narrow access: an object is never made without one of them that Graph refuses, as it is
@@ -151,6 +172,7 @@ class Restore:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
     unique: tuple[str, ...] = ()
+    evidence: Evidence | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     guards: frozenset[str] = frozenset({"*"})
     texts: Mapping[str, TextRule] = field(default_factory=dict)

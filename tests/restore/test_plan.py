@@ -256,17 +256,47 @@ def test_a_policy_that_was_left_alone_learns_the_new_id_of_its_group(start: Call
     )
 
 
-def test_what_is_chosen_is_found_under_the_id_of_the_one_who_has_its_name_now(start: Callable[..., Restored]) -> None:
-    it = start(lambda control: None, "users", "deleted_users")
-    lost = next(one for one in it.control.dump("users") if not one["onPremisesSyncEnabled"])
+def test_a_user_made_by_hand_is_taken_for_the_lost_one_only_where_more_than_the_name_agrees(
+    start: Callable[..., Restored],
+) -> None:
+    known: dict[str, str] = {}
+    it = start(
+        lambda control: known.update(user=control.create("users", {"displayName": "Ada", "employeeId": "E-7"})),
+        "users",
+        "deleted_users",
+    )
+    lost = next(one for one in it.control.dump("users") if one["id"] == known["user"])
     it.lose(f"users/{lost['id']}")
     name = lost["userPrincipalName"]
     now = it.control.create("users", {"userPrincipalName": name.upper(), "displayName": "Made by hand"})
-    plan = it.plan(types=("users",), ids=(lost["id"],))
+    chosen = {"types": ("users",), "ids": (lost["id"],)}
+
+    # A stranger has been given the name: nothing is written, and the plan says who is in the way.
+    for options in ({}, {"delete_added": True}, {"types": ("users",), "ids": ()}):
+        plan = it.plan(**{**chosen, **options})
+        assert steps(plan, table="users", live_id=now) == []
+        (finding,) = [one for one in plan.refusals if one.id == lost["id"]]
+        assert finding.reason.endswith(f"holds its userPrincipalName {name}; nothing else shows that they are the same")
+        assert now in finding.reason
+        assert "--taken match" in finding.remedy and "--taken rename" in finding.remedy
+
+    # Whoever made the user again says so.
+    (step,) = steps(it.plan(**chosen, taken="match"), table="users", id=lost["id"])
+    assert (step.action, step.live_id, step.before["displayName"]) == ("update", now, "Made by hand")
+
+    # The employee's number says it, or speaks against it whatever is asked for.
+    it.control.patch(f"users/{now}", {"employeeId": "e-7"})
+    plan = it.plan(**chosen)
     assert steps(plan, action="create") == []
     (step,) = steps(plan, table="users", id=lost["id"])
-    assert (step.action, step.live_id, step.before["displayName"]) == ("update", now, "Made by hand")
-    assert any("the same userPrincipalName" in note for note in step.notes)
+    assert (step.action, step.live_id) == ("update", now)
+    assert any("the same userPrincipalName and employeeId" in note for note in step.notes)
+    it.control.patch(f"users/{now}", {"employeeId": "E-8", "displayName": "Ada", "mail": lost["mail"]})
+    plan = it.plan(**chosen, taken="match")
+    assert steps(plan, table="users") == []
+    (finding,) = [one for one in plan.refusals if one.id == lost["id"]]
+    assert finding.reason.endswith("its employeeId differs")
+    assert "--taken match" not in finding.remedy
 
 
 def test_conflict_modes(start: Callable[..., Restored]) -> None:

@@ -93,17 +93,20 @@ def test_an_object_that_came_back_under_another_id_is_compared_with_that(tmp_pat
 
 def test_who_was_made_anew_by_others_is_known_by_the_sign_in_name(tmp_path: Path) -> None:
     points = Points(tmp_path, *TABLES)
-    world = World(tenant())
+    before = tenant()
+    before.objects["users"][USERS[1]]["mail"] = "user1@contoso.com"
+    world = World(before.copy())
     world.delete("users", USERS[1], purge=True)
-    world.picture.objects["users"][NEW] = {**tenant().objects["users"][USERS[1]], "id": NEW, "department": "Other"}
+    again = {**before.objects["users"][USERS[1]], "id": NEW, "department": "Other"}
+    world.picture.objects["users"][NEW] = again
     plan = make_plan(
-        "job", "2026-11-23T05:00:00Z", points.take(tenant()), LiveTenant(points.take(world.picture), "contoso")
+        "job", "2026-11-23T05:00:00Z", points.take(before), LiveTenant(points.take(world.picture), "contoso")
     )
     assert plan.identity == {USERS[1]: NEW}
     assert not {step.action for step in plan.steps} & {"create", "delete"}
     update = next(step for step in plan.steps if step.table == "users")
     assert (update.id, update.live_id, update.body) == (USERS[1], NEW, {"department": None})
-    assert any("userPrincipalName" in note for note in update.notes)
+    assert any("userPrincipalName and displayName and mail" in note for note in update.notes)
     manager = next(step for step in plan.steps if step.table == "user_manager")
     assert (manager.id, manager.live_id, manager.targets) == (USERS[1], NEW, (USERS[0],))
 

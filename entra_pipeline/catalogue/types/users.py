@@ -11,7 +11,7 @@ from entra_pipeline.catalogue.model import (
     Restore,
     kept,
 )
-from entra_pipeline.catalogue.restoring import NO_NICKNAME, TextRule, WriteStrategy
+from entra_pipeline.catalogue.restoring import NO_NICKNAME, Evidence, TextRule, WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
 _ONE_BY_ONE = "held outside the directory, by SharePoint or Exchange: Graph shows it of one user at a time"
@@ -112,6 +112,9 @@ TYPES = (
             create_only=frozenset({"identityParentId"}),
             change_only=frozenset({"customSecurityAttributes", "employeeLeaveDateTime"}),
             unique=("userPrincipalName",),
+            # A sign-in name is given to the next person of that name. The source anchor and the employee's number are
+            # one person's (Entra doc: how objects are matched; Graph doc: user).
+            evidence=Evidence(alone=("onPremisesImmutableId", "employeeId"), together=("displayName", "mail")),
             # Graph doc: user; Entra doc: duplicate attributes (an address, a sign-in name is one object's alone).
             names={
                 "userPrincipalName": "address",

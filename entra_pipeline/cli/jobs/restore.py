@@ -83,10 +83,11 @@ _NAMED = 3
 )
 @click.option(
     "--taken",
-    type=click.Choice(["skip", "rename"]),
+    type=click.Choice(["skip", "rename", "match"]),
     default="skip",
     show_default=True,
-    help="Deleted users whose UPN is already in use: leave them out, or restore them under a new UPN.",
+    help="Deleted users whose UPN is already in use: leave them out, restore them under a new UPN, or overwrite the "
+    "user who has it, as the same person.",
 )
 @click.option(
     "--ended-until",

@@ -28,8 +28,10 @@ async def find(work: RunningStep, sent: Mapping[str, Any], new: bool) -> dict[st
         work: The step that makes it.
         sent: Its properties.
         new: It must have come into being by this job, and not by another step of it. Otherwise one that was there
-            before will do: Graph has refused to make it twice.
+            before will do: Graph has refused to make it twice. Of types whose names pass from one object to another
+            (`Restore.evidence`) it never does: who has the name may be somebody else.
     """
+    new = new or work.rule.evidence is not None
     candidates = _lasting(work.entry, await _candidates(work, sent))
     # What guards an object changes when all else is in place.
     hidden = {*_SECRET, *(work.rule.guard or ())[:1]}

@@ -14,7 +14,7 @@ FORMAT = "entra-pipeline/restore-plan"
 VERSION = 1
 
 Conflict = Literal["overwrite", "merge", "skip"]
-Taken = Literal["skip", "rename"]
+Taken = Literal["skip", "rename", "match"]
 Action = Literal["undelete", "create", "update", "delete", "link", "unlink", "enable"]
 Result = Literal["restored", "restored with differences", "failed", "refused", "not reached"]
 
@@ -44,6 +44,7 @@ class RestoreOptions(msgspec.Struct, frozen=True, kw_only=True):
         delete_added: Also delete objects that the recovery point does not have.
         enable_policies: Conditional access policies come back in the state they had, not report-only.
         taken: A user whose sign-in name is somebody else's now, or of no verified domain: `skip` it, or `rename` it.
+            `match`: who has the name now is the same person, unless something contradicts that.
         ended_until: Moment, RFC 3339, until which assignments come back whose own end is past; empty: they do not.
     """
 

@@ -20,13 +20,13 @@ import pyarrow as pa
 
 from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.changes import differing as differing_rows
-from entra_pipeline.analysis.equality import normal
 from entra_pipeline.analysis.names import title
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.restore.objects.normalize import Body, differing, differing_elsewhere, normalized
 from entra_pipeline.restore.objects.normalize import moved as renamed
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
+from entra_pipeline.restore.plan.matching import Namesake, judge, key_of
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import sql_text
@@ -127,6 +127,7 @@ class TenantDiff:
         missing: Relation → links that the tenant does not have.
         extra: Relation → links that the recovery point does not have.
         forward: Id at the recovery point → id in the tenant, of objects that are there under another id.
+        namesakes: Id at the recovery point → who else has the unique name of that missing object.
         incomparable: Tables about which nothing is known, and why.
     """
 
@@ -134,6 +135,7 @@ class TenantDiff:
     missing: dict[str, list[RestoreLink]] = field(default_factory=dict)
     extra: dict[str, list[RestoreLink]] = field(default_factory=dict)
     forward: dict[str, str] = field(default_factory=dict)
+    namesakes: dict[str, Namesake] = field(default_factory=dict)
     incomparable: dict[str, str] = field(default_factory=dict)
 
     def back(self) -> set[str]:
@@ -163,7 +165,13 @@ class TenantDiff:
 
 
 def compare(
-    connection: duckdb.DuckDBPyConnection, point: Side, live: Side, chosen: RestoreSet, identity: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    point: Side,
+    live: Side,
+    chosen: RestoreSet,
+    identity: Mapping[str, str],
+    *,
+    by_name: bool = False,
 ) -> TenantDiff:
     """Compares the selected tables, and links that were lost with objects that are missing.
 
@@ -173,11 +181,12 @@ def compare(
         live: The recovery point that shows the tenant.
         chosen: What to restore.
         identity: Id once → id now, of objects that are in the tenant, or its recycle bin, under another id.
+        by_name: As in `matching.judge`.
 
     Raises:
         StoreError: A file cannot be read.
     """
-    return _Differ(connection, point, live, chosen, identity).compare()
+    return _Differ(connection, point, live, chosen, identity, by_name=by_name).compare()
 
 
 class _Differ:
@@ -188,8 +197,11 @@ class _Differ:
         live: Side,
         chosen: RestoreSet,
         identity: Mapping[str, str],
+        *,
+        by_name: bool,
     ) -> None:
         self._connection = connection
+        self._by_name = by_name
         self._point = point
         self._live = live
         self._chosen = chosen
@@ -228,8 +240,10 @@ class _Differ:
         """The rows whose text differs: key, at the point, in the tenant."""
         wanted = None if ids is None else {*ids, *(self._now(one) for one in ids)}
         if wanted is not None and table in CATALOGUE and self._live.has(table):
-            pairs = alike_by_name(self._connection, self._point, self._live, CATALOGUE[table])
-            wanted |= {new for old, new in pairs.items() if old in wanted}
+            pairs = namesakes(self._connection, self._point, self._live, CATALOGUE[table], by_name=self._by_name)
+            pairs = {old: one for old, one in pairs.items() if old in wanted}
+            wanted |= {one.live_id for one in pairs.values() if one.same}
+            self._result.namesakes |= {old: one for old, one in pairs.items() if not one.same}
         rows = differing_rows(*self._point, *self._live, table, wanted, connection=self._connection)
         return ((row.key, row.before or "", row.after or "") for row in rows)
 
@@ -258,14 +272,14 @@ class _Differ:
                     items[id_] = ObjectDiff(table, id_, id_, "", ObjectState.THERE, then, now)
         binned = self._binned(table, gone)
         parents = self._parents(entry, [*items, *gone, *new])
-        alike = _alike(entry, new, parents)
+        alike = self._alike(entry, new, parents)
         for id_, then in gone.items():
             item = self._placed(
                 entry, ObjectDiff(table, id_, "", parents.get(id_, ""), ObjectState.MISSING, then, ""), new, binned
             )
             if alike and item.state is ObjectState.MISSING and (key := self._key(item)) in alike:
                 if alike[key] in new:
-                    self._settle(item, alike.pop(key), new, _known_by(entry))
+                    self._meet(item, alike, key, new)
                 elif entry.restore.link:
                     # It says the same as another one of the point, for which that one is there already.
                     self._result.forward[id_] = alike[key]
@@ -292,6 +306,16 @@ class _Differ:
             self._result.forward[item.id] = other
         return item
 
+    def _meet(self, item: ObjectDiff, alike: dict[Any, str], key: Any, new: dict[str, str]) -> None:
+        """Takes the one that has a missing object's key for that, or notes why not."""
+        live_id = alike[key]
+        other = judge(item.entry, live_id, item.wanted(), decoded(new[live_id]), by_name=self._by_name)
+        if other.same:
+            del alike[key]
+            self._settle(item, live_id, new, other.why)
+        else:
+            self._result.namesakes[item.id] = other
+
     def _settle(self, item: ObjectDiff, live_id: str, new: dict[str, str], known_by: str) -> None:
         """Takes an object that seems to be new in the tenant for the one that seems to be missing."""
         item.state, item.live_id, item.now, item.known_by = ObjectState.THERE, live_id, new.pop(live_id), known_by
@@ -302,9 +326,15 @@ class _Differ:
             if then.get(alias) and now.get(alias) and then[alias] != now[alias]:
                 self._result.forward[then[alias]] = now[alias]
 
+    @staticmethod
+    def _alike(entry: ObjectType, new: Mapping[str, str], parents: Mapping[str, str]) -> dict[Any, str]:
+        """Objects that only the tenant has, by what makes each of them the only one of its kind."""
+        keys = {id_: key_of(entry, decoded(now), parents.get(id_, "")) for id_, now in sorted(new.items())}
+        return {key: id_ for id_, key in keys.items() if key is not None}
+
     def _key(self, item: ObjectDiff) -> Any:
         parent = rewrite(item.parent, self._result.forward)
-        return _key(item.entry, rewrite(item.wanted(), self._result.forward), parent)
+        return key_of(item.entry, rewrite(item.wanted(), self._result.forward), parent)
 
     def _binned(self, table: str, gone: Mapping[str, str]) -> dict[str, str]:
         """What of the missing is in the tenant's recycle bin, by id."""
@@ -448,54 +478,41 @@ def _parents_first() -> Iterable[ObjectType]:
     return [CATALOGUE[name] for name in TopologicalSorter(before).static_order()]
 
 
-def _alike(entry: ObjectType, new: Mapping[str, str], parents: Mapping[str, str]) -> dict[Any, str]:
-    """Objects that only the tenant has, by what makes each of them the only one of its kind."""
-    keys = {id_: _key(entry, decoded(now), parents.get(id_, "")) for id_, now in sorted(new.items())}
-    return {key: id_ for id_, key in keys.items() if key is not None}
-
-
-def _key(entry: ObjectType, body: Body, parent: str) -> Any:
-    """What no two objects of a type have in common in a tenant; None when nothing is known to be so.
-
-    Two grants or assignments that say the same are the same.
-    """
-    rule = entry.restore
-    if rule.link:
-        said = normalized(entry, body)
-        if rule.change and rule.create_only:
-            said = {name: said.get(name) for name in rule.create_only}
-        return parent, msgspec.json.encode(normal(said), order="sorted")
-    if rule.unique:
-        values = tuple(str(body.get(name) or "").casefold() for name in rule.unique)
-        return (parent, *values) if all(values) else None
-    if entry.parent is not None and not entry.parent.many:
-        return (parent,)
-    return () if rule.possible and not rule.create and not entry.shows else None
-
-
-def alike_by_name(connection: duckdb.DuckDBPyConnection, point: Side, live: Side, entry: ObjectType) -> dict[str, str]:
-    """Objects that the tenant has under another id, by what no two of them have in common (`Restore.unique`).
+def namesakes(
+    connection: duckdb.DuckDBPyConnection, point: Side, live: Side, entry: ObjectType, *, by_name: bool = False
+) -> dict[str, Namesake]:
+    """Finds objects that only the tenant has, and that have the unique name of one at the point (`Restore.unique`).
 
     Args:
         connection: Reads both stores.
         point: The recovery point; it has the type.
         live: The recovery point that shows the tenant; it has it, too.
         entry: The type. Of one that belongs to others nothing is found: which owner is which is not known here.
+        by_name: As in `matching.judge`.
+
+    Returns:
+        Id at the point → the object in the tenant.
     """
     names = entry.restore.unique
     if not names or entry.parent is not None:
         return {}
-    values = (f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '')" for name in names)
-    keys = ", ".join(f"{value} AS k{n}" for n, value in enumerate(values))
+    evidence = entry.restore.evidence.names if entry.restore.evidence else ()
+    keys = [f"nullif(lower(_raw->>{sql_text(f'$.{name}')}), '') AS k{n}" for n, name in enumerate(names)]
+    told = [f"_raw->>{sql_text(f'$.{name}')} AS e{n}" for n, name in enumerate(evidence)]
     using = ", ".join(f"k{n}" for n in range(len(names)))
-    then, now = (side.state(entry.name, f"id, {keys}") for side in (point, live))
-    query = f"SELECT t.id, n.id FROM ({then}) t JOIN ({now}) n USING ({using}) WHERE t.id <> n.id"
-    return dict(connection.execute(query).fetchall())
-
-
-def _known_by(entry: ObjectType) -> str:
-    unique = entry.restore.unique
-    return f"it has the same {' and '.join(unique)}" if unique else "all its properties are the same"
+    then, now = (side.state(entry.name, ", ".join(["id", *keys, *told])) for side in (point, live))
+    shown = ", ".join(f"{side}.e{n}" for side in ("t", "n") for n in range(len(evidence)))
+    query = (
+        f"SELECT t.id, n.id{', ' + shown if shown else ''} FROM ({then}) t JOIN ({now}) n USING ({using}) "
+        f"WHERE t.id <> n.id AND n.id NOT IN (SELECT id FROM ({point.state(entry.name, 'id')}))"
+    )
+    found: dict[str, Namesake] = {}
+    for old, new, *values in connection.execute(query).fetchall():
+        before, after = (
+            dict(zip(evidence, some, strict=True)) for some in (values[: len(evidence)], values[len(evidence) :])
+        )
+        found[old] = judge(entry, new, before, after, by_name=by_name)
+    return found
 
 
 def own_aliases(entry: ObjectType) -> tuple[str, ...]:

@@ -87,7 +87,8 @@ def plan_across(
         NotInStore: One of the points lacks the tenant's domains, or has nothing of what is selected.
         StoreError: A file cannot be read.
     """
-    crossing = map_to_tenant(point, target.live, folder, domains)
+    by_name = options is not None and options.taken == "match"
+    crossing = map_to_tenant(point, target.live, folder, domains, by_name=by_name)
     chosen = choose(point.store, point.manifest, selection or RestoreSelection())
     # The planner itself finds what is chosen in the tenant, and tells how.
     known = {} if chosen.ids is None and not chosen.types else crossing.identity

@@ -99,7 +99,8 @@ def make_plan(
     with reading(point.store, target.live.store) as connection:
         index = IdIndex(connection, point, target.live)
         moved = index.still(undoing.known_before(identity or {}) if undoing else identity or {})
-        comparison = compare(connection, point, target.live, chosen, moved)
+        by_name = options.taken == "match"
+        comparison = compare(connection, point, target.live, chosen, moved, by_name=by_name)
         changed: list[PlanRefusal] = []
         if undoing:
             others = _Unwritten(connection, target.live)

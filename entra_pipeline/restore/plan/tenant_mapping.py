@@ -29,7 +29,7 @@ import msgspec
 from entra_pipeline.analysis.changes import reading
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.restore.plan.diff import Side, alike_by_name
+from entra_pipeline.restore.plan.diff import Side, namesakes
 from entra_pipeline.store.backends import LocalObjectStore
 from entra_pipeline.store.manifest import TableEntry, canonical, seal
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -67,7 +67,9 @@ class TenantMapping(NamedTuple):
     identity: dict[str, str]
 
 
-def map_to_tenant(point: Side, live: Side, folder: Path, given: Mapping[str, str] | None = None) -> TenantMapping:
+def map_to_tenant(
+    point: Side, live: Side, folder: Path, given: Mapping[str, str] | None = None, *, by_name: bool = False
+) -> TenantMapping:
     """Makes a recovery point ready for another tenant.
 
     Each verified domain goes to the one that `given` says; else it stays if it is verified in the other tenant, too;
@@ -79,6 +81,7 @@ def map_to_tenant(point: Side, live: Side, folder: Path, given: Mapping[str, str
         live: A recovery point that shows the other tenant.
         folder: Where the changed copy goes.
         given: Domain → domain in the other tenant.
+        by_name: As in `matching.judge`.
 
     Raises:
         UsageError: A domain that is given is none of the recovery point's, or not verified in the other tenant.
@@ -90,7 +93,7 @@ def map_to_tenant(point: Side, live: Side, folder: Path, given: Mapping[str, str
     unsupported = _unsupported(point, live, set(there) - set(here) - set(mapping), set(here) - set(there))
     moved = {old: new for old, new in mapping.items() if old != new}
     changed = copied(point, folder, moved)
-    return TenantMapping(changed, moved, unsupported, _same(changed, live))
+    return TenantMapping(changed, moved, unsupported, _same(changed, live, by_name=by_name))
 
 
 def copied(point: Side, folder: Path, domains: Mapping[str, str] | None = None) -> Side:
@@ -248,13 +251,14 @@ def _unsupported(point: Side, live: Side, homeless: set[str], here: set[str]) ->
     return found
 
 
-def _same(point: Side, live: Side) -> dict[str, str]:
+def _same(point: Side, live: Side, *, by_name: bool) -> dict[str, str]:
     """Finds objects that both tenants have, by their unique properties."""
     found: dict[str, str] = {}
     with reading(point.store, live.store) as connection:
         for table, entry in CATALOGUE.items():
             if point.has(table) and live.has(table):
-                found |= alike_by_name(connection, point, live, entry)
+                pairs = namesakes(connection, point, live, entry, by_name=by_name)
+                found |= {old: one.live_id for old, one in pairs.items() if one.same}
     return found
 
 

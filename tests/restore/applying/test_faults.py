@@ -227,6 +227,23 @@ def test_who_holds_a_name_stays_when_the_undelete_that_needs_it_fails(damaged: S
     assert not [one for one in site.control.dump("users") if one["id"] in {holder, other}]
 
 
+def test_who_was_given_the_name_after_the_plan_was_made_is_left_alone(damaged: Start) -> None:
+    site = damaged("users")
+    user = next(u for u in site.control.dump("users") if not u["onPremisesSyncEnabled"] and u["userType"] == "Member")
+    site.control.purge(user["id"])
+    plan = site.plan(
+        step("create", "users", user["id"], body={**body("users", user), "accountEnabled": False}),
+        step("enable", "users", user["id"], stage="enable", live_id="", body={"accountEnabled": True}),
+    )
+    same = {name: user[name] for name in ("displayName", "userPrincipalName", "mailNickname")}
+    stranger = site.control.create("users", {**same, "department": "Theirs", "accountEnabled": False})
+    report = site.apply(plan)
+    assert [one.result for one in report.outcomes] == ["failed", "failed"]
+    assert "same name" in report.outcomes[0].remedy
+    assert site.first("users", id=stranger)["department"] == "Theirs"
+    assert not site.first("users", id=stranger)["accountEnabled"]
+
+
 _BACKING = "the backing application of the service principal being created must in the local tenant"
 _INVALID = "One or more property values specified are invalid."
 

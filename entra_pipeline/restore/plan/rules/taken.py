@@ -19,6 +19,7 @@ from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.restore.objects.normalize import Body
 from entra_pipeline.restore.objects.texts import valid_text
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState, Side
+from entra_pipeline.restore.plan.matching import Namesake
 from entra_pipeline.restore.plan.rules.drafts import REMOVALS, Draft, PlanDraft
 from entra_pipeline.restore.plan.rules.holders import (
     NameHolder,
@@ -33,6 +34,7 @@ from entra_pipeline.restore.plan.rules.holders import (
 
 SIGN_IN = "userPrincipalName"
 RENAME = "--taken rename restores it under another name"
+_MATCH = "--taken match overwrites {holder}, which then is the same person"
 _TAKING = {"create", "undelete", "update"}
 _ADDRESSES = "proxyAddresses"
 _SIGN_IN_SPACE = f"users.{SIGN_IN}"
@@ -158,8 +160,12 @@ class TakenNameRules:
         name, _, value = claim
         state = "which is in the recycle bin, holds" if holder.deleted else "holds"
         reason = f"{holder.table} {holder.title} ({holder.id}) {state} its {name} {value}"
+        other = self._namesake(item, name, holder)
+        if other:
+            reason += f"; {other.why}"
         coming = name == SIGN_IN and draft.action != "update"
-        remedy = self._choices(holder, renamed=coming and may_rename(item, value))
+        renamed = coming and may_rename(item, value)
+        remedy = self._choices(holder, renamed=renamed, matched=other is not None and other.open)
         if coming:
             self.rename(draft, item, value, reason, remedy)
         elif draft.action == "undelete" and name == _ADDRESSES and rule.strategy is WriteStrategy.USER:
@@ -167,9 +173,9 @@ class TakenNameRules:
             draft.parameters["autoReconcileProxyConflict"] = True
             self._plan.leave_out(draft, item, f"without the address {value}: {reason}", remedy)
         elif name in rule.texts and rule.texts[name].replaced and draft.action == "create":
-            other = valid_text(rule.texts[name], value, draft.id)
-            draft.body[name] = other
-            self._plan.leave_out(draft, item, f"its {name} becomes {other}: {reason}", remedy)
+            valid = valid_text(rule.texts[name], value, draft.id)
+            draft.body[name] = valid
+            self._plan.leave_out(draft, item, f"its {name} becomes {valid}: {reason}", remedy)
         elif draft.action == "undelete" or (draft.action == "create" and name in rule.required):
             self._plan.drop(item, reason, remedy)
         else:
@@ -199,8 +205,16 @@ class TakenNameRules:
             draft, item, f"it is restored as {other}: {reason}", "Rename it once the name is free again."
         )
 
-    def _choices(self, holder: NameHolder, *, renamed: bool) -> str:
+    def _namesake(self, item: ObjectDiff, name: str, holder: NameHolder) -> Namesake | None:
+        """Returns what tells a holder from the object whose unique name it has; None where that is no question."""
+        other = self._plan.diff.namesakes.get(item.id)
+        asked = name in item.entry.restore.unique and item.state is ObjectState.MISSING
+        return other if asked and other and other.live_id == holder.id else None
+
+    def _choices(self, holder: NameHolder, *, renamed: bool, matched: bool) -> str:
         choices = [RENAME] if renamed else []
+        if matched:
+            choices.append(_MATCH.format(holder=holder.title))
         item = self._plan.diff.items.get(holder.table, {}).get(holder.id)
         if item and item.state is ObjectState.ADDED and not self._plan.options.delete_added:
             choices.append(f"--delete-added deletes {holder.title} first, as it was added since")

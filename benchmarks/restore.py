@@ -12,7 +12,7 @@ from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue import EVERYTHING
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.execute.apply import RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions
 from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore
 from entra_pipeline.restore.records.passwords import Passwords, random_key

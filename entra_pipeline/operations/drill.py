@@ -9,7 +9,7 @@ from entra_pipeline.project import Scope
 
 if TYPE_CHECKING:
     from entra_pipeline.restore.check.drill import Drill
-    from entra_pipeline.restore.execute.executor import RestoreProgress
+    from entra_pipeline.restore.execute.apply import RestoreProgress
 
 
 async def run_drill(

@@ -18,7 +18,7 @@ from entra_pipeline.errors import UsageError
 from entra_pipeline.operations.environment import Environment, JobOrigin
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.restore.check.verify import verify
-from entra_pipeline.restore.execute.executor import RestoreProgress, RestoreTarget, apply
+from entra_pipeline.restore.execute.apply import RestoreProgress, RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan import service
 from entra_pipeline.restore.plan.other_tenant import scope_of
@@ -172,7 +172,7 @@ class RestoreRun:
     progress: RestoreProgress | None = None
 
     async def apply(self, *, go_on: bool = False) -> RestoreReport:
-        """Writes to the tenant, and keeps the record of the job; `go_on` and errors as for `executor.apply`."""
+        """Writes to the tenant, and keeps the record of the job; `go_on` and errors as for `apply.apply`."""
         async with self._job() as (job, target):
             job.report = report = await self._apply(target, go_on)
         return report

@@ -5,7 +5,7 @@
    bin.
 3. `plan.rules` turns every difference into a step, or into a refusal with its reason.
 4. `plan.planner` resolves references between steps, orders them, and seals the plan. Nothing is written so far.
-5. `execute.executor` takes an undo point, then sends the steps stage by stage; `records.journal` announces every
+5. `execute.apply` takes an undo point, then sends the steps stage by stage; `records.journal` announces every
    request that must not be sent twice.
 6. `check.verify` reads the tenant back and compares it with the plan.
 

@@ -17,7 +17,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.demo import look
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore.execute import executor, reinstated
+from entra_pipeline.restore.execute import apply, reinstated
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan
 from entra_pipeline.restore.objects.selection import with_bins
 from entra_pipeline.restore.plan.diff import Side
@@ -102,15 +102,13 @@ class Pictured(Protected):
 
     def apply(self, plan: RestorePlan) -> RestoreReport:
         """Carries a plan out."""
-        target = executor.RestoreTarget(
-            scope=self.scope, store=self.store, reading=self._reading, writing=self._writing
-        )
+        target = apply.RestoreTarget(scope=self.scope, store=self.store, reading=self._reading, writing=self._writing)
         passwords = Passwords(self.store.files, plan, lambda: key_of(self._reading.tenant))
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(executor, "backup", self._taken)
+            patched.setattr(apply, "backup", self._taken)
             patched.setattr(reinstated, "backup", self._taken)
             return self._runner.run(
-                executor.apply(plan, store=self.store, target=target, passwords=passwords, patience=3.0)
+                apply.apply(plan, store=self.store, target=target, passwords=passwords, patience=3.0)
             )
 
     async def _taken(self, *args: Any, **options: Any) -> Manifest:

@@ -12,7 +12,7 @@ import pytest
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.execute.apply import RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.other_tenant import plan_across, scope_of

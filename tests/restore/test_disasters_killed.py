@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from entra_pipeline.restore.execute.executor import LiveChanged
+from entra_pipeline.restore.execute.apply import LiveChanged
 from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.journal import RestoreUnfinished
 from entra_pipeline.restore.records.plans import write_plan

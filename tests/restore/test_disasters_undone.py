@@ -13,7 +13,7 @@ from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.restore.check.verify import verify
-from entra_pipeline.restore.execute import executor as applying
+from entra_pipeline.restore.execute import apply as applying
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection, Taken
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan

@@ -43,7 +43,7 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
     """
     project = project_of(ctx)
     scope = project.scope(scope_name)
-    manifest = take_point(project, scope, full=full, types=listed(types))
+    manifest = back_up_scope(project, scope, full=full, types=listed(types))
     if json_:
         print_json({**point_row(manifest), "tables": table_rows(manifest), "totals": totals(manifest)})
     else:
@@ -52,7 +52,7 @@ def backup(ctx: click.Context, scope_name: str, full: bool, types: Sequence[str]
     return FINISHED_WITH_EXCEPTION if manifest.status == "finished with exception" else 0
 
 
-def take_point(
+def back_up_scope(
     project: Project,
     scope: Scope,
     *,

@@ -29,7 +29,7 @@ from entra_pipeline.operations.restore import (
 )
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.execute.executor import LiveChanged
+from entra_pipeline.restore.execute.apply import LiveChanged
 from entra_pipeline.restore.objects.model import Conflict, PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
 from entra_pipeline.restore.plan.undo import read_writes, undo_command

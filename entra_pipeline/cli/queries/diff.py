@@ -17,7 +17,7 @@ from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
 from entra_pipeline.cli.context import EchoedLines, as_table, csv_cell, echo, listed, print_table, project_of, say
-from entra_pipeline.cli.jobs.backups import take_point
+from entra_pipeline.cli.jobs.backups import back_up_scope
 from entra_pipeline.cli.queries.points import newest_point
 from entra_pipeline.errors import NotAtPoint, UsageError
 from entra_pipeline.project import Project, Scope
@@ -130,7 +130,7 @@ def _points(
                     f"scope {scope.name!r} protects none of the given types",
                     remedy="Add them to the scope's `protect`, or choose other types.",
                 )
-        after = take_point(project, scope, types=types or (), taken_for=TakenFor.COMPARISON)
+        after = back_up_scope(project, scope, types=types or (), taken_for=TakenFor.COMPARISON)
         echo(f"the live tenant is recovery point {after.recovery_point}, taken now", err=True)
         return before, after
     after = newest_point(store, second)

@@ -17,7 +17,7 @@ from entra_pipeline.backup.jobs import totals
 from entra_pipeline.cli.auditing import about, recorded
 from entra_pipeline.cli.calling import called_for, relative
 from entra_pipeline.cli.context import console, print_table, say
-from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps, print_summary, size, take_point
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, back_up_scope, print_gaps, print_summary, size
 from entra_pipeline.cli.jobs.restore import apply_plan, make_plan, print_plan, print_report
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
@@ -74,7 +74,7 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
         _heading("A full backup")
         before = story.look(tenant.control, scope.types())
         storage = project.storage[scope.storage]
-        full = recorded("backup", scope.name, storage, lambda: take_point(project, scope, full=True), _status)
+        full = recorded("backup", scope.name, storage, lambda: back_up_scope(project, scope, full=True), _status)
         print_summary(full)
 
         _heading("The tenant lives")
@@ -83,7 +83,7 @@ def demo(ctx: click.Context, users: int | None, groups: int | None, port: int | 
 
         _heading("An incremental backup")
         after = story.look(tenant.control, scope.types())
-        incremental = recorded("backup", scope.name, storage, lambda: take_point(project, scope), _status)
+        incremental = recorded("backup", scope.name, storage, lambda: back_up_scope(project, scope), _status)
         for table, entry in incremental.tables.items():
             print_gaps(table, entry.gaps)
         _print_cost((full, incremental))

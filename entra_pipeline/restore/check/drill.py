@@ -25,7 +25,7 @@ from entra_pipeline.errors import NotInStore
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope, Secret, Tenant
 from entra_pipeline.restore.check.fidelity import Difference, Fidelity, Score, fidelity
-from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, apply
+from entra_pipeline.restore.execute.apply import NullRestoreProgress, RestoreProgress, RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan
 from entra_pipeline.restore.plan.diff import Side, decoded, meeting
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan

@@ -21,7 +21,7 @@ from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph import BatchRequest, RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.graph.pages import decoding
-from entra_pipeline.restore.execute.executor import NullRestoreProgress, RestoreProgress, RestoreTarget, take_point
+from entra_pipeline.restore.execute.apply import NullRestoreProgress, RestoreProgress, RestoreTarget, back_up_target
 from entra_pipeline.restore.execute.step import PATIENCE
 from entra_pipeline.restore.objects import paths
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, StepOutcome
@@ -80,7 +80,7 @@ async def verify(
     names = dict(plan.identity)
     for made in journal.made.values():
         names |= {old.lower() if len(old) == 36 else old: new for old, new in made.items()}
-    live = await take_point(target, plan, TakenFor.READ_BACK, clock, progress)
+    live = await back_up_target(target, plan, TakenFor.READ_BACK, clock, progress)
     outcomes = {outcome.number: outcome for outcome in report.outcomes}
     sent = [step for step in plan.steps if outcomes[step.number].result in _SENT]
     wanted = _final(sent, names)

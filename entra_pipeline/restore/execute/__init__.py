@@ -1,6 +1,6 @@
 """Carry out a restore plan.
 
-1. `executor` takes a lock per tenant, opens the journal, and takes the undo point unless the journal names one.
+1. `apply` takes a lock per tenant, opens the journal, and takes the undo point unless the journal names one.
 2. It compares the undo point with the plan: objects that changed since are left alone, or stop the restore.
 3. It runs the stages in order, the steps of a stage concurrently; a step waits for the steps that make what it
    refers to.

@@ -1,7 +1,7 @@
 """What carries out the steps of a restore: sending, waiting for replication, and making things once only.
 
 What belongs here: what holds for every request of a step. What does not: which requests a step takes (`requests`), and
-in which order steps go (`executor`).
+in which order steps go (`apply`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a restore plan is, and what became of it. The files are public: docs/restore.md.
 
 What belongs here: the shape of plans, journals and outcomes. What does not: how they are made (`planner`,
-`executor`, `verify`).
+`apply`, `verify`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The planner: what a restore would write, in which order, and what it would not; nothing is written.
 
 What belongs here: the plan as a whole. What does not: what differs (`diff`), what is done about it (`rules`), what the
-steps refer to (`resolver`), their order (`ordering`), how they are sent (`executor`).
+steps refer to (`resolver`), their order (`ordering`), how they are sent (`apply`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Planning from end to end: read the tenant as it is, compare, and keep the plan in the store.
 
 What belongs here: what the command, the Dagster job and the console have in common before a plan is looked at. What
-does not: the comparison and the steps (`planner`), carrying them out (`executor`).
+does not: the comparison and the steps (`planner`), carrying them out (`apply`).
 """
 
 from __future__ import annotations

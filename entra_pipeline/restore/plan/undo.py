@@ -2,7 +2,7 @@
 
 What belongs here: what a restore wrote, by its plan, journal and report; and which of the differences between its undo
 point and the tenant are its own. What does not: what is done about them (`rules`), in which order (`planner`) and how
-(`executor`): an undo is a plan like any other.
+(`apply`): an undo is a plan like any other.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.execute.apply import RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.report import RestoreReport

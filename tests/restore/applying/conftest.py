@@ -13,7 +13,7 @@ import pytest
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.retry import use_policy
-from entra_pipeline.restore.execute.executor import RestoreTarget, apply
+from entra_pipeline.restore.execute.apply import RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords, key_of

@@ -11,7 +11,7 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.errors import UsageError
-from entra_pipeline.restore.execute.executor import LiveChanged
+from entra_pipeline.restore.execute.apply import LiveChanged
 from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.records import id_map

@@ -11,7 +11,7 @@ from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.restore.check.verify import verify
-from entra_pipeline.restore.execute.executor import RestoreTarget
+from entra_pipeline.restore.execute.apply import RestoreTarget
 from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.jobs import restore_job
 from entra_pipeline.restore.records.passwords import Passwords, key_of

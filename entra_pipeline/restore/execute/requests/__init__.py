@@ -6,7 +6,7 @@
 3. `links` adds and removes references, and accepts that one is there already.
 
 What belongs here: bodies and their order within a step. What does not: which steps there are (`plan`), sending and
-journalling them (`executor`), and what became of a request without an answer (`lost_write`).
+journalling them (`apply`), and what became of a request without an answer (`lost_write`).
 """
 
 from entra_pipeline.catalogue.restoring import WriteStrategy

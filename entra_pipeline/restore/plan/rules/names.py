@@ -2,7 +2,7 @@
 
 What belongs here: which deletions wait for which objects, and what gives up its name early where steps would wait for
 each other. What does not: who relies on whom (`taken`, `seats`), finding the holders (`holders`), carrying that out
-(`executor`).
+(`apply`).
 
 A deletion that went ahead when the object that needs its name has failed would leave neither. So what holds a name that
 Graph does not give twice goes first only into a recycle bin, from where it returns when the other does not come back;

@@ -427,7 +427,7 @@ async def _before(
         undo = await asyncio.to_thread(target.store.manifest, journal.undo_point)
     else:
         progress.phase("taking a recovery point to undo this")
-        undo = await take_point(target, plan, TakenFor.UNDO, clock, progress)
+        undo = await back_up_target(target, plan, TakenFor.UNDO, clock, progress)
     known = await asyncio.to_thread(id_map.lineage, store, plan.tenant_id)
     changed = await asyncio.to_thread(_changed, plan, target.store, undo, known, journal.made.keys())
     if changed and not go_on and not journal.undo_point:
@@ -442,7 +442,7 @@ async def _before(
     return undo, {step.number for step in changed}
 
 
-async def take_point(
+async def back_up_target(
     target: RestoreTarget, plan: RestorePlan, taken_for: TakenFor, clock: Clock, progress: BackupProgress | None
 ) -> Manifest:
     """Takes a recovery point of the types that a plan writes; raises what `backup` raises."""
@@ -564,4 +564,4 @@ def _there_before(store: ScopeStore, undo: Manifest) -> Callable[[str], Awaitabl
     return ask
 
 
-__all__ = ["LiveChanged", "NullRestoreProgress", "RestoreProgress", "RestoreTarget", "apply", "take_point"]
+__all__ = ["LiveChanged", "NullRestoreProgress", "RestoreProgress", "RestoreTarget", "apply", "back_up_target"]

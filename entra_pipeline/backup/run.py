@@ -32,7 +32,7 @@ from entra_pipeline.backup.rows.entries import is_objects
 from entra_pipeline.backup.rows.queries import QueryRunner
 from entra_pipeline.backup.rows.result import NotOffered, ReadFailure, ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import READ_ALL_AGAIN
-from entra_pipeline.backup.scheduler import ReadStep, carry_out
+from entra_pipeline.backup.scheduler import ReadStep, run_steps
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.clock import Clock, iso, system_clock
@@ -157,7 +157,7 @@ class BackupRun:
         # Links that are gone may have gone with an object of the parent; without a parent nothing has.
         ends = [name for name in wanted if may_be_endpoint(CATALOGUE[name])] if self.parent else []
         steps = [*self._steps(reader, children, wanted), *_proofs(reconciler, wanted)]
-        await carry_out(steps, write, before_links=ends)
+        await run_steps(steps, write, before_links=ends)
         if self.extension_gap is not None:
             for name in (n for n in wanted if CATALOGUE[n].extensible):
                 self.builder.flag(name, gaps=[self.extension_gap])

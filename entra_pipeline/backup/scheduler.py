@@ -32,7 +32,7 @@ class ReadStep:
     after: tuple[str, ...] = ()
 
 
-async def carry_out(
+async def run_steps(
     steps: Sequence[ReadStep], write: Callable[[TableOutcome], Awaitable[None]], *, before_links: Iterable[str]
 ) -> None:
     """Reads and writes all tables.

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from entra_pipeline.backup.rows.result import NotOffered, TableOutcome
-from entra_pipeline.backup.scheduler import ReadStep, carry_out
+from entra_pipeline.backup.scheduler import ReadStep, run_steps
 from entra_pipeline.errors import StoreError
 from entra_pipeline.graph import RequestStats
 
@@ -45,7 +45,7 @@ def test_links_are_compared_when_they_are_written_and_not_when_everything_is():
             ReadStep(groups, partial(work.read, *groups)),
             ReadStep((), work.compare, groups),
         ]
-        await asyncio.wait_for(carry_out(steps, work.write, before_links=[]), 10)
+        await asyncio.wait_for(run_steps(steps, work.write, before_links=[]), 10)
         return work.done
 
     done = asyncio.run(run())
@@ -62,7 +62,7 @@ def test_links_wait_for_objects_whose_going_may_be_the_reason_for_theirs():
             ReadStep(("groups", "group_members"), partial(work.read, "groups", "group_members")),
             ReadStep(("app_role_assignments",), work.compare, ("groups",)),
         ]
-        await asyncio.wait_for(carry_out(steps, work.write, before_links=["users", "groups"]), 10)
+        await asyncio.wait_for(run_steps(steps, work.write, before_links=["users", "groups"]), 10)
         return work.done
 
     done = asyncio.run(run())
@@ -78,7 +78,7 @@ def test_what_ends_one_read_ends_the_others():
             raise StoreError("no room")
 
         steps = [ReadStep(("users",), partial(work.read, "users", held=True)), ReadStep(("groups",), fails)]
-        await asyncio.wait_for(carry_out(steps, work.write, before_links=[]), 10)
+        await asyncio.wait_for(run_steps(steps, work.write, before_links=[]), 10)
 
     with pytest.raises(StoreError, match="no room"):
         asyncio.run(run())

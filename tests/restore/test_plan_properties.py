@@ -160,7 +160,7 @@ class World:
         self.table(table)[id_] = {**body, "id": id_}
         return id_
 
-    def carry_out(self, plan: RestorePlan, point: Picture) -> dict[str, str]:
+    def apply(self, plan: RestorePlan, point: Picture) -> dict[str, str]:
         """Does what the plan says, and takes away what came back besides; ids at the point → ids in the tenant."""
         moved = dict(plan.identity)
         self.back.clear()
@@ -295,7 +295,7 @@ def test_carrying_out_a_plan_brings_back_what_was(done: list[tuple[Any, ...]], d
     world = changed(tenant(), done)
     plan = planned(world, RestoreOptions(enable_policies=True, delete_added=delete_added))
     assert {refusal.kind for refusal in plan.refusals} <= ({"skipped"} if not delete_added else set())
-    moved = world.carry_out(plan, tenant())
+    moved = world.apply(plan, tenant())
     before = tenant()
     for table in OBJECTS:
         entry = CATALOGUE[table]
@@ -373,7 +373,7 @@ def test_the_same_gives_the_same_plan(done: list[tuple[Any, ...]]) -> None:
 
 def restored(world: World, plan: RestorePlan, points: Points) -> tuple[RestoreWrites, dict[str, str]]:
     """Carries a plan out and reads back; what it has written, and ids at the point → ids in the tenant."""
-    moved = world.carry_out(plan, tenant())
+    moved = world.apply(plan, tenant())
     made = {s.number: {s.id: rewrite(s.id, moved)} for s in plan.steps if s.action in {"create", "undelete"}}
     outcomes = tuple(outcome_of(s, "restored", live_id=s.live_id or rewrite(s.id, moved)) for s in plan.steps)
     report = RestoreReport(
@@ -433,7 +433,7 @@ def test_an_undo_takes_back_what_the_restore_wrote_and_nothing_that_others_did(
             identity={old: new for old, new in moved.items() if old != new},
             undoing=written,
         )
-        world.carry_out(undo, picture)
+        world.apply(undo, picture)
         again = facts(world.picture)
     assert undo.undoes == "job"
     others = {fact for fact in then.keys() | now.keys() if then.get(fact) != now.get(fact)}

@@ -24,7 +24,7 @@ from entra_pipeline.graph import Graph, GraphWriter, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_sent
 from entra_pipeline.restore.execute.reinstated import take_away
-from entra_pipeline.restore.execute.requests import carry_out
+from entra_pipeline.restore.execute.requests import send_requests
 from entra_pipeline.restore.execute.step import PATIENCE, RestoreSession, RunningStep, StepRefused
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, Result, StepOutcome
 from entra_pipeline.restore.objects.normalize import fingerprint
@@ -323,7 +323,7 @@ class _Applying:
         work = RunningStep(self.session, step)
         try:
             async with self._lock(work):
-                await carry_out(work)
+                await send_requests(work)
         except StepRefused as refused:
             return outcome_of(step, "failed", live_id=work.id, reason=refused.message, remedy=refused.remedy)
         problems = list(work.problems)
@@ -360,7 +360,7 @@ class _Applying:
             reason = f"{step.name or step.id}, which needs its name, was not restored"
             remedy = "Fix what prevented that restore, and plan again."
             try:
-                await carry_out(RunningStep(self.session, back))
+                await send_requests(RunningStep(self.session, back))
                 reason = f"it was restored from the recycle bin again: {reason}"
             except StepRefused as refused:
                 reason = f"it is in the recycle bin, though {reason}: {refused.message}"

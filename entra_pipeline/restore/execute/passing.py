@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.restore.execute.requests import REQUEST_BUILDERS, carry_out
+from entra_pipeline.restore.execute.requests import REQUEST_BUILDERS, send_requests
 from entra_pipeline.restore.execute.step import RestoreSession, RunningStep, StepRefused
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, StepOutcome
 from entra_pipeline.restore.objects.normalize import normalized
@@ -94,7 +94,7 @@ async def give_back(session: RestoreSession, first: RestoreStep) -> StepOutcome 
     told = ", ".join(f"{name} {value}" for name, value in had.items() if isinstance(value, str)) or ", ".join(still)
     back = msgspec.structs.replace(first, body=kind | had, before={name: first.body[name] for name in still})
     try:
-        await carry_out(RunningStep(session, back))
+        await send_requests(RunningStep(session, back))
     except StepRefused as refused:
         left = ", ".join(f"{name} {first.body[name]}" for name in still)
         return outcome_of(

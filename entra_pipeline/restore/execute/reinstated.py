@@ -19,7 +19,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.graph import Graph
 from entra_pipeline.project import Scope
-from entra_pipeline.restore.execute.requests import carry_out
+from entra_pipeline.restore.execute.requests import send_requests
 from entra_pipeline.restore.execute.step import RestoreSession, RunningStep, StepRefused
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.objects.references import ids_in
@@ -84,7 +84,7 @@ async def take_away(
     async def remove(step: RestoreStep, owner: str) -> None:
         work, remedy = RunningStep(session, step), ""
         try:
-            await carry_out(work)
+            await send_requests(work)
         except StepRefused as refused:
             work.problems.append(refused.message)
             remedy = refused.remedy

@@ -37,7 +37,7 @@ REQUEST_BUILDERS: dict[WriteStrategy, type[RequestBuilder]] = {
 }
 
 
-async def carry_out(work: RunningStep) -> None:
+async def send_requests(work: RunningStep) -> None:
     """Sends what a step takes; raises Refused when Graph refuses it."""
     action = work.step.action
     if action == "link":
@@ -55,4 +55,4 @@ async def carry_out(work: RunningStep) -> None:
         }[action]()
 
 
-__all__ = ["REQUEST_BUILDERS", "carry_out"]
+__all__ = ["REQUEST_BUILDERS", "send_requests"]

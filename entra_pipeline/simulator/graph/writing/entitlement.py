@@ -19,8 +19,8 @@ REQUESTS = ("accessPackageResourceRequest", "accessPackageAssignmentRequest")
 _SYSTEMS = {"AadGroup": "group", "AadApplication": "servicePrincipal"}
 
 
-def carry_out(directory: Directory, creation: NewObjects, entry: EntitySet, given: Entity) -> StoredObject:
-    """Carries out the request; returns the request as it is kept. Raises Failure."""
+def fulfill(directory: Directory, creation: NewObjects, entry: EntitySet, given: Entity) -> StoredObject:
+    """Fulfills a request; returns the request as it is kept. Raises Failure."""
     kind = str(given["requestType"])
     if kind not in {"adminAdd", "adminRemove"}:
         raise bad_request(f"The request type '{kind}' is not supported for applications.")

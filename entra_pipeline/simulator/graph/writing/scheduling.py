@@ -93,13 +93,13 @@ def check_end(directory: Directory, schedule: Entity) -> None:
         )
 
 
-def carry_out(
+def fulfill(
     directory: Directory,
     request: StoredObject,
     assign: Callable[[Entity], None],
     revoke: Callable[[Entity], None],
 ) -> None:
-    """Carries out a stored request.
+    """Fulfills a stored request.
 
     Args:
         directory: Where.

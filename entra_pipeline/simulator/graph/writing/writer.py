@@ -62,7 +62,7 @@ class WriteHandler:
             if request.method == "POST" and not place.key:
                 if place.entry.name in entitlement.REQUESTS:
                     check_required(place.entry, request.json())
-                    made = entitlement.carry_out(self.directory, self.creation, place.entry, request.json())
+                    made = entitlement.fulfill(self.directory, self.creation, place.entry, request.json())
                     return created(made)
                 if place.entry.name == "invitation":
                     return self._invite(place.entry, request.json())

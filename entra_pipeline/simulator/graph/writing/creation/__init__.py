@@ -34,7 +34,7 @@ class Creation(NewObjects):
     def connect(self, row: StoredObject, body: Entity) -> None:
         """Links a new object to what it refers to."""
         if row.type in scheduling.REQUESTS:
-            scheduling.carry_out(self.directory, row, self._give_role, self._take_role)
+            scheduling.fulfill(self.directory, row, self._give_role, self._take_role)
             return
         rule = _CONNECTIONS.get(row.type)
         if rule:

@@ -28,7 +28,8 @@ from benchmarks.ours import Run
 from benchmarks.processes import backup
 from benchmarks.report import Bound, Section
 from benchmarks.tenant import SCOPE, Measured, measured
-from entra_pipeline.backup.read.children import EXPAND_LIMIT, ChildCollection, child_collections
+from entra_pipeline.backup.read.child_tables import ChildCollection, child_collections
+from entra_pipeline.backup.read.expansion import EXPAND_LIMIT
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane, ObjectType, Read, table_names
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest, TableEntry

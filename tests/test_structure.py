@@ -201,6 +201,21 @@ def test_modules_and_classes_named_in_docstrings_exist() -> None:
     assert missing == []
 
 
+def test_what_tests_and_benchmarks_import_exists() -> None:
+    """Benchmarks, the storm and commands of tests are imported by no test."""
+    defined, missing, checked = _Definitions(), [], 0
+    for file in sorted(file for top in ("tests", "benchmarks") for file in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.module not in defined.names:
+                continue
+            for one in node.names:
+                checked += 1
+                if one.name not in defined.names[node.module] and f"{node.module}.{one.name}" not in defined.names:
+                    missing.append(f"{file.relative_to(ROOT)}: {node.module}.{one.name}")
+    assert checked > 1_000
+    assert missing == []
+
+
 def test_rooms_of_tests_share_only_what_is_in_support() -> None:
     foreign = []
     for file in sorted((ROOT / "tests").rglob("*.py")):

@@ -6,19 +6,20 @@ not fail without it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
-from entra_pipeline.backup.read import children, reader
+from entra_pipeline.backup.read import reader, singles
 from entra_pipeline.backup.read.child_tables import UnansweredOwners
 from entra_pipeline.backup.read.owners import OwnerReader
-from entra_pipeline.backup.reconcile import counts, evidence
+from entra_pipeline.backup.reconcile import evidence
 from entra_pipeline.backup.reconcile.evidence import Says, Verdict
 from entra_pipeline.backup.rows import page_parser
-from entra_pipeline.graph import client, links, pages
+from entra_pipeline.graph import client, pages, urls
 from entra_pipeline.graph.retry import Attempts
 from entra_pipeline.store.retention import prune as pruning
 from tests.proof.program import Program
@@ -79,21 +80,21 @@ def _take_anything_for_an_object() -> None:
     def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") -> str:
         return page_parser.identify(raw, key, otherwise=otherwise or "whatever it is")
 
-    for module in (reader, page_parser):
-        _replace(module, "without_context", without_context)
-        _replace(module, "check_single", lambda *arguments: None)
+    _replace_everywhere(singles.without_context, without_context)
+    _replace_everywhere(singles.check_single, lambda *arguments: None)
     _replace(reader, "identify", identify)
 
 
 def _end_at_another_shape() -> None:
+    strict = page_parser.read_items
+
     def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> page_parser.ReadItems:
-        found = page_parser.read_items(elements, key)
+        found = strict(elements, key)
         if found.unreadable:
             raise TypeError(f"no object: {found.unreadable[0].raw!r}")
         return found
 
-    for module in (reader, children, counts):
-        _replace(module, "read_items", read_items)
+    _replace_everywhere(strict, read_items)
 
 
 def _one_owner_costs_all() -> None:
@@ -132,11 +133,11 @@ def _page_for_ever() -> None:
 
 
 def _follow_any_link() -> None:
-    _replace(links, "leads_to_graph", lambda link, root: True)
+    _replace(urls, "leads_to_graph", lambda link, root: True)
 
 
 def _follow_a_link_to_another_set() -> None:
-    _replace(links, "_segments", lambda url, root: ())
+    _replace(urls, "_segments", lambda url, root: ())
 
 
 def _prune_what_is_held() -> None:
@@ -175,6 +176,13 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "holds": Mutation("prune takes points that are held", _prune_what_is_held, frozenset({"hold"})),
 }
+
+
+def _replace_everywhere(function: Callable[..., Any], with_: Callable[..., Any]) -> None:
+    """Replaces a function in each module of the engine that has imported it."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("entra_pipeline.") and vars(module).get(function.__name__) is function:
+            _replace(module, function.__name__, with_)
 
 
 def _replace(where: Any, name: str, with_: Any) -> None:

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.proof.mutations import MUTATIONS
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -22,6 +26,12 @@ def test_fifty_seeds_find_nothing() -> None:
     said = prove("--seeds", "50")
     assert "50 seeds" in said
     assert "0 failing" in said
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mended_fault_can_be_turned_on_again(name: str) -> None:
+    with MUTATIONS[name].applied():
+        pass
 
 
 def test_a_seed_replays_bit_for_bit() -> None:

@@ -50,6 +50,9 @@ keyring=$dir/keyring
 [client.rgw.a]
 rgw_frontends=beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw_data=$dir/rgw
+rgw_crypt_require_ssl=false
+rgw_crypt_s3_kms_backend=testing
+rgw_crypt_s3_kms_encryption_keys=entra-backup=$(head -c 32 /dev/zero | base64)
 keyring=$dir/keyring
 CONF
 }

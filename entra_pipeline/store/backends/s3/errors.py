@@ -58,6 +58,17 @@ BROKEN = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
 """What a transfer that breaks off raises."""
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _UNKNOWN_HERE = {"NotImplemented", "MethodNotAllowed", "InvalidRequest", "InvalidArgument", "BadRequest", "501", "400"}
+_READS = {"GetObject", "HeadObject"}
+# AWS S3 API reference, "Error responses": errors of AWS KMS come with its name before theirs.
+_OF_KMS = "KMS."
+_KMS = (
+    "Name a key that exists and is enabled, and allow this access key kms:GenerateDataKey to back up and kms:Decrypt "
+    "to read."
+)
+_OTHER_KEY = (
+    "If the object was stored with a customer key, set server_side_encryption.customer_key to that key; an object "
+    "that was stored without one cannot be read with one. Otherwise look at the storage service."
+)
 _DELETES = {"DeleteObject", "DeleteObjects"}
 # An object that Object Lock keeps, and a key that may not delete, are both AccessDenied at Amazon.
 _KEPT = {"AccessDenied", "403", "ObjectLocked", "WORMProtected", "FileImmutable", "MethodNotAllowed"}
@@ -138,6 +149,10 @@ class ErrorExplainer:
                 remedy="Set the clock of this machine (timedatectl, chrony), or have that of the service set: they may "
                 "differ by 15 minutes.",
             )
+        if code.startswith(_OF_KMS):
+            return self._error_factory("server_side_encryption.kms_key", message, remedy=_KMS)
+        if error.operation_name in _READS and status == 400:
+            return self._error_factory("server_side_encryption", message, remedy=_OTHER_KEY)
         if code in _SETTINGS:
             setting, remedy = _SETTINGS[code]
             return self._error_factory(setting, message, remedy=remedy)

@@ -24,7 +24,7 @@ from entra_pipeline.graph.pages import decode_page
 # Graph cuts an expanded relation at 20 without telling (Graph doc: query-parameters).
 EXPAND_LIMIT = 20
 # Graph takes at most 15 values in an `in` (Graph doc: filter-query-parameter).
-_FILTER_VALUES = 15
+FILTER_VALUES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class ExpandReader:
     async def _probes(
         self, children: ChildCollection, ids: Sequence[str], stats: RequestStats
     ) -> AsyncIterator[GraphPage]:
-        chunks = [ids[start : start + _FILTER_VALUES] for start in range(0, len(ids), _FILTER_VALUES)]
+        chunks = [ids[start : start + FILTER_VALUES] for start in range(0, len(ids), FILTER_VALUES)]
         conditions = [f"id in ({','.join(repr(one) for one in chunk)})" for chunk in chunks]
         requests = [BatchRequest(self.url(children, condition)) for condition in conditions]
         wanted = set(ids)

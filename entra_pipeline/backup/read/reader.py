@@ -250,7 +250,7 @@ class ObjectReader(TableReader):
                 async for page in self.graph.pages(url, stats=stats, lane=entry.lane, many=many):
                     counted = page.count if counted is None else counted
                     shown = page if keep is None else kept(page, keep)
-                    if entry.one_by_one or entry.name in self.reveal:
+                    if self.reads_singly(entry):
                         listed = read_items(shown.value, entry.key)
                         self.aside.add(entry.name, "", [*shown.unreadable, *listed.unreadable])
                         shown = GraphPage(await self._singly(entry, listed.ids, stats))
@@ -278,13 +278,17 @@ class ObjectReader(TableReader):
             count="true" if counts else None,
         )
 
+    def reads_singly(self, entry: ObjectType) -> bool:
+        """Tells whether a type's list leaves out properties, so that each object is requested by itself."""
+        return entry.one_by_one or entry.name in self.reveal
+
     async def _singly(self, entry: ObjectType, ids: list[str], stats: RequestStats) -> list[msgspec.Raw]:
-        """Objects of a list read one by one, because the list does not show all of them."""
-        select = ",".join([*entry.properties, entry.secret]) if entry.name in self.reveal else ""
-        requests = [BatchRequest(query(f"{entry.path}/{one}", select=select), one) for one in ids]
+        """Objects of a list read one by one."""
         found: list[msgspec.Raw] = []
-        async for result in self.graph.batch(requests, stats=stats, lane=entry.lane):
+        async for result in self.objects(entry, ids, stats):
             if result.status == 404:
+                # Deleted since the list was read, or there all the same: `reconcile.unread` finds out.
+                self.aside.listed_only.setdefault(entry.name, set()).add(result.request.key)
                 continue
             try:
                 found.append(msgspec.Raw(single_object(entry, result, result.request.key)))
@@ -295,8 +299,9 @@ class ObjectReader(TableReader):
         return found
 
     async def objects(self, entry: ObjectType, ids: Iterable[str], stats: RequestStats) -> AsyncIterator[BatchResult]:
-        """Single objects, with the properties that a listing has; the result of one that is gone has status 404."""
-        select = ",".join(self.properties_to_select(entry))
+        """Single objects, with all properties that are read; the result of one that is gone has status 404."""
+        secret = [*entry.properties, entry.secret] if entry.name in self.reveal else []
+        select = ",".join(secret or self.properties_to_select(entry))
         expand = ",".join(entry.expand)
         requests = [BatchRequest(query(f"{entry.path}/{one}", select=select, expand=expand), one) for one in ids]
         async for result in self.graph.batch(requests, stats=stats, lane=entry.lane):

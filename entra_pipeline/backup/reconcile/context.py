@@ -6,20 +6,23 @@ A check reads states and asks Graph; it never writes. The reconciler applies its
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from entra_pipeline.backup.read.children import ChildReader
+from entra_pipeline.backup.read.expansion import FILTER_VALUES
 from entra_pipeline.backup.read.owners import OwnerReader
 from entra_pipeline.backup.read.reader import ObjectReader
 from entra_pipeline.backup.read.singles import single_object
-from entra_pipeline.backup.rows.page_parser import stored
+from entra_pipeline.backup.rows.ids import one_form
+from entra_pipeline.backup.rows.page_parser import read_items, stored
 from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Relation
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph import RequestStats
+from entra_pipeline.graph.client import query
 from entra_pipeline.store.manifest import Gap
 
 COUNT_AGAIN = "The next backup reads and compares again; if the problem persists, run a full backup."
@@ -195,6 +198,37 @@ class CheckContext:
         if refused and not found and not singly and (len(refused) > 1 or _lacks_permission(refused)):
             raise next(iter(refused.values()))
         self.memory.unanswered[entry.name].update(refused)
+        return found
+
+    async def still_listed(self, entry: ObjectType, ids: Sequence[str]) -> list[str]:
+        """Returns those objects that Graph's list shows, though they answered 404 by themselves.
+
+        The list is read again: an object that was deleted since it was read is in it no more. Where Graph refuses the
+        list, nobody knows that one of them is gone, and all are returned.
+        """
+        try:
+            listed = await self._listed(entry, ids) if ids else set()
+        except GraphError:
+            return list(ids)
+        return [one for one in ids if one in listed]
+
+    async def _listed(self, entry: ObjectType, ids: Sequence[str]) -> set[str]:
+        whole = query(entry.path, select="id", top=entry.page_size) if entry.delta else self.reader.list_url(entry)
+        if entry.delta and len(ids) <= FILTER_VALUES:
+            condition = " or ".join(f"id eq '{one}'" for one in ids)
+            try:
+                return await self._ids_in(entry, query(entry.path, filter=condition, select="id"))
+            except GraphError as error:
+                if error.status not in {400, 501}:
+                    raise
+        return await self._ids_in(entry, whole)
+
+    async def _ids_in(self, entry: ObjectType, url: str) -> set[str]:
+        """Returns the ids of the objects of a list, with those that cannot be read otherwise."""
+        found: set[str] = set()
+        async for page in self.reader.graph.pages(url, stats=self.stats, lane=entry.lane, anew=url):
+            items = read_items(page.value, entry.key)
+            found.update(items.ids, (one_form(one.id) for one in (*page.unreadable, *items.unreadable)))
         return found
 
 

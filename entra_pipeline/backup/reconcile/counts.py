@@ -101,20 +101,20 @@ async def check_count(context: CheckContext, subject: Subject) -> list[Finding]:
 async def _differing(context: CheckContext, entry: ObjectType, held: set[str]) -> dict[str, str | None]:
     """Returns what Graph says of objects that only its listing or only the stored state has; None for one that is gone.
 
-    A type that is always listed as a whole is listed again. Of other types the ids are listed, and objects requested.
+    A type that is always listed as a whole, and shows all properties so, is listed again. Of other types the ids are
+    listed, and objects requested.
     """
     reader = context.reader
+    by_id = entry.delta or reader.reads_singly(entry)
     url = query(entry.path, select="id", top=entry.page_size) if entry.delta else reader.list_url(entry)
     listed: dict[str, str | None] = {}
     async for page in reader.graph.pages(url, stats=context.stats, lane=entry.lane, anew=url):
         items = read_items(page.value, entry.key)
-        listed.update(
-            (one, "" if entry.delta else stored(raw)) for one, raw in zip(items.ids, items.items, strict=True)
-        )
+        listed.update((one, "" if by_id else stored(raw)) for one, raw in zip(items.ids, items.items, strict=True))
         if entry.shows and (page.unreadable or items.unreadable):
             raise GraphProtocolError(f"Graph's list of {entry.name} has elements that cannot be read")
     differing = sorted(listed.keys() ^ held)
-    if entry.delta:
+    if by_id:
         return await context.fetch(entry, differing)
     found = {one: listed.get(one) for one in differing}
     if entry.shows:

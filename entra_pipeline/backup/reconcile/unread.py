@@ -6,17 +6,19 @@ again, as delta need not report it a second time.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from entra_pipeline.backup.read.child_tables import ChildCollection, children_of
+from entra_pipeline.backup.read.owners import SHOWS_IT
 from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject, some
 from entra_pipeline.backup.reconcile.links import compare_singly, links_of, lost_links
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN, is_unknown
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Read
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Read
+from entra_pipeline.errors import GraphNotFound
 from entra_pipeline.store.manifest import Gap
 
 OWNERS = "owners"
@@ -29,11 +31,13 @@ async def check_unread(context: CheckContext, subject: Subject) -> list[Finding]
     if not entry.collection:
         return []
     chosen = context.reader.chosen_ids(entry)
-    wanted = {*context.reader.aside.objects(entry.name), *left_by_parent(context, entry.name)}
+    aside = context.reader.aside
+    wanted = {*aside.objects(entry.name), *aside.listed_only.get(entry.name, ()), *left_by_parent(context, entry.name)}
     ids = sorted(wanted if chosen is None else wanted & chosen)
     if not ids:
         return []
     found = {} if entry.shows else await context.fetch(entry, ids, singly=True)
+    _disbelieve(context, entry, found, await context.still_listed(entry, _absent(found)))
     rows: list[tuple[object, ...]] = [(one, None, DELETE if raw is None else UPSERT, raw) for one, raw in found.items()]
     rows += await known_rows(context, entry.name, [one for one in ids if one not in found])
     context.memory.relink[entry.name].update(str(one) for one, _, change, _ in rows if change == UPSERT)
@@ -57,6 +61,9 @@ async def check_deletions(context: CheckContext, subject: Subject) -> list[Findi
     lost = [str(one) for one, raw in rows if keep is None or keep(msgspec.Raw(str(raw).encode()))]
     # Of types that show others from another side, nobody can request one: whichever the unreadable one was, all stay.
     found = {} if entry.shows else await context.fetch(entry, lost, singly=True)
+    if aside:
+        # Any of them may be the element of the list that has no id.
+        _disbelieve(context, entry, found, _absent(found))
     there: list[tuple[object, ...]] = [(i, None, UPSERT, raw) for i, raw in found.items() if raw is not None]
     there += await known_rows(context, entry.name, [one for one in lost if one not in found])
     if not there:
@@ -64,6 +71,17 @@ async def check_deletions(context: CheckContext, subject: Subject) -> list[Findi
     context.memory.relink[entry.name].update(str(one) for one, *_ in there)
     note = f"healed: {len(there)} objects that Graph's list left out, and has ({some(i for i, *_ in there)})"
     return [Finding(entry.name, rows=tuple(there), note=note)]
+
+
+def _absent(found: Mapping[str, str | None]) -> list[str]:
+    return [one for one, raw in found.items() if raw is None]
+
+
+def _disbelieve(context: CheckContext, entry: ObjectType, found: dict[str, str | None], ids: Sequence[str]) -> None:
+    """Takes objects that answered 404 by themselves, and that another view shows, for unanswered."""
+    for one in ids:
+        del found[one]
+        context.memory.unanswered[entry.name][one] = GraphNotFound(SHOWS_IT, status=404)
 
 
 async def check_owners(context: CheckContext, subject: Subject) -> list[Finding]:

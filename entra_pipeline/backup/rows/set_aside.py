@@ -26,13 +26,19 @@ _UNKNOWN = "an element without an id"
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """The unreadable elements of one run."""
+    """The unreadable elements of one run.
 
+    Attributes:
+        listed_only: Ids of objects that a list shows and that answered 404 by themselves, by table.
+    """
+
+    listed_only: dict[str, set[str]] = field(default_factory=dict)
     _found: dict[str, dict[str, list[Unreadable]]] = field(default_factory=dict)
 
     def begin(self, table: str) -> None:
         """Forgets what was set aside of a table: its read begins again."""
         self._found.pop(table, None)
+        self.listed_only.pop(table, None)
 
     def add(self, table: str, identifier: str, elements: Iterable[Unreadable]) -> None:
         """Sets elements aside.

@@ -54,9 +54,9 @@ class ServerSideEncryption(Section):
         said: dict[str, str | bytes]
         if self.kms_key is not None:
             said = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key}
-            return {operation: said for operation in _WRITES}
+            return dict.fromkeys(_WRITES, said)
         said = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": self._revealed()}
-        return {operation: said for operation in _WITH_KEY}
+        return dict.fromkeys(_WITH_KEY, said)
 
     def _revealed(self) -> bytes:
         text = self.customer_key.reveal() if self.customer_key else ""

@@ -7,7 +7,7 @@
 5. `point_builder` uploads the files of each table and keeps its entry; `states` answers what parent and point hold.
 6. `reconcile/` compares the tables with each other and with Graph, and writes corrections as further change files.
 7. What could not be read or proven becomes a named gap of its table; the parent's rows stay.
-8. `commit` writes the manifest last: until then, no reader sees anything of the run.
+8. `manifest_builder` writes the manifest last: until then, no reader sees anything of the run.
 
 `jobs` records how a backup ended. `logs` backs up audit and sign-in logs, which have days instead of states.
 """

@@ -24,8 +24,8 @@ from typing import Any, Protocol
 import duckdb
 import msgspec
 
-from entra_pipeline.backup.commit import permission_gap, tool
 from entra_pipeline.backup.log_lifetime import KEPT_WITH_LICENCE, KEPT_WITHOUT_LICENCE, LogLifetime, surely_kept
+from entra_pipeline.backup.manifest_builder import permission_gap, tool
 from entra_pipeline.backup.read.table_reader import licence_missing
 from entra_pipeline.backup.rows.page_parser import stored
 from entra_pipeline.backup.rows.parquet import write_entries

@@ -19,7 +19,7 @@ from typing import Protocol
 import duckdb
 import msgspec
 
-from entra_pipeline.backup.commit import CommitContext, commit_point, permission_gap
+from entra_pipeline.backup.manifest_builder import CommitContext, commit_point, permission_gap
 from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.child_tables import child_collections
 from entra_pipeline.backup.read.children import ChildReader

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from entra_pipeline.analysis.unusual import UnusualVerdict, watch
-from entra_pipeline.backup.commit import commit_staged, staged_since
 from entra_pipeline.backup.jobs import backup_job
+from entra_pipeline.backup.manifest_builder import commit_staged, staged_since
 from entra_pipeline.backup.run import BackupProgress, wanted_types
 from entra_pipeline.backup.run import backup as take_backup
 from entra_pipeline.operations.environment import Environment, JobOrigin

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from entra_pipeline.analysis.manifest_rows import COSTS, cost, cost_rows, point_row
-from entra_pipeline.backup.commit import commit_staged
+from entra_pipeline.backup.manifest_builder import commit_staged
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.definitions import build_definitions

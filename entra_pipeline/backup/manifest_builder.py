@@ -1,7 +1,7 @@
-"""Commits a recovery point: writes the manifest of tables that are written, which makes the point visible.
+"""Builds the manifest of a recovery point from the tables that are written, and commits it.
 
-What belongs here: what a manifest says. What does not: reading the tables (`run`), and the commit on storage
-(`store.commit.commit`).
+What belongs here: what a manifest says. What does not: reading the tables (`run`), and the commit on storage, which
+makes the point visible (`store.commit.commit`).
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import recorded
 
 
 @dataclass

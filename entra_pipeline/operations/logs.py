@@ -9,9 +9,9 @@ from datetime import date
 from entra_pipeline.backup.logs import LogReadProgress, read_logs
 from entra_pipeline.operations.environment import Environment, JobOrigin
 from entra_pipeline.project import Scope
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import LogDay
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import recorded
 
 LOGS_JOB = "logs"
 """Type of these jobs in job records."""

@@ -8,7 +8,8 @@
 4. The state of a table at a point is its base and the changes behind it, as one SQL query (`state`).
 5. `verify` reads everything back and compares it with what the manifests say.
 6. `retention.prune` forgets points whose time is over, and `retention.sweep` removes files that nobody names.
-7. Logs have days instead of points (`logs`); jobs leave a record and an event (`jobs`, `job_records`, `events`).
+7. Logs have days instead of points (`logs`); jobs leave a record and an event (`running_jobs`, `job_records`,
+   `events`).
 
 The layout and the formats are public: docs/storage-format.md.
 """

@@ -1,6 +1,7 @@
 """Job records in the store: their shape, and where they are kept.
 
-What belongs here: one typed record, its JSON, reading and writing it. What does not: when a record is made (`jobs`).
+What belongs here: one typed record, its JSON, reading and writing it. What does not: when a record is made
+(`running_jobs`).
 The file of a record is one flat JSON object; members that a type of job adds, and those of later releases, are
 `details` here and come back into the file unchanged.
 """

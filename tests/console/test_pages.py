@@ -22,8 +22,8 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import RestoreOptions
 from entra_pipeline.settings.section import Section
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import canonical
+from entra_pipeline.store.running_jobs import recorded
 from tests.console.two_points import HOSTILE, Served, _console, backed_up, points, project, served, simulator
 
 __all__ = ["_console", "backed_up", "points", "project", "served", "simulator"]

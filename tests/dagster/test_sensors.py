@@ -27,8 +27,8 @@ from entra_pipeline.orchestration.sensors.unusual_change import unusual_change_s
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import recorded
 from entra_pipeline.store.verify import verify
 from tests.dagster.conftest import PROJECT
 from tests.dagster.test_runs import now, run_backup

@@ -16,8 +16,8 @@ from entra_pipeline.project import Project
 from entra_pipeline.reports.job import job_report
 from entra_pipeline.reports.rendering.html import as_html
 from entra_pipeline.store.events import announce
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import recorded
 from tests.notifications.conftest import Hook, MakeProject
 from tests.support.aging import AgingFiles
 from tests.support.post_office import PostOffice

@@ -25,8 +25,8 @@ from entra_pipeline.orchestration.sensors.failures import announce_failed_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.job_records import JobRecord
-from entra_pipeline.store.jobs import job_id_at, keep_record
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import job_id_at, keep_record
 
 _ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # Dagster ends a sensor after sixty seconds.

@@ -36,9 +36,9 @@ from entra_pipeline.restore.records.passwords import Passwords, random_key
 from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Control, Simulator
 from entra_pipeline.store.backends import LocalObjectStore
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.manifest import Manifest, TakenFor, canonical
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import recorded
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import pluralize
 

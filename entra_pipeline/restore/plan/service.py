@@ -32,9 +32,9 @@ from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.journal import require_finished
 from entra_pipeline.restore.records.not_taken import not_taken
 from entra_pipeline.restore.records.plans import write_plan
-from entra_pipeline.store.jobs import new_job_id
 from entra_pipeline.store.manifest import Manifest, TakenFor
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import new_job_id
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.report import RestoreReport, totals
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.running_jobs import recorded
 
 
 @dataclass

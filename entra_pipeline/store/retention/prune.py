@@ -17,7 +17,6 @@ from entra_pipeline.clock import iso
 from entra_pipeline.errors import ScopeBusy
 from entra_pipeline.settings.periods import Period
 from entra_pipeline.store.backends import LockHandle
-from entra_pipeline.store.jobs import recorded
 from entra_pipeline.store.logs import DayOfLog
 from entra_pipeline.store.manifest import sha256
 from entra_pipeline.store.parallel import in_turns
@@ -26,6 +25,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import RetentionHold, holds_settled, retention_holds
 from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
 from entra_pipeline.store.retention.sweep import SweepResult, sweep
+from entra_pipeline.store.running_jobs import recorded
 
 GRACE = timedelta(hours=48)
 """Longer than any run: one that Dagster repeats goes on for a day with what the first try has written."""

@@ -3,10 +3,10 @@
 Types are read concurrently while the tenant changes, and delta queries are known to miss changes. So after the reads:
 
 1. Chosen objects enter and leave the scope; edges of objects that are gone are dropped.
-2. Objects that a listing no longer has are requested by id before they count as deleted.
+2. Objects that a listing no longer has are requested by id before they count as deleted (`removed_objects`).
 3. Owners that a probe has passed over are requested. Links of delta relations are compared with `$expand` and
-   `$count`; links that a whole read no longer has are looked for in the other views (`unlinked`). What is gone and what
-   is disputed follows from `evidence`.
+   `$count`; links that a whole read no longer has are looked for in the other views (`removed_links`). What is gone and
+   what is disputed follows from `evidence`.
 4. The number of objects is compared with Graph's count; a difference is traced to its objects.
 5. Objects that came back bring their links, and the endpoints of new edges are looked up.
 6. Steps 4 and 5 repeat until they change nothing.

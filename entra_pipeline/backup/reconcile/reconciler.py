@@ -19,15 +19,14 @@ from entra_pipeline.backup.reconcile.children import (
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, Check, CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.counts import check_count, counted_types, request_counts
 from entra_pipeline.backup.reconcile.endpoints import check_endpoints, check_returned, edges_of_gone
-from entra_pipeline.backup.reconcile.gone import GoneObjects
 from entra_pipeline.backup.reconcile.links import CHECK_REPORTED, PROVE_WHOLE, read_whole
+from entra_pipeline.backup.reconcile.removed_links import check_removed_links, silent_relations
+from entra_pipeline.backup.reconcile.removed_objects import RemovedObjects, check_removed_objects
 from entra_pipeline.backup.reconcile.selection import check_selection
-from entra_pipeline.backup.reconcile.unlinked import check_unlinked, silent_relations
 from entra_pipeline.backup.reconcile.unread import (
     CHECK_UNREAD_LINKS,
-    check_deletions,
     check_owners,
-    check_unread,
+    check_unread_objects,
     gaps_of_unanswered,
 )
 from entra_pipeline.backup.reconcile.untyped import CHECK_UNTYPED
@@ -51,12 +50,12 @@ class Reconciler:
     builder: PointBuilder
     context: CheckContext
     fresh: Set[str]
-    _gone: GoneObjects = field(init=False)
+    _gone: RemovedObjects = field(init=False)
     _dropped: set[tuple[int, ...]] = field(default_factory=set)
     _proven: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._gone = GoneObjects(self.context, self._unproven)
+        self._gone = RemovedObjects(self.context, self._unproven)
 
     async def reconcile(self) -> None:
         """Runs every check, until none changes anything."""
@@ -65,7 +64,7 @@ class Reconciler:
         for entry in types:
             await self._run(Subject(entry), check_selection)
         # First, so that no edge drops out with an object that is there.
-        await side_by_side(self._run(Subject(entry), check_unread, check_deletions) for entry in types)
+        await side_by_side(self._run(Subject(entry), check_unread_objects, check_removed_objects) for entry in types)
         await self._drop_edges_of_gone()
         for table in self.context.edge_tables():
             if table in self.fresh:
@@ -84,7 +83,7 @@ class Reconciler:
             if subject.table in self.fresh
         )
         await side_by_side(
-            self._run(Subject(entry, relation), check_unlinked)
+            self._run(Subject(entry, relation), check_removed_links)
             for entry in types
             for relation in silent_relations(self.context, entry)
             if relation.name in self.fresh

@@ -1,4 +1,4 @@
-"""Checks: what could not be read, or is listed no longer, is requested singly, and so is what the parent's gaps name.
+"""Checks: what could not be read is requested singly, and so is what the parent's gaps name.
 
 An object or an owner that Graph does not show stays as it was known, and is named in a gap; the next backup requests it
 again, as delta need not report it a second time.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-import msgspec
-
 from entra_pipeline.backup.read.child_tables import ChildCollection, children_of
 from entra_pipeline.backup.read.owners import SHOWS_IT
-from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject, some
+from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.links import compare_singly, links_of, lost_links
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN, is_unknown
@@ -25,7 +23,7 @@ OWNERS = "owners"
 """What the gap of a table is about whose owners could not all be read."""
 
 
-async def check_unread(context: CheckContext, subject: Subject) -> list[Finding]:
+async def check_unread_objects(context: CheckContext, subject: Subject) -> list[Finding]:
     """Requests objects that could not be read; those that Graph still does not show stay as they were known."""
     entry = subject.entry
     if not entry.collection:
@@ -37,47 +35,19 @@ async def check_unread(context: CheckContext, subject: Subject) -> list[Finding]
     if not ids:
         return []
     found = {} if entry.shows else await context.fetch(entry, ids, singly=True)
-    _disbelieve(context, entry, found, await context.still_listed(entry, _absent(found)))
+    disbelieve(context, entry, found, await context.still_listed(entry, absent_ids(found)))
     rows: list[tuple[object, ...]] = [(one, None, DELETE if raw is None else UPSERT, raw) for one, raw in found.items()]
     rows += await known_rows(context, entry.name, [one for one in ids if one not in found])
     context.memory.relink[entry.name].update(str(one) for one, _, change, _ in rows if change == UPSERT)
     return [Finding(entry.name, rows=tuple(rows), note=f"{len(found)} objects were requested singly")] if rows else []
 
 
-async def check_deletions(context: CheckContext, subject: Subject) -> list[Finding]:
-    """Restores objects that the listing left out and Graph still has."""
-    entry, states = subject.entry, context.states
-    before, now = states.sql_before(entry.name), states.entries[entry.name]
-    if not entry.collection or before is None or not now.deleted:
-        return []
-    aside = context.reader.aside.has_unknown(entry.name)
-    if (entry.delta or entry.shows) and not (aside and states.results[entry.name].complete):
-        return []
-    rows = await states.runner.query(
-        f"SELECT id, raw FROM ({before}) SEMI JOIN (SELECT id FROM ({states.sql_changes(entry.name, DELETE)})) "
-        "USING (id) ORDER BY id"
-    )
-    keep = context.reader.keep(entry)
-    lost = [str(one) for one, raw in rows if keep is None or keep(msgspec.Raw(str(raw).encode()))]
-    # Of types that show others from another side, nobody can request one: whichever the unreadable one was, all stay.
-    found = {} if entry.shows else await context.fetch(entry, lost, singly=True)
-    if aside:
-        # Any of them may be the element of the list that has no id.
-        _disbelieve(context, entry, found, _absent(found))
-    there: list[tuple[object, ...]] = [(i, None, UPSERT, raw) for i, raw in found.items() if raw is not None]
-    there += await known_rows(context, entry.name, [one for one in lost if one not in found])
-    if not there:
-        return []
-    context.memory.relink[entry.name].update(str(one) for one, *_ in there)
-    note = f"healed: {len(there)} objects that Graph's list left out, and has ({some(i for i, *_ in there)})"
-    return [Finding(entry.name, rows=tuple(there), note=note)]
-
-
-def _absent(found: Mapping[str, str | None]) -> list[str]:
+def absent_ids(found: Mapping[str, str | None]) -> list[str]:
+    """Returns the objects of an answer that Graph says are not there."""
     return [one for one, raw in found.items() if raw is None]
 
 
-def _disbelieve(context: CheckContext, entry: ObjectType, found: dict[str, str | None], ids: Sequence[str]) -> None:
+def disbelieve(context: CheckContext, entry: ObjectType, found: dict[str, str | None], ids: Sequence[str]) -> None:
     """Takes objects that answered 404 by themselves, and that another view shows, for unanswered."""
     for one in ids:
         del found[one]

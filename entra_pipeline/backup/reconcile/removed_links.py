@@ -27,7 +27,7 @@ def silent_relations(context: CheckContext, entry: ObjectType) -> list[Relation]
     ]
 
 
-async def check_unlinked(context: CheckContext, subject: Subject) -> list[Finding]:
+async def check_removed_links(context: CheckContext, subject: Subject) -> list[Finding]:
     """Weighs all views of the owners that have lost a link, though both of its ends exist."""
     entry, relation = links_of(subject)
     states = context.states

@@ -1,4 +1,4 @@
-"""Links are weighed: nothing that a view shows is lost, and no view alone makes a deletion."""
+"""Views of links are compared: nothing that a view shows is lost, and no view alone makes a deletion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from entra_pipeline.backup.reconcile.evidence import OwnerViews, Says, Verdict, judge, weigh
+from entra_pipeline.backup.reconcile.evidence import OwnerViews, Says, Verdict, compare_views, link_verdict
 
 pytestmark = pytest.mark.pure
 ALL = list(Says)
@@ -18,7 +18,7 @@ COMBINATIONS = 100_000
 def test_no_combination_of_views_loses_a_link_that_one_of_them_shows() -> None:
     for number in range(4):
         for listed, counted, *others in product(ALL, repeat=2 + number):
-            verdict = judge(removed=False, listed=listed, counted=counted, others=others)
+            verdict = link_verdict(removed=False, listed=listed, counted=counted, others=others)
             views = [listed, *others]
             if Says.SHOWS in views:
                 assert verdict is not Verdict.GONE
@@ -29,26 +29,26 @@ def test_no_combination_of_views_loses_a_link_that_one_of_them_shows() -> None:
 
 
 def test_a_list_that_graph_does_not_count_is_not_believed_alone() -> None:
-    assert judge(removed=False, listed=Says.HIDES, counted=None, others=[]) is Verdict.DISPUTED
-    assert judge(removed=False, listed=Says.HIDES, counted=None, others=[Says.NOTHING]) is Verdict.DISPUTED
-    assert judge(removed=False, listed=Says.HIDES, counted=None, others=[Says.HIDES]) is Verdict.GONE
+    assert link_verdict(removed=False, listed=Says.HIDES, counted=None, others=[]) is Verdict.DISPUTED
+    assert link_verdict(removed=False, listed=Says.HIDES, counted=None, others=[Says.NOTHING]) is Verdict.DISPUTED
+    assert link_verdict(removed=False, listed=Says.HIDES, counted=None, others=[Says.HIDES]) is Verdict.GONE
     unseen = OwnerViews(stored={"m": "user"}, listed={}, countable=False)
-    assert weigh(unseen).disputed == ("m",)
+    assert compare_views(unseen).disputed == ("m",)
 
 
 def test_a_failed_view_is_no_evidence_of_absence() -> None:
-    assert judge(removed=False, listed=Says.NOTHING, counted=Says.HIDES, others=[]) is Verdict.DISPUTED
-    assert judge(removed=False, listed=Says.HIDES, counted=Says.NOTHING, others=[]) is Verdict.DISPUTED
-    assert judge(removed=False, listed=Says.HIDES, counted=Says.HIDES, others=[Says.NOTHING]) is Verdict.DISPUTED
+    assert link_verdict(removed=False, listed=Says.NOTHING, counted=Says.HIDES, others=[]) is Verdict.DISPUTED
+    assert link_verdict(removed=False, listed=Says.HIDES, counted=Says.NOTHING, others=[]) is Verdict.DISPUTED
+    assert link_verdict(removed=False, listed=Says.HIDES, counted=Says.HIDES, others=[Says.NOTHING]) is Verdict.DISPUTED
 
 
 def test_a_removal_that_delta_reports_is_believed() -> None:
-    assert judge(removed=True, listed=Says.HIDES, counted=Says.SHOWS, others=[Says.SHOWS]) is Verdict.GONE
+    assert link_verdict(removed=True, listed=Says.HIDES, counted=Says.SHOWS, others=[Says.SHOWS]) is Verdict.GONE
 
 
 def test_a_single_link_that_was_replaced_is_gone() -> None:
-    weighed = weigh(OwnerViews(stored={"old": "user"}, listed={"new": "user"}, count=1, many=False))
-    assert (dict(weighed.kept), weighed.disputed, weighed.gone) == ({"new": "user"}, (), ("old",))
+    compared = compare_views(OwnerViews(stored={"old": "user"}, listed={"new": "user"}, count=1, many=False))
+    assert (dict(compared.kept), compared.disputed, compared.gone) == ({"new": "user"}, (), ("old",))
 
 
 # --- All combinations -------------------------------------------------------------------------------------------------
@@ -97,27 +97,27 @@ def test_a_hundred_thousand_combinations_of_views_delete_nothing_that_one_shows_
     for number in range(COMBINATIONS):
         behaviours = ways[number % len(ways)]
         views, truth, shown = _combination(random, behaviours)
-        weighed = weigh(views)
+        compared = compare_views(views)
         for view in shown.values():
             # A link that any view shows stays.
-            assert weighed.kept.keys() >= (view or set()), (behaviours, views)
+            assert compared.kept.keys() >= (view or set()), (behaviours, views)
         # What was stored and is dropped, a list read to its end, a count and one more view have left out.
-        for target in weighed.gone:
+        for target in compared.gone:
             assert views.listed is not None and target not in views.listed
             assert views.count is not None and views.count <= len(views.listed)
-            assert target not in weighed.kept
+            assert target not in compared.kept
         # A stored link that exists, though nothing but a failure or a lie speaks against it, is kept or was left out by
         # the list, by the count and by `$expand` alike; a finished point has no link that a view disputes.
-        lost = (truth & views.stored.keys()) - weighed.kept.keys()
-        told = bool(weighed.disputed) or weighed.uncounted > 0
+        lost = (truth & views.stored.keys()) - compared.kept.keys()
+        told = bool(compared.disputed) or compared.uncounted > 0
         if lost and not told:
             assert behaviours[1] != "tells" and behaviours[2] != "tells"
             assert all(one not in (shown["list"] or ()) and one not in (shown["$expand"] or ()) for one in lost)
-        for target in weighed.kept.keys() & views.stored.keys():
+        for target in compared.kept.keys() & views.stored.keys():
             if views.listed is not None and target not in views.listed:
-                assert target in weighed.disputed
-        seen["kept"] += bool(weighed.kept)
-        seen["gone"] += bool(weighed.gone)
+                assert target in compared.disputed
+        seen["kept"] += bool(compared.kept)
+        seen["gone"] += bool(compared.gone)
         seen["told"] += told
     assert len(ways) == 256
     assert min(seen.values()) > COMBINATIONS / 100

@@ -59,10 +59,10 @@ _replaced: list[tuple[Any, str, Any]] = []
 
 
 def _believe_the_list() -> None:
-    def judge(*, removed: bool, listed: Says, counted: Says, others: Iterable[Says]) -> Verdict:
+    def link_verdict(*, removed: bool, listed: Says, counted: Says, others: Iterable[Says]) -> Verdict:
         return Verdict.EXISTS if listed is Says.SHOWS and not removed else Verdict.GONE
 
-    _replace(evidence, "judge", judge)
+    _replace(evidence, "link_verdict", link_verdict)
 
 
 def _nobody_exists() -> None:

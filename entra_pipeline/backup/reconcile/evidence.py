@@ -31,7 +31,7 @@ class Verdict(Enum):
     GONE = "gone"
 
 
-def judge(*, removed: bool, listed: Says, counted: Says | None, others: Iterable[Says]) -> Verdict:
+def link_verdict(*, removed: bool, listed: Says, counted: Says | None, others: Iterable[Says]) -> Verdict:
     """Weighs the views of a link that is stored, or that one of them shows.
 
     Args:
@@ -96,11 +96,11 @@ class OwnerViews:
             others.append(Says.SHOWS if target in self.expanded else Says.HIDES)
         elif self.asked:
             others.append(Says.NOTHING)
-        return judge(removed=target in self.removed, listed=listed, counted=counted, others=others)
+        return link_verdict(removed=target in self.removed, listed=listed, counted=counted, others=others)
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class ComparedViews:
     """What follows for the links of one owner.
 
     Attributes:
@@ -116,7 +116,7 @@ class Weighed:
     uncounted: int
 
 
-def weigh(views: OwnerViews) -> Weighed:
+def compare_views(views: OwnerViews) -> ComparedViews:
     """Weighs the views of one owner, link by link."""
     listed = dict(views.listed or {})
     kept, disputed, gone = dict(listed), [], []
@@ -133,4 +133,4 @@ def weigh(views: OwnerViews) -> Weighed:
             disputed.append(target)
     uncounted = max(0, (views.count or 0) - len(kept))
     replaced = [target for target in views.stored if target not in kept and target not in gone]
-    return Weighed(kept, tuple(sorted(disputed)), tuple(sorted([*gone, *replaced])), uncounted)
+    return ComparedViews(kept, tuple(sorted(disputed)), tuple(sorted([*gone, *replaced])), uncounted)

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from entra_pipeline.backup.read.child_tables import UnansweredOwners
 from entra_pipeline.backup.read.expansion import EXPAND_LIMIT
 from entra_pipeline.backup.reconcile.context import COUNT_AGAIN, CheckContext, Finding, Subject, some
-from entra_pipeline.backup.reconcile.evidence import OwnerViews, Says, Weighed, weigh
+from entra_pipeline.backup.reconcile.evidence import ComparedViews, OwnerViews, Says, compare_views
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.page_parser import Expanded, endpoint
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, UPSERT, Staging, read_staged
@@ -272,14 +272,14 @@ async def compare_singly(
     for owner, targets in sorted(listed.items()):
         known = present.get(owner, {})
         seen = views.of(owner, stored[owner], targets, counts.get(owner), many=relation.many)
-        weighed = weigh(replace(seen, countable=owner not in uncountable))
+        compared = compare_views(replace(seen, countable=owner not in uncountable))
         rows += [
             (owner, target, kind, UPSERT)
-            for target, kind in weighed.kept.items()
+            for target, kind in compared.kept.items()
             if target not in known or (kind and known[target] != kind)
         ]
-        rows += [(owner, target, known[target], DELETE) for target in weighed.gone if target in known]
-        gaps += _gaps_of(entry, relation, owner, weighed, counts.get(owner), len(targets))
+        rows += [(owner, target, known[target], DELETE) for target in compared.gone if target in known]
+        gaps += _gaps_of(entry, relation, owner, compared, counts.get(owner), len(targets))
     findings = [Finding(relation.name, gaps=tuple(gaps))]
     if rows:
         who = some({str(one[0]) for one in rows})
@@ -337,18 +337,18 @@ def _gaps_of(
     entry: ObjectType,
     relation: Relation,
     owner: str,
-    weighed: Weighed,
+    compared: ComparedViews,
     count: int | None,
     listed: int,
 ) -> list[Gap]:
     what = f"{relation.name} of {entry.title.lower()} {owner}"
-    if weighed.disputed:
+    if compared.disputed:
         reason = (
-            f"Graph's list does not show {len(weighed.disputed)} links that are stored or that another view of Graph "
-            f"shows ({some(weighed.disputed)}); they are kept"
+            f"Graph's list does not show {len(compared.disputed)} links that are stored or that another view of Graph "
+            f"shows ({some(compared.disputed)}); they are kept"
         )
         return [Gap(what=what, reason=reason, remedy=COUNT_AGAIN, permission=entry.permissions[0], object=owner)]
-    if weighed.uncounted:
+    if compared.uncounted:
         reason = f"Graph counts {count} and shows {listed}"
         return [Gap(what=what, reason=reason, remedy=COUNT_AGAIN, object=owner)]
     return []

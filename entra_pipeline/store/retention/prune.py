@@ -101,7 +101,7 @@ class PruneResult:
         return Counter(one.kept for one in self.days if one.kept not in ("", IN_TIME))
 
 
-def judge(
+def evaluate_points(
     points: Sequence[str], retention: Period, now: datetime, *, last_good: str, holds: Mapping[str, RetentionHold]
 ) -> list[RetentionVerdict]:
     """Decides which points of a scope stay, and why.
@@ -129,7 +129,7 @@ def judge(
     return verdicts
 
 
-def judge_days(
+def evaluate_days(
     days: Sequence[DayOfLog],
     retention: Period,
     now: datetime,
@@ -206,7 +206,7 @@ def _verdicts(store: ScopeStore, retention: Period) -> list[RetentionVerdict]:
     points, now = store.points(), store.clock()
     past = any(retention.after(moment_of(point)) <= now for point in points)
     good = store.last_good(points) if past else None
-    verdicts = judge(
+    verdicts = evaluate_points(
         points, retention, now, last_good=good.recovery_point if good else "", holds=retention_holds(store)
     )
     return list(in_turns(lambda one: _unless_locked(store, one), verdicts)) if store.files.object_lock else verdicts
@@ -223,7 +223,7 @@ def _day_verdicts(store: ScopeStore, retention: Period) -> list[DayVerdict]:
     if not any(retention.after(one.end) <= now for one in days):
         return [DayVerdict(one, IN_TIME) for one in days]
     points = sorted({*store.points(), *PruneRecords(store.files, store.scope).points()})
-    verdicts = judge_days(days, retention, now, holds=retention_holds(store), points=points)
+    verdicts = evaluate_days(days, retention, now, holds=retention_holds(store), points=points)
     return list(in_turns(lambda one: _day_unless_locked(store, one), verdicts)) if store.files.object_lock else verdicts
 
 

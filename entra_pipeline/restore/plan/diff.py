@@ -26,7 +26,7 @@ from entra_pipeline.restore.objects.normalize import Body, differing, differing_
 from entra_pipeline.restore.objects.normalize import moved as renamed
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
-from entra_pipeline.restore.plan.matching import Namesake, judge, key_of
+from entra_pipeline.restore.plan.matching import Namesake, compare_namesakes, key_of
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import sql_text
@@ -181,7 +181,7 @@ def compare(
         live: The recovery point that shows the tenant.
         chosen: What to restore.
         identity: Id once → id now, of objects that are in the tenant, or its recycle bin, under another id.
-        by_name: As in `matching.judge`.
+        by_name: As in `matching.compare_namesakes`.
 
     Raises:
         StoreError: A file cannot be read.
@@ -309,7 +309,7 @@ class _Differ:
     def _meet(self, item: ObjectDiff, alike: dict[Any, str], key: Any, new: dict[str, str]) -> None:
         """Takes the one that has a missing object's key for that, or notes why not."""
         live_id = alike[key]
-        other = judge(item.entry, live_id, item.wanted(), decoded(new[live_id]), by_name=self._by_name)
+        other = compare_namesakes(item.entry, live_id, item.wanted(), decoded(new[live_id]), by_name=self._by_name)
         if other.same:
             del alike[key]
             self._settle(item, live_id, new, other.why)
@@ -488,7 +488,7 @@ def namesakes(
         point: The recovery point; it has the type.
         live: The recovery point that shows the tenant; it has it, too.
         entry: The type. Of one that belongs to others nothing is found: which owner is which is not known here.
-        by_name: As in `matching.judge`.
+        by_name: As in `matching.compare_namesakes`.
 
     Returns:
         Id at the point → the object in the tenant.
@@ -511,7 +511,7 @@ def namesakes(
         before, after = (
             dict(zip(evidence, some, strict=True)) for some in (values[: len(evidence)], values[len(evidence) :])
         )
-        found[old] = judge(entry, new, before, after, by_name=by_name)
+        found[old] = compare_namesakes(entry, new, before, after, by_name=by_name)
     return found
 
 

@@ -56,7 +56,7 @@ def key_of(entry: ObjectType, body: Body, parent: str) -> Any:
     return () if rule.possible and not rule.create and not entry.shows else None
 
 
-def judge(
+def compare_namesakes(
     entry: ObjectType, live_id: str, then: Mapping[str, Any], now: Mapping[str, Any], *, by_name: bool
 ) -> Namesake:
     """Tells whether an object of the tenant is the one of the recovery point that has the same key (`key_of`).

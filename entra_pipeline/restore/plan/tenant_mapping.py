@@ -81,7 +81,7 @@ def map_to_tenant(
         live: A recovery point that shows the other tenant.
         folder: Where the changed copy goes.
         given: Domain → domain in the other tenant.
-        by_name: As in `matching.judge`.
+        by_name: As in `matching.compare_namesakes`.
 
     Raises:
         UsageError: A domain that is given is none of the recovery point's, or not verified in the other tenant.

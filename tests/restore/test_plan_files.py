@@ -15,7 +15,7 @@ from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from entra_pipeline.restore.records.id_map import lineage, remember
 from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
 from tests.restore.points import Picture, Points
-from tests.restore.test_plan_properties import GROUPS, POLICIES, TABLES, USERS, World, tenant
+from tests.restore.test_plan_properties import ASSIGNMENTS, GROUPS, POLICIES, TABLES, USERS, World, tenant
 from tests.support.writing import TENANT
 
 pytestmark = pytest.mark.pure
@@ -89,6 +89,34 @@ def test_an_object_that_came_back_under_another_id_is_compared_with_that(tmp_pat
     ]
     assert plan.steps[1].body["conditions"]["users"]["excludeGroups"] == [GROUPS[0]]
     assert plan.identity == known
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_an_assignment_is_not_given_twice_where_another_one_names_the_new_id(lasting: bool, tmp_path: Path) -> None:
+    """The point knows both: one names the group that is gone, the other one the group that took its place."""
+    points = Points(tmp_path, *TABLES)
+    before = tenant()
+    before.objects["groups"][NEW] = {**before.objects["groups"][GROUPS[2]], "id": NEW}
+    old, new = ASSIGNMENTS[1], "twin"
+    before.objects["role_assignments"][new] = {
+        **before.objects["role_assignments"][old],
+        "id": new,
+        "principalId": NEW,
+    }
+    now = before.copy()
+    del now.objects["groups"][GROUPS[2]]
+    if not lasting:
+        del now.objects["role_assignments"][old]
+    plan = make_plan(
+        "job",
+        "2026-11-23T05:00:00Z",
+        points.take(before),
+        LiveTenant(points.take(now), "contoso"),
+        selection=RestoreSelection(types=("role_assignments",)),
+        identity={GROUPS[2]: NEW},
+    )
+    removed = [("delete", "role_assignments", old, (f"{new} gives the same already",))]
+    assert [(step.action, step.table, step.id, step.notes) for step in plan.steps] == (removed if lasting else [])
 
 
 def test_who_was_made_anew_by_others_is_known_by_the_sign_in_name(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ from entra_pipeline.analysis.names import title
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.restore.objects.normalize import Body, differing, differing_elsewhere, normalized
 from entra_pipeline.restore.objects.normalize import moved as renamed
-from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
-from entra_pipeline.restore.plan.matching import Namesake, compare_namesakes, key_of
+from entra_pipeline.restore.plan.matching import Namesake, compare_namesakes, key_of, tie_of
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import sql_text
@@ -76,6 +76,7 @@ class ObjectDiff:
         then: The object at the recovery point, as JSON text; empty when it was added since.
         now: The object in the tenant, or its recycle bin; empty when it is missing.
         known_by: Why it is taken for the same object, where its id does not say so.
+        twin: Id of another object of the tenant that says what this one is to say; only of ties (`Restore.link`).
         conditions: Which of `derived`, `fixed` and `mastered` (`Restore`) are true of it.
         requested: Whether it is among what was chosen; others only name something that has another id now.
     """
@@ -88,6 +89,7 @@ class ObjectDiff:
     then: str
     now: str
     known_by: str = ""
+    twin: str = ""
     conditions: frozenset[str] = frozenset()
     requested: bool = True
 
@@ -224,6 +226,7 @@ class _Differ:
             elif back and self._comparable(relation, chosen=False):
                 self._links(relation, back, only_missing=True)
         self._renamed_references()
+        self._twins()
         self._conditions()
         return self._result
 
@@ -414,6 +417,37 @@ class _Differ:
 
     def _requested(self, table: str, *ids: str | None) -> bool:
         return table in self._chosen.tables and (self._chosen.ids is None or not self._chosen.ids.isdisjoint(ids))
+
+    def _twins(self) -> None:
+        """Finds ties that say, with the ids of now, what another object of the tenant says already.
+
+        Graph refuses a second one, however long either of them lasts.
+        """
+        for table, items in self._result.items.items():
+            entry = CATALOGUE[table]
+            if not entry.restore.link or not self._live.has(table):
+                continue
+            moved = {
+                id_: (item, now)
+                for id_, item in items.items()
+                if item.state in {ObjectState.MISSING, ObjectState.THERE}
+                and (now := rewrite(item.wanted(), self._result.forward)) != item.wanted()
+            }
+            named = {one for _, now in moved.values() for one in ids_in(now)} & set(self._result.forward.values())
+            bodies = naming(self._connection, self._live, table, named) if named else {}
+            parents = self._parents(entry, [*bodies])
+            there = {
+                tie_of(entry, decoded(body), parents.get(id_, "")): id_
+                for id_, body in sorted(bodies.items(), reverse=True)
+            }
+            for id_, (item, now) in moved.items():
+                twin = there.get(tie_of(entry, now, rewrite(item.parent, self._result.forward)), "")
+                if not twin or twin == item.live_id:
+                    continue
+                item.twin = twin
+                if item.state is ObjectState.MISSING:
+                    self._result.forward[id_] = twin
+                    del items[id_]
 
     # --- conditions --------------------------------------------------------------------------------------------------
 

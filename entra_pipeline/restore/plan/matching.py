@@ -56,6 +56,12 @@ def key_of(entry: ObjectType, body: Body, parent: str) -> Any:
     return () if rule.possible and not rule.create and not entry.shows else None
 
 
+def tie_of(entry: ObjectType, body: Body, parent: str) -> Any:
+    """Returns what no two ties (`Restore.link`) have in common in a tenant: `key_of`, whenever either of them ends."""
+    end = entry.restore.ends.partition(".")[0]
+    return key_of(entry, {name: value for name, value in body.items() if name != end}, parent)
+
+
 def compare_namesakes(
     entry: ObjectType, live_id: str, then: Mapping[str, Any], now: Mapping[str, Any], *, by_name: bool
 ) -> Namesake:

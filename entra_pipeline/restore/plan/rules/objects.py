@@ -99,7 +99,10 @@ class ObjectRules:
                 self._plan.refuse(item, "skipped", f"it exists and differs in {named}", OVERWRITE)
                 return
             self._build.delete(item)
-            self._build.create(item, notes=[f"replaces one that differs in {named}"])
+            if item.twin:
+                self._plan.drafts[-1].notes.append(f"{item.twin} gives the same already")
+            else:
+                self._build.create(item, notes=[f"replaces one that differs in {named}"])
             return
         if self._names_old_ids(item, changed):
             self._build.create(item, notes=["replaces one that refers to an object with a new id"])

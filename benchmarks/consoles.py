@@ -19,6 +19,7 @@ from typing import NamedTuple
 import httpx
 
 from benchmarks.processes import command
+from entra_pipeline.console.auth.local import PASSWORD
 
 CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
 _ROOT = Path(__file__).parent.parent
@@ -113,11 +114,11 @@ def console(project_file: Path) -> Iterator[Console]:
     try:
         if serving.stdout is None:
             raise RuntimeError("the console says nothing")
-        said = [serving.stdout.readline(), serving.stdout.readline()]
-        url, password = (re.search(r"(http://\S+)", said[0]), re.search(r"password (\S+)", said[1]))
-        if url is None or password is None:
+        said = serving.stdout.readline()
+        url = re.search(r"(http://\S+)", said)
+        if url is None:
             raise RuntimeError(f"the console does not start: {said}")
-        yield Console(url[1], password[1])
+        yield Console(url[1], (home / PASSWORD).read_text().strip())
     finally:
         serving.terminate()
         serving.communicate()

@@ -20,6 +20,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth.roles import role_of
 from entra_pipeline.console.auth.sessions import Session
 from entra_pipeline.console.headers import HEADERS
 from entra_pipeline.console.reading import TooManyQuestions
@@ -48,9 +49,20 @@ class AccessControl:
     # --- Who it is ---------------------------------------------------------------------------------------------------
 
     def session(self, connection: HTTPConnection, *, used: bool = True) -> Session | None:
-        """Finds the session of a request's cookie; `used` is False for what a page sends by itself (polling)."""
+        """Finds the session of a request's cookie; `used` is False for what a page sends by itself (polling).
+
+        Its role is what the configuration gives by now; a session ends when that gives none.
+        """
         token = connection.cookies.get(self.cookie, "")
-        return self.state.sessions.find(token, used=used) if token else None
+        session = self.state.sessions.find(token, used=used) if token else None
+        if session is None or session.user is None or session.user.grants is None:
+            return session
+        try:
+            role = role_of(*session.user.grants, self.state.project().console.roles)
+        except ConfigurationError:
+            # What cannot be read changes nothing: pages say what is wrong with it.
+            return session
+        return session if role is session.user.role else self.state.sessions.take_role(token, role)
 
     def hand_out(self, response: Response, token: str) -> None:
         """Sets the session cookie."""

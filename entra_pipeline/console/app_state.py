@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from jinja2 import Environment
 
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.alerts import Seats
-from entra_pipeline.console.auth.login_throttle import LoginThrottle
+from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
 from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
@@ -57,6 +58,11 @@ class AppState:
         self.clock = clock
         self.sessions = Sessions()
         self.tries = LoginThrottle()
+        """Passwords that were wrong."""
+        self.refusals = LoginThrottle()
+        """Sign-ins at the provider that came to nothing: how many of them are recorded one by one."""
+        self.checking = asyncio.Semaphore(AT_ONCE)
+        """Held while a password is checked."""
         self.questions = QueryPool()
         self.reading = ReadingPool()
         """Answers what pages ask about recovery points."""

@@ -82,7 +82,7 @@ class RequestContext:
     @property
     def person(self) -> str:
         """Who has signed in, whatever their session: for what one person may do at a time."""
-        return self.user.identity or self.user.name
+        return self.user.person
 
     @property
     def project(self) -> Project:

@@ -14,7 +14,7 @@ import uvicorn
 from entra_pipeline.console.app import build
 from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auth import SignIn
-from entra_pipeline.console.auth.local import LocalAccount
+from entra_pipeline.console.auth.local import NAME, PASSWORD, LocalAccount
 from entra_pipeline.console.auth.openid import OpenId
 from entra_pipeline.console.dagster.client import Dagster
 from entra_pipeline.console.dagster.processes import DagsterProcesses
@@ -96,7 +96,8 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
         shown = f"[{host}]" if ":" in host else host
         told(f"the console is at {project.console.public_url or f'http://{shown}:{socket.getsockname()[1]}'}")
         if password:
-            told(f"sign in as admin with the password {password} (shown only once)")
+            given = dagster_home(project) / PASSWORD
+            told(f"sign in as {NAME}; the password is in {given}. Delete the file when you have kept the password.")
         # uvicorn ends in order, and then gives the signal back: here it must not end the process before Dagster's have.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):

@@ -20,7 +20,9 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from entra_pipeline.console.app_state import AppState
+from entra_pipeline.console.auth.login_throttle import PER_ORIGIN
 from entra_pipeline.console.dagster.client import Dagster
+from entra_pipeline.console.pages import sign_in as sign_in_page
 from entra_pipeline.console.rendering import templates
 from entra_pipeline.console.server import sign_in
 from entra_pipeline.errors import ConfigurationError
@@ -265,6 +267,70 @@ def test_what_was_begun_in_another_browser_is_refused(console: Served) -> None:
         victim.get("/sign-in")
         assert victim.get(back).status_code == 403
         assert victim.get("/").status_code == 303
+
+
+def test_callbacks_lock_out_nobody(console: Served) -> None:
+    """Whoever can load a page can cause as many as they like: no credential is tried by them."""
+    with console.client() as outsider:
+        for number in range(2 * PER_ORIGIN):
+            query = {"code": "guessed", "state": "guessed"} if number % 2 else {}
+            assert outsider.get("/sign-in/callback", params=query).status_code == 403
+    with console.client() as browser:
+        assert browser.get(go_to_provider(browser)).status_code == 303
+
+
+def test_the_callback_of_another_sign_in_ends_none(console: Served) -> None:
+    """Another site may send a browser there, in the middle of a sign-in."""
+    with console.client() as browser:
+        back = go_to_provider(browser)
+        assert browser.get("/sign-in/callback", params={"code": "x", "state": "x"}).status_code == 403
+        assert browser.get("/sign-in/callback", params={"error": "x"}).status_code == 403
+        assert browser.get(back).status_code == 303
+
+
+def test_looking_at_a_callback_uses_nothing_up(console: Served) -> None:
+    with console.client() as browser:
+        back = go_to_provider(browser)
+        assert browser.head(back).status_code == 303
+        assert browser.head("/sign-in/callback").status_code == 303
+        assert browser.get(back).headers["location"] == "/scopes"
+
+
+def test_few_refusals_of_an_address_are_recorded_one_by_one(console: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = []
+    monkeypatch.setattr(sign_in_page, "record", lambda *_, **more: recorded.append(more["reason"]))
+    with console.client() as outsider:
+        for _ in range(PER_ORIGIN + 5):
+            outsider.get("/sign-in/callback", params={"error": "x" * 5000})
+    assert len(recorded) == PER_ORIGIN
+    assert all(len(reason) <= 300 for reason in recorded)
+
+
+def test_a_role_follows_the_configuration_at_once(console: Served, provider: Provider) -> None:
+    provider.claims["roles"] = ["Backup.Viewer", "Backup.Administrator"]
+    file = console.site.file
+    text = file.read_text()
+    with console.client() as browser:
+        browser.get(go_to_provider(browser))
+        assert browser.get("/sessions").status_code == 200
+        file.write_text(text.replace('administrator = ["Backup.Administrator"]', 'administrator = ["Nobody.At.All"]'))
+        assert browser.get("/sessions").status_code == 403
+        assert "<small>viewer</small>" in browser.get("/").text
+        file.write_text("[")
+        assert browser.get("/").status_code == 409, "a file that cannot be read signs nobody out"
+        file.write_text(text.replace("Backup.", "Other.").replace("11111111", "22222222"))
+        assert browser.get("/").status_code == 303
+        file.write_text(text)
+        assert browser.get("/").status_code == 303, "a session that has ended stays so"
+
+
+def test_a_broken_configuration_is_not_told_to_strangers(console: Served) -> None:
+    with console.client() as browser:
+        back = go_to_provider(browser)
+        console.site.file.write_text("[secret-key")
+        answer = browser.get(back)
+        assert answer.status_code == 403
+        assert "secret-key" not in answer.text and "dagster_project" not in answer.text
 
 
 def test_a_code_counts_once(console: Served) -> None:

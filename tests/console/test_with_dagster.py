@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 
 from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auth import SignIn
+from entra_pipeline.console.auth.local import PASSWORD
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import OPERATOR_TAG, Dagster
@@ -67,7 +68,7 @@ class Running:
 
 
 def start(file: Path, home: Path) -> tuple[subprocess.Popen[str], str, str]:
-    """Starts the command; its process, the console's address, and the password if it tells one."""
+    """Starts the command; its process, the console's address, and the password."""
     process = subprocess.Popen(
         [
             sys.executable,
@@ -87,9 +88,7 @@ def start(file: Path, home: Path) -> tuple[subprocess.Popen[str], str, str]:
     )
     assert process.stdout is not None
     url = process.stdout.readline().split()[-1]
-    password = "" if (home / "told").exists() else process.stdout.readline().split("password ")[1].split()[0]
-    (home / "told").touch()
-    return process, url, password
+    return process, url, (home / PASSWORD).read_text().strip()
 
 
 def pids(home: Path) -> dict[str, int]:

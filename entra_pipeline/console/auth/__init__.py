@@ -1,8 +1,8 @@
 """Sign-in to the console: OpenID Connect where it is configured, else one local account.
 
-1. `openid` runs the authorization code flow with PKCE; `local` checks the password that `serve` printed.
-2. `login_throttle` limits attempts by address and account.
-3. `sessions` keeps who is signed in, in this process; the browser has a random cookie only.
+1. `openid` runs the authorization code flow with PKCE; `local` checks the password that `serve` wrote to a file.
+2. `login_throttle` limits wrong passwords, for each origin by itself.
+3. `sessions` keeps who is signed in, in this process; the browser has a random cookie only. They can be ended.
 4. `roles` maps claims to one of three roles; each may do everything that the one before it may.
 
 What belongs here: who somebody is. What does not: which page takes which role (`console.access_control`).

@@ -1,9 +1,15 @@
-"""The account `admin` of a console that has no sign-in configured: for this machine only, its password printed once."""
+"""The account `admin` of a console that has no sign-in configured: for this machine only.
+
+Its password is random and stands in a file that only the user of the console can read. It is never printed: what a
+service prints is kept in a log that others read.
+"""
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
+from contextlib import suppress
 from hashlib import scrypt
 from hmac import compare_digest
 from pathlib import Path
@@ -15,6 +21,8 @@ from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.errors import UsageError
 
 NAME = "admin"
+PASSWORD = "console-password"  # noqa: S105 - the name of a file
+"""The file beside the account's that has its first password."""
 
 # OWASP's parameters for scrypt: 2^15 × 8 × 128 bytes are 32 MB.
 _COST = {"n": 2**15, "r": 8, "p": 1, "maxmem": 2**26, "dklen": 32}
@@ -44,8 +52,10 @@ class LocalAccount:
     def open(cls, file: Path) -> tuple[LocalAccount, str]:
         """The account of a file, and its password if that was made just now; else an empty text.
 
+        A new password is written to the file `PASSWORD` beside it as well, with mode 0600.
+
         Raises:
-            UsageError: The file cannot be read or written.
+            UsageError: A file cannot be read or written.
         """
         try:
             return cls(_KEPT_DECODER.decode(file.read_bytes())), ""
@@ -61,15 +71,32 @@ class LocalAccount:
         kept = _Kept(salt, _hash(password, salt))
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as sink:
-                sink.write(msgspec.json.encode(kept))
+            # The password first: an account whose password nobody has lets nobody in.
+            given = file.with_name(PASSWORD)
+            with suppress(FileNotFoundError):
+                given.unlink()
+            _write(given, f"{password}\n".encode())
+            _write(file, msgspec.json.encode(kept))
         except OSError as error:
             raise UsageError(
-                f"{file} cannot be written: {error.strerror}",
+                f"{error.filename or file} cannot be written: {error.strerror}",
                 remedy="Set DAGSTER_HOME to a folder that the console can write to.",
             ) from None
         return cls(kept), password
+
+    def new_device(self) -> str:
+        """Makes the cookie by which a browser that has signed in is known again; worth nothing for signing in."""
+        name = secrets.token_urlsafe(16)
+        return f"{name}.{self._proof(name)}"
+
+    def device(self, cookie: str) -> str:
+        """The name of the browser that a cookie was made for; empty for what this account did not make."""
+        name, _, proof = cookie.partition(".")
+        return name if compare_digest(proof.encode(), self._proof(name).encode()) else ""
+
+    def _proof(self, name: str) -> str:
+        # Of the stored hash: a new password makes new devices of all.
+        return hmac.digest(self._kept.hash, f"device {name}".encode(), "sha256").hex()
 
     def sign_in(self, name: str, password: str) -> User | None:
         """Who that is; None when it is nobody. Takes the same time for every name."""
@@ -81,3 +108,9 @@ class LocalAccount:
 
 def _hash(password: str, salt: bytes) -> bytes:
     return scrypt(password.encode(), salt=salt, **_COST)
+
+
+def _write(file: Path, data: bytes) -> None:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as sink:
+        sink.write(data)

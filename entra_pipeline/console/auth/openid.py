@@ -14,10 +14,10 @@ import httpx
 from joserfc.errors import JoseError
 from starlette.requests import Request
 
-from entra_pipeline.console.auth.roles import role_of
+from entra_pipeline.console.auth.roles import Grants, role_of
 from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.project import Console
+from entra_pipeline.project import Console, Roles
 
 with warnings.catch_warnings(record=True):
     # Authlib asks for a successor of httpx when it is imported, whatever is filtered; it works with either.
@@ -49,7 +49,6 @@ class OpenId:
         oidc = settings.oidc
         if oidc is None or settings.public_url is None:
             raise LookupError("OpenID Connect is not configured")
-        self._settings = settings
         self._issuer = oidc.issued_by
         self._client_id = oidc.client_id
         self.redirect_uri = settings.public_url + CALLBACK
@@ -84,13 +83,21 @@ class OpenId:
         )
         return str(begun["url"])
 
-    async def finish(self, request: Request, session: Session) -> User:
+    async def finish(self, request: Request, session: Session, roles: Roles) -> User:
         """Who has come back from the provider.
+
+        Args:
+            request: What the browser was sent back with.
+            session: The browser's session, which `begin` has prepared.
+            roles: Which app roles and groups give which role.
 
         Raises:
             SignInRefused: The answer is not to be trusted, the provider has refused, or nobody gave them a role.
         """
-        request.scope["session"] = session.data.pop("openid", {})
+        kept = session.data.get("openid", {})
+        # What was not begun here does not end what was: another site may send a browser here at any time.
+        begun = await self._app.framework.get_state_data(kept, request.query_params.get("state", ""))
+        request.scope["session"] = session.data.pop("openid") if begun else {}
         try:
             await self._metadata()
             token = await self._app.authorize_access_token(
@@ -108,12 +115,12 @@ class OpenId:
         claims = token.get("userinfo")
         if not claims:
             raise SignInRefused("the identity provider returned no subject", remedy="The app needs the scope openid.")
-        return self._user(claims)
+        return self._user(claims, roles)
 
-    def _user(self, claims: dict[str, Any]) -> User:
+    def _user(self, claims: dict[str, Any], roles: Roles) -> User:
         name = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
-        app_roles, groups = ([str(one) for one in claims.get(key) or []] for key in ("roles", "groups"))
-        role = role_of(app_roles, groups, self._settings.roles)
+        grants = Grants(*(tuple(str(one) for one in claims.get(key) or []) for key in ("roles", "groups")))
+        role = role_of(*grants, roles)
         if role is None:
             # Entra leaves the groups out of the token when there are more than 200 (doc: v2, optional claims).
             many = "_claim_names" in claims or claims.get("hasgroups")
@@ -124,7 +131,7 @@ class OpenId:
             )
         # OpenID Connect Core 5.7: only the two together name somebody for good; every other claim may change hands.
         identity = f"{claims['iss']} {claims['sub']}"
-        return User(name, role, str(claims.get("name") or name), identity)
+        return User(name, role, str(claims.get("name") or name), identity, grants)
 
     async def _metadata(self) -> None:
         """What the provider tells of itself, checked.

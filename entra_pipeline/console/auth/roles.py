@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from enum import IntEnum
+from typing import NamedTuple
 
 from entra_pipeline.project import Roles
 
@@ -17,6 +18,18 @@ class Role(IntEnum):
     viewer = 1
     operator = 2
     administrator = 3
+
+
+class Grants(NamedTuple):
+    """What a provider says of somebody that can give a role.
+
+    Attributes:
+        app_roles: Values of the claim `roles`.
+        groups: Values of the claim `groups`.
+    """
+
+    app_roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 def role_of(app_roles: Collection[str], groups: Collection[str], roles: Roles) -> Role | None:

@@ -1,7 +1,8 @@
 """Sessions: kept in this process, known to the browser by a random cookie only.
 
 Their end is decided here: after an idle hour, and twelve hours after signing in whatever happens. Signing in makes a
-new session, so that a cookie which somebody else planted before is worth nothing after.
+new session, so that a cookie which somebody else planted before is worth nothing after. A person's sessions can be
+ended, and a session's role follows the configuration while it lasts.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from threading import Lock
 from time import monotonic
 from typing import Any
 
-from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.auth.roles import Grants, Role
 
 IDLE = 3600.0
 """Seconds after which a session ends that nobody used."""
@@ -37,12 +38,19 @@ class User:
         role: What they may do.
         display_name: What people call them.
         identity: Issuer and subject of their sign-in, which stay when names change; empty for the local account.
+        grants: What the provider said of them that can give a role; None for the local account.
     """
 
     name: str
     role: Role
     display_name: str = ""
     identity: str = ""
+    grants: Grants | None = None
+
+    @property
+    def person(self) -> str:
+        """Who that is, whatever their session."""
+        return self.identity or self.name
 
 
 @dataclass(slots=True)
@@ -55,11 +63,13 @@ class Session:
         data: What is kept between requests: a notice, the state of a sign-in under way.
         started: When it began, by the clock of `Sessions`.
         used: When it was used last.
+        address: Where somebody signed in from.
     """
 
     user: User | None
     started: float
     used: float
+    address: str = ""
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -102,10 +112,10 @@ class Sessions:
                 session.used = now
             return session
 
-    def begin(self, user: User | None = None) -> tuple[str, Session]:
+    def begin(self, user: User | None = None, address: str = "") -> tuple[str, Session]:
         """A new session and its token."""
         token, now = secrets.token_urlsafe(32), self._clock()
-        session = Session(user, now, now)
+        session = Session(user, now, now, address)
         with self._lock:
             if user is None:
                 self._anonymous[_key(token)] = session
@@ -121,6 +131,39 @@ class Sessions:
         """Ends a session."""
         with self._lock:
             self._forget(_key(token))
+
+    def signed_in(self) -> list[Session]:
+        """The sessions of people who have signed in, the one used last first."""
+        now = self._clock()
+        with self._lock:
+            return sorted(
+                (one for one in self._signed_in.values() if not one.over(now)), key=lambda one: one.used, reverse=True
+            )
+
+    def end_all(self, person: str) -> int:
+        """Ends every session of a person (`User.person`); how many there were."""
+        with self._lock:
+            keys = [key for key, one in self._signed_in.items() if one.user is not None and one.user.person == person]
+            for key in keys:
+                self._forget(key)
+        return len(keys)
+
+    def take_role(self, token: str, role: Role | None) -> Session | None:
+        """Gives a session the role that its person has by now; ends it, and gives None, when that is none."""
+        with self._lock:
+            session = self._signed_in.get(_key(token))
+            if session is None or session.user is None:
+                return None
+            if role is None:
+                self._forget(_key(token))
+                return None
+            session.user = replace(session.user, role=role)
+            return session
+
+    def age(self, session: Session) -> tuple[float, float]:
+        """Seconds since a session began, and since it was used last."""
+        now = self._clock()
+        return now - session.started, now - session.used
 
     def _forget(self, key: str) -> None:
         self._signed_in.pop(key, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from http import HTTPStatus
 
@@ -9,11 +10,20 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from entra_pipeline.console.auditing import record
-from entra_pipeline.console.auth.local import NAME
+from entra_pipeline.console.auth.local import NAME, PASSWORD, LocalAccount
+from entra_pipeline.console.auth.login_throttle import origin_of
 from entra_pipeline.console.auth.openid import CALLBACK, SignInRefused
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.routing import Page, RequestContext, inside
+from entra_pipeline.errors import ConfigurationError
+from entra_pipeline.project import Roles
+
+_log = logging.getLogger(__name__)
+# Seconds that a browser is known by after signing in: some browsers keep no cookie longer.
+_KNOWN = 400 * 86_400
+# Characters of a reason in the audit log: what a browser was sent with may be long.
+_REASON = 300
 
 
 def show(context: RequestContext) -> Response:
@@ -41,20 +51,24 @@ async def sign_in(context: RequestContext) -> Response:
     if context.state.sign_in.openid is not None:
         context.session.data["next"] = target
         return RedirectResponse(await context.state.sign_in.openid.begin(context.session), 303)
-    return await run_in_threadpool(_local, context, target)
+    if context.state.sign_in.local is None:
+        return context.go("/sign-in")
+    # Few at a time: whoever tries again and again takes neither the threads of all pages nor the memory.
+    async with context.state.checking:
+        return await run_in_threadpool(_local, context, context.state.sign_in.local, target)
 
 
-def _local(context: RequestContext, target: str) -> Response:
-    account = context.state.sign_in.local
-    name = context.field("name")
-    tries, address = context.state.tries, _address(context)
-    if wait := tries.begin(address):
+def _local(context: RequestContext, account: LocalAccount, target: str) -> Response:
+    name, cookie = context.field("name"), _device_cookie(context)
+    device = account.device(context.request.cookies.get(cookie, ""))
+    tries, origin = context.state.tries, f"device {device}" if device else origin_of(_address(context))
+    if wait := tries.begin(origin):
         return _too_often(context, target, wait)
     user = None
     try:
-        user = account.sign_in(name, context.field("password")) if account else None
+        user = account.sign_in(name, context.field("password"))
     finally:
-        tries.end(address, succeeded=user is not None)
+        tries.end(origin, succeeded=user is not None)
     if user is None:
         record(context.state, name or "nobody", context.request, action="sign in", result="failed")
         return _page(
@@ -62,10 +76,25 @@ def _local(context: RequestContext, target: str) -> Response:
             target,
             status=HTTPStatus.UNAUTHORIZED,
             error="Wrong user name or password.",
-            remedy=f"The account is {NAME}; entra-pipeline serve printed its password when it started first.",
+            remedy=f"The account is {NAME}; its first password is in the file {PASSWORD} in DAGSTER_HOME.",
         )
     _signed_in(context, user)
-    return context.go(target)
+    response = context.go(target)
+    if not device:
+        response.set_cookie(
+            cookie,
+            account.new_device(),
+            max_age=_KNOWN,
+            httponly=True,
+            samesite="strict",
+            secure=context.state.sign_in.secure,
+            path="/",
+        )
+    return response
+
+
+def _device_cookie(context: RequestContext) -> str:
+    return "__Host-entra-device" if context.state.sign_in.secure else "entra-device"
 
 
 def _too_often(context: RequestContext, target: str, wait: float) -> Response:
@@ -74,7 +103,8 @@ def _too_often(context: RequestContext, target: str, wait: float) -> Response:
         target,
         status=HTTPStatus.TOO_MANY_REQUESTS,
         error="Too many failed attempts.",
-        remedy=f"Try again in {math.ceil(wait / 60)} minutes.",
+        remedy=f"Try again in {math.ceil(wait / 60)} minutes. A browser that has signed in before is not affected by "
+        "what others enter.",
     )
     response.headers["Retry-After"] = str(math.ceil(wait))
     return response
@@ -82,27 +112,43 @@ def _too_often(context: RequestContext, target: str, wait: float) -> Response:
 
 async def callback(context: RequestContext) -> Response:
     """Back from the provider."""
-    target = inside(str(context.session.data.pop("next", "/")))
+    target = inside(str(context.session.data.get("next", "/")))
     openid = context.state.sign_in.openid
     if openid is None:
         return context.go("/sign-in")
-    tries, address = context.state.tries, _address(context)
-    if wait := await run_in_threadpool(tries.begin, address):
-        return _too_often(context, target, wait)
-    succeeded = False
+    if context.request.method == "HEAD":
+        # A sign-in is used up by looking at its result.
+        return context.go("/sign-in")
     try:
-        user = await openid.finish(context.request, context.session)
-        succeeded = True
+        user = await openid.finish(context.request, context.session, _roles(context))
     except SignInRefused as refusal:
-        reason = refusal.message
-        await run_in_threadpool(
-            record, context.state, "nobody", context.request, action="sign in", result="refused", reason=reason
-        )
+        await run_in_threadpool(_refused, context, refusal.message[:_REASON])
         return _page(context, target, status=HTTPStatus.FORBIDDEN, error=refusal.message, remedy=refusal.remedy)
-    finally:
-        tries.end(address, succeeded=succeeded)
     await run_in_threadpool(_signed_in, context, user)
     return context.go(target)
+
+
+def _roles(context: RequestContext) -> Roles:
+    """Which app roles and groups give which role; raises SignInRefused, which tells a stranger no more than that."""
+    try:
+        return context.project.console.roles
+    except ConfigurationError:
+        raise SignInRefused(
+            "the configuration of the console has an error", remedy="An administrator corrects it, then try again."
+        ) from None
+
+
+def _refused(context: RequestContext, reason: str) -> None:
+    """Records a sign-in that came to nothing; nobody is locked out by it, as no credential was tried here.
+
+    Anybody can cause such events, so of one origin few are recorded one by one. The console's log says so.
+    """
+    refusals, origin = context.state.refusals, origin_of(_address(context))
+    if refusals.begin(origin):
+        _log.warning("refused sign-ins from %s are no longer in the audit log one by one: %s", origin, reason)
+        return
+    refusals.end(origin, succeeded=False)
+    record(context.state, "nobody", context.request, action="sign in", result="refused", reason=reason)
 
 
 def _signed_in(context: RequestContext, user: User) -> None:
@@ -110,7 +156,7 @@ def _signed_in(context: RequestContext, user: User) -> None:
     sessions = context.state.sessions
     for token in context.request.cookies.values():
         sessions.end(token)
-    context.token, _ = sessions.begin(user)
+    context.token, _ = sessions.begin(user, _address(context))
     record(context.state, user, context.request, action="sign in", role=user.role.name)
 
 
@@ -119,6 +165,13 @@ def sign_out(context: RequestContext) -> Response:
     for token in context.request.cookies.values():
         context.state.sessions.end(token)
     record(context.state, context.user, context.request, action="sign out")
+    return RedirectResponse("/sign-in", 303)
+
+
+def sign_out_everywhere(context: RequestContext) -> Response:
+    """Ends all sessions of the one who asks."""
+    ended = context.state.sessions.end_all(context.user.person)
+    record(context.state, context.user, context.request, action="sign out", sessions=ended)
     return RedirectResponse("/sign-in", 303)
 
 
@@ -131,4 +184,5 @@ PAGES = (
     Page("/sign-in", sign_in, None, ("POST",)),
     Page(CALLBACK, callback, None),
     Page("/sign-out", sign_out, Role.viewer, ("POST",)),
+    Page("/sign-out/everywhere", sign_out_everywhere, Role.viewer, ("POST",)),
 )

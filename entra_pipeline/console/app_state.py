@@ -69,6 +69,8 @@ class AppState:
         self.seats = Seats()
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
+        self.launching = Lock()
+        """Held while a job is launched that may be under way already: two visitors never launch it at once."""
         self.findings = SingleFlightCache[Any](_FINDINGS)
         """What was found in recovery points, which never change, by what was asked."""
         self._lock = Lock()

@@ -22,9 +22,9 @@ from entra_pipeline.restore.execute.apply import RestoreProgress, RestoreTarget,
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan import service
 from entra_pipeline.restore.plan.other_tenant import scope_of
-from entra_pipeline.restore.records.jobs import RestoreJob, restore_job
+from entra_pipeline.restore.records.jobs import RestoreJob, is_recorded, restore_job
 from entra_pipeline.restore.records.passwords import Passwords, key_of, require_private
-from entra_pipeline.restore.records.report import RestoreReport, read_report
+from entra_pipeline.restore.records.report import RestoreReport, applied, read_report
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -155,6 +155,9 @@ def check_passwords_file(file: Path, plan: RestorePlan) -> None:
 class RestoreRun:
     """Carries out a plan; each part can be repeated after an interruption and continues where it stopped.
 
+    A plan is carried out once: a part that was done and verified before returns the first report, and is no job of its
+    own.
+
     Attributes:
         environment: Opens the tenant and its store.
         store: The store of the scope whose recovery point is restored.
@@ -173,25 +176,39 @@ class RestoreRun:
 
     async def apply(self, *, go_on: bool = False) -> RestoreReport:
         """Writes to the tenant, and keeps the record of the job; `go_on` and errors as for `apply.apply`."""
+        if (first := await self._first()) is not None:
+            return first
         async with self._job() as (job, target):
             job.report = report = await self._apply(target, go_on)
         return report
 
     async def verify(self, report: RestoreReport) -> RestoreReport:
         """Reads back what was written, and keeps the record of the job; errors as for `check.verify.verify`."""
+        if (first := await self._first()) is not None:
+            return first
         async with self._job() as (job, target):
             job.report = verified = await self._verify(target, report)
         return verified
 
     async def apply_and_verify(self, *, go_on: bool = False) -> RestoreReport:
         """Writes and reads back, as one job; what has been done before is not done again."""
+        if (first := await self._first()) is not None:
+            return first
         async with self._job() as (job, target):
             report = await asyncio.to_thread(read_report, self.store, self.plan.id)
             if report is None:
                 report = await self._apply(target, go_on)
             job.report = report
-            if not report.verified:
-                job.report = report = await self._verify(target, report)
+            job.report = report = await self._verify(target, report)
+        return report
+
+    async def _first(self) -> RestoreReport | None:
+        """Returns the report of the restore that carried the plan out and verified it; None while there is none."""
+        report = await asyncio.to_thread(applied, self.store, self.plan.id)
+        if report is not None and not await asyncio.to_thread(is_recorded, self.store, report):
+            # It was killed between its report and its record.
+            with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
+                job.report = report
         return report
 
     async def _apply(self, target: RestoreTarget, go_on: bool) -> RestoreReport:

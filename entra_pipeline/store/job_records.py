@@ -169,7 +169,12 @@ class JobRecords:
 
 
 def _is_newer(there: JobRecord, record: JobRecord) -> bool:
-    """Tells whether the record that is there is about a run that started after the other's."""
+    """Tells whether the record that is there is about a run that started after the other's.
+
+    A run that fails while another one does the job, which it may not, does not hide that the job was done.
+    """
+    if there.status == "failed" and record.status != "failed" and there.finished <= record.finished:
+        return False
     if there.run_id and there.run_id == record.run_id:
         return False
     began, other = (one.run_started or one.started for one in (there, record))

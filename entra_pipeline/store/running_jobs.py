@@ -28,11 +28,13 @@ class RunningJob:
         id: Its id.
         status: How it ends when nothing is raised.
         details: What its record tells besides; `started` takes the place of the moment at which the block began.
+        kept: Whether its record is kept: False for what turns out to be no job of its own.
     """
 
     id: str
     status: str = "failed"
     details: dict[str, Any] = field(default_factory=dict)
+    kept: bool = True
 
 
 def new_job_id(clock: Clock = system_clock) -> str:
@@ -97,7 +99,8 @@ def recorded(
         )
         # The record is not worth the job: a storage that fails now has said so already, or will the next time.
         with suppress(StoreError):
-            keep_record(store, record, clock)
+            if job.kept:
+                keep_record(store, record, clock)
 
 
 def keep_record(store: ScopeStore, record: JobRecord, clock: Clock = system_clock) -> None:

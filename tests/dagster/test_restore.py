@@ -214,9 +214,15 @@ def test_a_dry_run_shows_a_plan_that_another_run_carries_out(site: Site, control
     [record] = [one for one in store.jobs.all() if one.id == plan.id]
     assert (record.type, record.status, record.trigger) == ("restore", "finished", job.TRIGGER)
 
+    # A second time shows the first, and writes nothing.
+    written = control.writes()
     again = site.run(plan_id=plan.id, dry_run=False)
-    assert not again.success
-    assert "was applied at" in again.failure
+    assert again.success
+    assert again.steps == {"plan_restore": "STEP_SUCCESS", **dict.fromkeys(job.OPS[1:], "STEP_SKIPPED")}
+    assert any(line.startswith(f"Plan {plan.id} was applied already") for line in again.log)
+    assert again.metadata()["status"] == "finished"
+    assert control.writes() == written
+    assert store.jobs.find(plan.id) == record
 
     undone = site.run(undo=plan.id, dry_run=False)
     assert undone.steps == DONE, undone.failure

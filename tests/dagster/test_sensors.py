@@ -26,6 +26,7 @@ from entra_pipeline.orchestration.sensors.notifications import notifications_sen
 from entra_pipeline.orchestration.sensors.unusual_change import unusual_change_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.restore.records.report import RestoreReport, write_report
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import recorded
@@ -270,6 +271,30 @@ def test_a_restore_that_was_killed_and_gone_on_with_elsewhere_has_the_record_of_
     ticks.tick()
     [record] = store.jobs.all()
     assert (record.status, record.run_id) == ("finished", other.run_id)
+    assert "Restore of contoso-eu failed" not in subjects(office)
+
+
+def test_a_second_run_of_a_plan_is_no_failure_of_the_first(
+    ticks: Ticks, instance: dg.DagsterInstance, office: PostOffice, store: ScopeStore, definitions: dg.Definitions
+) -> None:
+    plan = "2026-11-23T05-00-00Z-3f9a1c"
+    job, config = definitions.resolve_job_def("restore"), {"scope": "contoso-eu", "dry_run": False}
+    first, second, third = (
+        instance.create_run_for_job(job, run_config=config, tags={PLAN_TAG: plan}) for _ in range(3)
+    )
+    instance.report_run_failed(second, "Another restore to this tenant is under way.")
+    ticks.tick()
+    assert store.jobs.all() == [] and office.mails == []
+    with recorded(store, "restore", trigger="dagster: restore", job_id=plan, run_id=first.run_id) as done:
+        done.status = "finished"
+    empty = dict.fromkeys(("point", "tenant", "started", "finished", "undo_point"), "")
+    report = RestoreReport(job=plan, scope="contoso-eu", status="finished", outcomes=(), verified=True, **empty)
+    write_report(store, report)
+    instance.report_run_canceled(first)
+    instance.report_run_failed(third, "nothing was done")
+    ticks.tick()
+    [record] = store.jobs.all()
+    assert (record.status, record.run_id) == ("finished", first.run_id)
     assert "Restore of contoso-eu failed" not in subjects(office)
 
 

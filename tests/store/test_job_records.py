@@ -42,6 +42,13 @@ def test_a_run_that_took_the_place_of_another_is_recorded_over_it(store: ScopeSt
     assert (kept.run_id, kept.status) == ("second", "failed")
 
 
+def test_a_run_that_failed_beside_the_one_that_did_the_job_does_not_hide_that(store: ScopeStore) -> None:
+    assert store.jobs.put(record(2, "failed", "second", finished="2026-11-23T05:03:00Z"))
+    assert store.jobs.put(record(0, "finished", "first", finished="2026-11-23T05:30:00Z"))
+    [kept] = store.jobs.all()
+    assert (kept.run_id, kept.status) == ("first", "finished")
+
+
 def test_a_run_has_the_last_word_on_itself(store: ScopeStore) -> None:
     assert store.jobs.put(record(5, "finished", "one"))
     assert store.jobs.put(record(3, "finished with exception", "one"))

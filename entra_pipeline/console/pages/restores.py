@@ -13,11 +13,12 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
+from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterUnavailable, Run
 from entra_pipeline.console.paging import Shown
+from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
-from entra_pipeline.orchestration.keys import run_tags
+from entra_pipeline.orchestration.keys import PLAN_TAG, run_tags
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.rules.expired import check_ended_until
@@ -25,7 +26,7 @@ from entra_pipeline.restore.records.approval import approval_scopes, approve, ap
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.restore.records.report import exceptions, read_report, rows
+from entra_pipeline.restore.records.report import applied, exceptions, read_report, rows
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _STEPS = 100
@@ -194,6 +195,7 @@ def one(context: RequestContext) -> Response:
         outcomes=rows(report) if report else [],
         exceptions=exceptions(report)[:_REASONS] if report else [],
         begun=report is None and has_begun(store.files, found.id),
+        applying=_known_applying(context, found) if report is None or not report.verified else None,
         grouped=grouped,
         steps=PlanRows(store, found, _live_store(context, found)).rows(writing[offset : offset + _STEPS]),
         returning=len(found.steps) - len(writing),
@@ -235,19 +237,42 @@ def _refusals(refusals: tuple[PlanRefusal, ...]) -> list[dict[str, Any]]:
 
 
 def apply(context: RequestContext) -> Response:
-    """Has a plan carried out."""
+    """Has a plan carried out, once: a second time shows the first."""
     scope, found = context.scope(), _plan(context)
-    try:
-        require_approval(context.project, context.store(), found)
-    except UsageError:
-        _record(context, "restore", found, "refused")
-        raise
-    config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(context.field("go_on"))}
-    run = context.state.dagster.launch(
-        "restore", config, operator=context.user, tags={**run_tags(scope), "entra/plan": found.id}
-    )
+    with context.state.launching:
+        if (report := applied(context.store(), found.id)) is not None:
+            text = f"This plan was applied already, {ago(report.finished)}. Its outcome is below."
+            return context.go(address("scopes", found.scope, "restores", found.id), text)
+        try:
+            require_approval(context.project, context.store(), found)
+        except UsageError:
+            _record(context, "restore", found, "refused")
+            raise
+        if (first := _applying(context, found)) is not None:
+            return context.go(address("jobs", first.id), "This plan is being applied already. This is its job.")
+        config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(context.field("go_on"))}
+        tags = {**run_tags(scope), PLAN_TAG: found.id}
+        run = context.state.dagster.launch("restore", config, operator=context.user, tags=tags)
     _record(context, "restore", found, "started", run=run)
     return context.go(address("jobs", run))
+
+
+def _applying(context: RequestContext, plan: RestorePlan) -> Run | None:
+    """The run that carries a plan out now; None when there is none."""
+    filters = {
+        "pipelineName": "restore",
+        "tags": [{"key": PLAN_TAG, "value": plan.id}],
+        "statuses": list(UNDER_WAY),
+    }
+    return next(iter(context.state.dagster.runs(limit=1, filters=filters)), None)
+
+
+def _known_applying(context: RequestContext, plan: RestorePlan) -> Run | None:
+    """As `_applying`, for a page that is shown without Dagster as well."""
+    try:
+        return _applying(context, plan)
+    except DagsterUnavailable:
+        return None
 
 
 def consent(context: RequestContext) -> Response:

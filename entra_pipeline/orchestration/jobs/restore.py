@@ -48,7 +48,7 @@ from entra_pipeline.restore.records.approval import approval_scopes, require_app
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.passwords import KEY_FILE
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.restore.records.report import RestoreReport, read_report
+from entra_pipeline.restore.records.report import RestoreReport, applied, read_report
 from entra_pipeline.run_queue import TENANT_TAG
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
@@ -207,10 +207,17 @@ def plan_restore(
             tags = context.run.tags
             sign_plan(store, plan, tags.get(OPERATOR_TAG, SOMEBODY), tags.get(OPERATOR_IDENTITY_TAG, ""))
         live = storage.open(target_of(environment.project, plan))
-        if not config.dry_run:
+        first = None if config.dry_run else applied(store, plan.id)
+        if not config.dry_run and first is None:
             check_passwords_file(_passwords_file(tenants, config, plan), plan)
             _tell_key(context, tenants, plan)
     context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant})
+    if first is not None:
+        # It is applied once: a second time shows the first.
+        yield report_observation(plan, first)
+        context.log.info(f"Plan {plan.id} was applied already, at {first.finished}. {report_text(first)}")
+        context.log.info("This run wrote nothing. To restore what still differs, plan again.")
+        return
     yield plan_observation(store, plan, live, dry_run=config.dry_run)
     context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
     if config.dry_run:
@@ -392,24 +399,17 @@ def _known_plan(
 
     Raises:
         NotInStore: There is no plan of that id.
-        UsageError: It was carried out already, or is another scope's.
+        UsageError: It is another scope's.
     """
     if config.plan_id:
-        plan = _plan_by_id(store, config)
-        report = read_report(store, plan.id)
-        if report is not None and report.verified and not config.dry_run:
-            raise UsageError(
-                f"plan {plan.id} was applied at {report.finished}: {report.status}",
-                remedy="Plan again: the new plan has only what still differs.",
-            )
-        return plan
+        return _plan_by_id(store, config)
     before = _tagged(context.instance, context.run.parent_run_id)
     if not before or config.dry_run:
         return None
-    plan, report = read_plan(store, before), read_report(store, before)
+    plan = read_plan(store, before)
     wanted = (config.to or scope.tenant, config.selection(), config.options())
     same = (plan.tenant, plan.selection, plan.options) == wanted if not plan.undoes else plan.undoes == config.undo
-    if not has_begun(store.files, plan.id) or not same or (report is not None and report.verified):
+    if not has_begun(store.files, plan.id) or not same or applied(store, plan.id):
         return None
     context.log.info(f"Plan {plan.id} was interrupted: this run resumes it.")
     return plan

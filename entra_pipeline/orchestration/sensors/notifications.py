@@ -24,11 +24,18 @@ from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.orchestration.sensors.failures import announce_failed_sensors
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.restore.records.jobs import is_recorded
+from entra_pipeline.restore.records.report import applied
 from entra_pipeline.store.job_records import JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import job_id_at, keep_record
 
 _ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_UNDER_WAY = [
+    status
+    for status in dg.DagsterRunStatus
+    if status not in {*_ENDED_BADLY, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.MANAGED}
+]
 # Dagster ends a sensor after sixty seconds.
 _SENDING = timedelta(seconds=30)
 _BATCH = 100
@@ -117,6 +124,9 @@ def _record_job(instance: dg.DagsterInstance, store: ScopeStore, kind: str, reco
     plan = run.tags.get(PLAN_TAG, "")
     if _is_recorded(store, run.run_id, started):
         return
+    if plan and _another_applies(instance, store, plan, run.run_id):
+        # A plan is applied once: this run did nothing, and its failure is none of that restore.
+        return
     ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else system_clock()
     lost = JobRecord(
         id=plan or job_id_at(started, run.run_id[:6]),
@@ -164,6 +174,14 @@ def _is_recorded(store: ScopeStore, run_id: str, begun: datetime) -> bool:
     """Whether a run has left the record of its job, among those that ended after it began."""
     records = store.jobs.between(begun - timedelta(minutes=1), system_clock() + timedelta(days=1))
     return any(one.run_id == run_id for one in records)
+
+
+def _another_applies(instance: dg.DagsterInstance, store: ScopeStore, plan: str, run_id: str) -> bool:
+    """Whether another run has carried a plan out, or is about to."""
+    if (report := applied(store, plan)) and is_recorded(store, report):
+        return True
+    under_way = dg.RunsFilter(job_name="restore", tags={PLAN_TAG: plan}, statuses=_UNDER_WAY)
+    return any(run.run_id != run_id for run in instance.get_runs(under_way))
 
 
 def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -7,8 +7,8 @@ takes (`requests`), what holds for every request (`step`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from entra_pipeline.backup.run import BackupProgress, backup
 from entra_pipeline.backup.scheduler import ended_by
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.errors import EntraPipelineError, NotInStore, ScopeBusy, UsageError
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_sent
@@ -31,7 +31,7 @@ from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.objects.references import GUID_LENGTH
 from entra_pipeline.restore.objects.selection import with_bins
 from entra_pipeline.restore.records import id_map
-from entra_pipeline.restore.records.journal import Journal, require_finished
+from entra_pipeline.restore.records.journal import Journal, RestoreUnderWay, require_finished
 from entra_pipeline.restore.records.passwords import Passwords
 from entra_pipeline.restore.records.report import RestoreReport, by_plan, outcome_of, status_of, write_report
 from entra_pipeline.store.manifest import Manifest, TakenFor
@@ -118,7 +118,8 @@ async def apply(
         UsageError: The plan is for another tenant.
         LiveChanged: Something changed since the plan, and `go_on` was not asked for.
         RestoreUnfinished: Another restore to the tenant has not come to its end.
-        ScopeBusy: Somebody else restores to the tenant, or backs it up.
+        RestoreUnderWay: Somebody else restores to the tenant.
+        ScopeBusy: Somebody else backs it up.
         GraphUnavailable, ConfigurationError, StoreError: It stopped; the same call goes on.
     """
     if target.writing.tenant.tenant_id != plan.tenant_id:
@@ -126,10 +127,9 @@ async def apply(
             f"the plan {plan.id} is for tenant {plan.tenant_id}, not for {target.writing.tenant.tenant_id}",
             remedy="Plan again for this tenant.",
         )
-    lock = store.files.lock(f"_locks/restore-{plan.tenant_id}", f"restoring to tenant {plan.tenant}", clock)
     started = iso(clock())
     reporter: RestoreProgress = progress or NullRestoreProgress()
-    with lock:
+    with _alone(store, plan, clock):
         await asyncio.to_thread(require_finished, store, plan.tenant_id, besides=plan.id)
         journal = await asyncio.to_thread(Journal, store.files, plan.id, clock)
         async with AsyncExitStack() as stack:
@@ -195,6 +195,19 @@ async def apply(
             )
             await asyncio.to_thread(write_report, store, report)
             return report
+
+
+@contextmanager
+def _alone(store: ScopeStore, plan: RestorePlan, clock: Clock) -> Iterator[None]:
+    """Keeps others from restoring to the tenant meanwhile; raises RestoreUnderWay while somebody does."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(
+                store.files.lock(f"_locks/restore-{plan.tenant_id}", f"restoring to tenant {plan.tenant}", clock)
+            )
+        except ScopeBusy as busy:
+            raise RestoreUnderWay(busy.message, remedy=busy.remedy) from None
+        yield
 
 
 @dataclass

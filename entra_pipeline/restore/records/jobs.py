@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.restore.objects.model import RestorePlan
+from entra_pipeline.restore.records.journal import RestoreUnderWay
 from entra_pipeline.restore.records.report import RestoreReport, totals
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import recorded
@@ -25,7 +26,7 @@ class RestoreJob:
 def restore_job(
     store: ScopeStore, plan: RestorePlan, *, trigger: str, run_id: str = "", clock: Clock = system_clock
 ) -> Iterator[RestoreJob]:
-    """Keeps the record of a restore: written when the block ends, however it ends.
+    """Keeps the record of a restore: written when the block ends, however it ends, unless another one is under way.
 
     Args:
         store: The store of the scope whose recovery point is restored.
@@ -38,9 +39,19 @@ def restore_job(
         job = RestoreJob(plan.id)
         try:
             yield job
+        except RestoreUnderWay:
+            # This one has not begun, and may be the same restore: what became of that is for the other to say.
+            record.kept = False
+            raise
         finally:
             record.status = job.report.status if job.report else "failed"
             record.details = {"recovery_point": plan.point, "tenant": plan.tenant}
             if job.report:
                 # Verifying may be a job's second part, hours after the first: the restore began when applying did.
                 record.details = {**totals(job.report), "started": job.report.started}
+
+
+def is_recorded(store: ScopeStore, report: RestoreReport) -> bool:
+    """Tells whether the record of a restore says how its report says that it ended."""
+    record = store.jobs.find(report.job)
+    return record is not None and record.status == report.status

@@ -30,6 +30,10 @@ class RestoreUnfinished(EntraPipelineError):
     """A restore to the tenant was interrupted, or is under way: what it is about to make nobody else can know."""
 
 
+class RestoreUnderWay(ScopeBusy):
+    """Another process restores to the tenant: this one has not begun."""
+
+
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of the journal.
 
@@ -192,7 +196,7 @@ class Journal:
         try:
             self.files.create(f"{_prefix(self.job)}{self._next:08d}.jsonl", lines)
         except AlreadyExists:
-            raise ScopeBusy(
+            raise RestoreUnderWay(
                 f"restore {self.job} is being applied by another process",
                 remedy="Wait until it has ended; if it is interrupted, resume it.",
             ) from None

@@ -92,6 +92,12 @@ def read_report(store: ScopeStore, job: str) -> RestoreReport | None:
         return None
 
 
+def applied(store: ScopeStore, job: str) -> RestoreReport | None:
+    """Reads the report of a job that is done and verified; None when it has still something to do."""
+    report = read_report(store, job)
+    return report if report is not None and report.verified else None
+
+
 def totals(report: RestoreReport) -> dict[str, object]:
     """Summarizes a restore in numbers, for its job record."""
     results = Counter(outcome.result for outcome in report.outcomes)

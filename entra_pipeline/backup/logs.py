@@ -297,7 +297,7 @@ class _LogReader:
                 await self._read_in(chunk, min(_MOST_PIECES, 2 ** max(0, broken_off.count - 1)))
                 return
             except RoundExpired as error:
-                pause = broken_off.failed(FailureKind.WRONG, error.message)
+                pause = broken_off.failed(FailureKind.BAD_RESPONSE, error.message)
                 if pause is None:
                     raise
                 self.rows = rows

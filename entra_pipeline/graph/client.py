@@ -156,7 +156,7 @@ class _Requests:
                 except msgspec.DecodeError as error:
                     last = f"the body was cut off or is not JSON ({error})"
                     try:
-                        await self._again(attempts, FailureKind.WRONG, last, stats)
+                        await self._again(attempts, FailureKind.BAD_RESPONSE, last, stats)
                         continue
                     except GraphUnavailable:
                         if salvage is None:
@@ -175,7 +175,7 @@ class _Requests:
                 if renewals <= _RENEWALS:
                     stats.retries += 1
                 else:
-                    await self._again(attempts, FailureKind.WRONG, refused.message, stats, status=status)
+                    await self._again(attempts, FailureKind.BAD_RESPONSE, refused.message, stats, status=status)
                 continue
             failure = transient(status)
             if failure is None:
@@ -351,7 +351,7 @@ class Graph(_Requests):
                     page = await under_way
                 except GraphError as error:
                     if error.status in _BROKEN_OFF and (bound.pages or is_next_page(url)):
-                        pause = broken.failed(FailureKind.WRONG) if anew else None
+                        pause = broken.failed(FailureKind.BAD_RESPONSE) if anew else None
                         if pause is None:
                             raise broken_off(error, bound.pages) from error
                         await asyncio.sleep(pause)
@@ -415,7 +415,7 @@ class Graph(_Requests):
             try:
                 return await read()
             except RoundExpired as error:
-                pause = attempts.failed(FailureKind.WRONG, error.message)
+                pause = attempts.failed(FailureKind.BAD_RESPONSE, error.message)
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)
@@ -492,7 +492,7 @@ class Graph(_Requests):
             pause = asked = 0.0
             for number, request in list(waiting.items()):
                 item = items.get(number)
-                kind = FailureKind.WRONG if item is None or _refused_token(item) else transient(item.status)
+                kind = FailureKind.BAD_RESPONSE if item is None or _refused_token(item) else transient(item.status)
                 if item is not None and kind is None:
                     smaller = _smaller_page(request, item) if request is requests[number] else None
                     if smaller is not None:
@@ -502,7 +502,9 @@ class Graph(_Requests):
                     del waiting[number]
                     continue
                 wanted = retry_after(item_headers(item)) if item is not None else 0.0
-                wait = failing.setdefault(number, Attempts(self.retry)).failed(kind or FailureKind.WRONG, asked=wanted)
+                wait = failing.setdefault(number, Attempts(self.retry)).failed(
+                    kind or FailureKind.BAD_RESPONSE, asked=wanted
+                )
                 stats.throttled += item is not None and item.status == 429
                 if wait is None:
                     results.append(given_up(requests[number], item))

@@ -190,7 +190,7 @@ class Credential:
         self._answered = self._answered or failure.answered
         kind = FailureKind.UNAVAILABLE if self._answered or self._token else FailureKind.UNREACHABLE
         if failure.odd and kind is FailureKind.UNAVAILABLE:
-            kind = FailureKind.WRONG
+            kind = FailureKind.BAD_RESPONSE
         pause = self._attempts.failed(kind, failure.reason, asked=failure.asked)
         if kind is FailureKind.UNREACHABLE and failure.reason == _UNTRUSTED:
             pause = None

@@ -135,7 +135,7 @@ def transient(status: int) -> FailureKind | None:
         return FailureKind.UNAVAILABLE
     if status < _INTERNAL_ERROR or status in _FOR_GOOD:
         return None
-    return FailureKind.WRONG if status == _INTERNAL_ERROR else FailureKind.UNAVAILABLE
+    return FailureKind.BAD_RESPONSE if status == _INTERNAL_ERROR else FailureKind.UNAVAILABLE
 
 
 def refuses_token(status: int, body: bytes) -> bool:

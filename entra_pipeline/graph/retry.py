@@ -24,8 +24,8 @@ class FailureKind(Enum):
 
     UNAVAILABLE = "unavailable"
     """Graph throttles, is unavailable, or breaks a connection: it says that this passes."""
-    WRONG = "wrong"
-    """Graph answers with an internal error or something unreadable: a fault of this request, perhaps for ever."""
+    BAD_RESPONSE = "bad response"
+    """Graph answers with an internal error, or breaks the protocol (`GraphProtocolError`), perhaps for ever."""
     UNREACHABLE = "unreachable"
     """Nothing has answered since the process started: a setting is wrong, more likely than not."""
 
@@ -36,7 +36,7 @@ class RetryPolicy:
 
     Attributes:
         timeout: Seconds for which work that Graph throttles, or is unavailable for, is tried again.
-        wrong_timeout: The same where Graph answers, and answers with an internal error or something unreadable.
+        bad_response_timeout: The same where Graph answers, and answers with an internal error or something unreadable.
         unreachable_timeout: The same as long as nothing has been answered at all.
         least_attempts: Attempts that are made even when each takes longer than these times.
         first_pause: Seconds that double with each attempt.
@@ -45,7 +45,7 @@ class RetryPolicy:
     """
 
     timeout: float = 900.0
-    wrong_timeout: float = 90.0
+    bad_response_timeout: float = 90.0
     unreachable_timeout: float = 10.0
     least_attempts: int = 3
     first_pause: float = 0.5
@@ -54,9 +54,12 @@ class RetryPolicy:
 
     def limit(self, kind: FailureKind) -> float:
         """Returns the seconds for which failures of a kind are borne."""
-        if kind is FailureKind.UNAVAILABLE:
-            return self.timeout
-        return min(self.timeout, self.wrong_timeout if kind is FailureKind.WRONG else self.unreachable_timeout)
+        limits = {
+            FailureKind.UNAVAILABLE: self.timeout,
+            FailureKind.BAD_RESPONSE: self.bad_response_timeout,
+            FailureKind.UNREACHABLE: self.unreachable_timeout,
+        }
+        return min(self.timeout, limits[kind])
 
     def pause(self, attempt: int, asked: float = 0.0) -> float:
         """Returns the seconds to wait after attempt number `attempt`, from 1: exponential backoff with full jitter.

@@ -284,7 +284,7 @@ class GraphWriter:
             if self._again(pending, FailureKind.UNAVAILABLE, asked=asked):
                 return
         elif (status == HTTPStatus.CONFLICT and written.error().code == _CONCURRENCY) or refuses_token(status, body):
-            if self._again(pending, FailureKind.WRONG):
+            if self._again(pending, FailureKind.BAD_RESPONSE):
                 return
         elif failure := transient(status):
             if not pending.write.again:

@@ -23,7 +23,7 @@ from tests.support.protected import Protected, protect
 Tenant = Callable[..., Protected]
 TYPES = protect("users", "groups", "applications")
 # Patience enough for any number of attempts here; where it has to end, tests say so.
-PATIENT = replace(IMPATIENT, timeout=60.0, wrong_timeout=30.0)
+PATIENT = replace(IMPATIENT, timeout=60.0, bad_response_timeout=30.0)
 
 
 @pytest.fixture(autouse=True)

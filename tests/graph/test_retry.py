@@ -35,7 +35,7 @@ def test_what_is_unavailable_is_waited_for_until_the_patience_is_over(asked: flo
 
 
 def test_a_request_that_fails_alone_is_given_up_earlier_and_what_never_answered_earlier_still() -> None:
-    assert give_up(FailureKind.WRONG, 0.0)[1] == pytest.approx(90.0)
+    assert give_up(FailureKind.BAD_RESPONSE, 0.0)[1] == pytest.approx(90.0)
     assert give_up(FailureKind.UNREACHABLE, 0.0)[1] == pytest.approx(10.0)
 
 
@@ -49,9 +49,9 @@ def test_slow_attempts_are_not_given_up_after_the_first() -> None:
     clock = 0.0
     attempts = Attempts(RetryPolicy(), now=lambda: clock)
     for _ in range(2):
-        assert attempts.failed(FailureKind.WRONG) is not None
+        assert attempts.failed(FailureKind.BAD_RESPONSE) is not None
         clock += 100.0
-    assert attempts.failed(FailureKind.WRONG) is None
+    assert attempts.failed(FailureKind.BAD_RESPONSE) is None
     assert "3 times in 200 s" in str(attempts)
 
 
@@ -78,4 +78,4 @@ def test_a_date_to_wait_for_counts_from_the_servers_clock() -> None:
 def test_which_statuses_pass() -> None:
     passing = {status for status in range(200, 600) if transient(status) is FailureKind.UNAVAILABLE}
     assert passing == {408, 429} | set(range(502, 600)) - {505}
-    assert transient(500) is FailureKind.WRONG
+    assert transient(500) is FailureKind.BAD_RESPONSE

@@ -4,7 +4,7 @@ from entra_pipeline.graph.retry import RetryPolicy
 
 IMPATIENT = RetryPolicy(
     timeout=2.0,
-    wrong_timeout=0.3,
+    bad_response_timeout=0.3,
     unreachable_timeout=0.3,
     # However slow the machine, what fails now and then has its attempts.
     least_attempts=10,

@@ -94,7 +94,7 @@ class ObjectReader(TableReader):
                 if isinstance(error, DeltaLinkExpired if link is None else RoundExpired) and not (
                     link is not None and broken_off.count
                 ):
-                    pause = broken_off.failed(FailureKind.WRONG, error.message)
+                    pause = broken_off.failed(FailureKind.BAD_RESPONSE, error.message)
                     if pause is None:
                         raise
                     await asyncio.sleep(pause)

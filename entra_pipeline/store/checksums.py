@@ -1,7 +1,7 @@
 """Checks stored Parquet files against what a manifest says of them: size and SHA-256.
 
 `verify` reports what differs. What is written to a tenant rests on parts that `IntactParts` has hashed before: a
-changed byte is an error, not a value.
+changed byte is an error, not a value. `read_intact` does the same for one part.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import Protocol
 
 from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.manifest import sha256
 from entra_pipeline.store.parallel import in_parallel
+
+_DIFFERS = "has other bytes than were written: its SHA-256 differs"
 
 
 class StoredPart(Protocol):
@@ -39,7 +42,20 @@ def part_problem(files: ObjectStore, part: StoredPart) -> str:
     digest = hashlib.sha256()
     for chunk in files.stream(part.key):
         digest.update(chunk)
-    return "" if digest.hexdigest() == part.sha256 else "has other bytes than were written: its SHA-256 differs"
+    return "" if digest.hexdigest() == part.sha256 else _DIFFERS
+
+
+def read_intact(files: ObjectStore, part: StoredPart) -> bytes:
+    """Reads a part whole, and hashes the bytes that it returns: nothing can change them between check and use.
+
+    Raises:
+        NotInStore: The part is not there.
+        IntegrityError: It has other bytes than were written.
+    """
+    data = files.read(part.key)
+    if sha256(data) != part.sha256:
+        raise _not_intact(part, _DIFFERS)
+    return data
 
 
 class IntactParts:
@@ -70,8 +86,12 @@ class IntactParts:
         except NotInStore:
             problem = "is missing"
         if problem:
-            raise IntegrityError(
-                f"{part.key} {problem}",
-                remedy="The file was not used. Find out who changed it (entra-pipeline verify shows what else "
-                "differs), or use another recovery point.",
-            )
+            raise _not_intact(part, problem)
+
+
+def _not_intact(part: StoredPart, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"{part.key} {problem}",
+        remedy="The file was not used. Find out who changed it (entra-pipeline verify shows what else differs), or use "
+        "another recovery point.",
+    )

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from entra_pipeline.errors import IntegrityError
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.checksums import read_intact
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, TableKind, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.state import KEYS
@@ -182,7 +183,7 @@ def trim_indexes(files: ObjectStore, scope: str, present: Sequence[IndexFile], p
 def read_index(files: ObjectStore, file: IndexFile) -> pa.Table | None:
     """Returns the rows of a file of the index; None when it is not what was written."""
     try:
-        return pq.read_table(io.BytesIO(_read_intact(files, file)))
+        return pq.read_table(io.BytesIO(_read_index_file(files, file)))
     except IntegrityError:
         return None
 
@@ -199,11 +200,11 @@ def says(files: ObjectStore, rows: pa.Table, manifest: Manifest) -> bool:
 
 def _copied(files: ObjectStore, scope: str, sources: Sequence[IndexFile], points: Sequence[str], level: int) -> str:
     """Stores the rows of some points out of some files as one file, by table; returns its key."""
-    held = in_parallel(lambda one: _read_intact(files, one), sources)
+    held = in_parallel(lambda one: _read_index_file(files, one), sources)
     return _put(files, scope, _by_table(held, points), points, level)
 
 
-def _read_intact(files: ObjectStore, file: IndexFile) -> bytes:
+def _read_index_file(files: ObjectStore, file: IndexFile) -> bytes:
     data = files.read(file.key)
     # Copied, a changed byte would get a new name that vouches for it.
     if sha256(data) != file.key.rpartition("/")[2].split(".")[-2]:
@@ -300,13 +301,8 @@ def _changed_keys(files: ObjectStore, manifest: Manifest) -> dict[str, _Rows | N
 
 def _keys_in(files: ObjectStore, part: Part, kind: TableKind) -> Iterator[tuple[str, str]]:
     """Returns the keys in a part; those of objects have no second half."""
-    data = files.read(part.key)
     # Bytes that nobody wrote may be read as keys that nobody changed, or stop Arrow anywhere.
-    if sha256(data) != part.sha256:
-        raise IntegrityError(
-            f"{part.key} has other bytes than were written: its SHA-256 differs",
-            remedy="entra-pipeline verify shows what else differs.",
-        )
+    data = read_intact(files, part)
     columns = pq.read_table(io.BytesIO(data), columns=list(KEYS[kind])).columns
     first = columns[0].to_pylist()
     yield from zip(first, columns[1].to_pylist() if kind == "edges" else [""] * len(first), strict=True)

@@ -1,4 +1,4 @@
-"""How work runs: asynchronous work in the loop that costs the least, and who goes first when threads want to run."""
+"""How work runs: asynchronous work in the loop that costs the least, which thread goes first, defaults of a process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
 
@@ -34,3 +34,23 @@ def lower_thread_priority(niceness: int) -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+
+
+class ProcessDefault(Generic[_T]):
+    """A value that holds in this process, and that another one can take the place of for a while.
+
+    Attributes:
+        value: The one that holds now.
+    """
+
+    def __init__(self, value: _T) -> None:
+        self.value = value
+
+    @contextmanager
+    def replaced(self, value: _T) -> Iterator[None]:
+        """Lets another value hold for as long as the context lasts, in all threads."""
+        before, self.value = self.value, value
+        try:
+            yield
+        finally:
+            self.value = before

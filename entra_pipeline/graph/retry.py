@@ -9,11 +9,13 @@ Patience is time. No number of failures ends it: Graph may throttle for minutes 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
+
+from entra_pipeline.runtime import ProcessDefault
 
 # Of a pause, however long the polling: 2.0 to the power of 1024 is no number any more.
 _MOST_DOUBLINGS = 60
@@ -122,20 +124,14 @@ class Attempts:
         return f"{self.count} times in {self.elapsed:.0f} s: {self.last}"
 
 
-_default = RetryPolicy()
+_default = ProcessDefault(RetryPolicy())
 
 
 def default_policy() -> RetryPolicy:
     """Returns the policy of a `Graph` that is given none."""
-    return _default
+    return _default.value
 
 
-@contextmanager
-def use_policy(policy: RetryPolicy) -> Iterator[None]:
+def use_policy(policy: RetryPolicy) -> AbstractContextManager[None]:
     """Gives a policy to every `Graph` of this process that is opened meanwhile without one of its own."""
-    global _default
-    before, _default = _default, policy
-    try:
-        yield
-    finally:
-        _default = before
+    return _default.replaced(policy)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import dagster as dg
 
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.runtime import ProcessDefault
 
 
 class OpRetries(NamedTuple):
@@ -24,18 +25,12 @@ class OpRetries(NamedTuple):
     pause: float = 60.0
 
 
-_default = OpRetries()
+_default = ProcessDefault(OpRetries())
 
 
-@contextmanager
-def use_op_retries(retries: OpRetries) -> Iterator[None]:
+def use_op_retries(retries: OpRetries) -> AbstractContextManager[None]:
     """Tries ops of this process again in another way meanwhile."""
-    global _default
-    before, _default = _default, retries
-    try:
-        yield
-    finally:
-        _default = before
+    return _default.replaced(retries)
 
 
 @contextmanager
@@ -44,7 +39,7 @@ def retried(context: dg.OpExecutionContext) -> Iterator[None]:
 
     Dagster's own `RetryPolicy` would try everything again, also what trying cannot help.
     """
-    times, pause = _default
+    times, pause = _default.value
     with explained(context):
         try:
             yield

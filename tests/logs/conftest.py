@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from entra_pipeline.catalogue import Lane
 from entra_pipeline.graph.pacing import LIMITS, Limit
 from entra_pipeline.graph.retry import use_policy
-from entra_pipeline.simulator import Simulator
 from tests.support.logged import Logged
 from tests.support.patience import IMPATIENT
+from tests.support.protected import starting
 
 
 @pytest.fixture(autouse=True)
@@ -26,16 +27,9 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def tenant(tmp_path: Path) -> Iterator[Callable[..., Logged]]:
     """Starts a tenant with a scope on it: `tenant(settings, users=…, seed=…)`."""
-    started: list[Simulator] = []
+    with starting(tmp_path, Logged) as start:
 
-    def start(settings: str = 'protect = ["users"]\nlogs = true', *, users: int = 40, seed: int = 5) -> Logged:
-        simulator = Simulator(users, 4, seed)
-        simulator.start()
-        started.append(simulator)
-        folder = tmp_path / f"tenant{len(started)}"
-        folder.mkdir()
-        return Logged(simulator, folder, settings)
+        def logged(settings: str = 'protect = ["users"]\nlogs = true', **options: Any) -> Logged:
+            return start(settings, groups=4, **options)
 
-    yield start
-    for simulator in started:
-        simulator.stop()
+        yield logged

@@ -11,7 +11,6 @@ import pytest
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute import apply as applying
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection, Taken
@@ -23,12 +22,11 @@ from entra_pipeline.restore.records.not_taken import not_taken
 from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.restore.records.report import RestoreReport
-from entra_pipeline.simulator import Control, Simulator
+from entra_pipeline.simulator import Control
 from entra_pipeline.store.manifest import Manifest
 from tests.restore import disasters
 from tests.restore.disasters import least_writes, truth
-from tests.support.patience import IMPATIENT
-from tests.support.protected import Protected, protect
+from tests.support.protected import Protected, protect, starting
 
 ACCESS = (
     "users",
@@ -143,26 +141,11 @@ def unexplained(refusals: tuple[PlanRefusal, ...]) -> list[PlanRefusal]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def _impatience() -> Iterator[None]:
-    with use_policy(IMPATIENT):
-        yield
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Starts a tenant: `site("users", …)`, or `site()` with everything."""
-    started: list[Simulator] = []
-
-    def start(*types: str) -> Site:
-        simulator = Simulator(users=40, groups=10, seed=4)
-        simulator.start()
-        started.append(simulator)
-        return Site(simulator, tmp_path, protect(*types) if types else "")
-
-    yield start
-    for simulator in started:
-        simulator.stop()
+    with starting(tmp_path, Site) as start:
+        yield lambda *types: start(protect(*types) if types else "", groups=10, seed=4)
 
 
 def delete_application(control: Control) -> None:

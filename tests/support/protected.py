@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from tempfile import mkdtemp
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow.parquet as pq
@@ -39,6 +41,8 @@ retention = "2 years"
 {scope}
 """
 
+
+_Kind = TypeVar("_Kind")
 
 MAIN_TYPES = ["users", "groups", "administrative_units", "directory_roles"]
 """The types whose relations delta tracks: what most tests need, without the slow lane of conditional access."""
@@ -147,19 +151,20 @@ def _impatience() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def starting(folder: Path, kind: Callable[[Simulator, Path, str], _Kind]) -> Iterator[Callable[..., _Kind]]:
+    """Gives `start(settings, users=…, groups=…, seed=…)`, which starts a tenant with a scope on it; stops all."""
+    with ExitStack() as running:
+
+        def start(settings: str = "", *, users: int = 40, groups: int = 8, seed: int = 5, **options: Any) -> _Kind:
+            simulator = running.enter_context(Simulator(users, groups, seed, **options))
+            return kind(simulator, Path(mkdtemp(dir=folder)), settings)
+
+        yield start
+
+
 @pytest.fixture
 def tenant(tmp_path: Path) -> Iterator[Callable[..., Protected]]:
     """Starts a tenant with a scope on it: `tenant(settings, users=…, groups=…, seed=…)`."""
-    started: list[Simulator] = []
-
-    def start(settings: str = "", *, users: int = 40, groups: int = 8, seed: int = 5, **options: Any) -> Protected:
-        simulator = Simulator(users, groups, seed, **options)
-        simulator.start()
-        started.append(simulator)
-        folder = tmp_path / f"tenant{len(started)}"
-        folder.mkdir()
-        return Protected(simulator, folder, settings)
-
-    yield start
-    for simulator in started:
-        simulator.stop()
+    with starting(tmp_path, Protected) as start:
+        yield start

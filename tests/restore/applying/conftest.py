@@ -12,16 +12,13 @@ import pytest
 
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.restore.execute.apply import RestoreTarget, apply
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords, key_of
 from entra_pipeline.restore.records.report import RestoreReport
-from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
-from tests.support.patience import IMPATIENT
-from tests.support.protected import Protected, protect
+from tests.support.protected import Protected, protect, starting
 
 
 class Damaged(Protected):
@@ -114,28 +111,14 @@ def bad(report: RestoreReport) -> list[tuple[str, str, str]]:
     return [(one.table, one.result, one.reason) for one in report.outcomes if one.result != "restored"]
 
 
-@pytest.fixture(autouse=True)
-def _impatience() -> Iterator[None]:
-    """Retries come at once: how long they wait is not what these tests are about."""
-    with use_policy(IMPATIENT):
-        yield
-
-
 @pytest.fixture
 def damaged(tmp_path: Path) -> Iterator[Callable[..., Damaged]]:
     """Starts a tenant and takes a recovery point: `damaged("users", "groups", users=…)`."""
-    started: list[Simulator] = []
+    with starting(tmp_path, Damaged) as start:
 
-    def start(*types: str, users: int = 30, groups: int = 8, seed: int = 5, **options: Any) -> Damaged:
-        simulator = Simulator(users, groups, seed, **options)
-        simulator.start()
-        started.append(simulator)
-        folder = tmp_path / f"tenant{len(started)}"
-        folder.mkdir()
-        site = Damaged(simulator, folder, protect(*types))
-        site.point = site.backup()
-        return site
+        def begin(*types: str, users: int = 30, **options: Any) -> Damaged:
+            site = start(protect(*types), users=users, **options)
+            site.point = site.backup()
+            return site
 
-    yield start
-    for simulator in started:
-        simulator.stop()
+        yield begin

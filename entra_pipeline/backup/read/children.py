@@ -25,10 +25,9 @@ from entra_pipeline.backup.rows.page_parser import (
 from entra_pipeline.backup.rows.result import NotOffered, ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN
 from entra_pipeline.backup.rows.staging import DELETE, ID_ROWS, UPSERT, Staged, Staging, read_staged
-from entra_pipeline.backup.states import TableStates
 from entra_pipeline.catalogue import Read
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
-from entra_pipeline.graph import Graph, GraphPage, RequestStats
+from entra_pipeline.graph import GraphPage, RequestStats
 from entra_pipeline.graph.client import BATCH_SIZE
 from entra_pipeline.graph.pacing import ONE_BY_ONE
 from entra_pipeline.store.manifest import Gap
@@ -47,25 +46,16 @@ class ChildReader:
     shown: dict[str, Staged] = field(default_factory=dict)
 
     @property
-    def states(self) -> TableStates:
-        """The parent's states and the new ones."""
-        return self.reader.states
-
-    @property
     def owners(self) -> OwnerReader:
         """Requests what belongs to single owners."""
         return OwnerReader(self.reader)
-
-    @property
-    def _graph(self) -> Graph:
-        return self.reader.graph
 
     def reads_changes_only(self, children: ChildCollection) -> bool:
         """Tells whether only owners in the delta response are read.
 
         Either delta reports every change, or there are many owners, and all were read less than a day ago.
         """
-        before, owners = self.states.before(children.table), self.states.before(children.owner.name)
+        before, owners = self.reader.states.before(children.table), self.reader.states.before(children.owner.name)
         if self.reader.builder.full or before is None or owners is None or not children.owner.delta:
             return False
         if before.read == "carried" or any(not gap.object for gap in before.gaps):
@@ -97,7 +87,7 @@ class ChildReader:
         return await self.reader.guarded(children.entry, [children.table], lambda stats: self._read(children, stats))
 
     async def _read(self, children: ChildCollection, stats: RequestStats) -> list[ReadResult]:
-        reported = self.states.results.get(children.owner.name)
+        reported = self.reader.states.results.get(children.owner.name)
         if reported is not None and not reported.complete and self.reads_changes_only(children):
             return [await self._read_reported(children, reported, stats)]
         notes: list[str] = []
@@ -138,7 +128,7 @@ class ChildReader:
         reasons |= dict.fromkeys(there, SHOWS_IT)
         for owner, elements in missing.unreadable.items():
             self.reader.aside.add(children.table, owner, elements)
-        for row in await self.states.known_of(children.table, sorted({*reasons, *missing.unreadable})):
+        for row in await self.reader.states.known_of(children.table, sorted({*reasons, *missing.unreadable})):
             # What an owner's list has shown besides is newer.
             if self._owner_and_item(children, row) not in missing.shown:
                 staging.append(*row)
@@ -193,14 +183,14 @@ class ChildReader:
     async def _read_reported(self, children: ChildCollection, reported: ReadResult, stats: RequestStats) -> ReadResult:
         """Reads the children of owners in a delta response; stages the deletion of what was known of them first."""
         started = self.reader.clock()
-        there, gone = await self.states.reported(reported)
-        before = self.states.before(children.table)
+        there, gone = await self.reader.states.reported(reported)
+        before = self.reader.states.before(children.table)
         # Of owners that were not answered last time, too, as delta need not report them again.
         left = {gap.object for gap in (before.gaps if before else ()) if gap.object}
-        there = sorted({*there, *(left & await self.states.ids(children.owner.name))})
+        there = sorted({*there, *(left & await self.reader.states.ids(children.owner.name))})
         self.reader.aside.begin(children.table)
         with self.reader.staging(children.table, children.schema, base=False) as staging:
-            for row in await self.states.known_of(children.table, [*there, *gone], DELETE):
+            for row in await self.reader.states.known_of(children.table, [*there, *gone], DELETE):
                 staging.append(*row)
             missing = UnansweredOwners()
             async for owner_id, items in self.owners.items_of(children, there, stats, missing):
@@ -246,7 +236,7 @@ class ChildReader:
             try:
                 probe = self.owners.expansion.url(children)
                 with Staging(self.reader.folder / f"{children.table}.shown.arrow", ID_ROWS) as shown:
-                    async for page in self._graph.pages(probe, stats=stats, lane=children.owner.lane, many=True):
+                    async for page in self.reader.graph.pages(probe, stats=stats, lane=children.owner.lane, many=True):
                         seen: set[str] = set()
                         for owner_id, items in self.owners.expansion.short(page, children, long, seen):
                             missing.answered += 1

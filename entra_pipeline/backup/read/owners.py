@@ -13,10 +13,10 @@ from entra_pipeline.backup.read.expansion import ExpandReader
 from entra_pipeline.backup.read.reader import ObjectReader
 from entra_pipeline.backup.read.singles import single_object, without_context
 from entra_pipeline.backup.rows.page_parser import read_items
-from entra_pipeline.backup.states import TableStates, readable
+from entra_pipeline.backup.states import readable
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError, GraphNotFound, GraphProtocolError, RoundExpired
-from entra_pipeline.graph import BatchRequest, BatchResult, Graph, GraphPage, RequestStats
+from entra_pipeline.graph import BatchRequest, BatchResult, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.graph.pages import decode_count, decode_page
 from entra_pipeline.graph.responses import explain
@@ -38,24 +38,15 @@ class OwnerReader:
     reader: ObjectReader
 
     @property
-    def states(self) -> TableStates:
-        """The parent's states and the new ones."""
-        return self.reader.states
-
-    @property
-    def _graph(self) -> Graph:
-        return self.reader.graph
-
-    @property
     def expansion(self) -> ExpandReader:
         """Reads what `$expand` shows of owners."""
         return ExpandReader(self.reader)
 
     async def able(self, children: ChildCollection, ids: Sequence[str]) -> list[str]:
         """Returns those objects that can have such children, sorted; all where their type is not protected."""
-        if children.owner.name not in self.states.entries:
+        if children.owner.name not in self.reader.states.entries:
             return sorted(ids)
-        return sorted(await self.states.owners(children.owner, self._condition(children), ids))
+        return sorted(await self.reader.states.owners(children.owner, self._condition(children), ids))
 
     async def singly(
         self, children: ChildCollection, items: Sequence[tuple[str, str]], stats: RequestStats
@@ -76,7 +67,7 @@ class OwnerReader:
             local = identifier.removeprefix(f"{owner}/") if children.entry.local_ids else identifier
             path = addresses[owner].partition("?")[0]
             requests.append(BatchRequest(f"{path}/{quote(local, safe=_SAFE_IN_IDS)}", (identifier, local)))
-        async for result in self._graph.batch(requests, stats=stats, lane=children.entry.lane):
+        async for result in self.reader.graph.batch(requests, stats=stats, lane=children.entry.lane):
             identifier, local = result.request.key
             try:
                 single_object(children.entry, result, local)
@@ -91,7 +82,7 @@ class OwnerReader:
         requests = [BatchRequest(query(f"{owner.path}/{one}", select="id"), one) for one in ids]
         if owner.parent is not None:
             return sorted(ids)
-        results = [result async for result in self._graph.batch(requests, stats=stats, lane=owner.lane)]
+        results = [result async for result in self.reader.graph.batch(requests, stats=stats, lane=owner.lane)]
         return sorted(result.request.key for result in results if result.status != 404)
 
     async def unanswered(
@@ -118,14 +109,14 @@ class OwnerReader:
     ) -> dict[str, str]:
         """Returns the path of children by their owner's id: of the given owners, or of all that can have any."""
         parents: dict[str, str] = {}
-        if children.owner.name in self.states.entries and (ids is None or children.read is Read.EACH):
-            parents = await self.states.owners(
+        if children.owner.name in self.reader.states.entries and (ids is None or children.read is Read.EACH):
+            parents = await self.reader.states.owners(
                 children.owner, self._condition(children), None if ids is None else list(ids)
             )
             ids = parents
         elif ids is None:
             url = query(children.owner.path, select="id", top=children.owner.page_size)
-            pages = self._graph.pages(url, stats=stats, lane=children.owner.lane, anew=url)
+            pages = self.reader.graph.pages(url, stats=stats, lane=children.owner.lane, anew=url)
             ids = []
             async for page in pages:
                 listed = read_items(page.value, children.owner.key)
@@ -136,7 +127,7 @@ class OwnerReader:
 
     def holding(self, children: ChildCollection) -> list[str]:
         """Returns the types that name the owners to request, as far as they have rows."""
-        entries = self.states.entries
+        entries = self.reader.states.entries
         return [name for name in children.among if name in entries and entries[name].read != "never"]
 
     def _condition(self, children: ChildCollection) -> str:
@@ -144,7 +135,7 @@ class OwnerReader:
         if not children.among:
             return children.where
         holders = " UNION ".join(
-            f"SELECT lower(raw->>'$.{CATALOGUE[name].belongs_to}') FROM ({readable(self.states.sql(name))})"
+            f"SELECT lower(raw->>'$.{CATALOGUE[name].belongs_to}') FROM ({readable(self.reader.states.sql(name))})"
             for name in self.holding(children)
         )
         condition = f"id IN ({holders})"
@@ -213,7 +204,7 @@ class OwnerReader:
         Raises:
             GraphError: Graph refuses it for all owners.
         """
-        async for result in self._graph.batch(requests, stats=stats, lane=entry.lane):
+        async for result in self.reader.graph.batch(requests, stats=stats, lane=entry.lane):
             owner = result.request.key
             if result.status == 404:
                 # Who has one item at most, and none, is answered by 404 as well: of the item, not of an owner.
@@ -250,8 +241,8 @@ class OwnerReader:
         stats.pages += 1
         yield page
         if page.next_link:
-            check_continuation(page.next_link, result.request.url, self._graph.root, "a link to the next page")
-            pages = self._graph.pages(page.next_link, stats=stats, lane=entry.lane, anew=result.request.url)
+            check_continuation(page.next_link, result.request.url, self.reader.graph.root, "a link to the next page")
+            pages = self.reader.graph.pages(page.next_link, stats=stats, lane=entry.lane, anew=result.request.url)
             async for following in pages:
                 yield following
 
@@ -285,7 +276,7 @@ class OwnerReader:
             BatchRequest(query(f"{owner.path}/{i}/{segment}", select="id", count="true", top=1), i, eventual)
             for i in ids
         ]
-        async for result in self._graph.batch(requests, stats=stats, lane=owner.lane):
+        async for result in self.reader.graph.batch(requests, stats=stats, lane=owner.lane):
             if result.status >= 300 and result.status not in {400, 404, 405, 501}:
                 yield result.request.key, explain(result)
             elif result.status != 404:
@@ -305,7 +296,7 @@ class OwnerReader:
                 yield owner_id, items
             addresses = await self.addresses(children, long, stats)
         else:
-            able = await self.states.owners(children.owner, self._condition(children), ids)
+            able = await self.reader.states.owners(children.owner, self._condition(children), ids)
             addresses = {one: self._address(children, one, parent) for one, parent in able.items()}
         async for owner_id, items in self.each(children, addresses, stats, missing):
             yield owner_id, items

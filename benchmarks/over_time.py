@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
-import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from uuid import UUID
 
 import duckdb
+import msgspec
 import pyarrow as pa
-from botocore.credentials import Credentials
 
 from benchmarks.report import Bound, Section
 from entra_pipeline.analysis.sql import Relations, SqlSession
@@ -30,9 +25,6 @@ from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.clock import iso
 from entra_pipeline.store.backends import LocalObjectStore, ObjectStore
-from entra_pipeline.store.backends.s3.client import make_client
-from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
-from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, canonical, seal, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.index import JOINED, join_indexes, write_index
@@ -40,6 +32,8 @@ from entra_pipeline.store.points.keys import key_of, part_key
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import GRACE
 from entra_pipeline.store.retention.sweep import sweep
+from tests.support.s3 import ceph, ceph_is_installed, new_bucket
+from tests.support.writing import entry
 
 _USERS = 10_000
 _CHANGED = 10
@@ -49,7 +43,6 @@ _ROUNDS = 5
 _SCOPE = "contoso"
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _EVERY = timedelta(hours=6)
-_CEPH = Path(__file__).parent.parent / "tests" / "ceph.sh"
 
 
 def measure(folder: Path, scale: float) -> list[Section]:
@@ -59,9 +52,9 @@ def measure(folder: Path, scale: float) -> list[Section]:
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         stores = {count: _written(Path(temporary, str(count)), count, users) for count in _COUNTS}
         sections.append(_section("in a folder", users, dict(stores)))
-        if shutil.which("radosgw"):
-            with _ceph() as bucket:
-                copies: dict[int, ObjectStore] = {count: bucket(f"points-{count}") for count in _COUNTS}
+        if ceph_is_installed():
+            with ceph(Path(temporary, "ceph")) as endpoint:
+                copies: dict[int, ObjectStore] = {count: new_bucket(endpoint).files() for count in _COUNTS}
                 for count, store in stores.items():
                     _copy(store, copies[count])
                 sections.append(_section("on S3 (Ceph)", users, copies))
@@ -255,58 +248,8 @@ def _written(root: Path, count: int, users: int) -> ObjectStore:
 
 
 def _entry(table: str, parts: tuple[Part, ...], live: int, *, follows: bool = False) -> TableEntry:
-    return TableEntry(
-        table=table,
-        kind="objects" if table in CATALOGUE else "edges",
-        read="incremental",
-        parts=parts,
-        live=live,
-        added=0,
-        changed=_CHANGED,
-        deleted=0,
-        reported=live,
-        started=iso(_START),
-        finished=iso(_START),
-        requests=1,
-        resource_units=1,
-        retries=0,
-        throttled=0,
-        bytes_read=0,
-        misfits={},
-        gaps=(),
-        notes=(),
-        follows=follows,
-    )
-
-
-# --- S3 --------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _ceph() -> Iterator[Callable[[str], ObjectStore]]:
-    """A Ceph of its own; gives a bucket by name."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        port = _free_ports()
-        try:
-            subprocess.run([_CEPH, "start", folder, str(port)], check=True, stdout=subprocess.DEVNULL)
-            keys = Credentials("test", "testtest")
-            client = make_client(
-                RenewedCredentials(lambda: keys), region="us-east-1", endpoint_url=f"http://127.0.0.1:{port}"
-            )
-
-            def bucket(name: str) -> ObjectStore:
-                client.create_bucket(Bucket=name)
-                return S3ObjectStore(client, name)
-
-            yield bucket
-        finally:
-            subprocess.run([_CEPH, "stop", folder], check=True)
-
-
-def _free_ports() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    made = entry(parts, live, table=table, kind="objects" if table in CATALOGUE else "edges")
+    return msgspec.structs.replace(made, read="incremental", changed=_CHANGED, follows=follows)
 
 
 def _copy(source: ObjectStore, target: ObjectStore) -> None:

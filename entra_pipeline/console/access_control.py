@@ -23,8 +23,8 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auth.roles import role_of
 from entra_pipeline.console.auth.sessions import Session
 from entra_pipeline.console.headers import HEADERS
-from entra_pipeline.console.reading import TooManyQuestions
 from entra_pipeline.console.routing import Page, RequestContext, address, inside
+from entra_pipeline.console.workers import TooManyQuestions
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
 
 MOST_SENT = 2_000_000

@@ -21,6 +21,7 @@ from entra_pipeline.console.dagster.proxy import Proxy
 from entra_pipeline.console.headers import STATIC, SecurityHeaders
 from entra_pipeline.console.navigation import Navigation
 from entra_pipeline.console.pages import NAVIGATION, PAGES
+from entra_pipeline.console.workers import expect_work
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -46,7 +47,7 @@ def build(state: AppState) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await run_in_threadpool(state.questions.expect)
+        await run_in_threadpool(expect_work)
         yield
         await proxy.close()
         await run_in_threadpool(state.reading.clear)

@@ -16,8 +16,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
-from entra_pipeline.console.reading import VisitorGone
 from entra_pipeline.console.reading.bounds import What
+from entra_pipeline.console.workers import VisitorGone
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.recovery_points import ScopeStore

@@ -14,8 +14,9 @@ import pytest
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
-from entra_pipeline.console.reading import ReadingPool, TooManyQuestions, Turns, VisitorGone, bounds
+from entra_pipeline.console.reading import ReadingPool, bounds
 from entra_pipeline.console.routing import RequestContext
+from entra_pipeline.console.workers import TooManyQuestions, Turns, VisitorGone
 from entra_pipeline.errors import NotInStore
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Event, Lock
-from time import monotonic
 from typing import Any
 
 import msgspec
 
 from entra_pipeline import errors
-from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
 from entra_pipeline.console.reading import bounds
 from entra_pipeline.console.reading.bounds import READ_OUTCOME_DECODER, ReadRequest, What
-from entra_pipeline.console.reading.turns import Turns, VisitorGone
 from entra_pipeline.console.reading.worker import answer
+from entra_pipeline.console.workers import Turns, WorkerProcess
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
 
 # Processes, and so questions that are answered at a time; of one person, and of one that wait: a page asks for two more
 # things by itself. And seconds that one waits.
 _PROCESSES, _PER_PERSON, _WAITING, _PATIENCE = 4, 2, 6, 30.0
-_LOOK = 0.1
-
-_processes = multiprocessing.get_context("forkserver")
+_NARROWER = "Ask for less: one object type, a text or condition that fewer objects match; or use the command."
 
 
 class ReadingPool:
@@ -62,7 +56,7 @@ class ReadingPool:
         with self._turns.taking(person, gone):
             worker = self._worker(project, kept)
             try:
-                data = worker.ask(request, gone)
+                data = worker.ask(request, gone, seconds=bounds.SECONDS, grace=bounds.GRACE, remedy=_NARROWER)
             except BaseException:
                 worker.end()
                 raise
@@ -94,7 +88,7 @@ class ReadingPool:
         return found or _Worker(project)
 
 
-class _Worker:
+class _Worker(WorkerProcess):
     """A process.
 
     Attributes:
@@ -106,56 +100,11 @@ class _Worker:
         self.project = project
         self.kept = ("", "")
         self._folder = Path(mkdtemp(prefix="entra-pipeline-"))
-        self._here, there = _processes.Pipe()
-        self._process = _processes.Process(
-            target=answer, args=(str(project.file.absolute()), str(self._folder), there), daemon=True
-        )
-        self._process.start()
-        there.close()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can be asked."""
-        return self._process.is_alive()
-
-    def ask(self, request: bytes, gone: Event) -> bytes:
-        """What it says to a question.
-
-        Raises:
-            UsageError: It took too long, or too much memory.
-            VisitorGone: Nobody waits any more.
-        """
-        end = monotonic() + bounds.SECONDS
-        left = False
-        try:
-            self._here.send_bytes(request)
-            while not self._here.poll(_LOOK):
-                if gone.is_set() and not left:
-                    left, end = True, min(end, monotonic() + bounds.GRACE)
-                if monotonic() < end:
-                    continue
-                if left:
-                    raise VisitorGone("the client has closed the connection")
-                raise UsageError(
-                    f"there is no answer after {bounds.SECONDS:.0f} seconds, and the query was cancelled",
-                    remedy="Ask for less: one object type, a text or condition that fewer objects match; or use the "
-                    "command.",
-                )
-            return self._here.recv_bytes()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            self._process.join()
-            if self._process.exitcode == 1:
-                raise StoreError("the query failed", remedy="See the console's log for details.") from None
-            # The kernel, or DuckDB itself, ended what could not get the memory.
-            raise UsageError(TOO_MUCH, remedy=LESS) from None
+        super().__init__(answer, str(project.file.absolute()), str(self._folder))
 
     def end(self) -> None:
         """Ends it, and removes what it wrote."""
-        self._here.close()
-        self._process.kill()
-        self._process.join()
-        with suppress(ValueError):
-            self._process.close()
+        super().end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -82,4 +82,5 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     refusal: QueryError | None = None
 
 
+QUERY_DECODER = msgspec.msgpack.Decoder(QueryRequest)
 OUTCOME_DECODER = msgspec.msgpack.Decoder(QueryOutcome)

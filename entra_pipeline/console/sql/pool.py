@@ -1,20 +1,16 @@
-"""Asking: a process per question, one question at a time of a visitor and few of all.
-
-The processes are forked off one that has imported everything before (`preload`), so that nobody waits for that.
-"""
+"""Asking: a process per question, one question at a time of a visitor and few of all."""
 
 from __future__ import annotations
 
-import multiprocessing
-from multiprocessing import forkserver
 from threading import Event
-from time import monotonic
+
+import msgspec
 
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
-from entra_pipeline.console.reading import Turns, VisitorGone
 from entra_pipeline.console.sql import bounds
 from entra_pipeline.console.sql.bounds import OUTCOME_DECODER, Format, QueryError, QueryRequest, QueryResult
 from entra_pipeline.console.sql.worker import answer
+from entra_pipeline.console.workers import Turns, WorkerProcess
 from entra_pipeline.errors import StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import complete_indexes
@@ -22,10 +18,7 @@ from entra_pipeline.project.stores import complete_indexes
 # Questions that are answered at once, of all visitors; and seconds that another one waits for its turn.
 _AT_ONCE = 2
 _PATIENCE = 10.0
-_LOOK = 0.1
-
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["entra_pipeline.console.sql.preload"])
+_NARROWER = "Narrow the query: one scope, a shorter period, fewer columns. Or use entra-pipeline sql."
 
 
 class QueryPool:
@@ -34,11 +27,6 @@ class QueryPool:
     def __init__(self) -> None:
         self._turns = Turns(_AT_ONCE, per_person=1, waiting=0, patience=_PATIENCE)
         self._indexed: Project | None = None
-
-    @staticmethod
-    def expect() -> None:
-        """Has everything imported: somebody is about to ask."""
-        forkserver.ensure_running()
 
     def ask(
         self, project: Project, person: str, query: str, format_: Format = "", *, gone: Event | None = None
@@ -63,40 +51,16 @@ class QueryPool:
                 for _ in complete_indexes(project):
                     pass
                 self._indexed = project
-            data = _answered(QueryRequest(project=str(project.file.absolute()), query=query, format=format_), gone)
+            question = QueryRequest(project=str(project.file.absolute()), query=query, format=format_)
+            worker = WorkerProcess(answer)
+            try:
+                data = worker.ask(
+                    msgspec.msgpack.encode(question), gone, seconds=bounds.SECONDS, grace=0.0, remedy=_NARROWER
+                )
+            finally:
+                worker.end()
         told = OUTCOME_DECODER.decode(data)
         if told.answer is not None:
             return told.answer
         refusal = told.refusal or QueryError(message=TOO_MUCH, remedy=LESS)
         raise (UsageError if refusal.asked else StoreError)(refusal.message, remedy=refusal.remedy)
-
-
-def _answered(question: QueryRequest, gone: Event) -> bytes:
-    """What a process of its own says to a question, or what is to be said of how it ended."""
-    here, there = _processes.Pipe(duplex=False)
-    process = _processes.Process(target=answer, args=(question, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        end = monotonic() + bounds.SECONDS
-        while not here.poll(_LOOK):
-            if gone.is_set():
-                raise VisitorGone("the client has closed the connection")
-            if monotonic() < end:
-                continue
-            raise UsageError(
-                f"there is no answer after {bounds.SECONDS} seconds, and the query was cancelled",
-                remedy="Narrow the query: one scope, a shorter period, fewer columns. Or use entra-pipeline sql.",
-            )
-        return here.recv_bytes()
-    except EOFError:
-        process.join()
-        if process.exitcode == 1:
-            raise StoreError("the query failed", remedy="See the console's log for details.") from None
-        # The kernel, or DuckDB itself, ended what could not get the memory.
-        raise UsageError(TOO_MUCH, remedy=LESS) from None
-    finally:
-        here.close()
-        process.kill()
-        process.join()
-        process.close()

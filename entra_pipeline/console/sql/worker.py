@@ -16,15 +16,15 @@ from entra_pipeline.analysis.sql import plain
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH, BoundedSession
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.console.sql import bounds
-from entra_pipeline.console.sql.bounds import Format, QueryError, QueryOutcome, QueryRequest, QueryResult
+from entra_pipeline.console.sql.bounds import QUERY_DECODER, Format, QueryError, QueryOutcome, QueryRequest, QueryResult
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import load_project
 from entra_pipeline.reports.model import Column, Report, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
 
 
-def answer(question: QueryRequest, told: Connection) -> None:
-    """Answers a question; what comes of it is sent as `QueryOutcome`, in bytes."""
+def answer(asked: Connection) -> None:
+    """Answers a `QueryRequest` that comes as bytes; what comes of it is sent as `QueryOutcome`, in bytes."""
     for limit, most in (
         (resource.RLIMIT_AS, bounds.ADDRESS_SPACE),
         (resource.RLIMIT_CPU, bounds.SECONDS * 4),
@@ -32,7 +32,7 @@ def answer(question: QueryRequest, told: Connection) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (most, most))
-    told.send_bytes(msgspec.msgpack.encode(_outcome(question)))
+    asked.send_bytes(msgspec.msgpack.encode(_outcome(QUERY_DECODER.decode(asked.recv_bytes()))))
 
 
 def _outcome(question: QueryRequest) -> QueryOutcome:

@@ -15,8 +15,8 @@ from entra_pipeline.analysis.names import short, short_pair, title
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.reading import TooManyQuestions
 from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.console.workers import TooManyQuestions
 from entra_pipeline.errors import UsageError
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])

@@ -13,6 +13,7 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.console.sql import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, QueryResult
 from entra_pipeline.console.sql.bounds import Format
+from entra_pipeline.console.workers import expect_work
 from entra_pipeline.errors import EntraPipelineError, UsageError
 
 _LONGEST = 20_000
@@ -37,7 +38,7 @@ EXAMPLES = (
 
 def show(context: RequestContext) -> Response:
     """The page to ask on; a question in the address is filled in, and not asked."""
-    context.state.questions.expect()
+    expect_work()
     return _page(context, context.query("query"))
 
 

@@ -16,8 +16,9 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auth import SignIn
 from entra_pipeline.console.auth.local import NAME, PASSWORD, LocalAccount
 from entra_pipeline.console.auth.openid import OpenId
-from entra_pipeline.console.dagster.client import Dagster
+from entra_pipeline.console.dagster.client import PATH, Dagster
 from entra_pipeline.console.dagster.processes import DagsterProcesses
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
@@ -73,7 +74,7 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
     with ExitStack() as stack:
         there = project.console.dagster
         if there is not None:
-            dagster = Dagster(f"{there.url}/dagster", f"{there.read_only_url}/dagster")
+            dagster = Dagster(*(WebserverAddress(f"{one}{PATH}") for one in (there.url, there.read_only_url)))
             stack.callback(dagster.close)
         else:
             dagster = stack.enter_context(DagsterProcesses(dagster_home(project), project.file))

@@ -22,12 +22,15 @@ from entra_pipeline.console.auth.local import LocalAccount
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.console.dagster.client import Dagster
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 
+NOWHERE = WebserverAddress("http://127.0.0.1:9/dagster")
+"""A Dagster that is not there."""
 HTML = '<img src=x onerror="alert(1)"></td><script>alert(2)</script>'
 """A name that somebody gave to a user, a group and a scope."""
 
@@ -185,7 +188,7 @@ def project_file(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory)
 def console(project_file: Path, tmp_path: Path) -> Iterator[Served]:
     """The console of the embedded default; Dagster is not there."""
     account, password = LocalAccount.open(tmp_path / PASSWORD_FILE)
-    nowhere = Dagster("http://127.0.0.1:9/dagster", "http://127.0.0.1:9/dagster")
+    nowhere = Dagster(NOWHERE, NOWHERE)
     with served(project_file, sign_in=SignIn(local=account), dagster=nowhere, password=password) as one:
         yield one
     nowhere.close()

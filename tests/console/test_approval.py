@@ -23,7 +23,7 @@ from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore
 from entra_pipeline.restore.records.approval import approved_by, sign_plan
 from entra_pipeline.simulator import Simulator
-from tests.console.conftest import Browser, Served, served
+from tests.console.conftest import NOWHERE, Browser, Served, served
 from tests.console.test_pages import version_of
 from tests.console.test_security import events
 
@@ -77,7 +77,7 @@ def waiting(tmp_path: Path) -> Iterator[Waiting]:
 
         plan = asyncio.run(planned())
         assert plan.steps
-        nowhere = Dagster("http://127.0.0.1:9/dagster", "http://127.0.0.1:9/dagster")
+        nowhere = Dagster(NOWHERE, NOWHERE)
         with served(file, sign_in=SignIn(), dagster=nowhere) as console:
             yield Waiting(console, plan, file)
         nowhere.close()

@@ -22,6 +22,7 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auth import SignIn
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import OPERATOR_TAG, Dagster
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from tests.console.two_points import Served, serving
 
@@ -76,7 +77,7 @@ class Webserver:
 
 @contextmanager
 def console_of(file: Path, webserver: Webserver, seconds: float) -> Iterator[Served]:
-    dagster = Dagster(webserver.url, webserver.url, starting=seconds)
+    dagster = Dagster(*[WebserverAddress(webserver.url)] * 2, starting=seconds)
     with serving(AppState(file, sign_in=SignIn(), dagster=dagster, templates=templates())) as console:
         yield console
     dagster.close()
@@ -106,9 +107,9 @@ def test_dagsters_pages_wait_for_it(project_file: Path) -> None:
         assert client.get("/dagster/").text == "Dagster's page"
 
 
-@pytest.mark.parametrize("path", ["/scopes/contoso/backup", "/dagster/reload"])
+@pytest.mark.parametrize("path", ["/scopes/contoso/backup", "/dagster/report_asset_check/x"])
 def test_nobody_waits_for_ever(path: str, project_file: Path) -> None:
-    with console_of(project_file, Webserver(), 0.2) as console, console.client(Role.operator) as client:
+    with console_of(project_file, Webserver(), 0.2) as console, console.client(Role.administrator) as client:
         answer = client.post(path)
     assert answer.status_code == 503
     assert "still be starting" in answer.text

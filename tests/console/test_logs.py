@@ -13,6 +13,7 @@ import pytest
 
 from entra_pipeline.console.dagster import client
 from entra_pipeline.console.dagster.client import Dagster, Run
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 
 STARTED = Run("r", "backup_now_demo", "started", time.time(), time.time(), None, {})
 
@@ -49,7 +50,7 @@ def webserver() -> Webserver:
 
 @pytest.fixture
 def dagster(webserver: Webserver) -> Iterator[Dagster]:
-    one = Dagster("http://dagster.example", "http://dagster.example")
+    one = Dagster(*[WebserverAddress("http://dagster.example")] * 2)
     one._client = httpx.Client(transport=httpx.MockTransport(webserver))
     yield one
     one.close()

@@ -27,7 +27,7 @@ from entra_pipeline.console.rendering import templates
 from entra_pipeline.console.server import sign_in
 from entra_pipeline.errors import ConfigurationError
 from entra_pipeline.project import load_project
-from tests.console.two_points import Served, csrf_of, serving
+from tests.console.two_points import NOWHERE, Served, csrf_of, serving
 
 CLIENT_ID, SECRET = "console", "a-secret-of-the-console"
 SETTINGS = """
@@ -149,7 +149,7 @@ def console_for(issuer: str, folder: Path) -> Iterator[Served]:
     file.write_text(SETTINGS.format(url="http://127.0.0.1:1", issuer=issuer))
     way, password = sign_in(load_project(file), "0.0.0.0")
     assert password == ""
-    dagster = Dagster("http://127.0.0.1:9/dagster", "http://127.0.0.1:9/dagster")
+    dagster = Dagster(NOWHERE, NOWHERE)
     with serving(AppState(file, sign_in=way, dagster=dagster, templates=templates())) as served:
         assert way.openid is not None
         way.openid.redirect_uri = served.url + "/sign-in/callback"

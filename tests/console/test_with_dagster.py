@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from entra_pipeline.console.auth.local import PASSWORD
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import OPERATOR_TAG, Dagster
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
@@ -131,8 +133,9 @@ def running(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture
 def served(running: Running) -> Iterator[Served]:
     """A console beside the first, on the same Dagster, for whoever is to have a role."""
-    ports = json.loads((running.home / "console.json").read_text())["ports"]
-    dagster = Dagster(*(f"http://127.0.0.1:{ports[name]}/dagster" for name in ("webserver", "read-only")))
+    folder = Path(json.loads((running.home / "console.json").read_text())["sockets"])
+    addresses = (WebserverAddress("http://dagster/dagster", str(folder / name)) for name in ("webserver", "read-only"))
+    dagster = Dagster(*addresses)
     until(lambda: ready(dagster), 120)
     with serving(AppState(running.file, sign_in=SignIn(), dagster=dagster, templates=templates())) as one:
         yield one
@@ -143,13 +146,34 @@ def ready(dagster: Dagster) -> bool:
     """Whether both webservers know the jobs."""
     query = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
     try:
-        for url in (dagster.url, dagster.read_only_url):
-            answer = httpx.post(f"{url}/graphql", json=query, trust_env=False)
+        for one in (dagster.webserver, dagster.read_only):
+            with one.client(10) as client:
+                answer = client.post(f"{one.url}/graphql", json=query)
             if not answer.json()["data"]["repositoriesOrError"]["nodes"]:
                 return False
     except (httpx.HTTPError, KeyError):
         return False
     return True
+
+
+def listening(pids: Iterable[int]) -> list[int]:
+    """The TCP ports on which processes, or those that they started, listen."""
+    groups = {os.getpgid(pid) for pid in pids}
+    inodes = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getpgid(int(process.name)) in groups:
+                inodes |= {str(one.readlink()) for one in (process / "fd").iterdir()}
+    rows = [line.split() for file in ("tcp", "tcp6") for line in Path("/proc/net", file).read_text().splitlines()[1:]]
+    return [int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+
+
+def test_dagster_has_no_port_and_its_sockets_are_private(running: Running, served: Served) -> None:
+    """Whoever reached a port would be nobody in particular, and could do everything."""
+    assert listening(pids(running.home).values()) == []
+    folder = Path(json.loads((running.home / "console.json").read_text())["sockets"])
+    assert {one.name for one in folder.iterdir()} == {"code-server", "webserver", "read-only"}
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def launching(job: str = "backup_now_demo", **tags: str) -> dict[str, Any]:
@@ -167,8 +191,7 @@ def test_a_viewer_launches_nothing_by_any_way(served: Served) -> None:
     before = count(served)
     with served.client(Role.viewer) as client:
         assert client.post("/dagster/graphql", json={"query": "{ version }"}).json()["data"]["version"]
-        answer = client.post("/dagster/graphql", json=launching())
-        assert "LaunchRunSuccess" not in answer.text
+        assert client.post("/dagster/graphql", json=launching()).status_code == 403
         body = json.dumps(launching())
         for kind in ("text/plain", "application/graphql", "application/x-www-form-urlencoded"):
             assert client.post("/dagster/graphql", content=body, headers={"Content-Type": kind}).status_code == 415

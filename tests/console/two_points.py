@@ -24,12 +24,15 @@ from entra_pipeline.console.auth.login_throttle import LoginThrottle
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import Dagster
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
 
+NOWHERE = WebserverAddress("http://127.0.0.1:9/dagster")
+"""A Dagster that is not there."""
 SETTINGS = """
 # What stands here by hand stays.
 [storage.disk]
@@ -132,8 +135,7 @@ def project(backed_up: Project) -> Iterator[Project]:
 @pytest.fixture(scope="module")
 def _console(backed_up: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     account, password = LocalAccount.open(tmp_path_factory.mktemp("account") / "account.json")
-    nowhere = "http://127.0.0.1:9/dagster"
-    dagster = Dagster(nowhere, nowhere)
+    dagster = Dagster(NOWHERE, NOWHERE)
     site = AppState(backed_up.file, sign_in=SignIn(local=account), dagster=dagster, templates=templates())
     with serving(site, password) as one:
         yield one

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from entra_pipeline.console.auth.sessions import User
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.errors import EntraPipelineError, FailureSort, NotInStore, UsageError
 
 LOCATION = "entra-pipeline"
@@ -156,16 +157,16 @@ class Dagster:
     """Dagster behind its two webservers.
 
     Args:
-        url: The webserver that may change things; with its path prefix.
-        read_only_url: The one that may not.
+        webserver: The webserver that may change things.
+        read_only: The one that may not.
         starting: Seconds that it is given to start: so long whoever wants it waits while nobody listens there.
     """
 
-    def __init__(self, url: str, read_only_url: str, *, starting: float = 0.0) -> None:
-        self.url = url
-        self.read_only_url = read_only_url
+    def __init__(self, webserver: WebserverAddress, read_only: WebserverAddress, *, starting: float = 0.0) -> None:
+        self.webserver = webserver
+        self.read_only = read_only
         self.starting = starting
-        self._client = httpx.Client(timeout=_PATIENCE, trust_env=False)
+        self._client = webserver.client(_PATIENCE)
         self._lock = Lock()
         self._logs: OrderedDict[str, _Log] = OrderedDict()
 
@@ -260,7 +261,7 @@ class Dagster:
 
     def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         try:
-            answer = self._client.post(f"{self.url}/graphql", json={"query": query, "variables": variables})
+            answer = self._client.post(f"{self.webserver.url}/graphql", json={"query": query, "variables": variables})
             answer.raise_for_status()
             body = answer.json()
         except httpx.ConnectError:

@@ -1,8 +1,8 @@
 """Dagster's processes on this machine, which the console starts and finds again.
 
 They are sessions of their own: a console that ends, or is killed, does not take running jobs with it. The next one
-finds them by the file that the first left in DAGSTER_HOME, and starts only what is not running. All of them listen on
-loopback only.
+finds them by the file that the first left in DAGSTER_HOME, and starts only what is not running. None of them has a
+port: webservers and code server listen on Unix sockets in a folder that only this user can enter.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,12 +17,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkdtemp
 
 import dagster as dg
-import httpx
 import msgspec
 
 from entra_pipeline.console.dagster.client import LOCATION, PATH, UNDER_WAY, Dagster, DagsterUnavailable
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project.loading import VARIABLE
 
@@ -31,14 +31,21 @@ _CHECK = 5.0
 _GRACE = 15.0
 # Seconds that a webserver may take until it listens: 5 on an idle machine.
 _STARTING = 60.0
-_LOOPBACK = "127.0.0.1"
+_SERVERS = ("code-server", "webserver", "read-only")
+# Bytes of the path of a socket: `sun_path` of unix(7) has 108, one of which ends it.
+_LONGEST_PATH = 107
 
 
 class _Known(msgspec.Struct):
-    """What the file in DAGSTER_HOME tells: ports and process ids, by name."""
+    """What the file in DAGSTER_HOME tells.
 
-    ports: dict[str, int]
+    Attributes:
+        pids: Process ids, by name.
+        sockets: The folder of the sockets.
+    """
+
     pids: dict[str, int]
+    sockets: str = ""
 
 
 _KNOWN_DECODER = msgspec.json.Decoder(_Known)
@@ -56,7 +63,7 @@ class DagsterProcesses:
         self.home = home.resolve()
         self._project = project.resolve()
         self._file = self.home / "console.json"
-        self._known = _Known({}, {})
+        self._known = _Known({})
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._watching, name="dagster", daemon=True)
@@ -65,8 +72,8 @@ class DagsterProcesses:
         self._prepare()
         self._start_missing()
         self._watch.start()
-        urls = (f"http://{_LOOPBACK}:{self._known.ports[name]}{PATH}" for name in ("webserver", "read-only"))
-        self._dagster = Dagster(*urls, starting=_STARTING)
+        addresses = (WebserverAddress(f"http://localhost{PATH}", self._socket(name)) for name in _SERVERS[1:])
+        self._dagster = Dagster(*addresses, starting=_STARTING)
         return self._dagster
 
     def __exit__(self, *_: object) -> None:
@@ -81,16 +88,6 @@ class DagsterProcesses:
         with suppress(DagsterUnavailable):
             return bool(self._dagster.runs(limit=1, filters={"statuses": list(UNDER_WAY)}))
         return False
-
-    def ready(self) -> bool:
-        """Whether both webservers answer."""
-        try:
-            for name in ("webserver", "read-only"):
-                url = f"http://{_LOOPBACK}:{self._known.ports[name]}{PATH}/server_info"
-                httpx.get(url, timeout=2, trust_env=False).raise_for_status()
-        except httpx.HTTPError:
-            return False
-        return True
 
     # --- Starting ----------------------------------------------------------------------------------------------------
 
@@ -108,12 +105,14 @@ class DagsterProcesses:
         _make_databases(self.home)
         with suppress(OSError, msgspec.DecodeError):
             self._known = _KNOWN_DECODER.decode(self._file.read_bytes())
-        for name in ("code-server", "webserver", "read-only"):
-            self._known.ports.setdefault(name, _free_port())
-        self._workspace.write_text(
-            f"load_from:\n  - grpc_server:\n      host: {_LOOPBACK}\n"
-            f"      port: {self._known.ports['code-server']}\n      location_name: {LOCATION}\n"
-        )
+        if not self._known.sockets or not Path(self._known.sockets).is_dir():
+            self._known.sockets = _private_folder(self.home)
+        server = {"socket": self._socket("code-server"), "location_name": LOCATION}
+        # JSON is YAML.
+        self._workspace.write_bytes(msgspec.json.encode({"load_from": [{"grpc_server": server}]}))
+
+    def _socket(self, name: str) -> str:
+        return str(Path(self._known.sockets) / name)
 
     @property
     def _workspace(self) -> Path:
@@ -122,22 +121,23 @@ class DagsterProcesses:
     def _commands(self) -> Mapping[str, list[str]]:
         binaries = Path(sys.executable).parent
         workspace = ["-w", str(self._workspace)]
-        ports = {name: str(port) for name, port in self._known.ports.items()}
-        webserver = [str(binaries / "dagster-webserver"), "-h", _LOOPBACK, "-l", PATH, *workspace]
-        code = ["code-server", "start", "-h", _LOOPBACK, "-p", ports["code-server"], "--location-name", LOCATION]
+        module = [sys.executable, "-m", "entra_pipeline.console.dagster.webserver"]
+        webserver = ["-l", PATH, *workspace]
+        code = ["code-server", "start", "-s", self._socket("code-server"), "--location-name", LOCATION]
         return {
             "code-server": [
                 *(str(binaries / "dagster"), *code, "-m", "entra_pipeline.definitions"),
                 "--use-python-environment-entry-point",
             ],
-            "webserver": [*webserver, "-p", ports["webserver"]],
-            "read-only": [*webserver, "-p", ports["read-only"], "--read-only"],
+            "webserver": [*module, self._socket("webserver"), *webserver],
+            "read-only": [*module, self._socket("read-only"), *webserver, "--read-only"],
             "daemon": [str(binaries / "dagster-daemon"), "run", *workspace],
         }
 
     def _start_missing(self) -> None:
         for name, command in self._commands().items():
             if not self._runs(name, command):
+                self._retire(name)
                 self._known.pids[name] = self._start(name, command)
         # In one step: a console that is killed meanwhile leaves a file by which the next one finds Dagster.
         written = self._file.with_suffix(".new")
@@ -170,16 +170,13 @@ class DagsterProcesses:
         child = self._children.get(name)
         if child is not None:
             return child.poll() is None
+        return " ".join(command[1:]) in _command_of(self._known.pids.get(name))
+
+    def _retire(self, name: str) -> None:
+        """Ends the process of another release, which was started in another way: two would do the same work."""
         pid = self._known.pids.get(name)
-        if pid is None:
-            return False
-        told = subprocess.run(  # noqa: S603
-            ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.strip()
-        return not told.startswith("Z") and " ".join(command[1:]) in told
+        if pid is not None and name != "code-server" and str(self._workspace) in _command_of(pid):
+            _signal(pid, signal.SIGTERM)
 
     def _watching(self) -> None:
         """Starts again what has ended, less and less eagerly."""
@@ -206,6 +203,19 @@ class DagsterProcesses:
         self._file.unlink(missing_ok=True)
 
 
+def _command_of(pid: int | None) -> str:
+    """The command line of a process; empty when there is none."""
+    if pid is None:
+        return ""
+    told = subprocess.run(  # noqa: S603
+        ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return "" if told.startswith("Z") else told
+
+
 def _signal(pid: int, number: signal.Signals) -> None:
     """Tells a process, and those that it started."""
     with suppress(ProcessLookupError, PermissionError):
@@ -227,7 +237,11 @@ def _make_databases(home: Path) -> None:
         instance.all_instigator_state()
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind((_LOOPBACK, 0))
-        return int(one.getsockname()[1])
+def _private_folder(home: Path) -> str:
+    """A folder for sockets that only this user can enter: in DAGSTER_HOME, unless its name is too long for a socket."""
+    folder = home / "sockets"
+    if max(len(os.fsencode(folder / name)) for name in _SERVERS) > _LONGEST_PATH:
+        return mkdtemp(prefix="entra-pipeline-")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    return str(folder)

@@ -1,17 +1,18 @@
 """The way to Dagster's own UI: through the console's sign-in, and no further than one's role reaches.
 
-Viewers only ever reach the webserver that is read-only: Dagster itself refuses them there whatever they send. Operators
-reach the other one, on these terms: nothing changes by a GET (a link on another site could do that), nothing but the
-console's own pages may send, and runs carry the operator's name whatever the request says.
+Viewers only ever reach the webserver that is read-only: Dagster itself refuses them there most of what they may send.
+Operators and administrators reach the other one. For all, nothing changes by a GET (a link on another site could do
+that), nothing but the console's own pages may send, each mutation takes the role that it is listed with (`mutations`),
+and runs carry the operator's name whatever the request says.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -22,7 +23,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
@@ -32,10 +33,16 @@ from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.dagster.client import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PATH, PAUSE, operator_tags
+from entra_pipeline.console.dagster.mutations import NO_ACTS, may
+from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.routing import address
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
+# Characters of a mutation's name in the audit log.
+_NAME = 100
+# Seconds that Dagster has for an answer.
+_TIMEOUT = 60.0
 _MOST_SENT = 20_000_000
 # Of one hop only (RFC 9110, 7.6.1), or the console's own business.
 _NOT_PASSED = {
@@ -44,8 +51,8 @@ _NOT_PASSED = {
 }
 # Pages that show files of the webserver's machine as if they were the console's own.
 _NOT_NEEDED = {"notebook"}
-# Mutations that Dagster's pages send by themselves.
-_NO_ACTS = {"logTelemetry", "setNuxSeen"}
+# What is posted besides GraphQL: events of assets that no run has made.
+_REPORTS = {"report_asset_materialization", "report_asset_check", "report_asset_observation"}
 # Arguments of mutations that make runs → where in them the tags of the runs are.
 _TAGS = {
     "executionParams": ("executionMetadata", "tags"),
@@ -66,11 +73,13 @@ class Proxy:
     def __init__(self, state: AppState, access: AccessControl) -> None:
         self._site = state
         self._door = access
-        self._client = httpx.AsyncClient(timeout=60, trust_env=False, follow_redirects=False)
+        dagster = state.dagster
+        self._clients = {one: one.async_client(_TIMEOUT) for one in (dagster.webserver, dagster.read_only)}
 
     async def close(self) -> None:
         """Closes the connections to Dagster."""
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
     async def front(self, request: Request) -> Response:
         """`/dagster` itself."""
@@ -88,6 +97,8 @@ class Proxy:
             return PlainTextResponse("this does not come from a page of the console", 403)
         path = request.path_params["path"]
         steps = path.split("/")
+        if not looking and request.method != "POST":
+            return PlainTextResponse("Dagster's pages send nothing like this", 405)
         # Decided here by the path as it is read; so it must not be one that Dagster could read otherwise.
         if ".." in steps or "." in steps or not path.isprintable() or steps[-1] in _NOT_NEEDED:
             return PlainTextResponse("there is no such page", 404)
@@ -109,38 +120,50 @@ class Proxy:
                     return PlainTextResponse(str(refusal), 400)
             else:
                 fields = [next((step for step in steps if step), "")]
-            acts = [field for field in fields if field not in _NO_ACTS]
-            for field in acts if user.role >= Role.operator else ():
-                await run_in_threadpool(record, self._site, user, request, action=f"dagster {field}", result="started")
+                if fields[0] not in _REPORTS:
+                    return PlainTextResponse("Dagster's pages send nothing like this", 404)
+            refused = next((field for field in fields if not may(user.role, field)), "")
+            for field in set(fields) - NO_ACTS:
+                told = "refused" if refused else "started"
+                await run_in_threadpool(
+                    record, self._site, user, request, action=f"dagster {field[:_NAME]}", result=told
+                )
+            if refused:
+                return PlainTextResponse(f"{refused} takes another role; yours is {user.role.name}", 403)
         return await self._passed(request, user, body, bare=graphql)
 
     async def _passed(self, request: Request, user: User, body: bytes, *, bare: bool) -> Response:
         # What stands in the address of a GraphQL request would be taken for its query.
         query = "" if bare else request.url.query
+        webserver = self._webserver(user)
+        client = self._clients[webserver]
         target = (
-            self._target(user)
-            + str(request.scope["raw_path"], "ascii").removeprefix(PATH)
-            + (f"?{query}" if query else "")
+            webserver.url + str(request.scope["raw_path"], "ascii").removeprefix(PATH) + (f"?{query}" if query else "")
         )
         headers = _passed_on(request.headers)
+        if bare and body:
+            # Of several, another one might be read there than here.
+            headers["content-type"] = "application/json"
         try:
-            asked = self._client.build_request(request.method, target, headers=headers, content=body or None)
-            answer = await self._sent(asked)
+            asked = client.build_request(request.method, target, headers=headers, content=body or None)
+            answer = await self._sent(client, asked)
         except httpx.HTTPError:
             return PlainTextResponse("Dagster does not answer; it may still be starting. Try again soon.", 503)
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _NOT_PASSED}
         kept.pop("content-encoding", None)
+        if (moved := kept.get("location", "")) and (parts := urlsplit(moved)).netloc == urlsplit(webserver.url).netloc:
+            kept["location"] = parts._replace(scheme="", netloc="").geturl()
         kept |= {"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
         return StreamingResponse(
             answer.aiter_bytes(), answer.status_code, headers=kept, background=BackgroundTask(answer.aclose)
         )
 
-    async def _sent(self, asked: httpx.Request) -> httpx.Response:
+    async def _sent(self, client: httpx.AsyncClient, asked: httpx.Request) -> httpx.Response:
         """Sends a request as soon as Dagster is there; raises httpx.HTTPError."""
         end = monotonic() + self._site.dagster.starting
         while True:
             try:
-                return await self._client.send(asked, stream=True)
+                return await client.send(asked, stream=True)
             except httpx.ConnectError:
                 # Nothing was sent.
                 if monotonic() > end:
@@ -153,10 +176,14 @@ class Proxy:
         if user is None or "origin" not in socket.headers or not self._door.same_origin(socket):
             await socket.close(4401)
             return
-        target = "ws" + self._target(user).removeprefix("http") + socket.url.path.removeprefix(PATH)
-        protocols = [Subprotocol(one) for one in socket.scope["subprotocols"]]
+        webserver = self._webserver(user)
+        target = "ws" + webserver.url.removeprefix("http") + socket.url.path.removeprefix(PATH)
+        protocols = [Subprotocol(one) for one in socket.scope["subprotocols"]] or None
         try:
-            upstream = await connect(target, subprotocols=protocols or None, proxy=None, max_size=None)
+            if webserver.socket:
+                upstream = await unix_connect(webserver.socket, target, subprotocols=protocols, max_size=None)
+            else:
+                upstream = await connect(target, subprotocols=protocols, proxy=None, max_size=None)
         except (OSError, InvalidHandshake):
             await socket.close(1013)
             return
@@ -195,9 +222,9 @@ class Proxy:
         session = self._door.session(connection, used=used)
         return session.user if session else None
 
-    def _target(self, user: User) -> str:
+    def _webserver(self, user: User) -> WebserverAddress:
         dagster = self._site.dagster
-        return dagster.url if user.role >= Role.operator else dagster.read_only_url
+        return dagster.webserver if user.role >= Role.operator else dagster.read_only
 
 
 class ProxyRefusal(Exception):
@@ -290,5 +317,5 @@ async def _body(request: Request) -> bytes:
     return bytes(data)
 
 
-def _passed_on(headers: Headers) -> Mapping[str, str]:
+def _passed_on(headers: Headers) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _NOT_PASSED}

@@ -67,7 +67,7 @@ def _large(folder: Path, scale: float) -> list[Section]:
                 visitor.get(f"/scopes/{SCOPE}/points/{point}/users?search={quote(text)}").seconds for text in _AT_ONCE
             ]
             time.sleep(_READING)
-            times = {"users, a text that is searched for at once": at_once}
+            times = {"users, the first search": at_once}
             times |= {what: [visitor.get(path).seconds for path in paths] for what, paths in pages.items()}
             form = f"/scopes/{SCOPE}/points/{point}/restore"
             asked = {"types": "users", "search": "finance", "every": "1"}
@@ -77,23 +77,23 @@ def _large(folder: Path, scale: float) -> list[Section]:
             planning = time.perf_counter() - started
             [plan] = links(job, rf"/scopes/{SCOPE}/restores/[^/]+")
             shown = [visitor.get(plan) for _ in range(_ROUNDS)]
-            times["the form that restores all that match"] = [chosen.seconds]
+            times["the form to restore all matches"] = [chosen.seconds]
             times["the plan"] = [one.seconds for one in shown]
     slowest = max(max(some) for some in times.values())
     return [
         Section(
             title="The console over a large tenant",
-            told=f"`entra-pipeline serve` over a point of {users:,} users and {groups:,} groups with "
-            f"{users * MEMBERSHIPS_PER_USER:,} memberships, a full backup and an incremental one: until the whole page "
-            "was there, over HTTP; Dagster had started before, and the tables were opened half a minute earlier where "
-            "nothing else is said. Each visit asks for another page, another text or another object.",
+            method=f"`entra-pipeline serve` shows a point of {users:,} users and {groups:,} groups with "
+            f"{users * MEMBERSHIPS_PER_USER:,} memberships, after a full and an incremental backup. Times are until "
+            "the whole page has arrived over HTTP. Dagster was running. The tables had been opened half a minute before, "
+            "except where stated. Each request is for another page, another text or another object.",
             columns=_COLUMNS,
             rows=[_row(what, some) for what, some in times.items()],
             bounds=[Bound(f"the slowest against {_MOST * 1000:.0f} ms", slowest / _MOST, 1)],
-            after="What is searched for at once is found before the console has copied the table. "
-            f"A plan for all users that match a text, a twelfth of them or so, took "
-            f"{planning:.1f} seconds in Dagster; its form is {len(chosen.page.content) / 1000:.1f} kB and its page "
-            f"{len(shown[0].page.content) / 1000:.1f} kB, whatever matches.",
+            after="The first search runs before the console has copied the table. "
+            f"A plan for all users that match a text, about a twelfth, took {planning:.1f} seconds in Dagster. Its "
+            f"form has {len(chosen.page.content) / 1000:.1f} kB and its page "
+            f"{len(shown[0].page.content) / 1000:.1f} kB, however many match.",
         )
     ]
 
@@ -112,17 +112,17 @@ def _pages(visitor: Visitor, point: str, users: int) -> Mapping[str, Sequence[st
     return {
         "the recovery point": [point] * _ROUNDS,
         "users": [table] * _ROUNDS,
-        "users, a page somewhere": [f"{table}?offset={one}" for one in reversed(offsets)],
-        "users, a text that many have": [f"{table}?search={text}" for text in texts],
+        "users, any page": [f"{table}?offset={one}" for one in reversed(offsets)],
+        "users, a text with many matches": [f"{table}?search={text}" for text in texts],
         "… its further pages": [f"{table}?search=finance&offset={50 * page}" for page in range(1, _ROUNDS + 1)],
-        "users, a text that one has": [f"{table}?search={one}" for one in people],
+        "users, a text with one match": [f"{table}?search={one}" for one in people],
         "users, a condition": [f"{table}?where={quote(one)}" for one in conditions],
         "a user": objects,
-        "… what it is linked with": [one.replace("/object", "/links") for one in objects],
+        "… its links": [one.replace("/object", "/links") for one in objects],
         "… its history": [one.replace("/object", "/history") for one in objects],
         "a group": groups,
         "memberships": [f"{point}/group_members?offset={one}" for one in offsets],
-        "memberships of somebody": [f"{point}/group_members?search={one}" for one in people],
+        "memberships of one user": [f"{point}/group_members?search={one}" for one in people],
     }
 
 
@@ -160,7 +160,7 @@ def _every(visitor: Visitor, job: str) -> Mapping[str, tuple[Sequence[str], int]
     plan = links(visitor.get("/restores").page, rf"{_SCOPE}/restores/[^/]+")[0]
     pages = {
         "dashboard": ("/", 10),
-        "… its jobs, which it asks for by itself": ("/dashboard/jobs", 20),
+        "… its jobs, loaded separately": ("/dashboard/jobs", 20),
         "scopes": ("/scopes", 3),
         "a scope": (_SCOPE, 5),
         "its form": (f"{_SCOPE}/edit", 1),
@@ -170,8 +170,8 @@ def _every(visitor: Visitor, job: str) -> Mapping[str, tuple[Sequence[str], int]
         "users with a text": (f"{point}/users?search=a", 5),
         "groups with a condition": (f"{point}/groups?where=securityEnabled", 2),
         "a group": (groups, 6),
-        "… its links, which it asks for by itself": ([one.replace("/object", "/links") for one in groups], 6),
-        "… its history, which it asks for by itself": ([one.replace("/object", "/history") for one in groups], 6),
+        "… its links, loaded separately": ([one.replace("/object", "/links") for one in groups], 6),
+        "… its history, loaded separately": ([one.replace("/object", "/history") for one in groups], 6),
         "memberships": (f"{point}/group_members", 2),
         "the form of a restore": (
             [one.replace("/groups/object?id=", "/restore?types=groups&ids=") for one in groups],
@@ -182,7 +182,7 @@ def _every(visitor: Visitor, job: str) -> Mapping[str, tuple[Sequence[str], int]
         "a plan and its outcome": (plan, 3),
         "jobs": ("/jobs", 5),
         "a job": (job, 4),
-        "… its progress, which it asks for by itself": (f"{job}/progress", 10),
+        "… its progress, loaded separately": (f"{job}/progress", 10),
         "job records": (f"{_SCOPE}/jobs", 1),
         "reports": ("/reports", 2),
         **{f"report: {name}": (f"/reports/{name}", 1) for name in REPORTS},
@@ -195,11 +195,11 @@ def _alone(times: Mapping[str, Sequence[float]]) -> Section:
     slowest = max(max(some[1:]) for some in times.values())
     return Section(
         title="The console's pages",
-        told=f"Every page on the tenant of `make demo`, {_ROUNDS} times, one after the other; of groups, each time of "
-        "another one.",
+        method=f"Every page, for the tenant of `make demo`, {_ROUNDS} times in sequence. Each request for a group is "
+        "for another group.",
         columns=_COLUMNS,
         rows=[_row(what, some) for what, some in times.items()],
-        bounds=[Bound(f"the slowest after a first visit against {_MOST * 1000:.0f} ms", slowest / _MOST, 1)],
+        bounds=[Bound(f"the slowest after the first request against {_MOST * 1000:.0f} ms", slowest / _MOST, 1)],
     )
 
 
@@ -253,11 +253,11 @@ def _together(visits: Sequence[_Visit]) -> Section:
     taken = [visit.seconds for visit in visits]
     late = quantiles(taken, n=20)[-1]
     return Section(
-        title="Many people at once",
-        told=f"{_PEOPLE} people sign in to that console within {_COMING:.0f} seconds and open its pages for two "
-        f"minutes, the usual ones oftener than the others, with {_THINKING[0]:.0f} to {_THINKING[1]:.0f} seconds to "
-        "think between two. They, the console and Dagster share the machine.",
-        columns={"visits": "pages", "median": "median, ms", "late": "95 % within, ms", "slowest": "slowest, ms"},
+        title="Many users at once",
+        method=f"{_PEOPLE} users sign in to that console within {_COMING:.0f} seconds and open its pages for two "
+        f"minutes, common pages more often. Each user pauses for {_THINKING[0]:.0f} to {_THINKING[1]:.0f} seconds "
+        "between two pages. The users, the console and Dagster share the machine.",
+        columns={"visits": "pages", "median": "median, ms", "late": "95th percentile, ms", "slowest": "slowest, ms"},
         rows=[
             {
                 "visits": len(visits),
@@ -267,7 +267,7 @@ def _together(visits: Sequence[_Visit]) -> Section:
             }
         ],
         bounds=[
-            Bound(f"95 % of the pages against {_MOST_OF_CROWD:.0f} s", late / _MOST_OF_CROWD, 1),
+            Bound(f"95th percentile against {_MOST_OF_CROWD:.0f} s", late / _MOST_OF_CROWD, 1),
             Bound("pages that failed", len(problems), 0),
         ],
         after="\n".join(f"- {problem}" for problem in problems[:10]),

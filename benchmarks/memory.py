@@ -32,8 +32,8 @@ def measure(folder: Path, scale: float) -> list[Section]:
     return [
         Section(
             title="Memory",
-            told="Full backups of tenants of three sizes with a tenth as many groups as users: the most memory that "
-            "the process held, Python and libraries included.",
+            method="Full backups of tenants of three sizes, with one group for ten users. Memory is the peak of the "
+            "process, including Python and libraries.",
             columns={"users": "users", "memberships": "memberships", "seconds": "seconds", "peak": "peak memory, MB"},
             rows=rows,
             bounds=[

@@ -97,10 +97,10 @@ def _section(where: str, users: int, stores: dict[int, ObjectStore]) -> Section:
     ]
     return Section(
         title=f"SQL over time {where}",
-        told=f"{users:,} users, {_CHANGED} of whom change from point to point, a new base after {_INCREMENTALS} "
-        f"incrementals, {len(table_names()) - 1} other tables that do not change. All columns of all rows are fetched; "
-        f"medians of {_ROUNDS} readings after a first one.",
-        columns={"question": "question", "few": f"{few:,} points, s", "many": f"{many:,} points, s"},
+        method=f"{users:,} users, of whom {_CHANGED} change between two points; a new base after {_INCREMENTALS} "
+        f"incrementals; {len(table_names()) - 1} other tables that do not change. Queries fetch all columns of all "
+        f"rows. Times are medians of {_ROUNDS} runs after a first one.",
+        columns={"question": "query", "few": f"{few:,} points, s", "many": f"{many:,} points, s"},
         rows=rows,
         bounds=bounds,
     )

@@ -53,7 +53,7 @@ class Section:
 
     Attributes:
         title: A heading.
-        told: What was measured, and how; Markdown.
+        method: What was measured, and how; Markdown.
         columns: Key → heading of the figures.
         rows: The figures.
         bounds: What they have to be.
@@ -61,7 +61,7 @@ class Section:
     """
 
     title: str
-    told: str
+    method: str
     columns: Mapping[str, str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, object]] = ()
     bounds: Sequence[Bound] = ()
@@ -70,11 +70,11 @@ class Section:
     def text(self) -> str:
         """The section as Markdown."""
         shown = [{k: _number(v) if isinstance(v, float) else v for k, v in row.items()} for row in self.rows]
-        pieces = [f"## {self.title}", self.told]
+        pieces = [f"## {self.title}", self.method]
         if shown:
             pieces.append(markdown_table(shown, self.columns))
         if self.bounds:
-            heads = {"what": "compared", "ratio": "measured", "limit": "has to be", "holds": "is it"}
+            heads = {"what": "comparison", "ratio": "measured", "limit": "bound", "holds": "met"}
             pieces.append(markdown_table([bound.row() for bound in self.bounds], heads))
         return "\n\n".join(piece for piece in (*pieces, self.after) if piece)
 

@@ -37,13 +37,13 @@ def _application(control: Control) -> Callable[[], None]:
 # What happens, after what is prepared before the recovery point.
 _DISASTERS: dict[str, Callable[[Control], Callable[[], object]]] = {
     "300 users and 30 groups in the recycle bin": lambda c: lambda: disasters.delete_people(c),
-    "300 users and 30 groups gone for good": lambda c: lambda: disasters.delete_people(c, for_good=True),
+    "300 users and 30 groups permanently deleted": lambda c: lambda: disasters.delete_people(c, for_good=True),
     "50 groups without members, 20 applications without owners": lambda c: lambda: disasters.empty_groups(c),
     "conditional access rewritten, named locations deleted": lambda c: lambda: disasters.rewrite_conditional_access(c),
-    "an application with 500 assignments gone for good": _application,
-    "role assignments and administrative units scrambled": lambda c: lambda: disasters.scramble_roles(c),
+    "an application with 500 assignments permanently deleted": _application,
+    "role assignments and administrative units rearranged at random": lambda c: lambda: disasters.scramble_roles(c),
     "attributes of all users overwritten": lambda c: lambda: disasters.overwrite_attributes(c),
-    "everything deleted that can be": lambda c: lambda: disasters.delete_everything(c),
+    "everything deletable deleted": lambda c: lambda: disasters.delete_everything(c),
 }
 
 
@@ -82,13 +82,13 @@ def _pace(folder: Path) -> Section:
     pace = done.report.writes / done.seconds
     return Section(
         title="Writing at Graph's limit",
-        told=f"A script has overwritten the attributes of {done.report.writes:,} users; they are set back over HTTP, "
-        f"one write each. The simulated Graph enforces its limit of {_WRITES:,} writes in {_SECONDS} seconds. The undo "
-        "point and the verification are not in the time.",
+        method=f"A script has overwritten the attributes of {done.report.writes:,} users. A restore resets them over "
+        f"HTTP, with one write each. The simulated Graph enforces its limit of {_WRITES:,} writes in {_SECONDS} "
+        "seconds. The time does not include the undo point and the verification.",
         columns={
             "writes": "writes",
             "seconds": "seconds",
-            "pace": "writes a second",
+            "pace": "writes per second",
             "throttled": "answered 429",
         },
         rows=[
@@ -99,7 +99,7 @@ def _pace(folder: Path) -> Section:
                 "throttled": done.throttled,
             }
         ],
-        bounds=[Bound("pace against the limit", pace / (_WRITES / _SECONDS), 0.9, least=True)],
+        bounds=[Bound("rate against the limit", pace / (_WRITES / _SECONDS), 0.9, least=True)],
     )
 
 
@@ -123,14 +123,14 @@ def _writes(folder: Path, scale: float) -> Section:
         bounds.append(Bound(f"writes of {number}", done.report.writes / done.least, 1.1))
     return Section(
         title="Writes of a restore",
-        told=f"Disasters in a tenant of {users:,} users and {groups:,} groups with everything in the catalogue, each "
-        "undone. The least is counted from the tenant's own state before and after: a write for each object that is "
-        "missing, too many or different, one for 20 members of a group, and what creation does not take.",
+        method=f"A tenant of {users:,} users and {groups:,} groups with every object type is damaged and restored. The "
+        "minimum is counted from the tenant's state before and after: one write for each object that is missing, "
+        "surplus or different, one for 20 members of a group, and one for what cannot be set at creation.",
         columns={
             "disaster": "disaster",
             "steps": "steps restored",
             "writes": "writes",
-            "least": "the least",
+            "least": "minimum",
             "throttled": "answered 429",
         },
         rows=rows,

@@ -38,8 +38,8 @@ def measure(folder: Path, scale: float) -> list[Section]:
     return [
         Section(
             title="A point behind 30 incrementals",
-            method=f"{users:,} users and {groups:,} groups; {_INCREMENTALS} incrementals with {changes:,} changes; then "
-            f"a full. DuckDB reads every column of every row. Times are medians of {_ROUNDS} alternating reads.",
+            method=f"{users:,} users and {groups:,} groups; {_INCREMENTALS} incrementals with {changes:,} changes; "
+            f"then a full. DuckDB reads every column of every row. Times are medians of {_ROUNDS} alternating reads.",
             columns={"table": "table", "rows": "rows", "behind": "behind 30, s", "full": "one full, s"},
             rows=rows,
             bounds=[

@@ -85,8 +85,8 @@ def _large(folder: Path, scale: float) -> list[Section]:
             title="The console over a large tenant",
             method=f"`entra-pipeline serve` shows a point of {users:,} users and {groups:,} groups with "
             f"{users * MEMBERSHIPS_PER_USER:,} memberships, after a full and an incremental backup. Times are until "
-            "the whole page has arrived over HTTP. Dagster was running. The tables had been opened half a minute before, "
-            "except where stated. Each request is for another page, another text or another object.",
+            "the whole page has arrived over HTTP. Dagster was running. The tables had been opened half a minute "
+            "before, except where stated. Each request is for another page, another text or another object.",
             columns=_COLUMNS,
             rows=[_row(what, some) for what, some in times.items()],
             bounds=[Bound(f"the slowest against {_MOST * 1000:.0f} ms", slowest / _MOST, 1)],

@@ -116,8 +116,8 @@ def _full(users: int, groups: int, rounds: list[_Round], tuned: Extract, sample:
         title="Full backup",
         method=f"The tenant has {users:,} users and {groups:,} groups with {users * MEMBERSHIPS_PER_USER:,} "
         "memberships. The time is from the first request to the committed manifest. The backup holds all properties, "
-        "managers, sponsors, members and owners, and its verification against Graph. One process serves the same tenant to "
-        f"all, over HTTP and without limits. Times are medians of {len(rounds)} alternating runs.\n\n"
+        "managers, sponsors, members and owners, and its verification against Graph. One process serves the same "
+        f"tenant to all, over HTTP and without limits. Times are medians of {len(rounds)} alternating runs.\n\n"
         f"The typed SDK reads {sample.users:,} users and {sample.groups:,} groups with {sample.members:,} members, "
         "without managers, sponsors and owners; its time is scaled to the whole tenant. dlt runs with its defaults, "
         "which put every list into a table of its own. It runs once more tuned: two workers, large buffers, lists and "

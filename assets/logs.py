@@ -29,6 +29,7 @@ from entra_pipeline.orchestration.metadata.logs import materialization
 from entra_pipeline.orchestration.progress import RunLogsProgress
 from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.project import Scope
+from entra_pipeline.runtime import run_async
 from resources import ResourceEnvironment, StorageResource, TenantResource
 
 
@@ -48,13 +49,13 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
         op_tags=log_tags(scope),
     )
     # Without a return annotation: Dagster takes one on many outputs for a tuple of them.
-    async def logs(  # type: ignore[no-untyped-def]
+    def logs(  # type: ignore[no-untyped-def]
         context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
     ):
         wanted = [name for name in names if asset_key(scope.name, name) in context.selected_asset_keys]
         with explained(context):
             days = _days(context)
-            found = await run_log_read(
+            work = run_log_read(
                 ResourceEnvironment(tenants, storage),
                 scope,
                 types=wanted,
@@ -68,6 +69,7 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
                 ),
                 progress=RunLogsProgress(context),
             )
+            found = run_async(work)
         for day in found:
             yield materialization(scope.name, day)
 

@@ -36,6 +36,8 @@ from entra_pipeline.orchestration.partitions import EXISTED, EXISTED_TEXT, commi
 from entra_pipeline.orchestration.progress import RunProgress
 from entra_pipeline.orchestration.runs import taken_for, tries_left
 from entra_pipeline.project import Scope
+from entra_pipeline.runtime import run_async
+from entra_pipeline.store.manifest import TableEntry
 from resources import StorageResource, TenantResource
 
 
@@ -52,7 +54,7 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
         pool=pool(scope),
     )
     # Without a return annotation: Dagster takes one on many outputs for a tuple of them.
-    async def snapshots(  # type: ignore[no-untyped-def]
+    def snapshots(  # type: ignore[no-untyped-def]
         context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
     ):
         wanted = [name for name in types if asset_key(scope.name, name) in context.selected_asset_keys]
@@ -68,8 +70,8 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
                         )
                 return
             require_capturable(store, point)
-            entries = {}
-            with store.lock():
+
+            async def read() -> dict[str, TableEntry]:
                 async with (
                     tenants.open(scope.name) as graph,
                     open_run(
@@ -83,8 +85,11 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
                         progress=RunProgress(context),
                     ) as run,
                 ):
-                    async for entry in run.read(wanted, stage=True, again=tries_left(context)):
-                        entries[entry.table] = entry
+                    found = run.read(wanted, stage=True, again=tries_left(context))
+                    return {entry.table: entry async for entry in found}
+
+            with store.lock():
+                entries = run_async(read())
             for name in wanted:
                 if name in entries:
                     own = {table: entries[table] for table in own_tables()[name] if table in entries}

@@ -65,7 +65,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
         action: What: `backup`, `scope edit` …
         scope: Name of the scope; empty for what concerns none, or all.
         subject: What it was done to, or what came of it: a recovery point, a plan, a run, a schedule; may be empty.
-        result: How it ended: `finished`, `finished with exception`, `failed`, `refused`, `interrupted`; `started` where
+        result: How it ended: `finished`, `finished with exception`, `failed`, `refused`, `cancelled`; `started` where
             the end is an event of its own.
         details: What else there is to know. Never secrets.
     """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -17,12 +19,79 @@ def run_async(work: Coroutine[Any, Any, _T]) -> _T:
     """Runs a coroutine in an event loop of its own and returns its result; raises what it raises.
 
     The loop is uvloop's where there is one (not on Windows): most of what a page costs is the loop's and the client's.
+
+    Ctrl-C, and whatever else stops the process in an orderly way, such as a run that is terminated in Dagster, cancels
+    the coroutine; when it has ended, whoever handled the signal before gets it. A second signal ends it at once.
     """
     if sys.platform == "win32":
         return asyncio.run(work)
     import uvloop
 
-    return uvloop.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if threading.current_thread() is not threading.main_thread():
+            return runner.run(work)
+        stopping = _StopSignals()
+        try:
+            return runner.run(stopping.watched(work))
+        except asyncio.CancelledError:
+            stopping.pass_on()
+            raise
+
+
+class _StopSignals:
+    """Turns the signals that stop a process into the cancellation of a coroutine.
+
+    A handler that raises, as Python's own and Dagster's do, raises within whatever the loop runs just then. The loop
+    logs what a callback raises and goes on: a run that was to stop came to its end.
+    """
+
+    def __init__(self) -> None:
+        # SIGTERM where somebody handles it; by default it ends the process at once, which nobody is to wait for.
+        self._before = {
+            number: handler
+            for number in (signal.SIGINT, signal.SIGTERM)
+            if callable(handler := signal.getsignal(number))
+        }
+        self._received: list[int] = []
+
+    async def watched(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Awaits a coroutine, which the signals cancel meanwhile."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def stop(number: int, _: FrameType | None) -> None:
+            self._received.append(number)
+            if len(self._received) > 1:
+                raise KeyboardInterrupt
+            if task is not None:
+                task.cancel()
+            # The loop may be waiting for the network.
+            loop.call_soon_threadsafe(lambda: None)
+
+        replaced = {number: signal.signal(number, stop) for number in self._before}
+        try:
+            return await work
+        finally:
+            for number, handler in replaced.items():
+                signal.signal(number, handler)
+
+    def pass_on(self) -> None:
+        """Has the signal that was received handled as it would have been; does nothing where none was."""
+        for number in self._received[:1]:
+            handler = self._before[signal.Signals(number)]
+            if callable(handler):
+                handler(number, None)
+
+
+async def to_the_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """Awaits what must not be left half done, such as a commit: stopping comes too late for it, and is forgotten."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if (caller := asyncio.current_task()) is not None:
+                caller.uncancel()
+    return task.result()
 
 
 def lower_thread_priority(niceness: int) -> None:

@@ -13,6 +13,9 @@ from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import recorded
 
+STOPPED = "stopped before the end: no recovery point was made, and earlier ones are unchanged"
+"""What the record of a backup says when somebody stopped it."""
+
 
 @dataclass
 class BackupJob:
@@ -41,6 +44,7 @@ def backup_job(
         clock: The one clock.
     """
     with recorded(store, "backup", trigger=trigger, run_id=run_id, started=started, clock=clock) as record:
+        record.stopped = STOPPED
         job = BackupJob(record.id)
         try:
             yield job

@@ -39,6 +39,7 @@ from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import GraphError, GraphPermissionDenied, IntegrityError, StoreError, UsageError
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
+from entra_pipeline.runtime import to_the_end
 from entra_pipeline.store.backends.duckdb_filesystem import storage_error
 from entra_pipeline.store.checksums import IntactParts
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
@@ -467,7 +468,7 @@ async def backup(
             ) as run:
                 async for _ in run.read(types):
                     pass
-                return await asyncio.to_thread(run.commit)
+                return await to_the_end(asyncio.to_thread(run.commit))
         except BaseException:
             # Nothing was committed; what cannot be cleared away now, the next sweep does.
             with suppress(StoreError):

@@ -12,6 +12,7 @@ _COLOURS = {
     "finished": ("#1a7f37", "#3fb950"),
     "finished with exception": ("#9a6700", "#d29922"),
     "failed": ("#cf222e", "#f85149"),
+    "cancelled": ("#57606a", "#8c959f"),
     "unusual": ("#8250df", "#a371f7"),
 }
 """Of each status: on light ground, on dark."""

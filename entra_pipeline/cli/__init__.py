@@ -108,7 +108,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; committed data is kept, nothing else is visible", err=True)
+        click.echo("cancelled; committed data is kept, nothing else is visible", err=True)
         return _INTERRUPTED
     except EntraPipelineError as error:
         return _explained(error)

@@ -54,7 +54,7 @@ ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
 _ANNOUNCED = {"restore", "prune"}
 # Options that say how a result is shown.
 _SHOWING = {"json_", "csv_", "limit", "costs", "yes", "format_", "output"}
-_RESULTS = {0: "finished", 2: "refused", 3: "finished with exception", 130: "interrupted"}
+_RESULTS = {0: "finished", 2: "refused", 3: "finished with exception", 130: "cancelled"}
 _SEVERAL = "[,"
 _SUBJECT = "entra_pipeline.subject"
 # Of what was asked for: characters of a text, values of a list. The log is no copy of the plan.
@@ -149,7 +149,7 @@ def _written(
         result = _result(end.exit_code)
         raise
     except (click.Abort, KeyboardInterrupt):
-        result = "interrupted"
+        result = "cancelled"
         raise
     except Exception as failure:
         error = type(failure).__name__

@@ -160,7 +160,7 @@ def _plain(value: Any) -> str:
 
 _STYLES = {
     **dict.fromkeys(("finished", "ok", "fresh", "ready"), "green"),
-    **dict.fromkeys(("finished with exception", "late", "warning", "gaps", "drill fell short"), "yellow"),
+    **dict.fromkeys(("finished with exception", "cancelled", "late", "warning", "gaps", "drill fell short"), "yellow"),
     **dict.fromkeys(("failed", "missing", "never backed up", "no good point", "over"), "red"),
 }
 

@@ -17,7 +17,7 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Project
 from entra_pipeline.reports.model import ReportRequest
 from entra_pipeline.reports.subscription import subscription
-from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.store.job_records import CANCELLED, JobRecord
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -90,6 +90,9 @@ def _failed(store: ScopeStore, now: datetime) -> list[Alert]:
     failed: dict[str, JobRecord] = {}
     for record in store.jobs.between(now - timedelta(days=DAYS_OF_JOBS), now + timedelta(seconds=1)):
         kind = record.id if record.type in _JOBS_APART else record.type
+        if record.status == CANCELLED:
+            # Nothing went well: what failed before it is still to be looked at.
+            continue
         failed.pop(kind, None)
         if record.status == "failed":
             failed[kind] = record

@@ -89,7 +89,7 @@ def job_message(record: Event, store: ScopeStore, now: datetime) -> Message:
 
 def digest_message(messages: Sequence[Message]) -> Message:
     """Joins several messages into one."""
-    order = ("unusual", "failed", "finished with exception", "finished")
+    order = ("unusual", "failed", "finished with exception", "cancelled", "finished")
     counted = Counter(one.status for one in messages)
     worst = min(counted, key=lambda status: order.index(status) if status in order else 0)
     said = ", ".join(f"{counted[status]} {status}" for status in order if counted[status])

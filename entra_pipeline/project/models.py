@@ -31,7 +31,8 @@ from entra_pipeline.store.backends import Storage
 from entra_pipeline.text import did_you_mean
 from entra_pipeline.ticks import problem
 
-JobStatus = Literal["finished", "finished with exception", "failed"]
+JobStatus = Literal["finished", "finished with exception", "failed", "cancelled"]
+"""How a job ended; `cancelled`: somebody stopped it."""
 
 DEFAULT_FULL_BACKUP_FREQUENCY = Period(3, "month")
 DEFAULT_KEEP_RUNS = Period(30, "day")

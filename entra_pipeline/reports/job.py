@@ -13,7 +13,7 @@ from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTable
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import exceptions, read_report, rows
-from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.store.job_records import UNDONE, JobRecord
 from entra_pipeline.store.points.unreadable import read_unreadable
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -124,9 +124,9 @@ def _nothing(store: ScopeStore, record: JobRecord, problems: list[str]) -> Seque
 
 
 def _backup(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:
-    # What failed has committed none, whatever its name was to be.
+    # What failed, or was stopped, has committed none, whatever its name was to be.
     point = str(record.details.get("recovery_point") or "")
-    if not point or record.status == "failed":
+    if not point or record.status in UNDONE:
         return []
     try:
         manifest = store.manifest(point)

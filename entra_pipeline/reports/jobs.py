@@ -31,7 +31,7 @@ COLUMNS = (
     Column("exceptions", "exceptions", "number"),
     Column("error", "error"),
 )
-_STATUSES = {"finished": "good", "finished with exception": "warning", "failed": "bad"}
+_STATUSES = {"finished": "good", "finished with exception": "warning", "failed": "bad", "cancelled": ""}
 # Members of a record that count what did not go well: gaps of a backup; refusals and results of a restore's steps.
 _EXCEPTIONS = ("gaps", "refusals", "failed", "refused", "restored_with_differences", "not_reached")
 
@@ -78,5 +78,5 @@ def _chart(request: ReportRequest, rows: list[dict[str, Any]]) -> Chart:
         "Jobs by day",
         [f"{day:%d %b}" for day in days],
         {status: [counted[day.isoformat(), status] for day in days] for status in present},
-        colours={status: _STATUSES[status] for status in present},  # type: ignore[misc]
+        colours={status: _STATUSES[status] for status in present if _STATUSES[status]},  # type: ignore[misc]
     )

@@ -28,6 +28,12 @@ _TIMEOUT = 120.0
 _PAUSE = 0.2
 
 
+CANCELLED = "cancelled"
+"""Status of a job that somebody stopped."""
+UNDONE = frozenset({"failed", CANCELLED})
+"""Statuses of jobs that did not come to their end."""
+
+
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How a job ended.
 
@@ -37,12 +43,12 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         scope: Name of the scope.
         trigger: What started it: `command`, `schedule` …
         run_id: Id of the Dagster run that it was part of; empty outside of Dagster.
-        status: `finished`, `finished with exception`, `failed`.
+        status: `finished`, `finished with exception`, `failed`, `cancelled`: somebody stopped it.
         started: When the job began, RFC 3339.
         run_started: When the run that the record is about began; later than `started` where it went on with a job that
             was interrupted. Empty in records of earlier releases.
         finished: RFC 3339.
-        error: Why it failed; empty when it did not.
+        error: Why it failed, or what had been done when it was stopped; empty otherwise.
         details: What its type tells besides: counts, a recovery point, what was forgotten.
     """
 
@@ -173,11 +179,11 @@ def _is_newer(there: JobRecord, record: JobRecord) -> bool:
 
     A run that fails while another one does the job, which it may not, does not hide that the job was done.
     """
-    if there.status == "failed" and record.status != "failed" and there.finished <= record.finished:
+    if there.status in UNDONE and record.status not in UNDONE and there.finished <= record.finished:
         return False
     if there.run_id and there.run_id == record.run_id:
         return False
     began, other = (one.run_started or one.started for one in (there, record))
     if began == other:
-        return there.status != "failed" and record.status == "failed"
+        return there.status not in UNDONE and record.status in UNDONE
     return began > other

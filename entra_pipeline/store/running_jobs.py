@@ -16,7 +16,7 @@ from typing import Any
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, StoreError
 from entra_pipeline.store.events import announce
-from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.store.job_records import CANCELLED, JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -28,6 +28,7 @@ class RunningJob:
         id: Its id.
         status: How it ends when nothing is raised.
         details: What its record tells besides; `started` takes the place of the moment at which the block began.
+        stopped: What its record says was done when somebody stops it.
         kept: Whether its record is kept: False for what turns out to be no job of its own.
     """
 
@@ -35,6 +36,7 @@ class RunningJob:
     status: str = "failed"
     details: dict[str, Any] = field(default_factory=dict)
     kept: bool = True
+    stopped: str = "stopped"
 
 
 def new_job_id(clock: Clock = system_clock) -> str:
@@ -71,15 +73,19 @@ def recorded(
     """
     started = started or clock()
     job = RunningJob(job_id or job_id_at(started, secrets.token_hex(3)))
-    error = "interrupted"
+    status, error = "failed", ""
     try:
         yield job
-        error = ""
+        status = job.status
     except EntraPipelineError as failure:
         error = failure.message
         raise
     except Exception as failure:
         error = f"{type(failure).__name__}"
+        raise
+    except BaseException:
+        # Ctrl-C, or a run that is terminated in Dagster: nothing went wrong.
+        status, error = CANCELLED, job.stopped
         raise
     finally:
         record = JobRecord.of(
@@ -89,7 +95,7 @@ def recorded(
                 "scope": store.scope,
                 "trigger": trigger,
                 "run_id": run_id,
-                "status": "failed" if error else job.status,
+                "status": status,
                 "started": iso(started),
                 "run_started": iso(started),
                 "finished": iso(clock()),

@@ -244,7 +244,10 @@ def test_an_interrupted_backup_leaves_nothing_behind(place: Place) -> None:
 
     assert process.returncode == 130, err
     assert out == ""
-    assert "interrupted" in err
+    assert "cancelled" in err
+    [record] = place.store("all").jobs.all()
+    assert (record.status, record.details["recovery_point"]) == ("cancelled", "")
+    assert "no recovery point was made" in record.error
     assert "Traceback" not in err
     assert place.call("points", "all", "--json").json == []
     assert not list((place.file.parent / "backup").rglob("*.parquet"))

@@ -371,6 +371,9 @@ def test_an_interrupted_restore_goes_on(damaged: Damaged, tmp_path: Path) -> Non
     damaged.control.latency(0.0)
     assert process.returncode == 130, said
     assert f"toml restore people --resume {job}" in said
+    stopped = store.jobs.find(job)
+    assert stopped is not None and stopped.status == "cancelled"
+    assert re.match(r"stopped after \d+ of \d+ steps; what was written stays", stopped.error)
 
     done = damaged.restore("--resume", job)
     assert done.code == 0, done.out + done.err

@@ -84,7 +84,7 @@ def test_a_run_that_is_under_way_is_recorded_as_launched_and_ends_later(
     instance.report_run_canceled(run)
     tick()
     tick()
-    assert told(store)[1:] == [("run", run.run_id, "interrupted")]
+    assert told(store)[1:] == [("run", run.run_id, "cancelled")]
 
 
 def test_a_restore_belongs_to_the_scope_that_it_was_asked_for(

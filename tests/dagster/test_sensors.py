@@ -13,6 +13,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInst
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData, TickData, TickStatus
 from dagster._utils.error import SerializableErrorInfo
 
+from entra_pipeline.backup.jobs import STOPPED
 from entra_pipeline.backup.run import backup
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.definitions import build_definitions
@@ -40,7 +41,7 @@ FAILED = TickStatus.FAILURE
 PROFILE = """
 [notifications.operations]
 to = ["operations@example.com"]
-backup = ["finished", "finished with exception", "failed"]
+backup = ["finished", "finished with exception", "failed", "cancelled"]
 restore = ["finished", "finished with exception", "failed"]
 """
 
@@ -226,9 +227,11 @@ def test_a_run_that_left_nothing_is_told(
         instance.report_run_failed(run, "The process of the run has ended unexpectedly.")
     ticks.tick()
     ticks.tick(again=True)
-    assert subjects(office) == ["Backup of contoso-eu failed"]
+    status = {"canceled": "cancelled", "killed": "failed"}[kind]
+    assert subjects(office) == [f"Backup of contoso-eu {status}"]
     [record] = store.jobs.all()
-    reason = {"canceled": "the run was canceled", "killed": "The process of the run has ended unexpectedly."}
+    assert record.status == status
+    reason = {"canceled": STOPPED, "killed": "The process of the run has ended unexpectedly."}
     assert record.error == reason[kind]
 
 

@@ -539,7 +539,7 @@ def apply_plan(
             echo(as_called(f"restore {plan.id}; if it is interrupted, resume with: {resume}"), err=True)
             return run_async(run.apply_and_verify(go_on=go_on))
     except KeyboardInterrupt:
-        said = f"interrupted; completed writes are kept and recorded in the journal\n  → To resume: {resume}"
+        said = f"cancelled; completed writes are kept and recorded in the journal\n  → To resume: {resume}"
         echo(as_called(said), err=True)
         raise click.exceptions.Exit(_INTERRUPTED) from None
     except LiveChanged as error:

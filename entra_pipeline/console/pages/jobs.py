@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterUnavailable,
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.restore.records.plans import read_plan
+from entra_pipeline.store.job_records import JobRecord
 
 _PAGE = 50
 # Lines of a log that are shown: the last ones.
@@ -79,13 +81,27 @@ def progress(context: RequestContext) -> Response:
 def _job_values(context: RequestContext) -> dict[str, Any]:
     run = _run(context)
     log = context.state.dagster.log(run)
+    record = _record_of(context, run)
     plan = None
     if run.job == "restore" and not run.under_way and run.tags.get("entra/plan") and run.scope:
         try:
             plan = read_plan(context.state.store(run.scope), run.tags["entra/plan"])
         except (NotInStore, UsageError):
             plan = None
-    return {"run": run, "log": log[-_LINES:], "hidden": max(len(log) - _LINES, 0), "plan": plan}
+    return {"run": run, "log": log[-_LINES:], "hidden": max(len(log) - _LINES, 0), "plan": plan, "record": record}
+
+
+def _record_of(context: RequestContext, run: Run) -> JobRecord | None:
+    """The record that a run has left in the store of its scope; None while there is none."""
+    if run.under_way or run.scope not in context.project.scopes:
+        return None
+    first = datetime.fromtimestamp(run.created, UTC) - timedelta(minutes=1)
+    try:
+        records = context.state.store(run.scope).jobs.between(first, context.state.clock() + timedelta(days=1))
+    except EntraPipelineError:
+        # The log is shown all the same.
+        return None
+    return next((one for one in records if one.run_id == run.id), None)
 
 
 def stop(context: RequestContext) -> Response:
@@ -93,7 +109,7 @@ def stop(context: RequestContext) -> Response:
     run = _run(context)
     context.state.dagster.terminate(run.id)
     record(context.state, context.user, context.request, action="job stop", scope=run.scope, subject=run.id)
-    return context.go(address("jobs", run.id), "The job has been asked to stop. What it committed is kept.")
+    return context.go(address("jobs", run.id), "The job is being stopped. This page says what was done.")
 
 
 def _run(context: RequestContext) -> Run:

@@ -39,7 +39,7 @@ _LAUNCHERS = {
 _ENDS = {
     dg.DagsterRunStatus.SUCCESS: "finished",
     dg.DagsterRunStatus.FAILURE: "failed",
-    dg.DagsterRunStatus.CANCELED: "interrupted",
+    dg.DagsterRunStatus.CANCELED: "cancelled",
 }
 # What a person fills in that says how grave the run is.
 _ASKED = ("point", "plan_id", "dry_run")

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from entra_pipeline.backup.jobs import STOPPED
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.clock import iso, system_clock
 from entra_pipeline.errors import EntraPipelineError
@@ -24,9 +25,10 @@ from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.orchestration.sensors.failures import announce_failed_sensors
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
-from entra_pipeline.restore.records.jobs import is_recorded
+from entra_pipeline.restore.records.jobs import is_recorded, what_was_done
+from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import applied
-from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.store.job_records import CANCELLED, JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import job_id_at, keep_record
 
@@ -134,12 +136,12 @@ def _record_job(instance: dg.DagsterInstance, store: ScopeStore, kind: str, reco
         scope=store.scope,
         trigger=trigger(run),
         run_id=run.run_id,
-        status="failed",
+        status=CANCELLED if run.status is dg.DagsterRunStatus.CANCELED else "failed",
         started=iso(started),
         # A run that never came to its first op counts from when it was asked for.
         run_started=iso(record.create_timestamp.replace(tzinfo=UTC)),
         finished=iso(ended),
-        error=_why(instance, run),
+        error=_stopped(store, kind, plan) if run.status is dg.DagsterRunStatus.CANCELED else _why(instance, run),
         details={"recovery_point": run.tags.get("dagster/partition", "") if kind == "backup" else ""},
     )
     # A restore that was gone on with meanwhile keeps the record of the run that did.
@@ -184,9 +186,16 @@ def _another_applies(instance: dg.DagsterInstance, store: ScopeStore, plan: str,
     return any(run.run_id != run_id for run in instance.get_runs(under_way))
 
 
+def _stopped(store: ScopeStore, kind: str, plan: str) -> str:
+    """Says what a job had done whose run was stopped, or ended by force, before it left a record."""
+    if kind == "backup":
+        return STOPPED
+    if kind == "restore":
+        return what_was_done(store, read_plan(store, plan)) if plan else "stopped before anything was written"
+    return "stopped"
+
+
 def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    if run.status == dg.DagsterRunStatus.CANCELED:
-        return "the run was canceled"
     failed = instance.get_records_for_run(
         run.run_id, of_type={dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}, ascending=False
     ).records

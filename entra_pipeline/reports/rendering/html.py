@@ -35,7 +35,7 @@ _WARNING = {
     "drill fell short",
     "never rehearsed",
     "no right to write",
-    "interrupted",
+    "cancelled",
     "restored with differences",
     "not reached",
 }

@@ -26,6 +26,7 @@ from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_
 from entra_pipeline.restore.execute.reinstated import take_away
 from entra_pipeline.restore.execute.requests import send_requests
 from entra_pipeline.restore.execute.step import PATIENCE, RestoreSession, RunningStep, StepRefused
+from entra_pipeline.restore.execute.stopping import WritingSteps
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, Result, StepOutcome
 from entra_pipeline.restore.objects.normalize import fingerprint
 from entra_pipeline.restore.objects.references import GUID_LENGTH
@@ -221,6 +222,7 @@ class _Applying:
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     coming: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
     freed: dict[int, asyncio.Future[bool]] = field(default_factory=dict)
+    writing: WritingSteps = field(default_factory=WritingSteps)
 
     def __post_init__(self) -> None:
         journal, session = self.session.journal, self.session
@@ -246,7 +248,7 @@ class _Applying:
 
         async def run(step: RestoreStep) -> None:
             try:
-                await self._step(step)
+                await self.writing.carry_out(step.number, self._step(step))
             finally:
                 slots.release()
 
@@ -336,6 +338,7 @@ class _Applying:
         work = RunningStep(self.session, step)
         try:
             async with self._lock(work):
+                self.writing.begin(step.number)
                 await send_requests(work)
         except StepRefused as refused:
             return outcome_of(step, "failed", live_id=work.id, reason=refused.message, remedy=refused.remedy)

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.errors import StoreError
 from entra_pipeline.restore.objects.model import RestorePlan
-from entra_pipeline.restore.records.journal import RestoreUnderWay
-from entra_pipeline.restore.records.report import RestoreReport, totals
+from entra_pipeline.restore.records.journal import Journal, RestoreUnderWay, has_begun
+from entra_pipeline.restore.records.report import RestoreReport, read_report, totals
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import recorded
+from entra_pipeline.text import pluralize
 
 
 @dataclass
@@ -43,12 +45,32 @@ def restore_job(
             # This one has not begun, and may be the same restore: what became of that is for the other to say.
             record.kept = False
             raise
+        except BaseException as ended:
+            if not isinstance(ended, Exception):
+                record.stopped = what_was_done(store, plan)
+            raise
         finally:
             record.status = job.report.status if job.report else "failed"
             record.details = {"recovery_point": plan.point, "tenant": plan.tenant}
             if job.report:
                 # Verifying may be a job's second part, hours after the first: the restore began when applying did.
                 record.details = {**totals(job.report), "started": job.report.started}
+
+
+def what_was_done(store: ScopeStore, plan: RestorePlan) -> str:
+    """Says what a restore had done when it was stopped, as its journal and report tell."""
+    try:
+        if read_report(store, plan.id) is not None:
+            return "stopped while reading back what was written; applying the plan again goes on from there"
+        if not has_begun(store.files, plan.id):
+            return "stopped before anything was written"
+        done = len(Journal(store.files, plan.id).done)
+    except StoreError:
+        return "stopped; its journal, which says what was written, cannot be read"
+    return (
+        f"stopped after {done:,} of {pluralize(len(plan.steps), 'step')}; what was written stays, and applying the "
+        "plan again goes on from there"
+    )
 
 
 def is_recorded(store: ScopeStore, report: RestoreReport) -> bool:

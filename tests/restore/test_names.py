@@ -233,6 +233,21 @@ def test_a_user_made_anew_is_told_to_be_without_addresses(tmp_path: Path) -> Non
     assert any("without the addresses smtp:a@contoso.com, which can be given back by" in note for note in made.notes)
 
 
+def test_an_enterprise_application_comes_back_for_the_app_id_that_its_application_gets(tmp_path: Path) -> None:
+    """The application is gone for good; what is in the recycle bin would come back for an appId that nobody has."""
+    tables = ("applications", "deleted_applications", "service_principals", "deleted_service_principals")
+    points = Points(tmp_path, *tables)
+    app = application(APP)
+    principal = {"id": OTHER, "appId": app["appId"], "displayName": "App", "accountEnabled": True}
+    then = Picture({"applications": {APP: app}, "service_principals": {OTHER: principal}})
+    now = Picture({"deleted_service_principals": {OTHER: principal}})
+    plan = make_plan("job", "2026-11-24T00:00:00Z", points.take(then), LiveTenant(points.take(now), "contoso"))
+    assert [(step.action, step.table) for step in plan.steps if step.action != "update"] == [
+        ("create", "applications"),
+        ("create", "service_principals"),
+    ]
+
+
 @pytest.mark.parametrize("table", [name for name in CATALOGUE if name_properties(name)])
 def test_what_gives_up_a_name_is_changed_by_property(table: str) -> None:
     rule = CATALOGUE[table].restore

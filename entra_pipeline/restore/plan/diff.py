@@ -273,7 +273,7 @@ class _Differ:
                     entry, wanted, found
                 ):
                     items[id_] = ObjectDiff(table, id_, id_, "", ObjectState.THERE, then, now)
-        binned = self._binned(table, gone)
+        binned = self._still_useful(entry, gone, self._binned(table, gone))
         parents = self._parents(entry, [*items, *gone, *new])
         alike = self._alike(entry, new, parents)
         for id_, then in gone.items():
@@ -348,6 +348,21 @@ class _Differ:
         state = self._live.state(bin_, "id, _raw")
         query = f"SELECT id, _raw FROM ({state}) SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS id) USING (id)"
         return dict(self._connection.execute(query, [ids]).fetchall())
+
+    def _still_useful(self, entry: ObjectType, gone: Mapping[str, str], binned: dict[str, str]) -> dict[str, str]:
+        """Leaves out what would come back from the recycle bin for an object that gets a new id.
+
+        An enterprise application has its application's appId for good: when that is gone, and made anew, so is this.
+        """
+        names = entry.restore.create_only
+        pending = self._result.pending() if binned and names else {}
+        if not pending:
+            return binned
+        return {
+            id_: body
+            for id_, body in binned.items()
+            if id_ not in gone or pending.keys().isdisjoint(str(decoded(gone[id_]).get(name)) for name in names)
+        }
 
     def _parents(self, entry: ObjectType, ids: list[str]) -> dict[str, str]:
         """Ids of the owners of objects of a child type."""

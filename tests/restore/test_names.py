@@ -233,6 +233,19 @@ def test_a_user_made_anew_is_told_to_be_without_addresses(tmp_path: Path) -> Non
     assert any("without the addresses smtp:a@contoso.com, which can be given back by" in note for note in made.notes)
 
 
+def test_what_is_in_the_recycle_bin_with_a_domain_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Graph brings back an application as it is in the recycle bin, or not at all."""
+    points = Points(tmp_path, "applications", "deleted_applications", "domains")
+    app = application(APP, "https://gone.example/a")
+    domains = {"contoso.com": {"id": "contoso.com", "isVerified": True, "isInitial": True}}
+    then = Picture({"applications": {APP: app}, "domains": domains})
+    now = Picture({"deleted_applications": {APP: app}, "domains": domains})
+    plan = make_plan("job", "2026-11-24T00:00:00Z", points.take(then), LiveTenant(points.take(now), "contoso"))
+    assert plan.steps == ()
+    (finding,) = plan.refusals
+    assert "belongs to gone.example" in finding.reason and "Verify gone.example again" in finding.remedy
+
+
 def test_an_enterprise_application_comes_back_for_the_app_id_that_its_application_gets(tmp_path: Path) -> None:
     """The application is gone for good; what is in the recycle bin would come back for an appId that nobody has."""
     tables = ("applications", "deleted_applications", "service_principals", "deleted_service_principals")

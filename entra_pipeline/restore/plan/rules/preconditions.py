@@ -69,7 +69,9 @@ class PreconditionRules:
                 if name == SIGN_IN and draft.action != "update":
                     renamed = f"; {RENAME}" if may_rename(item, value) else ""
                     self._names.rename(draft, item, value, reason, f"{remedy}{renamed}.")
-                elif draft.action != "undelete":
+                elif draft.action == "undelete":
+                    self._plan.drop(item, reason, f"{remedy}.")
+                else:
                     held = draft.body[name]
                     leave_value(draft, name, [one for one in held if one != value] if isinstance(held, list) else None)
                     self._plan.leave_out(draft, item, f"without {name} {value}: {reason}", f"{remedy}.")

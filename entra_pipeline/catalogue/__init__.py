@@ -100,7 +100,7 @@ def _reading(types: Iterable[str]) -> set[tuple[str, ...]]:
 def _restoring(types: Iterable[str]) -> set[tuple[str, ...]]:
     """What restoring takes: of each, one of several, least privileged first."""
     chosen = [CATALOGUE[name] for name in types]
-    rules = [entry.restore for entry in chosen if entry.restore.possible]
+    rules = [entry.restore for entry in chosen if entry.restore.by_application]
     links = [relation.write for entry in chosen for relation in entry.relations if relation.write is not None]
     needed = {tuple(rule.permissions) for rule in rules} | {tuple(link.permissions) for link in links}
     alone = {name for rule in rules for name in (*rule.besides, *rule.gated.values())}

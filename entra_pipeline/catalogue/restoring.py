@@ -87,10 +87,12 @@ class Restore:
 
     Attributes:
         how: By which requests, for people; or why not.
-        possible: Whether they can be restored through Graph by an application.
+        possible: Whether they can be restored through Graph, by an application or a signed-in user (`delegated`).
         permissions: Application permissions that allow writing any object of the type, least privileged first (Graph
             permissions reference).
         besides: Application permissions that Graph asks for besides one of those.
+        delegated: Delegated permissions, any of which lets a signed-in user write what no application may; empty where
+            an application may.
         gated: Properties that take a permission of their own to be written: name → application permission.
         create: Method that makes a missing object: POST to the collection, or PUT or PATCH at its own path, which keeps
             its id. Empty: it cannot be made, it is always there. A singleton's own path is the type's, that of a child
@@ -153,6 +155,7 @@ class Restore:
     possible: bool = True
     permissions: tuple[str, ...] = ()
     besides: tuple[str, ...] = ()
+    delegated: tuple[str, ...] = ()
     gated: Mapping[str, str] = field(default_factory=dict)
     create: WriteMethod = "POST"
     change: WriteMethod = "PATCH"
@@ -189,6 +192,11 @@ class Restore:
     after: tuple[str, ...] = ()
     refers: frozenset[str] = frozenset()
     link: bool = False
+
+    @property
+    def by_application(self) -> bool:
+        """Whether an application can restore the objects without anybody signing in."""
+        return self.possible and not self.delegated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

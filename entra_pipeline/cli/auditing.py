@@ -57,6 +57,7 @@ _SHOWING = {"json_", "csv_", "limit", "costs", "yes", "format_", "output"}
 _RESULTS = {0: "finished", 2: "refused", 3: "finished with exception", 130: "cancelled"}
 _SEVERAL = "[,"
 _SUBJECT = "entra_pipeline.subject"
+_NOTES = "entra_pipeline.notes"
 # Of what was asked for: characters of a text, values of a list. The log is no copy of the plan.
 _LONGEST = 200
 _MOST = 20
@@ -66,6 +67,16 @@ def about(subject: str) -> None:
     """Tells what the command that runs has done something to, or made: a recovery point, a plan, a job."""
     if ctx := click.get_current_context(silent=True):
         ctx.meta[_SUBJECT] = subject
+
+
+def noting(name: str) -> Callable[[str], None]:
+    """Returns what adds a detail to the record of the command that runs, from any thread."""
+    ctx = click.get_current_context()
+
+    def note(value: str) -> None:
+        ctx.meta.setdefault(_NOTES, {})[name] = value
+
+    return note
 
 
 def audited(name: str, command: click.Command) -> click.Command:
@@ -101,7 +112,7 @@ class _Recorded:
         storages = _storages(ctx)
 
         def write(result: str, error: str = "") -> None:
-            details = dict(_given(ctx)) | ({"error": error} if error else {})
+            details = dict(_given(ctx)) | ctx.meta.get(_NOTES, {}) | ({"error": error} if error else {})
             # A scope may have been made, or have moved.
             _write(ctx, storages | _storages(ctx), action, _scope(ctx), result, details)
 

@@ -23,16 +23,17 @@ from entra_pipeline.errors import (
     GraphUnavailable,
     RoundExpired,
 )
-from entra_pipeline.graph.connection import HEADERS, Connection
-from entra_pipeline.graph.credentials import graph_root, token_scope
+from entra_pipeline.graph.connection import HEADERS, Connection, MakeCredential
+from entra_pipeline.graph.credentials import Credential, graph_root, token_scope
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
-from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page, salvage_page
+from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page, decode_plain_count, salvage_page
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import (
     BatchBody,
     BatchItem,
     BatchRequest,
     BatchResult,
+    asks_step_up,
     broken_off,
     decode_batch,
     given_up,
@@ -79,12 +80,14 @@ _BATCHES_AT_ONCE = CONCURRENT_REQUESTS // 2
 class _Requests:
     """Sends requests one by one: paced, retried and counted."""
 
-    def __init__(self, tenant: Tenant, *, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, tenant: Tenant, *, retry: RetryPolicy | None = None, sign_in: MakeCredential = Credential
+    ) -> None:
         self.tenant = tenant
         self.root = graph_root(tenant)
         self.pacer = Pacer()
         self.retry = retry or default_policy()
-        self._connection = Connection(tenant, self.root, self.retry)
+        self._connection = Connection(tenant, self.root, self.retry, sign_in)
         self._answered = False
         # When requests began to fail of which none has succeeded since.
         self._failing_since: float | None = None
@@ -204,7 +207,7 @@ class _Requests:
         """
         for _ in range(2):
             response = await self._send(method, url, headers, body, stats, lane, weight, Priority.BATCH)
-            if isinstance(response, httpx.HTTPError) or response.status_code != 401:
+            if isinstance(response, httpx.HTTPError) or response.status_code != 401 or asks_step_up(response):
                 break
             stats.retries += 1
             await self.renew(_bearer(response.request))
@@ -280,6 +283,7 @@ class Graph(_Requests):
     Args:
         tenant: The tenant and its app registration.
         retry: How requests that failed are sent again; the process's default when None.
+        sign_in: Makes the credential of tenant, TLS context and patience.
     """
 
     async def __aenter__(self) -> Self:
@@ -427,7 +431,7 @@ class Graph(_Requests):
         """
         return await self.fetch(
             f"{path}/$count",
-            _decode_count,
+            decode_plain_count,
             stats=stats,
             headers={"ConsistencyLevel": "eventual", "Accept": "text/plain"},
         )
@@ -585,13 +589,6 @@ async def _to_the_wire(request: asyncio.Task[GraphPage]) -> None:
 
 def _bearer(request: httpx.Request) -> str:
     return str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
-
-
-def _decode_count(body: bytes) -> int:
-    try:
-        return int(body.decode("utf-8-sig"))
-    except ValueError as error:
-        raise msgspec.DecodeError(f"not a count: {body[:40]!r}") from error
 
 
 __all__ = ["BATCH_SIZE", "BatchRequest", "BatchResult", "Graph", "expired", "query"]

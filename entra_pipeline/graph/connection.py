@@ -6,7 +6,7 @@ What belongs here: how one request travels. What does not: when it may be sent, 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,6 +19,9 @@ from entra_pipeline.graph.urls import check_link
 
 if TYPE_CHECKING:
     from entra_pipeline.project import Tenant
+
+MakeCredential = Callable[..., Credential]
+"""Makes a credential of a tenant, a TLS context and a retry policy."""
 
 # The lanes of one request at a time take no slot.
 _CONNECTIONS = CONCURRENT_REQUESTS + len(ONE_BY_ONE)
@@ -39,11 +42,12 @@ class Connection:
         tenant: The tenant and its app registration.
         root: Base URL of Graph, without a slash at the end.
         retry: How long a sign-in that fails for a passing reason is tried again.
+        sign_in: Makes the credential of tenant, TLS context and patience.
     """
 
-    def __init__(self, tenant: Tenant, root: str, retry: RetryPolicy) -> None:
+    def __init__(self, tenant: Tenant, root: str, retry: RetryPolicy, sign_in: MakeCredential = Credential) -> None:
         context = trust(tenant.ca_file)
-        self.credential = Credential(tenant, context, retry)
+        self.credential = sign_in(tenant, context, retry)
         self._root = root
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
         self._client = httpx.AsyncClient(
@@ -129,6 +133,13 @@ def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root
     provider = AzureIdentityAuthenticationProvider(credential, scopes=[scope], allowed_hosts=[])
     telemetry = GraphTelemetryHandler(options[GraphTelemetryHandlerOption.get_key()])
     GraphClientFactory.create_with_custom_middleware([UserAgentHandler(), telemetry], client=client)
-    adapter = GraphRequestAdapter(provider, client)
+
+    class _AsAnswered(GraphRequestAdapter):  # type: ignore[misc]
+        """Leaves challenges to the writer: no other token of an app registration satisfies one."""
+
+        async def retry_cae_response_if_required(self, resp: httpx.Response, *_: Any) -> httpx.Response:
+            return resp
+
+    adapter = _AsAnswered(provider, client)
     adapter.base_url = root
     return adapter

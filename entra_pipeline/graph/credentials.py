@@ -66,6 +66,10 @@ _PASSING_ERRORS = {"temporarily_unavailable", "server_error"}
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 # Seconds beyond which no lifetime is meant: 68 years.
 _LONGEST_LIFETIME = 2**31
+# Members of an answer that only a person's sign-in has.
+_OF_A_PERSON = ("id_token", "refresh_token", "client_info", "scope")
+# Seconds between questions whether a person has signed in (RFC 8628 §3.2), and the longest pause that is meant.
+_POLL, _LONGEST_POLL = 5, 60
 # What OpenSSL says of a certificate that nobody vouches for: it does not pass.
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _UNUSABLE = "its access_token is empty, or has characters that no token has"
@@ -152,7 +156,7 @@ class Credential:
         self._retry = retry
         self._attempts = Attempts(retry)
         self._answered = False
-        self._inner = _build(tenant, context)
+        self._inner = self._open()
         self._token: AccessToken | None = None
         self._fresh_until = 0.0
         self._lock = asyncio.Lock()
@@ -179,6 +183,10 @@ class Credential:
                 self._attempts = Attempts(self._retry)
                 break
             return self._token
+
+    def _open(self) -> TokenCredential:
+        """Returns what asks Entra for tokens, with nothing kept from before."""
+        return _build(self._tenant, self._context)
 
     async def _wait(self, failure: _SignInFailed, *, usable: bool) -> None:
         """Waits before the next sign-in; raises when the patience is over.
@@ -263,7 +271,7 @@ class Credential:
         async with self._lock:
             if self._token is not None and self._token.token == refused:
                 self._token = None
-                self._inner = _build(self._tenant, self._context)
+                self._inner = self._open()
 
     @property
     def token(self) -> str:
@@ -311,13 +319,14 @@ def token_scope(tenant: Tenant) -> str:
     return f"{CLOUDS[tenant.cloud][1]}/.default"
 
 
-def checked_sign_in(body: dict[str, Any], status: int, *, for_token: bool) -> dict[str, Any]:
+def checked_sign_in(body: dict[str, Any], status: int, *, for_token: bool, person: bool = False) -> dict[str, Any]:
     """Returns what of an answer to a sign-in is meant for azure-identity, every member of its kind.
 
     Args:
         body: The answer.
         status: HTTP status.
         for_token: A token was requested; otherwise, which endpoints there are.
+        person: It is a person who signs in: what tells who that is, and renews the token, is kept.
 
     Raises:
         RequestException: It is neither what was requested nor an error (RFC 6749 §5; OpenID Connect Discovery §4.2).
@@ -344,7 +353,24 @@ def checked_sign_in(body: dict[str, Any], status: int, *, for_token: bool) -> di
     if (lifetime := _lifetime(body.get("expires_in"))) is None:
         given = _shown(body["expires_in"]) if "expires_in" in body else "missing"
         raise _odd(f"its expires_in is {given}, not the seconds for which the token is valid")
-    return {"token_type": "Bearer", "access_token": token, "expires_in": lifetime}
+    kept = {name: body[name] for name in _OF_A_PERSON if person and isinstance(body.get(name), str)}
+    return {"token_type": "Bearer", "access_token": token, "expires_in": lifetime, **kept}
+
+
+def checked_device_code(body: dict[str, Any]) -> dict[str, Any]:
+    """Returns an answer to a request for a device code (RFC 8628 §3.2). Raises RequestException for any other."""
+    for name in ("device_code", "user_code", "verification_uri"):
+        if not (isinstance(body.get(name), str) and body[name]):
+            raise _odd(f"it has no {name}")
+    if (lifetime := _lifetime(body.get("expires_in"))) is None:
+        raise _odd("its expires_in is no number of seconds")
+    pause = body.get("interval")
+    return {
+        **{name: body[name] for name in ("device_code", "user_code", "verification_uri")},
+        "message": "",
+        "expires_in": lifetime,
+        "interval": pause if isinstance(pause, int) and 0 < pause <= _LONGEST_POLL else _POLL,
+    }
 
 
 def _lifetime(given: object) -> int | None:
@@ -372,8 +398,9 @@ class _TokenEndpoint(HTTPAdapter):
     credential.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, *, person: bool) -> None:
         self._context = context
+        self._person = person
         super().__init__()
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
@@ -385,7 +412,11 @@ class _TokenEndpoint(HTTPAdapter):
             body = None
         unavailable = transient(response.status_code) is not None
         if body is not None and ("error" in body or not unavailable):
-            body = checked_sign_in(body, response.status_code, for_token=request.method == "POST")
+            if "error" not in body and response.ok and urlsplit(request.url or "").path.endswith("/devicecode"):
+                body = checked_device_code(body)
+            else:
+                for_token = request.method == "POST"
+                body = checked_sign_in(body, response.status_code, for_token=for_token, person=self._person)
         answer = body or {}
         number = next((one for one in answer.get("error_codes", ()) if one in _PASSING_NUMBERS), 0)
         passing = bool(number) or answer.get("error") in _PASSING_ERRORS
@@ -417,21 +448,7 @@ def _build(tenant: Tenant, context: ssl.SSLContext) -> TokenCredential:
 
     if tenant.managed_identity:
         return ManagedIdentityCredential(client_id=tenant.client_id)
-    session = Session()
-    session.mount("https://", _TokenEndpoint(context))
-    options: dict[str, Any] = {
-        "authority": authority_of(tenant),
-        # Instance discovery asks Microsoft's global cloud about an authority that it does not know.
-        "disable_instance_discovery": tenant.authority is not None,
-        "transport": RequestsTransport(
-            session=session,
-            session_owner=True,
-            connection_timeout=_CONNECT_TIMEOUT,
-            read_timeout=_READ_TIMEOUT,
-        ),
-        # The credential itself tries again, with the patience of the run.
-        "retry_total": 0,
-    }
+    options = endpoint_options(tenant, context)
     # The project's validation asks for both ids wherever one of these is used.
     tenant_id, client_id = tenant.tenant_id or "", tenant.client_id or ""
     if tenant.workload_identity:
@@ -446,3 +463,28 @@ def _build(tenant: Tenant, context: ssl.SSLContext) -> TokenCredential:
         )
     assert tenant.client_secret is not None  # noqa: S101 - the project's validation asks for one kind of credential
     return ClientSecretCredential(tenant_id, client_id, tenant.client_secret.reveal(), **options)
+
+
+def endpoint_options(tenant: Tenant, context: ssl.SSLContext, *, person: bool = False) -> dict[str, Any]:
+    """Returns options of azure-identity's credentials: where to sign in, and through which transport.
+
+    Args:
+        tenant: The tenant.
+        context: Whom to trust.
+        person: A person signs in, not an app registration.
+    """
+    session = Session()
+    session.mount("https://", _TokenEndpoint(context, person=person))
+    return {
+        "authority": authority_of(tenant),
+        # Instance discovery asks Microsoft's global cloud about an authority that it does not know.
+        "disable_instance_discovery": tenant.authority is not None,
+        "transport": RequestsTransport(
+            session=session,
+            session_owner=True,
+            connection_timeout=_CONNECT_TIMEOUT,
+            read_timeout=_READ_TIMEOUT,
+        ),
+        # The credential itself tries again, with the patience of the run.
+        "retry_total": 0,
+    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.retry import RetryPolicy
+from entra_pipeline.graph.users import SignInPrompt, UserGraph
 from entra_pipeline.project import Secret, Tenant
 
 if TYPE_CHECKING:
@@ -31,15 +32,36 @@ async def open_graph(
         ConfigurationError: Entra refuses the credential, or cannot be reached; the simulated tenant cannot be started;
             there is no app registration that may write.
     """
+    async with _served(tenant, writing=writing) as served, Graph(served, retry=retry) as graph:
+        yield graph
+
+
+@asynccontextmanager
+async def open_user_graph(tenant: Tenant, prompt: SignInPrompt) -> AsyncIterator[UserGraph]:
+    """The tenant as a person sees it, for whom the app registration acts that may write.
+
+    Args:
+        tenant: The tenant.
+        prompt: Asks the person, when the first request is sent.
+
+    Raises:
+        ConfigurationError: As for `open_graph`.
+    """
+    async with _served(tenant, writing=True) as served, UserGraph(served, prompt) as graph:
+        yield graph
+
+
+@asynccontextmanager
+async def _served(tenant: Tenant, *, writing: bool) -> AsyncIterator[Tenant]:
+    """The tenant with the app registration to use; a simulated one runs until the context ends."""
     if tenant.simulator is None:
-        async with Graph(tenant.as_writer() if writing else tenant, retry=retry) as graph:
-            yield graph
+        yield tenant.as_writer() if writing else tenant
         return
     running = simulated(tenant)
     simulator = await asyncio.to_thread(running.__enter__)
     try:
         folder = tenant.simulator.folder
-        stand_in = tenant.model_copy(
+        yield tenant.model_copy(
             update={
                 "tenant_id": simulator.tenant_id,
                 "client_id": simulator.restore_client_id if writing else simulator.client_id,
@@ -49,8 +71,6 @@ async def open_graph(
                 "ca_bundle": simulator.ca_bundle,
             }
         )
-        async with Graph(stand_in, retry=retry) as graph:
-            yield graph
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
 

@@ -278,6 +278,14 @@ def decoding(decode: Callable[[bytes | msgspec.Raw], _T]) -> Callable[[bytes], _
     return lambda body: decoded(replace(body.removeprefix(_MARK)))
 
 
+def decode_plain_count(body: bytes) -> int:
+    """Returns the number that `/$count` answers. Raises msgspec.DecodeError for what is none."""
+    try:
+        return int(body.decode("utf-8-sig"))
+    except ValueError as error:
+        raise msgspec.DecodeError(f"not a count: {body[:40]!r}") from error
+
+
 def decode_page(body: bytes) -> GraphPage:
     """Splits the body of a page.
 

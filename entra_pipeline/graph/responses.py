@@ -5,7 +5,9 @@ What belongs here: what an answer means. What does not: requesting it, and reque
 
 from __future__ import annotations
 
+import base64
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from time import time
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urljoin
 
+import httpx
 import msgspec
 
 from entra_pipeline.errors import (
@@ -102,6 +105,8 @@ class _Responses(msgspec.Struct):
     responses: list[msgspec.Raw]
 
 
+# The claims that a protected action asks for.
+_CLAIMS = re.compile(r'error="insufficient_claims".*?claims="([A-Za-z0-9+/_=-]+)"')
 # Server errors that say nothing but "never": what is asked for is not implemented, or not in this version of HTTP.
 _FOR_GOOD = {501, 505}
 _TIMED_OUT, _THROTTLED = 408, 429
@@ -136,6 +141,30 @@ def transient(status: int) -> FailureKind | None:
     if status < _INTERNAL_ERROR or status in _FOR_GOOD:
         return None
     return FailureKind.BAD_RESPONSE if status == _INTERNAL_ERROR else FailureKind.UNAVAILABLE
+
+
+def step_up(status: int, headers: Mapping[str, str]) -> str:
+    """Returns the claims that Graph asks a sign-in to satisfy before a protected action; empty when it asks for none.
+
+    They stand in the header, Base64 of JSON: an authentication context is named in `acrs` (Entra doc:
+    claims-challenge; protected-actions-overview).
+
+    Args:
+        status: HTTP status.
+        headers: By lower-case name.
+    """
+    found = _CLAIMS.search(headers.get("www-authenticate", "")) if status in {401, 403} else None
+    try:
+        claims = base64.b64decode(found[1] + "=" * (-len(found[1]) % 4), altchars=b"-_").decode() if found else ""
+        asked = _anything(claims.encode())["access_token"]["acrs"] if claims else None
+    except (*UNREADABLE, ValueError, KeyError, TypeError):
+        return ""
+    return claims if asked else ""
+
+
+def asks_step_up(response: httpx.Response) -> bool:
+    """Tells whether Graph asks for claims that no new token of the same sign-in has (`step_up`)."""
+    return bool(step_up(response.status_code, response.headers))
 
 
 def refuses_token(status: int, body: bytes) -> bool:

@@ -30,6 +30,7 @@ from entra_pipeline.graph.responses import (
     refusal,
     refuses_token,
     retry_after,
+    step_up,
     transient,
 )
 from entra_pipeline.graph.retry import Attempts, FailureKind
@@ -101,6 +102,11 @@ class WriteResult:
     def done(self) -> bool:
         """Whether Graph says that it is done."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def claims(self) -> str:
+        """What a person's sign-in has to satisfy before the write is allowed (`responses.step_up`); empty as a rule."""
+        return step_up(self.status, self.headers)
 
     def json(self) -> dict[str, Any]:
         """The body; empty when there is none. Raises GraphProtocolError for one that is no object."""
@@ -250,7 +256,10 @@ class GraphWriter:
             self._unanswered(together, error)
             return
         self.stats.items += len(together)
-        if any(refuses_token(item.status, bytes(item.body)) for item in items.values()):
+        if any(
+            refuses_token(item.status, bytes(item.body)) and not step_up(item.status, item_headers(item))
+            for item in items.values()
+        ):
             await self.graph.renew(token)
         units = 0
         for position, pending in enumerate(together):
@@ -277,6 +286,9 @@ class GraphWriter:
     def _judge(self, pending: _Pending, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Settles a write by its answer, or sends it again."""
         written = WriteResult(pending.write, status, body, headers)
+        if written.claims:
+            _settle(pending, written)
+            return
         asked = retry_after(headers)
         if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and asked):
             self.stats.throttled += status == HTTPStatus.TOO_MANY_REQUESTS

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from entra_pipeline.backup.run import BackupProgress
 from entra_pipeline.errors import UsageError
+from entra_pipeline.graph.factory import open_user_graph
+from entra_pipeline.graph.users import SignInPrompt
 from entra_pipeline.operations.environment import Environment, JobOrigin
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.restore.check.verify import verify
@@ -80,6 +82,7 @@ async def plan_undo(
     job: str,
     *,
     enable_policies: bool,
+    sign_in: bool = False,
     writing: bool,
     trigger: str,
     progress: BackupProgress | None = None,
@@ -88,7 +91,13 @@ async def plan_undo(
 
     async def make(tenant: service.PlannedTenant) -> RestorePlan:
         return await service.plan_undo(
-            source, job, tenant, enable_policies=enable_policies, trigger=trigger, progress=progress
+            source,
+            job,
+            tenant,
+            enable_policies=enable_policies,
+            sign_in=sign_in,
+            trigger=trigger,
+            progress=progress,
         )
 
     return await _planned(environment, target, make, writing=writing)
@@ -165,6 +174,7 @@ class RestoreRun:
         passwords_file: Where first passwords go.
         origin: What started it.
         progress: Receives what happens.
+        prompt: Asks a person to sign in, when a request takes that; None: nobody is there.
     """
 
     environment: Environment
@@ -173,6 +183,7 @@ class RestoreRun:
     passwords_file: Path
     origin: JobOrigin
     progress: RestoreProgress | None = None
+    prompt: SignInPrompt | None = None
 
     async def apply(self, *, go_on: bool = False) -> RestoreReport:
         """Writes to the tenant, and keeps the record of the job; `go_on` and errors as for `apply.apply`."""
@@ -242,8 +253,11 @@ class RestoreRun:
         with restore_job(self.store, self.plan, trigger=self.origin.trigger, run_id=self.origin.run_id) as job:
             scope = target_of(self.environment.project, self.plan)
             live = self.environment.open_store(scope)
-            async with (
-                self.environment.open_tenant(scope) as reading,
-                self.environment.open_tenant(scope, writing=True) as writing,
-            ):
-                yield job, RestoreTarget(scope=scope, store=live, reading=reading, writing=writing)
+            async with AsyncExitStack() as stack:
+                reading = await stack.enter_async_context(self.environment.open_tenant(scope))
+                writing = await stack.enter_async_context(self.environment.open_tenant(scope, writing=True))
+                person = None
+                if self.prompt is not None:
+                    tenant = self.environment.project.tenants[scope.tenant]
+                    person = await stack.enter_async_context(open_user_graph(tenant, self.prompt))
+                yield job, RestoreTarget(scope=scope, store=live, reading=reading, writing=writing, person=person)

@@ -39,7 +39,7 @@ def test_rules_name_properties_of_their_type(entry: ObjectType) -> None:
 def test_rules_do_not_contradict_themselves(entry: ObjectType) -> None:
     rule = entry.restore
     assert rule.create or rule.change
-    assert rule.permissions
+    assert bool(rule.permissions) is rule.by_application
     sent = {name.partition(".")[0] for name in (*rule.create_only, *rule.change_only, *rule.required, *rule.secrets)}
     assert sent & rule.volatile == set()
     assert rule.create_only & rule.change_only == set()
@@ -141,7 +141,7 @@ def test_graph_takes_what_the_rules_send(entry: ObjectType) -> None:
     # Whoever may write the owner may write what is kept with it.
     owner = _set_of(CATALOGUE[entry.parent.type]).write if entry.parent else ()
     if rule.strategy not in _BY_REQUEST and not entry.projection:
-        assert set(rule.permissions) & set(taken.write or owner)
+        assert {*rule.permissions, *rule.delegated} & set(taken.by_user or taken.write or owner)
         assert rule.change in {*taken.changes, ""} if taken.update else not rule.change
         assert {"POST": taken.create, "PUT": "PUT" in taken.upsert, "PATCH": "PATCH" in taken.upsert, "": True}[
             rule.create

@@ -293,6 +293,28 @@ def test_a_policy_whose_excluded_group_is_gone_is_refused(damaged: Damaged) -> N
     assert writes(damaged.place.simulator) == 0
 
 
+def test_a_person_signs_in_for_a_protected_action_and_the_audit_log_says_who(damaged: Damaged, tmp_path: Path) -> None:
+    policies = "identity/conditionalAccess/policies"
+    policy = damaged.control.dump(policies)[0]
+    damaged.control.patch(f"{policies}/{policy['id']}", {"displayName": "Theirs"})
+    damaged.control.knobs(user="anna@contoso.com", protected={policies: "c1"})
+    chosen = ("--at", damaged.point, "--types", "conditional_access_policies", "--ids", policy["id"], "--yes")
+    alone = damaged.restore(*chosen)
+    assert alone.code == 3
+    assert "plan again with --sign-in" in alone.out
+
+    done = damaged.restore(*chosen, "--sign-in")
+    assert done.code == 0, done.out + done.err
+    assert "https://microsoft.com/devicelogin" in done.err and "signed in as anna@contoso.com" in done.err
+    assert damaged.control.dump(policies)[0]["displayName"] == policy["displayName"]
+    acts = damaged.place.call("report", "audit", "--format", "json").json["events"]
+    assert [one["details"].get("signed in") for one in acts if one["action"] == "restore"].count(
+        "anna@contoso.com"
+    ) == 1
+    # A token is nowhere: JSON Web Tokens begin so.
+    assert not [file for file in tmp_path.rglob("*.json*") if b"eyJ" in file.read_bytes()]
+
+
 def test_a_plan_is_saved_looked_at_and_applied(damaged: Damaged, tmp_path: Path) -> None:
     user = next(one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled"))
     other = next(one for one in damaged.control.dump("users") if not one.get("onPremisesSyncEnabled") and one != user)

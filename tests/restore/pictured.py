@@ -16,7 +16,8 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.demo import look
 from entra_pipeline.graph import Graph
-from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.graph.factory import open_graph, open_user_graph
+from entra_pipeline.graph.users import SignInPrompt
 from entra_pipeline.restore.execute import apply, reinstated
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan
 from entra_pipeline.restore.objects.selection import with_bins
@@ -100,16 +101,22 @@ class Pictured(Protected):
             identity=lineage(self.store, point.tenant_id),
         )
 
-    def apply(self, plan: RestorePlan) -> RestoreReport:
-        """Carries a plan out."""
-        target = apply.RestoreTarget(scope=self.scope, store=self.store, reading=self._reading, writing=self._writing)
+    def apply(self, plan: RestorePlan, prompt: SignInPrompt | None = None) -> RestoreReport:
+        """Carries a plan out; a person signs in where there is a prompt."""
+        return self._runner.run(self._applied(plan, prompt))
+
+    async def _applied(self, plan: RestorePlan, prompt: SignInPrompt | None) -> RestoreReport:
         passwords = Passwords(self.store.files, plan, lambda: key_of(self._reading.tenant))
-        with pytest.MonkeyPatch.context() as patched:
+        async with AsyncExitStack() as stack:
+            patched = stack.enter_context(pytest.MonkeyPatch.context())
             patched.setattr(apply, "backup", self._taken)
             patched.setattr(reinstated, "backup", self._taken)
-            return self._runner.run(
-                apply.apply(plan, store=self.store, target=target, passwords=passwords, patience=3.0)
+            tenant = self.project.tenants["simulated"]
+            person = await stack.enter_async_context(open_user_graph(tenant, prompt)) if prompt else None
+            target = apply.RestoreTarget(
+                scope=self.scope, store=self.store, reading=self._reading, writing=self._writing, person=person
             )
+            return await apply.apply(plan, store=self.store, target=target, passwords=passwords, patience=3.0)
 
     async def _taken(self, *args: Any, **options: Any) -> Manifest:
         return await asyncio.to_thread(self.backup)

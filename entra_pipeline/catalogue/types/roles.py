@@ -165,7 +165,21 @@ TYPES = (
         path="policies/roleManagementPolicies",
         model="unified_role_management_policy",
         permissions=("RoleManagement.Read.Directory",),
-        restore=kept("Graph lets only a signed-in user change PIM rules"),
+        restore=Restore(
+            how="PATCH /policies/roleManagementPolicies/{id}/rules/{id} by a signed-in user (`--sign-in`)",
+            # Graph permissions reference: changing a rule has no application permission.
+            delegated=("RoleManagementPolicy.ReadWrite.Directory", "RoleManagement.ReadWrite.Directory"),
+            create="",
+            remove=False,
+            volatile=frozenset(
+                {
+                    *("description", "displayName", "isOrganizationDefault", "lastModifiedBy"),
+                    *("lastModifiedDateTime", "scopeId", "scopeType"),
+                }
+            ),
+            strategy=WriteStrategy.PARTS,
+            after=("users", "groups"),
+        ),
         expand=("rules",),
         filter=_DIRECTORY_ROLES,
         count=False,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.cli.auditing import about, shell_origin
 from entra_pipeline.cli.calling import as_called
-from entra_pipeline.cli.context import as_json, echo, listed, print_json, print_table, project_of, say
-from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, print_gaps
+from entra_pipeline.cli.context import as_json, echo, listed, print_json, project_of, say
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION
+from entra_pipeline.cli.jobs.restore_output import SHOWN, print_plan, print_report
+from entra_pipeline.cli.jobs.sign_in import prompt_for, sign_in_option
 from entra_pipeline.cli.progress import restoring
 from entra_pipeline.cli.queries.points import newest_point
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
@@ -30,23 +30,19 @@ from entra_pipeline.operations.restore import (
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.execute.apply import LiveChanged
-from entra_pipeline.restore.objects.model import Conflict, PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
+from entra_pipeline.restore.objects.model import Conflict, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
-from entra_pipeline.restore.plan.undo import read_writes, undo_command
+from entra_pipeline.restore.plan.undo import read_writes
 from entra_pipeline.restore.records.approval import NotApproved, require_approval, sign_plan
 from entra_pipeline.restore.records.journal import has_begun
-from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import load_plan, read_plan, save_plan, write_plan
-from entra_pipeline.restore.records.report import RestoreReport, exceptions, rows
+from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.text import pluralize
 
 _PLAN_TRIGGER = "command: restore"
-_SHOWN = 50
 _INTERRUPTED = 130
-_NAMED = 3
 
 
 @click.command()
@@ -100,6 +96,7 @@ _NAMED = 3
 @click.option("--apply", "saved", metavar="FILE|ID", help="Apply an existing plan.")
 @click.option("--resume", "interrupted", metavar="ID", help="Resume an interrupted restore.")
 @click.option("--undo", "undone", metavar="ID", help="Revert a restore's changes, and nothing else.")
+@sign_in_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
     "--continue", "go_on", is_flag=True, help="Skip objects that changed since the plan was made; restore the others."
@@ -111,7 +108,7 @@ _NAMED = 3
     help="File for the first passwords of re-created users. [default: restore-ID-passwords.csv in "
     "passwords_folder, or beside the configuration]",
 )
-@click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="Number of steps to show.")
+@click.option("--limit", type=click.IntRange(min=0), default=SHOWN, show_default=True, help="Number of steps to show.")
 @click.option(
     "--break-glass",
     default="",
@@ -135,6 +132,7 @@ def restore(
     go_on: bool,
     passwords: Path | None,
     limit: int,
+    sign_in: str | None,
     break_glass: str,
     json_: bool,
     **requested: Any,
@@ -158,14 +156,21 @@ def restore(
         point = newest_point(store, moment)
         target = scope_of(project, scope, to or scope.tenant)
         plan = make_plan(
-            environment, target, store, point, *_requested(requested), domains=domains, writing=not dry_run
+            environment,
+            target,
+            store,
+            point,
+            *_requested({**requested, "sign_in": sign_in}),
+            domains=domains,
+            writing=not dry_run,
         )
         sign_plan(store, plan, shell_origin().actor)
     elif undone is not None:
         scope = target = _written_to(project, store, scope, undone)
         store, source = open_store(project, target), store
         policies = requested["enable_policies"]
-        plan = make_undo(environment, target, source, undone, enable_policies=policies, writing=not dry_run)
+        how = {"enable_policies": policies, "sign_in": sign_in is not None}
+        plan = make_undo(environment, target, source, undone, **how, writing=not dry_run)
         sign_plan(store, plan, shell_origin().actor)
     else:
         plan = _saved(store, scope, saved, interrupted)
@@ -184,7 +189,7 @@ def restore(
         _require_approval(project, store, plan)
     if not yes and not interrupted:
         _confirm(plan)
-    report = apply_plan(environment, store, plan, passwords=passwords, go_on=go_on)
+    report = apply_plan(environment, store, plan, passwords=passwords, go_on=go_on, sign_in=sign_in)
     if json_:
         print_json({"plan": plan, "report": report})
     else:
@@ -270,6 +275,7 @@ def _requested(requested: dict[str, Any]) -> tuple[RestoreSelection, RestoreOpti
         enable_policies=requested["enable_policies"],
         taken=requested["taken"],
         ended_until=requested["ended_until"],
+        sign_in=requested["sign_in"] is not None,
     )
 
 
@@ -306,7 +312,14 @@ def make_plan(
 
 
 def make_undo(
-    environment: Environment, target: Scope, source: ScopeStore, job: str, *, enable_policies: bool, writing: bool
+    environment: Environment,
+    target: Scope,
+    source: ScopeStore,
+    job: str,
+    *,
+    enable_policies: bool,
+    sign_in: bool,
+    writing: bool,
 ) -> RestorePlan:
     """Plans an undo with progress; arguments as for `operations.restore.plan_undo`."""
     with restoring() as reported:
@@ -317,6 +330,7 @@ def make_undo(
                 source,
                 job,
                 enable_policies=enable_policies,
+                sign_in=sign_in,
                 writing=writing,
                 trigger=_PLAN_TRIGGER,
                 progress=reported,
@@ -375,108 +389,6 @@ def _kept(store: ScopeStore, scope: Scope, job: str) -> RestorePlan:
         ) from None
 
 
-def print_plan(project: Project, target: Scope, store: ScopeStore, plan: RestorePlan, *, limit: int = _SHOWN) -> None:
-    """A plan for people: what it comes to, its steps, what it does not do, and what it costs."""
-    say(
-        f"plan [bold]{plan.id}[/]: {plan.scope} at [bold]{plan.point}[/] → tenant {plan.tenant} "
-        f"as it is at {plan.live_point}"
-    )
-    if plan.undoes:
-        say(f"it reverts the changes of restore {plan.undoes}; later changes by others are kept")
-    if plan.domains:
-        say(f"domains: {', '.join(f'{old} → {new}' for old, new in plan.domains.items())}")
-    if plan.steps:
-        _print_totals(plan)
-        writing = [step for step in plan.steps if not step.returning]
-        shown = writing[:limit]
-        described = PlanRows(store, plan, open_store(project, target)).rows(shown)
-        columns = {key: key for key in ("step", "stage", "action", "type", "name", "what", "notes")}
-        if described:
-            print_table(described, columns, right=("step",))
-        if hidden := len(writing) - len(shown):
-            say(f"… {pluralize(hidden, 'more step')}; --limit N shows more, --plan FILE writes all")
-        if returning := len(plan.steps) - len(writing):
-            say(
-                f"{pluralize(returning, 'more step')} may need no request: Entra restores these links and assignments "
-                "with the deleted object. They are checked, and written only if missing."
-            )
-    if plan.older:
-        say(f"[yellow]not read for {plan.point}, restored from earlier data[/]: {older_text(plan.older)}")
-    _print_refusals(plan)
-    _print_unread(open_store(project, target), plan)
-    if plan.steps:
-        say(
-            f"[bold]{pluralize(len(plan.steps), 'step')}[/] with {pluralize(plan.requests, 'request')}, "
-            f"{duration(plan.seconds)} at Graph's write limits"
-        )
-    else:
-        say("no changes to apply" + ("" if plan.refusals else ": [green]nothing differs[/]"))
-
-
-def _print_unread(live_store: ScopeStore, plan: RestorePlan) -> None:
-    """What could not be read of the tenant of that which the plan writes: it rests on what was read before."""
-    if plan.live_point in live_store.points():
-        live = live_store.manifest(plan.live_point)
-        for table in sorted({step.table for step in plan.steps} & live.tables.keys()):
-            print_gaps(table, live.tables[table].gaps)
-
-
-def _print_totals(plan: RestorePlan) -> None:
-    counted: dict[tuple[str, str, str], list[int]] = {}
-    for step in plan.steps:
-        sums = counted.setdefault((step.stage, step.action, step.table), [0, 0, 0])
-        sums[0] += 1
-        sums[1] += len(step.targets)
-        sums[2] += step.requests
-    if len(counted) == len(plan.steps):
-        return
-    total = [
-        {"stage": stage, "action": action, "type": table, "steps": steps, "links": links or None, "requests": requests}
-        for (stage, action, table), (steps, links, requests) in counted.items()
-    ]
-    columns = {key: key for key in ("stage", "action", "type", "steps", "links", "requests")}
-    print_table(total, columns, right=("steps", "links", "requests"))
-
-
-_KINDS = {
-    "unresolved": "[red]refused[/]",
-    "unrestorable": "[yellow]cannot be restored[/]",
-    "skipped": "left unchanged",
-}
-
-
-def _print_refusals(plan: RestorePlan) -> None:
-    """What the plan does not do, each reason once."""
-    from rich.markup import escape
-
-    grouped: dict[tuple[str, str, str], dict[str, list[PlanRefusal]]] = {}
-    for kind in _KINDS:
-        for one in plan.refusals:
-            if one.kind == kind:
-                grouped.setdefault((kind, one.reason, one.remedy), {}).setdefault(one.table, []).append(one)
-    for (kind, reason, remedy), tables in list(grouped.items())[:_SHOWN]:
-        named = "; ".join(f"{table}{escape(_named(ones))}" for table, ones in tables.items())
-        say(f"{_KINDS[kind]}: {named}: {escape(reason)}")
-        if remedy:
-            say(f"    → {escape(remedy)}")
-    if len(grouped) > _SHOWN:
-        say(f"… {pluralize(len(grouped) - _SHOWN, 'more reason')}; --plan FILE or --json shows all")
-
-
-def _named(refusals: Sequence[PlanRefusal]) -> str:
-    """The first names, and how many more; nothing of a whole table."""
-    names = [one.name or one.id for one in refusals if one.id]
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return f" {', '.join(names[:_NAMED])}{more}" if names else ""
-
-
-def duration(seconds: float) -> str:
-    """A time in its unit, for people."""
-    if seconds < 1:
-        return "less than a second"
-    return pluralize(round(seconds), "second") if seconds < 120 else pluralize(round(seconds / 60), "minute")
-
-
 def _end_of_plan(scope: Scope, plan: RestorePlan, plan_file: Path | None, *, dry_run: bool, json_: bool) -> int:
     """Ends where nothing is written."""
     if json_:
@@ -517,13 +429,14 @@ def apply_plan(
     *,
     passwords: Path | None = None,
     go_on: bool = False,
+    sign_in: str | None = None,
 ) -> RestoreReport:
     """Carries a plan out and reads back, with progress and a job record; continues where it was interrupted.
 
     Raises:
         click.exceptions.Exit: It was interrupted; how to continue has been said.
     """
-    resume = f"entra-pipeline restore {plan.scope} --resume {plan.id}"
+    resume = f"entra-pipeline restore {plan.scope} --resume {plan.id}{f' --sign-in={sign_in}' if sign_in else ''}"
     file = passwords.absolute() if passwords else passwords_file(environment.project, plan)
     try:
         with restoring() as reported:
@@ -534,6 +447,7 @@ def apply_plan(
                 passwords_file=file,
                 origin=COMMAND,
                 progress=reported,
+                prompt=prompt_for(sign_in),
             )
             check_passwords_file(file, plan)
             echo(as_called(f"restore {plan.id}; if it is interrupted, resume with: {resume}"), err=True)
@@ -552,45 +466,3 @@ def apply_plan(
         if has_begun(store.files, plan.id):
             error.remedy = f"{error.remedy}\n  → Then resume: {resume}" if error.remedy else f"To resume: {resume}"
         raise
-
-
-def print_report(
-    project: Project,
-    target: Scope,
-    plan: RestorePlan,
-    report: RestoreReport,
-    *,
-    passwords: Path | None = None,
-    limit: int = _SHOWN,
-) -> None:
-    """What became of a restore, for people: counts, what did not go well, passwords, and how to undo it."""
-    from rich.markup import escape
-
-    print_table(rows(report), {"type": "type", "result": "result", "steps": "steps"}, right=("steps",))
-    wrong = exceptions(report)
-    for one in wrong[:limit]:
-        name = escape(str(one["name"] or one["id"]))
-        say(f"[red]{one['result']}[/]: {one['type']} {name}: {escape(str(one['reason']))}")
-        if one["remedy"]:
-            say(f"    → {escape(str(one['remedy']))}")
-    if len(wrong) > limit:
-        say(f"… {len(wrong) - limit:,} more; --json shows all")
-    kinds = Counter(one.kind for one in plan.refusals)
-    if kinds["unresolved"]:
-        say(f"[red]refused[/] by the plan: {kinds['unresolved']:,} (above, with what to do)")
-    colour = "green" if report.status == "finished" else "yellow"
-    say(
-        f"[{colour}]{report.status}[/]: {pluralize(report.writes, 'write request')}, "
-        f"{pluralize(report.reads, 'other')}, {report.retries:,} sent again; verified against the tenant"
-    )
-    if report.passwords:
-        say(
-            f"first passwords of {pluralize(report.passwords, 'user')}, to be changed at the first sign-in: "
-            f"{escape(report.passwords_to or str(passwords or passwords_file(project, plan)))}"
-        )
-    if target.name not in project.scopes:
-        say(
-            f"before it can be undone: entra-pipeline scope create {target.name} --tenant {target.tenant} "
-            f"--storage {target.storage}"
-        )
-    say(f"to undo: {undo_command(plan)}")

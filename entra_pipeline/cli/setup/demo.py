@@ -18,7 +18,8 @@ from entra_pipeline.cli.auditing import about, recorded
 from entra_pipeline.cli.calling import called_for, relative
 from entra_pipeline.cli.context import console, print_table, say
 from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION, back_up_scope, print_gaps, print_summary, size
-from entra_pipeline.cli.jobs.restore import apply_plan, make_plan, print_plan, print_report
+from entra_pipeline.cli.jobs.restore import apply_plan, make_plan
+from entra_pipeline.cli.jobs.restore_output import print_plan, print_report
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph.factory import simulated

@@ -28,6 +28,8 @@ from entra_pipeline.restore.plan.diff import Side, decoded, meeting
 from entra_pipeline.restore.plan.id_index import IdIndex
 from entra_pipeline.restore.plan.rules.drafts import SHOWN_ELSEWHERE
 
+_BY_USER = "restored by a signed-in user only (--sign-in)"
+
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """How much of a table came back.
@@ -181,8 +183,8 @@ class _Comparing:
 
     def _left_out(self, entry: ObjectType, bodies: Mapping[str, str]) -> dict[str, str]:
         rule = entry.restore
-        if not rule.possible:
-            return dict.fromkeys(bodies, rule.how)
+        if not rule.by_application:
+            return dict.fromkeys(bodies, _BY_USER if rule.possible else rule.how)
         found: dict[str, str] = {}
         if entry.name in SHOWN_ELSEWHERE:
             return dict.fromkeys(bodies, "another view of what is restored elsewhere")
@@ -232,7 +234,7 @@ class _Comparing:
 
     def _doubled(self, entry: ObjectType, expected: Iterable[str], found: Mapping[str, str]) -> None:
         """Reports objects that the restore created and the recovery point does not have."""
-        if not entry.restore.possible or entry.shows or entry.name in SHOWN_ELSEWHERE:
+        if not entry.restore.by_application or entry.shows or entry.name in SHOWN_ELSEWHERE:
             return
         known = {*expected, *self._bodies(self._before, entry.name)}
         extra = {id_: text for id_, text in found.items() if id_ not in known}

@@ -21,8 +21,10 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, NotInStore, ScopeBusy, UsageError
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats
+from entra_pipeline.graph.users import UserGraph
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_sent
+from entra_pipeline.restore.execute.person import person_writer, signed_in
 from entra_pipeline.restore.execute.reinstated import take_away
 from entra_pipeline.restore.execute.requests import send_requests
 from entra_pipeline.restore.execute.step import PATIENCE, RestoreSession, RunningStep, StepRefused
@@ -67,12 +69,14 @@ class RestoreTarget:
         store: Its recovery points.
         reading: The tenant, as the app registration that reads.
         writing: The tenant, as the app registration that may write.
+        person: The tenant, as a person who signs in; None when nobody does.
     """
 
     scope: Scope
     store: ScopeStore
     reading: Graph
     writing: Graph
+    person: UserGraph | None = None
 
 
 class NullRestoreProgress:
@@ -116,7 +120,7 @@ async def apply(
         progress: Told what happens.
 
     Raises:
-        UsageError: The plan is for another tenant.
+        UsageError: The plan is for another tenant, or has steps for which a person has to sign in.
         LiveChanged: Something changed since the plan, and `go_on` was not asked for.
         RestoreUnfinished: Another restore to the tenant has not come to its end.
         RestoreUnderWay: Somebody else restores to the tenant.
@@ -128,6 +132,7 @@ async def apply(
             f"the plan {plan.id} is for tenant {plan.tenant_id}, not for {target.writing.tenant.tenant_id}",
             remedy="Plan again for this tenant.",
         )
+    await signed_in(plan, target.person)
     started = iso(clock())
     reporter: RestoreProgress = progress or NullRestoreProgress()
     with _alone(store, plan, clock):
@@ -140,9 +145,12 @@ async def apply(
             stats = RequestStats()
             target.writing.pacer.share(target.reading.pacer)
             writer = await stack.enter_async_context(GraphWriter(target.writing, stats=stats))
+            person = await stack.enter_async_context(person_writer(target.person, target.reading, stats))
             session = RestoreSession(
                 graph=target.writing,
                 writer=writer,
+                person=person,
+                user=target.person,
                 stats=stats,
                 journal=journal,
                 options=plan.options,
@@ -176,6 +184,7 @@ async def apply(
                 progress=reporter,
             )
             await journal.flush()
+            writers = [writer, *([person] if person else [])]
             outcomes = by_plan(plan, journal.done.values())
             report = RestoreReport(
                 job=plan.id,
@@ -188,10 +197,11 @@ async def apply(
                 undo_point=journal.undo_point,
                 outcomes=outcomes,
                 refusals=plan.refusals,
-                writes=writer.sent,
-                reads=max(0, stats.requests - writer.requests),
+                writes=sum(one.sent for one in writers),
+                reads=max(0, stats.requests - sum(one.requests for one in writers)),
                 retries=stats.retries,
                 throttled=stats.throttled,
+                signed_in=target.person.user if target.person else "",
                 passwords=len(passwords.of_made(journal.made)),
             )
             await asyncio.to_thread(write_report, store, report)

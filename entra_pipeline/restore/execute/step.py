@@ -19,6 +19,7 @@ from entra_pipeline.catalogue.restoring import LinkWrite
 from entra_pipeline.errors import EntraPipelineError, FailureSort, GraphError, GraphNotFound
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.pages import decoding
+from entra_pipeline.graph.users import UserGraph
 from entra_pipeline.restore.objects.model import RestoreOptions, RestoreStep
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.records.journal import Journal
@@ -29,6 +30,8 @@ _decode_object = decoding(msgspec.json.Decoder(dict[str, Any]).decode)
 PATIENCE = 60.0
 """Seconds in which what was written shows everywhere in the tenant (Graph doc: eventual consistency)."""
 
+# A protected action may take a context besides the one that was asked for first.
+_STEP_UPS = 2
 # After so many answers that were lost, something else is wrong.
 _LOST = 4
 _SLOWEST_POLL = 5.0
@@ -74,6 +77,8 @@ class RestoreSession:
     Attributes:
         graph: The tenant, as the app registration that may write.
         writer: Sends writes to it.
+        person: Sends writes on behalf of the person who has signed in; None when nobody does.
+        user: The tenant, as that person.
         stats: Counts reads.
         journal: Of the job.
         options: What was asked for.
@@ -90,6 +95,8 @@ class RestoreSession:
 
     graph: Graph
     writer: GraphWriter
+    person: GraphWriter | None
+    user: UserGraph | None
     stats: RequestStats
     journal: Journal
     options: RestoreOptions
@@ -190,11 +197,23 @@ class RunningStep:
         """Sends a write; one that fails because something just made is not known everywhere yet is sent again."""
         attempt = 0
         while True:
-            written = await self.session.writer.send(write, lane=self.entry.write_lane)
+            written = await self._sent(write)
             if written.done or written.lost or monotonic() >= self._until_known(written):
                 return written
             attempt += 1
             await asyncio.sleep(min(self.session.graph.retry.pause(attempt), _SLOWEST_POLL))
+
+    async def _sent(self, write: Write) -> WriteResult:
+        """Sends a write as the app registration, or as the person, who signs in once more when Graph asks for it."""
+        person, user, lane = self.session.person, self.session.user, self.entry.write_lane
+        by_person = self.step.delegated and person is not None
+        written = await (person if by_person and person else self.session.writer).send(write, lane=lane)
+        for _ in range(_STEP_UPS):
+            if not written.claims or person is None or user is None:
+                break
+            await user.step_up(written.claims)
+            written = await person.send(write, lane=lane)
+        return written
 
     async def do(self, write: Write) -> WriteResult:
         """Sends a write that has to succeed; raises Refused."""
@@ -307,6 +326,16 @@ class RunningStep:
         return refused
 
     def _remedy(self, written: WriteResult, error: GraphError) -> str:
+        if written.claims:
+            return (
+                "The tenant protects this action with Conditional Access: plan again with --sign-in, and sign in with "
+                "an account that satisfies the policy."
+            )
+        if error.status == 403 and self.step.delegated:
+            return (
+                f"Grant the delegated permission {self.rule.delegated[0]} to the restore app registration, and sign in "
+                "with an account whose role allows it."
+            )
         if error.status == 403 and error.code == "Directory_QuotaExceeded":
             return "Remove objects that are not needed, and start the restore again."
         if error.status == 403 and (missing := self._missing_permissions(written.write)):

@@ -46,6 +46,7 @@ class RestoreOptions(msgspec.Struct, frozen=True, kw_only=True):
         taken: A user whose sign-in name is somebody else's now, or of no verified domain: `skip` it, or `rename` it.
             `match`: who has the name now is the same person, unless something contradicts that.
         ended_until: Moment, RFC 3339, until which assignments come back whose own end is past; empty: they do not.
+        sign_in: A person signs in when the plan is applied: what Graph lets no application do is planned.
     """
 
     conflict: Conflict = "overwrite"
@@ -53,6 +54,7 @@ class RestoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     enable_policies: bool = False
     taken: Taken = "skip"
     ended_until: str = ""
+    sign_in: bool = False
 
 
 class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +94,7 @@ class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
         waits: Numbers of the steps that give up a name or a seat which this one needs: it is sent after them.
         passing: Of `update`: its object gives up names or seats that others need, for the time being; a later step of
             the same object gives it its own. When that fails, it gets back what it had.
+        delegated: Only a signed-in user may do it: it is sent on behalf of the person who applies the plan.
         notes: What a person should know: what does not come back, and why.
     """
 
@@ -116,6 +119,7 @@ class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
     frees: tuple[str, ...] = ()
     waits: tuple[int, ...] = ()
     passing: bool = False
+    delegated: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -266,6 +266,7 @@ def _step(numbers: Mapping[Draft, int], draft: Draft) -> RestoreStep:
         frees=tuple(sorted(draft.frees)),
         waits=tuple(sorted(numbers[one] for one in draft.after)),
         passing=draft.passing,
+        delegated=bool(draft.table in CATALOGUE and CATALOGUE[draft.table].restore.delegated),
         whole=draft.action == "link" and draft.whole,
         notes=tuple(draft.notes),
     )

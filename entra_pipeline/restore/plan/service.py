@@ -199,6 +199,7 @@ async def plan_undo(
     subject: PlannedTenant,
     *,
     enable_policies: bool = False,
+    sign_in: bool = False,
     trigger: str,
     clock: Clock = system_clock,
     progress: BackupProgress | None = None,
@@ -213,6 +214,7 @@ async def plan_undo(
         source: The store of the scope whose recovery point was restored.
         job: Id of the restore.
         subject: The tenant that it wrote to (`other_tenant.scope_of` with its plan); its store has the undo point.
+        sign_in: A person signs in when it is applied.
         enable_policies: Conditional access policies get back the state that they had, not report-only.
         trigger: What started it.
         clock: The one clock.
@@ -228,7 +230,7 @@ async def plan_undo(
     point = await asyncio.to_thread(store.manifest, undoing.point)
     await asyncio.to_thread(require_finished, store, subject.tenant_id)
     selection = RestoreSelection(types=undoing.types)
-    options = RestoreOptions(delete_added=True, enable_policies=enable_policies)
+    options = RestoreOptions(delete_added=True, enable_policies=enable_policies, sign_in=sign_in)
     types = subject.types_to_read(selection)
     seen = await subject.look(types, trigger=trigger, clock=clock, progress=progress)
 

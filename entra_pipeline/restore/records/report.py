@@ -35,6 +35,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
         reads: Other requests that were sent.
         retries: Requests that were sent again.
         throttled: Answers with status 429.
+        signed_in: Sign-in name of the person on whose behalf requests were sent; empty when nobody signed in.
         passwords: How many users got a new password.
         passwords_at: When the passwords were handed over, RFC 3339; empty until then.
         passwords_to: What they were handed over to: a file, and the machine that it is on.
@@ -56,6 +57,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     reads: int = 0
     retries: int = 0
     throttled: int = 0
+    signed_in: str = ""
     passwords: int = 0
     passwords_at: str = ""
     passwords_to: str = ""

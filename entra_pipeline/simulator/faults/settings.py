@@ -27,6 +27,9 @@ class TenantSettings:
         fault_rate, fault_kinds: Share of Graph requests that fail, and how.
         fault_methods: Only requests with these methods fail (`POST` = batches, too); empty = all.
         deny: Path prefixes answered with a status.
+        protected: Path prefixes whose writes take an authentication context → its id (`c1`).
+        user: Sign-in name of the user who signs in when an app registration asks for it; empty = nobody does.
+        public_clients: App registrations may sign users in without a credential of their own.
         latency: Seconds each Graph request takes longer.
         token_lifetime: Seconds an access token is valid.
         issued_after: Access tokens issued before (seconds since 1970) are refused.
@@ -62,6 +65,9 @@ class TenantSettings:
     fault_kinds: tuple[str, ...] = FAULTS
     fault_methods: frozenset[str] = frozenset()
     deny: dict[str, int] = field(default_factory=dict)
+    protected: dict[str, str] = field(default_factory=dict)
+    user: str = ""
+    public_clients: bool = True
     latency: float = 0.0
     token_lifetime: int = 3599
     issued_after: float = 0.0

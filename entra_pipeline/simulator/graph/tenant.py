@@ -25,7 +25,14 @@ from entra_pipeline.simulator.graph.delta import DeltaHandler
 from entra_pipeline.simulator.graph.logs import TenantLogs, unlicensed
 from entra_pipeline.simulator.graph.reading import Continuation, ReadHandler
 from entra_pipeline.simulator.graph.writing.writer import WriteHandler
-from entra_pipeline.simulator.protocol.failures import Failure, concurrency, denied, method_not_allowed, not_found
+from entra_pipeline.simulator.protocol.failures import (
+    Failure,
+    concurrency,
+    denied,
+    method_not_allowed,
+    not_found,
+    step_up,
+)
 from entra_pipeline.simulator.protocol.paths import READING_TAILS, ResourcePath, resolve
 from entra_pipeline.simulator.protocol.requests import JSON, GraphRequest, GraphResponse
 from entra_pipeline.simulator.protocol.tokens import Caller, Signer
@@ -264,6 +271,9 @@ class SimulatedGraph:
                 raise denied() if status == 403 else Failure(status, "Denied", "Refused by the control API.")
         if not self._permitted(request.method, place, caller):
             raise denied()
+        for prefix, context in self.settings.protected.items():
+            if request.method != "GET" and _below(request.path, prefix) and context not in caller.contexts:
+                raise step_up(context)
         if any(_below(request.path, prefix) for prefix in self.settings.unlicensed):
             if self.logs.has(place):
                 raise unlicensed()
@@ -284,6 +294,8 @@ class SimulatedGraph:
             return any(caller.may(entry.read if reading else entry.write) for entry in types)
         if place.entry.delegated:
             return False
+        if place.entry.by_user and not reading:
+            return bool(caller.user) and caller.may(place.entry.by_user)
         if place.relation is not None:
             own = place.relation.read if reading else place.relation.write
             return caller.may(own or (place.entry.read if reading else place.entry.write))

@@ -6,6 +6,8 @@ they are raised.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 
 
@@ -80,6 +82,25 @@ def invalid_token(message: str) -> Failure:
         "InvalidAuthenticationToken",
         message,
         headers={"WWW-Authenticate": 'Bearer realm="", error="invalid_token"'},
+    )
+
+
+def step_up(context: str) -> Failure:
+    """Returns a 401: a protected action takes a sign-in that satisfies an authentication context.
+
+    The claims to ask for are in the header (Entra doc: claims-challenge, "Claims challenge header format").
+    """
+    claims = json.dumps({"access_token": {"acrs": {"essential": True, "value": context}}})
+    encoded = base64.b64encode(claims.encode()).decode()
+    return Failure(
+        401,
+        "InvalidAuthenticationToken",
+        "Authentication context is required to perform the protected action.",
+        headers={
+            "WWW-Authenticate": 'Bearer realm="", '
+            'authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
+            f'error="insufficient_claims", claims="{encoded}"'
+        },
     )
 
 

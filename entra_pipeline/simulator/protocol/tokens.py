@@ -30,14 +30,24 @@ def _decode(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request: the app registration, its application permissions, and the directory roles it holds."""
+    """Who sends a request.
+
+    Attributes:
+        client_id: The app registration.
+        roles: Its application permissions; of a signed-in user, the delegated ones.
+        directory_roles: Directory roles that the app registration holds.
+        user: Sign-in name of the user for whom the app registration acts; empty when it acts for itself.
+        contexts: Authentication contexts that the user's sign-in has satisfied.
+    """
 
     client_id: str
     roles: frozenset[str]
     directory_roles: frozenset[str] = frozenset()
+    user: str = ""
+    contexts: frozenset[str] = frozenset()
 
     def may(self, any_of: tuple[str, ...]) -> bool:
-        """Returns whether the caller has one of the permissions; all of them are application permissions."""
+        """Returns whether the caller has one of the permissions."""
         return not self.roles.isdisjoint(any_of)
 
 
@@ -73,6 +83,9 @@ class Signer:
             raise invalid_token("Lifetime validation failed, the token is expired.")
         if str(claims["aud"]).rstrip("/") not in audiences:
             raise invalid_token("Access token validation failure. Invalid audience.")
+        if user := claims.get("upn", ""):
+            scopes, contexts = frozenset(claims["scp"].split()), frozenset(claims.get("acrs", ()))
+            return Caller(claims["appid"], scopes, user=user, contexts=contexts)
         return Caller(claims["appid"], frozenset(claims["roles"]))
 
     def seal(self, content: object) -> str:

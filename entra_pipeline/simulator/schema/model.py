@@ -147,6 +147,7 @@ class EntitySet:
         upsert: Those of them that create what is not there.
         countable: `$count` exists.
         delegated: Never for applications.
+        by_user: Delegated permissions, any of which allows a signed-in user to write what no application may.
         licensed: Takes a licence beyond the free one.
         create, update, delete: Whether the method exists for applications.
         read, write: Application permissions, any of which allows it.
@@ -188,6 +189,7 @@ class EntitySet:
     upsert: tuple[str, ...] = ()
     countable: bool = True
     delegated: bool = False
+    by_user: tuple[str, ...] = ()
     licensed: bool = False
     create: bool = True
     update: bool = True

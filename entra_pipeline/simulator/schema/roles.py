@@ -82,9 +82,10 @@ SETS: tuple[EntitySet, ...] = (
         (*_ROLE_READ, *_RULES),
         filters=(("scopeId", "scopeType"),),
         expandable=("rules", "effectiveRules"),
+        # Graph permissions reference: PATCH of a rule has no application permission.
+        by_user=("RoleManagementPolicy.ReadWrite.Directory", "RoleManagement.ReadWrite.Directory"),
         licensed=True,
         create=False,
-        update=False,
         delete=False,
     ),
     EntitySet(

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from entra_pipeline.simulator.graph.tenant import SimulatedGraph
+from entra_pipeline.simulator.graph.tenant import AppRegistration, SimulatedGraph
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -48,7 +48,7 @@ class TokenRefused(Exception):
 
 def openid_configuration(tenant: SimulatedGraph, authority: str, name: str) -> dict[str, Any]:
     """Returns what a client reads before it requests a token. Raises TokenRefused for another tenant."""
-    _check_tenant(tenant, name)
+    check_tenant(tenant, name)
     base = f"{authority}/{tenant.identity.tenant_id}"
     return {
         "token_endpoint": f"{base}/oauth2/v2.0/token",
@@ -70,19 +70,11 @@ def openid_configuration(tenant: SimulatedGraph, authority: str, name: str) -> d
 
 def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[str, Any]:
     """Returns the answer to a token request. Raises TokenRefused."""
-    _check_tenant(tenant, name)
+    check_tenant(tenant, name)
     if form.get("grant_type") != "client_credentials":
         raise TokenRefused(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
     client_id = form.get("client_id", "")
-    app = tenant.apps.get(client_id)
-    if app is None:
-        raise TokenRefused(
-            400,
-            "unauthorized_client",
-            700016,
-            f"Application with identifier '{client_id}' was not found in the directory 'Contoso'. This can happen if "
-            "the application has not been installed by the administrator of the tenant.",
-        )
+    app = app_of(tenant, client_id)
     if form.get("client_assertion_type") == _ASSERTION:
         _check_assertion(tenant, client_id, form.get("client_assertion", ""))
     elif not hmac.compare_digest(form.get("client_secret", "").encode(), app.secret.encode()):
@@ -93,19 +85,7 @@ def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[st
             "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
             f"not the client secret ID, for a secret added to app '{client_id}'.",
         )
-    scope = form.get("scope", "").split(" ")[0]
-    audience = scope.removesuffix("/.default").rstrip("/")
-    if not scope.endswith("/.default"):
-        raise TokenRefused(
-            400,
-            "invalid_scope",
-            1002012,
-            f"The provided value for scope {scope} is not valid: it must end in /.default.",
-        )
-    if audience not in tenant.audiences:
-        raise TokenRefused(
-            400, "invalid_resource", 500011, f"The resource principal named {audience} was not found in the tenant."
-        )
+    audience = audience_of(tenant, form.get("scope", "").split(" ")[0])
     now = time.time()
     token = tenant.signer.access_token(
         {
@@ -125,7 +105,39 @@ def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[st
     return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
 
-def _check_tenant(tenant: SimulatedGraph, name: str) -> None:
+def app_of(tenant: SimulatedGraph, client_id: str) -> AppRegistration:
+    """Returns an app registration of the tenant. Raises TokenRefused when there is none."""
+    app = tenant.apps.get(client_id)
+    if app is None:
+        raise TokenRefused(
+            400,
+            "unauthorized_client",
+            700016,
+            f"Application with identifier '{client_id}' was not found in the directory 'Contoso'. This can happen if "
+            "the application has not been installed by the administrator of the tenant.",
+        )
+    return app
+
+
+def audience_of(tenant: SimulatedGraph, scope: str) -> str:
+    """Returns what a token for a scope is for. Raises TokenRefused for a scope that is none of Graph's."""
+    audience = scope.removesuffix("/.default").rstrip("/")
+    if not scope.endswith("/.default"):
+        raise TokenRefused(
+            400,
+            "invalid_scope",
+            1002012,
+            f"The provided value for scope {scope} is not valid: it must end in /.default.",
+        )
+    if audience not in tenant.audiences:
+        raise TokenRefused(
+            400, "invalid_resource", 500011, f"The resource principal named {audience} was not found in the tenant."
+        )
+    return audience
+
+
+def check_tenant(tenant: SimulatedGraph, name: str) -> None:
+    """Raises TokenRefused when a name is not the tenant's."""
     if name.lower() not in {tenant.identity.tenant_id, tenant.identity.initial_domain, tenant.identity.domain}:
         raise TokenRefused(
             400,

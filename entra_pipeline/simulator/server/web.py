@@ -23,6 +23,7 @@ from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphRespon
 from entra_pipeline.simulator.server.control.lookup import WrongOrder
 from entra_pipeline.simulator.server.control.panel import ControlPanel
 from entra_pipeline.simulator.server.signin import TokenRefused, issue, openid_configuration
+from entra_pipeline.simulator.server.users import GRANTS, UserSignIns
 
 _BREAKING = {"reset", "truncated", "short", "reset-after"}
 
@@ -58,6 +59,7 @@ class _Cut(Response):
 
 def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
     """Returns the application that serves one tenant."""
+    users = UserSignIns(tenant)
 
     async def graph(http: HttpRequest) -> Response:
         request = await _request(http, time.monotonic())
@@ -75,8 +77,19 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
         authority = f"https://{http.url.netloc}"
         return _signing(lambda: openid_configuration(tenant, authority, http.path_params["tenant"]))
 
+    async def device_code(http: HttpRequest) -> Response:
+        form = dict(parse_qsl((await http.body()).decode(), keep_blank_values=True))
+        return _signing(lambda: users.device_code(http.path_params["tenant"], form))
+
+    async def authorize(http: HttpRequest) -> Response:
+        page = users.authorize(http.path_params["tenant"], dict(http.query_params))
+        return Response(page, media_type="text/html")
+
     async def token(http: HttpRequest) -> Response:
         form = dict(parse_qsl((await http.body()).decode(), keep_blank_values=True))
+        if form.get("grant_type") in GRANTS:
+            authority = f"https://{http.url.netloc}"
+            return _signing(lambda: users.issue(http.path_params["tenant"], authority, form))
 
         def healthy() -> dict[str, Any]:
             return issue(tenant, http.path_params["tenant"], form)
@@ -106,6 +119,8 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
             Route("/v1.0/{path:path}", graph, methods=methods),
             Route("/{tenant}/v2.0/.well-known/openid-configuration", configuration),
             Route("/{tenant}/oauth2/v2.0/token", token, methods=["POST"]),
+            Route("/{tenant}/oauth2/v2.0/devicecode", device_code, methods=["POST"]),
+            Route("/{tenant}/oauth2/v2.0/authorize", authorize),
             Route("/_control/{order}", control, methods=["GET", "POST"]),
         ]
     )

@@ -10,7 +10,7 @@ from entra_pipeline.restore.objects.written import is_written
 
 _COMBINATIONS = "allowedCombinations"
 # Items of these are Microsoft's or final: they are changed, never removed.
-_KEPT = {"authenticationMethodConfigurations", "allowedValues"}
+_KEPT = {"authenticationMethodConfigurations", "allowedValues", "rules"}
 
 
 class PartRequests(RequestBuilder):

@@ -23,6 +23,7 @@ _ADDRESSES = "proxyAddresses"
 _ATTRIBUTES = "customSecurityAttributes"
 # Values of a guarded property that are as harmless as the guard.
 _HARMLESS = (None, False, "disabled")
+_BY_USER = "sent on behalf of the signed-in user"
 _REPORT_ONLY = "the policy is restored as report-only: review it and enable it, or use --enable-policies"
 
 
@@ -96,7 +97,7 @@ class DraftBuilder:
             draft.body = {name: value for name, value in whole.items() if value is not None} | draft.body
         elif _TYPE in item.entry.restore.required and item.entry.subtypes:
             draft.body[_TYPE] = item.wanted()[_TYPE]
-        draft.notes = notes
+        draft.notes = [*notes, *([_BY_USER] if item.entry.restore.delegated else [])]
         draft.returning = back and self._returns(item)
         self._later(item, draft)
         self._refer(item.entry, draft)

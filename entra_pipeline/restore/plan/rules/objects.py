@@ -22,6 +22,7 @@ from entra_pipeline.restore.plan.rules.expired import ExpiryRules
 # What the recycle bin does not show as it was: deleted security groups are not enabled, the sign-in name of a user has
 # the id before it (Graph doc: directory-deleteditems-list).
 _UNTRUE_IN_BIN = {"groups": {"securityEnabled"}, "users": {"userPrincipalName"}}
+_SIGN_IN = "To restore it: --sign-in, and sign in when the plan is applied."
 
 
 class ObjectRules:
@@ -58,6 +59,14 @@ class ObjectRules:
                 return
             if not item.entry.shows and item.table not in SHOWN_ELSEWHERE:
                 self._plan.refuse(item, "unrestorable", f"{_what(item)}: {rule.how}")
+        elif rule.delegated and not self._plan.options.sign_in:
+            self._plan.refuse(
+                item,
+                "unrestorable",
+                f"{_what(item)}: only a signed-in user can restore it, with the delegated permission "
+                f"{rule.delegated[0]}",
+                _SIGN_IN,
+            )
         elif "fixed" in item.conditions:
             self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is built in and cannot be changed")
         elif "mastered" in item.conditions and (item.state is not ObjectState.THERE or not rule.cloud_owned):

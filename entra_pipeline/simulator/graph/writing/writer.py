@@ -93,10 +93,12 @@ class WriteHandler:
         declared = entry.properties()[place.inline]
         # Graph doc: accesspackage-delete-resourcerolescopes; what expand shows of a package is no property of its own.
         scopes = place.inline == "resourceRoleScopes" and request.method == "DELETE"
-        if not entry.update or not (declared.many or scopes):
+        # Graph doc: unifiedrolemanagementpolicyrule-update; there is no other write.
+        rules = bool(entry.by_user) and place.inline == "rules" and request.method == "PATCH"
+        if not entry.update or not (declared.many or scopes or rules):
             raise method_not_allowed()
         check_change(self.creation, entry, row, msgspec.json.decode(row.body), {})
-        if request.method in {"POST", "PATCH"}:
+        if request.method in {"POST", "PATCH"} and declared.many:
             check_value(place.inline, [request.json()], declared)
         if place.inline == "allowedValues" and request.method == "DELETE":
             raise method_not_allowed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.alerts import Seats
 from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
+from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob
 from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
@@ -29,7 +30,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 if TYPE_CHECKING:
     from entra_pipeline.console.auth import SignIn
-    from entra_pipeline.console.dagster.client import Dagster
+    from entra_pipeline.console.dagster.client import Dagster, Run
 
 # Manifests never change; a calendar shows some hundred.
 _MANIFESTS = 500
@@ -66,6 +67,8 @@ class AppState:
         self.questions = QueryPool()
         self.reading = ReadingPool()
         """Answers what pages ask about recovery points."""
+        self.outcomes = JobOutcomes()
+        """How jobs ended, for every page that lists them."""
         self.seats = Seats()
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
@@ -117,6 +120,10 @@ class AppState:
             if scope not in self._stores:
                 self._stores[scope] = open_store(project, scope, self.clock)
             return self._stores[scope]
+
+    def jobs(self, runs: Sequence[Run]) -> list[MonitoredJob]:
+        """Runs as pages show them, with the records that they left."""
+        return self.outcomes.of(runs, self.store, self.clock())
 
     def manifest(self, store: ScopeStore, point: str) -> Manifest:
         """A recovery point; raises NotInStore, IntegrityError."""

@@ -27,6 +27,9 @@ SOMEBODY = "somebody in Dagster"
 PLAN_TAG = "entra/plan"
 """The plan that a run of the job `restore` has made or carries out."""
 
+DRY_RUN_TAG = "entra/dry-run"
+"""`true` on a run of the job `restore` that only plans."""
+
 
 def identifier(scope: str) -> str:
     """The scope's name as Dagster wants names of groups and jobs: letters, digits, underscores."""

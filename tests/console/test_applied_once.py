@@ -24,6 +24,7 @@ from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.events import EVENTS
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.console.conftest import Browser, Served, served
+from tests.console.two_points import NOWHERE
 
 SETTINGS = """
 [storage.disk]
@@ -71,7 +72,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planned]:
                 return await plan_restore(store, point, tenant, trigger="a test")
 
         plan = asyncio.run(make())
-        nowhere = Dagster("http://127.0.0.1:9/dagster", "http://127.0.0.1:9/dagster")
+        nowhere = Dagster(NOWHERE, NOWHERE)
         with served(file, sign_in=SignIn(), dagster=nowhere) as console:
             run = RestoreRun(
                 environment=environment,

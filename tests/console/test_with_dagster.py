@@ -288,7 +288,7 @@ def test_from_signing_in_to_a_restored_group(running: Running, browser: webdrive
     page.press("Sign in")
     page.shows("Dashboard", "never backed up")
     page.press("Run backup now")
-    page.shows("success", seconds=120)
+    page.shows("finished", seconds=120)
     page.press("View the recovery points")
     [point] = open_store(load_project(running.file), "demo").points()
     members = {edge for edge in simulator.control.edges("groups", "members") if edge[0] == group["id"]}
@@ -300,12 +300,12 @@ def test_from_signing_in_to_a_restored_group(running: Running, browser: webdrive
     page.shows("members", "No change in the")
     page.press("Restore …")
     page.press("Create the plan")
-    page.shows("success", seconds=120)
+    page.shows("finished", seconds=120)
     page.press("View the plan and its outcome")
     page.shows("from the recycle bin, with its original id", group["displayName"])
     page.press("Apply the plan")
     browser.switch_to.alert.accept()
-    page.shows("success", seconds=120)
+    page.shows("finished", seconds=120)
     page.press("View the plan and its outcome")
     page.shows("Outcome", "Verified against the tenant", "Plan to undo this restore")
     assert time.monotonic() - begun < JOURNEY

@@ -61,7 +61,7 @@ def health(context: RequestContext, scope: Scope) -> ScopeCard:
         store = context.state.store(scope.name)
         found = standing(scope, store, now, lambda point: context.state.manifest(store, point))
     except EntraPipelineError as error:
-        return ScopeCard(scope, "failed", f"{error.message}. {error.remedy}", "bad", next=due)
+        return ScopeCard(scope, "unknown", f"{error.message}. {error.remedy}", "bad", next=due)
     last = found.latest
     if last is None:
         return ScopeCard(scope, "never backed up", "nothing can be restored yet", "warn", next=due)
@@ -84,8 +84,13 @@ def recent(context: RequestContext) -> dict[str, Any]:
     try:
         runs: list[Run] = context.state.dagster.runs(limit=_JOBS)
     except DagsterUnavailable as error:
-        return {"runs": [], "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
-    return {"runs": runs, "problem": None, "absent": False, "busy": any(run.under_way for run in runs)}
+        return {"jobs": [], "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
+    return {
+        "jobs": context.state.jobs(runs),
+        "problem": None,
+        "absent": False,
+        "busy": any(run.under_way for run in runs),
+    }
 
 
 def show(context: RequestContext) -> Response:

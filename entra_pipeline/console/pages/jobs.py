@@ -3,63 +3,75 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterUnavailable, Run
+from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
+from entra_pipeline.console.monitor.jobs import STATUSES, MonitoredJob, dagsters_statuses
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.orchestration.keys import PLAN_TAG
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.run_queue import SCOPE_TAG
 
 _PAGE = 50
 # Lines of a log that are shown: the last ones.
 _LINES = 200
-_STATUSES = {
-    "": "all",
-    "UNDER_WAY": "under way",
-    "SUCCESS": "success",
-    "FAILURE": "failure",
-    "CANCELED": "canceled",
-}
+# Pages of runs that are looked through for one page of jobs of a status.
+_LOOKED_THROUGH = 5
 _RUN_ID = re.compile(r"[0-9a-f-]{36}")
 
 
 def show(context: RequestContext) -> Response:
-    """The runs, newest first."""
+    """The jobs, newest first."""
     status, scope = context.query("status"), context.query("scope")
     filters: dict[str, Any] = {}
-    if status in _STATUSES and status:
-        filters["statuses"] = list(UNDER_WAY) if status == "UNDER_WAY" else [status]
+    if statuses := dagsters_statuses(status):
+        filters["statuses"] = statuses
     if scope:
-        filters["tags"] = [{"key": "entra/scope", "value": scope}]
+        filters["tags"] = [{"key": SCOPE_TAG, "value": scope}]
     after = context.query("after")
     problem: EntraPipelineError | None = None
-    runs: list[Run] = []
+    jobs: list[MonitoredJob] = []
+    last = ""
     try:
-        runs = context.state.dagster.runs(
-            limit=_PAGE + 1, after=after if _RUN_ID.fullmatch(after) else "", filters=filters
-        )
+        jobs, last = _page(context, filters, status if statuses else "", after if _RUN_ID.fullmatch(after) else "")
     except DagsterUnavailable as error:
         problem = error
-    more = ""
-    if len(runs) > _PAGE:
-        runs = runs[:_PAGE]
-        more = address("jobs", status=status, scope=scope, after=runs[-1].id)
     return context.page(
         "jobs.html",
-        runs=runs,
+        jobs=jobs,
         problem=problem,
-        more=more,
+        more=address("jobs", status=status, scope=scope, after=last) if last else "",
         chosen=status,
         scope=scope,
-        statuses=list(_STATUSES.items()),
-        scopes=[("", "all"), *((name, name) for name in context.project.scopes)],
+        statuses=[("", "All"), *((one, one.capitalize()) for one in STATUSES)],
+        scopes=[("", "All"), *((name, name) for name in context.project.scopes)],
     )
+
+
+def _page(
+    context: RequestContext, filters: Mapping[str, Any], status: str, after: str
+) -> tuple[list[MonitoredJob], str]:
+    """A page of jobs of a status, and the run after which the next one begins; empty at the end.
+
+    Dagster does not tell what finished with exception from what else came to its end, or failed: the records do.
+    """
+    found: list[MonitoredJob] = []
+    for _ in range(_LOOKED_THROUGH):
+        runs = context.state.dagster.runs(limit=_PAGE + 1, after=after, filters=filters)
+        for job in context.state.jobs(runs[:_PAGE]):
+            after = job.run.id
+            found += [job] if status in ("", job.status) else []
+            if len(found) == _PAGE:
+                return found, after if len(runs) > _PAGE or job.run is not runs[-1] else ""
+        if len(runs) <= _PAGE:
+            return found, ""
+    return found, after
 
 
 def records(context: RequestContext) -> Response:
@@ -81,27 +93,21 @@ def progress(context: RequestContext) -> Response:
 def _job_values(context: RequestContext) -> dict[str, Any]:
     run = _run(context)
     log = context.state.dagster.log(run)
-    record = _record_of(context, run)
+    [job] = context.state.jobs([run])
     plan = None
-    if run.job == "restore" and not run.under_way and run.tags.get("entra/plan") and run.scope:
+    if run.job == "restore" and not run.under_way and run.tags.get(PLAN_TAG) and run.scope:
         try:
-            plan = read_plan(context.state.store(run.scope), run.tags["entra/plan"])
+            plan = read_plan(context.state.store(run.scope), run.tags[PLAN_TAG])
         except (NotInStore, UsageError):
             plan = None
-    return {"run": run, "log": log[-_LINES:], "hidden": max(len(log) - _LINES, 0), "plan": plan, "record": record}
-
-
-def _record_of(context: RequestContext, run: Run) -> JobRecord | None:
-    """The record that a run has left in the store of its scope; None while there is none."""
-    if run.under_way or run.scope not in context.project.scopes:
-        return None
-    first = datetime.fromtimestamp(run.created, UTC) - timedelta(minutes=1)
-    try:
-        records = context.state.store(run.scope).jobs.between(first, context.state.clock() + timedelta(days=1))
-    except EntraPipelineError:
-        # The log is shown all the same.
-        return None
-    return next((one for one in records if one.run_id == run.id), None)
+    return {
+        "job": job,
+        "run": run,
+        "log": log[-_LINES:],
+        "hidden": max(len(log) - _LINES, 0),
+        "plan": plan,
+        "record": job.record,
+    }
 
 
 def stop(context: RequestContext) -> Response:

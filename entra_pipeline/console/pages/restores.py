@@ -18,7 +18,7 @@ from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
-from entra_pipeline.orchestration.keys import PLAN_TAG, run_tags
+from entra_pipeline.orchestration.keys import DRY_RUN_TAG, PLAN_TAG, run_tags
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.rules.expired import check_ended_until
@@ -60,7 +60,7 @@ def show(context: RequestContext) -> Response:
     records.sort(key=lambda one: one.id, reverse=True)
     return context.page(
         "restores.html",
-        runs=runs,
+        jobs=context.state.jobs(runs),
         records=records[:_RUNS],
         problem=problem,
         waiting={one.plan for one in waiting(context.state, lambda: runs)},
@@ -161,7 +161,9 @@ def plan(context: RequestContext) -> Response:
 
 
 def _have_planned(context: RequestContext, scope: Scope, config: dict[str, Any], **told: Any) -> Response:
-    run = context.state.dagster.launch("restore", config, operator=context.user, tags=run_tags(scope))
+    run = context.state.dagster.launch(
+        "restore", config, operator=context.user, tags={**run_tags(scope), DRY_RUN_TAG: "true"}
+    )
     record(
         context.state,
         context.user,
@@ -251,7 +253,7 @@ def apply(context: RequestContext) -> Response:
         if (first := _applying(context, found)) is not None:
             return context.go(address("jobs", first.id), "This plan is being applied already. This is its job.")
         config = {"scope": scope.name, "plan_id": found.id, "dry_run": False, "go_on": bool(context.field("go_on"))}
-        tags = {**run_tags(scope), PLAN_TAG: found.id}
+        tags = {**run_tags(scope), PLAN_TAG: found.id, DRY_RUN_TAG: "false"}
         run = context.state.dagster.launch("restore", config, operator=context.user, tags=tags)
     _record(context, "restore", found, "started", run=run)
     return context.go(address("jobs", run))

@@ -29,7 +29,7 @@ from entra_pipeline.operations.restore import (
 )
 from entra_pipeline.operations.restore import plan_restore as make_plan
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
-from entra_pipeline.orchestration.keys import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PLAN_TAG, SOMEBODY
+from entra_pipeline.orchestration.keys import DRY_RUN_TAG, OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PLAN_TAG, SOMEBODY
 from entra_pipeline.orchestration.metadata.restores import (
     approval,
     plan_observation,
@@ -211,7 +211,8 @@ def plan_restore(
         if not config.dry_run and first is None:
             check_passwords_file(_passwords_file(tenants, config, plan), plan)
             _tell_key(context, tenants, plan)
-    context.instance.add_run_tags(context.run_id, {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant})
+    told = {PLAN_TAG: plan.id, TENANT_TAG: plan.tenant, DRY_RUN_TAG: "true" if config.dry_run else "false"}
+    context.instance.add_run_tags(context.run_id, told)
     if first is not None:
         # It is applied once: a second time shows the first.
         yield report_observation(plan, first)

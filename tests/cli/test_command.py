@@ -265,6 +265,7 @@ def test_a_scope_is_created_changed_and_deleted(place: Place) -> None:
         *("--select-user", "ada@contoso.com", "--select-group", "Finance", "--select-group", "Board"),
     )
     assert created.code == 0, created.err
+    assert re.search(r"storage disk passed \d+ checks", created.out)
     one = load_project(place.file).scope("finance")
     assert one.types() == ["users", "groups"]
     assert one.select is not None
@@ -282,6 +283,21 @@ def test_a_scope_is_created_changed_and_deleted(place: Place) -> None:
 
     assert place.call("scope", "delete", "finance", "--yes").code == 0
     assert "finance" not in load_project(place.file).scopes
+
+
+def test_a_scope_on_a_storage_that_cannot_work_is_created_with_a_warning(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "in-the-way").write_text("no folder")
+    text = place.file.read_text()
+    place.file.write_text(f'{text}\n[storage.broken]\nkind = "local"\npath = "{tmp_path}/in-the-way"\n')
+    try:
+        created = place.call("scope", "create", "finance", "--tenant", "contoso", "--storage", "broken")
+        assert created.code == 3
+        assert "warning: storage broken: list:" in created.err and "backups cannot work without it" in created.err
+        assert "finance" in load_project(place.file).scopes
+        moved = place.call("scope", "edit", "finance", "--storage", "disk")
+        assert moved.code == 0 and "storage disk passed" in moved.out
+    finally:
+        place.file.write_text(text)
 
 
 def test_deleting_a_scope_asks_first(place: Place) -> None:

@@ -162,8 +162,8 @@ def test_the_form_asks_dagster_for_all_that_was_chosen(
     assert chosen == RestoreOptions(
         conflict="merge", delete_added=True, enable_policies=True, taken="rename", ended_until="2099-01-31"
     )
-    # What the command can say, the form can.
-    assert set(RestoreOptions.__struct_fields__) == {*fields - {"rename_taken"}, "taken"}
+    # What the command can say, the form can; nobody can sign in to a run of Dagster.
+    assert set(RestoreOptions.__struct_fields__) == {*fields - {"rename_taken"}, "taken", "sign_in"}
 
 
 def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project) -> None:
@@ -172,7 +172,7 @@ def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project)
         answer = client.post("/scopes/new", data={**NEW, "version": version_of(form)})
         assert answer.headers["location"] == "/scopes/second"
         shown = client.get("/scopes/second").text
-        assert "has been saved" in shown
+        assert "has been saved" in shown and re.search(r"Its storage \w+ passed \d+ checks", shown)
         assert shown.count("CET</li>") + shown.count("CEST</li>") == 5
         scope = load_project(project.file).scope("second")
         assert (scope.types(), str(scope.full_backup_frequency)) == (["groups"], "1 month")

@@ -12,8 +12,10 @@ from entra_pipeline.cli.context import as_json, as_table, echo, print_json, prin
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, Scope, create_scope, delete_scope, edit_scope
+from entra_pipeline.text import pluralize
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_BROKEN_STORAGE = 3
 _SETTINGS = (
     ("--description", "For people."),
     ("--tenant", "Name of a [tenants] table."),
@@ -181,8 +183,11 @@ def _spoken(one: Scope) -> str:
 @click.argument("name", metavar="SCOPE")
 @_settings
 @click.pass_context
-def create(ctx: click.Context, /, name: str, **given: Any) -> None:
-    """Create a scope."""
+def create(ctx: click.Context, /, name: str, **given: Any) -> int:
+    """Create a scope, and check what its storage can promise.
+
+    Exit code 3: the scope was created, and backups to its storage cannot work yet.
+    """
     file = project_file(ctx)
     values = _values(given)
     for needed, table in (("tenant", "tenants"), ("storage", "storage")):
@@ -190,6 +195,7 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> None:
             raise UsageError(f"--{needed} is missing", remedy=f"Name one of the [{table}.NAME] tables of {file}.")
     create_scope(file, name, values)
     echo(f"created scope {name} in {file}")
+    return _try_storage(ctx, name)
 
 
 @scope.command("edit")
@@ -197,8 +203,8 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> None:
 @_settings
 @click.option("--unset", multiple=True, metavar="KEY", help="Remove a setting; may be repeated.")
 @click.pass_context
-def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any) -> None:
-    """Change settings of a scope; comments in the file are kept."""
+def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any) -> int:
+    """Change settings of a scope; comments in the file are kept. A new storage is checked as by `scope create`."""
     file = project_file(ctx)
     changes = {**_values(given), **{key.replace("-", "_"): None for key in unset}}
     if not changes:
@@ -210,6 +216,24 @@ def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any)
         raise UsageError(f"a scope has no setting {sorted(unknown)[0]!r}", remedy="docs/configuration.md lists them.")
     edit_scope(file, name, changes)
     echo(f"changed scope {name} in {file}: {', '.join(sorted(changes))}")
+    return _try_storage(ctx, name) if "storage" in changes else 0
+
+
+def _try_storage(ctx: click.Context, name: str) -> int:
+    """Says what the storage of a scope can promise; the exit code is 3 where backups to it cannot work."""
+    from entra_pipeline.store.backends.promises import StoragePromises, shortcomings
+
+    project = project_of(ctx)
+    storage = project.scope(name).storage
+    found = list(StoragePromises(project.storage[storage]).check())
+    problems = shortcomings(found)
+    if not problems:
+        echo(f"storage {storage} passed {pluralize(len(found), 'check')}")
+        return 0
+    for problem in problems:
+        echo(f"warning: storage {storage}: {problem}", err=True)
+    broken = any(one.outcome == "failed" and one.needed_for == "backup" for one in found)
+    return _BROKEN_STORAGE if broken else 0
 
 
 @scope.command("delete")

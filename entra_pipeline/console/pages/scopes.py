@@ -25,6 +25,8 @@ from entra_pipeline.orchestration.keys import backup_now_job_name, backup_now_op
 from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
 from entra_pipeline.project.schedules import next_runs
+from entra_pipeline.store.backends.promises import StoragePromises, shortcomings
+from entra_pipeline.text import pluralize
 
 _TIMES = 5
 _FOUND = 10
@@ -152,7 +154,21 @@ def _save(context: RequestContext, scope: Scope | None) -> Response:
     action = "scope edit" if scope else "scope create"
     told = {key: value for key, value in settings.items() if value is not None}
     record(context.state, context.user, context.request, action=action, scope=name, **told)
-    return context.go(address("scopes", name), f"The scope {name} has been saved.{_reloaded(context)}")
+    # What is saved stands: the storage may be set up after it.
+    promised = _promised(context, settings["storage"]) if scope is None or scope.storage != settings["storage"] else ""
+    return context.go(address("scopes", name), f"The scope {name} has been saved.{_reloaded(context)}{promised}")
+
+
+def _promised(context: RequestContext, name: str) -> str:
+    """Says what a storage can promise."""
+    storage = context.project.storage.get(name)
+    if storage is None:
+        return ""
+    found = list(StoragePromises(storage).check())
+    problems = shortcomings(found)
+    if not problems:
+        return f" Its storage {name} passed {pluralize(len(found), 'check')}."
+    return f" Its storage {name} did not pass: {'; '.join(problems)}"
 
 
 def _sent(context: RequestContext) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +24,12 @@ from entra_pipeline.store.backends.settings import StorageSettings
 
 _BYTES = 6 << 20
 _WRITTEN, _LARGE = f"{PROBES}written", f"{PROBES}large"
+
+_WITHOUT = {
+    "backup": "backups cannot work without it",
+    "retention": "retention does not work without it",
+    "safety": "a backup is less safe without it",
+}
 
 
 class StoragePromises:
@@ -52,6 +58,19 @@ class StoragePromises:
         yield tried("large files and speed", lambda: _large(files))
         yield from self._settings.promises(files)
         yield tried("delete", lambda: _deleted(files), needed_for="retention")
+
+
+def shortcomings(found: Sequence[StoragePromise]) -> list[str]:
+    """Words what a storage cannot promise, what does not work without it, and the remedy; nothing when all is well.
+
+    Args:
+        found: What a check has found (`StoragePromises.check`).
+    """
+    return [
+        f"{one.check}: {one.told} ({_WITHOUT[one.needed_for]})" + (f"\n  → {one.remedy}" if one.remedy else "")
+        for one in found
+        if one.outcome == "failed"
+    ]
 
 
 def _listed(files: ObjectStore) -> str:

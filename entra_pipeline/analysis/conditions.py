@@ -27,6 +27,15 @@ LONGEST = 20_000
 # Each `||` copies what it joins: so many of them make no large text of a small one.
 _MOST_JOINS = 16
 _JOINS = {"||", "concat", "concat_ws"}
+# DuckDB (1.4) matches a pattern by trying every place for every wildcard: three of them take minutes for a text of some
+# thousand characters. LIKE alone, with no wildcard but `%`, takes one pass.
+_PATTERNS = {
+    **dict.fromkeys(("~~", "!~~", "~~*", "!~~*", "like_escape", "not_like_escape", "ilike_escape"), "%"),
+    **{"not_ilike_escape": "%", "~~~": "*"},
+}
+_LINEAR = {"~~", "!~~"}
+_MOST_WILDCARDS = 2
+_LONGEST_PATTERN = 1_000
 # `->` of JSON is written as the arrow of a lambda. No function here takes one, so it is never that.
 _CLASSES = {
     *("COLUMN_REF", "CONSTANT", "FUNCTION", "COMPARISON", "CONJUNCTION", "OPERATOR", "CAST", "CASE", "BETWEEN"),
@@ -153,9 +162,29 @@ def _require_allowed(where: Any, columns: set[str]) -> None:
                     remedy="entra-pipeline sql has no such limit; docs/command.md lists the functions of conditions.",
                 )
             joins += name in _JOINS
+            if name in _PATTERNS:
+                for pattern in node["children"][1:2]:
+                    _require_bounded(name, pattern)
     if joins > _MOST_JOINS:
         raise UsageError(
             f"the condition joins texts {joins} times", remedy=f"It may do so {_MOST_JOINS} times; compare them singly."
+        )
+
+
+def _require_bounded(name: str, pattern: dict[str, Any]) -> None:
+    """Refuses a pattern that takes long to match: long, with many wildcards, or made of columns."""
+    if pattern["class"] != "CONSTANT":
+        raise UsageError(
+            "the condition has a pattern that is not a plain text",
+            remedy="Write the pattern in quotes; to compare columns, use starts_with, ends_with or contains.",
+        )
+    text, wildcard = str(pattern["value"].get("value", "")), _PATTERNS[name]
+    one_pass = name in _LINEAR and "_" not in text
+    if len(text) > _LONGEST_PATTERN or (text.count(wildcard) > _MOST_WILDCARDS and not one_pass):
+        raise UsageError(
+            f"the condition has a pattern that is too costly to match: {text[:40]!r}",
+            remedy=f"It may have {_MOST_WILDCARDS} {wildcard} and {_LONGEST_PATTERN:,} characters; LIKE without _ may have "
+            "more. Join conditions with AND: contains(lower(column), 'text').",
         )
 
 

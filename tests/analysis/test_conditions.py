@@ -96,6 +96,42 @@ def test_what_may_not_be_said_is_refused(connection: duckdb.DuckDBPyConnection, 
     assert refusal.value.remedy
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "_raw ILIKE '%a%a%b'",
+        "_raw NOT ILIKE '%a%a%b'",
+        "_raw LIKE '%a%a_b%'",
+        "_raw LIKE '%a%a%b' ESCAPE '#'",
+        "_raw GLOB '*a*a*b'",
+        "NOT (id = 'a' OR (true AND _raw ILIKE '%a%a%b'))",
+        "like_escape(_raw, '%a%a%b', '#')",
+        "_raw LIKE id || '%'",
+        "_raw LIKE '%a%a_b%'::VARCHAR",
+        "_raw LIKE CASE WHEN true THEN '%a%a%a_b' END",
+        f"_raw LIKE '{'a' * 1001}'",
+    ],
+)
+def test_a_pattern_that_takes_for_ever_is_refused(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
+    """Three wildcards over a text of 3,000 characters took ten minutes and more."""
+    with pytest.raises(UsageError, match="pattern"):
+        parsed_condition(connection, condition, COLUMNS)
+
+
+@pytest.mark.parametrize("condition", ["_raw LIKE '%a%a%a%a%a%b'", "_raw ILIKE '%ab%'", "_raw LIKE '%a_b%'"])
+def test_other_patterns_are_quick(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
+    written = parsed_condition(connection, condition, COLUMNS)
+    long = "SELECT repeat('a', 3000) AS _raw FROM range(5)"
+    assert connection.execute(f"SELECT count(*) FROM ({long}) WHERE {written}").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("condition", ["like_escape()", "like_escape(id)"])
+def test_a_pattern_that_is_not_there(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
+    """DuckDB says itself that it lacks."""
+    with pytest.raises(duckdb.Error):
+        connection.execute(f"SELECT {parsed_condition(connection, condition, COLUMNS)} FROM ({ROW})")
+
+
 def test_a_bracket_that_closes_too_early_chooses_no_more(connection: duckdb.DuckDBPyConnection) -> None:
     written = parsed_condition(connection, "true) OR (true", COLUMNS)
     assert connection.execute(f"SELECT false AND {written}").fetchall() == [(False,)]

@@ -178,7 +178,7 @@ def _pieces(rows: Iterator[tuple[Any, ...]], columns: list[str], format_: str) -
     if format_ == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(columns)
+        writer.writerow([csv_cell(one) for one in columns])
         for row in rows:
             writer.writerow([csv_cell(plain(value)) for value in row])
             yield out.getvalue()

@@ -30,7 +30,7 @@ def as_csv(report: Report) -> str:
     writer = csv.writer(out, lineterminator="\n")
     if report.tables:
         table = report.tables[0]
-        writer.writerow([column.key for column in table.columns])
+        writer.writerow([_cell(column.key) for column in table.columns])
         writer.writerows([_cell(row.get(column.key)) for column in table.columns] for row in table.rows)
     return out.getvalue()
 

@@ -33,11 +33,13 @@ from entra_pipeline.project import Tenant
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import canonical
+from entra_pipeline.text import spreadsheet_text
 
 KEY_FILE = Path(".restore-passwords.key")
 """Made beside the configuration when none is configured."""
 
 _FORMAT = "entra-pipeline/restore-passwords"
+_VERSION = 2
 _LENGTH = 24
 _SIGNS = "!#$%*+-=?@_"
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, _SIGNS)
@@ -56,7 +58,8 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
         nonce: Of AES-256-GCM (NIST SP 800-38D).
         secret: The encrypted secret; the id of the job is authenticated with it.
         unknown: Steps whose users were made before the secret was, by one that is gone.
-        format, version: Of this file.
+        format: Of this file.
+        version: How passwords follow from the secret: those of 1 may begin with a sign.
     """
 
     salt: bytes
@@ -64,7 +67,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     unknown: tuple[int, ...] = ()
     format: str = _FORMAT
-    version: int = 1
+    version: int = _VERSION
 
 
 _DECODER = msgspec.json.Decoder(Sealed)
@@ -91,6 +94,7 @@ class Passwords:
         self._steps = {step.number: step for step in plan.steps if _takes_one(step)}
         self._unknown: frozenset[int] = frozenset()
         self._secret = b""
+        self._version = _VERSION
 
     def prepare(self, made: Collection[int]) -> None:
         """Stores the secret, or reads the one that an earlier run stored; does nothing when the plan makes no user.
@@ -118,7 +122,11 @@ class Passwords:
         self._secret, self._unknown = secret, frozenset(unknown)
 
     def of(self, step: RestoreStep) -> str:
-        """The password of the user that a step makes, always the same: 24 letters, digits and signs of all kinds."""
+        """The password of the user that a step makes, always the same: 24 letters, digits and signs of all kinds.
+
+        It begins with a letter or digit: in a spreadsheet, a cell that begins with `=`, `+`, `-` or `@` is a formula,
+        and what marks it as text would become a part of the password.
+        """
         if not self._secret:
             raise RuntimeError("passwords are prepared before the first user is made")
         chance = _Stream(self._secret, step.id)
@@ -127,12 +135,15 @@ class Passwords:
         for last in range(len(signs) - 1, 0, -1):
             other = chance.below(last + 1)
             signs[last], signs[other] = signs[other], signs[last]
+        if self._version > 1:
+            first = next(place for place, sign in enumerate(signs) if sign.isalnum())
+            signs[0], signs[first] = signs[first], signs[0]
         return "".join(signs)
 
     def of_made(self, made: Collection[int]) -> list[tuple[str, str]]:
-        """User principal name and password of every user that the steps have made."""
+        """User principal name, as text to a spreadsheet, and password of every user that the steps have made."""
         return [
-            (str(step.body["userPrincipalName"]), self.of(step))
+            (spreadsheet_text(str(step.body["userPrincipalName"])), self.of(step))
             for number, step in self._steps.items()
             if number in made and number not in self._unknown
         ]
@@ -190,7 +201,7 @@ class Passwords:
                 f"or copy {KEY_FILE} from beside the configuration of the machine that began the restore.\n"
                 f"  → {self._if_lost()}",
             ) from None
-        self._unknown = frozenset(stored.unknown)
+        self._unknown, self._version = frozenset(stored.unknown), stored.version
         return True
 
     def _if_lost(self) -> str:

@@ -11,11 +11,21 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
+from entra_pipeline.orchestration.jobs.restore import RestoreConfig
 from entra_pipeline.project import Project
-from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator
+from entra_pipeline.simulator import Simulator
+from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, take
 from tests.support.browser import browser
 
 __all__ = ["_console", "backed_up", "browser", "points", "project", "served", "simulator"]
+
+
+@pytest.fixture(scope="module")
+def added(simulator: Simulator, backed_up: Project) -> str:
+    """A group that the first recovery point does not have, and a later one does."""
+    made = simulator.control.create("groups", {"displayName": "Added", "mailEnabled": False, "securityEnabled": True})
+    take(backed_up)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -55,6 +65,30 @@ def test_everything_is_chosen_by_name(served: Served, points: list[str], monkeyp
         assert "all of these types" in form and "Everything" not in form
         client.post(f"{where}/restore", data={"every": "types", "types": ["users", "groups"]})
     assert [config["types"] for _, config in launched] == [[], ["users", "groups"]]
+
+
+def test_what_was_added_since_is_removed_by_a_plan_of_its_own(
+    served: Served, points: list[str], added: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Any] = []
+    monkeypatch.setattr(served.site.dagster, "launch", lambda *told, **_: launched.append(told) or "run")
+    where = f"/scopes/contoso/points/{points[0]}"
+    with served.client(Role.operator) as client:
+        compared = client.get("/scopes/contoso/compare", params={"from": points[0], "type": "groups"}).text
+        assert f'name="added" value="{added}"' in compared and f'formaction="{where}/remove"' in compared
+        there = client.get(f"{where}/groups").text.split('name="ids" value="')[1].split('"')[0]
+        # Whatever was selected: what the point does not have is told, and what it has is restored.
+        form = client.get(f"{where}/restore", params={"ids": [there, added]}).text
+        assert "1 selected object was added after this recovery point" in form
+        assert f'name="ids" value="{there}"' in form and f'name="ids" value="{added}"' not in form
+        assert f"{where}/remove?added={added}" in form
+        form = client.get(f"{where}/remove", params={"added": added}).text
+        assert "Remove 1 added object" in form and "Nothing is removed from the tenant until you apply it" in form
+        assert client.get(f"{where}/remove").status_code == client.post(f"{where}/remove").status_code == 400
+        client.post(f"{where}/remove", data={"added": added})
+    [(_, config)] = launched
+    assert (config["ids"], config["delete_added"], config["dry_run"]) == ([added], True, True)
+    RestoreConfig(**config).check()
 
 
 @pytest.fixture
@@ -99,7 +133,13 @@ def test_the_button_says_how_many_are_restored(signed_in: webdriver.Chrome, serv
     tick("[data-all]")
     assert button().text.startswith("Restore ") and button().text.endswith(" types")
 
-    signed_in.get(f"{served.url}/scopes/contoso/compare")
+    signed_in.get(f"{served.url}/scopes/contoso/compare?from={points[0]}")
     assert not button().is_enabled()
     tick("[name=ids]")
     assert button().text == "Restore 1 object"
+    remove = signed_in.find_element(By.CSS_SELECTOR, "[data-verb=Remove]")
+    assert not remove.is_enabled()
+    tick("[name=added]")
+    assert remove.text == "Remove 1 added object" and button().text == "Restore 1 object"
+    remove.click()
+    assert signed_in.find_element(By.TAG_NAME, "h1").text == "Remove 1 added object"

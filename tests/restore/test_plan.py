@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entra_pipeline.errors import NotInStore, UsageError
+from entra_pipeline.errors import NotAtPoint, NotInStore, UsageError
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
@@ -164,6 +164,20 @@ def test_every_kind_of_step(start: Callable[..., Restored]) -> None:
     (report_only,) = steps(plan, action="update", table="conditional_access_policies")
     assert report_only.body == {"state": "enabledForReportingButNotEnforced"}
     assert steps(it.plan(enable_policies=True), action="update", table="conditional_access_policies") == []
+
+
+def test_of_what_was_added_since_only_the_selected_is_deleted(start: Callable[..., Restored]) -> None:
+    it = start(made)
+    user = next(one for one in it.control.dump("users") if not one.get("onPremisesSyncEnabled"))
+    it.control.patch(f"users/{user['id']}", {"department": "Changed"})
+    one, other = (it.control.create("groups", {"displayName": name}) for name in ("One", "Other"))
+    plan = it.plan(delete_added=True, ids=(one,))
+    assert [(step.action, step.live_id) for step in plan.steps] == [("delete", one)]
+    assert other not in str(plan.steps)
+    # Restoring is another plan, and an id that nobody has is told.
+    for options in ({"ids": (one,)}, {"ids": ("0" * 36,), "delete_added": True}):
+        with pytest.raises(NotAtPoint, match="has no object"):
+            it.plan(**options)
 
 
 @pytest.mark.parametrize("shared", ["userPrincipalName", "proxyAddresses"])

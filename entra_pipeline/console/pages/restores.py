@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from entra_pipeline.analysis.manifest_rows import older_text
@@ -79,8 +80,10 @@ def choose(context: RequestContext) -> Response:
         context.query("where"),
         context.query("every"),
     )
+    selection, added = _without_added(context, selection, asked.getlist("added"))
     return context.page(
         "restore_form.html",
+        added=added,
         scope=context.scope(),
         manifest=point,
         selection=selection,
@@ -90,6 +93,41 @@ def choose(context: RequestContext) -> Response:
         conflicts=_CONFLICTS,
         restorable=context.project.tenants[context.scope().tenant],
     )
+
+
+def _without_added(
+    context: RequestContext, selection: RestoreSelection, added: list[str]
+) -> tuple[RestoreSelection, list[str]]:
+    """Parts what the recovery point has from what was added since: that can be removed, by a plan of its own."""
+    if not selection.ids:
+        return selection, list(dict.fromkeys(added))
+    known = set(context.read("known", point=context.path("point"), ids=list(selection.ids)))
+    later = [one for one in selection.ids if one not in known]
+    ids = tuple(one for one in selection.ids if one in known)
+    return msgspec.structs.replace(selection, ids=ids), list(dict.fromkeys([*later, *added]))
+
+
+def choose_removal(context: RequestContext) -> Response:
+    """The form: which objects are removed that a recovery point does not have."""
+    point = context.state.manifest(context.store(), context.path("point"))
+    ids = _removed(context.request.query_params.getlist("added"))
+    return context.page("removal_form.html", scope=context.scope(), manifest=point, ids=ids)
+
+
+def plan_removal(context: RequestContext) -> Response:
+    """Has a plan made that removes objects which were added since a recovery point: a dry run in Dagster."""
+    scope = context.scope()
+    point = context.state.manifest(context.store(), context.path("point")).recovery_point
+    ids = _removed(context.form.get("added", []))
+    config = {"scope": scope.name, "point": point, "ids": ids, "delete_added": True, "dry_run": True}
+    return _have_planned(context, scope, config, point=point, removes=len(ids))
+
+
+def _removed(ids: list[str]) -> list[str]:
+    """The objects to remove, each once; raises UsageError for none."""
+    if not any(ids):
+        raise UsageError("nothing is selected to remove", remedy="Select added objects in the comparison first.")
+    return list(dict.fromkeys(one for one in ids if one))
 
 
 def _selection(types: list[str], ids: list[str], search: str, where: str, every: str) -> RestoreSelection:
@@ -200,6 +238,7 @@ def one(context: RequestContext) -> Response:
         applying=_known_applying(context, found) if report is None or not report.verified else None,
         grouped=grouped,
         steps=PlanRows(store, found, _live_store(context, found)).rows(writing[offset : offset + _STEPS]),
+        deleting=sum(step.action == "delete" for step in found.steps),
         returning=len(found.steps) - len(writing),
         shown=Shown(offset, _STEPS, len(writing), context.request.url),
         refusals=_refusals(found.refusals),
@@ -327,6 +366,8 @@ PAGES = (
     Page("/restores", show, Role.viewer, label="Restores", place=50),
     Page("/scopes/{scope}/points/{point}/restore", choose, Role.operator),
     Page("/scopes/{scope}/points/{point}/restore", plan, Role.operator, ("POST",)),
+    Page("/scopes/{scope}/points/{point}/remove", choose_removal, Role.operator),
+    Page("/scopes/{scope}/points/{point}/remove", plan_removal, Role.operator, ("POST",)),
     Page("/scopes/{scope}/restores/{plan}", one, Role.viewer),
     Page("/scopes/{scope}/restores/{plan}/apply", apply, Role.operator, ("POST",)),
     Page("/scopes/{scope}/restores/{plan}/approve", consent, Role.administrator, ("POST",)),

@@ -13,7 +13,7 @@ GRACE = 3.0
 ADDRESS_SPACE = 6 << 30
 """Bytes of address space that a process takes at the most: text is not all counted by DuckDB."""
 
-What = Literal["page", "one", "related", "states", "differences"]
+What = Literal["page", "one", "related", "states", "differences", "known"]
 
 
 class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from entra_pipeline.analysis.browse import related, states
 from entra_pipeline.analysis.change_rows import change_rows, summary_rows
 from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.names import short_pair
+from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
 from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
@@ -98,6 +99,8 @@ class Reader:
         if request.what == "page":
             some = self._pages.page(store, manifest, **given)
             return {"rows": some.rows, "total": some.total}
+        if request.what == "known":
+            return sorted(known_ids(store, manifest, [name for name in manifest.tables if name in CATALOGUE], **given))
         if request.what == "one":
             return self._pages.one(store, manifest, **given)
         raw = self._pages.one(store, manifest, given["table"], given["identifier"])

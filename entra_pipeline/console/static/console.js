@@ -1,15 +1,15 @@
 // What htmx does not do: one box for all rows, a question before what cannot be undone, a form sent when a choice is made.
 // A button that restores what is selected says how much that is, and does nothing while it is nothing.
 function recount(form) {
-  const button = form?.querySelector("button[data-counts]");
-  if (button) {
+  for (const button of form?.querySelectorAll("button[data-counts]") ?? []) {
+    const verb = button.dataset.verb ?? "Restore";
     const every = form.querySelector("[type=checkbox][name=every]:checked");
     const boxes = form.querySelectorAll(`[name="${button.dataset.counts}"]:checked`);
     // Rows of one object, such as its links, are one object.
     const number = every ? Number(every.dataset.number) : new Set([...boxes].map((one) => one.value)).size;
     const noun = number === 1 ? button.dataset.noun : `${button.dataset.noun}s`;
     button.disabled = number === 0;
-    button.textContent = number ? `Restore ${number.toLocaleString("en")} ${noun}` : "Restore";
+    button.textContent = number ? `${verb} ${number.toLocaleString("en")} ${noun}` : verb;
   }
 }
 document.addEventListener("change", (event) => {

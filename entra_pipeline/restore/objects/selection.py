@@ -36,8 +36,21 @@ class RestoreSet:
     types: tuple[str, ...]
 
 
-def choose(store: ScopeStore, manifest: Manifest, selection: RestoreSelection) -> RestoreSet:
+def choose(
+    store: ScopeStore,
+    manifest: Manifest,
+    selection: RestoreSelection,
+    *,
+    live: tuple[ScopeStore, Manifest] | None = None,
+) -> RestoreSet:
     """What a selection comes to at a recovery point: child types, licences and relations go with their types.
+
+    Args:
+        store: The store of the recovery point.
+        manifest: The recovery point.
+        selection: What is selected.
+        live: A recovery point that shows the tenant, where objects are deleted that were added since: these may be
+            selected by their ids, too.
 
     Raises:
         UsageError: An unknown type, a condition that is none, or one over more than one type.
@@ -55,7 +68,7 @@ def choose(store: ScopeStore, manifest: Manifest, selection: RestoreSelection) -
     tables = frozenset(table_names(types))
     ids = frozenset(selection.ids)
     if ids:
-        _require(store, manifest, ids, tables)
+        _require(store, manifest, ids, tables, live)
     if selection.where or selection.search:
         asked = selection.types or [name for name in types if CATALOGUE[name].collection]
         found = {
@@ -143,9 +156,18 @@ def _types(selection: RestoreSelection) -> list[str]:
     return with_children([*named, *shown])
 
 
-def _require(store: ScopeStore, manifest: Manifest, ids: Collection[str], tables: Collection[str]) -> None:
+def _require(
+    store: ScopeStore,
+    manifest: Manifest,
+    ids: Collection[str],
+    tables: Collection[str],
+    live: tuple[ScopeStore, Manifest] | None,
+) -> None:
     """Raises NotAtPoint for an id that no object of the tables has."""
-    missing = set(ids) - known_ids(store, manifest, [name for name in CATALOGUE if name in tables], ids)
+    objects = [name for name in CATALOGUE if name in tables]
+    missing = set(ids) - known_ids(store, manifest, objects, ids)
+    if missing and live:
+        missing -= known_ids(*live, objects, missing)
     if missing:
         raise NotAtPoint(
             f"{manifest.recovery_point} has no object {', '.join(sorted(missing))} in the selection",

@@ -95,7 +95,16 @@ def make_plan(
     cross_tenant = point.manifest.tenant_id != target.live.manifest.tenant_id
     if cross_tenant:
         check_cross_tenant(options)
-    chosen = undoing.chosen() if undoing else choose(point.store, point.manifest, selection)
+    chosen = (
+        undoing.chosen()
+        if undoing
+        else choose(
+            point.store,
+            point.manifest,
+            selection,
+            live=(target.live.store, target.live.manifest) if options.delete_added else None,
+        )
+    )
     with reading(point.store, target.live.store) as connection:
         index = IdIndex(connection, point, target.live)
         moved = index.still(undoing.known_before(identity or {}) if undoing else identity or {})

@@ -121,6 +121,16 @@ def test_a_replay_of_what_is_known_stores_nothing(connection, folder):
     assert merge_objects(connection, path, parent, complete=False, base=False).counts == Counts(0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_read_without_news_stores_nothing_and_adds_nobody(connection, folder, complete):
+    state = {"a": {"p": 1, "q": None}, "b": {"p": 2}}
+    path = staged_news(folder, list(state.items()) if complete else [])
+    with merge_objects(connection, path, parent_sql(connection, state), complete=complete, base=False) as merged:
+        assert merged.counts == Counts(0, 0, 0, 0)
+        assert stored_objects(merged) == []
+        assert connection.execute(merged.sql_added).fetchall() == []
+
+
 def test_numbers_keep_the_digits_that_graph_sent(connection, folder):
     rows = [("a", None, UPSERT, '{"id":"a","n":1.50}'), ("a", None, UPSERT, '{"id":"a","m":1e3}')]
     path = stage(folder / "digits.arrow", OBJECT_ROWS, rows)

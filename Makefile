@@ -25,7 +25,8 @@ quick: $(STAMP)  ## Run the tests that need no server and no other process (unde
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m pure $$(grep -rl --include='test_*.py' 'pytest.mark.pure' tests)
 
 chaos: $(STAMP)  ## Kill backups at 50 random moments, on local storage and on S3, and restores at 50
-	$(BIN)/python -m pytest tests/chaos tests/restore/test_disasters_killed.py --chaos-kills 50
+	$(BIN)/python -m pytest tests/chaos tests/restore/test_disasters_killed.py \
+		tests/restore/test_disasters_hostile.py --chaos-kills 50
 
 # What it draws depends on the order of requests, so no two runs are the same: it is not among the tests.
 storm: $(STAMP)  ## Back up a tenant in which everything misbehaves at two percent

@@ -18,7 +18,7 @@ from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.alerts import Seats
 from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
-from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob
+from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob, RunningBackups
 from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
@@ -67,6 +67,8 @@ class AppState:
         self.questions = QueryPool()
         self.reading = ReadingPool()
         """Answers what pages ask about recovery points."""
+        self.backups = RunningBackups(dagster)
+        """Backups under way, for every page that shows a scope."""
         self.outcomes = JobOutcomes()
         """How jobs ended, for every page that lists them."""
         self.seats = Seats()

@@ -24,6 +24,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 if TYPE_CHECKING:
     from entra_pipeline.console.app_state import AppState
+    from entra_pipeline.console.monitor.jobs import MonitoredJob
 
 Handler = Callable[["RequestContext"], "Response | Awaitable[Response]"]
 
@@ -110,6 +111,10 @@ class RequestContext:
         """A field of the form, without white space around it."""
         values = self.form.get(name)
         return values[0].strip() if values else default
+
+    def backup(self, scope: str) -> MonitoredJob | None:
+        """The backup of a scope that is running or queued; None when there is none, or nobody knows."""
+        return self.state.backups.of(scope)
 
     def scope(self) -> Scope:
         """The scope in the address; raises UsageError when there is none."""

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.browser
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 # Parts of pages, which come into them; what needs Dagster, which is not here; and a page that leads on at once.
-PARTS = re.compile(r".*/(links|history|progress|preview|search|callback)|/dashboard/.*|/jobs/.*|/(points|compare)")
+PARTS = re.compile(
+    r".*/(backup|links|history|progress|preview|search|callback)|/dashboard/.*|/jobs/.*|/(points|compare)"
+)
 # Where an element is: parts of a page are put anew while it is looked at.
 PLACE = """
 const place = (one) => one === document.body ? "" : place(one.parentElement) + " "
@@ -66,7 +68,7 @@ def addresses(points: list[str], user: str) -> list[str]:
         for path in paths
         if not PARTS.fullmatch(path) and "{plan}" not in path
     ]
-    asked = {"object": f"?id={user}", "restore": "?every=point"}
+    asked = {"object": f"?id={user}", "restore": "?every=point", "remove": f"?added={user}"}
     return [path + asked.get(path.rpartition("/")[2], "") for path in found]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from time import monotonic
 
-from entra_pipeline.console.dagster.client import Run
+from entra_pipeline.console.dagster.client import UNDER_WAY, Dagster, DagsterAbsent, DagsterUnavailable, Run
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.keys import DRY_RUN_TAG
 from entra_pipeline.store.job_records import JobRecord
@@ -51,6 +52,9 @@ _KINDS = {
 # Ended runs whose records are remembered; a record is there when its run has ended for so long, or never will be.
 _REMEMBERED = 1_000
 _SETTLED = timedelta(minutes=2)
+# Seconds for which pages believe what Dagster has said of running backups.
+_MOMENT = 1.0
+_UNDER_WAY_AT_ONCE = 500
 
 
 def dagsters_statuses(status: str) -> list[str]:
@@ -93,6 +97,53 @@ class MonitoredJob:
         if self.run.job == "restore":
             return "Restore plan" if self.planning else "Restore"
         return next((kind for start, kind in _KINDS.items() if self.run.job.startswith(start)), self.run.job)
+
+
+class RunningBackups:
+    """The backups that are running or queued, by scope; asked of Dagster again after a moment.
+
+    Args:
+        dagster: Where jobs run.
+    """
+
+    def __init__(self, dagster: Dagster) -> None:
+        self._dagster = dagster
+        self._lock = Lock()
+        self._asked = 0.0
+        self._found: dict[str, MonitoredJob] = {}
+
+    def of(self, scope: str, *, now: bool = False) -> MonitoredJob | None:
+        """Returns the backup of a scope that is under way, the first one; None when there is none.
+
+        Args:
+            scope: Name of the scope.
+            now: Ask Dagster, whatever it said a moment ago.
+
+        Raises:
+            DagsterUnavailable: It does not answer; only with `now`. Pages are shown without it.
+        """
+        with self._lock:
+            if now or monotonic() - self._asked > _MOMENT:
+                self._asked = monotonic()
+                try:
+                    self._found = self._look()
+                except DagsterUnavailable as error:
+                    self._found = {}
+                    # Where nobody listens, nothing is under way: whatever is launched waits for Dagster to start.
+                    if now and not isinstance(error, DagsterAbsent):
+                        raise
+            return self._found.get(scope)
+
+    def forget(self) -> None:
+        """Has Dagster asked again: a backup has just been launched."""
+        with self._lock:
+            self._asked = 0.0
+
+    def _look(self) -> dict[str, MonitoredJob]:
+        runs = self._dagster.runs(limit=_UNDER_WAY_AT_ONCE, filters={"statuses": list(UNDER_WAY)})
+        jobs = [MonitoredJob(run) for run in runs]
+        # Newest first: of several, the one that runs stands for all.
+        return {job.run.scope: job for job in jobs if job.run.scope and job.kind == "Backup"}
 
 
 class JobOutcomes:

@@ -14,7 +14,7 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterUnavailable, Run
+from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterAbsent, DagsterUnavailable, Run
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.routing import Page, RequestContext, address
@@ -305,7 +305,11 @@ def _applying(context: RequestContext, plan: RestorePlan) -> Run | None:
         "tags": [{"key": PLAN_TAG, "value": plan.id}],
         "statuses": list(UNDER_WAY),
     }
-    return next(iter(context.state.dagster.runs(limit=1, filters=filters)), None)
+    try:
+        return next(iter(context.state.dagster.runs(limit=1, filters=filters)), None)
+    except DagsterAbsent:
+        # Nobody listens, so nothing is under way: what is launched waits for Dagster to start.
+        return None
 
 
 def _known_applying(context: RequestContext, plan: RestorePlan) -> Run | None:

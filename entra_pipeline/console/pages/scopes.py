@@ -55,12 +55,18 @@ def one(context: RequestContext) -> Response:
 
 
 def back_up(context: RequestContext) -> Response:
-    """Takes a recovery point now."""
+    """Takes a recovery point now; while one is being taken, or about to be, shows that."""
     scope = context.scope()
     config = {}
     if full := bool(context.field("full")):
         config = {"ops": {backup_now_op_name(scope): {"config": {"full": True}}}}
-    run = context.state.dagster.launch(backup_now_job_name(scope), config, operator=context.user, tags=run_tags(scope))
+    with context.state.launching:
+        if (first := context.state.backups.of(scope.name, now=True)) is not None:
+            text = f"A backup of {scope.name} is {first.status} already. This is its job."
+            return context.go(address("jobs", first.run.id), text)
+        job = backup_now_job_name(scope)
+        run = context.state.dagster.launch(job, config, operator=context.user, tags=run_tags(scope))
+        context.state.backups.forget()
     record(
         context.state,
         context.user,
@@ -72,6 +78,11 @@ def back_up(context: RequestContext) -> Response:
         full=full,
     )
     return context.go(address("jobs", run))
+
+
+def backing_up(context: RequestContext) -> Response:
+    """Whether a backup of a scope is under way, or the button that starts one: a part of pages, which ask for it."""
+    return context.page("backup_now.html", scope=context.scope())
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
@@ -310,5 +321,6 @@ PAGES = (
     Page("/scopes/{scope}/edit", edit, Role.administrator),
     Page("/scopes/{scope}/edit", save, Role.administrator, ("POST",)),
     Page("/scopes/{scope}/delete", delete, Role.administrator, ("POST",)),
+    Page("/scopes/{scope}/backup", backing_up, Role.viewer, polled=True),
     Page("/scopes/{scope}/backup", back_up, Role.operator, ("POST",)),
 )

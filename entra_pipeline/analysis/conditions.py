@@ -183,8 +183,8 @@ def _require_bounded(name: str, pattern: dict[str, Any]) -> None:
     if len(text) > _LONGEST_PATTERN or (text.count(wildcard) > _MOST_WILDCARDS and not one_pass):
         raise UsageError(
             f"the condition has a pattern that is too costly to match: {text[:40]!r}",
-            remedy=f"It may have {_MOST_WILDCARDS} {wildcard} and {_LONGEST_PATTERN:,} characters; LIKE without _ may have "
-            "more. Join conditions with AND: contains(lower(column), 'text').",
+            remedy=f"It may have {_MOST_WILDCARDS} {wildcard} and {_LONGEST_PATTERN:,} characters; LIKE without _ may "
+            "have more. Join conditions with AND: contains(lower(column), 'text').",
         )
 
 

@@ -273,9 +273,7 @@ def _says_nothing_new(connection: duckdb.DuckDBPyConnection, *, complete: bool) 
     """Tells whether `staged` repeats `before` text by text, or is a delta round without a row."""
     differing = "staged"
     if complete:
-        differing = (
-            "staged s FULL JOIN before b USING (id) WHERE s.change = 'delete' OR s.raw IS DISTINCT FROM b.raw"
-        )
+        differing = "staged s FULL JOIN before b USING (id) WHERE s.change = 'delete' OR s.raw IS DISTINCT FROM b.raw"
     return connection.execute(f"SELECT 1 FROM {differing} LIMIT 1").fetchone() is None
 
 

@@ -54,7 +54,7 @@ def read_intact(files: ObjectStore, part: StoredPart) -> bytes:
     """
     data = files.read(part.key)
     if sha256(data) != part.sha256:
-        raise _not_intact(part, _DIFFERS)
+        raise not_intact(part.key, _DIFFERS)
     return data
 
 
@@ -77,21 +77,29 @@ class IntactParts:
             StoreError: A part cannot be read.
         """
         new = {(part.key, part.sha256): part for part in parts if (part.key, part.sha256) not in self._intact}
-        in_parallel(self._require, new.values())
+        in_parallel(lambda part: require_intact(self._files, part), new.values())
         self._intact |= new.keys()
 
-    def _require(self, part: StoredPart) -> None:
-        try:
-            problem = part_problem(self._files, part)
-        except NotInStore:
-            problem = "is missing"
-        if problem:
-            raise _not_intact(part, problem)
+
+def require_intact(files: ObjectStore, part: StoredPart) -> None:
+    """Checks size and SHA-256 of a part.
+
+    Raises:
+        IntegrityError: It is not what its manifest says, or is missing.
+        StoreError: It cannot be read.
+    """
+    try:
+        problem = part_problem(files, part)
+    except NotInStore:
+        problem = "is missing"
+    if problem:
+        raise not_intact(part.key, problem)
 
 
-def _not_intact(part: StoredPart, problem: str) -> IntegrityError:
+def not_intact(key: str, problem: str) -> IntegrityError:
+    """Makes the error for a part that is not what it has to be; `problem` follows its key."""
     return IntegrityError(
-        f"{part.key} {problem}",
+        f"{key} {problem}",
         remedy="The file was not used. Find out who changed it (entra-pipeline verify shows what else differs), or use "
         "another recovery point.",
     )

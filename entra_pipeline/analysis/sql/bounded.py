@@ -17,10 +17,9 @@ import duckdb
 import msgspec
 
 from entra_pipeline.analysis.sql.relations import Relations
-from entra_pipeline.analysis.sql.session import SqlSession
+from entra_pipeline.analysis.sql.session import SqlSession, believed_place
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem
 from entra_pipeline.store.state import sql_text
 from entra_pipeline.text import did_you_mean
 
@@ -52,7 +51,7 @@ class BoundedSession(SqlSession):
     """
 
     def __init__(self, project: Project, memory: str) -> None:
-        super().__init__(Relations.of(project, through=DuckDBFilesystem))
+        super().__init__(Relations.of(project, through=believed_place))
         places = ", ".join(f"'{place.url('')}'" for place in self._relations.places.values())
         for setting in (
             f"memory_limit = '{memory}'",

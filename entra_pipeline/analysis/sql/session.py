@@ -16,11 +16,13 @@ from typing import Any
 
 import duckdb
 
+from entra_pipeline.analysis.sql.believed import BelievedFiles
 from entra_pipeline.analysis.sql.relations import Relations
 from entra_pipeline.analysis.sql.statements import POINTS
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
-from entra_pipeline.store.backends.duckdb_filesystem import remembered_listings, storage_error
+from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem, remembered_listings, storage_error
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import did_you_mean
 
@@ -50,8 +52,11 @@ class SqlSession:
 
     @classmethod
     def of(cls, project: Project) -> SqlSession:
-        """A session over the stores of a project; raises ConfigurationError when a secret cannot be found."""
-        return cls(Relations.of(project))
+        """A session over the stores of a project; raises ConfigurationError when a secret cannot be found.
+
+        Each Parquet file is hashed before a query believes it, once in the session's life.
+        """
+        return cls(Relations.of(project, through=believed_place))
 
     def __enter__(self) -> SqlSession:
         return self
@@ -154,6 +159,11 @@ class SqlSession:
         if isinstance(error, duckdb.InvalidInputException):
             remedy = "entra-pipeline sql 'FROM recovery_points' lists the points of all scopes."
         return UsageError(text, remedy=remedy)
+
+
+def believed_place(files: ObjectStore, name: str) -> DuckDBFilesystem:
+    """A place whose Parquet files are hashed before DuckDB reads them."""
+    return DuckDBFilesystem(files, name, BelievedFiles(files).require)
 
 
 def plain(value: Any) -> Any:

@@ -57,10 +57,12 @@ class DuckDBFilesystem:
     Args:
         files: The place.
         name: What tells it from others: addresses start with `store-NAME://`.
+        require: Called with the key of each Parquet file before any of it is read; raises for what must not be read.
     """
 
-    def __init__(self, files: ObjectStore, name: str) -> None:
+    def __init__(self, files: ObjectStore, name: str, require: Callable[[str], None] | None = None) -> None:
         self._files = files
+        self._require = require
         self._scheme = f"store-{name}"
 
     def url(self, key: str) -> str:
@@ -70,6 +72,8 @@ class DuckDBFilesystem:
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Enables a connection to read what `url` gives."""
         mount(connection, self._scheme, "", self._files)
+        if self._require is not None:
+            _mounted[connection][self._scheme].require = self._require
 
 
 def mount(connection: duckdb.DuckDBPyConnection, scheme: str, root: str, files: ObjectStore) -> ObjectStore | None:
@@ -118,6 +122,7 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
     Attributes:
         places: What addresses start with after the scheme → the place.
         listings: Listings that are remembered, by what they start with; None: none is.
+        require: Called with the key of a file that never changes before any of it is read; None: nothing is.
 
     Args:
         scheme: What addresses start with, without `://`.
@@ -130,6 +135,7 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
         self.protocol: str = scheme
         self.places: dict[str, ObjectStore] = {}
         self.listings: dict[str, list[str]] | None = None
+        self.require: Callable[[str], None] | None = None
         self._ends: OrderedDict[str, Future[_End]] = OrderedDict()
         self._turn = threading.Lock()
 
@@ -217,6 +223,8 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
 
     def _read_end(self, file: str) -> _End:
         _, files, key = self._find(file)
+        if (require := self.require) is not None and key.endswith(_UNCHANGING):
+            _told(lambda: require(key))
         data, size = _told(lambda: files.slice(key, -_END, _END))
         return _End(size, data)
 

@@ -144,3 +144,23 @@ def test_an_assignment_gives_nobody_more_than_there_was(access: str, privileged:
     assert plan.steps == ()
     (refusal,) = [one for one in plan.refusals if one.table == ACTIVE]
     assert f"would make {group.user}" in refusal.reason
+
+
+def test_who_held_a_role_already_holds_it_when_an_assignment_given_since_goes(site: Callable[..., Site]) -> None:
+    one = site("users", "role_definitions", "role_assignments", "role_assignment_schedules")
+    role = next(each["id"] for each in one.control.dump("unifiedRoleDefinition") if each["isBuiltIn"])
+    user = disasters.cloud_users(one.control)[-1]
+    held = {"principalId": user, "roleDefinitionId": role, "directoryScopeId": "/"}
+    one.control.create("roleManagement/directory/roleAssignments", held)
+    point = one.backup()
+    request = {
+        "action": "adminAssign",
+        "justification": "test",
+        "scheduleInfo": {"expiration": {"type": "noExpiration"}},
+    }
+    one.control.create("roleManagement/directory/roleAssignmentScheduleRequests", {**request, **held})
+    restored(one, point)
+    found = [each for each in one.control.dump("unifiedRoleAssignment") if each["principalId"] == user]
+    assert [{name: each[name] for name in held} for each in found] == [held]
+    given = [each for each in one.control.dump("unifiedRoleAssignmentSchedule") if each["principalId"] == user]
+    assert given == []

@@ -13,14 +13,18 @@ from __future__ import annotations
 
 import duckdb
 
+from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.objects.model import PlanRefusal
+from entra_pipeline.restore.objects.normalize import normalized
 from entra_pipeline.restore.objects.references import rewrite
-from entra_pipeline.restore.plan.diff import RestoreLink, Side, TenantDiff
+from entra_pipeline.restore.plan.diff import RestoreLink, Side, TenantDiff, decoded
 from entra_pipeline.restore.plan.estimate import requests_for_links
 from entra_pipeline.restore.plan.rules.drafts import REMOVALS, Draft
 
 _GROUPS = "privileged_access_group_assignment_schedules"
 _ROLES = "role_assignment_schedules"
+_ASSIGNMENTS = "role_assignments"
+_GOES = "goes with an assignment that is removed, and was there before it"
 # Graph doc: privilegedAccessGroupAssignmentSchedule, `accessId`.
 _GIVEN = {"member": ("group_members", "a member of the group"), "owner": ("group_owners", "an owner of the group")}
 _ROLE = ("principalId", "roleDefinitionId", "directoryScopeId")
@@ -51,9 +55,10 @@ def without_more_access(
 def with_links_that_go(
     connection: duckdb.DuckDBPyConnection, point: Side, drafts: list[Draft], diff: TenantDiff
 ) -> list[Draft]:
-    """Adds links of the recovery point that an active assignment takes with it when it is removed.
+    """Adds links and roles of the recovery point that an active assignment takes with it when it is removed.
 
-    Who was a member or an owner before the assignment was given is one no more when it ends: Graph knows one link only.
+    Who was a member, an owner or the holder of a role before the assignment was given is that no more when it ends:
+    Graph knows one only.
 
     Args:
         connection: Reads the store of the recovery point.
@@ -61,7 +66,7 @@ def with_links_that_go(
         drafts: The resolved steps.
         diff: What differs between the recovery point and the tenant.
     """
-    given_anew = {draft.id for draft in drafts if draft.table == _GROUPS and draft.action == "create"}
+    given_anew = {draft.id for draft in drafts if draft.table in {_GROUPS, _ROLES} and draft.action == "create"}
     before = {now: then for then, now in diff.forward.items()}
     lost: dict[tuple[str, str], list[RestoreLink]] = {}
     for draft in drafts:
@@ -76,6 +81,12 @@ def with_links_that_go(
         rows = connection.execute(query, [assignment["groupId"], assignment["principalId"]]).fetchall()
         for row in rows:
             lost.setdefault((relation, assignment["groupId"]), []).append(RestoreLink(*row))
+    roles = _roles_that_go(connection, point, [one for one in drafts if one.id not in given_anew], diff)
+    again = {one.id: one for one in drafts if one.table == _ASSIGNMENTS and one.action == "create"}
+    for id_ in again.keys() & roles.keys():
+        # Given before the other one is removed, it would go with that.
+        again[id_].stage = REMOVALS
+    drafts = drafts + [role for id_, role in sorted(roles.items()) if id_ not in again]
     return drafts + [
         Draft(
             action="link",
@@ -86,10 +97,37 @@ def with_links_that_go(
             name=group,
             links=links,
             requests=requests_for_links(relation, len(links), added=True),
-            notes=["goes with an assignment that is removed, and was there before it"],
+            notes=[_GOES],
         )
         for (relation, group), links in sorted(lost.items())
     ]
+
+
+def _roles_that_go(
+    connection: duckdb.DuckDBPyConnection, point: Side, drafts: list[Draft], diff: TenantDiff
+) -> dict[str, Draft]:
+    """Drafts role assignments of the recovery point that an active assignment takes with it; by their id."""
+    before = {now: then for then, now in diff.forward.items()}
+    found: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.table != _ROLES or draft.action != "delete" or not point.has(_ASSIGNMENTS):
+            continue
+        assignment = rewrite(diff.items[_ROLES][draft.id].found(), before)
+        same = " AND ".join(f"lower(_raw->>'$.{name}') = ?" for name in _ROLE)
+        query = f"SELECT id, _raw FROM ({point.state(_ASSIGNMENTS, 'id, _raw')}) WHERE {same}"
+        who = _lower(*(assignment.get(name) for name in _ROLE))
+        for id_, raw in connection.execute(query, who).fetchall():
+            said = normalized(CATALOGUE[_ASSIGNMENTS], decoded(raw))
+            found[id_] = Draft(
+                action="create",
+                table=_ASSIGNMENTS,
+                id=id_,
+                stage=REMOVALS,
+                name=id_,
+                body={name: value for name, value in said.items() if value is not None},
+                notes=[_GOES],
+            )
+    return found
 
 
 class _Given:
@@ -109,7 +147,7 @@ class _Given:
             wanted = _lower(draft.body["groupId"], draft.body["principalId"])
             columns = "source_id, target_id"
         elif draft.table == _ROLES:
-            table, what = "role_assignments", "the holder of the role"
+            table, what = _ASSIGNMENTS, "the holder of the role"
             wanted = _lower(*(draft.body.get(name) for name in _ROLE))
             columns = ", ".join(f"_raw->>'$.{name}'" for name in _ROLE)
         else:

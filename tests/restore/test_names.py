@@ -10,7 +10,7 @@ import pytest
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
-from entra_pipeline.restore.plan.rules.holders import name_properties
+from entra_pipeline.restore.plan.rules.holders import NameHolders, name_properties
 from tests.restore.points import Body, Picture, Points
 
 pytestmark = pytest.mark.pure
@@ -244,6 +244,35 @@ def test_what_is_in_the_recycle_bin_with_a_domain_that_is_gone_is_named(tmp_path
     assert plan.steps == ()
     (finding,) = plan.refusals
     assert "belongs to gone.example" in finding.reason and "Verify gone.example again" in finding.remedy
+
+
+def test_what_graph_demands_and_the_point_lacks_is_made_up_once(tmp_path: Path) -> None:
+    """A user that had no alias gets one, and the next plan does not take it away."""
+    then = {"users": [user(ADA, "ada", mailNickname=None)], "groups": [group(GROUP, mailNickname="")]}
+    plan = Tenant(tmp_path / "gone", then, {}).plan()
+    made = {step.id: step.body["mailNickname"] for step in plan.steps if step.action == "create"}
+    assert made == {ADA: "ada", GROUP: "Group"}
+    now = {"users": [user(ADA, "ada")], "groups": [group(GROUP)]}
+    assert Tenant(tmp_path / "there", then, now).plan().steps == ()
+
+
+def test_other_names_are_looked_up_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look reads all users: how often does not depend on how many names are taken."""
+    looks: list[str] = []
+    read = NameHolders._read
+    monkeypatch.setattr(
+        NameHolders, "_read", lambda self, table, *a, **b: looks.append(table) or read(self, table, *a, **b)
+    )
+    told = []
+    for many in (2, 20):
+        ids = [f"{n:08d}-0000-4000-8000-000000000000" for n in range(2 * many)]
+        then = {"users": [user(ids[n], f"u{n}") for n in range(many)]}
+        now = {"users": [user(ids[many + n], f"u{n}") for n in range(many)]}
+        looks.clear()
+        plan = Tenant(tmp_path / str(many), then, now).plan(taken="rename")
+        assert sum(step.action == "create" for step in plan.steps) == many
+        told.append(len(looks))
+    assert told[0] == told[1]
 
 
 def test_an_enterprise_application_comes_back_for_the_app_id_that_its_application_gets(tmp_path: Path) -> None:

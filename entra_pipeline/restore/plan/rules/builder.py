@@ -12,6 +12,7 @@ from entra_pipeline.restore.objects.model import Action
 from entra_pipeline.restore.objects.normalize import Body, at, empty, fingerprint, normalized, own_identities, without
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import is_view
+from entra_pipeline.restore.objects.texts import valid_text
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, PlanDraft, stage_of_table
 from entra_pipeline.restore.plan.rules.holders import plain
@@ -59,6 +60,10 @@ class DraftBuilder:
         draft = self._draft("create", item)
         draft.live_id = ""
         draft.body = {name: value for name, value in said.items() if name in rule.required or value not in (None, [])}
+        for name, text in rule.texts.items():
+            if name in rule.required and text.replaced and not draft.body.get(name):
+                draft.body[name] = valid_text(text, str(said.get(SIGN_IN) or item.name).partition("@")[0])
+                notes = [*notes, f"its {name} becomes {draft.body[name]}: it had none, and Graph demands one"]
         if rule.strategy is WriteStrategy.USER and (identities := own_identities(item.wanted())):
             if self._plan.cross_tenant:
                 notes = [*notes, "not restored: identities, whose issuer is the tenant of the recovery point"]

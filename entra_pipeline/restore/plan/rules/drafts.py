@@ -15,7 +15,7 @@ from entra_pipeline.analysis.equality import same
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.order import ORDER, STAGES, stage_of
 from entra_pipeline.restore.objects.model import Action, PlanRefusal, RestoreOptions
-from entra_pipeline.restore.objects.normalize import Body, differing, moved, normalized
+from entra_pipeline.restore.objects.normalize import Body, differing, empty, moved, normalized
 from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState, RestoreLink, TenantDiff
 from entra_pipeline.restore.plan.rules.holders import UniqueName
@@ -149,6 +149,10 @@ class PlanDraft:
         entry = item.entry
         wanted = normalized(entry, item.wanted())
         found = normalized(entry, item.found())
+        # Graph gives a new object what it demands and was not sent, and takes nothing in its place.
+        for name in entry.restore.required:
+            if empty(wanted.get(name)) and not empty(found.get(name)):
+                wanted[name] = found[name]
         if not self.moved:
             return differing(entry, wanted, found)
         names = {rewrite(name, self.moved): name for name in wanted}

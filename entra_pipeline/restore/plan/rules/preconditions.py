@@ -44,6 +44,14 @@ class PreconditionRules:
 
     def apply(self) -> None:
         """Refuses, leaves out or puts right what Graph would not take."""
+        if self._plan.options.taken == "rename":
+            coming = (one for one in self._plan.drafts if one.action in {"create", "undelete"})
+            self._names.foresee(
+                value
+                for one in coming
+                for value in texts(one.body.get(SIGN_IN))
+                if not self._is_verified(_domain(value))
+            )
         for draft in list(self._plan.drafts):
             item = self._plan.diff.items.get(draft.table, {}).get(draft.id)
             if item and draft.action in _TAKING and item.state is not ObjectState.ADDED:
@@ -60,7 +68,7 @@ class PreconditionRules:
         for name in sorted(item.entry.restore.domains & body.keys()):
             for value in texts(body[name]):
                 domain = _domain(value)
-                if not domain or any(domain == one or domain.endswith(f".{one}") for one in domains):
+                if self._is_verified(domain):
                     continue
                 if domain not in domains and name == SIGN_IN and "#EXT#" in value:
                     continue
@@ -75,6 +83,11 @@ class PreconditionRules:
                     held = draft.body[name]
                     leave_value(draft, name, [one for one in held if one != value] if isinstance(held, list) else None)
                     self._plan.leave_out(draft, item, f"without {name} {value}: {reason}", f"{remedy}.")
+
+    def _is_verified(self, domain: str) -> bool:
+        """Tells whether a domain is the tenant's, or below one; where domains are not known, all are."""
+        domains = self._names.domains
+        return not domain or domains is None or any(domain == one or domain.endswith(f".{one}") for one in domains)
 
     def _texts(self, draft: Draft, item: ObjectDiff) -> None:
         """Holds texts against the characters and lengths that Graph takes."""

@@ -9,7 +9,7 @@ name, because it does not get its own, neither does the first. So this is settle
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import duckdb
@@ -36,6 +36,7 @@ SIGN_IN = "userPrincipalName"
 RENAME = "--taken rename restores it under another name"
 _MATCH = "--taken match overwrites {holder}, which then is the same person"
 _TAKING = {"create", "undelete", "update"}
+_RESTORED, _PASSING = "restored", "passing"
 _ADDRESSES = "proxyAddresses"
 _SIGN_IN_SPACE = f"users.{SIGN_IN}"
 # A GUID without dashes stands before the sign-in name of a user in the recycle bin (Graph doc: deletedItems).
@@ -90,6 +91,12 @@ class TakenNameRules:
             draft: some for draft in plan.drafts if (item := self._item(draft)) and (some := [*claimed(draft, item)])
         }
         self._holders.look_up(claim.name for some in claims.values() for claim in some)
+        self.foresee(
+            claim.value
+            for some in claims.values()
+            for claim in some
+            if claim.property == SIGN_IN and self._holders.of(claim.name, ())
+        )
         giving: dict[tuple[str, str], list[Draft]] = {}
         for draft in plan.drafts:
             draft.frees, draft.gives, draft.after = set(), set(), set()
@@ -195,7 +202,7 @@ class TakenNameRules:
         if self._plan.options.taken != "rename" or not may_rename(item, value):
             self._plan.drop(item, reason, remedy)
             return
-        other = self._free_name(value, "restored")
+        other = self._free_name(value, _RESTORED)
         if draft.action == "undelete":
             draft.parameters["newUserPrincipalName"] = other
             draft.body.pop(SIGN_IN, None)
@@ -244,18 +251,26 @@ class TakenNameRules:
     def _passing_text(self, item: ObjectDiff, name: str, value: str) -> str:
         """Returns a text that nobody has, as like the old one as can be."""
         if name == SIGN_IN:
-            return self._free_name(value, "passing")
+            return self._free_name(value, _PASSING)
         rule = item.entry.restore.texts.get(name)
         return valid_text(rule, value, item.id) if rule else f"{value} (passing {item.id[:8]})"
 
-    def _free_name(self, value: str, word: str) -> str:
-        """Returns a sign-in name that nobody has, as like the old one as can be."""
+    def foresee(self, values: Iterable[str]) -> None:
+        """Looks up at once who has the names that take the place of sign-in names: one by one, each reads all users."""
+        others = [self._other_name(value, word, 1) for value in values for word in (_RESTORED, _PASSING)]
+        self._holders.look_up(UniqueName(_SIGN_IN_SPACE, plain(other)) for other in others)
+
+    def _other_name(self, value: str, word: str, number: int) -> str:
         local, _, domain = value.partition("@")
         if self.domains is not None and domain.casefold() not in self.domains:
             domain = next((name for name, initial in self.domains.items() if initial), "")
+        end = f".{word}{number if number > 1 else ''}"
+        return f"{local[: _LONGEST_LOCAL - len(end)]}{end}@{domain}"
+
+    def _free_name(self, value: str, word: str) -> str:
+        """Returns a sign-in name that nobody has, as like the old one as can be."""
         for number in range(1, 100):
-            end = f".{word}{number if number > 1 else ''}"
-            other = f"{local[: _LONGEST_LOCAL - len(end)]}{end}@{domain}"
+            other = self._other_name(value, word, number)
             name = UniqueName(_SIGN_IN_SPACE, plain(other))
             self._holders.look_up([name])
             if name not in self._given and not self._holders.of(name, ()):

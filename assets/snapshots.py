@@ -85,7 +85,8 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
                         progress=RunProgress(context),
                     ) as run,
                 ):
-                    found = run.read(wanted, stage=True, again=tries_left(context))
+                    named = wanted if len(wanted) < len(types) else None
+                    found = run.read(named, stage=True, again=tries_left(context))
                     return {entry.table: entry async for entry in found}
 
             with store.lock():

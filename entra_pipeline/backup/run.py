@@ -121,9 +121,9 @@ class BackupRun:
         """Reads object types with their relations, settles them, and yields the entry of each table.
 
         Args:
-            types: Object types to read; all of the scope when None. The others are carried from the parent, unless an
-                earlier try of this point has staged them. Types of whose changes only the delta query of another one
-                tells are read with that: the next round does not tell of them again.
+            types: Object types that were asked for by name; all of the scope when None. The others are carried from the
+                parent, unless an earlier try of this point has staged them. Types of whose changes only the delta query
+                of another one tells are read with that: the next round does not tell of them again.
             stage: Remember the entries in the store, so that another process can go on or commit.
             again: Whether a type that fails may be tried again for this point: then a passing failure is left out
                 for the next try instead of becoming a gap.
@@ -133,9 +133,7 @@ class BackupRun:
             self.builder.entries.update(await asyncio.to_thread(self.store.staging.tables, self.point))
         self.granted = await self.graph.sign_in()
         self.progress.phase("reading")
-        # All types by name are all types.
-        requested = () if types is None or set(self.types) <= set(types) else types
-        reader = await self._reader(requested)
+        reader = await self._reader(types or ())
         children = ChildReader(reader)
         left: set[str] = set()
         fresh: set[str] = set()

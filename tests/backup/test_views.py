@@ -184,3 +184,18 @@ def test_links_that_only_a_list_shows_go_when_they_are_removed(tenant: Tenant) -
     one.control.remove_link(f"{PACKAGES}/{package}/incompatibleGroups", group)
     manifest = one.backup(reconcile_policy=AT_ONCE)
     one.assert_same(manifest)
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("absent", [True, False])
+def test_one_manager_that_an_expansion_leaves_out_is_asked_for(tenant: Tenant, full: bool, absent: bool) -> None:
+    one = tenant(protect("contacts", "users"), users=20, groups=4)
+    contact = min(object_["id"] for object_ in one.control.dump("contacts"))
+    if not any(edge[0] == contact for edge in one.control.edges("contacts", "manager")):
+        one.control.add_link(f"contacts/{contact}/manager", min(user["id"] for user in one.control.dump("users")))
+    assert one.edges(one.backup(), "contact_manager")
+    one.control.misbehave("expand-null", "contacts/*/manager", absent=absent)
+    one.assert_same(one.backup(full=full))
+    for source, target, _ in one.control.edges("contacts", "manager"):
+        one.control.remove_link(f"contacts/{source}/manager", target)
+    one.assert_same(one.backup(full=full))

@@ -253,10 +253,11 @@ class OwnerReader:
         ids: list[str],
         stats: RequestStats,
         missing: UnansweredOwners,
+        *,
+        singly: bool,
     ) -> AsyncIterator[tuple[str, list[msgspec.Raw]]]:
-        """The ends of a relation of the given owners, with as few requests as Graph allows."""
-        # A probe shows 20 at the most; owners of many are read one by one from the start.
-        read = Read.EACH if relation.many else Read.EXPAND
+        """The ends of a relation of the given owners: each owner's own answer (`singly`), or by probes of `$expand`."""
+        read = Read.EACH if singly else Read.EXPAND
         children = ChildCollection(
             relation.name, owner, owner, relation.segment, read, relation.many, relation=relation
         )

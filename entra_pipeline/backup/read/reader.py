@@ -15,7 +15,7 @@ from math import ceil
 
 import msgspec
 
-from entra_pipeline.backup.read.singles import check_single, laid_over, single_object, without_context
+from entra_pipeline.backup.read.singles import check_single, laid_over, not_whole, single_object, without_context
 from entra_pipeline.backup.read.table_reader import TableReader
 from entra_pipeline.backup.rows.page_parser import (
     DeltaPages,
@@ -26,7 +26,6 @@ from entra_pipeline.backup.rows.page_parser import (
     stored,
 )
 from entra_pipeline.backup.rows.result import ReadResult, TableOutcome
-from entra_pipeline.backup.rows.set_aside import READ_AGAIN
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
 from entra_pipeline.catalogue import ObjectType, Relation
 from entra_pipeline.clock import iso, parse_iso
@@ -199,13 +198,12 @@ class ObjectReader(TableReader):
                     f"--types {entry.name}.",
                 )
             if found in known and not accepted:
-                body, lacking = laid_over(entry, body, known[found])
-                gaps.extend(_not_whole(entry, found, lacking))
+                body, lacking = laid_over(entry, body, known[found], self.expected(entry))
+                gaps.extend(not_whole(entry, found, lacking))
             objects.append(found, None, UPSERT, stored(body))
 
         known = await self.states.raws_before(entry.name)
-        # Whoever asks for the type by name, and for a full backup of it, takes it as Graph shows it.
-        accepted = self.builder.full and entry.name in self.requested
+        accepted = self.is_accepted(entry)
         gaps: list[Gap] = []
         readings = await self.listing(entry.name, OBJECT_ROWS, fill, stats)
         for reading in readings:
@@ -340,14 +338,6 @@ class ObjectReader(TableReader):
 def was_listed_recently(before: TableEntry, now: datetime) -> bool:
     """Whether all of a table was read less than a day ago."""
     return bool(before.listed) and now - parse_iso(before.listed) < _ALL_EVERY
-
-
-def _not_whole(entry: ObjectType, identifier: str, lacking: list[str]) -> list[Gap]:
-    """The gap of a single object that Graph has shown without properties that it had."""
-    if not lacking:
-        return []
-    reason = f"Graph answered it without {', '.join(lacking)}, which it had; the known values are kept"
-    return [Gap(what=f"{entry.title.lower()} {identifier}", reason=reason, remedy=READ_AGAIN, object=identifier)]
 
 
 def _no_next_round(entry: ObjectType, link: str) -> Gap:

@@ -5,6 +5,8 @@ What belongs here: single objects. What does not: pages of objects (`page_parser
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
+
 import msgspec
 
 from entra_pipeline.backup.rows.page_parser import identify
@@ -12,6 +14,7 @@ from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph import BatchResult
 from entra_pipeline.graph.pages import checked, cleaned, shown
+from entra_pipeline.store.manifest import Gap
 from entra_pipeline.surrogates import hide_text
 
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -75,26 +78,62 @@ def check_single(entry: ObjectType, body: bytes, identifier: str = "") -> None:
         raise GraphProtocolError(f"Graph answered another object than {identifier}: {shown(body)}")
 
 
-def laid_over(entry: ObjectType, body: bytes, known: str) -> tuple[bytes, list[str]]:
-    """Lays a single object over what was known of it, so that an answer that is cut takes nothing away.
+def laid_over(entry: ObjectType, body: bytes, known: str, expected: Set[str]) -> tuple[bytes, list[str]]:
+    """Lays an object over what was known of it, so that an answer that is cut takes nothing away.
 
-    Graph shows each property that it shows at all with every single object, if only as null. So a property that the
-    metadata has and that had a value is there: where it is missing, the answer is not whole.
+    Graph shows a property that has lost its value as null (Graph doc: user-delta; OData 4.01 part 1, 8.2.8.6, without
+    `omit-values`). So one that had a value is there: where it is missing, the answer is not whole.
 
     Args:
         entry: The type.
         body: The object, without the annotations of a single response.
         known: The same object as it is stored.
+        expected: Names that every object has (`TableReader.expected`).
 
     Returns:
         The object to store, and the properties whose known values are kept, sorted.
     """
     members, before = _members(body), _members(hide_text(known).encode())
-    lacking = sorted(
-        name
-        for name, value in before.items()
-        if name in entry.properties and name not in members and bytes(value) != b"null"
-    )
+    if {"@odata.type"} <= members.keys() & before.keys() and members["@odata.type"] != before["@odata.type"]:
+        # Of another type, it has other properties.
+        return body, []
+    lacking = sorted(name for name in before.keys() & expected if _is_lost(entry, name, members, before[name]))
     if not lacking:
         return body, []
     return msgspec.json.encode({**members, **{name: before[name] for name in lacking}}), lacking
+
+
+def _is_lost(entry: ObjectType, name: str, members: dict[str, msgspec.Raw], known: msgspec.Raw) -> bool:
+    """Tells whether a property that is known is left out of an object."""
+    if bytes(known) == b"null":
+        return False
+    streams = entry.streams
+    if streams is not None and name in streams.names:
+        # Its address says whether there is one.
+        return name not in members and bytes(members.get(streams.given_by.format(name=name), b"null")) != b"null"
+    if bytes(known)[:1] == b"[" and name in {one.partition("(")[0] for one in entry.expand}:
+        # What is expanded is a list, if an empty one.
+        return bytes(members.get(name, b"null")) == b"null"
+    return name not in members
+
+
+def not_whole(entry: ObjectType, identifier: str, lacking: Sequence[str], owner: str = "") -> list[Gap]:
+    """Returns the gap of an object that Graph has shown without properties that it had; none where it lacks nothing.
+
+    Args:
+        entry: Its type.
+        identifier: Its id.
+        lacking: The properties.
+        owner: Id of the object that it belongs to, for child types: the next backup reads that one's again.
+    """
+    if not lacking:
+        return []
+    return [
+        Gap(
+            what=f"{entry.title.lower()} {identifier}",
+            reason=f"Graph answered it without {', '.join(lacking)}, which it had; the known values are kept",
+            remedy=f"The next backup reads it again. If it really has them no more, take it over as Graph shows it: "
+            f"entra-pipeline backup SCOPE --full --types {entry.name}.",
+            object=owner or identifier,
+        )
+    ]

@@ -150,6 +150,22 @@ class TableReader:
         refused = self.refused.get(entry.name, frozenset())
         return [name for name in (*chosen, *extensions) if name not in refused]
 
+    def expected(self, entry: ObjectType) -> frozenset[str]:
+        """Returns the names that every object of a type has in the answers that are read, if only with null."""
+        selected = self.properties_to_select(entry)
+        names = set(selected) if selected else {*entry.allowed(entry.properties, self.granted)} - entry.on_request
+        # Graph leaves out extensions without a value.
+        names &= entry.properties.keys()
+        if entry.secret and entry.name in self.reveal:
+            names.add(entry.secret)
+        if entry.subtypes:
+            names.add("@odata.type")
+        return frozenset(names)
+
+    def is_accepted(self, entry: ObjectType) -> bool:
+        """Tells whether a type is taken as Graph shows it: a person has asked for it by name, and in full."""
+        return self.builder.full and entry.name in self.requested
+
     def does_without(self, entry: ObjectType, names: list[str], error: GraphError) -> bool:
         """Tells whether Graph refused to select some of the names; they are not selected again."""
         refused = _refused_properties(error, names)

@@ -3,7 +3,8 @@
 Types are read concurrently while the tenant changes, and delta queries are known to miss changes. So after the reads:
 
 1. Chosen objects enter and leave the scope; edges of objects that are gone are dropped.
-2. Objects that a listing no longer has are requested by id before they count as deleted (`removed_objects`).
+2. Objects that a listing no longer has are requested by id before they count as deleted (`removed_objects`); those that
+   it shows without a property that they had are requested, too (`unread`).
 3. Owners that a probe has passed over are requested. Links of delta relations are compared with `$expand` and
    `$count`; links that a whole read no longer has are looked for in the other views (`removed_links`). What is gone and
    what is disputed follows from `evidence`.

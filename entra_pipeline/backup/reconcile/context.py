@@ -15,7 +15,7 @@ from entra_pipeline.backup.read.children import ChildReader
 from entra_pipeline.backup.read.expansion import FILTER_VALUES
 from entra_pipeline.backup.read.owners import OwnerReader
 from entra_pipeline.backup.read.reader import ObjectReader
-from entra_pipeline.backup.read.singles import single_object
+from entra_pipeline.backup.read.singles import laid_over, single_object
 from entra_pipeline.backup.rows.ids import one_form
 from entra_pipeline.backup.rows.page_parser import read_items, stored
 from entra_pipeline.backup.states import TableStates
@@ -24,6 +24,7 @@ from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph import RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.store.manifest import Gap
+from entra_pipeline.surrogates import hide_text, reveal
 
 COUNT_AGAIN = "The next backup reads and compares again; if the problem persists, run a full backup."
 """The remedy of a gap that the next backup may close by itself."""
@@ -199,6 +200,11 @@ class CheckContext:
             raise next(iter(refused.values()))
         self.memory.unanswered[entry.name].update(refused)
         return found
+
+    def laid_over(self, entry: ObjectType, raw: str, known: str) -> tuple[str, list[str]]:
+        """Returns an object with the properties that it had and that Graph has left out, and their names."""
+        body, lacking = laid_over(entry, hide_text(raw).encode(), known, self.reader.expected(entry))
+        return reveal(body).decode(), lacking
 
     async def still_listed(self, entry: ObjectType, ids: Sequence[str]) -> list[str]:
         """Returns those objects that Graph's list shows, though they answered 404 by themselves.

@@ -42,7 +42,8 @@ async def check_returned(context: CheckContext, subject: Subject) -> list[Findin
         if context.was_read(relation.name):
             missing = UnansweredOwners()
             try:
-                async for owner, items in context.owners.links(entry, relation, returned, context.stats, missing):
+                links = context.owners.links(entry, relation, returned, context.stats, missing, singly=relation.many)
+                async for owner, items in links:
                     found[relation.name] += [(owner, n.id, n.target_type, UPSERT) for n in map(endpoint, items)]
             except GraphError as error:
                 missing.refused |= dict.fromkeys(returned, error)

@@ -254,14 +254,22 @@ async def compare_singly(
         return []
     listed: dict[str, dict[str, str]] = {} if relation.many else {owner: {} for owner in owners}
     missing = UnansweredOwners()
-    async for owner, items in context.owners.links(entry, relation, owners, context.stats, missing):
-        listed.setdefault(owner, {}).update((n.id, n.target_type or relation.target) for n in map(endpoint, items))
+    present = await _stored(context, relation, owners, anywhere=anywhere)
+
+    async def add(some_owners: list[str], *, singly: bool) -> None:
+        answers = context.owners.links(entry, relation, some_owners, context.stats, missing, singly=singly)
+        async for owner, items in answers:
+            listed.setdefault(owner, {}).update((n.id, n.target_type or relation.target) for n in map(endpoint, items))
+
+    await add(owners, singly=relation.many)
+    if not relation.many:
+        # Where an object can have one link, `$expand` shows none and leaves one out in the same way.
+        await add([one for one in owners if not listed[one] and (present.get(one) or lost.get(one))], singly=True)
     unanswered = await context.owners.unanswered(entry, missing, context.stats)
     context.memory.unanswered[relation.name].update(unanswered)
     # A list that was not read to its end says nothing.
     for owner in missing.names():
         listed.pop(owner, None)
-    present = await _stored(context, relation, listed, anywhere=anywhere)
     stored = {owner: {**lost.get(owner, {}), **present.get(owner, {})} for owner in listed}
     counts, uncountable = await _settled_counts(context, entry, relation, listed)
     views = await _other_views(context, entry, relation, stored, listed, expand=expand)

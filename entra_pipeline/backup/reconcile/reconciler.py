@@ -27,6 +27,7 @@ from entra_pipeline.backup.reconcile.unread import (
     CHECK_UNREAD_LINKS,
     check_owners,
     check_unread_objects,
+    check_vanished_properties,
     gaps_of_unanswered,
 )
 from entra_pipeline.backup.reconcile.untyped import CHECK_UNTYPED
@@ -107,6 +108,8 @@ class Reconciler:
         for subject in child_subjects(self.context):
             if subject.table in self.fresh:
                 await self._run(subject, check_children, check_lost_children)
+        for name in (name for name in CATALOGUE if name in entries and name in self.fresh):
+            await self._run(Subject(CATALOGUE[name]), check_vanished_properties)
         self._name_unread()
         # In the catalogue's order, in which owners come before what belongs to them.
         for entry in CATALOGUE.values():

@@ -1,23 +1,27 @@
-"""Checks: what could not be read is requested singly, and so is what the parent's gaps name.
+"""Checks: what could not be read, or only in part, is requested singly, and so is what the parent's gaps name.
 
 An object or an owner that Graph does not show stays as it was known, and is named in a gap; the next backup requests it
-again, as delta need not report it a second time.
+again, as delta need not report it a second time. So does a property that an object had and that is absent from the
+answer: one that has lost its value is null.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
-from entra_pipeline.backup.read.child_tables import ChildCollection, children_of
+from entra_pipeline.backup.read.child_tables import ChildCollection, child_collections, children_of
 from entra_pipeline.backup.read.owners import SHOWS_IT
+from entra_pipeline.backup.read.singles import not_whole
 from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.links import compare_singly, links_of, lost_links
 from entra_pipeline.backup.rows.merge import ids_table
-from entra_pipeline.backup.rows.set_aside import READ_AGAIN, is_unknown
+from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS, READ_AGAIN, READ_ALL_AGAIN, is_unknown
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Read
 from entra_pipeline.errors import GraphNotFound
 from entra_pipeline.store.manifest import Gap
+from entra_pipeline.surrogates import replaced_sql
 
 OWNERS = "owners"
 """What the gap of a table is about whose owners could not all be read."""
@@ -36,10 +40,27 @@ async def check_unread_objects(context: CheckContext, subject: Subject) -> list[
         return []
     found = {} if entry.shows else await context.fetch(entry, ids, singly=True)
     disbelieve(context, entry, found, await context.still_listed(entry, absent_ids(found)))
+    gaps = await _keep_known_properties(context, entry, found)
     rows: list[tuple[object, ...]] = [(one, None, DELETE if raw is None else UPSERT, raw) for one, raw in found.items()]
     rows += await known_rows(context, entry.name, [one for one in ids if one not in found])
     context.memory.relink[entry.name].update(str(one) for one, _, change, _ in rows if change == UPSERT)
-    return [Finding(entry.name, rows=tuple(rows), note=f"{len(found)} objects were requested singly")] if rows else []
+    note = f"{len(found)} objects were requested singly"
+    return [Finding(entry.name, rows=tuple(rows), note=note, gaps=tuple(gaps))] if rows else []
+
+
+async def _keep_known_properties(context: CheckContext, entry: ObjectType, found: dict[str, str | None]) -> list[Gap]:
+    """Lays objects over what was known of them; returns the gaps of those that Graph has shown in part."""
+    before, gaps = context.states.sql_before(entry.name), []
+    if before is None or not found or context.reader.is_accepted(entry):
+        return []
+    known = await context.states.runner.query(
+        f"SELECT id, raw FROM ({before}) SEMI JOIN wanted USING (id) ORDER BY id", wanted=ids_table(sorted(found))
+    )
+    for one, raw in ((str(one), str(raw)) for one, raw in known):
+        if (shown := found[one]) is not None:
+            found[one], lacking = context.laid_over(entry, shown, raw)
+            gaps += not_whole(entry, one, lacking)
+    return gaps
 
 
 def absent_ids(found: Mapping[str, str | None]) -> list[str]:
@@ -52,6 +73,98 @@ def disbelieve(context: CheckContext, entry: ObjectType, found: dict[str, str | 
     for one in ids:
         del found[one]
         context.memory.unanswered[entry.name][one] = GraphNotFound(SHOWS_IT, status=404)
+
+
+class _Lessened(NamedTuple):
+    """An object that has lost properties: the row that is stored of it, the known one, and the names."""
+
+    id: str
+    parent: str | None
+    known: str
+    whole: str
+    lacking: list[str]
+
+
+async def check_vanished_properties(context: CheckContext, subject: Subject) -> list[Finding]:
+    """Asks for objects that a read has shown without properties that they had."""
+    entry = subject.entry
+    if entry.singleton or context.reader.is_accepted(entry) or not _may_lose(context, entry):
+        return []
+    lessened = await _lessened(context, entry)
+    if not lessened:
+        return []
+    if len(lessened) > MOST_OBJECTS:
+        names = ", ".join(sorted({name for one in lessened for name in one.lacking}))
+        gap = Gap(
+            what="properties",
+            reason=f"Graph answered {len(lessened)} {entry.name} without properties that they had ({names}); the known "
+            "values are kept",
+            remedy=READ_ALL_AGAIN,
+        )
+        return [Finding(entry.name, tuple((one.id, one.parent, UPSERT, one.whole) for one in lessened), gaps=(gap,))]
+    shown, gaps = await _asked_again(context, entry, lessened)
+    rows = []
+    for one in lessened:
+        whole, lacking = one.whole, one.lacking
+        if one.id in shown:
+            singly, left = context.laid_over(entry, shown[one.id], one.known)
+            whole, lacking = (singly, left) if left != lacking else (whole, lacking)
+        rows.append((one.id, one.parent, UPSERT, whole))
+        gaps += not_whole(entry, one.id, lacking, one.parent or "")
+    return [Finding(entry.name, rows=tuple(rows), gaps=tuple(gaps), compared=len(lessened))]
+
+
+def _may_lose(context: CheckContext, entry: ObjectType) -> bool:
+    """Tells whether the read of a type replaces what was known; an ordinary delta round is laid over it."""
+    result, before = context.states.results.get(entry.name), context.states.before(entry.name)
+    if result is None or before is None or not context.states.entries[entry.name].changed:
+        return False
+    return result.complete or entry.parent is not None
+
+
+async def _lessened(context: CheckContext, entry: ObjectType) -> list[_Lessened]:
+    """Returns the objects that lack properties of the parent's state, with these laid over."""
+    states = context.states
+    before, now = states.sql_before(entry.name), states.sql_changes(entry.name)
+    expanded = [name.partition("(")[0] for name in entry.expand]
+    nulls = "".join(f" OR json_type({replaced_sql('n.raw')}, '$.{name}') = 'NULL'" for name in expanded)
+    # Hashes first: of a large table, few rows differ, and whole objects fit no memory.
+    rows = await states.runner.query(
+        f"""
+        WITH differing AS MATERIALIZED (
+            SELECT k FROM (SELECT hash(id) AS k, hash(raw) AS c FROM ({before})) b
+            JOIN (SELECT hash(id) AS k, hash(raw) AS c FROM ({now})) n USING (k) WHERE b.c <> n.c
+        )
+        SELECT id, n.parent_id, n.raw, b.raw
+        FROM (SELECT * FROM ({now}) SEMI JOIN differing ON hash(id) = k) n
+        JOIN (SELECT * FROM ({before}) SEMI JOIN differing ON hash(id) = k) b USING (id)
+        WHERE NOT list_has_all(json_keys({replaced_sql("n.raw")}), json_keys({replaced_sql("b.raw")})) {nulls}
+        ORDER BY id
+        """
+    )
+    found = []
+    for identifier, parent, raw, known in rows:
+        whole, lacking = context.laid_over(entry, str(raw), str(known))
+        if lacking:
+            found.append(
+                _Lessened(str(identifier), None if parent is None else str(parent), str(known), whole, lacking)
+            )
+    return found
+
+
+async def _asked_again(
+    context: CheckContext, entry: ObjectType, lessened: Sequence[_Lessened]
+) -> tuple[dict[str, str], list[Gap]]:
+    """Returns what Graph shows of the objects singly, of child objects in their owners' own lists; and the gaps."""
+    if entry.shows:
+        return {}, []
+    if entry.parent is None:
+        found = await context.fetch(entry, [one.id for one in lessened], singly=True)
+        return {one: raw for one, raw in found.items() if raw is not None}, []
+    children = next(one for one in child_collections(entry) if one.table == entry.name)
+    owners = sorted({str(one.parent) for one in lessened})
+    rows, gaps = await context.children.read_again(children, owners, context.stats, singly=True)
+    return {str(row[0]): str(row[3]) for row in rows}, gaps
 
 
 async def check_owners(context: CheckContext, subject: Subject) -> list[Finding]:

@@ -30,7 +30,7 @@ from entra_pipeline.backup.reconcile.context import DEFAULT_POLICY, CheckContext
 from entra_pipeline.backup.reconcile.reconciler import Reconciler
 from entra_pipeline.backup.rows.entries import is_objects
 from entra_pipeline.backup.rows.queries import QueryRunner
-from entra_pipeline.backup.rows.result import NotOffered, ReadFailure, ReadResult, TableOutcome
+from entra_pipeline.backup.rows.result import ENDED_EARLY, NotOffered, ReadFailure, ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import READ_ALL_AGAIN
 from entra_pipeline.backup.scheduler import ReadStep, run_steps
 from entra_pipeline.backup.states import TableStates
@@ -141,17 +141,20 @@ class BackupRun:
         reconciler = Reconciler(self.builder, context, fresh)
 
         async def write(outcome: TableOutcome) -> None:
-            if isinstance(outcome, ReadResult):
+            failed = outcome.broken if isinstance(outcome, ReadResult) else getattr(outcome, "error", None)
+            if failed is not None and again and failed.transient:
+                left.add(outcome.table)
+            elif isinstance(outcome, ReadResult):
                 fresh.add(outcome.table)
+                if outcome.broken is not None:
+                    outcome.gaps = [*outcome.gaps, self._gap(outcome.table, outcome.broken, ended_early=True)]
                 gone = None if is_objects(outcome.table) else await reconciler.gone()
                 self.progress.done(await self.builder.write(outcome, gone))
             elif isinstance(outcome, NotOffered):
                 now = iso(self.clock())
                 self.progress.done(self.builder.not_offered(outcome.table, outcome.stats, now, outcome.reason))
-            elif again and outcome.error.transient:
-                left.add(outcome.table)
             else:
-                self.progress.done(self._gap(outcome))
+                self.progress.done(self._carry(outcome))
 
         # Links that are gone may have gone with an object of the parent; without a parent nothing has.
         ends = [name for name in wanted if may_be_endpoint(CATALOGUE[name])] if self.parent else []
@@ -261,19 +264,22 @@ class BackupRun:
                 )
         return tuple(dict.fromkeys(names))
 
-    def _gap(self, failure: ReadFailure) -> TableEntry:
-        """The entry of a table that could not be read: the parent's rows, and what is missing."""
-        before = self.builder.states.before(failure.table)
+    def _carry(self, failure: ReadFailure) -> TableEntry:
+        """Returns the entry of a table that could not be read: the parent's rows, and what is missing."""
+        gap = self._gap(failure.table, failure.error)
+        return self.builder.carry(failure.table, failure.stats, iso(self.clock()), gap)
+
+    def _gap(self, table: str, error: GraphError, *, ended_early: bool = False) -> Gap:
+        """Returns the gap of a table that could not be read, or not to its end."""
+        before = self.builder.states.before(table)
         since = ""
         if before is not None and self.parent is not None:
             since = next((gap.since for gap in before.gaps if gap.since), self.parent.recovery_point)
-        entry = CATALOGUE.get(failure.table) or RELATIONS[failure.table][0]
-        gap = Gap(
-            what="not read", reason=failure.error.message, remedy=failure.error.remedy or READ_ALL_AGAIN, since=since
-        )
-        if isinstance(failure.error, GraphPermissionDenied):
-            gap = permission_gap("not read", failure.error, entry.permissions[0], since)
-        return self.builder.carry(failure.table, failure.stats, iso(self.clock()), gap)
+        entry = CATALOGUE.get(table) or RELATIONS[table][0]
+        what = ENDED_EARLY if ended_early else "not read"
+        if isinstance(error, GraphPermissionDenied):
+            return permission_gap(what, error, entry.permissions[0], since)
+        return Gap(what=what, reason=error.message, remedy=error.remedy or READ_ALL_AGAIN, since=since)
 
     def commit(self) -> Manifest:
         """Writes the manifest, which makes the recovery point exist; raises like `commit_point`."""

@@ -26,16 +26,22 @@ from entra_pipeline.errors import (
 from entra_pipeline.graph.connection import HEADERS, Connection, MakeCredential
 from entra_pipeline.graph.credentials import Credential, graph_root, token_scope
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
-from entra_pipeline.graph.pages import GraphPage, PagingBound, decode_page, decode_plain_count, salvage_page
+from entra_pipeline.graph.pages import (
+    GraphPage,
+    PageCutError,
+    PagingBound,
+    decode_page,
+    decode_plain_count,
+    salvage_page,
+)
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.graph.responses import (
-    BatchBody,
     BatchItem,
     BatchRequest,
     BatchResult,
     asks_step_up,
     broken_off,
-    decode_batch,
+    decode_answers,
     given_up,
     header_number,
     item_headers,
@@ -340,6 +346,7 @@ class Graph(_Requests):
         Raises:
             GraphProtocolError: A link leads to another place than the tenant's Graph, or to another set, or the pages
                 have no end.
+            PageCutError: A page breaks off; what it has until then was yielded.
             RoundExpired: Graph refuses a next link that it gave itself, and the caller has to begin anew.
             And what `fetch` raises.
         """
@@ -353,6 +360,9 @@ class Graph(_Requests):
             while under_way is not None:
                 try:
                     page = await under_way
+                except PageCutError as error:
+                    yield error.page
+                    raise
                 except GraphError as error:
                     if error.status in _BROKEN_OFF and (bound.pages or is_next_page(url)):
                         pause = broken.failed(FailureKind.BAD_RESPONSE) if anew else None
@@ -528,7 +538,7 @@ class Graph(_Requests):
     ) -> dict[int, BatchItem] | None:
         """Sends requests as one `$batch`; returns the answers by the requests' numbers, as far as there are any.
 
-        None: the answer as a whole stays no JSON.
+        None: the answer as a whole cannot be read.
         """
         parts = [
             {"id": str(number), "method": "GET", "url": f"/{one.url}", "headers": {**HEADERS, **one.headers}}
@@ -536,7 +546,7 @@ class Graph(_Requests):
         ]
         answer = await self.fetch(
             "$batch",
-            _decode_answers,
+            decode_answers,
             stats=stats,
             lane=lane,
             method="POST",
@@ -563,10 +573,6 @@ def expired(error: GraphError) -> bool:
     `Request_UnsupportedQuery`, "DeltaLink older than 30 days is not supported."
     """
     return isinstance(error, DeltaLinkExpired) or error.status in {400, 404, 410}
-
-
-def _decode_answers(body: bytes) -> BatchBody | None:
-    return decode_batch(body)
 
 
 def _refused_token(item: BatchItem) -> bool:

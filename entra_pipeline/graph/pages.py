@@ -3,8 +3,8 @@
 1. `cleaned` takes a byte order mark away, and hides half surrogate pairs, which no decoder takes (`surrogates`).
 2. `checked` makes of a decoder one that tells what is not JSON from what is JSON of another shape. Bodies and elements
    of bodies are decoded by nothing else.
-3. `decode_page` splits a page into its objects without decoding them. Elements that are no objects, or no UTF-8, are
-   put beside the others as `Unreadable`: they cost nobody else anything.
+3. `decode_page` splits a page into its objects without decoding them. Elements that are no objects, no UTF-8, or nested
+   too deeply are put beside the others as `Unreadable`: they cost nobody else anything.
 4. `salvage_page` does the same with a page that stays no JSON however often it is requested.
 
 What a body means for a table is no matter of this module.
@@ -26,9 +26,14 @@ from entra_pipeline.surrogates import hide, replace
 _T = TypeVar("_T")
 UNREADABLE = (msgspec.DecodeError, GraphProtocolError)
 """What a decoder made by `checked` raises."""
+TOO_DEEP = "JSON that is nested too deeply to be read"
 _MARK = b"\xef\xbb\xbf"
 _OBJECT = ord("{")
 _SHOWN = 60
+# Graph's own objects have some ten levels. Decoders, DuckDB and Python bear different depths, the last a thousand less
+# what is under way: what is stored has to be read by all of them.
+_DEEPEST = 100
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -78,6 +83,8 @@ class _Body(msgspec.Struct):
 
 # A link that comes back this often is a circle, not a page served twice.
 _SAME_LINK = 3
+# A list may have grown since it was counted, and single pages may come twice; not more than this.
+_COUNTED_TIMES, _COUNTED_MORE = 2, 1_000
 # So many pages in a row that all came before are a circle. Graph repeats single pages, in a delta round above all.
 _REPEATED = 10
 # Where the elements of a page begin, and what shows where each of them ends.
@@ -94,11 +101,25 @@ _WATCHED_FROM = 100
 _EMPTY = 3_000
 
 
+class PageCutError(GraphProtocolError):
+    """A page breaks off and does not say how the list goes on.
+
+    Attributes:
+        page: What it has until then.
+    """
+
+    def __init__(self, message: str, page: GraphPage) -> None:
+        super().__init__(message)
+        self.page = page
+
+
 class PagingBound:
     """Tells when the pages of a collection repeat themselves, so that paging has an end.
 
     A page counts as a repetition when it has the payload of an earlier one. In a list, whose elements have ids, that
     is a page with the same first and last id and as many elements: single properties may change between the two.
+
+    Where Graph has counted a list, pages that show far more elements than that have no end either.
 
     In long rounds, a page whose elements all came before counts too, even when each time something else changed in
     them or their order. These end a round when there are more of them in a row than other pages.
@@ -117,6 +138,8 @@ class PagingBound:
         self._links: Counter[str] = Counter()
         self._repeated = 0
         self._empty = 0
+        self._counted: int | None = None
+        self._shown = 0
         self._elements: _ElementFilter | None = None
         self._fresh = self._stale = 0
 
@@ -127,6 +150,8 @@ class PagingBound:
             GraphProtocolError: The pages have no end.
         """
         self.pages += 1
+        self._shown += len(page.value)
+        self._counted = page.count if self._counted is None else self._counted
         if page.next_link is None:
             return
         self._links[page.next_link] += 1
@@ -139,6 +164,8 @@ class PagingBound:
             self._seen.add(payload)
             self._watch(page.value)
         endless = self._repeated >= _REPEATED or self._empty >= _EMPTY or self._stale >= max(_REPEATED, self._fresh)
+        if not self._is_delta and self._counted is not None:
+            endless = endless or self._shown > _COUNTED_TIMES * self._counted + _COUNTED_MORE
         if endless or self._links[page.next_link] > _SAME_LINK:
             raise GraphProtocolError(
                 f"Graph's pages have no end: after {self.pages} there is a next one, but nothing new",
@@ -226,6 +253,23 @@ class _ElementFilter:
         return new
 
 
+def is_deep(data: bytes) -> bool:
+    """Tells whether JSON is nested more than 100 levels deep, so that not everybody can read it."""
+    brackets = data.translate(None, _NO_BRACKETS)
+    # Each turn takes the innermost pairs away, one level at least: cheap for what is flat. Brackets in texts may stay.
+    for _ in range(_DEEPEST // 2):
+        left = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if len(left) == len(brackets):
+            return False
+        brackets = left
+    depth = 0
+    for found in _MARKS_AND_TEXTS.finditer(data):
+        depth += (found[0] in _CLOSED_BY) - (found[0] in {b"]", b"}"})
+        if depth > _DEEPEST:
+            return True
+    return False
+
+
 class _Count(msgspec.Struct):
     count: int | None = msgspec.field(default=None, name="@odata.count")
 
@@ -253,7 +297,7 @@ def checked(decode: Callable[[bytes | msgspec.Raw], _T]) -> Callable[[bytes | ms
         except UnicodeDecodeError as error:
             raise GraphProtocolError(f"Graph answered bytes that are no UTF-8: {error}") from error
         except RecursionError as error:
-            raise GraphProtocolError("Graph answered JSON that is nested too deeply to be read") from error
+            raise GraphProtocolError(f"Graph answered {TOO_DEEP}") from error
 
     return decoded
 
@@ -301,7 +345,8 @@ def decode_page(body: bytes) -> GraphPage:
             # That is one element, and the others may be read.
             return salvage_page(body)
         page = _other_shape(text, error)
-    if all(memoryview(raw)[0] == _OBJECT for raw in page.value) and (text.isascii() or _is_text(text)):
+    deep = is_deep(text)
+    if not deep and all(memoryview(raw)[0] == _OBJECT for raw in page.value) and (text.isascii() or _is_text(text)):
         return GraphPage(page.value, page.next_link, page.delta_link, page.count)
     readable: list[msgspec.Raw] = []
     unreadable: list[Unreadable] = []
@@ -311,6 +356,8 @@ def decode_page(body: bytes) -> GraphPage:
             unreadable.append(Unreadable(data, f"{shown(data)} among the objects"))
         elif not _is_text(data):
             unreadable.append(Unreadable(data, "bytes that are no UTF-8", legible_id(data)))
+        elif deep and is_deep(data):
+            unreadable.append(Unreadable(data, TOO_DEEP, _id_at_top(data)))
         else:
             readable.append(raw)
     return GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
@@ -320,7 +367,8 @@ def salvage_page(body: bytes) -> GraphPage:
     """Splits the body of a page that is no JSON as a whole: the elements that are JSON, and the others as unreadable.
 
     Raises:
-        GraphProtocolError: It is no page, or does not say how the list goes on.
+        PageCutError: It breaks off, and does not say how the list goes on.
+        GraphProtocolError: It is no page.
     """
     text = cleaned(body)
     begin = _VALUE.search(text)
@@ -333,6 +381,8 @@ def salvage_page(body: bytes) -> GraphPage:
         try:
             if not isinstance(_anything(piece), dict):
                 raise GraphProtocolError(f"{shown(piece)} among the objects")
+            if is_deep(piece):
+                raise GraphProtocolError(TOO_DEEP)
             readable.append(msgspec.Raw(piece))
         except UNREADABLE as error:
             is_rest = not end and start == pieces[-1][0]
@@ -346,9 +396,10 @@ def salvage_page(body: bytes) -> GraphPage:
         page = _body(text[: begin.end()] + (text[end:] if end else b"]}"))
     except UNREADABLE as error:
         raise GraphProtocolError(f"Graph answered what is not JSON ({error}): {shown(text)}") from error
+    found = GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
     if not end and page.next_link is None and not page.delta_link:
-        raise GraphProtocolError(f"Graph answered a page that breaks off, and no link to the next: {shown(text)}")
-    return GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
+        raise PageCutError(f"Graph answered a page that breaks off, and no link to the next: {shown(text)}", found)
+    return found
 
 
 def _pieces(text: bytes, start: int) -> tuple[list[tuple[int, bytes]], int]:

@@ -134,6 +134,16 @@ def decode_batch(body: bytes) -> BatchBody:
     return BatchBody(items)
 
 
+def decode_answers(body: bytes) -> BatchBody | None:
+    """Splits the answer to a batch as `decode_batch` does; None where one part is nested too deeply for all."""
+    try:
+        return decode_batch(body)
+    except GraphProtocolError as error:
+        if isinstance(error.__cause__, RecursionError):
+            return None
+        raise
+
+
 def transient(status: int) -> FailureKind | None:
     """Returns what an HTTP status says of another attempt; None when it succeeded, or would be refused again."""
     if status in {_TIMED_OUT, _THROTTLED}:

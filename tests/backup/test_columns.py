@@ -107,16 +107,27 @@ def test_a_value_that_does_not_fit_is_null_counted_and_kept(tenant: Tenant) -> N
         "businessPhones": {"home": "+46"},
         "displayName": {"en": "Not a string"},
         "assignedLicenses": "not a list",
+        "proxyAddresses": ["SMTP:one@contoso.com", {"smtp": "two@contoso.com"}],
     }
     control.patch(f"users/{users[0]}", odd)
-    control.patch(f"users/{users[1]}", {"createdDateTime": "2024-13-45T99:00:00Z"})
+    # A text may look like an object, or like an array.
+    brackets = {"displayName": '{"en":"A string"}', "proxyAddresses": ["[smtp:one@contoso.com]"]}
+    control.patch(f"users/{users[1]}", {"createdDateTime": "2024-13-45T99:00:00Z", **brackets})
     control.patch(f"domains/{control.dump('domains')[0]['id']}", {"passwordValidityPeriodInDays": "ninety"})
     for manifest in (one.backup(), one.backup(full=True)):
         one.assert_same(manifest)
-        assert manifest.tables["users"].misfits == {"accountEnabled": 1, "businessPhones": 1, "createdDateTime": 2}
+        misfits = {
+            "accountEnabled": 1,
+            "businessPhones": 1,
+            "createdDateTime": 2,
+            "displayName": 1,
+            "proxyAddresses": 1,
+        }
+        assert manifest.tables["users"].misfits == misfits
         assert manifest.tables["domains"].misfits == {"passwordValidityPeriodInDays": 1}
         found = {row[0]: row[1:] for row in one.rows(manifest, "users", f"id, {', '.join(odd)}")}
-        assert found[users[0]] == (None, None, None, '{"en":"Not a string"}', '"not a list"')
+        assert found[users[0]] == (None, None, None, None, '"not a list"', None)
+        assert (found[users[1]][3], found[users[1]][5]) == tuple(brackets.values())
 
     control.patch(f"users/{users[2]}", {"accountEnabled": [True]})
     manifest = one.backup()

@@ -51,3 +51,15 @@ def test_what_belongs_to_the_children_of_an_object_that_came_by_another_way_is_r
     manifest = one.backup()
     assert manifest.status == "finished"
     assert manifest.tables["synchronization_jobs"].live == manifest.tables["synchronization_schemas"].live == 1
+
+
+def test_a_link_that_one_view_hides_stays_though_its_owners_could_not_be_read(tenant: Tenant) -> None:
+    one = tenant(protect("applications", "users"), users=20, groups=4)
+    before = one.edges(one.backup(), "application_owners")
+    owners = sorted({edge[0] for edge in before})
+    one.control.misbehave("fails", "applications/delta", status=500)
+    one.control.misbehave("objects-hidden", "applications", views=["list", "count"], objects=owners[:1])
+    one.control.misbehave("expand-null", "applications/*/owners", objects=owners[1:2])
+    manifest = one.backup()
+    assert [gap.what for gap in manifest.tables["applications"].gaps] == ["not read"]
+    assert one.edges(manifest, "application_owners") == before

@@ -11,7 +11,7 @@ import msgspec
 from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners, address, names_owner
 from entra_pipeline.backup.read.expansion import ExpandReader
 from entra_pipeline.backup.read.reader import ObjectReader
-from entra_pipeline.backup.read.singles import single_object, without_context
+from entra_pipeline.backup.read.singles import check_kind, single_object, without_context
 from entra_pipeline.backup.rows.page_parser import read_items
 from entra_pipeline.backup.states import readable
 from entra_pipeline.catalogue import CATALOGUE, ObjectType, Read, Relation
@@ -217,6 +217,8 @@ class OwnerReader:
             shown: list[str] = []
             try:
                 async for items in self._items(result, entry, stats, many=many, own=own):
+                    if own is not None:
+                        check_kind(own.entry, items.value)
                     listed = read_items(items.value, own.entry.key if own else "id")
                     shown += listed.ids
                     if unreadable := [*items.unreadable, *listed.unreadable]:

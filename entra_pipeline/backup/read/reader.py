@@ -15,8 +15,15 @@ from math import ceil
 
 import msgspec
 
-from entra_pipeline.backup.read.singles import check_single, laid_over, not_whole, single_object, without_context
-from entra_pipeline.backup.read.table_reader import TableReader
+from entra_pipeline.backup.read.singles import (
+    check_kind,
+    check_single,
+    laid_over,
+    not_whole,
+    single_object,
+    without_context,
+)
+from entra_pipeline.backup.read.table_reader import TableReader, keeps_rows
 from entra_pipeline.backup.rows.page_parser import (
     DeltaPages,
     identify,
@@ -84,24 +91,33 @@ class ObjectReader(TableReader):
                 )
                 link, full = None, True
             round_notes = [*notes, *self.not_protected(entry)]
+            results: list[ReadResult] = []
             try:
-                return await self._delta_round(entry, link or url, stats, signature, round_notes, complete=link is None)
-            except GraphError as error:
-                if self.does_without(entry, names, error):
-                    continue
-                # Graph has ended the round itself: a first one begins anew, a later one once from its link.
-                if isinstance(error, DeltaLinkExpired if link is None else RoundExpired) and not (
-                    link is not None and broken_off.count
-                ):
-                    pause = broken_off.failed(FailureKind.BAD_RESPONSE, error.message)
-                    if pause is None:
-                        raise
+                results = await self._delta_round(
+                    entry, link or url, stats, signature, round_notes, complete=link is None
+                )
+                error = results[0].broken
+            except GraphError as refused:
+                error = refused
+            if error is None:
+                return results
+            if self.does_without(entry, names, error):
+                continue
+            # Graph has ended the round itself: a first one begins anew, a later one once from its link.
+            if isinstance(error, DeltaLinkExpired if link is None else RoundExpired) and not (
+                link is not None and broken_off.count
+            ):
+                pause = broken_off.failed(FailureKind.BAD_RESPONSE, error.message)
+                if pause is not None:
                     await asyncio.sleep(pause)
-                elif link is not None and expired(error):
-                    notes.append(f"read in full: the delta link had expired ({error.message})")
-                    full = True
-                else:
-                    raise
+                    continue
+            elif link is not None and expired(error):
+                notes.append(f"read in full: the delta link had expired ({error.message})")
+                full = True
+                continue
+            if not results:
+                raise error
+            return results
 
     async def _delta_round(
         self, entry: ObjectType, url: str, stats: RequestStats, signature: str, notes: list[str], *, complete: bool
@@ -112,7 +128,7 @@ class ObjectReader(TableReader):
         with self.staging(entry.name, OBJECT_ROWS, base=complete) as objects:
             edges = {relation: self.staging(relation.name, EDGE_ROWS, base=complete) for relation in relations}
             parser = DeltaPages(objects, edges)
-            delta_link = ""
+            delta_link, broken = "", None
             try:
                 # A filter without ids would be no filter: nobody is chosen, so there is nothing to ask.
                 pages = (
@@ -121,24 +137,38 @@ class ObjectReader(TableReader):
                     else self.graph.pages(url, stats=stats, lane=entry.lane, many=True)
                 )
                 async for page in pages:
+                    check_kind(entry, page.value)
                     parser.add(page if keep is None else kept(page, keep))
                     delta_link = page.next_round
                     self.progress(entry.name, objects.rows)
+            except GraphError as error:
+                if not objects.rows or not keeps_rows(error):
+                    raise
+                broken = error
             finally:
                 for staged in edges.values():
                     staged.close()
         self._set_aside(entry, parser)
         gaps = []
         minted = iso(started)
-        if self.chosen_ids(entry) != frozenset() and not continues(delta_link, f"{entry.path}/delta", self.graph.root):
-            gaps.append(_no_next_round(entry, delta_link))
-            delta_link = ""
-        if any(self.aside.has_unknown(table) for table in (entry.name, *(relation.name for relation in relations))):
-            # Nobody can say which object it was: the round has to be read once more.
+        aside = any(self.aside.has_unknown(table) for table in (entry.name, *(relation.name for relation in relations)))
+        first = f"{entry.path}/delta"
+        if broken is not None or aside:
+            # The round has to be read once more: nobody can say which object it was, or what would have followed.
             before = self.parent.tables.get(entry.name) if self.parent and not complete else None
             delta_link, minted = (before.delta_link, before.delta_minted) if before else ("", "")
+            complete = complete and broken is None
+        elif self.chosen_ids(entry) != frozenset() and not continues(delta_link, first, self.graph.root):
+            gaps.append(_no_next_round(entry, delta_link))
+            delta_link = ""
         finished = self.clock()
-        common = {"complete": complete, "started": started, "finished": finished, "signature": signature}
+        common = {
+            "complete": complete,
+            "started": started,
+            "finished": finished,
+            "signature": signature,
+            "broken": broken,
+        }
         own = ReadResult(
             entry.name,
             objects.staged,
@@ -246,6 +276,7 @@ class ObjectReader(TableReader):
                 counted = None
                 many = entry.page_size is not None
                 async for page in self.graph.pages(url, stats=stats, lane=entry.lane, many=many):
+                    check_kind(entry, page.value)
                     counted = page.count if counted is None else counted
                     shown = page if keep is None else kept(page, keep)
                     if self.reads_singly(entry):

@@ -1,6 +1,6 @@
-"""Checks answers that are one object: whether they are one, which one, and whether all of it is there.
+"""Checks objects: whether they are of the type, which one a single object is, and whether all of it is there.
 
-What belongs here: single objects. What does not: pages of objects (`page_parser`).
+What belongs here: what one object says. What does not: splitting pages into objects (`graph.pages`, `page_parser`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from entra_pipeline.backup.rows.page_parser import identify
-from entra_pipeline.catalogue import BY_GRAPH_TYPE, ObjectType
+from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, ObjectType
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph import BatchResult
-from entra_pipeline.graph.pages import checked, cleaned, shown
+from entra_pipeline.graph.pages import TOO_DEEP, UNREADABLE, checked, cleaned, is_deep, shown
 from entra_pipeline.store.manifest import Gap
 from entra_pipeline.surrogates import hide_text
 
@@ -34,6 +34,8 @@ def without_context(body: bytes) -> bytes:
         GraphProtocolError: The body is no object, or an error that came with a status of success.
     """
     body = cleaned(body)
+    if is_deep(body):
+        raise GraphProtocolError(f"Graph answered {TOO_DEEP}")
     members = _text_members(body)
     if _ERROR in members and not members.keys() - _CONTEXT - {_ERROR}:
         detail = bytes(members[_ERROR])[:200].decode("utf-8", "replace")
@@ -74,8 +76,36 @@ def check_single(entry: ObjectType, body: bytes, identifier: str = "") -> None:
     other = BY_GRAPH_TYPE.get(kind.rpartition(".")[2])
     if other is not None and entry.graph_type in BY_GRAPH_TYPE and other.graph_type != entry.graph_type:
         raise GraphProtocolError(f"Graph answered a {other.title.lower()}, not a {entry.title.lower()}: {shown(body)}")
+    check_kind(entry, [msgspec.Raw(body)])
     if identifier and identify(body, entry.key).lower() != identifier.lower():
         raise GraphProtocolError(f"Graph answered another object than {identifier}: {shown(body)}")
+
+
+# Properties by which another type has to explain an object better than its own.
+_BETTER = 2
+
+
+def check_kind(entry: ObjectType, page: Sequence[msgspec.Raw]) -> None:
+    """Checks that a page shows objects of its type: the first and the last one, as an answer is mixed up as a whole.
+
+    Raises:
+        GraphProtocolError: What it shows has the properties of another type.
+    """
+    for raw in (page[0], page[-1]) if page else ():
+        try:
+            names = {name for name in _members(raw) if "@" not in name}
+        except UNREADABLE:
+            # It is set aside.
+            continue
+        own = names & {*entry.properties, *entry.not_listable, *entry.gated, "id"}
+        if len(names) < len(own) + _BETTER:
+            continue
+        for other in CATALOGUE.values():
+            if other.model != entry.model and len(names & {*other.properties, "id"}) >= len(own) + _BETTER:
+                raise GraphProtocolError(
+                    f"Graph answered a {other.title.lower()} where a {entry.title.lower()} was requested: "
+                    f"{shown(bytes(raw))}"
+                )
 
 
 def laid_over(entry: ObjectType, body: bytes, known: str, expected: Set[str]) -> tuple[bytes, list[str]]:

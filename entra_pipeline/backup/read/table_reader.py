@@ -25,6 +25,7 @@ from entra_pipeline.errors import (
     GraphProtocolError,
 )
 from entra_pipeline.graph import Graph, RequestStats
+from entra_pipeline.graph.pages import PageCutError
 from entra_pipeline.store.manifest import Manifest
 
 _T = TypeVar("_T")
@@ -115,7 +116,7 @@ class TableReader:
         stats: RequestStats,
         notes: list[str] | None = None,
     ) -> list[ReadResult]:
-        """Reads a table completely; begins anew when Graph breaks it off half-way.
+        """Reads a table completely; begins anew when Graph breaks it off half-way, and keeps what came in the end.
 
         Args:
             table: The table.
@@ -125,15 +126,42 @@ class TableReader:
             notes: Handed on with the reading.
         """
         started = self.clock()
+        reached: tuple[Staging, GraphError] | None = None
 
         async def read() -> tuple[Staging, int | None]:
+            nonlocal reached
+            reached = None
             self.aside.begin(table)
             with self.staging(table, schema, base=self.builder.full) as staging:
-                return staging, await fill(staging)
+                try:
+                    return staging, await fill(staging)
+                except GraphError as error:
+                    if staging.rows and keeps_rows(error):
+                        reached = staging, error
+                    raise
 
-        staging, counted = await self.graph.begun_anew(read)
+        try:
+            staging, counted = await self.graph.begun_anew(read)
+            broken = None
+        except GraphError:
+            if reached is None:
+                raise
+            (staging, broken), counted = reached, None
         finished = self.clock()
-        return [ReadResult(table, staging.staged, True, started, finished, stats, counted=counted, notes=notes or [])]
+        complete = broken is None
+        return [
+            ReadResult(
+                table,
+                staging.staged,
+                complete,
+                started,
+                finished,
+                stats,
+                counted=counted,
+                notes=notes or [],
+                broken=broken,
+            )
+        ]
 
     def staging(self, table: str, schema: pa.Schema, *, base: bool) -> Staging:
         """Where rows are staged; those that are the whole of a new base are typed and written as they come."""
@@ -191,6 +219,11 @@ class TableReader:
 def licence_missing(error: GraphError) -> bool:
     """Whether Graph refuses because the tenant lacks a licence."""
     return error.status in {400, 403} and _LICENCE_MISSING.search(f"{error.code} {error.message}") is not None
+
+
+def keeps_rows(error: GraphError) -> bool:
+    """Tells whether what came before an error ended a list is as good as any; of wrong answers nothing is believed."""
+    return isinstance(error, PageCutError) or not isinstance(error, GraphProtocolError)
 
 
 async def read_answers(read: Coroutine[None, None, _T]) -> _T:

@@ -44,7 +44,7 @@ async def check_passed_over(context: CheckContext, subject: Subject) -> list[Fin
     """Reads what belongs to owners that the probe of all owners has not shown, and that exist."""
     children, states = _collection_of(subject), context.states
     shown = context.children.shown.get(children.table)
-    if shown is None or not context.was_read(children.owner.name):
+    if shown is None or not context.has_state(children.owner.name):
         return []
     rows = await states.runner.query(
         f"SELECT id FROM ({states.sql(children.owner.name)}) ANTI JOIN shown USING (id) ORDER BY id",

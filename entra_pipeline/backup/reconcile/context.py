@@ -152,8 +152,15 @@ class CheckContext:
         return self.children.owners
 
     def was_read(self, table: str) -> bool:
-        """Tells whether this point has read a table."""
+        """Tells whether this point has read a table to its end: of a part, nothing can be proven."""
+        result = self.states.results.get(table)
+        if result is not None and result.broken is not None:
+            return False
         return table in self.states.entries and self.states.entries[table].read in _READ
+
+    def has_state(self, table: str) -> bool:
+        """Tells whether there are rows of a table: read, or kept from the parent."""
+        return table in self.states.entries and self.states.entries[table].read != "never"
 
     def is_partial(self, entry: ObjectType) -> bool:
         """Tells whether the scope protects only chosen objects of a type."""

@@ -16,6 +16,7 @@ from entra_pipeline.backup.read.singles import not_whole
 from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subject
 from entra_pipeline.backup.reconcile.links import compare_singly, links_of, lost_links
 from entra_pipeline.backup.rows.merge import ids_table
+from entra_pipeline.backup.rows.result import ENDED_EARLY
 from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS, READ_AGAIN, READ_ALL_AGAIN, is_unknown
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Read
@@ -25,6 +26,7 @@ from entra_pipeline.surrogates import replaced_sql
 
 OWNERS = "owners"
 """What the gap of a table is about whose owners could not all be read."""
+_OF_OWNERS = {"not read", ENDED_EARLY, "objects", OWNERS}
 
 
 async def check_unread_objects(context: CheckContext, subject: Subject) -> list[Finding]:
@@ -198,7 +200,9 @@ async def _gaps_of_owners(context: CheckContext, children: ChildCollection) -> l
         for name in (owner.name, *children.among)
         if name in entries
         for gap in entries[name].gaps
-        if gap.what in {"not read", "objects", OWNERS} or is_unknown(gap) or (gap.object and name in children.among)
+        if gap.what in {"not read", ENDED_EARLY, "objects", OWNERS}
+        or is_unknown(gap)
+        or (gap.object and name in children.among)
     ]
     named = {gap.object: gap for gap in entries[owner.name].gaps if gap.object} if owner.name in entries else {}
     stored = await context.states.owners(owner, ids=sorted(named)) if named else {}

@@ -82,17 +82,35 @@ def _write_typed(
     """Writes `id`, `before`, a column per property, `_raw` and `after`; the two by name in the source → in the file."""
     first = "".join(f"{name} AS {column}, " for name, column in before.items())
     last = "".join(f", {name} AS {column}" for name, column in after.items())
-    columns = "".join(f't."{name}", ' for name in types)
-    copy = f"""
-        COPY (
-            SELECT id, {first} {columns} raw AS _raw {last}
-            FROM (SELECT *, json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source}) {order}
-        ) TO {sql_text(str(path))} {_OBJECTS}
-        """
+
+    def copy(untexted: Mapping[str, str] = _NONE) -> None:
+        """Writes the file; `untexted` has conditions under which text columns are null."""
+        replaced = "".join(
+            f', CASE WHEN {condition} THEN NULL ELSE t."{name}" END AS "{name}"' for name, condition in untexted.items()
+        )
+        columns = "".join(f'"{name}", ' if name in untexted else f't."{name}", ' for name in types)
+        connection.execute(
+            f"""
+            COPY (
+                SELECT id, {first} {columns} raw AS _raw {last}
+                FROM (SELECT *{replaced} FROM
+                    (SELECT *, json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source})) {order}
+            ) TO {sql_text(str(path))} {_OBJECTS}
+            """
+        )
 
     def write() -> dict[str, int]:
-        connection.execute(copy)
-        return total([_misfits(connection, source, path, types), _halves(connection, source, types)])
+        copy()
+        if untexted := _no_texts(connection, path, types):
+            copy({name: condition for name, (condition, _) in untexted.items()})
+        return total(
+            [
+                _misfits(connection, source, path, types),
+                # Lists that are null are counted with the other types.
+                {name: number for name, (_, number) in untexted.items() if types[name] == "VARCHAR"},
+                _halves(connection, source, types),
+            ]
+        )
 
     return retry_with_more_memory(connection, write)
 
@@ -115,6 +133,41 @@ def write_edges(connection: duckdb.DuckDBPyConnection, source: str, table: str, 
     ) as file:
         for group in rows:
             file.write_batch(group.cast(_EDGE_COLUMNS))
+
+
+def _no_texts(
+    connection: duckdb.DuckDBPyConnection, path: Path, types: Mapping[str, str]
+) -> dict[str, tuple[str, int]]:
+    """Returns the text columns of a file with objects or arrays for texts: which rows, as SQL over `raw`, and how many.
+
+    DuckDB makes text of anything. Values that begin like an object or an array are rare, so that few rows of few
+    columns are looked at in `_raw`.
+    """
+    texts = [name for name, kind in types.items() if kind in {"VARCHAR", "VARCHAR[]"}]
+    if not texts:
+        return {}
+    begins = "[1] IN ('{', '[')"
+    likely = {
+        name: f'"{name}"{begins}'
+        if types[name] == "VARCHAR"
+        else f'len(list_filter("{name}", lambda e: e{begins})) > 0'
+        for name in texts
+    }
+    counts = ", ".join(f"count_if({condition})" for condition in likely.values())
+    file = f"read_parquet({sql_text(literal(str(path)))})"
+    seen = connection.execute(f"SELECT {counts} FROM {file}").fetchone() or ()
+    found = {}
+    for name in [name for name, number in zip(texts, seen, strict=True) if number]:
+        value = f"""'$."{name}"'"""
+        condition = f"json_type({{raw}}, {value}) IN ('OBJECT', 'ARRAY')"
+        if types[name] == "VARCHAR[]":
+            kinds = f"""json_type({{raw}}, '$."{name}"[*]')"""
+            condition = f"len(list_filter({kinds}, lambda k: k IN ('OBJECT', 'ARRAY'))) > 0"
+        stored = condition.format(raw=replaced_sql("_raw"))
+        row = connection.execute(f"SELECT count(*) FROM {file} WHERE {likely[name]} AND {stored}").fetchone()
+        if row and row[0]:
+            found[name] = (condition.format(raw=_JSON), int(row[0]))
+    return found
 
 
 def _misfits(

@@ -10,6 +10,9 @@ from entra_pipeline.errors import GraphError
 from entra_pipeline.graph import RequestStats
 from entra_pipeline.store.manifest import Gap
 
+ENDED_EARLY = "not read to its end"
+"""What the gap of a table is about of which a part came: that is stored, and the rest is as it was known."""
+
 
 @dataclass(slots=True)
 class ReadResult:
@@ -28,6 +31,8 @@ class ReadResult:
         owners: Owners whose rows were read to the end, for tables that are read owner by owner.
         notes: What a person should know and is not a gap.
         gaps: Parts of the table that could not be read; their known rows are among the staged ones.
+        broken: Why the list or round ended before its end, None when it did not: the rows are what came until then, and
+            not complete.
     """
 
     table: str
@@ -43,6 +48,7 @@ class ReadResult:
     owners: int = 0
     notes: list[str] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    broken: GraphError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from entra_pipeline.simulator.faults.misbehave.rule import Exchange, Misbehaviour, MisbehaviourRule
 from entra_pipeline.simulator.protocol.paths import ResourcePath
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, json_answer
+from entra_pipeline.simulator.schema import BY_PATH
 
 _MARK = "\uf8ff\uf8fe"
 
@@ -140,6 +143,42 @@ def _not_json(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | Non
     return _broken_text(str(rule.options["text"]).encode())(exchange, rule)
 
 
+def _nest(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    """Gives a property of elements a value that is nested too deeply for most programs."""
+    found = exchange.elements(rule)
+    if found is None:
+        return None
+    body, struck = found
+    for held, index in struck:
+        held[index][str(rule.options["property"])] = _MARK
+    levels = int(rule.options["levels"])
+    nested = exchange.replaced(body)
+    value = b'{"and":[' * levels + b"]}" * levels
+    return GraphResponse(nested.status, nested.body.replace(f'"{_MARK}"'.encode(), value), nested.headers)
+
+
+def _cut_page(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    """Ends a page in the middle of an element, before the link to the next."""
+    body = exchange.body()
+    held = body.get("value") if body is not None else None
+    if body is None or not isinstance(held, list) or not held:
+        return None
+    kept, cut = held[: len(held) // 2], msgspec.json.encode(held[len(held) // 2])
+    begin = {name: value for name, value in body.items() if name == "@odata.context"}
+    page = exchange.replaced({**begin, "value": kept})
+    start = page.body.removesuffix(b"]}") + (b"," if kept else b"")
+    return GraphResponse(page.status, start + cut[: len(cut) // 2], page.headers)
+
+
+def _other_objects(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
+    """Shows the objects of another set in a page of this one."""
+    body, other = exchange.body(), BY_PATH.get(tuple(str(rule.options["to"]).lower().split("/")))
+    if body is None or other is None or not isinstance(body.get("value"), list) or other is exchange.place.set:
+        return None
+    shown = [msgspec.json.decode(row.body) for row in exchange.directory.page(other.stored, limit=len(body["value"]))]
+    return exchange.replaced({**body, "value": [{"id": one["id"], **one} for one in shown]})
+
+
 def _mark_order(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
     healthy = exchange.healthy
     return GraphResponse(healthy.status, b"\xef\xbb\xbf" + healthy.body, healthy.headers) if healthy.body else None
@@ -237,6 +276,27 @@ MISBEHAVIOURS = (
         {"property": "displayName", "text": '"'},
         applies=_is_page,
         on_elements=True,
+    ),
+    Misbehaviour(
+        "nested-deep",
+        "a property of an element holds a value of so many nested objects and arrays",
+        _nest,
+        {"property": "displayName", "levels": 450},
+        applies=_is_page,
+        on_elements=True,
+    ),
+    Misbehaviour(
+        "page-cut",
+        "a page ends in the middle of an element, before the link to the next one, whenever it is requested",
+        _cut_page,
+        applies=_page_alone,
+    ),
+    Misbehaviour(
+        "other-objects",
+        "a page shows the objects of another set, under the context and with the links of the right one",
+        _other_objects,
+        {"to": "groups"},
+        applies=lambda request, place: _is_page(request, place) and place.relation is None,
     ),
     Misbehaviour(
         "lone-surrogate",

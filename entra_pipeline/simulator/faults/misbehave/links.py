@@ -33,7 +33,10 @@ def _repeat(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
         link = request.link(request.path, {"$again", "$skiptoken"}, again=again)
     else:
         link = f"{following}&$again={again}"
-    return exchange.replaced({**body, "value": [] if rule.options["empty"] else body["value"], _LINKS[0]: link})
+    value = [] if rule.options["empty"] else body["value"]
+    if rule.options["invented"]:
+        value = [{**one, "id": f"{one.get('id')}-{again}"} for one in value if isinstance(one, dict)]
+    return exchange.replaced({**body, "value": value, _LINKS[0]: link})
 
 
 def _lead_away(exchange: Exchange, rule: MisbehaviourRule) -> GraphResponse | None:
@@ -87,9 +90,9 @@ MISBEHAVIOURS = (
     Misbehaviour(
         "endless-pages",
         "every page repeats the one before, with a new link to the next; with `pages=2` the first two take turns, with "
-        "`empty=true` all are empty",
+        "`empty=true` all are empty, with `invented=true` each has objects with ids of its own",
         _repeat,
-        {"pages": 1, "empty": False},
+        {"pages": 1, "empty": False, "invented": False},
         applies=_is_page,
     ),
     Misbehaviour(

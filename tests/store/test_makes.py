@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -250,3 +252,29 @@ def test_a_profile_with_object_lock_needs_a_bucket_that_has_it(bucket: Bucket) -
 def test_what_cannot_be_reached_is_said_once(tmp_path: Path) -> None:
     found = promises(Bucket(Endpoint("http://127.0.0.1:9"), "bucket"))
     assert [(one.check, one.configuration) for one in found.values()] == [("list", True)]
+
+
+def test_a_bucket_in_the_host_name_is_asked_there(moto_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names below localhost are not known to every machine: here they lead to this one."""
+    bucket = new_bucket(moto_endpoint)
+    asked: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *more: Any, **options: Any) -> Any:
+        asked.append(host)
+        return resolve("127.0.0.1" if str(host).endswith("localhost") else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    port = moto_endpoint.url.rpartition(":")[2]
+    local = Bucket(moto_endpoint._replace(url=f"http://localhost:{port}"), bucket.name)
+    files = profile(local, addressing="virtual").open()
+    files.create("a/1", b"one")
+    with pytest.raises(AlreadyExists):
+        files.create("a/1", b"two")
+    assert (files.read("a/1"), [file.key for file in files.list("a/")]) == (b"one", ["a/1"])
+    files.delete(["a/1"])
+    assert list(files.list("a/")) == []
+    assert {*asked} == {f"{bucket.name}.localhost"}
+    # The same objects as under the other address.
+    files.create("a/2", b"two")
+    assert bucket.files().read("a/2") == b"two"

@@ -22,6 +22,7 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import RestoreOptions
 from entra_pipeline.settings.section import Section
+from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.running_jobs import recorded
 from tests.console.two_points import HOSTILE, Served, _console, backed_up, points, project, served, simulator
@@ -168,7 +169,7 @@ def test_the_form_asks_dagster_for_all_that_was_chosen(
     assert set(RestoreOptions.__struct_fields__) == {*fields - {"rename_taken"}, "taken", "sign_in"}
 
 
-def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project) -> None:
+def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project, simulator: Simulator) -> None:
     with served.client(Role.administrator) as client:
         form = client.get("/scopes/new").text
         answer = client.post("/scopes/new", data={**NEW, "version": version_of(form)})
@@ -180,11 +181,12 @@ def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project)
         assert (scope.types(), str(scope.full_backup_frequency)) == (["groups"], "1 month")
 
         form = client.get("/scopes/second/edit").text
-        edited = {**NEW, "retention": "30 days", "schedule": "", "users": "anna@contoso.com\nben", "protect": "all"}
+        names = [one["userPrincipalName"] for one in simulator.control.dump("users")[:2]]
+        edited = {**NEW, "retention": "30 days", "schedule": "", "users": "\n".join(names), "protect": "all"}
         client.post("/scopes/second/edit", data={**edited, "version": version_of(form)})
         scope = load_project(project.file).scope("second")
         assert scope.select is not None
-        assert scope.select.users == ["anna@contoso.com", "ben"]
+        assert scope.select.users == names
         assert (scope.full_backup_frequency, scope.schedule, scope.protect) == (None, None, "all")
 
         page = client.get("/scopes/second").text

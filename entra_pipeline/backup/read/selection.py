@@ -104,6 +104,17 @@ async def resolve_selection(
     return ResolvedSelection({name: frozenset(ids) for name, ids in members.items()}, tuple(missing))
 
 
+async def missing_names(graph: Graph, users: Sequence[str], groups: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns which users and groups the tenant does not have, as (object type, name); arguments as above.
+
+    Raises:
+        GraphError: Graph does not say who there is.
+    """
+    stats = RequestStats()
+    asked = [(table, name) for table, names in (("users", users), ("groups", groups)) for name in names]
+    return [(table, name) for table, name in asked if not await _resolve(graph, CATALOGUE[table], name, stats)]
+
+
 async def _resolve(graph: Graph, entry: ObjectType, name: str, stats: RequestStats) -> set[str]:
     if _is_id(name):
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +15,15 @@ from entra_pipeline.catalogue import CATALOGUE, permissions_for
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterUnavailable
+from entra_pipeline.console.editing.consequences import (
+    Consequence,
+    not_agreed,
+    of_deletion,
+    of_name,
+    of_retention,
+    of_selection,
+    requested,
+)
 from entra_pipeline.console.pages.dashboard import health
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
@@ -42,9 +51,17 @@ def show(context: RequestContext) -> Response:
 
 def one(context: RequestContext) -> Response:
     """A scope with its settings."""
+    return _one(context)
+
+
+def _one(context: RequestContext, error: EntraPipelineError | None = None) -> Response:
+    """A scope, with what was wrong with deleting it, if anything."""
     scope = context.scope()
     return context.page(
         "scope.html",
+        status=409 if error else 200,
+        error=error,
+        consequences=_of_deletion(context, scope) if context.may("administrator") else [],
         scope=scope,
         health=health(context, scope),
         types=[CATALOGUE[name] for name in scope.types()],
@@ -120,7 +137,11 @@ def _values(scope: Scope) -> dict[str, Any]:
 
 
 def _form(
-    context: RequestContext, scope: Scope | None, values: Mapping[str, Any], error: EntraPipelineError | None = None
+    context: RequestContext,
+    scope: Scope | None,
+    values: Mapping[str, Any],
+    error: EntraPipelineError | None = None,
+    consequences: Sequence[Consequence] = (),
 ) -> Response:
     categories: dict[str, list[Any]] = {}
     for entry in CATALOGUE.values():
@@ -133,6 +154,8 @@ def _form(
         scope=scope,
         values=filled,
         categories=categories,
+        consequences=consequences,
+        agreed=context.form.get("agreed", []),
         retentions=_RETENTIONS,
         **_foreseen(context, filled),
     )
@@ -152,6 +175,12 @@ def _save(context: RequestContext, scope: Scope | None) -> Response:
     values = _sent(context)
     name = scope.name if scope else context.field("name")
     try:
+        found = _consequences(context, scope, name, values)
+        if not_agreed(found, context.form.get("agreed", [])):
+            question = UsageError(
+                "please confirm", remedy="Nothing has been saved yet. Agree to what follows, and save again."
+            )
+            return _form(context, scope, {**values, "name": name}, question, found)
         with context.state.changing(context.field("version")) as file:
             settings = _settings(values)
             if scope is not None and scope.approval:
@@ -180,6 +209,27 @@ def _promised(context: RequestContext, name: str) -> str:
     if not problems:
         return f" Its storage {name} passed {pluralize(len(found), 'check')}."
     return f" Its storage {name} did not pass: {'; '.join(problems)}"
+
+
+def _consequences(context: RequestContext, scope: Scope | None, name: str, values: dict[str, Any]) -> list[Consequence]:
+    """What somebody has to agree to before this is saved; raises UsageError for what cannot be saved at all."""
+    retention = requested(values)
+    found = [] if scope else of_name(context.project, name)
+    if scope is not None and retention is not None and retention != scope.retention:
+        found += of_retention(context.store(), scope, retention)
+    known = scope.select if scope is not None and scope.select and scope.tenant == values["tenant"] else None
+    new = {
+        kind: [one for one in values[kind] if known is None or one not in getattr(known, kind)] for kind in _SEARCHED
+    }
+    return [*found, *of_selection(context.project, values["tenant"], new["users"], new["groups"])]
+
+
+def _of_deletion(context: RequestContext, scope: Scope) -> list[Consequence]:
+    """What somebody has to agree to before a scope is deleted."""
+    try:
+        return of_deletion(context.state.store(scope.name), context.backup(scope.name))
+    except EntraPipelineError as error:
+        return [Consequence(f"What it has in its storage is not known: {error.message}.")]
 
 
 def _sent(context: RequestContext) -> dict[str, Any]:
@@ -234,6 +284,14 @@ def delete(context: RequestContext) -> Response:
         raise UsageError("the name of the scope was not confirmed", remedy="Type the name of the scope to confirm.")
     if scope.approval:
         _require_kept(scope, {"approval": None, "tenant": None})
+    if not_agreed(_of_deletion(context, scope), context.form.get("agreed", [])):
+        return _one(
+            context,
+            UsageError(
+                f"{scope.name} has not been deleted",
+                remedy="Agree below to what deleting it means, and delete it again.",
+            ),
+        )
     with context.state.changing(context.field("version")) as file:
         record(context.state, context.user, context.request, action="scope delete", scope=scope.name)
         delete_scope(file, scope.name)

@@ -202,6 +202,15 @@ def prune(
         return _pruned(store, retention, verdicts, days, _sweep(store, grace, verdicts, days, dry_run=False))
 
 
+def points_past(store: ScopeStore, retention: Period) -> list[str]:
+    """Returns the recovery points that a retention would delete now, oldest first; deletes nothing.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    return [one.recovery_point for one in _verdicts(store, retention) if not one.kept]
+
+
 def _verdicts(store: ScopeStore, retention: Period) -> list[RetentionVerdict]:
     points, now = store.points(), store.clock()
     past = any(retention.after(moment_of(point)) <= now for point in points)

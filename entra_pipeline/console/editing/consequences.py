@@ -1,0 +1,146 @@
+"""What a change of a scope leads to that is not seen in its form: each is a question, and saving takes a yes.
+
+What belongs here: what is asked. What does not: what is refused (`project`), and how it is saved (`pages.scopes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from entra_pipeline.backup.read.selection import missing_names
+from entra_pipeline.console.monitor.jobs import MonitoredJob
+from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.project import Period, Project, Scope
+from entra_pipeline.runtime import run_async
+from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.retention.holds import retention_holds
+from entra_pipeline.store.retention.prune import points_past
+from entra_pipeline.text import pluralize
+
+# Seconds in which a tenant has to say whether names exist.
+_PATIENCE = 20.0
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """Something that a person has to agree to.
+
+    Attributes:
+        text: What it is, in a sentence.
+    """
+
+    text: str
+
+    @property
+    def key(self) -> str:
+        """What a form sends when it is agreed to; another one as soon as the sentence is another."""
+        return sha256(self.text.encode()).hexdigest()[:16]
+
+
+def not_agreed(found: Sequence[Consequence], agreed: Collection[str]) -> list[Consequence]:
+    """Returns what nobody has agreed to yet."""
+    return [one for one in found if one.key not in agreed]
+
+
+def of_name(project: Project, name: str) -> list[Consequence]:
+    """Returns what follows from the name of a new scope: whether it is told from another one by its case only."""
+    alike = [other for other in project.scopes if other != name and other.lower() == name.lower()]
+    return (
+        [Consequence(f"The scope {alike[0]} exists: {name} differs from it by capital letters only.")] if alike else []
+    )
+
+
+def of_retention(store: ScopeStore, scope: Scope, retention: Period) -> list[Consequence]:
+    """Returns what follows from another retention: how many recovery points go that stay now, and when.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    stays = set(points_past(store, scope.retention))
+    going = [point for point in points_past(store, retention) if point not in stays]
+    if not going:
+        return []
+    when = "with the next run of retention, daily at 03:20 UTC" if scope.prune else "when retention is run"
+    first, last = (f"{moment_of(point):%Y-%m-%d}" for point in (going[0], going[-1]))
+    dates = f"of {first}" if first == last else f"of {first} to {last}"
+    return [
+        Consequence(
+            f"{pluralize(len(going), 'recovery point')} {dates} {'is' if len(going) == 1 else 'are'} older than "
+            f"{retention} and will be deleted {when}."
+        )
+    ]
+
+
+def of_selection(project: Project, tenant: str, users: Sequence[str], groups: Sequence[str]) -> list[Consequence]:
+    """Checks that chosen users and groups exist in the tenant; returns a question where nobody can tell.
+
+    Raises:
+        UsageError: The tenant has none of a name.
+    """
+    if tenant not in project.tenants or not (users or groups):
+        return []
+
+    async def look() -> list[tuple[str, str]]:
+        async with asyncio.timeout(_PATIENCE), open_graph(project.tenants[tenant]) as graph:
+            return await missing_names(graph, users, groups)
+
+    try:
+        missing = run_async(look())
+    except (EntraPipelineError, TimeoutError) as error:
+        why = error.message if isinstance(error, EntraPipelineError) else "it does not answer in time"
+        return [Consequence(f"Whether the entered users and groups exist cannot be checked in tenant {tenant}: {why}.")]
+    if missing:
+        named = ", ".join(f"{name} ({kind[:-1]})" for kind, name in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+        raise UsageError(
+            f"not found in tenant {tenant}: {named}{more}",
+            remedy="Correct or remove these names. The search finds users and groups of the tenant.",
+        )
+    return []
+
+
+def of_deletion(store: ScopeStore, running: MonitoredJob | None) -> list[Consequence]:
+    """Returns what a scope has when it is deleted: recovery points, holds, a job under way.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    found = []
+    if points := store.points():
+        found.append(
+            Consequence(
+                f"It has {pluralize(len(points), 'recovery point')}. They stay in the storage, and retention deletes "
+                "none of them any more."
+            )
+        )
+    if holds := retention_holds(store):
+        found.append(
+            Consequence(f"It has {pluralize(len(holds), 'hold')}. Nobody can release a hold without the scope.")
+        )
+    if running is not None:
+        found.append(Consequence("A backup of it is running or queued, and will come to its end or fail."))
+    return found
+
+
+def requested(values: dict[str, Any]) -> Period | None:
+    """Returns the retention that a form says; None for one that saving refuses anyway.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if not values["retention"]:
+        raise UsageError(
+            "the retention is missing",
+            remedy="Enter how long recovery points are kept, such as 30 days or 2 years; or forever.",
+        )
+    try:
+        return Period.parse(values["retention"])
+    except ValueError:
+        return None

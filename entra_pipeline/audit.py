@@ -22,8 +22,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import AlreadyExists, NotInStore, StoreError
+from entra_pipeline.errors import AlreadyExists, IntegrityError, NotInStore, StoreError
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.backends.encryption.names import ENCRYPTION
 from entra_pipeline.store.backends.signing.envelope import BadSignature
 from entra_pipeline.store.manifest import canonical, sha256
 from entra_pipeline.store.parallel import in_parallel
@@ -85,6 +86,8 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
         moment: When it was written, RFC 3339.
         tool: What wrote it, with its version.
         previous: SHA-256 of the bytes of the event before it; empty for the first.
+        encrypted: Where the store is encrypted: the members `actor`, `host`, `address`, `subject` and `details`, which
+            are empty beside it.
     """
 
     number: int
@@ -100,9 +103,12 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, Any]
     tool: str
     previous: str
+    encrypted: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _EVENT_DECODER = msgspec.json.Decoder(AuditEvent)
+_MEMBERS_DECODER = msgspec.json.Decoder(dict[str, Any])
+_CONCEALED: dict[str, Any] = {"actor": "", "host": "", "address": "", "subject": "", "details": {}}
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,12 +165,16 @@ class AuditLog:
         Raises:
             StoreError: The storage cannot be read or written; the act is not in the log.
         """
+        if self.files.vault is None and next(iter(self.files.list(ENCRYPTION)), None) is not None:
+            # Without the key nothing is encrypted, and only what retention needs may be readable.
+            act = msgspec.structs.replace(act, subject="", details={})
         head = self._head()
         while True:
             today = self._clock().date()
             closing = head.day < today
             event = self._event(head, _closing(today) if closing else act, origin)
-            key, data = _key(head.day, event.number), canonical(event)
+            key = _key(head.day, event.number)
+            data = canonical(_concealed(self.files, key, event))
             try:
                 self.files.create(key, data)
             except AlreadyExists:
@@ -227,7 +237,7 @@ class AuditLog:
         listed = (file.key for month in _months(first, last) for file in self.files.list(f"{_ROOT}{month}-"))
         keys = [key for key in listed if (place := _place(key)) and first <= place[0] <= last]
         stored = in_parallel(lambda key: _stored(self.files, key), keys)
-        events = (_decoded(key, one) for key, one in zip(keys, stored, strict=True))
+        events = (_revealed(self.files, key, _decoded(key, one)) for key, one in zip(keys, stored, strict=True))
         return [event for event in events if event.action != DAY_CLOSED]
 
     def verify(self) -> Iterator[Problem]:
@@ -367,6 +377,27 @@ def _decoded(key: str, stored: _StoredEvent) -> AuditEvent:
         return _EVENT_DECODER.decode(stored.data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _unreadable(key, f"it cannot be read: {error}")
+
+
+def _concealed(files: ObjectStore, key: str, event: AuditEvent) -> AuditEvent:
+    """Returns an event as it is stored; what ends a day stays readable, as whoever goes on has to read it."""
+    if files.vault is None:
+        return event
+    kept = {name: getattr(event, name) for name in _CONCEALED}
+    details = event.details if event.action == DAY_CLOSED else {}
+    encrypted = files.vault.seal(key, canonical(kept))
+    return msgspec.structs.replace(event, **_CONCEALED | {"details": details, "encrypted": encrypted})
+
+
+def _revealed(files: ObjectStore, key: str, event: AuditEvent) -> AuditEvent:
+    """Returns an event as it was written; as it is stored where this machine has no key."""
+    if files.vault is None or not isinstance(event.encrypted, str):
+        return event
+    try:
+        kept = _MEMBERS_DECODER.decode(files.vault.open(key, event.encrypted))
+        return msgspec.structs.replace(event, **kept, encrypted=msgspec.UNSET)
+    except (IntegrityError, msgspec.DecodeError, TypeError) as error:
+        return _unreadable(key, f"it cannot be decrypted: {error}")
 
 
 def _unreadable(key: str, why: str) -> AuditEvent:

@@ -56,8 +56,9 @@ def _open_place(profile: StorageSettings) -> ObjectStore:
     if isinstance(profile, S3Storage):
         from resources.s3 import s3_client
 
-        files = profile.signed(profile.place(s3_client(profile)))
+        files = profile.protected(profile.place(s3_client(profile)))
     else:
         files = profile.open()
     files.check()
+    files.check_key()
     return files

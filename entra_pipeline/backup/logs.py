@@ -385,8 +385,8 @@ class _LogReader:
             path = self.folder / f"{self.entry.name}-{window.day}.parquet"
             for column, number in write_entries(connection, "news", self.entry, path).items():
                 misfits[column] = misfits.get(column, 0) + number
-            part = self.store.write_part(self.entry.name, window.day, path, rows=added + changed)
             first, last = self._times(connection, path, held)
+            part = self.store.write_part(self.entry.name, window.day, path, rows=added + changed)
             path.unlink()
         for segment in staged.segments:
             segment.unlink()

@@ -67,7 +67,9 @@ class PointBuilder:
     def typing(self, table: str) -> Callable[[Path], None]:
         """Returns a function that takes the segments of a whole new base and writes each while the next is read."""
         if self._segment_writer is None:
-            self._segment_writer = SegmentWriter(self.folder, self._number, self._store_base)
+            self._segment_writer = SegmentWriter(
+                self.folder, self._number, self._store_base, self.states.store.files.vault
+            )
         return self._segment_writer.begin(table)
 
     def _number(self, table: str) -> int:
@@ -240,7 +242,7 @@ class PointBuilder:
                 if gone is not None and not is_objects(table):
                     _give_reasons(merged, gone)
                 if merged.counts.rows and is_objects(table):
-                    misfits = write_objects(merged.connection, merged.rows, table, path)
+                    misfits = write_objects(merged.connection, merged.rows, table, path, self.states.store.files.vault)
                 elif merged.counts.rows:
                     write_edges(merged.connection, f"(FROM {merged.rows} ORDER BY source_id, target_id)", table, path)
                 if keep is not None:

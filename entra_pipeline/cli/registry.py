@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "storage": (
         "setup.storage:storage",
-        "Check whether a storage profile works, before the first backup; sign its records.",
+        "Check whether a storage profile works, before the first backup; sign its records; encrypt it.",
     ),
     "sync-dagster": ("setup.dagster:sync_dagster", "Synchronize Dagster's partitions with the recovery points."),
     "catalogue": (

@@ -51,6 +51,7 @@ class ProjectEnvironment:
         """As `Environment.open_store`."""
         store = open_store(self.project, scope)
         store.files.check()
+        store.files.check_key()
         return store
 
     def open_tenant(self, scope: Scope, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:

@@ -20,10 +20,12 @@ import msgspec
 
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import AlreadyExists, IntegrityError, NotInStore, RecoveryPointRefused, StoreError
+from entra_pipeline.store.backends.encryption.names import key_name_in, record_of
 from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.manifest import Manifest, Part, canonical, seal, sha256
 from entra_pipeline.store.object_lock import lock_end
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.confidential import concealed
 from entra_pipeline.store.points.head import ScopeHead, move_head, start_head, write_head, write_hold_list
 from entra_pipeline.store.points.index import IndexFile, chosen_files, join_indexes, write_index
 from entra_pipeline.store.points.keys import moment_of, part_folders, refused
@@ -56,8 +58,9 @@ def commit(store: ScopeStore, manifest: Manifest) -> Manifest:
         locking = store.files.object_lock and end > store.clock()
         if locking:
             manifest = msgspec.structs.replace(manifest, locked_until=_lock_parts(store, manifest))
-        manifest = seal(manifest)
-        data = canonical(manifest)
+        stored = seal(concealed(store.files, store.manifest_key(manifest.recovery_point), manifest))
+        data = canonical(stored)
+        manifest = msgspec.structs.replace(manifest, seal=stored.seal, encrypted=stored.encrypted)
         write_index(store.files, manifest)
         if not manifest.parent:
             start_head(store.files, store.scope)
@@ -194,6 +197,9 @@ def _lock_parts(store: ScopeStore, manifest: Manifest) -> str:
     if parent and before and needed <= before <= ahead:
         keys, until = keys - parent.named(), before
     in_parallel(lambda key: store.files.retain(key, until), keys)
+    # Without its data keys nobody can read a point.
+    names = {name for key in manifest.named() if (name := key_name_in(key))}
+    in_parallel(lambda name: store.files.retain(record_of(name), ahead), names)
     return iso(until)
 
 

@@ -21,6 +21,7 @@ from entra_pipeline.errors import AlreadyExists, NotInStore, ScopeBusy
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.confidential import require_vault
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 # Seconds to wait for another writer; longer than the lease of one that was killed (`backends.leases.LIFETIME`).
@@ -115,7 +116,7 @@ class JobRecords:
         except AlreadyExists:
             pass
         with self._alone(clock):
-            if _is_newer(JobRecord.of(_OBJECT.decode(self._files.read(key))), record):
+            if _is_newer(self._record(key), record):
                 return False
             self.write(record)
             return True
@@ -147,7 +148,7 @@ class JobRecords:
         if "/" in job_id:
             return None
         try:
-            return JobRecord.of(_OBJECT.decode(self._files.read(self._key(job_id))))
+            return self._record(self._key(job_id))
         except NotInStore:
             return None
 
@@ -171,7 +172,13 @@ class JobRecords:
         return f"{self._root}{job_id}.json"
 
     def _read(self, keys: list[str]) -> list[JobRecord]:
-        return [JobRecord.of(_OBJECT.decode(data)) for data in in_parallel(self._files.read, keys)]
+        return in_parallel(self._record, keys)
+
+    def _record(self, key: str) -> JobRecord:
+        members = _OBJECT.decode(self._files.read(key))
+        if "encrypted" in members:
+            require_vault(self._files, key)
+        return JobRecord.of(members)
 
 
 def _is_newer(there: JobRecord, record: JobRecord) -> bool:

@@ -27,6 +27,7 @@ from entra_pipeline.store.checksums import part_problem, size_problem
 from entra_pipeline.store.manifest import Gap, canonical, decode_sealed, seal
 from entra_pipeline.store.object_lock import lock_end
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.confidential import concealed_day, encrypted_part, revealed_day
 from entra_pipeline.store.points.keys import table_folder
 from entra_pipeline.store.state import parquet, sql_text
 
@@ -99,6 +100,7 @@ class LogDay(msgspec.Struct, frozen=True, kw_only=True):
         gaps: What is missing.
         notes: What a person should know.
         seal: SHA-256 of the manifest's own bytes with an empty seal.
+        encrypted: Where the store is encrypted: what of it may name people (`confidential`).
     """
 
     format: str = FORMAT
@@ -119,6 +121,7 @@ class LogDay(msgspec.Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
     seal: str = ""
+    encrypted: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def date(self) -> date:
@@ -203,7 +206,8 @@ class LogStore:
         return found
 
     def _decoded(self, key: str) -> LogDay:
-        return decode_sealed(self.files.read(key), key, _LOG_DAY_DECODER, format=FORMAT, version=VERSION)
+        found = decode_sealed(self.files.read(key), key, _LOG_DAY_DECODER, format=FORMAT, version=VERSION)
+        return revealed_day(self.files, key, found)
 
     def manifest_key(self, log: str, day: date) -> str:
         """Returns the key of a day's manifest."""
@@ -265,7 +269,7 @@ class LogStore:
     def write_part(self, log: str, day: date, path: Path, *, rows: int) -> LogPart:
         """Stores a Parquet file of a day, under a name that no other read of the day can choose."""
         name = f"part-{self._clock():%Y-%m-%dT%H-%M-%SZ}-{secrets.token_hex(4)}.parquet"
-        key = f"{table_folder(self.scope, log)}log-day={day.isoformat()}/{name}"
+        key = encrypted_part(self.files, f"{table_folder(self.scope, log)}log-day={day.isoformat()}/{name}", path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.files.upload(key, path)
@@ -298,7 +302,8 @@ class LogStore:
                 problem = "is not in the store"
             if problem:
                 raise IntegrityError(f"{part.key} {problem}", remedy="Restore the file from a copy of the storage.")
-        sealed, key = seal(day), self.manifest_key(day.log, day.date)
+        key = self.manifest_key(day.log, day.date)
+        sealed = seal(concealed_day(self.files, key, day))
         until = lock_end(self.retention, DayOfLog(day.log, day.date).end)
         locking = self.files.object_lock and until > self._clock()
         if locking:
@@ -307,7 +312,7 @@ class LogStore:
         self.files.replace(key, canonical(sealed))
         if locking and closed:
             self.files.retain(key, until)
-        return sealed
+        return msgspec.structs.replace(day, seal=sealed.seal, encrypted=sealed.encrypted)
 
     def forget(self, days: Iterable[DayOfLog]) -> None:
         """Removes the manifests of days: from now on nobody names their files. The caller holds the lock."""

@@ -187,6 +187,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         selection: Resolved ids of chosen users and groups; empty when everything is protected.
         locked_until: Until when Object Lock keeps all of its files at the least, RFC 3339; empty when it does not.
         seal: SHA-256 of the manifest's own bytes with an empty seal.
+        encrypted: Where the store is encrypted: what of it may name people (`confidential`).
     """
 
     format: str = FORMAT
@@ -208,6 +209,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     selection: dict[str, list[str]]
     locked_until: str = ""
     seal: str = ""
+    encrypted: str | msgspec.UnsetType = msgspec.UNSET
 
     def older(self) -> dict[str, str]:
         """Returns the tables that were carried over from an earlier point, with when they were read.

@@ -21,6 +21,7 @@ from entra_pipeline.store.job_records import JobRecords
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import IN_PASSING, Manifest, TableEntry, decode
 from entra_pipeline.store.parallel import in_turns
+from entra_pipeline.store.points.confidential import revealed
 from entra_pipeline.store.points.index import IndexFile, index_folder
 from entra_pipeline.store.points.keys import (
     is_key,
@@ -194,7 +195,7 @@ class ScopeStore:
                 f"{self.manifest_key(point)} is the manifest of {manifest.recovery_point} of scope {manifest.scope!r}",
                 remedy="Restore the file from a copy of the storage.",
             )
-        return manifest
+        return revealed(self.files, self.manifest_key(point), manifest)
 
     def indexes(self) -> list[IndexFile]:
         """Lists the files of the index of recovery points."""

@@ -16,8 +16,11 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.catalogue.columns import stored_types
 from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.backends.duckdb_names import literal
+from entra_pipeline.store.backends.encryption.names import key_name_in
+from entra_pipeline.store.backends.encryption.vault import reading_option
 from entra_pipeline.store.checksums import StoredPart
 from entra_pipeline.store.manifest import TableEntry, TableKind
+from entra_pipeline.store.points.confidential import require_vault
 from entra_pipeline.surrogates import replaced_sql
 
 KEYS: dict[TableKind, tuple[str, ...]] = {"objects": ("id",), "edges": ("source_id", "target_id")}
@@ -118,9 +121,25 @@ def latest_query(files: ObjectStore, parts: Sequence[StoredPart], kind: TableKin
 
 
 def parquet(files: ObjectStore, parts: Sequence[StoredPart], options: str = "") -> str:
-    """Makes the SQL that reads files as one table; the names in their path (`scope=…`) do not become columns."""
-    names = ", ".join(sql_text(literal(files.url(part.key))) for part in parts)
-    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false{options})"
+    """Makes the SQL that reads files as one table; the names in their path (`scope=…`) do not become columns.
+
+    Raises:
+        StoreError: They are encrypted, and this machine has no key.
+    """
+    by_key: dict[str, list[str]] = {}
+    for part in parts:
+        if name := key_name_in(part.key):
+            require_vault(files, part.key).key(name)
+        by_key.setdefault(name, []).append(sql_text(literal(files.url(part.key))))
+    sources = [
+        f"read_parquet([{', '.join(names)}], union_by_name = true, hive_partitioning = false{options}"
+        f"{reading_option(name)})"
+        for name, names in by_key.items()
+    ]
+    if len(sources) == 1:
+        return sources[0]
+    # DuckDB takes one key for all files of a reader.
+    return f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {source}' for source in sources)})"
 
 
 def sql_text(text: str) -> str:

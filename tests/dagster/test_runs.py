@@ -23,6 +23,7 @@ from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import key_of
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.store.state import connect, state_query
 from tests.support.s3 import Bucket
 
 SCOPE = "contoso-eu"
@@ -420,3 +421,25 @@ def test_a_hundred_scopes_are_a_hundred_groups_jobs_and_schedules(project: Proje
 )
 def test_freshness_knows_the_longest_pause_of_a_schedule(schedule: str, hours: int) -> None:
     assert longest_pause(schedule) == timedelta(hours=hours)
+
+
+def test_a_run_on_an_encrypted_storage_encrypts_what_it_writes(project: Project, instance: dg.DagsterInstance) -> None:
+    (project.file.parent / "storage.key").write_text("a passphrase that is long enough")
+    text = project.file.read_text()
+    key = 'encryption = { passphrase = { file = "storage.key" } }'
+    project.file.write_text(text.replace('path = "backup"\n', f'path = "backup"\n{key}\n'))
+    encrypted = load_project(project.file)
+    encryption, place = encrypted.storage["disk"].encryption, encrypted.storage["disk"].place()
+    assert encryption is not None
+    point = now()
+    refused = run_backup(build_definitions(encrypted), instance, point)
+    assert "no data key yet" in failure(refused)
+    encryption.keys(place).add(datetime.now(UTC))
+    assert run_backup(build_definitions(encrypted), instance, point).success
+    made = open_store(encrypted, SCOPE).manifest(point)
+    assert all(".g0001-" in key for key in made.named())
+    with connect(open_store(encrypted, SCOPE).files) as connection:
+        query = state_query(open_store(encrypted, SCOPE).files, made.tables["users"], "displayName")
+        names = [str(name) for (name,) in connection.execute(query).fetchall()]
+    everything = b"".join(place.read(file.key) for file in place.list(""))
+    assert len(names) == 30 and not [name for name in names if name.encode() in everything]

@@ -11,20 +11,19 @@ opened, as DuckDB looks at the columns of some file of a table; but the index mu
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from datetime import date
 from threading import Lock
 
-import pyarrow.parquet as pq
-
 from entra_pipeline.errors import IntegrityError, NotInStore
 from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.backends.encryption.names import plain_name
 from entra_pipeline.store.checksums import StoredPart, not_intact, require_intact
 from entra_pipeline.store.logs import LogStore
 from entra_pipeline.store.manifest import sha256
+from entra_pipeline.store.points.confidential import read_parquet
 from entra_pipeline.store.points.index import INDEX
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -69,11 +68,11 @@ class BelievedFiles:
 
     def _check_index(self, key: str) -> None:
         data = self._files.read(key)
-        if sha256(data) != key.rpartition("/")[2].split(".")[-2]:
+        if sha256(data) != plain_name(key).rpartition("/")[2].split(".")[-2]:
             raise IntegrityError(
                 f"the index {key} is not what was written", remedy="Remove it: entra-pipeline sql makes it again."
             )
-        rows = pq.read_table(io.BytesIO(data), columns=["scope", "recovery_point", "parts"]).to_pylist()
+        rows = read_parquet(self._files, key, data, ["scope", "recovery_point", "parts"]).to_pylist()
         named = {part["key"]: (row["scope"], row["recovery_point"]) for row in rows for part in row["parts"] or ()}
         with self._lock:
             self._named |= named

@@ -29,6 +29,8 @@ from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.project import Project
 from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.backends.duckdb_names import literal
+from entra_pipeline.store.backends.encryption.names import key_name_in, next_generation, with_key_name
+from entra_pipeline.store.backends.encryption.vault import reading_option
 from entra_pipeline.store.points.index import INDEX
 from entra_pipeline.store.state import sql_text
 
@@ -60,9 +62,7 @@ class Relations:
     def __init__(self, places: Mapping[str, tuple[Readable, Sequence[str]]]) -> None:
         self.places = {name: files for name, (files, _) in places.items()}
         known = {scope for _, scopes in places.values() for scope in scopes}
-        self._roots = [
-            Root(files.url("x")[:-1], tuple(sorted(known - set(scopes)))) for files, scopes in places.values()
-        ]
+        self._roots = [_root(files, sorted(known - set(scopes))) for files, scopes in places.values()]
 
     @classmethod
     def of(cls, project: Project, through: Callable[[ObjectStore, str], Readable] | None = None) -> Relations:
@@ -128,7 +128,7 @@ class Relations:
             yield Definition(
                 name,
                 self._statement(name, table, sources, index, used, columns),
-                all(source.present for source in used),
+                all(source.present or source.later for source in used),
             )
 
     def _statement(
@@ -160,10 +160,23 @@ class Relations:
         return f'CREATE OR REPLACE VIEW "{name}" AS {body}'
 
     def _sources(self, connection: duckdb.DuckDBPyConnection, pattern: str) -> list[Source]:
-        return [
-            Source(root, pattern, bool(connection.execute(f"FROM glob({root.pattern(pattern)}) LIMIT 1").fetchall()))
-            for root in self._roots
-        ]
+        def present(root: Root, pattern: str) -> bool:
+            return bool(connection.execute(f"FROM glob({root.pattern(pattern)}) LIMIT 1").fetchall())
+
+        found = []
+        for root in self._roots:
+            if not (root.keys and pattern.endswith(".parquet")):
+                found.append(Source(root, pattern, present(root, pattern)))
+                continue
+            named = [(name, with_key_name(pattern, name)) for name in root.keys]
+            found += [Source(root, one, present(root, one), name) for name, one in named]
+            found.append(Source(root, with_key_name(pattern, next_generation(root.keys[-1])), False, later=True))
+        return found
+
+
+def _root(files: Readable, elsewhere: Sequence[str]) -> Root:
+    keys = tuple(files.vault.keys.all) if files.vault else ()
+    return Root(files.url("x")[:-1], tuple(elsewhere), keys, closed=bool(keys) and isinstance(files, ObjectStore))
 
 
 def _pattern(table: str) -> str:
@@ -188,7 +201,10 @@ def _columns(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -
     ends = " UNION ".join(f"SELECT unnest([min(file), max(file)]) {pattern} {by_scope}" for pattern in patterns)
     files = sorted(str(file) for (file,) in connection.execute(ends).fetchall())
     schemas = (
-        connection.execute(f"SELECT * FROM read_parquet({sql_text(literal(file))}, hive_partitioning = false) LIMIT 0")
+        connection.execute(
+            f"SELECT * FROM read_parquet({sql_text(literal(file))}, hive_partitioning = false"
+            f"{reading_option(key_name_in(file))}) LIMIT 0"
+        )
         for file in files
     )
     return frozenset.intersection(*(frozenset(column[0] for column in schema.description) for schema in schemas))

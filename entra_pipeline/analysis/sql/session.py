@@ -28,6 +28,8 @@ from entra_pipeline.text import did_you_mean
 
 _WORD = re.compile(r"\w+")
 _UNKNOWN = re.compile(r"[Nn]ame (\w+) does not exist")
+# What DuckDB (1.4) says when AES-GCM finds that an encrypted file was changed.
+_OTHER_BYTES = "AES tag differs"
 _KIND = re.compile(r"^[A-Z][A-Za-z ]+ Error: ")
 _CANDIDATES = re.compile(r"Candidate bindings?: (.*)")
 # What may be done: asking. SET is among them for time zones and the like.
@@ -139,6 +141,11 @@ class SqlSession:
         if failed := storage_error(error):
             return failed
         text = _first_line(error)
+        if _OTHER_BYTES in text:
+            return StoreError(
+                "an encrypted file is not what was written, or was encrypted with another key",
+                remedy="entra-pipeline verify shows which file was changed.",
+            )
         if isinstance(error, duckdb.IOException | duckdb.HTTPException):
             return StoreError(text, remedy="entra-pipeline verify shows what is damaged or missing.")
         if isinstance(error, duckdb.CatalogException) and (unknown := _UNKNOWN.search(text)):

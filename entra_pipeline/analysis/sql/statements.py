@@ -25,6 +25,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.store.backends.duckdb_names import literal
+from entra_pipeline.store.backends.encryption.vault import reading_option
 from entra_pipeline.store.points.index import INDEX, SCHEMA
 from entra_pipeline.store.state import KEYS, sql_text
 from entra_pipeline.surrogates import replaced_sql
@@ -44,10 +45,14 @@ class Root(NamedTuple):
     Attributes:
         url: What DuckDB reads it by, with `/` at the end.
         elsewhere: Names of the scopes whose points are in another store, whatever there is of them in this one.
+        keys: Names of the data keys that Parquet files are encrypted with, oldest first; none when they are not.
+        closed: Whether records are encrypted for whoever reads by `url`.
     """
 
     url: str
     elsewhere: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    closed: bool = False
 
     def pattern(self, rest: str) -> str:
         """A pattern for `glob` and the readers, as a string literal."""
@@ -61,11 +66,15 @@ class Source(NamedTuple):
         root: The store.
         pattern: What their keys match.
         present: Whether there are any. A reader refuses a pattern that nothing matches.
+        key: Name of the data key that they are encrypted with; empty when they are not.
+        later: Whether they are those of a data key that is not there yet.
     """
 
     root: Root
     pattern: str
     present: bool
+    key: str = ""
+    later: bool = False
 
 
 POINTS, INDEX_FILES = "_points", "_index_files"
@@ -186,8 +195,15 @@ def _parquet(
 
 def _read(sources: Sequence[Source], columns: Mapping[str, str], reader: str, options: str = "") -> str:
     """SQL that reads files, columns with their types; there are no rows where there are no files yet."""
-    there = [source.root.pattern(source.pattern) for source in sources if source.present]
-    selects = [f"SELECT {', '.join(columns)} FROM {reader}([{', '.join(there)}]{options})"] if there else []
+    there: dict[str, list[str]] = {}
+    for source in sources:
+        if source.present:
+            there.setdefault(source.key, []).append(source.root.pattern(source.pattern))
+    # DuckDB takes one key for all files of a reader.
+    selects = [
+        f"SELECT {', '.join(columns)} FROM {reader}([{', '.join(patterns)}]{options}{reading_option(key)})"
+        for key, patterns in there.items()
+    ]
     # A file that has come since then must not be overlooked.
     nulls = ", ".join(f"NULL::{kind} AS {column.rpartition(' AS ')[2]}" for column, kind in columns.items())
     selects += [
@@ -485,8 +501,20 @@ def _documents(sources: Sequence[Source]) -> str:
 
     `read_text` reads a pattern that nothing matches as no rows; the readers of JSON refuse it.
     """
-    patterns = ", ".join(source.root.pattern(source.pattern) for source in sources)
-    return f"SELECT content::JSON AS json FROM read_text([{patterns}])"
+    selects = []
+    if there := [source.root.pattern(source.pattern) for source in sources if not _is_closed(source)]:
+        selects.append(f"SELECT content::JSON AS json FROM read_text([{', '.join(there)}])")
+    selects += [
+        f"SELECT NULL::JSON AS json FROM glob({source.root.pattern(source.pattern)}) WHERE error("
+        "file || ' is encrypted: entra-pipeline sql reads it') IS NULL"
+        for source in sources
+        if _is_closed(source)
+    ]
+    return " UNION ALL ".join(selects)
+
+
+def _is_closed(source: Source) -> bool:
+    return source.root.closed and source.pattern in {JOBS, AUDIT}
 
 
 def _texts(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from entra_pipeline.catalogue.logs import LOGS, LogType
 from entra_pipeline.errors import StoreError
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.backends.duckdb_filesystem import remembered_listings, storage_error
+from entra_pipeline.store.points.confidential import encrypted_part
 from entra_pipeline.store.state import connect, sql_text
 
 _NOBODY = "__HIVE_DEFAULT_PARTITION__"
@@ -37,7 +38,8 @@ def _write_empty(connection: duckdb.DuckDBPyConnection, files: ObjectStore, log:
     connection.execute(f"COPY (SELECT {nulls} WHERE false) TO {sql_text(str(path))} (FORMAT parquet)")
     # Who may only read the store gets a catalog that says so itself when the log's first file has come.
     with suppress(StoreError):
-        files.upload(f"{log.name}/backup-scope={_NOBODY}/log-day={_NOBODY}/empty.parquet", path)
+        key = f"{log.name}/backup-scope={_NOBODY}/log-day={_NOBODY}/empty.parquet"
+        files.upload(encrypted_part(files, key, path), path)
 
 
 def write_catalog(

@@ -24,6 +24,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.store.backends.duckdb_names import literal
+from entra_pipeline.store.backends.encryption.vault import Vault, reading_option
 from entra_pipeline.store.state import sql_text
 from entra_pipeline.surrogates import hide_text, is_hidden, replaced_sql
 
@@ -33,7 +34,7 @@ from entra_pipeline.surrogates import hide_text, is_hidden, replaced_sql
 # two make up a segment.
 _OBJECTS = (
     "(FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 256, "
-    "ROW_GROUP_SIZE 13312)"
+    "ROW_GROUP_SIZE 13312"
 )
 # Ids are chance, which nothing compresses. So each is written once, in the dictionary of a row group, and an edge is
 # two numbers: row groups are large, and dictionaries may be.
@@ -44,10 +45,14 @@ _EDGE_COLUMNS = pa.schema(
 )
 _JSON = replaced_sql("raw")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def write_objects(connection: duckdb.DuckDBPyConnection, source: str, table: str, path: Path) -> dict[str, int]:
+def write_objects(
+    connection: duckdb.DuckDBPyConnection, source: str, table: str, path: Path, vault: Vault | None = None
+) -> dict[str, int]:
     """Writes rows as objects, in the order in which they are.
 
     Args:
@@ -55,13 +60,14 @@ def write_objects(connection: duckdb.DuckDBPyConnection, source: str, table: str
         source: Name of a table with the columns `id, parent_id, change, raw`.
         table: The object type.
         path: The file.
+        vault: Encrypts the file; None: nothing does.
 
     Returns:
         Values that do not fit their column, by column; columns without any are left out.
     """
     entry = CATALOGUE[table]
     extra = {"parent_id": "_parent_id"} if entry.parent else {}
-    return _write_typed(connection, source, column_types(entry), path, before=extra, after={"change": "_change"})
+    return _write_typed(connection, source, column_types(entry), path, vault, before=extra, after={"change": "_change"})
 
 
 def write_entries(connection: duckdb.DuckDBPyConnection, source: str, entry: LogType, path: Path) -> dict[str, int]:
@@ -74,6 +80,7 @@ def _write_typed(
     source: str,
     types: Mapping[str, str],
     path: Path,
+    vault: Vault | None = None,
     *,
     before: Mapping[str, str] = _NONE,
     after: Mapping[str, str] = _NONE,
@@ -82,6 +89,10 @@ def _write_typed(
     """Writes `id`, `before`, a column per property, `_raw` and `after`; the two by name in the source → in the file."""
     first = "".join(f"{name} AS {column}, " for name, column in before.items())
     last = "".join(f", {name} AS {column}" for name, column in after.items())
+
+    if vault is not None:
+        vault.prepare(connection, write=True)
+    file = f"read_parquet({sql_text(literal(str(path)))}{reading_option(vault.newest.name) if vault else ''})"
 
     def copy(untexted: Mapping[str, str] = _NONE) -> None:
         """Writes the file; `untexted` has conditions under which text columns are null."""
@@ -95,17 +106,17 @@ def _write_typed(
                 SELECT id, {first} {columns} raw AS _raw {last}
                 FROM (SELECT *{replaced} FROM
                     (SELECT *, json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source})) {order}
-            ) TO {sql_text(str(path))} {_OBJECTS}
+            ) TO {sql_text(str(path))} {_OBJECTS}{vault.copy_option() if vault else ""})
             """
         )
 
     def write() -> dict[str, int]:
         copy()
-        if untexted := _no_texts(connection, path, types):
+        if untexted := _no_texts(connection, file, types):
             copy({name: condition for name, (condition, _) in untexted.items()})
         return total(
             [
-                _misfits(connection, source, path, types),
+                _misfits(connection, source, file, types),
                 # Lists that are null are counted with the other types.
                 {name: number for name, (_, number) in untexted.items() if types[name] == "VARCHAR"},
                 _halves(connection, source, types),
@@ -135,9 +146,7 @@ def write_edges(connection: duckdb.DuckDBPyConnection, source: str, table: str, 
             file.write_batch(group.cast(_EDGE_COLUMNS))
 
 
-def _no_texts(
-    connection: duckdb.DuckDBPyConnection, path: Path, types: Mapping[str, str]
-) -> dict[str, tuple[str, int]]:
+def _no_texts(connection: duckdb.DuckDBPyConnection, file: str, types: Mapping[str, str]) -> dict[str, tuple[str, int]]:
     """Returns the text columns of a file with objects or arrays for texts: which rows, as SQL over `raw`, and how many.
 
     DuckDB makes text of anything. Values that begin like an object or an array are rare, so that few rows of few
@@ -154,7 +163,6 @@ def _no_texts(
         for name in texts
     }
     counts = ", ".join(f"count_if({condition})" for condition in likely.values())
-    file = f"read_parquet({sql_text(literal(str(path)))})"
     seen = connection.execute(f"SELECT {counts} FROM {file}").fetchone() or ()
     found = {}
     for name in [name for name, number in zip(texts, seen, strict=True) if number]:
@@ -170,9 +178,7 @@ def _no_texts(
     return found
 
 
-def _misfits(
-    connection: duckdb.DuckDBPyConnection, source: str, path: Path, types: Mapping[str, str]
-) -> dict[str, int]:
+def _misfits(connection: duckdb.DuckDBPyConnection, source: str, file: str, types: Mapping[str, str]) -> dict[str, int]:
     typed = {name: kind for name, kind in types.items() if kind not in {"VARCHAR", "JSON"}}
     if not typed:
         return {}
@@ -182,7 +188,7 @@ def _misfits(
     present = connection.execute(
         f"SELECT {given} FROM (SELECT json_transform({_JSON}, '{untyped}') j FROM {source})"
     ).fetchone()
-    stored = connection.execute(f"SELECT {kept} FROM read_parquet({sql_text(literal(str(path)))})").fetchone()
+    stored = connection.execute(f"SELECT {kept} FROM {file}").fetchone()
     return {
         name: there - here for name, there, here in zip(typed, present or (), stored or (), strict=True) if there > here
     }

@@ -19,6 +19,7 @@ from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.runtime import lower_thread_priority
+from entra_pipeline.store.backends.encryption.vault import Vault
 from entra_pipeline.store.manifest import Part
 
 _MEMORY = "160MB"
@@ -43,11 +44,13 @@ class SegmentWriter:
         folder: For files on their way to the store.
         number: The next number of a file of a table.
         store: Stores a local file of so many rows as part number so-and-so of a table.
+        vault: Encrypts files where the store is encrypted.
     """
 
     folder: Path
     number: Callable[[str], int]
     store: Callable[[str, int, Path, int], Part]
+    vault: Vault | None = None
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(
             1, "prewrite", initializer=lower_thread_priority, initargs=(_NICENESS,)
@@ -91,7 +94,7 @@ class SegmentWriter:
         try:
             misfits: dict[str, int] = {}
             if schema is OBJECT_ROWS:
-                misfits = write_objects(self._connection, "segment", table, file)
+                misfits = write_objects(self._connection, "segment", table, file, self.vault)
             else:
                 source = f"SELECT *, NULL::VARCHAR AS reason FROM segment WHERE change = '{UPSERT}'"
                 write_edges(self._connection, f"({source})", table, file)

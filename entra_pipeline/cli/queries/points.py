@@ -32,6 +32,7 @@ from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.operations.anchor import Anchor, anchor_of, compare_anchor
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store, storages_of
+from entra_pipeline.store.backends.encryption.names import ENCRYPTION
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.verify import VerifyFinding
@@ -306,8 +307,8 @@ def verify(
     anchor = Anchor.parse(expect) if expect is not None else None
     findings = []
     with checking() as tell:
-        if scope_name is not None and not only_audit:
-            store = open_store(project, scope_name)
+        store = open_store(project, scope_name) if scope_name is not None and not only_audit else None
+        if store is not None:
             if anchor is not None:
                 gone = compare_anchor(store, AuditLog(store.files), anchor)
                 findings += [VerifyFinding("", str(anchor), False, problem) for problem in gone]
@@ -334,6 +335,8 @@ def verify(
         checked = len({finding.point for finding in findings if finding.point})
         verdict = f"[red]{pluralize(len(problems), 'problem')}[/]" if problems else "[green]no differences[/]"
         say(f"{pluralize(checked, 'recovery point')}, {pluralize(len(findings), 'check')}: {verdict}")
+        if store is not None and store.files.vault is None and next(iter(store.files.list(ENCRYPTION)), None):
+            say("The storage is encrypted, and this machine has no key for it: hashes were checked, rows were not.")
     return 1 if problems else 0
 
 

@@ -108,6 +108,11 @@ def _write(project: Project, path: Path) -> None:
     echo(f"{path}: {len(Relations.names())} views and macros; no data, and no secrets")
     used = {scope.storage for scope in project.scopes.values()}
     statements = [one for name in sorted(used) for one in project.storage[name].access_statements(name)]
+    for name in sorted(used):
+        if project.storage[name].encryption:
+            echo(
+                f"{name} is encrypted: entra-pipeline storage keys {name} --duckdb prints the statements with its keys"
+            )
     if statements:
         echo("Statements to run before opening it:\n")
         echo("\n".join(dict.fromkeys(statements)))

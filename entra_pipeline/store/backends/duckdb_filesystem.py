@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import duckdb
@@ -27,6 +27,9 @@ from fsspec import AbstractFileSystem
 from entra_pipeline.errors import EntraPipelineError, NotInStore
 from entra_pipeline.store.backends.duckdb_names import expression, fixed_part, literal, plain
 from entra_pipeline.store.backends.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from entra_pipeline.store.backends.encryption.vault import Vault
 
 _T = TypeVar("_T")
 
@@ -65,6 +68,11 @@ class DuckDBFilesystem:
         self._require = require
         self._scheme = f"store-{name}"
 
+    @property
+    def vault(self) -> Vault | None:
+        """What decrypts the place; None when nothing does."""
+        return self._files.vault
+
     def url(self, key: str) -> str:
         """Returns the address by which DuckDB reads an object."""
         return f"{self._scheme}://{key}"
@@ -74,6 +82,8 @@ class DuckDBFilesystem:
         mount(connection, self._scheme, "", self._files)
         if self._require is not None:
             _mounted[connection][self._scheme].require = self._require
+        if self.vault is not None:
+            self.vault.prepare(connection)
 
 
 def mount(connection: duckdb.DuckDBPyConnection, scheme: str, root: str, files: ObjectStore) -> ObjectStore | None:

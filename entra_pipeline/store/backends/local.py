@@ -62,7 +62,7 @@ class LocalStorage(StorageSettings):
         return LocalObjectStore(self.root, error_factory=self.error)
 
     def facts(self) -> list[tuple[str, str]]:
-        return [("Folder", str(self.path))]
+        return [("Folder", str(self.path)), *self.protection()]
 
 
 class LocalObjectStore(ObjectStore):

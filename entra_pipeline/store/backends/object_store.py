@@ -12,10 +12,13 @@ from uuid import uuid4
 
 from entra_pipeline.clock import Clock
 from entra_pipeline.errors import AlreadyExists, DeleteRefused, EntraPipelineError, StorageUnfit, StoreError
+from entra_pipeline.store.backends.encryption.names import ENCRYPTION
 from entra_pipeline.store.backends.locks import LockHandle
 
 if TYPE_CHECKING:
     import duckdb
+
+    from entra_pipeline.store.backends.encryption.vault import Vault
 
 CHUNK = 1 << 20
 PROBES = "_check/"
@@ -45,7 +48,14 @@ def store_error(_key: str, message: str, /, *, remedy: str) -> EntraPipelineErro
 
 
 class Readable(Protocol):
-    """A place that DuckDB can read."""
+    """A place that DuckDB can read.
+
+    Attributes:
+        vault: What decrypts; None: nothing is encrypted, or this machine has no key.
+    """
+
+    @property
+    def vault(self) -> Vault | None: ...  # noqa: D102
 
     def url(self, key: str) -> str:
         """Returns the address by which DuckDB reads an object."""
@@ -66,6 +76,9 @@ class ObjectStore(ABC):
 
     signed: bool = False
     """Whether records are signed (`signing`)."""
+
+    vault: Vault | None = None
+    """What encrypts and decrypts (`encryption`); None: nothing is encrypted, or this machine has no key."""
 
     @abstractmethod
     def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
@@ -189,6 +202,21 @@ class ObjectStore(ABC):
                 raise StoreError(f"{self} gave back other bytes than were written", remedy="Use another storage.")
         finally:
             self.clear([key])
+
+    def check_key(self) -> None:
+        """Checks that what is written here will be encrypted, where what is there is.
+
+        Raises:
+            StoreError: What is there is encrypted, and the profile has no key; or it is to be encrypted, and there is
+                no data key yet.
+        """
+        if self.vault is not None:
+            self.vault.newest  # noqa: B018 - raises
+        elif next(iter(self.list(ENCRYPTION)), None) is not None:
+            raise StoreError(
+                f"{self} is encrypted, and its profile has no encryption: what is written would be readable",
+                remedy="Set encryption in the storage profile, as on the machine that runs the backups.",
+            )
 
     def _probe(self) -> str:
         """Returns the key of the object that a check writes: one that an earlier check had to leave, or a new one."""

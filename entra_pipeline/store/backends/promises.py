@@ -53,6 +53,8 @@ class StoragePromises:
         yield first
         if first.outcome == "failed":
             return
+        if self._settings.encryption is not None:
+            yield tried("encryption", lambda: _encrypted(files))
         yield tried("write and read", lambda: _written(files))
         yield tried("create only when absent", lambda: _created(files))
         yield tried("large files and speed", lambda: _large(files))
@@ -77,6 +79,11 @@ def _listed(files: ObjectStore) -> str:
     began = time.monotonic()
     number = len(files.folders())
     return f"{number} folders, answered in {(time.monotonic() - began) * 1000:.0f} ms"
+
+
+def _encrypted(files: ObjectStore) -> str:
+    files.check_key()
+    return f"data key {files.vault.newest.name}" if files.vault else ""
 
 
 def _written(files: ObjectStore) -> str:

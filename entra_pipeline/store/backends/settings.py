@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from entra_pipeline.settings.section import Section
+from entra_pipeline.store.backends.encryption.settings import Encryption
 from entra_pipeline.store.backends.object_store import ObjectStore
 from entra_pipeline.store.backends.signing.settings import Signing
 
@@ -20,16 +21,18 @@ class StorageSettings(Section):
     Attributes:
         kind: Which kind it is; a subclass narrows it to one text.
         signing: The keys, where records are signed.
+        encryption: The keys, where everything is encrypted before it leaves this machine.
     """
 
     kind: str
     signing: Signing | None = None
+    encryption: Encryption | None = None
 
     about: ClassVar[str]
     """What the kind is, for docs/configuration.md."""
 
     def open(self) -> ObjectStore:
-        """Opens the place, with signatures where they are set; nothing is read or written yet.
+        """Opens the place, with signatures and encryption where they are set; nothing is read or written yet.
 
         Every later failure that is the fault of a setting (missing bucket, refused credentials, unreachable endpoint,
         forbidden folder) is a ConfigurationError that names file and key.
@@ -37,11 +40,15 @@ class StorageSettings(Section):
         Raises:
             ConfigurationError: A secret cannot be found.
         """
-        return self.signed(self.place())
+        return self.protected(self.place())
 
-    def signed(self, place: ObjectStore) -> ObjectStore:
-        """Returns a place that `place` gave, with signatures where they are set."""
-        return place if self.signing is None else self.signing.above(place)
+    def protected(self, place: ObjectStore) -> ObjectStore:
+        """Returns a place that `place` gave, with signatures and encryption where they are set.
+
+        What is signed is what is stored: signatures are verified without the data keys.
+        """
+        below = place if self.signing is None else self.signing.above(place)
+        return below if self.encryption is None else self.encryption.above(below)
 
     @abstractmethod
     def place(self) -> ObjectStore:
@@ -50,6 +57,14 @@ class StorageSettings(Section):
     @abstractmethod
     def facts(self) -> list[tuple[str, str]]:
         """Returns what the console shows of it, as names and values. Never secrets."""
+
+    def protection(self) -> list[tuple[str, str]]:
+        """Returns what `facts` says of encryption; empty where there is none."""
+        return (
+            [("Encryption", f"before it is sent; {self.encryption.kind} wraps the data keys")]
+            if self.encryption
+            else []
+        )
 
     def hurried(self) -> Self:
         """Returns the profile for a check: nobody wants to wait long for what does not work."""

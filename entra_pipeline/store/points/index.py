@@ -28,9 +28,11 @@ import pyarrow.parquet as pq
 
 from entra_pipeline.errors import IntegrityError
 from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.backends.encryption.names import key_name_in, plain_name
 from entra_pipeline.store.checksums import read_intact
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, TableKind, sha256
 from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.confidential import read_parquet
 from entra_pipeline.store.state import KEYS
 
 INDEX = "_index/4/"
@@ -205,13 +207,18 @@ def _copied(files: ObjectStore, scope: str, sources: Sequence[IndexFile], points
 
 
 def _read_index_file(files: ObjectStore, file: IndexFile) -> bytes:
+    """Returns a file of the index, decrypted; raises IntegrityError when it is not what was written."""
     data = files.read(file.key)
     # Copied, a changed byte would get a new name that vouches for it.
-    if sha256(data) != file.key.rpartition("/")[2].split(".")[-2]:
+    if sha256(data) != plain_name(file.key).rpartition("/")[2].split(".")[-2]:
         raise IntegrityError(
             f"the index {file.key} is not what was written", remedy="Remove it: entra-pipeline sql makes it again."
         )
-    return data
+    if not key_name_in(file.key):
+        return data
+    buffer = io.BytesIO()
+    pq.write_table(read_parquet(files, file.key, data).cast(SCHEMA), buffer, row_group_size=_GROUP, store_schema=False)
+    return buffer.getvalue()
 
 
 def _by_table(held: Sequence[bytes], points: Collection[str]) -> Iterator[pa.Table]:
@@ -253,9 +260,13 @@ def _put(files: ObjectStore, scope: str, tables: Iterable[pa.Table], points: Seq
         for table in tables:
             writer.write_table(table, row_group_size=_GROUP)
     data = buffer.getvalue()
+    if files.vault is not None:
+        data = files.vault.encrypted(data, group=_GROUP)
     name = f"{points[0]}.{points[-1]}.{level}.{len(points)}.{sha256(data)}.parquet"
-    files.replace(f"{index_folder(scope)}{name}", data)
-    return f"{index_folder(scope)}{name}"
+    key = f"{index_folder(scope)}{name}"
+    key = files.vault.parquet_name(key) if files.vault else key
+    files.replace(key, data)
+    return key
 
 
 # --- Rows ------------------------------------------------------------------------------------------------------------
@@ -303,6 +314,6 @@ def _keys_in(files: ObjectStore, part: Part, kind: TableKind) -> Iterator[tuple[
     """Returns the keys in a part; those of objects have no second half."""
     # Bytes that nobody wrote may be read as keys that nobody changed, or stop Arrow anywhere.
     data = read_intact(files, part)
-    columns = pq.read_table(io.BytesIO(data), columns=list(KEYS[kind])).columns
+    columns = read_parquet(files, part.key, data, KEYS[kind]).columns
     first = columns[0].to_pylist()
     yield from zip(first, columns[1].to_pylist() if kind == "edges" else [""] * len(first), strict=True)

@@ -97,7 +97,7 @@ def part_key(scope: str, table: str, point: str, number: int) -> str:
 
 def part_number(key: str) -> int:
     """Reads the number of a Parquet file among those that a point wrote for a table."""
-    return int(key.rpartition(_PART)[2].removesuffix(".parquet"))
+    return int(key.rpartition(_PART)[2].partition(".")[0])
 
 
 # --- Points never change ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import msgspec
 from entra_pipeline.errors import NotInStore
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.manifest import TABLE_ENTRY_DECODER, Part, TableEntry, canonical, decode_record
+from entra_pipeline.store.points.confidential import encrypted_part
 from entra_pipeline.store.points.keys import part_folders, part_key, require_uncommitted
 
 # Among the staged entries, which are named after tables.
@@ -61,7 +62,7 @@ class PointStaging:
             RecoveryPointRefused: The point is committed.
         """
         self._require_uncommitted(point)
-        key = part_key(self._scope, table, point, number)
+        key = encrypted_part(self._files, part_key(self._scope, table, point, number), path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._files.upload(key, path)

@@ -131,6 +131,7 @@ class S3Storage(StorageSettings):
             ("Service", self.endpoint_url or f"Amazon S3, {self.region}"),
             ("Object Lock", self.object_lock or "off"),
             *self._encryption_facts(),
+            *self.protection(),
         ]
 
     def _encryption_facts(self) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ FOLDERS = (
     "_heads/",
     "_keys/",
     "_adopted/",
+    "_encryption/",
 )
 """What the keys of records start with."""
 

@@ -174,7 +174,10 @@ def save(context: RequestContext) -> Response:
 def _save(context: RequestContext, scope: Scope | None) -> Response:
     values = _sent(context)
     name = scope.name if scope else context.field("name")
+    settings = _settings(values)
     try:
+        if scope is not None and scope.approval:
+            _require_kept(scope, settings)
         found = _consequences(context, scope, name, values)
         if not_agreed(found, context.form.get("agreed", [])):
             question = UsageError(
@@ -182,9 +185,6 @@ def _save(context: RequestContext, scope: Scope | None) -> Response:
             )
             return _form(context, scope, {**values, "name": name}, question, found)
         with context.state.changing(context.field("version")) as file:
-            settings = _settings(values)
-            if scope is not None and scope.approval:
-                _require_kept(scope, settings)
             if scope is None:
                 create_scope(file, name, settings)
             else:

@@ -94,7 +94,7 @@ def _write_typed(
         vault.prepare(connection, write=True)
     file = f"read_parquet({sql_text(literal(str(path)))}{reading_option(vault.newest.name) if vault else ''})"
 
-    def copy(untexted: Mapping[str, str] = _NONE) -> None:
+    def copy(untexted: Mapping[str, str]) -> None:
         """Writes the file; `untexted` has conditions under which text columns are null."""
         replaced = "".join(
             f', CASE WHEN {condition} THEN NULL ELSE t."{name}" END AS "{name}"' for name, condition in untexted.items()
@@ -111,9 +111,8 @@ def _write_typed(
         )
 
     def write() -> dict[str, int]:
-        copy()
-        if untexted := _no_texts(connection, file, types):
-            copy({name: condition for name, (condition, _) in untexted.items()})
+        untexted = _no_texts(connection, source, types)
+        copy({name: condition for name, (condition, _) in untexted.items()})
         return total(
             [
                 _misfits(connection, source, file, types),
@@ -146,36 +145,38 @@ def write_edges(connection: duckdb.DuckDBPyConnection, source: str, table: str, 
             file.write_batch(group.cast(_EDGE_COLUMNS))
 
 
-def _no_texts(connection: duckdb.DuckDBPyConnection, file: str, types: Mapping[str, str]) -> dict[str, tuple[str, int]]:
-    """Returns the text columns of a file with objects or arrays for texts: which rows, as SQL over `raw`, and how many.
+def _no_texts(
+    connection: duckdb.DuckDBPyConnection, source: str, types: Mapping[str, str]
+) -> dict[str, tuple[str, int]]:
+    """Returns the text columns with objects or arrays for texts: SQL over `raw` that finds the rows, and their number.
 
-    DuckDB makes text of anything. Values that begin like an object or an array are rare, so that few rows of few
-    columns are looked at in `_raw`.
+    DuckDB makes text of anything. A pattern finds out whether any row may have such a value, for a fraction of what
+    writing the rows takes.
     """
-    texts = [name for name, kind in types.items() if kind in {"VARCHAR", "VARCHAR[]"}]
-    if not texts:
+    texts = [name for name, kind in types.items() if kind == "VARCHAR"]
+    lists = [name for name, kind in types.items() if kind == "VARCHAR[]"]
+    text = rf'"({"|".join(texts)})"\s*:\s*[\[{{]'
+    element = rf'"({"|".join(lists)})"\s*:\s*\[[^\]]*[\[{{]'
+    pattern = "|".join(one for one, names in ((text, texts), (element, lists)) if names)
+    if not pattern:
         return {}
-    begins = "[1] IN ('{', '[')"
-    likely = {
-        name: f'"{name}"{begins}'
-        if types[name] == "VARCHAR"
-        else f'len(list_filter("{name}", lambda e: e{begins})) > 0'
-        for name in texts
+    likely = connection.execute(
+        f"SELECT count(*) FROM {source} WHERE raw IS NOT NULL AND regexp_matches(raw, {sql_text(pattern)})"
+    ).fetchone()
+    if not likely or not likely[0]:
+        return {}
+    kinds = "IN ('OBJECT', 'ARRAY')"
+    conditions = {name: f"""json_type({_JSON}, '$."{name}"') {kinds}""" for name in texts} | {
+        name: f"""len(list_filter(json_type({_JSON}, '$."{name}"[*]'), lambda kind: kind {kinds})) > 0"""
+        for name in lists
     }
-    counts = ", ".join(f"count_if({condition})" for condition in likely.values())
-    seen = connection.execute(f"SELECT {counts} FROM {file}").fetchone() or ()
-    found = {}
-    for name in [name for name, number in zip(texts, seen, strict=True) if number]:
-        value = f"""'$."{name}"'"""
-        condition = f"json_type({{raw}}, {value}) IN ('OBJECT', 'ARRAY')"
-        if types[name] == "VARCHAR[]":
-            kinds = f"""json_type({{raw}}, '$."{name}"[*]')"""
-            condition = f"len(list_filter({kinds}, lambda k: k IN ('OBJECT', 'ARRAY'))) > 0"
-        stored = condition.format(raw=replaced_sql("_raw"))
-        row = connection.execute(f"SELECT count(*) FROM {file} WHERE {likely[name]} AND {stored}").fetchone()
-        if row and row[0]:
-            found[name] = (condition.format(raw=_JSON), int(row[0]))
-    return found
+    counts = ", ".join(f"count_if({condition})" for condition in conditions.values())
+    found = connection.execute(f"SELECT {counts} FROM {source}").fetchone() or ()
+    return {
+        name: (condition, int(number))
+        for (name, condition), number in zip(conditions.items(), found, strict=True)
+        if number
+    }
 
 
 def _misfits(connection: duckdb.DuckDBPyConnection, source: str, file: str, types: Mapping[str, str]) -> dict[str, int]:

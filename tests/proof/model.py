@@ -16,7 +16,7 @@ from entra_pipeline.store.state import connect, state_query
 
 State = dict[Any, Any]
 """A table: objects by id, or links by (source, target) with the target's type."""
-_TABLE_WIDE = ("not read", "objects", "owners", "proof", "directory extensions")
+_TABLE_WIDE = ("not read", "not read to its end", "properties", "objects", "owners", "proof", "directory extensions")
 
 
 @dataclass

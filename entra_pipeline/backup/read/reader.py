@@ -33,7 +33,7 @@ from entra_pipeline.backup.rows.page_parser import (
     stored,
 )
 from entra_pipeline.backup.rows.result import ReadResult, TableOutcome
-from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging
+from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging, only_upserts
 from entra_pipeline.catalogue import ObjectType, Relation
 from entra_pipeline.clock import iso, parse_iso
 from entra_pipeline.errors import (
@@ -142,7 +142,8 @@ class ObjectReader(TableReader):
                     delta_link = page.next_round
                     self.progress(entry.name, objects.rows)
             except GraphError as error:
-                if not objects.rows or not keeps_rows(error):
+                # What a part of a later round says is not what the whole says: its next reading tells everything again.
+                if not complete or not objects.rows or not keeps_rows(error):
                     raise
                 broken = error
             finally:
@@ -157,21 +158,25 @@ class ObjectReader(TableReader):
             # The round has to be read once more: nobody can say which object it was, or what would have followed.
             before = self.parent.tables.get(entry.name) if self.parent and not complete else None
             delta_link, minted = (before.delta_link, before.delta_minted) if before else ("", "")
-            complete = complete and broken is None
         elif self.chosen_ids(entry) != frozenset() and not continues(delta_link, first, self.graph.root):
             gaps.append(_no_next_round(entry, delta_link))
             delta_link = ""
         finished = self.clock()
         common = {
-            "complete": complete,
+            "complete": complete and broken is None,
             "started": started,
             "finished": finished,
             "signature": signature,
             "broken": broken,
         }
+
+        def came(table: str, rows: Staging) -> Staged:
+            # What a part of a round takes away, the rest may bring back.
+            return rows.staged if broken is None else only_upserts(rows.staged, self.folder / f"{table}.part.arrow")
+
         own = ReadResult(
             entry.name,
-            objects.staged,
+            came(entry.name, objects),
             stats=stats,
             delta_link=delta_link,
             delta_minted=minted,
@@ -179,7 +184,8 @@ class ObjectReader(TableReader):
             gaps=gaps,
             **common,  # type: ignore[arg-type]
         )
-        return [own, *(ReadResult(r.name, s.staged, stats=RequestStats(), **common) for r, s in edges.items())]  # type: ignore[arg-type]
+        links = [(relation.name, came(relation.name, rows)) for relation, rows in edges.items()]
+        return [own, *(ReadResult(name, rows, stats=RequestStats(), **common) for name, rows in links)]  # type: ignore[arg-type]
 
     def _set_aside(self, entry: ObjectType, parser: DeltaPages) -> None:
         """Sets aside what a delta round could not read; with an object, its links."""

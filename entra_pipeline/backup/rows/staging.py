@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from entra_pipeline.surrogates import MARKS, as_text, reveal
@@ -160,6 +161,14 @@ def read_staged(staged: Staged) -> ds.Dataset | pa.Table:
     if not staged.segments:
         return staged.schema.empty_table()
     return ds.dataset([str(path) for path in staged.segments], format="ipc", schema=staged.schema)
+
+
+def only_upserts(staged: Staged, path: Path) -> Staged:
+    """Returns staged rows without deletions, in a file of their own."""
+    with pa.ipc.new_file(path, staged.schema) as file:
+        for batch in read_staged(staged).filter(pc.field("change") == UPSERT).to_batches():
+            file.write_batch(batch)
+    return Staged(staged.schema, (path,))
 
 
 def read_segment(path: Path, schema: pa.Schema) -> ds.Dataset:

@@ -88,7 +88,7 @@ async def verify(
     reporter.phase("checking differences again")
     deadline = monotonic() + patience
     while found:
-        found = await _again(found, sent, wanted, outcomes, target)
+        found = await _again(found, sent, wanted, names, outcomes, target)
         if not found or monotonic() >= deadline:
             break
         await asyncio.sleep(min(_POLL, max(0.05, deadline - monotonic())))
@@ -192,6 +192,7 @@ async def _again(
     found: _Found,
     sent: Sequence[RestoreStep],
     wanted: Mapping[int, dict[str, Any]],
+    names: Mapping[str, str],
     outcomes: Mapping[int, StepOutcome],
     target: RestoreTarget,
 ) -> _Found:
@@ -203,13 +204,13 @@ async def _again(
         entry = RELATIONS[step.table][0] if step.table in RELATIONS else CATALOGUE[step.table]
         if entry.parent is not None and CATALOGUE[entry.parent.type].parent is not None:
             continue
-        path = paths.item(entry, outcomes[number].live_id, step.parent, {})
+        path = paths.item(entry, outcomes[number].live_id, rewrite(step.parent, names), {})
         if step.table in RELATIONS:
             url = query(f"{path}/{RELATIONS[step.table][1].segment}", select="id", top=entry.page_size)
         else:
-            names = [name for name in wanted.get(number, ()) if "@" not in name]
+            shown = [name for name in wanted.get(number, ()) if "@" not in name]
             expand = ",".join(entry.expand)
-            url = query(path, select=",".join(dict.fromkeys(["id", *names])) if entry.select else None, expand=expand)
+            url = query(path, select=",".join(dict.fromkeys(["id", *shown])) if entry.select else None, expand=expand)
         by_lane.setdefault(entry.lane, []).append(BatchRequest(url, number))
     stats = RequestStats()
     for lane, requests in by_lane.items():

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment
 
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.console.alerts import Seats
 from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
 from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob, RunningBackups
@@ -71,7 +70,6 @@ class AppState:
         """Backups under way, for every page that shows a scope."""
         self.outcomes = JobOutcomes()
         """How jobs ended, for every page that lists them."""
-        self.seats = Seats()
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
         self.launching = Lock()

@@ -130,7 +130,11 @@ class RequestContext:
         Raises:
             EntraPipelineError: It is refused, or cannot be found.
         """
-        return self.state.reading.ask(self.project, self.person, what, self.path("scope"), gone=self.gone, **arguments)
+        return self.ask(what, self.path("scope"), **arguments)
+
+    def ask(self, what: What, scope: str = "", /, **arguments: Any) -> Any:
+        """What `reading` finds of a scope, or of all of them when that is empty, for this visitor; raises as `read`."""
+        return self.state.reading.ask(self.project, self.person, what, scope, gone=self.gone, **arguments)
 
     def found(self, key: Hashable, find: Callable[[], Any]) -> Any:
         """What was found before by a key, or is found now; several visitors who ask for it wait for one of them."""

@@ -15,6 +15,8 @@ import pytest
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.console.reading import ReadingPool, bounds
+from entra_pipeline.console.reading.bounds import READ_OUTCOME_DECODER, ReadOutcome
+from entra_pipeline.console.reading.worker import encoded
 from entra_pipeline.console.routing import RequestContext
 from entra_pipeline.console.workers import TooManyQuestions, Turns, VisitorGone
 from entra_pipeline.errors import NotInStore
@@ -77,6 +79,36 @@ def test_a_question_that_takes_too_long_is_given_up(
         answer = viewer.get(f"{page}/object", params={"id": "x"})
     assert answer.status_code == 400 and "cancelled" in answer.text
     assert not Path(f"/proc/{worker}").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/reports/subscription",
+        "/reports/audit?format=xlsx",
+        "/dashboard/attention",
+        "/scopes/new/search?tenant=contoso&kind=users&find_users=a",
+    ],
+)
+def test_whatever_takes_long_is_not_done_by_the_console_itself(
+    console: Served, page: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    administrator = console.browser(Role.administrator)
+    assert administrator.get(page).status_code == 200
+    os.kill(worker := _worker(console.site.reading), signal.SIGSTOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(bounds, "SECONDS", 0.2)
+        answer = administrator.get(path)
+    assert "cancelled" in answer.text
+    assert not Path(f"/proc/{worker}").exists()
+    assert "cancelled" not in administrator.get(path).text
+
+
+def test_an_answer_that_is_too_large_is_refused_where_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "BYTES", 50)
+    assert READ_OUTCOME_DECODER.decode(encoded(ReadOutcome(answer="x"))).answer == "x"
+    told = READ_OUTCOME_DECODER.decode(encoded(ReadOutcome(answer="x" * 50)))
+    assert told.kind == "UsageError" and "more than" in told.message and told.remedy
 
 
 def test_a_process_that_died_is_replaced_and_leaves_nothing(project_file: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from entra_pipeline.clock import iso
-from entra_pipeline.console.alerts import Alert, alerts
+from entra_pipeline.console.alerts import Alert
 from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavailable, Run
@@ -106,19 +106,13 @@ def jobs(context: RequestContext) -> Response:
 
 def attention(context: RequestContext) -> Response:
     """What wants attention, and the seats; the dashboard asks for it when it is there itself."""
-    now = context.state.clock()
-    problem: EntraPipelineError | None = None
-    seats: list[dict[str, Any]] = []
-    try:
-        seats = context.state.seats.rows(context.project, context.state.store, now)
-    except EntraPipelineError as error:
-        problem = error
+    found = context.ask("attention", now=context.state.clock().isoformat())
     return context.page(
         "attention.html",
-        alerts=[*_waiting(context), *alerts(context.project, context.state.store, now)],
-        seats=seats,
+        alerts=[*_waiting(context), *(Alert(**one) for one in found["alerts"])],
+        seats=found["seats"],
         shown=shown,
-        problem=problem,
+        problem=found["problem"],
     )
 
 

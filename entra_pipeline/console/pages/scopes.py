@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
-import msgspec
 import tomlkit
 from starlette.responses import Response
 
@@ -25,11 +22,9 @@ from entra_pipeline.console.editing.consequences import (
     requested,
 )
 from entra_pipeline.console.pages.dashboard import health
+from entra_pipeline.console.reading.reporting import SEARCHED
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
-from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.graph.pages import decode_page
-from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.orchestration.keys import backup_now_job_name, backup_now_op_name, run_tags
 from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
@@ -38,8 +33,8 @@ from entra_pipeline.store.backends.promises import StoragePromises, shortcomings
 from entra_pipeline.text import pluralize
 
 _TIMES = 5
-_FOUND = 10
-_SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName,mail,id"}
+# Characters of a name that is looked for in a tenant.
+_LONGEST = 200
 _RETENTIONS = ("30 days", "90 days", "1 year", "2 years", "7 years", "forever")
 
 
@@ -238,14 +233,14 @@ def _sent(context: RequestContext) -> dict[str, Any]:
     values: dict[str, Any] = {key: context.field(key) for key in (*plain, "full_backup_frequency")}
     values["types"] = context.form.get("types", [])
     values["approval"] = bool(context.field("approval"))
-    for kind in _SEARCHED:
+    for kind in SEARCHED:
         values[kind] = context.lines(kind)
     return values
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What is to stand in the file; None for what is not to stand there."""
-    select = {kind: values[kind] for kind in _SEARCHED if values[kind]}
+    select = {kind: values[kind] for kind in SEARCHED if values[kind]}
     return {
         "description": values["description"] or None,
         "tenant": values["tenant"],
@@ -344,26 +339,18 @@ def _foreseen(context: RequestContext, values: Mapping[str, Any]) -> dict[str, A
     }
 
 
-async def search(context: RequestContext) -> Response:
+def search(context: RequestContext) -> Response:
     """Users or groups of a tenant whose name begins with a text, as they are now."""
     kind = context.query("kind")
     text = context.query(f"find_{kind}").strip()
     tenant = context.project.tenants.get(context.query("tenant"))
     found: list[dict[str, Any]] = []
     problem = ""
-    if kind in _SEARCHED and tenant is not None and text:
+    if kind in SEARCHED and tenant is not None and text:
         try:
-            async with asyncio.timeout(20), open_graph(tenant) as graph:
-                escaped = text.replace("'", "''")
-                fields = [name for name in _SEARCHED[kind].split(",") if name != "id"]
-                condition = " or ".join(f"startswith({name},'{escaped}')" for name in fields)
-                url = f"{kind}?$filter={quote(condition)}&$select={_SEARCHED[kind]}&$top={_FOUND}"
-                page = await graph.fetch(url, decode_page, stats=RequestStats())
-                found = [msgspec.json.decode(one) for one in page.value]
+            found = context.ask("people", tenant=tenant.name, kind=kind, text=text[:_LONGEST])
         except EntraPipelineError as error:
             problem = f"{error.message}. {error.remedy}"
-        except TimeoutError:
-            problem = "The tenant does not answer in time."
     return context.page(
         "scope_search.html", kind=kind, text=text, found=found, problem=problem, known=tenant is not None
     )

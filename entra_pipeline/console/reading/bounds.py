@@ -12,8 +12,10 @@ GRACE = 3.0
 """Seconds that a question still has when nobody waits for its answer: most end by then, and the process goes on."""
 ADDRESS_SPACE = 6 << 30
 """Bytes of address space that a process takes at the most: text is not all counted by DuckDB."""
+BYTES = 100_000_000
+"""Bytes of an answer at the most."""
 
-What = Literal["page", "one", "related", "states", "differences", "known"]
+What = Literal["page", "one", "related", "states", "differences", "known", "report", "file", "attention", "people"]
 
 
 class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +23,7 @@ class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         what: What is asked for.
-        scope: The scope.
+        scope: The scope; empty for what is asked about all of them, or a tenant.
         arguments: Of what is asked for.
     """
 

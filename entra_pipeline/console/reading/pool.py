@@ -33,7 +33,7 @@ class ReadingPool:
         self._idle: list[_Worker] = []
 
     def ask(
-        self, project: Project, person: str, what: What, scope: str, *, gone: Event | None = None, **arguments: Any
+        self, project: Project, person: str, what: What, scope: str, /, *, gone: Event | None = None, **arguments: Any
     ) -> Any:
         """Answers a question.
 

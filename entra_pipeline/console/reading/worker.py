@@ -21,8 +21,10 @@ from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
 from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
+from entra_pipeline.console.alerts import Seats
 from entra_pipeline.console.reading import bounds
 from entra_pipeline.console.reading.bounds import REQUEST_DECODER, ReadOutcome, ReadRequest
+from entra_pipeline.console.reading.reporting import attention, people, report_file, report_page
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -31,6 +33,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 KINDS = ("added", "removed", "modified")
 """Changes that a comparison shows."""
+_TOO_LARGE = f"the answer has more than {bounds.BYTES // 1_000_000} MB"
 _MANIFESTS = 100
 _TABLES = 8
 # Seconds after which a store is opened anew: what it has hashed by then is hashed again before it is believed.
@@ -63,7 +66,15 @@ def answer(project: str, folder: str, asked: Connection) -> None:
             outcome = ReadOutcome(kind=type(error).__name__, message=error.message, remedy=error.remedy)
         except MemoryError:
             outcome = ReadOutcome(kind="UsageError", message=TOO_MUCH, remedy=LESS)
-        asked.send_bytes(msgspec.msgpack.encode(outcome))
+        asked.send_bytes(encoded(outcome))
+
+
+def encoded(outcome: ReadOutcome) -> bytes:
+    """An outcome as it is sent; one that is too large is refused here, where memory is bounded."""
+    data = msgspec.msgpack.encode(outcome)
+    if len(data) <= bounds.BYTES:
+        return data
+    return msgspec.msgpack.encode(ReadOutcome(kind="UsageError", message=_TOO_LARGE, remedy=LESS))
 
 
 class Reader:
@@ -78,6 +89,7 @@ class Reader:
         self._stores: dict[str, tuple[ScopeStore, float]] = {}
         self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
         self._pages = ObjectPageCache(tables=_TABLES)
+        self._seats = Seats()
 
     def answer(self, request: ReadRequest) -> Any:
         """What is asked for, as MessagePack has it.
@@ -85,11 +97,16 @@ class Reader:
         Raises:
             EntraPipelineError: As the functions of `analysis` that find it.
         """
-        store, since = self._stores.get(request.scope, (None, 0.0))
-        if store is None or monotonic() - since > _AGE:
-            store = open_store(self._project, request.scope)
-            self._stores[request.scope] = store, monotonic()
         given = dict(request.arguments)
+        if request.what == "report":
+            return report_page(self._project, given)
+        if request.what == "file":
+            return report_file(self._project, given, given.pop("format"))
+        if request.what == "attention":
+            return attention(self._project, self._store, self._seats, **given)
+        if request.what == "people":
+            return people(self._project, **given)
+        store = self._store(request.scope)
         if request.what == "differences":
             return self._differences(store, **given)
         if request.what == "states":
@@ -106,6 +123,13 @@ class Reader:
         raw = self._pages.one(store, manifest, given["table"], given["identifier"])
         found = related(store, manifest, raw=raw, **given)
         return {"counts": [[*key, number] for key, number in found.counts.items()], "rows": found.rows}
+
+    def _store(self, scope: str) -> ScopeStore:
+        store, since = self._stores.get(scope, (None, 0.0))
+        if store is None or monotonic() - since > _AGE:
+            store = open_store(self._project, scope)
+            self._stores[scope] = store, monotonic()
+        return store
 
     def _manifest(self, store: ScopeStore, point: str) -> Manifest:
         key = (store.scope, point)

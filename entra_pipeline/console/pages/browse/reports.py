@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from datetime import date, timedelta
-from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -13,12 +11,9 @@ from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import NotInStore, UsageError
-from entra_pipeline.reports import REPORTS, Report, ReportRequest, ReportType
-from entra_pipeline.reports.model import Chart
+from entra_pipeline.reports import REPORTS, ReportRequest, ReportType
 from entra_pipeline.reports.rendering import FORMATS
-from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
 
-_ROWS = 200
 _TYPES = {
     "csv": "text/csv; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -47,24 +42,24 @@ def _one(context: RequestContext, name: str) -> Response:
     if kind is None:
         raise NotInStore(f"there is no report {name[:100]!r}", remedy="See Reports for the existing ones.")
     requested = _request(context, kind)
-    made = kind.build(requested)
+    asked = {
+        "name": name,
+        "now": requested.now.isoformat(),
+        "first": requested.first.isoformat(),
+        "last": requested.last.isoformat(),
+        "scope": requested.scope,
+        "only": dict(requested.only),
+    }
     if format_ := context.query("format"):
-        return _file(context, made, format_)
+        return _file(context, asked, format_)
     given: dict[str, Any] = {"from": requested.first, "to": requested.last} if kind.days else {}
     given |= {"scope": requested.scope} | {option: requested.only.get(key, "") for option, key in kind.filters.items()}
     return context.page(
         "report.html",
         name=name,
         kind=kind,
-        report=made,
+        report=context.ask("report", **asked),
         asked=requested,
-        charts=_charts(context, made),
-        tables=[
-            (table, [column for column in used_columns(table) if not column.detail], table.rows[-_ROWS:][::-1])
-            for table in made.tables
-        ],
-        shown=_shown,
-        fact=shown_fact,
         files=[(one, address("reports", name, **given, format=one)) for one in sorted(FORMATS)],
     )
 
@@ -95,32 +90,13 @@ def _day(context: RequestContext, name: str, default: date) -> date:
         raise UsageError(f"{text[:40]!r} is not a date", remedy="Write it as 2026-11-30.") from None
 
 
-def _file(context: RequestContext, made: Report, format_: str) -> Response:
-    make = FORMATS.get(format_)
-    if make is None:
+def _file(context: RequestContext, asked: dict[str, Any], format_: str) -> Response:
+    if format_ not in FORMATS:
         raise UsageError(f"there is no format {format_[:40]!r}", remedy=f"There are {', '.join(FORMATS)}.")
-    data = make(made)
-    record(context.state, context.user, context.request, action="report export", subject=made.name, format=format_)
-    headers = {"Content-Disposition": f'attachment; filename="{made.name}-{made.made[:10]}.{format_}"'}
-    return Response(data, media_type=_TYPES[format_], headers=headers)
-
-
-def _shown(value: Any, kind: str) -> str:
-    return "" if value in ({}, []) else shown(value, kind)
-
-
-def _charts(context: RequestContext, made: Report) -> list[dict[str, Any]]:
-    """Charts as pictures, which are drawn once: the page's own policy forbids the styles that they would bring."""
-    return [
-        {"title": chart.title, "source": context.state.findings.get(("chart", repr(chart)), partial(_picture, chart))}
-        for chart in made.charts
-    ]
-
-
-def _picture(chart: Chart) -> str:
-    from entra_pipeline.reports.rendering.charts import lone_svg
-
-    return f"data:image/svg+xml;base64,{b64encode(lone_svg(chart).encode()).decode()}"
+    made, name = context.ask("file", **asked, format=format_), asked["name"]
+    record(context.state, context.user, context.request, action="report export", subject=name, format=format_)
+    headers = {"Content-Disposition": f'attachment; filename="{name}-{made["made"][:10]}.{format_}"'}
+    return Response(made["data"], media_type=_TYPES[format_], headers=headers)
 
 
 PAGES = (

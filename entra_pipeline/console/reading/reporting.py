@@ -1,0 +1,129 @@
+"""What pages ask about all scopes, or of a tenant, in the process that answers: reports, the dashboard's alerts.
+
+What belongs here: the core's functions called for a page, and as much of their result as a page shows. What does not:
+how the page looks, and how far a question goes (`bounds`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from entra_pipeline.clock import parse_iso
+from entra_pipeline.console.alerts import Seats, alerts
+from entra_pipeline.errors import EntraPipelineError, StoreError
+from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.graph.pages import decode_page
+from entra_pipeline.graph.request_stats import RequestStats
+from entra_pipeline.project import Project
+from entra_pipeline.reports import REPORTS, ReportRequest
+from entra_pipeline.reports.model import Chart, Column, Report, ReportTable
+from entra_pipeline.reports.rendering import FORMATS
+from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
+from entra_pipeline.runtime import run_async
+from entra_pipeline.store.recovery_points import ScopeStore
+
+ROWS = 200
+"""Rows of each table of a report that a page shows: the last ones."""
+SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName,mail,id"}
+"""Kinds of objects that can be looked for in a tenant → properties that are shown, the ones that are searched first."""
+_FOUND = 10
+# Seconds that a tenant has to answer.
+_PATIENCE = 20
+
+
+def report_page(project: Project, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A report as its page shows it: texts, and the last rows of each table, newest first.
+
+    Raises:
+        EntraPipelineError: As the report.
+    """
+    made = _made(project, asked)
+    return {
+        "title": made.title,
+        "subtitle": made.subtitle,
+        "problems": list(made.problems),
+        "facts": {name: shown_fact(name, value) for name, value in made.facts.items()},
+        "charts": [{"title": chart.title, "source": _picture(chart)} for chart in made.charts],
+        "tables": [_table(table) for table in made.tables],
+    }
+
+
+def report_file(project: Project, asked: Mapping[str, Any], format_: str) -> dict[str, Any]:
+    """A report as a file: its `data`, and when it was `made`."""
+    made = _made(project, asked)
+    return {"data": FORMATS[format_](made), "made": made.made}
+
+
+def _made(project: Project, asked: Mapping[str, Any]) -> Report:
+    request = ReportRequest(
+        project,
+        parse_iso(asked["now"]),
+        date.fromisoformat(asked["first"]),
+        date.fromisoformat(asked["last"]),
+        scope=asked["scope"],
+        only=asked["only"],
+    )
+    return REPORTS[asked["name"]].build(request)
+
+
+def _table(table: ReportTable) -> dict[str, Any]:
+    columns = [column for column in used_columns(table) if not column.detail]
+    return {
+        "title": table.title,
+        "empty": table.empty,
+        "total": len(table.rows),
+        "columns": [{"key": one.key, "heading": one.heading, "kind": one.kind} for one in columns],
+        "rows": [{one.key: _cell(row.get(one.key), one) for one in columns} for row in table.rows[-ROWS:][::-1]],
+    }
+
+
+def _cell(value: Any, column: Column) -> str:
+    return "" if value in (None, {}, []) else str(value) if column.kind == "status" else shown(value, column.kind)
+
+
+def _picture(chart: Chart) -> str:
+    """A chart as a picture: the page's own policy forbids the styles that a drawing within it would bring."""
+    from entra_pipeline.reports.rendering.charts import lone_svg
+
+    return f"data:image/svg+xml;base64,{b64encode(lone_svg(chart).encode()).decode()}"
+
+
+def attention(project: Project, store_of: Callable[[str], ScopeStore], seats: Seats, now: str) -> dict[str, Any]:
+    """What wants attention in all scopes: `alerts`, `seats`, and the `problem` (message, remedy) when these fail."""
+    moment = parse_iso(now)
+    problem: list[str] = []
+    rows: list[dict[str, Any]] = []
+    try:
+        rows = seats.rows(project, store_of, moment)
+    except EntraPipelineError as error:
+        problem = [error.message, error.remedy]
+    return {"alerts": alerts(project, store_of, moment), "seats": rows, "problem": problem}
+
+
+def people(project: Project, tenant: str, kind: str, text: str) -> list[dict[str, Any]]:
+    """Users or groups of a tenant whose name begins with a text, as they are now.
+
+    Raises:
+        EntraPipelineError: It cannot be asked, or does not answer in time.
+    """
+    fields = SEARCHED[kind].split(",")
+    escaped = text.replace("'", "''")
+    condition = " or ".join(f"startswith({name},'{escaped}')" for name in fields if name != "id")
+    url = f"{kind}?$filter={quote(condition)}&$select={SEARCHED[kind]}&$top={_FOUND}"
+
+    async def ask() -> list[dict[str, Any]]:
+        async with asyncio.timeout(_PATIENCE), open_graph(project.tenants[tenant]) as graph:
+            page = await graph.fetch(url, decode_page, stats=RequestStats())
+        return [{name: str(one.get(name) or "") for name in fields} for one in map(msgspec.json.decode, page.value)]
+
+    try:
+        return run_async(ask())
+    except TimeoutError:
+        raise StoreError("the tenant does not answer in time", remedy="Try again in a minute.") from None

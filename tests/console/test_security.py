@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
@@ -202,6 +203,48 @@ def test_another_host_name(console: Served) -> None:
     """A name that somebody lets point to this machine (DNS rebinding)."""
     answer = console.browser(Role.viewer).get("/", headers={"host": "evil.example"})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("head", "statuses"),
+    [
+        # Another host, in each place where one may stand.
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\n", {400}),
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\nHost: {host}\r\n", {400}),
+        ("GET / HTTP/1.1\r\nHost: {host}.evil.example\r\n", {400}),
+        ("GET / HTTP/1.1\r\nHost: {host}@evil.example\r\n", {400}),
+        ("GET / HTTP/1.1\r\nHost: \r\n", {400}),
+        ("GET / HTTP/1.0\r\n", {400}),
+        # Nothing that only a proxy says changes where somebody is led, or who they are.
+        ("GET http://evil.example/ HTTP/1.1\r\nHost: {host}\r\n", {303, 400}),
+        ("GET //evil.example/ HTTP/1.1\r\nHost: {host}\r\n", {303}),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: evil.example\r\n", {303}),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nX-Original-URL: /static/console.css\r\n", {303}),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nX-HTTP-Method-Override: POST\r\n", {303}),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nRemote-User: admin\r\nAuthorization: Basic YWRtaW46\r\n", {303}),
+        ("GET /dagster/ HTTP/1.1\r\nHost: {host}\r\nX-Dagster-Authenticated: 1\r\n", {401}),
+        # A body that ends in two places.
+        ("POST /sign-in HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n", {400}),
+        ("POST /sign-in HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nContent-Length: 5\r\n", {400}),
+        ("POST /sign-in HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: x, chunked\r\n", {400, 403}),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nX: a\r\n Folded: b\r\n", {303, 400}),
+    ],
+)
+def test_requests_that_are_not_what_they_seem(console: Served, head: str, statuses: set[int]) -> None:
+    """Sent as they stand: clients tidy requests up."""
+    address = urlsplit(console.url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        sent = head.format(host=address.netloc) + "Connection: close\r\n\r\n0\r\n\r\nGET /stolen HTTP/1.1\r\n\r\n"
+        connection.sendall(sent.encode())
+        answer = b""
+        with suppress(ConnectionResetError):
+            while data := connection.recv(65536):
+                answer += data
+    assert int(answer.split(b" ", 2)[1]) in statuses, answer
+    assert answer.count(b"HTTP/1.1 ") == 1, "a second request was read out of the first"
+    lines = answer.lower().split(b"\r\n")
+    assert all(b"/sign-in" in line for line in lines if line.startswith(b"location:"))
+    assert not any(b"evil.example" in line and not line.startswith(b"location: /") for line in lines)
 
 
 # --- Sessions --------------------------------------------------------------------------------------------------------

@@ -213,9 +213,7 @@ def _consequences(context: RequestContext, scope: Scope | None, name: str, value
     if scope is not None and retention is not None and retention != scope.retention:
         found += of_retention(context.store(), scope, retention)
     known = scope.select if scope is not None and scope.select and scope.tenant == values["tenant"] else None
-    new = {
-        kind: [one for one in values[kind] if known is None or one not in getattr(known, kind)] for kind in _SEARCHED
-    }
+    new = {kind: [one for one in values[kind] if known is None or one not in getattr(known, kind)] for kind in SEARCHED}
     return [*found, *of_selection(context.project, values["tenant"], new["users"], new["groups"])]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -45,31 +45,33 @@ class QueryRunner:
             IntegrityError: A part that is to be read is not what the manifest says.
         """
         async with self._turn:
-            working = asyncio.ensure_future(asyncio.to_thread(self._worked, work, reads))
+            # Not in the thread: parts become known while it works.
+            needed = {name: part for name, part in self._known.items() if name in reads}
+            working = asyncio.ensure_future(asyncio.to_thread(self._worked, work, list(needed.values())))
             try:
-                return await asyncio.shield(working)
+                result = await asyncio.shield(working)
             except asyncio.CancelledError:
                 # The thread cannot be stopped, and nobody may close the connection under it.
                 await asyncio.wait([working])
                 raise
+            self._hashed.update(needed)
+            for name in needed:
+                del self._known[name]
+            return result
 
     def know(self, parts: Mapping[str, StoredPart]) -> None:
         """Makes parts known by how SQL names them: each is hashed before the first piece of work that reads it."""
         self._known.update({name: part for name, part in parts.items() if name not in self._hashed})
 
-    def _worked(self, work: Callable[[], _T], reads: str) -> _T:
-        needed = {name: part for name, part in list(self._known.items()) if name in reads}
+    def _worked(self, work: Callable[[], _T], needed: Sequence[StoredPart]) -> _T:
         try:
-            self.intact.require(needed.values())
+            self.intact.require(needed)
         except IntegrityError as error:
             raise IntegrityError(
                 error.message,
                 remedy="Nothing was committed. Find out who changed it: entra-pipeline verify shows what else differs. "
                 "entra-pipeline backup SCOPE --full reads everything anew and does without it.",
             ) from None
-        self._hashed.update(needed)
-        for name in needed:
-            self._known.pop(name, None)
         return work()
 
     async def query(self, sql: str, **tables: pa.Table | ds.Dataset) -> list[tuple[object, ...]]:

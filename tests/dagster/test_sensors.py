@@ -277,6 +277,32 @@ def test_a_restore_that_was_killed_and_gone_on_with_elsewhere_has_the_record_of_
     assert "Restore of contoso-eu failed" not in subjects(office)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_job_whose_scope_is_deleted_ends_with_its_record_and_its_mail(
+    ticks: Ticks,
+    notified: Project,
+    instance: dg.DagsterInstance,
+    office: PostOffice,
+    store: ScopeStore,
+    known: bool,
+) -> None:
+    definitions = build_definitions(notified)
+    if known:
+        assert run_backup(definitions, instance, now()).success
+        ticks.tick()
+        office.mails.clear()
+    job = definitions.resolve_job_def("backup_now_contoso_eu")
+    running = instance.create_run_for_job(job, tags=dict(job.tags))
+    text = notified.file.read_text()
+    notified.file.write_text(text.replace("[scopes.contoso-eu]", "[scopes.another]"))
+    instance.report_run_failed(running, "there is no scope 'contoso-eu'")
+    ticks.tick()
+    ticks.tick(again=True)
+    [record] = [one for one in store.jobs.all() if one.run_id == running.run_id]
+    assert (record.type, record.scope, record.status) == ("backup", "contoso-eu", "failed")
+    assert subjects(office) == ["Backup of contoso-eu failed"]
+
+
 def test_a_second_run_of_a_plan_is_no_failure_of_the_first(
     ticks: Ticks, instance: dg.DagsterInstance, office: PostOffice, store: ScopeStore, definitions: dg.Definitions
 ) -> None:

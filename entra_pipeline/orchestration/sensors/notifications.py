@@ -28,6 +28,7 @@ from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.records.jobs import is_recorded, what_was_done
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import applied
+from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG
 from entra_pipeline.store.job_records import CANCELLED, JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import job_id_at, keep_record
@@ -118,6 +119,19 @@ def _record_lost(instance: dg.DagsterInstance, project: Project, run: dg.Dagster
     for kind, scope in jobs_of(project, run):
         if scope in project.scopes:
             _record_job(instance, open_store(project, scope), kind, record)
+        elif scope and (store := _former_store(project, scope)) is not None:
+            # Deleted while the job was queued or running: it ends like any other, with its record and its message.
+            _record_job(instance, store, kind, record)
+
+
+def _former_store(project: Project, scope: str) -> ScopeStore | None:
+    """Opens the store of a scope that is no longer configured: where its recovery points or job records are.
+
+    One that never had any has none: its record goes to the first storage. None where no storage is left.
+    """
+    stores = [ScopeStore(open_place(), scope) for _, open_place in places(project)]
+    known = [one for one in stores if one.points() or any(True for _ in one.files.list(f"_jobs/{scope}/"))]
+    return next(iter(known or stores), None)
 
 
 def _record_job(instance: dg.DagsterInstance, store: ScopeStore, kind: str, record: dg.RunRecord) -> None:
@@ -164,9 +178,10 @@ def jobs_of(project: Project, run: dg.DagsterRun) -> Sequence[tuple[str, str]]:
         if run.job_name == "prune" and not scope:
             return [] if dry else [("prune", one.name) for one in project.scopes.values() if one.prune]
         return [] if dry else [(run.job_name, scope)]
+    former = run.tags.get(SCOPE_TAG, run.tags.get(LOGS_TAG, ""))
     for prefix, kind in _PREFIXES.items():
-        for scope in project.scopes:
-            if run.job_name == f"{prefix}{identifier(scope)}":
+        for scope in dict.fromkeys((*project.scopes, former)):
+            if scope and run.job_name == f"{prefix}{identifier(scope)}":
                 return [(kind, scope)]
     tables = {(key.path[0], key.path[-1]) for key in run.asset_selection or () if key.path[0] in project.scopes}
     return sorted({(LOGS_JOB if table in LOGS else "backup", scope) for scope, table in tables})

@@ -270,7 +270,8 @@ class RunningStep:
         unknown = written.status == 404 or _unknown_yet(written) or self._denied_for_now(written)
         if written.write.method == "DELETE" or not unknown:
             return 0.0
-        about = ids_in([written.write.url, written.write.body])
+        # Some ids are names, which stand in a path like any other word.
+        about = ids_in([written.write.url, written.write.body]) | {self.id.lower(), self.parent.lower()}
         young = [self.session.fresh[one] for one in about if one in self.session.fresh]
         return max(young) + self.session.patience if young else 0.0
 

@@ -28,7 +28,8 @@ class WorkflowRequests(RequestBuilder):
             return all(is_written(value, shown.get(name)) for name, value in body.items())
 
         while not await there():
-            current = await self.work.get(self.item) or {}
+            # What a version does not say of a new workflow would be missing: it is waited for.
+            current = await self.work.patiently(lambda: self.work.get(self.item)) or {}
             version = {name: current[name] for name in (*_VERSIONED, *_DESCRIBED) if name in current} | body
             written = await self.work.send(Write("POST", f"{self.item}/createNewVersion", {"workflow": version}))
             if written.done or (written.lost and await self.work.patiently(there)):

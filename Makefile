@@ -16,9 +16,9 @@ $(STAMP):
 demo: $(STAMP)  ## Back up a simulated tenant: full, live changes, incremental, what changed
 	$(BIN)/entra-pipeline demo
 
-# Many tests wait for servers and processes of their own: three workers keep two cores busy.
+# Many tests wait for servers and processes of their own: four workers keep two cores busy.
 test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 # Only modules with such tests are imported.
 quick: $(STAMP)  ## Run the tests that need no server and no other process (under two minutes)

@@ -135,6 +135,13 @@ class _StoredEvent(NamedTuple):
     problem: str = ""
 
 
+class ChainedEvent(NamedTuple):
+    """An event, and the key of its place in the chain."""
+
+    key: str
+    event: AuditEvent
+
+
 class Problem(NamedTuple):
     """A place at which the log is not what was written: a key, and what is wrong there."""
 
@@ -234,11 +241,17 @@ class AuditLog:
         Raises:
             StoreError: The storage cannot be read.
         """
+        return [one.event for one in self.chain(first, last) if one.event.action != DAY_CLOSED]
+
+    def chain(self, first: date, last: date) -> list[ChainedEvent]:
+        """Reads events as `events` does, with their keys, those that end a day among them."""
         listed = (file.key for month in _months(first, last) for file in self.files.list(f"{_ROOT}{month}-"))
         keys = [key for key in listed if (place := _place(key)) and first <= place[0] <= last]
         stored = in_parallel(lambda key: _stored(self.files, key), keys)
-        events = (_revealed(self.files, key, _decoded(key, one)) for key, one in zip(keys, stored, strict=True))
-        return [event for event in events if event.action != DAY_CLOSED]
+        return [
+            ChainedEvent(key, _revealed(self.files, key, _decoded(key, one)))
+            for key, one in zip(keys, stored, strict=True)
+        ]
 
     def verify(self) -> Iterator[Problem]:
         """Checks the whole chain: nothing changed, removed or inserted.

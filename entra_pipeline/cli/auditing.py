@@ -36,6 +36,7 @@ ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
     "demo": "",
     # Comparing with the live tenant takes a recovery point.
     "diff": _only_when("backup", lambda given: given["second"] == "live"),
+    "evidence": _only_when("evidence", lambda given: not given["script"]),
     "logs": _only_when("logs", lambda given: not given["list_"]),
     "objects": "",
     "points": "",

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "queries.reports:report",
         "Backup analysis, subscription, jobs, readiness, audit log: as table, page or spreadsheet.",
     ),
+    "evidence": ("queries.evidence:evidence", "Write one signed file that proves to an auditor what was done."),
     "storage": (
         "setup.storage:storage",
         "Check whether a storage profile works, before the first backup; sign its records; encrypt it.",

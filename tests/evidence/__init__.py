@@ -1,0 +1,1 @@
+"""Evidence for auditors: what is in it, and what its verifier finds."""

@@ -14,6 +14,7 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from starlette.types import Message
 
+from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.simulator.generate.plan import TenantPlan, identity
 from entra_pipeline.simulator.graph.tenant import SimulatedGraph
@@ -139,6 +140,14 @@ class Tenant:
     def close(self) -> None:
         """Closes its file."""
         self._directory.close()
+
+    def is_part_of(self, table: str, key: str, owners: set[str]) -> bool:
+        """Tells whether one of these owners has the object now, which Graph shows below its owner only."""
+        entry = CATALOGUE.get(table)
+        if entry is None or entry.parent is None or not (holder := CATALOGUE[entry.parent.type]).path:
+            return False
+        places = [f"{holder.path}/{owner}/{entry.parent.segment}" for owner in owners]
+        return any(key == body.get(entry.key) for place in places for body in self.control.dump(place))
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """Returns what carries requests of a client to it."""

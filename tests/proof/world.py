@@ -444,7 +444,8 @@ class World:
             for key, how in model.differences(table, held, window):
                 if model.as_shown(key, held, window, self._said):
                     continue
-                if not model.excused(key, gaps):
+                owners = {gap.object for gap in gaps if gap.object}
+                if not model.excused(key, gaps) and not self.tenant.is_part_of(table, key, owners):
                     raise Violation(f"{point} is {manifest.status}: {table} {key} {how}; gaps: {gaps}")
                 before = known.get(table, {}).get(key)
                 if key not in held and before is not None:

@@ -412,6 +412,8 @@ def facts(picture: Picture) -> dict[tuple[str, Any], Any]:
     [("assign", USERS[0], ""), ("link", ("group_members", GROUPS[0], USERS[1]), True), ("add", "users", 0)],
     False,
 )
+# The restore wrote users only, and somebody made the one that came back a member of a group.
+@example([("delete", ("users", USERS[3]), False)], [("link", ("group_members", GROUPS[0], USERS[3]), True)], False)
 @given(changes(), st.one_of(st.just([]), changes()), st.booleans())
 def test_an_undo_takes_back_what_the_restore_wrote_and_nothing_that_others_did(
     done: list[tuple[Any, ...]], since: list[tuple[Any, ...]], delete_added: bool

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -351,7 +352,7 @@ class _Narrowing:
             return
         ties: dict[str, list[str]] = {}
         by_relation: dict[str, list[RestoreLink]] = {}
-        for relation, link in by_others:
+        for relation, link in chain(by_others, self._elsewhere(made.keys())):
             if not made.keys().isdisjoint(link[:2]) and set(link[:2]).isdisjoint(self.own):
                 by_relation.setdefault(relation, []).append(link)
         for relation, links in by_relation.items():
@@ -375,6 +376,17 @@ class _Narrowing:
             )
         if ties:
             self._leave(ties.keys())
+
+    def _elsewhere(self, ids: Collection[str]) -> Iterator[tuple[str, RestoreLink]]:
+        """Finds links to these objects in relations of types that the restore has not written: only others did."""
+        compared = self.it.chosen().tables
+        for relation, (_, rule) in RELATIONS.items():
+            if rule.write is None or relation in compared or not self.live.has(relation):
+                continue
+            state = self.live.state(relation, "source_id, target_id, target_type")
+            query = f"SELECT source_id, target_id, target_type FROM ({state}) WHERE target_id IN (SELECT unnest(?))"
+            for row in self.connection.execute(query, [sorted(ids)]).fetchall():
+                yield relation, RestoreLink(*row)
 
     def _linked_then(self, relation: str, links: Collection[RestoreLink]) -> set[tuple[str, str]]:
         """Finds links of others that were there when the restore was verified."""

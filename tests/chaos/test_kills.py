@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -36,24 +37,27 @@ def test_a_killed_backup_leaves_nothing_half_done(site: Site, request: pytest.Fi
     length = duration(first)
     assert code == 0, said
     killed = 0
-    for number in range(kills):
+    while killed < kills:
         list(story.live(site.simulator.control))
         before = site.store().points()
+        start = time.monotonic()
         process = site.start()
         try:
             # From the imports to after the commit: every moment of a backup is as likely as any other.
             process.wait(chance.uniform(0, length * 1.1))
-        except Exception:
+            # How long a backup takes changes with what else the machine does: one that got away tells it anew.
+            length = time.monotonic() - start
+            process.communicate()
+        except subprocess.TimeoutExpired:
             killed += 1
-        kill(process) if process.poll() is None else process.communicate()
+            kill(process)
         after = site.store().points()
         assert after[: len(before)] == before
-        assert len(after) - len(before) in {0, 1}, f"kill {number}"
+        assert len(after) - len(before) in {0, 1}, f"kill {killed}"
         assert site.problems() == []
         code, said = site.backup()
-        assert code == 0, f"after kill {number}: {said}"
+        assert code == 0, f"after kill {killed}: {said}"
         assert len(site.store().points()) == len(after) + 1
-    assert killed > 0
     assert site.problems() == []
     assert site.differences() == []
 

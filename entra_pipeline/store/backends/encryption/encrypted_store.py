@@ -4,20 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from entra_pipeline.clock import Clock
 from entra_pipeline.errors import IntegrityError, StoreError
 from entra_pipeline.store.backends.encryption.names import ENCRYPTION, key_name_in
 from entra_pipeline.store.backends.encryption.vault import ENCRYPTED_PARQUET, Vault
-from entra_pipeline.store.backends.locks import LockHandle
-from entra_pipeline.store.backends.object_store import PROBES, ObjectStore, StoredFile
+from entra_pipeline.store.backends.layered_store import LayeredObjectStore
+from entra_pipeline.store.backends.object_store import PROBES, ObjectStore
 from entra_pipeline.store.manifest import canonical
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ _DECODER = msgspec.json.Decoder(EncryptedRecord)
 _OBJECT = msgspec.json.Decoder(dict[str, object])
 
 
-class EncryptedObjectStore(ObjectStore):
+class EncryptedObjectStore(LayeredObjectStore):
     """A place of which nothing can be read without the data keys but which points there are.
 
     What should be encrypted and is not is refused, whoever forgot it: StoreError.
@@ -62,18 +60,12 @@ class EncryptedObjectStore(ObjectStore):
 
     Attributes:
         place: The place without encryption.
+        vault: What encrypts and decrypts.
     """
 
     def __init__(self, place: ObjectStore, keys: Callable[[], DataKeys]) -> None:
-        self.place = place
+        super().__init__(place)
         self.vault = self._vault = Vault(keys)
-        self.object_lock = place.object_lock
-        self.signed = place.signed
-
-    def __str__(self) -> str:
-        return str(self.place)
-
-    # --- What is encrypted -------------------------------------------------------------------------------------------
 
     def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
         self.place.create(key, self._encrypted(key, data), until=until)
@@ -105,9 +97,6 @@ class EncryptedObjectStore(ObjectStore):
             return self.place.slice(key, start, length)
         first = max(0, len(data) + start) if start < 0 else start
         return data[first : first + length], len(data)
-
-    def size(self, key: str) -> int:
-        return self.place.size(key)
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.place.prepare(connection)
@@ -154,35 +143,6 @@ class EncryptedObjectStore(ObjectStore):
                 remedy="Find out who, and remove it, or restore the file from a copy of the storage.",
             )
         return self._vault.open(key, record.encrypted)
-
-    # --- Everything else is the place's ------------------------------------------------------------------------------
-
-    def list(self, prefix: str) -> Iterator[StoredFile]:
-        return self.place.list(prefix)
-
-    def folders(self) -> Sequence[str]:
-        return self.place.folders()
-
-    def retained_until(self, key: str) -> datetime | None:
-        return self.place.retained_until(key)
-
-    def retain(self, key: str, until: datetime) -> None:
-        self.place.retain(key, until)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        self.place.delete(keys)
-
-    def url(self, key: str) -> str:
-        return self.place.url(key)
-
-    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[LockHandle]:
-        return self.place.lock(key, what, clock)
-
-    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
-        return self.place.clear_unfinished(before, dry_run=dry_run)
-
-    def check(self) -> None:
-        self.place.check()
 
 
 def _is_whole(key: str) -> bool:

@@ -4,25 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from entra_pipeline.clock import Clock
-from entra_pipeline.store.backends.locks import LockHandle
-from entra_pipeline.store.backends.object_store import ErrorFactory, ObjectStore, StoredFile, store_error
+from entra_pipeline.store.backends.layered_store import LayeredObjectStore
+from entra_pipeline.store.backends.object_store import ErrorFactory, ObjectStore, store_error
 from entra_pipeline.store.backends.signing.adopted import AdoptedLists
 from entra_pipeline.store.backends.signing.envelope import BadSignature, is_record, split, statement
 from entra_pipeline.store.backends.signing.keys import KeyRing, SigningKey, VerifyingKey
 
-if TYPE_CHECKING:
-    import duckdb
 
-
-class SignedObjectStore(ObjectStore):
-    """A place whose records are signed.
+class SignedObjectStore(LayeredObjectStore):
+    """A place whose records are signed. `slice` gives them as they are stored: DuckDB reads them with their signature.
 
     Args:
         place: The place.
@@ -36,8 +29,6 @@ class SignedObjectStore(ObjectStore):
         ring: The public keys that are believed.
     """
 
-    signed = True
-
     def __init__(
         self,
         place: ObjectStore,
@@ -46,17 +37,12 @@ class SignedObjectStore(ObjectStore):
         *,
         error_factory: ErrorFactory = store_error,
     ) -> None:
-        self.place = place
+        super().__init__(place)
+        self.signed = True
         self.key = key
         self.ring = KeyRing(place, [*trusted, *([key.public] if key else [])])
-        self.object_lock = place.object_lock
         self._adopted = AdoptedLists(self.read)
         self._error_factory = error_factory
-
-    def __str__(self) -> str:
-        return str(self.place)
-
-    # --- Records -----------------------------------------------------------------------------------------------------
 
     def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
         self.place.create(key, self._signed(key, data), until=until)
@@ -73,10 +59,6 @@ class SignedObjectStore(ObjectStore):
         if is_record(key):
             return iter([self.read(key)])
         return self.place.stream(key)
-
-    def slice(self, key: str, start: int, length: int) -> tuple[bytes, int]:
-        """As `ObjectStore.slice`, of the bytes as they are stored: DuckDB reads records with their signature."""
-        return self.place.slice(key, start, length)
 
     def _signed(self, key: str, data: bytes) -> bytes:
         if not is_record(key):
@@ -105,47 +87,6 @@ class SignedObjectStore(ObjectStore):
         else:
             what, remedy = "is not what was signed: it was changed, or belongs elsewhere", _CHANGED
         raise BadSignature(f"{key} {what}", remedy=remedy, data=data)
-
-    # --- Everything else is the place's ------------------------------------------------------------------------------
-
-    def upload(self, key: str, path: Path) -> None:
-        self.place.upload(key, path)
-
-    def upload_in_parts(self, key: str, path: Path) -> None:
-        self.place.upload_in_parts(key, path)
-
-    def size(self, key: str) -> int:
-        return self.place.size(key)
-
-    def list(self, prefix: str) -> Iterator[StoredFile]:
-        return self.place.list(prefix)
-
-    def folders(self) -> Sequence[str]:
-        return self.place.folders()
-
-    def retained_until(self, key: str) -> datetime | None:
-        return self.place.retained_until(key)
-
-    def retain(self, key: str, until: datetime) -> None:
-        self.place.retain(key, until)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        self.place.delete(keys)
-
-    def url(self, key: str) -> str:
-        return self.place.url(key)
-
-    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.place.prepare(connection)
-
-    def lock(self, key: str, what: str, clock: Clock) -> AbstractContextManager[LockHandle]:
-        return self.place.lock(key, what, clock)
-
-    def clear_unfinished(self, before: datetime, *, dry_run: bool = False) -> Sequence[str]:
-        return self.place.clear_unfinished(before, dry_run=dry_run)
-
-    def check(self) -> None:
-        self.place.check()
 
 
 _CHANGED = (

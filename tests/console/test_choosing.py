@@ -24,6 +24,7 @@ __all__ = ["_console", "backed_up", "browser", "points", "project", "served", "s
 def added(simulator: Simulator, backed_up: Project) -> str:
     """A group that the first recovery point does not have, and a later one does."""
     made = simulator.control.create("groups", {"displayName": "Added", "mailEnabled": False, "securityEnabled": True})
+    simulator.control.add_link(f"groups/{made}/members", simulator.control.dump("users")[0]["id"])
     take(backed_up)
     return made
 
@@ -89,6 +90,14 @@ def test_what_was_added_since_is_removed_by_a_plan_of_its_own(
     [(_, config)] = launched
     assert (config["ids"], config["delete_added"], config["dry_run"]) == ([added], True, True)
     RestoreConfig(**config).check()
+
+
+def test_links_of_a_new_object_are_removed_with_it(served: Served, points: list[str], added: str) -> None:
+    """They cannot be restored from a point that does not have their group."""
+    with served.client(Role.operator) as client:
+        compared = client.get("/scopes/contoso/compare", params={"from": points[0], "type": "group_members"}).text
+    assert "added with the new object Added" in compared
+    assert f'name="added" value="{added}"' in compared and f'name="ids" value="{added}"' not in compared
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
-from entra_pipeline.catalogue import CATALOGUE, table_names, with_children
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_children
 from entra_pipeline.console.alerts import Seats
 from entra_pipeline.console.reading import bounds
 from entra_pipeline.console.reading.bounds import REQUEST_DECODER, ReadOutcome, ReadRequest
@@ -162,12 +162,28 @@ class Reader:
         some = list(islice(rows, limit))
         total = passed + len(some) + sum(1 for _ in rows)
         summary = summary_rows(bases(then, now, tables), counted)
+        new = _new_sources(store, then, some)
         return {
-            "rows": [_line(row) for row in some],
+            "rows": [{**_line(row), "new": (row["table"], row["id"]) in new} for row in some],
             "summary": [row for row in summary if any(row[one] for one in KINDS)],
             "notes": [row for row in summary if row["notes"]],
             "total": total,
         }
+
+
+def _new_sources(store: ScopeStore, then: Manifest, rows: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """The added links, by relation and source, whose source the earlier point does not have: they came with it."""
+    new: set[tuple[str, str]] = set()
+    wanted: dict[str, set[str]] = {}
+    for row in rows:
+        if row["change"] == "added" and row["table"] in RELATIONS:
+            wanted.setdefault(row["table"], set()).add(row["id"])
+    for relation, ids in wanted.items():
+        owner = RELATIONS[relation][0].name
+        # Of a type that the earlier point never read, nobody knows what was there.
+        if owner in then.tables and then.tables[owner].read != "never":
+            new |= {(relation, one) for one in ids - known_ids(store, then, [owner], ids)}
+    return new
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

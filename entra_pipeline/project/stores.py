@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from entra_pipeline.clock import Clock, system_clock
-from entra_pipeline.errors import StoreError
+from entra_pipeline.errors import EntraPipelineError, StoreError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.commit import complete_index
+from entra_pipeline.store.points.keys import is_key
 from entra_pipeline.store.recovery_points import ScopeStore
+
+
+class PointsWithoutScope(NamedTuple):
+    """Recovery points of a scope that the project does not have: its name, its storage profile, its keys."""
+
+    scope: str
+    storage: str
+    points: list[str]
 
 
 def open_store(project: Project, scope: Scope | str, clock: Clock = system_clock) -> ScopeStore:
@@ -35,6 +46,32 @@ def storages_of(project: Project, scope: str | None = None) -> dict[str, ObjectS
     """
     scopes = [project.scope(scope)] if scope else project.scopes.values()
     return {name: project.storage[name].open() for name in sorted({one.storage for one in scopes})}
+
+
+def points_without_scope(project: Project) -> tuple[list[PointsWithoutScope], dict[str, EntraPipelineError]]:
+    """Finds the recovery points that scopes left which are not in the project any more, oldest first.
+
+    Returns:
+        What was found, by scope and storage; and why storages, by the name of their profile, could not be read.
+    """
+    found: list[PointsWithoutScope] = []
+    problems: dict[str, EntraPipelineError] = {}
+    known = {(scope.storage, scope.name) for scope in project.scopes.values()}
+    for storage, profile in project.storage.items():
+        by_scope: dict[str, list[str]] = defaultdict(list)
+        try:
+            for file in profile.open().list("_recovery_points/"):
+                _, scope, *rest = file.key.split("/")
+                point = "/".join(rest).removesuffix(".json")
+                if is_key(point):
+                    by_scope[scope].append(point)
+        except EntraPipelineError as error:
+            problems[storage] = error
+            continue
+        for scope, points in sorted(by_scope.items()):
+            if (storage, scope) not in known:
+                found.append(PointsWithoutScope(scope, storage, sorted(points)))
+    return found, problems
 
 
 def complete_indexes(project: Project) -> Iterator[tuple[str, int, str]]:

@@ -82,8 +82,11 @@ def test_deleting_a_scope_says_what_it_has(
 ) -> None:
     store = open_store(project, "contoso")
     hold(store, points[0], reason="a case", by="a test")
-    running = Run("1", "backup_contoso", "started", 1.0, 1.0, None, {"entra/scope": "contoso"})
-    monkeypatch.setattr(served.site.dagster, "runs", lambda **_: [running])
+    running = [
+        Run("1", "backup_contoso", "started", 1.0, 1.0, None, {"entra/scope": "contoso"}),
+        Run("2", "restore", "queued", 1.0, 1.0, None, {"entra/scope": "contoso", "entra/dry-run": "false"}),
+    ]
+    monkeypatch.setattr(served.site.dagster, "runs", lambda **_: running)
     served.site.backups.forget()
     try:
         with served.client(Role.administrator) as client:
@@ -93,6 +96,7 @@ def test_deleting_a_scope_says_what_it_has(
                 f"It has {len(points)} recovery points",
                 "It has 1 hold",
                 "A backup of it is running or queued, and will come to its end or fail",
+                "A restore from it is running or queued, and will come to its end or fail",
             ]
             sent = {"version": version_of(page.text), "confirm": "contoso"}
             for agreed in ([], list(found)[:2]):
@@ -100,7 +104,18 @@ def test_deleting_a_scope_says_what_it_has(
                 assert refused.status_code == 409 and "has not been deleted" in refused.text
             assert "contoso" in load_project(project.file).scopes
             assert client.post("/scopes/contoso/delete", data={**sent, "agreed": list(found)}).status_code == 303
-        assert "contoso" not in load_project(project.file).scopes
+            # Nothing else is on that storage: the page says where its points are, and opens them again.
+            page = client.get("/scopes").text
+            assert "Its recovery points stay in the storage disk." in page
+            left = client.get("/scopes/new/again").text
+            assert "Recovery points of deleted scopes" in left and "/scopes/new?name=contoso&amp;storage=disk" in left
+            form = client.get("/scopes/new", params={"name": "contoso", "storage": "disk"}).text
+            again = {**NEW, "name": "contoso", "version": version_of(form)}
+            assert 'value="contoso"' in form
+            assert "contoso" not in load_project(project.file).scopes
+            assert client.post("/scopes/new", data=again).status_code == 303
+            assert points[0] in client.get("/scopes/contoso/points").text
+            assert "Recovery points of deleted scopes" not in client.get("/scopes/new/again").text
     finally:
         release(store, points[0])
         served.site.backups.forget()

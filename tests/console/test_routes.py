@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[int, int, int, int]] = {
     "GET /scopes": (303, 200, 200, 200),
     "GET /scopes/new": (303, 403, 403, 200),
     "POST /scopes/new": (303, 403, 403, 400),
+    "GET /scopes/new/again": (303, 403, 403, 200),
     "GET /scopes/new/preview": (303, 403, 403, 200),
     "GET /scopes/new/search": (303, 403, 403, 200),
     "GET /scopes/{scope}": (303, 200, 200, 200),

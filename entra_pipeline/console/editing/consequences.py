@@ -106,8 +106,10 @@ def of_selection(project: Project, tenant: str, users: Sequence[str], groups: Se
     return []
 
 
-def of_deletion(store: ScopeStore, running: MonitoredJob | None) -> list[Consequence]:
-    """Returns what a scope has when it is deleted: recovery points, holds, a job under way.
+def of_deletion(
+    store: ScopeStore, scope: Scope, backup: MonitoredJob | None, restore: MonitoredJob | None
+) -> list[Consequence]:
+    """Returns what a scope has when it is deleted: recovery points, holds, jobs under way.
 
     Raises:
         StoreError: The store cannot be read.
@@ -116,16 +118,19 @@ def of_deletion(store: ScopeStore, running: MonitoredJob | None) -> list[Consequ
     if points := store.points():
         found.append(
             Consequence(
-                f"It has {pluralize(len(points), 'recovery point')}. They stay in the storage, and retention deletes "
-                "none of them any more."
+                f"It has {pluralize(len(points), 'recovery point')}. They stay in the storage {scope.storage}, and "
+                "retention deletes none of them any more. They can be opened again with a scope of the same name."
             )
         )
     if holds := retention_holds(store):
         found.append(
             Consequence(f"It has {pluralize(len(holds), 'hold')}. Nobody can release a hold without the scope.")
         )
-    if running is not None:
+    if backup is not None:
         found.append(Consequence("A backup of it is running or queued, and will come to its end or fail."))
+    if restore is not None:
+        what = "A restore from it is being planned" if restore.planning else "A restore from it is running or queued"
+        found.append(Consequence(f"{what}, and will come to its end or fail."))
     return found
 
 

@@ -100,7 +100,7 @@ class MonitoredJob:
 
 
 class RunningBackups:
-    """The backups that are running or queued, by scope; asked of Dagster again after a moment.
+    """The backups and restores that are running or queued, by scope; asked of Dagster again after a moment.
 
     Args:
         dagster: Where jobs run.
@@ -110,7 +110,7 @@ class RunningBackups:
         self._dagster = dagster
         self._lock = Lock()
         self._asked = 0.0
-        self._found: dict[str, MonitoredJob] = {}
+        self._found: dict[tuple[str, str], MonitoredJob] = {}
 
     def of(self, scope: str, *, now: bool = False) -> MonitoredJob | None:
         """Returns the backup of a scope that is under way, the first one; None when there is none.
@@ -122,6 +122,14 @@ class RunningBackups:
         Raises:
             DagsterUnavailable: It does not answer; only with `now`. Pages are shown without it.
         """
+        return self._under_way(now=now).get((scope, "Backup"))
+
+    def restore_of(self, scope: str) -> MonitoredJob | None:
+        """Returns the restore from a scope's recovery points, or the planning of one, that is under way."""
+        found = self._under_way()
+        return found.get((scope, "Restore")) or found.get((scope, "Restore plan"))
+
+    def _under_way(self, *, now: bool = False) -> dict[tuple[str, str], MonitoredJob]:
         with self._lock:
             if now or monotonic() - self._asked > _MOMENT:
                 self._asked = monotonic()
@@ -132,18 +140,18 @@ class RunningBackups:
                     # Where nobody listens, nothing is under way: whatever is launched waits for Dagster to start.
                     if now and not isinstance(error, DagsterAbsent):
                         raise
-            return self._found.get(scope)
+            return self._found
 
     def forget(self) -> None:
         """Has Dagster asked again: a backup has just been launched."""
         with self._lock:
             self._asked = 0.0
 
-    def _look(self) -> dict[str, MonitoredJob]:
+    def _look(self) -> dict[tuple[str, str], MonitoredJob]:
         runs = self._dagster.runs(limit=_UNDER_WAY_AT_ONCE, filters={"statuses": list(UNDER_WAY)})
         jobs = [MonitoredJob(run) for run in runs]
         # Newest first: of several, the one that runs stands for all.
-        return {job.run.scope: job for job in jobs if job.run.scope and job.kind == "Backup"}
+        return {(job.run.scope, job.kind): job for job in jobs if job.run.scope}
 
 
 class JobOutcomes:

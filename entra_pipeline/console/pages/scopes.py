@@ -29,6 +29,7 @@ from entra_pipeline.orchestration.keys import backup_now_job_name, backup_now_op
 from entra_pipeline.project import Period, Scope, create_scope, delete_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
 from entra_pipeline.project.schedules import next_runs
+from entra_pipeline.project.stores import points_without_scope
 from entra_pipeline.store.backends.promises import StoragePromises, shortcomings
 from entra_pipeline.text import pluralize
 
@@ -42,6 +43,12 @@ def show(context: RequestContext) -> Response:
     """All scopes."""
     healths = [health(context, scope) for scope in context.project.scopes.values()]
     return context.page("scopes.html", healths=healths, locked=context.state.not_writable())
+
+
+def without_scope(context: RequestContext) -> Response:
+    """The recovery points that belong to no scope of the configuration: a part of the list of scopes."""
+    found, problems = points_without_scope(context.project)
+    return context.page("without_scope.html", found=found, problems=problems, locked=context.state.not_writable())
 
 
 def one(context: RequestContext) -> Response:
@@ -101,8 +108,9 @@ def backing_up(context: RequestContext) -> Response:
 
 
 def new(context: RequestContext) -> Response:
-    """The form for a new scope."""
-    return _form(context, None, {"protect": "all", "timezone": "UTC", "retention": "2 years"})
+    """The form for a new scope; the address may fill in its name and storage."""
+    given = {key: context.query(key) for key in ("name", "storage")}
+    return _form(context, None, {"protect": "all", "timezone": "UTC", "retention": "2 years", **given})
 
 
 def edit(context: RequestContext) -> Response:
@@ -220,7 +228,8 @@ def _consequences(context: RequestContext, scope: Scope | None, name: str, value
 def _of_deletion(context: RequestContext, scope: Scope) -> list[Consequence]:
     """What somebody has to agree to before a scope is deleted."""
     try:
-        return of_deletion(context.state.store(scope.name), context.backup(scope.name))
+        store, restore = context.state.store(scope.name), context.state.backups.restore_of(scope.name)
+        return of_deletion(store, scope, context.backup(scope.name), restore)
     except EntraPipelineError as error:
         return [Consequence(f"What it has in its storage is not known: {error.message}.")]
 
@@ -288,7 +297,7 @@ def delete(context: RequestContext) -> Response:
     with context.state.changing(context.field("version")) as file:
         record(context.state, context.user, context.request, action="scope delete", scope=scope.name)
         delete_scope(file, scope.name)
-    text = f"The scope {scope.name} has been deleted. Its recovery points stay in the storage."
+    text = f"The scope {scope.name} has been deleted. Its recovery points stay in the storage {scope.storage}."
     return context.go("/scopes", f"{text}{_reloaded(context)}")
 
 
@@ -356,6 +365,7 @@ def search(context: RequestContext) -> Response:
 
 PAGES = (
     Page("/scopes", show, Role.viewer, label="Scopes", place=20),
+    Page("/scopes/new/again", without_scope, Role.administrator, polled=True),
     Page("/scopes/new", new, Role.administrator),
     Page("/scopes/new", save_new, Role.administrator, ("POST",)),
     Page("/scopes/new/preview", preview, Role.administrator),

@@ -166,7 +166,7 @@ class PointBuilder:
     def _uses_parent(self, result: ReadResult, bases: Sequence[bool]) -> bool:
         """Whether a merge takes rows from the parent's state: a delta round that told of nothing takes none."""
         told = [result, *([owner] if (owner := self._told_with(result.table)) else [])]
-        return result.complete or any(bases) or any(one.staged.segments for one in told)
+        return result.complete or any(bases) or any(one.staged.segments or one.linked for one in told)
 
     def _told_with(self, table: str) -> ReadResult | None:
         """The read of the objects whose delta tells of a relation's edges."""
@@ -269,7 +269,7 @@ class PointBuilder:
             complete=complete,
             base=base,
             many=RELATIONS[table][1].many,
-            owners=reported.staged if reported else None,
+            owners=reported,
         )
 
     # --- What changes an entry only ----------------------------------------------------------------------------------

@@ -160,8 +160,9 @@ class TableStates:
         rows = await self.runner.query(
             "SELECT id, arg_max(change, seq) FROM reported GROUP BY id ORDER BY id", reported=read_staged(result.staged)
         )
-        there = [str(one) for one, change in rows if change == UPSERT]
-        return there, [str(one) for one, change in rows if change == DELETE]
+        gone = [str(one) for one, change in rows if change == DELETE]
+        there = {str(one) for one, change in rows if change == UPSERT} | (result.linked - set(gone))
+        return sorted(there), gone
 
     async def known_of(self, table: str, owners: Sequence[str], change: str = UPSERT) -> list[tuple[object, ...]]:
         """Returns everything that the parent's state knows of some owners, as staging rows.

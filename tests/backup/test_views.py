@@ -137,6 +137,32 @@ def test_a_sample_of_views_that_tell_hide_or_fail_loses_no_member_silently(tenan
         one.control.behave()
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["a known group", "a new group"])
+def test_members_that_a_later_round_hides_of_a_group_without_any_are_found(tenant: Tenant, known: bool) -> None:
+    one = tenant(protect("users", "groups"), users=20, groups=4)
+    body = {"displayName": "Rescue", "mailEnabled": False, "mailNickname": "rescue", "securityEnabled": True}
+    group = one.control.create("groups", body) if known else ""
+    one.backup()
+    group = group or one.control.create("groups", body)
+    one.control.add_link(f"groups/{group}/members", min(user["id"] for user in one.control.dump("users")))
+    one.control.misbehave("wrong-kind", "groups/delta*", property="members@delta", value=[])
+    one.assert_same(one.backup(reconcile_policy=AT_ONCE))
+
+
+def test_members_that_a_later_round_hides_of_a_group_that_it_tells_owners_of_are_found(tenant: Tenant) -> None:
+    one = tenant(protect("users", "groups"), users=20, groups=4)
+    one.backup()
+    one.control.delta(partial=True)
+    group = a_group_of(one, "user")
+    members = {edge[1] for edge in one.control.edges("groups", "members") if edge[0] == group}
+    owners = {edge[1] for edge in one.control.edges("groups", "owners") if edge[0] == group}
+    users = [user["id"] for user in one.control.dump("users")]
+    one.control.add_link(f"groups/{group}/members", min(set(users) - members))
+    one.control.add_link(f"groups/{group}/owners", min(set(users) - owners))
+    one.control.misbehave("wrong-kind", "groups/delta*", property="members@delta", value=[])
+    one.assert_same(one.backup(reconcile_policy=AT_ONCE))
+
+
 def test_a_link_that_graph_refused_to_be_asked_about_is_asked_about_again(tenant: Tenant) -> None:
     one = tenant(protect("administrative_units"))
     one.backup()

@@ -282,6 +282,24 @@ def test_expired_links(
     assert client.round(fresh)[0] == []
 
 
+def test_small_pages_tell_the_links_of_every_group_once_the_first_is_done(simulator: Simulator, client: Client) -> None:
+    """A page that ends the owners of a group of many members goes on with the members of the next one."""
+    select = "groups/delta?$select=displayName,members,owners"
+    items, link = client.round(select)
+    expected = merge(items)
+    one, other = sorted(expected)[:2]
+    simulator.control.delta(slice_size=1)
+    users = [user["id"] for user in simulator.control.dump("users")]
+    owners = {target for group, target, _ in simulator.control.edges("groups", "owners") if group == one}
+    for group in (one, other):
+        simulator.control.add_link(f"groups/{group}/members", *sorted(set(users) - members(simulator)[group])[:12])
+    simulator.control.add_link(f"groups/{one}/owners", *sorted(set(users) - owners)[:1])
+    state = merge(client.round(link)[0], expected)
+    assert {group: links["members@delta"] for group, links in state.items() if "members@delta" in links} == members(
+        simulator
+    )
+
+
 def test_links_live_seven_days(simulator: Simulator, client: Client) -> None:
     _, link = client.round("users/delta")
     simulator.control.clock(WEEK - 60)

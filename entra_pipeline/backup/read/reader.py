@@ -127,7 +127,7 @@ class ObjectReader(TableReader):
         keep = self.keep(entry)
         with self.staging(entry.name, OBJECT_ROWS, base=complete) as objects:
             edges = {relation: self.staging(relation.name, EDGE_ROWS, base=complete) for relation in relations}
-            parser = DeltaPages(objects, edges)
+            parser = DeltaPages(objects, edges, whole=complete)
             delta_link, broken = "", None
             try:
                 # A filter without ids would be no filter: nobody is chosen, so there is nothing to ask.
@@ -182,6 +182,7 @@ class ObjectReader(TableReader):
             delta_minted=minted,
             notes=notes,
             gaps=gaps,
+            linked=frozenset(parser.linked),
             **common,  # type: ignore[arg-type]
         )
         links = [(relation.name, came(relation.name, rows)) for relation, rows in edges.items()]

@@ -159,46 +159,44 @@ async def check_reported(context: CheckContext, subject: Subject) -> list[Findin
     """Compares the number of links of owners in a delta response with `$count`.
 
     Graph reports a restored object like a new one, with the links it has: links that it lost meanwhile are not
-    reported. So owners that had links before are counted; where the numbers differ, their links are listed. Of owners
-    whose response has only new links, which have existed all the time, a few are counted.
+    reported. A response without a link of a relation may also leave out what is new. So both are counted; where the
+    numbers differ, their links are listed. Of owners whose response has only new links, which have existed all the
+    time, a few are counted.
     """
     entry, relation = links_of(subject)
-    owners = await _reported_with_links(context, entry, relation)
     pages = relation.many and entry.page_size
+    owners, ordinary = await _reported_owners(context, entry, relation)
     if pages:
-        ordinary = await _reported_changes_only(context, entry)
-        some_ordinary = _in_turn(context.states.point, ordinary.intersection(owners))
-        owners = sorted(set(owners) - ordinary) + some_ordinary[: context.policy.ordinary_counted]
-    differing = await _miscounted(context, entry, relation, owners) if pages else owners
+        told = await _reported_changes_only(context, entry)
+        ordinary, owners = owners & told, owners - told
+    some_ordinary = _in_turn(context.states.point, ordinary)[: context.policy.ordinary_counted]
+    compared = sorted(owners | set(some_ordinary))
+    differing = await _miscounted(context, entry, relation, compared) if pages else compared
     findings = await compare_singly(context, entry, relation, differing)
-    return [*findings, Finding(relation.name, compared=len(owners))]
+    return [*findings, Finding(relation.name, compared=len(compared))]
 
 
 CHECK_REPORTED = (check_concealed, check_reported)
 """The checks of a relation after an incremental round, in their order."""
 
 
-async def _reported_with_links(context: CheckContext, entry: ObjectType, relation: Relation) -> list[str]:
-    """Returns live objects in this run's delta response that had links in the parent.
+async def _reported_owners(context: CheckContext, entry: ObjectType, relation: Relation) -> tuple[set[str], set[str]]:
+    """Returns live objects in this run's delta response: those whose links have to be compared, and the others.
 
-    Where an object can have one link, a reported link replaces the one before: nothing is lost.
+    Where an object can have one link, a reported link replaces the one before: nothing is lost. Of objects without
+    one, before and now, there may be as many as users.
     """
     states = context.states
-    before = states.sql_reported_before(relation.name)
-    if before is None:
-        return []
-    replaced = "" if relation.many else "ANTI JOIN (FROM links WHERE change = 'upsert') USING (source_id)"
-    rows = await states.runner.query(
-        f"""
-        SELECT DISTINCT source_id FROM ({before}) {replaced}
-        ANTI JOIN ({states.sql_changes(entry.name, DELETE)}) gone ON source_id = gone.id
-        SEMI JOIN (SELECT id FROM objects UNION ALL SELECT source_id FROM links) seen ON source_id = seen.id
-        ORDER BY source_id
-        """,
-        objects=read_staged(states.results[entry.name].staged),
-        links=read_staged(states.results[relation.name].staged),
-    )
-    return [str(row[0]) for row in rows]
+    gone = await states.runner.query(f"SELECT id FROM ({states.sql_changes(entry.name, DELETE)})")
+    there = set((await states.reported(states.results[entry.name]))[0]) - {str(row[0]) for row in gone}
+    if relation.many:
+        return there, set()
+    reported, before = read_staged(states.results[relation.name].staged), states.sql_reported_before(relation.name)
+    replaced = await states.runner.query("SELECT source_id FROM links WHERE change = 'upsert'", links=reported)
+    had = await states.runner.query(f"SELECT source_id FROM ({before})") if before else []
+    owners = there - {str(row[0]) for row in replaced}
+    linked = owners & {str(row[0]) for row in had}
+    return linked, owners - linked
 
 
 async def _reported_changes_only(context: CheckContext, entry: ObjectType) -> set[str]:
@@ -209,13 +207,12 @@ async def _reported_changes_only(context: CheckContext, entry: ObjectType) -> se
     states = context.states
     reported, staged = [], {}
     for number, relation in enumerate(entry.delta_relations()):
-        before = states.sql_reported_before(relation.name)
-        if before is not None:
-            staged[f"links_{number}"] = read_staged(states.results[relation.name].staged)
-            reported.append(
-                f"SELECT source_id, change = 'upsert' AND b.target_id IS NOT NULL AS known FROM links_{number} "
-                f"LEFT JOIN ({before}) b USING (source_id, target_id)"
-            )
+        before = states.sql_reported_before(relation.name) or "SELECT '' AS source_id, '' AS target_id LIMIT 0"
+        staged[f"links_{number}"] = read_staged(states.results[relation.name].staged)
+        reported.append(
+            f"SELECT source_id, change = 'upsert' AND b.target_id IS NOT NULL AS known FROM links_{number} "
+            f"LEFT JOIN ({before}) b USING (source_id, target_id)"
+        )
     rows = await states.runner.query(
         f"SELECT source_id FROM ({' UNION ALL '.join(reported)}) GROUP BY source_id HAVING NOT bool_or(known)", **staged
     )

@@ -16,6 +16,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from entra_pipeline.backup.rows.result import ReadResult
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT, Staged, read_staged
 from entra_pipeline.graph.pages import UNREADABLE, checked
 from entra_pipeline.surrogates import hide_text, reveal
@@ -146,11 +147,11 @@ def merge_edges(
     complete: bool,
     base: bool,
     many: bool,
-    owners: Staged | None = None,
+    owners: ReadResult | None = None,
 ) -> Merged:
     """Merges edges; an edge whose target has another type is changed. A type that is not named changes none.
 
-    `before` has at least the parent's edges of every source that is staged.
+    `before` has at least the parent's edges of every source that is staged, or that the round reports otherwise.
 
     Args:
         connection: Where the merge is done.
@@ -159,10 +160,11 @@ def merge_edges(
         complete: As for objects.
         base: As for objects.
         many: False when a source has at most one target.
-        owners: Staged rows of the sources themselves.
+        owners: The read of the sources themselves.
     """
     connection.register("staged", read_staged(staged))
-    connection.register("owners", read_staged(owners) if owners else ids_table(()))
+    connection.register("owners", read_staged(owners.staged) if owners else ids_table(()))
+    connection.register("linked", ids_table(owners.linked if owners else ()))
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE before AS {_parent_edges(parent, whole=complete or base)};
@@ -207,6 +209,7 @@ def merge_edges(
     )
     connection.unregister("staged")
     connection.unregister("owners")
+    connection.unregister("linked")
     upserts = _scalar(connection, "SELECT count(*) FROM merged WHERE change = 'upsert'")
     changed = _scalar(
         connection, "SELECT count(*) FROM merged SEMI JOIN before USING (source_id, target_id) WHERE change = 'upsert'"
@@ -287,7 +290,7 @@ def _parent_objects(parent: str | None, *, whole: bool) -> str:
 def _parent_edges(parent: str | None, *, whole: bool) -> str:
     if parent is None:
         return "SELECT NULL::VARCHAR source_id, NULL::VARCHAR target_id, NULL::VARCHAR target_type LIMIT 0"
-    reported = "(SELECT source_id FROM staged UNION SELECT id FROM owners)"
+    reported = "(SELECT source_id FROM staged UNION SELECT id FROM owners UNION SELECT id FROM linked)"
     needed = "" if whole else f"SEMI JOIN {reported} USING (source_id)"
     return f"SELECT source_id, target_id, target_type FROM ({parent}) {needed}"
 

@@ -133,11 +133,18 @@ class DeltaPages:
     Args:
         objects: Takes the objects.
         edges: Take the slices of each relation.
+        whole: It is the first round, which tells everything of each object.
+
+    Attributes:
+        linked: Ids of objects that had nothing but slices, in a later round: it need not tell anything else of them.
+        unreadable: What cannot be read.
     """
 
-    def __init__(self, objects: Staging, edges: Mapping[Relation, Staging]) -> None:
+    def __init__(self, objects: Staging, edges: Mapping[Relation, Staging], *, whole: bool = True) -> None:
         keys = [f"{relation.segment}@delta" for relation in edges]
+        self.linked: set[str] = set()
         self.unreadable: list[DeltaUnreadable] = []
+        self._whole = whole
         self._objects = objects
         self._changes = _changes_decoder(tuple(keys))
         self._relations = [
@@ -168,6 +175,8 @@ class DeltaPages:
             elif _SLICE in rest or (len(rest) < _SHORT and rest is not data):
                 body = _without_slices(data)
                 if body is None:
+                    if not self._whole:
+                        self.linked.add(one.id)
                     continue
             if self._recent is not None and self._recent.repeats(one.id, body):
                 continue

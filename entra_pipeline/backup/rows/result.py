@@ -31,6 +31,7 @@ class ReadResult:
         owners: Owners whose rows were read to the end, for tables that are read owner by owner.
         notes: What a person should know and is not a gap.
         gaps: Parts of the table that could not be read; their known rows are among the staged ones.
+        linked: Ids of objects of which a later delta round told links and nothing else: they are not among the rows.
         broken: Why the list or round ended before its end, None when it did not: the rows are what came until then, and
             not complete.
     """
@@ -48,6 +49,7 @@ class ReadResult:
     owners: int = 0
     notes: list[str] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    linked: frozenset[str] = frozenset()
     broken: GraphError | None = None
 
 

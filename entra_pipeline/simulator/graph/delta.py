@@ -341,11 +341,12 @@ class DeltaHandler:
         code = relation.codes[0]
         live = [row for row in rows if row.state == State.LIVE]
         found: dict[int, LinkTexts] = {}
-        if live and live[0].seq == token.after and index == token.relation:
-            # The first one's links have been reported up to a target.
+        if live and live[0].seq == token.after and index <= token.relation:
+            # The first one's links have been reported, those of the token's relation up to a target.
             first = live.pop(0)
             since = _since(first, token)
-            found = self.directory.ends(code, [first.seq], _LINK, since=since, after=token.target, limit=limit)
+            if index == token.relation:
+                found = self.directory.ends(code, [first.seq], _LINK, since=since, after=token.target, limit=limit)
         for since in {0, token.since}:
             if sources := [row.seq for row in live if _since(row, token) == since]:
                 found |= self.directory.ends(code, sources, _LINK, since=since, limit=limit)

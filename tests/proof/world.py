@@ -224,6 +224,12 @@ class World:
         except ScopeBusy:
             self.told["hold found the scope busy"] += 1
             return
+        except NotInStore:
+            # A prune under way has taken it already, if it was not lost: that is looked at when the prune has ended.
+            if point in self.open()[0].points():
+                raise
+            self.told["hold found the point gone"] += 1
+            return
         self.told["held"] += 1
         self.holds.add(point)
 

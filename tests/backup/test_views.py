@@ -163,6 +163,20 @@ def test_members_that_a_later_round_hides_of_a_group_that_it_tells_owners_of_are
     one.assert_same(one.backup(reconcile_policy=AT_ONCE))
 
 
+def test_a_point_says_of_how_many_reported_owners_the_links_were_compared(tenant: Tenant) -> None:
+    one = tenant(protect("users", "groups"), users=20, groups=4)
+    one.backup()
+    groups = [group["id"] for group in one.control.dump("groups")]
+    for group in groups:
+        member = one.control.create("users", {"displayName": "New", "userPrincipalName": f"{group}@contoso.example"})
+        one.control.add_link(f"groups/{group}/members", member)
+    manifest = one.backup(reconcile_policy=ReconcilePolicy(ordinary_counted=1))
+    table = manifest.tables["group_members"]
+    told = f"links of 1 of the {len(groups)} reported owners were compared with another view"
+    assert (table.compared, table.notes) == (1, (told,))
+    one.assert_same(manifest)
+
+
 def test_a_link_that_graph_refused_to_be_asked_about_is_asked_about_again(tenant: Tenant) -> None:
     one = tenant(protect("administrative_units"))
     one.backup()

@@ -173,7 +173,9 @@ async def check_reported(context: CheckContext, subject: Subject) -> list[Findin
     compared = sorted(owners | set(some_ordinary))
     differing = await _miscounted(context, entry, relation, compared) if pages else compared
     findings = await compare_singly(context, entry, relation, differing)
-    return [*findings, Finding(relation.name, compared=len(compared))]
+    left = len(ordinary) - len(some_ordinary)
+    notes = [f"links of {len(compared)} of the {len(compared) + left} reported owners were compared with another view"]
+    return [*findings, Finding(relation.name, compared=len(compared), notes=tuple(notes) if left else ())]
 
 
 CHECK_REPORTED = (check_concealed, check_reported)

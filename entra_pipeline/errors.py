@@ -66,6 +66,7 @@ class ConfigurationError(EntraPipelineError):
     """A setting that cannot be used.
 
     Attributes:
+        what: What is wrong, without file and key.
         file: The configuration file that holds the setting (may be a path or a file name).
         key: Dotted key of the setting, for example `tenants.contoso.client_secret`; empty when the file as a whole
             is at fault.
@@ -76,6 +77,7 @@ class ConfigurationError(EntraPipelineError):
 
     def __init__(self, message: str, *, file: str, key: str = "", remedy: str = "") -> None:
         super().__init__(f"{file}: {key}: {message}" if key else f"{file}: {message}", remedy=remedy)
+        self.what = message
         self.file = file
         self.key = key
 

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
+from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.reading.bounds import What
 from entra_pipeline.console.workers import VisitorGone
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError
@@ -63,6 +64,7 @@ class RequestContext:
         form: What was sent, by field; of a field without a value there is nothing.
         token: Of a session that began with this visit, for the browser to keep; never in the session itself, which
             others may share.
+        wrong: What is wrong with entries of the form that is shown, by the name of their fields.
         gone: Set when the browser has closed the connection: the client has closed the connection any more.
     """
 
@@ -71,6 +73,7 @@ class RequestContext:
     session: Session
     form: Mapping[str, list[str]] = field(default_factory=dict)
     token: str = ""
+    wrong: Mapping[str, str] = field(default_factory=dict)
     gone: Event = field(default_factory=Event)
 
     @property
@@ -154,6 +157,7 @@ class RequestContext:
 
     def form_page(self, template: str, /, error: EntraPipelineError | None, **values: Any) -> HTMLResponse:
         """A page with a form that changes the configuration, as it is now or, with what was wrong, as it was sent."""
+        self.wrong = error.fields if isinstance(error, InvalidEntries) else {}
         return self.page(
             template,
             status=200 if error is None else 409 if isinstance(error, ConfigurationError) else 400,

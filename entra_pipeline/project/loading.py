@@ -30,6 +30,8 @@ from entra_pipeline.text import did_you_mean
 
 FILE_NAME = "dagster_project.toml"
 VARIABLE = "ENTRA_PIPELINE_PROJECT"
+NOT_A_NAME = "is not a name"
+"""What is wrong with a table whose name has other characters than names have."""
 
 _KINDS: dict[str, type[BaseModel]] = {
     "tenants": Tenant,
@@ -145,6 +147,8 @@ def _explained(error: ValidationError, values: Mapping[str, Any], file: Path) ->
     elif kind in {"union_tag_invalid", "union_tag_not_found"}:
         where, message = [*where, "kind"], "must be " + " or ".join(f'"{one}"' for one in KINDS)
         remedy = "Write " + " or ".join(f'kind = "{one}"' for one in KINDS) + "."
+    elif kind == "string_pattern_mismatch":
+        message = NOT_A_NAME
     elif not _is_secret(where) and isinstance(first["input"], str | int | float | bool):
         message = f"{first['input']!r} is not accepted: {message[0].lower()}{message[1:]}"
     return ConfigurationError(message, file=str(file), key=".".join(where), remedy=remedy)

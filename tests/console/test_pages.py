@@ -277,7 +277,7 @@ def test_a_notification_profile_is_created_edited_and_deleted(
         wrong = client.post(
             "/notifications/operations/edit", data={**PROFILE, "to": "ada", "version": version_of(form)}
         )
-        assert wrong.status_code == 409 and "is not a mail address" in wrong.text and ">ada</textarea>" in wrong.text
+        assert wrong.status_code == 400 and "is not a mail address" in wrong.text and ">ada</textarea>" in wrong.text
         nowhere = {**PROFILE, "webhook_name": "", "version": version_of(form)}
         assert client.post("/notifications/operations/edit", data=nowhere).status_code == 400
         changed = {"to": "ada@example.com", "restore": ["failed"], "unusual": "1", "version": version_of(form)}

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from entra_pipeline.channels import CHANNELS
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.editing.form_errors import InvalidEntries, at_fields, check_name
 from entra_pipeline.console.routing import Page, RequestContext
-from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications.listing import profile_rows
 from entra_pipeline.notifications.testing import send_test
 from entra_pipeline.project import NotificationProfile, create_profile, delete_profile, edit_profile
@@ -25,6 +26,14 @@ KINDS = ("backup", "restore", "prune", "drill")
 
 _OUTCOMES = get_args(JobStatus)
 _FORMATS = (("", "none"), ("teams", "Microsoft Teams"), ("slack", "Slack"))
+# Settings of a profile, and the fields of its form.
+_FIELDS = {
+    "": "to",
+    "to": "to",
+    "webhook": "webhook_name",
+    "digest_at": "digest_at",
+    "timezone": "timezone",
+}
 _PLACES = (("env", "environment variable"), ("file", "file"))
 
 
@@ -152,22 +161,37 @@ def _save(context: RequestContext, profile: NotificationProfile | None) -> Respo
     name = profile.name if profile else context.field("name")
     settings = _settings(values)
     try:
-        if values["webhook_format"] and not values["webhook_name"]:
-            raise UsageError(
-                "the location of the webhook's address is missing",
-                remedy="Enter the name of an environment variable or file.",
-            )
+        if wrong := _wrong(context, values, None if profile else name):
+            raise InvalidEntries(wrong)
         with context.state.changing(context.field("version")) as file:
             if profile is None:
                 create_profile(file, name, settings)
             else:
                 edit_profile(file, name, settings)
     except EntraPipelineError as error:
-        return _form(context, profile, {**values, "name": name}, error)
+        found = at_fields(error, f"notifications.{name}", _FIELDS)
+        return _form(context, profile, {**values, "name": name}, found)
     action = f"notification profile {'edit' if profile else 'create'}"
     told = {key: value for key, value in settings.items() if value is not None}
     record(context.state, context.user, context.request, action=action, subject=name, **told)
     return context.go("/notifications", f"The profile {name} has been saved. Send a test message to check delivery.")
+
+
+def _wrong(context: RequestContext, values: Mapping[str, Any], new: str | None) -> dict[str, str]:
+    """What is wrong with the entries, by field; `new` is the name of a profile that is to be made."""
+    project = context.project
+    wrong = check_name(new, project.notifications, "profile") if new is not None else {}
+    if values["webhook_format"] and not values["webhook_name"]:
+        wrong["webhook_name"] = "Enter the name of an environment variable or file."
+    if not values["to"] and not values["webhook_format"]:
+        wrong["to"] = "Enter a mail address, or choose a webhook."
+    elif values["to"] and project.mail is None:
+        wrong["to"] = (
+            "Mail cannot be sent yet: no mail server is configured. Remove the addresses, or configure it first."
+        )
+    elif values["digest"] and not values["to"]:
+        wrong["to"] = "A daily digest is sent by mail: enter a mail address."
+    return wrong
 
 
 def _sent(context: RequestContext) -> dict[str, Any]:

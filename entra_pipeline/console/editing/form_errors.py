@@ -34,7 +34,7 @@ def at_fields(error: EntraPipelineError, table: str, fields: Mapping[str, str]) 
 
     Args:
         error: The error.
-        table: The dotted key of the table that the form writes, for example `scopes.contoso`.
+        table: The dotted key of the table that the form writes, such as that of a scope.
         fields: The names of the form's fields by the names of settings; that of the empty name is for what is wrong
             with the table as a whole.
     """
@@ -42,8 +42,8 @@ def at_fields(error: EntraPipelineError, table: str, fields: Mapping[str, str]) 
         return error
     if error.key == table and error.what == NOT_A_NAME:
         return InvalidEntries({"name": NAME})
-    own = "" if error.key == table else error.key.removeprefix(f"{table}.")
-    field = fields.get(own.partition(".")[0])
+    head, found, own = f"{error.key}.".partition(f"{table}.")
+    field = fields.get(own.partition(".")[0]) if found and not head else None
     if field is None:
         return error
     # Some say what is wrong as the rest of a sentence about the setting.

@@ -52,6 +52,15 @@ class Channel(ABC, Generic[ProfileT, SharedT]):
     def check(self, profile: ProfileT, shared: SharedT) -> None:
         """Raises ConfigurationError when a profile uses it and the project lacks what it takes."""
 
+    def reach(self, shared: SharedT) -> str:
+        """Tries what can be tried without a message; returns what was seen.
+
+        Raises:
+            Undelivered: The server cannot be reached, or refuses to sign in.
+            ConfigurationError: A secret cannot be found.
+        """
+        return "only a message shows whether it arrives: entra-pipeline notifications test PROFILE"
+
     @abstractmethod
     def send(self, profile: ProfileT, shared: SharedT, message: Message, *, reference: str, now: datetime) -> str:
         """Sends a message to those whom a profile reaches.

@@ -87,6 +87,14 @@ class MailChannel(Channel[MailRecipients, MailServer]):
                 "to", "there is no [mail] server to send it with", remedy="Add a [mail] table with host and from."
             )
 
+    def reach(self, shared: MailServer) -> str:
+        """As `Channel.reach`: connects to the server, and signs in."""
+        mail = shared.mail
+        assert mail is not None  # noqa: S101 - the configuration has been checked
+        with _connection(mail):
+            signed = f", signed in as {mail.username}" if mail.username else ""
+            return f"{mail.host}:{mail.server_port} can be reached (encryption: {mail.encryption}){signed}"
+
     def send(
         self, profile: MailRecipients, shared: MailServer, message: Message, *, reference: str, now: datetime
     ) -> str:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "setup.storage:storage",
         "Check whether a storage profile works, before the first backup; sign its records; encrypt it.",
     ),
+    "doctor": ("setup.doctor:doctor", "Check everything that backups and restores rest on, and say what to do."),
     "sync-dagster": ("setup.dagster:sync_dagster", "Synchronize Dagster's partitions with the recovery points."),
     "catalogue": (
         "queries.catalogue:catalogue",

@@ -1,0 +1,95 @@
+"""A tenant: clocks, sign-in and permissions of its app registrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from entra_pipeline.catalogue import hiding, lacking
+from entra_pipeline.clock import Clock
+from entra_pipeline.doctor.diagnosis import Diagnosis, failed
+from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.graph.credentials import trust
+from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.graph.retry import RetryPolicy
+from entra_pipeline.project import Tenant
+from entra_pipeline.runtime import run_async
+
+# A person waits for the answer.
+_PATIENCE = RetryPolicy(timeout=20.0, bad_response_timeout=10.0)
+# Entra takes no client assertion from a clock that is five minutes off (Entra doc: certificate-credentials).
+_MOST_SKEW = 60.0
+_GRANT = "Grant them in Entra as application permissions, with admin consent."
+
+
+def examine_tenant(tenant: Tenant, types: list[str], clock: Clock) -> Iterator[Diagnosis]:
+    """Yields what is found of a tenant.
+
+    Args:
+        tenant: The tenant.
+        types: Object types that scopes protect of it.
+        clock: The clock of this machine.
+    """
+    subject = f"tenant {tenant.name}"
+    yield from _app(subject, tenant, types, clock, writing=False)
+    if tenant.restore is not None or tenant.simulator is not None:
+        yield from _app(subject, tenant, types, clock, writing=True)
+    else:
+        yield Diagnosis(
+            subject,
+            "app that restores",
+            "skipped",
+            "none is set: restores can be planned, and not applied",
+            f"Register a second app, and describe it in [tenants.{tenant.name}.restore].",
+        )
+
+
+def _app(subject: str, tenant: Tenant, types: list[str], clock: Clock, *, writing: bool) -> Iterator[Diagnosis]:
+    app = "app that restores" if writing else "app that backs up"
+    try:
+        granted, theirs = run_async(_signed_in(tenant, writing=writing))
+    except EntraPipelineError as error:
+        found = failed(subject, f"sign-in, {app}", error)
+        yield found._replace(outcome="warning") if writing else found
+        return
+    yield Diagnosis(subject, f"sign-in, {app}", "ok", "Entra gives it a token")
+    if not granted:
+        yield Diagnosis(subject, f"permissions, {app}", "warning", "the token does not say which it has")
+    elif missing := lacking(types, granted, restoring=writing):
+        yield Diagnosis(subject, f"permissions, {app}", "warning", f"it lacks {', '.join(missing)}", _GRANT)
+    else:
+        hidden = "" if writing else ", ".join(hiding(types, granted))
+        told = f"; without {hidden} it sees no members of groups with hidden membership" if hidden else ""
+        yield Diagnosis(subject, f"permissions, {app}", "ok", f"it has what the scopes require{told}")
+    if not writing and theirs is not None:
+        yield _clocks(subject, theirs, clock())
+
+
+async def _signed_in(tenant: Tenant, *, writing: bool) -> tuple[frozenset[str], datetime | None]:
+    """Signs in; returns the permissions of the token, and what Graph takes for the time."""
+    async with open_graph(tenant, writing=writing, retry=_PATIENCE) as graph:
+        granted = await graph.sign_in()
+        async with httpx.AsyncClient(verify=trust(graph.tenant.ca_file), timeout=10.0) as client:
+            try:
+                date = (await client.get(graph.root)).headers.get("date", "")
+                return granted, parsedate_to_datetime(date)
+            except (httpx.HTTPError, ValueError):
+                # Whether Graph can be reached is for backups to find out, which are patient.
+                return granted, None
+
+
+def _clocks(subject: str, theirs: datetime, ours: datetime) -> Diagnosis:
+    seconds = (ours - theirs).total_seconds()
+    if abs(seconds) <= _MOST_SKEW:
+        return Diagnosis(subject, "clocks", "ok", "the clocks of this machine and of Graph agree")
+    way = "ahead of" if seconds > 0 else "behind"
+    return Diagnosis(
+        subject,
+        "clocks",
+        "warning",
+        f"this machine is {abs(seconds):.0f} seconds {way} Graph",
+        "Let it keep time (NTP): sign-ins fail at five minutes, and recovery points carry its time.",
+    )

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -23,7 +22,7 @@ from entra_pipeline.errors import (
     GraphUnavailable,
     RoundExpired,
 )
-from entra_pipeline.graph.connection import HEADERS, Connection, MakeCredential
+from entra_pipeline.graph.connection import HEADERS, Connection, MakeCredential, bearer
 from entra_pipeline.graph.credentials import Credential, graph_root, token_scope
 from entra_pipeline.graph.pacing import CONCURRENT_REQUESTS, ONE_BY_ONE, Pacer, Priority
 from entra_pipeline.graph.pages import (
@@ -44,11 +43,14 @@ from entra_pipeline.graph.responses import (
     decode_answers,
     given_up,
     header_number,
+    is_repeated,
     item_headers,
+    part_refuses_token,
     redirected,
     refusal,
     refuses_token,
     retry_after,
+    smaller_request,
     transient,
     unavailable,
 )
@@ -136,7 +138,8 @@ class _Requests:
             body: JSON body of a request that has one.
             weight: Requests that it stands for: those in a `$batch` count one by one.
             priority: Who goes first when many wait for their turn.
-            salvage: Makes the result of a body that `decode` still refuses when the patience is over.
+            salvage: Makes the result of a body that `decode` still refuses when the patience is over, or that has come
+                again as it was (`is_repeated`).
 
         Raises:
             GraphPermissionDenied, GraphNotFound, GraphError: Graph refused for good.
@@ -145,6 +148,7 @@ class _Requests:
         """
         attempts = Attempts(self.retry)
         renewals = redirects = 0
+        refused_body = b""
         while True:
             try:
                 response = await self._send(method, url, headers, body, stats, lane, weight, priority)
@@ -164,13 +168,15 @@ class _Requests:
                     decoded = decode(response.content)
                 except msgspec.DecodeError as error:
                     last = f"the body was cut off or is not JSON ({error})"
-                    try:
-                        await self._again(attempts, FailureKind.BAD_RESPONSE, last, stats)
-                        continue
-                    except GraphUnavailable:
-                        if salvage is None:
-                            raise
-                        decoded = salvage(response.content)
+                    before, refused_body = refused_body, response.content
+                    if salvage is None or not is_repeated(refused_body, before):
+                        try:
+                            await self._again(attempts, FailureKind.BAD_RESPONSE, last, stats)
+                            continue
+                        except GraphUnavailable:
+                            if salvage is None:
+                                raise
+                    decoded = salvage(refused_body)
                 self._failing_since = None
                 return decoded
             if status in _REDIRECTS and method == "GET" and redirects < _MOST_REDIRECTS:
@@ -179,7 +185,7 @@ class _Requests:
                 continue
             refused = refusal(status, response.content, response.headers)
             if status == 401 and (renewals < _RENEWALS or refuses_token(status, response.content)):
-                await self.renew(_bearer(response.request))
+                await self.renew(bearer(response.request))
                 renewals += 1
                 if renewals <= _RENEWALS:
                     stats.retries += 1
@@ -216,7 +222,7 @@ class _Requests:
             if isinstance(response, httpx.HTTPError) or response.status_code != 401 or asks_step_up(response):
                 break
             stats.retries += 1
-            await self.renew(_bearer(response.request))
+            await self.renew(bearer(response.request))
         self._answered = self._answered or isinstance(response, httpx.Response)
         return response
 
@@ -499,16 +505,20 @@ class Graph(_Requests):
         failing: dict[int, Attempts] = {}
         while waiting:
             token = self.token
-            items = await self._batched(waiting, stats, lane)
-            if items is None:
-                # One part may have spoilt all of it: each is requested singly.
-                return [*results, *[await self._answer(requests[number], stats, lane) for number in waiting]]
+            items, spoilt = await self._batched(waiting, stats, lane)
+            # A part that spoils the answers of others is requested singly.
+            for number in spoilt:
+                del waiting[number]
+                results.append(await self._answer(requests[number], stats, lane))
             pause = asked = 0.0
             for number, request in list(waiting.items()):
                 item = items.get(number)
-                kind = FailureKind.BAD_RESPONSE if item is None or _refused_token(item) else transient(item.status)
+                if item is None and spoilt:
+                    # Its answer was lost with that of another one.
+                    continue
+                kind = FailureKind.BAD_RESPONSE if item is None or part_refuses_token(item) else transient(item.status)
                 if item is not None and kind is None:
-                    smaller = _smaller_page(request, item) if request is requests[number] else None
+                    smaller = smaller_request(request, item) if request is requests[number] else None
                     if smaller is not None:
                         waiting[number] = smaller
                         continue
@@ -525,7 +535,7 @@ class Graph(_Requests):
                     del waiting[number]
                     continue
                 pause, asked = max(pause, wait), max(asked, wanted)
-            if any(_refused_token(item) for item in items.values()):
+            if any(part_refuses_token(item) for item in items.values()):
                 await self.renew(token)
             if waiting:
                 stats.retries += len(waiting)
@@ -535,10 +545,10 @@ class Graph(_Requests):
 
     async def _batched(
         self, requests: Mapping[int, BatchRequest], stats: RequestStats, lane: Lane
-    ) -> dict[int, BatchItem] | None:
+    ) -> tuple[dict[int, BatchItem], list[int]]:
         """Sends requests as one `$batch`; returns the answers by the requests' numbers, as far as there are any.
 
-        None: the answer as a whole cannot be read.
+        Beside them are the numbers of parts that make the answer unreadable: all, where nobody can see which it is.
         """
         parts = [
             {"id": str(number), "method": "GET", "url": f"/{one.url}", "headers": {**HEADERS, **one.headers}}
@@ -557,13 +567,14 @@ class Graph(_Requests):
             salvage=lambda body: None,
         )
         if answer is None:
-            return None
+            return {}, list(requests)
         units = sum(int(header_number(item_headers(item).get("x-ms-resource-unit", "1"))) for item in answer.responses)
         stats.items += len(parts)
         stats.resource_units += units
         self.pacer.spend(units, len(parts))
         items = {str(item.id): item for item in answer.responses}
-        return {number: items[str(number)] for number in requests if str(number) in items}
+        answered = {number: items[str(number)] for number in requests if str(number) in items}
+        return answered, [number for number in requests if str(number) in answer.spoilt - items.keys()]
 
 
 def expired(error: GraphError) -> bool:
@@ -575,26 +586,12 @@ def expired(error: GraphError) -> bool:
     return isinstance(error, DeltaLinkExpired) or error.status in {400, 404, 410}
 
 
-def _refused_token(item: BatchItem) -> bool:
-    return refuses_token(item.status, bytes(item.body))
-
-
-def _smaller_page(request: BatchRequest, item: BatchItem) -> BatchRequest | None:
-    """Returns the request with a smaller page, where its size is what Graph refuses."""
-    url = smaller_page(request.url, refusal(400, bytes(item.body), {}).message) if item.status == 400 else ""
-    return replace(request, url=url) if url else None
-
-
 async def _to_the_wire(request: asyncio.Task[GraphPage]) -> None:
     """Lets a request get out before whoever has the page at hand works on it and keeps the loop."""
     for _ in range(_TURNS_TO_SEND):
         if request.done():
             return
         await asyncio.sleep(0)
-
-
-def _bearer(request: httpx.Request) -> str:
-    return str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
 
 
 __all__ = ["BATCH_SIZE", "BatchRequest", "BatchResult", "Graph", "expired", "query"]

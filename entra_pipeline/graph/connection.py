@@ -143,3 +143,8 @@ def _adapter(client: httpx.AsyncClient, credential: Credential, scope: str, root
     adapter = _AsAnswered(provider, client)
     adapter.base_url = root
     return adapter
+
+
+def bearer(request: httpx.Request) -> str:
+    """Returns the access token that a request carries; empty without one."""
+    return str(request.headers.get("Authorization", "")).removeprefix("Bearer ")

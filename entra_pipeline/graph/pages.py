@@ -6,6 +6,7 @@
 3. `decode_page` splits a page into its objects without decoding them. Elements that are no objects, no UTF-8, or nested
    too deeply are put beside the others as `Unreadable`: they cost nobody else anything.
 4. `salvage_page` does the same with a page that stays no JSON however often it is requested.
+   `salvage_elements` splits any array so: one element costs itself.
 
 What a body means for a table is no matter of this module.
 """
@@ -357,7 +358,7 @@ def decode_page(body: bytes) -> GraphPage:
         elif not _is_text(data):
             unreadable.append(Unreadable(data, "bytes that are no UTF-8", legible_id(data)))
         elif deep and is_deep(data):
-            unreadable.append(Unreadable(data, TOO_DEEP, _id_at_top(data)))
+            unreadable.append(Unreadable(data, TOO_DEEP, id_at_top(data)))
         else:
             readable.append(raw)
     return GraphPage(readable, page.next_link, page.delta_link, page.count, unreadable)
@@ -374,24 +375,7 @@ def salvage_page(body: bytes) -> GraphPage:
     begin = _VALUE.search(text)
     if begin is None:
         raise GraphProtocolError(f"Graph answered what is not JSON: {shown(text)}")
-    readable: list[msgspec.Raw] = []
-    unreadable: list[Unreadable] = []
-    pieces, end = _pieces(text, begin.end())
-    for start, piece in pieces:
-        try:
-            if not isinstance(_anything(piece), dict):
-                raise GraphProtocolError(f"{shown(piece)} among the objects")
-            if is_deep(piece):
-                raise GraphProtocolError(TOO_DEEP)
-            readable.append(msgspec.Raw(piece))
-        except UNREADABLE as error:
-            is_rest = not end and start == pieces[-1][0]
-            if is_rest or not _has_whole_texts(piece):
-                # Nobody can see where this element ends, and whether what follows are elements.
-                end = 0
-                unreadable.append(Unreadable(text[start:], str(error)))
-                break
-            unreadable.append(Unreadable(piece, str(error), _id_at_top(piece)))
+    readable, unreadable, end = salvage_elements(text, begin.end())
     try:
         page = _body(text[: begin.end()] + (text[end:] if end else b"]}"))
     except UNREADABLE as error:
@@ -400,6 +384,36 @@ def salvage_page(body: bytes) -> GraphPage:
     if not end and page.next_link is None and not page.delta_link:
         raise PageCutError(f"Graph answered a page that breaks off, and no link to the next: {shown(text)}", found)
     return found
+
+
+def salvage_elements(text: bytes, start: int) -> tuple[list[msgspec.Raw], list[Unreadable], int]:
+    """Splits the elements of an array in a text that is no JSON as a whole.
+
+    Args:
+        text: JSON, more or less.
+        start: Behind the bracket that opens the array.
+
+    Returns:
+        The elements that are objects; the others; and where the bracket is that closes the array. That is 0 when
+        nobody can see where an element ends: the last of the others is then all that is left from that one on.
+    """
+    readable: list[msgspec.Raw] = []
+    unreadable: list[Unreadable] = []
+    pieces, end = _pieces(text, start)
+    for place, piece in pieces:
+        try:
+            if not isinstance(_anything(piece), dict):
+                raise GraphProtocolError(f"{shown(piece)} among the objects")
+            if is_deep(piece):
+                raise GraphProtocolError(TOO_DEEP)
+            readable.append(msgspec.Raw(piece))
+        except UNREADABLE as error:
+            is_rest = not end and place == pieces[-1][0]
+            if is_rest or not _has_whole_texts(piece):
+                # Nobody can see where this element ends, and whether what follows are elements.
+                return readable, [*unreadable, Unreadable(text[place:], str(error))], 0
+            unreadable.append(Unreadable(piece, str(error), id_at_top(piece)))
+    return readable, unreadable, end
 
 
 def _pieces(text: bytes, start: int) -> tuple[list[tuple[int, bytes]], int]:
@@ -444,7 +458,7 @@ def _has_whole_texts(piece: bytes) -> bool:
     )
 
 
-def _id_at_top(piece: bytes) -> str:
+def id_at_top(piece: bytes) -> str:
     """Returns the id of an object that is no JSON: its own, not that of something within; empty without one."""
     depth = 0
     for found in _MARKS_AND_TEXTS.finditer(piece):

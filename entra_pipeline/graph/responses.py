@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Annotated, Any, TypeVar
@@ -28,9 +28,9 @@ from entra_pipeline.errors import (
     GraphUnavailable,
     RoundExpired,
 )
-from entra_pipeline.graph.pages import UNREADABLE, checked, cleaned, decoding
+from entra_pipeline.graph.pages import UNREADABLE, checked, cleaned, decoding, id_at_top, salvage_elements
 from entra_pipeline.graph.retry import FailureKind
-from entra_pipeline.graph.urls import check_continuation
+from entra_pipeline.graph.urls import check_continuation, smaller_page
 
 _T = TypeVar("_T")
 
@@ -55,9 +55,15 @@ class BatchItem(msgspec.Struct):
 
 
 class BatchBody(msgspec.Struct):
-    """The answer to a batch; its items come in any order."""
+    """The answer to a batch; its items come in any order.
+
+    Attributes:
+        responses: The answers to its parts.
+        spoilt: Ids of parts whose answers are no JSON, or nested too deeply: they spoil whatever batch they are in.
+    """
 
     responses: list[BatchItem]
+    spoilt: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,9 @@ class _Responses(msgspec.Struct):
     responses: list[msgspec.Raw]
 
 
+_LINKS = re.compile(rb'"@odata\.(?:nextLink|deltaLink)"\s*:\s*"[^"]*"')
+# Where the parts of a batch begin.
+_PARTS = re.compile(rb'"responses"\s*:\s*\[')
 # The claims that a protected action asks for.
 _CLAIMS = re.compile(r'error="insufficient_claims".*?claims="([A-Za-z0-9+/_=-]+)"')
 # Server errors that say nothing but "never": what is asked for is not implemented, or not in this version of HTTP.
@@ -135,13 +144,54 @@ def decode_batch(body: bytes) -> BatchBody:
 
 
 def decode_answers(body: bytes) -> BatchBody | None:
-    """Splits the answer to a batch as `decode_batch` does; None where one part is nested too deeply for all."""
+    """Splits the answer to a batch as `decode_batch` does; where one part spoils the JSON of all, as far as it goes.
+
+    Returns:
+        What can be read; None where one part is nested too deeply for all, and nobody can see which.
+
+    Raises:
+        msgspec.DecodeError: The body is not JSON, and no part of it can be read (it was cut off, for example).
+        GraphProtocolError: The body is JSON but not the answer to a batch.
+    """
     try:
         return decode_batch(body)
+    except msgspec.DecodeError:
+        if (found := _salvage(body)) is None:
+            raise
+        return found
     except GraphProtocolError as error:
         if isinstance(error.__cause__, RecursionError):
-            return None
+            return _salvage(body)
         raise
+
+
+def _salvage(body: bytes) -> BatchBody | None:
+    """Returns the parts of a batch that can be read although it is no JSON; None where that helps with none."""
+    text = cleaned(body)
+    begin = _PARTS.search(text)
+    if begin is None:
+        return None
+    readable, unreadable, _ = salvage_elements(text, begin.end())
+    items = []
+    for raw in readable:
+        with suppress(*UNREADABLE):
+            items.append(_item(raw))
+    # What was cut off is no part's fault.
+    spoilt = frozenset(filter(None, (id_at_top(one.raw) for one in unreadable))) if _is_closed(body) else frozenset()
+    return BatchBody(items, spoilt) if items or spoilt else None
+
+
+def is_repeated(body: bytes, before: bytes) -> bool:
+    """Tells whether a body that is no JSON came before, to its end: then it is what Graph has, and nothing was cut off.
+
+    Links are written anew for each answer.
+    """
+    return _is_closed(body) and _LINKS.sub(b"", body) == _LINKS.sub(b"", before)
+
+
+def _is_closed(body: bytes) -> bool:
+    """Tells whether a body ends as JSON objects do: a connection that breaks seldom cuts it there."""
+    return body.rstrip().endswith(b"}")
 
 
 def transient(status: int) -> FailureKind | None:
@@ -196,6 +246,11 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GraphError:
     )
 
 
+def part_refuses_token(item: BatchItem) -> bool:
+    """Tells whether the answer to a request of a batch refuses the access token itself."""
+    return refuses_token(item.status, bytes(item.body))
+
+
 def error_targets(body: bytes) -> tuple[str, ...]:
     """Returns what the details of Graph's error are about: names of properties (Graph doc: errors)."""
     try:
@@ -209,6 +264,12 @@ def explain(result: BatchResult) -> GraphError:
     """The error that a refused request of a batch means."""
     refused = refusal(result.status, result.body, {})
     return unavailable(refused.message, result.status) if transient(result.status) else refused
+
+
+def smaller_request(request: BatchRequest, item: BatchItem) -> BatchRequest | None:
+    """Returns the request with a smaller page, where its size is what Graph refuses."""
+    url = smaller_page(request.url, refusal(400, bytes(item.body), {}).message) if item.status == 400 else ""
+    return replace(request, url=url) if url else None
 
 
 def given_up(request: BatchRequest, item: BatchItem | None) -> BatchResult:

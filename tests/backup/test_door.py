@@ -154,10 +154,27 @@ def test_an_answer_that_is_no_json_in_a_batch_costs_its_owner_only(tenant: Tenan
     before = one.edges(one.backup(), "application_owners")
     application = min(edge[0] for edge in before)
     one.control.misbehave("expand-null", "applications/*/owners")
-    one.control.misbehave("not-json", f"applications/{application}/owners", property="id")
+    ordinary = one.backup(full=True).tables["application_owners"].requests
+    for text in ('"', "\\x"):
+        one.control.misbehave("not-json", f"applications/{application}/owners", property="id", text=text)
+        manifest = one.backup(full=True)
+        assert one.edges(manifest, "application_owners") == before
+        assert named(manifest, "application_owners") == {application}
+        # The owner by itself, and those whose answers were lost with its own.
+        assert manifest.tables["application_owners"].requests <= ordinary + 2
+        one.control.behave("not-json")
+
+
+def test_a_page_that_comes_again_as_it_was_is_not_asked_for_a_third_time(tenant: Tenant) -> None:
+    one = tenant(protect("domains", "groups"), users=20, groups=6)
+    calm = one.backup(full=True)
+    one.control.misbehave("not-json", "domains", property="authenticationType", text="\\x")
+    one.control.misbehave("not-json", "groups/delta", text="\\x")
     manifest = one.backup(full=True)
-    assert one.edges(manifest, "application_owners") == before
-    assert named(manifest, "application_owners") == {application}
+    for table in ("domains", "groups"):
+        assert one.objects(manifest, table).keys() == one.objects(calm, table).keys()
+        # Once more, and the object by itself; its members, its owners and their counts.
+        assert manifest.tables[table].requests <= calm.tables[table].requests + 2
     one.control.behave()
     one.assert_same(one.backup())
 

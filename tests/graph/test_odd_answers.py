@@ -7,7 +7,7 @@ import pytest
 
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph.pages import decode_page, decoding, salvage_page
-from entra_pipeline.graph.responses import decode_batch, header_number, redirected
+from entra_pipeline.graph.responses import decode_answers, decode_batch, header_number, redirected
 
 pytestmark = pytest.mark.pure
 
@@ -102,3 +102,36 @@ def test_a_part_of_a_batch_is_known_by_its_number_however_it_is_written(id_: str
 @pytest.mark.parametrize("status", ["0", "-1", "99", "true", '"ok"', "null", "100000"])
 def test_a_part_of_a_batch_without_an_http_status_has_not_been_answered(status: str) -> None:
     assert decode_batch(f'{{"responses":[{{"id":"1","status":{status},"body":{{}}}}]}}'.encode()).responses == []
+
+
+def part(number: int, value: bytes = b"1", levels: int = 0) -> bytes:
+    nested = b"[" * levels + value + b"]" * levels
+    return b'{"id":"%d","status":200,"body":{"value":[{"id":"x","name":%s}]}}' % (number, nested)
+
+
+def batch(*parts: bytes) -> bytes:
+    return b'{"responses":[%s]}' % b",".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("body", "read", "spoilt"),
+    [
+        (batch(part(1), part(2, b'"\\x"'), part(3)), {"1", "3"}, {"2"}),
+        (batch(part(1), part(2, b"1", 5_000), part(3)), {"1", "3"}, {"2"}),
+        # Behind a mark too many nobody can see where a part ends.
+        (batch(part(1), part(2, b'"a " b"'), part(3)), {"1"}, {"2"}),
+        (batch(part(1, b"NaN")), set(), {"1"}),
+        # Of what a connection has cut, no part is to blame.
+        (batch(part(1), part(2), part(3))[:-20], {"1", "2"}, set()),
+    ],
+)
+def test_a_part_that_is_no_json_costs_a_batch_itself_only(body: bytes, read: set[str], spoilt: set[str]) -> None:
+    answer = decode_answers(body)
+    assert answer is not None
+    assert ({str(item.id) for item in answer.responses}, answer.spoilt) == (read, spoilt)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", batch(part(1))[:-20], b'{"responses":[}'])
+def test_a_batch_of_which_nothing_can_be_read_is_asked_again(body: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_answers(body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from entra_pipeline.analysis.manifest_rows import COSTS, table_rows
@@ -11,11 +11,13 @@ from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTable
+from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.restore.records.report import exceptions, read_report, rows
+from entra_pipeline.restore.records.report import RestoreReport, exceptions, read_report, rows
 from entra_pipeline.store.job_records import UNDONE, JobRecord
 from entra_pipeline.store.points.unreadable import read_unreadable
 from entra_pipeline.store.recovery_points import ScopeStore
+from entra_pipeline.text import pluralize
 
 # Members of a record that are told elsewhere, or in other words.
 _TOLD = {"id", "type", "scope", "status", "started", "run_started", "finished", "error", "seconds", "exceptions"}
@@ -24,6 +26,7 @@ _BACKED_UP = (
     Column("read", "read"),
     *(Column(name, name, "number") for name in ("baseline", "added", "changed", "deleted")),
     Column("live", "rows", "number"),
+    Column("gaps", "gaps", "number"),
     *(Column(name, heading, "number") for name, heading in COSTS.items() if name != "items"),
 )
 _GAPS = (
@@ -51,6 +54,18 @@ _NOT_RESTORED = (
     Column("remedy", "what to do"),
 )
 _SAID = ("name", "id", "reason", "remedy")
+_OBJECTS = (
+    Column("type", "type"),
+    Column("name", "name"),
+    Column("id", "id", "key"),
+    Column("action", "action"),
+    Column("what", "what was written"),
+    Column("result", "result", "status"),
+    Column("verified", "verified"),
+    Column("live_id", "id in the tenant", "key"),
+    Column("reason", "why"),
+    Column("remedy", "what to do"),
+)
 _SCORES = (
     Column("type", "type"),
     Column("kind", "what"),
@@ -70,7 +85,7 @@ _DIFFERENCES = (
 
 
 def job(request: ReportRequest, job_id: str) -> Report:
-    """The report of a job.
+    """The report of a job, with every object that a restore was about.
 
     Args:
         request: The project, and the scope when it is known.
@@ -80,11 +95,21 @@ def job(request: ReportRequest, job_id: str) -> Report:
         UsageError: No scope has such a job.
         StoreError: A storage cannot be read.
     """
-    return job_report(*_find(request, job_id), request.now)
+    return job_report(*_find(request, job_id), request.now, objects=True)
 
 
-def job_report(store: ScopeStore, record: JobRecord, now: datetime) -> Report:
-    """The report of a job of which the record is known; raises StoreError."""
+def job_report(store: ScopeStore, record: JobRecord, now: datetime, *, objects: bool = False) -> Report:
+    """The report of a job of which the record is known.
+
+    Args:
+        store: The store of its scope.
+        record: Its record.
+        now: The present moment.
+        objects: With a table of every object that a restore was about: there may be a hundred thousand.
+
+    Raises:
+        StoreError: The storage cannot be read.
+    """
     row = job_row(record)
     counts = {key: value for key, value in record.members().items() if key not in _TOLD and value not in ("", None)}
     facts = {
@@ -98,14 +123,18 @@ def job_report(store: ScopeStore, record: JobRecord, now: datetime) -> Report:
     if row["error"]:
         facts["error"] = row["error"]
     problems: list[str] = []
+    tables = [
+        one for one in _TABLES.get(record.type, _nothing)(store, record, problems) if objects or one.key != "objects"
+    ]
     return Report(
         name="job",
         title=f"{str(row['type']).capitalize()} of scope {store.scope}: {row['status']}",
         subtitle=f"job {record.id}",
         made=iso(now),
         facts=facts,
-        tables=_TABLES.get(record.type, _nothing)(store, record, problems),
+        tables=tables,
         problems=problems,
+        csv_table={"backup": "types", "restore": "objects"}.get(record.type, ""),
     )
 
 
@@ -145,10 +174,11 @@ def _backup(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequen
         {"table": one.table, "object": one.object, "reason": one.reason, "size": one.size, "bytes": one.text}
         for one in read_unreadable(store.files, store.scope, point)
     ]
+    rows_by_type = [{**row, "gaps": len(manifest.tables[row["table"]].gaps)} for row in table_rows(manifest)]
     notes = [{"table": table, "note": note} for table, entry in manifest.tables.items() for note in entry.notes]
     return [
         ReportTable("gaps", "Gaps", _GAPS, gaps, "nothing is missing"),
-        ReportTable("types", "By type", _BACKED_UP, table_rows(manifest)),
+        ReportTable("types", "By type", _BACKED_UP, rows_by_type),
         *(
             [ReportTable("unreadable", "Unreadable elements sent by Graph", _UNREADABLE, unreadable)]
             if unreadable
@@ -173,7 +203,34 @@ def _restore(store: ScopeStore, record: JobRecord, problems: list[str]) -> Seque
             "exceptions", "Not restored", _NOT_RESTORED, [*exceptions(report), *refused], "everything was restored"
         ),
         ReportTable("types", "By type", _RESTORED, rows(report)),
+        ReportTable(
+            "objects", "Every object", _OBJECTS, [*_written(store, report), *refused], "nothing was to be done"
+        ),
     ]
+
+
+def _written(store: ScopeStore, report: RestoreReport) -> Iterator[dict[str, object]]:
+    """Lists what was written, or was to be, one row a step: what the plan wanted, and what became of it."""
+    steps = {step.number: step for step in read_plan(store, report.job).steps}
+    for outcome in report.outcomes:
+        step = steps.get(outcome.number)
+        yield {
+            "type": outcome.table,
+            "name": outcome.name,
+            "id": outcome.id,
+            "action": step.action if step else "",
+            "what": _wanted(step) if step else "",
+            "result": outcome.result,
+            "verified": "yes" if report.verified else "not yet",
+            "live_id": outcome.live_id,
+            "reason": outcome.reason or ", ".join(f"{name} differs" for name in outcome.differences),
+            "remedy": outcome.remedy,
+        }
+
+
+def _wanted(step: RestoreStep) -> str:
+    """Words what a step writes: how many links, or the names of the properties."""
+    return pluralize(len(step.targets), "link") if step.targets else ", ".join(sorted(step.body))
 
 
 def _prune(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:

@@ -79,10 +79,11 @@ class Report:
         title: What people read.
         subtitle: What it is about: days, scope, job.
         made: When it was made, RFC 3339.
-        tables: Its tables; CSV is the first.
+        tables: Its tables.
         charts: Its charts.
         facts: Heading → value, above the tables.
         problems: What could not be found out, and why.
+        csv_table: Key of the table that CSV has; the first one when there is none of this key.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Report:
     charts: Sequence[Chart] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    csv_table: str = ""
 
 
 @dataclass(frozen=True, slots=True)

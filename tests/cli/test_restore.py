@@ -108,6 +108,14 @@ def test_a_deleted_group_comes_back(damaged: Damaged) -> None:
     assert done.code == 0, done.out + done.err
     assert "finished" in done.out
     assert damaged.control.edges("groups", "members") == before
+    [job] = damaged.place.call("report", "jobs", "--type", "restore", "--format", "json").json["jobs"]
+    told = damaged.place.call("report", "job", job["id"], "--format", "json").json
+    written = [one for one in told["objects"] if one["type"] == "groups"]
+    assert [(one["name"], one["action"], one["result"], one["verified"]) for one in written] == [
+        (group["displayName"], "undelete", "restored", "yes")
+    ]
+    rows = damaged.place.call("report", "job", job["id"], "--format", "csv").out.splitlines()
+    assert rows[0].startswith("type,name,id,action,what,result,verified") and len(rows) == 1 + len(told["objects"])
     taken = [row["taken_for"] for row in damaged.place.call("points", "people", "--json").json]
     # Read back twice: for what came out of the recycle bin besides, and for what was written.
     plans = ["restore plan"] * 2

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -68,9 +69,10 @@ def test_json_has_every_table() -> None:
     }
 
 
-def test_csv_is_the_first_table() -> None:
+def test_csv_is_the_first_table_unless_the_report_names_another() -> None:
     first, second = csv.DictReader(io.StringIO(FORMATS["csv"](NASTY_REPORT).decode()))
     assert (first["name"], first["count"], second["nested"]) == (NASTY, "1234567", '{"a":[1]}')
+    assert FORMATS["csv"](replace(NASTY_REPORT, csv_table="empty")) == b"a\n"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,27 @@ def test_a_page_reads_well_in_light_and_dark(browser: webdriver.Chrome, tmp_path
     assert any(_contrast(page, bar) > 2 for bar in bars if bar.startswith("rgb"))
     width, inner = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     assert width <= inner
+
+
+@pytest.mark.browser
+def test_printing_keeps_every_column(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """On A4 in landscape, within margins of 12 mm: 273 mm are 1,032 pixels."""
+    columns = [Column(f"column{number}", f"column {number}", "key") for number in range(14)]
+    row = {one.key: f"{one.key}-3f2504e0-4f89-11d3-9a0c" for one in columns}
+    report = Report("job", "Job", "", "2026-11-23T12:00:00Z", [ReportTable("types", "By type", columns, [row])])
+    file = tmp_path / "wide.html"
+    file.write_bytes(FORMATS["html"](report))
+    browser.get(file.as_uri())
+    metrics = {"width": 1032, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    ends = browser.execute_script(
+        "return [...document.querySelectorAll('td')].map((one) => one.getBoundingClientRect().right)"
+    )
+    assert len(ends) == 14 and max(ends) <= 1032
+    assert browser.execute_script("return getComputedStyle(document.querySelector('.table')).overflowX") == "visible"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def _contrast(one: str, other: str) -> float:

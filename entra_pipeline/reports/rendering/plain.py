@@ -25,11 +25,14 @@ def as_json(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """The rows of the first table, with the keys of its columns; what is nested is JSON."""
+    """The rows of the table that `csv_table` names, else of the first, with the keys of its columns.
+
+    What is nested is JSON.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if report.tables:
-        table = report.tables[0]
+        table = next((one for one in report.tables if one.key == report.csv_table), report.tables[0])
         writer.writerow([_cell(column.key) for column in table.columns])
         writer.writerows([_cell(row.get(column.key)) for column in table.columns] for row in table.rows)
     return out.getvalue()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "init": ("setup.init:init", "Write a new project: the configuration, and what Dagster reads."),
     "demo": ("setup.demo:demo", "Back up a simulated tenant, change it, show what changed, restore a deleted group."),
     "simulate": ("setup.simulate:simulate", "Serve a simulated tenant over HTTP."),
     "scope": ("setup.scopes:scope", "List, show, create, edit and delete scopes."),

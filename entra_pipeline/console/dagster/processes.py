@@ -25,6 +25,7 @@ import msgspec
 from entra_pipeline.console.dagster.client import LOCATION, PATH, UNDER_WAY, Dagster, DagsterUnavailable
 from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.errors import UsageError
+from entra_pipeline.project.creating import shipped_dagster_yaml
 from entra_pipeline.project.loading import VARIABLE
 
 _CHECK = 5.0
@@ -96,7 +97,7 @@ class DagsterProcesses:
             self.home.mkdir(parents=True, exist_ok=True)
             self.home.chmod(0o700)
             if not (self.home / "dagster.yaml").exists():
-                shutil.copyfile(_shipped(self._project.parent), self.home / "dagster.yaml")
+                shutil.copyfile(shipped_dagster_yaml(self._project.parent), self.home / "dagster.yaml")
         except OSError as error:
             raise UsageError(
                 f"{self.home} cannot be used for Dagster: {error.strerror}",
@@ -220,13 +221,6 @@ def _signal(pid: int, number: signal.Signals) -> None:
     """Tells a process, and those that it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def _shipped(folder: Path) -> Path:
-    """Dagster's settings: the project's own, or those that come with this software."""
-    package = Path(__file__).parents[2]
-    places = (folder / "dagster.yaml", package / "dagster.yaml", package.parent / "dagster.yaml")
-    return next((place for place in places if place.exists()), places[0])
 
 
 def _make_databases(home: Path) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorStatus
 
 from entra_pipeline.clock import Clock
 from entra_pipeline.doctor.diagnosis import Diagnosis
+from entra_pipeline.orchestration.dagster_internals import InstigatorStatus
 from entra_pipeline.project import Project
 
 _SUBJECT = "dagster"

@@ -336,6 +336,7 @@ class Graph(_Requests):
         headers: Mapping[str, str] | None = None,
         many: bool = False,
         anew: str = "",
+        counted: int | None = None,
     ) -> AsyncIterator[GraphPage]:
         """The pages of a collection, or of one round of a delta query, in order, until Graph names no next page.
 
@@ -348,6 +349,7 @@ class Graph(_Requests):
             headers: Added to those that every request carries.
             many: There may be many pages: the first one goes before requests that stand alone.
             anew: Where to begin anew when Graph breaks the list off, for a caller that takes the same pages twice.
+            counted: How many elements Graph counts, where the pages do not tell it themselves.
 
         Raises:
             GraphProtocolError: A link leads to another place than the tenant's Graph, or to another set, or the pages
@@ -360,7 +362,7 @@ class Graph(_Requests):
         def ask(link: str, priority: Priority) -> asyncio.Task[GraphPage]:
             return asyncio.create_task(self._page(link, stats, lane, headers or {}, priority))
 
-        bound, reduced, broken = PagingBound(is_delta=is_delta(url)), False, Attempts(self.retry)
+        bound, reduced, broken = PagingBound(is_delta(url), counted), False, Attempts(self.retry)
         under_way: asyncio.Task[GraphPage] | None = ask(url, Priority.PAGE if many else Priority.SINGLE)
         try:
             while under_way is not None:
@@ -375,7 +377,7 @@ class Graph(_Requests):
                         if pause is None:
                             raise broken_off(error, bound.pages) from error
                         await asyncio.sleep(pause)
-                        url, bound, reduced = anew, PagingBound(is_delta=is_delta(anew)), False
+                        url, bound, reduced = anew, PagingBound(is_delta(anew), counted), False
                         under_way = ask(url, Priority.PAGE)
                         continue
                     smaller = "" if reduced or bound.pages or error.status != 400 else smaller_page(url, error.message)

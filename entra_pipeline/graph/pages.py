@@ -127,19 +127,20 @@ class PagingBound:
 
     Args:
         is_delta: The pages are those of a delta round, where an object may come again with other links.
+        counted: Elements of the list, where they were counted beside it.
 
     Attributes:
         pages: Pages so far.
     """
 
-    def __init__(self, *, is_delta: bool = False) -> None:
+    def __init__(self, is_delta: bool = False, counted: int | None = None) -> None:
         self.pages = 0
         self._is_delta = is_delta
         self._seen: set[bytes] = set()
         self._links: Counter[str] = Counter()
         self._repeated = 0
         self._empty = 0
-        self._counted: int | None = None
+        self._counted = counted
         self._shown = 0
         self._elements: _ElementFilter | None = None
         self._fresh = self._stale = 0

@@ -78,6 +78,19 @@ def test_pages_that_show_far_more_than_is_counted_have_an_end(tenant: Tenant) ->
     assert manifest.tables["domains"].requests < 1_500
 
 
+def test_a_list_that_is_read_for_its_count_has_an_end_by_that_count(tenant: Tenant) -> None:
+    one = tenant(protect("oauth2_permission_grants"), users=20, groups=6)
+    before = one.objects(one.backup(), "oauth2_permission_grants")
+    one.control.misbehave("count-wrong", "oauth2PermissionGrants")
+    one.control.misbehave("endless-pages", "oauth2PermissionGrants", invented=True)
+    manifest = one.backup(full=True)
+    assert one.objects(manifest, "oauth2_permission_grants") == before
+    [gap] = manifest.tables["oauth2_permission_grants"].gaps
+    assert (gap.what, "no end" in gap.reason) == ("proof", True)
+    # Twice as many as are counted, and a thousand.
+    assert manifest.tables["oauth2_permission_grants"].requests < 1_500
+
+
 @pytest.mark.parametrize(("table", "path"), [("users", "users/delta"), ("domains", "domains")])
 def test_a_page_that_breaks_off_for_ever_costs_what_would_have_followed(tenant: Tenant, table: str, path: str) -> None:
     one = tenant(protect(table), users=40, groups=6)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS
 from entra_pipeline.store.manifest import Manifest
 from tests.support.protected import Protected, protect
 
@@ -87,3 +88,23 @@ def test_whoever_asks_for_a_type_in_full_takes_it_as_graph_shows_it(tenant: Tena
     manifest = one.backup(full=True, types=["domains"])
     assert manifest.status == "finished"
     assert "supportedServices" not in values(one, manifest, "domains")[bad]
+
+
+def test_of_more_objects_than_can_be_named_the_table_is_and_the_next_backup_reads_all_of_it(tenant: Tenant) -> None:
+    one = tenant(protect("users"), users=MOST_OBJECTS + 20, groups=2, memberships=0)
+    before = values(one, one.backup(), "users")
+    one.control.misbehave("property-missing", "users/delta", probability=0.999_999, properties=["displayName"])
+    renamed = min(before)
+    one.control.patch(f"users/{renamed}", {"displayName": "Renamed", "department": "New"})
+    manifest = one.backup(full=True)
+    after = values(one, manifest, "users")
+    assert after[renamed] == {**before[renamed], "department": "New"}
+    assert {id_: found for id_, found in after.items() if id_ != renamed} == {
+        id_: found for id_, found in before.items() if id_ != renamed
+    }
+    assert [(gap.what, gap.object, "displayName" in gap.reason) for gap in manifest.tables["users"].gaps] == [
+        ("properties", "", True)
+    ]
+    assert manifest.tables["users"].requests < 20
+    one.control.behave()
+    one.assert_same(one.backup())

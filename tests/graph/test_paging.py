@@ -16,7 +16,7 @@ pytestmark = pytest.mark.pure
 
 def pages_read(pages: Iterable[list[dict[str, object]]], *, is_delta: bool = False, link: str = "") -> int:
     """Pages until the bound ends it, or all of them."""
-    bound = PagingBound(is_delta=is_delta)
+    bound = PagingBound(is_delta)
     try:
         for number, value in enumerate(pages):
             body = {"value": value, "@odata.nextLink": link or f"https://graph/v1.0/users?$skiptoken={number}"}

@@ -33,6 +33,7 @@ from entra_pipeline.backup.rows.page_parser import (
     stored,
 )
 from entra_pipeline.backup.rows.result import ReadResult, TableOutcome
+from entra_pipeline.backup.rows.set_aside import PROPERTIES
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging, only_upserts
 from entra_pipeline.catalogue import ObjectType, Relation
 from entra_pipeline.clock import iso, parse_iso
@@ -211,6 +212,9 @@ class ObjectReader(TableReader):
     def _usable_delta_link(self, entry: ObjectType, signature: str) -> str | None:
         before = self.parent.tables.get(entry.name) if self.parent else None
         if before is None or not before.delta_link or before.signature != signature:
+            return None
+        if any(gap.what == PROPERTIES for gap in before.gaps):
+            # The next round does not tell again of objects that the last one has told of in part.
             return None
         if self.clock() - parse_iso(before.delta_minted) > DELTA_LINK_LIFE:
             return None

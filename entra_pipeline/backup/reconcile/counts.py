@@ -72,7 +72,7 @@ async def check_count(context: CheckContext, subject: Subject) -> list[Finding]:
         stored = await context.states.ids(entry.name) if stored is None else stored
         wrong = {
             identifier: raw
-            for identifier, raw in (await _differing(context, entry, stored)).items()
+            for identifier, raw in (await _differing(context, entry, stored, reported)).items()
             if (raw is not None) != (identifier in stored)
         }
         corrected |= wrong
@@ -98,7 +98,7 @@ async def check_count(context: CheckContext, subject: Subject) -> list[Finding]:
     return [Finding(entry.name, rows=rows, gaps=tuple(gaps), notes=tuple(notes), reported=reported)]
 
 
-async def _differing(context: CheckContext, entry: ObjectType, held: set[str]) -> dict[str, str | None]:
+async def _differing(context: CheckContext, entry: ObjectType, held: set[str], counted: int) -> dict[str, str | None]:
     """Returns what Graph says of objects that only its listing or only the stored state has; None for one that is gone.
 
     A type that is always listed as a whole, and shows all properties so, is listed again. Of other types the ids are
@@ -108,7 +108,7 @@ async def _differing(context: CheckContext, entry: ObjectType, held: set[str]) -
     by_id = entry.delta or reader.reads_singly(entry)
     url = query(entry.path, select="id", top=entry.page_size) if entry.delta else reader.list_url(entry)
     listed: dict[str, str | None] = {}
-    async for page in reader.graph.pages(url, stats=context.stats, lane=entry.lane, anew=url):
+    async for page in reader.graph.pages(url, stats=context.stats, lane=entry.lane, anew=url, counted=counted):
         items = read_items(page.value, entry.key)
         listed.update((one, "" if by_id else stored(raw)) for one, raw in zip(items.ids, items.items, strict=True))
         if entry.shows and (page.unreadable or items.unreadable):

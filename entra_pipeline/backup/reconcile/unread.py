@@ -17,10 +17,10 @@ from entra_pipeline.backup.reconcile.context import CheckContext, Finding, Subje
 from entra_pipeline.backup.reconcile.links import compare_singly, links_of, lost_links
 from entra_pipeline.backup.rows.merge import ids_table
 from entra_pipeline.backup.rows.result import ENDED_EARLY
-from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS, READ_AGAIN, READ_ALL_AGAIN, is_unknown
+from entra_pipeline.backup.rows.set_aside import MOST_OBJECTS, PROPERTIES, READ_AGAIN, READ_ALL_AGAIN, is_unknown
 from entra_pipeline.backup.rows.staging import DELETE, UPSERT
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Read
-from entra_pipeline.errors import GraphNotFound
+from entra_pipeline.errors import GraphError, GraphNotFound
 from entra_pipeline.store.manifest import Gap
 from entra_pipeline.surrogates import replaced_sql
 
@@ -40,7 +40,11 @@ async def check_unread_objects(context: CheckContext, subject: Subject) -> list[
     ids = sorted(wanted if chosen is None else wanted & chosen)
     if not ids:
         return []
-    found = {} if entry.shows else await context.fetch(entry, ids, singly=True)
+    found: dict[str, str | None] = {}
+    try:
+        found = {} if entry.shows else await context.fetch(entry, ids, singly=True)
+    except GraphError as error:
+        _unanswered(context, entry.name, ids, error)
     disbelieve(context, entry, found, await context.still_listed(entry, absent_ids(found)))
     gaps = await _keep_known_properties(context, entry, found)
     rows: list[tuple[object, ...]] = [(one, None, DELETE if raw is None else UPSERT, raw) for one, raw in found.items()]
@@ -48,6 +52,11 @@ async def check_unread_objects(context: CheckContext, subject: Subject) -> list[
     context.memory.relink[entry.name].update(str(one) for one, _, change, _ in rows if change == UPSERT)
     note = f"{len(found)} objects were requested singly"
     return [Finding(entry.name, rows=tuple(rows), note=note, gaps=tuple(gaps))] if rows else []
+
+
+def _unanswered(context: CheckContext, table: str, ids: Sequence[str], error: GraphError) -> None:
+    """Remembers that Graph has said nothing of some objects or owners: delta need not tell the next backup of them."""
+    context.memory.unanswered[table].update(dict.fromkeys(ids, error))
 
 
 async def _keep_known_properties(context: CheckContext, entry: ObjectType, found: dict[str, str | None]) -> list[Gap]:
@@ -98,7 +107,7 @@ async def check_vanished_properties(context: CheckContext, subject: Subject) -> 
     if len(lessened) > MOST_OBJECTS:
         names = ", ".join(sorted({name for one in lessened for name in one.lacking}))
         gap = Gap(
-            what="properties",
+            what=PROPERTIES,
             reason=f"Graph answered {len(lessened)} {entry.name} without properties that they had ({names}); the known "
             "values are kept",
             remedy=READ_ALL_AGAIN,
@@ -237,7 +246,12 @@ async def check_unread_links(context: CheckContext, subject: Subject) -> list[Fi
     missing.
     """
     entry, relation = links_of(subject)
-    return await compare_singly(context, entry, relation, context.memory.unread[relation.name], anywhere=True)
+    owners = context.memory.unread[relation.name]
+    try:
+        return await compare_singly(context, entry, relation, owners, anywhere=True)
+    except GraphError as error:
+        _unanswered(context, relation.name, owners, error)
+        return []
 
 
 CHECK_UNREAD_LINKS = (keep_unread_links, check_unread_links)

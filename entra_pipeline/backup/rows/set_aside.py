@@ -17,6 +17,8 @@ from entra_pipeline.text import pluralize
 
 MOST_OBJECTS = 500
 """Objects of a table that are named in gaps of their own. Of more, the table counts as not read."""
+PROPERTIES = "properties"
+"""What the gap of a table is about of which more objects than that lack properties: all of it has to be read again."""
 READ_AGAIN = "The next backup reads it again; if the problem persists, check the object in the Entra admin center."
 """The remedy of a gap about one object."""
 READ_ALL_AGAIN = "The next backup reads it again; if it stays, give the reason to Microsoft support."

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.store.manifest import Manifest
-from tests.support.protected import Protected, protect
+from tests.support.protected import Protected, protect, totals
 
 Tenant = Callable[..., Protected]
 
@@ -42,6 +42,22 @@ def test_a_deeply_nested_value_costs_its_object_at_most(tenant: Tenant, levels: 
         assert named(manifest, "federated_identity_credentials") == {application}
     one.control.behave()
     one.assert_same(one.backup())
+
+
+def test_objects_of_several_types_that_cannot_be_read_are_requested_together(tenant: Tenant) -> None:
+    types = {
+        "domains": "domains",
+        "subscribed_skus": "subscribedSkus",
+        "group_setting_templates": "groupSettingTemplates",
+    }
+    one = tenant(protect(*types), users=20, groups=6)
+    before = one.backup()
+    for path in types.values():
+        one.control.misbehave("nested-deep", path)
+    manifest = one.backup(full=True)
+    for table in types:
+        assert values(one, manifest, table) == values(one, before, table)
+    assert totals(manifest)[0] == totals(before)[0] + 1
 
 
 @pytest.mark.parametrize(

@@ -340,12 +340,15 @@ class ObjectReader(TableReader):
 
     async def objects(self, entry: ObjectType, ids: Iterable[str], stats: RequestStats) -> AsyncIterator[BatchResult]:
         """Single objects, with all properties that are read; the result of one that is gone has status 404."""
+        async for result in self.graph.batch(self.object_requests(entry, ids), stats=stats, lane=entry.lane):
+            yield result
+
+    def object_requests(self, entry: ObjectType, ids: Iterable[str]) -> list[BatchRequest]:
+        """Returns the requests for single objects, whose ids are the keys."""
         secret = [*entry.properties, entry.secret] if entry.name in self.reveal else []
         select = ",".join(secret or self.properties_to_select(entry))
         expand = ",".join(entry.expand)
-        requests = [BatchRequest(query(f"{entry.path}/{one}", select=select, expand=expand), one) for one in ids]
-        async for result in self.graph.batch(requests, stats=stats, lane=entry.lane):
-            yield result
+        return [BatchRequest(query(f"{entry.path}/{one}", select=select, expand=expand), one) for one in ids]
 
     async def removed_since(
         self, entry: ObjectType, relation: Relation, delta_link: str, stats: RequestStats

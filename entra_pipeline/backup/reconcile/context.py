@@ -6,8 +6,9 @@ A check reads states and asks Graph; it never writes. The reconciler applies its
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -19,9 +20,9 @@ from entra_pipeline.backup.read.singles import laid_over, single_object
 from entra_pipeline.backup.rows.ids import one_form
 from entra_pipeline.backup.rows.page_parser import read_items, stored
 from entra_pipeline.backup.states import TableStates
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType, Relation
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Lane, ObjectType, Relation
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
-from entra_pipeline.graph import RequestStats
+from entra_pipeline.graph import BatchResult, RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.store.manifest import Gap
 from entra_pipeline.surrogates import hide_text, reveal
@@ -66,6 +67,7 @@ class CheckMemory:
             is what was known.
         relink: Ids of objects whose links have to be listed, as their own read did not bring them, by object type.
         unread: Ids of owners whose links could not be read, or may not have been, by relation table.
+        ahead: Answers for single objects that no check has taken yet, by type and id.
     """
 
     healed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -76,6 +78,7 @@ class CheckMemory:
     unanswered: dict[str, dict[str, GraphError]] = field(default_factory=lambda: defaultdict(dict))
     relink: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unread: dict[str, list[str]] = field(default_factory=dict)
+    ahead: dict[tuple[str, str], BatchResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ class CheckContext:
         """
         found: dict[str, str | None] = {}
         refused: dict[str, GraphError] = {}
-        async for result in self.reader.objects(entry, ids, self.stats):
+        async for result in self._objects(entry, ids):
             one = result.request.key
             if result.status == 404:
                 found[one] = None
@@ -207,6 +210,36 @@ class CheckContext:
             raise next(iter(refused.values()))
         self.memory.unanswered[entry.name].update(refused)
         return found
+
+    async def fetch_ahead(self, wanted: Mapping[str, Sequence[str]]) -> None:
+        """Requests objects of several types together, 20 to a batch, for the `fetch` of each type that follows.
+
+        What Graph refuses as a whole is requested there.
+
+        Args:
+            wanted: Their ids, by type.
+        """
+        requests = [
+            replace(request, key=(name, request.key))
+            for name, ids in wanted.items()
+            if CATALOGUE[name].lane is Lane.DIRECTORY
+            for request in self.reader.object_requests(CATALOGUE[name], ids)
+        ]
+        with suppress(GraphError):
+            async for result in self.reader.graph.batch(requests, stats=self.stats):
+                name, one = result.request.key
+                self.memory.ahead[name, one] = replace(result, request=replace(result.request, key=one))
+
+    async def _objects(self, entry: ObjectType, ids: Iterable[str]) -> AsyncIterator[BatchResult]:
+        """Single objects: those that were requested ahead, then the others."""
+        left = []
+        for one in ids:
+            if (result := self.memory.ahead.pop((entry.name, one), None)) is not None:
+                yield result
+            else:
+                left.append(one)
+        async for result in self.reader.objects(entry, left, self.stats):
+            yield result
 
     def laid_over(self, entry: ObjectType, raw: str, known: str) -> tuple[str, list[str]]:
         """Returns an object with the properties that it had and that Graph has left out, and their names."""

@@ -29,6 +29,7 @@ from entra_pipeline.backup.reconcile.unread import (
     check_unread_objects,
     check_vanished_properties,
     gaps_of_unanswered,
+    unread_ids,
 )
 from entra_pipeline.backup.reconcile.untyped import CHECK_UNTYPED
 from entra_pipeline.backup.scheduler import side_by_side
@@ -64,6 +65,7 @@ class Reconciler:
         types = [entry for entry in self.context.object_types() if entry.name in self.fresh]
         for entry in types:
             await self._run(Subject(entry), check_selection)
+        await self._fetch_ahead(types)
         # First, so that no edge drops out with an object that is there.
         await side_by_side(self._run(Subject(entry), check_unread_objects, check_removed_objects) for entry in types)
         await self._drop_edges_of_gone()
@@ -117,6 +119,13 @@ class Reconciler:
         for entry in CATALOGUE.values():
             if entry.name in entries:
                 await self._run(Subject(entry), check_owners)
+
+    async def _fetch_ahead(self, types: Sequence[ObjectType]) -> None:
+        """Requests the objects that could not be read together: most types have one or two, if any."""
+        wanted = {entry.name: ids for entry in types if not entry.shows and (ids := unread_ids(self.context, entry))}
+        if len(wanted) > 1:
+            await self.context.fetch_ahead(wanted)
+            self.builder.charge(min(wanted), self.context.stats.take())
 
     def _name_unread(self) -> None:
         """Adds the gaps of what could not be read, or was not answered."""

@@ -29,15 +29,20 @@ OWNERS = "owners"
 _OF_OWNERS = {"not read", ENDED_EARLY, "objects", OWNERS}
 
 
-async def check_unread_objects(context: CheckContext, subject: Subject) -> list[Finding]:
-    """Requests objects that could not be read; those that Graph still does not show stay as they were known."""
-    entry = subject.entry
+def unread_ids(context: CheckContext, entry: ObjectType) -> list[str]:
+    """Returns the objects of a type that could not be read, or only in part, and those that the parent's gaps name."""
     if not entry.collection:
         return []
     chosen = context.reader.chosen_ids(entry)
     aside = context.reader.aside
     wanted = {*aside.objects(entry.name), *aside.listed_only.get(entry.name, ()), *left_by_parent(context, entry.name)}
-    ids = sorted(wanted if chosen is None else wanted & chosen)
+    return sorted(wanted if chosen is None else wanted & chosen)
+
+
+async def check_unread_objects(context: CheckContext, subject: Subject) -> list[Finding]:
+    """Requests objects that could not be read; those that Graph still does not show stay as they were known."""
+    entry = subject.entry
+    ids = unread_ids(context, entry)
     if not ids:
         return []
     found: dict[str, str | None] = {}

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.restore.execute.requests.partial import dispensable, refused_properties, replacements, stripped
+from entra_pipeline.restore.execute.refusals import refused_properties
+from entra_pipeline.restore.execute.requests.partial import dispensable, replacements, stripped
 from entra_pipeline.restore.objects.texts import is_valid, valid_text
 
 pytestmark = pytest.mark.pure

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 
 import duckdb
@@ -302,6 +303,8 @@ class _Applying:
             outcome = await self._outcome(step)
             journal.finish(outcome)
         back = outcome.result in _RESTORED
+        if back and step.number in self.freed:
+            self.session.freed = monotonic()
         if _makes(step) and not back:
             await self._bring_back(step)
         if outcome.result != "restored":

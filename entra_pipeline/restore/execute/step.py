@@ -20,8 +20,9 @@ from entra_pipeline.errors import EntraPipelineError, FailureSort, GraphError, G
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.pages import decoding
 from entra_pipeline.graph.users import UserGraph
+from entra_pipeline.restore.execute.refusals import about_new_values, denied, named_in, there_already, unknown_yet
 from entra_pipeline.restore.objects.model import RestoreOptions, RestoreStep
-from entra_pipeline.restore.objects.references import ids_in, rewrite
+from entra_pipeline.restore.objects.references import rewrite
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords
 
@@ -35,26 +36,6 @@ _STEP_UPS = 2
 # After so many answers that were lost, something else is wrong.
 _LOST = 4
 _SLOWEST_POLL = 5.0
-# Messages of services that an object has not reached yet, besides 404, by status.
-_UNKNOWN_YET: Mapping[int, tuple[str, ...]] = {
-    400: (
-        *("does not exist", "doesn't exist", "do not exist", "does not reference", "not found"),
-        *("cannot find", "could not find", "unable to find", "not present"),
-        # A directory extension that has just been registered.
-        "extension properties are not available",
-        # Assignments to a new service principal (msgraph-bicep-types#193).
-        "not a valid reference update",
-    ),
-    # A service principal right after its application (terraform-provider-azuread#611).
-    403: ("backing application",),
-}
-# With this code a service refuses what is about an object that has not reached it, as it does for want of a permission:
-# an owner of a new service principal, a part of a new application (terraform-provider-azuread#611).
-_DENIED = "Authorization_RequestDenied"
-# Messages of single actions that say too little to be taken so of any other request: licences of a new user.
-_UNKNOWN_YET_BY_ACTION = {"assignLicense": ("property values specified are invalid",)}
-# What services say of something that is there already (GRAPH: errors seen).
-_THERE_ALREADY = ("already exist", "conflicting object", "roleassignmentexists", "multipleobjectswithsamekeyvalue")
 
 
 class StepRefused(EntraPipelineError):
@@ -91,6 +72,8 @@ class RestoreSession:
         patience: Seconds to wait for replication.
         there_before: Ids of the objects of a type that were in the tenant before the first write.
         fresh: Ids in the tenant of what came into being in this run, and when.
+        young: Types of it, and when the last of each did.
+        freed: When a step last gave up a name that another one needs; 0 before the first.
     """
 
     graph: Graph
@@ -109,6 +92,8 @@ class RestoreSession:
     granted: frozenset[str] = frozenset()
     patience: float = PATIENCE
     fresh: dict[str, float] = field(default_factory=dict)
+    young: dict[str, float] = field(default_factory=dict)
+    freed: float = 0.0
 
     def live(self, identifier: str) -> str:
         """Translates an id of the recovery point to the tenant's."""
@@ -263,22 +248,31 @@ class RunningStep:
         """Notes what this step has made or brought back: ids at the recovery point → ids in the tenant."""
         self.session.journal.make(self.step.number, dict(ids))
         self.session.learn(ids)
+        self.session.young[self.step.table] = monotonic()
         self.id = ids[self.step.id]
 
     def _until_known(self, written: WriteResult) -> float:
-        """Returns until when a refused write is repeated: while an object that it refers to is fresh."""
-        unknown = written.status == 404 or _unknown_yet(written) or self._denied_for_now(written)
-        if written.write.method == "DELETE" or not unknown:
+        """Returns until when a refused write is repeated: while what it needs may not be known everywhere yet."""
+        session, fresh = self.session, self.session.fresh
+        if written.write.method == "DELETE":
             return 0.0
-        # Some ids are names, which stand in a path like any other word.
-        about = ids_in([written.write.url, written.write.body]) | {self.id.lower(), self.parent.lower()}
-        young = [self.session.fresh[one] for one in about if one in self.session.fresh]
-        return max(young) + self.session.patience if young else 0.0
+        if there_already(written):
+            # The name of an object that was deleted or renamed for this one.
+            return session.freed + session.patience if self.step.waits and session.freed else 0.0
+        moments: list[float] = []
+        if written.status == 404 or unknown_yet(written) or self._denied_for_now(written):
+            about = named_in([written.write.url, written.write.body], fresh) | {self.id.lower(), self.parent.lower()}
+            moments = [fresh[one] for one in about if one in fresh]
+            if unknown_yet(written):
+                # Definitions go by other names than their ids.
+                moments += [session.young[table] for table in self.rule.after if table in session.young]
+        elif about_new_values(written, fresh, self.parent):
+            moments = [fresh[one] for one in named_in([written.write.body, self.parent], fresh)]
+        return max(moments) + session.patience if moments else 0.0
 
     def _denied_for_now(self, written: WriteResult) -> bool:
         """Tells whether a refusal for want of rights may pass, as the token has what the request takes."""
-        denied = written.status == 403 and written.error().code == _DENIED
-        return denied and bool(self.session.granted) and not self._missing_permissions(written.write)
+        return denied(written) and bool(self.session.granted) and not self._missing_permissions(written.write)
 
     def _missing_permissions(self, write: Write) -> list[str]:
         """Returns application permissions that a write takes and the token lacks; none when it tells nothing."""
@@ -347,7 +341,7 @@ class RunningStep:
                 "Administrator or Global Administrator role: assign it to the restore app registration, and start the "
                 "restore again."
             )
-        if _unknown_yet(written):
+        if unknown_yet(written):
             return "Start the restore again in some minutes: replication of what it refers to is not complete."
         if error.status == 403:
             return self._denied_though_granted()
@@ -364,22 +358,6 @@ def _grant(permissions: Sequence[str]) -> str:
         f"Grant the application {named} {', '.join(permissions)} to the restore app registration and consent to it, "
         "then start the restore again."
     )
-
-
-def _unknown_yet(written: WriteResult) -> bool:
-    """Tells whether a refusal may come from a service that a new object has not reached yet."""
-    words = written.error().message.lower()
-    action = written.write.url.partition("?")[0].rpartition("/")[2]
-    texts = (*_UNKNOWN_YET.get(written.status, ()), *(_UNKNOWN_YET_BY_ACTION.get(action, ())))
-    known = written.status in _UNKNOWN_YET and any(text in words for text in texts)
-    return known and not there_already(written)
-
-
-def there_already(written: WriteResult) -> bool:
-    """Tells whether a refusal says that the object already exists."""
-    error = written.error()
-    words = f"{error.code} {error.message}".lower()
-    return written.status in {400, 409} and any(text in words for text in _THERE_ALREADY)
 
 
 def chunks(items: Iterable[str], size: int) -> list[list[str]]:

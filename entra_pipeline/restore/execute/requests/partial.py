@@ -1,17 +1,17 @@
 """Writing an object without what Graph refuses of it: which properties a refusal is about, and which may be left out.
 
-What belongs here: from Graph's words to properties, and values that take the place of refused ones. What does not: the
+What belongs here: which properties are left out, and values that take the place of refused ones. What does not: the
 requests (`generic`). What narrows access (`Restore.guards`) is never left out: an object without it would give more
 than there was.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from entra_pipeline.catalogue import ObjectType
+from entra_pipeline.restore.execute.refusals import refused_properties
 from entra_pipeline.restore.execute.step import RunningStep, StepRefused
 from entra_pipeline.restore.objects.normalize import without
 from entra_pipeline.restore.objects.texts import valid_text
@@ -21,25 +21,6 @@ REFUSALS = frozenset({400, 409})
 """Statuses with which Graph refuses values."""
 TRIES = 8
 """Requests for one object at the most, each without something that the one before had."""
-
-_TARGET = re.compile(r"(?:[Pp]ropert(?:y|ies)\s+|['\"‘“`])([A-Za-z][A-Za-z0-9_.]*)")
-# Names that are no words: `mailNickname`, `identifierUris`.
-_CAMEL = re.compile(r"\b[a-z]+(?:[A-Z][a-z0-9]*)+(?:\.[A-Za-z0-9]+)*\b")
-
-
-def refused_properties(targets: Iterable[str], message: str, body: Mapping[str, Any]) -> set[str]:
-    """Finds the properties of a body that a refusal names, by dotted path of one or two names.
-
-    Args:
-        targets: `target` of the details of Graph's error.
-        message: Its message.
-        body: What was sent.
-    """
-    named = [found for target in targets if (found := _path(target, body))]
-    if not named:
-        words = [*_TARGET.findall(message), *_CAMEL.findall(message)]
-        named = [found for word in words if (found := _path(word, body))]
-    return set(named)
 
 
 def dispensable(entry: ObjectType, names: Iterable[str], *, there: bool = False) -> set[str]:
@@ -174,24 +155,6 @@ class LeftOut:
             self._work.problems = [one for one in self._work.problems if not one.startswith(f"{name} is ")]
             self._work.problems.append(f"{name} is {value!r} instead of {own!r}: {refused.message}")
         self.replaced |= other
-
-
-def _path(target: str, body: Mapping[str, Any]) -> str:
-    """Returns the path in the body that a name in a refusal stands for; empty when it is about something else."""
-    parts = re.split(r"[./]", target.strip("'\""))
-    for start in range(len(parts)):
-        name = _like(parts[start], body)
-        if not name:
-            continue
-        inner = body[name]
-        below = _like(parts[start + 1], inner) if start + 1 < len(parts) and isinstance(inner, Mapping) else ""
-        return f"{name}.{below}" if below else name
-    return ""
-
-
-def _like(name: str, body: Mapping[str, Any]) -> str:
-    """Returns the member whose name differs in case at most."""
-    return next((one for one in body if one.lower() == name.lower()), "")
 
 
 # What says nothing of who may do what.

@@ -6,8 +6,8 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute import lost_write
+from entra_pipeline.restore.execute.refusals import there_already
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
-from entra_pipeline.restore.execute.step import there_already
 from entra_pipeline.restore.objects.references import rewrite
 
 _WHO = ("principalId", "roleDefinitionId", "directoryScopeId", "appScopeId", "groupId", "accessId")

@@ -263,7 +263,7 @@ def decode(data: bytes, source: str) -> Manifest:
 
 
 def decode_record(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *, remedy: str) -> _S:
-    """Decodes a record without a seal.
+    """Decodes a record without a seal. Where its kind has a format and a version, they are checked.
 
     Args:
         data: The file.
@@ -272,9 +272,13 @@ def decode_record(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *
         remedy: What to do when it is damaged.
 
     Raises:
-        IntegrityError: It is none of its kind.
+        IntegrityError: It is none of its kind, or of a later version.
     """
+    own = {field.name: field.default for field in msgspec.structs.fields(decoder.type)}
     try:
+        if "format" in own:
+            head = _FORMAT_DECODER.decode(data)
+            _require_format(head, source, own["format"], own["version"], what="what belongs there", damaged=remedy)
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{source} cannot be read: {error}", remedy=remedy) from error
@@ -285,13 +289,7 @@ def decode_sealed(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *
     damaged = "Restore the file from a copy of the storage; what is beside it can still be read."
     try:
         head = _HEAD_DECODER.decode(data)
-        if head.format != format:
-            raise IntegrityError(f"{source} is not a manifest: its format is {head.format!r}", remedy=damaged)
-        if head.version > version:
-            raise IntegrityError(
-                f"{source} is in version {head.version} of the format; this release reads up to {version}",
-                remedy="Use the release that wrote it, or a later one.",
-            )
+        _require_format(head, source, format, version, what="a manifest", damaged=damaged)
         # The seal is checked on the bytes, not on what was understood of them: a later minor release may add members.
         unsealed = data.replace(f'"seal":"{head.seal}"'.encode(), b'"seal":""', 1)
         if sha256(unsealed) != head.seal and b',"signature":"' in data[-_SIGNATURE:]:
@@ -306,14 +304,31 @@ def decode_sealed(data: bytes, source: str, decoder: msgspec.json.Decoder[_S], *
         raise IntegrityError(f"{source} cannot be read: {error}", remedy=damaged) from error
 
 
-class _Head(msgspec.Struct, frozen=True):
-    """The members that are read before the others are believed."""
+class _Format(msgspec.Struct, frozen=True):
+    """The members that are read before the others are understood."""
 
     format: str
     version: int
+
+
+class _Head(_Format, frozen=True):
+    """The members that are read before the others are believed."""
+
     seal: str
 
 
+def _require_format(head: _Format, source: str, name: str, version: int, *, what: str, damaged: str) -> None:
+    """Checks that a file is of a kind (`what`), and not of a later version; raises IntegrityError."""
+    if head.format != name:
+        raise IntegrityError(f"{source} is not {what}: its format is {head.format!r}", remedy=damaged)
+    if head.version > version:
+        raise IntegrityError(
+            f"{source} is in version {head.version} of the format; this release reads up to {version}",
+            remedy="Use the release that wrote it, or a later one.",
+        )
+
+
+_FORMAT_DECODER = msgspec.json.Decoder(_Format)
 _HEAD_DECODER = msgspec.json.Decoder(_Head)
 # Longer than the signature of a record is (`backends.signing`).
 _SIGNATURE = 160

@@ -181,6 +181,9 @@ def test_a_record_of_a_key_that_was_moved_or_damaged_is_refused(place: LocalObje
     place.replace(f"_encryption/{record.name}.json", data.replace(b'"salt":', b'"sat":'))
     with pytest.raises(IntegrityError, match="is damaged"):
         assert data_keys(place).newest
+    place.replace(f"_encryption/{record.name}.json", data.replace(b'"version":1', b'"version":2'))
+    with pytest.raises(IntegrityError, match="is in version 2 of the format"):
+        assert data_keys(place).newest
 
 
 # --- Records ---------------------------------------------------------------------------------------------------------

@@ -224,6 +224,16 @@ def test_a_list_of_adopted_records_that_somebody_else_made_adopts_nothing(
         signed(place).read(MANIFEST)
 
 
+def test_a_list_of_adopted_records_of_a_later_release_is_named(tmp_path: Path, place: LocalObjectStore) -> None:
+    take(ScopeStore(place, "contoso", Time()), tmp_path, FIRST, "Adele")
+    adopt(signed(place), unverified(signed(place), place), by="anna", now=START)
+    [where] = [file.key for file in place.list("_adopted/")]
+    later = signed(place).read(where).replace(b'"version":1', b'"version":2')
+    signed(place).replace(where, later)
+    with pytest.raises(IntegrityError, match="is in version 2 of the format"):
+        signed(place).read(MANIFEST)
+
+
 # --- The configuration -----------------------------------------------------------------------------------------------
 
 _PROJECT = """

@@ -15,7 +15,7 @@ from entra_pipeline.clock import iso
 from entra_pipeline.errors import NotInStore
 from entra_pipeline.store.backends.object_store import ObjectStore
 from entra_pipeline.store.backends.signing.envelope import FOLDERS, BadSignature, is_record
-from entra_pipeline.store.manifest import canonical, sha256
+from entra_pipeline.store.manifest import canonical, decode_record, sha256
 from entra_pipeline.store.parallel import in_parallel
 
 FORMAT = "entra-pipeline/adopted-records"
@@ -66,7 +66,7 @@ class AdoptedLists:
 
     def _records(self, where: str) -> dict[str, str]:
         try:
-            return _DECODER.decode(self._read(where)).records
+            return _records(self._read(where), where)
         except (NotInStore, BadSignature):
             # A list of somebody else adopts nothing; `verify` tells of it.
             return {}
@@ -104,10 +104,14 @@ def adopt(signed: ObjectStore, records: Mapping[str, str], *, by: str, now: date
         lists.setdefault(_list_of(key), {})[key] = digest
     for where, some in sorted(lists.items()):
         try:
-            before = _DECODER.decode(signed.read(where)).records
+            before = _records(signed.read(where), where)
         except NotInStore:
             before = {}
         signed.replace(where, canonical(AdoptedRecords(adopted=iso(now), by=by, records=before | some)))
+
+
+def _records(data: bytes, where: str) -> dict[str, str]:
+    return decode_record(data, where, _DECODER, remedy="Restore the file from a copy of the storage.").records
 
 
 def _unsigned(signed: ObjectStore, place: ObjectStore, key: str) -> str:

@@ -31,7 +31,6 @@ class QueryRunner:
     connection: duckdb.DuckDBPyConnection
     intact: IntactParts
     _known: dict[str, StoredPart] = field(default_factory=dict)
-    _hashed: set[str] = field(default_factory=set)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, work: Callable[[], _T], reads: str = "") -> _T:
@@ -54,14 +53,13 @@ class QueryRunner:
                 # The thread cannot be stopped, and nobody may close the connection under it.
                 await asyncio.wait([working])
                 raise
-            self._hashed.update(needed)
             for name in needed:
                 del self._known[name]
             return result
 
     def know(self, parts: Mapping[str, StoredPart]) -> None:
         """Makes parts known by how SQL names them: each is hashed before the first piece of work that reads it."""
-        self._known.update({name: part for name, part in parts.items() if name not in self._hashed})
+        self._known.update(parts)
 
     def _worked(self, work: Callable[[], _T], needed: Sequence[StoredPart]) -> _T:
         try:

@@ -130,6 +130,41 @@ def test_the_command_answers_in_every_format(story: Story, tmp_path: Path) -> No
     assert json.loads(ask(story, "SELECT 1 AS one WHERE false", "--format", "json").out) == []
 
 
+def test_columns_of_json_are_json(story: Story) -> None:
+    query = "SELECT assignedLicenses, [passwordPolicies] AS list FROM users LIMIT 1"
+    [row] = ask(story, query, "--format", "json").json
+    assert isinstance(row["assignedLicenses"], list)
+    assert isinstance(row["list"], list)
+    assert ask(story, "SELECT NULL::JSON AS nothing", "--format", "json").json == [{"nothing": None}]
+
+
+def test_rows_that_are_too_wide_for_a_table_are_shown_one_below_the_other(story: Story) -> None:
+    said = ask(story, "SELECT * FROM users ORDER BY id LIMIT 2").out
+    assert "row 1" in said and "row 2" in said
+    columns = [line.split()[0] for line in said.splitlines() if line.strip()]
+    assert {"displayName", "userPrincipalName", "accountEnabled"} <= set(columns)
+    assert "row" not in ask(story, "SELECT id, displayName FROM users LIMIT 2").out.split()
+
+
+def test_several_statements_answer_one_after_the_other(story: Story) -> None:
+    query = "SET VARIABLE name = 'Adele'; SELECT getvariable('name') AS who; SELECT 7 AS days"
+    said = ask(story, query)
+    assert said.code == 0
+    assert [line.strip() for line in said.out.splitlines() if line.strip() and "─" not in line] == [
+        "who",
+        "Adele",
+        "days",
+        "7",
+    ]
+    one = "SET VARIABLE days = 7; SELECT getvariable('days') AS days"
+    assert ask(story, one, "--format", "json").json == [{"days": 7}]
+    refused = ask(story, query, "--format", "csv")
+    assert (refused.code, refused.out) == (2, "")
+    assert "more than one statement has an answer" in refused.err
+    changing = ask(story, "SELECT 1 AS one; DROP TABLE users")
+    assert (changing.code, changing.out) == (2, "")
+
+
 def test_the_command_writes_a_catalog_and_explains_what_cannot_be(story: Story, tmp_path: Path) -> None:
     catalog = tmp_path / "entra.duckdb"
     written = ask(story, "--write-catalog", catalog)

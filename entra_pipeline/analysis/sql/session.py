@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -32,8 +32,21 @@ _UNKNOWN = re.compile(r"[Nn]ame (\w+) does not exist")
 _OTHER_BYTES = "AES tag differs"
 _KIND = re.compile(r"^[A-Z][A-Za-z ]+ Error: ")
 _CANDIDATES = re.compile(r"Candidate bindings?: (.*)")
-# What may be done: asking. SET is among them for time zones and the like.
-_ASKING = {"SELECT", "EXPLAIN", "PRAGMA", "SET", "VARIABLE_SET", "CALL", "RELATION"}
+# What may be done: asking. SET is among them for variables, time zones and the like.
+_SETTING = {"SET", "VARIABLE_SET"}
+_ASKING = {"SELECT", "EXPLAIN", "PRAGMA", "CALL", "RELATION", *_SETTING}
+
+
+class Statement(NamedTuple):
+    """One statement of a text.
+
+    Attributes:
+        text: The statement.
+        answers: Whether it has rows to show; SET has none.
+    """
+
+    text: str
+    answers: bool
 
 
 class SqlSession:
@@ -93,6 +106,26 @@ class SqlSession:
                 if definition.settled:
                     self._settled.add(definition.name)
 
+    def statements(self, text: str) -> list[Statement]:
+        """Takes a text apart into its statements.
+
+        Raises:
+            UsageError: There is none, one changes something, or the text is not understood.
+        """
+        try:
+            found = self.connection.extract_statements(text)
+        except duckdb.Error as error:
+            raise self.explained(error) from None
+        if not found:
+            raise UsageError("there is no statement", remedy="Give an SQL statement.")
+        for one in found:
+            if one.type.name not in _ASKING:
+                raise UsageError(
+                    f"{one.type.name} statements are refused: backups are read-only",
+                    remedy="Ask with SELECT; --output FILE writes the answer to a file.",
+                )
+        return [Statement(one.query, one.type.name not in _SETTING) for one in found]
+
     def ask(self, query: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Runs one statement; its result is fetched from what is returned, before the next one runs.
 
@@ -100,20 +133,8 @@ class SqlSession:
             UsageError: It is more than one statement, one that changes something, or not understood.
             StoreError: The stores cannot be read.
         """
-        try:
-            statements = self.connection.extract_statements(query)
-        except duckdb.Error as error:
-            raise self.explained(error) from None
-        if len(statements) != 1:
-            raise UsageError(
-                "there is no statement" if not statements else "the query has more than one statement",
-                remedy="Give one SQL statement.",
-            )
-        if statements[0].type.name not in _ASKING:
-            raise UsageError(
-                f"{statements[0].type.name} statements are refused: backups are read-only",
-                remedy="Ask with SELECT; --output FILE writes the answer to a file.",
-            )
+        if len(self.statements(query)) > 1:
+            raise UsageError("the query has more than one statement", remedy="Give one SQL statement.")
         self.define(query)
         try:
             return self.connection.execute(query, parameters or [])

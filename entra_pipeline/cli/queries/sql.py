@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 100
 _BATCH = 1000
+# A column narrower than this shows no id and hardly a name.
+_READABLE = 12
 _HELP = "SQL ends with ;  ·  .tables lists the views  ·  .quit ends"
 
 
@@ -81,8 +83,7 @@ def sql(
         if query is None and sys.stdin.isatty():
             _converse(session)
             return
-        text = query if query is not None else sys.stdin.read()
-        _print(session.ask(text), _format(format_, output), output)
+        _answer(session, query if query is not None else sys.stdin.read(), _format(format_, output), output)
 
 
 def _complete_indexes(project: Project) -> None:
@@ -128,6 +129,20 @@ def _format(asked: str | None, output: Path | None) -> str:
     return suffix if suffix in {"csv", "json", "parquet"} else "table"
 
 
+def _answer(session: SqlSession, text: str, format_: str, output: Path | None) -> None:
+    """Runs the statements of a text in turn, and shows what they answer."""
+    statements = session.statements(text)
+    if sum(one.answers for one in statements) > 1 and (format_ != "table" or output):
+        raise UsageError(
+            "more than one statement has an answer, which only tables on the terminal show one after the other",
+            remedy="Ask one of them; SET VARIABLE before it gives it values.",
+        )
+    for one in statements:
+        answer = session.ask(one.text)
+        if one.answers:
+            _print(answer, format_, output)
+
+
 def _print(answer: duckdb.DuckDBPyConnection, format_: str, output: Path | None) -> None:
     if format_ == "parquet":
         if output is None:
@@ -140,14 +155,13 @@ def _print(answer: duckdb.DuckDBPyConnection, format_: str, output: Path | None)
     if format_ == "table" and output is None:
         _print_table(answer)
         return
-    columns = [column[0] for column in answer.description]
+    pieces = _json(answer) if format_ == "json" else _csv(answer)
     if output is None:
-        for piece in _pieces(_fetched(answer), columns, format_):
+        for piece in pieces:
             echo(piece, nl=False)
         return
     with _writable(output), output.open("w", encoding="utf-8", newline="") as file:
-        for piece in _pieces(_fetched(answer), columns, "csv" if format_ == "table" else format_):
-            file.write(piece)
+        file.writelines(pieces)
     echo(f"{output} written", err=True)
 
 
@@ -178,27 +192,35 @@ def _fetched(answer: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
         ) from None
 
 
-def _pieces(rows: Iterator[tuple[Any, ...]], columns: list[str], format_: str) -> Iterator[str]:
-    """CSV or JSON, a row at a time."""
-    if format_ == "csv":
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([csv_cell(one) for one in columns])
-        for row in rows:
-            writer.writerow([csv_cell(plain(value)) for value in row])
-            yield out.getvalue()
-            out.seek(0)
-            out.truncate()
+def _csv(answer: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """CSV, a row at a time."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([csv_cell(column[0]) for column in answer.description])
+    for row in _fetched(answer):
+        writer.writerow([csv_cell(plain(value)) for value in row])
         yield out.getvalue()
-        return
+        out.seek(0)
+        out.truncate()
+    yield out.getvalue()
+
+
+def _json(answer: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """A JSON array, a row at a time; columns of type JSON are JSON in it, not text."""
+    columns = [(column[0], str(column[1]) == "JSON") for column in answer.description]
     mark = "["
-    for row in rows:
-        yield f"{mark}\n{msgspec.json.encode(dict(zip(columns, map(plain, row), strict=True))).decode()}"
+    for row in _fetched(answer):
+        found = {
+            name: msgspec.Raw(value.encode()) if is_json and value is not None else plain(value)
+            for (name, is_json), value in zip(columns, row, strict=True)
+        }
+        yield f"{mark}\n{msgspec.json.encode(found).decode()}"
         mark = ","
     yield "[]\n" if mark == "[" else "\n]\n"
 
 
 def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
+    """Prints a table, or records one below the other where it is too wide for the terminal."""
     columns = [column[0] for column in answer.description]
     rows = _fetched(answer)
     shown = [row for _, row in zip(range(_SHOWN), rows, strict=False)]
@@ -208,10 +230,31 @@ def _print_table(answer: duckdb.DuckDBPyConnection) -> None:
     # Two columns of an answer may have the same name.
     keys = [str(number) for number in range(len(columns))]
     table = [dict(zip(keys, (plain(value) for value in row), strict=True)) for row in shown]
-    numbers = [key for key in keys if isinstance(shown[0][int(key)], int | float)]
-    print_table(table, dict(zip(keys, columns, strict=True)), right=numbers)
+    if sum(_least_width(name, row[key]) for row in table[:1] for key, name in zip(keys, columns, strict=True)) > (
+        console().width
+    ):
+        _print_records(table, columns)
+    else:
+        numbers = [key for key in keys if isinstance(shown[0][int(key)], int | float)]
+        print_table(table, dict(zip(keys, columns, strict=True)), right=numbers)
     if next(rows, None) is not None:
         echo(f"… more than {_SHOWN} rows; --format csv has them all", err=True)
+
+
+def _least_width(name: str, value: Any) -> int:
+    """Characters below which a column cannot be read, with the gap to the next one."""
+    return min(max(len(name), len(str(value))), _READABLE) + 2
+
+
+def _print_records(table: list[dict[str, Any]], columns: list[str]) -> None:
+    """Prints each row as a table of its own; columns without a value are left out."""
+    for number, row in enumerate(table, 1):
+        rows = [
+            {"column": name, "value": value}
+            for name, value in zip(columns, row.values(), strict=True)
+            if value is not None
+        ]
+        print_table(rows, {"column": f"row {number}", "value": ""})
 
 
 # --- One after the other ---------------------------------------------------------------------------------------------
@@ -234,7 +277,7 @@ def _converse(session: SqlSession) -> None:
             _print_tables()
         elif text:
             try:
-                _print(session.ask(text), "table", None)
+                _answer(session, text, "table", None)
             except EntraPipelineError as error:
                 echo(f"error: {as_called(str(error))}", err=True)
 

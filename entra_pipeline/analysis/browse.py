@@ -24,7 +24,7 @@ from entra_pipeline.analysis.names import names
 from entra_pipeline.analysis.objects import one
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.errors import StoreError
-from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.backends.duckdb_errors import storage_error
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, parquet, sql_text

@@ -22,7 +22,7 @@ from entra_pipeline.analysis.manifest_rows import tables_in_order
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import NotInStore, StoreError
-from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.backends.duckdb_errors import storage_error
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, TableKind
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import KEYS, connect, parquet, sql_text

@@ -13,7 +13,7 @@ import duckdb
 from entra_pipeline.analysis.conditions import parsed_condition
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.errors import NotAtPoint, StoreError, UsageError
-from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.backends.duckdb_errors import storage_error
 from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -24,9 +24,10 @@ from entra_pipeline.backup.rows.result import ReadResult
 from entra_pipeline.backup.rows.segment_writer import SegmentWriter
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, Staged, Staging
 from entra_pipeline.backup.states import TableStates, kept_in
-from entra_pipeline.catalogue import RELATIONS
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.clock import iso
 from entra_pipeline.graph import RequestStats
+from entra_pipeline.store.backends.encryption.person_keys import ScopeKeys
 from entra_pipeline.store.manifest import Gap, Part, ReadMode, TableEntry
 from entra_pipeline.store.points.keys import part_number
 
@@ -48,12 +49,14 @@ class PointBuilder:
         folder: For files on their way to the store.
         full: Every table that is read gets a new base.
         max_changes: Change files a table may have behind its base before a new base is written.
+        keys: Encrypt the values of persons, where the scope has that.
     """
 
     states: TableStates
     folder: Path
     full: bool
     max_changes: int
+    keys: ScopeKeys | None = None
     _segment_writer: SegmentWriter | None = None
     _next: dict[str, int] = field(default_factory=dict)
 
@@ -68,7 +71,7 @@ class PointBuilder:
         """Returns a function that takes the segments of a whole new base and writes each while the next is read."""
         if self._segment_writer is None:
             self._segment_writer = SegmentWriter(
-                self.folder, self._number, self._store_base, self.states.store.files.vault
+                self.folder, self._number, self._store_base, self.states.store.files.vault, self.keys
             )
         return self._segment_writer.begin(table)
 
@@ -80,7 +83,13 @@ class PointBuilder:
         return number
 
     def _store_base(self, table: str, number: int, path: Path, rows: int) -> Part:
-        return self.states.store.staging.write_part(self.states.point, table, number, path, role="base", rows=rows)
+        return self._write_part(table, number, path, "base", rows)
+
+    def _write_part(self, table: str, number: int, path: Path, role: Literal["base", "changes"], rows: int) -> Part:
+        by_person = self.keys is not None and is_objects(table) and CATALOGUE[table].personal is not None
+        return self.states.store.staging.write_part(
+            self.states.point, table, number, path, role=role, rows=rows, by_person=by_person
+        )
 
     def close(self) -> None:
         """Ends the thread that writes segments."""
@@ -242,7 +251,9 @@ class PointBuilder:
                 if gone is not None and not is_objects(table):
                     _give_reasons(merged, gone)
                 if merged.counts.rows and is_objects(table):
-                    misfits = write_objects(merged.connection, merged.rows, table, path, self.states.store.files.vault)
+                    misfits = write_objects(
+                        merged.connection, merged.rows, table, path, self.states.store.files.vault, self.keys
+                    )
                 elif merged.counts.rows:
                     write_edges(merged.connection, f"(FROM {merged.rows} ORDER BY source_id, target_id)", table, path)
                 if keep is not None:
@@ -252,9 +263,7 @@ class PointBuilder:
         counts, misfits = retry_with_more_memory(self.states.runner.connection, write)
         part = None
         if counts.rows:
-            part = self.states.store.staging.write_part(
-                self.states.point, table, number, path, role="base" if base else "changes", rows=counts.rows
-            )
+            part = self._write_part(table, number, path, "base" if base else "changes", counts.rows)
         return _Stored(counts, part, misfits)
 
     def _merge(self, staged: Staged, table: str, parent: str | None, *, complete: bool, base: bool) -> Merged:

@@ -20,6 +20,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.backup.manifest_builder import CommitContext, commit_point, permission_gap
+from entra_pipeline.backup.persons import keys_to_write
 from entra_pipeline.backup.point_builder import PointBuilder
 from entra_pipeline.backup.read.child_tables import child_collections
 from entra_pipeline.backup.read.children import ChildReader
@@ -40,7 +41,7 @@ from entra_pipeline.errors import GraphError, GraphPermissionDenied, IntegrityEr
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.project import Scope
 from entra_pipeline.runtime import to_the_end
-from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.backends.duckdb_errors import storage_error
 from entra_pipeline.store.checksums import IntactParts
 from entra_pipeline.store.manifest import Gap, Manifest, TableEntry, TakenFor
 from entra_pipeline.store.points.keys import moment_of
@@ -332,6 +333,7 @@ async def open_run(
         connection = connect(store.files, temp=folder, memory=_MEMORY)
         stack.callback(connection.close)
         parent = await asyncio.to_thread(store.latest)
+        keys = await asyncio.to_thread(keys_to_write, scope, store)
         due = full or parent is None or full_is_due(scope, parent, clock())
         types = protected_types(scope)
         # Of this run, whatever the store has seen before.
@@ -350,7 +352,7 @@ async def open_run(
             clock=clock,
             progress=progress or NullBackupProgress(),
             parent=parent,
-            builder=PointBuilder(states, folder, due, scope.max_incrementals),
+            builder=PointBuilder(states, folder, due, scope.max_incrementals, keys),
             reconcile_policy=reconcile_policy,
             started=started,
             types=types,

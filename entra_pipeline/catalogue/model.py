@@ -127,6 +127,21 @@ class Streams:
     given_by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """Whose values an object has: a scope with `erasure` encrypts them with the key of that person.
+
+    Attributes:
+        whose: Where the person's id is: `id`, `_parent_id`, or the path of a property (`target.objectId`).
+        members: The properties that are the person's; all but `id` when empty.
+        where: A property and its value: other objects have nobody's values (`principalType`, `User`).
+    """
+
+    whose: str
+    members: frozenset[str] = frozenset()
+    where: tuple[str, str] = ("", "")
+
+
 @dataclass(frozen=True)
 class ObjectType:
     """An entry of the catalogue.
@@ -175,6 +190,7 @@ class ObjectType:
         optional: Read only when the access token carries the permission, because that would allow writing, too.
         on_demand: Read only by a scope that names the type, because Graph lets it be read slowly only.
         shows: Name of the type whose objects this type shows from another side (deleted users, licences of users).
+        personal: Whose values its objects have; None when nobody's.
     """
 
     name: str
@@ -216,6 +232,7 @@ class ObjectType:
     optional: bool = False
     on_demand: bool = False
     shows: str = ""
+    personal: Personal | None = None
 
     @cached_property
     def properties(self) -> dict[str, Property]:
@@ -273,6 +290,7 @@ __all__ = [
     "LinkWrite",
     "ObjectType",
     "Parent",
+    "Personal",
     "Read",
     "Relation",
     "Restore",

@@ -140,7 +140,7 @@ def _storage_failure(error: Exception) -> EntraPipelineError | None:
     duckdb = sys.modules.get("duckdb")
     if duckdb is None or not isinstance(error, duckdb.Error):
         return None
-    from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+    from entra_pipeline.store.backends.duckdb_errors import storage_error
 
     return storage_error(error)
 

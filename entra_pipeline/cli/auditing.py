@@ -36,6 +36,8 @@ ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
     "demo": "",
     # Comparing with the live tenant takes a recovery point.
     "diff": _only_when("backup", lambda given: given["second"] == "live"),
+    "erase": _only_when("erase", lambda given: not given["dry_run"]),
+    "erasures": "",
     "evidence": _only_when("evidence", lambda given: not given["script"]),
     "logs": _only_when("logs", lambda given: not given["list_"]),
     "objects": "",
@@ -52,9 +54,9 @@ ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
     "storage check": "",
 }
 # What is recorded when it begins, too: it may be killed before it can say how it ended.
-_ANNOUNCED = {"restore", "prune"}
-# Options that say how a result is shown.
-_SHOWING = {"json_", "csv_", "limit", "costs", "yes", "format_", "output"}
+_ANNOUNCED = {"restore", "prune", "erase"}
+# Options that say how a result is shown; and a name that is to be forgotten: the event has the id.
+_SHOWING = {"json_", "csv_", "limit", "costs", "yes", "format_", "output", "person", "confirm"}
 _RESULTS = {0: "finished", 2: "refused", 3: "finished with exception", 130: "cancelled"}
 _SEVERAL = "[,"
 _SUBJECT = "entra_pipeline.subject"

@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("queries.points:verify", "Check the checksums, chain and counts of recovery points."),
     "prune": ("jobs.retention:prune", "Delete recovery points past their retention, and the data that only they need."),
     "hold": ("jobs.retention:hold", "Exclude a scope or a recovery point from pruning, or release it."),
+    "erase": ("jobs.erasure:erase", "Make the values of one person unreadable in all recovery points of a scope."),
+    "erasures": ("jobs.erasure:erasures", "List who was erased from a scope, when, and why."),
     "serve": ("setup.serve:serve", "Serve the console, and Dagster's UI behind the same sign-in."),
     "notifications": ("setup.notifications:notifications", "Show the notification profiles, and send test messages."),
     "report": (

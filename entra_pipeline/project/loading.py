@@ -127,6 +127,12 @@ def _check_references(project: Project) -> None:
                     f"there is no [{table}.{name}]{did_you_mean(name, known)}",
                     remedy=f"Add the table [{table}.{name}], or name an existing one.",
                 )
+        if scope.erasure is not None and project.storage[scope.storage].encryption is None:
+            raise scope.error(
+                "erasure",
+                f"needs encryption, which [storage.{scope.storage}] has not",
+                remedy="Set it; docs/encryption.md says how.",
+            )
     for profile in project.notifications.values():
         for channel in CHANNELS.values():
             channel.check(profile, project)

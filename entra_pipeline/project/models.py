@@ -203,6 +203,7 @@ class Scope(Section):
     full_backup_frequency: Period | None = None
     prune: bool = True
     approval: bool = False
+    erasure: Literal["per-person"] | None = None
     bitlocker_keys: bool = False
     logs: bool | list[str] | None = None
     entra_log_retention: Period | None = None
@@ -251,6 +252,15 @@ class Scope(Section):
     @classmethod
     def _zone(cls, value: str) -> str:
         return time_zone(value)
+
+    @model_validator(mode="after")
+    def _no_logs(self) -> Scope:
+        if self.erasure is not None and self.log_types():
+            raise wrong(
+                "has erasure, and protects logs: their entries name people, and cannot be erased",
+                "Write logs = false; logs can be protected by a scope of their own.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _frequency(self) -> Scope:

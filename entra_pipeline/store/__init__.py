@@ -10,6 +10,7 @@
 6. `retention.prune` forgets points whose time is over, and `retention.sweep` removes files that nobody names.
 7. Logs have days instead of points (`logs`); jobs leave a record and an event (`running_jobs`, `job_records`,
    `events`).
+8. `erasure` makes the values of one person unreadable in all points, where they are encrypted by person.
 
 The layout and the formats are public: docs/storage-format.md.
 """

@@ -7,17 +7,18 @@ the columns mean, and views for people (`analysis`).
 from __future__ import annotations
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import duckdb
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.catalogue.columns import stored_types
+from entra_pipeline.catalogue.columns import column_types, json_shape, stored_types
 from entra_pipeline.store.backends import ObjectStore, Readable
 from entra_pipeline.store.backends.duckdb_names import literal
-from entra_pipeline.store.backends.encryption.names import key_name_in
-from entra_pipeline.store.backends.encryption.vault import reading_option
+from entra_pipeline.store.backends.encryption.names import is_by_person, key_name_in
+from entra_pipeline.store.backends.encryption.sealing import key_id_of
+from entra_pipeline.store.backends.encryption.vault import reading_option, whole_raw
 from entra_pipeline.store.checksums import StoredPart
 from entra_pipeline.store.manifest import TableEntry, TableKind
 from entra_pipeline.store.points.confidential import require_vault
@@ -126,20 +127,56 @@ def parquet(files: ObjectStore, parts: Sequence[StoredPart], options: str = "") 
     Raises:
         StoreError: They are encrypted, and this machine has no key.
     """
-    by_key: dict[str, list[str]] = {}
+    by_key: dict[tuple[str, str], list[str]] = {}
     for part in parts:
         if name := key_name_in(part.key):
             require_vault(files, part.key).key(name)
-        by_key.setdefault(name, []).append(sql_text(literal(files.url(part.key))))
-    sources = [
-        f"read_parquet([{', '.join(names)}], union_by_name = true, hive_partitioning = false{options}"
-        f"{reading_option(name)})"
-        for name, names in by_key.items()
-    ]
+        table = part.key.partition("/")[0] if is_by_person(part.key) else ""
+        by_key.setdefault((name, table), []).append(sql_text(literal(files.url(part.key))))
+    sources = []
+    for (name, table), names in by_key.items():
+        source = (
+            f"read_parquet([{', '.join(names)}], union_by_name = true, hive_partitioning = false{options}"
+            f"{reading_option(name)})"
+        )
+        sources.append(_with_persons(source, name, table) if table else source)
     if len(sources) == 1:
         return sources[0]
     # DuckDB takes one key for all files of a reader.
     return f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {source}' for source in sources)})"
+
+
+def sealed_keys(
+    connection: duckdb.DuckDBPyConnection, files: ObjectStore, part: StoredPart, only: Collection[bytes] = ()
+) -> dict[bytes, int]:
+    """Counts the rows of a file with values of persons, by the id of the key that opens them.
+
+    Args:
+        connection: Reads the store.
+        files: The store's place.
+        part: The file; its name says that it is encrypted by person.
+        only: Ids of the keys to look for; all when empty.
+    """
+    name = key_name_in(part.key)
+    require_vault(files, part.key).key(name)
+    digits = 2 * len(key_id_of(bytes(64)))
+    wanted = f"AND id IN ({', '.join(sql_text(one.hex().upper()) for one in only)})" if only else ""
+    source = f"{sql_text(literal(files.url(part.key)))}, hive_partitioning = false{reading_option(name)}"
+    rows = connection.execute(
+        f"SELECT id, count(*) FROM (SELECT left(hex(_sealed), {digits}) AS id FROM read_parquet({source})) "
+        f"WHERE id IS NOT NULL {wanted} GROUP BY id"
+    ).fetchall()
+    return {bytes.fromhex(one): int(number) for one, number in rows}
+
+
+def _with_persons(source: str, name: str, table: str) -> str:
+    """Makes the SQL of rows of an object type with the values of persons, and with columns, out of files without."""
+    known = CATALOGUE.get(table)
+    whole = f"SELECT * EXCLUDE (_sealed) REPLACE ({whole_raw(name)} AS _raw) FROM {source}"
+    if known is None:
+        return f"({whole})"
+    typed = f"json_transform({replaced_sql('_raw')}, {sql_text(json_shape(column_types(known)))})"
+    return f"(SELECT * EXCLUDE (_values), _values.* FROM (SELECT *, {typed} AS _values FROM ({whole})))"
 
 
 def sql_text(text: str) -> str:

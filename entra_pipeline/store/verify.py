@@ -12,10 +12,12 @@ import duckdb
 import pyarrow as pa
 
 from entra_pipeline.errors import IntegrityError, NotInStore, StoreError
-from entra_pipeline.store.backends.duckdb_filesystem import storage_error
-from entra_pipeline.store.backends.encryption.names import key_name_in
+from entra_pipeline.store.backends.duckdb_errors import storage_error
+from entra_pipeline.store.backends.encryption.names import is_by_person, key_name_in
+from entra_pipeline.store.backends.encryption.person_keys import FOLDER as PEOPLE
 from entra_pipeline.store.backends.signing.envelope import is_record
 from entra_pipeline.store.checksums import part_problem
+from entra_pipeline.store.erasure.record import FOLDER as ERASURES
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.head import ScopeHead, head_key, holds_key, read_head
@@ -23,9 +25,10 @@ from entra_pipeline.store.points.index import IndexFile, chosen_files, read_inde
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import hold_problems
 from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
-from entra_pipeline.store.state import KEYS, connect, parquet, state_query
+from entra_pipeline.store.state import KEYS, connect, parquet, sealed_keys, state_query
+from entra_pipeline.text import pluralize
 
-_OF_SCOPES = ("_staged/", "_jobs/", "_drills/", "_unusual/", "_unreadable/")
+_OF_SCOPES = ("_staged/", "_jobs/", "_drills/", "_unusual/", "_unreadable/", PEOPLE, ERASURES)
 _OF_STORAGES = ("_restore/", "_keys/", "_adopted/")
 
 
@@ -58,6 +61,7 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[V
 
     Yields:
         What is wrong with the prune records and, when all points are checked, with the days of logs, if anything is;
+        where values are encrypted by person, whether keys are left of persons who were erased;
         where records are signed, what is wrong with the head and the holds of the scope; where they are signed or
         encrypted, and all points are checked, what is wrong with all other records; then for every point a finding for
         its manifest and one per table; several where there are several problems.
@@ -79,6 +83,7 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[V
     pruned = {} if problems else records.points()
     if points is None:
         yield from _log_problems(store)
+        yield from _erasure_problems(store)
     if store.files.signed:
         told = [unbelievable] if unbelievable else []
         if head is not None:
@@ -151,6 +156,17 @@ def _log_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
         yield from (VerifyFinding("", key, False, problem) for problem in problems)
 
 
+def _erasure_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
+    """Looks for keys of persons who were erased."""
+    if store.files.vault is None:
+        return
+    keys = store.files.vault.people.of(store.scope)
+    keys.reload()
+    if keys.left:
+        problem = f"has {pluralize(keys.left, 'key')} of persons who were erased: entra-pipeline erase removes them"
+        yield VerifyFinding("", f"{PEOPLE}{store.scope}/", False, problem)
+
+
 def _record_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
     """Reads the other records, those that belong to no scope among them: verifies signatures, and decrypts."""
     folders = [*(f"{folder}{store.scope}/" for folder in _OF_SCOPES), *_OF_STORAGES]
@@ -191,6 +207,8 @@ class _Check:
         self._parts: dict[Part, str] = {}
         self._rows: dict[Part, tuple[int, ...]] = {}
         self._live: dict[tuple[Part, ...], int] = {}
+        # Rows whose values no key opens.
+        self._lost: dict[Part, int] = {}
 
     def point(self, point: str) -> Iterator[VerifyFinding]:
         try:
@@ -269,6 +287,7 @@ class _Check:
         try:
             for part in entry.parts:
                 yield from self._rows_problems(entry, part)
+                yield from self._key_problems(part)
             live = self._live_rows(entry)
         except duckdb.Error as error:
             yield f"its files cannot be read: {failed.message if (failed := storage_error(error)) else error}"
@@ -291,6 +310,20 @@ class _Check:
             yield f"{part.key} has {rows} rows instead of {part.rows}"
         if rows != keys:
             yield f"{part.key} has more than one row for {rows - keys} keys"
+
+    def _key_problems(self, part: Part) -> Iterator[str]:
+        """Looks for values of persons that nobody can read, though nobody was erased."""
+        vault = self._store.files.vault
+        if vault is None or not is_by_person(part.key):
+            return
+        if part not in self._lost:
+            held = sealed_keys(self._connection, self._store.files, part)
+            self._lost[part] = sum(number for one, number in held.items() if not vault.people.is_known(one))
+        if self._lost[part]:
+            yield (
+                f"{part.key} has {self._lost[part]} rows with values that no key opens, and that nobody erased: "
+                f"files are missing in {PEOPLE}"
+            )
 
     def _live_rows(self, entry: TableEntry) -> int:
         if entry.parts not in self._live:

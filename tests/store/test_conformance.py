@@ -133,6 +133,17 @@ def test_delete_takes_what_is_there(files: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize("files", ["local", "s3 Ceph" if ceph_is_installed() else "s3 moto"], indirect=True)
+def test_nothing_is_left_of_what_is_destroyed(files: ObjectStore) -> None:
+    for data in (b"one", b"two"):
+        files.replace("_people/contoso/1.json", data)
+    files.replace("_people/contoso/1.json.other", b"stays")
+    files.destroy(["_people/contoso/1.json"])
+    with pytest.raises(NotInStore):
+        files.read("_people/contoso/1.json")
+    assert [file.key for file in files.list("")] == ["_people/contoso/1.json.other"]
+    files.destroy(["_people/contoso/1.json"])
+
+
 def test_a_listing_is_not_cut_at_a_page(files: ObjectStore) -> None:
     keys = [f"many/{number:04d}" for number in range(1003)]
     threads = [

@@ -103,12 +103,15 @@ class Relations:
         entry = CATALOGUE.get(table) or LOGS.get(table)
         return [RENAMED.get(name, name) for name in column_types(entry)] if entry else []
 
-    def definitions(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Iterator[Definition]:
+    def definitions(
+        self, connection: duckdb.DuckDBPyConnection, names: Sequence[str], *, stock: bool = False
+    ) -> Iterator[Definition]:
         """The statements that define some names, what they rest on first.
 
         Args:
             connection: Reads the stores.
             names: Names out of `names`.
+            stock: They are for any DuckDB, which has no keys of persons.
         """
         for name, body in (
             (POINTS, statements.points(self._roots)),
@@ -120,7 +123,9 @@ class Relations:
         for name in names:
             table = name.removesuffix(_AT).removesuffix(_HISTORY) if name not in _OTHERS else name
             if table not in known:
-                sources = self._sources(connection, _pattern(table))
+                sources = self._sources(connection, _pattern(table), stock=stock)
+                if (entry := CATALOGUE.get(table)) and entry.personal:
+                    sources += self._sources(connection, _pattern(table), stock=stock, by_person=True)
                 known[table] = sources, _columns(connection, sources) if table in CATALOGUE else frozenset()
             sources, columns = known[table]
             days = [Source(root, _days(table), True) for root in self._roots] if table in LOGS else []
@@ -159,18 +164,23 @@ class Relations:
             body = SqlTable(table, sources, index, columns).latest()
         return f'CREATE OR REPLACE VIEW "{name}" AS {body}'
 
-    def _sources(self, connection: duckdb.DuckDBPyConnection, pattern: str) -> list[Source]:
+    def _sources(
+        self, connection: duckdb.DuckDBPyConnection, pattern: str, *, stock: bool = False, by_person: bool = False
+    ) -> list[Source]:
         def present(root: Root, pattern: str) -> bool:
             return bool(connection.execute(f"FROM glob({root.pattern(pattern)}) LIMIT 1").fetchall())
 
         found = []
         for root in self._roots:
             if not (root.keys and pattern.endswith(".parquet")):
-                found.append(Source(root, pattern, present(root, pattern)))
+                if not by_person:
+                    found.append(Source(root, pattern, present(root, pattern)))
                 continue
-            named = [(name, with_key_name(pattern, name)) for name in root.keys]
-            found += [Source(root, one, present(root, one), name) for name, one in named]
-            found.append(Source(root, with_key_name(pattern, next_generation(root.keys[-1])), False, later=True))
+            for name in root.keys:
+                one = with_key_name(pattern, name, by_person=by_person)
+                found.append(Source(root, one, present(root, one), name, by_person=by_person, stock=stock))
+            later = with_key_name(pattern, next_generation(root.keys[-1]), by_person=by_person)
+            found.append(Source(root, later, False, later=True))
         return found
 
 

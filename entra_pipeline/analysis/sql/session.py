@@ -22,7 +22,8 @@ from entra_pipeline.analysis.sql.statements import POINTS
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.store.backends import ObjectStore
-from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem, remembered_listings, storage_error
+from entra_pipeline.store.backends.duckdb_errors import storage_error
+from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem, remembered_listings
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import did_you_mean
 

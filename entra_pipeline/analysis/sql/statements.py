@@ -25,7 +25,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.store.backends.duckdb_names import literal
-from entra_pipeline.store.backends.encryption.vault import reading_option
+from entra_pipeline.store.backends.encryption.vault import reading_option, whole_raw
 from entra_pipeline.store.points.index import INDEX, SCHEMA
 from entra_pipeline.store.state import KEYS, sql_text
 from entra_pipeline.surrogates import replaced_sql
@@ -68,6 +68,8 @@ class Source(NamedTuple):
         present: Whether there are any. A reader refuses a pattern that nothing matches.
         key: Name of the data key that they are encrypted with; empty when they are not.
         later: Whether they are those of a data key that is not there yet.
+        by_person: Whether the values of persons in them are encrypted with their own keys.
+        stock: Whether they are read without these keys: such values are null.
     """
 
     root: Root
@@ -75,8 +77,15 @@ class Source(NamedTuple):
     present: bool
     key: str = ""
     later: bool = False
+    by_person: bool = False
+    stock: bool = False
+
+    def column(self, name: str) -> str:
+        """Returns the SQL of a column, as it is quoted, over these files."""
+        return f"{whole_raw(self.key)} AS {name}" if self.by_person and not self.stock and name == _RAW else name
 
 
+_RAW = '"_raw"'
 POINTS, INDEX_FILES = "_points", "_index_files"
 """The two views that all others rest on."""
 
@@ -195,14 +204,15 @@ def _parquet(
 
 def _read(sources: Sequence[Source], columns: Mapping[str, str], reader: str, options: str = "") -> str:
     """SQL that reads files, columns with their types; there are no rows where there are no files yet."""
-    there: dict[str, list[str]] = {}
+    # DuckDB takes one key for all files of a reader.
+    there: dict[tuple[str, str], list[str]] = {}
     for source in sources:
         if source.present:
-            there.setdefault(source.key, []).append(source.root.pattern(source.pattern))
-    # DuckDB takes one key for all files of a reader.
+            chosen = ", ".join(map(source.column, columns))
+            there.setdefault((source.key, chosen), []).append(source.root.pattern(source.pattern))
     selects = [
-        f"SELECT {', '.join(columns)} FROM {reader}([{', '.join(patterns)}]{options}{reading_option(key)})"
-        for key, patterns in there.items()
+        f"SELECT {chosen} FROM {reader}([{', '.join(patterns)}]{options}{reading_option(key)})"
+        for (key, chosen), patterns in there.items()
     ]
     # A file that has come since then must not be overlooked.
     nulls = ", ".join(f"NULL::{kind} AS {column.rpartition(' AS ')[2]}" for column, kind in columns.items())

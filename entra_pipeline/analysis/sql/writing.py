@@ -18,7 +18,8 @@ from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS, LogType
 from entra_pipeline.errors import StoreError
 from entra_pipeline.store.backends import ObjectStore
-from entra_pipeline.store.backends.duckdb_filesystem import remembered_listings, storage_error
+from entra_pipeline.store.backends.duckdb_errors import storage_error
+from entra_pipeline.store.backends.duckdb_filesystem import remembered_listings
 from entra_pipeline.store.points.confidential import encrypted_part
 from entra_pipeline.store.state import connect, sql_text
 
@@ -70,7 +71,7 @@ def write_catalog(
                             _write_empty(connection, files, log, Path(folder))
                 connection.execute(f"ATTACH {sql_text(str(unfinished))} AS catalog")
                 connection.execute("USE catalog")
-                for done, definition in enumerate(relations.definitions(connection, names)):
+                for done, definition in enumerate(relations.definitions(connection, names, stock=True)):
                     connection.execute(definition.sql)
                     progress(done, len(names))
                 connection.execute("USE memory")

@@ -377,6 +377,10 @@ class ObjectReader(TableReader):
         kept = ""
         if self.chosen is not None and self.chosen.keeps(entry) is not None:
             kept = "chosen" if self.chosen_ids(entry) is not None else " ".join(sorted(self.chosen.everybody))
+        keys = self.builder.keys
+        if keys is not None and keys.destroyed and entry.personal is not None:
+            # A round says what has changed of an object; of somebody who was erased, nothing is known to lay it over.
+            kept += f" erased {keys.destroyed}"
         return hashlib.sha256(f"{url} {kept}".encode()).hexdigest()[:16]
 
 

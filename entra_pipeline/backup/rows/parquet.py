@@ -18,12 +18,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from entra_pipeline.backup.persons import sealing
 from entra_pipeline.backup.rows.entries import total
 from entra_pipeline.backup.rows.memory import retry_with_more_memory
-from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.catalogue import CATALOGUE, RELATIONS, ObjectType
 from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.store.backends.duckdb_names import literal
+from entra_pipeline.store.backends.encryption.person_keys import ScopeKeys
 from entra_pipeline.store.backends.encryption.vault import Vault, reading_option
 from entra_pipeline.store.state import sql_text
 from entra_pipeline.surrogates import hide_text, is_hidden, replaced_sql
@@ -51,7 +53,12 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def write_objects(
-    connection: duckdb.DuckDBPyConnection, source: str, table: str, path: Path, vault: Vault | None = None
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    table: str,
+    path: Path,
+    vault: Vault | None = None,
+    keys: ScopeKeys | None = None,
 ) -> dict[str, int]:
     """Writes rows as objects, in the order in which they are.
 
@@ -61,13 +68,49 @@ def write_objects(
         table: The object type.
         path: The file.
         vault: Encrypts the file; None: nothing does.
+        keys: Encrypt the values of persons; None: nothing does.
 
     Returns:
         Values that do not fit their column, by column; columns without any are left out.
     """
     entry = CATALOGUE[table]
+    if vault is not None and keys is not None and entry.personal is not None:
+        return _write_by_person(connection, source, entry, path, vault, keys)
     extra = {"parent_id": "_parent_id"} if entry.parent else {}
     return _write_typed(connection, source, column_types(entry), path, vault, before=extra, after={"change": "_change"})
+
+
+def _write_by_person(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    entry: ObjectType,
+    path: Path,
+    vault: Vault,
+    keys: ScopeKeys,
+) -> dict[str, int]:
+    """As `write_objects`, of a type with values of persons: they are in `_sealed`, and the file has no columns of them.
+
+    What a column could have is taken out of `_raw` by whoever reads it: columns of nulls would say that there is
+    nothing.
+    """
+    types, parent = column_types(entry), "parent_id AS _parent_id, " if entry.parent else ""
+    vault.prepare(connection, write=True)
+
+    def write() -> dict[str, int]:
+        with sealing(connection, entry, keys) as sealed:
+            connection.execute(
+                f"""
+                COPY (
+                    SELECT id, {parent} sealed.raw AS _raw, sealed.envelope AS _sealed, change AS _change
+                    FROM (SELECT *, {sealed} AS sealed FROM {source})
+                ) TO {sql_text(str(path))} {_OBJECTS}{vault.copy_option()})
+                """
+            )
+        keys.save()
+        typed = f"(SELECT t.* FROM (SELECT json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source}))"
+        return total([_misfits(connection, source, typed, types), _halves(connection, source, types)])
+
+    return retry_with_more_memory(connection, write)
 
 
 def write_entries(connection: duckdb.DuckDBPyConnection, source: str, entry: LogType, path: Path) -> dict[str, int]:

@@ -19,6 +19,7 @@ from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, UPSERT, read_segment
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.runtime import lower_thread_priority
+from entra_pipeline.store.backends.encryption.person_keys import ScopeKeys
 from entra_pipeline.store.backends.encryption.vault import Vault
 from entra_pipeline.store.manifest import Part
 
@@ -45,12 +46,14 @@ class SegmentWriter:
         number: The next number of a file of a table.
         store: Stores a local file of so many rows as part number so-and-so of a table.
         vault: Encrypts files where the store is encrypted.
+        keys: Encrypt the values of persons, where the scope has that.
     """
 
     folder: Path
     number: Callable[[str], int]
     store: Callable[[str, int, Path, int], Part]
     vault: Vault | None = None
+    keys: ScopeKeys | None = None
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(
             1, "prewrite", initializer=lower_thread_priority, initargs=(_NICENESS,)
@@ -94,7 +97,7 @@ class SegmentWriter:
         try:
             misfits: dict[str, int] = {}
             if schema is OBJECT_ROWS:
-                misfits = write_objects(self._connection, "segment", table, file, self.vault)
+                misfits = write_objects(self._connection, "segment", table, file, self.vault, self.keys)
             else:
                 source = f"SELECT *, NULL::VARCHAR AS reason FROM segment WHERE change = '{UPSERT}'"
                 write_edges(self._connection, f"({source})", table, file)

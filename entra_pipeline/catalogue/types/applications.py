@@ -6,6 +6,7 @@ from entra_pipeline.catalogue.model import (
     LinkWrite,
     ObjectType,
     Parent,
+    Personal,
     Read,
     Relation,
     Restore,
@@ -309,6 +310,7 @@ TYPES = (
         parent=Parent("service_principals", "appRoleAssignedTo", Read.EXPAND),
         identity=("principalDisplayName", "resourceDisplayName"),
         belongs_to="principalId",
+        personal=Personal("principalId", frozenset({"principalDisplayName"}), where=("principalType", "User")),
     ),
     ObjectType(
         name="oauth2_permission_grants",

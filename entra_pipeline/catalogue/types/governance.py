@@ -1,6 +1,16 @@
 """Identity governance: entitlement management, access reviews, lifecycle workflows."""
 
-from entra_pipeline.catalogue.model import Category, LinkWrite, ObjectType, Parent, Read, Relation, Restore, kept
+from entra_pipeline.catalogue.model import (
+    Category,
+    LinkWrite,
+    ObjectType,
+    Parent,
+    Personal,
+    Read,
+    Relation,
+    Restore,
+    kept,
+)
 from entra_pipeline.catalogue.restoring import WriteStrategy
 
 _GOVERNANCE = "Microsoft Entra ID P2 or Microsoft Entra ID Governance"
@@ -182,6 +192,7 @@ TYPES = (
         expand=("accessPackage($select=id)", "assignmentPolicy($select=id)", "target"),
         identity=("id",),
         licence=_GOVERNANCE,
+        personal=Personal("target.objectId", frozenset({"target"})),
     ),
     ObjectType(
         name="connected_organizations",
@@ -284,6 +295,7 @@ TYPES = (
         ),
         page_size=100,
         licence=_GOVERNANCE,
+        personal=Personal("createdBy.id", frozenset({"createdBy"})),
     ),
     ObjectType(
         name="access_review_instances",

@@ -5,6 +5,7 @@ from entra_pipeline.catalogue.model import (
     LinkWrite,
     ObjectType,
     Parent,
+    Personal,
     Read,
     Relation,
     Restore,
@@ -202,6 +203,7 @@ TYPES = (
         ),
         parent=Parent("administrative_units", "scopedRoleMembers", Read.EACH),
         identity=("id",),
+        personal=Personal("roleMemberInfo.id", frozenset({"roleMemberInfo"})),
     ),
     ObjectType(
         name="group_settings",

@@ -1,6 +1,6 @@
 """Directory roles (activated), role definitions and assignments, and privileged identity management (PIM)."""
 
-from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Read, Relation, Restore, kept
+from entra_pipeline.catalogue.model import Category, ObjectType, Parent, Personal, Read, Relation, Restore, kept
 from entra_pipeline.catalogue.restoring import WriteStrategy
 
 _READ_ROLES = ("RoleManagement.Read.Directory", "Directory.Read.All")
@@ -184,6 +184,7 @@ TYPES = (
         filter=_DIRECTORY_ROLES,
         count=False,
         licence=_PIM,
+        personal=Personal("lastModifiedBy.id", frozenset({"lastModifiedBy"})),
     ),
     ObjectType(
         name="role_management_policy_assignments",

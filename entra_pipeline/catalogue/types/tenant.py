@@ -1,6 +1,17 @@
 """The tenant itself: organization, branding, domains, subscriptions, custom security attributes, contacts."""
 
-from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Parent, Read, Relation, Restore, Streams, kept
+from entra_pipeline.catalogue.model import (
+    Category,
+    Lane,
+    ObjectType,
+    Parent,
+    Personal,
+    Read,
+    Relation,
+    Restore,
+    Streams,
+    kept,
+)
 from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.catalogue.types.open_extensions import open_extensions
 
@@ -276,6 +287,7 @@ TYPES = (
         delta=True,
         page_size=999,
         relations=(Relation("contact_manager", "manager", Read.EXPAND, many=False),),
+        personal=Personal("id"),
     ),
     ObjectType(
         name="attribute_sets",

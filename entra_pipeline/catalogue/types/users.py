@@ -1,11 +1,14 @@
 """Users, with their manager and sponsors, licences and registered authentication methods."""
 
+from dataclasses import replace
+
 from entra_pipeline.catalogue.model import (
     Category,
     Lane,
     LinkWrite,
     ObjectType,
     Parent,
+    Personal,
     Read,
     Relation,
     Restore,
@@ -170,6 +173,7 @@ TYPES = (
             ),
             Relation("user_sponsors", "sponsors", Read.EXPAND, write=LinkWrite(permissions=_WRITE_USERS)),
         ),
+        personal=Personal("id"),
     ),
     ObjectType(
         name="user_licenses",
@@ -194,6 +198,7 @@ TYPES = (
         identity=("userPrincipalName",),
         belongs_to="id",
         shows="users",
+        personal=Personal("id"),
     ),
     ObjectType(
         name="user_registration_details",
@@ -210,6 +215,7 @@ TYPES = (
         lane=Lane.REPORTS,
         licence="Microsoft Entra ID P1",
         shows="users",
+        personal=Personal("id"),
     ),
     ObjectType(
         name="user_authentication_methods",
@@ -236,6 +242,10 @@ TYPES = (
         local_ids=True,
         lane=Lane.REPORTS,
         on_demand=True,
+        personal=Personal("_parent_id"),
     ),
-    open_extensions("users", "user", Category.USERS, "User.Read.All"),
+    replace(
+        open_extensions("users", "user", Category.USERS, "User.Read.All"),
+        personal=Personal("_parent_id"),
+    ),
 )

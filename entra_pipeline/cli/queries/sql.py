@@ -19,7 +19,7 @@ from entra_pipeline.cli.context import console, csv_cell, echo, print_rows, prin
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.stores import complete_indexes
-from entra_pipeline.store.backends.duckdb_filesystem import storage_error
+from entra_pipeline.store.backends.duckdb_errors import storage_error
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

@@ -156,6 +156,7 @@ def show(ctx: click.Context, name: str, json_: bool) -> None:
         "full_backup_frequency": str(one.full_frequency or ""),
         "max_incrementals": one.max_incrementals,
         "approval": one.approval,
+        "erasure": one.erasure or "",
         "protect": one.protect,
         "select": one.select.model_dump() if one.select else None,
         "types": types,

@@ -39,7 +39,7 @@ def check(ctx: click.Context, name: str | None, csv_: bool, json_: bool) -> int:
     """Check the storage profile NAME, or all of them: before the first backup, or when something fails.
 
     Small objects are written under _check/, read, listed and deleted; 6 MB are sent and read back. Exit codes: 1
-    backups cannot work, 2 a setting is wrong, 3 only retention or safety is impaired.
+    backups cannot work, 2 a setting is wrong, 3 only retention, safety or erasure is impaired.
     """
     from entra_pipeline.store.backends.promises import StoragePromises
 
@@ -48,7 +48,9 @@ def check(ctx: click.Context, name: str | None, csv_: bool, json_: bool) -> int:
         _require(project, name)
     rows: list[dict[str, Any]] = []
     for one in [name] if name is not None else project.storage:
-        rows += [{"storage": one, **found._asdict()} for found in StoragePromises(project.storage[one]).check()]
+        erasure = any(scope.erasure for scope in project.scopes.values() if scope.storage == one)
+        promises = StoragePromises(project.storage[one], erasure=erasure)
+        rows += [{"storage": one, **found._asdict()} for found in promises.check()]
     print_rows(rows, _COLUMNS, json_=json_, csv_=csv_, empty="no storage")
     broken = [row for row in rows if row["outcome"] == "failed"]
     if any(row["configuration"] for row in broken):

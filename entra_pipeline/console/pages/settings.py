@@ -100,7 +100,8 @@ def check_storage(context: RequestContext) -> Response:
     storage = context.project.storage.get(name)
     if storage is None:
         raise UsageError(f"there is no storage {name[:100]!r}", remedy="See Settings for the existing ones.")
-    promises = list(StoragePromises(storage).check())
+    erasure = any(scope.erasure for scope in context.project.scopes.values() if scope.storage == name)
+    promises = list(StoragePromises(storage, erasure=erasure).check())
     broken = [one for one in promises if one.outcome == "failed"]
     problem = StoreError(broken[0].told, remedy=broken[0].remedy) if broken else None
     return _recorded_outcome(context, "storage check", name, "All checks passed.", problem, promises)

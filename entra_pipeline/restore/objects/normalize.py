@@ -18,6 +18,7 @@ from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.restore.objects.expiry import with_fixed_end
 from entra_pipeline.restore.objects.model import RestoreStep
 from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.store.backends.encryption.sealing import ERASED
 
 Body = dict[str, Any]
 """An object as JSON."""
@@ -35,7 +36,11 @@ def normalized(entry: ObjectType, body: Body) -> Body:
     if entry.restore.strategy is WriteStrategy.LICENSES:
         return {"assignedLicenses": _direct(body)}
     rule = entry.restore
-    kept = {name: _plain(value) for name, value in body.items() if "@" not in name and name not in rule.volatile}
+    kept = {
+        name: _plain(value)
+        for name, value in body.items()
+        if "@" not in name and name not in rule.volatile and name != ERASED
+    }
     if "id" not in rule.required:
         kept.pop("id", None)
     if _TYPE in rule.required and _TYPE in body:
@@ -47,6 +52,14 @@ def normalized(entry: ObjectType, body: Body) -> Body:
     for path in rule.secrets:
         kept = without(kept, path)
     return kept
+
+
+def is_erased(entry: ObjectType, body: Body) -> bool:
+    """Tells whether values of an object that a restore would write were erased with the key of a person."""
+    personal = entry.personal
+    return body.get(ERASED) is True and not (
+        personal is not None and personal.members and personal.members <= entry.restore.volatile
+    )
 
 
 def moved(entry: ObjectType, own: str, body: Body, mapping: Mapping[str, str]) -> Body:

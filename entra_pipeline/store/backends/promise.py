@@ -22,7 +22,7 @@ class StoragePromise(NamedTuple):
 
     check: str
     outcome: Literal["passed", "failed"]
-    needed_for: Literal["backup", "retention", "safety"]
+    needed_for: Literal["backup", "retention", "safety", "erasure"]
     told: str
     remedy: str = ""
     configuration: bool = False
@@ -32,7 +32,7 @@ def tried(
     check: str,
     work: Callable[[], str],
     *,
-    needed_for: Literal["backup", "retention", "safety"] = "backup",
+    needed_for: Literal["backup", "retention", "safety", "erasure"] = "backup",
 ) -> StoragePromise:
     """Does something, and says how it went; `work` returns what was seen."""
     try:
@@ -42,7 +42,7 @@ def tried(
 
 
 def failed(
-    check: str, error: EntraPipelineError, *, needed_for: Literal["backup", "retention", "safety"] = "backup"
+    check: str, error: EntraPipelineError, *, needed_for: Literal["backup", "retention", "safety", "erasure"] = "backup"
 ) -> StoragePromise:
     """Makes the promise that an error breaks."""
     wrong = isinstance(error, ConfigurationError)

@@ -4,6 +4,7 @@
 2. What every backup needs: objects are written, read, created only when absent, written over, stored in parts.
 3. What a kind of storage adds of its own (`StorageSettings.promises`): clocks, credentials, checksums, Object Lock.
 4. What only retention needs: objects are deleted.
+5. What only erasing people needs: a file goes with all its versions, and nothing keeps it.
 
 What is written lies under `_check/` and is deleted; where that is refused it stays, and the next check uses it again.
 """
@@ -23,12 +24,13 @@ from entra_pipeline.store.backends.promise import StoragePromise, failed, tried
 from entra_pipeline.store.backends.settings import StorageSettings
 
 _BYTES = 6 << 20
-_WRITTEN, _LARGE = f"{PROBES}written", f"{PROBES}large"
+_WRITTEN, _LARGE, _DESTROYED = f"{PROBES}written", f"{PROBES}large", f"{PROBES}destroyed"
 
 _WITHOUT = {
     "backup": "backups cannot work without it",
     "retention": "retention does not work without it",
     "safety": "a backup is less safe without it",
+    "erasure": "nobody can be erased without it",
 }
 
 
@@ -37,10 +39,12 @@ class StoragePromises:
 
     Args:
         settings: Its profile.
+        erasure: Whether a scope in it encrypts values by person.
     """
 
-    def __init__(self, settings: StorageSettings) -> None:
+    def __init__(self, settings: StorageSettings, *, erasure: bool = False) -> None:
         self._settings = settings.hurried()
+        self._erasure = erasure
 
     def check(self) -> Iterator[StoragePromise]:
         """Yields each promise as it is tried; every failure is one of them."""
@@ -60,6 +64,8 @@ class StoragePromises:
         yield tried("large files and speed", lambda: _large(files))
         yield from self._settings.promises(files)
         yield tried("delete", lambda: _deleted(files), needed_for="retention")
+        if self._erasure:
+            yield tried("remove for good", lambda: _destroyed(files), needed_for="erasure")
 
 
 def shortcomings(found: Sequence[StoragePromise]) -> list[str]:
@@ -130,3 +136,17 @@ def _deleted(files: ObjectStore) -> str:
     if left := [file.key for file in files.list(PROBES) if file.key in keys]:
         raise StoreError(f"{left[0]} is still in {files} after it was deleted", remedy="Use another storage.")
     return "retention can delete what is past its time"
+
+
+def _destroyed(files: ObjectStore) -> str:
+    files.replace(_DESTROYED, b"first")
+    files.replace(_DESTROYED, b"second")
+    try:
+        files.destroy([_DESTROYED])
+    except EntraPipelineError as error:
+        raise StoreError(
+            f"a file cannot be removed with all its versions: {error.message}",
+            remedy="Keys of persons must not be locked: take the default retention off the bucket, and let the key "
+            "delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion).",
+        ) from None
+    return "keys of persons can be destroyed"

@@ -120,18 +120,19 @@ def revealed_day(files: ObjectStore, key: str, day: _D) -> _D:
     return msgspec.structs.replace(day, gaps=kept.gaps, notes=kept.notes, misfits=kept.misfits)  # type: ignore[type-var]  # a Struct, too
 
 
-def encrypted_part(files: ObjectStore, key: str, path: Path) -> str:
+def encrypted_part(files: ObjectStore, key: str, path: Path, *, by_person: bool = False) -> str:
     """Encrypts a local Parquet file where the store is encrypted; returns the key under which it is stored.
 
     Args:
         files: The store's place.
         key: The key that a file has which is not encrypted.
         path: The file; it is replaced.
+        by_person: The values of persons in it are encrypted with their own keys.
     """
     if files.vault is None:
         return key
     files.vault.encrypt(path)
-    return files.vault.parquet_name(key)
+    return files.vault.parquet_name(key, by_person=by_person)
 
 
 def read_parquet(files: ObjectStore, key: str, data: bytes, columns: Sequence[str] = ()) -> pa.Table:

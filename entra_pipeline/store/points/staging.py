@@ -46,7 +46,15 @@ class PointStaging:
         return {file.key.removeprefix(prefix).partition("/")[0] for file in self._files.list(prefix)}
 
     def write_part(
-        self, point: str, table: str, number: int, path: Path, *, role: Literal["base", "changes"], rows: int
+        self,
+        point: str,
+        table: str,
+        number: int,
+        path: Path,
+        *,
+        role: Literal["base", "changes"],
+        rows: int,
+        by_person: bool = False,
     ) -> Part:
         """Stores a Parquet file of a point.
 
@@ -57,12 +65,13 @@ class PointStaging:
             path: The local file.
             role: What it holds; see `Part`.
             rows: Rows in it.
+            by_person: The values of persons in it are encrypted with their own keys.
 
         Raises:
             RecoveryPointRefused: The point is committed.
         """
         self._require_uncommitted(point)
-        key = encrypted_part(self._files, part_key(self._scope, table, point, number), path)
+        key = encrypted_part(self._files, part_key(self._scope, table, point, number), path, by_person=by_person)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._files.upload(key, path)

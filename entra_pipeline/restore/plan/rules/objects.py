@@ -11,7 +11,7 @@ from typing import Any
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.catalogue.order import ORDER
 from entra_pipeline.catalogue.restoring import WriteStrategy
-from entra_pipeline.restore.objects.normalize import Body, differing, differing_elsewhere, empty, normalized
+from entra_pipeline.restore.objects.normalize import Body, differing, differing_elsewhere, empty, is_erased, normalized
 from entra_pipeline.restore.objects.references import ids_in
 from entra_pipeline.restore.objects.selection import is_view
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
@@ -51,6 +51,13 @@ class ObjectRules:
         if item.state is ObjectState.ADDED:
             if not self._plan.cross_tenant:
                 self._was_added(item)
+        elif is_erased(item.entry, item.wanted()):
+            self._plan.refuse(
+                item,
+                "unrestorable",
+                f"{_what(item)}: its values were erased from all recovery points, and nobody can read them",
+                "entra-pipeline erasures shows when, and why.",
+            )
         elif item.id in self._plan.unsupported:
             reason, remedy = self._plan.unsupported[item.id]
             self._plan.refuse(item, "unresolved" if remedy else "unrestorable", reason, remedy)

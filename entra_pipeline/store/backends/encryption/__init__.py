@@ -7,6 +7,8 @@
 3. `encrypted_store` is a place above a place. Records are encrypted when they are written and decrypted when they are
    read; what is neither encrypted nor meant to be readable is refused. Manifests, days of logs and events of the audit
    log are readable but for what may name people: their own modules encrypt that (`Vault.seal`).
+4. Inside of Parquet files, values of persons may be encrypted once more (`sealing`), with a key for each person
+   (`person_keys`), which can be destroyed.
 
 What belongs here: which bytes are readable without the key. What does not: whether they are what was written (SHA-256s
 in manifests, `signing`). The format is public: docs/encryption.md.

@@ -13,6 +13,7 @@ import msgspec
 
 from entra_pipeline.errors import IntegrityError, StoreError
 from entra_pipeline.store.backends.encryption.names import ENCRYPTION, key_name_in
+from entra_pipeline.store.backends.encryption.person_keys import PersonKeys
 from entra_pipeline.store.backends.encryption.vault import ENCRYPTED_PARQUET, Vault
 from entra_pipeline.store.backends.layered_store import LayeredObjectStore
 from entra_pipeline.store.backends.object_store import PROBES, ObjectStore
@@ -65,7 +66,7 @@ class EncryptedObjectStore(LayeredObjectStore):
 
     def __init__(self, place: ObjectStore, keys: Callable[[], DataKeys]) -> None:
         super().__init__(place)
-        self.vault = self._vault = Vault(keys)
+        self.vault = self._vault = Vault(keys, PersonKeys(self))
 
     def create(self, key: str, data: bytes, *, until: datetime | None = None) -> None:
         self.place.create(key, self._encrypted(key, data), until=until)

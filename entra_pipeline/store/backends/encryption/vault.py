@@ -14,7 +14,7 @@ import tempfile
 import threading
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -23,14 +23,17 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from entra_pipeline.errors import IntegrityError, StoreError
+from entra_pipeline.store.backends.duckdb_errors import remembered_failure
 from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.backends.encryption.names import key_name_in, with_key_name
+from entra_pipeline.store.backends.encryption.sealing import open_object
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
     from entra_pipeline.store.backends.encryption.data_key import DataKey
+    from entra_pipeline.store.backends.encryption.person_keys import PersonKeys
 
 ENCRYPTED_PARQUET, _PLAIN_PARQUET = b"PARE", b"PAR1"
 """What an encrypted Parquet file starts with (Parquet modular encryption, 5.1)."""
@@ -56,13 +59,19 @@ class Vault:
 
     Args:
         keys: Opens the data keys; called when one is needed, and again when one is named that is not known yet.
+        people: The keys of persons.
+
+    Attributes:
+        people: The same.
     """
 
-    def __init__(self, keys: Callable[[], KeySource]) -> None:
+    def __init__(self, keys: Callable[[], KeySource], people: PersonKeys) -> None:
+        self.people = people
         self._open = keys
         self._keys: KeySource | None = None
         self._newest: DataKey | None = None
         self._turn = threading.Lock()
+        self._last = threading.local()
         # Each with the keys that it was given.
         self._idle: list[tuple[KeySource | None, duckdb.DuckDBPyConnection]] = []
 
@@ -120,9 +129,9 @@ class Vault:
 
     # --- Parquet -----------------------------------------------------------------------------------------------------
 
-    def parquet_name(self, key: str) -> str:
-        """Returns the name of a Parquet file that is written now."""
-        return with_key_name(key, self.newest.name)
+    def parquet_name(self, key: str, *, by_person: bool = False) -> str:
+        """Returns the name of a Parquet file that is written now; `by_person` as for `names.with_key_name`."""
+        return with_key_name(key, self.newest.name, by_person=by_person)
 
     def copy_option(self) -> str:
         """Returns what DuckDB's COPY says to encrypt with the newest key, with a comma before it."""
@@ -138,10 +147,38 @@ class Vault:
         Raises:
             StoreError: To encrypt, httpfs of this release of DuckDB is not installed.
         """
+        import duckdb
+        from duckdb.func import ARROW
+        from duckdb.sqltypes import BLOB, VARCHAR
+
         for one in self.keys.all.values():
             connection.execute(statement(one))
+        for name in {opening_function(name) for name in self.keys.all}:
+            # It has it from an earlier call, or another place has the same keys. DuckDB evaluates annotations.
+            with suppress(duckdb.NotImplementedException):
+                connection.create_function(
+                    name,
+                    lambda ids, raws, sealed: self._opened(ids, raws, sealed),
+                    [VARCHAR, VARCHAR, BLOB],
+                    VARCHAR,
+                    type=ARROW,
+                )
         if write:
             connection.execute(f"LOAD '{_httpfs()}'")
+
+    def _opened(self, identifiers: pa.Array, raws: pa.Array, envelopes: pa.Array) -> pa.Array:
+        """Puts the values of persons back into objects, for DuckDB."""
+        import pyarrow as pa
+
+        # DuckDB opens the same rows several times over when a condition is on more than one part of them.
+        before: dict[bytes, str] = getattr(self._last, "opened", {})
+        opened: dict[bytes, str] = {}
+        sealed = envelopes.to_pylist()
+        with remembered_failure():
+            for raw, identifier, envelope in zip(raws.to_pylist(), identifiers.to_pylist(), sealed, strict=True):
+                opened[envelope] = before.get(envelope) or open_object(raw, identifier, envelope, self.people.find)
+        self._last.opened = opened
+        return pa.array([opened[envelope] for envelope in sealed], pa.string())
 
     def encrypt(self, path: Path, *, group: int = 0) -> None:
         """Encrypts a local Parquet file in its place, unless it is encrypted; the order of rows stays.
@@ -224,6 +261,19 @@ def statement(key: DataKey) -> str:
 def reading_option(name: str) -> str:
     """Makes the option by which DuckDB reads files that are encrypted with a data key, with a comma before it."""
     return f", encryption_config = {{footer_key: '{name}'}}" if name else ""
+
+
+def opening_function(name: str) -> str:
+    """Names the function by which a DuckDB puts the values of persons back, of a storage with this data key.
+
+    It takes the id of an object, its `_raw` and its `_sealed`, and returns the whole `_raw`.
+    """
+    return f"opened_{name.partition('-')[2]}"
+
+
+def whole_raw(name: str) -> str:
+    """Makes the SQL of the whole `_raw` over files that are encrypted by person, with this data key."""
+    return f"CASE WHEN _sealed IS NULL THEN _raw ELSE {opening_function(name)}(id, _raw, _sealed) END"
 
 
 def _httpfs() -> str:

@@ -9,6 +9,7 @@ from itertools import islice
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
+from entra_pipeline.errors import StoreError
 from entra_pipeline.store.backends.s3.errors import ErrorExplainer, code_of, is_unknown_here
 from entra_pipeline.store.backends.s3.listing import every_page
 
@@ -41,6 +42,27 @@ class ObjectDeleter:
     def delete_versions(self, keys: Iterable[str]) -> None:
         """Deletes all versions of objects, and what hides them."""
         self._each(self._versions_of_one, keys)
+
+    def destroy(self, key: str) -> None:
+        """Deletes an object so that nothing of it is left: with all versions, where the service has any.
+
+        Raises:
+            StoreError: A version is left.
+        """
+        with self._explain.explained(key):
+            try:
+                self._client.list_object_versions(Bucket=self._bucket, Prefix=self._prefix + key, MaxKeys=1)
+            except ClientError as error:
+                if not is_unknown_here(error):
+                    raise
+                self._one(key)
+                return
+        self._versions_of_one(key)
+        if self.versions(key, markers=True):
+            raise StoreError(
+                f"a version of {key} is left after all were deleted",
+                remedy="Find out who writes there, and repeat it.",
+            )
 
     def delete_version(self, key: str, version: str) -> None:
         """Deletes one version of an object."""

@@ -270,6 +270,10 @@ class S3ObjectStore(ObjectStore):
         else:
             self._deleter.delete(keys)
 
+    def destroy(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._deleter.destroy(key)
+
     def url(self, key: str) -> str:
         return f"{self}{key}"
 

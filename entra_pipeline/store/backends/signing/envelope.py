@@ -28,6 +28,8 @@ FOLDERS = (
     "_keys/",
     "_adopted/",
     "_encryption/",
+    "_people/",
+    "_erased/",
 )
 """What the keys of records start with."""
 

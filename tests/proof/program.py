@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from tests.proof.troubles import OWNERS, PAGED, PATHS, draw_graph, draw_habits
+from tests.proof.troubles import (
+    OWNERS,
+    PAGED,
+    PATHS,
+    ROUNDS,
+    SINGLE,
+    UNANSWERED,
+    draw_favoured,
+    draw_graph,
+    draw_habits,
+)
 
 KINDS = tuple(PATHS)
 """What a scope may protect: objects and links that delta tells of, others that are listed, and a single object."""
@@ -56,27 +66,39 @@ class Program:
 def program(seed: int) -> Program:
     """Returns what a seed stands for."""
     draw = random.Random(f"steps of {seed}")
+    favoured = draw_favoured(draw)
+    # Few points are old enough to be pruned, held, and not needed for anything else.
+    ages = not favoured and draw.random() < 0.3
     main = draw.choice(("users", "groups", "groups", "administrative_units", "applications"))
     more = draw.sample(KINDS, draw.choice((0, 1, 1, 2)))
     # Small, and unlike all others.
-    more += [draw.choice(tuple(OWNERS))] if draw.random() < 0.25 else []
-    more += ["authorization_policy"] if draw.random() < 0.25 else []
+    more += [draw.choice(tuple(OWNERS))] if draw.random() < (0.8 if {*favoured} & {*UNANSWERED} else 0.25) else []
+    more += ["authorization_policy"] if draw.random() < (0.8 if {*favoured} & {*SINGLE} else 0.25) else []
     wanted = {main, *more, *(OWNERS[name] for name in more if name in OWNERS)}
     types = tuple(name for name in KINDS if name in wanted)
     bucket = draw.random() < 0.15
     steps = [Step("habits", draw_habits(draw))] if draw.random() < 0.3 else []
-    steps += [Step("backup", {})] if draw.random() < 0.7 else []
+    # What strikes the first backup finds nothing that is known.
+    steps += [Step("backup", {})] if draw.random() < (0.3 if favoured else 0.7) else []
     for _ in range(draw.randint(2, 5)):
-        steps += _some(draw, types, bucket)
-    steps.append(Step("change", {"seed": draw.randrange(10**6)}))
+        steps += _some(draw, types, bucket, favoured, ages)
+    steps.append(Step("change", {"seed": draw.randrange(10**6), "changes": 4 if favoured else 1}))
     steps.append(Step("backup", {}))
     if any(rule["name"] in PAGED for step in steps for rule in step.options.get("misbehave", ())):
         steps.insert(0, Step("habits", {"delta_page_size": draw.choice((1, 2, 3))}))
     return Program(types, tuple(steps), bucket, draw.choice((1, 2, 3)))
 
 
-def _some(draw: random.Random, types: Sequence[str], bucket: bool) -> Iterator[Step]:
+def _some(
+    draw: random.Random, types: Sequence[str], bucket: bool, favoured: Sequence[str], ages: bool
+) -> Iterator[Step]:
     yield Step("change", {"seed": draw.randrange(10**6), "changes": draw.choice((1, 1, 2, 3, 6))})
+    if ages:
+        yield Step(draw.choice(("hold", "hold", "release")), {"number": draw.randrange(6)})
+        yield Step("wait", {"seconds": draw.choice((86_400, 2 * 86_400, 4 * 86_400))})
+        yield Step("backup", {})
+        yield Step("prune", _process(draw, 25, 0.4, bucket))
+        return
     chance = draw.random()
     if chance < 0.25:
         yield Step("wait", {"seconds": draw.choice((1, 60, 3600, 86_400, 2 * 86_400, 4 * 86_400))})
@@ -90,7 +112,7 @@ def _some(draw: random.Random, types: Sequence[str], bucket: bool) -> Iterator[S
         yield Step("release", {"number": draw.randrange(6)})
     elif chance < 0.75:
         yield Step("tamper", {"number": draw.randrange(10**6), "how": draw.choice(TAMPERINGS)})
-    yield Step("backup", _backup(draw, types, bucket))
+    yield Step("backup", _backup(draw, types, bucket, favoured))
 
 
 TAMPERINGS = ("flip", "cut", "delete", "empty", "swap")
@@ -117,16 +139,18 @@ def _process(draw: random.Random, operations: int, rate: float, bucket: bool) ->
     return options
 
 
-def _backup(draw: random.Random, types: Sequence[str], bucket: bool) -> dict[str, Any]:
+def _backup(draw: random.Random, types: Sequence[str], bucket: bool, favoured: Sequence[str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    if draw.random() < 0.2:
+    # Lists and their counts are read after a whole round; what the link to the next one leads to shows in that.
+    if draw.random() < (0.2 if not favoured else 0.05 if {*favoured} & {*ROUNDS} else 0.4):
         options["full"] = True
     if draw.random() < 0.3:
         options["changes_at"] = sorted({draw.randrange(20) for _ in range(draw.randint(1, 3))})
         options["seed"] = draw.randrange(10**6)
     if draw.random() < 0.1:
         options["rival"] = round(draw.uniform(0.0, 2.0), 3)
-    return options | _process(draw, 60, 0.35, bucket) | draw_graph(draw, types)
+    # A process that is killed shows nothing of what Graph has told it.
+    return options | _process(draw, 60, 0.1 if favoured else 0.35, bucket) | draw_graph(draw, types, favoured)
 
 
 # --- A failing one made small ----------------------------------------------------------------------------------------

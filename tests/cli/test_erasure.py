@@ -39,6 +39,7 @@ max_incrementals = 2
 """
 _ENCRYPTION = 'encryption = { passphrase = { file = "storage.key" } }'
 _BY_PERSON = 'erasure = "per-person"\nlogs = false'
+_FEW = f'{_BY_PERSON}\nprotect = ["users", "groups"]'
 _OWN = "onPremisesSyncEnabled IS NOT TRUE AND userType = 'Member'"
 _TABLES = [
     *(name for name, entry in CATALOGUE.items() if entry.personal and not entry.on_demand),
@@ -271,7 +272,7 @@ def test_the_bounded_session_of_the_console_reads_everybody_else(life: Life) -> 
 def test_who_is_still_in_the_tenant_is_backed_up_anew_and_stays_erased_before(
     simulator: Simulator, tmp_path: Path
 ) -> None:
-    place = _begun(tmp_path, simulator)
+    place = _begun(tmp_path, simulator, _FEW)
     user = place.call("objects", "all", "users", "--where", _OWN, "--json").json[0]
     [first] = _points(place)
     # Delta tells of this change only: it must not be taken for the whole user.
@@ -306,7 +307,7 @@ def test_who_is_still_in_the_tenant_is_backed_up_anew_and_stays_erased_before(
 
 
 def test_an_erasure_is_asked_for_twice_and_not_while_a_hold_covers_it(simulator: Simulator, tmp_path: Path) -> None:
-    place = _begun(tmp_path, simulator)
+    place = _begun(tmp_path, simulator, _FEW)
     user, other = place.call("objects", "all", "users", "--where", _OWN, "--json").json[:2]
     checked = {one["check"]: one["outcome"] for one in place.call("storage", "check", "disk", "--json").json}
     assert checked["remove for good"] == "passed"
@@ -334,20 +335,20 @@ def test_it_is_begun_with_a_scope_and_never_left(simulator: Simulator, tmp_path:
     assert refused.code == 2 and "scopes.all.erasure: needs encryption" in refused.err
     logs = _project(tmp_path, simulator, 'erasure = "per-person"').call("backup", "all")
     assert logs.code == 2 and "protects logs" in logs.err and "logs = false" in logs.err
-    without = _begun(tmp_path, simulator, "logs = false")
+    without = _begun(tmp_path, simulator, 'protect = ["users"]')
     assert "nobody can be erased" in without.call("erase", "all", "x", "--dry-run").err
-    late = _project(tmp_path, simulator).call("backup", "all")
+    late = _project(tmp_path, simulator, _FEW).call("backup", "all")
     assert late.code == 2 and "has recovery points from before" in late.err
     (tmp_path / "other").mkdir()
-    place = _begun(tmp_path / "other", simulator)
-    _project(tmp_path / "other", simulator, "logs = false")
+    place = _begun(tmp_path / "other", simulator, _FEW)
+    _project(tmp_path / "other", simulator, 'protect = ["users", "groups"]')
     left = place.call("backup", "all")
     assert left.code == 2 and "encrypted by person" in left.err
     assert len(_points(place)) == 1
 
 
 def test_keys_that_are_lost_are_found_and_not_taken_for_an_erasure(simulator: Simulator, tmp_path: Path) -> None:
-    place = _begun(tmp_path, simulator)
+    place = _begun(tmp_path, simulator, _FEW)
     files = place.store().files
     for file in list(files.list("_people/")):
         if files.size(file.key) > 1000:
@@ -362,7 +363,7 @@ def test_keys_that_are_lost_are_found_and_not_taken_for_an_erasure(simulator: Si
 
 
 def test_records_that_name_the_person_are_told_and_removed_when_asked(simulator: Simulator, tmp_path: Path) -> None:
-    place = _begun(tmp_path, simulator)
+    place = _begun(tmp_path, simulator, _FEW)
     user = place.call("objects", "all", "users", "--where", _OWN, "--json").json[0]
     [point] = _points(place)
     simulator.control.delete("/users/" + user["id"])
@@ -371,3 +372,20 @@ def test_records_that_name_the_person_are_told_and_removed_when_asked(simulator:
     assert told and all(key.startswith("_restore/") for key in told), told
     assert _erase(place, user["id"], user["id"], "--records").json["records"] == []
     assert not list(place.store().files.list("_restore/20"))
+
+
+def test_a_session_that_was_open_before_reads_what_is_backed_up_by_person_beside_it(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    settings = (
+        'protect = ["users"]\n[scopes.other]\ntenant = "contoso"\nstorage = "disk"\nprotect = ["users"]\n'
+        'erasure = "per-person"\n'
+    )
+    place = _begun(tmp_path, simulator, settings)
+    counted = "SELECT scope, count(displayName) = count(*) AND count(*) > 0 FROM users GROUP BY scope ORDER BY scope"
+    with SqlSession.of(load_project(place.file)) as session:
+        for _ in range(2):
+            assert session.ask(counted).fetchall() == [("all", True)]
+        assert place.call("backup", "other").code == 0
+        for _ in range(2):
+            assert session.ask(counted).fetchall() == [("all", True), ("other", True)]

@@ -126,6 +126,7 @@ class Relations:
                 sources = self._sources(connection, _pattern(table), stock=stock)
                 if (entry := CATALOGUE.get(table)) and entry.personal:
                     sources += self._sources(connection, _pattern(table), stock=stock, by_person=True)
+                    sources = _settled(sources)
                 known[table] = sources, _columns(connection, sources) if table in CATALOGUE else frozenset()
             sources, columns = known[table]
             days = [Source(root, _days(table), True) for root in self._roots] if table in LOGS else []
@@ -182,6 +183,15 @@ class Relations:
             later = with_key_name(pattern, next_generation(root.keys[-1]), by_person=by_person)
             found.append(Source(root, later, False, later=True))
         return found
+
+
+def _settled(sources: Sequence[Source]) -> list[Source]:
+    """Takes files that are not encrypted by person, where others are, for such as come later; and the other way round.
+
+    Mostly a store has the one or the other. A session that meets both looks again (`SqlSession.ask`).
+    """
+    there = {(source.root, source.key) for source in sources if source.present}
+    return [one if one.present else one._replace(later=one.later or (one.root, one.key) in there) for one in sources]
 
 
 def _root(files: Readable, elsewhere: Sequence[str]) -> Root:

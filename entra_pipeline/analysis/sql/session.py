@@ -18,7 +18,7 @@ import duckdb
 
 from entra_pipeline.analysis.sql.believed import BelievedFiles
 from entra_pipeline.analysis.sql.relations import Relations
-from entra_pipeline.analysis.sql.statements import POINTS
+from entra_pipeline.analysis.sql.statements import OLDER, POINTS
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.store.backends import ObjectStore
@@ -136,6 +136,13 @@ class SqlSession:
         """
         if len(self.statements(query)) > 1:
             raise UsageError("the query has more than one statement", remedy="Give one SQL statement.")
+        self.define(query)
+        try:
+            return self.connection.execute(query, parameters or [])
+        except duckdb.Error as error:
+            if OLDER not in str(error) or not self._settled:
+                raise self.explained(error) from None
+        self._settled.clear()
         self.define(query)
         try:
             return self.connection.execute(query, parameters or [])

@@ -86,6 +86,8 @@ class Source(NamedTuple):
 
 
 _RAW = '"_raw"'
+OLDER = "this catalog is older than"
+"""How a statement ends that was made when files of a kind were not there that are there now."""
 POINTS, INDEX_FILES = "_points", "_index_files"
 """The two views that all others rest on."""
 
@@ -218,7 +220,7 @@ def _read(sources: Sequence[Source], columns: Mapping[str, str], reader: str, op
     nulls = ", ".join(f"NULL::{kind} AS {column.rpartition(' AS ')[2]}" for column, kind in columns.items())
     selects += [
         f"SELECT {nulls} FROM glob({source.root.pattern(source.pattern)}) WHERE error("
-        "'this catalog is older than ' || file || ': entra-pipeline sql --write-catalog writes it again') IS NULL"
+        f"'{OLDER} ' || file || ': entra-pipeline sql --write-catalog writes it again') IS NULL"
         for source in sources
         if not source.present
     ]

@@ -95,8 +95,7 @@ class StoredObjectReader(Database):
     def extensions(self) -> dict[str, tuple[str, tuple[str, ...]]]:
         """Returns registered directory extensions: name → (data type, types it may be set on)."""
         if self._extensions is None:
-            self._extensions = {}
-            for row in self.page("extensionProperty"):
-                body = msgspec.json.decode(row.body)
-                self._extensions[body["name"]] = (body["dataType"], tuple(body["targetObjects"]))
+            # Other threads read it, and never see a part of it.
+            found = [msgspec.json.decode(row.body) for row in self.page("extensionProperty")]
+            self._extensions = {one["name"]: (one["dataType"], tuple(one["targetObjects"])) for one in found}
         return self._extensions

@@ -13,7 +13,8 @@ _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 def one_form(identifier: str) -> str:
     """Returns a GUID in lower case, and any other id as it is."""
-    return identifier.lower() if _GUID.fullmatch(identifier) else identifier
+    lower = identifier.lower()
+    return lower if lower != identifier and _GUID.fullmatch(identifier) else identifier
 
 
 def in_one_form(identifiers: list[str]) -> list[str]:

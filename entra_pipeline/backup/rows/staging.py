@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from entra_pipeline.surrogates import MARKS, as_text, reveal
+from entra_pipeline.surrogates import MARKS, as_text, may_be_hidden, reveal
 
 UPSERT = "upsert"
 DELETE = "delete"
@@ -143,8 +143,12 @@ def _stored(values: list[Any]) -> list[Any]:
     """Returns a column with half surrogate pairs as they are stored: in JSON their escape, in other text U+FFFD."""
     first = next((value for value in values if value is not None), None)
     if isinstance(first, bytes):
+        # Asked of all objects at once: of each, it would take as long as reading them.
+        if not may_be_hidden(b"".join(filter(None, values))):
+            return values
         return [value if value is None else reveal(value) for value in values]
-    if first is None or not any(mark in "".join(filter(None, values)) for mark in MARKS):
+    text = "".join(filter(None, values))
+    if text.isascii() or not any(mark in text for mark in MARKS):
         return values
     return [value if value is None else as_text(value) for value in values]
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 from typing import Any, TypeVar
 
 import msgspec
@@ -94,9 +93,10 @@ _MARKS_AND_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},"]', re.DOTALL)
 _CLOSED_BY = {b"[": b"]", b"{": b"}"}
 _BEFORE_TEXT, _AFTER_TEXT, _BLANKS = {b"{", b"[", b",", b":"}, {b",", b":", b"]", b"}"}, 20
 _TEXT_VALUE = re.compile(rb'\s*:\s*"([^"\\\x00-\x1f]+)"')
-# After so many pages, those that bring no new element are counted as well, whatever else is new in them. They may be as
-# many in a row as the pages that did bring some: Graph may report objects of a delta round again.
-_WATCHED_FROM = 100
+# After so many pages, an element is noted. When it comes again, pages that bring no new element are counted as well,
+# whatever else is new in them. They may be as many in a row as the pages that did bring some: Graph may report objects
+# of a delta round again. After so many times as many pages, another element is noted: a circle may begin late.
+_NOTED_FROM, _NOTED_AGAIN = 100, 4
 # So many empty pages in a row have no end. A delta round over a large tenant has hundreds (Graph doc:
 # delta-query-overview, "an empty value array with a nextLink").
 _EMPTY = 3_000
@@ -123,7 +123,8 @@ class PagingBound:
     Where Graph has counted a list, pages that show far more elements than that have no end either.
 
     In long rounds, a page whose elements all came before counts too, even when each time something else changed in
-    them or their order. These end a round when there are more of them in a row than other pages.
+    them or their order. These end a round when there are more of them in a row than other pages. To tell them from
+    others takes longer than to read them: nobody does until one of a few elements, which are easily found, comes again.
 
     Args:
         is_delta: The pages are those of a delta round, where an object may come again with other links.
@@ -136,12 +137,13 @@ class PagingBound:
     def __init__(self, is_delta: bool = False, counted: int | None = None) -> None:
         self.pages = 0
         self._is_delta = is_delta
-        self._seen: set[bytes] = set()
+        self._seen: set[int] = set()
         self._links: Counter[str] = Counter()
         self._repeated = 0
         self._empty = 0
         self._counted = counted
         self._shown = 0
+        self._noted: list[bytes] = []
         self._elements: _ElementFilter | None = None
         self._fresh = self._stale = 0
 
@@ -161,10 +163,11 @@ class PagingBound:
             self._empty += 1
         else:
             self._empty = 0
-            payload = self._payload(page.value)
+            text = b",".join(page.value)
+            payload = self._payload(page.value, text)
             self._repeated = self._repeated + 1 if payload in self._seen else 0
             self._seen.add(payload)
-            self._watch(page.value)
+            self._watch(page.value, text)
         endless = self._repeated >= _REPEATED or self._empty >= _EMPTY or self._stale >= max(_REPEATED, self._fresh)
         if not self._is_delta and self._counted is not None:
             endless = endless or self._shown > _COUNTED_TIMES * self._counted + _COUNTED_MORE
@@ -174,26 +177,34 @@ class PagingBound:
                 remedy="The next backup reads it again; if the problem persists, contact Microsoft support.",
             )
 
-    def _watch(self, value: list[msgspec.Raw]) -> None:
-        """Counts a page of a long round by what is new in it."""
-        if self.pages < _WATCHED_FROM:
-            return
-        if self._elements is None:
+    def _watch(self, value: list[msgspec.Raw], text: bytes) -> None:
+        """Counts a page by what is new in it, once a noted element has come again."""
+        if self._elements is None and self._comes_again(value, text):
             self._elements = _ElementFilter()
-        if self._elements.add(_keys_of(value)):
+        if self._elements is None:
+            return
+        if self._elements.add(_keys_of(value, text)):
             self._fresh, self._stale = self._fresh + 1, 0
         else:
             self._stale += 1
 
-    def _payload(self, value: list[msgspec.Raw]) -> bytes:
-        found = blake2b(len(value).to_bytes(8), digest_size=16)
+    def _comes_again(self, value: list[msgspec.Raw], text: bytes) -> bool:
+        """Tells whether a page has an element that was noted; notes one when it is time to."""
+        # The id alone may also be that of a link.
+        came = [noted for noted in self._noted if noted in text]
+        if any(noted in data and _id_of(data) == noted for noted in came for data in map(bytes, value)):
+            return True
+        if self.pages >= _NOTED_FROM * _NOTED_AGAIN ** len(self._noted):
+            self._noted.append(_id_of(value[0]))
+        # What has no id cannot be found.
+        return b"" in self._noted
+
+    def _payload(self, value: list[msgspec.Raw], text: bytes) -> int:
         ends = [] if self._is_delta else [_id_of(value[0]), _id_of(value[-1])]
-        for one in ends if ends and all(ends) else value:
-            found.update(bytes(one))
-        return found.digest()
+        return hash((len(value), *ends)) if ends and all(ends) else hash(text)
 
 
-def _id_of(element: msgspec.Raw) -> bytes:
+def _id_of(element: bytes | msgspec.Raw) -> bytes:
     """Returns the id of an element as it is written; empty when it has none."""
     try:
         return bytes(_members(element).get("id", b""))
@@ -201,13 +212,12 @@ def _id_of(element: msgspec.Raw) -> bytes:
         return b""
 
 
-def _keys_of(value: list[msgspec.Raw]) -> Iterable[bytes | str]:
+def _keys_of(value: list[msgspec.Raw], text: bytes) -> Iterable[bytes | str]:
     """Returns what tells each element of a page from others, ids where there are no slices of links."""
-    page = b"[%s]" % b",".join(value)
-    if b'@delta"' in page:
+    if b'@delta"' in text:
         return map(_key_of, value)
     try:
-        return [one.id for one in _with_ids(page)]
+        return [one.id for one in _with_ids(b"[%s]" % text)]
     except UNREADABLE:
         return map(_key_of, value)
 

@@ -51,6 +51,17 @@ def test_a_circle_of_changing_objects_ends_by_their_number(is_delta: bool, lengt
     assert 0 < -pages_read(circle, is_delta=is_delta) <= 100 + 3 * length + 10
 
 
+@pytest.mark.parametrize("is_delta", [False, True])
+def test_a_circle_that_begins_late_ends_as_well(is_delta: bool) -> None:
+    circle = (page(number if number < 150 else 150 + number % 30, seen=number)[::-1] for number in count())
+    assert 0 < -pages_read(circle, is_delta=is_delta) <= 400 + 3 * 30 + 10
+
+
+def test_a_circle_of_objects_without_an_id_ends() -> None:
+    pairs = ([{"name": one % 30} for one in (number, number + number // 30)] for number in count())
+    assert 0 < -pages_read(pairs, is_delta=True) <= 200
+
+
 def test_a_circle_of_slices_with_changing_values_ends() -> None:
     def slices(number: int) -> list[dict[str, object]]:
         return [{"id": "group", "seen": number, "members@delta": [{"id": f"user {number % 50}", "seen": number}]}]

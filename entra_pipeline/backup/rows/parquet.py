@@ -46,6 +46,8 @@ _EDGE_COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("source_id", "target_id", "target_type", "_change", "_reason")]
 )
 _JSON = replaced_sql("raw")
+_OPENS = "IN ('[', '{')"
+_MAY_HAVE_HALVES = "(contains(raw, '\\ud') OR contains(raw, '\\uD'))"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -108,7 +110,8 @@ def _write_by_person(
             )
         keys.save()
         typed = f"(SELECT t.* FROM (SELECT json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source}))"
-        return total([_misfits(connection, source, typed, types), _halves(connection, source, types)])
+        stored, _ = _read_back(connection, typed, types)
+        return total([_misfits(connection, source, _JSON, stored), _halves(connection, source, types)])
 
     return retry_with_more_memory(connection, write)
 
@@ -137,7 +140,7 @@ def _write_typed(
         vault.prepare(connection, write=True)
     file = f"read_parquet({sql_text(literal(str(path)))}{reading_option(vault.newest.name) if vault else ''})"
 
-    def copy(untexted: Mapping[str, str]) -> None:
+    def copy(json: str, untexted: Mapping[str, str]) -> None:
         """Writes the file; `untexted` has conditions under which text columns are null."""
         replaced = "".join(
             f', CASE WHEN {condition} THEN NULL ELSE t."{name}" END AS "{name}"' for name, condition in untexted.items()
@@ -148,20 +151,26 @@ def _write_typed(
             COPY (
                 SELECT id, {first} {columns} raw AS _raw {last}
                 FROM (SELECT *{replaced} FROM
-                    (SELECT *, json_transform({_JSON}, '{json_shape(types)}') AS t FROM {source})) {order}
+                    (SELECT *, json_transform({json}, '{json_shape(types)}') AS t FROM {source})) {order}
             ) TO {sql_text(str(path))} {_OBJECTS}{vault.copy_option() if vault else ""})
             """
         )
 
     def write() -> dict[str, int]:
-        untexted = _no_texts(connection, source, types)
-        copy({name: condition for name, (condition, _) in untexted.items()})
+        has_surrogates = _has_surrogates(connection, source)
+        json = _JSON if has_surrogates else "raw"
+        copy(json, {})
+        stored, bracketed = _read_back(connection, file, types)
+        untexted = _no_texts(connection, source, json, bracketed)
+        if untexted:
+            copy(json, {name: condition for name, (condition, _) in untexted.items()})
+            stored, _ = _read_back(connection, file, types)
         return total(
             [
-                _misfits(connection, source, file, types),
+                _misfits(connection, source, json, stored),
                 # Lists that are null are counted with the other types.
                 {name: number for name, (_, number) in untexted.items() if types[name] == "VARCHAR"},
-                _halves(connection, source, types),
+                _halves(connection, source, types) if has_surrogates else {},
             ]
         )
 
@@ -188,16 +197,41 @@ def write_edges(connection: duckdb.DuckDBPyConnection, source: str, table: str, 
             file.write_batch(group.cast(_EDGE_COLUMNS))
 
 
+def _read_back(
+    connection: duckdb.DuckDBPyConnection, file: str, types: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Reads the columns of a file once.
+
+    Returns:
+        How many values each column has that is neither text nor JSON; and the text columns, with their types, in which
+        a text begins like an object or array.
+    """
+    typed = [name for name, kind in types.items() if kind not in {"VARCHAR", "JSON"}]
+    begins = {
+        name: f"""count_if("{name}"[1] {_OPENS})"""
+        if kind == "VARCHAR"
+        else f"""count_if(len(list_filter("{name}", lambda text: text[1] {_OPENS})) > 0)"""
+        for name, kind in types.items()
+        if kind in {"VARCHAR", "VARCHAR[]"}
+    }
+    counts = ", ".join([*(f'count("{name}")' for name in typed), *begins.values()])
+    if not counts:
+        return {}, {}
+    found = connection.execute(f"SELECT {counts} FROM {file}").fetchone() or ()
+    bracketed = [name for name, number in zip(begins, found[len(typed) :], strict=True) if number]
+    return dict(zip(typed, found[: len(typed)], strict=True)), {name: types[name] for name in bracketed}
+
+
 def _no_texts(
-    connection: duckdb.DuckDBPyConnection, source: str, types: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, source: str, json: str, columns: Mapping[str, str]
 ) -> dict[str, tuple[str, int]]:
     """Returns the text columns with objects or arrays for texts: SQL over `raw` that finds the rows, and their number.
 
-    DuckDB makes text of anything. A pattern finds out whether any row may have such a value, for a fraction of what
-    writing the rows takes.
+    DuckDB makes text of anything. Of the columns in which a text begins like an object or array, a pattern finds out
+    whether any row may have one, for a fraction of what writing the rows takes.
     """
-    texts = [name for name, kind in types.items() if kind == "VARCHAR"]
-    lists = [name for name, kind in types.items() if kind == "VARCHAR[]"]
+    texts = [name for name, kind in columns.items() if kind == "VARCHAR"]
+    lists = [name for name, kind in columns.items() if kind == "VARCHAR[]"]
     text = rf'"({"|".join(texts)})"\s*:\s*[\[{{]'
     element = rf'"({"|".join(lists)})"\s*:\s*\[[^\]]*[\[{{]'
     pattern = "|".join(one for one, names in ((text, texts), (element, lists)) if names)
@@ -209,8 +243,8 @@ def _no_texts(
     if not likely or not likely[0]:
         return {}
     kinds = "IN ('OBJECT', 'ARRAY')"
-    conditions = {name: f"""json_type({_JSON}, '$."{name}"') {kinds}""" for name in texts} | {
-        name: f"""len(list_filter(json_type({_JSON}, '$."{name}"[*]'), lambda kind: kind {kinds})) > 0"""
+    conditions = {name: f"""json_type({json}, '$."{name}"') {kinds}""" for name in texts} | {
+        name: f"""len(list_filter(json_type({json}, '$."{name}"[*]'), lambda kind: kind {kinds})) > 0"""
         for name in lists
     }
     counts = ", ".join(f"count_if({condition})" for condition in conditions.values())
@@ -222,26 +256,29 @@ def _no_texts(
     }
 
 
-def _misfits(connection: duckdb.DuckDBPyConnection, source: str, file: str, types: Mapping[str, str]) -> dict[str, int]:
-    typed = {name: kind for name, kind in types.items() if kind not in {"VARCHAR", "JSON"}}
-    if not typed:
+def _misfits(
+    connection: duckdb.DuckDBPyConnection, source: str, json: str, stored: Mapping[str, int]
+) -> dict[str, int]:
+    if not stored:
         return {}
-    untyped = json_shape(dict.fromkeys(typed, "JSON"))
-    given = ", ".join(f'count(j."{name}")' for name in typed)
-    kept = ", ".join(f'count("{name}")' for name in typed)
+    untyped = json_shape(dict.fromkeys(stored, "JSON"))
+    given = ", ".join(f'count(j."{name}")' for name in stored)
     present = connection.execute(
-        f"SELECT {given} FROM (SELECT json_transform({_JSON}, '{untyped}') j FROM {source})"
+        f"SELECT {given} FROM (SELECT json_transform({json}, '{untyped}') j FROM {source})"
     ).fetchone()
-    stored = connection.execute(f"SELECT {kept} FROM {file}").fetchone()
     return {
-        name: there - here for name, there, here in zip(typed, present or (), stored or (), strict=True) if there > here
+        name: there - here for (name, here), there in zip(stored.items(), present or (), strict=True) if there > here
     }
+
+
+def _has_surrogates(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
+    """Tells whether JSON has escapes of surrogates, whole pairs included: few collections have any."""
+    return bool(connection.execute(f"SELECT 1 FROM {source} WHERE {_MAY_HAVE_HALVES} LIMIT 1").fetchone())
 
 
 def _halves(connection: duckdb.DuckDBPyConnection, source: str, types: Mapping[str, str]) -> dict[str, int]:
     """Counts values with half a surrogate pair, by column; those of no column are counted as `_raw`."""
-    may_have = "(contains(raw, '\\ud') OR contains(raw, '\\uD'))"
-    rows = connection.execute(f"SELECT raw FROM {source} WHERE {may_have} AND raw <> {_JSON}").fetchall()
+    rows = connection.execute(f"SELECT raw FROM {source} WHERE {_MAY_HAVE_HALVES} AND raw <> {_JSON}").fetchall()
     found: Counter[str] = Counter()
     for (raw,) in rows:
         for name, value in _members.decode(hide_text(raw)).items():

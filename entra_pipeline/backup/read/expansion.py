@@ -13,7 +13,7 @@ import msgspec
 
 from entra_pipeline.backup.read.child_tables import ChildCollection, stage_edges
 from entra_pipeline.backup.read.reader import ObjectReader
-from entra_pipeline.backup.rows.page_parser import Expanded, read_items, split_expanded
+from entra_pipeline.backup.rows.page_parser import Expanded, ReadItems, read_items, split_expanded
 from entra_pipeline.backup.rows.staging import Staging
 from entra_pipeline.catalogue import ObjectType, Read, Relation
 from entra_pipeline.errors import GraphError
@@ -58,13 +58,17 @@ class ExpandReader:
             else:
                 self.reader.aside.add(children.table, element.id, [element])
         key = children.entry.key if children.relation is None else "id"
+        if seen is not None:
+            seen.update(owner_id for owner_id, _, _ in owners)
+        # Those of all owners are looked at together: most owners have few or none.
+        all_readable = not read_items([item for _, items, _ in owners for item in items], key).unreadable
         for owner_id, items, complete in owners:
-            if seen is not None:
-                seen.add(owner_id)
-            listed = read_items(items, key)
+            if not items and (complete or not children.many):
+                continue
+            listed = ReadItems(items, [], []) if all_readable else read_items(items, key)
             if children.many and (not complete or len(items) >= EXPAND_LIMIT or listed.unreadable):
                 long.append(owner_id)
-            elif items:
+            else:
                 self.reader.aside.add(children.table, owner_id, listed.unreadable)
                 found.append((owner_id, listed.items))
         return found

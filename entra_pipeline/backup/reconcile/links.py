@@ -194,9 +194,9 @@ async def _reported_owners(context: CheckContext, entry: ObjectType, relation: R
     if relation.many:
         return there, set()
     reported, before = read_staged(states.results[relation.name].staged), states.sql_reported_before(relation.name)
-    replaced = await states.runner.query("SELECT source_id FROM links WHERE change = 'upsert'", links=reported)
+    [replaced] = await states.runner.lists("SELECT list(source_id) FROM links WHERE change = 'upsert'", links=reported)
     had = await states.runner.query(f"SELECT source_id FROM ({before})") if before else []
-    owners = there - {str(row[0]) for row in replaced}
+    owners = there.difference(replaced)
     linked = owners & {str(row[0]) for row in had}
     return linked, owners - linked
 

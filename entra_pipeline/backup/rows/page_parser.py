@@ -88,8 +88,7 @@ def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> ReadItems:
     """Tells the elements of a list that are objects with an id from the others."""
     if key == "id":
         try:
-            ids = in_one_form([as_text(one.id) for one in _identified_list(_array(elements))])
-            return ReadItems(list(elements), ids, [])
+            return ReadItems(list(elements), _ids(_identified_list(_array(elements))), [])
         except UNREADABLE:
             pass
     found = ReadItems([], [], [])
@@ -100,6 +99,12 @@ def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> ReadItems:
         except GraphProtocolError as error:
             found.unreadable.append(Unreadable(bytes(raw), error.message))
     return found
+
+
+def _ids(objects: Sequence[_Identified]) -> list[str]:
+    ids = [one.id for one in objects]
+    # Asked of all at once, as hardly any has a half of a surrogate pair.
+    return in_one_form(ids if "".join(ids).isascii() else list(map(as_text, ids)))
 
 
 def identify(raw: bytes | msgspec.Raw, key: str = "id", *, otherwise: str = "") -> str:
@@ -162,7 +167,7 @@ class DeltaPages:
             changes = self._changes(_array(whole))
         except UNREADABLE:
             changes = []
-        if len(changes) < len(whole) or not all(map(_is_change, changes)):
+        if len(changes) < len(whole) or not all(map(_is_removal, filter(None, map(_removed, changes)))):
             whole, changes = self._readable(whole)
         _name_in_one_form(changes)
         rests = self._take_links(whole, changes)
@@ -192,7 +197,7 @@ class DeltaPages:
                 [one] = self._changes(_array([data]))
             except UNREADABLE:
                 one = None
-            if one is not None and _is_change(one):
+            if one is not None and (not one.removed or _is_removal(one.removed)):
                 whole.append(data)
                 changes.append(one)
                 continue
@@ -264,8 +269,11 @@ def _name_in_one_form(changes: list[_Change]) -> None:
             one.id = identifier
 
 
-def _is_change(one: _Change) -> bool:
-    return not one.removed or bytes(one.removed)[:1] == b"{"
+_removed = attrgetter("removed")
+
+
+def _is_removal(removed: msgspec.Raw) -> bool:
+    return bytes(removed)[:1] == b"{"
 
 
 class _RecentObjects:
@@ -382,9 +390,10 @@ def split_expanded(objects: Sequence[bytes | msgspec.Raw], segment: str) -> tupl
     """
     text = _array(objects)
     try:
+        owners = _expanded_decoder(segment)(text)
         return [
-            Expanded(one_form(as_text(one.id)), one.items or [], one.items is not None and one.more is None)
-            for one in _expanded_decoder(segment)(text)
+            Expanded(identifier, [] if one.items is None else one.items, one.items is not None and one.more is None)
+            for identifier, one in zip(_ids(owners), owners, strict=True)
         ], []
     except UNREADABLE:
         found, unreadable = [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import duckdb
 import pyarrow as pa
@@ -85,6 +85,11 @@ class QueryRunner:
                     self.connection.unregister(name)
 
         return await self.run(lambda: retry_with_more_memory(self.connection, execute), sql)
+
+    async def lists(self, sql: str, **tables: pa.Table | ds.Dataset) -> list[list[str]]:
+        """Returns the lists of text that are the one row of a query; see `query`."""
+        [row] = await self.query(sql, **tables)
+        return [list(cast(list[str], one or ())) for one in row]
 
     async def missing_ids(self, ids: str, known: str) -> list[str]:
         """Returns the ids of one query that another query does not have, sorted."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
+import pyarrow as pa
 
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.surrogates import hide, replace
@@ -514,7 +515,8 @@ def legible_id(data: bytes) -> str:
 
 def _is_text(data: bytes) -> bool:
     try:
-        data.decode()
-    except UnicodeDecodeError:
+        # To decode it would make a text of up to four times its size, only to throw it away.
+        pa.array([data], pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
         return False
     return True

@@ -9,6 +9,7 @@ What does not: requesting it (`connection`), and what a refused link means for a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 from entra_pipeline.errors import GraphError, GraphProtocolError
@@ -90,6 +91,8 @@ def check_link(link: str, root: str, what: str = "a link of Graph") -> None:
         )
 
 
+# Each link is checked when a page names it, and again when it is requested.
+@lru_cache(maxsize=64)
 def leads_to_graph(link: str, root: str) -> bool:
     """Tells whether a URL lies below the root of Graph; see `check_link`."""
     try:

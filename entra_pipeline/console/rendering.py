@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from entra_pipeline.clock import parse_iso, system_clock
 from entra_pipeline.console.routing import address
+from entra_pipeline.project.schedules import in_words
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.text import pluralize
 
@@ -70,6 +71,7 @@ def templates() -> Environment:
         "options": lambda names: [(name, name) for name in names],
         "point": point,
         "pretty": pretty,
+        "schedule": in_words,
         "seconds": seconds,
         "tone": lambda status: _TONES.get(str(status).lower(), "plain"),
         "words": words,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice, pairwise
@@ -10,6 +11,9 @@ from zoneinfo import ZoneInfo
 
 from entra_pipeline.project.models import Scope
 from entra_pipeline.ticks import last_tick, ticks_after
+
+_WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+_NAMED = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0"}
 
 
 class Windows(NamedTuple):
@@ -29,6 +33,23 @@ def next_runs(scope: Scope, after: datetime, number: int) -> list[datetime]:
 def next_run(scope: Scope, now: datetime) -> datetime | None:
     """Returns when the schedule is due next, in the scope's time zone; None without a schedule."""
     return next(iter(next_runs(scope, now, 1)), None)
+
+
+def in_words(schedule: str) -> str:
+    """Says a cron expression as people do where it is a usual one, such as `daily at 02:00`; else as it is written."""
+    plain = _NAMED.get(schedule.lower(), schedule)
+    minute, hour, day, month, weekday = plain.split() if len(plain.split()) == 5 else ("", "", "", "", "")
+    if (day, month) == ("*", "*") and minute.isdecimal():
+        at = f"{int(hour):02}:{int(minute):02}" if hour.isdecimal() else ""
+        if hour == weekday == "*":
+            return "every hour" if int(minute) == 0 else f"every hour, {minute} minutes past"
+        if (found := re.fullmatch(r"\*/(\d+)", hour)) and weekday == "*" and int(minute) == 0:
+            return "every hour" if int(found[1]) == 1 else f"every {int(found[1])} hours"
+        if at and weekday == "*":
+            return f"daily at {at}"
+        if at and re.fullmatch("[0-7]", weekday):
+            return f"every {_WEEKDAYS[int(weekday) % 7]} at {at}"
+    return f"by cron {schedule}"
 
 
 def last_run(scope: Scope, now: datetime) -> datetime | None:

@@ -156,7 +156,7 @@ def test_another_administrator_learns_of_it(waiting: Waiting, monkeypatch: pytes
 def test_nobody_alone_switches_it_off(waiting: Waiting) -> None:
     ada = waiting.console.browser(Role.administrator, ADA)
     form = ada.get("/scopes/contoso/edit").text
-    sent = {"tenant": "simulated", "storage": "disk", "protect": "all", "retention": "forever"}
+    sent = {"tenant": "simulated", "storage": "disk", "keep_unit": "forever"}
     sent["version"] = version_of(form)
     before = waiting.file.read_bytes()
     off = ada.post("/scopes/contoso/edit", sent)

@@ -47,10 +47,13 @@ NEW = {
     "storage": "disk",
     "protect": "chosen",
     "types": ["groups"],
+    "when": "cron",
     "schedule": "0 */6 * * *",
     "timezone": "Europe/Stockholm",
-    "retention": "2 years",
-    "full_backup_frequency": "1 month",
+    "keep": "2",
+    "keep_unit": "years",
+    "full": "1",
+    "full_unit": "months",
 }
 
 
@@ -182,7 +185,8 @@ def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project,
 
         form = client.get("/scopes/second/edit").text
         names = [one["userPrincipalName"] for one in simulator.control.dump("users")[:2]]
-        edited = {**NEW, "retention": "30 days", "schedule": "", "users": "\n".join(names), "protect": "all"}
+        edited = {**NEW, "keep": "30", "keep_unit": "days", "when": "", "protect": "all"}
+        edited |= {"whom": "chosen", "users": "\n".join(names)}
         client.post("/scopes/second/edit", data={**edited, "version": version_of(form)})
         scope = load_project(project.file).scope("second")
         assert scope.select is not None
@@ -203,10 +207,10 @@ def test_wrong_settings_are_told_and_the_entries_stay(served: Served, project: P
         version = version_of(client.get("/scopes/new").text)
         for key, value, told in (
             ("schedule", "every now and then", "not a cron expression"),
-            ("retention", "2 yeers", "not a period"),
-            ("name", "contoso", "There is a scope"),
-            ("name", "../x", "scopes"),
-            ("tenant", "elsewhere", "there is no [tenants.elsewhere]"),
+            ("keep", "2 yeers", "Enter how long recovery points are kept"),
+            ("name", "contoso", "There is a scope contoso already"),
+            ("name", "../x", "Use letters, digits, hyphens and underscores"),
+            ("tenant", "elsewhere", "There is no [tenants.elsewhere]"),
         ):
             answer = client.post("/scopes/new", data={**NEW, key: value, "version": version})
             assert answer.status_code in {400, 409}
@@ -218,7 +222,7 @@ def test_wrong_settings_are_told_and_the_entries_stay(served: Served, project: P
 def test_the_second_of_two_who_edit_is_told(served: Served, project: Project) -> None:
     with served.client(Role.administrator) as one, served.client(Role.administrator) as other:
         forms = [client.get("/scopes/contoso/edit").text for client in (one, other)]
-        sent = {"tenant": "simulated", "storage": "disk", "protect": "all", "retention": "2 years"}
+        sent = {"tenant": "simulated", "storage": "disk", "keep": "2", "keep_unit": "years"}
         first = one.post("/scopes/contoso/edit", data={**sent, "description": "mine", "version": version_of(forms[0])})
         assert first.status_code == 303
         second = other.post(
@@ -359,27 +363,46 @@ def test_a_read_only_file_makes_the_scope_pages_read_only(
     assert project.file.read_bytes() == before
 
 
-def test_the_form_tells_what_a_schedule_and_a_retention_mean(served: Served) -> None:
+def test_the_form_tells_what_a_schedule_means(served: Served) -> None:
     with served.client(Role.administrator) as client:
-        asked = {"schedule": "0 2 * * *", "timezone": "Europe/Stockholm", "retention": "1 year"}
-        shown = client.get("/scopes/new/preview", params=asked).text
-        assert shown.count("<li>") == 5
-        assert "02:00 C" in shown
-        assert "full_backup_frequency" in shown
-        asked = {"schedule": "nonsense", "timezone": "Mars/Base", "retention": "30 days"}
-        shown = client.get("/scopes/new/preview", params=asked).text
-        assert "not a cron expression" in shown
-        assert "full_backup_frequency" not in shown
+
+        def preview(**asked: str) -> str:
+            return client.get("/scopes/new/preview", params={"timezone": "Europe/Stockholm", **asked}).text
+
+        shown = preview(when="daily", at="02:00")
+        assert shown.count("<li>") == 5 and "<strong>daily at 02:00</strong>. Next: " in shown and "02:00 C" in shown
+        assert "every Sunday at 23:30" in preview(when="weekly", at="23:30", weekday="0")
+        assert "every 6 hours" in preview(when="six") and "every hour" in preview(when="hourly")
+        assert "by cron 5 4 1 * *" in preview(when="cron", schedule="5 4 1 * *")
+        assert "backups are started manually" in preview(when="")
+        assert "not a cron expression" in preview(when="cron", schedule="nonsense")
+        assert "is not a time zone" in preview(when="six", timezone="Mars/Base")
 
 
-def test_people_are_searched_in_the_tenant(served: Served, project: Project) -> None:
+def test_people_and_groups_are_found_and_shown_by_name(served: Served, simulator: Simulator) -> None:
+    user, group = simulator.control.dump("users")[0], simulator.control.dump("groups")[1]
     with served.client(Role.administrator) as client:
-        asked = {"kind": "groups", "tenant": "simulated", "find_groups": "F"}
-        assert client.get("/scopes/new/search", params=asked).status_code == 200
-        everyone = {"kind": "users", "tenant": "simulated", "find_users": "user"}
-        assert "data-add=" in client.get("/scopes/new/search", params=everyone).text
-        hostile = {"kind": "users", "tenant": "simulated", "find_users": "' or startswith(displayName,'"}
-        assert "No matching users or groups" in client.get("/scopes/new/search", params=hostile).text
+
+        def search(text: str) -> str:
+            return client.get("/scopes/new/search", params={"tenant": "simulated", "find": text}).text
+
+        assert f'data-add="{user["userPrincipalName"]}" data-kind="users"' in search(user["displayName"])
+        assert f'data-add="{group["id"]}" data-kind="groups"' in search(group["displayName"])
+        assert "No matching users or groups" in search("' or startswith(displayName,'")
+        sent = {
+            "tenant": "simulated",
+            "users": ["nobody@x", user["userPrincipalName"]],
+            "groups": [group["id"], "Sales"],
+        }
+        shown = re.findall(
+            r'value="([^"]+)" checked> <span>(.*?) <small>(.*?)<', client.post("/scopes/new/named", data=sent).text
+        )
+    assert [(value, html.unescape(name)) for value, name, _ in shown] == [
+        ("nobody@x", "nobody@x"),
+        (user["userPrincipalName"], user["displayName"]),
+        (group["id"], group["displayName"]),
+        ("Sales", "Sales"),
+    ]
 
 
 def test_two_points_are_compared(served: Served, points: list[str]) -> None:

@@ -23,6 +23,7 @@ from tests.console.two_points import Served, _console, backed_up, points, projec
 __all__ = ["_console", "backed_up", "points", "project", "served", "simulator"]
 
 EDIT = {"tenant": "simulated", "storage": "disk", "protect": "chosen", "types": ["users", "groups"], "timezone": "UTC"}
+DAYS = {"keep": "30", "keep_unit": "days"}
 
 
 def asked(answer: httpx.Response) -> dict[str, str]:
@@ -46,7 +47,7 @@ def test_a_shorter_retention_says_how_many_points_go_and_when(
     served: Served, project: Project, points: list[str]
 ) -> None:
     with served.client(Role.administrator) as client:
-        sent = {**EDIT, "retention": "30 days", "version": version_of(client.get("/scopes/contoso/edit").text)}
+        sent = {**EDIT, **DAYS, "version": version_of(client.get("/scopes/contoso/edit").text)}
         answer = client.post("/scopes/contoso/edit", data=sent)
         assert answer.status_code == 400
         [(key, text)] = asked(answer).items()
@@ -57,7 +58,7 @@ def test_a_shorter_retention_says_how_many_points_go_and_when(
         )
         assert str(load_project(project.file).scope("contoso").retention) == "2 years"
         # What was agreed to is that, and nothing else.
-        other = client.post("/scopes/contoso/edit", data={**sent, "retention": "29 days", "agreed": key})
+        other = client.post("/scopes/contoso/edit", data={**sent, "keep": "29", "agreed": key})
         assert other.status_code == 400
         assert client.post("/scopes/contoso/edit", data={**sent, "agreed": key}).status_code == 303
     assert str(load_project(project.file).scope("contoso").retention) == "30 days"
@@ -68,11 +69,11 @@ def test_a_retention_that_deletes_nothing_is_not_asked_and_an_empty_one_refused(
 ) -> None:
     with served.client(Role.administrator) as client:
         form = client.get("/scopes/contoso/edit").text
-        assert "<option>forever</option>" in form
-        empty = client.post("/scopes/contoso/edit", data={**EDIT, "retention": " ", "version": version_of(form)})
-        assert empty.status_code == 400 and "The retention is missing" in empty.text
+        assert '<option value="forever">forever</option>' in form
+        empty = client.post("/scopes/contoso/edit", data={**EDIT, **DAYS, "keep": " ", "version": version_of(form)})
+        assert empty.status_code == 400 and "Enter how long recovery points are kept" in empty.text
         assert str(load_project(project.file).scope("contoso").retention) == "2 years"
-        sent = {**EDIT, "retention": "forever", "version": version_of(form)}
+        sent = {**EDIT, "keep_unit": "forever", "version": version_of(form)}
         assert client.post("/scopes/contoso/edit", data=sent).status_code == 303
     assert load_project(project.file).scope("contoso").retention.forever
 
@@ -136,7 +137,7 @@ def test_users_and_groups_that_do_not_exist_are_refused(
     served: Served, project: Project, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user, group = simulator.control.dump("users")[0], simulator.control.dump("groups")[1]
-    there = {"users": f"{user['userPrincipalName']}\n{user['id']}", "groups": group["displayName"]}
+    there = {"whom": "chosen", "users": f"{user['userPrincipalName']}\n{user['id']}", "groups": group["displayName"]}
     with served.client(Role.administrator) as client:
         sent = {**NEW, "protect": "all", "types": [], "version": version_of(client.get("/scopes/new").text)}
         answer = client.post("/scopes/new", data={**sent, **there, "groups": "Nobody's"})

@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from entra_pipeline.backup.read.selection import missing_names
+from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.monitor.jobs import MonitoredJob
-from entra_pipeline.errors import EntraPipelineError, UsageError
+from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Period, Project, Scope
 from entra_pipeline.runtime import run_async
@@ -82,7 +82,7 @@ def of_selection(project: Project, tenant: str, users: Sequence[str], groups: Se
     """Checks that chosen users and groups exist in the tenant; returns a question where nobody can tell.
 
     Raises:
-        UsageError: The tenant has none of a name.
+        InvalidEntries: The tenant has none of a name.
     """
     if tenant not in project.tenants or not (users or groups):
         return []
@@ -99,10 +99,7 @@ def of_selection(project: Project, tenant: str, users: Sequence[str], groups: Se
     if missing:
         named = ", ".join(f"{name} ({kind[:-1]})" for kind, name in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-        raise UsageError(
-            f"not found in tenant {tenant}: {named}{more}",
-            remedy="Correct or remove these names. The search finds users and groups of the tenant.",
-        )
+        raise InvalidEntries({"people": f"Not found in tenant {tenant}: {named}{more}. Correct or remove them."})
     return []
 
 
@@ -132,20 +129,3 @@ def of_deletion(
         what = "A restore from it is being planned" if restore.planning else "A restore from it is running or queued"
         found.append(Consequence(f"{what}, and will come to its end or fail."))
     return found
-
-
-def requested(values: dict[str, Any]) -> Period | None:
-    """Returns the retention that a form says; None for one that saving refuses anyway.
-
-    Raises:
-        UsageError: It is empty.
-    """
-    if not values["retention"]:
-        raise UsageError(
-            "the retention is missing",
-            remedy="Enter how long recovery points are kept, such as 30 days or 2 years; or forever.",
-        )
-    try:
-        return Period.parse(values["retention"])
-    except ValueError:
-        return None

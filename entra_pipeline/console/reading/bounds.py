@@ -15,7 +15,9 @@ ADDRESS_SPACE = 6 << 30
 BYTES = 100_000_000
 """Bytes of an answer at the most."""
 
-What = Literal["page", "one", "related", "states", "differences", "known", "report", "file", "attention", "people"]
+What = Literal[
+    "page", "one", "related", "states", "differences", "known", "report", "file", "attention", "people", "named"
+]
 
 
 class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ how the page looks, and how far a question goes (`bounds`).
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,8 @@ import msgspec
 
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.alerts import Seats, alerts
-from entra_pipeline.errors import EntraPipelineError, StoreError
+from entra_pipeline.errors import EntraPipelineError, GraphNotFound, GraphProtocolError, StoreError
+from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.graph.request_stats import RequestStats
@@ -34,6 +36,7 @@ ROWS = 200
 SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName,mail,id"}
 """Kinds of objects that can be looked for in a tenant → properties that are shown, the ones that are searched first."""
 _FOUND = 10
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # Seconds that a tenant has to answer.
 _PATIENCE = 20
 
@@ -122,6 +125,43 @@ def people(project: Project, tenant: str, kind: str, text: str) -> list[dict[str
         async with asyncio.timeout(_PATIENCE), open_graph(project.tenants[tenant]) as graph:
             page = await graph.fetch(url, decode_page, stats=RequestStats())
         return [{name: str(one.get(name) or "") for name in fields} for one in map(msgspec.json.decode, page.value)]
+
+    try:
+        return run_async(ask())
+    except TimeoutError:
+        raise StoreError("the tenant does not answer in time", remedy="Try again in a minute.") from None
+
+
+def named(project: Project, tenant: str, names: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    """What people call users and groups of a tenant, as they are now.
+
+    Args:
+        project: The configuration.
+        tenant: Name of the tenant.
+        names: Each a kind of `SEARCHED`, and an id or the name that users sign in with.
+
+    Returns:
+        Of each that is there: kind, what was asked for, its display name, and what else tells it from others.
+
+    Raises:
+        EntraPipelineError: The tenant cannot be asked, or does not answer in time.
+    """
+
+    async def look(graph: Graph, kind: str, name: str) -> tuple[str, str, str, str] | None:
+        try:
+            url = f"{kind}/{quote(name, safe='@')}?$select={SEARCHED[kind]}"
+            one = await graph.fetch(url, msgspec.json.decode, stats=RequestStats())
+        except (GraphNotFound, GraphProtocolError):
+            return None
+        detail = one.get("userPrincipalName") or one.get("mail") or ""
+        return kind, name, str(one.get("displayName") or name), str(detail)
+
+    async def ask() -> list[tuple[str, str, str, str]]:
+        # A group is chosen by its display name as well, which says what it is called by itself.
+        wanted = [one for one in names if one[0] == "users" or _GUID.fullmatch(one[1])]
+        async with asyncio.timeout(_PATIENCE), open_graph(project.tenants[tenant]) as graph:
+            found = await asyncio.gather(*(look(graph, kind, name) for kind, name in wanted))
+        return [one for one in found if one is not None]
 
     try:
         return run_async(ask())

@@ -24,7 +24,7 @@ from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names, with_chi
 from entra_pipeline.console.alerts import Seats
 from entra_pipeline.console.reading import bounds
 from entra_pipeline.console.reading.bounds import REQUEST_DECODER, ReadOutcome, ReadRequest
-from entra_pipeline.console.reading.reporting import attention, people, report_file, report_page
+from entra_pipeline.console.reading.reporting import attention, named, people, report_file, report_page
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
@@ -106,6 +106,8 @@ class Reader:
             return attention(self._project, self._store, self._seats, **given)
         if request.what == "people":
             return people(self._project, **given)
+        if request.what == "named":
+            return named(self._project, **given)
         store = self._store(request.scope)
         if request.what == "differences":
             return self._differences(store, **given)

@@ -22,6 +22,12 @@ document.addEventListener("change", (event) => {
   }
   recount(box.form);
 });
+// Enter in a field that only finds something sends no form.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches("form[method=post] input[type=search]")) {
+    event.preventDefault();
+  }
+});
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.ask || event.target.dataset.ask;
   const form = event.target;
@@ -43,17 +49,68 @@ document.addEventListener("keydown", (event) => {
     document.querySelectorAll("details.menu[open]").forEach((menu) => { menu.open = false; });
   }
 });
-// A name that a search has found goes into the list above it.
+// A name that a search has found joins those that are chosen.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-add]");
-  if (button) {
-    const list = document.querySelector(button.dataset.to);
-    const names = list.value.split("\n").filter((name) => name.trim());
-    if (!names.includes(button.dataset.add)) {
-      list.value = [...names, button.dataset.add].join("\n");
+  const list = document.querySelector("#chosen");
+  if (button && list) {
+    const { add, kind, name, detail } = button.dataset;
+    const known = [...list.querySelectorAll(`[name=${kind}]`)].find((one) => one.value === add);
+    if (known) {
+      known.checked = true;
+    } else {
+      const [item, label, box, text, small] = ["li", "label", "input", "span", "small"].map((tag) => document.createElement(tag));
+      Object.assign(box, { type: "checkbox", name: kind, value: add, checked: true });
+      small.textContent = detail;
+      text.append(`${name} `, small);
+      label.className = "option";
+      label.append(box, " ", text);
+      item.append(label);
+      list.append(item);
     }
     button.disabled = true;
     button.textContent = "Added";
+  }
+});
+// A tree of choices: a box for each branch and one for all, which are half set where some are; and a text to find them by.
+function grow(tree) {
+  const shown = (one) => !one.closest(".option").hidden;
+  const settle = (box, leaves) => {
+    const ticked = leaves.filter((one) => one.checked).length;
+    box.checked = leaves.length > 0 && ticked === leaves.length;
+    box.indeterminate = ticked > 0 && !box.checked;
+    return ticked;
+  };
+  const all = [...tree.querySelectorAll("[name=types]")];
+  for (const branch of tree.querySelectorAll(".branch")) {
+    const leaves = [...branch.querySelectorAll("[name=types]")];
+    branch.hidden = !leaves.some(shown);
+    settle(branch.querySelector("[data-branch]"), leaves.filter(shown));
+    branch.querySelector("[data-count]").textContent = `${leaves.filter((one) => one.checked).length} of ${leaves.length}`;
+  }
+  settle(tree.querySelector("[data-every]"), all.filter(shown));
+  tree.querySelector("[data-total]").textContent = `${all.filter((one) => one.checked).length} of ${all.length} types`;
+}
+document.addEventListener("change", (event) => {
+  const tree = event.target.closest(".tree");
+  if (tree) {
+    const within = event.target.matches("[data-every]") ? tree : event.target.matches("[data-branch]") ? event.target.closest(".branch") : null;
+    within?.querySelectorAll(".option:not([hidden]) > [name=types]").forEach((one) => { one.checked = event.target.checked; });
+    grow(tree);
+  }
+});
+document.addEventListener("input", (event) => {
+  if (event.target.matches(".tree [data-filter]")) {
+    const tree = event.target.closest(".tree");
+    const text = event.target.value.trim().toLowerCase();
+    for (const branch of tree.querySelectorAll(".branch")) {
+      const whole = branch.querySelector("summary").textContent.toLowerCase().includes(text);
+      for (const option of branch.querySelectorAll(".option")) {
+        option.hidden = !whole && !`${option.textContent} ${option.title}`.toLowerCase().includes(text);
+      }
+      branch.querySelector("details").open = text !== "" && !whole;
+    }
+    grow(tree);
   }
 });
 // A page that nobody sees asks for nothing by itself.
@@ -83,4 +140,5 @@ document.addEventListener("htmx:afterSettle", () => {
 });
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelector("#log")?.scrollTo(0, 1e9);
+  document.querySelectorAll(".tree").forEach(grow);
 });

@@ -49,5 +49,7 @@ class Navigation:
     def _area(self, path: str) -> str:
         """Gives the path by which an address is looked up: pages of one scope belong to their own entry."""
         parts = path.split("/")
-        leaf = f"/{parts[3]}" if path.startswith("/scopes/") and len(parts) > 3 else ""
+        leaf = f"/{parts[3]}" if path.startswith("/scopes/") and len(parts) > 3 else path
+        # A restore on its way is one of Restores.
+        leaf = "/restores" if leaf == "/restore" else leaf
         return leaf if leaf in {one.path for one in self._pages} - {"/"} else path

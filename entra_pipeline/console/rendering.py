@@ -65,6 +65,7 @@ def templates() -> Environment:
         "bytes": size,
         "clock": lambda value: f"{_moment(value):%H:%M:%S}",
         "count": lambda number: f"{number:,}",
+        "hour": lambda key: f"{moment_of(key):%H:%M}",
         "pluralize": pluralize,
         "moment": moment,
         "moments": lambda keys: [(key, point(key)) for key in keys],

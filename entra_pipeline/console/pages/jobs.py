@@ -87,7 +87,12 @@ def one(context: RequestContext) -> Response:
 
 def progress(context: RequestContext) -> Response:
     """The same without its frame, which the page asks for while the run is under way."""
-    return context.page("job_progress.html", **_job_values(context))
+    values = _job_values(context)
+    response = context.page("job_progress.html", **values)
+    if values["plan"] is not None and values["job"].planning and context.request.headers.get("hx-request"):
+        # Who waits for a plan is shown it as soon as it is there.
+        response.headers["HX-Redirect"] = address("scopes", values["plan"].scope, "restores", values["plan"].id)
+    return response
 
 
 def _job_values(context: RequestContext) -> dict[str, Any]:

@@ -37,11 +37,12 @@ _RUNS = 50
 _ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}")
 EVERYTHING = "point"
 """Value of the field `every` that chooses a whole recovery point."""
-_CONFLICTS = (
+CONFLICTS = (
     ("overwrite", "Overwrite: restore all differing properties; remove links that are not in the recovery point"),
     ("merge", "Merge: fill empty properties and add missing links; remove nothing"),
     ("skip", "Skip: leave existing objects unchanged"),
 )
+"""What becomes of objects that exist and differ: value and text."""
 
 
 def show(context: RequestContext) -> Response:
@@ -90,7 +91,7 @@ def choose(context: RequestContext) -> Response:
         every=context.query("every"),
         everything=EVERYTHING,
         entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
-        conflicts=_CONFLICTS,
+        conflicts=CONFLICTS,
         restorable=context.project.tenants[context.scope().tenant],
     )
 
@@ -175,7 +176,7 @@ def plan(context: RequestContext) -> Response:
         context.field("every"),
     )
     conflict = context.field("conflict", "overwrite")
-    if conflict not in dict(_CONFLICTS):
+    if conflict not in dict(CONFLICTS):
         raise UsageError(f"there is no conflict mode {conflict!r}", remedy="Choose overwrite, merge or skip.")
     ended_until = context.field("ended_until").strip()
     check_ended_until(RestoreOptions(ended_until=ended_until), context.state.clock())

@@ -16,7 +16,7 @@ BYTES = 100_000_000
 """Bytes of an answer at the most."""
 
 What = Literal[
-    "page", "one", "related", "states", "differences", "known", "report", "file", "attention", "people", "named"
+    "page", "one", "related", "states", "differences", "known", "report", "file", "attention", "people", "named", "find"
 ]
 
 

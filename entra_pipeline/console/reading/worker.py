@@ -16,6 +16,7 @@ import msgspec
 from entra_pipeline.analysis.browse import related, states
 from entra_pipeline.analysis.change_rows import change_rows, summary_rows
 from entra_pipeline.analysis.changes import bases
+from entra_pipeline.analysis.finding import find_by_name
 from entra_pipeline.analysis.names import short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.analysis.paging import ObjectPageCache
@@ -120,6 +121,8 @@ class Reader:
             return {"rows": some.rows, "total": some.total}
         if request.what == "known":
             return sorted(known_ids(store, manifest, [name for name in manifest.tables if name in CATALOGUE], **given))
+        if request.what == "find":
+            return list(find_by_name(store, manifest, **given))
         if request.what == "one":
             return self._pages.one(store, manifest, **given)
         raw = self._pages.one(store, manifest, given["table"], given["identifier"])

@@ -21,7 +21,8 @@ document.addEventListener("change", (event) => {
     box.form.requestSubmit();
   }
   recount(box.form);
-});
+  // Before whoever sends the form for this change.
+}, true);
 // Enter in a field that only finds something sends no form.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.target.matches("form[method=post] input[type=search]")) {

@@ -1,0 +1,1 @@
+"""Restoring as a guided path: point in time, selection, review, done."""

@@ -75,6 +75,8 @@ def addresses(points: list[str], user: str) -> list[str]:
 @pytest.fixture
 def pages(browser: webdriver.Chrome, served: Served, project: Project, points: list[str]) -> list[str]:
     """The addresses of all pages; the browser is an administrator's."""
+    # A description without a space must not widen a page either.
+    project.file.write_text(project.file.read_text().replace("People and their groups", "Donaudampfschifffahrt" * 9))
     with project.file.open("a") as file:
         file.write(
             '\n[mail]\nhost = "127.0.0.1"\nport = 9\nfrom = "entra@example.com"\n'
@@ -153,6 +155,19 @@ def test_no_page_is_wider_than_a_screen(browser: webdriver.Chrome, pages: list[s
                 chosen.click()
             browser.execute_script("document.querySelectorAll('main details').forEach((one) => { one.open = true; })")
             assert browser.execute_script(WIDER) <= 0, (page, width)
+
+
+def test_a_lost_connection_shows_until_it_is_back(browser: webdriver.Chrome, pages: list[str]) -> None:
+    browser.get(next(page for page in pages if page.endswith("/")))
+    banner = browser.find_element(By.ID, "lost")
+    until(lambda: browser.execute_script(SETTLED), 20)
+    assert not banner.is_displayed()
+    for offline in (True, False):
+        conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+        browser.execute_script("""htmx.ajax("GET", "/dashboard/jobs", "[hx-get='/dashboard/jobs']")""")
+        until(lambda offline=offline: banner.is_displayed() is offline, 20)  # type: ignore[misc]
 
 
 def test_the_menu_of_a_phone(browser: webdriver.Chrome, pages: list[str]) -> None:

@@ -59,7 +59,7 @@ def test_what_is_wrong_with_a_profile(
         version = version_of(client.get("/notifications/new").text)
         answer = client.post("/notifications/new", data={**PROFILE, **changed, "version": version})
     assert answer.status_code == 400 and at_fields(answer.text) == wrong
-    assert "Nothing has been saved" in answer.text and "Correct 1 entry below" in answer.text
+    assert "Nothing has been saved" in answer.text and "Correct the 1 marked entry below" in answer.text
     assert str(project.file) not in answer.text
     assert f'value="{changed.get("webhook_name", PROFILE["webhook_name"])}"' in answer.text
     assert project.file.read_text() == before

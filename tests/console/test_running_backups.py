@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from selenium import webdriver
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import Run
 from entra_pipeline.console.pages import scopes
+from tests.console.person import Person
 from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator
+from tests.support.browser import browser
 
-__all__ = ["_console", "backed_up", "points", "project", "served", "simulator"]
+__all__ = ["_console", "backed_up", "browser", "points", "project", "served", "simulator"]
 
 BACKUP = "11111111-2222-3333-4444-555555555555"
 PAGES = ("/", "/scopes", "/scopes/contoso", "/scopes/contoso/points", "/scopes/contoso/compare")
@@ -82,3 +85,18 @@ def test_other_jobs_of_a_scope_are_no_backups(served: Served, dagster: Launched)
         assert "Run backup now" in client.get("/scopes/contoso").text
         client.post("/scopes/contoso/backup")
     assert [run.job for run in dagster.runs][2:] == [scopes.backup_now_job_name(served.site.project().scope("contoso"))]
+
+
+@pytest.mark.browser
+def test_one_click_in_the_table_of_scopes(
+    browser: webdriver.Chrome, served: Served, dagster: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.site.dagster, "run", lambda _: dagster.runs[0])
+    monkeypatch.setattr(served.site.dagster, "log", lambda _: [])
+    person = Person(browser, served, Role.operator)
+    person.open("/scopes")
+    person.click("tr button", "Run backup now")
+    person.sees("Backup", "queued", "The queue is checked every few seconds")
+    assert person.clicks == 1 and len(dagster.runs) == 1
+    person.open("/scopes")
+    assert "Backup queued" in person.one("table").text

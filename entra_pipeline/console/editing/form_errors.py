@@ -24,7 +24,8 @@ class InvalidEntries(UsageError):
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__(
-            "nothing has been saved", remedy=f"Correct {pluralize(len(fields), 'entry', 'entries')} below: see there."
+            "nothing has been saved",
+            remedy=f"Correct the {pluralize(len(fields), 'marked entry', 'marked entries')} below.",
         )
         self.fields = dict(fields)
 

@@ -114,6 +114,13 @@ document.addEventListener("input", (event) => {
     grow(tree);
   }
 });
+// Where a page cannot be renewed, it says so, until it can be again.
+function lost(yes) {
+  document.querySelector("#lost").hidden = !yes;
+}
+document.addEventListener("htmx:afterRequest", (event) => lost(event.detail.xhr.status === 0 || event.detail.xhr.status >= 500));
+window.addEventListener("offline", () => lost(true));
+window.addEventListener("online", () => lost(false));
 // A page that nobody sees asks for nothing by itself.
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.detail.elt.matches("[hx-trigger^=every]")) {

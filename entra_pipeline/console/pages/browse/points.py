@@ -15,12 +15,11 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import UsageError
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import IN_PASSING, Manifest
 from entra_pipeline.store.points.keys import moment_of
-from entra_pipeline.store.recovery_points import ScopeStore
 
 _PAGE = 25
-# Points of a day that the calendar shows one by one.
+# Points of a day that the calendar shows before it is opened.
 _DAILY = 3
 
 
@@ -37,38 +36,45 @@ def show(context: RequestContext) -> Response:
     month = context.query("month") or (months[0] if months else "")
     if months and month not in months:
         raise UsageError(f"there is no recovery point in {month}", remedy="Choose another month.")
-    offset = context.number("offset")
-    some = points[offset : offset + _PAGE]
+    shown = [context.state.manifest(store, point) for point in points if month and point.startswith(month)]
+    own = [one for one in shown if one.taken_for not in IN_PASSING]
+    every = context.query("automatic") == "1"
+    offset, listed = context.number("offset"), shown if every else own
+    place = months.index(month) if month else 0
     return context.page(
         "points.html",
         scope=scope,
-        months=months,
+        months=[(one, f"{date.fromisoformat(f'{one}-01'):%B %Y}") for one in months],
         month=month,
-        weeks=_weeks(context, store, points, month) if month else [],
-        rows=[_row(context.state.manifest(store, point)) for point in some],
-        shown=Shown(offset, _PAGE, len(points), context.request.url),
+        later=months[place - 1] if place else "",
+        earlier=months[place + 1] if place + 1 < len(months) else "",
+        weeks=_weeks(shown, month) if month else [],
+        rows=[_row(one) for one in listed[offset : offset + _PAGE]],
+        every=every,
+        automatic=len(shown) - len(own),
+        shown=Shown(offset, _PAGE, len(listed), context.request.url),
     )
 
 
-def _weeks(context: RequestContext, store: ScopeStore, points: Sequence[str], month: str) -> list[list[dict[str, Any]]]:
-    """The month as a calendar shows it."""
+def _weeks(shown: Sequence[Manifest], month: str) -> list[list[dict[str, Any]]]:
+    """The month as a calendar shows it: of each day its points, and apart those that restores took for themselves."""
     year, number = map(int, month.split("-"))
     by_day: dict[date, list[Manifest]] = {}
-    for point in points:
-        if point.startswith(month):
-            by_day.setdefault(moment_of(point).date(), []).append(context.state.manifest(store, point))
-    return [
-        [
-            {
-                "day": day,
-                "inside": day.month == number,
-                "points": by_day.get(day, [])[:_DAILY],
-                "more": len(by_day.get(day, [])[_DAILY:]),
-            }
-            for day in week
-        ]
-        for week in Calendar().monthdatescalendar(year, number)
-    ]
+    for manifest in shown:
+        by_day.setdefault(moment_of(manifest.recovery_point).date(), []).append(manifest)
+    weeks = []
+    for week in Calendar().monthdatescalendar(year, number):
+        days = []
+        for day in week:
+            some = by_day.get(day, [])
+            own = [one for one in some if one.taken_for not in IN_PASSING]
+            automatic = [one for one in some if one.taken_for in IN_PASSING]
+            inside = day.month == number
+            days.append(
+                {"day": day, "inside": inside, "points": own[:_DAILY], "more": own[_DAILY:], "automatic": automatic}
+            )
+        weeks.append(days)
+    return weeks
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:

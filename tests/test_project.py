@@ -103,7 +103,7 @@ WRONG = [
     ('{ env = "CONTOSO_SECRET" }', '{ env = "A", file = "b" }', "tenants.contoso.client_secret", "{ env ="),
     ('{ env = "CONTOSO_SECRET" }', '{ vault = "A" }', "tenants.contoso.client_secret.vault", "is not a setting"),
     ('client_secret = { env = "CONTOSO_SECRET" }', "", "tenants.contoso", "no credential"),
-    ("seats = 500", "managed_identity = true", "tenants.contoso", "client_secret and managed_identity"),
+    ("seats = 500", "managed_identity = true", "tenants.contoso", "managed_identity and client_secret"),
     ('tenant_id = "3f2504e0', 'tenant_id = "contoso.com-', "tenants.contoso.tenant_id", "GUID"),
     ('client_id = "3f2504e0', 'client_id = "', "tenants.contoso.client_id", "GUID"),
     ('cloud = "global"', 'cloud = "germany"', "tenants.contoso.cloud", "germany"),

@@ -13,10 +13,12 @@ from entra_pipeline.clock import Clock
 from entra_pipeline.doctor.diagnosis import Diagnosis, failed
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.graph.credentials import trust
-from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.graph.factory import is_just_in_time, open_graph, open_owner
+from entra_pipeline.graph.just_in_time import HeldCredentials
 from entra_pipeline.graph.retry import RetryPolicy
 from entra_pipeline.project import Tenant
 from entra_pipeline.runtime import run_async
+from entra_pipeline.text import pluralize
 
 # A person waits for the answer.
 _PATIENCE = RetryPolicy(timeout=20.0, bad_response_timeout=10.0)
@@ -35,7 +37,9 @@ def examine_tenant(tenant: Tenant, types: list[str], clock: Clock) -> Iterator[D
     """
     subject = f"tenant {tenant.name}"
     yield from _app(subject, tenant, types, clock, writing=False)
-    if tenant.restore is not None or tenant.simulator is not None:
+    if is_just_in_time(tenant):
+        yield _owner(subject, tenant)
+    elif tenant.restore is not None or tenant.simulator is not None:
         yield from _app(subject, tenant, types, clock, writing=True)
     else:
         yield Diagnosis(
@@ -66,6 +70,39 @@ def _app(subject: str, tenant: Tenant, types: list[str], clock: Clock, *, writin
         yield Diagnosis(subject, f"permissions, {app}", "ok", f"it has what the scopes require{told}")
     if not writing and theirs is not None:
         yield _clocks(subject, theirs, clock())
+
+
+def _owner(subject: str, tenant: Tenant) -> Diagnosis:
+    """Tells whether the app that restores can be given a credential, and has none now."""
+    what = "credentials, app that restores"
+    try:
+        found = run_async(_standing(tenant))
+    except EntraPipelineError as error:
+        return failed(subject, what, error)._replace(outcome="warning")
+    if found.others:
+        return Diagnosis(
+            subject,
+            what,
+            "warning",
+            f"it is just_in_time, and has {pluralize(found.others, 'credential')} that stands",
+            "Remove it in Entra, under Certificates & secrets: whoever has it can write to the tenant.",
+        )
+    if found.ours:
+        left = ", ".join(f"{one.key_id} (made {one.made}, expires {one.expires})" for one in found.ours)
+        return Diagnosis(
+            subject,
+            what,
+            "warning",
+            f"it has one of a restore that runs, or was killed: {left}",
+            "Nobody knows its value any more where the restore was killed. The next restore removes it; or remove it "
+            "in Entra, under Certificates & secrets.",
+        )
+    return Diagnosis(subject, what, "ok", "it has none; its owner can give it one when a restore begins")
+
+
+async def _standing(tenant: Tenant) -> HeldCredentials:
+    async with open_owner(tenant, retry=_PATIENCE) as passwords:
+        return await passwords.standing()
 
 
 async def _signed_in(tenant: Tenant, *, writing: bool) -> tuple[frozenset[str], datetime | None]:

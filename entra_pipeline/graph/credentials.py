@@ -108,7 +108,7 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-class _SignInFailed(RequestException):
+class SignInFailed(RequestException):
     """A sign-in failed, and not because Entra refused the credential.
 
     Attributes:
@@ -126,15 +126,15 @@ class _SignInFailed(RequestException):
         self.odd = odd
 
 
-def _failed(error: Exception) -> _SignInFailed:
+def _failed(error: Exception) -> SignInFailed:
     """Returns why nobody answered a request of a sign-in."""
     found: object = error
     while isinstance(found, BaseException):
-        if isinstance(found, _SignInFailed):
+        if isinstance(found, SignInFailed):
             return found
         found = getattr(found, "inner_exception", None) or found.__cause__
     reason = type(getattr(error, "inner_exception", None) or error).__name__
-    return _SignInFailed(_UNTRUSTED if _UNTRUSTED in str(error) else reason, answered=False)
+    return SignInFailed(_UNTRUSTED if _UNTRUSTED in str(error) else reason, answered=False)
 
 
 class Credential:
@@ -172,9 +172,10 @@ class Credential:
             claims = options.pop("claims", None)
             while self._token is None or claims or time.time() >= self._fresh_until:
                 extra = {"claims": claims} if claims else {}
+                await self.prepare()
                 try:
                     token = await asyncio.to_thread(self._ask, *scopes, **extra, **options)
-                except _SignInFailed as failure:
+                except SignInFailed as failure:
                     await self._wait(failure, usable=not claims)
                     continue
                 lifetime = token.expires_on - time.time()
@@ -184,11 +185,14 @@ class Credential:
                 break
             return self._token
 
+    async def prepare(self) -> None:
+        """Makes ready what the next question for a token takes; errors as of `get_token`."""
+
     def _open(self) -> TokenCredential:
         """Returns what asks Entra for tokens, with nothing kept from before."""
         return _build(self._tenant, self._context)
 
-    async def _wait(self, failure: _SignInFailed, *, usable: bool) -> None:
+    async def _wait(self, failure: SignInFailed, *, usable: bool) -> None:
         """Waits before the next sign-in; raises when the patience is over.
 
         Args:
@@ -225,7 +229,7 @@ class Credential:
                 raise _failed(error.__cause__) from None
             if self._tenant.managed_identity and self._answered:
                 # The machine's own endpoint has given a token before.
-                raise _SignInFailed(str(error).splitlines()[0], answered=True) from None
+                raise SignInFailed(str(error).splitlines()[0], answered=True) from None
             raise self._refused(str(error)) from None
         except (ServiceRequestError, ServiceResponseError) as error:
             raise _failed(error) from None
@@ -234,7 +238,7 @@ class Credential:
         self._answered = True
         return token
 
-    def _unreachable(self, failure: _SignInFailed) -> ConfigurationError:
+    def _unreachable(self, failure: SignInFailed) -> ConfigurationError:
         where, reason = authority_of(self._tenant), failure.reason
         if failure.odd:
             return self._tenant.error(
@@ -255,7 +259,7 @@ class Credential:
             remedy="Check the network, the proxy and the `authority` and `cloud` settings of the tenant.",
         )
 
-    def _refused(self, answer: str) -> ConfigurationError:
+    def _refused(self, answer: str) -> Exception:
         first_line = answer.splitlines()[0].split(" Trace ID:")[0]
         for code, (key, remedy) in _WRONG_SETTING.items():
             if code in answer:
@@ -382,8 +386,8 @@ def _lifetime(given: object) -> int | None:
     return int(given)
 
 
-def _odd(reason: str) -> _SignInFailed:
-    return _SignInFailed(reason, answered=False, odd=True)
+def _odd(reason: str) -> SignInFailed:
+    return SignInFailed(reason, answered=False, odd=True)
 
 
 def _shown(value: object) -> str:
@@ -424,7 +428,7 @@ class _TokenEndpoint(HTTPAdapter):
             response._content = msgspec.json.encode(body)
             return response
         what = f"AADSTS{number}" if number else f"status {response.status_code}"
-        raise _SignInFailed(
+        raise SignInFailed(
             what if body is not None else f"{what} with a body that is not JSON",
             # A page of HTML with another status is that of a proxy, as a rule.
             answered=passing or unavailable,

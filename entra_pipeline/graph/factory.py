@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.just_in_time import JustInTimeGraph, TemporaryPasswords
 from entra_pipeline.graph.retry import RetryPolicy
 from entra_pipeline.graph.users import SignInPrompt, UserGraph
 from entra_pipeline.project import Secret, Tenant
@@ -32,6 +33,10 @@ async def open_graph(
         ConfigurationError: Entra refuses the credential, or cannot be reached; the simulated tenant cannot be started;
             there is no app registration that may write.
     """
+    if writing and is_just_in_time(tenant):
+        async with JustInTimeGraph.opened(tenant, retry=retry) as graph:
+            yield graph
+        return
     async with _served(tenant, writing=writing) as served, Graph(served, retry=retry) as graph:
         yield graph
 
@@ -49,6 +54,26 @@ async def open_user_graph(tenant: Tenant, prompt: SignInPrompt) -> AsyncIterator
     """
     async with _served(tenant, writing=True) as served, UserGraph(served, prompt) as graph:
         yield graph
+
+
+def is_just_in_time(tenant: Tenant) -> bool:
+    """Tells whether the app registration that writes has a credential only while it is used."""
+    return tenant.restore is not None and tenant.restore.just_in_time
+
+
+@asynccontextmanager
+async def open_owner(tenant: Tenant, *, retry: RetryPolicy | None = None) -> AsyncIterator[TemporaryPasswords]:
+    """The credentials of the app registration that writes, as the one that owns it sees them.
+
+    Args:
+        tenant: The tenant, whose `restore` is `just_in_time`.
+        retry: As for `open_graph`.
+
+    Raises:
+        ConfigurationError: As for `open_graph`.
+    """
+    async with Graph(tenant.as_owner(), retry=retry) as owner:
+        yield TemporaryPasswords(owner, tenant.as_writer().client_id or "")
 
 
 @asynccontextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from entra_pipeline.audit import Origin
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, Scope
@@ -72,6 +74,11 @@ class JobOrigin:
     trigger: str
     run_id: str = ""
     started: datetime | None = None
+
+
+def origin_of(job: JobOrigin) -> Origin:
+    """Returns whom the audit log names for what a job does by itself."""
+    return Origin(actor=job.trigger, channel="dagster" if job.run_id else "cli", host=socket.gethostname())
 
 
 COMMAND = JobOrigin("command")

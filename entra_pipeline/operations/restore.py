@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from entra_pipeline.audit import Act, AuditLog
 from entra_pipeline.backup.run import BackupProgress
-from entra_pipeline.errors import UsageError
-from entra_pipeline.graph.factory import open_user_graph
+from entra_pipeline.errors import StoreError, UsageError
+from entra_pipeline.graph.factory import is_just_in_time, open_owner, open_user_graph
+from entra_pipeline.graph.just_in_time import JustInTimeGraph, TemporaryPassword
 from entra_pipeline.graph.users import SignInPrompt
-from entra_pipeline.operations.environment import Environment, JobOrigin
+from entra_pipeline.operations.environment import Environment, JobOrigin, origin_of
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute.apply import RestoreProgress, RestoreTarget, apply
@@ -115,7 +118,12 @@ async def _planned(
     async with AsyncExitStack() as stack:
         reader = await stack.enter_async_context(environment.open_tenant(target))
         writer = None
-        if writing or environment.project.tenants[target.tenant].simulator is not None:
+        tenant = environment.project.tenants[target.tenant]
+        if writing and is_just_in_time(tenant):
+            # The app that writes gets its credential when the plan is carried out, and not before it is approved.
+            async with open_owner(tenant) as passwords:
+                await passwords.standing()
+        elif writing or tenant.simulator is not None:
             writer = await stack.enter_async_context(environment.open_tenant(target, writing=True))
             await writer.sign_in()
         return await make(service.PlannedTenant(scope=target, store=live, reading=reader, writing=writer))
@@ -243,6 +251,20 @@ class RestoreRun:
             progress=self.progress,
         )
 
+    def _note(self, job: RestoreJob, one: TemporaryPassword) -> None:
+        """Records that the app which writes got a credential, or lost it: with the job, and in the audit log."""
+        job.credentials[one.key_id] = one
+        act = Act(
+            action="credential removed" if one.removed else "credential made",
+            scope=self.plan.scope,
+            subject=self.plan.id,
+            result="finished",
+            details={"app": one.app_id, "credential": one.key_id, "tenant": self.plan.tenant, "expires": one.expires},
+        )
+        # The job record tells it, too.
+        with suppress(StoreError):
+            AuditLog(self.store.files).write(act, origin_of(self.origin))
+
     def _passwords(self) -> Passwords:
         tenant = self.environment.project.tenants[self.plan.tenant]
         return Passwords(self.store.files, self.plan, lambda: key_of(tenant))
@@ -256,6 +278,8 @@ class RestoreRun:
             async with AsyncExitStack() as stack:
                 reading = await stack.enter_async_context(self.environment.open_tenant(scope))
                 writing = await stack.enter_async_context(self.environment.open_tenant(scope, writing=True))
+                if isinstance(writing, JustInTimeGraph):
+                    writing.passwords.note = partial(self._note, job)
                 person = None
                 if self.prompt is not None:
                     tenant = self.environment.project.tenants[scope.tenant]

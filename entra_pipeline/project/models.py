@@ -72,19 +72,59 @@ class SimulatedTenant(Section):
         return self.resolve(self.state)
 
 
+_CREDENTIALS = ("managed_identity", "workload_identity", "certificate", "client_secret")
+"""Kinds of credentials, the safest first: a client secret works wherever somebody has copied it to."""
+_OVERVIEW = "Add it; it is shown on the overview page of the app registration."
+
+
+def _given_credentials(app: Section) -> list[str]:
+    return [kind for kind in _CREDENTIALS if getattr(app, kind, None)]
+
+
+class OwnerApp(Section):
+    """The app registration that owns the one which writes, and gives it a credential for an hour."""
+
+    client_id: Guid | None = None
+    managed_identity: bool = False
+    workload_identity: bool = False
+    certificate: Certificate | None = None
+    client_secret: Secret | None = None
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> OwnerApp:
+        if len(_given_credentials(self)) != 1:
+            raise wrong("needs one credential", f"Set one of {', '.join(_CREDENTIALS)}.")
+        if self.client_id is None and not self.managed_identity:
+            raise wrong("client_id is missing", _OVERVIEW)
+        return self
+
+
 class RestoreApp(Section):
     """The app registration that may write, and the key for first passwords of users that it makes."""
 
     client_id: Guid
-    client_secret: Secret | None = None
     certificate: Certificate | None = None
+    client_secret: Secret | None = None
+    just_in_time: bool = False
+    owner: OwnerApp | None = None
     passwords_key: Secret | None = None
     passwords_folder: FilePath | None = None
 
     @model_validator(mode="after")
     def _one_credential(self) -> RestoreApp:
-        if (self.client_secret is None) == (self.certificate is None):
-            raise wrong("needs one credential", "Set one of client_secret and certificate.")
+        given = _given_credentials(self)
+        if self.just_in_time:
+            if given:
+                raise wrong(f"is just_in_time and has {given[0]} too", "Remove it, in Entra as well.")
+            if self.owner is None:
+                raise wrong(
+                    "owner is missing: just_in_time takes an app registration that owns this one",
+                    "Describe it in the table owner below this one.",
+                )
+        elif self.owner is not None:
+            raise wrong("has an owner and is not just_in_time", "Set just_in_time = true, or remove owner.")
+        elif len(given) != 1:
+            raise wrong("needs one credential", "Set one of certificate and client_secret, or just_in_time.")
         return self
 
 
@@ -94,10 +134,10 @@ class Tenant(TlsPeer):
     name: str = ""
     tenant_id: Guid | None = None
     client_id: Guid | None = None
-    client_secret: Secret | None = None
-    certificate: Certificate | None = None
     managed_identity: bool = False
     workload_identity: bool = False
+    certificate: Certificate | None = None
+    client_secret: Secret | None = None
     cloud: Literal["global", "usgov", "usgov-dod", "china"] = "global"
     graph_url: WebUrl | None = None
     authority: HttpsUrl | None = None
@@ -105,7 +145,8 @@ class Tenant(TlsPeer):
     restore: RestoreApp | None = None
     simulator: SimulatedTenant | None = None
 
-    _writes: bool = PrivateAttr(default=False)
+    # The table of the app registration, where it is another than the one that reads.
+    _app: str = PrivateAttr(default="")
 
     @field_validator("graph_url")
     @classmethod
@@ -121,31 +162,27 @@ class Tenant(TlsPeer):
 
     @model_validator(mode="after")
     def _one_credential(self) -> Tenant:
-        kinds = {
-            "client_secret": self.client_secret is not None,
-            "certificate": self.certificate is not None,
-            "managed_identity": self.managed_identity,
-            "workload_identity": self.workload_identity,
-        }
-        given = [kind for kind, there in kinds.items() if there]
+        given = _given_credentials(self)
         if self.simulator is not None:
             others = [*given, *(k for k in ("tenant_id", "client_id", "graph_url", "authority") if getattr(self, k))]
             if others:
                 raise wrong(f"is simulated and has {', '.join(others)} too", "Remove them, or remove simulator.")
+            if self.restore is not None and self.restore.just_in_time:
+                raise wrong("is simulated, and restore is just_in_time", "Remove just_in_time.")
             return self
         if len(given) != 1:
             found = f"has {' and '.join(given)}" if given else "has no credential"
-            raise wrong(found, f"Set one of {', '.join(kinds)}.")
+            raise wrong(found, f"Set one of {', '.join(_CREDENTIALS)}.")
         for key in ("tenant_id", "client_id"):
             if getattr(self, key) is None and not self.managed_identity:
-                raise wrong(f"{key} is missing", "Add it; it is shown on the overview page of the app registration.")
+                raise wrong(f"{key} is missing", _OVERVIEW)
         if self.tenant_id is None:
             raise wrong("tenant_id is missing", "Add it; it is shown on the overview page of the tenant.")
         return self
 
     def setting(self, key: str) -> tuple[Path, str]:
-        """Names a setting as `Section.setting` does; the writing app's credential is that of `restore`."""
-        return super().setting(f"restore.{key}" if self._writes and key in RestoreApp.model_fields else key)
+        """Names a setting as `Section.setting` does; the credential of another app is that of its table."""
+        return super().setting(f"{self._app}.{key}" if self._app and key in OwnerApp.model_fields else key)
 
     def as_writer(self) -> Tenant:
         """Returns the tenant with its app registration for restores; raises ConfigurationError without one."""
@@ -166,8 +203,17 @@ class Tenant(TlsPeer):
                 "workload_identity": False,
             }
         )
-        writer._writes = True
+        writer._app = "restore"
         return writer
+
+    def as_owner(self) -> Tenant:
+        """Returns the tenant with the app registration that owns the one for restores; ConfigurationError without."""
+        app = self.restore.owner if self.restore is not None else None
+        if app is None:
+            raise self.error("restore", "has no owner", remedy="Set just_in_time and the table owner.")
+        owner = self.model_copy(update={key: getattr(app, key) for key in OwnerApp.model_fields})
+        owner._app = "restore.owner"
+        return owner
 
 
 class Selection(Section):

@@ -12,6 +12,7 @@ from pathlib import Path
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.cli.context import print_table, say
 from entra_pipeline.cli.jobs.backups import print_gaps
+from entra_pipeline.graph.factory import is_just_in_time
 from entra_pipeline.operations.restore import (
     passwords_file,
 )
@@ -63,6 +64,8 @@ def print_plan(project: Project, target: Scope, store: ScopeStore, plan: Restore
             f"[bold]{pluralize(len(plan.steps), 'step')}[/] with {pluralize(plan.requests, 'request')}, "
             f"{duration(plan.seconds)} at Graph's write limits"
         )
+        if is_just_in_time(project.tenants[target.tenant]):
+            say("the app that restores is given a credential when this is applied, for an hour at the most")
     else:
         say("no changes to apply" + ("" if plan.refusals else ": [green]nothing differs[/]"))
 

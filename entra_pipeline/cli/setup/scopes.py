@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from entra_pipeline.cli.context import as_json, as_table, echo, print_json, print_rows, project_file, project_of
+from entra_pipeline.cli.context import as_json, as_table, echo, print_json, print_rows, project_file, project_of, say
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
-from entra_pipeline.project import Project, Scope, create_scope, delete_scope, edit_scope
+from entra_pipeline.project import Project, Scope, Tenant, create_scope, delete_scope, edit_scope
 from entra_pipeline.text import pluralize
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -187,6 +187,9 @@ def _spoken(one: Scope) -> str:
 def create(ctx: click.Context, /, name: str, **given: Any) -> int:
     """Create a scope, and check what its storage can promise.
 
+    Its tenant signs in by managed identity, workload identity, certificate or, as the last resort, a client secret,
+    the safest first. Who has a copy of a client secret can read the tenant from anywhere.
+
     Exit code 3: the scope was created, and backups to its storage cannot work yet.
     """
     file = project_file(ctx)
@@ -196,6 +199,7 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> int:
             raise UsageError(f"--{needed} is missing", remedy=f"Name one of the [{table}.NAME] tables of {file}.")
     create_scope(file, name, values)
     echo(f"created scope {name} in {file}")
+    _advise(project_of(ctx).tenants[values["tenant"]])
     return _try_storage(ctx, name)
 
 
@@ -218,6 +222,20 @@ def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any)
     edit_scope(file, name, changes)
     echo(f"changed scope {name} in {file}: {', '.join(sorted(changes))}")
     return _try_storage(ctx, name) if "storage" in changes else 0
+
+
+def _advise(tenant: Tenant) -> None:
+    """Says that a tenant signs in by the last resort, where it does."""
+    held = [
+        table
+        for table, app in ((f"tenants.{tenant.name}", tenant), (f"tenants.{tenant.name}.restore", tenant.restore))
+        if app is not None and app.client_secret is not None
+    ]
+    if held:
+        say(
+            f"note: {' and '.join(held)} signs in by a client secret, the last resort: a copy of it works from "
+            "anywhere. A managed identity, workload identity or certificate is safer (docs/credentials.md)."
+        )
 
 
 def _try_storage(ctx: click.Context, name: str) -> int:

@@ -13,7 +13,7 @@ from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError, StoreError, UsageError
-from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.graph.factory import is_just_in_time, open_graph, open_owner
 from entra_pipeline.project import Project, Tenant
 from entra_pipeline.store.backends.promise import StoragePromise
 from entra_pipeline.store.backends.promises import StoragePromises
@@ -61,7 +61,11 @@ async def check_tenant(context: RequestContext) -> Response:
     said = []
     try:
         said.append(await _granted(tenant, types, writing=False))
-        if tenant.restore is not None or tenant.simulator is not None:
+        if is_just_in_time(tenant):
+            async with open_owner(tenant) as passwords:
+                await passwords.standing()
+            said.append("The app registration that restores can be given a credential.")
+        elif tenant.restore is not None or tenant.simulator is not None:
             said.append(await _granted(tenant, types, writing=True))
     except EntraPipelineError as error:
         problem = error

@@ -109,9 +109,11 @@ class PlannedTenant:
         working = set(await self.reading.registration())
         if self.writing is not None:
             working |= await self.writing.registration()
-        if self.reading.tenant.restore is not None:
+        if (app := self.reading.tenant.restore) is not None:
             # Also when nobody signs in as it, because only a plan is wanted.
-            working.add(self.reading.tenant.restore.client_id)
+            working.add(app.client_id)
+            if app.owner is not None and app.owner.client_id is not None:
+                working.add(app.owner.client_id)
         extensions = await taken_extensions(self.reading)
         side = Side(self.store, live)
         return lambda: LiveTenant(side, self.scope.tenant, _own(side, working), extensions)

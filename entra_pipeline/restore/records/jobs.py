@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import StoreError
+from entra_pipeline.graph.just_in_time import TemporaryPassword
 from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.records.journal import Journal, RestoreUnderWay, has_begun
 from entra_pipeline.restore.records.report import RestoreReport, read_report, totals
@@ -18,10 +19,17 @@ from entra_pipeline.text import pluralize
 
 @dataclass
 class RestoreJob:
-    """A restore under way; `report` is set when it was applied, and again when it was verified."""
+    """A restore under way.
+
+    Attributes:
+        id: Its id.
+        report: Set when it was applied, and again when it was verified.
+        credentials: Those that the app which writes was given for it, by their ids.
+    """
 
     id: str
     report: RestoreReport | None = None
+    credentials: dict[str, TemporaryPassword] = field(default_factory=dict)
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def restore_job(
         clock: The one clock.
     """
     with recorded(store, "restore", trigger=trigger, job_id=plan.id, run_id=run_id, clock=clock) as record:
-        job = RestoreJob(plan.id)
+        job = RestoreJob(plan.id, credentials=_credentials_before(store, plan))
         try:
             yield job
         except RestoreUnderWay:
@@ -55,6 +63,14 @@ def restore_job(
             if job.report:
                 # Verifying may be a job's second part, hours after the first: the restore began when applying did.
                 record.details = {**totals(job.report), "started": job.report.started}
+            if job.credentials:
+                record.details["credentials"] = [asdict(one) for one in job.credentials.values()]
+
+
+def _credentials_before(store: ScopeStore, plan: RestorePlan) -> dict[str, TemporaryPassword]:
+    """Those of the job's earlier parts, whose record this one replaces."""
+    record = store.jobs.find(plan.id)
+    return {one["key_id"]: TemporaryPassword(**one) for one in record.details.get("credentials", ())} if record else {}
 
 
 def what_was_done(store: ScopeStore, plan: RestorePlan) -> str:

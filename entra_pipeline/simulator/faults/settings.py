@@ -52,6 +52,7 @@ class TenantSettings:
         conflicts: Share of writes answered 409 Directory_ConcurrencyViolation.
         collisions: So is a write that was sent before the one before it on the same object was answered.
         settling: And one that comes within so many seconds after.
+        credential_lag: Seconds after which the token endpoint knows a secret that was added or removed.
         log_lag: Seconds after which the last of the log entries of a moment can be read; most come earlier.
         log_retention_days: How long logs are kept: 30 with a premium licence, 7 without.
     """
@@ -91,6 +92,7 @@ class TenantSettings:
     conflicts: float = 0.0
     collisions: bool = True
     settling: float = 0.0
+    credential_lag: float = 0.0
     log_lag: float = 0.0
     log_retention_days: int = 30
 

@@ -48,6 +48,8 @@ class Identity:
     client_secret: str
     restore_client_id: str
     restore_client_secret: str
+    owner_client_id: str
+    owner_client_secret: str
 
 
 def identity(seed: int, domain: str = DOMAIN) -> Identity:
@@ -61,6 +63,8 @@ def identity(seed: int, domain: str = DOMAIN) -> Identity:
         client_secret="simulated~" + ids("secret", 0).replace("-", ""),
         restore_client_id=ids("client", 1),
         restore_client_secret="simulated~" + ids("secret", 1).replace("-", ""),
+        owner_client_id=ids("client", 2),
+        owner_client_secret="simulated~" + ids("secret", 2).replace("-", ""),
     )
 
 

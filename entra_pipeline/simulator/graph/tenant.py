@@ -21,6 +21,7 @@ from entra_pipeline.simulator.faults.misbehave.rule import Exchange
 from entra_pipeline.simulator.faults.settings import LATE_FAULTS, TenantSettings
 from entra_pipeline.simulator.faults.throttle import Cost, Throttle, cost, throttled
 from entra_pipeline.simulator.generate.plan import Identity, seeded_random
+from entra_pipeline.simulator.graph.credentials import OWNED_BY, AppCredentials, AppRegistration
 from entra_pipeline.simulator.graph.delta import DeltaHandler
 from entra_pipeline.simulator.graph.logs import TenantLogs, unlicensed
 from entra_pipeline.simulator.graph.reading import Continuation, ReadHandler
@@ -114,20 +115,6 @@ class RequestLedger:
             self.written[f"{write.method} {write.name}"] += 1
 
 
-class AppRegistration(NamedTuple):
-    """An app registration of the simulated tenant that may sign in.
-
-    Attributes:
-        secret: The client secret.
-        roles: Application permissions.
-        directory_roles: Names of the directory roles its service principal holds.
-    """
-
-    secret: str
-    roles: tuple[str, ...]
-    directory_roles: tuple[str, ...] = ()
-
-
 class SimulatedGraph:
     """Answers the requests to one simulated tenant."""
 
@@ -141,9 +128,14 @@ class SimulatedGraph:
         self.apps = {
             identity.client_id: AppRegistration(identity.client_secret, BACKUP_ROLES),
             identity.restore_client_id: AppRegistration(
-                identity.restore_client_secret, RESTORE_ROLES, ("Privileged Authentication Administrator",)
+                identity.restore_client_secret,
+                RESTORE_ROLES,
+                ("Privileged Authentication Administrator",),
+                owners=(identity.owner_client_id,),
             ),
+            identity.owner_client_id: AppRegistration(identity.owner_client_secret, (OWNED_BY,)),
         }
+        self.credentials = AppCredentials(self.apps, directory, self.settings)
         self.certificates: dict[str, list[str]] = {}
         self.audiences: set[str] = {"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"}
         self.rng = seeded_random(seed)
@@ -161,18 +153,22 @@ class SimulatedGraph:
         name = ""
         place = None
         try:
-            place = resolve(request.path)
-            name = place.entry.name if place.entry else "directoryObject"
+            if not (own := self.credentials.has(request.path)):
+                place = resolve(request.path)
+            name = place.entry.name if place and place.entry else "application" if own else "directoryObject"
             caller = self.signer.caller(
                 request.headers.get("authorization", ""), self.audiences, self.settings.issued_after
             )
             if caller.client_id in self.apps:
                 holds = frozenset(self.apps[caller.client_id].directory_roles)
                 caller = replace(caller, directory_roles=holds)
-            price = cost(request.method, place, dict(request.options))
-            headers = self._admit(request, place, caller, price)
-            answer = self._misbehave(request, place, caller)
-            answer.headers.update(headers)
+            if place is None:
+                answer = self.credentials.answer(request, caller)
+            else:
+                price = cost(request.method, place, dict(request.options))
+                headers = self._admit(request, place, caller, price)
+                answer = self._misbehave(request, place, caller)
+                answer.headers.update(headers)
         except Failure as failure:
             answer = self.failed(failure, request)
         answer.units = price.units

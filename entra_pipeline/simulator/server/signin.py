@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,7 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from entra_pipeline.simulator.graph.tenant import AppRegistration, SimulatedGraph
+from entra_pipeline.simulator.graph.credentials import AppRegistration
+from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -77,14 +77,8 @@ def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[st
     app = app_of(tenant, client_id)
     if form.get("client_assertion_type") == _ASSERTION:
         _check_assertion(tenant, client_id, form.get("client_assertion", ""))
-    elif not hmac.compare_digest(form.get("client_secret", "").encode(), app.secret.encode()):
-        raise TokenRefused(
-            401,
-            "invalid_client",
-            7000215,
-            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
-            f"not the client secret ID, for a secret added to app '{client_id}'.",
-        )
+    else:
+        _check_secret(tenant, client_id, form.get("client_secret", ""))
     audience = audience_of(tenant, form.get("scope", "").split(" ")[0])
     now = time.time()
     token = tenant.signer.access_token(
@@ -103,6 +97,23 @@ def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[st
     )
     lifetime = tenant.settings.token_lifetime
     return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
+
+
+def _check_secret(tenant: SimulatedGraph, client_id: str, secret: str) -> None:
+    """Raises TokenRefused for a secret that is none of the app's, or has expired."""
+    standing = tenant.credentials.standing(client_id, secret)
+    if standing == "expired":
+        raise TokenRefused(
+            401, "invalid_client", 7000222, f"The provided client secret keys for app '{client_id}' are expired."
+        )
+    if standing == "unknown":
+        raise TokenRefused(
+            401,
+            "invalid_client",
+            7000215,
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
+            f"not the client secret ID, for a secret added to app '{client_id}'.",
+        )
 
 
 def app_of(tenant: SimulatedGraph, client_id: str) -> AppRegistration:

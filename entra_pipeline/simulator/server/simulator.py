@@ -113,6 +113,16 @@ class Simulator:
         return self._identity.restore_client_secret
 
     @property
+    def owner_client_id(self) -> str:
+        """The app registration that owns the one that may write."""
+        return self._identity.owner_client_id
+
+    @property
+    def owner_client_secret(self) -> str:
+        """Secret of the app registration that owns the one that may write."""
+        return self._identity.owner_client_secret
+
+    @property
     def graph_url(self) -> str:
         """Root of Graph, with `/v1.0`."""
         return f"{self.authority if self.https else self._root}/v1.0"

@@ -179,6 +179,10 @@ class _SettingControl(_Orders):
         """
         self.order("directory_roles", client_id=client_id, names=list(names))
 
+    def standing_secret(self, client_id: str, secret: str = "") -> None:
+        """Gives the app registration a client secret that stays; empty = it has none."""
+        self.order("standing_secret", client_id=client_id, secret=secret)
+
     def register_certificate(self, client_id: str, pem: str) -> None:
         """Lets the app registration sign in with this certificate (PEM, public part)."""
         self.order("certificate", client_id=client_id, pem=pem)

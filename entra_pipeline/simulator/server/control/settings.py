@@ -31,6 +31,7 @@ class SettingOrders(Lookup):
             "roles": self._roles,
             "directory_roles": self._directory_roles,
             "certificate": self._certificate,
+            "standing_secret": self._standing_secret,
         }
 
     def _knobs(self, **changes: Any) -> Any:
@@ -104,6 +105,11 @@ class SettingOrders(Lookup):
         if client_id not in self.tenant.apps:
             raise WrongOrder(f"no such app registration: {client_id}")
         self.tenant.apps[client_id] = self.tenant.apps[client_id]._replace(directory_roles=tuple(names))
+
+    def _standing_secret(self, client_id: str, secret: str) -> Any:
+        if client_id not in self.tenant.apps:
+            raise WrongOrder(f"no such app registration: {client_id}")
+        self.tenant.apps[client_id] = self.tenant.apps[client_id]._replace(secret=secret)
 
     def _certificate(self, client_id: str, pem: str) -> Any:
         self.tenant.certificates.setdefault(client_id, []).append(pem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
@@ -37,8 +38,15 @@ class Person:
 
     def click(self, selector: str, text: str = "") -> None:
         """Clicks the first element that is seen, and has a text."""
-        self.wait(lambda: self._seen(selector, text))
-        self._seen(selector, text)[0].click()
+
+        def clicked() -> bool:
+            found = [one for one in self.driver.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()]
+            wanted = [one for one in found if text in one.text]
+            if wanted:
+                wanted[0].click()
+            return bool(wanted)
+
+        self.wait(clicked)
         self.clicks += 1
 
     def choose(self, selector: str, value: str) -> None:
@@ -52,14 +60,18 @@ class Person:
         self.driver.switch_to.active_element.send_keys(text)
 
     def text(self) -> str:
-        return self.one("main").text
+        return str(self.driver.execute_script("return document.querySelector('main')?.innerText ?? ''"))
 
     def sees(self, *texts: str) -> None:
         self.wait(lambda: all(text in self.text() for text in texts))
 
     def wait(self, condition: Callable[[], object]) -> None:
-        until(condition, 60, self.text)
+        """Waits until something is so; a page that changes meanwhile is looked at again."""
 
-    def _seen(self, selector: str, text: str) -> list[WebElement]:
-        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-        return [one for one in found if one.is_displayed() and text in one.text]
+        def met() -> bool:
+            try:
+                return bool(condition())
+            except StaleElementReferenceException:
+                return False
+
+        until(met, 60, self.text)

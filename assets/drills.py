@@ -12,8 +12,6 @@ from entra_pipeline.project import Scope
 from entra_pipeline.runtime import run_async
 from resources import ResourceEnvironment, StorageResource, TenantResource
 
-ORIGIN = JobOrigin("dagster: drill")
-
 
 def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     """The check, for a scope that asks for drills."""
@@ -31,7 +29,8 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetCheckResult:
         with explained(context):
             environment = ResourceEnvironment(tenants, storage)
-            result = run_async(run_drill(environment, scope, origin=ORIGIN, progress=RunDrillProgress(context)))
+            origin = JobOrigin("dagster: drill", context.run.run_id)
+            result = run_async(run_drill(environment, scope, origin=origin, progress=RunDrillProgress(context)))
         return drill_result(result)
 
     return [drill]

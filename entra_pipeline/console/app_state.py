@@ -18,6 +18,7 @@ from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
 from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob, RunningBackups
+from entra_pipeline.console.monitor.listing import JobList
 from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
@@ -70,6 +71,8 @@ class AppState:
         """Backups under way, for every page that shows a scope."""
         self.outcomes = JobOutcomes()
         """How jobs ended, for every page that lists them."""
+        self.job_list = JobList(dagster)
+        """All jobs, whatever started them."""
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
         self.launching = Lock()
@@ -98,6 +101,7 @@ class AppState:
                 self._stores.clear()
                 self._manifests.clear()
                 self.reading.clear()
+                self.job_list.clear()
                 self.findings.clear()
             return self._project[1]
 

@@ -34,4 +34,4 @@ async def run_drill(
     from entra_pipeline.restore.check.drill import drill
 
     store = environment.open_store(scope)
-    return await drill(store, store.at(at), trigger=origin.trigger, progress=progress)
+    return await drill(store, store.at(at), trigger=origin.trigger, run_id=origin.run_id, progress=progress)

@@ -18,7 +18,7 @@ import msgspec
 
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import AlreadyExists, NotInStore, ScopeBusy
-from entra_pipeline.store.backends import ObjectStore
+from entra_pipeline.store.backends import ObjectStore, StoredFile
 from entra_pipeline.store.manifest import canonical
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.confidential import require_vault
@@ -141,7 +141,11 @@ class JobRecords:
 
     def all(self) -> list[JobRecord]:
         """Returns all records, in the order of their ids."""
-        return self._read([file.key for file in self._files.list(self._root)])
+        return self._read([file.key for file in self.files()])
+
+    def files(self) -> list[StoredFile]:
+        """Lists the files of the records, in the order of their ids; reads none."""
+        return list(self._files.list(self._root))
 
     def find(self, job_id: str) -> JobRecord | None:
         """Returns the record of a job; None when the scope has none of this id."""
@@ -162,7 +166,7 @@ class JobRecords:
         # A record is written when its job ends, and its key starts with the moment at which the job was named.
         keys = [
             file.key
-            for file in self._files.list(self._root)
+            for file in self.files()
             if file.modified >= first and file.key.rpartition("/")[2] < f"{end:%Y-%m-%dT%H-%M-%SZ}"
         ]
         within = [one for one in self._read(keys) if one.finished >= iso(first) and one.started < iso(end)]

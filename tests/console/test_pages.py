@@ -421,8 +421,10 @@ def test_job_records_are_shown(served: Served, project: Project) -> None:
         raise StoreError("nothing was read")
     with recorded(open_store(project, "contoso"), "backup", trigger="a test") as job:
         job.status = "finished"
+    served.site.job_list.clear()
     with served.client(Role.viewer) as client:
-        assert "nothing was read" in client.get("/scopes/contoso/jobs").text
+        answer = client.get("/scopes/contoso/jobs", follow_redirects=True)
+        assert "Nothing was read" in answer.text and answer.url.params["scope"] == "contoso"
         assert client.get("/restores").status_code == 200
         assert client.get("/jobs").status_code == 200
 

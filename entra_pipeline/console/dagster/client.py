@@ -19,6 +19,8 @@ LOCATION = "entra-pipeline"
 OPERATOR_TAG = "entra/operator"
 OPERATOR_IDENTITY_TAG = "entra/operator-identity"
 """Tag of a run: who asked for it."""
+SCOPE_TAGS = ("entra/scope", "entra/logs", "entra/drill")
+"""Tags of a run that name its scope: of backups and restores; of reads of logs; of drills."""
 UNDER_WAY = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 PATH = "/dagster"
 """Where the console, and Dagster's webservers behind it, have Dagster's UI."""
@@ -119,7 +121,7 @@ class Run:
     @property
     def scope(self) -> str:
         """The scope that it is about; empty when its tags do not tell."""
-        return self.tags.get("entra/scope", "")
+        return next((self.tags[tag] for tag in SCOPE_TAGS if tag in self.tags), "")
 
     @property
     def operator(self) -> str:

@@ -12,6 +12,7 @@ from entra_pipeline.console.alerts import Alert
 from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavailable, Run
+from entra_pipeline.console.monitor.listing import row_of
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError
@@ -86,7 +87,7 @@ def recent(context: RequestContext) -> dict[str, Any]:
     except DagsterUnavailable as error:
         return {"jobs": [], "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
     return {
-        "jobs": context.state.jobs(runs),
+        "jobs": [row_of(job) for job in context.state.jobs(runs)],
         "problem": None,
         "absent": False,
         "busy": any(run.under_way for run in runs),

@@ -3,81 +3,100 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from starlette.responses import Response
 
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.dagster.client import DagsterUnavailable, Run
-from entra_pipeline.console.monitor.jobs import STATUSES, MonitoredJob, dagsters_statuses
+from entra_pipeline.console.dagster.client import Run
+from entra_pipeline.console.monitor.jobs import STATUSES
+from entra_pipeline.console.monitor.listing import KINDS, PERIODS, JobFilter, row_of_record
+from entra_pipeline.console.pages.browse.reports import report_file
+from entra_pipeline.console.reading.reporting import JOB
 from entra_pipeline.console.routing import Page, RequestContext, address
-from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.orchestration.keys import PLAN_TAG
 from entra_pipeline.restore.records.plans import read_plan
-from entra_pipeline.run_queue import SCOPE_TAG
 
 _PAGE = 50
 # Lines of a log that are shown: the last ones.
 _LINES = 200
-# Pages of runs that are looked through for one page of jobs of a status.
-_LOOKED_THROUGH = 5
 _RUN_ID = re.compile(r"[0-9a-f-]{36}")
+_PERIODS = {
+    "day": "Last 24 hours",
+    "week": "Last 7 days",
+    "month": "Last 30 days",
+    "quarter": "Last 3 months",
+    "all": "All",
+}
 
 
 def show(context: RequestContext) -> Response:
     """The jobs, newest first."""
-    status, scope = context.query("status"), context.query("scope")
-    filters: dict[str, Any] = {}
-    if statuses := dagsters_statuses(status):
-        filters["statuses"] = statuses
-    if scope:
-        filters["tags"] = [{"key": SCOPE_TAG, "value": scope}]
-    after = context.query("after")
-    problem: EntraPipelineError | None = None
-    jobs: list[MonitoredJob] = []
-    last = ""
-    try:
-        jobs, last = _page(context, filters, status if statuses else "", after if _RUN_ID.fullmatch(after) else "")
-    except DagsterUnavailable as error:
-        problem = error
     return context.page(
         "jobs.html",
-        jobs=jobs,
-        problem=problem,
-        more=address("jobs", status=status, scope=scope, after=last) if last else "",
-        chosen=status,
-        scope=scope,
+        **_listed(context),
+        kinds=[("", "All"), *((one, one) for one in KINDS)],
         statuses=[("", "All"), *((one, one.capitalize()) for one in STATUSES)],
         scopes=[("", "All"), *((name, name) for name in context.project.scopes)],
+        periods=list(_PERIODS.items()),
     )
 
 
-def _page(
-    context: RequestContext, filters: Mapping[str, Any], status: str, after: str
-) -> tuple[list[MonitoredJob], str]:
-    """A page of jobs of a status, and the run after which the next one begins; empty at the end.
-
-    Dagster does not tell what finished with exception from what else came to its end, or failed: the records do.
-    """
-    found: list[MonitoredJob] = []
-    for _ in range(_LOOKED_THROUGH):
-        runs = context.state.dagster.runs(limit=_PAGE + 1, after=after, filters=filters)
-        for job in context.state.jobs(runs[:_PAGE]):
-            after = job.run.id
-            found += [job] if status in ("", job.status) else []
-            if len(found) == _PAGE:
-                return found, after if len(runs) > _PAGE or job.run is not runs[-1] else ""
-        if len(runs) <= _PAGE:
-            return found, ""
-    return found, after
+def listed(context: RequestContext) -> Response:
+    """The list alone, which the page asks for again and again while a job is under way."""
+    return context.page("job_list.html", **_listed(context))
 
 
-def records(context: RequestContext) -> Response:
-    """The job records of a scope, which the store keeps whatever started the job."""
-    found = context.store().jobs.all()[::-1]
-    return context.page("records.html", scope=context.scope(), records=found[:_PAGE], total=len(found))
+def _listed(context: RequestContext) -> dict[str, Any]:
+    """A page of the list, and what was chosen; what is no choice chooses all."""
+    period = context.query("period") if context.query("period") in _PERIODS else "week"
+    chosen = {
+        "kind": context.query("kind") if context.query("kind") in KINDS else "",
+        "status": context.query("status") if context.query("status") in STATUSES else "",
+        "scope": context.query("scope"),
+        "period": period,
+    }
+    days = PERIODS[period]
+    asked = JobFilter(
+        chosen["kind"],
+        chosen["status"],
+        chosen["scope"],
+        context.state.clock() - timedelta(days=days) if days else None,
+    )
+    state, after = context.state, context.query("after")
+    page = state.job_list.page(asked, context.project.scopes, state.store, limit=_PAGE, after=after)
+    return {
+        "jobs": page.rows,
+        "problems": page.problems,
+        "more": address("jobs", **chosen, after=page.after) if page.after else "",
+        "live": "" if after else address("jobs", "list", **chosen),
+        "busy": any(row.status in ("running", "queued") for row in page.rows),
+        "chosen": chosen,
+    }
+
+
+def of_scope(context: RequestContext) -> Response:
+    """The jobs of a scope: the list, with that scope chosen."""
+    return context.go(address("jobs", scope=context.scope().name, period="all"))
+
+
+def recorded(context: RequestContext) -> Response:
+    """A job by its record, which the store keeps whatever started it, with its report; with `format`, its file."""
+    scope, job_id = context.scope(), context.path("job")
+    found = context.store().jobs.find(job_id)
+    if found is None:
+        raise NotInStore(f"there is no job {job_id[:100]!r} of scope {scope.name}", remedy="See Jobs.")
+    asked = {"name": JOB, "job": found.id, "now": context.state.clock().isoformat(), "scope": scope.name}
+    if format_ := context.query("format"):
+        return report_file(context, asked, format_, f"{found.type}-{scope.name}-{found.id[:17]}")
+    if context.query("part"):
+        return context.page("report_tables.html", report=context.ask("report", **asked))
+    return context.page(
+        "recorded_job.html", record=found, row=row_of_record(found), report=context.ask("report", **asked)
+    )
 
 
 def one(context: RequestContext) -> Response:
@@ -132,8 +151,10 @@ def _run(context: RequestContext) -> Run:
 
 PAGES = (
     Page("/jobs", show, Role.viewer, label="Jobs", place=60),
+    Page("/jobs/list", listed, Role.viewer, polled=True),
     Page("/jobs/{run}", one, Role.viewer),
     Page("/jobs/{run}/progress", progress, Role.viewer, polled=True),
     Page("/jobs/{run}/stop", stop, Role.operator, ("POST",)),
-    Page("/scopes/{scope}/jobs", records, Role.viewer),
+    Page("/scopes/{scope}/jobs", of_scope, Role.viewer),
+    Page("/scopes/{scope}/jobs/{job}", recorded, Role.viewer),
 )

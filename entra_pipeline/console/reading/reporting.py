@@ -24,7 +24,7 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.graph.request_stats import RequestStats
 from entra_pipeline.project import Project
-from entra_pipeline.reports import REPORTS, ReportRequest
+from entra_pipeline.reports import REPORTS, ReportRequest, job
 from entra_pipeline.reports.model import Chart, Column, Report, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
@@ -33,6 +33,8 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 ROWS = 200
 """Rows of each table of a report that a page shows: the last ones."""
+JOB = "job"
+"""Name of the report of one job, which is asked for with its `scope` and `job`."""
 SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName,mail,id"}
 """Kinds of objects that can be looked for in a tenant → properties that are shown, the ones that are searched first."""
 _FOUND = 10
@@ -65,6 +67,9 @@ def report_file(project: Project, asked: Mapping[str, Any], format_: str) -> dic
 
 
 def _made(project: Project, asked: Mapping[str, Any]) -> Report:
+    if asked["name"] == JOB:
+        now = parse_iso(asked["now"])
+        return job(ReportRequest(project, now, now.date(), now.date(), scope=asked["scope"]), asked["job"])
     request = ReportRequest(
         project,
         parse_iso(asked["now"]),

@@ -183,6 +183,7 @@ async def drill(
     point: Manifest,
     *,
     trigger: str,
+    run_id: str = "",
     clock: Clock = system_clock,
     progress: RestoreProgress | None = None,
 ) -> Drill:
@@ -192,6 +193,7 @@ async def drill(
         store: The scope's store.
         point: The recovery point.
         trigger: What started it: `command`, `schedule` …
+        run_id: Id of the Dagster run that it is part of; empty outside of Dagster.
         clock: The one clock.
         progress: Told what happens.
 
@@ -201,7 +203,7 @@ async def drill(
         GraphError: The simulated tenant fails.
     """
     reporter: RestoreProgress = progress or NullRestoreProgress()
-    with recorded(store, "drill", trigger=trigger, clock=clock) as record:
+    with recorded(store, "drill", trigger=trigger, run_id=run_id, clock=clock) as record:
         record.details = {"recovery_point": point.recovery_point}
         started = iso(clock())
         reporter.phase("starting an empty tenant")

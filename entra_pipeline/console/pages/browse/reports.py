@@ -51,7 +51,7 @@ def _one(context: RequestContext, name: str) -> Response:
         "only": dict(requested.only),
     }
     if format_ := context.query("format"):
-        return _file(context, asked, format_)
+        return report_file(context, asked, format_, name)
     given: dict[str, Any] = {"from": requested.first, "to": requested.last} if kind.days else {}
     given |= {"scope": requested.scope} | {option: requested.only.get(key, "") for option, key in kind.filters.items()}
     return context.page(
@@ -90,11 +90,31 @@ def _day(context: RequestContext, name: str, default: date) -> date:
         raise UsageError(f"{text[:40]!r} is not a date", remedy="Write it as 2026-11-30.") from None
 
 
-def _file(context: RequestContext, asked: dict[str, Any], format_: str) -> Response:
+def report_file(context: RequestContext, asked: dict[str, Any], format_: str, name: str) -> Response:
+    """Sends the file of a report.
+
+    Args:
+        context: The request.
+        asked: Which report (`reading.reporting`).
+        format_: One of `FORMATS`.
+        name: Of the file, without the day and the extension.
+
+    Raises:
+        UsageError: There is no such format.
+    """
     if format_ not in FORMATS:
         raise UsageError(f"there is no format {format_[:40]!r}", remedy=f"There are {', '.join(FORMATS)}.")
-    made, name = context.ask("file", **asked, format=format_), asked["name"]
-    record(context.state, context.user, context.request, action="report export", subject=name, format=format_)
+    made = context.ask("file", **asked, format=format_)
+    of_job = {"scope": asked["scope"], "job": asked["job"]} if "job" in asked else {}
+    record(
+        context.state,
+        context.user,
+        context.request,
+        action="report export",
+        subject=asked["name"],
+        format=format_,
+        **of_job,
+    )
     headers = {"Content-Disposition": f'attachment; filename="{name}-{made["made"][:10]}.{format_}"'}
     return Response(made["data"], media_type=_TYPES[format_], headers=headers)
 

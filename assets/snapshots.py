@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from entra_pipeline.backup.run import open_run
-from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import GraphUnavailable
@@ -82,7 +82,7 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
                         full=False,
                         started=system_clock(),
                         taken_for=taken_for(context),
-                        progress=RunProgress(context),
+                        progress=RunProgress(context, len(table_names(wanted))),
                     ) as run,
                 ):
                     named = wanted if len(wanted) < len(types) else None

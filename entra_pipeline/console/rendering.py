@@ -44,6 +44,10 @@ _TONES = {
     "drill failed": "bad",
     "prune failed": "bad",
     "approved": "good",
+    "granted": "good",
+    "passed": "good",
+    "lacking": "bad",
+    "not granted": "warn",
     "waits for approval": "warn",
     "running": "busy",
     "queued": "busy",
@@ -123,7 +127,7 @@ def seconds(value: float, *, coarse: bool = False) -> str:
             return f"{number:,} {unit}{'s' if number != 1 else ''}"
     if coarse:
         return "under a minute"
-    return f"{value:,.0f} seconds" if value >= 1 else "under a second"
+    return pluralize(round(value), "second") if value >= 1 else "under a second"
 
 
 def size(value: float) -> str:

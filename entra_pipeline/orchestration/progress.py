@@ -13,22 +13,52 @@ from entra_pipeline.text import pluralize
 # Lines in the log: of a drill, one after so many steps; of a restore, one after so many seconds.
 _STEPS_PER_LINE = 500
 _SECONDS_PER_LINE = 10.0
+# Seconds between two lines that say how far a backup is.
+_SECONDS_BETWEEN = 5.0
 
 
 class RunProgress:
-    """Logs the progress of a backup: a line per changed table and per phase."""
+    """Logs the progress of a backup: a line per changed table and per phase, and now and then how far it is.
+
+    The console reads the latter (`console.monitor.progress`).
+
+    Args:
+        context: Of the run.
+        tables: How many tables are read; 0 when nobody knows.
+    """
 
     def __init__(
-        self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
+        self,
+        context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
+        tables: int = 0,
     ) -> None:
         self._log = context.log
         self._unchanged = 0
+        self._tables = tables
+        self._read = 0
+        self._requests = 0
+        self._rows: dict[str, int] = {}
+        self._said = monotonic()
 
     def rows(self, table: str, rows: int) -> None:
-        """Not told row by row."""
+        """Not told row by row, but counted."""
+        self._rows[table] = rows
+        self._how_far()
+
+    def _how_far(self) -> None:
+        if self._tables and monotonic() - self._said >= _SECONDS_BETWEEN:
+            self._said = monotonic()
+            self._log.info(
+                f"{self._read:,} of {pluralize(self._tables, 'table')} read, "
+                f"{pluralize(sum(self._rows.values()), 'row')}, {pluralize(self._requests, 'request')}"
+            )
 
     def done(self, entry: TableEntry) -> None:
         """One line per table that has changed or lacks something; the others are counted."""
+        self._read += 1
+        self._requests += entry.requests
+        self._rows.setdefault(entry.table, entry.live if entry.read == "full" else 0)
+        self._how_far()
         if not (entry.added or entry.changed or entry.deleted or entry.gaps):
             self._unchanged += 1
             return

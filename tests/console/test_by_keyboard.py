@@ -15,6 +15,8 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.console.pages import PAGES
 from entra_pipeline.project import Project
+from entra_pipeline.project.stores import open_store
+from entra_pipeline.store.running_jobs import recorded
 from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, until
 from tests.support.browser import browser
 
@@ -51,7 +53,7 @@ SETTLED = """return document.readyState === "complete" && !document.querySelecto
 WIDER = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-def addresses(points: list[str], user: str) -> list[str]:
+def addresses(points: list[str], user: str, job: str) -> list[str]:
     """Every page that is looked at, with something in it."""
     given = {
         "scope": "contoso",
@@ -61,6 +63,7 @@ def addresses(points: list[str], user: str) -> list[str]:
         "profile": "operations",
         "tenant": "simulated",
         "storage": "disk",
+        "job": job,
     }
     paths = [page.path for page in PAGES if "GET" in page.methods and page.role is not None]
     found = [
@@ -88,7 +91,9 @@ def pages(browser: webdriver.Chrome, served: Served, project: Project, points: l
     with served.client(Role.viewer) as client:
         found = re.search(r"object\?id=([0-9a-f-]{36})", client.get(f"/scopes/contoso/points/{points[-1]}/users").text)
     assert found
-    return [served.url + path for path in addresses(points, found[1])]
+    with recorded(open_store(project, "contoso"), "backup", trigger="command") as job:
+        job.status = "finished"
+    return [served.url + path for path in addresses(points, found[1], job.id)]
 
 
 def size(driver: webdriver.Chrome, width: int, height: int) -> None:

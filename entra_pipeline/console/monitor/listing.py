@@ -398,7 +398,8 @@ def _what_came(record: JobRecord) -> str:
     row, details = job_row(record), record.details
     parts = []
     if record.type == "backup":
-        parts = [f"{row[name]:,} {name}" for name in ("added", "changed", "deleted") if row[name]]
+        parts = [f"{row['baseline']:,} read for the first time"] if row["baseline"] else []
+        parts += [f"{row[name]:,} {name}" for name in ("added", "changed", "deleted") if row[name]]
         parts = parts or ["no changes"]
     elif record.type == "restore" and row["steps"] is not None:
         parts = [pluralize(row["steps"], "step")]

@@ -13,6 +13,7 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import Run
 from entra_pipeline.console.monitor.jobs import STATUSES
 from entra_pipeline.console.monitor.listing import KINDS, PERIODS, JobFilter, row_of_record
+from entra_pipeline.console.monitor.progress import progress_of
 from entra_pipeline.console.pages.browse.reports import report_file
 from entra_pipeline.console.reading.reporting import JOB
 from entra_pipeline.console.routing import Page, RequestContext, address
@@ -24,6 +25,7 @@ _PAGE = 50
 # Lines of a log that are shown: the last ones.
 _LINES = 200
 _RUN_ID = re.compile(r"[0-9a-f-]{36}")
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _PERIODS = {
     "day": "Last 24 hours",
     "week": "Last 7 days",
@@ -86,7 +88,7 @@ def of_scope(context: RequestContext) -> Response:
 def recorded(context: RequestContext) -> Response:
     """A job by its record, which the store keeps whatever started it, with its report; with `format`, its file."""
     scope, job_id = context.scope(), context.path("job")
-    found = context.store().jobs.find(job_id)
+    found = context.store().jobs.find(job_id) if _JOB_ID.fullmatch(job_id) else None
     if found is None:
         raise NotInStore(f"there is no job {job_id[:100]!r} of scope {scope.name}", remedy="See Jobs.")
     asked = {"name": JOB, "job": found.id, "now": context.state.clock().isoformat(), "scope": scope.name}
@@ -131,6 +133,7 @@ def _job_values(context: RequestContext) -> dict[str, Any]:
         "hidden": max(len(log) - _LINES, 0),
         "plan": plan,
         "record": job.record,
+        "progress": progress_of(log, context.state.clock().timestamp()) if run.under_way else None,
     }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from entra_pipeline.catalogue import table_names
 from entra_pipeline.operations.backup import run_backup
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.freshness import freshness_result
@@ -81,7 +82,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
                     full=config.full,
                     types=config.types,
                     origin=JobOrigin("dagster: backup now", context.run_id),
-                    progress=RunProgress(context),
+                    progress=RunProgress(context, len(table_names(config.types or scope.types()))),
                 )
             )
         manifest = taken.manifest

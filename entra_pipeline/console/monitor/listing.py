@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.dagster.client import SCOPE_TAGS, Dagster, DagsterUnavailable, Run
 from entra_pipeline.console.monitor.jobs import MonitoredJob, dagsters_statuses
-from entra_pipeline.console.routing import address
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.store.backends import StoredFile
@@ -100,11 +99,9 @@ class JobRow:
         return self.record.id if self.record else self.run.id if self.run else ""
 
     @property
-    def path(self) -> str:
-        """The address of its page: with its log where it is the run's own job, otherwise of its record."""
-        if self.run is not None and (self.record is None or _is_own(self.run, self.record)):
-            return address("jobs", self.run.id)
-        return address("scopes", self.scope, "jobs", self.id)
+    def is_run(self) -> bool:
+        """Whether its page is that of its run, with the log; otherwise it is that of its record."""
+        return self.run is not None and (self.record is None or _is_own(self.run, self.record))
 
 
 class JobPage(NamedTuple):

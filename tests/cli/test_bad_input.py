@@ -65,7 +65,7 @@ ARGUMENTS = [
     Wrong("scope edit all --tenant contso", "there is no [tenants.contso]", "did you mean 'contoso'?"),
     Wrong("scope create all --tenant contoso --storage disk", "there is a scope 'all'", "scope edit all"),
     Wrong("scope create new --tenant contoso", "--storage is missing", "[storage.NAME]"),
-    Wrong("scope create ../new --tenant contoso --storage disk", "'../new' is not accepted", "letters, digits"),
+    Wrong("scope create ../new --tenant contoso --storage disk", "../new: is not a name", "letters, digits"),
     Wrong("scope delete al --yes", "there is no scope 'al'", "did you mean 'all'?"),
     Wrong("pionts all", "no such command: pionts", "did you mean 'points'?"),
     Wrong("points", "Missing argument 'SCOPE'", "--help"),

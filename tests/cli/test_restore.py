@@ -155,12 +155,14 @@ def test_what_a_point_did_not_read_is_restored_as_of_its_own_time_and_nothing_li
     assert planned.code == 3
     plan = planned.json["plan"]
     assert [(step["action"], step["id"], step["targets"]) for step in plan["steps"]] == [("link", group, [min(held)])]
-    assert plan["older"] == {"group_members": then}
+    # On a slow machine, the tables of one read are of several seconds.
+    assert plan["older"]["group_members"] == then
     (refused,) = [one for one in plan["refusals"] if one["kind"] == "unresolved"]
     assert (refused["table"], refused["id"]) == ("group_members", group)
     assert "1 link added after" in refused["reason"]
     shown = damaged.restore("--at", partial, "--dry-run")
-    assert f"restored from earlier data: group_members as of {then}" in shown.out
+    assert "restored from earlier data: " in shown.out
+    assert f"group_members as of {then}" in shown.out
     # The remedy does what was not done.
     remedy = refused["remedy"].rstrip(".").partition(": ")[2].split()
     asked = damaged.restore(*remedy, "--dry-run", "--json")

@@ -7,6 +7,7 @@ for which (`restore`).
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from graphlib import TopologicalSorter
 
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, Category, ObjectType
@@ -69,6 +70,17 @@ def depends_on(table: str) -> frozenset[str]:
     entry = CATALOGUE[table]
     named = {*entry.restore.after, *([entry.parent.type] if entry.parent else [])}
     return frozenset(name for name in named if CATALOGUE[name].restore.possible)
+
+
+def made_before(table: str) -> frozenset[str]:
+    """Returns the object types of one stage whose objects are made before those of a type."""
+    return frozenset(CATALOGUE[table].restore.after)
+
+
+@cache
+def taken_before(table: str) -> frozenset[str]:
+    """Returns the object types whose objects are deleted before those of a type: what leads to it, and its parts."""
+    return frozenset(name for name in CATALOGUE if name != table and table in depends_on(name))
 
 
 def stage_of(table: str) -> Stage:

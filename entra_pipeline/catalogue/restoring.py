@@ -100,6 +100,7 @@ class Restore:
         change: Method that changes it; PUT sends the whole object. Empty: it cannot be changed, another one takes its
             place.
         remove: Whether DELETE at its path removes it.
+        removed_first: Whether Graph deletes the owner of an object only after it.
         before_removal: Properties, and values that they have to have before Graph deletes an object.
         bin: Path below which a deleted one is restored by POST `<bin>/{id}/restore`; empty: deletion is final.
         forgotten: Properties that an object from the recycle bin comes back without.
@@ -160,6 +161,7 @@ class Restore:
     create: WriteMethod = "POST"
     change: WriteMethod = "PATCH"
     remove: bool = True
+    removed_first: bool = False
     before_removal: Mapping[str, object] = field(default_factory=dict)
     bin: str = ""
     forgotten: frozenset[str] = frozenset()

@@ -290,6 +290,26 @@ def test_an_enterprise_application_comes_back_for_the_app_id_that_its_applicatio
     ]
 
 
+def test_who_keeps_a_name_in_the_recycle_bin_is_not_deleted_for_it(tmp_path: Path) -> None:
+    """An application in the recycle bin keeps its identifier URIs: to delete their holder frees none."""
+    tables = ("applications", "deleted_applications")
+    points = Points(tmp_path, *tables)
+    app, holder = application(APP, "api://contoso/shop"), application(OTHER, "api://contoso/shop")
+    then = Picture({"applications": {APP: app}})
+    now = Picture({"applications": {OTHER: holder}, "deleted_applications": {APP: app}})
+    plan = make_plan(
+        "job",
+        "2026-11-24T00:00:00Z",
+        points.take(then),
+        LiveTenant(points.take(now), "contoso"),
+        options=RestoreOptions(delete_added=True),
+    )
+    assert [(step.action, step.id) for step in plan.steps] == [("delete", OTHER)]
+    [refusal] = [one for one in plan.refusals if one.id == APP]
+    assert "holds its identifierUris api://contoso/shop" in refusal.reason
+    assert "--delete-added" not in refusal.remedy and "delete and purge it" in refusal.remedy
+
+
 @pytest.mark.parametrize("table", [name for name in CATALOGUE if name_properties(name)])
 def test_what_gives_up_a_name_is_changed_by_property(table: str) -> None:
     rule = CATALOGUE[table].restore

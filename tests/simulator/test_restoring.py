@@ -139,7 +139,7 @@ def test_names_of_groups(writer: Client) -> None:
 
 
 def test_security_attributes_are_defined_first_merged_and_unassigned(writer: Client) -> None:
-    kind = "#microsoft.graph.customSecurityAttributeValue"
+    kind = "#Microsoft.DirectoryServices.CustomSecurityAttributeValue"
     values = {"customSecurityAttributes": {"Engineering": {"@odata.type": kind, "Clearance": "Secret"}}}
     assert writer.send("POST", "users", user(**values)).status_code == 400
     path = f"users/{made(writer, 'users', user())['id']}"

@@ -45,6 +45,8 @@ TYPES = (
             prefixed={"id": "B2X_1_"},
             volatile=frozenset({"apiConnectorConfiguration"}),
             lost=("which API connectors it calls",),
+            # What it calls cannot be deleted before it.
+            after=("api_connectors",),
         ),
         identity=("id",),
         lane=Lane.IDENTITY,

@@ -312,6 +312,8 @@ TYPES = (
             how="PUT identitySynchronization of the partner",
             permissions=_CROSS_TENANT,
             create="PUT",
+            # Graph doc: crosstenantaccesspolicyconfigurationpartner-delete.
+            removed_first=True,
             volatile=frozenset({"tenantId"}),
             required=("userSyncInbound",),
         ),

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Protocol
 
 import duckdb
@@ -19,6 +18,7 @@ import msgspec
 from entra_pipeline.backup.run import BackupProgress, backup
 from entra_pipeline.backup.scheduler import ended_by
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
+from entra_pipeline.catalogue.order import made_before, taken_before
 from entra_pipeline.clock import Clock, iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, NotInStore, ScopeBusy, UsageError
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats
@@ -46,6 +46,7 @@ from entra_pipeline.text import pluralize
 # Steps under way at once: enough to fill the batches that are.
 _STEPS_AT_ONCE = 400
 _MAKING = {"create", "undelete"}
+_ORDERED = {*_MAKING, "delete"}
 _LINKS = {"link", "unlink"}
 _RESTORED = {"restored", "restored with differences"}
 
@@ -268,13 +269,13 @@ class _Applying:
                 for step in self.plan.steps:
                     if step.stage != name:
                         continue
-                    if step.action in _MAKING:
-                        before = [making[one] for one in CATALOGUE[step.table].restore.after if making.get(one)]
-                        if before:
+                    if step.action in _ORDERED:
+                        first = taken_before(step.table) if step.action == "delete" else made_before(step.table)
+                        if before := [making[one] for one in first if making.get(one)]:
                             await asyncio.wait(set().union(*before))
                     await slots.acquire()
                     task = group.create_task(run(step))
-                    if step.action in _MAKING:
+                    if step.action in _ORDERED:
                         held = making.setdefault(step.table, set())
                         held.add(task)
                         task.add_done_callback(held.discard)
@@ -303,8 +304,8 @@ class _Applying:
             outcome = await self._outcome(step)
             journal.finish(outcome)
         back = outcome.result in _RESTORED
-        if back and step.number in self.freed:
-            self.session.freed = monotonic()
+        if back:
+            self.session.note(step, gives_up=step.number in self.freed)
         if _makes(step) and not back:
             await self._bring_back(step)
         if outcome.result != "restored":

@@ -74,6 +74,7 @@ class RestoreSession:
         fresh: Ids in the tenant of what came into being in this run, and when.
         young: Types of it, and when the last of each did.
         freed: When a step last gave up a name that another one needs; 0 before the first.
+        removed: When a step last removed an object or links; 0 before the first.
     """
 
     graph: Graph
@@ -94,6 +95,7 @@ class RestoreSession:
     fresh: dict[str, float] = field(default_factory=dict)
     young: dict[str, float] = field(default_factory=dict)
     freed: float = 0.0
+    removed: float = 0.0
 
     def live(self, identifier: str) -> str:
         """Translates an id of the recovery point to the tenant's."""
@@ -106,6 +108,12 @@ class RestoreSession:
             if old.lower() != new.lower():
                 self.identity[old if len(old) != 36 else old.lower()] = new
             self.fresh[new.lower()] = now
+
+    def note(self, step: RestoreStep, *, gives_up: bool) -> None:
+        """Notes that a step is done, after which Graph may still show what it removed, or gave up for another one."""
+        now = monotonic()
+        self.freed = now if gives_up else self.freed
+        self.removed = now if step.action in {"delete", "unlink"} else self.removed
 
     def claimed(self) -> set[str]:
         """Returns ids in the tenant that steps of this job have created."""

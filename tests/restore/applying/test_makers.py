@@ -496,3 +496,78 @@ def test_a_licence_that_cannot_be_keeps_no_other_away(damaged: Start) -> None:
     assert report.outcomes[0].result == "restored with differences"
     assert f"without the change of licences {bad_one}" in report.outcomes[0].reason
     assert [one["skuId"] for one in shown(site, "users", user["id"])["assignedLicenses"]] == [good]
+
+
+def test_attributes_with_several_values_are_sent_with_their_types(damaged: Start) -> None:
+    site = damaged("users")
+    user = next(u for u in site.control.dump("users") if not u["onPremisesSyncEnabled"] and not u["assignedLicenses"])
+    site.control.patch(f"users/{user['id']}", {"customSecurityAttributes": None})
+    kind = {"@odata.type": "#microsoft.graph.customSecurityAttributeValue"}
+    held = {"Engineering": {**kind, "Clearance": "Secret", "Project": ["Baker", "Cascade"]}}
+    site.restore(step("update", "users", user["id"], body={"customSecurityAttributes": held}))
+    again = site.first("users", id=user["id"])["customSecurityAttributes"]["Engineering"]
+    assert again == {**held["Engineering"], "Project@odata.type": "#Collection(String)"}
+
+
+def test_what_was_added_inside_a_part_is_taken_away(damaged: Start) -> None:
+    site = damaged("authentication_methods_policy")
+    path = "policies/authenticationMethodsPolicy"
+    (policy,) = site.control.dump(path)
+    methods = {one["id"]: one for one in policy["authenticationMethodConfigurations"]}
+    wanted = {name: value for name, value in methods["Fido2"].items() if name != "keyRestrictions"}
+    rules = {"isEnforced": True, "enforcementType": "allow", "aaGuids": ["de1e552d-db1d-4423-a619-566b625cdc84"]}
+    now = [*(one for name, one in methods.items() if name != "Fido2"), {**wanted, "keyRestrictions": rules}]
+    site.control.patch(path, {"authenticationMethodConfigurations": now})
+    parts = [*(one for name, one in methods.items() if name != "Fido2"), wanted]
+    site.restore(
+        step(
+            "update", "authentication_methods_policy", policy["id"], body={"authenticationMethodConfigurations": parts}
+        )
+    )
+    (after,) = site.control.dump(path)
+    fido = next(one for one in after["authenticationMethodConfigurations"] if one["id"] == "Fido2")
+    assert not fido.get("keyRestrictions")
+
+
+def test_what_leads_to_others_is_deleted_before_them(damaged: Start) -> None:
+    site = damaged("access_packages", "access_package_catalogs", "cross_tenant_access_policy_partners", "organization")
+    root = "identityGovernance/entitlementManagement"
+    catalog = site.control.create(f"{root}/catalogs", {"displayName": "Added"})
+    package = site.control.create(f"{root}/accessPackages", {"displayName": "Added", "catalog": {"id": catalog}})
+    partners = "policies/crossTenantAccessPolicy/partners"
+    partner = "11111111-2222-4333-8444-555555555555"
+    site.control.create(partners, {"tenantId": partner})
+    site.control.create(f"{partners}/{partner}/identitySynchronization", {"userSyncInbound": {"isSyncAllowed": True}})
+    site.control.ledger(reset=True)
+    site.restore(
+        step("delete", "access_packages", package, stage="removals"),
+        step("delete", "cross_tenant_identity_sync_policies", partner, stage="removals", parent=partner),
+        step("delete", "access_package_catalogs", catalog, stage="removals"),
+        step("delete", "cross_tenant_access_policy_partners", partner, stage="removals"),
+    )
+    # Each waits for those that lead to it, and none is sent in vain.
+    assert {status for _, _, status in site.writes()} == {204}
+    left = {one["id"] for one in (*site.control.dump(f"{root}/catalogs"), *site.control.dump(f"{root}/accessPackages"))}
+    assert left.isdisjoint({catalog, package})
+    assert partner not in {one["tenantId"] for one in site.control.dump(partners)}
+
+
+def test_a_branding_is_deleted_without_its_images_and_an_image_that_was_added_is_removed(damaged: Start) -> None:
+    site = damaged("organizational_brandings", "organizational_branding_localizations")
+    ours = site.simulator.tenant_id
+    brandings = site.control.dump("organizationalBrandingLocalization")
+    image = {"bannerLogo": "iVBORw0=", "bannerLogoRelativeUrl": "x/bannerlogo"}
+    for one in brandings:
+        site.control.patch(f"organization/{ours}/branding/localizations/{one['id']}", image)
+    kept, gone = brandings[:2]
+    site.restore(
+        step(
+            *("update", "organizational_branding_localizations", kept["id"]),
+            parent=ours,
+            body={"bannerLogo": None},
+        ),
+        step("delete", "organizational_branding_localizations", gone["id"], stage="removals", parent=ours),
+    )
+    after = {one["id"]: one for one in site.control.dump("organizationalBrandingLocalization")}
+    assert gone["id"] not in after
+    assert after[kept["id"]]["bannerLogo"] is None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
-from entra_pipeline.graph import Write
+from entra_pipeline.graph import Write, WriteResult
 from entra_pipeline.graph.client import query
 from entra_pipeline.restore.execute import lost_write
 from entra_pipeline.restore.execute.requests.partial import (
@@ -18,6 +19,7 @@ from entra_pipeline.restore.execute.requests.partial import (
 )
 from entra_pipeline.restore.execute.step import RunningStep, StepRefused
 from entra_pipeline.restore.objects import paths
+from entra_pipeline.restore.objects.merging import annotated
 from entra_pipeline.restore.objects.normalize import normalized
 from entra_pipeline.restore.objects.references import ids_in
 from entra_pipeline.restore.objects.selection import is_view
@@ -210,7 +212,7 @@ class RequestBuilder:
     async def _refusal(self, body: dict[str, Any]) -> StepRefused | None:
         """Sends properties; returns the refusal of their values. Raises StepRefused for any other."""
         try:
-            await self.work.do(Write(self.rule.change, self.item, body, repeatable=True))  # type: ignore[arg-type]
+            await self.work.do(Write(self.rule.change, self.item, annotated(body), repeatable=True))  # type: ignore[arg-type]
         except StepRefused as refused:
             if refused.status not in REFUSALS:
                 raise
@@ -285,12 +287,25 @@ class RequestBuilder:
         written = await work.send(Write("DELETE", self.item))
         if not taken and written.status in REFUSALS and (taken := await self.prepare_removal()):
             written = await work.send(Write("DELETE", self.item))
+        if written.status in REFUSALS and (taken or monotonic() < work.session.removed + work.session.patience):
+            written = await self._deleted_in_time(written)
         if written.done or written.status == 404:
             return
         refused = work.refused(written)
         if taken:
             await self.undo_preparation(taken)
         raise refused
+
+    async def _deleted_in_time(self, written: WriteResult) -> WriteResult:
+        """Repeats a refused removal: that what kept the object is gone shows a little later."""
+        answers = [written]
+
+        async def over() -> bool:
+            answers.append(await self.work.send(Write("DELETE", self.item)))
+            return answers[-1].status not in REFUSALS
+
+        await self.work.patiently(over)
+        return answers[-1]
 
     async def prepare_removal(self) -> dict[str, Any]:
         """Switches off what keeps Graph from deleting the object.

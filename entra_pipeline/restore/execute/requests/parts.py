@@ -6,6 +6,9 @@ from typing import Any
 
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
+from entra_pipeline.restore.execute.requests.partial import REFUSALS
+from entra_pipeline.restore.objects.merging import cleared
+from entra_pipeline.restore.objects.normalize import normalized
 from entra_pipeline.restore.objects.written import is_written
 
 _COMBINATIONS = "allowedCombinations"
@@ -39,7 +42,7 @@ class PartRequests(RequestBuilder):
         there = await work.all(f"{self.item}/{segment}")
         missing: list[dict[str, Any]] = []
         for one in wanted:
-            match = next((other for other in there if is_written(one, other)), None)
+            match = next((other for other in there if is_written(self._whole(segment, one, other), other)), None)
             if match is not None:
                 there.remove(match)
             else:
@@ -48,7 +51,7 @@ class PartRequests(RequestBuilder):
             match = next((other for other in there if "id" in one and other["id"] == one["id"]), None)
             if match is not None:
                 there.remove(match)
-                await work.do(Write("PATCH", f"{self.item}/{segment}/{one['id']}", one))
+                await self._set(f"{self.item}/{segment}/{one['id']}", one, self._whole(segment, one, match))
             else:
                 await self._add(segment, one)
         if segment in _KEPT or work.session.options.conflict == "merge":
@@ -57,6 +60,25 @@ class PartRequests(RequestBuilder):
             written = await work.send(Write("DELETE", f"{self.item}/{segment}/{other['id']}"))
             if not written.done and written.status != 404:
                 raise work.refused(written)
+
+    async def _set(self, path: str, one: dict[str, Any], whole: dict[str, Any]) -> None:
+        """Changes an item; where Graph does not let what was added be taken away, the rest of it."""
+        written = await self.work.send(Write("PATCH", path, whole))
+        if written.status not in REFUSALS or whole == one:
+            if not written.done:
+                raise self.work.refused(written)
+            return
+        await self.work.do(Write("PATCH", path, one))
+        added = ", ".join(sorted(name for name in whole if name not in one))
+        self.work.problems.append(f"{one['id']} with {added}: {self.work.refused(written).message}")
+
+    def _whole(self, segment: str, one: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
+        """Returns what makes an item the wanted one: members that were added since are taken away."""
+        if self.work.session.options.conflict != "overwrite":
+            return one
+        (shown,) = normalized(self.entry, {segment: [there]})[segment]
+        whole: dict[str, Any] = cleared("", one, shown)
+        return whole
 
     async def _add(self, segment: str, one: dict[str, Any]) -> None:
         """Adds an item; when the answer is lost, looks whether it is there."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from entra_pipeline.catalogue import Category, ObjectType
 from entra_pipeline.catalogue.order import later_stage
 from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.restore.objects.merging import cleared
 from entra_pipeline.restore.objects.model import Action
 from entra_pipeline.restore.objects.normalize import Body, at, empty, fingerprint, normalized, own_identities, without
 from entra_pipeline.restore.objects.references import ids_in, rewrite
@@ -21,7 +21,6 @@ from entra_pipeline.restore.plan.rules.taken import SIGN_IN, may_rename, undelet
 _TYPE = "@odata.type"
 _LICENSES = "assignedLicenses"
 _ADDRESSES = "proxyAddresses"
-_ATTRIBUTES = "customSecurityAttributes"
 # Values of a guarded property that are as harmless as the guard.
 _HARMLESS = (None, False, "disabled")
 _BY_USER = "sent on behalf of the signed-in user"
@@ -95,7 +94,7 @@ class DraftBuilder:
             for name, value in body.items()
         }
         if merges:
-            draft.body = {name: _cleared(name, value, draft.before.get(name)) for name, value in draft.body.items()}
+            draft.body = {name: cleared(name, value, draft.before.get(name)) for name, value in draft.body.items()}
         if item.entry.restore.change == "PUT":
             # What is not sent would be lost.
             whole = found if self._plan.options.conflict == "merge" else normalized(item.entry, item.wanted())
@@ -227,24 +226,6 @@ def _in_the_way(entry: ObjectType, found: Body) -> Body:
         held.add(_LICENSES)
     shown = normalized(entry, found)
     return {name: shown[name] for name in (*sorted(held), *([_TYPE] if held and _TYPE in shown else []))}
-
-
-def _cleared(name: str, wanted: Any, found: Any) -> Any:
-    """Adds null for members that only the tenant has: a PATCH keeps what a complex value is not given.
-
-    A value of another type replaces the found one as a whole. Attributes are cleared one by one, those of several
-    values by an empty list (Graph doc: custom-security-attributes-examples).
-    """
-    if name == _ATTRIBUTES and isinstance(found, dict):
-        there = {one: {_TYPE: values.get(_TYPE)} for one, values in found.items() if values}
-        return {one: _cleared("", values, found.get(one)) for one, values in {**there, **(wanted or {})}.items()}
-    if not isinstance(wanted, dict) or not isinstance(found, dict) or wanted.get(_TYPE) != found.get(_TYPE):
-        return wanted
-    kept = {member: _cleared("", value, found.get(member)) for member, value in wanted.items()}
-    added = {member: value for member, value in found.items() if member not in wanted and "@" not in member}
-    return kept | {
-        member: [] if isinstance(value, list) else None for member, value in added.items() if not empty(value)
-    }
 
 
 def _reports_only(entry: ObjectType) -> bool:

@@ -81,6 +81,12 @@ def without_name(entry: ObjectType, name: str, value: Any, taken: Collection[Uni
     return kept
 
 
+def is_kept_in_bin(table: str, name: UniqueName) -> bool:
+    """Tells whether an object that is deleted into the recycle bin holds a name as before (`Restore.reserved`)."""
+    entry = CATALOGUE[table]
+    return name.space in {_space(entry, path) for path in entry.restore.reserved}
+
+
 def plain(name: str) -> str:
     """Returns a name as it is compared: in small letters, without the kind of an address."""
     return name.lower().removeprefix("smtp:")

@@ -221,7 +221,9 @@ class ObjectRules:
 
     def _was_added(self, item: ObjectDiff) -> None:
         rule = item.entry.restore
-        if not rule.possible or (is_view(item.entry) and not rule.link) or item.parent in self._plan.added:
+        if not rule.possible or (is_view(item.entry) and not rule.link):
+            return
+        if item.parent in self._plan.added and not rule.removed_first:
             return
         named = ids_in(item.found()) | {item.id}
         if named & self._plan.own:

@@ -25,6 +25,7 @@ from entra_pipeline.restore.plan.rules.holders import (
     NameHolder,
     NameHolders,
     UniqueName,
+    is_kept_in_bin,
     name_properties,
     names_sent,
     plain,
@@ -138,7 +139,8 @@ class TakenNameRules:
         entry = CATALOGUE[draft.table]
         if draft.action == "delete":
             # One that is replaced goes only when the other is there.
-            return draft.stage == REMOVALS and bool(entry.restore.bin) and not holder.deleted and not draft.replaced
+            frees = bool(entry.restore.bin) and not is_kept_in_bin(draft.table, name)
+            return draft.stage == REMOVALS and frees and not holder.deleted and not draft.replaced
         item = self._plan.diff.items[draft.table][draft.id]
         found = item.found()
         holding = {prop for prop, one in names_sent(entry, found) if one == name}
@@ -172,7 +174,7 @@ class TakenNameRules:
             reason += f"; {other.why}"
         coming = name == SIGN_IN and draft.action != "update"
         renamed = coming and may_rename(item, value)
-        remedy = self._choices(holder, renamed=renamed, matched=other is not None and other.open)
+        remedy = self._choices(holder, claim.name, renamed=renamed, matched=other is not None and other.open)
         if coming:
             self.rename(draft, item, value, reason, remedy)
         elif draft.action == "undelete" and name == _ADDRESSES and rule.strategy is WriteStrategy.USER:
@@ -218,14 +220,16 @@ class TakenNameRules:
         asked = name in item.entry.restore.unique and item.state is ObjectState.MISSING
         return other if asked and other and other.live_id == holder.id else None
 
-    def _choices(self, holder: NameHolder, *, renamed: bool, matched: bool) -> str:
+    def _choices(self, holder: NameHolder, name: UniqueName, *, renamed: bool, matched: bool) -> str:
         choices = [RENAME] if renamed else []
         if matched:
             choices.append(_MATCH.format(holder=holder.title))
         item = self._plan.diff.items.get(holder.table, {}).get(holder.id)
-        if item and item.state is ObjectState.ADDED and not self._plan.options.delete_added:
+        kept = is_kept_in_bin(holder.table, name)
+        if item and not kept and item.state is ObjectState.ADDED and not self._plan.options.delete_added:
             choices.append(f"--delete-added deletes {holder.title} first, as it was added since")
-        where = "purge it" if holder.deleted else "rename or delete it"
+        elsewhere = "take this name from it, or delete and purge it" if kept else "rename or delete it"
+        where = "purge it" if holder.deleted else elsewhere
         return f"Choose: {'; '.join([*choices, f'{where} manually, and plan again'])}."
 
     # --- other names -------------------------------------------------------------------------------------------------

@@ -13,11 +13,15 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, not_found, same_key
+from entra_pipeline.simulator.schema import BY_NAME, LinkKind
 from entra_pipeline.simulator.storage.database import Entity, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _LONGEST_SCOPE = 3850
+# The type of an attribute set as Graph shows it, and as it takes it (Graph doc: custom-security-attributes-examples).
+_ATTRIBUTE_SET = "#microsoft.graph.customSecurityAttributeValue"
+_ATTRIBUTE_UPDATE = "#Microsoft.DirectoryServices.CustomSecurityAttributeValue"
 # They live in SharePoint, and take a request of their own (Graph doc: user-update).
 _PROFILE = frozenset(
     ["aboutMe", "birthday", "interests", "mySite", "pastProjects", "responsibilities", "schools", "skills"]
@@ -57,6 +61,14 @@ def check_removal(directory: Directory, row: StoredObject, current: Entity) -> N
         current.get("isAvailable") or _policies(directory, f'"{row.id}"')
     ):
         raise bad_request("An authentication context that is published or used by a policy cannot be deleted.")
+    if row.type.startswith("organizationalBranding") and any(current.get(one) for one in BY_NAME[row.type].streams):
+        # Graph doc: organizationalbranding-delete.
+        raise bad_request("All images must be removed before the branding is deleted.")
+    if row.type == "crossTenantAccessPolicyConfigurationPartner" and directory.linked(
+        (LinkKind.IDENTITY_SYNC,), row.seq
+    ):
+        # Graph doc: crosstenantaccesspolicyconfigurationpartner-delete.
+        raise bad_request("The user synchronization policy of the partner must be deleted first.")
     if row.type == "accessPackageCatalog":
         if current.get("catalogType") == "serviceDefault":
             raise bad_request("The default catalog cannot be deleted.")
@@ -82,13 +94,13 @@ def as_stored(directory: Directory, type_name: str, body: Entity) -> Entity:
     """Returns the body as it is kept, after a write: references in full, unassigned attributes gone."""
     attributes = body.get("customSecurityAttributes")
     if attributes:
-        kept = {
-            # Null and the empty collection remove an attribute (Graph doc: custom-security-attributes-examples).
-            name: {key: value for key, value in values.items() if value not in (None, [])}
+        # Null and the empty collection remove an attribute (Graph doc: custom-security-attributes-examples).
+        held = {
+            name: {key: value for key, value in values.items() if "@odata" not in key and value not in (None, [])}
             for name, values in attributes.items()
             if values
         }
-        kept = {name: values for name, values in kept.items() if any("@odata" not in key for key in values)}
+        kept = {name: {"@odata.type": _ATTRIBUTE_SET, **_noted(values)} for name, values in held.items() if values}
         body = {**body, "customSecurityAttributes": kept or None}
     controls = body.get("grantControls")
     if type_name == "conditionalAccessPolicy" and controls and controls.get("authenticationStrength"):
@@ -127,10 +139,7 @@ def _user(directory: Directory, body: Entity, current: Entity, seq: int) -> None
 def _attributes(directory: Directory, body: Entity) -> None:
     """Checks custom security attributes: whether they are defined, and whether only predefined values are used."""
     for name, values in (body.get("customSecurityAttributes") or {}).items():
-        if not isinstance(values, dict) or values.get("@odata.type") not in {
-            "#microsoft.graph.customSecurityAttributeValue",
-            "#Microsoft.DirectoryServices.CustomSecurityAttributeValue",
-        }:
+        if not isinstance(values, dict) or values.get("@odata.type") != _ATTRIBUTE_UPDATE:
             raise bad_request(f"The value of attribute set '{name}' must be a customSecurityAttributeValue.")
         for attribute, value in values.items():
             if "@odata" in attribute:
@@ -138,6 +147,8 @@ def _attributes(directory: Directory, body: Entity) -> None:
             row = directory.find(f"{name}_{attribute}", "customSecurityAttributeDefinition")
             if row is None:
                 raise bad_request(f"Custom security attribute '{attribute}' of set '{name}' is not defined.")
+            if value and values.get(f"{attribute}@odata.type", "") != _annotation(value):
+                raise bad_request(f"The value of '{attribute}' takes the annotation '{_annotation(value)}'.")
             definition = msgspec.json.decode(row.body)
             if isinstance(value, list) != bool(definition["isCollection"]) and value is not None:
                 raise bad_request(f"Invalid value specified for custom security attribute '{attribute}'.")
@@ -146,6 +157,19 @@ def _attributes(directory: Directory, body: Entity) -> None:
                 given = value if isinstance(value, list) else [value]
                 if not {str(one) for one in given if one is not None} <= allowed:
                     raise bad_request(f"The value of custom security attribute '{attribute}' is not a predefined one.")
+
+
+def _noted(values: Entity) -> Entity:
+    """Returns attributes as Graph shows them: those with numbers or several values with their types."""
+    kinds = {f"{name}@odata.type": kind for name, value in values.items() if (kind := _annotation(value))}
+    return {**kinds, **values}
+
+
+def _annotation(value: object) -> str:
+    """Returns the type that goes with the value of an attribute (Graph doc: custom-security-attributes-examples)."""
+    if isinstance(value, list):
+        return f"#Collection({_annotation(value[0]).removeprefix('#') or 'String'})" if value else ""
+    return "#Int32" if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def _group(directory: Directory, body: Entity, current: Entity, seq: int) -> None:

@@ -107,14 +107,15 @@ class WriteHandler:
         return answer
 
     def _stream(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:
-        """Puts the bytes of a stream in place."""
-        if request.method != "PUT":
+        """Puts the bytes of a stream in place, or removes them."""
+        if request.method not in {"PUT", "DELETE"}:
             raise method_not_allowed()
         row = self._existing(place.set, place.key)
         shown = f"{place.stream}RelativeUrl"
-        changes: Entity = {place.stream: base64.b64encode(request.body).decode()}
+        gone = request.method == "DELETE"
+        changes: Entity = {place.stream: None if gone else base64.b64encode(request.body).decode()}
         if shown in place.set.properties():
-            changes[shown] = f"{row.id}/{place.stream.lower()}?ts={self.directory.stamp()}"
+            changes[shown] = None if gone else f"{row.id}/{place.stream.lower()}?ts={self.directory.stamp()}"
         self.directory.update(row.seq, changes)
         return GraphResponse(204)
 

@@ -64,6 +64,14 @@ def restore_permissions_for(types: Iterable[str]) -> list[str]:
     return sorted({one[0] for one in _restoring(types)})
 
 
+def delegated_permissions_for(types: Iterable[str]) -> list[str]:
+    """The delegated permissions that restoring the given object types takes besides, with a person signed in, sorted.
+
+    No application permission allows it. They belong to the same app registration as those of `restore_permissions_for`.
+    """
+    return sorted({rule.delegated[0] for rule in (CATALOGUE[name].restore for name in types) if rule.delegated})
+
+
 def lacking(types: Iterable[str], granted: frozenset[str], *, restoring: bool = False) -> list[str]:
     """The permissions, least privileged, for which an app registration has neither them nor others that include them.
 
@@ -122,6 +130,7 @@ __all__ = [
     "Relation",
     "Restore",
     "Streams",
+    "delegated_permissions_for",
     "hiding",
     "lacking",
     "permissions_for",

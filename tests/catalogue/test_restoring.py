@@ -186,7 +186,14 @@ def test_graph_takes_the_links(name: str) -> None:
 def test_the_permissions_of_the_second_app_registration_are_listed() -> None:
     everything = restore_permissions_for(list(CATALOGUE))
     assert call("catalogue", "--permissions", "--restore", "--json").json == everything
-    assert call("catalogue", "--permissions", "--restore").out.split() == everything
+    *listed, by_person = call("catalogue", "--permissions", "--restore").out.splitlines()
+    assert listed == everything
+    # What no application permission allows is told apart.
+    (delegated,) = call("catalogue", "--permissions", "--restore", "--delegated", "--json").json
+    assert delegated == "RoleManagementPolicy.ReadWrite.Directory"
+    assert by_person == f"{delegated} (delegated, for restore --sign-in)"
+    assert call("catalogue", "--permissions", "--restore", "--delegated").out.split() == [delegated]
+    assert call("catalogue", "--permissions", "--delegated").code == 2
     assert call("catalogue", "--restore").code == 2
     needed = restore_permissions_for(["groups"])
     assert needed == [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from entra_pipeline.backup.run import backup
@@ -20,8 +21,10 @@ from entra_pipeline.project import load_project
 from entra_pipeline.restore.objects.model import RestorePlan
 from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore
 from entra_pipeline.restore.records.journal import RestoreUnderWay
+from entra_pipeline.restore.records.plans import write_plan
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.events import EVENTS
+from entra_pipeline.store.manifest import seal
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.console.conftest import Browser, Served, served
 from tests.console.two_points import NOWHERE
@@ -108,6 +111,15 @@ def test_a_plan_that_is_being_applied_is_not_launched_again(planned: Planned, mo
     assert launched == []
     assert asked[-1]["tags"] == [{"key": "entra/plan", "value": planned.plan.id}]
     assert "QUEUED" in asked[-1]["statuses"]
+
+
+def test_a_plan_that_takes_a_signed_in_user_is_applied_on_the_command_line(planned: Planned) -> None:
+    steps = tuple(msgspec.structs.replace(step, delegated=True) for step in planned.plan.steps)
+    plan = seal(msgspec.structs.replace(planned.plan, id="2026-11-24T00-00-00Z-0a1b2c", steps=steps))
+    write_plan(planned.store, plan)
+    page = planned.operator().get(f"/scopes/contoso/restores/{plan.id}").text
+    assert f"entra-pipeline restore contoso --apply {plan.id} --sign-in" in page
+    assert "Apply the plan" not in page
 
 
 def test_who_comes_while_another_restores_leaves_no_record(planned: Planned) -> None:

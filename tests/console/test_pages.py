@@ -156,7 +156,7 @@ def test_the_form_asks_dagster_for_all_that_was_chosen(
         return "run"
 
     monkeypatch.setattr(served.site.dagster, "launch", launch)
-    how = {"conflict": "merge", "delete_added": "1", "enable_policies": "1", "rename_taken": "1"}
+    how = {"conflict": "merge", "delete_added": "1", "enable_policies": "1", "taken": "match", "sign_in": "1"}
     with served.client(Role.operator) as client:
         where = f"/scopes/contoso/points/{points[-1]}/restore"
         form = client.get(where, params={"every": "point"}).text
@@ -166,10 +166,15 @@ def test_the_form_asks_dagster_for_all_that_was_chosen(
     (config,) = asked
     chosen = RestoreConfig(**config).options()
     assert chosen == RestoreOptions(
-        conflict="merge", delete_added=True, enable_policies=True, taken="rename", ended_until="2099-01-31"
+        conflict="merge",
+        delete_added=True,
+        enable_policies=True,
+        taken="match",
+        ended_until="2099-01-31",
+        sign_in=True,
     )
-    # What the command can say, the form can; nobody can sign in to a run of Dagster.
-    assert set(RestoreOptions.__struct_fields__) == {*fields - {"rename_taken"}, "taken", "sign_in"}
+    # What the command can say, the form can.
+    assert set(RestoreOptions.__struct_fields__) == fields
 
 
 def test_a_scope_is_created_edited_and_deleted(served: Served, project: Project, simulator: Simulator) -> None:

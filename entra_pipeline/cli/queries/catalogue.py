@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from entra_pipeline.analysis.markdown import markdown_table
-from entra_pipeline.catalogue import CATALOGUE, EVERYTHING, ObjectType, permissions_for, restore_permissions_for
+from entra_pipeline.catalogue import (
+    CATALOGUE,
+    EVERYTHING,
+    ObjectType,
+    delegated_permissions_for,
+    permissions_for,
+    restore_permissions_for,
+)
 from entra_pipeline.cli.context import as_table, echo, print_json, print_rows
 from entra_pipeline.errors import UsageError
 
@@ -15,20 +22,35 @@ from entra_pipeline.errors import UsageError
 @click.option(
     "--restore", is_flag=True, help="For the restore app registration; with --markdown: the table of docs/restore.md."
 )
+@click.option(
+    "--delegated",
+    is_flag=True,
+    help="With --permissions --restore: only the delegated permissions that --sign-in takes.",
+)
 @click.option("--markdown", is_flag=True, help="The table of docs/catalogue.md.")
 @as_table
-def catalogue(permissions: bool, restore: bool, markdown: bool, json_: bool, csv_: bool) -> None:
+def catalogue(permissions: bool, restore: bool, delegated: bool, markdown: bool, json_: bool, csv_: bool) -> None:
     """Show the object types that can be protected, and the permissions they need."""
     if permissions and markdown:
         raise UsageError("--permissions and --markdown exclude each other", remedy="Choose one.")
     if restore and not permissions and not markdown:
         raise UsageError("--restore selects the permissions to show.", remedy="Add --permissions.")
+    if delegated and not (restore and permissions):
+        raise UsageError("--delegated selects permissions for restoring.", remedy="Add --permissions --restore.")
     if permissions:
-        needed = restore_permissions_for(list(CATALOGUE)) if restore else permissions_for(EVERYTHING)
+        by_person = delegated_permissions_for(CATALOGUE) if restore else []
+        needed = (
+            by_person
+            if delegated
+            else restore_permissions_for(list(CATALOGUE))
+            if restore
+            else permissions_for(EVERYTHING)
+        )
         if json_:
             print_json(needed)
         else:
-            echo("\n".join(needed))
+            besides = [] if delegated else [f"{name} (delegated, for restore --sign-in)" for name in by_person]
+            echo("\n".join([*needed, *besides]))
         return
     if markdown:
         echo(lost_markdown() if restore else catalogue_markdown())

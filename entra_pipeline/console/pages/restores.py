@@ -43,6 +43,12 @@ CONFLICTS = (
     ("skip", "Skip: leave existing objects unchanged"),
 )
 """What becomes of objects that exist and differ: value and text."""
+TAKEN = (
+    ("skip", "Leave the user out, and list who has the UPN"),
+    ("rename", "Restore the user under a new UPN"),
+    ("match", "Overwrite the user who has it, as the same person"),
+)
+"""What becomes of deleted users whose UPN somebody else has now: value and text."""
 
 
 def show(context: RequestContext) -> Response:
@@ -92,6 +98,7 @@ def choose(context: RequestContext) -> Response:
         everything=EVERYTHING,
         entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
         conflicts=CONFLICTS,
+        taken=TAKEN,
         restorable=context.project.tenants[context.scope().tenant],
     )
 
@@ -178,6 +185,9 @@ def plan(context: RequestContext) -> Response:
     conflict = context.field("conflict", "overwrite")
     if conflict not in dict(CONFLICTS):
         raise UsageError(f"there is no conflict mode {conflict!r}", remedy="Choose overwrite, merge or skip.")
+    taken = context.field("taken", "skip")
+    if taken not in dict(TAKEN):
+        raise UsageError(f"there is no such choice for a UPN in use: {taken!r}", remedy="Choose skip, rename or match.")
     ended_until = context.field("ended_until").strip()
     check_ended_until(RestoreOptions(ended_until=ended_until), context.state.clock())
     config = {
@@ -190,7 +200,8 @@ def plan(context: RequestContext) -> Response:
         "conflict": conflict,
         "delete_added": bool(context.field("delete_added")),
         "enable_policies": bool(context.field("enable_policies")),
-        "rename_taken": bool(context.field("rename_taken")),
+        "taken": taken,
+        "sign_in": bool(context.field("sign_in")),
         "ended_until": ended_until,
         "dry_run": True,
     }
@@ -240,6 +251,7 @@ def one(context: RequestContext) -> Response:
         grouped=grouped,
         steps=PlanRows(store, found, _live_store(context, found)).rows(writing[offset : offset + _STEPS]),
         deleting=sum(step.action == "delete" for step in found.steps),
+        by_person=sum(step.delegated for step in found.steps),
         returning=len(found.steps) - len(writing),
         shown=Shown(offset, _STEPS, len(writing), context.request.url),
         refusals=_refusals(found.refusals),

@@ -68,6 +68,14 @@ class ConflictMode(StrEnum):
     skip = "skip"
 
 
+class TakenMode(StrEnum):
+    """What becomes of users whose UPN is in use. Dagster takes the names, which are the values."""
+
+    skip = "skip"
+    rename = "rename"
+    match = "match"
+
+
 class RestoreConfig(dg.Config):
     """What to restore, and how. Nothing is written as long as `dry_run` is true."""
 
@@ -108,14 +116,20 @@ class RestoreConfig(dg.Config):
         default=False,
         description="Restore Conditional Access policies in their original state instead of report-only.",
     )
-    rename_taken: bool = Field(
-        default=False,
-        description="If a user's UPN is already in use, restore the user under a new UPN instead of leaving it out.",
+    taken: TakenMode = Field(
+        default=TakenMode.skip,
+        description="Deleted users whose UPN is already in use: skip leaves them out, rename restores them under a new "
+        "UPN, match overwrites the user who has it, as the same person.",
     )
     ended_until: str = Field(
         default="",
         description="Reinstate expired assignments until this time (2027-01-31, 2027-01-31T17:00:00Z). Empty: they "
         "stay expired.",
+    )
+    sign_in: bool = Field(
+        default=False,
+        description="Also plan what only a signed-in user can restore, such as the PIM rules of roles. Such a plan is "
+        "applied on the command line: entra-pipeline restore SCOPE --apply PLAN --sign-in.",
     )
     undo: str = Field(
         default="",
@@ -148,8 +162,8 @@ class RestoreConfig(dg.Config):
 
     def options(self) -> RestoreOptions:
         """How to restore."""
-        asked = self.model_dump(include={"conflict", "delete_added", "enable_policies", "ended_until"}, mode="json")
-        return RestoreOptions(**asked, taken="rename" if self.rename_taken else "skip")
+        asked = {"conflict", "delete_added", "enable_policies", "taken", "ended_until", "sign_in"}
+        return RestoreOptions(**self.model_dump(include=asked, mode="json"))
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""

@@ -11,7 +11,7 @@ from entra_pipeline.analysis.manifest_rows import category, tables_in_order
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.editing.basket import Basket
-from entra_pipeline.console.pages.restores import CONFLICTS
+from entra_pipeline.console.pages.restores import CONFLICTS, TAKEN
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext, address, inside
 from entra_pipeline.errors import UsageError
@@ -116,6 +116,7 @@ def _basket_values(context: RequestContext, basket: Basket) -> dict[str, Any]:
     return {
         "items": basket.items,
         "conflicts": CONFLICTS,
+        "taken": TAKEN,
         "writable": bool(tenant.restore or tenant.simulator),
     }
 

@@ -148,6 +148,8 @@ class Restore:
         after: Object types that have to be in place before, because its properties lead to them, besides its parent's.
         refers: Properties, by dotted path, that hold ids of other objects at any depth. All ids are rewritten wherever
             they stand; an id in one of these that leads nowhere keeps the object from being written.
+        names_others: Properties, by dotted path, that refer to others by ids which are names (`c1` of a context). One
+            that was there at the recovery point, and is no more, keeps the object from being written.
         link: The object only ties others together (a grant, an assignment): where a restore overwrites, one that the
             recovery point does not have is removed, as links are.
     """
@@ -193,6 +195,7 @@ class Restore:
     strategy: WriteStrategy = WriteStrategy.GENERIC
     after: tuple[str, ...] = ()
     refers: frozenset[str] = frozenset()
+    names_others: frozenset[str] = frozenset()
     link: bool = False
 
     @property

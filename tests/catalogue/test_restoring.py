@@ -23,7 +23,16 @@ _BY_REQUEST = {WriteStrategy.SCHEDULE, WriteStrategy.ENTITLEMENT, WriteStrategy.
 
 def names_of(rule: Restore) -> Iterator[str]:
     """The properties that a rule names, without what is below them."""
-    sets = (rule.volatile, rule.create_only, rule.change_only, rule.cloud_owned, rule.refers, rule.later, rule.required)
+    sets = (
+        rule.volatile,
+        rule.create_only,
+        rule.change_only,
+        rule.cloud_owned,
+        rule.refers,
+        rule.later,
+        rule.required,
+        rule.names_others,
+    )
     mappings = (rule.gated, rule.parts, rule.prefixed)
     paths = [*(name for names in (*sets, *mappings) for name in names), *rule.secrets]
     paths += [rule.guard[0]] if rule.guard else []

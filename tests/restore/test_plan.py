@@ -452,6 +452,31 @@ def test_constants_that_no_list_shows_are_no_missing_references(start: Callable[
     assert create.body["conditions"]["locations"] == conditions["locations"]
 
 
+def test_a_context_that_is_gone_is_known_by_its_name(start: Callable[..., Restored]) -> None:
+    contexts = "identity/conditionalAccess/authenticationContextClassReferences"
+    applications = {"includeAuthenticationContextClassReferences": ["c44"]}
+    policy = {
+        "displayName": "Step up",
+        "state": "disabled",
+        "conditions": {"users": {"includeUsers": ["All"]}, "applications": applications},
+        "grantControls": {"operator": "OR", "builtInControls": ["mfa"]},
+    }
+    known: list[str] = []
+
+    def prepared(control: Any) -> None:
+        control.create(contexts, {"id": "c44", "displayName": "Step up", "isAvailable": True})
+        known.append(control.create(POLICIES, policy))
+
+    types = ("conditional_access_policies", "authentication_context_class_references")
+    it = start(prepared, *types, "deleted_conditional_access_policies")
+    it.lose(f"{POLICIES}/{known[0]}")
+    it.lose(f"{contexts}/c44")
+    (refusal,) = [one for one in it.plan(types=("conditional_access_policies",)).refusals if one.id == known[0]]
+    assert refusal.kind == "unresolved" and "authentication_context_class_references c44" in refusal.reason
+    create = next(step for step in it.plan(types=types).steps if step.id == known[0])
+    assert create.needs == ("c44",)
+
+
 def test_what_was_added_inside_a_value_is_cleared(start: Callable[..., Restored]) -> None:
     conditions = {"users": {"includeUsers": ["All"]}, "applications": {"includeApplications": ["All"]}}
     kind = {"@odata.type": "#microsoft.graph.customSecurityAttributeValue"}

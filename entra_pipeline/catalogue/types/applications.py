@@ -160,7 +160,7 @@ TYPES = (
                     "requiredResourceAccess",
                 }
             ),
-            lost=("client secrets", "private keys", "logo", "verified publisher"),
+            lost=("client secrets", "private keys", "token encryption key", "logo", "verified publisher"),
             strategy=WriteStrategy.APPLICATION,
         ),
         delta=True,
@@ -261,7 +261,12 @@ TYPES = (
             names={"servicePrincipalNames": "service principal name"},
             guards=frozenset({"accountEnabled", "appRoleAssignmentRequired", "isDisabled"}),
             required=("appId",),
-            lost=("SAML signing certificate", "client secrets", "password single sign-on credentials"),
+            lost=(
+                "SAML signing certificate",
+                "client secrets",
+                "token encryption key",
+                "password single sign-on credentials",
+            ),
             mastered="raw->>'$.servicePrincipalType' = 'ManagedIdentity'",
             after=("applications", "custom_security_attribute_definitions"),
         ),

@@ -51,6 +51,7 @@ TYPES = (
                 "authentication_context_class_references",
             ),
             refers=_REFERRING,
+            names_others=frozenset({"conditions.applications.includeAuthenticationContextClassReferences"}),
         ),
         lane=Lane.CONDITIONAL_ACCESS,
     ),

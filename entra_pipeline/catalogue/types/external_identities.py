@@ -75,6 +75,7 @@ TYPES = (
             required=("displayName", "isOptional", "requiresVerification", "userAttribute", "userInputType"),
             parts={"userAttribute": ("id",)},
             after=("user_flow_attributes",),
+            names_others=frozenset({"userAttribute.id"}),
         ),
         expand=("userAttribute",),
         parent=Parent("b2x_user_flows", "userAttributeAssignments", Read.EACH),

@@ -111,7 +111,7 @@ TYPES = (
             later=frozenset({"assignedLicenses"}),
             # Groups under a lifetime policy are deleted when it ends (Entra doc: groups-lifecycle).
             ends="expirationDateTime",
-            lost=("mailbox and conversations", "site and files", "sensitivity labels"),
+            lost=("mailbox and its settings", "conversations", "site and files", "team", "photo", "sensitivity labels"),
             mastered=_ELSEWHERE,
             guard=_PAUSED,
             strategy=WriteStrategy.GROUP,

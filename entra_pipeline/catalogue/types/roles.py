@@ -206,7 +206,7 @@ TYPES = (
         path="",
         model="unified_role_management_policy_assignment",
         permissions=("RoleManagementPolicy.Read.AzureADGroup", "RoleManagement.Read.Directory"),
-        restore=kept("Graph lets only a signed-in user change PIM rules"),
+        restore=kept("PIM rules of groups are set in the admin center; the recovery point shows them"),
         # The assignment says whether the rules are those of members or of owners; the policy alone does not.
         expand=("policy($expand=rules)",),
         parent=Parent(

@@ -327,6 +327,7 @@ TYPES = (
             ),
             strategy=WriteStrategy.PARTS,
             after=("attribute_sets",),
+            names_others=frozenset({"attributeSet"}),
         ),
         expand=("allowedValues",),
         identity=("id",),

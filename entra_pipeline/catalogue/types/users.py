@@ -138,7 +138,14 @@ TYPES = (
                 "mailNickname": TextRule(longest=64, refused=NO_NICKNAME, replaced=True),
             },
             required=("accountEnabled", "displayName", "mailNickname", "userPrincipalName"),
-            lost=("password", "passkeys and other methods", "MFA secrets", "mailbox and files"),
+            lost=(
+                "password",
+                "passkeys and other methods",
+                "MFA secrets",
+                "photo",
+                "profile in SharePoint",
+                "mailbox and files",
+            ),
             mastered="raw->>'$.onPremisesSyncEnabled' = 'true'",
             # Entra doc: users of hybrid tenants.
             cloud_owned=frozenset(

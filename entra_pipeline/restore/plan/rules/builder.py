@@ -185,7 +185,7 @@ class DraftBuilder:
 
     def _refer(self, entry: ObjectType, draft: Draft) -> None:
         """Notes the references of a draft."""
-        draft.refs = ids_in(draft.body)
+        draft.refs = ids_in(draft.body) | _named_others(entry, draft.body)
         draft.strict = ids_in([at(draft.body, path) for path in entry.restore.refers])
         if draft.parent and draft.action == "create":
             draft.strict.add(draft.parent)
@@ -226,6 +226,12 @@ def _in_the_way(entry: ObjectType, found: Body) -> Body:
         held.add(_LICENSES)
     shown = normalized(entry, found)
     return {name: shown[name] for name in (*sorted(held), *([_TYPE] if held and _TYPE in shown else []))}
+
+
+def _named_others(entry: ObjectType, body: Body) -> set[str]:
+    """Returns the ids that are names, of the objects that a body refers to."""
+    values = [value for path in entry.restore.names_others for value in at(body, path)]
+    return {one for value in values for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)}
 
 
 def _reports_only(entry: ObjectType) -> bool:

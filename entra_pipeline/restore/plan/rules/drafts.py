@@ -25,8 +25,13 @@ from entra_pipeline.restore.records.not_taken import NotTaken
 REMOVALS = "removals"
 """Stage in which objects that were added since are deleted, last made first."""
 ALL_STAGES: tuple[str, ...] = (*(stage.value for stage in STAGES[:-1]), REMOVALS, STAGES[-1].value)
-SHOWN_ELSEWHERE = {"directory_roles", "directory_role_members"}
-"""Tables that show another table's objects or links: what differs there is restored in that one."""
+SHOWN_ELSEWHERE = {
+    "directory_role_members",
+    "directory_roles",
+    "entitlement_role_definitions",
+    "user_registration_details",
+}
+"""Tables that show another table's objects or links, or report on them: what differs there is restored in that one."""
 WHERE_MASTERED = "Restore it in its source system (Active Directory, Exchange); synchronization brings it back."
 OVERWRITE = "To restore it anyway: --conflict overwrite."
 

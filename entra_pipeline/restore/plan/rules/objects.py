@@ -64,7 +64,7 @@ class ObjectRules:
         elif not rule.possible:
             if self._plan.cross_tenant and item.state is ObjectState.THERE:
                 return
-            if not item.entry.shows and item.table not in SHOWN_ELSEWHERE:
+            if item.table not in SHOWN_ELSEWHERE and item.parent not in self._plan.binned:
                 self._plan.refuse(item, "unrestorable", f"{_what(item)}: {rule.how}")
         elif rule.delegated and not self._plan.options.sign_in:
             self._plan.refuse(

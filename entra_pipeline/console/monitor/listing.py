@@ -410,7 +410,8 @@ def _what_came(record: JobRecord) -> str:
 
 
 def _text(cursor: tuple[float, str]) -> str:
-    return f"{cursor[0]:.6f}~{cursor[1]}"
+    # With all its digits: rounded up, the page after it begins with the row that it names.
+    return f"{cursor[0]!r}~{cursor[1]}"
 
 
 def _cursor(text: str) -> tuple[float, str] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -14,7 +15,7 @@ from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.orchestration.jobs.restore import RestoreConfig
 from entra_pipeline.project import Project
 from entra_pipeline.simulator import Simulator
-from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, take
+from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, take, until
 from tests.support.browser import browser
 
 __all__ = ["_console", "backed_up", "browser", "points", "project", "served", "simulator"]
@@ -110,6 +111,18 @@ def signed_in(browser: webdriver.Chrome, served: Served, project: Project) -> we
 
 
 @pytest.mark.browser
+def shows(driver: webdriver.Chrome, selector: str, text: str) -> None:
+    """Waits until an element of the page that is being opened has a text; the page before it may still be there."""
+
+    def is_there() -> bool:
+        try:
+            return text in driver.find_element(By.CSS_SELECTOR, selector).text
+        except (NoSuchElementException, StaleElementReferenceException):
+            return False
+
+    until(is_there, 30, lambda: driver.current_url)
+
+
 def test_the_button_says_how_many_are_restored(signed_in: webdriver.Chrome, served: Served, points: list[str]) -> None:
     def button() -> WebElement:
         return signed_in.find_element(By.CSS_SELECTOR, "main form button[data-counts]")
@@ -129,10 +142,10 @@ def test_the_button_says_how_many_are_restored(signed_in: webdriver.Chrome, serv
     assert button().text == f"Restore {every} objects"
     tick("[name=every]")
     button().click()
-    assert "3 selected" in signed_in.find_element(By.TAG_NAME, "main").text
+    shows(signed_in, "main", "3 selected")
     # Who comes back finds what was ticked, and a button that knows.
     signed_in.back()
-    assert button().text == "Restore 3 objects"
+    shows(signed_in, "main form button[data-counts]", "Restore 3 objects")
     for box in signed_in.find_elements(By.CSS_SELECTOR, "[name=ids]:checked"):
         box.click()
     assert not button().is_enabled()
@@ -151,4 +164,4 @@ def test_the_button_says_how_many_are_restored(signed_in: webdriver.Chrome, serv
     tick("[name=added]")
     assert remove.text == "Remove 1 added object" and button().text == "Restore 1 object"
     remove.click()
-    assert signed_in.find_element(By.TAG_NAME, "h1").text == "Remove 1 added object"
+    shows(signed_in, "h1", "Remove 1 added object")

@@ -11,6 +11,7 @@ does not: how each part works, which its own package knows.
 """
 
 from entra_pipeline.doctor.diagnosis import Diagnosis, Outcome
-from entra_pipeline.doctor.examination import examine
+from entra_pipeline.doctor.examination import examine, examine_storage
+from entra_pipeline.doctor.tenant_check import examine_tenant
 
-__all__ = ["Diagnosis", "Outcome", "examine"]
+__all__ = ["Diagnosis", "Outcome", "examine", "examine_storage", "examine_tenant"]

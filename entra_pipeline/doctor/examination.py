@@ -30,15 +30,24 @@ def examine(file: Path | None, clock: Clock = system_clock) -> Iterator[Diagnosi
         return
     yield _read(project)
     for tenant in project.tenants.values():
-        types = {name for scope in project.scopes.values() if scope.tenant == tenant.name for name in scope.types()}
-        yield from examine_tenant(tenant, sorted(types), clock)
-    for name, storage in project.storage.items():
-        for one in StoragePromises(storage).check():
-            broken: Outcome = "failed" if one.needed_for == "backup" else "warning"
-            outcome = "ok" if one.outcome == "passed" else broken
-            yield Diagnosis(f"storage {name}", one.check, outcome, one.told, one.remedy, one.configuration)
+        yield from examine_tenant(tenant, project.protected_types(tenant.name), clock)
+    for name in project.storage:
+        yield from examine_storage(project, name)
     yield from _channels(project)
     yield from examine_dagster(project, clock)
+
+
+def examine_storage(project: Project, name: str) -> Iterator[Diagnosis]:
+    """Yields what a storage promises or lacks, as it is tried.
+
+    Args:
+        project: The project.
+        name: Name of the storage profile.
+    """
+    for one in StoragePromises(project.storage[name], erasure=project.erases_in(name)).check():
+        broken: Outcome = "failed" if one.needed_for == "backup" else "warning"
+        outcome = "ok" if one.outcome == "passed" else broken
+        yield Diagnosis(f"storage {name}", one.check, outcome, one.told, one.remedy, one.configuration)
 
 
 def _read(project: Project) -> Diagnosis:

@@ -54,7 +54,7 @@ def examine_tenant(tenant: Tenant, types: list[str], clock: Clock) -> Iterator[D
 def _app(subject: str, tenant: Tenant, types: list[str], clock: Clock, *, writing: bool) -> Iterator[Diagnosis]:
     app = "app that restores" if writing else "app that backs up"
     try:
-        granted, theirs = run_async(_signed_in(tenant, writing=writing))
+        granted, theirs = run_async(_write_sign_in(tenant) if writing else _read_sign_in(tenant))
     except EntraPipelineError as error:
         found = failed(subject, f"sign-in, {app}", error)
         yield found._replace(outcome="warning") if writing else found
@@ -68,7 +68,7 @@ def _app(subject: str, tenant: Tenant, types: list[str], clock: Clock, *, writin
         hidden = "" if writing else ", ".join(hiding(types, granted))
         told = f"; without {hidden} it sees no members of groups with hidden membership" if hidden else ""
         yield Diagnosis(subject, f"permissions, {app}", "ok", f"it has what the scopes require{told}")
-    if not writing and theirs is not None:
+    if theirs is not None:
         yield _clocks(subject, theirs, clock())
 
 
@@ -105,9 +105,15 @@ async def _standing(tenant: Tenant) -> HeldCredentials:
         return await passwords.standing()
 
 
-async def _signed_in(tenant: Tenant, *, writing: bool) -> tuple[frozenset[str], datetime | None]:
-    """Signs in; returns the permissions of the token, and what Graph takes for the time."""
-    async with open_graph(tenant, writing=writing, retry=_PATIENCE) as graph:
+async def _write_sign_in(tenant: Tenant) -> tuple[frozenset[str], None]:
+    """Signs in as the app that restores; returns the permissions of the token."""
+    async with open_graph(tenant, writing=True, retry=_PATIENCE) as graph:
+        return await graph.sign_in(), None
+
+
+async def _read_sign_in(tenant: Tenant) -> tuple[frozenset[str], datetime | None]:
+    """Signs in as the app that backs up; returns the permissions of the token, and what Graph takes for the time."""
+    async with open_graph(tenant, retry=_PATIENCE) as graph:
         granted = await graph.sign_in()
         async with httpx.AsyncClient(verify=trust(graph.tenant.ca_file), timeout=10.0) as client:
             try:

@@ -519,6 +519,14 @@ class Project(SharedChannels):
             )
         return self.scopes[name]
 
+    def protected_types(self, tenant: str) -> list[str]:
+        """Returns the names of the object types that scopes protect of a tenant, sorted."""
+        return sorted({name for scope in self.scopes.values() if scope.tenant == tenant for name in scope.types()})
+
+    def erases_in(self, storage: str) -> bool:
+        """Tells whether a scope in a storage encrypts values by person."""
+        return any(scope.erasure is not None for scope in self.scopes.values() if scope.storage == storage)
+
     def profile(self, name: str) -> NotificationProfile:
         """Returns a notification profile by name; raises UsageError when there is none."""
         if name not in self.notifications:

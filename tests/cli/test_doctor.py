@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
+import httpx
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
@@ -111,6 +112,32 @@ def test_clocks_that_differ_are_told(tmp_path: Path, tenant: Simulator) -> None:
     assert [one.outcome for one in late] == ["warning"]
     assert "behind Graph" in late[0].told
     assert of(file, "tenant contoso")["clocks"].outcome == "ok"
+
+
+def test_the_time_of_graph_is_asked_for_once(
+    tmp_path: Path, tenant: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, asked = project(tmp_path, tenant), []
+    get = httpx.AsyncClient.get
+
+    async def counted(self: httpx.AsyncClient, url: str) -> httpx.Response:
+        asked.append(url)
+        return await get(self, url)
+
+    monkeypatch.setattr(httpx.AsyncClient, "get", counted)
+    assert {one.outcome for one in of(place.file, "tenant contoso").values()} == {"ok"}
+    assert asked == [tenant.graph_url]
+
+
+def test_a_storage_is_tried_with_what_its_scopes_need(tmp_path: Path, tenant: Simulator) -> None:
+    place = project(tmp_path, tenant)
+    assert "remove for good" not in of(place.file, "storage disk")
+    (tmp_path / "key").write_text("the passphrase is long enough")
+    text = place.file.read_text().replace(
+        'path = "backup"\n', 'path = "backup"\nencryption = { passphrase = { file = "key" } }\n'
+    )
+    place.file.write_text(f'{text}erasure = "per-person"\nlogs = false\n')
+    assert "remove for good" in of(place.file, "storage disk")
 
 
 def test_dagster_is_examined_where_it_is(tmp_path: Path, tenant: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,7 +244,7 @@ def _try_storage(ctx: click.Context, name: str) -> int:
 
     project = project_of(ctx)
     storage = project.scope(name).storage
-    found = list(StoragePromises(project.storage[storage]).check())
+    found = list(StoragePromises(project.storage[storage], erasure=project.erases_in(storage)).check())
     problems = shortcomings(found)
     if not problems:
         echo(f"storage {storage} passed {pluralize(len(found), 'check')}")

@@ -48,8 +48,7 @@ def check(ctx: click.Context, name: str | None, csv_: bool, json_: bool) -> int:
         _require(project, name)
     rows: list[dict[str, Any]] = []
     for one in [name] if name is not None else project.storage:
-        erasure = any(scope.erasure for scope in project.scopes.values() if scope.storage == one)
-        promises = StoragePromises(project.storage[one], erasure=erasure)
+        promises = StoragePromises(project.storage[one], erasure=project.erases_in(one))
         rows += [{"storage": one, **found._asdict()} for found in promises.check()]
     print_rows(rows, _COLUMNS, json_=json_, csv_=csv_, empty="no storage")
     broken = [row for row in rows if row["outcome"] == "failed"]

@@ -122,7 +122,7 @@ def _promised(context: RequestContext, name: str) -> str:
     storage = context.project.storage.get(name)
     if storage is None:
         return ""
-    found = list(StoragePromises(storage).check())
+    found = list(StoragePromises(storage, erasure=context.project.erases_in(name)).check())
     problems = shortcomings(found)
     if not problems:
         return f" Its storage {name} passed {pluralize(len(found), 'check')}."

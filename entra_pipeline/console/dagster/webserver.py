@@ -14,6 +14,9 @@ from typing import Any
 import httpx
 import uvicorn
 
+# The webserver ends an idle connection after 5 s, and what is sent at that very moment is lost.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class WebserverAddress:
@@ -29,11 +32,12 @@ class WebserverAddress:
 
     def client(self, timeout: float) -> httpx.Client:
         """Makes a client; `timeout` in seconds."""
-        return httpx.Client(timeout=timeout, trust_env=False, transport=httpx.HTTPTransport(uds=self.socket or None))
+        transport = httpx.HTTPTransport(uds=self.socket or None, limits=_LIMITS)
+        return httpx.Client(timeout=timeout, trust_env=False, transport=transport)
 
     def async_client(self, timeout: float) -> httpx.AsyncClient:
         """Makes a client; `timeout` in seconds. It follows no redirect."""
-        transport = httpx.AsyncHTTPTransport(uds=self.socket or None)
+        transport = httpx.AsyncHTTPTransport(uds=self.socket or None, limits=_LIMITS)
         return httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False, transport=transport)
 
 

@@ -16,6 +16,8 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.runtime import run_async
 
 START_SECONDS = 120.0
+KEPT = 5
+"""Seconds after which an idle connection is ended."""
 
 
 class SimulatorError(EntraPipelineError):
@@ -63,7 +65,13 @@ class Listener:
         """Serves the application, with the certificate in the folder. Raises SimulatorError when it does not start."""
         # Broken connections are this server's trade: uvicorn would log a stack trace for each.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        options = {"log_config": None, "access_log": False, "lifespan": "off", "timeout_graceful_shutdown": 2}
+        options = {
+            "log_config": None,
+            "access_log": False,
+            "lifespan": "off",
+            "timeout_graceful_shutdown": 2,
+            "timeout_keep_alive": KEPT,
+        }
         plain = uvicorn.Config(app, **options)  # type: ignore[arg-type]
         secure = uvicorn.Config(
             app,

@@ -10,12 +10,23 @@ import msgspec
 
 from entra_pipeline.simulator.faults.settings import FAULTS
 
+REUSED = 1.0
+"""Seconds for which an idle connection is used again.
+
+The simulator ends one after `listener.KEPT` seconds, and an order that is sent at that very moment is lost.
+"""
+
 
 class _Orders:
     """Sends orders by name."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=f"{url.rstrip('/')}/_control/", timeout=300, trust_env=False)
+        self._client = httpx.Client(
+            base_url=f"{url.rstrip('/')}/_control/",
+            timeout=300,
+            trust_env=False,
+            limits=httpx.Limits(keepalive_expiry=REUSED),
+        )
 
     def close(self) -> None:
         """Closes the connection; the simulator goes on."""

@@ -117,6 +117,16 @@ def test_writes_may_not_find_either_what_reads_cannot_see(simulator: Simulator, 
     assert writer.send("POST", "groups", group("two", **bound)).status_code == 201
 
 
+def test_a_part_that_reads_cannot_see_is_no_other_owners(simulator: Simulator, writer: Client) -> None:
+    """The languages of user flows have the same ids in each of them."""
+    flow, other = [one["id"] for one in writer.all("identity/b2xUserFlows")[:2]]
+    simulator.control.knobs(lag=3600.0, lag_writes=True, throttle_lanes=False)
+    paths = [f"identity/b2xUserFlows/{one}/languages/eo" for one in (flow, other)]
+    language = {"id": "eo", "isEnabled": True}
+    assert [writer.send("PUT", path, language).status_code for path in paths] == [204, 204]
+    assert writer.send("PATCH", paths[0], {"isEnabled": False}).status_code == 404
+
+
 # --- writes that collide ---------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ from entra_pipeline.simulator.protocol.tokens import Caller, Signer
 from entra_pipeline.simulator.schema import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES
 from entra_pipeline.simulator.storage.database import State
 from entra_pipeline.simulator.storage.directory import Directory
+from entra_pipeline.simulator.storage.links import DirectoryReader
 from entra_pipeline.simulator.storage.replica import Replica
 
 _LEDGER_LENGTH = 200_000
@@ -370,7 +371,11 @@ class SimulatedGraph:
         if self.replica is None:
             return
         self.replica.follow(self.settings.lag)
-        keys = [place.key, place.item]
+        part = bool(place.relation and place.relation.part and place.item)
+        # An id that counts within its owner may be another owner's as well: the language of a user flow.
+        if part and _holds(self.directory, place) and not _holds(self.replica, place):
+            raise not_found(place.item)
+        keys = [place.key, *([] if part else [place.item])]
         if request.body:
             keys += _REFERENCE.findall(request.body.decode())
         for key in filter(None, keys):
@@ -382,6 +387,13 @@ class SimulatedGraph:
         if settings.hidden or settings.hidden_links or settings.hidden_types:
             return without_hidden(answer, place, settings)
         return answer
+
+
+def _holds(directory: DirectoryReader, place: ResourcePath) -> bool:
+    """Returns whether the owner that a path names has the part that it names."""
+    owner = directory.find(place.key, place.set.name)
+    parts = directory.linked(place.followed.codes, owner.seq) if owner else ()
+    return any(part.id.lower() == place.item.lower() for part in parts)
 
 
 def _below(path: str, prefix: str) -> bool:

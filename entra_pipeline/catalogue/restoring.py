@@ -39,6 +39,8 @@ class WriteStrategy(StrEnum):
     """Resource and assignment requests; the roles and scopes of an access package have paths of their own."""
     STREAMS = "streams"
     """Streams (`ObjectType.streams`) are put as bytes, one by one, when the object is there."""
+    GROUP_RULES = "group rules"
+    """PIM rules of a group, in a policy that it has from its creation on."""
     WORKFLOW = "workflow"
     """createNewVersion, for tasks and execution conditions."""
 
@@ -145,6 +147,8 @@ class Restore:
         guard: A property and the value with which an object comes back, until everything else is in place: the last
             stage gives it its own value. An object whose own value is null comes back without. Empty: none.
         strategy: Which requests write the objects.
+        actions: Actions of the directory that writes take and that a tenant can protect with Conditional Access (Entra
+            doc: protected-actions-overview): of `create` and `delete`, and by property that changes, `*` for any other.
         after: Object types that have to be in place before, because its properties lead to them, besides its parent's.
         refers: Properties, by dotted path, that hold ids of other objects at any depth. All ids are rewritten wherever
             they stand; an id in one of these that leads nowhere keeps the object from being written.
@@ -193,6 +197,7 @@ class Restore:
     cloud_owned: frozenset[str] = frozenset()
     guard: tuple[str, object] | None = None
     strategy: WriteStrategy = WriteStrategy.GENERIC
+    actions: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     refers: frozenset[str] = frozenset()
     names_others: frozenset[str] = frozenset()
@@ -227,6 +232,19 @@ class LinkWrite:
     besides: tuple[str, ...] = ()
     derived: str = ""
     mastered: str = ""
+
+
+def protectable(resource: str, *writes: str, **properties: str) -> dict[str, str]:
+    """Names the actions that writing a resource takes (`Restore.actions`).
+
+    Args:
+        resource: Name of the resource in the actions of the directory.
+        writes: `create`, `delete`; `*` for `basic/update`.
+        properties: The property set in the action that changes a property, by property.
+    """
+    root = f"microsoft.directory/{resource}"
+    named = {write: f"{root}/{'basic/update' if write == '*' else write}" for write in writes}
+    return named | {name: f"{root}/{part}/update" for name, part in properties.items()}
 
 
 def kept(

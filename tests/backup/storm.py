@@ -13,13 +13,7 @@ from tests.support.changing import Life
 from tests.support.protected import Protected, protect, totals
 
 Tenant = Callable[..., Protected]
-# The simulated tenant goes on telling of the policies of a group that is in the recycle bin.
-_BINNED = {"group_role_management_policy_assignments"}
-TYPES = [
-    name
-    for name, entry in CATALOGUE.items()
-    if entry.lane is Lane.DIRECTORY and not entry.delegated and name not in _BINNED
-]
+TYPES = [name for name, entry in CATALOGUE.items() if entry.lane is Lane.DIRECTORY and not entry.delegated]
 UNPROVABLE = ("members-hidden", "objects-hidden", "another-type", "property-missing")
 """What the only view of a relation says cannot be held against anything; `test_views` has the others."""
 

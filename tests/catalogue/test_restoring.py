@@ -18,7 +18,12 @@ pytestmark = pytest.mark.pure
 RESTORABLE = [entry for entry in CATALOGUE.values() if entry.restore.possible]
 WRITES = {name: relation.write for name, (_, relation) in RELATIONS.items() if relation.write is not None}
 # Made or changed by requests of their own, which the set of the objects does not show.
-_BY_REQUEST = {WriteStrategy.SCHEDULE, WriteStrategy.ENTITLEMENT, WriteStrategy.LICENSES}
+_BY_REQUEST = {
+    WriteStrategy.SCHEDULE,
+    WriteStrategy.ENTITLEMENT,
+    WriteStrategy.LICENSES,
+    WriteStrategy.GROUP_RULES,
+}
 
 
 def names_of(rule: Restore) -> Iterator[str]:

@@ -19,10 +19,11 @@ from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph, open_user_graph
 from entra_pipeline.graph.users import SignInPrompt
 from entra_pipeline.restore.execute import apply, reinstated
-from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.objects.selection import with_bins
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
+from entra_pipeline.restore.plan.protected_actions import read_protected_actions
 from entra_pipeline.restore.plan.rules.extensions import taken_extensions
 from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.passwords import Passwords, key_of
@@ -33,7 +34,11 @@ from tests.restore.points import Picture, Points
 from tests.support.protected import Protected, protect
 
 # Of parts, the property that names their owner.
-_OWNERS = {"app_role_assignments": "resourceId", "privileged_access_group_eligibility_schedules": "groupId"}
+_OWNERS = {
+    "app_role_assignments": "resourceId",
+    "group_role_management_policy_assignments": "scopeId",
+    "privileged_access_group_eligibility_schedules": "groupId",
+}
 
 
 class Pictured(Protected):
@@ -89,17 +94,22 @@ class Pictured(Protected):
         self._runner.close()
         self.simulator.stop()
 
-    def plan(self, point: Manifest, job: str, **options: Any) -> RestorePlan:
-        """What brings the tenant back to the point."""
+    def plan(self, point: Manifest, job: str, *, types: tuple[str, ...] = (), **options: Any) -> RestorePlan:
+        """What brings the tenant back to the point, or objects of some types."""
         extensions = self._runner.run(taken_extensions(self._reading))
         return make_plan(
             job,
             "2026-11-24T00:00:00Z",
             Side(self.store, point),
-            LiveTenant(Side(self.store, self.backup()), "simulated", extensions=extensions),
+            LiveTenant(Side(self.store, self.backup()), "simulated", extensions=extensions, protected=self.protected()),
+            selection=RestoreSelection(types=types),
             options=RestoreOptions(**options),
             identity=lineage(self.store, point.tenant_id),
         )
+
+    def protected(self) -> dict[str, str]:
+        """The protected actions of the tenant, as a plan sees them."""
+        return self._runner.run(read_protected_actions(self._reading, self._types))
 
     def apply(self, plan: RestorePlan, prompt: SignInPrompt | None = None) -> RestoreReport:
         """Carries a plan out; a person signs in where there is a prompt."""

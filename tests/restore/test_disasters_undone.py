@@ -47,7 +47,6 @@ REMAINING = {
     "device_registered_users",
     "group_members",
     "group_owners",
-    "group_role_management_policy_assignments",
     "subscribed_skus",
     "user_manager",
 }

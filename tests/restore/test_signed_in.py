@@ -20,6 +20,8 @@ from tests.support.patience import IMPATIENT
 
 TYPES = ("users", "groups", "role_management_policies", "conditional_access_policies", "named_locations")
 POLICIES = "identity/conditionalAccess/policies"
+LOCATIONS = "identity/conditionalAccess/namedLocations"
+ACCESS = ("conditional_access_policies", "named_locations")
 ANNA = "anna@contoso.com"
 
 
@@ -118,6 +120,55 @@ def test_a_protected_action_is_done_by_a_person_who_satisfies_it_or_named_with_t
     )
     assert report.signed_in == ANNA
     assert [write["status"] for write in one.control.writes()] == [401, 204]
+
+
+ACTIONS = "roleManagement/directory/resourceNamespaces/microsoft.directory/resourceActions"
+
+
+@pytest.fixture
+def updates_protected(one: Pictured) -> Iterator[str]:
+    """The tenant protects changes of Conditional Access policies; the action's name."""
+    action = "microsoft.directory/conditionalAccessPolicies/basic/update"
+    path = f"{ACTIONS}/{action.replace('/', '-')}-patch"
+    one.control.patch(path, {"authenticationContextId": "c1"})
+    yield action
+    one.control.patch(path, {"authenticationContextId": None})
+
+
+def test_a_plan_names_the_steps_that_take_a_protected_action(
+    one: Pictured, person: Person, updates_protected: str
+) -> None:
+    point = one.backup()
+    policy, other = one.control.dump(POLICIES)[0], one.control.dump(LOCATIONS)[0]
+    for path, each in ((POLICIES, policy), (LOCATIONS, other)):
+        one.control.patch(f"{path}/{each['id']}", {"displayName": "theirs"})
+
+    # Nobody signs in: what Graph may refuse is told, and tried, as the tenant's Graph may let an application do it.
+    plan = one.plan(point, "protected-nobody", types=ACCESS)
+    (told,) = [each for each in plan.refusals if each.kind == "unresolved"]
+    assert (told.id, "--sign-in" in told.remedy) == (policy["id"], True)
+    assert f"the tenant protects {updates_protected} with the authentication context c1" in told.reason
+    results = {each.id: each.result for each in one.apply(plan).outcomes}
+    assert results == {policy["id"]: "failed", other["id"]: "restored"}
+
+    plan = one.plan(point, "protected-somebody", types=ACCESS, sign_in=True)
+    assert [each for each in plan.refusals if each.kind == "unresolved"] == []
+    (step,) = plan.steps
+    assert step.delegated
+    assert step.notes[-1].startswith("sent on behalf of the signed-in user: the tenant protects")
+    with pytest.raises(UsageError, match="1 step that only a signed-in user"):
+        one.apply(plan)
+    one.control.ledger(reset=True)
+    report = one.apply(plan, person.prompt())
+    assert ([each.result for each in report.outcomes], report.signed_in) == (["restored"], ANNA)
+    assert [write["status"] for write in one.control.writes()] == [401, 204]
+
+
+def test_what_graph_does_not_tell_of_protected_actions_marks_nothing(one: Pictured, updates_protected: str) -> None:
+    assert one.protected() == {updates_protected.lower(): "c1"}
+    one.control.deny(ACTIONS)
+    assert one.protected() == {}
+    one.control.deny(ACTIONS, 0)
 
 
 def test_a_browser_signs_in_with_proof_of_who_began(

@@ -1,7 +1,7 @@
 """Conditional access: policies, named locations, authentication strengths and contexts, terms of use."""
 
 from entra_pipeline.catalogue.model import Category, Lane, ObjectType, Restore, kept
-from entra_pipeline.catalogue.restoring import WriteStrategy
+from entra_pipeline.catalogue.restoring import WriteStrategy, protectable
 
 _WRITE = ("Policy.ReadWrite.ConditionalAccess",)
 _TIMES = frozenset({"createdDateTime", "deletedDateTime", "modifiedDateTime"})
@@ -41,6 +41,7 @@ TYPES = (
             required=("conditions", "displayName", "state"),
             parts={"grantControls.authenticationStrength": ("id",)},
             guard=("state", "enabledForReportingButNotEnforced"),
+            actions=protectable("conditionalAccessPolicies", "create", "delete", "*"),
             after=(
                 "users",
                 "groups",
@@ -74,6 +75,7 @@ TYPES = (
             forgotten=frozenset({"isTrusted"}),
             volatile=_TIMES,
             required=("@odata.type", "displayName"),
+            actions=protectable("namedLocations", "create", "delete", "*"),
         ),
         lane=Lane.CONDITIONAL_ACCESS,
     ),

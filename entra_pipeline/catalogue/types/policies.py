@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 
 from entra_pipeline.catalogue.model import Category, LinkWrite, ObjectType, Parent, Read, Relation, Restore, kept
-from entra_pipeline.catalogue.restoring import WriteMethod, WriteStrategy
+from entra_pipeline.catalogue.restoring import WriteMethod, WriteStrategy, protectable
 
 _READ_POLICIES = ("Policy.Read.All",)
 _CONFIGURATION = ("Policy.ReadWrite.ApplicationConfiguration",)
 _CROSS_TENANT = ("Policy.ReadWrite.CrossTenantAccess",)
+# What changes a property of them: part of the action's name (Entra doc: protected-actions-overview).
+_CROSS_TENANT_PARTS = {
+    "b2bCollaborationInbound": "b2bCollaboration",
+    "b2bCollaborationOutbound": "b2bCollaboration",
+    "b2bDirectConnectInbound": "b2bDirectConnect",
+    "b2bDirectConnectOutbound": "b2bDirectConnect",
+    "tenantRestrictions": "tenantRestrictions",
+}
 _MULTI_TENANT = ("MultiTenantOrganization.ReadWrite.All",)
 _NAMED_BY_GRAPH = frozenset({"description", "displayName"})
 _DELETED = frozenset({"deletedDateTime"})
@@ -41,6 +49,7 @@ def _singleton(
     strategy: WriteStrategy = WriteStrategy.GENERIC,
     after: tuple[str, ...] = (),
     refers: frozenset[str] = frozenset(),
+    actions: Mapping[str, str] | None = None,
 ) -> ObjectType:
     """A policy that every tenant has exactly once."""
     return ObjectType(
@@ -62,6 +71,7 @@ def _singleton(
             strategy=strategy,
             after=after,
             refers=refers,
+            actions=actions or {},
         ),
         singleton=True,
         inline=inline,
@@ -202,6 +212,7 @@ TYPES = (
         "cross_tenant_access_policy",
         write=_CROSS_TENANT[0],
         volatile=_NAMED_BY_GRAPH | _DELETED | {"partners"},
+        actions=protectable("crossTenantAccessPolicy", allowedCloudEndpoints="allowedCloudEndpoints"),
     ),
     _singleton(
         "cross_tenant_access_policy_default",
@@ -210,6 +221,7 @@ TYPES = (
         "cross_tenant_access_policy_configuration_default",
         write=_CROSS_TENANT[0],
         volatile=frozenset({"automaticUserConsentSettings", "isServiceDefault"}),
+        actions=protectable("crossTenantAccessPolicy/default", **_CROSS_TENANT_PARTS),
         after=("users", "groups", "service_principals"),
         refers=_OUTBOUND,
     ),
@@ -226,6 +238,7 @@ TYPES = (
             volatile=frozenset({"identitySynchronization", "isInMultiTenantOrganization"}),
             create_only=frozenset({"tenantId"}),
             required=("tenantId",),
+            actions=protectable("crossTenantAccessPolicy/partners", "create", "delete", **_CROSS_TENANT_PARTS),
             after=("users", "groups", "service_principals"),
             refers=_OUTBOUND,
         ),

@@ -179,6 +179,7 @@ TYPES = (
             ),
             strategy=WriteStrategy.PARTS,
             after=("users", "groups"),
+            names_others=frozenset({"rules.claimValue"}),
         ),
         expand=("rules",),
         filter=_DIRECTORY_ROLES,
@@ -206,7 +207,19 @@ TYPES = (
         path="",
         model="unified_role_management_policy_assignment",
         permissions=("RoleManagementPolicy.Read.AzureADGroup", "RoleManagement.Read.Directory"),
-        restore=kept("PIM rules of groups are set in the admin center; the recovery point shows them"),
+        restore=Restore(
+            how="PATCH /policies/roleManagementPolicies/{id}; a group has its policies from its creation on",
+            # Graph doc: unifiedrolemanagementpolicy-update, for PIM for groups.
+            permissions=("RoleManagementPolicy.ReadWrite.AzureADGroup",),
+            create="",
+            remove=False,
+            volatile=frozenset({"policyId", "scopeId", "scopeType"}),
+            unique=("roleDefinitionId",),
+            parts={"policy": ("rules",)},
+            strategy=WriteStrategy.GROUP_RULES,
+            after=("users", "groups"),
+            names_others=frozenset({"policy.rules.claimValue"}),
+        ),
         # The assignment says whether the rules are those of members or of owners; the policy alone does not.
         expand=("policy($expand=rules)",),
         parent=Parent(

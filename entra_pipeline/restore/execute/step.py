@@ -335,9 +335,10 @@ class RunningStep:
                 "an account that satisfies the policy."
             )
         if error.status == 403 and self.step.delegated:
+            asked = (self.rule.delegated or self.rule.permissions)[0]
             return (
-                f"Grant the delegated permission {self.rule.delegated[0]} to the restore app registration, and sign in "
-                "with an account whose role allows it."
+                f"Grant the delegated permission {asked} to the restore app registration, and sign in with an account "
+                "whose role allows it."
             )
         if error.status == 403 and error.code == "Directory_QuotaExceeded":
             return "Remove objects that are not needed, and start the restore again."

@@ -21,6 +21,7 @@ from entra_pipeline.restore.plan.diff import Side, TenantDiff, compare
 from entra_pipeline.restore.plan.estimate import seconds
 from entra_pipeline.restore.plan.id_index import IdIndex
 from entra_pipeline.restore.plan.ordering import ordered
+from entra_pipeline.restore.plan.protected_actions import mark_protected
 from entra_pipeline.restore.plan.resolver import ReferenceResolver
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, Draft, PlanDraft, place_of
 from entra_pipeline.restore.plan.rules.extensions import leave_out
@@ -48,6 +49,7 @@ class LiveTenant(NamedTuple):
         extensions: Names of the directory extensions that it takes; None when that is not known, and nothing is left
             out for it.
         untaken: What earlier restores could not set in it.
+        protected: Its protected actions: name → id of the authentication context (`read_protected_actions`).
     """
 
     live: Side
@@ -55,6 +57,7 @@ class LiveTenant(NamedTuple):
     own: frozenset[str] = frozenset()
     extensions: frozenset[str] | None = None
     untaken: NotTaken = {}
+    protected: Mapping[str, str] = {}
 
 
 def make_plan(
@@ -147,6 +150,7 @@ def make_plan(
         SeatRules(plan, connection, target.live).apply()
         drafts = in_turn(plan.drafts, lambda one: without_seats(one) if gives_seats(one) else names.passing(one))
         wait_for_names(drafts, comparison)
+        plan.refusals += mark_protected(drafts, target.protected, sign_in=options.sign_in)
     refusals = [*changed, *plan.refusals, *_unknown(comparison, target.live.store.scope)]
     placed = ordered(drafts)
     numbers = {draft: number for number, draft in enumerate(placed, 1)}
@@ -275,7 +279,7 @@ def _step(numbers: Mapping[Draft, int], draft: Draft) -> RestoreStep:
         frees=tuple(sorted(draft.frees)),
         waits=tuple(sorted(numbers[one] for one in draft.after)),
         passing=draft.passing,
-        delegated=bool(draft.table in CATALOGUE and CATALOGUE[draft.table].restore.delegated),
+        delegated=draft.delegated or bool(draft.table in CATALOGUE and CATALOGUE[draft.table].restore.delegated),
         whole=draft.action == "link" and draft.whole,
         notes=tuple(draft.notes),
     )

@@ -25,6 +25,7 @@ from entra_pipeline.restore.objects.selection import choose, types_to_read, with
 from entra_pipeline.restore.plan.diff import Side
 from entra_pipeline.restore.plan.other_tenant import plan_across
 from entra_pipeline.restore.plan.planner import LiveTenant, check_cross_tenant, make_plan
+from entra_pipeline.restore.plan.protected_actions import read_protected_actions
 from entra_pipeline.restore.plan.rules.expired import check_ended_until
 from entra_pipeline.restore.plan.rules.extensions import taken_extensions
 from entra_pipeline.restore.plan.undo import read_writes
@@ -115,8 +116,9 @@ class PlannedTenant:
             if app.owner is not None and app.owner.client_id is not None:
                 working.add(app.owner.client_id)
         extensions = await taken_extensions(self.reading)
+        protected = await read_protected_actions(self.reading, types)
         side = Side(self.store, live)
-        return lambda: LiveTenant(side, self.scope.tenant, _own(side, working), extensions)
+        return lambda: LiveTenant(side, self.scope.tenant, _own(side, working), extensions, protected=protected)
 
 
 async def plan_restore(

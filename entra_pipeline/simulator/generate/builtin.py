@@ -162,3 +162,29 @@ CONSENT: tuple[tuple[str, str, tuple[tuple[str, dict[str, object]], ...]], ...] 
     ("microsoft-user-default-legacy", "Default User Legacy Policy", (("delegated", {}),)),
 )
 """Policies of consent: id, name, what is included as (type of permission, what differs from "anything")."""
+
+
+_CROSS_TENANT = "microsoft.directory/crossTenantAccessPolicy"
+PROTECTABLE_ACTIONS: dict[str, str] = {
+    **{
+        f"microsoft.directory/{resource}/{action}": verb
+        for resource in ("conditionalAccessPolicies", "namedLocations")
+        for action, verb in (("basic/update", "PATCH"), ("create", "POST"), ("delete", "DELETE"))
+    },
+    f"{_CROSS_TENANT}/allowedCloudEndpoints/update": "PATCH",
+    f"{_CROSS_TENANT}/partners/create": "POST",
+    f"{_CROSS_TENANT}/partners/delete": "DELETE",
+    **{
+        f"{_CROSS_TENANT}/{whose}/{part}/update": "PATCH"
+        for whose in ("default", "partners")
+        for part in ("b2bCollaboration", "b2bDirectConnect", "crossCloudMeetings", "tenantRestrictions")
+    },
+    "microsoft.directory/deletedItems/delete": "DELETE",
+    "microsoft.directory/resourceNamespaces/resourceActions/authenticationContext/update": "PATCH",
+}
+"""Actions that a tenant can tie to an authentication context → their method (Entra doc: protected-actions-overview)."""
+
+
+def action_id(action: str) -> str:
+    """Returns the id of an action of the directory (Entra doc: protected-actions-add)."""
+    return f"{action.replace('/', '-')}-{PROTECTABLE_ACTIONS[action].lower()}"

@@ -13,7 +13,7 @@ from entra_pipeline.simulator.generate import builtin
 from entra_pipeline.simulator.generate.application_policies import application_policies, stamped_policy
 from entra_pipeline.simulator.generate.loader import Loader
 from entra_pipeline.simulator.generate.plan import EPOCH, stamp
-from entra_pipeline.simulator.generate.privileged import role_rules, schedules
+from entra_pipeline.simulator.generate.privileged import actions, role_rules, schedules
 from entra_pipeline.simulator.schema import LinkKind
 
 _UNIFIED_TEMPLATE = "62375ab9-6b52-47ed-826b-58e47e0e304b"
@@ -46,6 +46,7 @@ def policies(loader: Loader) -> None:
     _consent(loader)
     _group_settings(loader)
     role_rules(loader)
+    actions(loader)
     if loader.plan.empty:
         return
     application_policies(loader)

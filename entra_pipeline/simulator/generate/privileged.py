@@ -64,39 +64,76 @@ def role_rules(loader: Loader) -> None:
         roles += [("/", "DirectoryRole", loader.ids("role", number)) for number in range(2)]
     for number in _privileged(loader):
         roles += [(loader.ids("group", number), "Group", access) for access in ("member", "owner")]
-    ids = [
-        f"{kind}_{loader.who.tenant_id if kind == 'DirectoryRole' else scope}_{loader.ids('rolePolicy', number)}"
-        for number, (scope, kind, _) in enumerate(roles)
+    pairs = [
+        policy_and_assignment(
+            f"{kind}_{loader.who.tenant_id if kind == 'DirectoryRole' else scope}_{loader.ids('rolePolicy', number)}",
+            scope,
+            kind,
+            role,
+            required=number % 3 == 0,
+        )
+        for number, (scope, kind, role) in enumerate(roles)
     ]
-    policies: list[dict[str, Any]] = [
-        {
-            "id": identifier,
-            "displayName": kind,
-            "description": kind,
-            "isOrganizationDefault": False,
-            "scopeId": scope,
-            "scopeType": kind,
-            "lastModifiedDateTime": None,
-            "lastModifiedBy": {"displayName": None, "id": None},
-            "rules": _rules(required=number % 3 == 0),
-            "effectiveRules": _rules(required=number % 3 == 0),
-        }
-        for number, (identifier, (scope, kind, _)) in enumerate(zip(ids, roles, strict=True))
-    ]
-    loader.write("unifiedRoleManagementPolicy", policies)
+    owners = [loader.seq("group", number) for number in _privileged(loader) for _ in range(2)]
+    first = len(pairs) - len(owners)
+    for kind, bodies in (
+        ("unifiedRoleManagementPolicy", [policy for policy, _ in pairs]),
+        ("unifiedRoleManagementPolicyAssignment", [assignment for _, assignment in pairs]),
+    ):
+        loader.write(kind, bodies[:first])
+        loader.write_parts(kind, list(zip(owners, bodies[first:], strict=True)), LinkKind.GROUP_RULES)
+
+
+def policy_and_assignment(
+    identifier: str, scope: str, kind: str, role: str, *, required: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the rules of a role, or of members or owners of a group, and what assigns them.
+
+    Args:
+        identifier: Id of the policy.
+        scope: Id of the group, or `/`.
+        kind: `Group` or `DirectoryRole`.
+        role: Id of the role; `member` or `owner` of a group.
+        required: The rules are stricter than those that it begins with.
+    """
+    policy = {
+        "id": identifier,
+        "displayName": kind,
+        "description": kind,
+        "isOrganizationDefault": False,
+        "scopeId": scope,
+        "scopeType": kind,
+        "lastModifiedDateTime": None,
+        "lastModifiedBy": {"displayName": None, "id": None},
+        "rules": _rules(required),
+        "effectiveRules": _rules(required),
+    }
+    assignment = {
+        "id": f"{identifier}_{role}",
+        "policyId": identifier,
+        "roleDefinitionId": role,
+        "scopeId": scope,
+        "scopeType": kind,
+        "policy": {name: value for name, value in policy.items() if name != "effectiveRules"},
+    }
+    return policy, assignment
+
+
+def actions(loader: Loader) -> None:
+    """Writes the actions of the directory that can be protected; none of them is."""
     loader.write(
-        "unifiedRoleManagementPolicyAssignment",
+        "unifiedRbacResourceAction",
         [
             {
-                "id": f"{identifier}_{role}",
-                "policyId": identifier,
-                "roleDefinitionId": role,
-                "scopeId": scope,
-                "scopeType": kind,
-                "policy": {name: value for name, value in policy.items() if name != "effectiveRules"},
+                "id": builtin.action_id(action),
+                "actionVerb": verb,
+                "description": action.rpartition("/")[2].capitalize(),
+                "name": action,
+                "resourceScopeId": None,
+                "authenticationContextId": None,
+                "isAuthenticationContextSettable": True,
             }
-            for policy, (scope, kind, role) in zip(policies, roles, strict=True)
-            for identifier in (policy["id"],)
+            for action, verb in builtin.PROTECTABLE_ACTIONS.items()
         ],
     )
 

@@ -21,6 +21,7 @@ from entra_pipeline.simulator.faults.misbehave.rule import Exchange
 from entra_pipeline.simulator.faults.settings import LATE_FAULTS, TenantSettings
 from entra_pipeline.simulator.faults.throttle import Cost, Throttle, cost, throttled
 from entra_pipeline.simulator.generate.plan import Identity, seeded_random
+from entra_pipeline.simulator.graph import protected
 from entra_pipeline.simulator.graph.credentials import OWNED_BY, AppCredentials, AppRegistration
 from entra_pipeline.simulator.graph.delta import DeltaHandler
 from entra_pipeline.simulator.graph.logs import TenantLogs, unlicensed
@@ -268,9 +269,11 @@ class SimulatedGraph:
                 raise denied() if status == 403 else Failure(status, "Denied", "Refused by the control API.")
         if not self._permitted(request.method, place, caller):
             raise denied()
-        for prefix, context in self.settings.protected.items():
-            if request.method != "GET" and _below(request.path, prefix) and context not in caller.contexts:
-                raise step_up(context)
+        if request.method != "GET":
+            held = {one for prefix, one in self.settings.protected.items() if _below(request.path, prefix)}
+            for context in sorted(held | protected.contexts(self.directory, request, place)):
+                if context not in caller.contexts:
+                    raise step_up(context)
         if any(_below(request.path, prefix) for prefix in self.settings.unlicensed):
             if self.logs.has(place):
                 raise unlicensed()
@@ -291,7 +294,7 @@ class SimulatedGraph:
             return any(caller.may(entry.read if reading else entry.write) for entry in types)
         if place.entry.delegated:
             return False
-        if place.entry.by_user and not reading:
+        if place.entry.by_user and not reading and not _by_application(place):
             return bool(caller.user) and caller.may(place.entry.by_user)
         if place.relation is not None:
             own = place.relation.read if reading else place.relation.write
@@ -394,6 +397,12 @@ def _holds(directory: DirectoryReader, place: ResourcePath) -> bool:
     owner = directory.find(place.key, place.set.name)
     parts = directory.linked(place.followed.codes, owner.seq) if owner else ()
     return any(part.id.lower() == place.item.lower() for part in parts)
+
+
+def _by_application(place: ResourcePath) -> bool:
+    """Returns whether an application may write an object of a type that only a signed-in user may write otherwise."""
+    begins = place.set.by_application
+    return bool(begins) and place.key.startswith(begins)
 
 
 def _below(path: str, prefix: str) -> bool:

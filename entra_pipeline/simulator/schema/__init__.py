@@ -121,6 +121,7 @@ RESTORE_ROLES = (
     "Policy.ReadWrite.DeviceConfiguration",
     "PrivilegedEligibilitySchedule.ReadWrite.AzureADGroup",
     "PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup",
+    "RoleManagementPolicy.ReadWrite.AzureADGroup",
     "EntitlementManagement.ReadWrite.All",
     "AccessReview.ReadWrite.All",
     "LifecycleWorkflows.ReadWrite.All",

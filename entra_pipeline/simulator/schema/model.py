@@ -58,6 +58,7 @@ class LinkKind(IntEnum):
     DEVICE_GROUPS = 52
     CERTIFICATE_AUTHORITIES = 53
     REVIEW_INSTANCES = 54
+    GROUP_RULES = 55
     # References between objects that live on their own again.
     CLAIMS_MAPPING = 60
     HOME_REALM = 61
@@ -148,6 +149,7 @@ class EntitySet:
         countable: `$count` exists.
         delegated: Never for applications.
         by_user: Delegated permissions, any of which allows a signed-in user to write what no application may.
+        by_application: What the ids of those objects begin with that an application may write all the same.
         licensed: Takes a licence beyond the free one.
         create, update, delete: Whether the method exists for applications.
         read, write: Application permissions, any of which allows it.
@@ -190,6 +192,7 @@ class EntitySet:
     countable: bool = True
     delegated: bool = False
     by_user: tuple[str, ...] = ()
+    by_application: str = ""
     licensed: bool = False
     create: bool = True
     update: bool = True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from entra_pipeline.simulator.schema.model import EntitySet
 
-_RULES = ("RoleManagementPolicy.Read.Directory", "RoleManagementPolicy.Read.AzureADGroup")
+_WRITE_RULES = ("RoleManagementPolicy.ReadWrite.AzureADGroup",)
+_RULES = ("RoleManagementPolicy.Read.Directory", "RoleManagementPolicy.Read.AzureADGroup", *_WRITE_RULES)
 _ROLE_READ = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
 _SCHEDULES = frozenset(["id", "createdDateTime", "modifiedDateTime", "createdUsing"])
 
@@ -76,13 +77,26 @@ SETS: tuple[EntitySet, ...] = (
         read_only=_SCHEDULES,
     ),
     EntitySet(
+        "unifiedRbacResourceAction",
+        "roleManagement/directory/resourceNamespaces/microsoft.directory/resourceActions",
+        "unified_rbac_resource_action",
+        _ROLE_READ,
+        on_select=frozenset(["authenticationContextId", "isAuthenticationContextSettable"]),
+        create=False,
+        update=False,
+        delete=False,
+    ),
+    EntitySet(
         "unifiedRoleManagementPolicy",
         "policies/roleManagementPolicies",
         "unified_role_management_policy",
         (*_ROLE_READ, *_RULES),
+        _WRITE_RULES,
         filters=(("scopeId", "scopeType"),),
         expandable=("rules", "effectiveRules"),
-        # Graph permissions reference: PATCH of a rule has no application permission.
+        # Graph permissions reference: PATCH of a rule of roles has no application permission; of groups it has (Graph
+        # doc: unifiedrolemanagementpolicy-update).
+        by_application="Group_",
         by_user=("RoleManagementPolicy.ReadWrite.Directory", "RoleManagement.ReadWrite.Directory"),
         licensed=True,
         create=False,

@@ -13,6 +13,7 @@ from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.restore.execute.requests.application import ApplicationRequests
 from entra_pipeline.restore.execute.requests.entitlement import EntitlementRequests
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
+from entra_pipeline.restore.execute.requests.group_rules import GroupRuleRequests
 from entra_pipeline.restore.execute.requests.licenses import GroupRequests, LicenseRequests
 from entra_pipeline.restore.execute.requests.links import link, unlink
 from entra_pipeline.restore.execute.requests.parts import PartRequests, StrengthRequests
@@ -33,6 +34,7 @@ REQUEST_BUILDERS: dict[WriteStrategy, type[RequestBuilder]] = {
     WriteStrategy.PARTS: PartRequests,
     WriteStrategy.ENTITLEMENT: EntitlementRequests,
     WriteStrategy.STREAMS: StreamRequests,
+    WriteStrategy.GROUP_RULES: GroupRuleRequests,
     WriteStrategy.WORKFLOW: WorkflowRequests,
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 from entra_pipeline.graph import Write
 from entra_pipeline.restore.execute.requests.generic import RequestBuilder
 from entra_pipeline.restore.execute.requests.partial import REFUSALS
+from entra_pipeline.restore.execute.step import StepRefused
 from entra_pipeline.restore.objects.merging import cleared
 from entra_pipeline.restore.objects.normalize import normalized
 from entra_pipeline.restore.objects.written import is_written
@@ -14,6 +15,8 @@ from entra_pipeline.restore.objects.written import is_written
 _COMBINATIONS = "allowedCombinations"
 # Items of these are Microsoft's or final: they are changed, never removed.
 _KEPT = {"authenticationMethodConfigurations", "allowedValues", "rules"}
+# Those that a PATCH of the object itself takes, each by its id.
+_TOGETHER = {"rules"}
 
 
 class PartRequests(RequestBuilder):
@@ -47,12 +50,25 @@ class PartRequests(RequestBuilder):
                 there.remove(match)
             else:
                 missing.append(one)
-        for one in missing:
-            match = next((other for other in there if "id" in one and other["id"] == one["id"]), None)
-            if match is not None:
-                there.remove(match)
+        by_id = {one["id"]: one for one in there if "id" in one}
+        known = [(one, by_id[one["id"]]) for one in missing if one.get("id") in by_id]
+        if segment in _TOGETHER and len(known) > 1 and await self._set_together(segment, known):
+            known = []
+        refused: list[StepRefused] = []
+        for one, match in known:
+            there.remove(match)
+            try:
                 await self._set(f"{self.item}/{segment}/{one['id']}", one, self._whole(segment, one, match))
-            else:
+            except StepRefused as error:
+                # Each stands by itself: one that Graph refuses keeps no other away.
+                if segment not in _KEPT or error.status not in REFUSALS:
+                    raise
+                refused.append(error)
+                work.problems.append(f"without {segment} {one['id']}: {error.message}")
+        if refused and len(refused) == len(missing):
+            raise refused[-1]
+        for one in missing:
+            if one.get("id") not in by_id:
                 await self._add(segment, one)
         if segment in _KEPT or work.session.options.conflict == "merge":
             return
@@ -60,6 +76,14 @@ class PartRequests(RequestBuilder):
             written = await work.send(Write("DELETE", f"{self.item}/{segment}/{other['id']}"))
             if not written.done and written.status != 404:
                 raise work.refused(written)
+
+    async def _set_together(self, segment: str, known: list[tuple[dict[str, Any], dict[str, Any]]]) -> bool:
+        """Changes items in one request to the object; tells whether Graph took them (Graph doc: update a policy)."""
+        body = {segment: [self._whole(segment, one, match) for one, match in known]}
+        written = await self.work.send(Write("PATCH", self.item, body, repeatable=True))
+        if not written.done and written.status not in REFUSALS:
+            raise self.work.refused(written)
+        return written.done
 
     async def _set(self, path: str, one: dict[str, Any], whole: dict[str, Any]) -> None:
         """Changes an item; where Graph does not let what was added be taken away, the rest of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from entra_pipeline.catalogue import Category, ObjectType
+from entra_pipeline.catalogue import CATALOGUE, Category, ObjectType
 from entra_pipeline.catalogue.order import later_stage
 from entra_pipeline.catalogue.restoring import WriteStrategy
 from entra_pipeline.restore.objects.merging import cleared
@@ -83,7 +83,7 @@ class DraftBuilder:
         draft = self._draft("update", item)
         back = item.state is not ObjectState.THERE
         if back:
-            draft.owner = item.id
+            draft.owner = _shown_for(draft)
         else:
             draft.seen = fingerprint(item.entry, item.found())
         found = normalized(item.entry, item.found()) if item.now else {}
@@ -190,7 +190,7 @@ class DraftBuilder:
         if draft.parent and draft.action == "create":
             draft.strict.add(draft.parent)
         if is_view(entry) and draft.action == "update" and not draft.live_id:
-            draft.owner = draft.id
+            draft.owner = _shown_for(draft)
 
     def _returns(self, item: ObjectDiff) -> bool:
         """Tells whether an object comes back by itself with another one from the recycle bin."""
@@ -216,6 +216,11 @@ class DraftBuilder:
         if rule.strategy is WriteStrategy.USER and item.wanted().get("userType") == "Guest":
             notes.append("a guest is invited again, and has to accept")
         return notes
+
+
+def _shown_for(draft: Draft) -> str:
+    """Returns the id of the object with which another one is there: what shows it, else itself."""
+    return draft.parent if is_view(CATALOGUE[draft.table]) and draft.parent else draft.id
 
 
 def _in_the_way(entry: ObjectType, found: Body) -> Body:

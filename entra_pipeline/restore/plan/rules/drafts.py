@@ -51,6 +51,7 @@ class Draft:
         frees: Ids of the objects that need a name or a seat which this draft takes from its holder.
         gives: These names, and seats of subscriptions.
         after: The drafts that give up what this one needs: they come before it.
+        delegated: Sent on behalf of a signed-in user.
         passing: Of `update`: gives up names for passing ones; another draft of the object gives it its own.
         links: Of `link` and `unlink`, the links.
         stage: The earliest stage it can be in.
@@ -76,6 +77,7 @@ class Draft:
     gives: set[UniqueName] = field(default_factory=set)
     after: set[Draft] = field(default_factory=set)
     passing: bool = False
+    delegated: bool = False
     owner: str = ""
     replaced: bool = False
     strict: set[str] = field(default_factory=set)

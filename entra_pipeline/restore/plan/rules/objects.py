@@ -216,6 +216,8 @@ class ObjectRules:
             body = {name: value for name, value in normalized(item.entry, item.wanted()).items() if not empty(value)}
             if body:
                 self._build.update(item, body, [])
+        elif rule.strategy is WriteStrategy.GROUP_RULES:
+            self._build.update(item, normalized(item.entry, item.wanted()), [])
         else:
             self._plan.refuse(item, "unrestorable", "it is missing, and Graph cannot create it")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from entra_pipeline.simulator.generate.plan import Identity
-from entra_pipeline.simulator.graph.writing import rules
+from entra_pipeline.simulator.graph.writing import role_rules, rules
 from entra_pipeline.simulator.graph.writing.actions import count_seats
 from entra_pipeline.simulator.graph.writing.checks import built_in, check_change, check_properties, check_required
 from entra_pipeline.simulator.graph.writing.creation import Creation
@@ -77,6 +77,8 @@ class ObjectWriter:
             rules.check(self.directory, row.type, body, current, row.seq)
             body = {name: rules.merge(current.get(name), value) for name, value in body.items()}
             body = rules.as_stored(self.directory, row.type, body)
+            if row.type == role_rules.POLICY and "rules" in body:
+                body["rules"] = role_rules.merged(current.get("rules") or [], body["rules"])
         if row.type == "application":
             body.pop("@odata.type", None)
         if row.type == "user":
@@ -89,6 +91,8 @@ class ObjectWriter:
             body["modifiedDateTime"] = self.directory.stamp()
         if body:
             self.directory.update(row.seq, body, key=key)
+        if row.type == role_rules.POLICY:
+            role_rules.show(self.directory, row.seq)
         for name, references in bound.items():
             self.references.bind(row, entry, name, references)
 

@@ -12,7 +12,7 @@ import msgspec
 from entra_pipeline.simulator.generate.plan import Identity
 from entra_pipeline.simulator.graph import inline
 from entra_pipeline.simulator.graph.projection import created, shape
-from entra_pipeline.simulator.graph.writing import entitlement, privileged
+from entra_pipeline.simulator.graph.writing import entitlement, privileged, role_rules
 from entra_pipeline.simulator.graph.writing.actions import act
 from entra_pipeline.simulator.graph.writing.checks import check_change, check_properties, check_required, check_value
 from entra_pipeline.simulator.graph.writing.objects import ObjectWriter
@@ -104,6 +104,8 @@ class WriteHandler:
             raise method_not_allowed()
         items, answer = inline.changed(request, place, row, self.creation.new_key())
         self.directory.update(row.seq, {place.inline: items})
+        if row.type == role_rules.POLICY:
+            role_rules.show(self.directory, row.seq)
         return answer
 
     def _stream(self, request: GraphRequest, place: ResourcePath) -> GraphResponse:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from entra_pipeline.simulator.graph.writing import scheduling
+from entra_pipeline.simulator.graph.writing import role_rules, scheduling
 from entra_pipeline.simulator.graph.writing.creation import directory, roles, services
 from entra_pipeline.simulator.graph.writing.creation.context import NewObjects, Preset
 from entra_pipeline.simulator.schema import LinkKind
@@ -75,8 +75,12 @@ class Creation(NewObjects):
         if source:
             self.directory.link(code, source.seq, row.seq)
 
+    def _connect_group(self, row: StoredObject, body: Entity) -> None:
+        role_rules.give(self.directory, row, self.new_key)
+
 
 _CONNECTIONS: dict[str, Callable[[Creation, StoredObject, Entity], None]] = {
+    "group": Creation._connect_group,
     "unifiedRoleAssignment": Creation._connect_assignment,
     "appRoleAssignment": Creation._connect_app_role,
     "oAuth2PermissionGrant": Creation._connect_grant,

@@ -23,9 +23,8 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auth.roles import role_of
 from entra_pipeline.console.auth.sessions import Session
 from entra_pipeline.console.headers import HEADERS
-from entra_pipeline.console.routing import Page, RequestContext, address, inside
-from entra_pipeline.console.workers import TooManyQuestions
-from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
+from entra_pipeline.console.routing import Page, RequestContext, address, inside, status_of
+from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
 
 MOST_SENT = 2_000_000
 """Bytes of a form at the most: ids of many thousand objects."""
@@ -128,7 +127,7 @@ class AccessControl:
             finally:
                 watch.cancel()
         except EntraPipelineError as error:
-            return await run_in_threadpool(_failure, context, _status(error), error.message, error.remedy)
+            return await run_in_threadpool(_failure, context, status_of(error), error.message, error.remedy)
         return response
 
     def _to_sign_in(self, request: Request) -> Response:
@@ -192,18 +191,6 @@ async def _form(request: Request) -> Mapping[str, list[str]]:
         return parse_qs(data.decode(), max_num_fields=50_000)
     except ValueError:
         raise UsageError("the form cannot be read", remedy="Use the console's own pages.") from None
-
-
-def _status(error: EntraPipelineError) -> HTTPStatus:
-    if isinstance(error, NotInStore):
-        return HTTPStatus.NOT_FOUND
-    if isinstance(error, TooManyQuestions):
-        return HTTPStatus.TOO_MANY_REQUESTS
-    if isinstance(error, UsageError):
-        return HTTPStatus.BAD_REQUEST
-    if isinstance(error, ConfigurationError):
-        return HTTPStatus.CONFLICT
-    return HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _failure(context: RequestContext, status: HTTPStatus, message: str, remedy: str) -> Response:

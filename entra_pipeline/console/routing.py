@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -18,8 +19,8 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.reading.bounds import What
-from entra_pipeline.console.workers import VisitorGone
-from entra_pipeline.errors import ConfigurationError, EntraPipelineError
+from entra_pipeline.console.workers import TooManyQuestions, VisitorGone
+from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.store.recovery_points import ScopeStore
 
@@ -201,3 +202,16 @@ def inside(target: str) -> str:
     """
     plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if plain and "\\" not in target else "/"
+
+
+def status_of(error: EntraPipelineError) -> HTTPStatus:
+    """The status of a page that says what went wrong."""
+    if isinstance(error, NotInStore):
+        return HTTPStatus.NOT_FOUND
+    if isinstance(error, TooManyQuestions):
+        return HTTPStatus.TOO_MANY_REQUESTS
+    if isinstance(error, UsageError):
+        return HTTPStatus.BAD_REQUEST
+    if isinstance(error, ConfigurationError):
+        return HTTPStatus.CONFLICT
+    return HTTPStatus.SERVICE_UNAVAILABLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
@@ -65,13 +65,17 @@ class Person:
     def sees(self, *texts: str) -> None:
         self.wait(lambda: all(text in self.text() for text in texts))
 
+    def shows(self, selector: str, text: str) -> None:
+        """Waits until an element of the page that is being opened has a text."""
+        self.wait(lambda: text in self.one(selector).text)
+
     def wait(self, condition: Callable[[], object]) -> None:
-        """Waits until something is so; a page that changes meanwhile is looked at again."""
+        """Waits until something is so; a page that changes meanwhile, or is being opened, is looked at again."""
 
         def met() -> bool:
             try:
                 return bool(condition())
-            except StaleElementReferenceException:
+            except (NoSuchElementException, StaleElementReferenceException):
                 return False
 
         until(met, 60, self.text)

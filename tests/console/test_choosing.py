@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.auth.sessions import User
 from entra_pipeline.orchestration.jobs.restore import RestoreConfig
 from entra_pipeline.project import Project
 from entra_pipeline.simulator import Simulator
-from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, take, until
+from tests.console.person import Person
+from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, take
 from tests.support.browser import browser
 
 __all__ = ["_console", "backed_up", "browser", "points", "project", "served", "simulator"]
@@ -101,36 +100,17 @@ def test_links_of_a_new_object_are_removed_with_it(served: Served, points: list[
     assert f'name="added" value="{added}"' in compared and f'name="ids" value="{added}"' not in compared
 
 
-@pytest.fixture
-def signed_in(browser: webdriver.Chrome, served: Served, project: Project) -> webdriver.Chrome:
-    """A browser of an operator."""
-    token, _ = served.site.sessions.begin(User("ola@contoso.com", Role.operator, "Ola"))
-    browser.get(served.url + "/sign-in")
-    browser.add_cookie({"name": "entra-session", "value": token})
-    return browser
-
-
 @pytest.mark.browser
-def shows(driver: webdriver.Chrome, selector: str, text: str) -> None:
-    """Waits until an element of the page that is being opened has a text; the page before it may still be there."""
+def test_the_button_says_how_many_are_restored(browser: webdriver.Chrome, served: Served, points: list[str]) -> None:
+    person = Person(browser, served, Role.operator)
 
-    def is_there() -> bool:
-        try:
-            return text in driver.find_element(By.CSS_SELECTOR, selector).text
-        except (NoSuchElementException, StaleElementReferenceException):
-            return False
-
-    until(is_there, 30, lambda: driver.current_url)
-
-
-def test_the_button_says_how_many_are_restored(signed_in: webdriver.Chrome, served: Served, points: list[str]) -> None:
     def button() -> WebElement:
-        return signed_in.find_element(By.CSS_SELECTOR, "main form button[data-counts]")
+        return person.one("main form button[data-counts]")
 
     def tick(selector: str) -> None:
-        signed_in.find_element(By.CSS_SELECTOR, selector).click()
+        person.one(selector).click()
 
-    signed_in.get(f"{served.url}/scopes/contoso/points/{points[-1]}/users")
+    person.open(f"/scopes/contoso/points/{points[-1]}/users")
     assert not button().is_enabled() and button().text == "Restore"
     tick("tbody tr:nth-child(2) [name=ids]")
     assert button().is_enabled() and button().text == "Restore 1 object"
@@ -138,30 +118,30 @@ def test_the_button_says_how_many_are_restored(signed_in: webdriver.Chrome, serv
     tick("tbody tr:nth-child(5) [name=ids]")
     assert button().text == "Restore 3 objects"
     tick("[name=every]")
-    every = signed_in.find_element(By.CSS_SELECTOR, "[name=every]").get_attribute("data-number")
+    every = person.one("[name=every]").get_attribute("data-number")
     assert button().text == f"Restore {every} objects"
     tick("[name=every]")
     button().click()
-    shows(signed_in, "main", "3 selected")
+    person.shows("main", "3 selected")
     # Who comes back finds what was ticked, and a button that knows.
-    signed_in.back()
-    shows(signed_in, "main form button[data-counts]", "Restore 3 objects")
-    for box in signed_in.find_elements(By.CSS_SELECTOR, "[name=ids]:checked"):
+    browser.back()
+    person.shows("main form button[data-counts]", "Restore 3 objects")
+    for box in browser.find_elements(By.CSS_SELECTOR, "[name=ids]:checked"):
         box.click()
     assert not button().is_enabled()
 
-    signed_in.get(f"{served.url}/scopes/contoso/points/{points[-1]}")
+    person.open(f"/scopes/contoso/points/{points[-1]}")
     assert not button().is_enabled()
     tick("[data-all]")
     assert button().text.startswith("Restore ") and button().text.endswith(" types")
 
-    signed_in.get(f"{served.url}/scopes/contoso/compare?from={points[0]}")
+    person.open(f"/scopes/contoso/compare?from={points[0]}")
     assert not button().is_enabled()
     tick("[name=ids]")
     assert button().text == "Restore 1 object"
-    remove = signed_in.find_element(By.CSS_SELECTOR, "[data-verb=Remove]")
+    remove = person.one("[data-verb=Remove]")
     assert not remove.is_enabled()
     tick("[name=added]")
     assert remove.text == "Remove 1 added object" and button().text == "Restore 1 object"
     remove.click()
-    shows(signed_in, "h1", "Remove 1 added object")
+    person.shows("h1", "Remove 1 added object")

@@ -22,9 +22,9 @@ class InvalidEntries(UsageError):
         fields: What is wrong with each, by the name of its field.
     """
 
-    def __init__(self, fields: Mapping[str, str]) -> None:
+    def __init__(self, fields: Mapping[str, str], *, what: str = "nothing has been saved") -> None:
         super().__init__(
-            "nothing has been saved",
+            what,
             remedy=f"Correct the {pluralize(len(fields), 'marked entry', 'marked entries')} below.",
         )
         self.fields = dict(fields)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -15,9 +17,10 @@ from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterAbsent, DagsterUnavailable, Run
+from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.rendering import ago
-from entra_pipeline.console.routing import Page, RequestContext, address
+from entra_pipeline.console.routing import Page, RequestContext, address, status_of
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.orchestration.keys import DRY_RUN_TAG, PLAN_TAG, run_tags
 from entra_pipeline.project import Scope
@@ -28,6 +31,7 @@ from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.plan_rows import PlanRows
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import applied, exceptions, read_report, rows
+from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 
 _STEPS = 100
@@ -88,13 +92,29 @@ def choose(context: RequestContext) -> Response:
         context.query("every"),
     )
     selection, added = _without_added(context, selection, asked.getlist("added"))
+    return _form(context, point, selection, context.query("every"), added=added)
+
+
+def _form(
+    context: RequestContext,
+    point: Manifest,
+    selection: RestoreSelection,
+    every: str,
+    *,
+    added: Sequence[str] = (),
+    error: EntraPipelineError | None = None,
+) -> Response:
+    """The form, with what was wrong with what was sent, if anything."""
+    context.wrong = error.fields if isinstance(error, InvalidEntries) else {}
     return context.page(
         "restore_form.html",
+        status=status_of(error) if error else HTTPStatus.OK,
+        error=error,
         added=added,
         scope=context.scope(),
         manifest=point,
         selection=selection,
-        every=context.query("every"),
+        every=every,
         everything=EVERYTHING,
         entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
         conflicts=CONFLICTS,
@@ -119,16 +139,26 @@ def choose_removal(context: RequestContext) -> Response:
     """The form: which objects are removed that a recovery point does not have."""
     point = context.state.manifest(context.store(), context.path("point"))
     ids = _removed(context.request.query_params.getlist("added"))
-    return context.page("removal_form.html", scope=context.scope(), manifest=point, ids=ids)
+    return _removal_form(context, point, ids)
+
+
+def _removal_form(
+    context: RequestContext, point: Manifest, ids: list[str], error: EntraPipelineError | None = None
+) -> Response:
+    status = status_of(error) if error else HTTPStatus.OK
+    return context.page("removal_form.html", status=status, error=error, scope=context.scope(), manifest=point, ids=ids)
 
 
 def plan_removal(context: RequestContext) -> Response:
     """Has a plan made that removes objects which were added since a recovery point: a dry run in Dagster."""
     scope = context.scope()
-    point = context.state.manifest(context.store(), context.path("point")).recovery_point
-    ids = _removed(context.form.get("added", []))
+    manifest = context.state.manifest(context.store(), context.path("point"))
+    ids, point = _removed(context.form.get("added", [])), manifest.recovery_point
     config = {"scope": scope.name, "point": point, "ids": ids, "delete_added": True, "dry_run": True}
-    return _have_planned(context, scope, config, point=point, removes=len(ids))
+    try:
+        return _have_planned(context, scope, config, point=point, removes=len(ids))
+    except EntraPipelineError as error:
+        return _removal_form(context, manifest, ids, error)
 
 
 def _removed(ids: list[str]) -> list[str]:
@@ -182,17 +212,35 @@ def plan(context: RequestContext) -> Response:
         context.field("where"),
         context.field("every"),
     )
-    conflict = context.field("conflict", "overwrite")
+    try:
+        return _planned(context, scope, point.recovery_point, selection)
+    except EntraPipelineError as error:
+        return _form(context, point, selection, context.field("every"), error=error)
+
+
+def _planned(context: RequestContext, scope: Scope, point: str, selection: RestoreSelection) -> Response:
+    """Has the plan made that a form asks for.
+
+    Raises:
+        InvalidEntries: An entry of the form is wrong.
+        DagsterUnavailable: Nobody can make it now.
+    """
+    conflict, taken = context.field("conflict", "overwrite"), context.field("taken", "skip")
+    ended_until = context.field("ended_until")
+    wrong = {}
     if conflict not in dict(CONFLICTS):
-        raise UsageError(f"there is no conflict mode {conflict!r}", remedy="Choose overwrite, merge or skip.")
-    taken = context.field("taken", "skip")
+        wrong["conflict"] = "Choose what becomes of objects that differ."
     if taken not in dict(TAKEN):
-        raise UsageError(f"there is no such choice for a UPN in use: {taken!r}", remedy="Choose skip, rename or match.")
-    ended_until = context.field("ended_until").strip()
-    check_ended_until(RestoreOptions(ended_until=ended_until), context.state.clock())
+        wrong["taken"] = "Choose what becomes of users whose UPN is in use."
+    try:
+        check_ended_until(RestoreOptions(ended_until=ended_until), context.state.clock())
+    except UsageError:
+        wrong["ended_until"] = "Choose a day in the future, or leave it empty."
+    if wrong:
+        raise InvalidEntries(wrong, what="no plan has been made")
     config = {
         "scope": scope.name,
-        "point": point.recovery_point,
+        "point": point,
         "types": list(selection.types),
         "ids": list(selection.ids),
         "where": selection.where,
@@ -207,7 +255,7 @@ def plan(context: RequestContext) -> Response:
     }
     told = {key: value for key, value in config.items() if value and key not in {"scope", "point", "ids", "dry_run"}}
     objects = len(selection.ids) or ("all" if selection == RestoreSelection() else "all that match")
-    return _have_planned(context, scope, config, point=point.recovery_point, objects=objects, **told)
+    return _have_planned(context, scope, config, point=point, objects=objects, **told)
 
 
 def _have_planned(context: RequestContext, scope: Scope, config: dict[str, Any], **told: Any) -> Response:

@@ -18,18 +18,30 @@ from entra_pipeline.channels.channel import Channel, Undelivered, undelivered
 from entra_pipeline.channels.message import Message
 from entra_pipeline.settings.fields import LOOPBACK, MailAddress, TlsPeer
 from entra_pipeline.settings.secrets import Secret
-from entra_pipeline.settings.section import Section, wrong
+from entra_pipeline.settings.section import Receiver, Section, wrong
 
 
 class Mail(TlsPeer):
     """How mail is sent."""
 
-    host: Annotated[str, StringConstraints(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    from_: MailAddress = Field(alias="from")
-    username: str | None = None
-    password: Secret | None = None
-    tls: Literal["starttls", "implicit", "none"] | None = None
+    host: Annotated[
+        str, StringConstraints(min_length=1), Field(title="Server", description="Such as smtp.example.com.")
+    ]
+    port: Annotated[
+        Annotated[int, Field(ge=1, le=65535)] | None,
+        Field(title="Port", description="Empty: 587, or 465 with implicit encryption."),
+    ] = None
+    from_: MailAddress = Field(alias="from", title="Sender", description="Such as entra-pipeline@example.com.")
+    username: Annotated[str | None, Field(title="User name", description="Empty: no sign-in.")] = None
+    password: Annotated[Secret | None, Field(title="Password")] = None
+    tls: Annotated[
+        Literal["starttls", "implicit", "none"] | None,
+        Field(title="Encryption", description="Default: implicit on port 465, else starttls."),
+    ] = None
+
+    def receiver(self) -> Receiver:
+        """As `Section.receiver`."""
+        return Receiver(self.host.lower(), own=True)
 
     @model_validator(mode="after")
     def _sign_in(self) -> Mail:

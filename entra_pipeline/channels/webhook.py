@@ -10,7 +10,7 @@ from entra_pipeline.channels.channel import Channel, Undelivered, undelivered
 from entra_pipeline.channels.message import SHOWN, Message
 from entra_pipeline.settings.fields import LOOPBACK
 from entra_pipeline.settings.secrets import Secret
-from entra_pipeline.settings.section import Section
+from entra_pipeline.settings.section import Receiver, Section
 
 
 class Webhook(Section):
@@ -18,6 +18,10 @@ class Webhook(Section):
 
     url: Secret
     format: Literal["teams", "slack"]
+
+    def receiver(self) -> Receiver:
+        """As `Section.receiver`: the secret is the address."""
+        return Receiver("the address of a webhook")
 
 
 class WebhookAddress(Section):

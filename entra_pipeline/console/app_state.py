@@ -112,9 +112,9 @@ class AppState:
     def not_writable(self) -> str:
         """Why the configuration cannot be changed here; empty when it can."""
         if not os.access(self.file, os.W_OK):
-            return f"{self.file} is read-only for the console"
+            return f"{self.file.name} is read-only for the console"
         if not os.access(self.file.parent, os.W_OK):
-            return f"the folder of {self.file} is read-only for the console"
+            return f"the folder of {self.file.name} is read-only for the console"
         return ""
 
     def store(self, scope: str) -> ScopeStore:

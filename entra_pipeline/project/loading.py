@@ -23,8 +23,8 @@ from entra_pipeline.project.models import (
     OpenIdConnect,
     Project,
     Scope,
-    Tenant,
 )
+from entra_pipeline.project.tenant_models import Tenant
 from entra_pipeline.store.backends import BACKENDS, KINDS
 from entra_pipeline.text import did_you_mean
 

@@ -1,23 +1,21 @@
-"""The configuration as objects: storage profiles, tenants, scopes, notification profiles."""
+"""The configuration as objects: scopes, notification profiles, the console, the whole; tenants: `tenant_models`."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.channels import CHANNELS, ProfileChannels, SharedChannels
 from entra_pipeline.errors import UsageError
+from entra_pipeline.project.tenant_models import Tenant
 from entra_pipeline.settings.fields import (
-    LOOPBACK,
     FilePath,
     Guid,
-    HttpsUrl,
     Name,
     TlsPeer,
     WebUrl,
@@ -26,7 +24,7 @@ from entra_pipeline.settings.fields import (
 )
 from entra_pipeline.settings.periods import FOREVER, Period
 from entra_pipeline.settings.secrets import Secret
-from entra_pipeline.settings.section import Section, wrong
+from entra_pipeline.settings.section import Receiver, Section, wrong
 from entra_pipeline.store.backends import Storage
 from entra_pipeline.text import did_you_mean
 from entra_pipeline.ticks import problem
@@ -36,184 +34,6 @@ JobStatus = Literal["finished", "finished with exception", "failed", "cancelled"
 
 DEFAULT_FULL_BACKUP_FREQUENCY = Period(3, "month")
 DEFAULT_KEEP_RUNS = Period(30, "day")
-
-
-class Certificate(Section):
-    """A certificate with its private key, PEM or PKCS #12."""
-
-    path: FilePath
-    password: Secret | None = None
-
-    def read(self) -> bytes:
-        """Returns the file's bytes; raises ConfigurationError when it cannot be read."""
-        path = self.resolve(self.path)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise self.error("path", f"{path} cannot be read ({error.strerror})", remedy="Correct the path.") from None
-
-    def password_value(self) -> str | None:
-        """Returns the password of the private key, if it has one."""
-        return self.password.reveal() if self.password else None
-
-
-class SimulatedTenant(Section):
-    """A simulated tenant inside the process, for trying things out."""
-
-    users: Annotated[int, Field(ge=0, le=1_000_000)] = 200
-    groups: Annotated[int, Field(ge=0, le=100_000)] = 20
-    seed: int = 7
-    state: FilePath = Path(".demo/tenant")
-    port: Annotated[int, Field(ge=1024, le=65534)] = 8480
-
-    @property
-    def folder(self) -> Path:
-        """Where the tenant lives, absolute."""
-        return self.resolve(self.state)
-
-
-_CREDENTIALS = ("managed_identity", "workload_identity", "certificate", "client_secret")
-"""Kinds of credentials, the safest first: a client secret works wherever somebody has copied it to."""
-_OVERVIEW = "Add it; it is shown on the overview page of the app registration."
-
-
-def _given_credentials(app: Section) -> list[str]:
-    return [kind for kind in _CREDENTIALS if getattr(app, kind, None)]
-
-
-class OwnerApp(Section):
-    """The app registration that owns the one which writes, and gives it a credential for an hour."""
-
-    client_id: Guid | None = None
-    managed_identity: bool = False
-    workload_identity: bool = False
-    certificate: Certificate | None = None
-    client_secret: Secret | None = None
-
-    @model_validator(mode="after")
-    def _one_credential(self) -> OwnerApp:
-        if len(_given_credentials(self)) != 1:
-            raise wrong("needs one credential", f"Set one of {', '.join(_CREDENTIALS)}.")
-        if self.client_id is None and not self.managed_identity:
-            raise wrong("client_id is missing", _OVERVIEW)
-        return self
-
-
-class RestoreApp(Section):
-    """The app registration that may write, and the key for first passwords of users that it makes."""
-
-    client_id: Guid
-    certificate: Certificate | None = None
-    client_secret: Secret | None = None
-    just_in_time: bool = False
-    owner: OwnerApp | None = None
-    passwords_key: Secret | None = None
-    passwords_folder: FilePath | None = None
-
-    @model_validator(mode="after")
-    def _one_credential(self) -> RestoreApp:
-        given = _given_credentials(self)
-        if self.just_in_time:
-            if given:
-                raise wrong(f"is just_in_time and has {given[0]} too", "Remove it, in Entra as well.")
-            if self.owner is None:
-                raise wrong(
-                    "owner is missing: just_in_time takes an app registration that owns this one",
-                    "Describe it in the table owner below this one.",
-                )
-        elif self.owner is not None:
-            raise wrong("has an owner and is not just_in_time", "Set just_in_time = true, or remove owner.")
-        elif len(given) != 1:
-            raise wrong("needs one credential", "Set one of certificate and client_secret, or just_in_time.")
-        return self
-
-
-class Tenant(TlsPeer):
-    """An Entra directory and the app registration that reads it."""
-
-    name: str = ""
-    tenant_id: Guid | None = None
-    client_id: Guid | None = None
-    managed_identity: bool = False
-    workload_identity: bool = False
-    certificate: Certificate | None = None
-    client_secret: Secret | None = None
-    cloud: Literal["global", "usgov", "usgov-dod", "china"] = "global"
-    graph_url: WebUrl | None = None
-    authority: HttpsUrl | None = None
-    seats: Annotated[int, Field(gt=0)] | None = None
-    restore: RestoreApp | None = None
-    simulator: SimulatedTenant | None = None
-
-    # The table of the app registration, where it is another than the one that reads.
-    _app: str = PrivateAttr(default="")
-
-    @field_validator("graph_url")
-    @classmethod
-    def _graph_root(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if urlsplit(value).scheme == "http" and urlsplit(value).hostname not in LOOPBACK:
-            raise wrong(
-                "would send tokens in the clear",
-                "Write an address that starts with https:// (http:// only on loopback).",
-            )
-        return value if value.endswith("/v1.0") else f"{value}/v1.0"
-
-    @model_validator(mode="after")
-    def _one_credential(self) -> Tenant:
-        given = _given_credentials(self)
-        if self.simulator is not None:
-            others = [*given, *(k for k in ("tenant_id", "client_id", "graph_url", "authority") if getattr(self, k))]
-            if others:
-                raise wrong(f"is simulated and has {', '.join(others)} too", "Remove them, or remove simulator.")
-            if self.restore is not None and self.restore.just_in_time:
-                raise wrong("is simulated, and restore is just_in_time", "Remove just_in_time.")
-            return self
-        if len(given) != 1:
-            found = f"has {' and '.join(given)}" if given else "has no credential"
-            raise wrong(found, f"Set one of {', '.join(_CREDENTIALS)}.")
-        for key in ("tenant_id", "client_id"):
-            if getattr(self, key) is None and not self.managed_identity:
-                raise wrong(f"{key} is missing", _OVERVIEW)
-        if self.tenant_id is None:
-            raise wrong("tenant_id is missing", "Add it; it is shown on the overview page of the tenant.")
-        return self
-
-    def setting(self, key: str) -> tuple[Path, str]:
-        """Names a setting as `Section.setting` does; the credential of another app is that of its table."""
-        return super().setting(f"{self._app}.{key}" if self._app and key in OwnerApp.model_fields else key)
-
-    def as_writer(self) -> Tenant:
-        """Returns the tenant with its app registration for restores; raises ConfigurationError without one."""
-        app = self.restore
-        if app is None:
-            raise self.error(
-                "restore",
-                "there is no app registration with write permissions for the tenant",
-                remedy="Register a second app in Entra, grant it what `entra-pipeline catalogue --permissions "
-                f"--restore` lists, and write its client_id and credential into [tenants.{self.name}.restore].",
-            )
-        writer = self.model_copy(
-            update={
-                "client_id": app.client_id,
-                "client_secret": app.client_secret,
-                "certificate": app.certificate,
-                "managed_identity": False,
-                "workload_identity": False,
-            }
-        )
-        writer._app = "restore"
-        return writer
-
-    def as_owner(self) -> Tenant:
-        """Returns the tenant with the app registration that owns the one for restores; ConfigurationError without."""
-        app = self.restore.owner if self.restore is not None else None
-        if app is None:
-            raise self.error("restore", "has no owner", remedy="Set just_in_time and the table owner.")
-        owner = self.model_copy(update={key: getattr(app, key) for key in OwnerApp.model_fields})
-        owner._app = "restore.owner"
-        return owner
 
 
 class Selection(Section):
@@ -428,6 +248,10 @@ class OpenIdConnect(TlsPeer):
         """The issuer (Entra doc: v2-protocols-oidc)."""
         return self.issuer or f"https://login.microsoftonline.com/{self.tenant_id}/v2.0"
 
+    def receiver(self) -> Receiver:
+        """As `Section.receiver`."""
+        return Receiver(self.issuer.lower(), own=True) if self.issuer else Receiver("Microsoft Entra (global)")
+
 
 class Roles(Section):
     """Which app roles, or ids of groups, give which role in the console."""
@@ -444,8 +268,23 @@ class DagsterWebservers(Section):
     read_only_url: WebUrl
 
 
+class FormerSecret(Secret):
+    """A secret that the configuration named once, and that stays with the server which it was for.
+
+    Attributes:
+        server: The server.
+    """
+
+    server: str
+
+
 class Console(Section):
-    """The web console."""
+    """The web console.
+
+    Attributes:
+        secret_folders: Folders with files that settings made in the console may refer to.
+        former_secrets: Secrets that tables named which were changed or deleted in the console.
+    """
 
     public_url: WebUrl | None = None
     oidc: OpenIdConnect | None = None
@@ -455,6 +294,13 @@ class Console(Section):
         administrator=["EntraPipeline.Administrator"],
     )
     dagster: DagsterWebservers | None = None
+    secret_folders: list[FilePath] = [Path("secrets")]
+    former_secrets: list[FormerSecret] = []
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of secrets, absolute."""
+        return [self.resolve(folder) for folder in self.secret_folders]
 
     @field_validator("public_url")
     @classmethod

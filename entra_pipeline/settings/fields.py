@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -77,7 +77,12 @@ def not_in_the_clear(value: str | None) -> str | None:
 class TlsPeer(Section):
     """A service that is reached over TLS, and may have a certificate authority of its own."""
 
-    ca_bundle: FilePath | None = None
+    public_files: ClassVar[tuple[str, ...]] = ("ca_bundle",)
+
+    ca_bundle: Annotated[
+        FilePath | None,
+        Field(title="Certificate authorities", description="A PEM file to trust besides the machine's own."),
+    ] = None
 
     @property
     def ca_file(self) -> Path | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 from pydantic_core import PydanticCustomError
@@ -10,8 +12,44 @@ from pydantic_core import PydanticCustomError
 from entra_pipeline.errors import ConfigurationError
 
 
+class Receiver(NamedTuple):
+    """Whom the secrets of a table are sent to.
+
+    Attributes:
+        name: Tells it from others; says what the secrets are for where nobody gets them.
+        own: Whether the file names the address, instead of the usual one of a service.
+    """
+
+    name: str
+    own: bool = False
+
+
+class Alternatives(NamedTuple):
+    """Settings of which a table has one.
+
+    Attributes:
+        title: What is chosen.
+        settings: Each of them, with the other settings that go with it.
+        help: What to know when choosing.
+    """
+
+    title: str
+    settings: Mapping[str, tuple[str, ...]]
+    help: str = ""
+
+
 class Section(BaseModel):
-    """A table of the configuration file. Unknown keys are refused; values are not converted."""
+    """A table of the configuration file. Unknown keys are refused; values are not converted.
+
+    Attributes:
+        one_of: Settings of which the table has one.
+        secret_files: Settings that name files with secrets.
+        public_files: Settings that name other files which are read.
+    """
+
+    one_of: ClassVar[Alternatives | None] = None
+    secret_files: ClassVar[tuple[str, ...]] = ()
+    public_files: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -26,10 +64,22 @@ class Section(BaseModel):
             inner = getattr(self, name)
             if isinstance(inner, Section):
                 inner.locate(file, f"{key}.{name}" if key else name)
+            elif isinstance(inner, list):
+                for one in inner:
+                    if isinstance(one, Section):
+                        one.locate(file, f"{key}.{name}" if key else name)
             elif isinstance(inner, dict):
-                for one, section in inner.items():
+                for table, section in inner.items():
                     if isinstance(section, Section):
-                        section.locate(file, f"{name}.{one}")
+                        section.locate(file, f"{name}.{table}")
+
+    def receiver(self) -> Receiver | None:
+        """Returns whom the secrets of the table are sent to; None for whoever gets those of the table around it."""
+        return None
+
+    def machine_identity(self) -> tuple[str, str] | None:
+        """Returns the setting that leads to an identity of this machine, and what it is; None without one."""
+        return None
 
     def setting(self, key: str) -> tuple[Path, str]:
         """Returns the file and the dotted key of one of the section's settings."""

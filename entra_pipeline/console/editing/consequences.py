@@ -1,6 +1,6 @@
-"""What a change of a scope leads to that is not seen in its form: each is a question, and saving takes a yes.
+"""What a change leads to that is not seen in its form: each is a question, and saving takes a yes.
 
-What belongs here: what is asked. What does not: what is refused (`project`), and how it is saved (`pages.scopes`).
+What belongs here: what is asked. What does not: what is refused (`project`), and how it is saved (`pages`).
 """
 
 from __future__ import annotations
@@ -129,3 +129,41 @@ def of_deletion(
         what = "A restore from it is being planned" if restore.planning else "A restore from it is running or queued"
         found.append(Consequence(f"{what}, and will come to its end or fail."))
     return found
+
+
+def of_storage(before: Project, after: Project, name: str) -> list[Consequence]:
+    """Returns what follows from a change of a storage profile that scopes use: their recovery points stay behind."""
+    old, new = before.storage[name], after.storage[name]
+    using = ", ".join(scope.name for scope in before.scopes.values() if scope.storage == name)
+    if not using:
+        return []
+    found = []
+    if old.location() != new.location():
+        found.append(
+            Consequence(
+                f"It is another place than before. The recovery points of {using} stay in the old one and are not "
+                "shown any more; the next backup begins anew."
+            )
+        )
+    if old.encryption != new.encryption:
+        found.append(
+            Consequence(
+                f"Its encryption is another than before. What {using} stored until now can be read only while its key "
+                "is named."
+            )
+        )
+    return found
+
+
+def of_tenant(before: Project, after: Project, name: str) -> list[Consequence]:
+    """Returns what follows from a change of a tenant: scopes that protected one directory now protect another."""
+    old, new = before.tenants[name], after.tenants[name]
+    using = ", ".join(scope.name for scope in before.scopes.values() if scope.tenant == name)
+    if not using or old.tenant_id == new.tenant_id:
+        return []
+    return [
+        Consequence(
+            f"It is another directory than before, and {using} has recovery points of the old one. Another directory "
+            "is better protected by a tenant and a scope of its own."
+        )
+    ]

@@ -5,7 +5,8 @@ Where a webhook's address is, is shown and chosen; the address itself is a secre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, get_args
 
 from starlette.responses import Response
@@ -14,11 +15,13 @@ from entra_pipeline.channels import CHANNELS
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.editing.form_errors import InvalidEntries, at_fields, check_name
+from entra_pipeline.console.editing.secret_rules import RefusedChange, accept
 from entra_pipeline.console.routing import Page, RequestContext
-from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.notifications.listing import profile_rows
-from entra_pipeline.notifications.testing import send_test
-from entra_pipeline.project import NotificationProfile, create_profile, delete_profile, edit_profile
+from entra_pipeline.notifications.testing import send_test, send_test_mail
+from entra_pipeline.project import NotificationProfile
+from entra_pipeline.project.editing import delete_table, save_table
 from entra_pipeline.project.models import JobStatus
 
 KINDS = ("backup", "restore", "prune", "drill")
@@ -43,9 +46,14 @@ def show(context: RequestContext) -> Response:
 
 
 def _list(
-    context: RequestContext, tried: str = "", good: str = "", problem: EntraPipelineError | None = None
+    context: RequestContext,
+    tried: str = "",
+    good: str = "",
+    problem: EntraPipelineError | None = None,
+    *,
+    tried_mail: str = "",
 ) -> Response:
-    """The profiles, with the outcome of a try below the one that was tried."""
+    """The profiles and the mail server, with the outcome of a try below what was tried."""
     try:
         profiles, unread = profile_rows(context.project), None
     except EntraPipelineError as error:
@@ -58,6 +66,7 @@ def _list(
         channels=CHANNELS.values(),
         mail=context.project.mail,
         tried=tried,
+        tried_mail=tried_mail,
         good=good,
         problem=problem,
         locked=context.state.not_writable(),
@@ -67,10 +76,28 @@ def _list(
 def try_one(context: RequestContext) -> Response:
     """Sends a test message by every channel of a profile."""
     name = context.path("profile")
+    good, problem = _tried(context, name, lambda: send_test(context.project, name, context.state.clock))
+    return _list(context, name, good, problem)
+
+
+def try_mail(context: RequestContext) -> Response:
+    """Sends a test message to one address by the mail server."""
+    to = context.field("address")
+    good, problem = _tried(context, to, lambda: send_test_mail(context.project, to, context.state.clock))
+    if isinstance(problem, UsageError):
+        context.wrong = {"address": f"{problem.message[:1].upper()}{problem.message[1:]}. {problem.remedy}"}
+        problem = None
+    return _list(context, good=good, problem=problem, tried_mail=to)
+
+
+def _tried(
+    context: RequestContext, subject: str, send: Callable[[], list[str]]
+) -> tuple[str, EntraPipelineError | None]:
+    """Sends a message; returns to whom, or what was wrong."""
     problem: EntraPipelineError | None = None
     good = ""
     try:
-        good = f"Sent to {', '.join(send_test(context.project, name, context.state.clock))}."
+        good = f"Sent to {', '.join(send())}."
     except EntraPipelineError as error:
         problem = error
     details: dict[str, Any] = {"error": problem.message} if problem else {}
@@ -80,11 +107,11 @@ def try_one(context: RequestContext) -> Response:
         context.user,
         context.request,
         action="notification test",
-        subject=name[:200],
+        subject=subject[:200],
         result=result,
         **details,
     )
-    return _list(context, name, good, problem)
+    return good, problem
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
@@ -160,16 +187,16 @@ def _save(context: RequestContext, profile: NotificationProfile | None) -> Respo
     values = _sent(context)
     name = profile.name if profile else context.field("name")
     settings = _settings(values)
+    keys, table = ("notifications", name), f"notifications.{name}"
     try:
         if wrong := _wrong(context, values, None if profile else name):
             raise InvalidEntries(wrong)
         with context.state.changing(context.field("version")) as file:
-            if profile is None:
-                create_profile(file, name, settings)
-            else:
-                edit_profile(file, name, settings)
+            save_table(file, keys, settings, new=profile is None, accept=partial(accept, table=table))
     except EntraPipelineError as error:
-        found = at_fields(error, f"notifications.{name}", _FIELDS)
+        if isinstance(error, RefusedChange):
+            error = InvalidEntries({"webhook_name": error.message}) if error.settings else error
+        found = at_fields(error, table, _FIELDS)
         return _form(context, profile, {**values, "name": name}, found)
     action = f"notification profile {'edit' if profile else 'create'}"
     told = {key: value for key, value in settings.items() if value is not None}
@@ -186,9 +213,7 @@ def _wrong(context: RequestContext, values: Mapping[str, Any], new: str | None) 
     if not values["to"] and not values["webhook_format"]:
         wrong["to"] = "Enter a mail address, or choose a webhook."
     elif values["to"] and project.mail is None:
-        wrong["to"] = (
-            "Mail cannot be sent yet: no mail server is configured. Remove the addresses, or configure it first."
-        )
+        wrong["to"] = "Mail cannot be sent yet: no mail server is configured. Remove the addresses, or set it up first."
     elif values["digest"] and not values["to"]:
         wrong["to"] = "A daily digest is sent by mail: enter a mail address."
     return wrong
@@ -222,9 +247,15 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 def delete(context: RequestContext) -> Response:
     """Deletes a profile."""
     profile = context.project.profile(context.path("profile"))
-    with context.state.changing(context.field("version")) as file:
-        record(context.state, context.user, context.request, action="notification profile delete", subject=profile.name)
-        delete_profile(file, profile.name)
+    try:
+        with context.state.changing(context.field("version")) as file:
+            keys = ("notifications", profile.name)
+            delete_table(file, keys, accept=partial(accept, table=".".join(keys)))
+            record(
+                context.state, context.user, context.request, action="notification profile delete", subject=profile.name
+            )
+    except EntraPipelineError as error:
+        return _form(context, profile, _values(profile), error)
     return context.go("/notifications", f"The profile {profile.name} has been deleted.")
 
 
@@ -233,6 +264,7 @@ PAGES = (
     Page("/notifications/new", new, Role.administrator),
     Page("/notifications/new", save_new, Role.administrator, ("POST",)),
     Page("/notifications/{profile}/test", try_one, Role.operator, ("POST",)),
+    Page("/settings/mail/test", try_mail, Role.administrator, ("POST",)),
     Page("/notifications/{profile}/edit", edit, Role.administrator),
     Page("/notifications/{profile}/edit", save, Role.administrator, ("POST",)),
     Page("/notifications/{profile}/delete", delete, Role.administrator, ("POST",)),

@@ -12,6 +12,13 @@ function recount(form) {
     button.textContent = number ? `${verb} ${number.toLocaleString("en")} ${noun}` : verb;
   }
 }
+// What goes with another choice is out of sight, and is not sent.
+function suit(form) {
+  for (const part of form?.querySelectorAll("fieldset[data-when]") ?? []) {
+    const [name, values] = part.dataset.when.split("=");
+    part.hidden = part.disabled = !values.split(" ").includes(form.elements[name]?.value);
+  }
+}
 document.addEventListener("change", (event) => {
   const box = event.target;
   if (box.matches("[data-all]")) {
@@ -21,6 +28,7 @@ document.addEventListener("change", (event) => {
     box.form.requestSubmit();
   }
   recount(box.form);
+  suit(box.form);
   // Before whoever sends the form for this change.
 }, true);
 // Enter in a field that only finds something sends no form.
@@ -43,6 +51,7 @@ document.addEventListener("submit", (event) => {
 window.addEventListener("pageshow", () => {
   document.querySelectorAll("form[aria-busy]").forEach((form) => { form.ariaBusy = null; });
   document.querySelectorAll("form:has([data-counts])").forEach(recount);
+  document.querySelectorAll("form:has([data-when])").forEach(suit);
 });
 // Who chooses a link of the menu has done with the menu.
 document.addEventListener("keydown", (event) => {
@@ -149,4 +158,5 @@ document.addEventListener("htmx:afterSettle", () => {
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelector("#log")?.scrollTo(0, 1e9);
   document.querySelectorAll(".tree").forEach(grow);
+  document.querySelectorAll("form:has([data-when])").forEach(suit);
 });

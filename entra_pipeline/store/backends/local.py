@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Protocol
 from uuid import uuid4
 
 import msgspec
+from pydantic import Field
 
 from entra_pipeline.clock import Clock, iso
 from entra_pipeline.errors import AlreadyExists, EntraPipelineError, NotInStore, ScopeBusy, StoreError
@@ -44,7 +45,9 @@ class LocalStorage(StorageSettings):
     about: ClassVar[str] = "a folder on this machine"
 
     kind: Literal["local"]
-    path: FilePath
+    path: Annotated[
+        FilePath, Field(title="Folder", description="On this machine; it is made when something is written.")
+    ]
 
     @property
     def root(self) -> Path:
@@ -60,6 +63,9 @@ class LocalStorage(StorageSettings):
                 remedy="Name a folder without.",
             )
         return LocalObjectStore(self.root, error_factory=self.error)
+
+    def location(self) -> str:
+        return str(self.root)
 
     def facts(self) -> list[tuple[str, str]]:
         return [("Folder", str(self.path)), *self.protection()]

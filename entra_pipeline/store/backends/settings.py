@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+from pydantic import Field
 
 from entra_pipeline.settings.section import Section
 from entra_pipeline.store.backends.encryption.settings import Encryption
@@ -25,8 +27,16 @@ class StorageSettings(Section):
     """
 
     kind: str
-    signing: Signing | None = None
-    encryption: Encryption | None = None
+    signing: Annotated[
+        Signing | None, Field(title="Signed records", description="Shows whether records were changed by others.")
+    ] = None
+    encryption: Annotated[
+        Encryption | None,
+        Field(
+            title="Encryption before sending",
+            description="Recommended. Without the key nothing can be read again: keep a copy elsewhere.",
+        ),
+    ] = None
 
     about: ClassVar[str]
     """What the kind is, for docs/configuration.md."""
@@ -53,6 +63,10 @@ class StorageSettings(Section):
     @abstractmethod
     def place(self) -> ObjectStore:
         """Opens the place as it is, without signatures; errors as of `open`."""
+
+    @abstractmethod
+    def location(self) -> str:
+        """Returns which place it is: another text means another place, with other recovery points."""
 
     @abstractmethod
     def facts(self) -> list[tuple[str, str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator, model_validator
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator, model_validator
 
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.settings.fields import WebUrl
 from entra_pipeline.settings.secrets import Secret
-from entra_pipeline.settings.section import Section, wrong
+from entra_pipeline.settings.section import Alternatives, Receiver, Section, wrong
 from entra_pipeline.store.backends.encryption.age import AgeIdentity, check_recipient
 from entra_pipeline.store.backends.encryption.encrypted_store import EncryptedObjectStore
 from entra_pipeline.store.backends.encryption.keys import DataKeys
@@ -25,8 +27,10 @@ class AgeSettings(Section):
         recipients: Public keys of others who can unwrap the data keys, such as one whose identity is kept in a safe.
     """
 
-    identity: Secret
-    recipients: list[str] = []
+    identity: Annotated[Secret, Field(title="age identity")]
+    recipients: Annotated[
+        list[str], Field(title="Other recipients", description="Public keys (age1…), one per line.")
+    ] = []
 
     @field_validator("recipients")
     @classmethod
@@ -48,9 +52,17 @@ class KmsSettings(Section):
         endpoint_url: The service; Amazon's when None.
     """
 
-    key: str
-    region: str = "us-east-1"
-    endpoint_url: WebUrl | None = None
+    key: Annotated[str, Field(title="KMS key", description="Id, ARN or alias.")]
+    region: Annotated[str, Field(title="Region of the key")] = "us-east-1"
+    endpoint_url: Annotated[WebUrl | None, Field(title="Address of KMS", description="Empty: Amazon's.")] = None
+
+    def receiver(self) -> Receiver:
+        """As `Section.receiver`."""
+        return Receiver(self.endpoint_url.lower(), own=True) if self.endpoint_url else Receiver("AWS KMS")
+
+    def machine_identity(self) -> tuple[str, str]:
+        """As `Section.machine_identity`."""
+        return "endpoint_url", "the role of this machine"
 
 
 class Wrapping(Section):
@@ -62,9 +74,15 @@ class Wrapping(Section):
         kms: A key in AWS KMS.
     """
 
-    passphrase: Secret | None = None
-    age: AgeSettings | None = None
-    kms: KmsSettings | None = None
+    one_of: ClassVar[Alternatives | None] = Alternatives("Key", {"passphrase": (), "age": (), "kms": ()})
+
+    passphrase: Annotated[Secret | None, Field(title="Passphrase", description="20 characters or more.")] = None
+    age: Annotated[AgeSettings | None, Field(title="age keys")] = None
+    kms: Annotated[KmsSettings | None, Field(title="Key in AWS KMS")] = None
+
+    def receiver(self) -> Receiver:
+        """As `Section.receiver`: keys stay on this machine."""
+        return Receiver("encryption before sending")
 
     @model_validator(mode="after")
     def _one(self) -> Wrapping:
@@ -110,7 +128,9 @@ class Encryption(Wrapping):
         former: What wrapped data keys until now, until they are wrapped anew.
     """
 
-    former: Wrapping | None = None
+    former: Annotated[Wrapping | None, Field(title="Former key", description="Until data keys are wrapped anew.")] = (
+        None
+    )
 
     def above(self, place: ObjectStore) -> EncryptedObjectStore:
         """Returns a place with encryption; errors as of `keys`, when the first key is needed."""

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from entra_pipeline.settings.fields import WebUrl, not_in_the_clear
 from entra_pipeline.settings.secrets import Secret
-from entra_pipeline.settings.section import wrong
+from entra_pipeline.settings.section import Receiver, wrong
 from entra_pipeline.store.backends.object_store import ObjectStore
 from entra_pipeline.store.backends.s3.server_side import ServerSideEncryption, add_parameters
 from entra_pipeline.store.backends.settings import StorageSettings
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PREFIX = 600
 _HURRIED = 10.0
+_KEYS = "Empty, with the other key: the role of this machine."
 
 
 def _bucket(value: str) -> str:
@@ -50,16 +51,38 @@ class S3Storage(StorageSettings):
     about: ClassVar[str] = "a bucket of any S3 store"
 
     kind: Literal["s3"]
-    bucket: BucketName
-    prefix: str = ""
-    endpoint_url: WebUrl | None = None
-    region: str = "us-east-1"
-    access_key_id: Secret | None = None
-    secret_access_key: Secret | None = None
-    object_lock: Literal["governance", "compliance"] | None = None
-    server_side_encryption: ServerSideEncryption | None = None
-    addressing: Literal["path", "virtual"] | None = None
-    patience: Annotated[float, Field(gt=0, le=3600, strict=False)] = 60
+    bucket: Annotated[BucketName, Field(title="Bucket", description="It must exist.")]
+    prefix: Annotated[
+        str, Field(title="Folder in the bucket", description="Such as prod/entra. Empty: the whole bucket.")
+    ] = ""
+    endpoint_url: Annotated[
+        WebUrl | None, Field(title="Service address", description="Such as https://s3.example.net. Empty: Amazon S3.")
+    ] = None
+    region: Annotated[str, Field(title="Region")] = "us-east-1"
+    access_key_id: Annotated[Secret | None, Field(title="Access key ID", description=_KEYS)] = None
+    secret_access_key: Annotated[Secret | None, Field(title="Secret access key", description=_KEYS)] = None
+    object_lock: Annotated[
+        Literal["governance", "compliance"] | None,
+        Field(
+            title="Object Lock",
+            description="Recovery points cannot be deleted before their retention ends. The bucket must have it.",
+        ),
+    ] = None
+    server_side_encryption: Annotated[ServerSideEncryption | None, Field(title="Encryption by the service")] = None
+    addressing: Annotated[
+        Literal["path", "virtual"] | None,
+        Field(title="Position of the bucket", description="In the address: virtual for services that require it."),
+    ] = None
+    patience: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=3600,
+            strict=False,
+            title="Seconds to retry",
+            description="While the service is overloaded or fails.",
+        ),
+    ] = 60
 
     @field_validator("prefix")
     @classmethod
@@ -124,6 +147,15 @@ class S3Storage(StorageSettings):
             credentials=self.credentials(),
             explain=ErrorExplainer(f"s3://{self.bucket}/{prefix}", self.error),
         ).check()
+
+    def location(self) -> str:
+        return f"{self.endpoint_url or self.region} {self.bucket}/{self.prefix}"
+
+    def receiver(self) -> Receiver:
+        return Receiver(self.endpoint_url.lower(), own=True) if self.endpoint_url else Receiver("Amazon S3")
+
+    def machine_identity(self) -> tuple[str, str] | None:
+        return None if self.access_key_id else ("access_key_id", "the role of this machine")
 
     def facts(self) -> list[tuple[str, str]]:
         return [

@@ -8,12 +8,12 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from entra_pipeline.settings.secrets import Secret
-from entra_pipeline.settings.section import Section, wrong
+from entra_pipeline.settings.section import Alternatives, Section, wrong
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -34,8 +34,12 @@ class ServerSideEncryption(Section):
         customer_key: A key that the service uses and does not keep (SSE-C): 32 bytes as Base64.
     """
 
-    kms_key: str | None = None
-    customer_key: Secret | None = None
+    one_of: ClassVar[Alternatives | None] = Alternatives("Key", {"kms_key": (), "customer_key": ()})
+
+    kms_key: Annotated[
+        str | None, Field(title="KMS key", description="ARN, id or alias, such as alias/entra-backup.")
+    ] = None
+    customer_key: Annotated[Secret | None, Field(title="Customer key", description="32 bytes as Base64.")] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> ServerSideEncryption:

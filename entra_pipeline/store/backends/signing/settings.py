@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator, model_validator
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
 
 from entra_pipeline.settings.secrets import Secret
-from entra_pipeline.settings.section import Section, wrong
+from entra_pipeline.settings.section import Receiver, Section, wrong
 from entra_pipeline.store.backends.object_store import ObjectStore
 from entra_pipeline.store.backends.signing.keys import SigningKey, VerifyingKey
 from entra_pipeline.store.backends.signing.signed_store import SignedObjectStore
@@ -19,8 +21,12 @@ class Signing(Section):
         public_keys: Public keys as base64url, as `entra-pipeline storage sign` shows them.
     """
 
-    private_key: Secret | None = None
-    public_keys: list[str] = []
+    private_key: Annotated[Secret | None, Field(title="Private key", description="Ed25519, PKCS #8 in PEM.")] = None
+    public_keys: Annotated[list[str], Field(title="Other trusted keys", description="Public keys, one per line.")] = []
+
+    def receiver(self) -> Receiver:
+        """As `Section.receiver`: keys stay on this machine."""
+        return Receiver("signatures")
 
     @field_validator("public_keys")
     @classmethod

@@ -28,6 +28,7 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
+from tests.support.patience import FRESH
 
 NOWHERE = WebserverAddress("http://127.0.0.1:9/dagster")
 """A Dagster that is not there."""
@@ -99,7 +100,9 @@ class Browser:
 
     def __init__(self, console: Served) -> None:
         self.console = console
-        self.client = console.clients.enter_context(httpx.Client(base_url=console.url, trust_env=False, timeout=30))
+        self.client = console.clients.enter_context(
+            httpx.Client(base_url=console.url, trust_env=False, timeout=30, limits=FRESH)
+        )
         self.session: Session | None = None
 
     def keep(self, token: str) -> None:

@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
-from entra_pipeline.backup.run import backup
 from entra_pipeline.console.auth import SignIn
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import Dagster, Run
-from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.operations.environment import COMMAND, ProjectEnvironment
 from entra_pipeline.operations.restore import RestoreRun, passwords_file
-from entra_pipeline.project import load_project
 from entra_pipeline.restore.objects.model import RestorePlan
-from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore
 from entra_pipeline.restore.records.journal import RestoreUnderWay
 from entra_pipeline.restore.records.plans import write_plan
-from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.events import EVENTS
 from entra_pipeline.store.manifest import seal
 from entra_pipeline.store.recovery_points import ScopeStore
 from tests.console.conftest import Browser, Served, served
 from tests.console.two_points import NOWHERE
-
-SETTINGS = """
-[storage.disk]
-kind = "local"
-path = "backup"
-
-[scopes.contoso]
-tenant = "simulated"
-storage = "disk"
-protect = ["users", "groups"]
-"""
+from tests.support.planned import planned_restore
 
 
 class Planned(NamedTuple):
@@ -59,26 +43,11 @@ class Planned(NamedTuple):
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planned]:
-    file = Path(tmp_path_factory.mktemp("once")) / "dagster_project.toml"
-    with Simulator(users=8, groups=2, seed=5) as simulator:
-        file.write_text(simulator.tenant_table() + SETTINGS)
-        project = load_project(file)
-        environment, scope = ProjectEnvironment(project), project.scope("contoso")
-        store = environment.open_store(scope)
-
-        async def make() -> RestorePlan:
-            async with open_graph(project.tenants["simulated"]) as graph:
-                point = await backup(scope, store, graph)
-                user = next(one for one in simulator.control.dump("users") if not one.get("onPremisesSyncEnabled"))
-                simulator.control.delete(f"users/{user['id']}")
-                tenant = PlannedTenant(scope=scope, store=store, reading=graph)
-                return await plan_restore(store, point, tenant, trigger="a test")
-
-        plan = asyncio.run(make())
+    with planned_restore(tmp_path_factory.mktemp("once")) as (project, store, plan):
         nowhere = Dagster(NOWHERE, NOWHERE)
-        with served(file, sign_in=SignIn(), dagster=nowhere) as console:
+        with served(project.file, sign_in=SignIn(), dagster=nowhere) as console:
             run = RestoreRun(
-                environment=environment,
+                environment=ProjectEnvironment(project),
                 store=store,
                 plan=plan,
                 passwords_file=passwords_file(project, plan),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,32 +11,18 @@ from typing import NamedTuple
 import pytest
 
 from entra_pipeline.audit import AuditEvent
-from entra_pipeline.backup.run import backup
 from entra_pipeline.console.auth import SignIn
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import Dagster, Run
-from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.objects.model import RestorePlan
-from entra_pipeline.restore.plan.service import PlannedTenant, plan_restore
 from entra_pipeline.restore.records.approval import approved_by, sign_plan
-from entra_pipeline.simulator import Simulator
 from tests.console.conftest import NOWHERE, Browser, Served, served
 from tests.console.test_pages import version_of
 from tests.console.test_security import events
+from tests.support.planned import planned_restore
 
-SETTINGS = """
-[storage.disk]
-kind = "local"
-path = "backup"
-
-[scopes.contoso]
-tenant = "simulated"
-storage = "disk"
-protect = ["users", "groups", "deleted_users"]
-approval = true
-"""
 ADA, GRACE, OTTO = "ada@contoso.com", "grace@contoso.com", "otto@contoso.com"
 
 
@@ -60,26 +45,10 @@ class Waiting(NamedTuple):
 @pytest.fixture
 def waiting(tmp_path: Path) -> Iterator[Waiting]:
     """Ada's plan to bring back a user."""
-    file = tmp_path / "dagster_project.toml"
-    with Simulator(users=8, groups=2, seed=5) as simulator:
-        file.write_text(simulator.tenant_table() + SETTINGS)
-        project = load_project(file)
-        scope, store = project.scope("contoso"), open_store(project, "contoso")
-
-        async def planned() -> RestorePlan:
-            async with open_graph(project.tenants["simulated"]) as graph:
-                point = await backup(scope, store, graph)
-                user = next(one for one in simulator.control.dump("users") if not one.get("onPremisesSyncEnabled"))
-                simulator.control.delete(f"users/{user['id']}")
-                return await plan_restore(
-                    store, point, PlannedTenant(scope=scope, store=store, reading=graph), trigger="a test"
-                )
-
-        plan = asyncio.run(planned())
-        assert plan.steps
+    with planned_restore(tmp_path, "users", "groups", "deleted_users", more="approval = true") as (project, _, plan):
         nowhere = Dagster(NOWHERE, NOWHERE)
-        with served(file, sign_in=SignIn(), dagster=nowhere) as console:
-            yield Waiting(console, plan, file)
+        with served(project.file, sign_in=SignIn(), dagster=nowhere) as console:
+            yield Waiting(console, plan, project.file)
         nowhere.close()
 
 

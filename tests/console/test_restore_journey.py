@@ -25,26 +25,16 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.operations.environment import COMMAND, ProjectEnvironment
 from entra_pipeline.operations.restore import RestoreRun, passwords_file, plan_restore
 from entra_pipeline.orchestration.jobs.restore import RestoreConfig
-from entra_pipeline.project import Project, load_project
+from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.simulator import Simulator
 from tests.console.person import Person
 from tests.console.two_points import NOWHERE, Served, serving
 from tests.support.browser import browser
+from tests.support.planned import small_project
 
 __all__ = ["browser"]
-
-SETTINGS = """
-[storage.disk]
-kind = "local"
-path = "backup"
-
-[scopes.contoso]
-tenant = "simulated"
-storage = "disk"
-protect = ["users", "groups"]
-"""
 
 
 class InProcess:
@@ -101,12 +91,10 @@ class Lost(NamedTuple):
 
 @pytest.fixture
 def lost(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lost]:
-    file = tmp_path_factory.mktemp("journey") / "dagster_project.toml"
     now = system_clock()
     tuesday = (now - timedelta(days=(now.weekday() - 1) % 7 or 7)).replace(hour=6, minute=0, second=0)
     with Simulator(users=12, groups=8, seed=5) as simulator:
-        file.write_text(simulator.tenant_table() + SETTINGS)
-        project = load_project(file)
+        project = small_project(tmp_path_factory.mktemp("journey"), simulator)
         groups = simulator.control.dump("groups")[2:5]
         for number, group in enumerate(groups, 1):
             group["displayName"] = f"Project Aurora {number}"
@@ -119,7 +107,7 @@ def lost(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         for name in ("launch", "run", "runs"):
             monkeypatch.setattr(dagster, name, getattr(inside, name))
         monkeypatch.setattr(dagster, "log", lambda _: [])
-        site = AppState(file, sign_in=SignIn(), dagster=dagster, templates=templates())
+        site = AppState(project.file, sign_in=SignIn(), dagster=dagster, templates=templates())
         with serving(site) as served:
             yield Lost(served, simulator, groups, tuesday)
         dagster.close()

@@ -30,6 +30,7 @@ from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.simulator import Simulator
+from tests.support.patience import FRESH
 
 NOWHERE = WebserverAddress("http://127.0.0.1:9/dagster")
 """A Dagster that is not there."""
@@ -59,7 +60,7 @@ class Served:
 
     def client(self, role: Role | None = None) -> httpx.Client:
         """A browser; of somebody with a role, or of nobody."""
-        client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        client = httpx.Client(base_url=self.url, trust_env=False, timeout=30, limits=FRESH)
         if role is not None:
             token, session = self.site.sessions.begin(User(f"{role.name}@contoso.com", role, f"The {role.name}"))
             client.cookies.set("entra-session", token)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from entra_pipeline.simulator import Simulator
+from tests.support.patience import FRESH
 
 
 class Client:
@@ -21,7 +22,7 @@ class Client:
             if restore
             else (simulator.client_id, simulator.client_secret)
         )
-        self.http = httpx.Client(trust_env=False, timeout=60)
+        self.http = httpx.Client(trust_env=False, timeout=60, limits=FRESH)
         self.sign_in()
 
     def sign_in(self) -> None:

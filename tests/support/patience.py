@@ -1,5 +1,7 @@
 """How long tests wait for what fails: not at all, and not for long."""
 
+import httpx
+
 from entra_pipeline.graph.retry import RetryPolicy
 
 IMPATIENT = RetryPolicy(
@@ -12,3 +14,6 @@ IMPATIENT = RetryPolicy(
     longest_pause=0.02,
 )
 """Retries come at once, and end soon: for tests about what comes of it."""
+
+FRESH = httpx.Limits(keepalive_expiry=1.0)
+"""No connection is used that has been idle for long: uvicorn ends it after 5 s, and what is sent just then is lost."""

@@ -18,6 +18,7 @@ from entra_pipeline.store.backends.encryption.person_keys import FOLDER as PEOPL
 from entra_pipeline.store.backends.signing.envelope import is_record
 from entra_pipeline.store.checksums import part_problem
 from entra_pipeline.store.erasure.record import FOLDER as ERASURES
+from entra_pipeline.store.erasure.record import ErasureRecords
 from entra_pipeline.store.manifest import Manifest, Part, TableEntry, sha256
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.head import ScopeHead, head_key, holds_key, read_head
@@ -28,7 +29,7 @@ from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecord
 from entra_pipeline.store.state import KEYS, connect, parquet, sealed_keys, state_query
 from entra_pipeline.text import pluralize
 
-_OF_SCOPES = ("_staged/", "_jobs/", "_drills/", "_unusual/", "_unreadable/", PEOPLE, ERASURES)
+_OF_SCOPES = ("_staged/", "_jobs/", "_drills/", "_unusual/", "_unreadable/", PEOPLE)
 _OF_STORAGES = ("_restore/", "_keys/", "_adopted/")
 
 
@@ -61,7 +62,8 @@ def verify(store: ScopeStore, points: Sequence[str] | None = None) -> Iterator[V
 
     Yields:
         What is wrong with the prune records and, when all points are checked, with the days of logs, if anything is;
-        where values are encrypted by person, whether keys are left of persons who were erased;
+        where values are encrypted by person, what is wrong with the records of erasures, and whether keys are left of
+        persons who were erased;
         where records are signed, what is wrong with the head and the holds of the scope; where they are signed or
         encrypted, and all points are checked, what is wrong with all other records; then for every point a finding for
         its manifest and one per table; several where there are several problems.
@@ -157,9 +159,11 @@ def _log_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
 
 
 def _erasure_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
-    """Looks for keys of persons who were erased."""
+    """Checks the row of erasures, and looks for keys of persons who were erased; without a key nothing can be told."""
     if store.files.vault is None:
         return
+    records = ErasureRecords(store.files, store.scope)
+    yield from (VerifyFinding("", f"{ERASURES}{store.scope}/", False, problem) for problem in records.problems())
     keys = store.files.vault.people.of(store.scope)
     keys.reload()
     if keys.left:
@@ -169,7 +173,9 @@ def _erasure_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
 
 def _record_problems(store: ScopeStore) -> Iterator[VerifyFinding]:
     """Reads the other records, those that belong to no scope among them: verifies signatures, and decrypts."""
-    folders = [*(f"{folder}{store.scope}/" for folder in _OF_SCOPES), *_OF_STORAGES]
+    # Where there is a key, the row of erasures has been checked already.
+    erasures = () if store.files.vault is not None else (ERASURES,)
+    folders = [*(f"{folder}{store.scope}/" for folder in (*_OF_SCOPES, *erasures)), *_OF_STORAGES]
     keys = [file.key for folder in folders for file in store.files.list(folder) if is_record(file.key)]
 
     def problem(key: str) -> str:

@@ -6,29 +6,25 @@ The format is public: docs/erasure.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from entra_pipeline.errors import AlreadyExists, ScopeBusy
 from entra_pipeline.store.backends import ObjectStore
-from entra_pipeline.store.manifest import canonical, decode_sealed, seal, sha256
-from entra_pipeline.store.parallel import in_parallel
+from entra_pipeline.store.points.chained_records import ChainedRecord, ChainedRecords, RecordFormat
 
 FOLDER = "_erased/"
 FORMAT = "entra-pipeline/erasure"
 VERSION = 1
 
 
-class ErasureRecord(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureRecord(ChainedRecord, frozen=True, kw_only=True):
     """An erasure.
 
     Attributes:
         format: Says what the file is.
         version: Version of the format.
-        scope: Name of the scope.
-        number: Its place in the row, from 1.
-        previous_sha256: SHA-256 of the bytes of the record before it; empty for the first.
         person: Id of the person.
         keys: Ids of the keys that were destroyed, hexadecimal.
         erased: When, RFC 3339.
@@ -41,9 +37,6 @@ class ErasureRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     format: str = FORMAT
     version: int = VERSION
-    scope: str
-    number: int
-    previous_sha256: str
     person: str
     keys: tuple[str, ...]
     erased: str
@@ -55,9 +48,10 @@ class ErasureRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _DECODER = msgspec.json.Decoder(ErasureRecord)
+_RECORDS = RecordFormat(FORMAT, VERSION, _DECODER, FOLDER)
 
 
-class ErasureRecords:
+class ErasureRecords(ChainedRecords[ErasureRecord]):
     """The records of one scope.
 
     Args:
@@ -66,11 +60,7 @@ class ErasureRecords:
     """
 
     def __init__(self, files: ObjectStore, scope: str) -> None:
-        self._files, self._scope = files, scope
-
-    def __iter__(self) -> Iterator[ErasureRecord]:
-        """Yields the records, oldest first; raises IntegrityError for one that is not what was written."""
-        yield from in_parallel(self._read, self._keys())
+        super().__init__(files, scope, _RECORDS)
 
     def append(
         self,
@@ -84,12 +74,12 @@ class ErasureRecords:
         rows: Mapping[str, int],
     ) -> ErasureRecord:
         """Adds a record; the caller holds the scope. Arguments as in `ErasureRecord`."""
-        there = self._keys()
-        record = seal(
-            ErasureRecord(
+
+        def make(number: int, previous: str) -> ErasureRecord:
+            return ErasureRecord(
                 scope=self._scope,
-                number=len(there) + 1,
-                previous_sha256=sha256(self._files.read(there[-1])) if there else "",
+                number=number,
+                previous_sha256=previous,
                 person=person,
                 keys=tuple(one.hex() for one in keys),
                 erased=erased,
@@ -98,21 +88,10 @@ class ErasureRecords:
                 points=points,
                 rows=rows,
             )
-        )
+
         try:
-            self._files.create(f"{self._folder}{record.number:06d}.json", canonical(record))
+            return self.add(make)[0]
         except AlreadyExists:
             raise ScopeBusy(
                 f"somebody else was erased from scope {self._scope!r} meanwhile", remedy="Run it again."
             ) from None
-        return record
-
-    def _read(self, key: str) -> ErasureRecord:
-        return decode_sealed(self._files.read(key), key, _DECODER, format=FORMAT, version=VERSION)
-
-    def _keys(self) -> list[str]:
-        return [file.key for file in self._files.list(self._folder)]
-
-    @property
-    def _folder(self) -> str:
-        return f"{FOLDER}{self._scope}/"

@@ -14,6 +14,7 @@ from entra_pipeline.catalogue.logs import CATEGORY, LOGS
 from entra_pipeline.errors import UsageError
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.operations.logs import run_log_read
+from entra_pipeline.operations.sign_ins import ADVICE
 from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.keys import (
     CATEGORY_TAG,
@@ -69,7 +70,11 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
                 ),
                 progress=RunLogsProgress(context),
             )
-            found = run_async(work)
+            found, sign_ins = run_async(work)
+        if sign_ins and sign_ins.problem:
+            context.log.warning(f"not every sign-in of our app registrations can be checked: {sign_ins.problem}")
+        for one in sign_ins.unexplained if sign_ins else ():
+            context.log.error(f"unexplained sign-in of {one.app} at {one.moment} from {one.address}. {ADVICE}")
         for day in found:
             yield materialization(scope.name, day)
 

@@ -73,7 +73,7 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
 
             async def read() -> dict[str, TableEntry]:
                 async with (
-                    tenants.open(scope.name) as graph,
+                    tenants.open(scope.name, job="backup") as graph,
                     open_run(
                         scope,
                         store,

@@ -33,6 +33,6 @@ class ResourceEnvironment:
         """As `Environment.open_store`."""
         return self.storage.open(scope)
 
-    def open_tenant(self, scope: Scope, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
+    def open_tenant(self, scope: Scope, *, writing: bool = False, job: str) -> AbstractAsyncContextManager[Graph]:
         """As `Environment.open_tenant`."""
-        return self.tenants.open(scope, writing=writing)
+        return self.tenants.open(scope, writing=writing, job=job)

@@ -36,6 +36,7 @@ from entra_pipeline.clock import Clock, iso, parse_iso, system_clock
 from entra_pipeline.errors import EntraPipelineError, GraphError, GraphProtocolError, RoundExpired, StoreError
 from entra_pipeline.graph import Graph, GraphPage, RequestStats
 from entra_pipeline.graph.client import query
+from entra_pipeline.graph.factory import open_beta
 from entra_pipeline.graph.pages import UNREADABLE, checked
 from entra_pipeline.graph.retry import Attempts, FailureKind
 from entra_pipeline.project import Scope
@@ -102,6 +103,7 @@ async def read_logs(
     types: Sequence[str] | None = None,
     days: Iterable[date] | None = None,
     whole: bool = False,
+    apps: Iterable[str] = (),
     clock: Clock = system_clock,
     progress: LogReadProgress | None = None,
 ) -> list[LogDay]:
@@ -114,6 +116,7 @@ async def read_logs(
         types: Names of logs; all that the scope protects when None.
         days: Days in UTC; all that Entra still keeps, and those that it has dropped unread since, when None.
         whole: Read all of these days anew, whatever is stored of them.
+        apps: AppIds of our app registrations besides the one that reads.
         clock: The one clock.
         progress: Told what happens.
 
@@ -133,23 +136,26 @@ async def read_logs(
     chosen = sorted(set(days)) if days is not None else None
     with store.lock(), tempfile.TemporaryDirectory(prefix="entra-logs-") as folder:
         await graph.sign_in()
+        own = tuple(sorted({graph.credential.app_id, *apps} - {""}))
         plans = {name: plan(store, name, chosen, now, asked, whole=whole) for name in names}
         oldest = min((one.first for each in plans.values() for one in each.windows), default=now)
         sure = _setting(scope) or (await surely_kept(graph) if oldest < now - KEPT_WITHOUT_LICENCE else asked)
-        readers = [
-            _LogReader(
-                LOGS[name],
-                store,
-                graph,
-                LogLifetime(asked, sure),
-                plans[name],
-                Path(folder),
-                clock,
-                progress or NullLogReadProgress(),
-            )
-            for name in names
-        ]
-        results = await asyncio.gather(*(reader.read() for reader in readers), return_exceptions=True)
+        async with open_beta(graph) as beta:
+            readers = [
+                _LogReader(
+                    LOGS[name],
+                    store,
+                    beta if LOGS[name].beta else graph,
+                    LogLifetime(asked, sure),
+                    plans[name],
+                    Path(folder),
+                    clock,
+                    progress or NullLogReadProgress(),
+                    own if LOGS[name].own_apps else (),
+                )
+                for name in names
+            ]
+            results = await asyncio.gather(*(reader.read() for reader in readers), return_exceptions=True)
     errors = [one for one in results if isinstance(one, BaseException)]
     if errors:
         raise next((one for one in errors if isinstance(one, EntraPipelineError)), errors[0])
@@ -254,6 +260,7 @@ class _LogReader:
     """Reads one log.
 
     Attributes:
+        apps: AppIds whose entries are read; of all when there are none.
         done: The days that were read or found lost, as they are stored now.
     """
 
@@ -265,6 +272,7 @@ class _LogReader:
     folder: Path
     clock: Clock
     progress: LogReadProgress
+    apps: tuple[str, ...] = ()
     done: dict[date, LogDay] = field(default_factory=dict)
     rows: int = 0
     unreadable: list[UnreadableElement] = field(default_factory=list)
@@ -320,8 +328,7 @@ class _LogReader:
                 for window in chunk
             }
             for since, until in pairwise(bounds):
-                condition = f"{self.entry.time} ge {iso(since)} and {self.entry.time} lt {iso(until)}"
-                url = query(self.entry.path, filter=condition, top=self.entry.page_size)
+                url = query(self.entry.path, filter=self._condition(since, until), top=self.entry.page_size)
                 async for page in self.graph.pages(url, stats=stats, lane=Lane.REPORTS):
                     self._stage(page, staged)
         finished = self.clock()
@@ -349,6 +356,13 @@ class _LogReader:
         if self.unreadable:
             key = f"{self.entry.name}~{iso(started)}"
             await asyncio.to_thread(keep_unreadable, self.store.files, self.store.scope, key, self.unreadable)
+
+    def _condition(self, since: datetime, until: datetime) -> str:
+        conditions = [f"{self.entry.time} ge {iso(since)} and {self.entry.time} lt {iso(until)}", self.entry.condition]
+        if self.apps:
+            apps = " or ".join(f"appId eq '{app}'" for app in self.apps)
+            conditions.append(f"({apps})")
+        return " and ".join(filter(None, conditions))
 
     def _stage(self, page: GraphPage, staged: Mapping[date, Staging]) -> None:
         decode = _decoder(self.entry.time)

@@ -28,6 +28,9 @@ class LogType:
         permission: Application permission that allows reading, the least privileged (Graph permissions reference).
         licence: What the tenant has to have for the log to be shown; empty when every tenant has it.
         page_size: `$top`, the largest that Graph takes.
+        beta: Only Graph's beta has it.
+        condition: What else Graph filters by.
+        own_apps: Only entries of the app registrations of entra-pipeline are read (property `appId`).
     """
 
     name: str
@@ -38,6 +41,9 @@ class LogType:
     permission: str = "AuditLog.Read.All"
     licence: str = ""
     page_size: int = 1000
+    beta: bool = False
+    condition: str = ""
+    own_apps: bool = False
 
     @cached_property
     def properties(self) -> dict[str, Property]:
@@ -45,6 +51,9 @@ class LogType:
         found = model_properties(self.model)
         return {name: found[name] for name in sorted(found, key=lambda name: (name != "id", name))}
 
+
+APP_SIGN_INS = "app_sign_ins"
+"""The log of the sign-ins of entra-pipeline's own app registrations, which `operations.sign_ins` explains."""
 
 LOGS: dict[str, LogType] = {
     entry.name: entry
@@ -57,6 +66,18 @@ LOGS: dict[str, LogType] = {
             "sign_in",
             time="createdDateTime",
             licence="Microsoft Entra ID P1",
+        ),
+        # v1.0 has sign-ins of users only; with this filter beta has those of apps (Graph doc: beta/resources/signin).
+        LogType(
+            APP_SIGN_INS,
+            "Sign-in of our apps",
+            "auditLogs/signIns",
+            "sign_in",
+            time="createdDateTime",
+            licence="Microsoft Entra ID P1",
+            beta=True,
+            condition="signInEventTypes/any(t: t eq 'servicePrincipal' or t eq 'managedIdentity')",
+            own_apps=True,
         ),
         LogType("provisioning", "Provisioning event", "auditLogs/provisioning", "provisioning_object_summary"),
     )

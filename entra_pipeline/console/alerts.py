@@ -1,4 +1,4 @@
-"""What wants attention: failed jobs, unusual changes, tenants whose seats run out.
+"""What wants attention: failed jobs, unusual changes, unexplained sign-ins, tenants whose seats run out.
 
 What belongs here: which of what reports and rules find a dashboard shows, and for how long. What does not: finding it
 (`reports`, `analysis.unusual`).
@@ -14,6 +14,8 @@ from typing import Any
 
 from entra_pipeline.analysis.unusual import verdicts
 from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.operations.sign_ins import ADVICE as SIGN_IN_ADVICE
+from entra_pipeline.operations.sign_ins import kept_sign_ins
 from entra_pipeline.project import Project
 from entra_pipeline.reports.model import ReportRequest
 from entra_pipeline.reports.subscription import subscription
@@ -24,7 +26,7 @@ from entra_pipeline.store.recovery_points import ScopeStore
 DAYS_OF_JOBS = 2
 """For so many days a job that failed is told of, unless one of its kind has gone well since."""
 DAYS_OF_CHANGES = 7
-"""For so many days an unusual change is told of."""
+"""For so many days an unusual change is told of, and an unexplained sign-in."""
 
 _JOBS_APART = {"restore"}
 
@@ -62,7 +64,7 @@ def alerts(project: Project, store_of: Callable[[str], ScopeStore], now: datetim
     def of(scope: str) -> list[Alert]:
         try:
             store = store_of(scope)
-            return [*_unusual(store, now), *_failed(store, now)]
+            return [*_sign_ins(store, now), *_unusual(store, now), *_failed(store, now)]
         except EntraPipelineError as error:
             return [Alert(scope, "not known", f"{error.message}. {error.remedy}")]
 
@@ -82,6 +84,19 @@ def _unusual(store: ScopeStore, now: datetime) -> list[Alert]:
         )
         for verdict in verdicts(store, now - timedelta(days=DAYS_OF_CHANGES))
         if verdict.findings
+    ]
+
+
+def _sign_ins(store: ScopeStore, now: datetime) -> list[Alert]:
+    return [
+        Alert(
+            store.scope,
+            "unexplained sign-in",
+            f"{one.app_name or one.app} from {one.address or 'an unknown address'}, and no job here has signed in. "
+            f"{SIGN_IN_ADVICE}",
+            one.moment,
+        )
+        for one in kept_sign_ins(store, now - timedelta(days=DAYS_OF_CHANGES))
     ]
 
 

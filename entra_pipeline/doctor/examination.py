@@ -29,8 +29,8 @@ def examine(file: Path | None, clock: Clock = system_clock) -> Iterator[Diagnosi
         yield failed("configuration", "read", error)
         return
     yield _read(project)
-    for tenant in project.tenants.values():
-        yield from examine_tenant(tenant, project.protected_types(tenant.name), clock)
+    for name in project.tenants:
+        yield from examine_tenant(project, name, clock)
     for name in project.storage:
         yield from examine_storage(project, name)
     yield from _channels(project)

@@ -12,11 +12,12 @@ from entra_pipeline.catalogue import hiding, lacking
 from entra_pipeline.clock import Clock
 from entra_pipeline.doctor.diagnosis import Diagnosis, failed
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.graph.credentials import trust
+from entra_pipeline.graph.credentials import NoteToken, trust
 from entra_pipeline.graph.factory import is_just_in_time, open_graph, open_owner
 from entra_pipeline.graph.just_in_time import HeldCredentials
 from entra_pipeline.graph.retry import RetryPolicy
-from entra_pipeline.project import Tenant
+from entra_pipeline.operations.token_journal import journal_of_tenant
+from entra_pipeline.project import Project, Tenant
 from entra_pipeline.runtime import run_async
 from entra_pipeline.text import pluralize
 
@@ -27,20 +28,24 @@ _MOST_SKEW = 60.0
 _GRANT = "Grant them in Entra as application permissions, with admin consent."
 
 
-def examine_tenant(tenant: Tenant, types: list[str], clock: Clock) -> Iterator[Diagnosis]:
+def examine_tenant(project: Project, name: str, clock: Clock, *, types: list[str] | None = None) -> Iterator[Diagnosis]:
     """Yields what is found of a tenant.
 
     Args:
-        tenant: The tenant.
-        types: Object types that scopes protect of it.
+        project: The project.
+        name: Name of the tenant.
         clock: The clock of this machine.
+        types: Object types that its app registrations are to be able to read and restore; those that scopes protect
+            when None.
     """
-    subject = f"tenant {tenant.name}"
-    yield from _app(subject, tenant, types, clock, writing=False)
+    tenant, subject = project.tenants[name], f"tenant {name}"
+    types = project.protected_types(name) if types is None else types
+    note = journal_of_tenant(project, name, "doctor")
+    yield from _app(subject, tenant, types, clock, note, writing=False)
     if is_just_in_time(tenant):
-        yield _owner(subject, tenant)
+        yield _owner(subject, tenant, note)
     elif tenant.restore is not None or tenant.simulator is not None:
-        yield from _app(subject, tenant, types, clock, writing=True)
+        yield from _app(subject, tenant, types, clock, note, writing=True)
     else:
         yield Diagnosis(
             subject,
@@ -51,10 +56,12 @@ def examine_tenant(tenant: Tenant, types: list[str], clock: Clock) -> Iterator[D
         )
 
 
-def _app(subject: str, tenant: Tenant, types: list[str], clock: Clock, *, writing: bool) -> Iterator[Diagnosis]:
+def _app(
+    subject: str, tenant: Tenant, types: list[str], clock: Clock, note: NoteToken | None, *, writing: bool
+) -> Iterator[Diagnosis]:
     app = "app that restores" if writing else "app that backs up"
     try:
-        granted, theirs = run_async(_write_sign_in(tenant) if writing else _read_sign_in(tenant))
+        granted, theirs = run_async(_write_sign_in(tenant, note) if writing else _read_sign_in(tenant, note))
     except EntraPipelineError as error:
         found = failed(subject, f"sign-in, {app}", error)
         yield found._replace(outcome="warning") if writing else found
@@ -72,11 +79,11 @@ def _app(subject: str, tenant: Tenant, types: list[str], clock: Clock, *, writin
         yield _clocks(subject, theirs, clock())
 
 
-def _owner(subject: str, tenant: Tenant) -> Diagnosis:
+def _owner(subject: str, tenant: Tenant, note: NoteToken | None) -> Diagnosis:
     """Tells whether the app that restores can be given a credential, and has none now."""
     what = "credentials, app that restores"
     try:
-        found = run_async(_standing(tenant))
+        found = run_async(_standing(tenant, note))
     except EntraPipelineError as error:
         return failed(subject, what, error)._replace(outcome="warning")
     if found.others:
@@ -100,20 +107,20 @@ def _owner(subject: str, tenant: Tenant) -> Diagnosis:
     return Diagnosis(subject, what, "ok", "it has none; its owner can give it one when a restore begins")
 
 
-async def _standing(tenant: Tenant) -> HeldCredentials:
-    async with open_owner(tenant, retry=_PATIENCE) as passwords:
+async def _standing(tenant: Tenant, note: NoteToken | None) -> HeldCredentials:
+    async with open_owner(tenant, retry=_PATIENCE, note=note) as passwords:
         return await passwords.standing()
 
 
-async def _write_sign_in(tenant: Tenant) -> tuple[frozenset[str], None]:
+async def _write_sign_in(tenant: Tenant, note: NoteToken | None) -> tuple[frozenset[str], None]:
     """Signs in as the app that restores; returns the permissions of the token."""
-    async with open_graph(tenant, writing=True, retry=_PATIENCE) as graph:
+    async with open_graph(tenant, writing=True, retry=_PATIENCE, note=note) as graph:
         return await graph.sign_in(), None
 
 
-async def _read_sign_in(tenant: Tenant) -> tuple[frozenset[str], datetime | None]:
+async def _read_sign_in(tenant: Tenant, note: NoteToken | None) -> tuple[frozenset[str], datetime | None]:
     """Signs in as the app that backs up; returns the permissions of the token, and what Graph takes for the time."""
-    async with open_graph(tenant, retry=_PATIENCE) as graph:
+    async with open_graph(tenant, retry=_PATIENCE, note=note) as graph:
         granted = await graph.sign_in()
         async with httpx.AsyncClient(verify=trust(graph.tenant.ca_file), timeout=10.0) as client:
             try:

@@ -96,6 +96,7 @@ class _Requests:
         self.pacer = Pacer()
         self.retry = retry or default_policy()
         self._connection = Connection(tenant, self.root, self.retry, sign_in)
+        self.credential = self._connection.credential
         self._answered = False
         # When requests began to fail of which none has succeeded since.
         self._failing_since: float | None = None
@@ -105,11 +106,11 @@ class _Requests:
     @property
     def token(self) -> str:
         """The access token in use; empty before the first."""
-        return self._connection.credential.token
+        return self.credential.token
 
     async def renew(self, refused: str) -> None:
         """Forgets an access token that Graph refuses, unless somebody has renewed it meanwhile."""
-        await self._connection.credential.renew(refused)
+        await self.credential.renew(refused)
 
     async def fetch(
         self,
@@ -315,8 +316,8 @@ class Graph(_Requests):
         Raises:
             ConfigurationError: Entra refuses the credential or cannot be reached.
         """
-        await self._connection.credential.get_token(token_scope(self.tenant))
-        return self._connection.credential.granted()
+        await self.credential.get_token(token_scope(self.tenant))
+        return self.credential.granted()
 
     async def registration(self) -> frozenset[str]:
         """The ids that the tenant knows this app registration under: its appId, and the id of its service principal.
@@ -324,8 +325,8 @@ class Graph(_Requests):
         Raises:
             ConfigurationError: Entra refuses the credential or cannot be reached.
         """
-        await self._connection.credential.get_token(token_scope(self.tenant))
-        return self._connection.credential.registration()
+        await self.credential.get_token(token_scope(self.tenant))
+        return self.credential.registration()
 
     async def pages(
         self,

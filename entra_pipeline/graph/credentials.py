@@ -12,8 +12,9 @@ import os
 import re
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -126,6 +127,25 @@ class SignInFailed(RequestException):
         self.odd = odd
 
 
+class AcquiredToken(NamedTuple):
+    """What may be known of a token that Entra gave; never the token.
+
+    Attributes:
+        tenant_id: Id of the tenant (claim `tid`).
+        app_id: AppId of the app registration (claim `appid`).
+        identifier: Claim `uti`, by which the sign-in log names the token (Entra doc:
+            how-to-authentication-track-linkable-identifiers); empty when the token has none.
+    """
+
+    tenant_id: str
+    app_id: str
+    identifier: str
+
+
+NoteToken = Callable[[AcquiredToken], None]
+"""Is told of each token that was taken, in a thread of its own."""
+
+
 def _failed(error: Exception) -> SignInFailed:
     """Returns why nobody answered a request of a sign-in."""
     found: object = error
@@ -148,9 +168,14 @@ class Credential:
         tenant: The tenant and its app registration.
         context: Whom to trust.
         retry: The patience.
+
+    Attributes:
+        note: Is told of each token; None: nobody is.
     """
 
     def __init__(self, tenant: Tenant, context: ssl.SSLContext, retry: RetryPolicy) -> None:
+        self.note: NoteToken | None = None
+        self._noted: AcquiredToken | None = None
         self._tenant = tenant
         self._context = context
         self._retry = retry
@@ -182,8 +207,18 @@ class Credential:
                 self._token = token
                 self._fresh_until = token.expires_on - min(300.0, lifetime * 0.1)
                 self._attempts = Attempts(self._retry)
+                await self._note_token()
                 break
             return self._token
+
+    async def _note_token(self) -> None:
+        """Tells of the token in use, once: azure-identity gives the same one again while it is valid."""
+        claims = self._claims()
+        known = (claims.get("tid") or self._tenant.tenant_id, self.app_id, claims.get("uti"))
+        token = AcquiredToken(*(str(one or "") for one in known))
+        if self.note is not None and (token != self._noted or not token.identifier):
+            self._noted = token
+            await asyncio.to_thread(self.note, token)
 
     async def prepare(self) -> None:
         """Makes ready what the next question for a token takes; errors as of `get_token`."""
@@ -286,6 +321,11 @@ class Credential:
         """Application permissions in the token's `roles` claim; empty when the token cannot be read."""
         roles = self._claims().get("roles")
         return frozenset(roles) if isinstance(roles, list) else frozenset()
+
+    @property
+    def app_id(self) -> str:
+        """AppId of the app registration, as the token says or the configuration; empty when neither does."""
+        return str(self._claims().get("appid") or self._tenant.client_id or "")
 
     def registration(self) -> frozenset[str]:
         """AppId of the app registration and id of its service principal, as far as they are known.

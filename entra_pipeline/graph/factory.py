@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from entra_pipeline.errors import UsageError
 from entra_pipeline.graph import Graph
+from entra_pipeline.graph.credentials import NoteToken
 from entra_pipeline.graph.just_in_time import JustInTimeGraph, TemporaryPasswords
 from entra_pipeline.graph.retry import RetryPolicy
 from entra_pipeline.graph.users import SignInPrompt, UserGraph
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_graph(
-    tenant: Tenant, *, writing: bool = False, retry: RetryPolicy | None = None
+    tenant: Tenant, *, writing: bool = False, retry: RetryPolicy | None = None, note: NoteToken | None = None
 ) -> AsyncIterator[Graph]:
     """The tenant, ready to be read; a simulated one runs until the context ends.
 
@@ -28,16 +29,18 @@ async def open_graph(
         tenant: The tenant.
         writing: As the app registration that may write, `restore` in the tenant's table.
         retry: How requests that failed are sent again; the process's default when None.
+        note: Is told of each token that is taken, so that its sign-in can be explained (`operations.token_journal`).
 
     Raises:
         ConfigurationError: Entra refuses the credential, or cannot be reached; the simulated tenant cannot be started;
             there is no app registration that may write.
     """
     if writing and is_just_in_time(tenant):
-        async with JustInTimeGraph.opened(tenant, retry=retry) as graph:
+        async with JustInTimeGraph.opened(tenant, retry=retry, note=note) as graph:
             yield graph
         return
     async with _served(tenant, writing=writing) as served, Graph(served, retry=retry) as graph:
+        graph.credential.note = note
         yield graph
 
 
@@ -56,23 +59,39 @@ async def open_user_graph(tenant: Tenant, prompt: SignInPrompt) -> AsyncIterator
         yield graph
 
 
+@asynccontextmanager
+async def open_beta(graph: Graph) -> AsyncIterator[Graph]:
+    """The same tenant through Graph's beta, with the same token and pacing, for what v1.0 does not have.
+
+    Beta may change without notice (Graph doc: versioning-and-support).
+    """
+    tenant = graph.tenant.model_copy(update={"graph_url": f"{graph.root.rpartition('/')[0]}/beta"})
+    async with Graph(tenant, retry=graph.retry, sign_in=lambda *_: graph.credential) as beta:
+        beta.pacer = graph.pacer
+        yield beta
+
+
 def is_just_in_time(tenant: Tenant) -> bool:
     """Tells whether the app registration that writes has a credential only while it is used."""
     return tenant.restore is not None and tenant.restore.just_in_time
 
 
 @asynccontextmanager
-async def open_owner(tenant: Tenant, *, retry: RetryPolicy | None = None) -> AsyncIterator[TemporaryPasswords]:
+async def open_owner(
+    tenant: Tenant, *, retry: RetryPolicy | None = None, note: NoteToken | None = None
+) -> AsyncIterator[TemporaryPasswords]:
     """The credentials of the app registration that writes, as the one that owns it sees them.
 
     Args:
         tenant: The tenant, whose `restore` is `just_in_time`.
         retry: As for `open_graph`.
+        note: As for `open_graph`.
 
     Raises:
         ConfigurationError: As for `open_graph`.
     """
     async with Graph(tenant.as_owner(), retry=retry) as owner:
+        owner.credential.note = note
         yield TemporaryPasswords(owner, tenant.as_writer().client_id or "")
 
 

@@ -108,10 +108,11 @@ def digest_message(messages: Sequence[Message]) -> Message:
 def _unusual(event: Event, now: datetime) -> Message:
     findings: list[dict[str, Any]] = event["findings"]
     titles = ", ".join(one["title"] for one in findings)
+    what = event.get("what", "Unusual change")
     facts = _facts(event)
     report = Report(
         name="unusual",
-        title=f"Unusual change in {event['scope']}",
+        title=f"{what} in {event['scope']}",
         subtitle=titles,
         made=iso(now),
         facts=dict(facts),
@@ -126,9 +127,9 @@ def _unusual(event: Event, now: datetime) -> Message:
         ],
     )
     return Message(
-        subject=f"Unusual change in {event['scope']}: {titles}",
+        subject=f"{what} in {event['scope']}: {titles}",
         status="unusual",
-        lead="Recovery points are still taken. Review the changes; nothing was undone.",
+        lead=event.get("lead", "Recovery points are still taken. Review the changes; nothing was undone."),
         facts=facts,
         tables=[
             MessageTable(

@@ -60,7 +60,7 @@ async def run_backup(
     wanted = wanted_types(scope, types)
     store = environment.open_store(scope)
     with backup_job(store, trigger=origin.trigger, run_id=origin.run_id, started=origin.started) as job:
-        async with environment.open_tenant(scope) as graph:
+        async with environment.open_tenant(scope, job="backup") as graph:
             job.manifest = await take_backup(
                 scope, store, graph, full=full, types=wanted, taken_for=taken_for, progress=progress
             )

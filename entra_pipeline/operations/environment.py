@@ -11,6 +11,7 @@ from typing import Protocol
 from entra_pipeline.audit import Origin
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
+from entra_pipeline.operations.token_journal import journal_of_scope
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -31,8 +32,13 @@ class Environment(Protocol):
             ConfigurationError, StoreError: The place cannot be used.
         """
 
-    def open_tenant(self, scope: Scope, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
+    def open_tenant(self, scope: Scope, *, writing: bool = False, job: str) -> AbstractAsyncContextManager[Graph]:
         """Opens the tenant of a scope as the app registration that reads, or as the one that writes.
+
+        Args:
+            scope: The scope.
+            writing: As the one that writes.
+            job: What takes the tokens, for their records.
 
         Raises:
             ConfigurationError: There is no app registration that writes, or a secret cannot be found.
@@ -56,9 +62,10 @@ class ProjectEnvironment:
         store.files.check_key()
         return store
 
-    def open_tenant(self, scope: Scope, *, writing: bool = False) -> AbstractAsyncContextManager[Graph]:
+    def open_tenant(self, scope: Scope, *, writing: bool = False, job: str) -> AbstractAsyncContextManager[Graph]:
         """As `Environment.open_tenant`."""
-        return open_graph(self.project.tenants[scope.tenant], writing=writing)
+        note = journal_of_scope(self.project, scope, job)
+        return open_graph(self.project.tenants[scope.tenant], writing=writing, note=note)
 
 
 @dataclass(frozen=True, slots=True)

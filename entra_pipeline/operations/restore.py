@@ -21,6 +21,7 @@ from entra_pipeline.graph.factory import is_just_in_time, open_owner, open_user_
 from entra_pipeline.graph.just_in_time import JustInTimeGraph, TemporaryPassword
 from entra_pipeline.graph.users import SignInPrompt
 from entra_pipeline.operations.environment import Environment, JobOrigin, origin_of
+from entra_pipeline.operations.token_journal import journal_of_scope
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.restore.check.verify import verify
 from entra_pipeline.restore.execute.apply import RestoreProgress, RestoreTarget, apply
@@ -32,6 +33,9 @@ from entra_pipeline.restore.records.passwords import Passwords, key_of, require_
 from entra_pipeline.restore.records.report import RestoreReport, applied, read_report
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
+
+# What takes tokens, in their records.
+_PLAN, _RESTORE = "restore plan", "restore"
 
 
 async def plan_restore(
@@ -116,15 +120,16 @@ async def _planned(
     """Makes a plan of the tenant of `target`, opened for it."""
     live = environment.open_store(target)
     async with AsyncExitStack() as stack:
-        reader = await stack.enter_async_context(environment.open_tenant(target))
+        reader = await stack.enter_async_context(environment.open_tenant(target, job=_PLAN))
         writer = None
         tenant = environment.project.tenants[target.tenant]
         if writing and is_just_in_time(tenant):
             # The app that writes gets its credential when the plan is carried out, and not before it is approved.
-            async with open_owner(tenant) as passwords:
+            note = journal_of_scope(environment.project, target, _PLAN)
+            async with open_owner(tenant, note=note) as passwords:
                 await passwords.standing()
         elif writing or tenant.simulator is not None:
-            writer = await stack.enter_async_context(environment.open_tenant(target, writing=True))
+            writer = await stack.enter_async_context(environment.open_tenant(target, writing=True, job=_PLAN))
             await writer.sign_in()
         return await make(service.PlannedTenant(scope=target, store=live, reading=reader, writing=writer))
 
@@ -276,8 +281,8 @@ class RestoreRun:
             scope = target_of(self.environment.project, self.plan)
             live = self.environment.open_store(scope)
             async with AsyncExitStack() as stack:
-                reading = await stack.enter_async_context(self.environment.open_tenant(scope))
-                writing = await stack.enter_async_context(self.environment.open_tenant(scope, writing=True))
+                opened = (self.environment.open_tenant(scope, writing=one, job=_RESTORE) for one in (False, True))
+                reading, writing = [await stack.enter_async_context(one) for one in opened]
                 if isinstance(writing, JustInTimeGraph):
                     writing.passwords.note = partial(self._note, job)
                 person = None

@@ -27,10 +27,11 @@ from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import hold_problems
 from entra_pipeline.store.retention.prune_log import ForgottenPoint, PruneRecords
 from entra_pipeline.store.state import KEYS, connect, parquet, sealed_keys, state_query
+from entra_pipeline.store.tokens import FOLDER as TOKENS
 from entra_pipeline.text import pluralize
 
-_OF_SCOPES = ("_staged/", "_jobs/", "_drills/", "_unusual/", "_unreadable/", PEOPLE)
-_OF_STORAGES = ("_restore/", "_keys/", "_adopted/")
+_OF_SCOPES = ("_staged/", "_jobs/", "_drills/", "_unusual/", "_unreadable/", "_sign_ins/", PEOPLE)
+_OF_STORAGES = ("_restore/", "_keys/", "_adopted/", TOKENS)
 
 
 class VerifyFinding(NamedTuple):

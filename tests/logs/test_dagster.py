@@ -101,7 +101,7 @@ def test_a_day_can_be_read_again_but_a_schedule_reads_what_is_due(
     assert run(project, instance, day(5), day(5)).success
     assert simulator.control.ledger()["sets"] == {
         "directoryAudit": 1,
-        "signIn": 1,
+        "signIn": 2,
         "provisioningObjectSummary": 1,
     }
 

@@ -48,7 +48,8 @@ class Logged(Protected):
         """Ids of all entries that the tenant keeps, those that cannot be read yet included."""
         entry = LOGS[log]
         end = f"{before or self.clock():%Y-%m-%dT%H:%M:%S}"
-        return {one["id"] for one in self.control.log(entry.path) if one[entry.time] < end}
+        path = f"beta/{entry.path}" if entry.beta else entry.path
+        return {one["id"] for one in self.control.log(path) if one[entry.time] < end}
 
     def today(self) -> date:
         return self.clock().date()

@@ -19,6 +19,7 @@ from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.operations.environment import COMMAND, ProjectEnvironment
 from entra_pipeline.operations.logs import run_log_read
+from entra_pipeline.operations.sign_ins import ADVICE, SignInVerdict
 from entra_pipeline.project import Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.runtime import run_async
@@ -48,8 +49,9 @@ def logs(
 ) -> int:
     """Read the due days of the logs of SCOPE: directory audits, sign-ins, provisioning.
 
-    The first run reads every day that Entra still keeps; later runs read the days that are not complete yet. Exit code
-    3: entries are missing, and the table names them.
+    The first run reads every day that Entra still keeps; later runs read the days that are not complete yet. Sign-ins
+    of our own app registrations are compared with the tokens that were taken. Exit code 3: entries are missing, and the
+    table names them; or nothing explains a sign-in.
     """
     project = project_of(ctx)
     scope = project.scope(scope_name)
@@ -57,10 +59,10 @@ def logs(
     days = wanted_days(first, last)
     if list_:
         store = open_store(project, scope).logs
-        found = [day for name in wanted for day in store.held(name, days).values()]
+        found, sign_ins = [day for name in wanted for day in store.held(name, days).values()], None
     else:
         with _progress() as reported:
-            found = run_async(
+            found, sign_ins = run_async(
                 run_log_read(
                     ProjectEnvironment(project),
                     scope,
@@ -82,7 +84,8 @@ def logs(
     print_rows(rows, {**columns, **rest}, json_=json_, csv_=csv_, empty=empty, right=numbers)
     if not (json_ or csv_):
         _tell(found)
-    return FINISHED_WITH_EXCEPTION if not list_ and any(day.gaps for day in found) else 0
+    foreign = _tell_sign_ins(sign_ins) if sign_ins else False
+    return FINISHED_WITH_EXCEPTION if foreign or (not list_ and any(day.gaps for day in found)) else 0
 
 
 def wanted_logs(scope: Scope, given: Sequence[str]) -> list[str]:
@@ -151,6 +154,23 @@ def _tell(days: Sequence[LogDay]) -> None:
         for note in day.notes if day.reads else ():
             say(f"[dim]{day.log} {day.day}: {escape(note)}[/]")
         print_gaps(f"{day.log} {day.day}", day.gaps)
+
+
+def _tell_sign_ins(verdict: SignInVerdict) -> bool:
+    """Says what was found of the sign-ins of our app registrations; returns whether nothing explains some."""
+    judged = pluralize(verdict.judged, "sign-in")
+    if verdict.problem:
+        echo(f"warning: not every sign-in of our app registrations can be checked: {verdict.problem}", err=True)
+    if verdict.unexplained:
+        echo(f"warning: of {judged} of our app registrations, {len(verdict.unexplained)} are unexplained:", err=True)
+        for one in verdict.unexplained:
+            echo(f"  {one.moment} {one.app} ({one.app_name}) from {one.address}", err=True)
+        echo(f"  → {ADVICE}", err=True)
+    elif verdict.known:
+        echo(f"{judged} of our app registrations: {verdict.known} unexplained, as you were told before", err=True)
+    elif verdict.judged:
+        echo(f"{judged} of our app registrations: all explained", err=True)
+    return bool(verdict.unexplained)
 
 
 class _Lines:

@@ -94,7 +94,7 @@ def _test_storage(project: Project, name: str, clock: Clock) -> Iterable[Diagnos
 
 def _test_tenant(project: Project, name: str, clock: Clock) -> Iterable[Diagnosis]:
     # A tenant that no scope protects yet is to be able to protect everything.
-    return examine_tenant(project.tenants[name], project.protected_types(name) or sorted(EVERYTHING), clock)
+    return examine_tenant(project, name, clock, types=project.protected_types(name) or sorted(EVERYTHING))
 
 
 def _test_mail(project: Project, name: str, clock: Clock) -> Iterable[Diagnosis]:

@@ -35,11 +35,10 @@ def _page(context: RequestContext, checked: str = "", found: Sequence[Diagnosis]
 
 def check_tenant(context: RequestContext) -> Response:
     """Tries a tenant as `doctor` does: clocks, sign-in and permissions of its app registrations."""
-    project, name = context.project, context.path("tenant")
-    tenant = project.tenants.get(name)
-    if tenant is None:
+    name = context.path("tenant")
+    if name not in context.project.tenants:
         raise UsageError(f"there is no tenant {name[:100]!r}", remedy="See Settings for the existing ones.")
-    found = examine_tenant(tenant, project.protected_types(name), context.state.clock)
+    found = examine_tenant(context.project, name, context.state.clock)
     return _recorded(context, "tenant check", name, found)
 
 

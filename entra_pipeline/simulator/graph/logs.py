@@ -11,6 +11,7 @@ directory as it happens. Times are counted in ticks of 100 nanoseconds since 197
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ import msgspec
 
 from entra_pipeline.simulator.faults.settings import TenantSettings
 from entra_pipeline.simulator.generate.plan import Identity, Ids, seeded_random
+from entra_pipeline.simulator.graph.app_sign_ins import APP_SIGN_IN, app_sign_in, asks_for_apps, without_kinds
 from entra_pipeline.simulator.graph.projection import shape
 from entra_pipeline.simulator.protocol.failures import Failure, bad_request, not_found, unsupported
 from entra_pipeline.simulator.protocol.odata import check_select, parse_select
@@ -39,6 +41,8 @@ SECOND = 10_000_000
 _DAY = 86_400 * SECOND
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 _WHEN = {"directoryAudit": "activityDateTime", "signIn": "createdDateTime"}
+_ANY_OF = re.compile(r"\((\w+) eq '[^']*'(?: or \1 eq '[^']*')*\)")
+_VALUE = re.compile(r"eq '([^']*)'")
 _OTHERWISE = "activityDateTime"
 # Sign-ins of thirty days at the most, of the largest tenant.
 _MOST_SIGN_INS = 200_000
@@ -80,11 +84,11 @@ _AFTER_DECODER = msgspec.msgpack.Decoder(LogContinuation)
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """A `$filter` of a log: from `first` to before `end`, in ticks, and properties that have to equal a value."""
+    """A `$filter` of a log: from `first` to before `end`, in ticks, and properties that have to equal one of values."""
 
     first: int
     end: int
-    wanted: tuple[tuple[str, str], ...]
+    wanted: tuple[tuple[str, frozenset[str]], ...]
 
 
 def ticks_of(moment: datetime) -> int:
@@ -126,6 +130,7 @@ class TenantLogs:
         select = parse_select(request.options.get("$select"))
         check_select(entry, select, {})
         shown = shape(entry.name, select)
+        apps = asks_for_apps(request)
         context = f"{request.root}/$metadata#{entry.path}"
         if place.key:
             found = next((one for one in self.entries(entry.name) if one.id == place.key), None)
@@ -135,12 +140,12 @@ class TenantLogs:
             return json_answer(
                 {"@odata.context": f"{context}/$entity", **msgspec.json.decode(msgspec.json.encode(body))}
             )
-        query = self._query(entry, request.options.get("$filter", ""))
-        descending = self._descending(entry, request.options.get("$orderby", ""))
-        limit = self._top(entry, request.options.get("$top"))
+        query = self._query(entry, without_kinds(request.options.get("$filter", "")))
+        descending = _descending(entry, request.options.get("$orderby", ""))
+        limit = _top(entry, request.options.get("$top"))
         token = request.options.get("$skiptoken")
         after = self._signer.open(token, _AFTER_DECODER) if token else None
-        rows = list(islice(self._matching(entry.name, query, descending, after), limit + 1))
+        rows = list(islice(self._matching(APP_SIGN_IN if apps else entry.name, query, descending, after), limit + 1))
         body = {"@odata.context": context, "value": shown([row.body() for row in rows[:limit]])}
         if len(rows) > limit:
             onward = self._signer.seal(LogContinuation(rows[limit - 1].ticks, rows[limit - 1].id))
@@ -186,7 +191,7 @@ class TenantLogs:
                     continue
             if query.wanted:
                 body = msgspec.json.decode(one.body())
-                if any(body.get(name) != value for name, value in query.wanted):
+                if any(body.get(name) not in values for name, values in query.wanted):
                     continue
             yield one
 
@@ -194,8 +199,12 @@ class TenantLogs:
     def _query(entry: EntitySet, text: str) -> LogQuery:
         when = _WHEN.get(entry.name, _OTHERWISE)
         first, end = 0, ticks_of(datetime.max.replace(tzinfo=UTC))
-        wanted: list[tuple[str, str]] = []
-        for clause in re.split(r"\s+and\s+", text) if text else ():
+        wanted: list[tuple[str, frozenset[str]]] = []
+        for clause in filter(None, re.split(r"\s*\band\s+", text)):
+            if some := _ANY_OF.fullmatch(clause.strip()):
+                check_select(entry, (some[1],), {})
+                wanted.append((some[1], frozenset(_VALUE.findall(clause))))
+                continue
             matched = _CLAUSE.fullmatch(clause.strip(" ()"))
             if not matched:
                 raise unsupported("Invalid filter clause: Syntax error.")
@@ -208,29 +217,17 @@ class TenantLogs:
                 if operator in {"le", "lt", "eq"}:
                     end = min(end, ticks + (operator != "lt"))
             elif operator == "eq" and value.startswith("'"):
-                wanted.append((name, value[1:-1].replace("''", "'")))
+                wanted.append((name, frozenset([value[1:-1].replace("''", "'")])))
             else:
                 raise unsupported(f"The filter on '{name}' is not supported.")
         return LogQuery(first, end, tuple(wanted))
 
-    @staticmethod
-    def _descending(entry: EntitySet, text: str) -> bool:
-        name, _, direction = text.partition(" ")
-        if text and (name != _WHEN.get(entry.name, _OTHERWISE) or direction not in {"", "asc", "desc"}):
-            raise unsupported("Invalid $orderby.")
-        return direction == "desc" or not text
-
-    @staticmethod
-    def _top(entry: EntitySet, text: str | None) -> int:
-        if text is None:
-            return entry.page
-        if not text.isdigit() or not 1 <= int(text) <= entry.largest_page:
-            raise bad_request(f"Invalid page size specified: '{text}'. Must be between 1 and 1000 inclusive.")
-        return int(text)
-
     # --- everyday events ---------------------------------------------------------------------------------------------
 
     def _per_day(self, name: str, day: int) -> int:
+        if name == APP_SIGN_IN:
+            # Each was really a sign-in.
+            return 0
         people = len(self._people) and self._size
         if not people:
             # Nobody is there to do anything.
@@ -413,10 +410,25 @@ class TenantLogs:
         audit = self._audit_body(verb, kind, targets, {"user": None, "app": who if by else None}, correlation)
         self.directory.audit(ticks, name, {"id": name, "activityDateTime": stamp_of(ticks), **audit})
 
+    def sign_app_in(
+        self, client_id: str, request_id: uuid.UUID, address: str, error: int = 0, credential: str = ""
+    ) -> None:
+        """Records that an app registration signed in, or was refused with an error of Entra.
+
+        Args:
+            client_id: AppId of the app registration.
+            request_id: Id of the sign-in; the token carries it in its claim `uti`.
+            address: Where the request came from.
+            error: Number of the AADSTS error; 0 when a token was given.
+            credential: Id of the secret or certificate.
+        """
+        ticks = ticks_of(self.directory.now())
+        body = app_sign_in(client_id, request_id, stamp_of(ticks), address, error, credential)
+        self.directory.sign_app_in(ticks, str(request_id), body)
+
     def _recorded(self, name: str, first: int, end: int) -> list[LogEntry]:
-        if name != "directoryAudit":
-            return []
-        return [_stored(ticks, identifier, body) for ticks, identifier, body in self.directory.audited(first, end)]
+        recorded = {"directoryAudit": self.directory.audited, APP_SIGN_IN: self.directory.app_sign_ins}.get(name)
+        return [_stored(*one) for one in recorded(first, end)] if recorded else []
 
     @staticmethod
     def _audit_body(verb: str, kind: str, targets: list[Entity], by: Entity, correlation: str) -> Entity:
@@ -433,6 +445,21 @@ class TenantLogs:
             "targetResources": targets,
             "additionalDetails": [],
         }
+
+
+def _descending(entry: EntitySet, text: str) -> bool:
+    name, _, direction = text.partition(" ")
+    if text and (name != _WHEN.get(entry.name, _OTHERWISE) or direction not in {"", "asc", "desc"}):
+        raise unsupported("Invalid $orderby.")
+    return direction == "desc" or not text
+
+
+def _top(entry: EntitySet, text: str | None) -> int:
+    if text is None:
+        return entry.page
+    if not text.isdigit() or not 1 <= int(text) <= entry.largest_page:
+        raise bad_request(f"Invalid page size specified: '{text}'. Must be between 1 and 1000 inclusive.")
+    return int(text)
 
 
 def _resource(body: Entity, kind: str) -> Entity:

@@ -157,6 +157,8 @@ class SimulatedGraph:
         try:
             if not (own := self.credentials.has(request.path)):
                 place = resolve(request.path)
+            if request.beta and not (place and self.logs.has(place)):
+                raise Failure(501, "NotImplemented", "Of beta, this tenant has logs only.")
             name = place.entry.name if place and place.entry else "application" if own else "directoryObject"
             caller = self.signer.caller(
                 request.headers.get("authorization", ""), self.audiences, self.settings.issued_after

@@ -32,13 +32,13 @@ def json_answer(body: object, status: int = 200) -> GraphResponse:
 
 @dataclass(frozen=True, slots=True)
 class GraphRequest:
-    """A request under /v1.0.
+    """A request under /v1.0 or /beta.
 
     Attributes:
         path: Path below /v1.0, decoded, without slashes at the ends.
         options: Query options by lower-case name.
         headers: By lower-case name.
-        root: `scheme://host:port/v1.0`, for links.
+        root: `scheme://host:port/v1.0` (or `beta`), for links.
         arrived: When it came, by the monotonic clock.
         batched: It is an item of a batch.
     """
@@ -51,6 +51,11 @@ class GraphRequest:
     root: str
     arrived: float = field(default_factory=time.monotonic)
     batched: bool = False
+
+    @property
+    def beta(self) -> bool:
+        """Sent to Graph's beta."""
+        return self.root.endswith("/beta")
 
     @property
     def advanced(self) -> bool:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from entra_pipeline.simulator.graph.app_sign_ins import token_identifier
 from entra_pipeline.simulator.graph.credentials import AppRegistration
 from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 
@@ -68,19 +69,25 @@ def openid_configuration(tenant: SimulatedGraph, authority: str, name: str) -> d
     }
 
 
-def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the answer to a token request. Raises TokenRefused."""
+def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str], address: str = "") -> dict[str, Any]:
+    """Returns the answer to a token request from an address; the sign-in log has it. Raises TokenRefused."""
     check_tenant(tenant, name)
     if form.get("grant_type") != "client_credentials":
         raise TokenRefused(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
     client_id = form.get("client_id", "")
     app = app_of(tenant, client_id)
-    if form.get("client_assertion_type") == _ASSERTION:
-        _check_assertion(tenant, client_id, form.get("client_assertion", ""))
-    else:
-        _check_secret(tenant, client_id, form.get("client_secret", ""))
-    audience = audience_of(tenant, form.get("scope", "").split(" ")[0])
+    request_id = uuid.uuid4()
+    try:
+        if form.get("client_assertion_type") == _ASSERTION:
+            _check_assertion(tenant, client_id, form.get("client_assertion", ""))
+        else:
+            _check_secret(tenant, client_id, form.get("client_secret", ""))
+        audience = audience_of(tenant, form.get("scope", "").split(" ")[0])
+    except TokenRefused as refused:
+        tenant.logs.sign_app_in(client_id, request_id, address, refused.number)
+        raise
     now = time.time()
+    tenant.logs.sign_app_in(client_id, request_id, address)
     token = tenant.signer.access_token(
         {
             "aud": audience,
@@ -91,6 +98,7 @@ def issue(tenant: SimulatedGraph, name: str, form: Mapping[str, str]) -> dict[st
             "exp": int(now) + tenant.settings.token_lifetime,
             "appid": client_id,
             "tid": tenant.identity.tenant_id,
+            "uti": token_identifier(request_id),
             "idtyp": "app",
             "roles": list(app.roles),
         }

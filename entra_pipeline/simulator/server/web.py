@@ -62,7 +62,7 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
     users = UserSignIns(tenant)
 
     async def graph(http: HttpRequest) -> Response:
-        request = await _request(http, time.monotonic())
+        request = await _request(http, time.monotonic(), "v1.0")
         if tenant.settings.latency:
             await asyncio.sleep(tenant.settings.latency)
         fault = tenant.fault(request.method)
@@ -72,6 +72,10 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
             answer = tenant.answer_with_fault(request, fault)
         response = _respond(answer, request)
         return _Cut(response, fault) if fault in _BREAKING and (answer.body or fault == "reset-after") else response
+
+    async def beta(http: HttpRequest) -> Response:
+        request = await _request(http, time.monotonic(), "beta")
+        return _respond(tenant.answer_with_fault(request, tenant.fault(request.method)), request)
 
     async def configuration(http: HttpRequest) -> Response:
         authority = f"https://{http.url.netloc}"
@@ -91,8 +95,10 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
             authority = f"https://{http.url.netloc}"
             return _signing(lambda: users.issue(http.path_params["tenant"], authority, form))
 
+        address = http.client.host if http.client else ""
+
         def healthy() -> dict[str, Any]:
-            return issue(tenant, http.path_params["tenant"], form)
+            return issue(tenant, http.path_params["tenant"], form, address)
 
         try:
             misbehaving = tenant.misbehaviours.strike_sign_in(healthy)
@@ -117,6 +123,7 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1.0/{path:path}", graph, methods=methods),
+            Route("/beta/{path:path}", beta, methods=methods),
             Route("/{tenant}/v2.0/.well-known/openid-configuration", configuration),
             Route("/{tenant}/oauth2/v2.0/token", token, methods=["POST"]),
             Route("/{tenant}/oauth2/v2.0/devicecode", device_code, methods=["POST"]),
@@ -126,7 +133,7 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
     )
 
 
-async def _request(http: HttpRequest, arrived: float) -> GraphRequest:
+async def _request(http: HttpRequest, arrived: float, version: str) -> GraphRequest:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in http.headers.raw}
     return GraphRequest(
         method=http.method,
@@ -134,7 +141,7 @@ async def _request(http: HttpRequest, arrived: float) -> GraphRequest:
         options=parse_options(http.url.query),
         headers=headers,
         body=await http.body(),
-        root=f"{http.url.scheme}://{http.url.netloc}/v1.0",
+        root=f"{http.url.scheme}://{http.url.netloc}/{version}",
         arrived=arrived,
     )
 

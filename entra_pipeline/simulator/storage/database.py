@@ -61,6 +61,10 @@ CREATE TABLE IF NOT EXISTS property_changes (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audits (number INTEGER PRIMARY KEY, ticks INTEGER NOT NULL, id TEXT NOT NULL, json TEXT);
 CREATE INDEX IF NOT EXISTS audits_ticks ON audits (ticks);
+CREATE TABLE IF NOT EXISTS app_sign_ins (
+    number INTEGER PRIMARY KEY, ticks INTEGER NOT NULL, id TEXT NOT NULL, json TEXT
+);
+CREATE INDEX IF NOT EXISTS app_sign_ins_ticks ON app_sign_ins (ticks);
 """
 # Made after the bulk of a tenant is written: one sorted build is faster than a million insertions. The partial ones are
 # empty in a fresh tenant and grow with its changes only.

@@ -43,9 +43,23 @@ class Directory(DirectoryReader):
 
     def audited(self, first: int, end: int) -> list[tuple[int, str, bytes]]:
         """Returns the audit entries between two times, as (ticks, id, JSON) in their order."""
+        return self._logged("audits", first, end)
+
+    def sign_app_in(self, ticks: int, identifier: str, body: Entity) -> None:
+        """Records that an app registration signed in, at a time in ticks (see `graph.logs`)."""
+        with self.lock:
+            self._db.execute(
+                "INSERT INTO app_sign_ins (ticks, id, json) VALUES (?, ?, ?)", (ticks, identifier, _json(body))
+            )
+
+    def app_sign_ins(self, first: int, end: int) -> list[tuple[int, str, bytes]]:
+        """Returns the sign-ins of app registrations between two times, as `audited` does."""
+        return self._logged("app_sign_ins", first, end)
+
+    def _logged(self, table: str, first: int, end: int) -> list[tuple[int, str, bytes]]:
         with self.lock:
             return self._db.execute(
-                "SELECT ticks, id, CAST(json AS BLOB) FROM audits WHERE ticks >= ? AND ticks < ? ORDER BY ticks, id",
+                f"SELECT ticks, id, CAST(json AS BLOB) FROM {table} WHERE ticks >= ? AND ticks < ? ORDER BY ticks, id",
                 (first, end),
             ).fetchall()
 

@@ -190,6 +190,10 @@ class _SettingControl(_Orders):
         """
         self.order("directory_roles", client_id=client_id, names=list(names))
 
+    def sign_app_in(self, client_id: str, address: str = "198.51.100.7") -> str:
+        """Has somebody from elsewhere sign in as the app registration; returns the id of the sign-in in the log."""
+        return str(self.order("sign_app_in", client_id=client_id, address=address))
+
     def standing_secret(self, client_id: str, secret: str = "") -> None:
         """Gives the app registration a client secret that stays; empty = it has none."""
         self.order("standing_secret", client_id=client_id, secret=secret)
@@ -276,7 +280,10 @@ class Control(_SettingControl):
         }
 
     def log(self, path: str) -> list[dict[str, Any]]:
-        """Returns everything the log (`auditLogs/signIns`) still keeps, oldest first, even what cannot be read yet."""
+        """Returns everything the log (`auditLogs/signIns`) still keeps, oldest first, even what cannot be read yet.
+
+        `beta/auditLogs/signIns` has the sign-ins of apps.
+        """
         result: list[dict[str, Any]] = self.order("log", path=path)
         return result
 

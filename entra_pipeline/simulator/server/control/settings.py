@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -32,7 +33,14 @@ class SettingOrders(Lookup):
             "directory_roles": self._directory_roles,
             "certificate": self._certificate,
             "standing_secret": self._standing_secret,
+            "sign_app_in": self._sign_app_in,
         }
+
+    def _sign_app_in(self, client_id: str, address: str) -> Any:
+        """Has somebody else sign in as an app registration; returns the id of the sign-in."""
+        request_id = uuid.uuid4()
+        self.tenant.logs.sign_app_in(client_id, request_id, address, credential=str(uuid.uuid4()))
+        return str(request_id)
 
     def _knobs(self, **changes: Any) -> Any:
         """Sets settings by name; returns all."""

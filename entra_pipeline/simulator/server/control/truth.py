@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from entra_pipeline.simulator.graph.app_sign_ins import APP_SIGN_IN
 from entra_pipeline.simulator.graph.projection import shape
 from entra_pipeline.simulator.graph.tenant import RequestLedger
 from entra_pipeline.simulator.schema import BY_NAME, SETS, LinkKind
@@ -67,8 +68,9 @@ class TruthOrders(Lookup):
         return list(self.directory.links(found.codes, entry.stored, inverse=found.inverse, binned=binned))
 
     def _log(self, path: str) -> Any:
-        entries = list(self.tenant.logs.entries(self.place(path).set.name, late=True))
-        return shape(self.place(path).set.name, None)([entry.body() for entry in entries])
+        name = self.place(path.removeprefix("beta/")).set.name
+        entries = list(self.tenant.logs.entries(APP_SIGN_IN if path.startswith("beta/") else name, late=True))
+        return shape(name, None)([entry.body() for entry in entries])
 
     def _counts(self) -> Any:
         return {entry.path or entry.name: self.directory.count(entry.stored) for entry in SETS}

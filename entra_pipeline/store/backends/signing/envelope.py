@@ -30,6 +30,8 @@ FOLDERS = (
     "_encryption/",
     "_people/",
     "_erased/",
+    "_tokens/",
+    "_sign_ins/",
 )
 """What the keys of records start with."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,9 +19,13 @@ import httpx
 import pytest
 
 from entra_pipeline.audit import AuditLog
+from entra_pipeline.graph import RequestStats
 from entra_pipeline.graph.credentials import trust
+from entra_pipeline.graph.just_in_time import JustInTimeGraph, TemporaryPassword
+from entra_pipeline.project import load_project
 from entra_pipeline.simulator import Simulator
 from tests.support.command import Place, write_project
+from tests.support.just_in_time import make_just_in_time
 
 _SCOPE = '[scopes.people]\ntenant = "contoso"\nstorage = "disk"\nprotect = ["users", "groups"]\n'
 
@@ -85,16 +90,7 @@ def bearer(simulator: Simulator) -> dict[str, str]:
 def restorable(tmp_path: Path) -> Iterator[Restorable]:
     with Simulator(users=30, groups=8, seed=5) as simulator:
         file = write_project(tmp_path, simulator, _SCOPE)
-        secret = tmp_path / "owner_secret"
-        secret.write_text(simulator.owner_client_secret)
-        text, writer = file.read_text(), f'client_id = "{simulator.restore_client_id}"\n'
-        head, _, tail = text.partition(writer)
-        file.write_text(
-            f"{head}{writer}just_in_time = true\n"
-            f'owner.client_id = "{simulator.owner_client_id}"\n'
-            f'owner.client_secret = {{ file = "{secret}" }}\n{tail.partition(chr(10))[2]}'
-        )
-        simulator.control.standing_secret(simulator.restore_client_id)
+        make_just_in_time(file, simulator)
         place = Place(file, simulator)
         done = place.call("backup", "people")
         assert done.code == 0, done.err
@@ -223,6 +219,36 @@ def test_the_token_endpoint_knows_a_secret_late_and_refuses_one_that_expired(res
     assert token(simulator, client, secret).status_code == 200
     simulator.control.clock(3600)
     assert token(simulator, client, secret).json()["error_codes"] == [7000222]
+
+
+@pytest.mark.parametrize("end", ["an hour has passed", "somebody removed it"])
+def test_a_restore_that_outlasts_its_credential_has_another_made(restorable: Restorable, end: str) -> None:
+    simulator, hours = restorable.place.simulator, [0]
+    tenant = load_project(restorable.place.file).tenants["contoso"]
+
+    def clock() -> datetime:
+        return datetime.now(UTC) + timedelta(hours=hours[0])
+
+    async def outlast() -> list[TemporaryPassword]:
+        async with JustInTimeGraph.opened(tenant, clock=clock) as graph:
+            await graph.sign_in()
+            [first] = restorable.credentials()
+            if end == "an hour has passed":
+                hours[0] = 1
+                simulator.control.clock(3600)
+            else:
+                path = f"applications(appId='{simulator.restore_client_id}')/removePassword"
+                body = {"keyId": first["keyId"]}
+                httpx.post(f"{simulator.graph_url}/{path}", headers=bearer(simulator), json=body, trust_env=False)
+            simulator.control.expire_tokens()
+            assert await graph.fetch("organization", bytes, stats=RequestStats())
+            [second] = restorable.credentials()
+            assert second["keyId"] != first["keyId"]
+        return [*graph.passwords.made.values()]
+
+    made = asyncio.run(outlast())
+    assert len(made) == 2 and all(one.removed for one in made)
+    assert restorable.credentials() == []
 
 
 def test_a_credential_that_stands_is_named(restorable: Restorable) -> None:

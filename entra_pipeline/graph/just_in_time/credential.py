@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What Entra says of a secret that one of its machines knows already, and another not yet: after 4 to 18 seconds as a
 # rule (microsoft-graph-docs#17966); nothing is promised (msgraph-bicep-types#193).
 _NOT_YET = ("AADSTS7000215", "AADSTS700016")
+# What it says of one that has expired, or was removed (Entra doc: reference-error-codes).
+_GONE = ("AADSTS7000222", "AADSTS7000215")
 # Seconds for which that is believed to pass.
 _SETTLING = 300.0
 # A secret that is about to expire is replaced before it is signed in with.
@@ -51,13 +53,15 @@ class JustInTimeCredential(Credential):
         self._password: TemporaryPassword | None = None
         self._secret = ""
         self._made_at = 0.0
+        # Whether a token was given for it.
+        self._worked = False
         super().__init__(tenant, context, retry)
 
     async def prepare(self) -> None:
         """Has a secret made, where there is none that will do."""
         if self._password is None or ends_within(self._password, self._clock(), _LEFT):
             self._password, self._secret = await self._passwords.add()
-            self._made_at = monotonic()
+            self._made_at, self._worked = monotonic(), False
             self._inner = self._open()
 
     def _open(self) -> TokenCredential:
@@ -70,7 +74,16 @@ class JustInTimeCredential(Credential):
             tenant_id, client_id, self._secret, **endpoint_options(self._tenant, self._context)
         )
 
+    def _ask(self, *scopes: str, **options: Any) -> AccessToken:
+        token = super()._ask(*scopes, **options)
+        self._worked = True
+        return token
+
     def _refused(self, answer: str) -> Exception:
+        if self._worked and any(f"{code}:" in answer for code in _GONE):
+            # The tenant's clock, a policy of its or a person has ended it before its time.
+            self._password = None
+            return SignInFailed("the client secret is valid no longer; a new one is made", answered=True)
         if any(f"{code}:" in answer for code in _NOT_YET) and monotonic() - self._made_at < _SETTLING:
             return SignInFailed("a new client secret is not known everywhere yet", answered=True)
         return super()._refused(answer)

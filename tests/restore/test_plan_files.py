@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
+from entra_pipeline.errors import AlreadyExists, IntegrityError, NotInStore, UsageError
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreSelection, RestoreStep
 from entra_pipeline.restore.objects.selection import types_to_read
 from entra_pipeline.restore.plan.estimate import seconds
@@ -52,6 +52,15 @@ def test_a_plan_that_was_changed_is_refused(tmp_path: Path) -> None:
     file.write_text('{"format":"other","version":1,"seal":""}')
     with pytest.raises(IntegrityError, match="is not a restore plan"):
         load_plan(file)
+
+
+@pytest.mark.parametrize("name", ["../../_heads/x", "/etc/passwd", "..", ".", "a/b", "a\0b", "a\nb", "", "x" * 5000])
+def test_what_is_no_name_of_a_plan_is_no_fault_of_the_storage(tmp_path: Path, name: str) -> None:
+    """It comes from a form that an operator fills in: a fault of the storage would be tried again, again and again."""
+    store = Points(tmp_path / "points", *TABLES).store
+    with pytest.raises(NotInStore) as refused:
+        read_plan(store, name)
+    assert not refused.value.transient and len(refused.value.message) < 200
 
 
 def test_chains_of_ids_are_followed_to_their_end_for_each_tenant(tmp_path: Path) -> None:

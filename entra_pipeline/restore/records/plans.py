@@ -5,12 +5,15 @@ What belongs here: bytes and their seal. What does not: what a plan says (`model
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from entra_pipeline.errors import AlreadyExists, IntegrityError, UsageError
+from entra_pipeline.errors import AlreadyExists, IntegrityError, NotInStore, UsageError
 from entra_pipeline.restore.objects.model import FORMAT, PLAN_DECODER, VERSION, RestorePlan
 from entra_pipeline.store.manifest import canonical, decode_sealed
 from entra_pipeline.store.recovery_points import ScopeStore
+
+_ID = re.compile(r"\w[\w.-]{0,200}", re.ASCII)
 
 
 def plan_key(job: str) -> str:
@@ -32,10 +35,19 @@ def write_plan(store: ScopeStore, plan: RestorePlan) -> str:
 def read_plan(store: ScopeStore, job: str) -> RestorePlan:
     """Reads a plan from the store.
 
+    Args:
+        store: The store.
+        job: Id of the restore, as somebody gave it.
+
     Raises:
-        NotInStore: There is none.
+        NotInStore: There is none, or what was given is no id.
         IntegrityError: It was changed, or is none.
     """
+    if not _ID.fullmatch(job):
+        # A key that it made part of could lead elsewhere: a fault of the storage, which runs would try again.
+        raise NotInStore(
+            f"{job[:100]!r} is no plan", remedy="A plan is named as its restore, which lists of jobs show."
+        )
     key = plan_key(job)
     return _decoded(store.files.read(key), key)
 

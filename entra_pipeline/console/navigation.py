@@ -15,11 +15,13 @@ class NavigationEntry:
     Attributes:
         path: Where it leads.
         label: Its name.
+        icon: Its icon.
         current: Whether the page shown is this one or below it.
     """
 
     path: str
     label: str
+    icon: str
     current: bool
 
 
@@ -41,7 +43,7 @@ class Navigation:
         ]
         current = max(within, key=len, default="")
         return [
-            NavigationEntry(one.path, one.label, one.path == current)
+            NavigationEntry(one.path, one.label, one.icon, one.path == current)
             for one in self._pages
             if one.role is None or context.may(one.role.name)
         ]

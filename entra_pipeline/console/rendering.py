@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from entra_pipeline.clock import parse_iso, system_clock
+from entra_pipeline.console.display.icons import icon, kind_icon, state_icon
 from entra_pipeline.console.routing import address
 from entra_pipeline.project.schedules import in_words
 from entra_pipeline.store.points.keys import moment_of
@@ -63,7 +64,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"address": address}
+    environment.globals |= {"address": address, "icon": icon, "kind_icon": kind_icon}
     environment.filters |= {
         "ago": ago,
         "bytes": size,
@@ -78,10 +79,16 @@ def templates() -> Environment:
         "pretty": pretty,
         "schedule": in_words,
         "seconds": seconds,
-        "tone": lambda status: _TONES.get(str(status).lower(), "plain"),
+        "mark": lambda status: state_icon(str(status), tone(status)),
+        "tone": tone,
         "words": words,
     }
     return environment
+
+
+def tone(status: object) -> str:
+    """Whether a state is `good`, `warn`, `bad`, `busy` or, when it is none of these, `plain`."""
+    return _TONES.get(str(status).lower(), "plain")
 
 
 def moment(value: str | datetime | float | None) -> str:

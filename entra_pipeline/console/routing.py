@@ -43,6 +43,7 @@ class Page:
         polled: Whether pages request it by themselves, again and again: it does not extend a session.
         label: Its name in the navigation; empty for a page that is not in it.
         place: Where in the navigation it stands, in ascending order.
+        icon: Its icon in the navigation.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Page:
     polled: bool = False
     label: str = ""
     place: int = 0
+    icon: str = ""
 
 
 @dataclass(slots=True)

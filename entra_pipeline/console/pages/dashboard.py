@@ -138,7 +138,7 @@ def _waiting(context: RequestContext) -> list[Alert]:
 
 
 PAGES = (
-    Page("/", show, Role.viewer, label="Dashboard", place=10),
+    Page("/", show, Role.viewer, label="Dashboard", place=10, icon="layout-dashboard"),
     Page("/dashboard/jobs", jobs, Role.viewer, polled=True),
     Page("/dashboard/attention", attention, Role.viewer, polled=True),
 )

@@ -153,7 +153,7 @@ def _run(context: RequestContext) -> Run:
 
 
 PAGES = (
-    Page("/jobs", show, Role.viewer, label="Jobs", place=60),
+    Page("/jobs", show, Role.viewer, label="Jobs", place=60, icon="activity"),
     Page("/jobs/list", listed, Role.viewer, polled=True),
     Page("/jobs/{run}", one, Role.viewer),
     Page("/jobs/{run}/progress", progress, Role.viewer, polled=True),

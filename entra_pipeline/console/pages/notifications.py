@@ -260,7 +260,7 @@ def delete(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/notifications", show, Role.viewer, label="Notifications", place=100),
+    Page("/notifications", show, Role.viewer, label="Notifications", place=100, icon="bell"),
     Page("/notifications/new", new, Role.administrator),
     Page("/notifications/new", save_new, Role.administrator, ("POST",)),
     Page("/notifications/{profile}/test", try_one, Role.operator, ("POST",)),

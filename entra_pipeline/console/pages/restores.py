@@ -428,7 +428,7 @@ def _plan(context: RequestContext) -> RestorePlan:
 
 
 PAGES = (
-    Page("/restores", show, Role.viewer, label="Restores", place=50),
+    Page("/restores", show, Role.viewer, label="Restores", place=50, icon="rotate-ccw"),
     Page("/scopes/{scope}/points/{point}/restore", choose, Role.operator),
     Page("/scopes/{scope}/points/{point}/restore", plan, Role.operator, ("POST",)),
     Page("/scopes/{scope}/points/{point}/remove", choose_removal, Role.operator),

@@ -125,7 +125,7 @@ def _of_deletion(context: RequestContext, scope: Scope) -> list[Consequence]:
 
 
 PAGES = (
-    Page("/scopes", show, Role.viewer, label="Scopes", place=20),
+    Page("/scopes", show, Role.viewer, label="Scopes", place=20, icon="shield-check"),
     Page("/scopes/new/again", without_scope, Role.administrator),
     Page("/scopes/{scope}", one, Role.viewer),
     Page("/scopes/{scope}/delete", delete, Role.administrator, ("POST",)),

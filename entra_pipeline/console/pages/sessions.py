@@ -57,6 +57,6 @@ def end(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/sessions", show, Role.administrator, label="Sessions", place=105),
+    Page("/sessions", show, Role.administrator, label="Sessions", place=105, icon="monitor"),
     Page("/sessions/end", end, Role.administrator, ("POST",)),
 )

@@ -67,7 +67,7 @@ def _unwell(found: Sequence[Diagnosis]) -> list[Diagnosis]:
 
 
 PAGES = (
-    Page("/settings", show, Role.viewer, label="Settings", place=110),
+    Page("/settings", show, Role.viewer, label="Settings", place=110, icon="settings"),
     Page("/settings/tenants/{tenant}/check", check_tenant, Role.operator, ("POST",)),
     Page("/settings/storage/{storage}/check", check_storage, Role.operator, ("POST",)),
 )

@@ -50,6 +50,6 @@ def show(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/compare", scopes, Role.viewer, label="Compare", place=40),
+    Page("/compare", scopes, Role.viewer, label="Compare", place=40, icon="git-compare"),
     Page("/scopes/{scope}/compare", show, Role.viewer),
 )

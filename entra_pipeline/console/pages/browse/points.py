@@ -106,7 +106,7 @@ def one(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/points", scopes, Role.viewer, label="Recovery points", place=30),
+    Page("/points", scopes, Role.viewer, label="Recovery points", place=30, icon="history"),
     Page("/scopes/{scope}/points", show, Role.viewer),
     Page("/scopes/{scope}/points/{point}", one, Role.viewer),
 )

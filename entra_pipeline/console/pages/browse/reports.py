@@ -120,7 +120,7 @@ def report_file(context: RequestContext, asked: dict[str, Any], format_: str, na
 
 
 PAGES = (
-    Page("/reports", every, Role.viewer, label="Reports", place=70),
-    Page("/reports/audit", audit, Role.viewer, label="Audit log", place=80),
+    Page("/reports", every, Role.viewer, label="Reports", place=70, icon="chart-column"),
+    Page("/reports/audit", audit, Role.viewer, label="Audit log", place=80, icon="scroll-text"),
     Page("/reports/{report}", one, Role.viewer),
 )

@@ -105,6 +105,6 @@ def _numbers(answer: QueryResult) -> list[bool]:
 
 
 PAGES = (
-    Page("/sql", show, Role.operator, label="SQL", place=90),
+    Page("/sql", show, Role.operator, label="SQL", place=90, icon="database"),
     Page("/sql", ask, Role.operator, ("POST",)),
 )

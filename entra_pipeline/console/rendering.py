@@ -10,8 +10,9 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from entra_pipeline.clock import parse_iso, system_clock
+from entra_pipeline.clock import system_clock
 from entra_pipeline.console.display.icons import icon, kind_icon, state_icon
+from entra_pipeline.console.display.moments import as_moment, when, when_taken
 from entra_pipeline.console.routing import address
 from entra_pipeline.project.schedules import in_words
 from entra_pipeline.store.points.keys import moment_of
@@ -68,7 +69,7 @@ def templates() -> Environment:
     environment.filters |= {
         "ago": ago,
         "bytes": size,
-        "clock": lambda value: f"{_moment(value):%H:%M:%S}",
+        "clock": lambda value: f"{as_moment(value):%H:%M:%S}",
         "count": lambda number: f"{number:,}",
         "hour": lambda key: f"{moment_of(key):%H:%M}",
         "pluralize": pluralize,
@@ -76,11 +77,14 @@ def templates() -> Environment:
         "moments": lambda keys: [(key, point(key)) for key in keys],
         "options": lambda names: [(name, name) for name in names],
         "point": point,
+        "point_ago": lambda key: ago(moment_of(key)),
         "pretty": pretty,
         "schedule": in_words,
         "seconds": seconds,
         "mark": lambda status: state_icon(str(status), tone(status)),
         "tone": tone,
+        "when": when,
+        "when_taken": when_taken,
         "words": words,
     }
     return environment
@@ -95,16 +99,8 @@ def moment(value: str | datetime | float | None) -> str:
     """A moment as people read it, in UTC."""
     if value in (None, ""):
         return ""
-    when = _moment(value)
+    when = as_moment(value)
     return f"{when:%Y-%m-%d %H:%M} UTC"
-
-
-def _moment(value: str | datetime | float | None) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, tz=system_clock().tzinfo)
-    return parse_iso(str(value))
 
 
 def point(key: str) -> str:
@@ -121,7 +117,7 @@ def ago(value: str | datetime | float | None) -> str:
     """How long ago a moment was, in its largest unit; how long it still is to a coming one."""
     if value in (None, ""):
         return ""
-    difference = (system_clock() - _moment(value)).total_seconds()
+    difference = (system_clock() - as_moment(value)).total_seconds()
     words = seconds(abs(difference), coarse=True)
     return f"{words} ago" if difference >= 0 else f"in {words}"
 

@@ -1,4 +1,4 @@
-"""The console's design, as docs/design.md promises it: tokens instead of colours, icons that there are, named versions."""
+"""The console's design as docs/design.md promises it: tokens for colours, icons that exist, versions that are true."""
 
 from __future__ import annotations
 

@@ -180,6 +180,16 @@ class JobList:
             end = _text((reading.horizon, "")) if reading.horizon > reading.first else ""
         return JobPage(self._with_runs(shown), end, reading.problems)
 
+    def records_since(self, store: ScopeStore, since: datetime) -> list[JobRecord]:
+        """Returns the records of a scope's jobs that ended since a moment, in the order of their ids.
+
+        Raises:
+            StoreError: The storage cannot be read.
+        """
+        files = [file for file in self._listed(store) if file.modified >= since]
+        found = in_parallel(lambda file: self._record(store, file), files)
+        return [one for one in found if one is not None]
+
     def clear(self) -> None:
         """Forgets all records: the configuration has changed, and with it perhaps what a scope's name means."""
         with self._lock:

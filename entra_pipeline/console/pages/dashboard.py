@@ -12,8 +12,10 @@ from entra_pipeline.console.alerts import Alert
 from entra_pipeline.console.approvals import waiting
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavailable, Run
+from entra_pipeline.console.display.pictures import line, strip
 from entra_pipeline.console.monitor.listing import row_of
-from entra_pipeline.console.rendering import ago
+from entra_pipeline.console.monitor.overview import ScopeDays, scope_days
+from entra_pipeline.console.rendering import ago, tone
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
@@ -27,6 +29,9 @@ from entra_pipeline.store.points.keys import moment_of
 _JOBS = 8
 # Restores among which plans that wait for approval are looked for.
 _RESTORES = 30
+# Scopes whose cards are shown, the worst first; what needs attention beside them.
+_CARDS, _ALERTS = 12, 12
+_WORST_FIRST = ("bad", "warn", "good")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class ScopeCard:
         last: The last one.
         objects: Objects that it holds.
         next: When the schedule is due next, RFC 3339; empty without a schedule.
+        good: Key of the last point that is finished without exception; empty when there is none.
+        freshness: How old that is against the schedule, as `reports.health` has it; empty when nobody knows.
     """
 
     scope: Scope
@@ -52,6 +59,8 @@ class ScopeCard:
     last: Manifest | None = None
     objects: int = 0
     next: str = ""
+    good: str = ""
+    freshness: str = ""
 
 
 def health(context: RequestContext, scope: Scope) -> ScopeCard:
@@ -70,14 +79,16 @@ def health(context: RequestContext, scope: Scope) -> ScopeCard:
     gaps = sum(len(entry.gaps) for entry in last.tables.values())
     since = ago(iso(moment_of(found.good))) if found.good else ""
     if found.freshness == MISSING:
-        tone, verdict = "bad", f"no complete recovery point since {since}: backups are missing"
+        mood, verdict = "bad", f"no complete recovery point since {since}: backups are missing"
     elif found.freshness == LATE:
-        tone, verdict = "warn", f"no complete recovery point since {since}: the next one is late"
+        mood, verdict = "warn", f"no complete recovery point since {since}: the next one is late"
     elif gaps:
-        tone, verdict = "warn", f"incomplete: {gaps} gap{'s' if gaps > 1 else ''}"
+        mood, verdict = "warn", f"incomplete: {gaps} gap{'s' if gaps > 1 else ''}"
     else:
-        tone, verdict = "good", "complete and verified"
-    return ScopeCard(scope, last.status, verdict, tone, found.points, last, objects, due)
+        mood, verdict = "good", "complete and verified"
+    return ScopeCard(
+        scope, last.status, verdict, mood, found.points, last, objects, due, good=found.good, freshness=found.freshness
+    )
 
 
 def recent(context: RequestContext) -> dict[str, Any]:
@@ -95,9 +106,40 @@ def recent(context: RequestContext) -> dict[str, Any]:
 
 
 def show(context: RequestContext) -> Response:
-    """The dashboard."""
-    healths = [health(context, scope) for scope in context.project.scopes.values()]
-    return context.page("dashboard.html", healths=healths, **recent(context))
+    """The dashboard: what needs attention, then the scopes, the worst first."""
+    healths = _healths(context)
+    return context.page("dashboard.html", healths=healths, shown=healths[:_CARDS], **recent(context))
+
+
+def _healths(context: RequestContext) -> list[ScopeCard]:
+    found = [health(context, scope) for scope in context.project.scopes.values()]
+    return sorted(found, key=lambda one: _WORST_FIRST.index(one.tone))
+
+
+def days(context: RequestContext) -> Response:
+    """How the scopes of the dashboard went in the last two weeks; it asks for it when it is there itself."""
+    state, now = context.state, context.state.clock()
+    shown = [one.scope for one in _healths(context)[:_CARDS] if one.last]
+    found = scope_days(
+        shown, lambda name, since: state.job_list.records_since(state.store(name), since), state.store, now
+    )
+    return context.page(
+        "scope_days.html",
+        found=found,
+        strip=lambda one: strip([(day, status, tone(status)) for day, status in one.days]),
+        line=lambda one: line(one.objects, f"Objects in the last two weeks: {_first(one):,} to {_last(one):,}"),
+        first=_first,
+        last=_last,
+    )
+
+
+def _first(one: ScopeDays) -> int:
+    """Objects on the first day of which they are known."""
+    return next((number for number in one.objects if number is not None), 0)
+
+
+def _last(one: ScopeDays) -> int:
+    return next((number for number in reversed(one.objects) if number is not None), 0)
 
 
 def jobs(context: RequestContext) -> Response:
@@ -110,11 +152,33 @@ def attention(context: RequestContext) -> Response:
     found = context.ask("attention", now=context.state.clock().isoformat())
     return context.page(
         "attention.html",
-        alerts=[*_waiting(context), *(Alert(**one) for one in found["alerts"])],
+        alerts=_without_repeats([*_waiting(context), *(Alert(**one) for one in found["alerts"]), *_unwell(context)]),
+        most=_ALERTS,
         seats=found["seats"],
         shown=shown,
         problem=found["problem"],
     )
+
+
+def _unwell(context: RequestContext) -> list[Alert]:
+    """The scopes whose backups are late, missing or incomplete, or that were never backed up."""
+    words = {LATE: "late backup", MISSING: "missing backup"}
+    return [
+        Alert(
+            one.scope.name,
+            words.get(one.freshness, one.status),
+            f"{one.verdict[:1].upper()}{one.verdict[1:]}.",
+            point=one.last.recovery_point if one.last and one.freshness not in words else "",
+        )
+        for one in _healths(context)
+        if one.tone != "good"
+    ]
+
+
+def _without_repeats(found: list[Alert]) -> list[Alert]:
+    """Leaves out what has been said of a scope before: a store that cannot be read fails everything."""
+    unread = {one.scope for one in found if one.what == "not known"}
+    return [one for one in found if one.what != "unknown" or one.scope not in unread]
 
 
 def _waiting(context: RequestContext) -> list[Alert]:
@@ -140,5 +204,6 @@ def _waiting(context: RequestContext) -> list[Alert]:
 PAGES = (
     Page("/", show, Role.viewer, label="Dashboard", place=10, icon="layout-dashboard"),
     Page("/dashboard/jobs", jobs, Role.viewer, polled=True),
+    Page("/dashboard/days", days, Role.viewer, polled=True),
     Page("/dashboard/attention", attention, Role.viewer, polled=True),
 )

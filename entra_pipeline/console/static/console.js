@@ -160,3 +160,111 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".tree").forEach(grow);
   document.querySelectorAll("form:has([data-when])").forEach(suit);
 });
+// Moments are shown in the reader's own time zone; UTC stays on hover.
+const own = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+function localise(root) {
+  if (zone === "UTC") {
+    return;
+  }
+  for (const one of root.querySelectorAll("time[datetime]:not([data-own])")) {
+    const text = own.format(new Date(one.dateTime));
+    one.dataset.own = "";
+    if ("told" in one.dataset) {
+      one.title = `${text} · ${one.title}`;
+    } else {
+      one.textContent = text;
+    }
+  }
+}
+// On a phone each row of a table is a card: its cells are named after their columns.
+function nameCells(root) {
+  for (const table of root.querySelectorAll(".scroll > table:not(.kv, .by-cell)")) {
+    const columns = [...table.querySelectorAll("thead th")].map((one) => one.textContent.trim());
+    if (!columns.length || table.closest(".calendar")) {
+      continue;
+    }
+    table.classList.add("by-cell");
+    for (const row of table.tBodies[0]?.rows ?? []) {
+      [...row.cells].forEach((cell, place) => {
+        cell.dataset.column = columns[place] ?? "";
+        cell.classList.toggle("void", !cell.textContent.trim() && !cell.firstElementChild);
+      });
+    }
+  }
+}
+// A table that has all its rows is sorted where it is.
+function makeSortable(root) {
+  for (const head of root.querySelectorAll("table[data-sortable] thead th:not(.tick, :has(button, a)):not(:empty)")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...head.childNodes);
+    head.append(button);
+  }
+}
+const told = (cell) => cell.querySelector("time")?.dateTime ?? cell.dataset.value ?? cell.textContent.trim();
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("th > .sort");
+  if (!button) {
+    return;
+  }
+  const head = button.parentElement, place = head.cellIndex, body = head.closest("table").tBodies[0];
+  const down = head.ariaSort === "ascending";
+  head.parentElement.querySelectorAll("[aria-sort]").forEach((one) => one.removeAttribute("aria-sort"));
+  head.ariaSort = down ? "descending" : "ascending";
+  const numeric = head.matches(".number");
+  const value = (row) => numeric ? Number(told(row.cells[place]).replace(/[^\d.-]/g, "") || -1) : told(row.cells[place]);
+  const order = (one, other) => numeric ? value(one) - value(other) : value(one).localeCompare(value(other), "en", { numeric: true });
+  body.append(...[...body.rows].sort((one, other) => (down ? -1 : 1) * order(one, other)));
+});
+function dress(root) {
+  localise(root);
+  makeSortable(root);
+  nameCells(root);
+}
+document.addEventListener("DOMContentLoaded", () => dress(document));
+document.addEventListener("htmx:load", (event) => dress(event.detail.elt.parentElement ?? document));
+
+// An object opens beside the list that it was found in.
+const side = () => document.querySelector("#side");
+let opener = null;
+async function openSide(link) {
+  const panel = side();
+  opener = panel.contains(link) ? opener : link;
+  document.querySelectorAll("tr[aria-current]").forEach((one) => one.removeAttribute("aria-current"));
+  opener?.closest("tr")?.setAttribute("aria-current", "true");
+  panel.hidden = false;
+  document.body.classList.add("beside-side");
+  const url = new URL(link.href);
+  url.searchParams.set("panel", "1");
+  await htmx.ajax("GET", url.pathname + url.search, { target: "#side-content", swap: "innerHTML" });
+  panel.scrollTop = 0;
+  panel.querySelector("h1")?.focus();
+}
+function closeSide() {
+  const panel = side();
+  if (!panel || panel.hidden) {
+    return false;
+  }
+  panel.hidden = true;
+  document.body.classList.remove("beside-side");
+  opener?.closest("tr")?.removeAttribute("aria-current");
+  opener?.focus();
+  return true;
+}
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#side-close")) {
+    closeSide();
+  }
+  const link = event.target.closest("a[data-panel]");
+  if (link && side() && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+    event.preventDefault();
+    openSide(link);
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+    closeSide();
+  }
+});

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.display.icons import icon, kind_icon, state_icon
+from entra_pipeline.console.display.labels import label
 from entra_pipeline.console.display.moments import as_moment, when, when_taken
 from entra_pipeline.console.routing import address
 from entra_pipeline.project.schedules import in_words
@@ -19,6 +20,7 @@ from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.text import pluralize
 
 _BETWEEN_WORDS = re.compile(r"(?<=[_.])|(?<=[a-z0-9])(?=[A-Z])")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 _TONES = {
     "finished": "good",
@@ -71,8 +73,10 @@ def templates() -> Environment:
         "bytes": size,
         "clock": lambda value: f"{as_moment(value):%H:%M:%S}",
         "count": lambda number: f"{number:,}",
+        "flat": flat,
         "hour": lambda key: f"{moment_of(key):%H:%M}",
         "pluralize": pluralize,
+        "label": label,
         "moment": moment,
         "moments": lambda keys: [(key, point(key)) for key in keys],
         "options": lambda names: [(name, name) for name in names],
@@ -82,6 +86,7 @@ def templates() -> Environment:
         "schedule": in_words,
         "seconds": seconds,
         "mark": lambda status: state_icon(str(status), tone(status)),
+        "told": lambda text: when(text) if _MOMENT.fullmatch(str(text)) else text,
         "tone": tone,
         "when": when,
         "when_taken": when_taken,
@@ -151,3 +156,17 @@ def pretty(value: Any) -> str:
     if isinstance(value, dict | list):
         return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() if value else "—"
     return str(value)
+
+
+def flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """What is nested in a value, as lines: in words where it is, and what it is there; lines of a list are numbered."""
+    if isinstance(value, dict):
+        inner = [
+            (f"{path} › {label(key)}" if path else label(key), one) for key, one in value.items() if "@" not in key
+        ]
+    elif isinstance(value, list):
+        # Of one there is nothing to number.
+        inner = [(f"{path} {number}".strip() if len(value) > 1 else path, one) for number, one in enumerate(value, 1)]
+    else:
+        return [(path, pretty(value))]
+    return [line for where, one in inner if one not in (None, "", [], {}) for line in flat(one, where)]

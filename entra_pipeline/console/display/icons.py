@@ -10,7 +10,7 @@ from markupsafe import Markup
 from entra_pipeline.catalogue.model import Category
 
 _ID = re.compile(r'<symbol id="([a-z0-9-]+)"')
-_CATEGORIES = {
+_CATEGORIES: dict[str, str] = {
     Category.USERS: "user",
     Category.GROUPS: "users",
     Category.ADMINISTRATIVE_UNITS: "building-2",
@@ -69,6 +69,11 @@ def state_icon(status: str, tone: str) -> Markup:
     return icon(name) if name else Markup()
 
 
+def category_icon_name(category: str) -> str:
+    """Returns the name of a category's icon; a plain one for an unknown category."""
+    return _CATEGORIES.get(category, "box")
+
+
 def kind_icon(category: str) -> Markup:
-    """Makes the icon of a category of objects; a plain one for an unknown category."""
-    return icon(_CATEGORIES.get(Category(category), "box") if category in set(Category) else "box")
+    """Makes the icon of a category of objects."""
+    return icon(category_icon_name(category))

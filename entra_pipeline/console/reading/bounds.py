@@ -16,7 +16,19 @@ BYTES = 100_000_000
 """Bytes of an answer at the most."""
 
 What = Literal[
-    "page", "one", "related", "states", "differences", "known", "report", "file", "attention", "people", "named", "find"
+    "page",
+    "one",
+    "related",
+    "states",
+    "differences",
+    "known",
+    "report",
+    "file",
+    "attention",
+    "people",
+    "named",
+    "find",
+    "authors",
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from entra_pipeline.analysis.authors import audited_changes
 from entra_pipeline.analysis.browse import related, states
 from entra_pipeline.analysis.change_rows import change_rows, summary_rows
 from entra_pipeline.analysis.changes import bases
@@ -30,6 +31,7 @@ from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 
 KINDS = ("added", "removed", "modified")
@@ -115,6 +117,10 @@ class Reader:
         if request.what == "states":
             points = given.pop("points")
             return states(store, [self._manifest(store, point) for point in points], **given)
+        if request.what == "authors":
+            first, end = moment_of(given["first"]), moment_of(given["end"])
+            changes = audited_changes(store, given["identifier"], first, end)
+            return {"found": [one._asdict() for one in changes.found], "kept": changes.kept}
         manifest = self._manifest(store, given.pop("point"))
         if request.what == "page":
             some = self._pages.page(store, manifest, **given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,25 +12,40 @@ from starlette.responses import Response
 from entra_pipeline.analysis.browse import Related
 from entra_pipeline.analysis.manifest_rows import category
 from entra_pipeline.analysis.names import short, short_pair, title
-from entra_pipeline.catalogue import CATALOGUE
+from entra_pipeline.catalogue import CATALOGUE, ObjectType
+from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.display.states import object_states
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.console.workers import TooManyQuestions
 from entra_pipeline.errors import UsageError
+from entra_pipeline.store.points.keys import moment_of
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 _PAGE = 50
 _LINKS = 100
-# Recovery points that a history looks back over.
-_BACK = 20
+# Recovery points that a history looks back over, and entries of the tenant's log that it tells of a change.
+_BACK, _AUTHORS = 20, 5
 # Columns that people look for first, where a type has them.
 _USUAL = (
     *("userPrincipalName", "mail", "description", "appId", "accountEnabled", "state", "department", "jobTitle"),
     *("groupTypes", "principalId", "roleDefinitionId", "resourceDisplayName", "createdDateTime"),
 )
 _COLUMNS = 4
+# What a passport tells of an object besides its name, where it has it; and how much of that at the most.
+_TELLING = (
+    "userPrincipalName",
+    "mail",
+    "jobTitle",
+    "department",
+    "appId",
+    "description",
+    "deviceId",
+    "createdDateTime",
+)
+_TOLD = 6
 
 
 def show(context: RequestContext) -> Response:
@@ -105,10 +120,24 @@ def one(context: RequestContext) -> Response:
         category=category(table),
         id=identifier,
         name=title(entry, body),
+        panel=context.query("panel") == "1",
+        states=object_states(body),
+        known_by=_known_by(entry, body),
         body={key: value for key, value in body.items() if value not in (None, [], {})},
         empty=sorted(key for key, value in body.items() if value in (None, [], {})),
         raw=msgspec.json.format(raw, indent=2),
     )
+
+
+def _known_by(entry: ObjectType, body: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What tells an object from others of its name, the best first."""
+    names = dict.fromkeys((*entry.identity, *_TELLING))
+    told: list[tuple[str, str]] = []
+    for name in names:
+        value = body.get(name)
+        if name not in ("id", "displayName") and isinstance(value, str) and value and value not in dict(told).values():
+            told.append((name, value))
+    return told[:_TOLD]
 
 
 def links(context: RequestContext) -> Response:
@@ -135,36 +164,71 @@ def links(context: RequestContext) -> Response:
         scope=context.scope(),
         manifest=manifest,
         links=found,
+        groups=_by_relation(found.rows),
+        category=category,
+        titles={one["type"]: CATALOGUE[one["type"]].title for one in found.rows if one["type"] in CATALOGUE},
         shown=Shown(offset, _LINKS, found.total, context.request.url),
         tables=set(manifest.tables),
     )
 
 
+def _by_relation(rows: Sequence[dict[str, str]]) -> dict[tuple[str, str], list[dict[str, str]]]:
+    """Links by relation and direction, in the order in which they came."""
+    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["relation"], row["direction"]), []).append(row)
+    return groups
+
+
 def history(context: RequestContext) -> Response:
-    """What changed of an object from point to point, newest first."""
+    """What changed of an object from point to point, newest first, with who did it where the tenant's log is kept."""
     store = context.store()
     table, identifier = context.path("table"), context.query("id")
     points = [point for point in store.points() if point <= context.path("point")][-_BACK:]
-    told: list[dict[str, Any]] = []
     manifests = [context.state.manifest(store, point) for point in points]
     # A point that never read the type says nothing of the object.
     manifests = [one for one in manifests if table in one.tables and one.tables[table].read != "never"]
     points = [one.recovery_point for one in manifests]
     found = context.read("states", points=points, table=table, identifier=identifier)
-    bodies = [_OBJECT.decode(raw) if raw else None for raw in found]
-    for (_, was), (point, now) in pairwise(zip(points, bodies, strict=True)):
+    told = _events(points, [_OBJECT.decode(raw) if raw else None for raw in found])
+    kept = False
+    if told:
+        audited = context.read("authors", identifier=identifier, first=told[0]["from"], end=told[-1]["point"])
+        kept = audited["kept"]
+        for event in told:
+            event["authors"] = [
+                one
+                for one in audited["found"]
+                if moment_of(event["from"]) < parse_iso(one["moment"]) <= moment_of(event["point"])
+            ][-_AUTHORS:]
+    return context.page(
+        "history.html",
+        scope=context.scope(),
+        told=told[::-1],
+        looked=len(points),
+        table=table,
+        id=identifier,
+        kept=kept,
+        restorable=CATALOGUE[table].restore.possible,
+    )
+
+
+def _events(points: Sequence[str], bodies: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """The changes from each point to the next, oldest first."""
+    told: list[dict[str, Any]] = []
+    for (before, was), (point, now) in pairwise(zip(points, bodies, strict=True)):
         if was == now:
             continue
-        if was is None or now is None:
-            told.append({"point": point, "what": "removed" if now is None else "added", "properties": {}})
-            continue
-        properties = {
-            key: short_pair(was.get(key), now.get(key))
-            for key in was.keys() | now.keys()
-            if was.get(key) != now.get(key)
-        }
-        told.append({"point": point, "what": "modified", "properties": dict(sorted(properties.items()))})
-    return context.page("history.html", scope=context.scope(), told=told[::-1], looked=len(points), first=points[:1])
+        properties = {}
+        if was is not None and now is not None:
+            properties = {
+                key: short_pair(was.get(key), now.get(key))
+                for key in sorted(was.keys() | now.keys())
+                if was.get(key) != now.get(key)
+            }
+        what = "removed" if now is None else "added" if was is None else "modified"
+        told.append({"point": point, "from": before, "what": what, "properties": properties, "authors": []})
+    return told
 
 
 PAGES = (

@@ -26,7 +26,9 @@ from weakref import finalize
 import duckdb
 import pyarrow as pa
 
+from entra_pipeline.analysis.names import title_sql
 from entra_pipeline.analysis.objects import LINK, ObjectTable, table_entry
+from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.runtime import lower_thread_priority
 from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
@@ -85,11 +87,16 @@ class ObjectPageCache:
         *,
         where: str = "",
         search: str = "",
+        order: str = "",
         limit: int = 50,
         offset: int = 0,
     ) -> ObjectPage:
-        """A page of what `objects.find` finds; it raises the same."""
-        return self._table(store, manifest, table).page(where, search, limit, offset)
+        """A page of what `objects.find` finds; it raises the same.
+
+        Objects are ordered by a property, with a minus in front the other way round; by what people call them for
+        `name`, and by their ids for none. Links always have the order of their ids.
+        """
+        return self._table(store, manifest, table).page(where, search, order, limit, offset)
 
     def one(self, store: ScopeStore, manifest: Manifest, table: str, identifier: str) -> str:
         """What `objects.one` gives; it raises the same."""
@@ -145,6 +152,7 @@ class _Kept:
     def __init__(self, store: ScopeStore, manifest: Manifest, table: str) -> None:
         entry = table_entry(manifest, table)
         self._objects = entry.kind == "objects"
+        self._name = table
         self.large = entry.live >= _LARGE
         self._store = store
         self._folder = self._file = None
@@ -186,10 +194,10 @@ class _Kept:
         finally:
             self._file.unlink(missing_ok=True)
 
-    def page(self, where: str, search: str, limit: int, offset: int) -> ObjectPage:
+    def page(self, where: str, search: str, order: str, limit: int, offset: int) -> ObjectPage:
         """A page."""
         with self._table.explaining(where):
-            found = self._matches.get((where, search), lambda: self._find(where, search))
+            found = self._matches.get((where, search, order), lambda: self._find(where, search, order))
             if offset >= found.total:
                 return ObjectPage([], found.total)
             if found.ends is None and min(offset + limit, found.total) <= len(found.first):
@@ -203,7 +211,10 @@ class _Kept:
         with self._table.explaining():
             return self._table.one(identifier, _COPY if self._copied else "")
 
-    def _find(self, where: str, search: str) -> _Matches:
+    def _find(self, where: str, search: str, order: str) -> _Matches:
+        if self._objects and order:
+            found = self._ask("id", f"ORDER BY {self._by(order)}, id", where, search).fetch_arrow_table()
+            return _Matches(found["id"], None)
         if self._objects and search and not self._copied:
             # All is read to find them: the page that is asked for first comes with it.
             [[ids, first]] = self._ask(f"list(id), arg_min(_raw, id, {_FIRST})", "", where, search).fetchall()
@@ -215,10 +226,20 @@ class _Kept:
         ).fetch_arrow_table()
         return _Matches(counted["source_id"], [*accumulate(counted["edges"].to_pylist())])
 
+    def _by(self, order: str) -> str:
+        """Makes the SQL of an order; objects that lack the property come last."""
+        name = order.removeprefix("-")
+        value = (
+            title_sql(CATALOGUE[self._name])
+            if name == "name"
+            else f"json_extract_string(_raw, {sql_text(f'$.{name}')})"
+        )
+        return f"lower({value}) {'DESC' if order.startswith('-') else 'ASC'} NULLS LAST"
+
     def _bodies(self, ids: Any) -> list[str]:
         # Which objects first, and then only those: what fills a table is the text of its objects.
-        rows = self._ask("_raw", "ORDER BY id", within=f"id IN ({_listed(ids)})").fetchall()
-        return [str(row[0]) for row in rows]
+        rows = dict(self._ask("id, _raw", "", within=f"id IN ({_listed(ids)})").fetchall())
+        return [str(rows[one]) for one in ids.to_pylist()]
 
     def _edges(self, sources: Any, ends: Sequence[int], where: str, search: str, limit: int, offset: int) -> list[str]:
         first = bisect_right(ends, offset)

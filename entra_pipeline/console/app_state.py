@@ -17,6 +17,7 @@ from jinja2 import Environment
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
+from entra_pipeline.console.display.preferences import Preferences
 from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob, RunningBackups
 from entra_pipeline.console.monitor.listing import JobList
 from entra_pipeline.console.reading import ReadingPool
@@ -47,10 +48,18 @@ class AppState:
         dagster: Where jobs run.
         templates: The pages' templates.
         clock: The one clock.
+        preferences: The file that keeps what each person prefers; None = in memory only.
     """
 
     def __init__(
-        self, file: Path, *, sign_in: SignIn, dagster: Dagster, templates: Environment, clock: Clock = system_clock
+        self,
+        file: Path,
+        *,
+        sign_in: SignIn,
+        dagster: Dagster,
+        templates: Environment,
+        clock: Clock = system_clock,
+        preferences: Path | None = None,
     ) -> None:
         self.file = file
         self.sign_in = sign_in
@@ -58,6 +67,7 @@ class AppState:
         self.templates = templates
         self.clock = clock
         self.sessions = Sessions()
+        self.preferences = Preferences(preferences)
         self.tries = LoginThrottle()
         """Passwords that were wrong."""
         self.refusals = LoginThrottle()

@@ -25,6 +25,8 @@ from entra_pipeline.project import Project
 
 ACCOUNT = "console-account.json"
 """The file in DAGSTER_HOME that keeps the local account."""
+PREFERENCES = "console-preferences.json"
+"""The file in DAGSTER_HOME that keeps what each person prefers, such as the columns of a list."""
 
 _DRAIN = 5
 # Seconds that a connection stays open for the next request: longer than reverse proxies keep theirs (most a minute), so
@@ -78,7 +80,13 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
             stack.callback(dagster.close)
         else:
             dagster = stack.enter_context(DagsterProcesses(dagster_home(project), project.file))
-        state = AppState(project.file, sign_in=way, dagster=dagster, templates=templates())
+        state = AppState(
+            project.file,
+            sign_in=way,
+            dagster=dagster,
+            templates=templates(),
+            preferences=dagster_home(project) / PREFERENCES,
+        )
         config = uvicorn.Config(
             build(state),
             host=host,

@@ -11,6 +11,13 @@ function recount(form) {
     button.disabled = number === 0;
     button.textContent = number ? `${verb} ${number.toLocaleString("en")} ${noun}` : verb;
   }
+  const bar = form?.querySelector("[data-selected]");
+  if (bar) {
+    const boxes = form.querySelectorAll(".tick [name]:checked");
+    const every = form.querySelector("[type=checkbox][name=every]:checked");
+    const number = every ? Number(every.dataset.number) : new Set([...boxes].map((one) => one.value)).size;
+    bar.textContent = number ? `${number.toLocaleString("en")} selected` : "Nothing selected";
+  }
 }
 // What goes with another choice is out of sight, and is not sent.
 function suit(form) {

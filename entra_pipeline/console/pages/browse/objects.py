@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,11 +16,13 @@ from entra_pipeline.analysis.names import short, short_pair, title
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.display.labels import label
 from entra_pipeline.console.display.states import object_states
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.console.workers import TooManyQuestions
 from entra_pipeline.errors import UsageError
+from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import moment_of
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -34,6 +37,8 @@ _USUAL = (
     *("groupTypes", "principalId", "roleDefinitionId", "resourceDisplayName", "createdDateTime"),
 )
 _COLUMNS = 4
+# What a list may be sorted by, and from how many objects on that takes longer than people expect of a page.
+_SORTED, _LARGE = re.compile(r"-?[A-Za-z][A-Za-z0-9_]{0,99}"), 20_000
 # What a passport tells of an object besides its name, where it has it; and how much of that at the most.
 _TELLING = (
     "userPrincipalName",
@@ -54,6 +59,8 @@ def show(context: RequestContext) -> Response:
     manifest = context.state.manifest(store, context.path("point"))
     table = context.path("table")
     search, where, offset = context.query("search").strip(), context.query("where").strip(), context.number("offset")
+    entry = CATALOGUE.get(table)
+    order = _order(context, manifest, table)
     found, total, problem = [], 0, None
     try:
         some = context.read(
@@ -62,6 +69,7 @@ def show(context: RequestContext) -> Response:
             table=table,
             search=search,
             where=where,
+            order=order,
             limit=_PAGE,
             offset=offset,
         )
@@ -72,9 +80,8 @@ def show(context: RequestContext) -> Response:
         if not where:
             raise
         problem = error
-    entry = CATALOGUE.get(table)
     known = sorted({key for row in found for key, value in row.items() if not isinstance(value, dict | list)} - {"id"})
-    columns = [name for name in context.request.query_params.getlist("columns") if name in known]
+    columns = [name for name in _chosen_columns(context, table) if name in known]
     return context.page(
         "objects.html",
         scope=context.scope(),
@@ -87,11 +94,37 @@ def show(context: RequestContext) -> Response:
         where=where,
         problem=problem,
         known=known,
+        order=order,
+        name_of=_name_of,
+        sorted_by=lambda name: str(context.request.url.include_query_params(sort=name, offset=0).query),
         columns=columns or _columns(known, entry.identity if entry else ()),
         rows=[{"id": row.get("id", ""), "name": title(entry, row) if entry else "", "body": row} for row in found],
         shown=Shown(offset, _PAGE, total, context.request.url),
         short=short,
     )
+
+
+def _name_of(table: str) -> str:
+    return CATALOGUE[table].title if table in CATALOGUE else label(table)
+
+
+def _order(context: RequestContext, manifest: Manifest, table: str) -> str:
+    """The order that is asked for; by name where nobody asks and the table is not large."""
+    if table not in CATALOGUE:
+        return ""
+    asked = context.query("sort")
+    live = manifest.tables[table].live if table in manifest.tables else 0
+    return asked if _SORTED.fullmatch(asked) else "name" if live < _LARGE else ""
+
+
+def _chosen_columns(context: RequestContext, table: str) -> list[str]:
+    """The columns that a person has chosen for a type, now or before; an empty one chooses the usual ones again."""
+    preferences, name = context.state.preferences, f"columns of {table}"
+    if "columns" in context.request.query_params:
+        chosen = [one for one in context.request.query_params.getlist("columns") if one]
+        preferences.keep(context.person, name, chosen)
+        return chosen
+    return preferences.of(context.person, name)
 
 
 def _columns(known: Sequence[str], identity: Sequence[str]) -> list[str]:

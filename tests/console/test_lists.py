@@ -1,0 +1,139 @@
+"""Lists: sorted and sortable, with a bar that counts, columns that stay, and cards on a phone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.display.moments import when, when_taken
+from entra_pipeline.console.display.preferences import Preferences
+from entra_pipeline.project import Project
+from tests.console.person import Person
+from tests.console.test_by_keyboard import DESKTOP, PHONE, size
+from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator
+from tests.support.browser import browser
+
+__all__ = ["_console", "backed_up", "browser", "points", "project", "served", "simulator"]
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r'data-panel href="[^"]+">([^<]+)</a>', page)
+
+
+def test_objects_are_sorted_by_name_and_by_what_is_asked(served: Served, points: list[str]) -> None:
+    where = f"/scopes/contoso/points/{points[-1]}/users"
+    with served.client(Role.viewer) as client:
+        usual = client.get(where).text
+        assert names(usual) == sorted(names(usual), key=str.lower) and len(names(usual)) > 20
+        assert 'aria-sort="ascending"' in usual and "?sort=-name" in usual
+        down = names(client.get(where, params={"sort": "-name"}).text)
+        assert down == names(usual)[::-1]
+        addresses = re.findall(r"<td>(\S+@\S+)</td>", client.get(where, params={"sort": "userPrincipalName"}).text)
+        assert addresses == sorted(addresses) and len(addresses) > 20
+        # A search and its next pages keep the order; what is no property is no order.
+        some = names(client.get(where, params={"sort": "-name", "search": "contoso", "offset": 5}).text)
+        assert some == [one for one in down if one in some] and some
+        assert names(client.get(where, params={"sort": "x'); DROP"}).text) == names(usual)
+
+
+def test_columns_stay_for_the_person(served: Served, points: list[str]) -> None:
+    """In another session, for another point; and no one else's."""
+    before, after = (f"/scopes/contoso/points/{point}/users" for point in points[-2:])
+    with served.client(Role.viewer) as client, served.client(Role.operator) as other:
+        client.get(before, params={"columns": ["city", "country"]})
+        with served.client(Role.viewer) as again:
+            assert re.findall(r'<th scope="col" title="(\w+)"', again.get(after).text) == ["city", "country"]
+        assert "userPrincipalName" in re.findall(r'<th scope="col" title="(\w+)"', other.get(after).text)
+        client.get(before, params={"columns": ""})
+        assert "userPrincipalName" in re.findall(r'<th scope="col" title="(\w+)"', client.get(after).text)
+
+
+@pytest.mark.pure
+def test_preferences_are_kept_in_a_file_without_names(tmp_path: Path) -> None:
+    file = tmp_path / "preferences.json"
+    Preferences(file).keep("ada@contoso.com", "columns of users", ["city"])
+    assert Preferences(file).of("ada@contoso.com", "columns of users") == ["city"]
+    assert Preferences(file).of("eve@contoso.com", "columns of users") == []
+    assert "ada" not in file.read_text() and file.stat().st_mode & 0o077 == 0
+    file.write_text("not JSON")
+    assert Preferences(file).of("ada@contoso.com", "columns of users") == []
+    Preferences(tmp_path / "none" / "preferences.json").keep("ada", "x", ["y"])
+
+
+@pytest.mark.browser
+def test_the_bar_counts_and_stays_in_sight(
+    browser: webdriver.Chrome, served: Served, project: Project, points: list[str]
+) -> None:
+    person = Person(browser, served, Role.operator)
+    size(browser, *DESKTOP)
+    person.open(f"/scopes/contoso/points/{points[-1]}/users")
+    bar = browser.find_element(By.CSS_SELECTOR, ".selection")
+    assert "Nothing selected" in bar.text
+    for box in browser.find_elements(By.NAME, "ids")[:2]:
+        box.click()
+    assert "2 selected" in bar.text and "Restore 2 objects" in bar.text
+    seen = "const box = arguments[0].getBoundingClientRect(); return box.top >= 0 && box.bottom <= innerHeight"
+    assert browser.execute_script(seen, bar)
+    head = browser.find_element(By.CSS_SELECTOR, "thead th")
+    browser.execute_script("document.querySelector('.scroll').scrollTo(0, 500)")
+    assert browser.execute_script(seen, head), "the header stays"
+
+
+@pytest.mark.browser
+def test_rows_are_cards_on_a_phone(
+    browser: webdriver.Chrome, served: Served, project: Project, points: list[str]
+) -> None:
+    """Each cell is named after its column, and nothing has to be scrolled sideways."""
+    person = Person(browser, served, Role.operator)
+    size(browser, *PHONE)
+    for path in ("/scopes", "/scopes/contoso/points", f"/scopes/contoso/points/{points[-1]}/users"):
+        person.open(path)
+        sideways = """return [...document.querySelectorAll(".scroll:not(.calendar *)")].filter(
+            (one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText.slice(0, 80))"""
+        assert browser.execute_script(sideways) == [], path
+        named = "return getComputedStyle(document.querySelector('.by-cell td:nth-child(3)'), '::before').content"
+        assert len(browser.execute_script(named)) > 3, path
+
+
+@pytest.mark.browser
+def test_a_short_table_is_sorted_where_it_is(
+    browser: webdriver.Chrome, served: Served, project: Project, points: list[str]
+) -> None:
+    person = Person(browser, served, Role.viewer)
+    size(browser, *DESKTOP)
+    person.open(f"/scopes/contoso/points/{points[-1]}?empty=1")
+    numbers = """return [...document.querySelectorAll("tbody tr")].map(
+        (row) => Number(row.querySelector("td.number").innerText.replace(",", "")))"""
+    for down in (False, True):
+        person.click("th.number .sort")
+        found = browser.execute_script(numbers)
+        assert found == sorted(found, reverse=down) and len(found) > 2
+    assert browser.find_element(By.CSS_SELECTOR, "th.number").get_attribute("aria-sort") == "descending"
+
+
+@pytest.mark.browser
+def test_times_are_the_readers_and_utc_is_on_hover(
+    browser: webdriver.Chrome, served: Served, project: Project, points: list[str]
+) -> None:
+    browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    person = Person(browser, served, Role.viewer)
+    person.open(f"/scopes/contoso/points/{points[-1]}")
+    shown = browser.find_element(By.CSS_SELECTOR, "h1 time")
+    utc = shown.get_attribute("title")
+    assert utc.endswith(" UTC") and utc[:10] == points[-1][:10]
+    hours = (int(shown.text[11:13]) - int(utc[11:13])) % 24
+    assert (hours, len(shown.text)) == (9, 16)
+
+
+@pytest.mark.pure
+def test_a_moment_is_written_with_its_zone() -> None:
+    assert when("2026-11-30T10:05:07Z") == (
+        '<time datetime="2026-11-30T10:05:07Z" title="2026-11-30 10:05:07 UTC">2026-11-30 10:05 UTC</time>'
+    )
+    assert when_taken("2026-11-30T10-05-07Z", "<now>").endswith(" data-told>&lt;now&gt;</time>")
+    assert when("") == when(None) == ""

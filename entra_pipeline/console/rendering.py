@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.display.icons import icon, kind_icon, state_icon
-from entra_pipeline.console.display.labels import label
+from entra_pipeline.console.display.labels import label, type_name
 from entra_pipeline.console.display.moments import as_moment, when, when_taken
 from entra_pipeline.console.routing import address
 from entra_pipeline.project.schedules import in_words
@@ -88,6 +88,7 @@ def templates() -> Environment:
         "mark": lambda status: state_icon(str(status), tone(status)),
         "told": lambda text: when(text) if _MOMENT.fullmatch(str(text)) else text,
         "tone": tone,
+        "type_name": type_name,
         "when": when,
         "when_taken": when_taken,
         "words": words,

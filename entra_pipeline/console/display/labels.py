@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from entra_pipeline.catalogue import CATALOGUE
+
 _BEFORE_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_")
 _WORDS = {
     "id": "ID",
@@ -50,3 +52,8 @@ def label(name: str) -> str:
     told = [_WORDS.get(word.lower(), word if word.isupper() and len(word) > 1 else word.lower()) for word in words]
     text = " ".join(told).replace("on premises", "on-premises").replace(" date time", "")
     return text[:1].upper() + text[1:]
+
+
+def type_name(table: str) -> str:
+    """Names an object type or a relation: `conditional_access_policies` is "Conditional access policy"."""
+    return CATALOGUE[table].title if table in CATALOGUE else label(table)

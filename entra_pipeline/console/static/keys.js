@@ -9,7 +9,7 @@ const list = document.querySelector("#palette-found");
 if (dialog) {
   const combobox = new Combobox(field, list, { firstOptionSelectionMode: "active" });
   document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-palette]")) {
+    if (event.target.closest("[data-palette]") && !dialog.open) {
       dialog.showModal();
       field.select();
       combobox.start();
@@ -23,10 +23,7 @@ if (dialog) {
     combobox.clearSelection();
     combobox.indicateDefaultOption();
   });
-  list.addEventListener("combobox-commit", (event) => {
-    // Enter follows the link as a click does.
-    const link = event.target.closest("a");
-    if (link) { dialog.close(); }
-  });
+  // Who follows a link has found it.
+  list.addEventListener("combobox-commit", () => dialog.close());
 }
 document.querySelectorAll("[data-hotkey]").forEach((one) => install(one));

@@ -16,7 +16,6 @@ from entra_pipeline.analysis.names import short, short_pair, title
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.display.labels import label
 from entra_pipeline.console.display.states import object_states
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext
@@ -95,17 +94,12 @@ def show(context: RequestContext) -> Response:
         problem=problem,
         known=known,
         order=order,
-        name_of=_name_of,
         sorted_by=lambda name: str(context.request.url.include_query_params(sort=name, offset=0).query),
         columns=columns or _columns(known, entry.identity if entry else ()),
         rows=[{"id": row.get("id", ""), "name": title(entry, row) if entry else "", "body": row} for row in found],
         shown=Shown(offset, _PAGE, total, context.request.url),
         short=short,
     )
-
-
-def _name_of(table: str) -> str:
-    return CATALOGUE[table].title if table in CATALOGUE else label(table)
 
 
 def _order(context: RequestContext, manifest: Manifest, table: str) -> str:
@@ -199,7 +193,6 @@ def links(context: RequestContext) -> Response:
         links=found,
         groups=_by_relation(found.rows),
         category=category,
-        titles={one["type"]: CATALOGUE[one["type"]].title for one in found.rows if one["type"] in CATALOGUE},
         shown=Shown(offset, _LINKS, found.total, context.request.url),
         tables=set(manifest.tables),
     )

@@ -213,8 +213,11 @@ class _Kept:
 
     def _find(self, where: str, search: str, order: str) -> _Matches:
         if self._objects and order:
-            found = self._ask("id", f"ORDER BY {self._by(order)}, id", where, search).fetch_arrow_table()
-            return _Matches(found["id"], None)
+            # What tells the order is in the bodies: those of the page that is asked for first come with it.
+            by = f"{self._by(order)}, id"
+            first = f"CASE WHEN row_number() OVER (ORDER BY {by}) <= {_FIRST} THEN _raw END AS raw"
+            found = self._ask(f"id, {first}", f"ORDER BY {by}", where, search).fetch_arrow_table()
+            return _Matches(found["id"], None, found["raw"].slice(0, _FIRST).to_pylist())
         if self._objects and search and not self._copied:
             # All is read to find them: the page that is asked for first comes with it.
             [[ids, first]] = self._ask(f"list(id), arg_min(_raw, id, {_FIRST})", "", where, search).fetchall()

@@ -59,7 +59,7 @@ def test_each_scope_has_a_strip_of_its_days(served: Served, project: Project, po
         page = client.get("/dashboard/days").text
     classes = re.findall(r'<i class="(\w+)" title', page)
     assert classes == ["none"] * 10 + ["warn", "none", "bad", "none"]
-    assert "11 × no backup" in page and "1 × failed" in page and 'id="days-contoso"' in page
+    assert "12 × no backup" in page and "1 × failed" in page and 'id="days-contoso"' in page
 
 
 def test_pictures_say_what_they_show() -> None:

@@ -37,7 +37,7 @@ def test_an_object_opens_beside_its_list(
     row.click()
     side = browser.find_element(By.ID, "side")
     person.wait(lambda: "Timeline" in side.text and "modified" in side.text and "Members" in side.text)
-    assert HOSTILE in side.text and "Group" in side.text and "security group" in side.text.lower()
+    assert HOSTILE in side.text and "Microsoft 365 group" in side.text
     assert "Display name: " in side.text and "Restore as it was before" in side.text
     assert browser.current_url.endswith("/groups"), "the list is still there"
     assert browser.find_elements(By.CSS_SELECTOR, "tr[aria-current]")
@@ -61,9 +61,8 @@ def test_the_timeline_tells_who_did_it(
     person.wait(lambda: "does not keep the directory audit log" in browser.find_element(By.ID, "side").text)
 
     async def read() -> None:
-        with store.logs.lock():
-            async with open_graph(project.tenants["simulated"]) as graph:
-                await read_logs(project.scope("contoso"), store.logs, graph, types=["directory_audits"])
+        async with open_graph(project.tenants["simulated"]) as graph:
+            await read_logs(project.scope("contoso"), store.logs, graph, types=["directory_audits"])
 
     asyncio.run(read())
     person.open(f"/scopes/contoso/points/{points[-1]}/groups")
@@ -75,7 +74,7 @@ def test_the_timeline_tells_who_did_it(
 def test_ctrl_k_finds_pages_scopes_points_and_objects(
     browser: webdriver.Chrome, served: Served, project: Project, points: list[str]
 ) -> None:
-    person = Person(browser, served, Role.viewer)
+    person = Person(browser, served, Role.operator)
     size(browser, *DESKTOP)
     person.open("/")
 
@@ -83,7 +82,7 @@ def test_ctrl_k_finds_pages_scopes_points_and_objects(
         ActionChains(browser).key_down(Keys.CONTROL).send_keys("k").key_up(Keys.CONTROL).perform()
         found = browser.find_element(By.ID, "palette-found")
         person.wait(lambda: browser.switch_to.active_element.get_attribute("id") == "palette-text")
-        press(browser, Keys.CONTROL + "a" + Keys.NULL, text)
+        press(browser, text)
         person.wait(lambda: all(one in found.text for one in expected))
 
     ask("cont", "contoso", "People and their groups")
@@ -91,6 +90,10 @@ def test_ctrl_k_finds_pages_scopes_points_and_objects(
     ask("onerror", HOSTILE, "Group")
     press(browser, Keys.ARROW_DOWN, Keys.ENTER)
     person.wait(lambda: "/groups/object?id=" in browser.current_url)
+    # Also from within a field; and asked for once more, it is written over.
+    person.open("/sql")
+    browser.find_element(By.ID, "f-query").click()
+    ask("nothing of this name", "No object of this name")
     ask("Restores", "Restores")
     press(browser, Keys.ENTER)
     person.wait(lambda: browser.current_url.endswith("/restores"))

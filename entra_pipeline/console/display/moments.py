@@ -9,8 +9,7 @@ from markupsafe import Markup
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.store.points.keys import moment_of
 
-Moment = str | datetime | float | None
-"""A moment: RFC 3339, aware, or seconds since 1970; None and an empty text for none."""
+_Moment = str | datetime | float | None
 
 
 def as_moment(value: str | datetime | float) -> datetime:
@@ -22,7 +21,7 @@ def as_moment(value: str | datetime | float) -> datetime:
     return parse_iso(value)
 
 
-def when(value: Moment, text: str = "") -> Markup:
+def when(value: _Moment, text: str = "") -> Markup:
     """Makes a moment of a page: the day and the minute, or a text such as "5 minutes ago", with UTC on hover."""
     if value in (None, ""):
         return Markup()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from entra_pipeline.analysis.manifest_rows import category
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.icons import category_icon_name
+from entra_pipeline.console.navigation import Navigation
 from entra_pipeline.console.rendering import point
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError
@@ -57,7 +58,7 @@ def find(context: RequestContext) -> Response:
 
 def _pages(context: RequestContext, text: str) -> list[SearchHit]:
     """The entries of the navigation with a text; all of them for none."""
-    entries = context.state.templates.globals["navigation"](context)
+    entries = cast(Navigation, context.state.templates.globals["navigation"])(context)
     found = [one for one in entries if text.lower() in one.label.lower()]
     return [SearchHit(one.path, one.label, "", one.icon, f"page-{number}") for number, one in enumerate(found)]
 

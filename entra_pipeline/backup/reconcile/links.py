@@ -163,17 +163,19 @@ async def check_reported(context: CheckContext, subject: Subject) -> list[Findin
     numbers differ, their links are listed. Of owners whose response has only new links, which have existed all the
     time, a few are counted.
     """
-    entry, relation = links_of(subject)
+    (entry, relation), states = links_of(subject), context.states
     pages = relation.many and entry.page_size
-    owners, ordinary = await _reported_owners(context, entry, relation)
-    if pages:
-        told = await _reported_changes_only(context, entry)
-        ordinary, owners = owners & told, owners - told
-    some_ordinary = _in_turn(context.states.point, ordinary)[: context.policy.ordinary_counted]
-    compared = sorted(owners | set(some_ordinary))
+    if relation.many:
+        reported = await _reported_owners(context, entry)
+        told = await _reported_changes_only(context, entry) if pages else set()
+        owners, ordinary, number = list(reported - told), _in_turn(states.point, reported & told), len(reported & told)
+    else:
+        owners, ordinary, number = await _reported_with_one(context, entry, relation)
+    some_ordinary = ordinary[: context.policy.ordinary_counted]
+    compared = sorted({*owners, *some_ordinary})
     differing = await _miscounted(context, entry, relation, compared) if pages else compared
     findings = await compare_singly(context, entry, relation, differing)
-    left = len(ordinary) - len(some_ordinary)
+    left = number - len(some_ordinary)
     notes = [f"links of {len(compared)} of the {len(compared) + left} reported owners were compared with another view"]
     return [*findings, Finding(relation.name, compared=len(compared), notes=tuple(notes) if left else ())]
 
@@ -182,23 +184,48 @@ CHECK_REPORTED = (check_concealed, check_reported)
 """The checks of a relation after an incremental round, in their order."""
 
 
-async def _reported_owners(context: CheckContext, entry: ObjectType, relation: Relation) -> tuple[set[str], set[str]]:
-    """Returns live objects in this run's delta response: those whose links have to be compared, and the others.
-
-    Where an object can have one link, a reported link replaces the one before: nothing is lost. Of objects without
-    one, before and now, there may be as many as users.
-    """
+async def _reported_owners(context: CheckContext, entry: ObjectType) -> set[str]:
+    """Returns live objects in this run's delta response."""
     states = context.states
     gone = await states.runner.query(f"SELECT id FROM ({states.sql_changes(entry.name, DELETE)})")
-    there = set((await states.reported(states.results[entry.name]))[0]) - {str(row[0]) for row in gone}
-    if relation.many:
-        return there, set()
-    reported, before = read_staged(states.results[relation.name].staged), states.sql_reported_before(relation.name)
-    [replaced] = await states.runner.lists("SELECT list(source_id) FROM links WHERE change = 'upsert'", links=reported)
-    had = await states.runner.query(f"SELECT source_id FROM ({before})") if before else []
-    owners = there.difference(replaced)
-    linked = owners & {str(row[0]) for row in had}
-    return linked, owners - linked
+    return set((await states.reported(states.results[entry.name]))[0]) - {str(row[0]) for row in gone}
+
+
+async def _reported_with_one(
+    context: CheckContext, entry: ObjectType, relation: Relation
+) -> tuple[list[str], list[str], int]:
+    """Returns live objects in this run's delta response without a link of a relation of which each can have one.
+
+    A reported link replaces the one before: nothing is lost. Of objects without one, before and now, there may be as
+    many as users: they are sorted and counted in SQL.
+
+    Returns:
+        Those that had a link; the first of the others, in this point's order; the number of the others.
+    """
+    states, result = context.states, context.states.results[entry.name]
+    before = states.sql_reported_before(relation.name) or "SELECT '' AS source_id LIMIT 0"
+    rows = await states.runner.query(
+        f"""
+        WITH told AS (SELECT id, arg_max(change, seq) AS change FROM objects GROUP BY id),
+             there AS (SELECT id FROM told WHERE change = '{UPSERT}' UNION (FROM linked ANTI JOIN told USING (id))),
+             owners AS (
+                 SELECT id, id IN (SELECT source_id FROM ({before})) AS had FROM there
+                 WHERE id NOT IN (SELECT source_id FROM links WHERE change = '{UPSERT}')
+                 AND id NOT IN (SELECT id FROM ({states.sql_changes(entry.name, DELETE)}))
+             )
+        (SELECT id, had, 0 AS place, 0 AS number FROM owners WHERE had)
+        UNION ALL (
+            SELECT id, had, row_number() OVER (ORDER BY sha256('{states.point} ' || id)) AS place, count(*) OVER ()
+            FROM owners WHERE NOT had QUALIFY place <= {max(1, context.policy.ordinary_counted)}
+        )
+        ORDER BY place, id
+        """,
+        objects=read_staged(result.staged),
+        linked=ids_table(result.linked),
+        links=read_staged(states.results[relation.name].staged),
+    )
+    linked, others = ([str(row[0]) for row in rows if row[1] is had] for had in (True, False))
+    return linked, others, int(str(rows[-1][3])) if others else 0
 
 
 async def _reported_changes_only(context: CheckContext, entry: ObjectType) -> set[str]:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -58,6 +59,7 @@ from entra_pipeline.graph.retry import Attempts, FailureKind, RetryPolicy, defau
 from entra_pipeline.graph.urls import (
     below_root,
     check_continuation,
+    count_of,
     is_delta,
     is_next_page,
     query,
@@ -365,6 +367,7 @@ class Graph(_Requests):
 
         bound, reduced, broken = PagingBound(is_delta(url), counted), False, Attempts(self.retry)
         under_way: asyncio.Task[GraphPage] | None = ask(url, Priority.PAGE if many else Priority.SINGLE)
+        counting: asyncio.Task[None] | None = None
         try:
             while under_way is not None:
                 try:
@@ -390,15 +393,24 @@ class Graph(_Requests):
                 under_way = None
                 stats.pages += 1
                 bound.add(page)
+                if page.next_link is not None and bound.wants_count:
+                    counting = asyncio.create_task(self._expect(bound, anew or url, stats, lane))
                 if (link := page.next_link) is not None:
                     check_continuation(link, anew or url, self.root, "a link to the next page")
                     under_way = ask(link, Priority.PAGE)
                     await _to_the_wire(under_way)
                 yield page
         finally:
-            if under_way is not None:
-                under_way.cancel()
-                await asyncio.gather(under_way, return_exceptions=True)
+            left = [task for task in (under_way, counting) if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _expect(self, bound: PagingBound, url: str, stats: RequestStats, lane: Lane) -> None:
+        """Tells the bound of a list Graph's count of it, where Graph counts it (Graph doc: aad-advanced-queries)."""
+        headers = {"ConsistencyLevel": "eventual", "Accept": "text/plain"}
+        with suppress(GraphError):
+            bound.expect(await self.fetch(count_of(url), decode_plain_count, stats=stats, lane=lane, headers=headers))
 
     async def _page(
         self, link: str, stats: RequestStats, lane: Lane, headers: Mapping[str, str], priority: Priority
@@ -442,18 +454,6 @@ class Graph(_Requests):
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)
-
-    async def count(self, path: str, *, stats: RequestStats) -> int:
-        """The number of objects in a collection, by `$count` (Graph doc: aad-advanced-queries).
-
-        Counts come from an index that lags behind the directory by seconds to minutes.
-        """
-        return await self.fetch(
-            f"{path}/$count",
-            decode_plain_count,
-            stats=stats,
-            headers={"ConsistencyLevel": "eventual", "Accept": "text/plain"},
-        )
 
     async def batch(
         self, requests: Sequence[BatchRequest], *, stats: RequestStats, lane: Lane = Lane.DIRECTORY

@@ -14,8 +14,10 @@ What a body means for a table is no matter of this module.
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,6 +32,7 @@ UNREADABLE = (msgspec.DecodeError, GraphProtocolError)
 TOO_DEEP = "JSON that is nested too deeply to be read"
 _MARK = b"\xef\xbb\xbf"
 _OBJECT = ord("{")
+_first = itemgetter(0)
 _SHOWN = 60
 # Graph's own objects have some ten levels. Decoders, DuckDB and Python bear different depths, the last a thousand less
 # what is under way: what is stored has to be read by all of them.
@@ -86,6 +89,9 @@ class _Body(msgspec.Struct):
 _SAME_LINK = 3
 # A list may have grown since it was counted, and single pages may come twice; not more than this.
 _COUNTED_TIMES, _COUNTED_MORE = 2, 1_000
+# A list that comes without a count is counted after so many pages. Such a count is an answer of its own, which may be
+# wrong while the list is right: only many times as many elements, and very many pages, have no end by it.
+_COUNTED_AFTER, _ASKED_TIMES, _ASKED_PAGES = 100, 10, 1_000
 # So many pages in a row that all came before are a circle. Graph repeats single pages, in a delta round above all.
 _REPEATED = 10
 # Where the elements of a page begin, and what shows where each of them ends.
@@ -98,6 +104,8 @@ _TEXT_VALUE = re.compile(rb'\s*:\s*"([^"\\\x00-\x1f]+)"')
 # whatever else is new in them. They may be as many in a row as the pages that did bring some: Graph may report objects
 # of a delta round again. After so many times as many pages, another element is noted: a circle may begin late.
 _NOTED_FROM, _NOTED_AGAIN = 100, 4
+# Elements of a page whose bytes are compared, at most.
+_COMPARED = 16
 # So many empty pages in a row have no end. A delta round over a large tenant has hundreds (Graph doc:
 # delta-query-overview, "an empty value array with a nextLink").
 _EMPTY = 3_000
@@ -121,7 +129,8 @@ class PagingBound:
     A page counts as a repetition when it has the payload of an earlier one. In a list, whose elements have ids, that
     is a page with the same first and last id and as many elements: single properties may change between the two.
 
-    Where Graph has counted a list, pages that show far more elements than that have no end either.
+    Where Graph has counted a list, pages that show far more elements than that have no end either. A long list that it
+    has not counted is counted meanwhile (`wants_count`).
 
     In long rounds, a page whose elements all came before counts too, even when each time something else changed in
     them or their order. These end a round when there are more of them in a row than other pages. To tell them from
@@ -142,11 +151,24 @@ class PagingBound:
         self._links: Counter[str] = Counter()
         self._repeated = 0
         self._empty = 0
-        self._counted = counted
+        self._most = None if counted is None else _COUNTED_TIMES * counted + _COUNTED_MORE
+        self._free_pages = 0
         self._shown = 0
         self._noted: list[bytes] = []
         self._elements: _ElementFilter | None = None
         self._fresh = self._stale = 0
+
+    @property
+    def wants_count(self) -> bool:
+        """Whether it is time to have Graph count the list.
+
+        A delta round has no count: it repeats objects, and tells of deleted ones.
+        """
+        return self.pages == _COUNTED_AFTER and self._most is None and not self._is_delta
+
+    def expect(self, counted: int) -> None:
+        """Takes the number of elements that Graph counts beside the list, when asked meanwhile."""
+        self._most, self._free_pages = _ASKED_TIMES * counted, _ASKED_PAGES
 
     def add(self, page: GraphPage) -> None:
         """Counts a page.
@@ -156,7 +178,8 @@ class PagingBound:
         """
         self.pages += 1
         self._shown += len(page.value)
-        self._counted = page.count if self._counted is None else self._counted
+        if self._most is None and page.count is not None and not self._is_delta:
+            self._most = _COUNTED_TIMES * page.count + _COUNTED_MORE
         if page.next_link is None:
             return
         self._links[page.next_link] += 1
@@ -164,14 +187,14 @@ class PagingBound:
             self._empty += 1
         else:
             self._empty = 0
-            text = b",".join(page.value)
-            payload = self._payload(page.value, text)
+            payload = self._payload(page.value)
             self._repeated = self._repeated + 1 if payload in self._seen else 0
             self._seen.add(payload)
-            self._watch(page.value, text)
+            if self.pages >= _NOTED_FROM:
+                self._watch(page.value, b",".join(page.value))
         endless = self._repeated >= _REPEATED or self._empty >= _EMPTY or self._stale >= max(_REPEATED, self._fresh)
-        if not self._is_delta and self._counted is not None:
-            endless = endless or self._shown > _COUNTED_TIMES * self._counted + _COUNTED_MORE
+        if self._most is not None and self.pages > self._free_pages:
+            endless = endless or self._shown > self._most
         if endless or self._links[page.next_link] > _SAME_LINK:
             raise GraphProtocolError(
                 f"Graph's pages have no end: after {self.pages} there is a next one, but nothing new",
@@ -200,9 +223,14 @@ class PagingBound:
         # What has no id cannot be found.
         return b"" in self._noted
 
-    def _payload(self, value: list[msgspec.Raw], text: bytes) -> int:
+    def _payload(self, value: list[msgspec.Raw]) -> int:
         ends = [] if self._is_delta else [_id_of(value[0]), _id_of(value[-1])]
-        return hash((len(value), *ends)) if ends and all(ends) else hash(text)
+        if ends and all(ends):
+            return hash((len(value), *ends))
+        # Of many elements, the lengths of all and the bytes of some tell pages from each other as well.
+        some = value[:: len(value) // _COMPARED + 1]
+        lengths = map(len, map(memoryview, value))  # type: ignore[arg-type]
+        return hash((*lengths, *map(bytes, some), bytes(value[-1])))
 
 
 def _id_of(element: bytes | msgspec.Raw) -> bytes:
@@ -269,12 +297,17 @@ class _ElementFilter:
 def is_deep(data: bytes) -> bool:
     """Tells whether JSON is nested more than 100 levels deep, so that not everybody can read it."""
     brackets = data.translate(None, _NO_BRACKETS)
-    # Each turn takes the innermost pairs away, one level at least: cheap for what is flat. Brackets in texts may stay.
-    for _ in range(_DEEPEST // 2):
+    # Each turn takes the innermost pairs away, one level or two: cheap for what is flat. What stays are brackets in
+    # texts, or levels whose other bracket they took: each stands for a level at most.
+    levels = 0
+    while brackets and levels + len(brackets) > _DEEPEST:
         left = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if len(left) == len(brackets):
-            return False
+        levels += 2
+        if levels > _DEEPEST or len(left) == len(brackets):
+            break
         brackets = left
+    else:
+        return False
     depth = 0
     for found in _MARKS_AND_TEXTS.finditer(data):
         depth += (found[0] in _CLOSED_BY) - (found[0] in {b"]", b"}"})
@@ -359,7 +392,8 @@ def decode_page(body: bytes) -> GraphPage:
             return salvage_page(body)
         page = _other_shape(text, error)
     deep = is_deep(text)
-    if not deep and all(memoryview(raw)[0] == _OBJECT for raw in page.value) and (text.isascii() or _is_text(text)):
+    kinds = set(map(_first, map(memoryview, page.value)))  # type: ignore[arg-type]
+    if not deep and kinds <= {_OBJECT} and (text.isascii() or _is_text(text)):
         return GraphPage(page.value, page.next_link, page.delta_link, page.count)
     readable: list[msgspec.Raw] = []
     unreadable: list[Unreadable] = []
@@ -514,9 +548,11 @@ def legible_id(data: bytes) -> str:
 
 
 def _is_text(data: bytes) -> bool:
+    # To decode it would make a text of up to four times its size, only to throw it away.
+    ends = pa.py_buffer(struct.pack("=2q", 0, len(data)))
+    text = pa.Array.from_buffers(pa.large_string(), 1, [None, ends, pa.py_buffer(data)])
     try:
-        # To decode it would make a text of up to four times its size, only to throw it away.
-        pa.array([data], pa.binary()).cast(pa.string())
+        text.validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True

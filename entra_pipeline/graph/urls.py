@@ -46,6 +46,13 @@ def query(path: str, **options: str | int | None) -> str:
     return f"{path}{'&' if '?' in path else '?'}{'&'.join(given)}" if given else path
 
 
+def count_of(url: str) -> str:
+    """Returns the URL that counts what a list shows: `users?$filter=F&$top=9` → `users/$count?$filter=F`."""
+    path, options = url.partition("?")[::2]
+    filters = [option for option in options.split("&") if option.lower().startswith(("$filter=", "%24filter="))]
+    return f"{path}/$count?{'&'.join(filters)}".rstrip("?")
+
+
 def is_delta(url: str) -> bool:
     """Tells whether a URL is that of a delta query."""
     return url.partition("?")[0].rstrip("/").lower().removesuffix("()").endswith("delta")
@@ -95,6 +102,11 @@ def check_link(link: str, root: str, what: str = "a link of Graph") -> None:
 @lru_cache(maxsize=64)
 def leads_to_graph(link: str, root: str) -> bool:
     """Tells whether a URL lies below the root of Graph; see `check_link`."""
+    if link.startswith(f"{root}/") and link.isascii() and link.isprintable():
+        # As Graph writes them: no parser can find another host in what begins so.
+        path = link[len(root) :].partition("?")[0]
+        if not _AMBIGUOUS.search(path):
+            return not _DOTS.search(path)
     try:
         there, here = urlsplit(link), urlsplit(root)
         if _AMBIGUOUS.search(link) or _DOTS.search(there.path) or "@" in there.netloc:

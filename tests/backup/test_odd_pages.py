@@ -107,6 +107,16 @@ def test_a_list_that_is_read_for_its_count_has_an_end_by_that_count(tenant: Tena
     assert manifest.tables["oauth2_permission_grants"].requests < 1_500
 
 
+def test_a_long_list_without_a_count_has_an_end_by_a_count_that_is_asked_for(tenant: Tenant) -> None:
+    one = tenant(protect("users", "user_licenses"), users=20, groups=6)
+    before = one.objects(one.backup(), "user_licenses")
+    one.control.misbehave("endless-pages", "users", invented=True)
+    manifest = one.backup(full=True)
+    assert before.keys() <= one.objects(manifest, "user_licenses").keys()
+    assert "no end" in manifest.tables["user_licenses"].gaps[0].reason
+    assert manifest.tables["user_licenses"].requests < 3_000
+
+
 @pytest.mark.parametrize(("table", "path"), [("users", "users/delta"), ("domains", "domains")])
 def test_a_page_that_breaks_off_for_ever_costs_what_would_have_followed(tenant: Tenant, table: str, path: str) -> None:
     one = tenant(protect(table), users=40, groups=6)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from entra_pipeline.errors import GraphProtocolError
-from entra_pipeline.graph.pages import decode_page, decoding, salvage_page
+from entra_pipeline.graph.pages import decode_page, decoding, is_deep, salvage_page
 from entra_pipeline.graph.responses import decode_answers, decode_batch, header_number, redirected
 
 pytestmark = pytest.mark.pure
@@ -21,6 +21,17 @@ def test_a_header_without_a_sensible_number_counts_as_none(text: str | None) -> 
 
 def test_a_number_in_a_header_is_read() -> None:
     assert header_number("2.5") == 2.5
+
+
+@pytest.mark.parametrize("text", [b"", b"}", b"{", b"]}", b"[[[", b"}" * 300, b"[" * 300])
+def test_brackets_in_texts_do_not_hide_how_deep_json_is(text: bytes) -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"t":"%s","x":' % text * levels + b"0" + b"}" * levels
+
+    assert not is_deep(nested(100))
+    assert is_deep(nested(101))
+    assert is_deep(b'{"value":[%s],"t":"%s"}' % (nested(99), text))
+    assert not is_deep(b'{"value":[%s]}' % b",".join([nested(98)] * 20))
 
 
 def test_json_that_is_nested_too_deeply_is_an_answer_of_another_shape() -> None:

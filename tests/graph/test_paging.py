@@ -14,13 +14,17 @@ from entra_pipeline.graph.pages import PagingBound, decode_page
 pytestmark = pytest.mark.pure
 
 
-def pages_read(pages: Iterable[list[dict[str, object]]], *, is_delta: bool = False, link: str = "") -> int:
-    """Pages until the bound ends it, or all of them."""
+def pages_read(
+    pages: Iterable[list[dict[str, object]]], *, is_delta: bool = False, link: str = "", counted: int | None = None
+) -> int:
+    """Pages until the bound ends it, or all of them; `counted` is what Graph answers when it is asked to count."""
     bound = PagingBound(is_delta)
     try:
         for number, value in enumerate(pages):
             body = {"value": value, "@odata.nextLink": link or f"https://graph/v1.0/users?$skiptoken={number}"}
             bound.add(decode_page(msgspec.json.encode(body)))
+            if counted is not None and bound.wants_count:
+                bound.expect(counted)
     except GraphProtocolError as error:
         assert "no end" in error.message
         return -bound.pages
@@ -89,3 +93,14 @@ def test_long_rounds_and_repeats_that_end_are_read() -> None:
 def test_one_large_object_in_many_slices_is_no_repetition() -> None:
     slices = ([{"id": "group", "members@delta": [{"id": f"user {number}"}]}] for number in range(3000))
     assert pages_read(slices, is_delta=True) == 3000
+
+
+def test_a_list_without_a_count_is_counted_meanwhile_and_has_an_end_by_that() -> None:
+    assert pages_read((page(number) for number in count()), counted=30) == -1_001
+    # Ten times as many as are counted: 1,500 pages of three.
+    assert pages_read((page(number) for number in count()), counted=450) == -1_501
+
+
+def test_a_wrong_count_does_not_end_a_list() -> None:
+    assert pages_read((page(number) for number in range(1_000)), counted=0) == 1_000
+    assert pages_read((page(number) for number in range(4_000)), is_delta=True, counted=0) == 4_000

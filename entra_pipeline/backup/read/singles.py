@@ -6,6 +6,7 @@ What belongs here: what one object says. What does not: splitting pages into obj
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from functools import cache
 
 import msgspec
 
@@ -97,7 +98,7 @@ def check_kind(entry: ObjectType, page: Sequence[msgspec.Raw]) -> None:
         except UNREADABLE:
             # It is set aside.
             continue
-        own = names & {*entry.properties, *entry.not_listable, *entry.gated, "id"}
+        own = names & _own_names(entry.name)
         if len(names) < len(own) + _BETTER:
             continue
         for other in CATALOGUE.values():
@@ -106,6 +107,12 @@ def check_kind(entry: ObjectType, page: Sequence[msgspec.Raw]) -> None:
                     f"Graph answered a {other.title.lower()} where a {entry.title.lower()} was requested: "
                     f"{shown(bytes(raw))}"
                 )
+
+
+@cache
+def _own_names(name: str) -> frozenset[str]:
+    entry = CATALOGUE[name]
+    return frozenset({*entry.properties, *entry.not_listable, *entry.gated, "id"})
 
 
 def laid_over(entry: ObjectType, body: bytes, known: str, expected: Set[str]) -> tuple[bytes, list[str]]:

@@ -57,6 +57,7 @@ _members = checked(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode)
 _neighbour = checked(msgspec.json.Decoder(Endpoint).decode)
 _endpoints = checked(msgspec.json.Decoder(list[list[Endpoint]]).decode)
 _string = checked(msgspec.json.Decoder(str).decode)
+_id, _type, _removed = attrgetter("id"), attrgetter("type"), attrgetter("removed")
 # Ends the key of a slice, which says nothing about the object itself.
 _SLICE = b'@delta"'
 # What may be nothing but the envelope is looked at: no id and no link to an object is longer.
@@ -102,7 +103,7 @@ def read_items(elements: Sequence[msgspec.Raw], key: str = "id") -> ReadItems:
 
 
 def _ids(objects: Sequence[_Identified]) -> list[str]:
-    ids = [one.id for one in objects]
+    ids = list(map(_id, objects))
     # Asked of all at once, as hardly any has a half of a surrogate pair.
     return in_one_form(ids if "".join(ids).isascii() else list(map(as_text, ids)))
 
@@ -269,9 +270,6 @@ def _name_in_one_form(changes: list[_Change]) -> None:
             one.id = identifier
 
 
-_removed = attrgetter("removed")
-
-
 def _is_removal(removed: msgspec.Raw) -> bool:
     return bytes(removed)[:1] == b"{"
 
@@ -305,11 +303,14 @@ def _edges(
     """
     found = _endpoints(_array(slices))
     edges = list(chain.from_iterable(found))
+    types = list(map(_type, edges))
+    short = {name: _short_name(name) or target for name in set(types)}
+    removed = list(map(_removed, edges))
     return (
         list(chain.from_iterable(map(repeat, sources, map(len, found)))),
-        in_one_form([edge.id for edge in edges]),
-        [_short_name(edge.type) or target for edge in edges],
-        [UPSERT if edge.removed is None else DELETE for edge in edges],
+        in_one_form(list(map(_id, edges))),
+        list(map(short.__getitem__, types)),
+        [UPSERT if one is None else DELETE for one in removed] if any(removed) else [UPSERT] * len(edges),
     )
 
 

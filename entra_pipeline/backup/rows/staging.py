@@ -44,8 +44,6 @@ EDGE_ROWS = pa.schema(
 )
 ID_ROWS = pa.schema([("seq", pa.int64()), ("id", pa.string())])
 _BATCH_ROWS = 2_048
-# As many objects fit into the cache of a processor.
-_ASKED = 64
 SEGMENT_ROWS = 25_000
 """Objects in a segment, and not many more."""
 _SEGMENT_BYTES = 40 * 2**20
@@ -110,8 +108,8 @@ class Staging:
                 self._segments[-1], self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
             )
         sequence = np.arange(self.rows - size, self.rows)
-        columns = zip([sequence, *map(_stored, self._columns)], self._schema.types, strict=True)
-        batch = pa.record_batch([_array(values, kind) for values, kind in columns], schema=self._schema)
+        columns = zip([sequence, *self._columns], self._schema.types, strict=True)
+        batch = pa.record_batch([_stored(values, kind) for values, kind in columns], schema=self._schema)
         self._writer.write_batch(batch)
         for column in self._columns:
             column.clear()
@@ -141,25 +139,21 @@ class Staging:
         self.close()
 
 
-def _stored(values: list[Any]) -> list[Any]:
+def _stored(values: Any, kind: pa.DataType) -> pa.Array:
     """Returns a column with half surrogate pairs as they are stored: in JSON their escape, in other text U+FFFD."""
-    first = next((value for value in values if value is not None), None)
-    if isinstance(first, bytes):
-        # Asked of many objects at once: of each, it would take as long as reading them.
-        some = (filter(None, values[start : start + _ASKED]) for start in range(0, len(values), _ASKED))
-        if not any(may_be_hidden(b"".join(held)) for held in some):
-            return values
-        return [value if value is None else reveal(value) for value in values]
-    text = "".join(filter(None, values))
-    if text.isascii() or not any(mark in text for mark in MARKS):
-        return values
-    return [value if value is None else as_text(value) for value in values]
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
     if kind == pa.large_string():
         # Objects come as bytes: to look at them all at once whether they are text is three times as fast as one by one.
-        return pa.array(values, pa.large_binary()).cast(kind)
+        objects = pa.array(values, pa.large_binary())
+        data = objects.buffers()[2]
+        if data is not None and may_be_hidden(data.to_pybytes()):
+            # What comes as text is as it is stored.
+            revealed = [reveal(value) if isinstance(value, bytes) else value for value in values]
+            objects = pa.array(revealed, pa.large_binary())
+        return objects.cast(kind)
+    if kind == pa.string():
+        text = "".join(filter(None, values))
+        if not text.isascii() and any(mark in text for mark in MARKS):
+            values = [value if value is None else as_text(value) for value in values]
     return pa.array(values, kind)
 
 

@@ -59,6 +59,8 @@ _FEW_DAYS = 3
 _MOST_PIECES = 64
 _ALL = "the log"
 _ENTRIES = "entries that cannot be read"
+# How a service refuses what it does not have at all.
+_NOT_OFFERED = {400, 404, 405, 501}
 
 
 class LogReadProgress(Protocol):
@@ -289,7 +291,8 @@ class _LogReader:
                 pending = [window for window in pending if window not in chunk]
                 await self._read(chunk)
         except GraphError as error:
-            if error.status not in {400, 403} and not isinstance(error, RoundExpired):
+            # What only beta has may be missing where v1.0 is whole: in another cloud, behind a gateway.
+            if not (self.entry.beta or error.status in {400, 403} or isinstance(error, RoundExpired)):
                 raise
             refused = [*chunk, *pending]
             await asyncio.to_thread(self._tell_refused, refused, error)
@@ -530,11 +533,13 @@ class _LogReader:
         """Stores that days could not be read; they stay due."""
         gap = permission_gap(_ALL, error, self.entry.permission)
         unlicensed = bool(self.entry.licence) and licence_missing(error)
-        note = f"not in this tenant: it requires {self.entry.licence} ({error.message})"
+        not_offered = self.entry.beta and error.status in _NOT_OFFERED
+        why = "Graph's beta does not offer it here" if not_offered else f"it requires {self.entry.licence}"
+        note = f"not in this tenant: {why} ({error.message})"
         for window in windows:
             held = self._held(window.day)
             # A tenant that never had the log misses nothing.
-            absent = unlicensed and not held.reads
+            absent = (unlicensed or not_offered) and not held.reads
             kept = tuple(one for one in held.gaps if one.what != _ALL)
             told = msgspec.structs.replace(
                 held, gaps=kept if absent else (*kept, gap), notes=(note,) if absent else held.notes

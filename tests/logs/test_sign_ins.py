@@ -128,11 +128,16 @@ def test_a_record_that_nobody_signed_explains_nothing_and_does_not_silence(tmp_p
     [
         (lambda control: control.unlicensed("auditLogs/signIns"), "Microsoft Entra ID P1"),
         (lambda control: control.deny("auditLogs/signIns", 403), "AuditLog.Read.All"),
+        *(
+            (lambda control, status=status: control.deny("auditLogs/signIns", status), "beta does not offer it here")
+            for status in (400, 404, 405, 501)
+        ),
     ],
 )
 def test_what_cannot_be_read_is_said(place: Place, harm: Any, said: str) -> None:
     harm(place.simulator.control)
     done = read(place)
+    assert done.code == (3 if "AuditLog" in said else 0)
     assert "not every sign-in of our app registrations can be checked" in done.err
     assert said in done.err + done.out
 

@@ -122,3 +122,16 @@ def test_states_of_objects() -> None:
     group = {"groupTypes": ["DynamicMembership"], "securityEnabled": True, "isAssignableToRole": True}
     assert [word for word, _ in object_states(group)] == ["security group", "dynamic membership", "role-assignable"]
     assert object_states({"displayName": "x"}) == []
+
+
+def test_the_search_says_which_scope_it_could_not_search(served: Served, project: Project, points: list[str]) -> None:
+    [manifest] = (project.file.parent / "backup").rglob(f"{points[-1]}.json")
+    whole = manifest.read_bytes()
+    with served.client(Role.viewer) as viewer:
+        manifest.write_bytes(b"{")
+        try:
+            told = viewer.get("/find/objects", params={"text": "nobody"}).text
+        finally:
+            manifest.write_bytes(whole)
+        assert "contoso cannot be searched." in told
+        assert "cannot be searched" not in viewer.get("/find/objects", params={"text": "no one"}).text

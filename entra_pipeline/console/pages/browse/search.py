@@ -104,32 +104,35 @@ def find_objects(context: RequestContext) -> Response:
     text = context.query("text").strip()[:_LONGEST]
     hits: list[SearchHit] = []
     scopes, searched, until = _in_order(context), 0, monotonic() + _PATIENCE
+    notes = []
     for scope in scopes:
         if monotonic() > until or len(hits) >= _MOST:
             break
         searched += 1
-        hits += _objects(context, scope, text, len(hits))
-    left = len(scopes) - searched
+        try:
+            hits += _objects(context, scope, text, len(hits))
+        except EntraPipelineError:
+            # Its own page says why.
+            notes.append(f"{scope.name} cannot be searched.")
+    if left := len(scopes) - searched:
+        notes.append(f"{pluralize(left, 'scope')} not searched: open one to search in it.")
     return context.page(
         "found.html",
         groups=[("Objects", hits)] if hits else [],
         objects="",
         nothing="No object of this name in the newest recovery points.",
-        note=f"{pluralize(left, 'scope')} not searched: open one to search in it." if left else "",
+        note=" ".join(notes),
     )
 
 
 def _objects(context: RequestContext, scope: Scope, text: str, number: int) -> list[SearchHit]:
-    """Objects of a scope's newest recovery point; none of a scope that cannot be read, whose own page says why."""
-    try:
-        points = context.state.store(scope.name).points()
-        if not points:
-            return []
-        key = points[-1]
-        asked = {"point": key, "text": text, "types": [], "limit": _OF_TYPE}
-        found, _ = context.found(("anywhere", scope.name, key, text), lambda: context.ask("find", scope.name, **asked))
-    except EntraPipelineError:
+    """Objects of a scope's newest recovery point. Raises EntraPipelineError when it cannot be read."""
+    points = context.state.store(scope.name).points()
+    if not points:
         return []
+    key = points[-1]
+    asked = {"point": key, "text": text, "types": [], "limit": _OF_TYPE}
+    found, _ = context.found(("anywhere", scope.name, key, text), lambda: context.ask("find", scope.name, **asked))
     hits = []
     for place, (table, identifier, name, detail) in enumerate(found[: _MOST - number], number):
         told = (CATALOGUE[table].title, detail if detail != name else "", scope.name)

@@ -68,7 +68,7 @@ def runs(served: Served, project: Project, monkeypatch: pytest.MonkeyPatch) -> d
 
 
 def badges(page: str) -> list[str]:
-    return re.findall(r'<span class="badge \w+">([^<]+)</span>', page)
+    return re.findall(r'<span class="badge \w+">(?:<svg.*?</svg>)?([^<]+)</span>', page)
 
 
 def test_every_page_says_how_a_job_ended_as_its_record_does(served: Served, runs: dict[str, Run]) -> None:

@@ -129,7 +129,7 @@ def _missing(before: Truth, after: Truth, kind: str) -> set[str]:
 
 def _ends(body: dict[str, Any]) -> set[str]:
     """Ids of the objects that the object ties together: it comes back by itself with one that is undeleted."""
-    names = ("principalId", "resourceId", "clientId", "groupId", "administrativeUnitId")
+    names = ("principalId", "resourceId", "clientId", "groupId", "administrativeUnitId", "scopeId")
     member = (body.get("roleMemberInfo") or {}).get("id")
     return {str(body[name]) for name in names if body.get(name)} | ({member} if member else set())
 

@@ -84,6 +84,7 @@ def test_an_empty_tenant_has_what_every_tenant_has() -> None:
             "servicePrincipals": 1,
             **dict.fromkeys((e.path for e in SETS if e.singleton and e.name != "multiTenantOrganization"), 1),
             "policies/permissionGrantPolicies": 4,
+            "roleManagement/directory/resourceNamespaces/microsoft.directory/resourceActions": 19,
             "policies/roleManagementPolicies": 10,
             "policies/roleManagementPolicyAssignments": 10,
             "groupSettingTemplates": 2,

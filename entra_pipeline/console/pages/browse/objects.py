@@ -235,7 +235,7 @@ def history(context: RequestContext) -> Response:
         table=table,
         id=identifier,
         kept=kept,
-        restorable=CATALOGUE[table].restore.possible,
+        restorable=table in CATALOGUE and CATALOGUE[table].restore.possible,
     )
 
 

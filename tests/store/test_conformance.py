@@ -144,8 +144,13 @@ def test_nothing_is_left_of_what_is_destroyed(files: ObjectStore) -> None:
     files.destroy(["_people/contoso/1.json"])
 
 
-def test_a_listing_is_not_cut_at_a_page(files: ObjectStore) -> None:
-    keys = [f"many/{number:04d}" for number in range(1003)]
+def test_a_listing_is_not_cut_at_a_page(
+    files: ObjectStore, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # moto walks through all versions at each request, and can have smaller pages.
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")
+    page = 50 if "moto" in request.node.callspec.params["files"] else 1_000
+    keys = [f"many/{number:04d}" for number in range(page + 3)]
     threads = [
         threading.Thread(target=lambda some=keys[start::8]: [files.replace(key, b"") for key in some])
         for start in range(8)

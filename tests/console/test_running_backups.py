@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +71,7 @@ def test_a_backup_under_way_is_shown_on_every_page_of_its_scope(
             assert "Run backup now" in client.get(path).text, path
         dagster.add(job, status)
         for path in (*PAGES, "/scopes/contoso/backup"):
-            page = client.get(path).text
+            page = re.sub("<svg.*?</svg>", "", client.get(path).text)
             assert "Run backup now" not in page, path
             assert f'href="/jobs/{BACKUP}">Backup <span class="badge busy">{shown}</span>' in page, path
             assert 'hx-get="/scopes/contoso/backup"' in page, path
@@ -99,4 +100,4 @@ def test_one_click_in_the_table_of_scopes(
     person.sees("Backup", "queued", "The queue is checked every few seconds")
     assert person.clicks == 1 and len(dagster.runs) == 1
     person.open("/scopes")
-    assert "Backup queued" in person.one("table").text
+    assert "Backup queued" in " ".join(person.one("table").text.split())

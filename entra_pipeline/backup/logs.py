@@ -294,8 +294,7 @@ class _LogReader:
             # What only beta has may be missing where v1.0 is whole: in another cloud, behind a gateway.
             if not (self.entry.beta or error.status in {400, 403} or isinstance(error, RoundExpired)):
                 raise
-            refused = [*chunk, *pending]
-            await asyncio.to_thread(self._tell_refused, refused, error)
+            await asyncio.to_thread(self._tell_refused, [*chunk, *pending], error)
 
     async def _read(self, chunk: Sequence[Window]) -> None:
         """Reads windows that lie side by side, and stores their days; begins anew when Graph breaks the list off.

@@ -14,8 +14,7 @@ import duckdb
 import msgspec
 
 from entra_pipeline.clock import iso, parse_iso
-from entra_pipeline.errors import StoreError
-from entra_pipeline.store.backends.duckdb_errors import storage_error
+from entra_pipeline.store.backends.duckdb_errors import unreadable
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text
 
@@ -70,10 +69,7 @@ def audited_changes(store: ScopeStore, identifier: str, first: datetime, end: da
         try:
             rows = connection.execute(query).fetchall()
         except duckdb.Error as error:
-            raise storage_error(error) or StoreError(
-                f"the audit log of scope {store.scope!r} cannot be read: {str(error).splitlines()[0]}",
-                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
-            ) from None
+            raise unreadable(error, f"the audit log of scope {store.scope!r}", store.scope) from None
     entries = [_ENTRY.decode(str(raw)) for (raw,) in rows]
     found = [_change(one) for one in entries if _is_about(one, identifier)]
     within = [one for one in found if first <= parse_iso(one.moment) <= end + _SLACK]

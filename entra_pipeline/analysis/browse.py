@@ -23,8 +23,7 @@ from entra_pipeline.analysis.manifest_rows import category, tables_in_order
 from entra_pipeline.analysis.names import names
 from entra_pipeline.analysis.objects import one
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE, RELATIONS, ObjectType
-from entra_pipeline.errors import StoreError
-from entra_pipeline.store.backends.duckdb_errors import storage_error
+from entra_pipeline.store.backends.duckdb_errors import unreadable
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, parquet, sql_text
@@ -108,10 +107,7 @@ def related(
         try:
             return _Relatives(connection, store, manifest, table, identifier, body).page(limit, offset)
         except duckdb.Error as error:
-            raise storage_error(error) or StoreError(
-                f"recovery point {manifest.recovery_point} cannot be read: {str(error).splitlines()[0]}",
-                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
-            ) from None
+            raise unreadable(error, f"recovery point {manifest.recovery_point}", store.scope) from None
 
 
 def states(store: ScopeStore, manifests: Sequence[Manifest], table: str, identifier: str) -> list[str | None]:
@@ -138,10 +134,7 @@ def states(store: ScopeStore, manifests: Sequence[Manifest], table: str, identif
                 f"SELECT _file, _change, {replaced_sql('_raw')} FROM {source} WHERE id = ?", [identifier]
             ).fetchall()
         except duckdb.Error as error:
-            raise storage_error(error) or StoreError(
-                f"{table} of scope {store.scope!r} cannot be read: {str(error).splitlines()[0]}",
-                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
-            ) from None
+            raise unreadable(error, f"{table} of scope {store.scope!r}", store.scope) from None
     held = {file: None if change == "delete" else str(raw) for file, change, raw in rows}
     told = []
     for entry in entries:

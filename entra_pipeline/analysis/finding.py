@@ -10,8 +10,7 @@ import duckdb
 from entra_pipeline.analysis.manifest_rows import tables_in_order
 from entra_pipeline.analysis.names import title_sql
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.errors import StoreError
-from entra_pipeline.store.backends.duckdb_errors import storage_error
+from entra_pipeline.store.backends.duckdb_errors import unreadable
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import connect, sql_text
@@ -78,9 +77,6 @@ def find_by_name(
         try:
             rows = connection.execute(query).fetchall()
         except duckdb.Error as error:
-            raise storage_error(error) or StoreError(
-                f"recovery point {manifest.recovery_point} cannot be read: {str(error).splitlines()[0]}",
-                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
-            ) from None
+            raise unreadable(error, f"recovery point {manifest.recovery_point}", store.scope) from None
     found = [FoundObject(wanted[place], identifier, name, detail) for place, identifier, name, detail, _ in rows]
     return found, {wanted[place]: number for place, *_, number in rows}

@@ -12,8 +12,8 @@ import duckdb
 
 from entra_pipeline.analysis.conditions import parsed_condition
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
-from entra_pipeline.errors import NotAtPoint, StoreError, UsageError
-from entra_pipeline.store.backends.duckdb_errors import storage_error
+from entra_pipeline.errors import NotAtPoint, UsageError
+from entra_pipeline.store.backends.duckdb_errors import storage_error, unreadable
 from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -143,10 +143,7 @@ def known_ids(store: ScopeStore, manifest: Manifest, tables: Iterable[str], ids:
         try:
             return {str(row[0]) for row in connection.execute(query, [sorted(ids)]).fetchall()}
         except duckdb.Error as error:
-            raise storage_error(error) or StoreError(
-                f"recovery point {manifest.recovery_point} cannot be read: {_first_line(error)}",
-                remedy=f"entra-pipeline verify {store.scope} shows what is damaged or missing.",
-            ) from None
+            raise unreadable(error, f"recovery point {manifest.recovery_point}", store.scope) from None
 
 
 def count(store: ScopeStore, manifest: Manifest, table: str, *, where: str = "", search: str = "") -> int:
@@ -287,9 +284,8 @@ class ObjectTable:
                 raise UsageError(
                     f"the condition fails: {_first_line(error)}", remedy="Correct the condition."
                 ) from None
-            raise storage_error(error) or StoreError(
-                f"{self._name} of recovery point {self._manifest.recovery_point} cannot be read: {_first_line(error)}",
-                remedy=f"entra-pipeline verify {self._store.scope} shows what is damaged or missing.",
+            raise unreadable(
+                error, f"{self._name} of recovery point {self._manifest.recovery_point}", self._store.scope
             ) from None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.errors import EntraPipelineError, StoreError
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,3 +29,20 @@ def storage_error(error: duckdb.Error) -> EntraPipelineError | None:
     """Returns the storage's own error behind a failure of DuckDB; None when there was none."""
     text = str(error)
     return next((one for one in reversed(_raised) if str(one) in text), None)
+
+
+def unreadable(error: duckdb.Error, what: str, scope: str) -> EntraPipelineError:
+    """Returns the error of a query that could not read what a scope has stored.
+
+    Args:
+        error: What DuckDB said.
+        what: What was read, as people call it.
+        scope: Name of the scope.
+
+    Returns:
+        The storage's own error where there was one, else a StoreError.
+    """
+    return storage_error(error) or StoreError(
+        f"{what} cannot be read: {str(error).splitlines()[0]}",
+        remedy=f"entra-pipeline verify {scope} shows what is damaged or missing.",
+    )

@@ -11,7 +11,7 @@ from typing import Protocol
 from entra_pipeline.audit import Origin
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.operations.token_journal import journal_of_scope
+from entra_pipeline.operations.token_journal import journal_of_scope, journal_of_tenant
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -66,6 +66,20 @@ class ProjectEnvironment:
         """As `Environment.open_tenant`."""
         note = journal_of_scope(self.project, scope, job)
         return open_graph(self.project.tenants[scope.tenant], writing=writing, note=note)
+
+
+def open_named_tenant(project: Project, tenant: str, job: str) -> AbstractAsyncContextManager[Graph]:
+    """Opens a tenant outside of a scope's job, as the app registration that reads; its tokens are recorded.
+
+    Args:
+        project: The project.
+        tenant: Name of the tenant.
+        job: What takes the tokens, for their records.
+
+    Raises:
+        ConfigurationError: A secret cannot be found.
+    """
+    return open_graph(project.tenants[tenant], note=journal_of_tenant(project, tenant, job))
 
 
 @dataclass(frozen=True, slots=True)

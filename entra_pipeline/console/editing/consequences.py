@@ -14,8 +14,7 @@ from entra_pipeline.backup.read.selection import missing_names
 from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.monitor.jobs import MonitoredJob
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.graph.factory import open_graph
-from entra_pipeline.operations.token_journal import journal_of_tenant
+from entra_pipeline.operations.environment import open_named_tenant
 from entra_pipeline.project import Period, Project, Scope
 from entra_pipeline.runtime import run_async
 from entra_pipeline.store.points.keys import moment_of
@@ -89,10 +88,7 @@ def of_selection(project: Project, tenant: str, users: Sequence[str], groups: Se
         return []
 
     async def look() -> list[tuple[str, str]]:
-        async with (
-            asyncio.timeout(_PATIENCE),
-            open_graph(project.tenants[tenant], note=journal_of_tenant(project, tenant, "console")) as graph,
-        ):
+        async with asyncio.timeout(_PATIENCE), open_named_tenant(project, tenant, "console") as graph:
             return await missing_names(graph, users, groups)
 
     try:

@@ -20,10 +20,9 @@ from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.alerts import Seats, alerts
 from entra_pipeline.errors import EntraPipelineError, GraphNotFound, GraphProtocolError, StoreError
 from entra_pipeline.graph import Graph
-from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.graph.request_stats import RequestStats
-from entra_pipeline.operations.token_journal import journal_of_tenant
+from entra_pipeline.operations.environment import open_named_tenant
 from entra_pipeline.project import Project
 from entra_pipeline.reports import REPORTS, ReportRequest, job
 from entra_pipeline.reports.model import Chart, Column, Report, ReportTable
@@ -128,10 +127,7 @@ def people(project: Project, tenant: str, kind: str, text: str) -> list[dict[str
     url = f"{kind}?$filter={quote(condition)}&$select={SEARCHED[kind]}&$top={_FOUND}"
 
     async def ask() -> list[dict[str, Any]]:
-        async with (
-            asyncio.timeout(_PATIENCE),
-            open_graph(project.tenants[tenant], note=journal_of_tenant(project, tenant, "console")) as graph,
-        ):
+        async with asyncio.timeout(_PATIENCE), open_named_tenant(project, tenant, "console") as graph:
             page = await graph.fetch(url, decode_page, stats=RequestStats())
         return [{name: str(one.get(name) or "") for name in fields} for one in map(msgspec.json.decode, page.value)]
 
@@ -168,10 +164,7 @@ def named(project: Project, tenant: str, names: Sequence[tuple[str, str]]) -> li
     async def ask() -> list[tuple[str, str, str, str]]:
         # A group is chosen by its display name as well, which says what it is called by itself.
         wanted = [one for one in names if one[0] == "users" or _GUID.fullmatch(one[1])]
-        async with (
-            asyncio.timeout(_PATIENCE),
-            open_graph(project.tenants[tenant], note=journal_of_tenant(project, tenant, "console")) as graph,
-        ):
+        async with asyncio.timeout(_PATIENCE), open_named_tenant(project, tenant, "console") as graph:
             found = await asyncio.gather(*(look(graph, kind, name) for kind, name in wanted))
         return [one for one in found if one is not None]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -142,7 +142,7 @@ async def read_logs(
         plans = {name: plan(store, name, chosen, now, asked, whole=whole) for name in names}
         oldest = min((one.first for each in plans.values() for one in each.windows), default=now)
         sure = _setting(scope) or (await surely_kept(graph) if oldest < now - KEPT_WITHOUT_LICENCE else asked)
-        async with open_beta(graph) as beta:
+        async with open_beta(graph) if any(LOGS[name].beta for name in names) else nullcontext(graph) as beta:
             readers = [
                 _LogReader(
                     LOGS[name],

@@ -20,6 +20,7 @@ from entra_pipeline.console.auth.sessions import Sessions
 from entra_pipeline.console.display.preferences import Preferences
 from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob, RunningBackups
 from entra_pipeline.console.monitor.listing import JobList
+from entra_pipeline.console.monitor.progress import RunningProgress
 from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
@@ -81,6 +82,8 @@ class AppState:
         """Backups under way, for every page that shows a scope."""
         self.outcomes = JobOutcomes()
         """How jobs ended, for every page that lists them."""
+        self.progress = RunningProgress(dagster, clock)
+        """How far running jobs are, for every page that lists them."""
         self.job_list = JobList(dagster)
         """All jobs, whatever started them."""
         # Held while the configuration is changed: two visitors never change it at once.

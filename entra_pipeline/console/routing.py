@@ -26,7 +26,9 @@ from entra_pipeline.store.recovery_points import ScopeStore
 
 if TYPE_CHECKING:
     from entra_pipeline.console.app_state import AppState
+    from entra_pipeline.console.dagster.client import Run
     from entra_pipeline.console.monitor.jobs import MonitoredJob
+    from entra_pipeline.console.monitor.progress import JobProgress
 
 Handler = Callable[["RequestContext"], "Response | Awaitable[Response]"]
 
@@ -121,6 +123,10 @@ class RequestContext:
     def backup(self, scope: str) -> MonitoredJob | None:
         """The backup of a scope that is running or queued; None when there is none, or nobody knows."""
         return self.state.backups.of(scope)
+
+    def progress(self, run: Run) -> JobProgress | None:
+        """How far a run is; None when it does not run, or nobody knows."""
+        return self.state.progress.of([run]).get(run.id)
 
     def scope(self) -> Scope:
         """The scope in the address; raises UsageError when there is none."""

@@ -46,10 +46,30 @@ def test_nothing_selected_is_never_everything(
     monkeypatch.setattr(served.site.dagster, "launch", lambda *told, **_: launched.append(told) or "run")
     where = f"/scopes/contoso/points/{points[-1]}/restore"
     with served.client(Role.operator) as client:
-        for answer in (client.get(where, params=sent), client.post(where, data={**sent, "conflict": "overwrite"})):
-            assert answer.status_code == 400
-            assert "Nothing is selected to restore" in answer.text
+        shown = client.get(where, params=sent)
+        refused = client.post(where, data={**sent, "conflict": "overwrite"})
+        assert (shown.status_code, refused.status_code) == (200, 400)
+        for answer in (shown, refused):
+            assert "Nothing is selected to restore" in answer.text and "The request failed" not in answer.text
+            assert '<button class="primary" disabled>Create the plan' in answer.text
     assert launched == []
+
+
+@pytest.mark.browser
+def test_nothing_selected_is_said_with_what_to_do(browser: webdriver.Chrome, served: Served, points: list[str]) -> None:
+    person = Person(browser, served, Role.operator)
+    where = f"/scopes/contoso/points/{points[-1]}"
+    person.open(f"{where}/restore")
+    person.sees("Nothing is selected to restore", "Find objects by name", "none selected")
+    assert not person.one("button.primary").is_enabled()
+    person.click("main a", "Find objects by name")
+    person.sees("Select what to restore", "Nothing selected")
+    assert not person.one(".basket button.primary").is_enabled()
+    person.open(f"{where}/remove")
+    person.sees("Nothing is selected to remove")
+    assert not person.one("button.primary").is_enabled()
+    person.click("main a", "comparison")
+    person.wait(lambda: "change=added" in browser.current_url)
 
 
 def test_everything_is_chosen_by_name(served: Served, points: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +105,7 @@ def test_what_was_added_since_is_removed_by_a_plan_of_its_own(
         assert f"{where}/remove?added={added}" in form
         form = client.get(f"{where}/remove", params={"added": added}).text
         assert "Remove 1 added object" in form and "Nothing is removed from the tenant until you apply it" in form
-        assert client.get(f"{where}/remove").status_code == client.post(f"{where}/remove").status_code == 400
+        assert (client.get(f"{where}/remove").status_code, client.post(f"{where}/remove").status_code) == (200, 400)
         client.post(f"{where}/remove", data={"added": added})
     [(_, config)] = launched
     assert (config["ids"], config["delete_added"], config["dry_run"]) == ([added], True, True)

@@ -1,4 +1,4 @@
-"""How far a running job is: on its page, without loading it again."""
+"""How far a running job is: on its page, in lists and beside its scope, without loading them again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from entra_pipeline.console.dagster.client import Line, Run
 from entra_pipeline.console.monitor.progress import progress_of
 from entra_pipeline.orchestration import progress as logged
 from entra_pipeline.orchestration.progress import RunProgress
+from tests.console.person import Person
 from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator, until
 from tests.support.browser import browser
 
@@ -79,3 +80,32 @@ def test_the_page_of_a_job_follows_it(
     assert (bar.get_attribute("value"), bar.get_attribute("max")) == ("30", "102")
     told.append((time.time(), "60 of 102 tables read, 23,456 rows, 170 requests"))
     until(lambda: "60 of 102 tables" in browser.find_element(By.TAG_NAME, "main").text, 15)
+
+
+@pytest.mark.browser
+def test_lists_follow_what_is_running(
+    browser: webdriver.Chrome, served: Served, points: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs and scopes; of a run whose log does not say, nothing."""
+    began = time.time() - 60
+    told = [(began, "reading"), (began + 50, "30 of 102 tables read, 12,345 rows, 87 requests")]
+    backup = Run(RUN, "backup_contoso", "started", began, began, None, {"entra/scope": "contoso"})
+    others = [
+        Run("b" * 36, "reports", "started", began, began, None, {}),
+        Run("c" * 36, "prune", "queued", began, None, None, {}),
+    ]
+    dagster = served.site.dagster
+    monkeypatch.setattr(dagster, "runs", lambda **_: [backup, *others])
+    monkeypatch.setattr(dagster, "log", lambda run: lines(*told) if run.id == RUN else [])
+    served.site.backups.forget()
+    person = Person(browser, served, Role.viewer)
+    person.open("/jobs")
+    person.shows("tr:has(#job-" + RUN + ")", "30 of 102 tables, 12,345 rows, about")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#jobs progress")) == 1
+    told.append((time.time(), "60 of 102 tables read, 23,456 rows, 170 requests"))
+    person.shows("tr:has(#job-" + RUN + ")", "60 of 102 tables, 23,456 rows, about")
+    person.open("/scopes")
+    person.shows("tr:has(#backup-contoso)", "60 of 102 tables, 23,456 rows, about")
+    told.append((time.time(), "101 of 102 tables read, 24,567 rows, 200 requests"))
+    person.shows("tr:has(#backup-contoso)", "101 of 102 tables, 24,567 rows")
+    served.site.backups.forget()

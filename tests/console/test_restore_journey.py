@@ -194,6 +194,9 @@ def test_it_works_without_scripts_and_a_basket_is_of_its_point(lost: Lost) -> No
         assert "2 objects selected" in client.get(tuesday).text
         assert "Nothing selected" in client.get(first[0]).text
         assert client.post(f"{tuesday}/basket", data={"item": "nonsense"}).status_code == 400
+        # Where the page renews the basket alone, it is there that it says so.
+        full = client.post(f"{tuesday}/basket", data={"item": "nonsense"}, headers={"HX-Request": "true"})
+        assert full.status_code == 200 and "The selection cannot be read" in full.text
         away = client.post(f"{tuesday}/basket", data={"empty": "1", "back": "//evil.example.com"})
         assert away.headers["location"] == "/"
         assert "Nothing selected" in client.get(tuesday).text

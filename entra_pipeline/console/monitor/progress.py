@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
+from time import monotonic
 
-from entra_pipeline.console.dagster.client import Line
+from entra_pipeline.clock import Clock
+from entra_pipeline.console.dagster.client import Dagster, DagsterUnavailable, Line, Run
+from entra_pipeline.store.parallel import in_parallel
 
 _BACKUP = re.compile(r"([\d,]+) of ([\d,]+) tables? read, ([\d,]+ rows?), ([\d,]+ requests?)")
 _RESTORE = re.compile(r"stage .*; ([\d,]+) of all ([\d,]+) steps")
 _DRILL = re.compile(r"restored: ([\d,]+) of ([\d,]+) steps?")
 # What is known of less than this share says little about the rest; nor does what came in less than so many seconds.
 _TOO_LITTLE, _TOO_SHORT = 0.05, 5.0
+# Seconds for which pages believe how far a run was; runs that are remembered, and asked about for one page.
+_MOMENT = 2.0
+_REMEMBERED, _AT_ONCE = 100, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,53 @@ class JobProgress:
     unit: str
     told: tuple[str, ...]
     left: float | None
+
+
+class RunningProgress:
+    """How far the runs are that lists show: what one page has found, others show for a moment.
+
+    Args:
+        dagster: Where jobs run.
+        clock: Tells the present moment.
+    """
+
+    def __init__(self, dagster: Dagster, clock: Clock) -> None:
+        self._dagster = dagster
+        self._clock = clock
+        self._lock = Lock()
+        self._known: OrderedDict[str, tuple[float, JobProgress | None]] = OrderedDict()
+
+    def of(self, runs: Iterable[Run | None]) -> dict[str, JobProgress]:
+        """Returns how far runs are, by their ids; of runs that are not running, or whose logs do not say, nothing.
+
+        Args:
+            runs: The runs of a page; None for a job without one.
+        """
+        running = {run.id: run for run in runs if run and run.under_way and run.started is not None}
+        wanted: list[Run] = []
+        with self._lock:
+            for run in running.values():
+                asked, found = self._known.get(run.id, (float("-inf"), None))
+                if monotonic() - asked > _MOMENT and len(wanted) < _AT_ONCE:
+                    # Whoever asks meanwhile is told what was known before.
+                    self._known[run.id] = (monotonic(), found)
+                    self._known.move_to_end(run.id)
+                    wanted.append(run)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        told = dict(zip((run.id for run in wanted), in_parallel(self._look, wanted) if wanted else (), strict=True))
+        with self._lock:
+            for one, found in told.items():
+                self._known[one] = (monotonic(), found)
+            known = {one: self._known[one][1] for one in running if one in self._known}
+        return {one: found for one, found in known.items() if found is not None}
+
+    def _look(self, run: Run) -> JobProgress | None:
+        try:
+            return progress_of(self._dagster.log(run), self._clock().timestamp())
+        except DagsterUnavailable:
+            # The page says so beside its jobs.
+            return None
 
 
 def progress_of(log: Sequence[Line], now: float) -> JobProgress | None:

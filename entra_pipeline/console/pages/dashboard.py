@@ -96,9 +96,10 @@ def recent(context: RequestContext) -> dict[str, Any]:
     try:
         runs: list[Run] = context.state.dagster.runs(limit=_JOBS)
     except DagsterUnavailable as error:
-        return {"jobs": [], "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
+        return {"jobs": [], "progress": {}, "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
     return {
         "jobs": [row_of(job) for job in context.state.jobs(runs)],
+        "progress": context.state.progress.of(runs),
         "problem": None,
         "absent": False,
         "busy": any(run.under_way for run in runs),

@@ -72,6 +72,7 @@ def _listed(context: RequestContext) -> dict[str, Any]:
     page = state.job_list.page(asked, context.project.scopes, state.store, limit=_PAGE, after=after)
     return {
         "jobs": page.rows,
+        "progress": state.progress.of(row.run for row in page.rows),
         "problems": page.problems,
         "more": address("jobs", **chosen, after=page.after) if page.after else "",
         "live": "" if after else address("jobs", "list", **chosen),
@@ -133,7 +134,7 @@ def _job_values(context: RequestContext) -> dict[str, Any]:
         "hidden": max(len(log) - _LINES, 0),
         "plan": plan,
         "record": job.record,
-        "progress": progress_of(log, context.state.clock().timestamp()) if run.under_way else None,
+        "far": progress_of(log, context.state.clock().timestamp()) if run.under_way else None,
     }
 
 

@@ -98,17 +98,18 @@ def choose(context: RequestContext) -> Response:
 def _form(
     context: RequestContext,
     point: Manifest,
-    selection: RestoreSelection,
+    selection: RestoreSelection | None,
     every: str,
     *,
     added: Sequence[str] = (),
     error: EntraPipelineError | None = None,
+    status: int = HTTPStatus.OK,
 ) -> Response:
-    """The form, with what was wrong with what was sent, if anything."""
+    """The form, with what was wrong with what was sent, if anything; inactive while nothing is selected."""
     context.wrong = error.fields if isinstance(error, InvalidEntries) else {}
     return context.page(
         "restore_form.html",
-        status=status_of(error) if error else HTTPStatus.OK,
+        status=status_of(error) if error else status,
         error=error,
         added=added,
         scope=context.scope(),
@@ -116,7 +117,7 @@ def _form(
         selection=selection,
         every=every,
         everything=EVERYTHING,
-        entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE],
+        entries=[CATALOGUE[name] for name in selection.types if name in CATALOGUE] if selection else [],
         conflicts=CONFLICTS,
         taken=TAKEN,
         restorable=context.project.tenants[context.scope().tenant],
@@ -124,15 +125,16 @@ def _form(
 
 
 def _without_added(
-    context: RequestContext, selection: RestoreSelection, added: list[str]
-) -> tuple[RestoreSelection, list[str]]:
+    context: RequestContext, selection: RestoreSelection | None, added: list[str]
+) -> tuple[RestoreSelection | None, list[str]]:
     """Parts what the recovery point has from what was added since: that can be removed, by a plan of its own."""
-    if not selection.ids:
+    if selection is None or not selection.ids:
         return selection, list(dict.fromkeys(added))
     known = set(context.read("known", point=context.path("point"), ids=list(selection.ids)))
     later = [one for one in selection.ids if one not in known]
     ids = tuple(one for one in selection.ids if one in known)
-    return msgspec.structs.replace(selection, ids=ids), list(dict.fromkeys([*later, *added]))
+    left = msgspec.structs.replace(selection, ids=ids) if ids else None
+    return left, list(dict.fromkeys([*later, *added]))
 
 
 def choose_removal(context: RequestContext) -> Response:
@@ -145,7 +147,8 @@ def choose_removal(context: RequestContext) -> Response:
 def _removal_form(
     context: RequestContext, point: Manifest, ids: list[str], error: EntraPipelineError | None = None
 ) -> Response:
-    status = status_of(error) if error else HTTPStatus.OK
+    sent_nothing = not ids and context.request.method == "POST"
+    status = status_of(error) if error else HTTPStatus.BAD_REQUEST if sent_nothing else HTTPStatus.OK
     return context.page("removal_form.html", status=status, error=error, scope=context.scope(), manifest=point, ids=ids)
 
 
@@ -154,6 +157,8 @@ def plan_removal(context: RequestContext) -> Response:
     scope = context.scope()
     manifest = context.state.manifest(context.store(), context.path("point"))
     ids, point = _removed(context.form.get("added", [])), manifest.recovery_point
+    if not ids:
+        return _removal_form(context, manifest, ids)
     config = {"scope": scope.name, "point": point, "ids": ids, "delete_added": True, "dry_run": True}
     try:
         return _have_planned(context, scope, config, point=point, removes=len(ids))
@@ -162,14 +167,12 @@ def plan_removal(context: RequestContext) -> Response:
 
 
 def _removed(ids: list[str]) -> list[str]:
-    """The objects to remove, each once; raises UsageError for none."""
-    if not any(ids):
-        raise UsageError("nothing is selected to remove", remedy="Select added objects in the comparison first.")
+    """The objects to remove, each once."""
     return list(dict.fromkeys(one for one in ids if one))
 
 
-def _selection(types: list[str], ids: list[str], search: str, where: str, every: str) -> RestoreSelection:
-    """Returns what was chosen: single objects, all that match, or everything.
+def _selection(types: list[str], ids: list[str], search: str, where: str, every: str) -> RestoreSelection | None:
+    """Returns what was chosen: single objects, all that match, or everything; None for nothing.
 
     Args:
         types: Object types.
@@ -180,7 +183,7 @@ def _selection(types: list[str], ids: list[str], search: str, where: str, every:
             types that match. A form that was sent without a choice says none of these.
 
     Raises:
-        UsageError: Nothing was chosen, or there is no such type.
+        UsageError: There is no such type.
     """
     unknown = [name for name in types if name not in CATALOGUE]
     if unknown:
@@ -192,11 +195,7 @@ def _selection(types: list[str], ids: list[str], search: str, where: str, every:
     if ids and not every:
         return RestoreSelection(types=tuple(types), ids=tuple(dict.fromkeys(ids)))
     if not (types and every):
-        raise UsageError(
-            "nothing is selected to restore",
-            remedy="Select objects or object types first. To restore all, choose Restore everything on the page of the "
-            "recovery point.",
-        )
+        return None
     return RestoreSelection(types=tuple(types), search=search.strip(), where=where.strip())
 
 
@@ -212,6 +211,8 @@ def plan(context: RequestContext) -> Response:
         context.field("where"),
         context.field("every"),
     )
+    if selection is None:
+        return _form(context, point, None, "", status=HTTPStatus.BAD_REQUEST)
     try:
         return _planned(context, scope, point.recovery_point, selection)
     except EntraPipelineError as error:

@@ -111,10 +111,11 @@ def _types(manifest: Manifest) -> dict[str, dict[str, Any]]:
     }
 
 
-def _basket_values(context: RequestContext, basket: Basket) -> dict[str, Any]:
+def _basket_values(context: RequestContext, basket: Basket, problem: UsageError | None = None) -> dict[str, Any]:
     tenant = context.project.tenants[context.scope().tenant]
     return {
         "items": basket.items,
+        "problem": problem,
         "conflicts": CONFLICTS,
         "taken": TAKEN,
         "writable": bool(tenant.restore or tenant.simulator),
@@ -131,11 +132,17 @@ def change(context: RequestContext) -> Response:
     for one in [*context.form.get("shown", []), *context.form.get("remove", [])]:
         if one not in ticked:
             basket.remove(one)
-    for one in ticked:
-        basket.add(one)
+    live, problem = context.request.headers.get("hx-request"), None
+    try:
+        for one in ticked:
+            basket.add(one)
+    except UsageError as error:
+        if not live:
+            raise
+        problem = error
     if context.field("empty"):
         basket.clear()
-    if not context.request.headers.get("hx-request"):
+    if not live:
         return context.go(
             inside(context.field("back") or address("scopes", scope.name, "restore", point.recovery_point))
         )
@@ -144,7 +151,7 @@ def change(context: RequestContext) -> Response:
         scope=scope,
         manifest=point,
         here=inside(context.field("back") or "/"),
-        **_basket_values(context, basket),
+        **_basket_values(context, basket, problem),
     )
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from entra_pipeline.audit import Origin
+from entra_pipeline.errors import GraphUnavailable
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.operations.token_journal import journal_of_scope, journal_of_tenant
 from entra_pipeline.project import Project, Scope
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.runtime import run_async
 from entra_pipeline.store.recovery_points import ScopeStore
+
+_Answer = TypeVar("_Answer")
+# Seconds that a tenant has to answer somebody who waits.
+_PATIENCE = 20.0
 
 
 class Environment(Protocol):
@@ -68,18 +76,30 @@ class ProjectEnvironment:
         return open_graph(self.project.tenants[scope.tenant], writing=writing, note=note)
 
 
-def open_named_tenant(project: Project, tenant: str, job: str) -> AbstractAsyncContextManager[Graph]:
-    """Opens a tenant outside of a scope's job, as the app registration that reads; its tokens are recorded.
+def ask_tenant(project: Project, tenant: str, job: str, question: Callable[[Graph], Awaitable[_Answer]]) -> _Answer:
+    """Asks a tenant outside of a scope's job, as the app registration that reads; its tokens are recorded.
 
     Args:
         project: The project.
         tenant: Name of the tenant.
         job: What takes the tokens, for their records.
+        question: What is asked; somebody waits for it, so it has 20 seconds.
 
     Raises:
         ConfigurationError: A secret cannot be found.
+        GraphUnavailable: The tenant does not answer in time.
+        GraphError: As the question.
     """
-    return open_graph(project.tenants[tenant], note=journal_of_tenant(project, tenant, job))
+
+    async def ask() -> _Answer:
+        note = journal_of_tenant(project, tenant, job)
+        async with asyncio.timeout(_PATIENCE), open_graph(project.tenants[tenant], note=note) as graph:
+            return await question(graph)
+
+    try:
+        return run_async(ask())
+    except TimeoutError:
+        raise GraphUnavailable("the tenant does not answer in time", remedy="Try again in a minute.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,14 @@ class Person:
         self.click(selector)
         self.driver.switch_to.active_element.send_keys(text)
 
+    def beside(self, path: str, text: str) -> tuple[WebElement, WebElement]:
+        """Opens a list, and beside it the object of the first row with a text; the link that was clicked, the panel."""
+        self.open(path)
+        row = self.driver.find_element(By.XPATH, f"//td/a[contains(., '{text}')]")
+        row.click()
+        self.clicks += 1
+        return row, self.one("#side")
+
     def text(self) -> str:
         return str(self.driver.execute_script("return document.querySelector('main')?.innerText ?? ''"))
 

@@ -32,10 +32,7 @@ def test_an_object_opens_beside_its_list(
     """With its relations by name and its timeline; Escape gives the keyboard back to the row."""
     person = Person(browser, served, Role.operator)
     size(browser, *DESKTOP)
-    person.open(f"/scopes/contoso/points/{points[-1]}/groups")
-    row = browser.find_element(By.XPATH, "//td/a[contains(., 'onerror')]")
-    row.click()
-    side = browser.find_element(By.ID, "side")
+    row, side = person.beside(f"/scopes/contoso/points/{points[-1]}/groups", "onerror")
     person.wait(lambda: "Timeline" in side.text and "modified" in side.text and "Members" in side.text)
     assert HOSTILE in side.text and "Microsoft 365 group" in side.text
     assert "Display name: " in side.text and "Restore as it was before" in side.text
@@ -56,18 +53,17 @@ def test_the_timeline_tells_who_did_it(
     """Where the scope keeps the directory audit log; otherwise it says that nobody knows."""
     store = open_store(project, "contoso")
     person = Person(browser, served, Role.viewer)
-    person.open(f"/scopes/contoso/points/{points[-1]}/groups")
-    browser.find_element(By.XPATH, "//td/a[contains(., 'onerror')]").click()
-    person.wait(lambda: "does not keep the directory audit log" in browser.find_element(By.ID, "side").text)
+    groups = f"/scopes/contoso/points/{points[-1]}/groups"
+    _, side = person.beside(groups, "onerror")
+    person.wait(lambda: "does not keep the directory audit log" in side.text)
 
     async def read() -> None:
         async with open_graph(project.tenants["simulated"]) as graph:
             await read_logs(project.scope("contoso"), store.logs, graph, types=["directory_audits"])
 
     asyncio.run(read())
-    person.open(f"/scopes/contoso/points/{points[-1]}/groups")
-    browser.find_element(By.XPATH, "//td/a[contains(., 'onerror')]").click()
-    person.wait(lambda: "Microsoft Entra: Update group" in browser.find_element(By.ID, "side").text)
+    _, again = person.beside(groups, "onerror")
+    person.wait(lambda: "Microsoft Entra: Update group" in again.text)
 
 
 @pytest.mark.browser

@@ -9,6 +9,13 @@ from datetime import date
 from markupsafe import Markup
 
 _WIDTH, _HEIGHT = 100.0, 24.0
+# Of a chart with a column per day: of each day, and of the whole.
+_DAY, _COLUMN, _TALL = 10.0, 8.0, 100.0
+_HATCH = Markup(
+    '<defs><pattern id="hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect class="ground" width="4" height="4"/><rect class="warn" width="2" height="4"/></pattern></defs>'
+)
+_HATCHED = Markup(' fill="url(#hatch)"')
 
 
 def strip(days: Sequence[tuple[date, str, str]]) -> Markup:
@@ -28,6 +35,31 @@ def strip(days: Sequence[tuple[date, str, str]]) -> Markup:
         for day, status, tone in days
     ]
     return Markup('<div class="strip" role="img" aria-label="{}">{}</div>').format(label, Markup().join(cells))
+
+
+def columns(days: Sequence[tuple[date, float | None, str, str]], label: str) -> Markup:
+    """Makes a chart with a column per day; what went wrong is told by the shape as well as by the colour.
+
+    Args:
+        days: Day, value (None where there is none), tone and words of each, the oldest first.
+        label: What it shows, for who sees no picture.
+    """
+    most = max((value for _, value, _, _ in days if value is not None), default=0.0) or 1.0
+    made = []
+    for place, (day, value, tone, words) in enumerate(days):
+        if value is None:
+            continue
+        height = max(value / most * _TALL, 1.5)
+        made.append(
+            Markup('<rect class="{}" x="{:.0f}" y="{:.1f}" width="{:.0f}" height="{:.1f}"{}>').format(
+                tone, place * _DAY, _TALL - height, _COLUMN, height, _HATCHED if tone == "warn" else Markup()
+            )
+            + Markup("<title>{:%a %d %b}: {}</title></rect>").format(day, words)
+        )
+    return Markup(
+        '<svg class="columns-chart" viewBox="0 0 {:.0f} {:.0f}" preserveAspectRatio="none" role="img" aria-label="{}">'
+        "{}{}</svg>"
+    ).format(len(days) * _DAY, _TALL, label, _HATCH, Markup().join(made))
 
 
 def line(values: Sequence[float | None], label: str) -> Markup:

@@ -5,7 +5,6 @@ What belongs here: what is asked. What does not: what is refused (`project`), an
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,17 +13,14 @@ from entra_pipeline.backup.read.selection import missing_names
 from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.monitor.jobs import MonitoredJob
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.operations.environment import open_named_tenant
+from entra_pipeline.operations.environment import ask_tenant
 from entra_pipeline.project import Period, Project, Scope
-from entra_pipeline.runtime import run_async
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.holds import retention_holds
 from entra_pipeline.store.retention.prune import points_past
 from entra_pipeline.text import pluralize
 
-# Seconds in which a tenant has to say whether names exist.
-_PATIENCE = 20.0
 _NAMED = 10
 
 
@@ -87,15 +83,11 @@ def of_selection(project: Project, tenant: str, users: Sequence[str], groups: Se
     if tenant not in project.tenants or not (users or groups):
         return []
 
-    async def look() -> list[tuple[str, str]]:
-        async with asyncio.timeout(_PATIENCE), open_named_tenant(project, tenant, "console") as graph:
-            return await missing_names(graph, users, groups)
-
     try:
-        missing = run_async(look())
-    except (EntraPipelineError, TimeoutError) as error:
-        why = error.message if isinstance(error, EntraPipelineError) else "it does not answer in time"
-        return [Consequence(f"Whether the entered users and groups exist cannot be checked in tenant {tenant}: {why}.")]
+        missing = ask_tenant(project, tenant, "console", lambda graph: missing_names(graph, users, groups))
+    except EntraPipelineError as error:
+        told = f"Whether the entered users and groups exist cannot be checked in tenant {tenant}: {error.message}."
+        return [Consequence(told)]
     if missing:
         named = ", ".join(f"{name} ({kind[:-1]})" for kind, name in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""

@@ -66,14 +66,14 @@ def scope_days(
         first = datetime(days[0].year, days[0].month, days[0].day, tzinfo=zone).astimezone(UTC)
         try:
             records = records_of(scope.name, first)
-            drill = _last_drill(open_store(scope.name))
+            drill = last_drill(open_store(scope.name))
         except EntraPipelineError as error:
             return ScopeDays(scope.name, [(day, "") for day in days], [None] * DAYS, problem=error.message)
         worst: dict[date, str] = {}
         held: dict[date, int] = {}
         for record in sorted((one for one in records if one.type == "backup"), key=lambda one: one.started):
             day = parse_iso(record.started).astimezone(zone).date()
-            worst[day] = max(worst.get(day, ""), record.status, key=_rank)
+            worst[day] = worse(worst.get(day, ""), record.status)
             if isinstance(number := record.details.get("objects"), int) and number:
                 held[day] = number
         return ScopeDays(
@@ -87,11 +87,20 @@ def scope_days(
     return in_parallel(look, scopes)
 
 
+def worse(status: str, other: str) -> str:
+    """Returns the worse of two statuses of jobs; an empty one is no job."""
+    return max(status, other, key=_rank)
+
+
 def _rank(status: str) -> int:
     return _BEST_FIRST.index(status) if status in _BEST_FIRST else -1
 
 
-def _last_drill(store: ScopeStore) -> JobRecord | None:
-    """The record of the last drill that came to its end."""
+def last_drill(store: ScopeStore) -> JobRecord | None:
+    """Returns the record of the last drill that came to its end; None when the scope was never drilled.
+
+    Raises:
+        StoreError: The storage cannot be read.
+    """
     keys = [file.key for file in store.files.list(f"_drills/{store.scope}/")]
     return store.jobs.find(max(keys).rpartition("/")[2].removesuffix(".json")) if keys else None

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from starlette.responses import Response
 
 from entra_pipeline.catalogue import CATALOGUE, permissions_for
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.display.pictures import columns, line
 from entra_pipeline.console.editing.consequences import Consequence, not_agreed, of_deletion
 from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.editing.saving import reloaded, require_approval_kept
+from entra_pipeline.console.monitor.overview import last_drill
+from entra_pipeline.console.monitor.trends import TrendDay, first_moment, trend
 from entra_pipeline.console.pages.dashboard import health
+from entra_pipeline.console.rendering import seconds, tone
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.orchestration.keys import backup_now_job_name, backup_now_op_name, run_tags
@@ -54,6 +60,40 @@ def _one(context: RequestContext, error: EntraPipelineError | None = None) -> Re
         times=next_runs(scope, context.state.clock(), _TIMES),
         locked=context.state.not_writable(),
     )
+
+
+def trends(context: RequestContext) -> Response:
+    """How a scope's backups have developed, and its last drill: a part of the page of a scope."""
+    scope, store, now = context.scope(), context.store(), context.state.clock()
+    zone = ZoneInfo(scope.timezone)
+    try:
+        records = context.state.job_list.records_since(store, first_moment(zone, now))
+        # What is stored changes with jobs only.
+        key = ("stored", scope.name, records[-1].id if records else "")
+        days = trend(records, context.found(key, lambda: context.read("stored")), zone, now)
+        drill = last_drill(store)
+    except EntraPipelineError as error:
+        return context.page("scope_trends.html", scope=scope, problem=error)
+    taken = [one for one in days if one.backups]
+    return context.page(
+        "scope_trends.html",
+        problem=None,
+        scope=scope,
+        days=days,
+        taken=taken,
+        moved=[one for one in days if one.written or one.deleted or one is days[-1]],
+        drill=drill,
+        duration=columns(
+            [(one.day, one.seconds, tone(one.status), _took(one)) for one in days],
+            f"Longest backup of each of the last {len(days)} days",
+        ),
+        stored=line([one.stored for one in days], f"Stored in the last {len(days)} days"),
+    )
+
+
+def _took(day: TrendDay) -> str:
+    """A day of backups in words."""
+    return f"{seconds(day.seconds or 0)}, {day.status}"
 
 
 def back_up(context: RequestContext) -> Response:
@@ -128,6 +168,7 @@ PAGES = (
     Page("/scopes", show, Role.viewer, label="Scopes", place=20, icon="shield-check"),
     Page("/scopes/new/again", without_scope, Role.administrator),
     Page("/scopes/{scope}", one, Role.viewer),
+    Page("/scopes/{scope}/trends", trends, Role.viewer, polled=True),
     Page("/scopes/{scope}/delete", delete, Role.administrator, ("POST",)),
     Page("/scopes/{scope}/backup", backing_up, Role.viewer, polled=True),
     Page("/scopes/{scope}/backup", back_up, Role.operator, ("POST",)),

@@ -29,6 +29,7 @@ What = Literal[
     "named",
     "find",
     "authors",
+    "stored",
 ]
 
 

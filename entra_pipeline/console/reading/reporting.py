@@ -18,17 +18,16 @@ import msgspec
 
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.alerts import Seats, alerts
-from entra_pipeline.errors import EntraPipelineError, GraphNotFound, GraphProtocolError, StoreError
+from entra_pipeline.errors import EntraPipelineError, GraphNotFound, GraphProtocolError
 from entra_pipeline.graph import Graph
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.graph.request_stats import RequestStats
-from entra_pipeline.operations.environment import open_named_tenant
+from entra_pipeline.operations.environment import ask_tenant
 from entra_pipeline.project import Project
 from entra_pipeline.reports import REPORTS, ReportRequest, job
 from entra_pipeline.reports.model import Chart, Column, Report, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
-from entra_pipeline.runtime import run_async
 from entra_pipeline.store.recovery_points import ScopeStore
 
 ROWS = 200
@@ -39,8 +38,6 @@ SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName,
 """Kinds of objects that can be looked for in a tenant → properties that are shown, the ones that are searched first."""
 _FOUND = 10
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-# Seconds that a tenant has to answer.
-_PATIENCE = 20
 
 
 def report_page(project: Project, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,15 +123,8 @@ def people(project: Project, tenant: str, kind: str, text: str) -> list[dict[str
     condition = " or ".join(f"startswith({name},'{escaped}')" for name in fields if name != "id")
     url = f"{kind}?$filter={quote(condition)}&$select={SEARCHED[kind]}&$top={_FOUND}"
 
-    async def ask() -> list[dict[str, Any]]:
-        async with asyncio.timeout(_PATIENCE), open_named_tenant(project, tenant, "console") as graph:
-            page = await graph.fetch(url, decode_page, stats=RequestStats())
-        return [{name: str(one.get(name) or "") for name in fields} for one in map(msgspec.json.decode, page.value)]
-
-    try:
-        return run_async(ask())
-    except TimeoutError:
-        raise StoreError("the tenant does not answer in time", remedy="Try again in a minute.") from None
+    page = ask_tenant(project, tenant, "console", lambda graph: graph.fetch(url, decode_page, stats=RequestStats()))
+    return [{name: str(one.get(name) or "") for name in fields} for one in map(msgspec.json.decode, page.value)]
 
 
 def named(project: Project, tenant: str, names: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
@@ -161,14 +151,9 @@ def named(project: Project, tenant: str, names: Sequence[tuple[str, str]]) -> li
         detail = one.get("userPrincipalName") or one.get("mail") or ""
         return kind, name, str(one.get("displayName") or name), str(detail)
 
-    async def ask() -> list[tuple[str, str, str, str]]:
+    async def ask(graph: Graph) -> list[tuple[str, str, str, str] | None]:
         # A group is chosen by its display name as well, which says what it is called by itself.
         wanted = [one for one in names if one[0] == "users" or _GUID.fullmatch(one[1])]
-        async with asyncio.timeout(_PATIENCE), open_named_tenant(project, tenant, "console") as graph:
-            found = await asyncio.gather(*(look(graph, kind, name) for kind, name in wanted))
-        return [one for one in found if one is not None]
+        return await asyncio.gather(*(look(graph, kind, name) for kind, name in wanted))
 
-    try:
-        return run_async(ask())
-    except TimeoutError:
-        raise StoreError("the tenant does not answer in time", remedy="Try again in a minute.") from None
+    return [one for one in ask_tenant(project, tenant, "console", ask) if one is not None]

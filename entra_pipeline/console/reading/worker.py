@@ -32,6 +32,7 @@ from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.points.usage import stored_bytes
 from entra_pipeline.store.recovery_points import ScopeStore
 
 KINDS = ("added", "removed", "modified")
@@ -112,6 +113,8 @@ class Reader:
         if request.what == "named":
             return named(self._project, **given)
         store = self._store(request.scope)
+        if request.what == "stored":
+            return stored_bytes(store.files, store.scope, table_names())
         if request.what == "differences":
             return self._differences(store, **given)
         if request.what == "states":

@@ -13,6 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -93,19 +94,25 @@ _WRONG_SETTING = {
 
 
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """A TLS context that trusts the public authorities, those of the machine, and `ca_bundle`.
+    """Returns a TLS context that trusts the public authorities, those of the machine, and `ca_bundle`.
 
     The variables SSL_CERT_FILE, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are honoured, whichever the operator knows.
+    Whoever trusts the same files shares the context.
     """
     import certifi
 
+    named = [os.environ.get(variable, "") for variable in _CA_VARIABLES]
+    # Often all the variables name one file.
+    files = dict.fromkeys(map(Path, filter(None, [certifi.where(), *named, str(ca_bundle or "")])))
+    return _context(tuple((file, file.stat().st_mtime_ns) for file in files if file.is_file()))
+
+
+# To read them takes a while, and a process opens Graph often. A file that changes is read again.
+@lru_cache(maxsize=8)
+def _context(files: tuple[tuple[Path, int], ...]) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    files = [os.environ.get(variable, "") for variable in _CA_VARIABLES]
-    # Often all the variables name one file, and each takes a while.
-    for file in dict.fromkeys([*files, str(ca_bundle or "")]):
-        if file and Path(file).is_file():
-            context.load_verify_locations(file)
+    for file, _ in files:
+        context.load_verify_locations(file)
     return context
 
 

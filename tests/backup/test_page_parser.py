@@ -2,11 +2,10 @@
 
 import json
 
-import pyarrow as pa
 import pytest
 
 from entra_pipeline.backup.rows.page_parser import DeltaPages, split_expanded, split_list_page
-from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, read_staged
+from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staging, staged_table
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.errors import GraphProtocolError
 from entra_pipeline.graph.pages import decode_page
@@ -21,8 +20,7 @@ def page_of(*objects: dict) -> bytes:
 
 
 def staged_rows(staging: Staging) -> list[dict]:
-    rows = read_staged(staging.staged)
-    return (rows if isinstance(rows, pa.Table) else rows.to_table()).to_pylist()
+    return staged_table(staging.staged).to_pylist()
 
 
 def split(tmp_path, *objects: dict):

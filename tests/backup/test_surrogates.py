@@ -14,7 +14,7 @@ from entra_pipeline.analysis.browse import states
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.backup.rows.page_parser import DeltaPages, split_list_page
 from entra_pipeline.backup.rows.parquet import write_objects
-from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, Staging, read_staged
+from entra_pipeline.backup.rows.staging import EDGE_ROWS, OBJECT_ROWS, Staging, staged_table
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.graph.pages import decode_page
 from entra_pipeline.store.manifest import Manifest
@@ -78,7 +78,7 @@ def test_wherever_it_is_the_json_stays_as_graph_sent_it(tmp_path: Path, escape: 
     assert page.unreadable == []
     with Staging(tmp_path / "o", OBJECT_ROWS) as rows:
         assert split_list_page(page, rows) == []
-    table = read_staged(rows.staged).to_table()
+    table = staged_table(rows.staged)
     assert table["raw"].to_pylist() == raws
     half = escape.count("\\u")
     assert table["id"].to_pylist() == ["a", "b", "c", "d", "e" + "\ufffd" * half, "f", "g"]
@@ -101,6 +101,6 @@ def test_in_a_delta_round_links_lead_to_the_same_id(tmp_path: Path) -> None:
     for one in edges.values():
         one.close()
     [members] = [edges[relation] for relation in relations if relation.segment == "members"]
-    assert read_staged(members.staged).to_table()["source_id"].to_pylist() == ["g\ufffd"]
-    assert read_staged(members.staged).to_table()["target_id"].to_pylist() == ["u\ufffd"]
-    assert read_staged(rows.staged).to_table()["raw"].to_pylist() == ['{"id":"g\\ud800","displayName":"x"}']
+    assert staged_table(members.staged)["source_id"].to_pylist() == ["g\ufffd"]
+    assert staged_table(members.staged)["target_id"].to_pylist() == ["u\ufffd"]
+    assert staged_table(rows.staged)["raw"].to_pylist() == ['{"id":"g\\ud800","displayName":"x"}']

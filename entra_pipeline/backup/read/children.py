@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from math import ceil
 
 import msgspec
-import pyarrow as pa
 
 from entra_pipeline.backup.read.child_tables import ChildCollection, UnansweredOwners, stage_edges
 from entra_pipeline.backup.read.owners import SHOWS_IT, OwnerReader
@@ -24,7 +23,7 @@ from entra_pipeline.backup.rows.page_parser import (
 )
 from entra_pipeline.backup.rows.result import NotOffered, ReadResult, TableOutcome
 from entra_pipeline.backup.rows.set_aside import READ_AGAIN
-from entra_pipeline.backup.rows.staging import DELETE, ID_ROWS, UPSERT, Staged, Staging, read_staged
+from entra_pipeline.backup.rows.staging import DELETE, ID_ROWS, UPSERT, Staged, Staging, staged_table
 from entra_pipeline.catalogue import Read
 from entra_pipeline.errors import GraphError, GraphPermissionDenied
 from entra_pipeline.graph import GraphPage, RequestStats
@@ -176,9 +175,7 @@ class ChildReader:
                 whole = await with_streams(self.reader, children, owner_id, items, stats)
                 self._stage(children, owner_id, whole, staging)
             gaps = await self._keep_unanswered(children, missing, staging, stats)
-        rows = read_staged(staging.staged)
-        table = rows if isinstance(rows, pa.Table) else rows.to_table()
-        return [tuple(row.values())[1:] for row in table.to_pylist()], gaps
+        return [tuple(row.values())[1:] for row in staged_table(staging.staged).to_pylist()], gaps
 
     async def _read_reported(self, children: ChildCollection, reported: ReadResult, stats: RequestStats) -> ReadResult:
         """Reads the children of owners in a delta response; stages the deletion of what was known of them first."""

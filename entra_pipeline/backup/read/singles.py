@@ -6,7 +6,7 @@ What belongs here: what one object says. What does not: splitting pages into obj
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from functools import cache
+from functools import cache, lru_cache
 
 import msgspec
 
@@ -94,19 +94,34 @@ def check_kind(entry: ObjectType, page: Sequence[msgspec.Raw]) -> None:
     """
     for raw in (page[0], page[-1]) if page else ():
         try:
-            names = {name for name in _members(raw) if "@" not in name}
+            names = tuple(_members(raw))
         except UNREADABLE:
             # It is set aside.
             continue
-        own = names & _own_names(entry.name)
-        if len(names) < len(own) + _BETTER:
-            continue
-        for other in CATALOGUE.values():
-            if other.model != entry.model and len(names & {*other.properties, "id"}) >= len(own) + _BETTER:
-                raise GraphProtocolError(
-                    f"Graph answered a {other.title.lower()} where a {entry.title.lower()} was requested: "
-                    f"{shown(bytes(raw))}"
-                )
+        if other := _better_explained(entry.name, names):
+            raise GraphProtocolError(
+                f"Graph answered a {other.title.lower()} where a {entry.title.lower()} was requested: "
+                f"{shown(bytes(raw))}"
+            )
+
+
+# The objects of a list have few sets of names.
+@lru_cache(maxsize=1_000)
+def _better_explained(name: str, members: tuple[str, ...]) -> ObjectType | None:
+    """Returns another type that explains an object of these members better than its own; None when none does."""
+    names = {member for member in members if "@" not in member}
+    own = names & _own_names(name)
+    if len(names) < len(own) + _BETTER:
+        return None
+    model = CATALOGUE[name].model
+    return next(
+        (
+            other
+            for other in CATALOGUE.values()
+            if other.model != model and len(names & {*other.properties, "id"}) >= len(own) + _BETTER
+        ),
+        None,
+    )
 
 
 @cache

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, repeat
-from operator import attrgetter
+from operator import attrgetter, contains
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -172,7 +172,11 @@ class DeltaPages:
             whole, changes = self._readable(whole)
         _name_in_one_form(changes)
         rests = self._take_links(whole, changes)
-        ids: list[str] = []
+        ids = [one.id for one in changes]
+        if self._are_plain(ids, changes, rests):
+            self._objects.extend(ids, [None] * len(ids), [UPSERT] * len(ids), rests)
+            return
+        ids = []
         bodies: list[bytes | None] = []
         for one, data, rest in zip(changes, whole, rests, strict=True):
             body: bytes | None = rest
@@ -189,6 +193,13 @@ class DeltaPages:
             ids.append(one.id)
             bodies.append(body)
         self._objects.extend(ids, [None] * len(ids), [DELETE if body is None else UPSERT for body in bodies], bodies)
+
+    def _are_plain(self, ids: list[str], changes: list[_Change], rests: list[bytes]) -> bool:
+        """Tells whether a page has nothing but changed objects, none twice: those pages are looked at as a whole."""
+        has_slices = any(map(contains, rests, repeat(_SLICE)))
+        if has_slices or any(map(_removed, changes)) or min(map(len, rests), default=0) < _SHORT:
+            return False
+        return self._recent is None or self._recent.take_new(ids, rests)
 
     def _readable(self, objects: list[bytes]) -> tuple[list[bytes], list[_Change]]:
         """Returns the objects of a page that can be read; the others are set aside."""
@@ -279,6 +290,16 @@ class _RecentObjects:
 
     def __init__(self) -> None:
         self._bodies: OrderedDict[str, bytes | None] = OrderedDict()
+
+    def take_new(self, ids: list[str], bodies: list[bytes]) -> bool:
+        """Takes the objects of a page, unless one of them is here already or comes twice; tells whether it did."""
+        page = dict(zip(ids, bodies, strict=True))
+        if len(page) < len(ids) or not self._bodies.keys().isdisjoint(page):
+            return False
+        self._bodies.update(page)
+        for _ in range(len(self._bodies) - _RECENT):
+            self._bodies.popitem(last=False)
+        return True
 
     def repeats(self, identifier: str, body: bytes | None) -> bool:
         """Tells whether an object repeats its last body."""

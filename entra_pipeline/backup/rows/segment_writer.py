@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from entra_pipeline.backup.rows.hashes import Digest, digest
 from entra_pipeline.backup.rows.parquet import write_edges, write_objects
@@ -90,9 +91,11 @@ class SegmentWriter:
             )
             self._connection.execute("SET TimeZone = 'UTC'")
         rows = read_segment(path, schema)
-        number_of_rows = rows.count_rows()
         # Objects are looked at three times, and few enough to be unpacked once; edges are many, and looked at twice.
-        self._connection.register("segment", rows.to_table() if schema is OBJECT_ROWS else rows)
+        if schema is OBJECT_ROWS and isinstance(rows, ds.Dataset):
+            rows = rows.to_table()
+        number_of_rows = rows.num_rows if isinstance(rows, pa.Table) else rows.count_rows()
+        self._connection.register("segment", rows)
         file = self.folder / f"{table}.{number}.parquet"
         try:
             misfits: dict[str, int] = {}

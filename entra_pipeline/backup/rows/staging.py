@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,8 @@ _SEGMENT_BYTES = 40 * 2**20
 """What a segment of objects takes in memory, and not much more: large objects make shorter segments."""
 EDGE_SEGMENT_ROWS = 1_000_000
 """Edges in a segment, and not many more: the more are written at once, the less space each takes."""
+
+_SMALL_BYTES = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +145,10 @@ class Staging:
 def _stored(values: Any, kind: pa.DataType) -> pa.Array:
     """Returns a column with half surrogate pairs as they are stored: in JSON their escape, in other text U+FFFD."""
     if kind == pa.large_string():
-        # Objects come as bytes: to look at them all at once whether they are text is three times as fast as one by one.
-        objects = pa.array(values, pa.large_binary())
-        data = objects.buffers()[2]
-        if data is not None and may_be_hidden(data.to_pybytes()):
-            # What comes as text is as it is stored.
-            revealed = [reveal(value) if isinstance(value, bytes) else value for value in values]
-            objects = pa.array(revealed, pa.large_binary())
-        return objects.cast(kind)
+        return _stored_objects(values)
+    if kind == pa.string() and values[0] is values[-1] and values.count(values[0]) == len(values):
+        # Changes and types hardly differ within a batch.
+        return pa.repeat(pa.scalar(values[0] and as_text(values[0]), kind), len(values))
     if kind == pa.string():
         text = "".join(filter(None, values))
         if not text.isascii() and any(mark in text for mark in MARKS):
@@ -157,11 +156,34 @@ def _stored(values: Any, kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def _stored_objects(values: Sequence[Any]) -> pa.Array:
+    with suppress(TypeError):
+        # Joined at once, objects are looked at three times as fast as one by one.
+        data = b"".join(values)
+        if not may_be_hidden(data):
+            ends = np.concatenate([[0], np.cumsum(list(map(len, values)))])
+            buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
+            objects = pa.Array.from_buffers(pa.large_string(), len(values), buffers)
+            objects.validate(full=True)
+            return objects
+    # A deleted object has no bytes, and what comes as text is as it is stored.
+    revealed = [reveal(value) if isinstance(value, bytes) else value for value in values]
+    return pa.array(revealed, pa.large_binary()).cast(pa.large_string())
+
+
 def read_staged(staged: Staged) -> ds.Dataset | pa.Table:
     """The staged rows, for DuckDB or Arrow to scan batch by batch; the order of arrival is in `seq`."""
     if not staged.segments:
         return staged.schema.empty_table()
+    if len(staged.segments) == 1:
+        return read_segment(staged.segments[0], staged.schema)
     return ds.dataset([str(path) for path in staged.segments], format="ipc", schema=staged.schema)
+
+
+def staged_table(staged: Staged) -> pa.Table:
+    """The staged rows in memory; of few objects, those of one parent for example."""
+    rows = read_staged(staged)
+    return rows if isinstance(rows, pa.Table) else rows.to_table()
 
 
 def only_upserts(staged: Staged, path: Path) -> Staged:
@@ -172,6 +194,9 @@ def only_upserts(staged: Staged, path: Path) -> Staged:
     return Staged(staged.schema, (path,))
 
 
-def read_segment(path: Path, schema: pa.Schema) -> ds.Dataset:
-    """The rows of one segment."""
+def read_segment(path: Path, schema: pa.Schema) -> ds.Dataset | pa.Table:
+    """The rows of one segment. Few are a table: most tables are small, and to scan a file takes longer than they do."""
+    if path.stat().st_size <= _SMALL_BYTES:
+        with pa.ipc.open_file(path) as file:
+            return file.read_all()
     return ds.dataset([str(path)], format="ipc", schema=schema)

@@ -88,7 +88,7 @@ class Visitor:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{path}: the job does not end")
             time.sleep(0.5)
-        if ">success</span>" not in page.text:
+        if not re.search(r"<h1>[^\n]*finished</span>", page.text):
             raise RuntimeError(f"{path}: the job has not succeeded: {page.text[-2000:]}")
         return page
 

@@ -10,13 +10,14 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from entra_pipeline.catalogue.labels import label, type_name
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.display.icons import icon, kind_icon, state_icon
-from entra_pipeline.console.display.labels import label, type_name
-from entra_pipeline.console.display.moments import as_moment, when, when_taken
+from entra_pipeline.console.display.moments import as_moment, local, when, when_taken
 from entra_pipeline.console.routing import address
 from entra_pipeline.project.schedules import in_words
-from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.reports.rendering.words import changes_in_words, properties_in_words, reason_in_words, type_in_words
+from entra_pipeline.store.points.keys import is_key, moment_of
 from entra_pipeline.text import pluralize
 
 _BETWEEN_WORDS = re.compile(r"(?<=[_.])|(?<=[a-z0-9])(?=[A-Z])")
@@ -74,11 +75,11 @@ def templates() -> Environment:
         "clock": lambda value: f"{as_moment(value):%H:%M:%S}",
         "count": lambda number: f"{number:,}",
         "flat": flat,
-        "hour": lambda key: f"{moment_of(key):%H:%M}",
+        "hour": lambda key, zone: f"{local(key, zone):%H:%M}",
         "pluralize": pluralize,
         "label": label,
         "moment": moment,
-        "moments": lambda keys: [(key, point(key)) for key in keys],
+        "moments": lambda keys, zone: [(key, f"{local(key, zone):%Y-%m-%d %H:%M:%S %Z}") for key in keys],
         "options": lambda names: [(name, name) for name in names],
         "point": point,
         "point_ago": lambda key: ago(moment_of(key)),
@@ -86,14 +87,25 @@ def templates() -> Environment:
         "schedule": in_words,
         "seconds": seconds,
         "mark": lambda status: state_icon(str(status), tone(status)),
-        "told": lambda text: when(text) if _MOMENT.fullmatch(str(text)) else text,
+        "told": _told,
         "tone": tone,
         "type_name": type_name,
+        "type_in_words": type_in_words,
+        "properties_in_words": properties_in_words,
+        "changes_in_words": changes_in_words,
+        "reason_in_words": reason_in_words,
         "when": when,
         "when_taken": when_taken,
         "words": words,
     }
     return environment
+
+
+def _told(text: Any) -> Any:
+    """A moment, or that of a recovery point, as moments of pages are; anything else as it is."""
+    if _MOMENT.fullmatch(str(text)):
+        return when(text)
+    return when_taken(text) if isinstance(text, str) and is_key(text) else text
 
 
 def tone(status: object) -> str:

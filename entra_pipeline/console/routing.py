@@ -11,12 +11,14 @@ from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
+from entra_pipeline.console.display.moments import zone_named
 from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.reading.bounds import What
 from entra_pipeline.console.workers import TooManyQuestions, VisitorGone
@@ -115,6 +117,11 @@ class RequestContext:
         text = self.query(name)
         return int(text) if text.isdecimal() and len(text) < 12 else default
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of whoever reads, as their browser has said it; UTC until it has."""
+        return zone_named(self.request.cookies.get("zone", ""))
+
     def field(self, name: str, default: str = "") -> str:
         """A field of the form, without white space around it."""
         values = self.form.get(name)
@@ -129,8 +136,11 @@ class RequestContext:
         return self.state.progress.of([run]).get(run.id)
 
     def scope(self) -> Scope:
-        """The scope in the address; raises UsageError when there is none."""
-        return self.project.scope(self.path("scope"))
+        """The scope in the address; raises NotInStore when there is none."""
+        name = self.path("scope")
+        if name not in self.project.scopes:
+            raise NotInStore(f"there is no scope {name[:100]!r}", remedy="See Scopes for the existing ones.")
+        return self.project.scope(name)
 
     def store(self) -> ScopeStore:
         """The store of the scope in the address."""
@@ -181,6 +191,11 @@ class RequestContext:
         """The lines of the fields of a name that say something, each once."""
         lines = "\n".join(self.form.get(name, [])).splitlines()
         return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+    def here(self) -> str:
+        """The address of the page, to come back to."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query else url.path
 
     def choose_scope(self, title: str, leaf: str) -> Response:
         """The scopes that have a page of this name below theirs; the only one's page at once."""

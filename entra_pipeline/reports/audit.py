@@ -46,6 +46,6 @@ def audit(request: ReportRequest) -> Report:
         subtitle=request.subtitle(),
         made=iso(request.now),
         facts={"events": len(rows), "actors": len({row["actor"] for row in rows})},
-        tables=[ReportTable("events", "Events", _COLUMNS, rows, "no event in this period")],
+        tables=[ReportTable("events", "Events", _COLUMNS, rows, "no event in this period", newest_last=True)],
         problems=problems,
     )

@@ -75,7 +75,7 @@ def backup_analysis(request: ReportRequest) -> Report:
             "links protected": sum(numbers["links"] for numbers in latest.values()),
         },
         tables=[
-            ReportTable("days", "By day and category", _DAYS, by_day, empty),
+            ReportTable("days", "By day and category", _DAYS, by_day, empty, newest_last=True),
             ReportTable("categories", "By category, at the end of the days", _CATEGORIES, categories, empty),
             ReportTable("scopes", "By scope, at the end of the days", _SCOPES, scopes, "no scope"),
         ],

@@ -21,8 +21,9 @@ from entra_pipeline.text import pluralize
 
 # Members of a record that are told elsewhere, or in other words.
 _TOLD = {"id", "type", "scope", "status", "started", "run_started", "finished", "error", "seconds", "exceptions"}
+_WORDS = {"edges": "links"}
 _BACKED_UP = (
-    Column("table", "type"),
+    Column("table", "type", "type"),
     Column("read", "read"),
     *(Column(name, name, "number") for name in ("baseline", "added", "changed", "deleted")),
     Column("live", "rows", "number"),
@@ -30,7 +31,7 @@ _BACKED_UP = (
     *(Column(name, heading, "number") for name, heading in COSTS.items() if name != "items"),
 )
 _GAPS = (
-    Column("table", "type"),
+    Column("table", "type", "type"),
     Column("what", "what is missing"),
     Column("since", "shown as of"),
     Column("reason", "why"),
@@ -38,15 +39,15 @@ _GAPS = (
 )
 _SENT = "Unreadable elements sent by Graph"
 _UNREADABLE = (
-    Column("table", "type"),
+    Column("table", "type", "type"),
     Column("object", "object", "key"),
     Column("reason", "why"),
     Column("size", "bytes", "number"),
     Column("bytes", "its beginning"),
 )
-_RESTORED = (Column("type", "type"), Column("result", "result", "status"), Column("steps", "steps", "number"))
+_RESTORED = (Column("type", "type", "type"), Column("result", "result", "status"), Column("steps", "steps", "number"))
 _NOT_RESTORED = (
-    Column("type", "type"),
+    Column("type", "type", "type"),
     Column("name", "name"),
     Column("id", "id", "key"),
     Column("result", "result", "status"),
@@ -55,11 +56,11 @@ _NOT_RESTORED = (
 )
 _SAID = ("name", "id", "reason", "remedy")
 _OBJECTS = (
-    Column("type", "type"),
+    Column("type", "type", "type"),
     Column("name", "name"),
     Column("id", "id", "key"),
     Column("action", "action"),
-    Column("what", "what was written"),
+    Column("what", "what was written", "properties"),
     Column("result", "result", "status"),
     Column("verified", "verified"),
     Column("live_id", "id in the tenant", "key"),
@@ -67,7 +68,7 @@ _OBJECTS = (
     Column("remedy", "what to do"),
 )
 _SCORES = (
-    Column("type", "type"),
+    Column("type", "type", "type"),
     Column("kind", "what"),
     Column("objects", "objects", "number"),
     Column("compared", "compared", "number"),
@@ -75,11 +76,11 @@ _SCORES = (
     Column("left_out", "left out", "number"),
 )
 _DIFFERENCES = (
-    Column("type", "type"),
+    Column("type", "type", "type"),
     Column("name", "name"),
     Column("id", "id", "key"),
     Column("what", "what"),
-    Column("properties", "properties"),
+    Column("properties", "properties", "properties"),
     Column("reason", "why"),
 )
 
@@ -118,7 +119,11 @@ def job_report(store: ScopeStore, record: JobRecord, now: datetime, *, objects: 
         "started": row["started"],
         "finished": record.finished,
         "duration": row["seconds"],
-        **{key.replace("_", " "): value for key, value in counts.items() if isinstance(value, str | int | float)},
+        **{
+            _WORDS.get(key, key.replace("_", " ")): value
+            for key, value in counts.items()
+            if isinstance(value, str | int | float)
+        },
     }
     if row["error"]:
         facts["error"] = row["error"]
@@ -184,7 +189,11 @@ def _backup(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequen
             if unreadable
             else []
         ),
-        *([ReportTable("notes", "Notes", (Column("table", "type"), Column("note", "note")), notes)] if notes else []),
+        *(
+            [ReportTable("notes", "Notes", (Column("table", "type", "type"), Column("note", "note")), notes)]
+            if notes
+            else []
+        ),
     ]
 
 

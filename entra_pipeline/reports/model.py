@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from entra_pipeline.project import Project, Scope
 
-ColumnKind = Literal["text", "key", "number", "percent", "moment", "seconds", "status"]
+ColumnKind = Literal["text", "key", "number", "percent", "moment", "seconds", "status", "type", "properties"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Column:
         key: Its name in rows, JSON and CSV.
         heading: What people read.
         kind: What it holds: `key` is a name that is not broken into lines, `moment` is RFC 3339, `percent` a share
-            between 0 and 1, `seconds` a number, `status` a word that is coloured.
+            between 0 and 1, `seconds` a number, `status` a word that is coloured, `type` the name of an object type or
+            relation, `properties` names of properties with commas between them: pages show these two in words.
         detail: Left out where there is little room: a terminal.
     """
 
@@ -40,6 +41,7 @@ class ReportTable:
         columns: Its columns.
         rows: Its rows; what a row lacks is empty.
         empty: What is said when there are no rows.
+        newest_last: Its rows come in the order of time: where there is room for some only, it is the last ones.
     """
 
     key: str
@@ -47,6 +49,7 @@ class ReportTable:
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
     empty: str = "nothing"
+    newest_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

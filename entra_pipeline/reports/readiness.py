@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.clock import iso
-from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.errors import EntraPipelineError, IntegrityError
 from entra_pipeline.project import Scope
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.health import FRESH, LATE, MISSING, NEVER, NO_GOOD, UNSCHEDULED, health
@@ -33,7 +33,7 @@ _COLUMNS = (
 )
 _GAPS = (
     Column("scope", "scope", "key"),
-    Column("table", "type"),
+    Column("table", "type", "type"),
     Column("what", "what is missing"),
     Column("since", "shown as of"),
     Column("reason", "why"),
@@ -41,8 +41,9 @@ _GAPS = (
 )
 _LACKING = (
     Column("scope", "scope", "key"),
-    Column("table", "type"),
+    Column("table", "type", "type"),
     Column("what", "what"),
+    Column("properties", "properties", "properties"),
     Column("number", "objects", "number"),
     Column("example", "for example"),
     Column("reason", "why"),
@@ -109,7 +110,7 @@ def readiness(request: ReportRequest) -> Report:
     return Report(
         name="readiness",
         title="Restore readiness",
-        subtitle=f"as of {iso(request.now)}",
+        subtitle=f"as of {request.now:%Y-%m-%d %H:%M} UTC",
         made=iso(request.now),
         facts={"scopes": len(rows), **verdicts},
         tables=[
@@ -168,7 +169,12 @@ def _verdict(freshness: str, gaps: list[dict[str, Any]], drill: _Drill | None, *
 
 def _last_drill(store: ScopeStore) -> _Drill | None:
     keys = [file.key for file in store.files.list(f"_drills/{store.scope}/")]
-    return _DRILL_DECODER.decode(store.files.read(max(keys))) if keys else None
+    try:
+        return _DRILL_DECODER.decode(store.files.read(max(keys))) if keys else None
+    except msgspec.DecodeError:
+        raise IntegrityError(
+            "the result of its last drill cannot be read", remedy="Run a drill again: entra-pipeline drill."
+        ) from None
 
 
 def _differences(scope: Scope, drill: _Drill | None) -> list[dict[str, Any]]:
@@ -181,7 +187,8 @@ def _differences(scope: Scope, drill: _Drill | None) -> list[dict[str, Any]]:
         {
             "scope": scope.name,
             "table": table,
-            "what": f"{what}: {names}" if (names := named[table, what, reason]) else what,
+            "what": what,
+            "properties": named[table, what, reason],
             "number": len(ones),
             "example": ones[0].name or ones[0].id,
             "reason": reason,

@@ -96,6 +96,7 @@ def subscription(request: ReportRequest) -> Report:
                 _DAYS,
                 days,
                 "no recovery point",
+                newest_last=True,
             ),
         ],
         charts=_chart(request, rows, days) if days else (),

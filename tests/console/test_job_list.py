@@ -170,7 +170,8 @@ def test_the_report_of_a_job_is_downloaded_in_two_clicks(
     row.click()
     until(lambda: "By type" in browser.find_element(By.TAG_NAME, "main").text, 20)
     shown = browser.find_element(By.TAG_NAME, "main").text
-    assert "Gaps" in shown and "group_members" in shown
+    assert "Gaps" in shown and "Group members" in shown
+    assert browser.find_elements(By.CSS_SELECTOR, "[title=group_members]")
     for format_ in ("html", "csv", "json"):
         browser.find_element(By.ID, f"report-{format_}").click()
 

@@ -12,6 +12,8 @@ from selenium.webdriver.common.by import By
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.moments import when, when_taken
 from entra_pipeline.console.display.preferences import Preferences
+from entra_pipeline.console.editing.saved_filters import MOST, SavedFilter, SavedFilters
+from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
 from tests.console.person import Person
 from tests.console.test_by_keyboard import DESKTOP, PHONE, size
@@ -128,6 +130,61 @@ def test_times_are_the_readers_and_utc_is_on_hover(
     assert utc.endswith(" UTC") and utc[:10] == points[-1][:10]
     hours = (int(shown.text[11:13]) - int(utc[11:13])) % 24
     assert (hours, len(shown.text)) == (9, 16)
+
+
+@pytest.mark.browser
+def test_a_filter_is_saved_with_its_columns(
+    browser: webdriver.Chrome, served: Served, project: Project, points: list[str]
+) -> None:
+    """It is there for another point too, leaves the usual columns as they are, and goes when it is deleted."""
+    person = Person(browser, served, Role.viewer)
+    size(browser, *DESKTOP)
+    before, after = (f"/scopes/contoso/points/{point}/users" for point in points[-2:])
+    person.open(f"{before}?search=a&sort=-name&columns=city&columns=country&filter=1")
+    person.click("summary", "Save this filter")
+    person.write("#f-filter_name", "Towns\n")
+    person.sees("The filter has been saved")
+    person.open(after)
+    assert "City" not in person.one("thead").text
+    person.click(".filter a", "Towns")
+    person.sees("Towns")
+    heads = [one.text for one in browser.find_elements(By.CSS_SELECTOR, "thead th")]
+    assert heads[-2:] == ["City", "Country"] and person.one("#f-search").get_attribute("value") == "a"
+    assert person.one(".filter [aria-current]").text == "Towns"
+    assert browser.find_elements(By.CSS_SELECTOR, "[aria-sort=descending]")
+    with served.client(Role.operator) as other:
+        assert "Towns" not in other.get(after).text
+    person.open(after)
+    assert "City" not in person.one("thead").text
+    person.click("[aria-label='Delete the filter Towns']")
+    person.sees("The filter Towns has been deleted")
+    assert not browser.find_elements(By.CSS_SELECTOR, ".filter")
+    person.open("/jobs?status=failed")
+    person.click("summary", "Save this filter")
+    person.write("#f-filter_name", "Failures\n")
+    person.sees("The filter has been saved")
+    person.open("/jobs")
+    person.click(".filter a", "Failures")
+    person.wait(lambda: person.one("#f-status").get_attribute("value") == "failed")
+
+
+@pytest.mark.pure
+def test_saved_filters_have_bounds() -> None:
+    saved = SavedFilters(Preferences(), "ada", "objects of users")
+    saved.save(" By  town ", "search=x&offset=50&columns=city&evil=1")
+    assert saved.all() == [SavedFilter("By town", "search=x&columns=city")]
+    saved.save("By town", "search=y")
+    assert saved.all() == [SavedFilter("By town", "search=y")]
+    for name, query in (("", "search=x"), ("n" * 61, "search=x"), ("long", f"where={'x' * 3000}")):
+        with pytest.raises(UsageError, match="not been saved"):
+            saved.save(name, query)
+    for number in range(MOST - 1):
+        saved.save(f"{number}", "sort=name")
+    with pytest.raises(UsageError, match="not been saved"):
+        saved.save("one more", "sort=name")
+    for subject in ("", "objects of secrets", "users"):
+        with pytest.raises(UsageError, match="no such list"):
+            SavedFilters(Preferences(), "ada", subject)
 
 
 @pytest.mark.pure

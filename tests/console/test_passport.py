@@ -11,8 +11,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from entra_pipeline.backup.logs import read_logs
+from entra_pipeline.catalogue.labels import label
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.display.labels import label
 from entra_pipeline.console.display.states import object_states
 from entra_pipeline.graph.factory import open_graph
 from entra_pipeline.project import Project

@@ -11,8 +11,10 @@ import pytest
 
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.reading.reporting import ROWS, _table
 from entra_pipeline.doctor import examine_tenant
 from entra_pipeline.reports import REPORTS
+from entra_pipeline.reports.model import Column, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
 from entra_pipeline.simulator import Simulator
 from tests.console.conftest import Served
@@ -104,3 +106,14 @@ def test_test_message(console: Served) -> None:
     page = console.browser(Role.operator).post("/notifications/operations/test").text
     assert 'role="alert"' in page and "mail" in page
     assert events(console, "notification test")[-1].result == "failed"
+
+
+@pytest.mark.pure
+def test_a_page_shows_the_first_rows_and_of_what_comes_in_time_the_newest() -> None:
+    """Jobs are the newest first already, and scopes the worst first."""
+    column = Column("day", "day", "number")
+    rows = [{"day": number} for number in range(ROWS + 5)]
+    first = _table(ReportTable("jobs", "Jobs", (column,), rows))
+    newest = _table(ReportTable("days", "Days", (column,), rows, newest_last=True))
+    assert [first["rows"][place]["day"] for place in (0, -1)] == ["0", f"{ROWS - 1}"]
+    assert [newest["rows"][place]["day"] for place in (0, -1)] == [f"{ROWS + 4}", "5"]

@@ -149,6 +149,13 @@ def test_three_groups_of_last_tuesday(browser: webdriver.Chrome, lost: Lost) -> 
     person.clicks += 1
     person.sees("finished")
     assert person.clicks <= 8
+    # What came of it, and the report to hand on.
+    person.click("a.button.primary", "View the plan and its outcome")
+    person.sees("Restore of contoso", "Verified against the tenant", *(group["displayName"] for group in lost.groups))
+    assert person.one("#report-html").get_attribute("download") is not None
+    with lost.served.client(Role.operator) as client:
+        report = client.get(str(person.one("#report-html").get_attribute("href")))
+    assert report.status_code == 200 and "Project Aurora 2" in report.text
     there = {one["displayName"] for one in lost.simulator.control.dump("groups")}
     assert {group["displayName"] for group in lost.groups} <= there
 

@@ -50,6 +50,7 @@ TABLE: dict[str, tuple[int, int, int, int]] = {
     "GET /scopes/new/preview": (303, 403, 403, 200),
     "GET /scopes/new/search": (303, 403, 403, 200),
     "GET /scopes/{scope}": (303, 200, 200, 200),
+    "POST /filters": (303, 400, 400, 400),
     "GET /scopes/{scope}/trends": (303, 200, 200, 200),
     "GET /scopes/{scope}/backup": (303, 200, 200, 200),
     "POST /scopes/{scope}/backup": (303, 403, 503, 503),

@@ -71,6 +71,33 @@ def test_a_bucket_is_tested_and_saved(person: Person, project: Project, secrets:
     person.sees("The storage profile offsite has been deleted.")
 
 
+def test_moving_storage_takes_a_yes_and_with_approval_nobody_moves_it_alone(person: Person, project: Project) -> None:
+    person.open("/settings/storage/disk/edit")
+    field = person.one("#f-path")
+    field.clear()
+    field.send_keys("elsewhere")
+    person.click("main button.primary", "Save")
+    person.sees("Confirm", "contoso")
+    assert "elsewhere" not in project.file.read_text()
+    # The browser sends nothing before it is agreed to.
+    person.click("main button.primary", "Save")
+    assert person.one("[name=agreed]:invalid") and "elsewhere" not in project.file.read_text()
+    person.click("[name=agreed]")
+    person.click("main button.primary", "Save")
+    person.sees("The storage profile disk has been saved")
+    assert 'path = "elsewhere"' in project.file.read_text()
+
+    text = project.file.read_text()
+    project.file.write_text(text.replace("[scopes.contoso]", "[scopes.contoso]\napproval = true"))
+    person.open("/settings/storage/disk/edit")
+    field = person.one("#f-path")
+    field.clear()
+    field.send_keys("a-third-place")
+    person.click("main button.primary", "Save")
+    person.sees("approval by a second administrator")
+    assert "a-third-place" not in project.file.read_text()
+
+
 def test_a_tenant_is_tested_and_what_uses_it_is_named(person: Person, project: Project, simulator: Simulator) -> None:
     person.open("/settings")
     person.click("[aria-label='Tenant simulated'] a", "Edit")

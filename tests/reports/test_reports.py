@@ -277,7 +277,7 @@ def test_readiness_tells_what_the_last_drill_lacks(site: Site, status: str) -> N
     assert row["verdict"] == ("ready" if status == "finished" else "drill fell short")
     assert (row["drilled"], row["properties"], row["links"]) == (status, 0.75, 0.75)
     told = [(one["table"], one["what"], one["number"], one["example"]) for one in rows(report, "drills")]
-    assert told == [("users", "missing", 2, "Person 1"), ("group_members", "differs: members", 1, "g1")]
+    assert told == [("users", "missing", 2, "Person 1"), ("group_members", "differs", 1, "g1")]
     assert {one["reason"] for one in rows(report, "drills")} == {"Graph says no"}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 from markupsafe import Markup
 
@@ -10,6 +12,22 @@ from entra_pipeline.clock import parse_iso
 from entra_pipeline.store.points.keys import moment_of
 
 _Moment = str | datetime | float | None
+
+
+@cache
+def _zones() -> frozenset[str]:
+    # The names are looked for on disk.
+    return frozenset(available_timezones())
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Returns the time zone that a browser names; UTC for what is none."""
+    return ZoneInfo(name if name in _zones() else "UTC")
+
+
+def local(key: str, zone: ZoneInfo) -> datetime:
+    """Returns the moment of a recovery point in a time zone."""
+    return moment_of(key).astimezone(zone)
 
 
 def as_moment(value: str | datetime | float) -> datetime:

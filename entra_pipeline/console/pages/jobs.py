@@ -11,6 +11,7 @@ from starlette.responses import Response
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import Run
+from entra_pipeline.console.editing.saved_filters import SavedFilters
 from entra_pipeline.console.monitor.jobs import STATUSES
 from entra_pipeline.console.monitor.listing import KINDS, PERIODS, JobFilter, row_of_record
 from entra_pipeline.console.monitor.progress import progress_of
@@ -37,9 +38,12 @@ _PERIODS = {
 
 def show(context: RequestContext) -> Response:
     """The jobs, newest first."""
+    saved = SavedFilters(context.state.preferences, context.person, "jobs")
     return context.page(
         "jobs.html",
         **_listed(context),
+        saved=saved,
+        query=saved.query(context.request.query_params.multi_items()),
         kinds=[("", "All"), *((one, one) for one in KINDS)],
         statuses=[("", "All"), *((one, one.capitalize()) for one in STATUSES)],
         scopes=[("", "All"), *((name, name) for name in context.project.scopes)],

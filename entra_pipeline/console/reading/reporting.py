@@ -31,7 +31,7 @@ from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_colum
 from entra_pipeline.store.recovery_points import ScopeStore
 
 ROWS = 200
-"""Rows of each table of a report that a page shows: the last ones."""
+"""Rows of each table of a report that a page shows."""
 JOB = "job"
 """Name of the report of one job, which is asked for with its `scope` and `job`."""
 SEARCHED = {"users": "displayName,userPrincipalName,id", "groups": "displayName,mail,id"}
@@ -41,7 +41,7 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def report_page(project: Project, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """A report as its page shows it: texts, and the last rows of each table, newest first.
+    """A report as its page shows it: texts, moments as they are, and the first rows of each table, or the newest.
 
     Raises:
         EntraPipelineError: As the report.
@@ -51,7 +51,7 @@ def report_page(project: Project, asked: Mapping[str, Any]) -> dict[str, Any]:
         "title": made.title,
         "subtitle": made.subtitle,
         "problems": list(made.problems),
-        "facts": {name: shown_fact(name, value) for name, value in made.facts.items()},
+        "facts": {name: _fact(name, value) for name, value in made.facts.items()},
         "charts": [{"title": chart.title, "source": _picture(chart)} for chart in made.charts],
         "tables": [_table(table) for table in made.tables],
     }
@@ -80,17 +80,26 @@ def _made(project: Project, asked: Mapping[str, Any]) -> Report:
 
 def _table(table: ReportTable) -> dict[str, Any]:
     columns = [column for column in used_columns(table) if not column.detail]
+    some = table.rows[-ROWS:][::-1] if table.newest_last else table.rows[:ROWS]
     return {
         "title": table.title,
         "empty": table.empty,
         "total": len(table.rows),
+        "newest_last": table.newest_last,
         "columns": [{"key": one.key, "heading": one.heading, "kind": one.kind} for one in columns],
-        "rows": [{one.key: _cell(row.get(one.key), one) for one in columns} for row in table.rows[-ROWS:][::-1]],
+        "rows": [{one.key: _cell(row.get(one.key), one) for one in columns} for row in some],
     }
 
 
+def _fact(name: str, value: Any) -> str:
+    return value if isinstance(value, str) else shown_fact(name, value)
+
+
 def _cell(value: Any, column: Column) -> str:
-    return "" if value in (None, {}, []) else str(value) if column.kind == "status" else shown(value, column.kind)
+    # The page words a status with its icon, and shows a moment in the time zone of its reader.
+    if column.kind in ("status", "moment"):
+        return str(value or "")
+    return "" if value in (None, {}, []) else shown(value, column.kind)
 
 
 def _picture(chart: Chart) -> str:

@@ -170,6 +170,8 @@ document.addEventListener("DOMContentLoaded", () => {
 // Moments are shown in the reader's own time zone; UTC stays on hover.
 const own = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+// Calendars are made where the zone is known: in the next page that is opened.
+document.cookie = `zone=${zone}; path=/; SameSite=Strict; max-age=31536000`;
 function localise(root) {
   if (zone === "UTC") {
     return;

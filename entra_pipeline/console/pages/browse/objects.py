@@ -17,6 +17,7 @@ from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.states import object_states
+from entra_pipeline.console.editing.saved_filters import SavedFilters
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.console.workers import TooManyQuestions
@@ -81,8 +82,11 @@ def show(context: RequestContext) -> Response:
         problem = error
     known = sorted({key for row in found for key, value in row.items() if not isinstance(value, dict | list)} - {"id"})
     columns = [name for name in _chosen_columns(context, table) if name in known]
+    saved = SavedFilters(context.state.preferences, context.person, f"objects of {table}")
     return context.page(
         "objects.html",
+        saved=saved,
+        query=saved.query(context.request.query_params.multi_items(), columns),
         scope=context.scope(),
         manifest=manifest,
         table=table,
@@ -112,10 +116,15 @@ def _order(context: RequestContext, manifest: Manifest, table: str) -> str:
 
 
 def _chosen_columns(context: RequestContext, table: str) -> list[str]:
-    """The columns that a person has chosen for a type, now or before; an empty one chooses the usual ones again."""
+    """The columns that a person has chosen for a type, now or before; an empty one chooses the usual ones again.
+
+    Those of a saved filter are shown with the filter, and not kept for the type.
+    """
     preferences, name = context.state.preferences, f"columns of {table}"
     if "columns" in context.request.query_params:
         chosen = [one for one in context.request.query_params.getlist("columns") if one]
+        if context.query("filter"):
+            return chosen
         preferences.keep(context.person, name, chosen)
         return chosen
     return preferences.of(context.person, name)

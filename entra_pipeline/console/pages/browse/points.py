@@ -6,21 +6,24 @@ from calendar import Calendar
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
 from entra_pipeline.analysis.browse import type_rows
 from entra_pipeline.backup.jobs import totals
 from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.display.moments import local
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import IN_PASSING, Manifest
-from entra_pipeline.store.points.keys import moment_of
 
 _PAGE = 25
 # Points of a day that the calendar shows before it is opened.
 _DAILY = 3
+# Days of a month that a time zone may make those of another.
+_EDGES = frozenset({"01", "28", "29", "30", "31"})
 
 
 def scopes(context: RequestContext) -> Response:
@@ -32,11 +35,13 @@ def show(context: RequestContext) -> Response:
     """The recovery points of a scope."""
     scope, store = context.scope(), context.store()
     points = store.points()[::-1]
-    months = list(dict.fromkeys(point[:7] for point in points))
+    zone = context.zone
+    in_months = {point: _month(point, zone) for point in points}
+    months = list(dict.fromkeys(in_months.values()))
     month = context.query("month") or (months[0] if months else "")
     if months and month not in months:
         raise UsageError(f"there is no recovery point in {month}", remedy="Choose another month.")
-    shown = [context.state.manifest(store, point) for point in points if month and point.startswith(month)]
+    shown = [context.state.manifest(store, point) for point in points if in_months[point] == month]
     own = [one for one in shown if one.taken_for not in IN_PASSING]
     every = context.query("automatic") == "1"
     offset, listed = context.number("offset"), shown if every else own
@@ -48,7 +53,7 @@ def show(context: RequestContext) -> Response:
         month=month,
         later=months[place - 1] if place else "",
         earlier=months[place + 1] if place + 1 < len(months) else "",
-        weeks=_weeks(shown, month) if month else [],
+        weeks=_weeks(shown, month, zone) if month else [],
         rows=[_row(one) for one in listed[offset : offset + _PAGE]],
         every=every,
         automatic=len(shown) - len(own),
@@ -56,12 +61,17 @@ def show(context: RequestContext) -> Response:
     )
 
 
-def _weeks(shown: Sequence[Manifest], month: str) -> list[list[dict[str, Any]]]:
+def _month(point: str, zone: ZoneInfo) -> str:
+    """The month of a point, such as `2026-11`; only at its edges may it be another one elsewhere."""
+    return f"{local(point, zone):%Y-%m}" if point[8:10] in _EDGES else point[:7]
+
+
+def _weeks(shown: Sequence[Manifest], month: str, zone: ZoneInfo) -> list[list[dict[str, Any]]]:
     """The month as a calendar shows it: of each day its points, and apart those that restores took for themselves."""
     year, number = map(int, month.split("-"))
     by_day: dict[date, list[Manifest]] = {}
     for manifest in shown:
-        by_day.setdefault(moment_of(manifest.recovery_point).date(), []).append(manifest)
+        by_day.setdefault(local(manifest.recovery_point, zone).date(), []).append(manifest)
     weeks = []
     for week in Calendar().monthdatescalendar(year, number):
         days = []

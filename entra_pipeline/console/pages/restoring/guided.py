@@ -10,13 +10,13 @@ from starlette.responses import Response
 from entra_pipeline.analysis.manifest_rows import category, tables_in_order
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.auth.roles import Role
+from entra_pipeline.console.display.moments import local
 from entra_pipeline.console.editing.basket import Basket
 from entra_pipeline.console.pages.restores import CONFLICTS, TAKEN
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.routing import Page, RequestContext, address, inside
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import IN_PASSING, Manifest
-from entra_pipeline.store.points.keys import moment_of
 
 _DAYS = 14
 _OF_EACH = 8
@@ -36,16 +36,17 @@ def points(context: RequestContext) -> Response:
     keys = store.points()[::-1]
     asked = _day(context.query("day"))
     if asked is not None:
-        keys = [one for one in keys if moment_of(one).date() <= asked]
+        keys = [one for one in keys if local(one, context.zone).date() <= asked]
     days: dict[date, list[Manifest]] = {}
     for key in keys:
-        day = moment_of(key).date()
+        day = local(key, context.zone).date()
         if len(days) == _DAYS and day not in days:
             break
         manifest = context.state.manifest(store, key)
         if manifest.taken_for not in IN_PASSING:
             days.setdefault(day, []).append(manifest)
-    return context.page("restore_points.html", scope=scope, days=days, asked=asked, now=context.state.clock().date())
+    today = context.state.clock().astimezone(context.zone).date()
+    return context.page("restore_points.html", scope=scope, days=days, asked=asked, now=today)
 
 
 def _day(text: str) -> date | None:
@@ -97,7 +98,7 @@ def select(context: RequestContext) -> Response:
         totals=totals,
         titles={name: CATALOGUE[name].title for name in types},
         shown=Shown(offset, _PAGE, totals.get(chosen, 0), context.request.url),
-        here=str(context.request.url.path) + (f"?{context.request.url.query}" if context.request.url.query else ""),
+        here=context.here(),
         **_basket_values(context, basket),
     )
 

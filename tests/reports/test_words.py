@@ -1,0 +1,26 @@
+"""Names of Graph in a report's page."""
+
+from __future__ import annotations
+
+import pytest
+
+from entra_pipeline.reports.rendering.words import changes_in_words, properties_in_words, reason_in_words, type_in_words
+
+pytestmark = pytest.mark.pure
+
+
+def test_names_of_graph_are_words_with_the_name_on_hover() -> None:
+    assert type_in_words("conditional_access_policies").startswith('<span title="conditional_access_policies">C')
+    assert properties_in_words("jobTitle, accountEnabled") == (
+        '<span title="jobTitle">Job title</span>, <span title="accountEnabled">Account enabled</span>'
+    )
+    assert properties_in_words("2 links") == "2 links"
+    assert properties_in_words("") == type_in_words("") == ""
+    assert changes_in_words("jobTitle: <b> → B\nand 3 more properties") == (
+        '<span title="jobTitle">Job title</span>: &lt;b&gt; → B\nand 3 more properties'
+    )
+    told = reason_in_words("jobTitle, mail: managed <elsewhere>")
+    assert told == '<span title="jobTitle">Job title</span>, <span title="mail">Mail</span>: managed &lt;elsewhere&gt;'
+    assert reason_in_words("it was deleted: it is managed elsewhere") == "it was deleted: it is managed elsewhere"
+    # Names of objects are none.
+    assert changes_in_words("+ Anna: Sales, Bo") == "+ Anna: Sales, Bo"

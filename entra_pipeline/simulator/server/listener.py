@@ -7,7 +7,10 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,7 +18,10 @@ from starlette.applications import Starlette
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.runtime import run_async
 
+_T = TypeVar("_T")
+
 START_SECONDS = 120.0
+ORDER_SECONDS = 300.0
 KEPT = 5
 """Seconds after which an idle connection is ended."""
 
@@ -87,6 +93,27 @@ class Listener:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise SimulatorError("the simulated tenant did not start")
             time.sleep(0.01)
+
+    def between_requests(self, work: Callable[[], _T]) -> _T:
+        """Has a function called in the thread that serves, while it answers nobody; returns its result.
+
+        Raises:
+            RuntimeError: It has been stopped.
+            TimeoutError: It is stopping.
+            And what the function raises.
+        """
+        if self._loop is None:
+            raise RuntimeError("the simulated tenant is not served")
+        result: Future[_T] = Future()
+
+        def call() -> None:
+            try:
+                result.set_result(work())
+            except Exception as error:
+                result.set_exception(error)
+
+        self._loop.call_soon_threadsafe(call)
+        return result.result(ORDER_SECONDS)
 
     def stop(self) -> None:
         """Ends the servers and their thread, and frees the ports."""

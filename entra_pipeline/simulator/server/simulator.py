@@ -194,10 +194,12 @@ class Simulator:
                 self._successor = threading.Thread(target=self._take_over, name="entra-simulator-heir", daemon=True)
                 self._successor.start()
                 return
-        self._serve_tenant()
-        self.control = Control(self._root)
+        panel, listener = self._serve_tenant()
+        self.control = Control(
+            self._root, lambda name, order: listener.between_requests(lambda: panel.answer(name, order))
+        )
 
-    def _serve_tenant(self) -> None:
+    def _serve_tenant(self) -> tuple[ControlPanel, Listener]:
         """Serves the tenant of the folder that is this process' own; makes it when it is new."""
         folder = self._folder
         kept = kept_tenant(self._folder)
@@ -226,7 +228,9 @@ class Simulator:
             f"http://localhost:{self._port}",
             f"https://localhost:{self._tls_port}",
         }
-        listener.start(build_app(tenant, ControlPanel(tenant)), folder)
+        panel = ControlPanel(tenant)
+        listener.start(build_app(tenant, panel), folder)
+        return panel, listener
 
     def _take_over(self) -> None:
         """Waits for the end of the process that serves, then serves in its place; runs in a thread of its own."""

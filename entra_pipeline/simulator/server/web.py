@@ -20,7 +20,6 @@ from entra_pipeline.simulator.graph.batch import answer_batch
 from entra_pipeline.simulator.graph.tenant import SimulatedGraph
 from entra_pipeline.simulator.protocol.failures import Failure
 from entra_pipeline.simulator.protocol.requests import GraphRequest, GraphResponse, clean_path, parse_options
-from entra_pipeline.simulator.server.control.lookup import WrongOrder
 from entra_pipeline.simulator.server.control.panel import ControlPanel
 from entra_pipeline.simulator.server.signin import TokenRefused, issue, openid_configuration
 from entra_pipeline.simulator.server.users import GRANTS, UserSignIns
@@ -111,13 +110,8 @@ def build_app(tenant: SimulatedGraph, panel: ControlPanel) -> Starlette:
     async def control(http: HttpRequest) -> Response:
         if http.client is None or not http.client.host.startswith(("127.", "::1")):
             return Response(b'{"error": "the control API answers to this machine only"}', 403)
-        given = await http.body()
-        try:
-            order = msgspec.json.decode(given or b"{}")
-            result = panel.obey(http.path_params["order"], order)
-        except (WrongOrder, Failure, msgspec.DecodeError) as error:
-            return Response(msgspec.json.encode({"error": str(error)}), 400, media_type="application/json")
-        return Response(msgspec.json.encode(result), media_type="application/json")
+        status, result = panel.answer(http.path_params["order"], await http.body())
+        return Response(result, status, media_type="application/json")
 
     methods = ["GET", "POST", "PATCH", "PUT", "DELETE"]
     return Starlette(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from entra_pipeline.simulator.graph.tenant import SimulatedGraph
+from entra_pipeline.simulator.protocol.failures import Failure
 from entra_pipeline.simulator.server.control.changes import ChangeOrders
 from entra_pipeline.simulator.server.control.lookup import WrongOrder
 from entra_pipeline.simulator.server.control.settings import SettingOrders
@@ -24,6 +27,13 @@ class ControlPanel:
             **TruthOrders(tenant).orders(),
             **self._settings.orders(),
         }
+
+    def answer(self, name: str, order: bytes) -> tuple[int, bytes]:
+        """Carries out an order given as JSON; returns the HTTP status, and the result or what is wrong as JSON."""
+        try:
+            return 200, msgspec.json.encode(self.obey(name, msgspec.json.decode(order or b"{}")))
+        except (WrongOrder, Failure, msgspec.DecodeError) as error:
+            return 400, msgspec.json.encode({"error": str(error)})
 
     def obey(self, name: str, order: dict[str, Any]) -> Any:
         """Returns the result of an order, ready for JSON. Raises WrongOrder, Failure."""

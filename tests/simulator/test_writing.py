@@ -105,6 +105,19 @@ def test_extension_values_are_checked(simulator: Simulator, writer: Client) -> N
     assert "not available" in writer.refused("POST", "groups", group(**{level: 3}))[2]
 
 
+def test_extensions_go_into_the_recycle_bin_and_come_back_with_their_application(
+    simulator: Simulator, writer: Client
+) -> None:
+    app = made(writer, "applications", {"displayName": "Badges"})
+    definition = {"name": "badge", "dataType": "String", "targetObjects": ["Group"]}
+    name = made(writer, f"applications/{app['id']}/extensionProperties", definition)["name"]
+    assert made(writer, "groups", group("before", **{name: "blue"}))
+    simulator.control.delete(f"applications/{app['id']}")
+    assert "not available" in writer.refused("POST", "groups", group("meanwhile", **{name: "blue"}))[2]
+    simulator.control.restore(app["id"])
+    assert made(writer, "groups", group("after", **{name: "blue"}))
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

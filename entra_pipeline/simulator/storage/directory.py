@@ -200,6 +200,8 @@ class Directory(DirectoryReader):
         self._db.execute("UPDATE objects SET state = ?, changed = ? WHERE seq = ?", (state, change, seq))
         if state == State.LIVE:
             self._db.execute("UPDATE objects SET created = ? WHERE seq = ?", (change, seq))
+        # It may be a directory extension: nobody can set one while its application is in the recycle bin.
+        self._extensions = None
 
     def _parts(self, seq: int, state: State) -> list[int]:
         kinds = ",".join(map(str, OWNING))

@@ -9,9 +9,10 @@ import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.objects.normalize import differing
+from entra_pipeline.restore.records.id_map import lineage
 from entra_pipeline.restore.records.plans import write_plan
 from tests.restore import disasters
-from tests.restore.test_disasters_undone import Site, bad, site
+from tests.restore.test_disasters_undone import ACCESS, Site, bad, site
 
 __all__ = ["site"]
 
@@ -93,3 +94,33 @@ def test_what_graph_shows_and_does_not_take_is_named_by_the_next_plan_and_sent_o
 
 def _attributes(one: Site, user: str) -> Any:
     return next(each for each in one.control.dump("users") if each["id"] == user).get("customSecurityAttributes")
+
+
+def test_what_was_made_anew_twice_is_found_by_whoever_still_names_the_first(site: Callable[..., Site]) -> None:
+    one = site(*ACCESS)
+    policy = one.control.dump(_POLICIES)[0]
+    application = one.control.dump("applications")[1]["id"]
+    before = one.backup()
+    disasters.delete_application(one.control, application, for_good=True)
+    assert bad(one.apply(one.plan(before, "first", types=("applications", "service_principals")))) == []
+    first = lineage(one.store, before.tenant_id)[application]
+    then = {each["id"]: each["appId"] for each in one.control.dump("applications")}
+    (old,) = (once for once, now in lineage(one.store, before.tenant_id).items() if now == then[first])
+    conditions = {**policy["conditions"], "applications": {**policy["conditions"]["applications"]}}
+    conditions["applications"] |= {"includeApplications": [old], "excludeApplications": []}
+    one.control.patch(f"{_POLICIES}/{policy['id']}", {"conditions": conditions})
+    point = one.backup()
+
+    # Its enterprise application stays in the recycle bin, with the appId.
+    one.control.delete(f"applications/{first}")
+    one.control.purge(first)
+    plan = one.plan(point, "second")
+    (update,) = [step for step in plan.steps if step.id == policy["id"]]
+    assert update.needs == (first,)
+    assert bad(one.apply(plan)) == []
+    now = {each["id"]: each["appId"] for each in one.control.dump("applications")}
+    (back,) = [each for each in one.control.dump(_POLICIES) if each["id"] == policy["id"]]
+    assert back["conditions"]["applications"]["includeApplications"] == [
+        now[lineage(one.store, point.tenant_id)[first]]
+    ]
+    assert one.plan(point, "again").steps == ()

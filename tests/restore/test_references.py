@@ -40,6 +40,14 @@ def test_what_is_not_a_guid_is_replaced_only_as_a_whole() -> None:
     assert rewrite(["lAPpYvVpN0KR-1", "xlAPpYvVpN0KR-1"], mapping) == ["kBRpYvVpN0KR-2", "xlAPpYvVpN0KR-1"]
 
 
+def test_an_object_that_was_made_anew_twice_has_the_last_of_its_ids() -> None:
+    last = "eeeeeeee-2222-4222-8222-22222222222e"
+    mapping = {OLD: NEW.upper(), NEW: last}
+    assert rewrite([OLD, f"/groups/{OLD}", NEW], mapping) == [last, f"/groups/{last}", last]
+    # A circle is no reason to wait for its end.
+    assert rewrite(OLD, {OLD: NEW, NEW: OLD}) in {OLD, NEW}
+
+
 def test_longer_hexadecimal_text_holds_no_id() -> None:
     assert ids_in(f"f{OLD}") == set()
     assert ids_in(PLAIN) == set()

@@ -49,7 +49,8 @@ def rewrite(value: Any, mapping: Mapping[str, str]) -> Any:
     Args:
         value: The value; it is not changed.
         mapping: Id → the id that takes its place. GUIDs in small letters, with dashes; they are replaced wherever they
-            stand. Other ids are replaced where they are the whole text.
+            stand, and followed: an object that was made anew twice has the last of its ids. Other ids are replaced
+            where they are the whole text.
     """
     if isinstance(value, str):
         return _text(value, mapping)
@@ -62,7 +63,7 @@ def rewrite(value: Any, mapping: Mapping[str, str]) -> Any:
 
 def _text(text: str, mapping: Mapping[str, str]) -> str:
     if (whole := mapping.get(text)) is not None:
-        return whole
+        return whole if len(text) != GUID_LENGTH else _end(whole, mapping)
     return _ID.sub(lambda match: _replaced(match[0], mapping), text) if len(text) >= GUID_LENGTH else text
 
 
@@ -70,7 +71,17 @@ def _replaced(found: str, mapping: Mapping[str, str]) -> str:
     new = mapping.get(_dashed(found))
     if new is None:
         return found
+    new = _end(new, mapping)
     return new if "-" in found else new.replace("-", "")
+
+
+def _end(new: str, mapping: Mapping[str, str]) -> str:
+    """Follows what took the place of an id, and of that in turn; a circle ends where it would repeat."""
+    seen = {new}
+    while (other := mapping.get(new.lower())) is not None and other not in seen:
+        seen.add(other)
+        new = other
+    return new
 
 
 def _texts(value: Any) -> Iterator[str]:

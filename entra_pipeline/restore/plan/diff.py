@@ -173,6 +173,7 @@ def compare(
     chosen: RestoreSet,
     identity: Mapping[str, str],
     *,
+    ended: Mapping[str, str] | None = None,
     by_name: bool = False,
 ) -> TenantDiff:
     """Compares the selected tables, and links that were lost with objects that are missing.
@@ -183,12 +184,13 @@ def compare(
         live: The recovery point that shows the tenant.
         chosen: What to restore.
         identity: Id once → id now, of objects that are in the tenant, or its recycle bin, under another id.
+        ended: The same of objects that are there no more under either.
         by_name: As in `matching.compare_namesakes`.
 
     Raises:
         StoreError: A file cannot be read.
     """
-    return _Differ(connection, point, live, chosen, identity, by_name=by_name).compare()
+    return _Differ(connection, point, live, chosen, identity, ended or {}, by_name=by_name).compare()
 
 
 class _Differ:
@@ -199,6 +201,7 @@ class _Differ:
         live: Side,
         chosen: RestoreSet,
         identity: Mapping[str, str],
+        ended: Mapping[str, str],
         *,
         by_name: bool,
     ) -> None:
@@ -207,6 +210,7 @@ class _Differ:
         self._point = point
         self._live = live
         self._chosen = chosen
+        self._ended = ended
         self._result = TenantDiff(forward=dict(identity))
         tables = [name for name in (*CATALOGUE, *RELATIONS) if not (name in CATALOGUE and is_bin(CATALOGUE[name]))]
         self._bases = bases(point.manifest, live.manifest, [name for name in tables if point.has(name)])
@@ -344,10 +348,7 @@ class _Differ:
         bin_ = bin_of(table)
         if not gone or not bin_ or not self._live.has(bin_):
             return {}
-        ids = sorted({*gone, *(self._now(one) for one in gone)})
-        state = self._live.state(bin_, "id, _raw")
-        query = f"SELECT id, _raw FROM ({state}) SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS id) USING (id)"
-        return dict(self._connection.execute(query, [ids]).fetchall())
+        return bodies(self._connection, self._live, bin_, {*gone, *(self._now(one) for one in gone)})
 
     def _still_useful(self, entry: ObjectType, gone: Mapping[str, str], binned: dict[str, str]) -> dict[str, str]:
         """Leaves out what would come back from the recycle bin for an object that gets a new id.
@@ -405,7 +406,10 @@ class _Differ:
 
     def _renamed_references(self) -> None:
         """Objects that look the same, but name something that has, or will have, another id."""
-        moved = {**self._result.forward, **self._result.pending()}
+        pending = self._result.pending()
+        # What comes back under a third id is still named by the first.
+        self._result.forward |= {old: new for old, new in self._ended.items() if new in pending}
+        moved = {**self._result.forward, **pending}
         ids = sorted(moved.keys() | {f"extension_{one.replace('-', '')}_" for one in moved})
         if not moved:
             return
@@ -414,16 +418,16 @@ class _Differ:
                 continue
             entry = CATALOGUE[table]
             items = self._result.items.setdefault(table, {})
-            then, now = self._point.state(table, "id, _raw AS body"), self._live.state(table, "id, _raw AS body")
             parent = "_parent_id" if entry.parent else "''"
-            rows = self._connection.execute(
-                f"SELECT t.id, p.parent, t.body, n.body FROM ({then}) t JOIN ({now}) n USING (id) "
-                f"JOIN ({self._point.state(table, f'id, {parent} AS parent')}) p USING (id) "
-                f"WHERE list_has_any(regexp_extract_all(lower(t.body), '{_GUID}'), ?::VARCHAR[]) ORDER BY id",
+            naming_them = self._connection.execute(
+                f"FROM ({self._point.state(table, f'id, {parent} AS parent, _raw AS body')}) "
+                f"WHERE list_has_any(regexp_extract_all(lower(body), '{_GUID}'), ?::VARCHAR[]) ORDER BY id",
                 [ids],
             ).fetchall()
-            for id_, owner, before, after in rows:
-                if id_ in items:
+            then = [row for row in naming_them if row[0] not in items]
+            there = bodies(self._connection, self._live, table, [row[0] for row in then]) if then else {}
+            for id_, owner, before in then:
+                if (after := there.get(id_)) is None:
                     continue
                 wanted = renamed(entry, id_, normalized(entry, decoded(before)), moved)
                 if differing(entry, wanted, normalized(entry, decoded(after))):
@@ -449,11 +453,11 @@ class _Differ:
                 and (now := rewrite(item.wanted(), self._result.forward)) != item.wanted()
             }
             named = {one for _, now in moved.values() for one in ids_in(now)} & set(self._result.forward.values())
-            bodies = naming(self._connection, self._live, table, named) if named else {}
-            parents = self._parents(entry, [*bodies])
+            found = naming(self._connection, self._live, table, named) if named else {}
+            parents = self._parents(entry, [*found])
             there = {
                 tie_of(entry, decoded(body), parents.get(id_, "")): id_
-                for id_, body in sorted(bodies.items(), reverse=True)
+                for id_, body in sorted(found.items(), reverse=True)
             }
             for id_, (item, now) in moved.items():
                 twin = there.get(tie_of(entry, now, rewrite(item.parent, self._result.forward)), "")
@@ -490,6 +494,13 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 _STORED_DECODER = msgspec.json.Decoder(_Stored)
+
+
+def bodies(connection: duckdb.DuckDBPyConnection, side: Side, table: str, ids: Collection[str]) -> dict[str, str]:
+    """Objects of a type by id, as JSON text."""
+    state = side.state(table, "id, _raw")
+    query = f"SELECT id, _raw FROM ({state}) SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS id) USING (id)"
+    return dict(connection.execute(query, [sorted(ids)]).fetchall())
 
 
 def naming(connection: duckdb.DuckDBPyConnection, side: Side, table: str, ids: Collection[str]) -> dict[str, str]:

@@ -33,29 +33,33 @@ class IdIndex:
         self._connection = connection
         self._point = point
         self._live = live
-        self._looked_up: set[str] = set()
         self._then: dict[str, list[KnownObject]] = {}
-        self._now: set[str] = set()
+        self._now: dict[str, bool] = {}
 
     def look_up(self, ids: Collection[str]) -> None:
-        """Looks up several ids at once."""
-        fresh = sorted(set(ids) - self._looked_up)
-        self._looked_up.update(fresh)
-        if not fresh:
-            return
+        """Looks up several ids at once, at the point and in the tenant."""
+        self._look_up_then(ids)
+        self._look_up_now(ids)
+
+    def _look_up_then(self, ids: Collection[str]) -> None:
+        fresh = sorted(set(ids) - self._then.keys())
+        self._then |= {one: [] for one in fresh}
         for key, table, id_ in self._found(self._point, fresh):
-            self._then.setdefault(key, []).append(KnownObject(table, id_))
-        self._now.update(key for key, _, _ in self._found(self._live, fresh))
+            self._then[key].append(KnownObject(table, id_))
+
+    def _look_up_now(self, ids: Collection[str]) -> None:
+        fresh = sorted(set(ids) - self._now.keys())
+        self._now |= dict.fromkeys(fresh, False) | {key: True for key, _, _ in self._found(self._live, fresh)}
 
     def at_point(self, id_: str) -> list[KnownObject]:
         """Returns the objects of the recovery point that an id leads to; an appId leads to two."""
-        self.look_up([id_])
-        return self._then.get(id_, [])
+        self._look_up_then([id_])
+        return self._then[id_]
 
     def is_live(self, id_: str) -> bool:
         """Tells whether an id leads to an object in the tenant."""
-        self.look_up([id_])
-        return id_ in self._now
+        self._look_up_now([id_])
+        return self._now[id_]
 
     def unread(self, types: Collection[str]) -> list[str]:
         """Returns those of some object types that the scope does not protect: nothing of them is known."""
@@ -63,7 +67,7 @@ class IdIndex:
 
     def still(self, identity: Mapping[str, str]) -> dict[str, str]:
         """Keeps the changed ids whose new one is in the tenant or its recycle bin, and whose old one is not."""
-        self.look_up([*identity, *identity.values()])
+        self._look_up_now([*identity, *identity.values()])
         binned = {key for key, _, _ in self._found(self._live, sorted(set(identity.values())), bins=True)}
         return {
             old: new
@@ -72,6 +76,8 @@ class IdIndex:
         }
 
     def _found(self, side: Side, ids: list[str], *, bins: bool = False) -> list[tuple[str, str, str]]:
+        if not ids:
+            return []
         queries = []
         for name, entry in CATALOGUE.items():
             if not side.has(name) or is_bin(entry) is not bins or (is_view(entry) and not bins) or entry.key != "id":
@@ -81,7 +87,7 @@ class IdIndex:
                 value = f"json_extract_string(_raw, {sql_text(f'$.{alias}')}) AS key"
                 columns = f"{value}, {sql_text(name)} AS place, id"
                 queries.append(f"SELECT * FROM ({side.state(name, columns)})")
-        if not queries or not ids:
+        if not queries:
             return []
         query = f"SELECT key, place, id FROM ({' UNION ALL '.join(queries)}) SEMI JOIN _sought USING (key) ORDER BY ALL"
         with self._connection.cursor() as own:

@@ -110,9 +110,11 @@ def make_plan(
     )
     with reading(point.store, target.live.store) as connection:
         index = IdIndex(connection, point, target.live)
-        moved = index.still(undoing.known_before(identity or {}) if undoing else identity or {})
+        known = undoing.known_before(identity or {}) if undoing else identity or {}
+        moved = index.still(known)
+        ended = {old: new for old, new in known.items() if old not in moved and not index.is_live(old)}
         by_name = options.taken == "match"
-        comparison = compare(connection, point, target.live, chosen, moved, by_name=by_name)
+        comparison = compare(connection, point, target.live, chosen, moved, ended=ended, by_name=by_name)
         changed: list[PlanRefusal] = []
         if undoing:
             others = _Unwritten(connection, target.live)

@@ -121,11 +121,15 @@ class ReferenceResolver:
 
     def _available(self, id_: str, draft: Draft) -> bool:
         """Tells whether an id leads, or will lead, to an object in the tenant."""
-        if id_ in self._makers or id_ in self._forward or self._index.is_live(id_):
+        if id_ in self._makers or self._is_there(id_):
             return True
         origins = self._origins(id_)
         own = draft.action == "create" and draft.id in origins
-        return own or any(one in self._makers or one in self._forward for one in origins)
+        return own or any(one in self._makers or self._is_there(one) for one in origins)
+
+    def _is_there(self, id_: str) -> bool:
+        """Tells whether an id, or the one that took its place, leads to an object in the tenant."""
+        return self._index.is_live(id_) or (id_ in self._forward and self._index.is_live(self._forward[id_]))
 
     def _needs(self, draft: Draft) -> set[str]:
         found = {one for id_ in self._leads_to(draft) for one in self._origins(id_)}
@@ -137,7 +141,12 @@ class ReferenceResolver:
 
     def _origins(self, id_: str) -> set[str]:
         """Returns the objects that define an id: for an appId the application, else its service principal."""
-        places = [place for place in self._index.at_point(id_) if place.id != id_]
+        known = self._index.at_point(id_)
+        if not known and id_ in self._forward:
+            # What took its place, before the point, may be missing itself by now.
+            id_ = self._forward[id_]
+            known = self._index.at_point(id_)
+        places = [place for place in known if place.id != id_]
         origins = {place.id for place in places if own_aliases(CATALOGUE[place.table])}
         return {id_} if not places else origins or {place.id for place in places}
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from entra_pipeline.graph.retry import use_policy
 from entra_pipeline.restore.objects.model import RestorePlan
+from entra_pipeline.restore.records import passwords
 from entra_pipeline.restore.records.report import RestoreReport
 from entra_pipeline.simulator import Control, Simulator
 from tests.restore.pictured import Pictured
@@ -41,6 +43,8 @@ TYPES = (
 )
 TOGETHER = 10
 """Tenants that are made of one simulator, one after the other."""
+FEWEST = 12
+"""Members that a tenant needs to be damaged once more."""
 _POLICIES = "identity/conditionalAccess/policies"
 _LOCATIONS = "identity/conditionalAccess/namedLocations"
 _ROLES = "roleManagement/directory/roleAssignments"
@@ -293,10 +297,20 @@ def pictured(tmp_path: Path) -> Iterator[Callable[[int], Pictured]]:
         started.append(Pictured(Simulator(users=30, groups=10, seed=seed), folder, *TYPES))
         return started[0]
 
-    with use_policy(IMPATIENT):
+    with use_policy(IMPATIENT), pytest.MonkeyPatch.context() as patched:
+        # Small tables: threads of DuckDB cost more than they bring, and nobody guesses keys of first passwords here.
+        patched.setattr(duckdb, "connect", _with_one_thread(duckdb.connect))
+        patched.setattr(passwords, "_COST", {**passwords._COST, "n": 2})
         yield start
         for one in started:
             one.close()
+
+
+def _with_one_thread(connect: Callable[..., duckdb.DuckDBPyConnection]) -> Callable[..., duckdb.DuckDBPyConnection]:
+    def connected(*args: Any, config: dict[str, str] | None = None, **options: Any) -> duckdb.DuckDBPyConnection:
+        return connect(*args, config={**(config or {}), "threads": "1"}, **options)
+
+    return connected
 
 
 def unforeseen(one: Site | Pictured, plan: RestorePlan, report: RestoreReport) -> list[Any]:
@@ -324,6 +338,9 @@ def test_a_dry_run_without_findings_is_an_apply_without_a_refused_write(
         if one is None or seed % TOGETHER == 0:
             one = pictured(seed // TOGETHER)
         tenant = Tenant(one.control, seed)
+        if len(tenant.users) < FEWEST:
+            one = pictured(seed)
+            tenant = Tenant(one.control, seed)
         tenant.before()
         point = one.backup()
         tenant.damage()

@@ -145,10 +145,24 @@ def creates_users(plan: RestorePlan) -> bool:
 
 
 def passwords_file(project: Project, plan: RestorePlan, name: str = "") -> Path:
-    """Returns where the first passwords of a restore go: in the configured folder, else beside the configuration."""
+    """Returns where the first passwords of a restore go: in the configured folder, else beside the configuration.
+
+    Raises:
+        UsageError: The name is none, but a path: it could lead anywhere on this machine.
+    """
+    require_bare_name(name)
     app = project.tenants[plan.tenant].restore
     folder = app.resolve(app.passwords_folder) if app and app.passwords_folder else project.file.parent
     return (folder / (name or f"restore-{plan.id}-passwords.csv")).absolute()
+
+
+def require_bare_name(passwords_file: str) -> None:
+    """Raises UsageError for a name of the file for first passwords that leads to another folder, or hides the file."""
+    if passwords_file != Path(passwords_file).name or passwords_file.startswith("."):
+        raise UsageError(
+            f"passwords_file {passwords_file!r} must be a file name without a folder",
+            remedy="Remove the folder: passwords_folder in [tenants.NAME.restore] says where the file goes.",
+        )
 
 
 def check_passwords_file(file: Path, plan: RestorePlan) -> None:

@@ -155,6 +155,12 @@ def shared(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> It
         yield Site(project, instance, open_store(project, SCOPE))
 
 
+@pytest.fixture(scope="module")
+def planned(shared: Site) -> "Run":
+    """A dry run of the shared site."""
+    return shared.run(point=shared.point)
+
+
 @pytest.fixture
 def site(project: Project, instance: dg.DagsterInstance, store: ScopeStore) -> Site:
     return Site(project, instance, store)
@@ -449,6 +455,28 @@ def test_what_cannot_be_meant_is_refused_before_the_tenant_is_read(
     control.ledger(reset=True)
     run = shared.run(**{"dry_run": False, **config})
     assert run.steps == {"plan_restore": "STEP_FAILURE"}
+    assert told in run.failure
+    assert control.ledger()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("op", "config", "told"),
+    [
+        ("apply_restore", {"dry_run": True}, "dry_run is true, and nothing is written while it is"),
+        ("apply_restore", {}, "dry_run is true, and nothing is written while it is"),
+        ("apply_restore", {"dry_run": False, "passwords_file": "../x.csv"}, "must be a file name without a folder"),
+        ("verify_restore", {"dry_run": False, "passwords_file": "/tmp/x.csv"}, "must be a file name without a folder"),
+        ("report_restore", {"dry_run": False, "passwords_file": "../x.csv"}, "must be a file name without a folder"),
+        ("apply_restore", {"dry_run": False}, "and plan_id is other"),
+    ],
+    ids=str,
+)
+def test_an_op_that_is_launched_alone_is_no_way_around_those_before_it(
+    op: str, config: dict[str, Any], told: str, shared: Site, planned: "Run", control: Control
+) -> None:
+    control.ledger(reset=True)
+    run = shared.run(after=planned.id, steps=[op], plan_id="other", **config)
+    assert run.steps == {op: "STEP_FAILURE"}
     assert told in run.failure
     assert control.ledger()["requests"] == 0
 

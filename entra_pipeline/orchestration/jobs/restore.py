@@ -25,6 +25,7 @@ from entra_pipeline.operations.restore import (
     creates_users,
     passwords_file,
     plan_undo,
+    require_bare_name,
     target_of,
 )
 from entra_pipeline.operations.restore import plan_restore as make_plan
@@ -167,11 +168,7 @@ class RestoreConfig(dg.Config):
 
     def check(self) -> None:
         """Raises UsageError for what contradicts itself, or leaves open what to restore."""
-        if self.passwords_file != Path(self.passwords_file).name or self.passwords_file.startswith("."):
-            raise UsageError(
-                f"passwords_file {self.passwords_file!r} must be a file name without a folder",
-                remedy="Remove the folder: passwords_folder in [tenants.NAME.restore] says where the file goes.",
-            )
+        require_bare_name(self.passwords_file)
         asked = self.point or self.to or self.domains or self.selection() != RestoreSelection()
         if self.undo and (asked or self.options() not in _OF_AN_UNDO or self.plan_id):
             raise UsageError(
@@ -208,8 +205,7 @@ def plan_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Makes the plan, or finds the one to carry out; with `dry_run`, or nothing to write, all else is skipped."""
-    with retried(context):
-        config.check()
+    with _checked(context, config):
         environment = ResourceEnvironment(tenants, storage)
         scope = environment.project.scope(config.scope)
         store = storage.open(config.scope)
@@ -264,9 +260,15 @@ def apply_restore(
     They share one lock, one journal, one undo point and one pace towards Graph; and which there are, the plan says,
     when Dagster has long drawn its ops. When it is tried again it goes on with the journal.
     """
-    with retried(context):
+    with _checked(context, config):
+        if config.dry_run:
+            # A launch can name the ops that it runs, and begin with this one.
+            raise UsageError(
+                "dry_run is true, and nothing is written while it is",
+                remedy="Review the plan, then launch the job with dry_run false and with all of its ops.",
+            )
         store = storage.open(config.scope)
-        plan = _plan_of_run(context, store)
+        plan = _plan_of_run(context, store, config)
         require_approval(tenants.project(), store, plan)
         with _restore_run(context, config, ResourceEnvironment(tenants, storage), store, plan) as run:
             run_async(run.apply(go_on=config.go_on))
@@ -282,9 +284,9 @@ def verify_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
 ) -> None:
     """Reads back what was written."""
-    with retried(context):
+    with _checked(context, config):
         store = storage.open(config.scope)
-        plan = _plan_of_run(context, store)
+        plan = _plan_of_run(context, store, config)
         applied = _report_of(store, plan)
         with _restore_run(context, config, ResourceEnvironment(tenants, storage), store, plan) as run:
             report = run_async(run.verify(applied))
@@ -301,9 +303,9 @@ def report_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Shows the report; the run fails when not everything is restored."""
-    with retried(context):
+    with _checked(context, config):
         store = storage.open(config.scope)
-        plan = _plan_of_run(context, store)
+        plan = _plan_of_run(context, store, config)
         report = _report_of(store, plan)
     yield report_observation(plan, report)
     context.log.info(report_text(report))
@@ -328,6 +330,14 @@ def report_restore(
 def restore() -> None:
     """Plan, apply, verify, report."""
     report_restore(verify_restore(apply_restore(plan_restore())))
+
+
+@contextmanager
+def _checked(context: dg.OpExecutionContext, config: RestoreConfig) -> Iterator[None]:
+    """As `retried`, with the configuration checked by every op: a launch may run any of them without those before."""
+    with retried(context):
+        config.check()
+        yield
 
 
 @contextmanager
@@ -443,11 +453,20 @@ def _plan_by_id(store: ScopeStore, config: RestoreConfig) -> RestorePlan:
     return plan
 
 
-def _plan_of_run(context: dg.OpExecutionContext, store: ScopeStore) -> RestorePlan:
-    """The plan of this run: made by it, or by the one whose steps it goes on with."""
+def _plan_of_run(context: dg.OpExecutionContext, store: ScopeStore, config: RestoreConfig) -> RestorePlan:
+    """The plan of this run: made by it, or by the one whose steps it goes on with.
+
+    Raises:
+        UsageError: There is none, or the configuration names another one.
+    """
     plan = _tagged(context.instance, context.run_id)
     if not plan:
         raise UsageError("the plan of this run no longer exists", remedy="Launch the job again.")
+    if config.plan_id not in ("", plan):
+        raise UsageError(
+            f"this run goes on with plan {plan}, and plan_id is {config.plan_id}",
+            remedy="Launch the job with all of its ops to apply another plan.",
+        )
     return read_plan(store, plan)
 
 

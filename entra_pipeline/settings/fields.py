@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
@@ -12,9 +13,15 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from entra_pipeline.settings.section import Section, wrong
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
+Name = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def is_name(text: str) -> bool:
+    """Returns whether a text can be the name of a table, such as that of a scope."""
+    return re.fullmatch(_NAME, text) is not None
 
 
 def _guid(value: str) -> str:

@@ -57,6 +57,23 @@ def test_signed_wherever_tags_are() -> None:
     ]
 
 
+def test_nobody_gives_a_run_the_tags_that_records_go_by() -> None:
+    """What a run is about, who asked for it and whether it counts: a launch could hide a restore from all of them."""
+    lies = {
+        **{f"entra/{one}": "x" for one in ("scope", "plan", "dry-run", "operator", "operator-identity", "repairs")},
+        **{f"dagster/{one}": "x" for one in ("schedule_name", "sensor_name", "will_retry")},
+        ".dagster/repository": "other@elsewhere",
+    }
+    given = [{"key": key, "value": value} for key, value in {**lies, "dagster/partition": "p", "mine": "y"}.items()]
+    params = {"executionMetadata": {"tags": given}}
+    found = tags_of({"query": LAUNCH, "variables": {"params": params}})["params"]["executionMetadata"]["tags"]
+    assert {one["key"]: one["value"] for one in found} == {
+        "dagster/partition": "p",
+        "mine": "y",
+        OPERATOR_TAG: "olga",
+    }
+
+
 @cache
 def every_mutation() -> set[str]:
     """The mutations of this release of Dagster."""

@@ -235,6 +235,31 @@ def test_a_run_that_left_nothing_is_told(
     assert record.error == reason[kind]
 
 
+@pytest.mark.parametrize(
+    ("scope", "plan"), [("../../elsewhere", ""), ("contoso-eu", "../../../elsewhere"), ("contoso-eu", "\0")]
+)
+def test_no_launch_keeps_the_runs_after_it_from_being_recorded(
+    ticks: Ticks,
+    instance: dg.DagsterInstance,
+    store: ScopeStore,
+    definitions: dg.Definitions,
+    office: PostOffice,
+    scope: str,
+    plan: str,
+) -> None:
+    """Whoever may launch a run writes what they like into its configuration and its tags."""
+    config = {"scope": scope, "point": "latest", "dry_run": False}
+    tags = {PLAN_TAG: plan} if plan else {}
+    hostile = instance.create_run_for_job(definitions.resolve_job_def("restore"), run_config=config, tags=tags)
+    instance.report_run_failed(hostile)
+    after = instance.create_run_for_job(definitions.resolve_job_def("backup_now_contoso_eu"))
+    instance.report_run_failed(after)
+    assert "could not be recorded" not in ticks.tick()
+    assert after.run_id in {one.run_id for one in store.jobs.all()}
+    assert "Backup of contoso-eu failed" in subjects(office)
+    assert all(".." not in file.key for file in store.files.list(""))
+
+
 def test_a_killed_run_that_prunes_all_scopes_is_recorded_for_those_that_it_did_not_reach(
     ticks: Ticks, notified: Project, instance: dg.DagsterInstance
 ) -> None:

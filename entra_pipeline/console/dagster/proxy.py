@@ -32,7 +32,7 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
-from entra_pipeline.console.dagster.client import OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PATH, PAUSE, operator_tags
+from entra_pipeline.console.dagster.client import PATH, PAUSE, operator_tags
 from entra_pipeline.console.dagster.mutations import NO_ACTS, may
 from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.routing import address
@@ -53,6 +53,9 @@ _NOT_PASSED = {
 _NOT_NEEDED = {"notebook"}
 # What is posted besides GraphQL: events of assets that no run has made.
 _REPORTS = {"report_asset_materialization", "report_asset_check", "report_asset_observation"}
+# Tags that say what a run is about, who or what asked for it, and how it ended. The project's own jobs, Dagster's
+# daemon and the console set them; records, messages and the audit log go by them.
+_NOT_GIVEN = ("entra/", ".dagster/", "dagster/schedule_name", "dagster/sensor_name", "dagster/will_retry")
 # Arguments of mutations that make runs → where in them the tags of the runs are.
 _TAGS = {
     "executionParams": ("executionMetadata", "tags"),
@@ -291,6 +294,8 @@ def _changing(query: str) -> list[FieldNode]:
 def _sign(params: Any, argument: str, user: User) -> None:
     """Puts the operator's tags where a mutation's parameters hold the tags of the runs that it makes.
 
+    Takes out those that nobody gives a run by hand (`_NOT_GIVEN`).
+
     Raises:
         Refused: They have no such place.
     """
@@ -303,8 +308,7 @@ def _sign(params: Any, argument: str, user: User) -> None:
     given = params.get(last) or [] if isinstance(params, dict) else None
     if not isinstance(given, list):
         raise ProxyRefusal(f"{argument} is not what Dagster takes: runs carry the operator's name")
-    ours = (OPERATOR_TAG, OPERATOR_IDENTITY_TAG)
-    kept = [one for one in given if not isinstance(one, dict) or one.get("key") not in ours]
+    kept = [one for one in given if not (isinstance(one, dict) and str(one.get("key")).startswith(_NOT_GIVEN))]
     params[last] = [*kept, *({"key": key, "value": value} for key, value in operator_tags(user).items())]
 
 

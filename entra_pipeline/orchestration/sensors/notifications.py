@@ -26,9 +26,10 @@ from entra_pipeline.orchestration.sensors.failures import announce_failed_sensor
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.records.jobs import is_recorded, what_was_done
-from entra_pipeline.restore.records.plans import read_plan
+from entra_pipeline.restore.records.plans import is_plan_id, read_plan
 from entra_pipeline.restore.records.report import applied
 from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG
+from entra_pipeline.settings.fields import is_name
 from entra_pipeline.store.job_records import CANCELLED, JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.running_jobs import job_id_at, keep_record
@@ -119,9 +120,15 @@ def _record_lost(instance: dg.DagsterInstance, project: Project, run: dg.Dagster
     for kind, scope in jobs_of(project, run):
         if scope in project.scopes:
             _record_job(instance, open_store(project, scope), kind, record)
-        elif scope and (store := _former_store(project, scope)) is not None:
+        elif is_name(scope) and (store := _former_store(project, scope)) is not None:
             # Deleted while the job was queued or running: it ends like any other, with its record and its message.
             _record_job(instance, store, kind, record)
+
+
+def _plan_of(run: dg.DagsterRun) -> str:
+    """The plan that a run is of; empty when its tag names none. Whoever launches a run may write anything there."""
+    plan = run.tags.get(PLAN_TAG, "")
+    return plan if is_plan_id(plan) else ""
 
 
 def _former_store(project: Project, scope: str) -> ScopeStore | None:
@@ -137,7 +144,7 @@ def _former_store(project: Project, scope: str) -> ScopeStore | None:
 def _record_job(instance: dg.DagsterInstance, store: ScopeStore, kind: str, record: dg.RunRecord) -> None:
     run = record.dagster_run
     started = begun(instance, run)
-    plan = run.tags.get(PLAN_TAG, "")
+    plan = _plan_of(run)
     if _is_recorded(store, run.run_id, started):
         return
     if plan and _another_applies(instance, store, plan, run.run_id):

@@ -16,6 +16,11 @@ from entra_pipeline.store.recovery_points import ScopeStore
 _ID = re.compile(r"\w[\w.-]{0,200}", re.ASCII)
 
 
+def is_plan_id(job: str) -> bool:
+    """Returns whether a text can be the id of a plan: what cannot would make a key that leads elsewhere."""
+    return _ID.fullmatch(job) is not None
+
+
 def plan_key(job: str) -> str:
     """Returns the key of a job's plan in the store of its scope."""
     return f"_restore/{job}/plan.json"
@@ -43,8 +48,8 @@ def read_plan(store: ScopeStore, job: str) -> RestorePlan:
         NotInStore: There is none, or what was given is no id.
         IntegrityError: It was changed, or is none.
     """
-    if not _ID.fullmatch(job):
-        # A key that it made part of could lead elsewhere: a fault of the storage, which runs would try again.
+    if not is_plan_id(job):
+        # The storage would refuse the key, and a fault of the storage is tried again.
         raise NotInStore(
             f"{job[:100]!r} is no plan", remedy="A plan is named as its restore, which lists of jobs show."
         )

@@ -32,7 +32,7 @@ from entra_pipeline.orchestration.sensors.notifications import notifications_sen
 from entra_pipeline.orchestration.sensors.repair import repair_sensor
 from entra_pipeline.orchestration.sensors.unusual_change import unusual_change_sensor
 from entra_pipeline.project import Project, Scope, load_project
-from resources import DuckDBResource, StorageResource, TenantResource
+from resources import DuckDBResource, NoOutputs, StorageResource, TenantResource
 
 if TYPE_CHECKING:
     from entra_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
@@ -153,6 +153,7 @@ def _definitions(
             "tenants": dg.ResourceDefinition.hardcoded_resource(TenantResource(project_file=file)),
             "storage": dg.ResourceDefinition.hardcoded_resource(StorageResource(project_file=file)),
             "duckdb": dg.ResourceDefinition.hardcoded_resource(DuckDBResource(project_file=file)),
+            "io_manager": dg.IOManagerDefinition.hardcoded_io_manager(NoOutputs()),
         },
         executor=EXECUTOR,
     )

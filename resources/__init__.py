@@ -6,7 +6,8 @@ location asks no network and reveals no secret.
 
 from resources.duckdb import DuckDBResource
 from resources.environment import ResourceEnvironment
+from resources.outputs import NoOutputs
 from resources.storage import StorageResource
 from resources.tenant import TenantResource
 
-__all__ = ["DuckDBResource", "ResourceEnvironment", "StorageResource", "TenantResource"]
+__all__ = ["DuckDBResource", "NoOutputs", "ResourceEnvironment", "StorageResource", "TenantResource"]

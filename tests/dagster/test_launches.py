@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._config import ConfigTypeKind
 
 from entra_pipeline.definitions import build_definitions
 from entra_pipeline.errors import UsageError
@@ -49,6 +50,18 @@ def test_a_launch_works_on_no_other_project(project: Project, instance: dg.Dagst
     result = job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
     assert not result.success
     assert "the launch configures resources" in str(result.all_events)
+
+
+def test_no_resource_takes_anything_from_a_launch(project: Project) -> None:
+    """What Dagster adds by itself, such as a folder that outputs are written to, included."""
+    definitions = build_definitions(project)
+    for job in definitions.get_repository_def().get_all_jobs():
+        configurable = [
+            name
+            for name, one in job.resource_defs.items()
+            if one.config_field is not None and one.config_field.config_type.kind is not ConfigTypeKind.ANY
+        ]
+        assert configurable == [], job.name
 
 
 def test_plain_values_are_taken() -> None:

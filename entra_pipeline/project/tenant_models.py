@@ -37,6 +37,8 @@ class Certificate(Section):
 class SimulatedTenant(Section):
     """A simulated tenant inside the process, for trying things out."""
 
+    written_folders: ClassVar[tuple[str, ...]] = ("state",)
+
     users: Annotated[int, Field(ge=0, le=1_000_000, title="Users")] = 200
     groups: Annotated[int, Field(ge=0, le=100_000, title="Groups")] = 20
     seed: Annotated[int, Field(title="Seed")] = 7
@@ -96,6 +98,7 @@ class RestoreApp(Section):
     one_of: ClassVar[Alternatives | None] = Alternatives(
         "Credential", {"just_in_time": ("owner",), "certificate": (), "client_secret": ()}
     )
+    written_folders: ClassVar[tuple[str, ...]] = ("passwords_folder",)
 
     client_id: Annotated[Guid, Field(title="Application (client) ID")]
     certificate: Annotated[Certificate | None, Field(title="Certificate")] = None

@@ -15,18 +15,18 @@ _NOBODY = Receiver("nobody")
 
 
 class Reference(NamedTuple):
-    """A setting that names something which proves who this machine is, or a file that is read.
+    """A setting that names something which proves who this machine is, a file that is read, or a folder written to.
 
     Attributes:
         key: Dotted key of the setting.
-        place: Where it is: an environment variable, a file with a secret, another file (`public`), or an identity
-            that the machine itself has.
-        name: Of the variable or the identity; the absolute path of the file.
+        place: Where it is: an environment variable, a file with a secret, another file (`public`), a folder that is
+            written to, or an identity that the machine itself has.
+        name: Of the variable or the identity; the absolute path of the file or folder.
         receiver: Whom it is sent to.
     """
 
     key: str
-    place: Literal["env", "file", "public", "machine"]
+    place: Literal["env", "file", "public", "folder", "machine"]
     name: str
     receiver: Receiver
 
@@ -57,6 +57,8 @@ def references(section: Section, receiver: Receiver = _NOBODY) -> Iterator[Refer
             yield Reference(key, "file", str(section.resolve(value)), receiver)
         elif name in section.public_files and value is not None:
             yield Reference(key, "public", str(section.resolve(value)), receiver)
+        elif name in section.written_folders and value is not None:
+            yield Reference(key, "folder", str(section.resolve(value)), receiver)
         elif isinstance(value, Section):
             yield from references(value, receiver)
         elif isinstance(value, dict):

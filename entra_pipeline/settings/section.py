@@ -45,11 +45,13 @@ class Section(BaseModel):
         one_of: Settings of which the table has one.
         secret_files: Settings that name files with secrets.
         public_files: Settings that name other files which are read.
+        written_folders: Settings that name folders which are written to, besides those of storage.
     """
 
     one_of: ClassVar[Alternatives | None] = None
     secret_files: ClassVar[tuple[str, ...]] = ()
     public_files: ClassVar[tuple[str, ...]] = ()
+    written_folders: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

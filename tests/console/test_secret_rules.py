@@ -88,8 +88,11 @@ def test_a_secret_does_not_go_to_another_server(
         ({"access_key_id": "SMTP"}, "It is the secret for smtp.example.com already"),
         ({"access_key_id": "CONTOSO"}, "It is the secret for Microsoft Entra (global) already"),
         *(
-            ({"access_key_id": name}, "Variables that begin with AWS_, AZURE_, DAGSTER_ or ENTRA_PIPELINE_")
-            for name in ("AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET", "DAGSTER_PG", "ENTRA_PIPELINE_X", "aws_x")
+            ({"access_key_id": name}, "belong to the machine's own software")
+            for name in (
+                *("AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET", "DAGSTER_PG", "ENTRA_PIPELINE_X", "aws_x"),
+                *("IDENTITY_HEADER", "MSI_SECRET", "VAULT_TOKEN", "GOOGLE_API_KEY", "HTTPS_PROXY", "https_proxy"),
+            )
         ),
         *(
             (
@@ -113,6 +116,18 @@ def test_what_a_new_reference_may_not_name(
     for act in ("save", "test"):
         assert wrong in refused(send(admin, "/settings/storage/new", {**new, **changed, "act": act}))["access_key_id"]
     assert project.file.read_text() == before
+
+
+def test_nothing_is_written_to_another_folder_of_the_machine(admin: httpx.Client, project: Project) -> None:
+    outside = "folder of the configuration file, and into the secret folders"
+    for place in ("/etc/cron.d", "../elsewhere", "~"):
+        sent = {"restore__one_of": "client_secret", "restore__client_id": GUID, "restore__client_secret": "WRITER"}
+        found = refused(edited(admin, "/settings/tenants/contoso/edit", **sent, restore__passwords_folder=place))
+        assert outside in found["restore__passwords_folder"]
+        simulated = {"name": "mine", "one_of": "simulator", "simulator__state": place}
+        assert outside in refused(send(admin, "/settings/tenants/new", simulated))["simulator__state"]
+    inside = {"name": "mine", "one_of": "simulator", "simulator__state": ".demo/mine"}
+    assert send(admin, "/settings/tenants/new", inside).status_code == 303
 
 
 def test_a_link_out_of_the_secret_folders_is_no_way_out(admin: httpx.Client, project: Project) -> None:

@@ -2,7 +2,8 @@
 
 1. A secret stays with the server that it is sent to: nobody sends one that is kept on the machine to a server of
    their own. What an edit no longer names is remembered with its server (`former_secrets`).
-2. A new reference leads to no variable of the machine's own software, and to no file outside the secret folders.
+2. A new reference leads to no variable of the machine's own software, and to no file outside the secret folders; what
+   is written goes to no other folder of the machine.
 3. Where restores take a second administrator, no single one moves what that rests on.
 
 What belongs here: what is refused. What does not: what is asked (`consequences`).
@@ -11,6 +12,7 @@ What belongs here: what is refused. What does not: what is asked (`consequences`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
@@ -18,8 +20,12 @@ from entra_pipeline.project.models import FormerSecret
 from entra_pipeline.settings.references import Reference, references
 from entra_pipeline.settings.section import Receiver
 
-RESERVED = ("AWS_", "AZURE_", "DAGSTER_", "ENTRA_PIPELINE_")
+RESERVED = (
+    *("AWS_", "AZURE_", "DAGSTER_", "ENTRA_PIPELINE_", "GOOGLE_"),
+    *("IDENTITY_", "KUBERNETES_", "MSI_", "VAULT_"),
+)
 """Beginnings of the names of variables that no setting made in the console refers to."""
+_PROXIES = "_PROXY"
 
 
 class RefusedChange(UsageError):
@@ -96,15 +102,17 @@ def _wrong(one: Reference, before: Project, after: Project, table: str) -> str:
         )
     if one.place == "public":
         return _outside(one, after)
+    if one.place == "folder":
+        return _elsewhere(one, after)
     if kept:
         return (
             f"The server is another one now, and {_text(one)} stays with {kept[0].receiver.name}. Put the secret of "
             "the new server into another variable or file, and name that."
         )
-    if one.place == "env" and one.name.upper().startswith(RESERVED):
+    if one.place == "env" and (one.name.upper().startswith(RESERVED) or one.name.upper().endswith(_PROXIES)):
         return (
-            f"Variables that begin with {', '.join(RESERVED[:-1])} or {RESERVED[-1]} belong to the machine's own "
-            "software. Put the secret into another one."
+            f"Variables that begin with {', '.join(RESERVED[:-1])} or {RESERVED[-1]}, or end with {_PROXIES}, belong "
+            "to the machine's own software. Put the secret into another one."
         )
     others = [*references(before), *references(after), *_former(before)]
     used = next((other for other in others if other.same_as(one) and other.receiver.name != one.receiver.name), None)
@@ -129,6 +137,19 @@ def _outside(one: Reference, project: Project) -> str:
     return (
         f"Files are read from the secret folders only ({named}). Put it there, or add its folder to secret_folders of "
         "[console] in the configuration file."
+    )
+
+
+def _elsewhere(one: Reference, project: Project) -> str:
+    """Returns what is wrong with a folder that is written to outside of those of the project; empty for others."""
+    root = project.file.parent.resolve()
+    allowed = [root, *project.console.folders]
+    path = Path(one.name)
+    if any(folder in (path, *path.parents) for folder in allowed):
+        return ""
+    return (
+        "The console lets these files go only into the folder of the configuration file, and into the secret folders. "
+        "Name a folder in one of these, or edit the configuration file."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -29,7 +31,7 @@ from entra_pipeline.console.auth import SignIn
 from entra_pipeline.console.auth.local import PASSWORD
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
-from entra_pipeline.console.dagster.client import OPERATOR_TAG, Dagster
+from entra_pipeline.console.dagster.client import OPERATOR_TAG, UNDER_WAY, Dagster
 from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from entra_pipeline.project import load_project
@@ -48,11 +50,20 @@ SETTINGS = """
 kind = "local"
 path = "backup"
 
+[mail]
+host = "127.0.0.1"
+port = 9
+from = "entra-pipeline@example.com"
+username = "console"
+password = { env = "WORKING_CONSOLE_MAIL" }
+
 [scopes.demo]
 tenant = "simulated"
 storage = "disk"
 protect = ["users", "groups"]
 """
+SECRET = "mail-secret-of-the-environment-7Xq2"
+"""What the environment of every process has, and none writes."""
 LAUNCH = """mutation Launch($executionParams: ExecutionParams!) { launchRun(executionParams: $executionParams) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
 INLINE = """mutation { launchRun(executionParams: { selector: { repositoryLocationName: "entra-pipeline",
@@ -83,7 +94,8 @@ def start(file: Path, home: Path) -> tuple[subprocess.Popen[str], str, str]:
             "0",
         ],
         cwd=ROOT,
-        env=os.environ | {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        env=os.environ
+        | {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "WORKING_CONSOLE_MAIL": SECRET},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -251,11 +263,12 @@ def test_no_websocket_without_a_session_or_from_elsewhere(served: Served) -> Non
 
 def test_runs_carry_the_operators_name_whatever_the_request_says(served: Served) -> None:
     with served.client(Role.operator) as client:
-        sent = launching("restore", **{OPERATOR_TAG: "somebody else"})
+        lies = {OPERATOR_TAG: "somebody else", "entra/scope": "elsewhere", "entra/plan": "mine"}
+        sent = launching("restore", **lies)
         sent["variables"]["executionParams"]["runConfigData"] = {"scope": "demo", "point": "latest"}
         answer = client.post("/dagster/graphql", json=sent).json()["data"]["launchRun"]
         run = served.site.dagster.run(answer["run"]["runId"])
-        assert run.operator == "operator@contoso.com"
+        assert (run.operator, run.scope) == ("operator@contoso.com", "")
         assert client.post("/dagster/graphql", json={"query": INLINE}).status_code == 400
         spread = "mutation { ...Hidden } fragment Hidden on Mutation { __typename }"
         assert client.post("/dagster/graphql", json={"query": spread}).status_code == 400
@@ -317,6 +330,43 @@ def test_from_signing_in_to_a_restored_group(running: Running, browser: webdrive
     page.open("/jobs")
     page.shows("admin")
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_nothing_that_a_working_console_keeps_has_a_secret_or_is_for_others(
+    running: Running, served: Served, simulator: Simulator
+) -> None:
+    """Everything below the project: DAGSTER_HOME with its databases and logs, sockets, the store, records."""
+    with served.client(Role.operator) as client:
+        assert client.post("/scopes/demo/backup").status_code == 303
+        under_way = {"statuses": list(UNDER_WAY)}
+        until(lambda: not served.site.dagster.runs(limit=1, filters=under_way), 120)
+        cookie, csrf = client.cookies["entra-session"], client.headers["X-CSRF-Token"]
+    kept = [one for one in running.file.parent.rglob("*") if one != running.file]
+    files = [one for one in kept if one.is_file()]
+    # What there is to be found, if there were any: each kind of thing that a console leaves.
+    for part in ("console-daemon.log", "console-account.json", "runs.db", "_recovery_points", "_audit", "_tokens"):
+        assert any(part in str(one) for one in kept), part
+    secrets = [running.password, SECRET, cookie, csrf, simulator.client_secret, simulator.restore_client_secret]
+    written = {form: secret for secret in secrets for form in forms(secret)}
+    # A token of Entra is a JWT: the Base64 of `{"`, and its parts, between dots.
+    token = re.compile(rb"eyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}\.")
+    found = {}
+    for file in files:
+        data = file.read_bytes()
+        told = [secret for form, secret in written.items() if form in data]
+        if (told and file.name != PASSWORD) or token.search(data):
+            found[str(file)] = told
+    assert found == {}
+    # Sockets are in a folder of their own, which is as narrow as all others.
+    wide = {str(one): oct(one.stat().st_mode) for one in kept if not one.is_socket() and one.stat().st_mode & 0o077}
+    assert wide == {}
+    assert (running.home / PASSWORD).stat().st_mode & 0o777 == 0o600
+
+
+def forms(secret: str) -> list[bytes]:
+    """A secret as files may have it: as it is, in JSON or an address, in Base64 from any place in it."""
+    inner = [base64.b64encode(b" " * place + secret.encode())[4 * (place > 0) + 2 : -4] for place in range(3)]
+    return [secret.encode(), quote(secret, safe="").encode(), *inner]
 
 
 class Journey:

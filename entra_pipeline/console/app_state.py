@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment
 
 from entra_pipeline.clock import Clock, system_clock
+from entra_pipeline.console.approving.erasures import PendingErasures
 from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
 from entra_pipeline.console.auth.sessions import Sessions
 from entra_pipeline.console.display.preferences import Preferences
@@ -86,6 +87,8 @@ class AppState:
         """How far running jobs are, for every page that lists them."""
         self.job_list = JobList(dagster)
         """All jobs, whatever started them."""
+        self.erasures = PendingErasures()
+        """Erasures that wait for a second administrator."""
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()
         self.launching = Lock()
@@ -117,6 +120,14 @@ class AppState:
                 self.job_list.clear()
                 self.findings.clear()
             return self._project[1]
+
+    def forget_findings(self) -> None:
+        """Forgets what was read of recovery points, and ends the processes that keep it."""
+        with self._lock:
+            self._stores.clear()
+            self._manifests.clear()
+        self.reading.clear()
+        self.findings.clear()
 
     def version(self) -> str:
         """The SHA-256 of the configuration file, by which a form knows that it was changed meanwhile."""

@@ -59,6 +59,8 @@ TABLE: dict[str, tuple[int, int, int, int]] = {
     "POST /scopes/{scope}/delete": (303, 403, 403, 400),
     "GET /scopes/{scope}/edit": (303, 403, 403, 200),
     "POST /scopes/{scope}/edit": (303, 403, 403, 400),
+    "GET /scopes/{scope}/erase": (303, 403, 403, 200),
+    "POST /scopes/{scope}/erase": (303, 403, 403, 400),
     "GET /scopes/{scope}/jobs": (303, 303, 303, 303),
     "GET /scopes/{scope}/jobs/{job}": (303, 404, 404, 404),
     "GET /scopes/{scope}/points": (303, 200, 200, 200),

@@ -58,11 +58,13 @@ class Served:
     site: AppState
     password: str
 
-    def client(self, role: Role | None = None) -> httpx.Client:
-        """A browser; of somebody with a role, or of nobody."""
+    def client(self, role: Role | None = None, name: str = "") -> httpx.Client:
+        """A browser; of somebody with a role, called as it unless they have a name, or of nobody."""
         client = httpx.Client(base_url=self.url, trust_env=False, timeout=30, limits=FRESH)
         if role is not None:
-            token, session = self.site.sessions.begin(User(f"{role.name}@contoso.com", role, f"The {role.name}"))
+            token, session = self.site.sessions.begin(
+                User(f"{name or role.name}@contoso.com", role, f"The {role.name}")
+            )
             client.cookies.set("entra-session", token)
             client.headers["X-CSRF-Token"] = session.csrf
         return client

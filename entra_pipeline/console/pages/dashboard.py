@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from entra_pipeline.clock import iso
 from entra_pipeline.console.alerts import Alert
-from entra_pipeline.console.approvals import waiting
+from entra_pipeline.console.approving.plans import waiting
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavailable, Run
 from entra_pipeline.console.display.pictures import line, strip

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.console.approvals import waiting
+from entra_pipeline.console.approving.plans import waiting
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterAbsent, DagsterUnavailable, Run

@@ -30,6 +30,7 @@ What = Literal[
     "find",
     "authors",
     "stored",
+    "erasure",
 ]
 
 

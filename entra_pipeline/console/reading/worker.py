@@ -30,6 +30,7 @@ from entra_pipeline.console.reading.reporting import attention, named, people, r
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.store.erasure.erase import Erasure
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import moment_of
 from entra_pipeline.store.points.usage import stored_bytes
@@ -115,6 +116,8 @@ class Reader:
         store = self._store(request.scope)
         if request.what == "stored":
             return stored_bytes(store.files, store.scope, table_names())
+        if request.what == "erasure":
+            return _erasure(store, **given)
         if request.what == "differences":
             return self._differences(store, **given)
         if request.what == "states":
@@ -183,6 +186,19 @@ class Reader:
             "notes": [row for row in summary if row["notes"]],
             "total": total,
         }
+
+
+def _erasure(store: ScopeStore, name: str) -> dict[str, Any]:
+    """Whom a name means, and what erasing that person takes away."""
+    erasure = Erasure.plan(store, name)
+    return {
+        "person": erasure.person,
+        "called": erasure.called,
+        "rows": dict(erasure.found.rows),
+        "points": erasure.found.points,
+        "naming": erasure.naming,
+        "held": erasure.held(),
+    }
 
 
 def _new_sources(store: ScopeStore, then: Manifest, rows: list[dict[str, Any]]) -> set[tuple[str, str]]:

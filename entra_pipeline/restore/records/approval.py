@@ -75,7 +75,9 @@ def made_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
 def approved_by(store: ScopeStore, plan: RestorePlan) -> PlanSignature | None:
     """Returns who approved a plan; None when nobody has."""
     made, approved = made_by(store, plan), _read(store, plan, "approved")
-    return approved if made and approved and not _same(made, approved.by, approved.identity) else None
+    if made is None or approved is None:
+        return None
+    return None if is_same_person(made.by, made.identity, approved.by, approved.identity) else approved
 
 
 def approve(
@@ -98,7 +100,7 @@ def approve(
         raise UsageError(
             "the author of this plan is not recorded", remedy="Plan again; then another administrator can approve it."
         )
-    if _same(made, by, identity):
+    if is_same_person(made.by, made.identity, by, identity):
         raise UsageError(
             "authors cannot approve their own plans",
             remedy="Another administrator has to sign in and review it.",
@@ -130,11 +132,11 @@ def _read(store: ScopeStore, plan: RestorePlan, what: str) -> PlanSignature | No
     return signed if (signed.plan, signed.seal) == (plan.id, plan.seal) else None
 
 
-def _same(made: PlanSignature, by: str, identity: str) -> bool:
-    """Whether somebody made the plan: by identity, which nobody can change, or by name."""
-    if made.identity and made.identity == identity:
+def is_same_person(name: str, identity: str, other_name: str, other_identity: str) -> bool:
+    """Returns whether two who signed in are one: by identity, which nobody can change, or by name."""
+    if identity and identity == other_identity:
         return True
-    return made.by.strip().casefold() == by.strip().casefold()
+    return name.strip().casefold() == other_name.strip().casefold()
 
 
 def _key(plan: RestorePlan, what: str) -> str:

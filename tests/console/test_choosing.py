@@ -103,6 +103,9 @@ def test_what_was_added_since_is_removed_by_a_plan_of_its_own(
         assert "1 selected object was added after this recovery point" in form
         assert f'name="ids" value="{there}"' in form and f'name="ids" value="{added}"' not in form
         assert f"{where}/remove?added={added}" in form
+        # Whatever type the address names.
+        form = client.get(f"{where}/restore", params={"types": "users", "ids": [there]}).text
+        assert f'name="ids" value="{there}"' in form and "was added after" not in form
         form = client.get(f"{where}/remove", params={"added": added}).text
         assert "Remove 1 added object" in form and "Nothing is removed from the tenant until you apply it" in form
         assert (client.get(f"{where}/remove").status_code, client.post(f"{where}/remove").status_code) == (200, 400)

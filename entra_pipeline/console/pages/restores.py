@@ -130,7 +130,8 @@ def _without_added(
     """Parts what the recovery point has from what was added since: that can be removed, by a plan of its own."""
     if selection is None or not selection.ids:
         return selection, list(dict.fromkeys(added))
-    known = set(context.read("known", point=context.path("point"), ids=list(selection.ids)))
+    asked = {"ids": list(selection.ids), "types": list(selection.types)}
+    known = set(context.read("known", point=context.path("point"), **asked))
     later = [one for one in selection.ids if one not in known]
     ids = tuple(one for one in selection.ids if one in known)
     left = msgspec.structs.replace(selection, ids=ids) if ids else None

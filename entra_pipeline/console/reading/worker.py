@@ -6,6 +6,7 @@ import os
 import resource
 import tempfile
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from itertools import islice
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -132,7 +133,7 @@ class Reader:
             some = self._pages.page(store, manifest, **given)
             return {"rows": some.rows, "total": some.total}
         if request.what == "known":
-            return sorted(known_ids(store, manifest, [name for name in manifest.tables if name in CATALOGUE], **given))
+            return sorted(_known(store, manifest, **given))
         if request.what == "find":
             return list(find_by_name(store, manifest, **given))
         if request.what == "one":
@@ -199,6 +200,15 @@ def _erasure(store: ScopeStore, name: str) -> dict[str, Any]:
         "naming": erasure.naming,
         "held": erasure.held(),
     }
+
+
+def _known(store: ScopeStore, manifest: Manifest, ids: Sequence[str], types: Sequence[str]) -> set[str]:
+    """Those of the ids that a recovery point has; looked for in the types that are named, and only then in all."""
+    found = known_ids(store, manifest, [name for name in types if name in CATALOGUE], ids)
+    if left := set(ids) - found:
+        others = [name for name in manifest.tables if name in CATALOGUE and name not in types]
+        found |= known_ids(store, manifest, others, left)
+    return found
 
 
 def _new_sources(store: ScopeStore, then: Manifest, rows: list[dict[str, Any]]) -> set[tuple[str, str]]:

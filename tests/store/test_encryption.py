@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import boto3
@@ -269,6 +270,20 @@ def test_stock_duckdb_reads_a_part_with_the_key_and_fails_without(
             connection.execute(query)
         connection.execute(statement(data_keys(place).all[name]))
         assert connection.execute(query).fetchall() == [(2,)]
+
+
+def test_links_take_hardly_more_bytes_when_they_are_encrypted(files: EncryptedObjectStore, tmp_path: Path) -> None:
+    """Ids are chance: a file has each once, in a dictionary, as long as its row groups are large."""
+    ids = [sha256(str(number).encode()).hexdigest() for number in range(40_000)]
+    path = tmp_path / "links.parquet"
+    rows = pa.table({"source_id": ids[:1] * 250_000, "target_id": [ids[n * 7919 % len(ids)] for n in range(250_000)]})
+    pq.write_table(rows, path, compression="zstd", row_group_size=2**20, dictionary_pagesize_limit=2**26)
+    before = path.stat().st_size
+    vault = files.vault
+    assert vault is not None
+    vault.encrypt(path)
+    assert path.read_bytes()[:4] == b"PARE"
+    assert path.stat().st_size < before * 1.2
 
 
 def test_a_new_data_key_encrypts_what_comes_after_and_all_is_read(place: LocalObjectStore, tmp_path: Path) -> None:

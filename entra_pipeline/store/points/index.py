@@ -261,7 +261,7 @@ def _put(files: ObjectStore, scope: str, tables: Iterable[pa.Table], points: Seq
             writer.write_table(table, row_group_size=_GROUP)
     data = buffer.getvalue()
     if files.vault is not None:
-        data = files.vault.encrypted(data, group=_GROUP)
+        data = files.vault.encrypted(data)
     name = f"{points[0]}.{points[-1]}.{level}.{len(points)}.{sha256(data)}.parquet"
     key = f"{index_folder(scope)}{name}"
     key = files.vault.parquet_name(key) if files.vault else key

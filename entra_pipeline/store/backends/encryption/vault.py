@@ -180,17 +180,16 @@ class Vault:
         self._last.opened = opened
         return pa.array([opened[envelope] for envelope in sealed], pa.string())
 
-    def encrypt(self, path: Path, *, group: int = 0) -> None:
+    def encrypt(self, path: Path) -> None:
         """Encrypts a local Parquet file in its place, unless it is encrypted; the order of rows stays.
 
-        Args:
-            path: The file.
-            group: Rows in a row group; DuckDB's own number when 0.
+        Its row groups stay as large as they were: of links, each id is written once in a row group, so that those of
+        DuckDB's own size make files of links twice as large.
         """
         with path.open("rb") as file:
             if file.read(4) == ENCRYPTED_PARQUET:
                 return
-        options = f", ROW_GROUP_SIZE {group}" if group else ""
+        options = f", ROW_GROUP_SIZE {_largest_group(path)}"
         made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         try:
             with self._connection() as connection:
@@ -203,12 +202,12 @@ class Vault:
         finally:
             made.unlink(missing_ok=True)
 
-    def encrypted(self, data: bytes, *, group: int = 0) -> bytes:
+    def encrypted(self, data: bytes) -> bytes:
         """Returns a Parquet file encrypted; as `encrypt`."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "plain.parquet")
             path.write_bytes(data)
-            self.encrypt(path, group=group)
+            self.encrypt(path)
             return path.read_bytes()
 
     def read(self, key: str, data: bytes, columns: Sequence[str] = ()) -> pa.Table:
@@ -274,6 +273,14 @@ def opening_function(name: str) -> str:
 def whole_raw(name: str) -> str:
     """Makes the SQL of the whole `_raw` over files that are encrypted by person, with this data key."""
     return f"CASE WHEN _sealed IS NULL THEN _raw ELSE {opening_function(name)}(id, _raw, _sealed) END"
+
+
+def _largest_group(path: Path) -> int:
+    """Returns how many rows the largest row group of a Parquet file has, and at least one."""
+    import pyarrow.parquet as pq
+
+    written = pq.read_metadata(path)
+    return max((written.row_group(number).num_rows for number in range(written.num_row_groups)), default=0) or 1
 
 
 def _httpfs() -> str:

@@ -102,7 +102,9 @@ def _principal(new: NewObjects, body: Entity, trusted: bool) -> Entity:
     if not trusted and new.directory.by_key("servicePrincipal", app_id):
         raise principal_exists(app_id)
     elsewhere = new.applications_elsewhere().get(app_id, {})
-    if not applications and not elsewhere and not trusted and app_id != builtin.GRAPH_APP_ID:
+    # Those of Microsoft are there for every tenant (Entra doc: configure-single-sign-on, New-MgServicePrincipal).
+    known = applications or elsewhere or app_id in {builtin.GRAPH_APP_ID, builtin.CLOUD_LOGIN_APP_ID}
+    if not known and not trusted:
         raise bad_request(
             f"The appId '{app_id}' of the service principal does not reference a valid application object."
         )

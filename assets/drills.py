@@ -5,7 +5,7 @@ import dagster as dg
 from entra_pipeline.operations.drill import run_drill
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.drill import drill_result
-from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.errors import explained, in_scope
 from entra_pipeline.orchestration.keys import DRILL_CHECK, RECOVERY_POINT, asset_key
 from entra_pipeline.orchestration.progress import RunDrillProgress
 from entra_pipeline.project import Scope
@@ -27,7 +27,7 @@ def drill_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     def drill(
         context: dg.AssetCheckExecutionContext, tenants: TenantResource, storage: StorageResource
     ) -> dg.AssetCheckResult:
-        with explained(context):
+        with explained(context, storage.project_file, in_scope(scope.name)):
             environment = ResourceEnvironment(tenants, storage)
             origin = JobOrigin("dagster: drill", context.run.run_id)
             result = run_async(run_drill(environment, scope, origin=origin, progress=RunDrillProgress(context)))

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from entra_pipeline.orchestration.checks.freshness import freshness_result
+from entra_pipeline.orchestration.errors import explained
 from entra_pipeline.orchestration.keys import FRESHNESS_CHECK, RECOVERY_POINT, asset_key, freshness_key
 from entra_pipeline.project import Scope, load_project
+from entra_pipeline.project.secrets import needs_of_all_storages
 from resources import StorageResource
 
 
@@ -37,9 +39,10 @@ def freshness_checks(scopes: Sequence[Scope]) -> list[dg.AssetChecksDefinition]:
     def check_freshness(
         context: dg.AssetCheckExecutionContext, storage: StorageResource
     ) -> Iterator[dg.AssetCheckResult]:
-        project = load_project(storage.project_file)
-        wanted = [name for name in names if freshness_key(name) in context.selected_asset_check_keys]
-        for name, store in storage.open_each(wanted):
-            yield freshness_result(project, name, store)
+        with explained(context, storage.project_file, needs_of_all_storages):
+            project = load_project(storage.project_file)
+            wanted = [name for name in names if freshness_key(name) in context.selected_asset_check_keys]
+            for name, store in storage.open_each(wanted):
+                yield freshness_result(project, name, store)
 
     return [check_freshness]

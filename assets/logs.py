@@ -15,7 +15,7 @@ from entra_pipeline.errors import UsageError
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.operations.logs import run_log_read
 from entra_pipeline.operations.sign_ins import ADVICE
-from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.errors import explained, in_scope
 from entra_pipeline.orchestration.keys import (
     CATEGORY_TAG,
     SCHEDULED_TAG,
@@ -54,7 +54,7 @@ def log_assets(scope: Scope) -> Sequence[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
     ):
         wanted = [name for name in names if asset_key(scope.name, name) in context.selected_asset_keys]
-        with explained(context):
+        with explained(context, storage.project_file, in_scope(scope.name)):
             days = _days(context)
             work = run_log_read(
                 ResourceEnvironment(tenants, storage),

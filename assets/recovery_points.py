@@ -5,7 +5,7 @@ import dagster as dg
 from entra_pipeline.operations.backup import commit_backup
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.recovery_points import check_results, check_specs
-from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.errors import explained, in_scope
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
 from entra_pipeline.orchestration.metadata.recovery_points import point_metadata
 from entra_pipeline.orchestration.partitions import EXISTED, EXISTED_TEXT, committed, partition_of
@@ -32,7 +32,7 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
         check_specs=check_specs(scope.name),
     )
     def recovery_point(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        with explained(context):
+        with explained(context, storage.project_file, in_scope(scope.name, tenant=False)):
             store = storage.open(scope.name)
             point = partition_of(context, scope)
             if existing := committed(store, point, context):

@@ -15,7 +15,7 @@ from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import GraphUnavailable
-from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.errors import explained, in_scope
 from entra_pipeline.orchestration.keys import (
     CATEGORY_TAG,
     asset_key,
@@ -58,7 +58,7 @@ def snapshot_assets(scope: Scope) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tenants: TenantResource, storage: StorageResource
     ):
         wanted = [name for name in types if asset_key(scope.name, name) in context.selected_asset_keys]
-        with explained(context):
+        with explained(context, storage.project_file, in_scope(scope.name)):
             point = partition_of(context, scope)
             store = storage.open(scope.name)
             if existing := committed(store, point, context):

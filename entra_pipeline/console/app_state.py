@@ -26,6 +26,7 @@ from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.secrets import scrubber
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
@@ -64,6 +65,8 @@ class AppState:
         preferences: Path | None = None,
     ) -> None:
         self.file = file
+        self.scrub = scrubber(file)
+        """Takes the project's secrets out of a text."""
         self.sign_in = sign_in
         self.dagster = dagster
         self.templates = templates

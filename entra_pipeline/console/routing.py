@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Handler = Callable[["RequestContext"], "Response | Awaitable[Response]"]
 
+# Values of templates that say what went wrong.
+_WRONG = ("error", "problem", "message")
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -169,9 +172,11 @@ class RequestContext:
                     raise
 
     def page(self, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page."""
+        """A page; one that says what went wrong shows no secret, whatever the error says."""
         notice = self.session.data.pop("notice", "")
         html = self.state.templates.get_template(template).render(visit=self, notice=notice, **values)
+        if any(values.get(name) for name in _WRONG):
+            html = self.state.scrub(html)
         return HTMLResponse(html, status)
 
     def form_page(self, template: str, /, error: EntraPipelineError | None, **values: Any) -> HTMLResponse:

@@ -22,6 +22,7 @@ from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
+from entra_pipeline.project.secrets import scrubber
 
 ACCOUNT = "console-account.json"
 """The file in DAGSTER_HOME that keeps the local account."""
@@ -76,7 +77,8 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
     with ExitStack() as stack:
         there = project.console.dagster
         if there is not None:
-            dagster = Dagster(*(WebserverAddress(f"{one}{PATH}") for one in (there.url, there.read_only_url)))
+            addresses = (WebserverAddress(f"{one}{PATH}") for one in (there.url, there.read_only_url))
+            dagster = Dagster(*addresses, scrub=scrubber(project.file))
             stack.callback(dagster.close)
         else:
             dagster = stack.enter_context(DagsterProcesses(dagster_home(project), project.file))

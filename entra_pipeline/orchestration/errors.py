@@ -1,31 +1,98 @@
-"""Turns the project's errors into failures of Dagster that say what to do, and decides which are tried again."""
+"""How the work of every op, asset and check begins and ends: with the secrets that it needs, and explained.
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+Turns the project's errors into failures of Dagster that say what to do, and decides which are tried again. No secret
+leaves in them, nor in what is logged meanwhile.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.orchestration.keys import RETRY_TAG
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.secrets import Needs, needs_of_scope, secret_values, withheld
+from entra_pipeline.settings.scrubbing import ScrubbingFilter, scrub, scrubbed_records
 
 
 @contextmanager
 def explained(
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
+    project_file: str,
+    needs: Callable[[Project], Needs],
 ) -> Iterator[None]:
     """Turns our errors into failures that say what to do, and that are not tried again when trying cannot help.
 
-    Refuses a launch configuration that is not plain values, before any of it is used.
+    Refuses a launch configuration that is not plain values, before any of it is used. Meanwhile the process is without
+    the secrets in its environment that the work does not need.
+
+    Args:
+        context: The op's.
+        project_file: The project's dagster_project.toml.
+        needs: Says what the work signs in to.
     """
+    secrets: frozenset[str] = frozenset()
     try:
         require_plain_config(context.run.run_config)
-        yield
+        project = load_project(project_file)
+        # Known before any of them is withheld.
+        secrets = secret_values(project)
+        with scrubbed_records(secrets), withheld(project, needs(project)):
+            yield
     except EntraPipelineError as error:
         if not error.transient:
             # The daemon that retries runs looks at tags only.
             context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
-        raise dg.Failure(error.message, metadata={"remedy": error.remedy or "-"}) from None
+        remedy = scrub(error.remedy or "-", secrets)
+        raise dg.Failure(scrub(error.message, secrets), metadata={"remedy": remedy}) from None
+    except Exception as error:
+        if (clean := _without_secrets(error, secrets)) is error:
+            raise
+        raise clean from None
+
+
+def in_scope(name: str, *, tenant: bool = True) -> Callable[[Project], Needs]:
+    """Returns what `explained` asks of work on a scope; `tenant` as for `needs_of_scope`."""
+    return lambda project: needs_of_scope(project, name, tenant=tenant)
+
+
+@contextmanager
+def scrubbed_tick(context: dg.SensorEvaluationContext, project_file: Path | str) -> Iterator[None]:
+    """Takes secrets out of what a tick of a sensor logs meanwhile, and out of the error that ends it.
+
+    The tick itself says what is wrong with a configuration that cannot be read.
+    """
+    secrets: frozenset[str] = frozenset()
+    with suppress(EntraPipelineError):
+        secrets = secret_values(load_project(project_file))
+    # Ticks of several sensors run in one process, so that only what this one logs itself is filtered.
+    context.log.addFilter(ScrubbingFilter(secrets))
+    try:
+        yield
+    except Exception as error:
+        if (clean := _without_secrets(error, secrets)) is error:
+            raise
+        raise clean from None
+
+
+def _without_secrets(error: Exception, secrets: frozenset[str]) -> Exception:
+    """Returns the same error when it shows no secret; else a failure that says the same without."""
+    trace = "".join(traceback.format_exception(error))
+    shown = error.metadata if isinstance(error, dg.Failure) else {}
+    texts = {key: value.text or "" for key, value in shown.items() if isinstance(value, dg.TextMetadataValue)}
+    if not any(scrub(text, secrets) != text for text in (trace, *texts.values())):
+        return error
+    if isinstance(error, dg.Failure):
+        return dg.Failure(
+            scrub(error.description or "", secrets),
+            metadata={**shown, **{key: scrub(text, secrets) for key, text in texts.items()}},
+            allow_retries=error.allow_retries,
+        )
+    return dg.Failure(scrub(f"{type(error).__name__}: {error}", secrets), metadata={"traceback": scrub(trace, secrets)})
 
 
 def require_plain_config(config: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ import dagster as dg
 
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.project import Project
+from entra_pipeline.project.secrets import Needs
 from entra_pipeline.runtime import ProcessDefault
 
 
@@ -34,13 +36,13 @@ def use_op_retries(retries: OpRetries) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def retried(context: dg.OpExecutionContext) -> Iterator[None]:
+def retried(context: dg.OpExecutionContext, project_file: str, needs: Callable[[Project], Needs]) -> Iterator[None]:
     """Explains errors as `explained` does; an op that fails for a transient reason is tried again after a pause.
 
     Dagster's own `RetryPolicy` would try everything again, also what trying cannot help.
     """
     times, pause = _default.value
-    with explained(context):
+    with explained(context, project_file, needs):
         try:
             yield
         except EntraPipelineError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.requests import Request
@@ -23,7 +24,7 @@ from entra_pipeline.console.dagster.proxy import ProxyRefusal, changes, signed
 from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
 from tests.console import two_points
-from tests.console.conftest import Served, listening
+from tests.console.conftest import SECRETS, Served, listening
 from tests.console.test_security import events
 
 LAUNCH = """mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -172,6 +173,15 @@ def test_what_dagster_is_sent(passing: two_points.Served) -> None:
     assert not got.keys() & {"cookie", "authorization", "transfer-encoding", "te"}
     assert seen["query"] == ""
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("way", [str, quote])
+def test_what_dagster_tells_has_no_secret(passing: two_points.Served, way: Callable[[str], str]) -> None:
+    """Whatever wrote it: an op of somebody else, a library, a process that prints."""
+    told = way(SECRETS["mail"])
+    with passing.client(Role.operator) as client:
+        seen = client.get("/dagster/logs/run/step/err", headers={"x-told": f"signed in with {told}"}).json()
+    assert dict(seen["headers"])["x-told"] == "signed in with [secret]"
 
 
 def test_dagster_leads_to_its_own_pages_by_the_consoles_address(passing: two_points.Served) -> None:

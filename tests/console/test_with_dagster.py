@@ -66,6 +66,12 @@ SECRET = "mail-secret-of-the-environment-7Xq2"
 """What the environment of every process has, and none writes."""
 LAUNCH = """mutation Launch($executionParams: ExecutionParams!) { launchRun(executionParams: $executionParams) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
+TOLD = """query Told($id: ID!) {
+  runOrError(runId: $id) { ... on Run { status runConfigYaml } }
+  logsForRun(runId: $id) { ... on EventConnection { events {
+    ... on MessageEvent { message } ... on LogsCapturedEvent { fileKey }
+    ... on ExecutionStepFailureEvent { error { message stack causes { message stack } } failureMetadata {
+      description metadataEntries { label ... on TextMetadataEntry { text } } } } } } } }"""
 INLINE = """mutation { launchRun(executionParams: { selector: { repositoryLocationName: "entra-pipeline",
   repositoryName: "__repository__", jobName: "backup_now_demo" } }) { __typename } }"""
 
@@ -361,6 +367,30 @@ def test_nothing_that_a_working_console_keeps_has_a_secret_or_is_for_others(
     wide = {str(one): oct(one.stat().st_mode) for one in kept if not one.is_socket() and one.stat().st_mode & 0o077}
     assert wide == {}
     assert (running.home / PASSWORD).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_that_fails_over_a_secret_shows_it_nowhere(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the test of what is kept: Dagster keeps what a run was launched with."""
+    monkeypatch.setenv("WORKING_CONSOLE_MAIL", SECRET)
+    sent = launching()
+    config = {"ops": {"take_recovery_point_demo": {"config": {"types": [SECRET]}}}}
+    sent["variables"]["executionParams"]["runConfigData"] = config
+    with served.client(Role.operator) as client:
+        run_id = client.post("/dagster/graphql", json=sent).json()["data"]["launchRun"]["run"]["runId"]
+        until(lambda: not served.site.dagster.run(run_id).under_way, 120)
+        shown = client.post("/dagster/graphql", json={"query": TOLD, "variables": {"id": run_id}})
+        page = client.get(f"/jobs/{run_id}")
+        [files] = [one["fileKey"] for one in shown.json()["data"]["logsForRun"]["events"] if one.get("fileKey")]
+        printed = client.get(f"/dagster/logs/{run_id}/compute_logs/{files}/err")
+    assert shown.json()["data"]["runOrError"]["status"] == "FAILURE"
+    assert "[secret]" in shown.text and SECRET not in shown.text
+    assert page.status_code == 200 and "[secret]" in page.text and SECRET not in page.text
+    assert printed.status_code == 200 and SECRET not in printed.text
+    # Without the console's way: the events themselves.
+    with served.site.dagster.webserver.client(30) as direct:
+        url = f"{served.site.dagster.webserver.url}/graphql"
+        events = direct.post(url, json={"query": TOLD, "variables": {"id": run_id}}).json()["data"]["logsForRun"]
+    assert SECRET not in json.dumps(events) and "[secret]" in json.dumps(events)
 
 
 def forms(secret: str) -> list[bytes]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic, sleep, time
@@ -162,12 +163,21 @@ class Dagster:
         webserver: The webserver that may change things.
         read_only: The one that may not.
         starting: Seconds that it is given to start: so long whoever wants it waits while nobody listens there.
+        scrub: Takes secrets out of what Dagster answers.
     """
 
-    def __init__(self, webserver: WebserverAddress, read_only: WebserverAddress, *, starting: float = 0.0) -> None:
+    def __init__(
+        self,
+        webserver: WebserverAddress,
+        read_only: WebserverAddress,
+        *,
+        starting: float = 0.0,
+        scrub: Callable[[str], str] = str,
+    ) -> None:
         self.webserver = webserver
         self.read_only = read_only
         self.starting = starting
+        self.scrub = scrub
         self._client = webserver.client(_PATIENCE)
         self._lock = Lock()
         self._logs: OrderedDict[str, _Log] = OrderedDict()
@@ -265,7 +275,7 @@ class Dagster:
         try:
             answer = self._client.post(f"{self.webserver.url}/graphql", json={"query": query, "variables": variables})
             answer.raise_for_status()
-            body = answer.json()
+            body = json.loads(self.scrub(answer.text))
         except httpx.ConnectError:
             waits = "what is begun meanwhile waits for it" if self.starting else "try again in half a minute"
             raise DagsterAbsent(

@@ -27,6 +27,7 @@ from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project.creating import shipped_dagster_yaml
 from entra_pipeline.project.loading import VARIABLE
+from entra_pipeline.project.secrets import scrubber
 
 _CHECK = 5.0
 _GRACE = 15.0
@@ -74,7 +75,7 @@ class DagsterProcesses:
         self._start_missing()
         self._watch.start()
         addresses = (WebserverAddress(f"http://localhost{PATH}", self._socket(name)) for name in _SERVERS[1:])
-        self._dagster = Dagster(*addresses, starting=_STARTING)
+        self._dagster = Dagster(*addresses, starting=_STARTING, scrub=scrubber(self._project))
         return self._dagster
 
     def __exit__(self, *_: object) -> None:

@@ -44,6 +44,8 @@ _NAME = 100
 # Seconds that Dagster has for an answer.
 _TIMEOUT = 60.0
 _MOST_SENT = 20_000_000
+# Answers that tell of runs: GraphQL, what processes wrote, pages and errors. Scripts and styles are Dagster's own.
+_TELLING = ("application/json", "text/plain", "text/html")
 # Of one hop only (RFC 9110, 7.6.1), or the console's own business.
 _NOT_PASSED = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"),
@@ -157,6 +159,16 @@ class Proxy:
         if (moved := kept.get("location", "")) and (parts := urlsplit(moved)).netloc == urlsplit(webserver.url).netloc:
             kept["location"] = parts._replace(scheme="", netloc="").geturl()
         kept |= {"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+        if kept.get("content-type", "").startswith(_TELLING):
+            try:
+                # Whole: a secret may begin in one part of an answer and end in the next.
+                await answer.aread()
+            except httpx.HTTPError:
+                return PlainTextResponse("Dagster's answer ended too early. Try again.", 502)
+            finally:
+                await answer.aclose()
+            text = await run_in_threadpool(self._site.scrub, answer.text)
+            return Response(text.encode(answer.encoding or "utf-8"), answer.status_code, headers=kept)
         return StreamingResponse(
             answer.aiter_bytes(), answer.status_code, headers=kept, background=BackgroundTask(answer.aclose)
         )
@@ -219,7 +231,8 @@ class Proxy:
             async for message in upstream:
                 if self._user(socket, used=False) is None:
                     return
-                await socket.send_text(message if isinstance(message, str) else message.decode())
+                text = message if isinstance(message, str) else message.decode()
+                await socket.send_text(await run_in_threadpool(self._site.scrub, text))
 
     def _user(self, connection: Request | WebSocket, *, used: bool = True) -> User | None:
         session = self._door.session(connection, used=used)

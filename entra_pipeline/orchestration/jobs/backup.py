@@ -14,7 +14,7 @@ from entra_pipeline.operations.backup import run_backup
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.freshness import freshness_result
 from entra_pipeline.orchestration.checks.reporting import report_check, report_checks
-from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.errors import explained, in_scope
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import (
     RECOVERY_POINT,
@@ -74,7 +74,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
     def take_recovery_point(
         context: dg.OpExecutionContext, config: BackupNow, tenants: TenantResource, storage: StorageResource
     ) -> None:
-        with explained(context):
+        with explained(context, storage.project_file, in_scope(scope.name)):
             taken = run_async(
                 run_backup(
                     ResourceEnvironment(tenants, storage),

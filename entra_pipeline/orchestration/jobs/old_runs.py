@@ -25,6 +25,7 @@ from entra_pipeline.orchestration.jobs.restore import restore
 from entra_pipeline.orchestration.jobs.retention import prune
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions_name
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.secrets import Needs
 from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG
 from entra_pipeline.settings.periods import Period
 from resources import StorageResource
@@ -41,7 +42,7 @@ _UNTAGGED = frozenset({restore.name, prune.name, REPORTS_JOB, FRESHNESS_JOB, DEL
 @dg.op(name="delete_runs", out=dg.Out(dg.Nothing))
 def delete_runs_op(context: dg.OpExecutionContext, storage: StorageResource) -> Iterator[dg.Output[None]]:
     """Deletes runs that ended longer ago than `keep_runs` and show nothing that exists."""
-    with explained(context):
+    with explained(context, storage.project_file, lambda _: Needs()):
         keep = load_project(storage.project_file).dagster.keep_runs
     deleted, kept = delete_old_runs_of(context.instance, context.run, keep)
     yield dg.Output(None, metadata={"keep_runs": str(keep), "deleted": deleted, "kept_for_what_they_show": kept})

@@ -8,7 +8,7 @@ Ops hand nothing to each other but their order: the plan, the journal and the re
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -42,7 +42,8 @@ from entra_pipeline.orchestration.metadata.restores import (
 from entra_pipeline.orchestration.op_retries import retried
 from entra_pipeline.orchestration.progress import RunProgress, RunRestoreProgress
 from entra_pipeline.orchestration.sync import report_new_points
-from entra_pipeline.project import Scope
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.project.secrets import Needs, needs_of_restore, needs_of_scope, withheld
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
 from entra_pipeline.restore.records.approval import approval_scopes, require_approval, sign_plan
@@ -205,7 +206,7 @@ def plan_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Makes the plan, or finds the one to carry out; with `dry_run`, or nothing to write, all else is skipped."""
-    with _checked(context, config):
+    with _checked(context, config, storage):
         environment = ResourceEnvironment(tenants, storage)
         scope = environment.project.scope(config.scope)
         store = storage.open(config.scope)
@@ -237,7 +238,7 @@ def plan_restore(
                 context.log.info("A second administrator has to approve the plan in the console, under Restores.")
             context.log.info(f"To apply it, launch the job again with:\n{approval(plan)}")
     elif plan.steps:
-        with retried(context):
+        with retried(context, storage.project_file, _needs(config, storage)):
             require_approval(tenants.project(), store, plan)
         yield dg.Output(None, "planned")
     elif any(refusal.kind == "unresolved" for refusal in plan.refusals):
@@ -260,7 +261,7 @@ def apply_restore(
     They share one lock, one journal, one undo point and one pace towards Graph; and which there are, the plan says,
     when Dagster has long drawn its ops. When it is tried again it goes on with the journal.
     """
-    with _checked(context, config):
+    with _checked(context, config, storage):
         if config.dry_run:
             # A launch can name the ops that it runs, and begin with this one.
             raise UsageError(
@@ -284,7 +285,7 @@ def verify_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, tenants: TenantResource, storage: StorageResource
 ) -> None:
     """Reads back what was written."""
-    with _checked(context, config):
+    with _checked(context, config, storage):
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store, config)
         applied = _report_of(store, plan)
@@ -303,20 +304,20 @@ def report_restore(
     context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Shows the report; the run fails when not everything is restored."""
-    with _checked(context, config):
+    with _checked(context, config, storage):
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store, config)
         report = _report_of(store, plan)
-    yield report_observation(plan, report)
-    context.log.info(report_text(report))
-    if report.status != "finished":
-        raise dg.Failure(
-            report_text(report),
-            metadata={
-                "remedy": "The report above names every exception with its reason and what to do about it. After that, "
-                "launch the job again for the same recovery point: its plan has only what still differs."
-            },
-        )
+        yield report_observation(plan, report)
+        context.log.info(report_text(report))
+        if report.status != "finished":
+            raise dg.Failure(
+                report_text(report),
+                metadata={
+                    "remedy": "The report above names every exception with its reason and what to do about it. After "
+                    "that, launch the job again for the same recovery point: its plan has only what still differs."
+                },
+            )
     yield dg.Output(None, "reported")
 
 
@@ -333,11 +334,24 @@ def restore() -> None:
 
 
 @contextmanager
-def _checked(context: dg.OpExecutionContext, config: RestoreConfig) -> Iterator[None]:
+def _checked(context: dg.OpExecutionContext, config: RestoreConfig, storage: StorageResource) -> Iterator[None]:
     """As `retried`, with the configuration checked by every op: a launch may run any of them without those before."""
-    with retried(context):
+    with retried(context, storage.project_file, _needs(config, storage)):
         config.check()
         yield
+
+
+def _needs(config: RestoreConfig, storage: StorageResource) -> Callable[[Project], Needs]:
+    """What a restore signs in to: of a plan that was made before, the plan says which tenant it is for."""
+
+    def found(project: Project) -> Needs:
+        tenant = config.to
+        if config.plan_id:
+            with withheld(project, needs_of_scope(project, config.scope, tenant=False)):
+                tenant = _plan_by_id(storage.open(config.scope), config).tenant
+        return needs_of_restore(project, config.scope, tenant)
+
+    return found
 
 
 @contextmanager

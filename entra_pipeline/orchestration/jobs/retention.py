@@ -14,12 +14,13 @@ from pydantic import Field
 from entra_pipeline.errors import EntraPipelineError, ScopeBusy
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.operations.retention import prune_scope
-from entra_pipeline.orchestration.errors import explained
+from entra_pipeline.orchestration.errors import explained, in_scope
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.orchestration.metadata.tables import metadata_table
 from entra_pipeline.orchestration.runs import trigger
 from entra_pipeline.project import Project, Scope, load_project
+from entra_pipeline.project.secrets import needs_of_all_storages
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import PruneResult
 from entra_pipeline.store.retention.prune_log import PruneRecords
@@ -48,7 +49,8 @@ def prune_op(
     context: dg.OpExecutionContext, config: PruneConfig, storage: StorageResource
 ) -> Iterator[dg.Output[None]]:
     """Forgets recovery points that are past their time; their partitions leave Dagster, runs stay."""
-    with explained(context):
+    needs = in_scope(config.scope, tenant=False) if config.scope else needs_of_all_storages
+    with explained(context, storage.project_file, needs):
         if config.scope:
             store = storage.open(config.scope)
             pruned, partitions = _prune(context, store, load_project(storage.project_file), config)

@@ -23,6 +23,7 @@ from entra_pipeline.audit import Act, AuditLog, Origin
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus
+from entra_pipeline.orchestration.errors import scrubbed_tick
 from entra_pipeline.orchestration.keys import OPERATOR_TAG, SOMEBODY
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.stores import storages_of
@@ -87,8 +88,9 @@ def audit_sensor(project_file: str, schedules: Collection[str]) -> dg.SensorDefi
         "stopped, and changes of the configuration file.",
     )
     def audit_log(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        cursor, told = record(context.instance, project_file, schedules, context.cursor)
-        return dg.SensorResult(cursor=cursor, skip_reason=dg.SkipReason(told))
+        with scrubbed_tick(context, project_file):
+            cursor, told = record(context.instance, project_file, schedules, context.cursor)
+            return dg.SensorResult(cursor=cursor, skip_reason=dg.SkipReason(told))
 
     return audit_log
 

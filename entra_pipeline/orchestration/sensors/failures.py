@@ -19,7 +19,9 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import places
 from entra_pipeline.orchestration.dagster_internals import InstigatorState, InstigatorType, TickStatus
 from entra_pipeline.project import Project
+from entra_pipeline.project.secrets import secret_values
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.settings.scrubbing import scrub
 from entra_pipeline.store.events import announce
 from entra_pipeline.store.points.keys import key_of
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -65,11 +67,11 @@ def contained(context: dg.SensorEvaluationContext, project: Project, sensor: str
         context.log.warning(f"{scope}: {error.message}")
     except Exception as error:
         context.log.exception(f"{scope}: sensor {sensor} failed for this scope")
-        now = system_clock()
+        now, text = system_clock(), f"{type(error).__name__}: {error}"
         try:
             announce(
                 open_store(project, scope),
-                _event(sensor, scope, f"{now:%Y-%m-%d}", now, now, f"{type(error).__name__}: {error}"),
+                _event(sensor, scope, f"{now:%Y-%m-%d}", now, now, scrub(text, secret_values(project))),
             )
         except EntraPipelineError as problem:
             context.log.warning(f"{scope}: {problem.message}")

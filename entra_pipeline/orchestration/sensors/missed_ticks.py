@@ -17,6 +17,7 @@ import msgspec
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.errors import UsageError
 from entra_pipeline.orchestration.dagster_internals import InstigatorStatus, InstigatorType, ScheduleInstigatorData
+from entra_pipeline.orchestration.errors import scrubbed_tick
 from entra_pipeline.orchestration.history import newest_points, newest_runs
 from entra_pipeline.orchestration.partitions import is_present
 from entra_pipeline.orchestration.schedules import extra_request, schedule_name
@@ -55,25 +56,26 @@ def missed_ticks_sensor(
         description="Takes a recovery point of a scope whose schedule should have run, unless somebody has stopped it.",
     )
     def missed_ticks(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        now = clock()
-        # Scope → since when its run has been seen missing.
-        before = _CURSOR.decode(context.cursor) if context.cursor else {}
-        seen: dict[str, datetime] = {}
-        requests = []
-        for scope, due in missed(context.instance, scopes, now):
-            seen[scope.name] = before.get(scope.name, now)
-            if now < seen[scope.name] + GRACE:
-                continue
-            with contained(context, project, "missed_ticks", scope.name):
-                latest = open_store(project, scope.name).points()[-1:]
-                # Taken by the command: Dagster does not know of it.
-                if latest and moment_of(latest[0]) >= due:
+        with scrubbed_tick(context, project.file):
+            now = clock()
+            # Scope → since when its run has been seen missing.
+            before = _CURSOR.decode(context.cursor) if context.cursor else {}
+            seen: dict[str, datetime] = {}
+            requests = []
+            for scope, due in missed(context.instance, scopes, now):
+                seen[scope.name] = before.get(scope.name, now)
+                if now < seen[scope.name] + GRACE:
                     continue
-                context.log.info(
-                    f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is requested now"
-                )
-                requests.append(extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}"))
-        return dg.SensorResult(run_requests=requests, cursor=msgspec.json.encode(seen).decode())
+                with contained(context, project, "missed_ticks", scope.name):
+                    latest = open_store(project, scope.name).points()[-1:]
+                    # Taken by the command: Dagster does not know of it.
+                    if latest and moment_of(latest[0]) >= due:
+                        continue
+                    context.log.info(
+                        f"{scope.name}: the tick of {due:%Y-%m-%d %H:%M} UTC was missed; its run is requested now"
+                    )
+                    requests.append(extra_request(scope, context.instance, now, f"{scope.name} {due:%Y-%m-%dT%H:%M}"))
+            return dg.SensorResult(run_requests=requests, cursor=msgspec.json.encode(seen).decode())
 
     return missed_ticks
 

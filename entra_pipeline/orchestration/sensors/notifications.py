@@ -19,6 +19,7 @@ from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import Event, dispatch, places
 from entra_pipeline.operations.logs import LOGS_JOB
 from entra_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
+from entra_pipeline.orchestration.errors import scrubbed_tick
 from entra_pipeline.orchestration.jobs.retention import OP as PRUNE_OP
 from entra_pipeline.orchestration.keys import PLAN_TAG, identifier
 from entra_pipeline.orchestration.runs import begun, trigger
@@ -59,20 +60,21 @@ def notifications_sensor(project: Project) -> dg.SensorDefinition:
     )
     def notifications(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         current = load_project(file)
-        problems = [*record_lost_runs(context, current), *announce_failed_sensors(context, current)]
-        until = system_clock() + _SENDING
-        sent = waiting = 0
-        for name, open_place in places(current):
-            try:
-                told = dispatch(current, open_place(), ready=_has_ended(context.instance), until=until)
-            except EntraPipelineError as error:
-                problems.append(f"storage {name}: {error.message}")
-                continue
-            sent, waiting = sent + told.sent, waiting + told.waiting
-            problems += told.problems
-        for problem in problems:
-            context.log.warning(problem)
-        return dg.SkipReason(f"{sent} sent, {waiting} waiting" + "".join(f"\n{problem}" for problem in problems))
+        with scrubbed_tick(context, file):
+            problems = [*record_lost_runs(context, current), *announce_failed_sensors(context, current)]
+            until = system_clock() + _SENDING
+            sent = waiting = 0
+            for name, open_place in places(current):
+                try:
+                    told = dispatch(current, open_place(), ready=_has_ended(context.instance), until=until)
+                except EntraPipelineError as error:
+                    problems.append(f"storage {name}: {error.message}")
+                    continue
+                sent, waiting = sent + told.sent, waiting + told.waiting
+                problems += told.problems
+            for problem in problems:
+                context.log.warning(problem)
+            return dg.SkipReason(f"{sent} sent, {waiting} waiting" + "".join(f"\n{problem}" for problem in problems))
 
     return notifications
 

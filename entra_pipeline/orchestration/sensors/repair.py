@@ -18,6 +18,7 @@ import msgspec
 from entra_pipeline.backup.run import protected_types
 from entra_pipeline.catalogue import RELATIONS
 from entra_pipeline.clock import Clock, parse_iso, system_clock
+from entra_pipeline.orchestration.errors import scrubbed_tick
 from entra_pipeline.orchestration.history import newest_points, newest_runs
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, RETRY_TAG, asset_key
 from entra_pipeline.orchestration.schedules import extra_request
@@ -89,29 +90,30 @@ def repair_sensor(
         f"at most {len(PAUSES)} times, with growing pauses.",
     )
     def repair(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        cursor = _CURSOR.decode(context.cursor) if context.cursor else {}
-        # Also of a scope whose repair is under way: it counts when that has ended.
-        cursor = {name: tried for name, tried in cursor.items() if name in scopes}
-        requests: list[dg.RunRequest] = []
-        said: list[str] = []
-        for name, trouble in troubles(context.instance, list(scopes.values())).items():
-            tried = cursor.get(name, Tried(trouble.of))
-            if tried.of != trouble.of:
-                tried = Tried(trouble.of)
-            asked, text = None, "could not be checked: see the log of the tick"
-            # No try is spent on a storage that cannot be reached: a run could not store anything either.
-            with contained(context, project, "repair", name):
-                tried, asked, text = _next(context.instance, project, scopes[name], trouble, tried, clock())
-            cursor[name] = tried
-            said.append(f"{name}: {text}")
-            if asked is not None:
-                context.log.info(said[-1])
-                requests.append(asked)
-        return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None if requests else "\n".join(said) or "nothing to repair",
-            cursor=msgspec.json.encode(cursor).decode(),
-        )
+        with scrubbed_tick(context, project.file):
+            cursor = _CURSOR.decode(context.cursor) if context.cursor else {}
+            # Also of a scope whose repair is under way: it counts when that has ended.
+            cursor = {name: tried for name, tried in cursor.items() if name in scopes}
+            requests: list[dg.RunRequest] = []
+            said: list[str] = []
+            for name, trouble in troubles(context.instance, list(scopes.values())).items():
+                tried = cursor.get(name, Tried(trouble.of))
+                if tried.of != trouble.of:
+                    tried = Tried(trouble.of)
+                asked, text = None, "could not be checked: see the log of the tick"
+                # No try is spent on a storage that cannot be reached: a run could not store anything either.
+                with contained(context, project, "repair", name):
+                    tried, asked, text = _next(context.instance, project, scopes[name], trouble, tried, clock())
+                cursor[name] = tried
+                said.append(f"{name}: {text}")
+                if asked is not None:
+                    context.log.info(said[-1])
+                    requests.append(asked)
+            return dg.SensorResult(
+                run_requests=requests,
+                skip_reason=None if requests else "\n".join(said) or "nothing to repair",
+                cursor=msgspec.json.encode(cursor).decode(),
+            )
 
     return repair
 

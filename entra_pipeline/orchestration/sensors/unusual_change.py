@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from entra_pipeline.orchestration.checks.recovery_points import UNUSUAL
+from entra_pipeline.orchestration.errors import scrubbed_tick
 from entra_pipeline.orchestration.history import last_evaluations
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
 from entra_pipeline.orchestration.schedules import extra_request
@@ -41,18 +42,20 @@ def unusual_change_sensor(project: Project, jobs: Sequence[UnresolvedAssetJobDef
         description="Takes another recovery point of a scope whose newest one shows an unusual change.",
     )
     def unusual_change(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
-        for key, (evaluation, evaluated) in last_evaluations(context.instance, list(keys)).items():
-            # Only what was found; what could not be evaluated is a warning.
-            if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
-                continue
-            scope, point = keys[key], evaluation.partition
-            with contained(context, project, "unusual_change", scope.name):
-                # An older point that was materialised again is no news.
-                if point and point < max(context.instance.get_materialized_partitions(key.asset_key), default=""):
+        with scrubbed_tick(context, project.file):
+            for key, (evaluation, evaluated) in last_evaluations(context.instance, list(keys)).items():
+                # Only what was found; what could not be evaluated is a warning.
+                if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
                     continue
-                context.log.info(f"{scope.name}: {evaluation.description}; one more recovery point is taken")
-                # The moment after the check: the same with every tick, so that one run is asked for.
-                after = datetime.fromtimestamp(evaluated, UTC) + timedelta(seconds=1)
-                yield extra_request(scope, context.instance, after, f"{scope.name} {point or key_of(after)} unusual")
+                scope, point = keys[key], evaluation.partition
+                with contained(context, project, "unusual_change", scope.name):
+                    # An older point that was materialised again is no news.
+                    if point and point < max(context.instance.get_materialized_partitions(key.asset_key), default=""):
+                        continue
+                    context.log.info(f"{scope.name}: {evaluation.description}; one more recovery point is taken")
+                    # The moment after the check: the same with every tick, so that one run is asked for.
+                    after = datetime.fromtimestamp(evaluated, UTC) + timedelta(seconds=1)
+                    request = f"{scope.name} {point or key_of(after)} unusual"
+                    yield extra_request(scope, context.instance, after, request)
 
     return unusual_change

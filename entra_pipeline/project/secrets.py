@@ -1,0 +1,123 @@
+"""The secrets of a project: what their values are, and which variables of the environment a piece of work goes without.
+
+What belongs here: secrets by what they are for. What does not: taking values out of texts (`settings.scrubbing`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from entra_pipeline.errors import ConfigurationError
+from entra_pipeline.project.loading import load_project
+from entra_pipeline.project.models import Project
+from entra_pipeline.settings.references import references
+from entra_pipeline.settings.scrubbing import scrub
+from entra_pipeline.settings.section import Section
+
+
+class Needs(NamedTuple):
+    """What a piece of work signs in to; names that the project does not have are none.
+
+    Attributes:
+        tenants: Names of tenants.
+        storages: Names of storage profiles.
+    """
+
+    tenants: frozenset[str] = frozenset()
+    storages: frozenset[str] = frozenset()
+
+
+def needs_of_scope(project: Project, scope: str, *, tenant: bool = True) -> Needs:
+    """Returns what work on a scope needs: its storage and, unless told otherwise, its tenant.
+
+    Raises:
+        UsageError: There is no scope of the name.
+    """
+    found = project.scope(scope)
+    return Needs(frozenset({found.tenant} if tenant else ()), frozenset({found.storage}))
+
+
+def needs_of_restore(project: Project, scope: str, tenant: str) -> Needs:
+    """Returns what a restore needs: both tenants, the scope's storage, and those that the target tenant is stored in.
+
+    Args:
+        project: The project.
+        scope: The scope that is restored.
+        tenant: The tenant that it is restored to; empty for the scope's own.
+
+    Raises:
+        UsageError: There is no scope of the name.
+    """
+    own = project.scope(scope)
+    target = tenant or own.tenant
+    storages = {one.storage for one in project.scopes.values() if one.tenant == target}
+    return Needs(frozenset({own.tenant, target}), frozenset({own.storage, *storages}))
+
+
+def needs_of_all_storages(project: Project) -> Needs:
+    """Returns what work on everything that is stored needs: the storages of all scopes, and no tenant."""
+    return Needs(storages=frozenset(scope.storage for scope in project.scopes.values()))
+
+
+def secret_values(project: Project) -> frozenset[str]:
+    """Returns what the secrets of a project are now; those that cannot be found are left out."""
+    found = set()
+    for place, name in _places(project):
+        if place == "env":
+            found.add(os.environ.get(name, "").strip())
+        elif place == "file":
+            with suppress(OSError, UnicodeDecodeError):
+                found.add(Path(name).read_text(encoding="utf-8").strip())
+    return frozenset(found - {""})
+
+
+def scrubber(file: Path) -> Callable[[str], str]:
+    """Returns what takes the secrets out of a text that the project of a file has at that moment.
+
+    A configuration that cannot be read names none.
+    """
+
+    def scrubbed(text: str) -> str:
+        try:
+            project = load_project(file)
+        except ConfigurationError:
+            return text
+        return scrub(text, secret_values(project))
+
+    return scrubbed
+
+
+@contextmanager
+def withheld(project: Project, needs: Needs) -> Iterator[None]:
+    """Takes the secrets that a piece of work does not need out of this process's environment meanwhile.
+
+    Only variables are taken that the project names. A process that is started meanwhile goes without them, too.
+    """
+    kept = _variables(
+        [
+            *(project.tenants[name] for name in needs.tenants if name in project.tenants),
+            *(project.storage[name] for name in needs.storages if name in project.storage),
+        ]
+    )
+    named = {name for place, name in _places(project) if place == "env"}
+    taken = {name: os.environ.pop(name) for name in named - kept if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
+def _variables(sections: Iterable[Section]) -> set[str]:
+    return {one.name for section in sections for one in references(section) if one.place == "env"}
+
+
+def _places(project: Project) -> Iterator[tuple[str, str]]:
+    """Yields where each secret is: `env` or `file`, or another place; and the name of the variable or its path."""
+    for one in references(project):
+        yield one.place, one.name
+    for former in project.console.former_secrets:
+        yield ("env", former.env) if former.env is not None else ("file", str(former.resolve(former.file or "")))

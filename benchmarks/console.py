@@ -6,7 +6,8 @@ import asyncio
 import random
 import subprocess
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
+from oidc_provider_mock import User, run_server_in_thread
 
 from benchmarks.consoles import CSRF, Console, Visitor, console, free_port, links
 from benchmarks.processes import backup, command
@@ -36,6 +38,16 @@ _THINKING = (1.0, 5.0)
 _COMING = 20.0
 _MOST_OF_CROWD = 1.0
 _SCOPE = "/scopes/demo"
+_SIGN_IN = """
+[console]
+public_url = "http://127.0.0.1:{port}"
+[console.oidc]
+issuer = "http://localhost:{issuer}"
+client_id = "console"
+client_secret = {{ file = "oidc-secret" }}
+[console.roles]
+administrator = ["Backup.Administrator"]
+"""
 _COLUMNS = {"what": "page", "first": "first, ms", "median": "median, ms", "slowest": "slowest, ms"}
 _POINT = rf"{_SCOPE}/points/[^/?]+"
 
@@ -141,14 +153,14 @@ def _row(what: str, seconds: Sequence[float]) -> dict[str, object]:
 def _demo(folder: Path, scale: float) -> list[Section]:
     demonstration = command("demo", "--directory", folder, "--port", free_port())
     subprocess.run(demonstration, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with console(folder / "dagster_project.toml") as served:
-        with Visitor(served) as visitor:
-            job = visitor.run(f"{_SCOPE}/backup", {})
-            pages = _every(visitor, job.url.path)
-            times = {
-                what: [visitor.get(path).seconds for path in islice(cycle(paths), _ROUNDS)]
-                for what, (paths, _) in pages.items()
-            }
+    with console(folder / "dagster_project.toml") as served, Visitor(served) as visitor:
+        job = visitor.run(f"{_SCOPE}/backup", {})
+        pages = _every(visitor, job.url.path)
+        times = {
+            what: [visitor.get(path).seconds for path in islice(cycle(paths), _ROUNDS)]
+            for what, (paths, _) in pages.items()
+        }
+    with _signing_in(folder / "dagster_project.toml") as port, console(folder / "dagster_project.toml", port) as served:
         visits = asyncio.run(_crowd(served, [*pages.values()], _SECONDS * min(scale, 1)))
     return [_alone(times), _together(visits)]
 
@@ -213,23 +225,41 @@ class _Visit(NamedTuple):
     problem: str
 
 
+@contextmanager
+def _signing_in(project_file: Path) -> Iterator[int]:
+    """Lets everybody of the crowd sign in with an account of their own; yields the port that the console has to have.
+
+    What one person may have answered at a time is bounded.
+    """
+    port = free_port()
+    users = [User(sub=_name(number), claims={"roles": ["Backup.Administrator"]}) for number in range(_PEOPLE)]
+    with run_server_in_thread(user_claims=users) as server:
+        (project_file.parent / "oidc-secret").write_text("any")
+        with project_file.open("a") as file:
+            file.write(_SIGN_IN.format(port=port, issuer=server.server_port))
+        yield port
+
+
+def _name(number: int) -> str:
+    return f"person-{number}"
+
+
 async def _crowd(served: Console, pages: Sequence[tuple[Sequence[str], int]], seconds: float) -> list[_Visit]:
     end = time.monotonic() + seconds
-    some = await asyncio.gather(*(_person(served, pages, end, random.Random(number)) for number in range(_PEOPLE)))
+    some = await asyncio.gather(*(_person(served, pages, end, number) for number in range(_PEOPLE)))
     return [visit for visits in some for visit in visits]
 
 
-async def _person(
-    served: Console, pages: Sequence[tuple[Sequence[str], int]], end: float, chance: random.Random
-) -> list[_Visit]:
+async def _person(served: Console, pages: Sequence[tuple[Sequence[str], int]], end: float, number: int) -> list[_Visit]:
     """Signs in, and then opens a page, thinks, and opens the next one."""
-    visits = []
+    visits, chance = [], random.Random(number)
     paths, weights = zip(*pages, strict=True)
     async with httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=60, follow_redirects=True) as client:
         await asyncio.sleep(chance.uniform(0, _COMING))
         token = CSRF.findall((await client.get("/sign-in")).text)[0]
-        sent = {"csrf_token": token, "name": "admin", "password": served.password}
-        visits.append(await _visit(client.post("/sign-in", data=sent), "sign-in"))
+        begun = await client.post("/sign-in", data={"csrf_token": token}, follow_redirects=False)
+        agreed = await client.post(begun.headers["location"], data={"sub": _name(number)}, follow_redirects=False)
+        visits.append(await _visit(client.get(agreed.headers["location"]), "sign-in"))
         while time.monotonic() < end:
             await asyncio.sleep(chance.uniform(*_THINKING))
             [some] = chance.choices(paths, weights)
@@ -254,9 +284,10 @@ def _together(visits: Sequence[_Visit]) -> Section:
     late = quantiles(taken, n=20)[-1]
     return Section(
         title="Many users at once",
-        method=f"{_PEOPLE} users sign in to that console within {_COMING:.0f} seconds and open its pages for two "
-        f"minutes, common pages more often. Each user pauses for {_THINKING[0]:.0f} to {_THINKING[1]:.0f} seconds "
-        "between two pages. The users, the console and Dagster share the machine.",
+        method=f"{_PEOPLE} users, each with an account of a sign-in service, sign in to that console within "
+        f"{_COMING:.0f} seconds and open its pages for two minutes, common pages more often. Each user pauses for "
+        f"{_THINKING[0]:.0f} to {_THINKING[1]:.0f} seconds between two pages. The users, the console and Dagster "
+        "share the machine.",
         columns={"visits": "pages", "median": "median, ms", "late": "95th percentile, ms", "slowest": "slowest, ms"},
         rows=[
             {

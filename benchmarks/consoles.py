@@ -29,7 +29,7 @@ _TIMEOUT = 60
 
 
 class Console(NamedTuple):
-    """A console that serves: its address, and the password of `admin`."""
+    """A console that serves: its address, and the password of `admin`; empty where people sign in elsewhere."""
 
     url: str
     password: str
@@ -94,18 +94,23 @@ class Visitor:
 
 
 @contextmanager
-def console(project_file: Path) -> Iterator[Console]:
+def console(project_file: Path, port: int = 0) -> Iterator[Console]:
     """Serves the console of a project, Dagster behind it, until the context ends; DAGSTER_HOME is beside the project.
+
+    Args:
+        project_file: The configuration.
+        port: Where it listens; 0: at a free one.
 
     Raises:
         RuntimeError: It does not start.
     """
     home = project_file.parent / "dagster-home"
     home.mkdir(exist_ok=True)
-    (home / "console-account.json").unlink(missing_ok=True)
+    for kept in ("console-account.json", PASSWORD):
+        (home / kept).unlink(missing_ok=True)
     environment = os.environ | {"DAGSTER_HOME": str(home), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
     serving = subprocess.Popen(
-        command("--project", project_file, "serve", "--port", 0),
+        command("--project", project_file, "serve", "--port", port),
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -118,7 +123,8 @@ def console(project_file: Path) -> Iterator[Console]:
         url = re.search(r"(http://\S+)", said)
         if url is None:
             raise RuntimeError(f"the console does not start: {said}")
-        yield Console(url[1], (home / PASSWORD).read_text().strip())
+        password = home / PASSWORD
+        yield Console(url[1], password.read_text().strip() if password.exists() else "")
     finally:
         serving.terminate()
         serving.communicate()

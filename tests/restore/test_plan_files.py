@@ -124,7 +124,7 @@ def test_an_assignment_is_not_given_twice_where_another_one_names_the_new_id(las
         selection=RestoreSelection(types=("role_assignments",)),
         identity={GROUPS[2]: NEW},
     )
-    removed = [("delete", "role_assignments", old, (f"{new} gives the same already",))]
+    removed = [("delete", "role_assignments", old, (f"{new} gives the same",))]
     assert [(step.action, step.table, step.id, step.notes) for step in plan.steps] == (removed if lasting else [])
 
 

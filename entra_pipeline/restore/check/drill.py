@@ -292,7 +292,13 @@ class _Rehearsal:
             )
         self.progress.phase("comparing")
         made = {one.id: one.live_id for one in self.report.outcomes if one.live_id and one.table in CATALOGUE}
-        names = {**arrived, **self.plan.identity, **_moved(crossing.point.store, self.plan), **made}
+        names = {
+            **arrived,
+            # What counts as the same as an object that was made has the new id of that.
+            **{old: made.get(new, new) for old, new in self.plan.identity.items()},
+            **_moved(crossing.point.store, self.plan),
+            **made,
+        }
         names = {old.lower() if len(old) == 36 else old: new for old, new in names.items() if old != new}
         return await asyncio.to_thread(
             fidelity, crossing.point, before, Side(target_store, after), names, _reasons(self.plan, self.report)

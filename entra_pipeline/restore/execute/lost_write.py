@@ -66,10 +66,10 @@ def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any]
         tops = {path.partition(".")[0] for path in keys}
         shown = [name for name in shown if name in tops] or shown
     # What shows nothing of what was sent may be anything.
-    return bool(shown) and all(_shown(entry, name, wanted[name], found[name]) for name in shown)
+    return bool(shown) and all(is_shown(entry, name, wanted[name], found[name]) for name in shown)
 
 
-def _shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
+def is_shown(entry: ObjectType, name: str, sent: Any, shown: Any) -> bool:
     """Compares a sent value with the shown one, without the prefix that Graph adds."""
     prefix = entry.restore.prefixed.get(name)
     return is_written(sent, re.sub(f"^{prefix}", "", str(shown)) if prefix else shown)

@@ -131,6 +131,7 @@ class RunningStep:
         parent: Id in the tenant of the owner of a child object.
         owners: That owner's id → its own owner's, where the owner is a child object, too.
         problems: What did not go as it should have, though the step as a whole did.
+        met: The object that Graph named when it refused to make a second one; None when it made one.
     """
 
     def __init__(self, session: RestoreSession, step: RestoreStep) -> None:
@@ -143,6 +144,7 @@ class RunningStep:
         above = session.owners.get(step.parent)
         self.owners = {self.parent: session.live(above)} if above else {}
         self.problems: list[str] = []
+        self.met: dict[str, Any] | None = None
 
     def body(self) -> dict[str, Any]:
         """Returns the properties to send, with the ids of the tenant."""
@@ -239,7 +241,8 @@ class RunningStep:
             if not written.lost:
                 found = await find(False) if there_already(written) else None
                 if found:
-                    return dict(found)
+                    self.met = dict(found)
+                    return self.met
                 if not uncertain:
                     journal.withdraw(number)
                 raise self.refused(written)

@@ -26,7 +26,7 @@ from entra_pipeline.restore.objects.normalize import Body, differing, differing_
 from entra_pipeline.restore.objects.normalize import moved as renamed
 from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.objects.selection import RestoreSet, bin_of, is_bin, is_view
-from entra_pipeline.restore.plan.matching import Namesake, compare_namesakes, key_of, tie_of
+from entra_pipeline.restore.plan.matching import Namesake, Tie, compare_namesakes, key_of, own_aliases, twins_of
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.state import sql_text
@@ -76,7 +76,9 @@ class ObjectDiff:
         then: The object at the recovery point, as JSON text; empty when it was added since.
         now: The object in the tenant, or its recycle bin; empty when it is missing.
         known_by: Why it is taken for the same object, where its id does not say so.
-        twin: Id of another object of the tenant that says what this one is to say; only of ties (`Restore.link`).
+        twin: Id of another object that says what this one is to say: in the tenant when it is there, else at the
+            recovery point; only of ties (`Restore.link`).
+        unlike: Properties in which the two differ nevertheless.
         conditions: Which of `derived`, `fixed` and `mastered` (`Restore`) are true of it.
         requested: Whether it is among what was chosen; others only name something that has another id now.
     """
@@ -90,6 +92,7 @@ class ObjectDiff:
     now: str
     known_by: str = ""
     twin: str = ""
+    unlike: tuple[str, ...] = ()
     conditions: frozenset[str] = frozenset()
     requested: bool = True
 
@@ -230,8 +233,8 @@ class _Differ:
             elif back and self._comparable(relation, chosen=False):
                 self._links(relation, back, only_missing=True)
         self._renamed_references()
-        self._twins()
         self._conditions()
+        self._twins()
         return self._result
 
     def _comparable(self, table: str, *, chosen: bool) -> bool:
@@ -279,7 +282,7 @@ class _Differ:
                     items[id_] = ObjectDiff(table, id_, id_, "", ObjectState.THERE, then, now)
         binned = self._still_useful(entry, gone, self._binned(table, gone))
         parents = self._parents(entry, [*items, *gone, *new])
-        alike = self._alike(entry, new, parents)
+        alike = _alike(entry, new, parents)
         for id_, then in gone.items():
             item = self._placed(
                 entry, ObjectDiff(table, id_, "", parents.get(id_, ""), ObjectState.MISSING, then, ""), new, binned
@@ -332,12 +335,6 @@ class _Differ:
         for alias in own_aliases(item.entry):
             if then.get(alias) and now.get(alias) and then[alias] != now[alias]:
                 self._result.forward[then[alias]] = now[alias]
-
-    @staticmethod
-    def _alike(entry: ObjectType, new: Mapping[str, str], parents: Mapping[str, str]) -> dict[Any, str]:
-        """Objects that only the tenant has, by what makes each of them the only one of its kind."""
-        keys = {id_: key_of(entry, decoded(now), parents.get(id_, "")) for id_, now in sorted(new.items())}
-        return {key: id_ for id_, key in keys.items() if key is not None}
 
     def _key(self, item: ObjectDiff) -> Any:
         parent = rewrite(item.parent, self._result.forward)
@@ -438,35 +435,47 @@ class _Differ:
         return table in self._chosen.tables and (self._chosen.ids is None or not self._chosen.ids.isdisjoint(ids))
 
     def _twins(self) -> None:
-        """Finds ties that say, with the ids of now, what another object of the tenant says already.
+        """Finds ties that say, with the ids of now, what another one says already, or will (`matching.twins_of`).
 
         Graph refuses a second one, however long either of them lasts.
         """
+        forward = self._result.forward
         for table, items in self._result.items.items():
             entry = CATALOGUE[table]
-            if not entry.restore.link or not self._live.has(table):
+            if not entry.restore.link:
                 continue
-            moved = {
-                id_: (item, now)
+            ties = {
+                id_: _tie(item, forward)
                 for id_, item in items.items()
-                if item.state in {ObjectState.MISSING, ObjectState.THERE}
-                and (now := rewrite(item.wanted(), self._result.forward)) != item.wanted()
+                if item.state in {ObjectState.MISSING, ObjectState.THERE} and "derived" not in item.conditions
             }
-            named = {one for _, now in moved.values() for one in ids_in(now)} & set(self._result.forward.values())
-            found = naming(self._connection, self._live, table, named) if named else {}
-            parents = self._parents(entry, [*found])
-            there = {
-                tie_of(entry, decoded(body), parents.get(id_, "")): id_
-                for id_, body in sorted(found.items(), reverse=True)
-            }
-            for id_, (item, now) in moved.items():
-                twin = there.get(tie_of(entry, now, rewrite(item.parent, self._result.forward)), "")
-                if not twin or twin == item.live_id:
-                    continue
-                item.twin = twin
+            moved = [tie for tie in ties.values() if tie.moved]
+            if not moved:
+                continue
+            named = {one for tie in moved for one in ids_in(tie.body)} & set(forward.values())
+            for id_, twin in twins_of(entry, ties, self._ties_there(entry, named)).items():
+                item = items[id_]
+                item.twin, item.unlike = twin
                 if item.state is ObjectState.MISSING:
-                    self._result.forward[id_] = twin
-                    del items[id_]
+                    forward[id_] = twin.id
+                    if not twin.unlike:
+                        del items[id_]
+
+    def _ties_there(self, entry: ObjectType, named: Collection[str]) -> dict[str, tuple[Body, str]]:
+        """Ties that name one of the ids, and that the tenant keeps: neither added since nor ending by themselves."""
+        if not named or not self._live.has(entry.name):
+            return {}
+        found = naming(self._connection, self._live, entry.name, named)
+        derived = entry.restore.derived
+        passing = meeting(self._connection, derived, found) if derived and found else set()
+        items = self._result.items[entry.name]
+        kept = {
+            id_: body
+            for id_, body in found.items()
+            if id_ not in passing and not (id_ in items and items[id_].state is ObjectState.ADDED)
+        }
+        parents = self._parents(entry, [*kept])
+        return {id_: (decoded(body), parents.get(id_, "")) for id_, body in kept.items()}
 
     # --- conditions --------------------------------------------------------------------------------------------------
 
@@ -483,6 +492,18 @@ class _Differ:
                 }
                 for id_ in meeting(self._connection, condition, texts):
                     items[id_].conditions |= {name}
+
+
+def _alike(entry: ObjectType, new: Mapping[str, str], parents: Mapping[str, str]) -> dict[Any, str]:
+    """Objects that only the tenant has, by what makes each of them the only one of its kind."""
+    keys = {id_: key_of(entry, decoded(now), parents.get(id_, "")) for id_, now in sorted(new.items())}
+    return {key: id_ for id_, key in keys.items() if key is not None}
+
+
+def _tie(item: ObjectDiff, forward: Mapping[str, str]) -> Tie:
+    wanted, parent = item.wanted(), rewrite(item.parent, forward)
+    body = rewrite(wanted, forward)
+    return Tie(body, parent, item.live_id, (body, parent) != (wanted, item.parent), item.requested)
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -573,8 +594,3 @@ def namesakes(
         )
         found[old] = compare_namesakes(entry, new, before, after, by_name=by_name)
     return found
-
-
-def own_aliases(entry: ObjectType) -> tuple[str, ...]:
-    """Aliases that come with the object: the appId of an enterprise application is its application's."""
-    return entry.aliases if entry.restore.create_only.isdisjoint(entry.aliases) else ()

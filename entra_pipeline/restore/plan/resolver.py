@@ -11,9 +11,9 @@ from typing import Literal
 
 from entra_pipeline.catalogue import BY_GRAPH_TYPE, CATALOGUE
 from entra_pipeline.restore.objects.model import PlanRefusal
-from entra_pipeline.restore.plan.diff import own_aliases
 from entra_pipeline.restore.plan.estimate import requests_for_links
 from entra_pipeline.restore.plan.id_index import IdIndex
+from entra_pipeline.restore.plan.matching import own_aliases
 from entra_pipeline.restore.plan.rules.drafts import Draft, PlanDraft
 
 

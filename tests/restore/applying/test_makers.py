@@ -9,7 +9,7 @@ from typing import Any
 
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.restore.objects.normalize import normalized
-from tests.restore.applying.conftest import Damaged, links, step
+from tests.restore.applying.conftest import Damaged, bad, links, step
 
 Start = Callable[..., Damaged]
 
@@ -257,6 +257,47 @@ def test_eligible_and_active_roles_are_asked_for(damaged: Start) -> None:
         assert {name: site.first(path, id=made)[name] for name in who} == who
         site.restore(step("delete", table, made, before=who), job=f"{kind} goes")
         assert made not in {one["id"] for one in site.control.dump(path)}
+
+
+def test_what_graph_says_exists_is_restored_only_where_it_is_what_was_to_be_made(damaged: Start) -> None:
+    site = damaged(
+        *("users", "groups", "role_definitions", "role_eligibility_schedules", "service_principals"),
+        *("oauth2_permission_grants", "privileged_access_group_eligibility_schedules"),
+    )
+    user = site.control.dump("users")[1]["id"]
+    role = site.control.dump("unifiedRoleDefinition")[8]["id"]
+    group = site.first("privilegedAccessGroupEligibilitySchedule")
+    grant = site.first("oauth2PermissionGrants", consentType="AllPrincipals")
+    who = {"principalId": user, "roleDefinitionId": role, "directoryScopeId": "/"}
+    limited = {"expiration": {"type": "afterDateTime", "endDateTime": "2027-06-01T00:00:00Z"}}
+    given = {**who, "scheduleInfo": {"expiration": {"type": "noExpiration"}}}
+    table, in_groups = "role_eligibility_schedules", "privileged_access_group_eligibility_schedules"
+    site.restore(step("create", table, "first", body=given), job="first")
+    in_group = {name: group[name] for name in ("accessId", "groupId", "principalId")}
+    ended = {**in_group, "scheduleInfo": limited}
+    grants = body("oauth2_permission_grants", grant)
+    same = site.restore(
+        step("create", table, "second", body=given),
+        step("create", "oauth2_permission_grants", "second", body=grants),
+        step("create", in_groups, "second", parent=group["groupId"], body=body(in_groups, group)),
+        job="same",
+    )
+    assert [one.live_id for one in same.outcomes][1:] == [grant["id"], group["id"]]
+    other = site.apply(
+        site.plan(
+            step("create", table, "third", body={**given, "scheduleInfo": limited}),
+            step("create", "oauth2_permission_grants", "third", body={**grants, "scope": "User.ReadBasic.All"}),
+            step("create", in_groups, "third", parent=group["groupId"], body=ended),
+            job="other",
+        )
+    )
+    kept = "one exists already, which differs in scheduleInfo: it was left as it is"
+    assert [(name, result) for name, result, _ in bad(other)] == [
+        (table, "restored with differences"),
+        ("oauth2_permission_grants", "failed"),
+        (in_groups, "restored with differences"),
+    ]
+    assert [reason for _, result, reason in bad(other) if result != "failed"] == [kept, kept]
 
 
 def test_conditional_access_comes_back_without_force(damaged: Start) -> None:

@@ -87,6 +87,7 @@ class RequestBuilder:
             work.id = made[work.step.id]
         else:
             work.made(self.ids_of(await self._made_with_less()))
+            _note_met(work, self.sent())
         if rest := await self.lacking(self.rest()):
             await self._complete(rest)
 
@@ -328,6 +329,16 @@ class RequestBuilder:
     async def undo_preparation(self, taken: dict[str, Any]) -> None:
         """Gives an object that was not deleted back what was taken from it (`prepare_removal`)."""
         await self.work.do(Write("PATCH", self.item, taken, repeatable=True))
+
+
+def _note_met(work: RunningStep, sent: dict[str, Any]) -> None:
+    """Notes in what an object that was there already differs from the one that was to be made."""
+    if work.met is None:
+        return
+    shown = normalized(work.entry, work.met)
+    told = sorted(sent.keys() & shown.keys())
+    if unlike := [name for name in told if not lost_write.is_shown(work.entry, name, sent[name], shown[name])]:
+        work.problems.append(f"one exists already, which differs in {', '.join(unlike)}: it was left as it is")
 
 
 def _content(body: dict[str, Any]) -> bool:

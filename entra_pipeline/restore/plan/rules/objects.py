@@ -78,6 +78,13 @@ class ObjectRules:
             self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is built in and cannot be changed")
         elif "mastered" in item.conditions and (item.state is not ObjectState.THERE or not rule.cloud_owned):
             self._plan.refuse(item, "unrestorable", f"{_what(item)}: it is managed in another system", WHERE_MASTERED)
+        elif item.twin and item.state is ObjectState.MISSING:
+            self._plan.refuse(
+                item,
+                "skipped",
+                f"{item.twin} ties the same together, and Graph takes no second one; the two differ in "
+                f"{', '.join(item.unlike)}",
+            )
         elif not self._expiry.settle(item):
             return
         elif item.state is ObjectState.THERE:
@@ -116,7 +123,7 @@ class ObjectRules:
                 return
             self._build.delete(item)
             if item.twin:
-                self._plan.drafts[-1].notes.append(f"{item.twin} gives the same already")
+                self._plan.drafts[-1].notes.append(f"{item.twin} gives the same")
             else:
                 self._build.create(item, notes=[f"replaces one that differs in {named}"])
             return

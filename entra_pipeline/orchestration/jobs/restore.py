@@ -9,7 +9,7 @@ Ops hand nothing to each other but their order: the plan, the journal and the re
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -347,7 +347,9 @@ def _needs(config: RestoreConfig, storage: StorageResource) -> Callable[[Project
     def found(project: Project) -> Needs:
         tenant = config.to
         if config.plan_id:
-            with withheld(project, needs_of_scope(project, config.scope, tenant=False)):
+            own = needs_of_scope(project, config.scope, tenant=False)
+            # Whether there is such a plan is said by the op, after all that it checks before.
+            with withheld(project, own), suppress(NotInStore, UsageError):
                 tenant = _plan_by_id(storage.open(config.scope), config).tenant
         return needs_of_restore(project, config.scope, tenant)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -230,11 +231,13 @@ def history(context: RequestContext) -> Response:
     if told:
         audited = context.read("authors", identifier=identifier, first=told[0]["from"], end=told[-1]["point"])
         kept = audited["kept"]
+        # A point has what changed until it was read; moments are without fractions of a second.
+        read = {one.recovery_point: parse_iso(one.finished) + timedelta(seconds=1) for one in manifests}
         for event in told:
             event["authors"] = [
                 one
                 for one in audited["found"]
-                if moment_of(event["from"]) < parse_iso(one["moment"]) <= moment_of(event["point"])
+                if moment_of(event["from"]) <= parse_iso(one["moment"]) <= read[event["point"]]
             ][-_AUTHORS:]
     return context.page(
         "history.html",

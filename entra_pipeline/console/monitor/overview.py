@@ -61,11 +61,9 @@ def scope_days(
 
     def look(scope: Scope) -> ScopeDays:
         zone = ZoneInfo(scope.timezone)
-        today = now.astimezone(zone).date()
-        days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-        first = datetime(days[0].year, days[0].month, days[0].day, tzinfo=zone).astimezone(UTC)
+        days = last_days(DAYS, zone, now)
         try:
-            records = records_of(scope.name, first)
+            records = records_of(scope.name, beginning(days[0], zone))
             drill = last_drill(open_store(scope.name))
         except EntraPipelineError as error:
             return ScopeDays(scope.name, [(day, "") for day in days], [None] * DAYS, problem=error.message)
@@ -85,6 +83,17 @@ def scope_days(
         )
 
     return in_parallel(look, scopes)
+
+
+def last_days(number: int, zone: ZoneInfo, now: datetime) -> list[date]:
+    """Returns so many days in a time zone, the present one included, the oldest first."""
+    today = now.astimezone(zone).date()
+    return [today - timedelta(days=back) for back in range(number - 1, -1, -1)]
+
+
+def beginning(day: date, zone: ZoneInfo) -> datetime:
+    """Returns the moment (UTC) at which a day begins in a time zone."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def worse(status: str, other: str) -> str:

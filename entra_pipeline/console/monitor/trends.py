@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from entra_pipeline.clock import parse_iso
-from entra_pipeline.console.monitor.overview import worse
+from entra_pipeline.console.monitor.overview import beginning, last_days, worse
 from entra_pipeline.store.job_records import JobRecord
 
 DAYS = 90
@@ -44,8 +44,7 @@ class TrendDay:
 
 def first_moment(zone: ZoneInfo, now: datetime) -> datetime:
     """Returns the moment (UTC) at which the days that are shown begin."""
-    first = now.astimezone(zone).date() - timedelta(days=DAYS - 1)
-    return datetime(first.year, first.month, first.day, tzinfo=zone).astimezone(UTC)
+    return beginning(last_days(DAYS, zone, now)[0], zone)
 
 
 def trend(records: Iterable[JobRecord], stored: int, zone: ZoneInfo, now: datetime) -> list[TrendDay]:
@@ -60,8 +59,7 @@ def trend(records: Iterable[JobRecord], stored: int, zone: ZoneInfo, now: dateti
         zone: The time zone of the scope.
         now: The present moment.
     """
-    today = now.astimezone(zone).date()
-    days = {day: TrendDay(day) for day in (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1))}
+    days = {day: TrendDay(day) for day in last_days(DAYS, zone, now)}
     for record in records:
         began = parse_iso(record.started)
         if (one := days.get(began.astimezone(zone).date())) is None:

@@ -63,7 +63,7 @@ def test_a_bucket_is_tested_and_saved(person: Person, project: Project, secrets:
     person.choose("#f-encryption__one_of", "passphrase")
     person.write("#f-encryption__passphrase", "AWS_PASSPHRASE")
     person.click("main button.primary", "Save")
-    person.sees("Nothing has been saved", "Variables that begin with AWS_, AZURE_, DAGSTER_ or ENTRA_PIPELINE_")
+    person.sees("Nothing has been saved", "Variables that begin with AWS_, AZURE_, DAGSTER_, ENTRA_PIPELINE_,")
     assert person.driver.switch_to.active_element.get_attribute("name") == "encryption__passphrase"
     person.open("/settings/storage/offsite/edit")
     person.click("button", "Delete the storage profile offsite")

@@ -29,7 +29,7 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
         tags=run_tags(scope),
         pool=pool(scope),
         freshness_policy=freshness(scope),
-        check_specs=check_specs(scope.name),
+        check_specs=check_specs(asset_key(scope.name, RECOVERY_POINT), partitions(scope.name)),
     )
     def recovery_point(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with explained(context, storage.project_file, in_scope(scope.name, tenant=False)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chain, console, memory, over_time, paced, restore, scopes, speed
+from benchmarks import chain, console, fleet, memory, over_time, paced, restore, scopes, speed
 from benchmarks.report import Section
 
 PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
@@ -17,4 +17,5 @@ PARTS: dict[str, Callable[[Path, float], list[Section]]] = {
     "sql": over_time.measure,
     "console": console.measure,
     "scopes": scopes.measure,
+    "fleet": fleet.measure,
 }

@@ -79,10 +79,7 @@ print(time.process_time() - {since}, peak_memory())
 def measure(folder: Path, scale: float) -> list[Section]:
     """Measures a project of `SCOPES` scopes; see `benchmarks.parts`."""
     scopes = max(2, round(SCOPES * scale))
-    folder = folder / f"scopes-{scopes}"
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [_SCOPE.format(number=number, minute=number % 60, hour=number % 24) for number in range(scopes)]
-    (folder / "dagster_project.toml").write_text(_PROJECT + "".join(written))
+    folder = write_scopes(folder / f"scopes-{scopes}", scopes)
     jobs = {
         "backup": f"backup_customer_{scopes // 2:03}",
         "freshness": "check_freshness_of_scopes",
@@ -114,8 +111,22 @@ def measure(folder: Path, scale: float) -> list[Section]:
     ]
 
 
+def write_scopes(folder: Path, scopes: int, settings: str = "") -> Path:
+    """Writes a project with scopes that protect all object types of a simulated tenant; returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [_SCOPE.format(number=number, minute=number % 60, hour=number % 24) for number in range(scopes)]
+    (folder / "dagster_project.toml").write_text(settings + _PROJECT + "".join(written))
+    return folder
+
+
 def _run(folder: Path, program: str) -> tuple[float, float]:
     """Runs a program in a process of its own; processor seconds and the most memory in MB, as it tells them."""
+    cpu, memory = run_alone(folder, program)[-2:]
+    return cpu, memory / 2**20
+
+
+def run_alone(folder: Path, program: str) -> list[float]:
+    """Runs a program in a process of its own, in a project's folder; the numbers that it prints."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
         cwd=folder,
@@ -125,5 +136,4 @@ def _run(folder: Path, program: str) -> tuple[float, float]:
     )
     if done.returncode:
         raise RuntimeError(f"the program failed: {done.stderr[-2000:]}")
-    cpu, memory = done.stdout.split()[-2:]
-    return float(cpu), int(memory) / 2**20
+    return [float(one) for one in done.stdout.split()]

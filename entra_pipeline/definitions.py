@@ -14,11 +14,13 @@ import dagster as dg
 
 from assets import scope_assets
 from assets.drills import drill_checks
+from assets.fleet import fleet_assets
 from assets.freshness import freshness_checks
 from assets.reports import report_assets
 from entra_pipeline.orchestration.jobs.backup import backup_asset_job, backup_now_job
 from entra_pipeline.orchestration.jobs.drill import drill_job, drill_schedule
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
+from entra_pipeline.orchestration.jobs.fleet import fleet_backup_job, fleet_drill_job
 from entra_pipeline.orchestration.jobs.logs import log_job, log_schedule
 from entra_pipeline.orchestration.jobs.old_runs import delete_old_runs, old_runs_schedule
 from entra_pipeline.orchestration.jobs.overview import overview_jobs, overview_schedules
@@ -27,6 +29,7 @@ from entra_pipeline.orchestration.jobs.retention import prune, prune_schedule
 from entra_pipeline.orchestration.keys import identifier
 from entra_pipeline.orchestration.schedules import backup_schedule
 from entra_pipeline.orchestration.sensors.audit import audit_sensor
+from entra_pipeline.orchestration.sensors.due import due_drills_sensor, due_sensor
 from entra_pipeline.orchestration.sensors.missed_ticks import missed_ticks_sensor
 from entra_pipeline.orchestration.sensors.notifications import notifications_sensor
 from entra_pipeline.orchestration.sensors.repair import repair_sensor
@@ -64,15 +67,13 @@ def build_definitions(project: Project) -> dg.Definitions:
 
     Asks no network and reveals no secret.
     """
+    if project.dagster.fleet:
+        return _fleet_definitions(project)
     scopes = list(project.scopes.values())
     taking = [backup_asset_job(scope) for scope in scopes]
     parts = [_scope_part(scope, job) for scope, job in zip(scopes, taking, strict=True)]
     schedules = [schedule for scope in scopes for make in _SCHEDULES if (schedule := make(scope))]
-    if pruning := prune_schedule(scopes):
-        schedules.append(pruning)
-    if deleting := old_runs_schedule(project):
-        schedules.append(deleting)
-    schedules += overview_schedules(project)
+    schedules += _common_schedules(project)
     return _definitions(
         project,
         _Part(
@@ -97,8 +98,35 @@ def build_definitions(project: Project) -> dg.Definitions:
     )
 
 
+def _common_schedules(project: Project) -> list[dg.ScheduleDefinition]:
+    """The schedules of what is done for all scopes."""
+    made = [prune_schedule(project), old_runs_schedule(project), *overview_schedules(project)]
+    return [schedule for schedule in made if schedule is not None]
+
+
+def _fleet_definitions(project: Project) -> dg.Definitions:
+    """Builds the definitions of the layout `fleet`: as many, whatever the number of scopes."""
+    schedules = _common_schedules(project)
+    due = [due_sensor(project), due_drills_sensor(project)]
+    return _definitions(
+        project,
+        _Part(
+            assets=[*report_assets(project.name), *fleet_assets(project)],
+            jobs=[*_OP_JOBS, *overview_jobs(project), fleet_backup_job(project), fleet_drill_job(project)],
+        ),
+        schedules=schedules,
+        sensors=[
+            audit_sensor(str(project.file), [*(one.name for one in schedules), *(one.name for one in due)]),
+            notifications_sensor(project),
+            *due,
+        ],
+    )
+
+
 def build_job_definitions(project: Project, job: str) -> dg.Definitions | None:
     """Builds what a run of one job needs: the definitions of its scope, or of what it does for all scopes.
+
+    Those of the layout `fleet` are few, and are built whole.
 
     Args:
         project: The project.
@@ -107,6 +135,8 @@ def build_job_definitions(project: Project, job: str) -> dg.Definitions | None:
     Returns:
         Definitions in which the job is the same as in those of the whole project; None when only these have it.
     """
+    if project.dagster.fleet:
+        return None
     if found := [one for one in _OP_JOBS if one.name == job]:
         return _definitions(project, _Part(jobs=found))
     if overview := [one for one in overview_jobs(project) if one.name == job]:

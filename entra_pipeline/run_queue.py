@@ -18,6 +18,12 @@ TENANT_TAG = "entra/tenant"
 """Two backups of a tenant at a time."""
 LOGS_TAG = "entra/logs"
 """The logs of a scope once at a time."""
+FLEET_TAG = "entra/fleet"
+"""On what belongs to the layout `fleet`, where the partition of a run is its scope: the name of the code location."""
+SLOW_TAG = "entra/slow"
+"""On runs of scopes whose last run failed: few at a time, of all tenants together."""
+PARTITION_TAG = "dagster/partition"
+"""Dagster's own: the partition that a run is for."""
 
 MAX_RETRIES = 2
 
@@ -38,11 +44,17 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator):
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
         """Tags a run, then queues it; tags that somebody has set stay."""
         run = context.dagster_run
+        if FLEET_TAG in run.tags and SCOPE_TAG not in run.tags and PARTITION_TAG in run.tags:
+            self._instance.add_run_tags(run.run_id, {SCOPE_TAG: run.tags[PARTITION_TAG]})
+            return super().submit_run(context)
         # Runs of our own jobs have theirs: nothing is looked up for them.
         if run.asset_selection and not run.tags.keys() & {SCOPE_TAG, LOGS_TAG}:
             graph = context.workspace.asset_graph
             found = [graph.get(key).tags for key in run.asset_selection if graph.has(key)]
-            missing = {key: value for key, value in common_tags(found).items() if key not in run.tags}
+            tags = common_tags(found)
+            if FLEET_TAG in tags and PARTITION_TAG in run.tags:
+                tags |= {SCOPE_TAG: run.tags[PARTITION_TAG], **retry_tags()}
+            missing = {key: value for key, value in tags.items() if key not in run.tags}
             if missing:
                 self._instance.add_run_tags(run.run_id, missing)
         return super().submit_run(context)
@@ -54,7 +66,7 @@ def common_tags(assets: list[Mapping[str, str]]) -> dict[str, str]:
     Where these differ, such as in a backfill of the logs of two scopes, the run is of neither.
     """
     tags: dict[str, str] = {}
-    for key in (SCOPE_TAG, TENANT_TAG, LOGS_TAG):
+    for key in (SCOPE_TAG, TENANT_TAG, LOGS_TAG, FLEET_TAG):
         values = {one[key] for one in assets if key in one}
         if len(values) == 1:
             tags[key] = values.pop()

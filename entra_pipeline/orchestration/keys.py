@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import dagster as dg
 
 from entra_pipeline.backup.run import protected_types
-from entra_pipeline.project import Scope
-from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG, TENANT_TAG
+from entra_pipeline.project import Project, Scope
+from entra_pipeline.run_queue import FLEET_TAG, LOGS_TAG, PARTITION_TAG, SCOPE_TAG, TENANT_TAG
 
 RECOVERY_POINT = "recovery_point"
 CATEGORY_TAG = "entra/category"
@@ -117,3 +118,82 @@ def backup_now_job_name(scope: Scope) -> str:
 def backup_now_op_name(scope: Scope) -> str:
     """The name of its op, under which its configuration stands."""
     return f"take_recovery_point_{identifier(scope.name)}"
+
+
+# --- The layout `fleet` ----------------------------------------------------------------------------------------------
+
+FLEET = "fleet"
+"""The group of the assets that all scopes share; the name of a fleet whose project has none."""
+FLEET_POINTS, FLEET_LOGS, FLEET_STANDING = "recovery_points", "logs", "standing"
+FLEET_JOB = "backup_fleet"
+FLEET_DRILL_JOB = "drill_fleet"
+DUE_SENSOR = "due_scopes"
+AGAIN_TAG = "entra/again"
+"""On a run that leaves something to do: why, as `entra_pipeline.operations.due_list.Why` has it."""
+AGAIN_TYPES_TAG = "entra/again-types"
+"""On such a run: the object types to read again."""
+POINT_TAG = "entra/recovery-point"
+"""On a run of the fleet: the recovery point that it has committed."""
+
+
+class ShownPoint(NamedTuple):
+    """Where Dagster shows a recovery point.
+
+    Attributes:
+        key: The asset.
+        partition: Its partition: the point or, in the layout `fleet`, the scope.
+    """
+
+    key: dg.AssetKey
+    partition: str
+
+
+def shown_at(project: Project, scope: str, point: str) -> ShownPoint:
+    """Returns where Dagster shows a recovery point of a scope, in the layout of a project."""
+    if project.dagster.fleet:
+        return ShownPoint(fleet_key(project, FLEET_POINTS), scope)
+    return ShownPoint(asset_key(scope, RECOVERY_POINT), point)
+
+
+def fleet_key(project: Project, name: str) -> dg.AssetKey:
+    """Returns the key of an asset that all scopes share: `fleet/<name>`, behind the project's name when it has one."""
+    return dg.AssetKey([*([project.name] if project.name else []), FLEET, name])
+
+
+def fleet_op(project: Project) -> str:
+    """Returns the name of the op that takes recovery points, under which its configuration stands."""
+    return "__".join(fleet_key(project, FLEET_POINTS).path)
+
+
+def fleet_partitions(project: Project) -> dg.DynamicPartitionsDefinition:
+    """Returns the partitions of these assets: one for each scope."""
+    return dg.DynamicPartitionsDefinition(name=f"{identifier(project.name or FLEET)}_scopes")
+
+
+def fleet_tags(project: Project) -> dict[str, str]:
+    """Returns the tags of these assets and of their runs."""
+    return {FLEET_TAG: project.name or FLEET}
+
+
+class BackupLaunch(NamedTuple):
+    """How a backup of a scope is launched.
+
+    Attributes:
+        job: The job.
+        op: The op under which its configuration stands.
+        tags: Tags of the run.
+        partitions: Name of the partitions among which the scope has to be first; empty where it has not.
+    """
+
+    job: str
+    op: str
+    tags: dict[str, str]
+    partitions: str = ""
+
+
+def backup_launch(project: Project, scope: Scope) -> BackupLaunch:
+    """Returns how a recovery point of a scope is taken now, in the layout of a project."""
+    if project.dagster.fleet:
+        tags = {**run_tags(scope), PARTITION_TAG: scope.name}
+        return BackupLaunch(FLEET_JOB, fleet_op(project), tags, str(fleet_partitions(project).name))
+    return BackupLaunch(backup_now_job_name(scope), backup_now_op_name(scope), run_tags(scope))

@@ -11,9 +11,19 @@ import dagster as dg
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.orchestration.checks.reporting import report_checks
 from entra_pipeline.orchestration.dagster_internals import AssetPartitionStatus
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions, partitions_name
+from entra_pipeline.orchestration.keys import (
+    FLEET_POINTS,
+    RECOVERY_POINT,
+    asset_key,
+    fleet_key,
+    fleet_partitions,
+    partitions,
+    partitions_name,
+)
+from entra_pipeline.orchestration.metadata.fleet import fleet_materialization
 from entra_pipeline.orchestration.metadata.logs import materialization
 from entra_pipeline.orchestration.metadata.recovery_points import materializations, own_tables
+from entra_pipeline.project import Project
 from entra_pipeline.store.recovery_points import ScopeStore
 
 
@@ -54,8 +64,30 @@ def sync_scope(store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
     return Synced(store.scope, len(points), len(added), len(removed), len(reported), _sync_logs(store, instance))
 
 
+def sync_fleet_scope(project: Project, store: ScopeStore, instance: dg.DagsterInstance) -> Synced:
+    """Adds the partition of a scope in the layout `fleet`, and tells of its newest point where another one is told.
+
+    Days of logs have no partitions there. Doing it again does nothing.
+    """
+    partitions, key = fleet_partitions(project), fleet_key(project, FLEET_POINTS)
+    name = str(partitions.name)
+    added = not instance.has_dynamic_partition(name, store.scope)
+    instance.add_dynamic_partitions(name, [store.scope])
+    points = store.points()
+    reported = 0
+    if points:
+        only = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[store.scope])
+        told = instance.fetch_materializations(only, limit=1).records
+        event = told[0].asset_materialization if told else None
+        shown = event.metadata.get("recovery_point") if event else None
+        if shown is None or shown.value != points[-1]:
+            instance.report_runless_asset_event(fleet_materialization(project, store.manifest(points[-1])))
+            reported = 1
+    return Synced(store.scope, len(points), int(added), 0, reported, 0)
+
+
 @contextmanager
-def report_new_points(store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[None]:
+def report_new_points(project: Project, store: ScopeStore, instance: dg.DagsterInstance) -> Iterator[None]:
     """Tells Dagster of the recovery points that the block takes as part of other work, also when it fails.
 
     What an op tells of itself is lost when the op fails; the points are there nevertheless.
@@ -64,11 +96,15 @@ def report_new_points(store: ScopeStore, instance: dg.DagsterInstance) -> Iterat
     try:
         yield
     finally:
-        told = instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
-        taken = [point for point in store.points() if point not in before and point not in told]
-        instance.add_dynamic_partitions(partitions_name(store.scope), taken)
-        for point in taken:
-            _report(store, point, instance)
+        taken = [point for point in store.points() if point not in before]
+        if taken and project.dagster.fleet:
+            sync_fleet_scope(project, store, instance)
+        elif taken:
+            told = instance.get_materialized_partitions(asset_key(store.scope, RECOVERY_POINT))
+            untold = [point for point in taken if point not in told]
+            instance.add_dynamic_partitions(partitions_name(store.scope), untold)
+            for point in untold:
+                _report(store, point, instance)
 
 
 def _failed(scope: str, points: Sequence[str], instance: dg.DagsterInstance) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -330,9 +331,26 @@ class DagsterSettings(Section):
 
     Attributes:
         keep_runs: How long its runs are kept that show nothing that exists.
+        layout: `scopes`: every scope has assets, jobs and schedules of its own. `fleet`: all scopes share two assets,
+            with a partition for each scope, and one sensor looks which scopes are due.
+        spread_minutes: In the layout `fleet`: how long after their ticks schedules are due at most.
+        queued_runs: In the layout `fleet`: backups that run or are queued at a time.
     """
 
     keep_runs: Period = DEFAULT_KEEP_RUNS
+    layout: Literal["scopes", "fleet"] = "scopes"
+    spread_minutes: Annotated[int, Field(ge=0, le=1440)] = 60
+    queued_runs: Annotated[int, Field(ge=1, le=1000)] = 32
+
+    @property
+    def fleet(self) -> bool:
+        """Whether all scopes share their assets."""
+        return self.layout == "fleet"
+
+    @property
+    def spread(self) -> timedelta:
+        """How long after their ticks schedules are due at most, in the layout `fleet`."""
+        return timedelta(minutes=self.spread_minutes)
 
 
 class Project(SharedChannels):

@@ -65,9 +65,19 @@ def windows(scope: Scope) -> Windows | None:
     return Windows(max(longest * 1.1, timedelta(minutes=1)), max(longest * 1.5, timedelta(minutes=2)))
 
 
-@cache
 def longest_pause(schedule: str, zone: str = "UTC") -> timedelta:
-    """Returns the longest time between two ticks of a cron expression, found by looking at a year from many moments.
+    """Returns the longest time between two ticks of a cron expression."""
+    return max(_pauses(schedule, zone))
+
+
+def shortest_pause(schedule: str, zone: str = "UTC") -> timedelta:
+    """Returns the shortest time between two ticks of a cron expression."""
+    return min(_pauses(schedule, zone))
+
+
+@cache
+def _pauses(schedule: str, zone: str) -> frozenset[timedelta]:
+    """Returns the times between two ticks of a cron expression, found by looking at a year from many moments.
 
     Steps of 17 hours come by every hour of the day and every day of the week; twelve longer ones by every month. The
     night in which clocks are put back is looked at as well: a pause across it is longer.
@@ -76,7 +86,7 @@ def longest_pause(schedule: str, zone: str = "UTC") -> timedelta:
     moments = [start + timedelta(hours=17 * step) for step in range(40)]
     moments += [start + timedelta(days=30 * month) for month in range(12)]
     moments += _clock_changes(zone)
-    return max(next(ticks_after(schedule, zone, one)) - last_tick(schedule, zone, one) for one in moments)
+    return frozenset(next(ticks_after(schedule, zone, one)) - last_tick(schedule, zone, one) for one in moments)
 
 
 @cache

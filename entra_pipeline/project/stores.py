@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from entra_pipeline.clock import Clock, system_clock
@@ -35,6 +35,26 @@ def open_store(project: Project, scope: Scope | str, clock: Clock = system_clock
     if isinstance(scope, str):
         scope = project.scope(scope)
     return ScopeStore(project.storage[scope.storage].open(), scope.name, clock, scope.retention)
+
+
+def open_stores(
+    project: Project, names: Iterable[str], clock: Clock = system_clock
+) -> Iterator[tuple[str, ScopeStore | EntraPipelineError]]:
+    """Opens the stores of many scopes; each storage profile is opened once, and nothing is read or written yet.
+
+    Yields:
+        The name of each scope, and its store or why it cannot be opened.
+    """
+    places: dict[str, ObjectStore | EntraPipelineError] = {}
+    for name in names:
+        scope = project.scope(name)
+        if scope.storage not in places:
+            try:
+                places[scope.storage] = project.storage[scope.storage].open()
+            except EntraPipelineError as error:
+                places[scope.storage] = error
+        place = places[scope.storage]
+        yield name, place if isinstance(place, EntraPipelineError) else ScopeStore(place, name, clock, scope.retention)
 
 
 def storages_of(project: Project, scope: str | None = None) -> dict[str, ObjectStore]:

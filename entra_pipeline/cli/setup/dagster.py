@@ -9,7 +9,8 @@ import dagster as dg
 
 from entra_pipeline.cli.context import as_json, print_rows, project_of
 from entra_pipeline.errors import UsageError
-from entra_pipeline.orchestration.sync import sync_scope
+from entra_pipeline.orchestration.sync import Synced, sync_fleet_scope, sync_scope
+from entra_pipeline.project import Project
 from entra_pipeline.project.stores import open_store
 
 
@@ -33,6 +34,11 @@ def sync_dagster(ctx: click.Context, scope_name: str | None, json_: bool) -> Non
             remedy="Set DAGSTER_HOME to the folder with dagster.yaml.",
         ) from None
     with instance:
-        rows = [asdict(sync_scope(open_store(project, name), instance)) for name in names]
+        rows = [asdict(_sync(project, name, instance)) for name in names]
     columns = {name: name for name in ("scope", "points", "added", "removed", "reported", "days")}
     print_rows(rows, columns, json_=json_, empty="no scope", right=("points", "added", "removed", "reported", "days"))
+
+
+def _sync(project: Project, name: str, instance: dg.DagsterInstance) -> Synced:
+    store = open_store(project, name)
+    return sync_fleet_scope(project, store, instance) if project.dagster.fleet else sync_scope(store, instance)

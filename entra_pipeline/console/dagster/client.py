@@ -73,6 +73,11 @@ query Logs($id: ID!, $cursor: String) { logsForRun(runId: $id, afterCursor: $cur
 } }"""
 _TERMINATE = """
 mutation Terminate($id: String!) { terminateRun(runId: $id) { __typename ... on Error { message } } }"""
+_ADD_PARTITION = """
+mutation Add($repository: RepositorySelector!, $name: String!, $key: String!) {
+  addDynamicPartition(repositorySelector: $repository, partitionsDefName: $name, partitionKey: $key) {
+    __typename ... on PythonError { message } ... on UnauthorizedError { message }
+} }"""
 _RELOAD = """
 mutation Reload($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) {
   __typename ... on Error { message }
@@ -216,6 +221,17 @@ class Dagster:
                     f"Dagster cannot run {job}: {answer.get('message', answer['__typename'])}",
                     remedy="See Deployment in Dagster's UI: it shows whether the definitions are loaded.",
                 )
+
+    def add_partition(self, partitions: str, key: str) -> None:
+        """Adds a partition that is given at run time, where it is not there yet: a run of an unknown one would fail.
+
+        Args:
+            partitions: Name of the partitions.
+            key: The partition.
+        """
+        repository = {"repositoryLocationName": LOCATION, "repositoryName": _REPOSITORY}
+        asked = self._ask_when_there(_ADD_PARTITION, repository=repository, name=partitions, key=key)
+        self._good(asked["addDynamicPartition"])
 
     def runs(self, *, limit: int, after: str = "", filters: Mapping[str, Any] | None = None) -> list[Run]:
         """Runs, newest first; `after` is the id of the last one of the page before."""

@@ -19,7 +19,7 @@ from entra_pipeline.console.pages.dashboard import health
 from entra_pipeline.console.rendering import seconds, tone
 from entra_pipeline.console.routing import Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, UsageError
-from entra_pipeline.orchestration.keys import backup_now_job_name, backup_now_op_name, run_tags
+from entra_pipeline.orchestration.keys import backup_launch
 from entra_pipeline.project import Scope, delete_scope
 from entra_pipeline.project.schedules import next_runs
 from entra_pipeline.project.stores import points_without_scope
@@ -99,15 +99,17 @@ def _took(day: TrendDay) -> str:
 def back_up(context: RequestContext) -> Response:
     """Takes a recovery point now; while one is being taken, or about to be, shows that."""
     scope = context.scope()
+    launched = backup_launch(context.project, scope)
     config = {}
     if full := bool(context.field("full")):
-        config = {"ops": {backup_now_op_name(scope): {"config": {"full": True}}}}
+        config = {"ops": {launched.op: {"config": {"full": True}}}}
     with context.state.launching:
         if (first := context.state.backups.of(scope.name, now=True)) is not None:
             text = f"A backup of {scope.name} is {first.status} already. This is its job."
             return context.go(address("jobs", first.run.id), text)
-        job = backup_now_job_name(scope)
-        run = context.state.dagster.launch(job, config, operator=context.user, tags=run_tags(scope))
+        if launched.partitions:
+            context.state.dagster.add_partition(launched.partitions, scope.name)
+        run = context.state.dagster.launch(launched.job, config, operator=context.user, tags=launched.tags)
         context.state.backups.forget()
     record(
         context.state,

@@ -9,7 +9,6 @@ import dagster as dg
 
 from entra_pipeline.analysis.manifest_rows import proof
 from entra_pipeline.analysis.unusual import verdict_of
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions
 from entra_pipeline.orchestration.metadata.recovery_points import finding_table, proof_metadata
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -19,9 +18,13 @@ UNUSUAL = "unusual"
 """The check for unusual change."""
 
 
-def check_specs(scope: str) -> Sequence[dg.AssetCheckSpec]:
-    """The checks of a scope's recovery points."""
-    key = asset_key(scope, RECOVERY_POINT)
+def check_specs(key: dg.AssetKey, partitions: dg.DynamicPartitionsDefinition) -> Sequence[dg.AssetCheckSpec]:
+    """The checks of recovery points.
+
+    Args:
+        key: The asset that shows them.
+        partitions: Its partitions.
+    """
     told = {
         "complete": "The point holds all that the scope protects, and all checks of the backup passed.",
         "chained": "The manifest and its place in the chain are unchanged.",
@@ -31,21 +34,26 @@ def check_specs(scope: str) -> Sequence[dg.AssetCheckSpec]:
         # Dagster calls partitions of checks a preview; pyproject.toml pins the minor version.
         warnings.filterwarnings("ignore", message="Specifying a partitions_def on an AssetCheckSpec")
         return [
-            dg.AssetCheckSpec(name, asset=key, description=text, partitions_def=partitions(scope))
+            dg.AssetCheckSpec(name, asset=key, description=text, partitions_def=partitions)
             for name, text in told.items()
         ]
 
 
-def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetCheckResult]:
+def check_results(store: ScopeStore, manifest: Manifest, *, tables: bool = True) -> Sequence[dg.AssetCheckResult]:
     """The results of the checks for a committed point.
 
     `complete` shows the proof that the manifest keeps. Checksums of the files are not computed again: the commit has
     just done that. `entra-pipeline verify` does it for all.
+
+    Args:
+        store: The scope's store.
+        manifest: The point.
+        tables: Whether `complete` shows every table, which is most of what Dagster keeps of it.
     """
-    tables = manifest.tables.values()
-    proven = sum(proof(entry)["proven"] for entry in tables)
-    gaps = sum(len(entry.gaps) for entry in tables)
-    unread = len(tables) - proven - sum(bool(entry.gaps) for entry in tables)
+    entries = manifest.tables.values()
+    proven = sum(proof(entry)["proven"] for entry in entries)
+    gaps = sum(len(entry.gaps) for entry in entries)
+    unread = len(entries) - proven - sum(bool(entry.gaps) for entry in entries)
     # The first finding of a point is about its manifest; the files come after it, and are not asked for.
     chain = next(verify(store, [manifest.recovery_point]))
     return [
@@ -53,13 +61,13 @@ def check_results(store: ScopeStore, manifest: Manifest) -> Sequence[dg.AssetChe
             check_name="complete",
             passed=not gaps,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{proven} of {len(tables)} tables proven, {gaps or 'no'} gap{'' if gaps == 1 else 's'}"
+            description=f"{proven} of {len(entries)} tables proven, {gaps or 'no'} gap{'' if gaps == 1 else 's'}"
             + (f", {unread} not read" if unread else ""),
             metadata={
                 "proven": proven,
-                "tables": len(tables),
+                "tables": len(entries),
                 "gaps": gaps,
-                **proof_metadata(manifest),
+                **(proof_metadata(manifest) if tables else {}),
             },
         ),
         dg.AssetCheckResult(

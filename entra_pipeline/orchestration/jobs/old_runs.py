@@ -26,7 +26,7 @@ from entra_pipeline.orchestration.jobs.retention import prune
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, partitions_name
 from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.secrets import Needs
-from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG
+from entra_pipeline.run_queue import FLEET_TAG, LOGS_TAG, SCOPE_TAG
 from entra_pipeline.settings.periods import Period
 from resources import StorageResource
 
@@ -155,7 +155,7 @@ class _OldRuns:
     def _is_ours(self, run: dg.DagsterRun) -> bool:
         if repository_label(run) != self._label:
             return False
-        return run.job_name in _UNTAGGED or not run.tags.keys().isdisjoint({SCOPE_TAG, LOGS_TAG, DRILL_TAG})
+        return run.job_name in _UNTAGGED or not run.tags.keys().isdisjoint({SCOPE_TAG, LOGS_TAG, DRILL_TAG, FLEET_TAG})
 
     def _is_shown_by(self, told: dg.AssetMaterialization, run_id: str) -> bool:
         """Whether what a run materialised exists, and nothing has materialised it since."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
-from entra_pipeline.orchestration.keys import REPORTS_GROUP, freshness_key
+from entra_pipeline.orchestration.keys import FLEET_STANDING, REPORTS_GROUP, fleet_key, freshness_key
 from entra_pipeline.project import Project
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ _HOURLY = "25 * * * *"
 
 
 def overview_jobs(project: Project) -> "list[UnresolvedAssetJobDefinition]":
-    """The job that makes the reports, and the one that checks freshness where a scope has a schedule."""
+    """The job that makes the reports, and the one that checks freshness where a scope has a schedule.
+
+    In the layout `fleet` a scope may come at any time, so that there always is one.
+    """
     jobs = [
         dg.define_asset_job(
             REPORTS_JOB,
@@ -28,11 +31,14 @@ def overview_jobs(project: Project) -> "list[UnresolvedAssetJobDefinition]":
             description="Renews all reports.",
         )
     ]
-    if scheduled := [scope.name for scope in project.scopes.values() if scope.schedule is not None]:
+    scheduled = [scope.name for scope in project.scopes.values() if scope.schedule is not None]
+    if scheduled or project.dagster.fleet:
         jobs.append(
             dg.define_asset_job(
                 FRESHNESS_JOB,
-                selection=dg.AssetSelection.checks(*map(freshness_key, scheduled)),
+                selection=dg.AssetSelection.assets(fleet_key(project, FLEET_STANDING))
+                if project.dagster.fleet
+                else dg.AssetSelection.checks(*map(freshness_key, scheduled)),
                 executor_def=EXECUTOR,
                 description="Checks that the last good recovery point of every scope is as fresh as its schedule says.",
             )

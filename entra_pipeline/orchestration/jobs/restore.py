@@ -30,7 +30,14 @@ from entra_pipeline.operations.restore import (
 )
 from entra_pipeline.operations.restore import plan_restore as make_plan
 from entra_pipeline.orchestration.jobs.executor import EXECUTOR
-from entra_pipeline.orchestration.keys import DRY_RUN_TAG, OPERATOR_IDENTITY_TAG, OPERATOR_TAG, PLAN_TAG, SOMEBODY
+from entra_pipeline.orchestration.keys import (
+    DRY_RUN_TAG,
+    OPERATOR_IDENTITY_TAG,
+    OPERATOR_TAG,
+    PLAN_TAG,
+    SOMEBODY,
+    shown_at,
+)
 from entra_pipeline.orchestration.metadata.restores import (
     approval,
     plan_observation,
@@ -42,7 +49,7 @@ from entra_pipeline.orchestration.metadata.restores import (
 from entra_pipeline.orchestration.op_retries import retried
 from entra_pipeline.orchestration.progress import RunProgress, RunRestoreProgress
 from entra_pipeline.orchestration.sync import report_new_points
-from entra_pipeline.project import Project, Scope
+from entra_pipeline.project import Project, Scope, load_project
 from entra_pipeline.project.secrets import Needs, needs_of_restore, needs_of_scope, withheld
 from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.other_tenant import scope_of
@@ -226,11 +233,12 @@ def plan_restore(
     context.instance.add_run_tags(context.run_id, told)
     if first is not None:
         # It is applied once: a second time shows the first.
-        yield report_observation(plan, first)
+        yield report_observation(shown_at(environment.project, plan.scope, plan.point), plan, first)
         context.log.info(f"Plan {plan.id} was applied already, at {first.finished}. {report_text(first)}")
         context.log.info("This run wrote nothing. To restore what still differs, plan again.")
         return
-    yield plan_observation(store, plan, live, dry_run=config.dry_run)
+    shown = shown_at(environment.project, plan.scope, plan.point)
+    yield plan_observation(shown, store, plan, live, dry_run=config.dry_run)
     context.log.info(f"{plan_text(plan, dry_run=config.dry_run)} Steps and what is not restored: in the event above.")
     if config.dry_run:
         if plan.steps:
@@ -308,7 +316,8 @@ def report_restore(
         store = storage.open(config.scope)
         plan = _plan_of_run(context, store, config)
         report = _report_of(store, plan)
-        yield report_observation(plan, report)
+        shown = shown_at(load_project(storage.project_file), plan.scope, plan.point)
+        yield report_observation(shown, plan, report)
         context.log.info(report_text(report))
         if report.status != "finished":
             raise dg.Failure(
@@ -385,7 +394,7 @@ def _points_reported(
     if store.scope not in environment.project.scopes:
         yield
         return
-    with report_new_points(store, instance):
+    with report_new_points(environment.project, store, instance):
         yield
 
 

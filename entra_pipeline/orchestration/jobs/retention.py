@@ -19,7 +19,7 @@ from entra_pipeline.orchestration.jobs.executor import EXECUTOR
 from entra_pipeline.orchestration.keys import partitions_name
 from entra_pipeline.orchestration.metadata.tables import metadata_table
 from entra_pipeline.orchestration.runs import trigger
-from entra_pipeline.project import Project, Scope, load_project
+from entra_pipeline.project import Project, load_project
 from entra_pipeline.project.secrets import needs_of_all_storages
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.store.retention.prune import PruneResult
@@ -199,9 +199,9 @@ def forget_partitions(store: ScopeStore, instance: dg.DagsterInstance) -> list[s
     return gone
 
 
-def prune_schedule(scopes: Sequence[Scope]) -> dg.ScheduleDefinition | None:
-    """The schedule that prunes scopes daily, all in one run; None when no scope wants it."""
-    if not any(scope.prune for scope in scopes):
+def prune_schedule(project: Project) -> dg.ScheduleDefinition | None:
+    """The schedule that prunes scopes daily, all in one run; None when no scope wants it, and none may come."""
+    if not project.dagster.fleet and not any(scope.prune for scope in project.scopes.values()):
         return None
 
     @dg.schedule(

@@ -14,7 +14,7 @@ import dagster as dg
 
 from entra_pipeline.analysis.manifest_rows import older_text
 from entra_pipeline.analysis.markdown import one_line
-from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
+from entra_pipeline.orchestration.keys import ShownPoint
 from entra_pipeline.orchestration.metadata.tables import metadata_table
 from entra_pipeline.restore.objects.model import PlanRefusal, RestorePlan
 from entra_pipeline.restore.records.plan_rows import PlanRows
@@ -36,10 +36,13 @@ _NUMBERS = {"step", "steps", "requests", "objects"}
 _NAMED = 5
 
 
-def plan_observation(store: ScopeStore, plan: RestorePlan, live: ScopeStore, *, dry_run: bool) -> dg.AssetObservation:
+def plan_observation(
+    shown: ShownPoint, store: ScopeStore, plan: RestorePlan, live: ScopeStore, *, dry_run: bool
+) -> dg.AssetObservation:
     """A plan as a person looks at it before agreeing to it.
 
     Args:
+        shown: Where Dagster shows the recovery point.
         store: The store of the scope whose recovery point is restored.
         plan: The plan.
         live: The store of the scope that shows the tenant.
@@ -71,7 +74,7 @@ def plan_observation(store: ScopeStore, plan: RestorePlan, live: ScopeStore, *, 
         "not_restored": _refused(plan.refusals),
         "stored_as": plan_key(plan.id),
     }
-    return _observation(plan.scope, plan.point, plan_text(plan, dry_run=dry_run), metadata)
+    return _observation(shown, plan_text(plan, dry_run=dry_run), metadata)
 
 
 def plan_text(plan: RestorePlan, *, dry_run: bool) -> str:
@@ -89,8 +92,8 @@ def approval(plan: RestorePlan) -> str:
     return f"scope: {plan.scope}\nplan_id: {plan.id}\ndry_run: false\n"
 
 
-def report_observation(plan: RestorePlan, report: RestoreReport) -> dg.AssetObservation:
-    """What became of a restore."""
+def report_observation(shown: ShownPoint, plan: RestorePlan, report: RestoreReport) -> dg.AssetObservation:
+    """What became of a restore; `shown` is where Dagster shows its recovery point."""
     metadata = {
         "plan": plan.id,
         **({"undoes": plan.undoes} if plan.undoes else {}),
@@ -108,7 +111,7 @@ def report_observation(plan: RestorePlan, report: RestoreReport) -> dg.AssetObse
         ),
         "stored_as": report_key(plan.id),
     }
-    return _observation(plan.scope, plan.point, report_text(report), metadata)
+    return _observation(shown, report_text(report), metadata)
 
 
 def report_text(report: RestoreReport) -> str:
@@ -135,8 +138,8 @@ def _made_for_it(plan: RestorePlan) -> str:
     )
 
 
-def _observation(scope: str, point: str, text: str, metadata: Mapping[str, Any]) -> dg.AssetObservation:
-    return dg.AssetObservation(asset_key(scope, RECOVERY_POINT), partition=point, description=text, metadata=metadata)
+def _observation(shown: ShownPoint, text: str, metadata: Mapping[str, Any]) -> dg.AssetObservation:
+    return dg.AssetObservation(shown.key, partition=shown.partition, description=text, metadata=metadata)
 
 
 def _request_rows(plan: RestorePlan) -> dict[str, Any]:

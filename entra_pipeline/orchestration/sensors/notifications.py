@@ -29,7 +29,7 @@ from entra_pipeline.project.stores import open_store
 from entra_pipeline.restore.records.jobs import is_recorded, what_was_done
 from entra_pipeline.restore.records.plans import is_plan_id, read_plan
 from entra_pipeline.restore.records.report import applied
-from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG
+from entra_pipeline.run_queue import FLEET_TAG, LOGS_TAG, SCOPE_TAG
 from entra_pipeline.settings.fields import is_name
 from entra_pipeline.store.job_records import CANCELLED, JobRecord
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -188,6 +188,9 @@ def jobs_of(project: Project, run: dg.DagsterRun) -> Sequence[tuple[str, str]]:
             return [] if dry else [("prune", one.name) for one in project.scopes.values() if one.prune]
         return [] if dry else [(run.job_name, scope)]
     former = run.tags.get(SCOPE_TAG, run.tags.get(LOGS_TAG, ""))
+    if FLEET_TAG in run.tags:
+        # Drills that fail leave their record themselves.
+        return [("backup", former)] if former else []
     for prefix, kind in _PREFIXES.items():
         for scope in dict.fromkeys((*project.scopes, former)):
             if scope and run.job_name == f"{prefix}{identifier(scope)}":

@@ -102,7 +102,7 @@ class Restore:
         change: Method that changes it; PUT sends the whole object. Empty: it cannot be changed, another one takes its
             place.
         remove: Whether DELETE at its path removes it.
-        removed_first: Whether Graph deletes the owner of an object only after it.
+        removed_first: Whether Graph deletes the owner of an object, or what a tie (`link`) ties, only after it.
         before_removal: Properties, and values that they have to have before Graph deletes an object.
         bin: Path below which a deleted one is restored by POST `<bin>/{id}/restore`; empty: deletion is final.
         forgotten: Properties that an object from the recycle bin comes back without.
@@ -156,6 +156,7 @@ class Restore:
             that was there at the recovery point, and is no more, keeps the object from being written.
         link: The object only ties others together (a grant, an assignment): where a restore overwrites, one that the
             recovery point does not have is removed, as links are.
+        once: Of such an object, the properties of which Graph takes a combination only once. Empty: all but `ends`.
     """
 
     how: str
@@ -202,6 +203,7 @@ class Restore:
     refers: frozenset[str] = frozenset()
     names_others: frozenset[str] = frozenset()
     link: bool = False
+    once: frozenset[str] = frozenset()
 
     @property
     def by_application(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.restore.objects.model import RestorePlan, RestoreSelection
+from entra_pipeline.restore.objects.model import RestoreOptions, RestorePlan, RestoreSelection
 from entra_pipeline.restore.plan.planner import LiveTenant, make_plan
 from tests.restore.points import Picture, Points
 
@@ -87,14 +87,15 @@ class World:
             self._points.take(self.before),
             LiveTenant(self._points.take(self.now), "contoso"),
             selection=RestoreSelection(types=(self.table,)),
+            options=RestoreOptions(**options),
             identity={OLD: NOW},
         )
 
-    def told(self) -> list[tuple[str, str, tuple[str, ...]]]:
+    def told(self, **options: Any) -> list[tuple[str, str, tuple[str, ...]]]:
         """The steps: what each does, to which object, and what it says of twins."""
         return [
             (step.action, step.id, tuple(one for one in step.notes if "gives the same" in one))
-            for step in self.plan().steps
+            for step in self.plan(**options).steps
         ]
 
 
@@ -145,3 +146,51 @@ def test_one_that_ends_by_itself_takes_the_place_of_none(tmp_path: Path) -> None
     world.before.objects[table] = {"a": tie(table, "a", OLD)}
     world.now.objects[table] = {"b": tie(table, "b", NOW, assignmentType="Activated", scheduleInfo=_LIMITED)}
     assert world.told() == [("create", "a", ())]
+
+
+# Of ties that can end, or that Graph knows by less than all that they say: what else another one may say.
+ELSE: dict[str, Body] = {
+    **{name: {"scheduleInfo": _LIMITED} for name in TIES if name.endswith("schedules")},
+    "access_package_assignments": {"schedule": _LIMITED, "assignmentPolicy": {"id": OTHER}},
+}
+
+
+def test_every_tie_that_another_one_can_keep_out_is_tried() -> None:
+    assert ELSE.keys() == {name for name in TIES if CATALOGUE[name].restore.ends or CATALOGUE[name].restore.once}
+
+
+@pytest.mark.parametrize("table", ELSE)
+def test_a_missing_one_takes_the_place_of_one_that_was_added_since(table: str, tmp_path: Path) -> None:
+    world = World(tmp_path, table)
+    world.before.objects[table] = {"a": tie(table, "a", NOW)}
+    world.now.objects[table] = {"b": tie(table, "b", NOW, **ELSE[table])}
+    plan = world.plan()
+    assert [(one.action, one.id, one.live_id) for one in plan.steps] == [("delete", "a", "b"), ("create", "a", "")]
+    assert plan.refusals == ()
+
+
+@pytest.mark.parametrize("conflict", ["merge", "skip"])
+@pytest.mark.parametrize("table", ELSE)
+def test_where_nothing_is_removed_the_one_in_the_way_is_named_with_the_choice(
+    table: str, conflict: str, tmp_path: Path
+) -> None:
+    world = World(tmp_path, table)
+    world.before.objects[table] = {"a": tie(table, "a", NOW)}
+    world.now.objects[table] = {"b": tie(table, "b", NOW, **ELSE[table])}
+    assert world.told(conflict=conflict) == []
+    (told,) = world.plan(conflict=conflict).refusals
+    assert (told.id, told.kind) == ("a", "skipped")
+    assert told.reason == f"b takes its place and differs in {', '.join(sorted(ELSE[table]))}"
+    assert told.remedy == "To restore it anyway: --conflict overwrite."
+
+
+@pytest.mark.parametrize("table", ELSE)
+def test_one_that_is_over_in_the_tenant_is_no_hindrance(table: str, tmp_path: Path) -> None:
+    over: dict[str, Body] = {
+        "access_package_assignments": {"state": "expired"},
+        **{name: {"memberType": "Inherited"} for name in ELSE if name.endswith("schedules")},
+    }
+    world = World(tmp_path, table)
+    world.before.objects[table] = {"a": tie(table, "a", NOW)}
+    world.now.objects[table] = {"b": tie(table, "b", NOW, **ELSE[table], **over[table])}
+    assert world.told(conflict="merge") == [("create", "a", ())]

@@ -188,6 +188,8 @@ TYPES = (
             after=("users", "service_principals", "access_packages", "access_package_assignment_policies"),
             refers=frozenset({"accessPackage", "assignmentPolicy", "target.objectId"}),
             link=True,
+            once=frozenset({"accessPackage", "target"}),
+            removed_first=True,
         ),
         expand=("accessPackage($select=id)", "assignmentPolicy($select=id)", "target"),
         identity=("id",),

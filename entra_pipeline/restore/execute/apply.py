@@ -7,8 +7,8 @@ takes (`requests`), what holds for every request (`step`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,10 +20,11 @@ from entra_pipeline.backup.scheduler import ended_by
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS
 from entra_pipeline.catalogue.order import made_before, taken_before
 from entra_pipeline.clock import Clock, iso, system_clock
-from entra_pipeline.errors import EntraPipelineError, NotInStore, ScopeBusy, UsageError
+from entra_pipeline.errors import EntraPipelineError, ScopeBusy, UsageError
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats
 from entra_pipeline.graph.users import UserGraph
 from entra_pipeline.project import Scope
+from entra_pipeline.restore.execute.known_ids import app_ids, owners, there_before
 from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_sent
 from entra_pipeline.restore.execute.person import person_writer, signed_in
 from entra_pipeline.restore.execute.reinstated import take_away
@@ -158,10 +159,10 @@ async def apply(
                 options=plan.options,
                 passwords=passwords,
                 identity=dict(plan.identity),
-                app_ids=await asyncio.to_thread(_app_ids, plan, store),
-                owners=await asyncio.to_thread(_owners, plan, store),
+                app_ids=await asyncio.to_thread(app_ids, plan, store),
+                owners=await asyncio.to_thread(owners, plan, store),
                 settled={},
-                there_before=_there_before(target.store, undo),
+                there_before=there_before(target.store, undo),
                 granted=await target.writing.sign_in(),
                 patience=patience,
             )
@@ -338,6 +339,13 @@ class _Applying:
                 remedy="Fix what prevented that restore, or delete or rename this object to free its name; "
                 "then plan again.",
             )
+        if step.action == "delete" and (waits := self._still_there(step)):
+            return outcome_of(
+                step,
+                "failed",
+                reason=f"not sent: {', '.join(sorted(waits))}, which cannot be without it, could not be removed",
+                remedy="Fix what prevented that removal, and start the restore again.",
+            )
         missing = await self._missing(step)
         if missing and step.action in _LINKS:
             kept = [pair for pair in zip(step.targets, step.target_types, strict=True) if pair[0] not in missing]
@@ -415,6 +423,12 @@ class _Applying:
         before = (one for one in self.plan.steps if one.number < step.number and one.stage != step.stage)
         taking = (one for one in before if one.id in step.needs and one.action in {*_MAKING, "update"})
         return {one.id for one in taking if one.number not in done or done[one.number].result not in _RESTORED}
+
+    def _still_there(self, step: RestoreStep) -> set[str]:
+        """Returns the objects that should have been removed before a step removes another one, and were not."""
+        done = self.session.journal.done
+        before = (self.plan.steps[number - 1] for number in step.waits)
+        return {one.id for one in before if one.action == "delete" and done[one.number].result not in _RESTORED}
 
     async def _missing(self, step: RestoreStep) -> set[str]:
         """Waits for the objects that a step needs, and returns the ids of those that did not come back."""
@@ -544,54 +558,6 @@ def _there_then(
         return set()
     query = f"SELECT id FROM ({store.intact_state(then, 'id')}) WHERE id IN (SELECT unnest(?))"
     return {str(row[0]) for row in connection.execute(query, [ids]).fetchall()}
-
-
-def _app_ids(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:
-    """Maps ids of the applications that the plan creates to their appIds at the recovery point."""
-    made = [step.id for step in plan.steps if step.table == "applications" and step.action == "create"]
-    return _column(plan, store, "applications", "_raw->>'$.appId'", made)
-
-
-def _owners(plan: RestorePlan, store: ScopeStore) -> dict[str, str]:
-    """Maps ids of child objects that own further child objects of the plan to their owners."""
-    owners: dict[str, str] = {}
-    for name, entry in CATALOGUE.items():
-        if entry.parent is not None and CATALOGUE[entry.parent.type].parent is not None:
-            below = [step.parent for step in plan.steps if step.table == name and step.parent]
-            owners |= _column(plan, store, entry.parent.type, "_parent_id", below)
-    return owners
-
-
-def _column(plan: RestorePlan, store: ScopeStore, table: str, column: str, ids: Sequence[str]) -> dict[str, str]:
-    """Reads a column of some objects of the recovery point, by id."""
-    if not ids:
-        return {}
-    with suppress(NotInStore), connect(store.files) as connection:
-        entry = store.manifest(plan.point).tables.get(table)
-        if entry is not None:
-            query = store.intact_state(entry, f"id, {column} AS wanted")
-            rows = connection.execute(f"SELECT * FROM ({query}) WHERE id IN (SELECT unnest(?))", [[*ids]])
-            return {identifier: value for identifier, value in rows.fetchall() if value}
-    return {}
-
-
-def _there_before(store: ScopeStore, undo: Manifest) -> Callable[[str], Awaitable[Collection[str]]]:
-    """Returns a function that tells which objects of a type were in the tenant before the first write."""
-    known: dict[str, asyncio.Task[Collection[str]]] = {}
-
-    def read(table: str) -> Collection[str]:
-        entry = undo.tables.get(table)
-        if entry is None:
-            return set()
-        with connect(store.files) as connection:
-            return {str(one) for (one,) in connection.execute(store.intact_state(entry, "id")).fetchall()}
-
-    async def ask(table: str) -> Collection[str]:
-        if table not in known:
-            known[table] = asyncio.create_task(asyncio.to_thread(read, table))
-        return await known[table]
-
-    return ask
 
 
 __all__ = ["LiveChanged", "NullRestoreProgress", "RestoreProgress", "RestoreTarget", "apply", "back_up_target"]

@@ -95,8 +95,9 @@ def key_of(entry: ObjectType, body: Body, parent: str) -> Any:
 
 def tie_of(entry: ObjectType, body: Body, parent: str) -> Any:
     """Returns what no two ties (`Restore.link`) have in common in a tenant: `key_of`, whenever either of them ends."""
-    end = entry.restore.ends.partition(".")[0]
-    return key_of(entry, {name: value for name, value in body.items() if name != end}, parent)
+    rule = entry.restore
+    kept = rule.once or body.keys() - {rule.ends.partition(".")[0]}
+    return key_of(entry, {name: value for name, value in body.items() if name in kept}, parent)
 
 
 def twins_of(entry: ObjectType, ties: Mapping[str, Tie], there: Mapping[str, tuple[Body, str]]) -> dict[str, Twin]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 
+from entra_pipeline.restore.plan.diff import TenantDiff
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, REMOVALS, Draft, place_of
 from entra_pipeline.restore.plan.rules.names import before
 
@@ -39,6 +41,20 @@ def ordered(drafts: list[Draft]) -> list[Draft]:
     if len(placed) < len(drafts):
         raise AssertionError("steps wait for each other")
     return placed
+
+
+def wait_for_dependants(drafts: Iterable[Draft], diff: TenantDiff) -> None:
+    """Makes the removal of a replaced object wait for those of what hangs from it: adds to their `after`.
+
+    Args:
+        drafts: The resolved drafts; those of deletions are changed.
+        diff: What differs between the recovery point and the tenant.
+    """
+    replaced = diff.replaced()
+    going = {(draft.table, draft.live_id): draft for draft in drafts if draft.action == "delete"} if replaced else {}
+    for draft in going.values():
+        if draft.replaced and draft.id in replaced:
+            draft.after |= {going[one[0], one[2]] for one in replaced[draft.id].dependants if (one[0], one[2]) in going}
 
 
 def _place(draft: Draft, stage: int) -> tuple[int, int, int, str, str]:

@@ -20,7 +20,7 @@ from entra_pipeline.restore.objects.selection import choose
 from entra_pipeline.restore.plan.diff import Side, TenantDiff, compare
 from entra_pipeline.restore.plan.estimate import seconds
 from entra_pipeline.restore.plan.id_index import IdIndex
-from entra_pipeline.restore.plan.ordering import ordered
+from entra_pipeline.restore.plan.ordering import ordered, wait_for_dependants
 from entra_pipeline.restore.plan.protected_actions import mark_protected
 from entra_pipeline.restore.plan.resolver import ReferenceResolver
 from entra_pipeline.restore.plan.rules.drafts import ALL_STAGES, Draft, PlanDraft, place_of
@@ -114,7 +114,16 @@ def make_plan(
         moved = index.still(known)
         ended = {old: new for old, new in known.items() if old not in moved and not index.is_live(old)}
         by_name = options.taken == "match"
-        comparison = compare(connection, point, target.live, chosen, moved, ended=ended, by_name=by_name)
+        comparison = compare(
+            connection,
+            point,
+            target.live,
+            chosen,
+            moved,
+            ended=ended,
+            by_name=by_name,
+            replacing=options.conflict == "overwrite",
+        )
         changed: list[PlanRefusal] = []
         if undoing:
             others = _Unwritten(connection, target.live)
@@ -149,6 +158,7 @@ def make_plan(
             if not names.settle():
                 break
         plan.drafts = with_links_that_go(connection, point, plan.drafts, comparison)
+        wait_for_dependants(plan.drafts, comparison)
         SeatRules(plan, connection, target.live).apply()
         drafts = in_turn(plan.drafts, lambda one: without_seats(one) if gives_seats(one) else names.passing(one))
         wait_for_names(drafts, comparison)

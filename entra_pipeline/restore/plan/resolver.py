@@ -16,6 +16,8 @@ from entra_pipeline.restore.plan.id_index import IdIndex
 from entra_pipeline.restore.plan.matching import own_aliases
 from entra_pipeline.restore.plan.rules.drafts import Draft, PlanDraft
 
+_NOT_THERE = ("is not in the tenant", "are not in the tenant")
+
 
 class ReferenceResolver:
     """Finds out what each draft needs, and refuses those whose references lead nowhere.
@@ -36,6 +38,8 @@ class ReferenceResolver:
         self._forward = plan.diff.forward
         self._makers = {draft.id for draft in self.drafts if draft.action in {"create", "undelete"}}
         self._over = plan.over
+        self._replaced = plan.diff.replaced()
+        self._going: set[tuple[str, str]] = set()
         self._lost: dict[tuple[str, str, str], set[str]] = {}
         self._kinds: dict[str, str] = {}
         self._made = {draft.id for draft in self.drafts if draft.action == "create"}
@@ -46,6 +50,7 @@ class ReferenceResolver:
         """Refuses drafts until every reference leads to an object, and no references form a circle."""
         self._index.look_up({one for draft in self.drafts for one in self._leads_to(draft)})
         while True:
+            self._going = {(draft.table, draft.live_id) for draft in self.drafts if draft.action == "delete"}
             left = [draft for draft in self.drafts if self._holds(draft)]
             done = len(left) == len(self.drafts)
             self.drafts = left
@@ -86,7 +91,9 @@ class ReferenceResolver:
                 self._refuse(draft, *self._nowhere([draft.owner], "it belongs to"))
             return False
         if draft.replaced:
-            return draft.id in self._makers
+            return draft.id in self._makers and self._may_go(draft)
+        if draft.action == "update" and self._says_nothing_new(draft):
+            return False
         if draft.action == "unlink":
             return bool(self._index.at_point(draft.id))
         if draft.action == "link":
@@ -109,7 +116,37 @@ class ReferenceResolver:
                 self._makers.discard(draft.id)
         return not lost
 
+    def _may_go(self, draft: Draft) -> bool:
+        """Tells whether all that hangs from a replaced object goes before it; else it stays, and that is told."""
+        item = self._replaced.get(draft.id)
+        kept = [
+            f"{one.table} {one.live_id}"
+            for one in (item.dependants if item else ())
+            if (one.table, one.live_id) not in self._going
+            and not (CATALOGUE[one.table].parent is not None and one.id in self._makers)
+        ]
+        if kept:
+            self._refuse(
+                draft,
+                f"it stays beside the one that takes its place: {', '.join(kept)} cannot be without it, and "
+                f"{'stays' if len(kept) == 1 else 'stay'}",
+                "Delete it manually once nothing needs it; what was added since goes with --delete-added.",
+            )
+        return not kept
+
+    @property
+    def _staying(self) -> set[str]:
+        """Ids of the objects that were to be replaced, and are not."""
+        return self._replaced.keys() - self._makers
+
+    def _says_nothing_new(self, draft: Draft) -> bool:
+        """Tells whether an update would only have put the new id of an object that is not replaced after all."""
+        body = {name: value for name, value in draft.body.items() if "@" not in name}
+        return not self._staying.isdisjoint(draft.refs) and body.items() <= draft.before.items()
+
     def _links_hold(self, draft: Draft) -> bool:
+        # Links of what is not replaced after all are there.
+        draft.links = [link for link in draft.links if self._staying.isdisjoint(link[:2])]
         lost = [link for link in draft.links if not self._available(link.target_id, draft)]
         if lost:
             self._lost.setdefault((draft.table, draft.id, draft.name), set()).update(link.target_id for link in lost)
@@ -120,7 +157,12 @@ class ReferenceResolver:
         return bool(draft.links)
 
     def _available(self, id_: str, draft: Draft) -> bool:
-        """Tells whether an id leads, or will lead, to an object in the tenant."""
+        """Tells whether an id leads, or will lead, to an object in the tenant.
+
+        What is made anew because of another object needs the one that takes the place of that.
+        """
+        if draft.action == "create" and id_ in self._replaced:
+            return id_ in self._makers
         if id_ in self._makers or self._is_there(id_):
             return True
         origins = self._origins(id_)
@@ -182,7 +224,14 @@ class ReferenceResolver:
             named.append(f"{places[0].table} {id_}")
             for place in places:
                 (dead if place.id in self._refused else wanted.setdefault(place.table, [])).append(place.id)
-        reason = f"{how} {', '.join(named)}, which {'is' if len(named) == 1 else 'are'} not in the tenant"
+        one = len(named) == 1
+        there = self._replaced.keys() >= {*ids}
+        state = (
+            ("stays as it is" if one else "stay as they are")
+            if there
+            else f"{'is' if one else 'are'} not in the tenant"
+        )
+        reason = f"{how} {', '.join(named)}, which {state}"
         if wanted:
             types = " ".join(f"--types {table}" for table in sorted(wanted))
             listed = " ".join(f"--ids {id_}" for group in sorted(wanted.values()) for id_ in group)

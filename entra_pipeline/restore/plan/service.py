@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from entra_pipeline.analysis.changes import reading as opened
 from entra_pipeline.backup.jobs import backup_job
 from entra_pipeline.backup.run import BackupProgress
@@ -161,9 +163,10 @@ async def plan_restore(
         GraphError, StoreError: The tenant or the store cannot be read.
     """
     selection = selection or RestoreSelection()
-    # What cannot be understood is told before the tenant is read.
+    # What cannot be understood is told before the tenant is read; only that shows what was added since.
     check_ended_until(options or RestoreOptions(), clock())
-    await asyncio.to_thread(choose, source, point, selection)
+    known = msgspec.structs.replace(selection, ids=()) if options and options.delete_added else selection
+    await asyncio.to_thread(choose, source, point, known)
     await asyncio.to_thread(require_finished, source, subject.tenant_id)
     cross_tenant = subject.tenant_id != point.tenant_id
     if cross_tenant:
@@ -189,8 +192,8 @@ async def plan_restore(
                     options=options,
                 )
         else:
-            known = lineage(source, point.tenant_id)
-            plan = make_plan(job, created, side, target, selection=selection, options=options, identity=known)
+            before = lineage(source, point.tenant_id)
+            plan = make_plan(job, created, side, target, selection=selection, options=options, identity=before)
         write_plan(source, plan)
         return plan
 

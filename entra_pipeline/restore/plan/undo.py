@@ -242,7 +242,7 @@ class _Narrowing:
             return True
         if key not in self.it.left:
             # It is as it was, but for the new id of something that it names: told, and not written.
-            item.requested = False
+            item.requested = item.replaced = False
             return not differing(
                 item.entry, normalized(item.entry, item.wanted()), normalized(item.entry, item.found())
             )

@@ -44,7 +44,7 @@ class Draft:
 
     Attributes:
         owner: Id of the object without which the step is void; empty when there is none.
-        replaced: Of `delete`: delete only after the replacement exists.
+        replaced: Of `delete`: another object is made in the place of this one; without that, it stays.
         strict: Ids that have to lead somewhere.
         refs: Ids that have to lead somewhere in the tenant if they did at the recovery point.
         parameters: Of `undelete`, what the request says besides.
@@ -108,6 +108,7 @@ class PlanDraft:
         binned: Ids of the objects that are in the recycle bin.
         back: Ids of the objects that are to come back.
         added: Ids of the objects that the recovery point does not have.
+        replaced: Ids of the objects that are there, and in whose place others are made.
         dropped: Tables and ids of the objects that were refused after they had been drafted.
     """
 
@@ -138,6 +139,7 @@ class PlanDraft:
         self._untaken = untaken or {}
         self.moved = {**diff.forward, **diff.pending()}
         self.back = diff.back()
+        self.replaced = diff.replaced().keys()
         items = [item for table in diff.items.values() for item in table.values()]
         self.binned = {item.id for item in items if item.state is ObjectState.BINNED}
         self.added = {item.id for item in items if item.state is ObjectState.ADDED}
@@ -145,10 +147,10 @@ class PlanDraft:
     @cached_property
     def coming(self) -> set[str]:
         """Ids and appIds of the objects that are to come back."""
-        found = set(self.back)
+        found = self.back | self.replaced
         for table, items in self.diff.items.items():
             for alias in CATALOGUE[table].aliases:
-                found |= {str(item.wanted().get(alias)) for item in items.values() if item.id in self.back}
+                found |= {str(item.wanted().get(alias)) for item in items.values() if item.id in found}
         return found
 
     def changed_properties(self, item: ObjectDiff) -> dict[str, tuple[Any, Any]]:

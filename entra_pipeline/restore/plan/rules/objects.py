@@ -11,7 +11,7 @@ from typing import Any
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.catalogue.order import ORDER
 from entra_pipeline.catalogue.restoring import WriteStrategy
-from entra_pipeline.restore.objects.normalize import Body, differing, differing_elsewhere, empty, is_erased, normalized
+from entra_pipeline.restore.objects.normalize import Body, differing_elsewhere, empty, is_erased, normalized
 from entra_pipeline.restore.objects.references import ids_in
 from entra_pipeline.restore.objects.selection import is_view
 from entra_pipeline.restore.plan.diff import ObjectDiff, ObjectState
@@ -100,6 +100,10 @@ class ObjectRules:
         named = ", ".join(changed)
         if item.requested:
             self._elsewhere(item)
+        if item.replaced:
+            if not item.twin:
+                self._replace(item)
+            return
         if not changed:
             return
         if not item.requested:
@@ -110,8 +114,11 @@ class ObjectRules:
                 f"Add it to the selection: --types {item.table} --ids {item.id}.",
             )
             return
+        exists = (
+            f"{f'{item.live_id} takes its place' if item.live_id != item.id else 'it exists'} and differs in {named}"
+        )
         if self._plan.options.conflict == "skip":
-            self._plan.refuse(item, "skipped", f"it exists and differs in {named}", OVERWRITE)
+            self._plan.refuse(item, "skipped", exists, OVERWRITE)
             return
         if rule.link and (not rule.change or not rule.create_only.isdisjoint(changed)):
             if item.table in self._plan.older:
@@ -119,19 +126,14 @@ class ObjectRules:
                 self._plan.refuse(item, "unresolved", reason, self._plan.remedy_for_older(item.table))
                 return
             if self._plan.options.conflict == "merge":
-                self._plan.refuse(item, "skipped", f"it exists and differs in {named}", OVERWRITE)
+                self._plan.refuse(item, "skipped", exists, OVERWRITE)
                 return
             self._build.delete(item)
             if item.twin:
                 self._plan.drafts[-1].notes.append(f"{item.twin} gives the same")
             else:
+                self._plan.drafts[-1].replaced = True
                 self._build.create(item, notes=[f"replaces one that differs in {named}"])
-            return
-        if self._names_old_ids(item, changed):
-            self._build.create(item, notes=["replaces one that refers to an object with a new id"])
-            self._build.delete(item)
-            self._plan.drafts[-1].replaced = True
-            self._plan.drafts[-1].refs = {item.id}
             return
         if not rule.change:
             self._plan.refuse(item, "unrestorable", f"it differs in {named}, and Graph cannot update it")
@@ -178,14 +180,15 @@ class ObjectRules:
                 WHERE_MASTERED if "mastered" in item.conditions else f"They can be changed by {who}.",
             )
 
-    def _names_old_ids(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> bool:
-        """Tells whether only references to changed ids differ, in properties that only a new object takes."""
-        rule = item.entry.restore
-        stuck = {name: pair for name, pair in changed.items() if name in rule.create_only}
-        if not stuck or rule.create != "POST" or not rule.remove or self._plan.options.conflict != "overwrite":
-            return False
-        then, now = ({name: pair[side] for name, pair in stuck.items()} for side in (0, 1))
-        return not differing(item.entry, then, now)
+    def _replace(self, item: ObjectDiff) -> None:
+        """Drafts that another object takes the place of one that cannot follow a changed id."""
+        self._build.create(item, notes=["replaces one that refers to an object with a new id"])
+        if item.parent in self._plan.replaced and not item.entry.restore.removed_first:
+            # It goes with its owner.
+            return
+        self._build.delete(item)
+        self._plan.drafts[-1].replaced = True
+        self._plan.drafts[-1].refs = {item.id, *(one.id for one in item.dependants)}
 
     def _changed(self, item: ObjectDiff, changed: Mapping[str, tuple[Any, Any]]) -> tuple[Body, list[str]]:
         """Splits the differing properties by conflict mode: those to send, and notes on those left alone."""
@@ -238,7 +241,9 @@ class ObjectRules:
         if named & self._plan.own:
             self._plan.refuse(item, "skipped", "it was added since, and the restore itself uses it")
         elif rule.link and named & self._plan.deleted:
-            return
+            # It goes with what it ties, whatever else may stay.
+            if rule.removed_first or named & self._plan.replaced:
+                self._build.delete(item)
         elif rule.link and self._plan.options.conflict != "overwrite":
             self._plan.refuse(
                 item, "skipped", f"it was added since: {self._plan.options.conflict} removes nothing", OVERWRITE

@@ -35,6 +35,11 @@ _ANY_LOCATION = {
 }
 
 
+# What keeps an extension from being deleted (Graph doc: identitygovernance-customtaskextension-delete,
+# accesspackageassignmentworkflowextension-delete).
+_NAMED_BY = {"customTaskExtension": "workflow", "customCalloutExtension": "accessPackageAssignmentPolicy"}
+
+
 def check(directory: Directory, type_name: str, body: Entity, current: Entity, seq: int = 0) -> None:
     """Raises Failure for what Graph refuses of an object.
 
@@ -79,6 +84,8 @@ def check_removal(directory: Directory, row: StoredObject, current: Entity) -> N
         for one in _below(directory, "accessPackageAssignment", "accessPackage", row.id)
     ):
         raise bad_request("The access package still has assignments.")
+    if row.type in _NAMED_BY and _naming(directory, _NAMED_BY[row.type], row.id):
+        raise bad_request(f"The extension is still used by a {_NAMED_BY[row.type]}.")
 
 
 def merge(current: object, given: object) -> object:
@@ -111,7 +118,11 @@ def as_stored(directory: Directory, type_name: str, body: Entity) -> Entity:
 
 
 def _policies(directory: Directory, text: str) -> list[StoredObject]:
-    return directory.page("conditionalAccessPolicy", where="instr(o.json, ?)", values=(text,), limit=1)
+    return _naming(directory, "conditionalAccessPolicy", text)
+
+
+def _naming(directory: Directory, type_name: str, text: str) -> list[StoredObject]:
+    return directory.page(type_name, where="instr(o.json, ?)", values=(text,), limit=1)
 
 
 def _below(directory: Directory, type_name: str, end: str, identifier: str) -> list[StoredObject]:

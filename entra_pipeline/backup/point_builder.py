@@ -18,7 +18,7 @@ import pyarrow as pa
 from entra_pipeline.backup.rows.entries import carried, changes_behind, charged, costs, is_objects, total
 from entra_pipeline.backup.rows.hashes import NOTHING, Digest, compare, concat, digest, is_state
 from entra_pipeline.backup.rows.memory import retry_with_more_memory
-from entra_pipeline.backup.rows.merge import Counts, Merged, merge_edges, merge_objects
+from entra_pipeline.backup.rows.merge import Counts, Merged, merge_edges, merge_objects, repeats
 from entra_pipeline.backup.rows.parquet import write_edges, write_objects
 from entra_pipeline.backup.rows.result import ReadResult
 from entra_pipeline.backup.rows.segment_writer import SegmentWriter
@@ -30,6 +30,10 @@ from entra_pipeline.graph import RequestStats
 from entra_pipeline.store.backends.encryption.person_keys import ScopeKeys
 from entra_pipeline.store.manifest import Gap, Part, ReadMode, TableEntry
 from entra_pipeline.store.points.keys import part_number
+
+# What a table that says nothing new comes to; only objects are kept of such a table.
+_UNCHANGED = Counts(0, 0, 0, 0)
+_NOTHING_KEPT = "SELECT NULL::VARCHAR AS id LIMIT 0"
 
 
 class _Stored(NamedTuple):
@@ -156,10 +160,9 @@ class PointBuilder:
         numbers = [self._number(table) for _ in bases]
         keeps = not any(bases) and (is_objects(table) or not result.complete)
 
-        def keep(merged: Merged) -> None:
+        def keep(rows: str) -> None:
             """Keeps the part of the parent's state that reconciling needs: see `TableStates.kept`."""
-            rows = merged.sql_added if is_objects(table) else f"FROM {merged.before}"
-            merged.connection.execute(f"CREATE OR REPLACE TEMP TABLE {kept_in(table)} AS {rows}")
+            self.states.runner.connection.execute(f"CREATE OR REPLACE TEMP TABLE {kept_in(table)} AS {rows}")
             self.states.kept.add(table)
 
         parent = self.states.sql_before(table)
@@ -208,8 +211,8 @@ class PointBuilder:
                 staging.append(*row)
         number = self._number(table)
 
-        def keep(merged: Merged) -> None:
-            merged.connection.execute(f"INSERT INTO {kept_in(table)} {merged.sql_added}")
+        def keep(rows: str) -> None:
+            self.states.runner.connection.execute(f"INSERT INTO {kept_in(table)} {rows}")
 
         keeps = is_objects(table) and table in self.states.kept
         state = self.states.sql_of(entry)
@@ -240,13 +243,20 @@ class PointBuilder:
         base: bool,
         number: int,
         gone: pa.Table | None,
-        keep: Callable[[Merged], None] | None,
+        keep: Callable[[str], None] | None,
     ) -> _Stored:
-        """Merges staged rows with a state, writes the result to a file and stores it; runs in a thread."""
+        """Merges staged rows with a state, writes the result to a file and stores it; runs in a thread.
+
+        `keep` is given SQL of the objects that the parent does not have, or of the parent's edges that were compared.
+        """
         path = self.folder / f"{table}.parquet"
 
         def write() -> tuple[Counts, dict[str, int]]:
             misfits: dict[str, int] = {}
+            if parent is not None and not base and self._repeats(staged, table, parent, complete=complete):
+                if keep is not None:
+                    keep(_NOTHING_KEPT)
+                return _UNCHANGED, misfits
             with self._merge(staged, table, parent, complete=complete, base=base) as merged:
                 if gone is not None and not is_objects(table):
                     _give_reasons(merged, gone)
@@ -257,7 +267,7 @@ class PointBuilder:
                 elif merged.counts.rows:
                     write_edges(merged.connection, f"(FROM {merged.rows} ORDER BY source_id, target_id)", table, path)
                 if keep is not None:
-                    keep(merged)
+                    keep(merged.sql_added if is_objects(table) else f"FROM {merged.before}")
             return merged.counts, misfits
 
         counts, misfits = retry_with_more_memory(self.states.runner.connection, write)
@@ -265,6 +275,10 @@ class PointBuilder:
         if counts.rows:
             part = self._write_part(table, number, path, "base" if base else "changes", counts.rows)
         return _Stored(counts, part, misfits)
+
+    def _repeats(self, staged: Staged, table: str, parent: str, *, complete: bool) -> bool:
+        connection = self.states.runner.connection
+        return repeats(connection, staged, parent, objects=is_objects(table), complete=complete)
 
     def _merge(self, staged: Staged, table: str, parent: str | None, *, complete: bool, base: bool) -> Merged:
         connection = self.states.runner.connection

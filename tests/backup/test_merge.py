@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entra_pipeline.backup.rows.merge import Counts, Merged, merge_edges, merge_objects, same
+from entra_pipeline.backup.rows.merge import Counts, Merged, merge_edges, merge_objects, repeats, same
 from entra_pipeline.backup.rows.staging import DELETE, EDGE_ROWS, OBJECT_ROWS, UPSERT, Staged, Staging
 
 pytestmark = pytest.mark.pure
@@ -111,8 +111,11 @@ def test_changes_on_a_parent_give_the_state_that_was_told(connection, folder, st
 @given(state=STATE, news=NEWS, base=st.booleans())
 def test_a_complete_read_gives_the_collection_whatever_the_parent_was(connection, folder, state, news, base):
     path = staged_news(folder, news)
-    rows = stored_objects(merge_objects(connection, path, parent_sql(connection, state), complete=True, base=base))
+    parent = parent_sql(connection, state)
+    rows = stored_objects(merge_objects(connection, path, parent, complete=True, base=base))
     assert apply({} if base else state, rows) == told({}, news)
+    if not base and repeats(connection, path, parent, objects=True, complete=True):
+        assert rows == []
 
 
 def test_a_replay_of_what_is_known_stores_nothing(connection, folder):
@@ -125,7 +128,9 @@ def test_a_replay_of_what_is_known_stores_nothing(connection, folder):
 def test_a_read_without_news_stores_nothing_and_adds_nobody(connection, folder, complete):
     state = {"a": {"p": 1, "q": None}, "b": {"p": 2}}
     path = staged_news(folder, list(state.items()) if complete else [])
-    with merge_objects(connection, path, parent_sql(connection, state), complete=complete, base=False) as merged:
+    parent = parent_sql(connection, state)
+    assert repeats(connection, path, parent, objects=True, complete=complete)
+    with merge_objects(connection, path, parent, complete=complete, base=False) as merged:
         assert merged.counts == Counts(0, 0, 0, 0)
         assert stored_objects(merged) == []
         assert connection.execute(merged.sql_added).fetchall() == []
@@ -170,6 +175,16 @@ def test_edges_follow_the_last_news_of_each(connection, folder, state, news, com
         (after.add if change == UPSERT else after.discard)((source, target))
     assert after == expected
     assert (merged.counts.added, merged.counts.deleted) == (len(expected - state), len(state - expected))
+    deletes = any(not there for _, there in news)
+    same_as_before = complete and {pair for pair, _ in news} == state and not deletes
+    assert repeats(connection, path, "SELECT * FROM parent", objects=False, complete=complete) == same_as_before
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("user", True), ("", True), ("device", False)])
+def test_a_listing_of_edges_repeats_the_parent_unless_it_names_another_type(connection, folder, kind, expected):
+    path = stage(folder / "types.arrow", EDGE_ROWS, [("g", "m", kind, UPSERT)])
+    parent = "SELECT 'g' source_id, 'm' target_id, 'user' target_type"
+    assert repeats(connection, path, parent, objects=False, complete=True) == expected
 
 
 @pytest.mark.parametrize(

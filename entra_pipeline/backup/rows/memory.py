@@ -27,21 +27,26 @@ def retry_with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable
     Raises:
         duckdb.OutOfMemoryException: 4 GiB were not enough.
     """
+    try:
+        return work()
+    except duckdb.OutOfMemoryException:
+        return _with_more(connection, work)
+
+
+def _with_more(connection: duckdb.DuckDBPyConnection, work: Callable[[], _T]) -> _T:
+    # Asked for only now: of hundreds of small pieces of work, hardly one comes here.
     row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
     usual = str(row[0]) if row else ""
     number, unit = usual.split()
     memory = float(number) * _UNITS[unit]
-    raised = False
     try:
         while True:
+            memory *= 2
+            connection.execute(f"SET memory_limit = '{memory:.0f}B'")
             try:
                 return work()
             except duckdb.OutOfMemoryException:
                 if memory >= _MOST_MEMORY:
                     raise
-                memory *= 2
-                raised = True
-                connection.execute(f"SET memory_limit = '{memory:.0f}B'")
     finally:
-        if raised:
-            connection.execute(f"SET memory_limit = '{usual}'")
+        connection.execute(f"SET memory_limit = '{usual}'")

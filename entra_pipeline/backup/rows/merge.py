@@ -29,6 +29,14 @@ _MERGED_OBJECTS = pa.schema(
 )
 
 
+# Of a full join of what was staged, `s`, with the parent's state, `b`: rows that say something else.
+_ANOTHER_OBJECT = "s.change = 'delete' OR s.raw IS DISTINCT FROM b.raw"
+_ANOTHER_EDGE = (
+    "s.source_id IS NULL OR b.source_id IS NULL OR s.change = 'delete' "
+    "OR (s.target_type <> '' AND s.target_type <> b.target_type)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Rows to store, and what they mean against the parent: objects (or edges) added, changed and deleted."""
@@ -70,6 +78,36 @@ class Merged:
         return f"SELECT m.id FROM {self.rows} m ANTI JOIN {self.before} b USING (id) WHERE m.change = 'upsert'"
 
 
+def repeats(
+    connection: duckdb.DuckDBPyConnection, staged: Staged, parent: str, *, objects: bool, complete: bool
+) -> bool:
+    """Tells whether a read says what the parent's state says, as far as a single query or none can tell.
+
+    Of most tables an incremental finds nothing, and a merge takes a dozen statements.
+
+    Args:
+        connection: Where the question is asked.
+        staged: As for `merge_objects` or `merge_edges`.
+        parent: SQL of the parent's state.
+        objects: Whether they are objects; otherwise edges.
+        complete: As for objects. Changes of edges depend on those of their owners, and are always merged.
+    """
+    if not complete:
+        return objects and not staged.segments
+    rows = read_staged(staged)
+    if not isinstance(rows, pa.Table):
+        # Many rows: the merge has to load the parent's, and finds the same then.
+        return False
+    connection.register("staged", rows)
+    try:
+        if objects:
+            return _is_empty(connection, f"staged s FULL JOIN ({parent}) b USING (id) WHERE {_ANOTHER_OBJECT}")
+        pair = "s.source_id = b.source_id AND s.target_id = b.target_id"
+        return _is_empty(connection, f"staged s FULL JOIN ({parent}) b ON {pair} WHERE {_ANOTHER_EDGE}")
+    finally:
+        connection.unregister("staged")
+
+
 def merge_objects(
     connection: duckdb.DuckDBPyConnection, staged: Staged, parent: str | None, *, complete: bool, base: bool
 ) -> Merged:
@@ -84,8 +122,7 @@ def merge_objects(
     """
     connection.register("staged", read_staged(staged))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE before AS {_parent_objects(parent, whole=complete or base)}")
-    if not base and _says_nothing_new(connection, complete=complete):
-        # Of most tables an incremental finds nothing: they cost two statements instead of a dozen.
+    if complete and not base and _says_nothing_new(connection):
         connection.execute("CREATE OR REPLACE TEMP TABLE merged AS SELECT *, 'upsert' AS change FROM before LIMIT 0")
         connection.unregister("staged")
         return Merged(connection, Counts(0, 0, 0, 0))
@@ -272,12 +309,13 @@ def _plain(members: dict[str, msgspec.Raw]) -> dict[str, object]:
     return {name: value for name, value in decoded.items() if value is not None}
 
 
-def _says_nothing_new(connection: duckdb.DuckDBPyConnection, *, complete: bool) -> bool:
-    """Tells whether `staged` repeats `before` text by text, or is a delta round without a row."""
-    differing = "staged"
-    if complete:
-        differing = "staged s FULL JOIN before b USING (id) WHERE s.change = 'delete' OR s.raw IS DISTINCT FROM b.raw"
-    return connection.execute(f"SELECT 1 FROM {differing} LIMIT 1").fetchone() is None
+def _says_nothing_new(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Tells whether the listing `staged` repeats `before` text by text."""
+    return _is_empty(connection, f"staged s FULL JOIN before b USING (id) WHERE {_ANOTHER_OBJECT}")
+
+
+def _is_empty(connection: duckdb.DuckDBPyConnection, rows: str) -> bool:
+    return connection.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is None
 
 
 def _parent_objects(parent: str | None, *, whole: bool) -> str:

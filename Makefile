@@ -57,9 +57,13 @@ dagster: $(STAMP)  ## Dagster's own UI with the demo scope, at http://127.0.0.1:
 	umask 077 && mkdir -p .dagster && cp dagster.yaml .dagster/dagster.yaml
 	umask 077 && DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
 
-lock:  ## Renew requirements.lock from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --group dev --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --upgrade pyproject.toml --output-file requirements.lock
+COMPILE = uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header --upgrade
+lock:  ## Renew the locks from pyproject.toml: of development, of the image, of its SBOM (needs uv)
+	$(COMPILE) --group dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) --constraint requirements.lock --extra postgres --extra k8s --extra docker --extra celery pyproject.toml \
+		--output-file deploy/image/requirements.lock
+	echo cyclonedx-bom | $(COMPILE) - --output-file deploy/image/sbom.lock
 
 bench: .venv-bench/.made  ## Run the benchmarks (half an hour, on a quiet machine), and write docs/benchmarks.md
 	.venv-bench/bin/python -m benchmarks

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "queries.reports:report",
         "Backup analysis, subscription, jobs, readiness, audit log: as table, page or spreadsheet.",
     ),
+    "metrics": ("queries.metrics:metrics", "Print how every scope stands, for Prometheus."),
     "evidence": ("queries.evidence:evidence", "Write one signed file that proves to an auditor what was done."),
     "storage": (
         "setup.storage:storage",

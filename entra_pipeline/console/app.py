@@ -11,7 +11,6 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
@@ -20,6 +19,7 @@ from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.dagster.client import PATH
 from entra_pipeline.console.dagster.proxy import Proxy
 from entra_pipeline.console.headers import STATIC, SecurityHeaders
+from entra_pipeline.console.monitor.exposition import HEALTH, METRICS, HostCheck, MetricsEndpoint, healthy
 from entra_pipeline.console.navigation import Navigation
 from entra_pipeline.console.pages import NAVIGATION, PAGES
 from entra_pipeline.console.workers import expect_work
@@ -41,6 +41,8 @@ def build(state: AppState) -> Starlette:
     routes: list[BaseRoute] = [
         # Files only: what a page says beside its tokens is never compressed, which would betray them (BREACH).
         Mount(STATIC, GZipMiddleware(StaticFiles(directory=str(static)))),
+        Route(HEALTH, healthy),
+        Route(METRICS, MetricsEndpoint(state).answer),
         Route(PATH, proxy.front),
         Route(PATH + "/{path:path}", proxy.http, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         WebSocketRoute(PATH + "/{path:path}", proxy.websocket),
@@ -59,7 +61,7 @@ def build(state: AppState) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(SecurityHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
+            Middleware(HostCheck, allowed_hosts=hosts, www_redirect=False),
         ],
         exception_handlers={404: access.not_found, 405: access.not_found, 500: access.broken},
         lifespan=lifespan,

@@ -283,6 +283,7 @@ class Console(Section):
     """The web console.
 
     Attributes:
+        metrics_token: What a scraper of `/metrics` shows; without it, there are no metrics.
         secret_folders: Folders with files that settings made in the console may refer to.
         former_secrets: Secrets that tables named which were changed or deleted in the console.
     """
@@ -295,6 +296,7 @@ class Console(Section):
         administrator=["EntraPipeline.Administrator"],
     )
     dagster: DagsterWebservers | None = None
+    metrics_token: Secret | None = None
     secret_folders: list[FilePath] = [Path("secrets")]
     former_secrets: list[FormerSecret] = []
 

@@ -76,8 +76,8 @@ class _Difference(msgspec.Struct):
     reason: str = ""
 
 
-class _Drill(msgspec.Struct):
-    """What is told here of a drill's result."""
+class LastDrill(msgspec.Struct):
+    """What is told of a drill's result: properties and links that there were, and that were equal after it."""
 
     finished: str
     status: str
@@ -88,7 +88,7 @@ class _Drill(msgspec.Struct):
     differences: tuple[_Difference, ...] = ()
 
 
-_DRILL_DECODER = msgspec.json.Decoder(_Drill)
+_DRILL_DECODER = msgspec.json.Decoder(LastDrill)
 
 
 def readiness(request: ReportRequest) -> Report:
@@ -97,7 +97,7 @@ def readiness(request: ReportRequest) -> Report:
     for scope in request.scopes():
         try:
             store = open_store(request.project, scope)
-            drill = _last_drill(store)
+            drill = last_drill(store)
             row, lacking = _scope(request, scope, store, drill)
             differences += _differences(scope, drill)
         except EntraPipelineError as error:
@@ -123,7 +123,7 @@ def readiness(request: ReportRequest) -> Report:
 
 
 def _scope(
-    request: ReportRequest, scope: Scope, store: ScopeStore, drill: _Drill | None
+    request: ReportRequest, scope: Scope, store: ScopeStore, drill: LastDrill | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     found = health(scope, store, request.now)
     tenant = request.project.tenants[scope.tenant]
@@ -152,7 +152,7 @@ def _scope(
     return {**row, "verdict": _verdict(found.freshness, gaps, drill, writes=writes)}, gaps
 
 
-def _verdict(freshness: str, gaps: list[dict[str, Any]], drill: _Drill | None, *, writes: bool) -> str:
+def _verdict(freshness: str, gaps: list[dict[str, Any]], drill: LastDrill | None, *, writes: bool) -> str:
     """The worst thing there is to say."""
     if freshness in (NEVER, NO_GOOD):
         return freshness
@@ -167,7 +167,13 @@ def _verdict(freshness: str, gaps: list[dict[str, Any]], drill: _Drill | None, *
     return "ready" if drill.status == "finished" else FELL_SHORT
 
 
-def _last_drill(store: ScopeStore) -> _Drill | None:
+def last_drill(store: ScopeStore) -> LastDrill | None:
+    """Returns the result of a scope's last drill; None when there was none.
+
+    Raises:
+        IntegrityError: It cannot be read.
+        StoreError: The store cannot be read.
+    """
     keys = [file.key for file in store.files.list(f"_drills/{store.scope}/")]
     try:
         return _DRILL_DECODER.decode(store.files.read(max(keys))) if keys else None
@@ -177,7 +183,7 @@ def _last_drill(store: ScopeStore) -> _Drill | None:
         ) from None
 
 
-def _differences(scope: Scope, drill: _Drill | None) -> list[dict[str, Any]]:
+def _differences(scope: Scope, drill: LastDrill | None) -> list[dict[str, Any]]:
     """Not restored, a row per type and reason."""
     grouped: dict[tuple[str, str, str], list[_Difference]] = {}
     for one in drill.differences if drill else ():

@@ -111,7 +111,7 @@ ROLES = (None, *Role)
 FIELDS = {"/scopes/{scope}/points/{point}/restore": {"every": EVERYTHING}}
 """What some pages have to be told."""
 # Paths that are no pages, with the methods that they take.
-OTHERS = {"/static", "/dagster", "/dagster/{path:path}"}
+OTHERS = {"/static", "/dagster", "/dagster/{path:path}", "/healthz", "/metrics"}
 DAGSTER: dict[str, tuple[int, int, int, int]] = {
     "GET /dagster": (303, 303, 303, 303),
     "GET /dagster/": (401, 503, 503, 503),

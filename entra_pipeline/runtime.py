@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -103,6 +104,29 @@ def lower_thread_priority(niceness: int) -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+
+
+class QuietMoments:
+    """Knows when nobody has asked for anything for a while: then there is time for what would be in their way.
+
+    Args:
+        quiet: Seconds without a question that are a quiet moment.
+        patience: Seconds after which work begins, whoever asks.
+    """
+
+    def __init__(self, quiet: float, patience: float) -> None:
+        self._quiet, self._patience = quiet, patience
+        self._asked = time.monotonic()
+
+    def disturb(self) -> None:
+        """Notes that somebody asks."""
+        self._asked = time.monotonic()
+
+    def wait(self) -> None:
+        """Returns in a quiet moment, or when patience ends."""
+        begun = time.monotonic()
+        while time.monotonic() - self._asked < self._quiet and time.monotonic() - begun < self._patience:
+            time.sleep(self._quiet / 10)
 
 
 class ProcessDefault(Generic[_T]):

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-import duckdb
-
-from entra_pipeline.analysis.manifest_rows import tables_in_order
-from entra_pipeline.analysis.names import title_sql
+from entra_pipeline.analysis.linking.point_copy import PointCopy
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.store.backends.duckdb_errors import unreadable
-from entra_pipeline.store.manifest import Manifest
-from entra_pipeline.store.recovery_points import ScopeStore
-from entra_pipeline.store.state import connect, sql_text
+from entra_pipeline.store.state import sql_text
 
 _FIELDS = ("displayName", "userPrincipalName", "mail", "mailNickname", "appId", "description")
 # What tells objects of one name apart, the best first.
@@ -30,8 +24,7 @@ class FoundObject(NamedTuple):
 
 
 def find_by_name(
-    store: ScopeStore,
-    manifest: Manifest,
+    copy: PointCopy,
     text: str = "",
     *,
     types: Collection[str] = (),
@@ -41,8 +34,7 @@ def find_by_name(
     """Finds objects whose name, address, description or id has a text in it, whatever the case.
 
     Args:
-        store: The scope's store.
-        manifest: The recovery point.
+        copy: The recovery point.
         text: The text; all objects for an empty one.
         types: Only these object types; when empty, all that the recovery point has objects of and that can be restored.
         limit: Objects of each type at the most, by name.
@@ -54,29 +46,17 @@ def find_by_name(
     Raises:
         StoreError: A file cannot be read.
     """
-    tables = {name: entry for name, entry in tables_in_order(manifest).items() if name in CATALOGUE and entry.live}
-    wanted = [name for name in tables if (name in types if types else CATALOGUE[name].restore.possible)]
-    if not wanted:
-        return [], {}
+    wanted = [name for name in copy.objects if (name in types if types else CATALOGUE[name].restore.possible)]
     paths = "[" + ", ".join(sql_text(f"$.{name}") for name in _FIELDS) + "]"
     needle = sql_text(text.lower())
     told = f"lower(array_to_string(json_extract_string(_raw, {paths}), chr(10)))"
-    holds = f"id = {sql_text(text)} OR contains({told}, {needle})"
+    holds = f"id = {sql_text(text)} OR contains({told}, {needle})" if text else "true"
     details = ", ".join(f"nullif(json_extract_string(_raw, {sql_text(f'$.{name}')}), '')" for name in _DETAILS)
-    queries = [
-        f"SELECT {place} AS place, id, {title_sql(CATALOGUE[name])} AS name, coalesce({details}, '') AS detail "
-        f"FROM ({store.intact_state(tables[name], 'id, _raw')}) WHERE {holds if text else 'true'}"
-        for place, name in enumerate(wanted)
-    ]
-    query = (
-        "SELECT *, count(*) OVER (PARTITION BY place) FROM (" + " UNION ALL ".join(queries) + ") QUALIFY row_number() "
-        f"OVER (PARTITION BY place ORDER BY lower(name), id) BETWEEN {offset + 1} AND {offset + limit} "
-        "ORDER BY place, lower(name), id"
+    rows = copy.select_named(
+        wanted,
+        f"place, id, name, coalesce({details}, '') AS detail, count(*) OVER (PARTITION BY place)",
+        f"WHERE {holds} QUALIFY row_number() OVER (PARTITION BY place ORDER BY lower(name), id) "
+        f"BETWEEN {offset + 1} AND {offset + limit} ORDER BY place, lower(name), id",
     )
-    with connect(store.files) as connection:
-        try:
-            rows = connection.execute(query).fetchall()
-        except duckdb.Error as error:
-            raise unreadable(error, f"recovery point {manifest.recovery_point}", store.scope) from None
     found = [FoundObject(wanted[place], identifier, name, detail) for place, identifier, name, detail, _ in rows]
     return found, {wanted[place]: number for place, *_, number in rows}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
 import msgspec
 
+from entra_pipeline.analysis.linking.mentions import guids_in
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -16,6 +18,7 @@ from entra_pipeline.store.state import sql_text
 _LONGEST = 60
 # Of what two long texts have in common, so much is shown before they differ.
 _LEAD = 20
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 def short(value: Any) -> str:
@@ -23,14 +26,32 @@ def short(value: Any) -> str:
     return _cut(_text(value))
 
 
-def short_pair(before: Any, after: Any) -> tuple[str, str]:
-    """What a value was and what it is, in a few words; of long texts, from shortly before they differ."""
-    was, now = _text(before), _text(after)
+def short_pair(before: Any, after: Any, names: Mapping[str, str] = _NO_NAMES) -> tuple[str, str]:
+    """What a value was and what it is, in a few words; of long texts, from shortly before they differ.
+
+    Args:
+        before: What it was.
+        after: What it is.
+        names: What people call the objects whose ids are in them, by id.
+    """
+    was, now = named_text(_text(before), names), named_text(_text(after), names)
     unlike = (number for number, (one, other) in enumerate(zip(was, now, strict=False)) if one != other)
     same = next(unlike, min(len(was), len(now)))
     if same >= _LONGEST - _LEAD and max(len(was), len(now)) > _LONGEST:
         was, now = (f"…{text[same - _LEAD :]}" for text in (was, now))
     return _cut(was), _cut(now)
+
+
+def named_text(text: str, names: Mapping[str, str]) -> str:
+    """Puts names in the place of ids within a text, which may be JSON."""
+    for one in dict.fromkeys(guids_in(text)):
+        text = text.replace(one, names.get(one, one))
+    return text
+
+
+def guids_of(*values: Any) -> set[str]:
+    """Finds the GUIDs in values, which may be ids of objects."""
+    return {one for value in values for one in guids_in(_text(value))}
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Lock
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, NamedTuple
 from weakref import finalize
 
@@ -29,7 +29,7 @@ import pyarrow as pa
 from entra_pipeline.analysis.names import title_sql
 from entra_pipeline.analysis.objects import LINK, ObjectTable, table_entry
 from entra_pipeline.catalogue import CATALOGUE
-from entra_pipeline.runtime import lower_thread_priority
+from entra_pipeline.runtime import QuietMoments, lower_thread_priority
 from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -162,7 +162,7 @@ class _Kept:
             finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._table = ObjectTable(store, manifest, table, temp=self._folder, memory=_MEMORY, besides=self._file)
         self._copied = False
-        self._asked = monotonic()
+        self._questions = QuietMoments(_QUIET, _PATIENCE)
         self._matches = SingleFlightCache[_Matches](_SEARCHES)
 
     def copy(self) -> None:
@@ -170,9 +170,7 @@ class _Kept:
         if self._file is None:
             return
         # Whoever has just opened the table often searches it at once: that would take half as long again meanwhile.
-        opened = monotonic()
-        while monotonic() - self._asked < _QUIET and monotonic() - opened < _PATIENCE:
-            sleep(_QUIET / 10)
+        self._questions.wait()
         # Whoever asks later goes first, too.
         lower_thread_priority(_NICE)
         place = sql_text(str(self._file))
@@ -257,7 +255,7 @@ class _Kept:
         self, what: str, tail: str, where: str = "", search: str = "", within: str = "true"
     ) -> duckdb.DuckDBPyConnection:
         """Asks the copy; or the files, where there is none, and for a condition: that may be over any column."""
-        self._asked = monotonic()
+        self._questions.disturb()
         if where or not self._copied:
             return self._table.ask(what, tail, where=where, search=search, within=within)
         query = f"SELECT {what} FROM {_COPY} WHERE {within} AND contains(text, lower(?)) {tail}"

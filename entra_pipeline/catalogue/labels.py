@@ -57,3 +57,8 @@ def label(name: str) -> str:
 def type_name(table: str) -> str:
     """Names an object type or a relation: `conditional_access_policies` is "Conditional access policy"."""
     return CATALOGUE[table].title if table in CATALOGUE else label(table)
+
+
+def type_names(table: str) -> str:
+    """Names the objects of a type, or a relation: `conditional_access_policies` is "Conditional access policies"."""
+    return CATALOGUE[table].plural if table in CATALOGUE else label(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,6 +10,8 @@ from functools import cached_property
 
 from entra_pipeline.catalogue.restoring import LinkWrite, Restore, kept
 from entra_pipeline.catalogue.sdk import JSON, Property, class_name, model_properties
+
+_CONSONANT_Y = re.compile("(?<=[^aeiou])y$")
 
 
 class Category(StrEnum):
@@ -150,6 +153,7 @@ class ObjectType:
         name: Graph's collection name in snake case, for example `service_principals`.
         category: What the console filters by.
         title: A plain name for people, singular, for example "Enterprise application".
+        irregular_plural: The name of several, where it is not the title with its last word in the plural.
         path: Path under the Graph root, for example `servicePrincipals`. Empty for child types.
         model: Module of the msgraph-sdk model, for example `service_principal`; types and names come from there.
         permissions: Application permissions that allow reading, least privileged first (Graph permissions reference).
@@ -233,6 +237,14 @@ class ObjectType:
     on_demand: bool = False
     shows: str = ""
     personal: Personal | None = None
+    irregular_plural: str = ""
+
+    @property
+    def plural(self) -> str:
+        """The name of several: "Enterprise applications"; that of what a tenant has once is its title."""
+        if self.irregular_plural or self.singleton:
+            return self.irregular_plural or self.title
+        return f"{_CONSONANT_Y.sub('ie', self.title)}s"
 
     @cached_property
     def properties(self) -> dict[str, Property]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +11,21 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from entra_pipeline.catalogue.labels import label, type_name
+from entra_pipeline.analysis.linking.mentions import guid_places
+from entra_pipeline.catalogue import BY_GRAPH_TYPE
+from entra_pipeline.catalogue.labels import label, type_name, type_names
 from entra_pipeline.clock import system_clock
 from entra_pipeline.console.display.icons import icon, kind_icon, state_icon
 from entra_pipeline.console.display.moments import as_moment, local, when, when_taken
+from entra_pipeline.console.display.states import VALUES
 from entra_pipeline.console.routing import address
 from entra_pipeline.project.schedules import in_words
-from entra_pipeline.reports.rendering.words import changes_in_words, properties_in_words, reason_in_words, type_in_words
+from entra_pipeline.reports.rendering.words import (
+    cell_in_words,
+    changes_in_words,
+    prose_in_words,
+    types_in_words,
+)
 from entra_pipeline.store.points.keys import is_key, moment_of
 from entra_pipeline.text import pluralize
 
@@ -81,6 +90,10 @@ def templates() -> Environment:
         "moment": moment,
         "moments": lambda keys, zone: [(key, f"{local(key, zone):%Y-%m-%d %H:%M:%S %Z}") for key in keys],
         "options": lambda names: [(name, name) for name in names],
+        "pieces": pieces,
+        "reference": lambda name: without_id(label(name)),
+        "without_id": without_id,
+        "graph_type": lambda name: BY_GRAPH_TYPE[name].title if name in BY_GRAPH_TYPE else name or "",
         "point": point,
         "point_ago": lambda key: ago(moment_of(key)),
         "pretty": pretty,
@@ -90,10 +103,11 @@ def templates() -> Environment:
         "told": _told,
         "tone": tone,
         "type_name": type_name,
-        "type_in_words": type_in_words,
-        "properties_in_words": properties_in_words,
+        "type_names": type_names,
+        "types_in_words": types_in_words,
         "changes_in_words": changes_in_words,
-        "reason_in_words": reason_in_words,
+        "prose_in_words": prose_in_words,
+        "cell_in_words": lambda text, kind: cell_in_words(kind, text),
         "when": when,
         "when_taken": when_taken,
         "words": words,
@@ -102,7 +116,9 @@ def templates() -> Environment:
 
 
 def _told(text: Any) -> Any:
-    """A moment, or that of a recovery point, as moments of pages are; anything else as it is."""
+    """A moment, or that of a recovery point, as moments of pages are; a value of Graph in words; all else as it is."""
+    if isinstance(text, str) and text in VALUES:
+        return Markup('<span title="{}">{}</span>').format(text, VALUES[text])
     if _MOMENT.fullmatch(str(text)):
         return when(text)
     return when_taken(text) if isinstance(text, str) and is_key(text) else text
@@ -169,6 +185,23 @@ def pretty(value: Any) -> str:
     if isinstance(value, dict | list):
         return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() if value else "—"
     return str(value)
+
+
+def without_id(label: str) -> str:
+    """The heading of a property that refers to another object, where its name is shown: "Principal" for an id."""
+    return label.removesuffix(" ID").removesuffix(" IDs")
+
+
+def pieces(text: str, names: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The pieces of a text: each id that `names` has with what it has for it, and what is between them with None."""
+    if text in names:
+        return [(text, names[text])]
+    found, end = [], 0
+    for place, one in guid_places(text):
+        if one in names:
+            found += [(text[end:place], None), (one, names[one])]
+            end = place + len(one)
+    return [one for one in [*found, (text[end:], None)] if one[0]]
 
 
 def flat(value: Any, path: str = "") -> list[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from entra_pipeline.analysis.manifest_rows import COSTS, table_rows
 from entra_pipeline.clock import iso
@@ -11,7 +12,8 @@ from entra_pipeline.errors import NotInStore, StoreError, UsageError
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.reports.model import Column, Report, ReportRequest, ReportTable
-from entra_pipeline.restore.objects.model import RestoreStep
+from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep
+from entra_pipeline.restore.records.plan_rows import names_at
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import RestoreReport, exceptions, read_report, rows
 from entra_pipeline.store.job_records import UNDONE, JobRecord
@@ -21,9 +23,11 @@ from entra_pipeline.text import pluralize
 
 # Members of a record that are told elsewhere, or in other words.
 _TOLD = {"id", "type", "scope", "status", "started", "run_started", "finished", "error", "seconds", "exceptions"}
+# Of the links that a step writes, the ends that are named.
+_ENDS = 3
 _WORDS = {"edges": "links"}
 _BACKED_UP = (
-    Column("table", "type", "type"),
+    Column("table", "type", "types"),
     Column("read", "read"),
     *(Column(name, name, "number") for name in ("baseline", "added", "changed", "deleted")),
     Column("live", "rows", "number"),
@@ -31,28 +35,28 @@ _BACKED_UP = (
     *(Column(name, heading, "number") for name, heading in COSTS.items() if name != "items"),
 )
 _GAPS = (
-    Column("table", "type", "type"),
-    Column("what", "what is missing"),
+    Column("table", "type", "types"),
+    Column("what", "what is missing", "prose"),
     Column("since", "shown as of"),
-    Column("reason", "why"),
-    Column("remedy", "what to do"),
+    Column("reason", "why", "prose"),
+    Column("remedy", "what to do", "prose"),
 )
 _SENT = "Unreadable elements sent by Graph"
 _UNREADABLE = (
     Column("table", "type", "type"),
     Column("object", "object", "key"),
-    Column("reason", "why"),
+    Column("reason", "why", "prose"),
     Column("size", "bytes", "number"),
     Column("bytes", "its beginning"),
 )
-_RESTORED = (Column("type", "type", "type"), Column("result", "result", "status"), Column("steps", "steps", "number"))
+_RESTORED = (Column("type", "type", "types"), Column("result", "result", "status"), Column("steps", "steps", "number"))
 _NOT_RESTORED = (
     Column("type", "type", "type"),
     Column("name", "name"),
     Column("id", "id", "key"),
     Column("result", "result", "status"),
-    Column("reason", "why"),
-    Column("remedy", "what to do"),
+    Column("reason", "why", "prose"),
+    Column("remedy", "what to do", "prose"),
 )
 _SAID = ("name", "id", "reason", "remedy")
 _OBJECTS = (
@@ -63,12 +67,12 @@ _OBJECTS = (
     Column("what", "what was written", "properties"),
     Column("result", "result", "status"),
     Column("verified", "verified"),
-    Column("live_id", "id in the tenant", "key"),
-    Column("reason", "why"),
-    Column("remedy", "what to do"),
+    Column("live_id", "id in the tenant", "key", detail=True),
+    Column("reason", "why", "prose"),
+    Column("remedy", "what to do", "prose"),
 )
 _SCORES = (
-    Column("type", "type", "type"),
+    Column("type", "type", "types"),
     Column("kind", "what"),
     Column("objects", "objects", "number"),
     Column("compared", "compared", "number"),
@@ -81,7 +85,7 @@ _DIFFERENCES = (
     Column("id", "id", "key"),
     Column("what", "what"),
     Column("properties", "properties", "properties"),
-    Column("reason", "why"),
+    Column("reason", "why", "prose"),
 )
 
 
@@ -190,7 +194,7 @@ def _backup(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequen
             else []
         ),
         *(
-            [ReportTable("notes", "Notes", (Column("table", "type", "type"), Column("note", "note")), notes)]
+            [ReportTable("notes", "Notes", (Column("table", "type", "types"), Column("note", "note", "prose")), notes)]
             if notes
             else []
         ),
@@ -203,32 +207,49 @@ def _restore(store: ScopeStore, record: JobRecord, problems: list[str]) -> Seque
     if report is None:
         problems.append("the restore is unfinished: entra-pipeline restore --resume continues it")
         return []
+    plan = read_plan(store, job_id)
     refused = [
         {"type": one.table, "result": one.kind, **{name: getattr(one, name) for name in _SAID}}
-        for one in (report.refusals or read_plan(store, job_id).refusals)
+        for one in (report.refusals or plan.refusals)
     ]
+    missing = [*exceptions(report), *refused]
+    names = _names(store, plan, missing, problems)
+    for row in missing:
+        row["name"] = _called(row["id"], row["name"], names)
+    written = [*_written(plan, report, names), *refused]
     return [
-        ReportTable(
-            "exceptions", "Not restored", _NOT_RESTORED, [*exceptions(report), *refused], "everything was restored"
-        ),
+        ReportTable("exceptions", "Not restored", _NOT_RESTORED, missing, "everything was restored"),
         ReportTable("types", "By type", _RESTORED, rows(report)),
-        ReportTable(
-            "objects", "Every object", _OBJECTS, [*_written(store, report), *refused], "nothing was to be done"
-        ),
+        ReportTable("objects", "Every object", _OBJECTS, written, "nothing was to be done"),
     ]
 
 
-def _written(store: ScopeStore, report: RestoreReport) -> Iterator[dict[str, object]]:
+def _names(
+    store: ScopeStore, plan: RestorePlan, missing: Sequence[Mapping[str, Any]], problems: list[str]
+) -> Mapping[str, str]:
+    """Finds what people call the objects that have no name but their id, and the ends of links."""
+    ids = {one for step in plan.steps for one in step.targets[:_ENDS]}
+    ids |= {row["id"] for row in missing if row["name"] in ("", row["id"])}
+    ids |= {step.id for step in plan.steps if step.name in ("", step.id)}
+    try:
+        # Retention may have taken the recovery point since.
+        return names_at(store, plan.point, ids) if ids and plan.point in store.points() else {}
+    except StoreError as error:
+        problems.append(f"some objects have no name, because the recovery point cannot be read: {error.message}")
+        return {}
+
+
+def _written(plan: RestorePlan, report: RestoreReport, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Lists what was written, or was to be, one row a step: what the plan wanted, and what became of it."""
-    steps = {step.number: step for step in read_plan(store, report.job).steps}
+    steps = {step.number: step for step in plan.steps}
     for outcome in report.outcomes:
         step = steps.get(outcome.number)
         yield {
             "type": outcome.table,
-            "name": outcome.name,
+            "name": _called(outcome.id, outcome.name, names),
             "id": outcome.id,
             "action": step.action if step else "",
-            "what": _wanted(step) if step else "",
+            "what": _wanted(step, names) if step else "",
             "result": outcome.result,
             "verified": "yes" if report.verified else "not yet",
             "live_id": outcome.live_id,
@@ -237,13 +258,26 @@ def _written(store: ScopeStore, report: RestoreReport) -> Iterator[dict[str, obj
         }
 
 
-def _wanted(step: RestoreStep) -> str:
-    """Words what a step writes: how many links, or the names of the properties."""
-    return pluralize(len(step.targets), "link") if step.targets else ", ".join(sorted(step.body))
+def _called(identifier: str, name: str, names: Mapping[str, str]) -> str:
+    """The name of an object; what else it is called where that is its id."""
+    return names.get(identifier, name) if name in ("", identifier) else name
+
+
+def _wanted(step: RestoreStep, names: Mapping[str, str]) -> str:
+    """Words what a step writes: how many links and to whom, or the names of the properties."""
+    if not step.targets:
+        return ", ".join(sorted(step.body))
+    ends = [names.get(one, one) for one in step.targets[:_ENDS]]
+    more = " …" if len(step.targets) > _ENDS else ""
+    return f"{pluralize(len(step.targets), 'link')}: {' · '.join(ends)}{more}"
 
 
 def _prune(store: ScopeStore, record: JobRecord, problems: list[str]) -> Sequence[ReportTable]:
-    point, why, days = Column("recovery_point", "recovery point", "key"), Column("reason", "why"), "days of logs"
+    point, why, days = (
+        Column("recovery_point", "recovery point", "key"),
+        Column("reason", "why", "prose"),
+        "days of logs",
+    )
     kept = [{"recovery_point": key, "reason": reason} for key, reason in record.details.get("kept", {}).items()]
     kept += [{"days": number, "reason": reason} for reason, number in record.details.get("log_days_kept", {}).items()]
     forgotten = [{"recovery_point": key} for key in record.details.get("forgotten", [])]

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from entra_pipeline.project import Project, Scope
 
-ColumnKind = Literal["text", "key", "number", "percent", "moment", "seconds", "status", "type", "properties"]
+ColumnKind = Literal[
+    "text", "key", "number", "percent", "moment", "seconds", "status", "type", "types", "properties", "prose"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Column:
         heading: What people read.
         kind: What it holds: `key` is a name that is not broken into lines, `moment` is RFC 3339, `percent` a share
             between 0 and 1, `seconds` a number, `status` a word that is coloured, `type` the name of an object type or
-            relation, `properties` names of properties with commas between them: pages show these two in words.
+            relation where a row is about one object, `types` where it is about all of them, `properties` names of
+            properties with commas between them, `prose` a text that may name either: pages show these in words.
         detail: Left out where there is little room: a terminal.
     """
 

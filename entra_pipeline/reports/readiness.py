@@ -33,20 +33,20 @@ _COLUMNS = (
 )
 _GAPS = (
     Column("scope", "scope", "key"),
-    Column("table", "type", "type"),
-    Column("what", "what is missing"),
+    Column("table", "type", "types"),
+    Column("what", "what is missing", "prose"),
     Column("since", "shown as of"),
-    Column("reason", "why"),
-    Column("remedy", "what to do"),
+    Column("reason", "why", "prose"),
+    Column("remedy", "what to do", "prose"),
 )
 _LACKING = (
     Column("scope", "scope", "key"),
-    Column("table", "type", "type"),
+    Column("table", "type", "types"),
     Column("what", "what"),
     Column("properties", "properties", "properties"),
     Column("number", "objects", "number"),
     Column("example", "for example"),
-    Column("reason", "why"),
+    Column("reason", "why", "prose"),
 )
 
 

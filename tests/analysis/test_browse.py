@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from entra_pipeline.analysis.browse import related, states, type_rows
+from entra_pipeline.analysis.browse import states, type_rows
+from entra_pipeline.analysis.linking.related import related
 from entra_pipeline.analysis.objects import find
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.simulator import Simulator

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from entra_pipeline.analysis.browse import related, states
+from entra_pipeline.analysis.browse import states
 from entra_pipeline.analysis.changes import changes
+from entra_pipeline.analysis.linking.related import related
 from entra_pipeline.analysis.objects import find, known_ids, one
 from entra_pipeline.errors import IntegrityError
 from entra_pipeline.simulator import Simulator

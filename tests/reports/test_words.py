@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from entra_pipeline.reports.rendering.words import changes_in_words, properties_in_words, reason_in_words, type_in_words
+from entra_pipeline.reports.rendering.words import (
+    cell_in_words,
+    changes_in_words,
+    properties_in_words,
+    prose_in_words,
+    type_in_words,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -19,8 +25,17 @@ def test_names_of_graph_are_words_with_the_name_on_hover() -> None:
     assert changes_in_words("jobTitle: <b> → B\nand 3 more properties") == (
         '<span title="jobTitle">Job title</span>: &lt;b&gt; → B\nand 3 more properties'
     )
-    told = reason_in_words("jobTitle, mail: managed <elsewhere>")
+    told = prose_in_words("jobTitle, mail: managed <elsewhere>")
     assert told == '<span title="jobTitle">Job title</span>, <span title="mail">Mail</span>: managed &lt;elsewhere&gt;'
-    assert reason_in_words("it was deleted: it is managed elsewhere") == "it was deleted: it is managed elsewhere"
+    assert prose_in_words("it was deleted: it is managed elsewhere") == "it was deleted: it is managed elsewhere"
+    told = prose_in_words("it differs in assignedLicenses, and app_role_assignments <are> not there")
+    assert told == (
+        'it differs in <span title="assignedLicenses">assigned licenses</span>, and '
+        '<span title="app_role_assignments">app role assignments</span> &lt;are&gt; not there'
+    )
+    # Codes of Graph, words and addresses are none.
+    for text in ("Authorization_RequestDenied: no rights", "state of the mail", "mailNickname@contoso.com: it has"):
+        assert prose_in_words(text) == text
+    assert cell_in_words("types", "users") == '<span title="users">Users</span>'
     # Names of objects are none.
     assert changes_in_words("+ Anna: Sales, Bo") == "+ Anna: Sales, Bo"

@@ -64,10 +64,12 @@ _REMOTE_DESKTOP = "raw->>'$.appId' IN ('a4a365df-50f1-4397-bc59-1a1564b8bb9c', '
 
 def _certificates(owner: str, singular: str, category: Category) -> ObjectType:
     """Certificates with their public keys, which a list leaves out (Graph doc: application-list)."""
+    named = "app registration" if singular == "application" else "enterprise application"
     return ObjectType(
         name=f"{singular}_key_credentials",
         category=category,
-        title=f"Certificates of an {'app registration' if singular == 'application' else 'enterprise application'}",
+        title=f"Certificates of an {named}",
+        irregular_plural=f"Certificates of {named}s",
         path="",
         model=singular,
         permissions=_READ_APPLICATIONS,
@@ -98,11 +100,12 @@ def _certificates(owner: str, singular: str, category: Category) -> ObjectType:
     )
 
 
-def _remote_desktop(name: str, title: str, segment: str, model: str) -> ObjectType:
+def _remote_desktop(name: str, title: str, plural: str, segment: str, model: str) -> ObjectType:
     return ObjectType(
         name=name,
         category=Category.ENTERPRISE_APPLICATIONS,
         title=title,
+        irregular_plural=plural,
         path="",
         model=model,
         permissions=_READ_APPLICATIONS,
@@ -187,6 +190,7 @@ TYPES = (
         name="application_authentication_behaviors",
         category=Category.APPLICATIONS,
         title="Authentication behaviors of an app registration",
+        irregular_plural="Authentication behaviors of app registrations",
         path="applications",
         model="application",
         permissions=_READ_APPLICATIONS,
@@ -385,6 +389,7 @@ TYPES = (
         name="synchronization_schemas",
         category=Category.ENTERPRISE_APPLICATIONS,
         title="Attribute mapping of a provisioning job",
+        irregular_plural="Attribute mappings of provisioning jobs",
         path="",
         model="synchronization_schema",
         permissions=("Synchronization.Read.All",),
@@ -404,18 +409,21 @@ TYPES = (
     _remote_desktop(
         "remote_desktop_security_configurations",
         "Single sign-on to remote desktops",
+        "Single sign-on to remote desktops",
         "remoteDesktopSecurityConfiguration",
         "remote_desktop_security_configuration",
     ),
     _remote_desktop(
         "approved_client_apps",
         "Client application approved for remote desktops",
+        "Client applications approved for remote desktops",
         "remoteDesktopSecurityConfiguration/approvedClientApps",
         "approved_client_app",
     ),
     _remote_desktop(
         "target_device_groups",
         "Device group trusted for remote desktops",
+        "Device groups trusted for remote desktops",
         "remoteDesktopSecurityConfiguration/targetDeviceGroups",
         "target_device_group",
     ),

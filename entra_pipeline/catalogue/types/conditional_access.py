@@ -126,6 +126,7 @@ TYPES = (
         name="agreements",
         category=Category.CONDITIONAL_ACCESS,
         title="Terms of use",
+        irregular_plural="Terms of use",
         path="identityGovernance/termsOfUse/agreements",
         model="agreement",
         permissions=("Agreement.Read.All",),

@@ -40,6 +40,7 @@ TYPES = (
         name="device_local_credentials",
         category=Category.DEVICES,
         title="Local administrator password (Windows LAPS)",
+        irregular_plural="Local administrator passwords (Windows LAPS)",
         path="directory/deviceLocalCredentials",
         model="device_local_credential_info",
         permissions=("DeviceLocalCredential.ReadBasic.All", "DeviceLocalCredential.Read.All"),

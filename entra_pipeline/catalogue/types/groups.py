@@ -226,6 +226,7 @@ TYPES = (
         name="group_specific_settings",
         category=Category.GROUPS,
         title="Setting of one group",
+        irregular_plural="Settings of single groups",
         path="",
         model="group_setting",
         permissions=("GroupSettings.Read.All", "Directory.Read.All", "Group.Read.All"),

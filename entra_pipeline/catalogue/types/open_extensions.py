@@ -16,6 +16,7 @@ def open_extensions(owner: str, singular: str, category: Category, *permissions:
         name=f"{singular}_extensions",
         category=category,
         title=f"Open extension of {'an' if singular[0] in 'aeiou' else 'a'} {singular.replace('_', ' ')}",
+        irregular_plural=f"Open extensions of {singular.replace('_', ' ')}s",
         path="",
         model="open_type_extension",
         permissions=(*permissions, "Directory.Read.All"),

@@ -28,7 +28,8 @@ def _bin(entry: ObjectType, path: str) -> ObjectType:
         entry,
         name=f"deleted_{entry.name}",
         category=Category.RECYCLE_BIN,
-        title=f"Deleted {entry.title[0].lower()}{entry.title[1:]}",
+        title=_deleted(entry.title),
+        irregular_plural=_deleted(entry.plural),
         path=path,
         restore=kept(
             f"source for restoring `{entry.name}`: POST /{entry.restore.bin}/{{id}}/restore, within 30 days",
@@ -40,3 +41,7 @@ def _bin(entry: ObjectType, path: str) -> ObjectType:
         belongs_to="",
         shows=entry.name,
     )
+
+
+def _deleted(title: str) -> str:
+    return f"Deleted {title[0].lower()}{title[1:]}"

@@ -10,7 +10,8 @@ from typing import Any
 import click
 import msgspec
 
-from entra_pipeline.analysis.browse import related, type_rows
+from entra_pipeline.analysis.browse import type_rows
+from entra_pipeline.analysis.linking.related import related
 from entra_pipeline.analysis.manifest_rows import older_text, point_row
 from entra_pipeline.analysis.objects import find, one, table_entry
 from entra_pipeline.audit import AuditLog

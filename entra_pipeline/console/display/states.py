@@ -10,6 +10,8 @@ _POLICIES = {
     "disabled": ("disabled", "warn"),
     "enabledForReportingButNotEnforced": ("report-only", "busy"),
 }
+VALUES = {"enabledForReportingButNotEnforced": "report-only"}
+"""Values of Graph that people have another word for."""
 
 
 def object_states(body: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -28,7 +28,7 @@ from entra_pipeline.restore.objects.model import PlanRefusal, RestoreOptions, Re
 from entra_pipeline.restore.plan.rules.expired import check_ended_until
 from entra_pipeline.restore.records.approval import approval_scopes, approve, approved_by, made_by, require_approval
 from entra_pipeline.restore.records.journal import has_begun
-from entra_pipeline.restore.records.plan_rows import PlanRows
+from entra_pipeline.restore.records.plan_rows import NameFinder, PlanRows, names_at
 from entra_pipeline.restore.records.plans import read_plan
 from entra_pipeline.restore.records.report import applied, exceptions, read_report, rows
 from entra_pipeline.store.manifest import Manifest
@@ -283,6 +283,7 @@ def one(context: RequestContext) -> Response:
     found = _plan(context)
     report = read_report(store, found.id)
     offset = context.number("offset")
+    name = _name_finder(context)
     writing = [step for step in found.steps if not step.returning]
     grouped: dict[tuple[str, str, str], list[int]] = {}
     for step in found.steps:
@@ -299,12 +300,12 @@ def one(context: RequestContext) -> Response:
         begun=report is None and has_begun(store.files, found.id),
         applying=_known_applying(context, found) if report is None or not report.verified else None,
         grouped=grouped,
-        steps=PlanRows(store, found, _live_store(context, found)).rows(writing[offset : offset + _STEPS]),
+        steps=PlanRows(store, found, _live_store(context, found), name).rows(writing[offset : offset + _STEPS]),
         deleting=sum(step.action == "delete" for step in found.steps),
         by_person=sum(step.delegated for step in found.steps),
         returning=len(found.steps) - len(writing),
         shown=Shown(offset, _STEPS, len(writing), context.request.url),
-        refusals=_refusals(found.refusals),
+        refusals=_refusals(found.refusals, lambda ids: name(store, found.point, ids)),
         kinds=Counter(refusal.kind for refusal in found.refusals),
         older=older_text(found.older),
         chosen=found.selection != RestoreSelection(),
@@ -315,6 +316,18 @@ def one(context: RequestContext) -> Response:
     )
 
 
+def _name_finder(context: RequestContext) -> NameFinder:
+    """Finds names in the recovery points that the processes for pages keep open."""
+
+    def find(store: ScopeStore, point: str, ids: Collection[str]) -> Mapping[str, str]:
+        if store.scope not in context.project.scopes:
+            return names_at(store, point, ids)
+        found = context.ask("called", store.scope, point=point, texts=sorted(ids))
+        return {text: name for text, (_, _, name) in found.items()}
+
+    return find
+
+
 def _live_store(context: RequestContext, plan: RestorePlan) -> ScopeStore:
     """The store that shows the tenant written to; a scope that is none of the project's is beside the source."""
     if plan.live_scope in context.project.scopes:
@@ -322,21 +335,27 @@ def _live_store(context: RequestContext, plan: RestorePlan) -> ScopeStore:
     return ScopeStore(context.store().files, plan.live_scope, context.state.clock)
 
 
-def _refusals(refusals: tuple[PlanRefusal, ...]) -> list[dict[str, Any]]:
-    """What the plan does not do: a row per type and reason."""
-    grouped: dict[tuple[str, str, str, str], list[str]] = {}
+def _refusals(
+    refusals: tuple[PlanRefusal, ...], find: Callable[[Collection[str]], Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """What the plan does not do: a row per type and reason; `find` names the objects that the plan has no names of."""
+    grouped: dict[tuple[str, str, str, str], list[PlanRefusal]] = {}
     for refusal in refusals:
         key = (refusal.kind, refusal.table, refusal.reason, refusal.remedy)
-        grouped.setdefault(key, []).append(refusal.name or refusal.id or "all")
+        grouped.setdefault(key, []).append(refusal)
+    told = list(grouped.items())[:_REASONS]
+    nameless = {one.id for _, some in told for one in some[:_NAMED] if one.id and one.name in ("", one.id)}
+    called = find(nameless) if nameless else {}
     return [
         {
             "kind": kind,
             "table": table,
             "reason": reason,
             "remedy": remedy,
-            "names": ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""),
+            "names": ", ".join(called.get(one.id) or one.name or one.id or "all" for one in some[:_NAMED])
+            + (f" and {len(some) - _NAMED:,} more" if len(some) > _NAMED else ""),
         }
-        for (kind, table, reason, remedy), names in list(grouped.items())[:_REASONS]
+        for (kind, table, reason, remedy), some in told
     ]
 
 

@@ -22,6 +22,7 @@ What = Literal[
     "states",
     "differences",
     "known",
+    "called",
     "report",
     "file",
     "attention",

@@ -52,7 +52,8 @@ class ReadingPool:
         """
         gone = gone or Event()
         request = msgspec.msgpack.encode(ReadRequest(what=what, scope=scope, arguments=arguments))
-        kept = (scope, str(arguments.get("table", "")))
+        # Links and names are those of a whole recovery point: whatever the type, one process keeps it open.
+        kept = (scope, "" if what in ("related", "find") else str(arguments.get("table", "")))
         with self._turns.taking(person, gone):
             worker = self._worker(project, kept)
             try:

@@ -27,7 +27,7 @@ from entra_pipeline.project import Project
 from entra_pipeline.reports import REPORTS, ReportRequest, job
 from entra_pipeline.reports.model import Chart, Column, Report, ReportTable
 from entra_pipeline.reports.rendering import FORMATS
-from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
+from entra_pipeline.reports.rendering.plain import scalar, shown, shown_fact, used_columns
 from entra_pipeline.store.recovery_points import ScopeStore
 
 ROWS = 200
@@ -79,7 +79,10 @@ def _made(project: Project, asked: Mapping[str, Any]) -> Report:
 
 
 def _table(table: ReportTable) -> dict[str, Any]:
-    columns = [column for column in used_columns(table) if not column.detail]
+    used = used_columns(table)
+    # Where there is a name, the id is on hover.
+    named = {"name", "id"} <= {column.key for column in used}
+    columns = [column for column in used if not column.detail and not (named and column.key == "id")]
     some = table.rows[-ROWS:][::-1] if table.newest_last else table.rows[:ROWS]
     return {
         "title": table.title,
@@ -87,7 +90,10 @@ def _table(table: ReportTable) -> dict[str, Any]:
         "total": len(table.rows),
         "newest_last": table.newest_last,
         "columns": [{"key": one.key, "heading": one.heading, "kind": one.kind} for one in columns],
-        "rows": [{one.key: _cell(row.get(one.key), one) for one in columns} for row in some],
+        "rows": [
+            {"id": str(row["id"] or "") if named else ""} | {one.key: _cell(row.get(one.key), one) for one in columns}
+            for row in some
+        ],
     }
 
 
@@ -99,7 +105,9 @@ def _cell(value: Any, column: Column) -> str:
     # The page words a status with its icon, and shows a moment in the time zone of its reader.
     if column.kind in ("status", "moment"):
         return str(value or "")
-    return "" if value in (None, {}, []) else shown(value, column.kind)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')}: {scalar(one)}" for name, one in value.items())
+    return "" if value in (None, []) else shown(value, column.kind)
 
 
 def _picture(chart: Chart) -> str:

@@ -6,7 +6,7 @@ import os
 import resource
 import tempfile
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -15,11 +15,14 @@ from typing import Any
 import msgspec
 
 from entra_pipeline.analysis.authors import audited_changes
-from entra_pipeline.analysis.browse import related, states
+from entra_pipeline.analysis.browse import states
 from entra_pipeline.analysis.change_rows import change_rows, summary_rows
 from entra_pipeline.analysis.changes import bases
 from entra_pipeline.analysis.finding import find_by_name
-from entra_pipeline.analysis.names import short_pair
+from entra_pipeline.analysis.linking.called import called
+from entra_pipeline.analysis.linking.copies import PointCopies
+from entra_pipeline.analysis.linking.related import related_in
+from entra_pipeline.analysis.names import guids_of, short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
@@ -42,6 +45,8 @@ KINDS = ("added", "removed", "modified")
 _TOO_LARGE = f"the answer has more than {bounds.BYTES // 1_000_000} MB"
 _MANIFESTS = 100
 _TABLES = 8
+# Of a change, the names of the object and of the other end of a link, and the ids that these are of.
+_ENDS = (("name", "id"), ("target_name", "target_id"))
 # Seconds after which a store is opened anew: what it has hashed by then is hashed again before it is believed.
 _AGE = 900.0
 
@@ -95,6 +100,7 @@ class Reader:
         self._stores: dict[str, tuple[ScopeStore, float]] = {}
         self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
         self._pages = ObjectPageCache(tables=_TABLES)
+        self._copies = PointCopies()
         self._seats = Seats()
 
     def answer(self, request: ReadRequest) -> Any:
@@ -135,11 +141,13 @@ class Reader:
         if request.what == "known":
             return sorted(_known(store, manifest, **given))
         if request.what == "find":
-            return list(find_by_name(store, manifest, **given))
+            return self._found(store, manifest, **given)
+        if request.what == "called":
+            return self._called(store, manifest, **given)
         if request.what == "one":
             return self._pages.one(store, manifest, **given)
         raw = self._pages.one(store, manifest, given["table"], given["identifier"])
-        found = related(store, manifest, raw=raw, **given)
+        found = related_in(self._copies.of(store, manifest), raw=raw, **given)
         return {"counts": [[*key, number] for key, number in found.counts.items()], "rows": found.rows}
 
     def _store(self, scope: str) -> ScopeStore:
@@ -157,6 +165,25 @@ class Reader:
         while len(self._manifests) > _MANIFESTS:
             self._manifests.popitem(last=False)
         return self._manifests[key]
+
+    def _called(self, store: ScopeStore, manifest: Manifest, texts: Collection[str]) -> dict[str, tuple[str, str, str]]:
+        """Which objects some ids and aliases are: text → type, id, what people call it."""
+        found = called(self._copies.of(store, manifest), texts) if texts else {}
+        return {text: (one.kind, one.id, one.name) for text, one in found.items()}
+
+    def _found(self, store: ScopeStore, manifest: Manifest, **asked: Any) -> list[Any]:
+        """Objects that a text finds, and how many there are; those that have only an id are called as people do."""
+        found, totals = find_by_name(self._copies.of(store, manifest), **asked)
+        names = self._called(store, manifest, {one.id for one in found if one.name in ("", one.id)})
+        return [[one._replace(name=names[one.id][2]) if one.id in names else one for one in found], totals]
+
+    def _named(self, store: ScopeStore, manifests: Iterable[Manifest], texts: set[str]) -> dict[str, str]:
+        """What people call the objects with some ids, at the first of some points that has them."""
+        names: dict[str, str] = {}
+        for manifest in manifests:
+            found = self._called(store, manifest, texts - names.keys())
+            names |= {text: name for text, (_, _, name) in found.items()}
+        return names
 
     def _differences(
         self, store: ScopeStore, *, before: str, after: str, chosen: str, kind: str, offset: int, limit: int
@@ -181,8 +208,9 @@ class Reader:
         total = passed + len(some) + sum(1 for _ in rows)
         summary = summary_rows(bases(then, now, tables), counted)
         new = _new_sources(store, then, some)
+        names = self._named(store, (now, then), _unnamed(some))
         return {
-            "rows": [{**_line(row), "new": (row["table"], row["id"]) in new} for row in some],
+            "rows": [{**_line(row, names), "new": (row["table"], row["id"]) in new} for row in some],
             "summary": [row for row in summary if any(row[one] for one in KINDS)],
             "notes": [row for row in summary if row["notes"]],
             "total": total,
@@ -226,8 +254,18 @@ def _new_sources(store: ScopeStore, then: Manifest, rows: list[dict[str, Any]]) 
     return new
 
 
-def _line(row: dict[str, Any]) -> dict[str, Any]:
+def _unnamed(rows: Sequence[dict[str, Any]]) -> set[str]:
+    """The ids in changes that nothing names yet."""
+    values = [value for row in rows for one in row.get("properties", {}).values() for value in one.values()]
+    ends = {row[of] for row in rows for name, of in _ENDS if of in row and row[name] in ("", row[of])}
+    return guids_of(*values) | ends
+
+
+def _line(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """A change as a line for people."""
-    properties = [(key, *short_pair(one["before"], one["after"])) for key, one in row.get("properties", {}).items()]
+    properties = [
+        (key, *short_pair(one["before"], one["after"], names)) for key, one in row.get("properties", {}).items()
+    ]
     wanted = {key: value for key, value in row.items() if key not in ("object", "volatile")}
-    return {**wanted, "properties": properties}
+    ends = {name: names[row[of]] for name, of in _ENDS if of in row and row[name] in ("", row[of]) and row[of] in names}
+    return {**wanted, **ends, "properties": properties}

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from entra_pipeline.reports.model import Column, Report
 from entra_pipeline.reports.rendering.charts import page_svg
 from entra_pipeline.reports.rendering.plain import shown, shown_fact, used_columns
-from entra_pipeline.reports.rendering.words import properties_in_words, type_in_words
+from entra_pipeline.reports.rendering.words import cell_in_words
 
 # Words that are coloured; all else is neutral.
 _GOOD = {"finished", "fresh", "ready", "ok", "restored", "yes"}
@@ -56,11 +56,7 @@ def _template() -> Template:
 
 
 def _cell(column: Column, value: Any) -> str:
-    if column.kind == "type":
-        return type_in_words(str(value or ""))
-    if column.kind == "properties":
-        return properties_in_words(str(value or ""))
-    return shown(value, column.kind)
+    return cell_in_words(column.kind, shown(value, column.kind))
 
 
 def _tone(value: Any) -> str:

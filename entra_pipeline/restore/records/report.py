@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -125,7 +125,7 @@ def rows(report: RestoreReport) -> list[dict[str, object]]:
     return [{"type": table, "result": result, "steps": number} for (table, result), number in sorted(counted.items())]
 
 
-def exceptions(report: RestoreReport) -> list[dict[str, object]]:
+def exceptions(report: RestoreReport) -> list[dict[str, Any]]:
     """Lists the outcomes that are not `restored`, each with its reason and remedy."""
     return [
         {

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from entra_pipeline.analysis.browse import Related
+from entra_pipeline.analysis.linking.mentions import mentioned
+from entra_pipeline.analysis.linking.related import Related
 from entra_pipeline.analysis.manifest_rows import category
-from entra_pipeline.analysis.names import short, short_pair, title
+from entra_pipeline.analysis.names import guids_of, short, short_pair, title
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.auth.roles import Role
@@ -25,6 +26,9 @@ from entra_pipeline.console.workers import TooManyQuestions
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.points.keys import moment_of
+
+Names = dict[str, tuple[str, str, str]]
+"""What people call objects: their id or alias → type, id, name."""
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -82,12 +86,15 @@ def show(context: RequestContext) -> Response:
             raise
         problem = error
     known = sorted({key for row in found for key, value in row.items() if not isinstance(value, dict | list)} - {"id"})
-    columns = [name for name in _chosen_columns(context, table) if name in known]
+    chosen = [name for name in _chosen_columns(context, table) if name in known]
+    columns = chosen or _columns(known, entry.identity if entry else ())
+    rows = [{"id": row.get("id", ""), "name": title(entry, row) if entry else "", "body": row} for row in found]
+    names = _names_in_list(context, manifest, entry, rows, columns)
     saved = SavedFilters(context.state.preferences, context.person, f"objects of {table}")
     return context.page(
         "objects.html",
         saved=saved,
-        query=saved.query(context.request.query_params.multi_items(), columns),
+        query=saved.query(context.request.query_params.multi_items(), chosen),
         scope=context.scope(),
         manifest=manifest,
         table=table,
@@ -100,11 +107,34 @@ def show(context: RequestContext) -> Response:
         known=known,
         order=order,
         sorted_by=lambda name: str(context.request.url.include_query_params(sort=name, offset=0).query),
-        columns=columns or _columns(known, entry.identity if entry else ()),
-        rows=[{"id": row.get("id", ""), "name": title(entry, row) if entry else "", "body": row} for row in found],
+        columns=columns,
+        rows=rows,
+        names=names,
+        referring={name for name in columns if any(str(row["body"].get(name)) in names for row in rows)},
         shown=Shown(offset, _PAGE, total, context.request.url),
         short=short,
     )
+
+
+def _names_in_list(
+    context: RequestContext,
+    manifest: Manifest,
+    entry: ObjectType | None,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+) -> Names:
+    """What people call the objects whose ids are in a list, those without a name of their own included."""
+    # An id by which an object is known itself is shown as it is.
+    others = [name for name in columns if not entry or name not in entry.aliases]
+    values = [row["body"].get(name) for row in rows for name in others]
+    nameless = {row["id"] for row in rows if entry and row["name"] in ("", row["id"])}
+    return _names(context, manifest, guids_of(*values) | nameless)
+
+
+def _names(context: RequestContext, manifest: Manifest, texts: set[str]) -> Names:
+    """Which objects some ids and aliases are: text → type, id, what people call it."""
+    found: Names = context.read("called", point=manifest.recovery_point, texts=sorted(texts)) if texts else {}
+    return found
 
 
 def _order(context: RequestContext, manifest: Manifest, table: str) -> str:
@@ -148,6 +178,9 @@ def one(context: RequestContext) -> Response:
     raw = context.read("one", point=manifest.recovery_point, table=table, identifier=identifier)
     body = _OBJECT.decode(raw)
     entry = CATALOGUE[table]
+    name = title(entry, body)
+    others = {text for _, text in mentioned(entry, body)} - {str(body.get(key)) for key in entry.aliases}
+    names = _names(context, manifest, others | ({identifier} if name in ("", identifier) else set()))
     return context.page(
         "object.html",
         scope=context.scope(),
@@ -156,7 +189,8 @@ def one(context: RequestContext) -> Response:
         entry=entry,
         category=category(table),
         id=identifier,
-        name=title(entry, body),
+        name=names.pop(identifier)[2] if identifier in names else name,
+        names=names,
         panel=context.query("panel") == "1",
         states=object_states(body),
         known_by=_known_by(entry, body),
@@ -226,7 +260,9 @@ def history(context: RequestContext) -> Response:
     manifests = [one for one in manifests if table in one.tables and one.tables[table].read != "never"]
     points = [one.recovery_point for one in manifests]
     found = context.read("states", points=points, table=table, identifier=identifier)
-    told = _events(points, [_OBJECT.decode(raw) if raw else None for raw in found])
+    bodies = [_OBJECT.decode(raw) if raw else None for raw in found]
+    told = _events(points, bodies)
+    _name(context, manifests, told)
     kept = False
     if told:
         audited = context.read("authors", identifier=identifier, first=told[0]["from"], end=told[-1]["point"])
@@ -251,6 +287,16 @@ def history(context: RequestContext) -> Response:
     )
 
 
+def _name(context: RequestContext, manifests: Sequence[Manifest], events: Sequence[dict[str, Any]]) -> None:
+    """Words the values of changes: ids in them as what their objects are called now, or were at first."""
+    left = guids_of(*(value for event in events for pair in event["properties"].values() for value in pair))
+    names: dict[str, str] = {}
+    for manifest in (manifests[-1], manifests[0]) if left else ():
+        names |= {text: name for text, (_, _, name) in _names(context, manifest, left - names.keys()).items()}
+    for event in events:
+        event["properties"] = {key: short_pair(was, now, names) for key, (was, now) in event["properties"].items()}
+
+
 def _events(points: Sequence[str], bodies: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
     """The changes from each point to the next, oldest first."""
     told: list[dict[str, Any]] = []
@@ -260,7 +306,7 @@ def _events(points: Sequence[str], bodies: Sequence[dict[str, Any] | None]) -> l
         properties = {}
         if was is not None and now is not None:
             properties = {
-                key: short_pair(was.get(key), now.get(key))
+                key: (was.get(key), now.get(key))
                 for key in sorted(was.keys() | now.keys())
                 if was.get(key) != now.get(key)
             }

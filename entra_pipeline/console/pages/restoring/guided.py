@@ -96,7 +96,7 @@ def select(context: RequestContext) -> Response:
         types=types,
         groups=groups,
         totals=totals,
-        titles={name: CATALOGUE[name].title for name in types},
+        titles={name: CATALOGUE[name].plural for name in types},
         shown=Shown(offset, _PAGE, totals.get(chosen, 0), context.request.url),
         here=context.here(),
         **_basket_values(context, basket),
@@ -106,7 +106,7 @@ def select(context: RequestContext) -> Response:
 def _types(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """The object types of a point that have objects and can be restored."""
     return {
-        name: {"title": CATALOGUE[name].title, "category": category(name), "rows": entry.live}
+        name: {"plural": CATALOGUE[name].plural, "category": category(name), "rows": entry.live}
         for name, entry in tables_in_order(manifest).items()
         if name in CATALOGUE and entry.live and CATALOGUE[name].restore.possible
     }

@@ -20,7 +20,7 @@ _CHANGES = ("added", "changed", "deleted")
 # What the first backup of a type found was not added on that day.
 _COUNTED = ("baseline", *_CHANGES)
 _COUNTS = ("objects", "links", *_COUNTED)
-_NUMBERS = tuple(Column(name, name, "number") for name in _COUNTS)
+_NUMBERS = tuple(Column(name, "first read" if name == "baseline" else name, "number") for name in _COUNTS)
 _DAYS = (Column("day", "day", "key"), Column("category", "category"), *_NUMBERS)
 _CATEGORIES = (Column("category", "category"), *_NUMBERS)
 _SCOPES = (

@@ -25,11 +25,24 @@ from entra_pipeline.text import pluralize
 _TOLD = {"id", "type", "scope", "status", "started", "run_started", "finished", "error", "seconds", "exceptions"}
 # Of the links that a step writes, the ends that are named.
 _ENDS = 3
-_WORDS = {"edges": "links"}
+_WORDS = {
+    "edges": "links",
+    "baseline": "read for the first time",
+    "bytes_written": "bytes written",
+    "rows_written": "rows written",
+    "resource_units": "resource units",
+    "throttled": "times throttled",
+    "trigger": "started by",
+    "run_id": "run in Dagster",
+    "refusals": "not restored",
+    "undo_point": "point before the restore",
+    "passwords": "first passwords",
+}
 _BACKED_UP = (
     Column("table", "type", "types"),
     Column("read", "read"),
-    *(Column(name, name, "number") for name in ("baseline", "added", "changed", "deleted")),
+    Column("baseline", "first read", "number"),
+    *(Column(name, name, "number") for name in ("added", "changed", "deleted")),
     Column("live", "rows", "number"),
     Column("gaps", "gaps", "number"),
     *(Column(name, heading, "number") for name, heading in COSTS.items() if name != "items"),

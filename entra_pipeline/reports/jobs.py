@@ -21,7 +21,7 @@ COLUMNS = (
     Column("trigger", "trigger", detail=True),
     Column("recovery_point", "recovery point", "key"),
     Column("objects", "objects", "number", detail=True),
-    Column("baseline", "baseline", "number", detail=True),
+    Column("baseline", "first read", "number", detail=True),
     Column("added", "added", "number"),
     Column("changed", "changed", "number"),
     Column("deleted", "deleted", "number"),

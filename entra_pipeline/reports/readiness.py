@@ -107,6 +107,9 @@ def readiness(request: ReportRequest) -> Report:
         gaps += lacking
     rows.sort(key=lambda row: (_WORST_FIRST.index(row["verdict"]), row["scope"]))
     verdicts = Counter(str(row["verdict"]) for row in rows)
+    # Where there is nothing to look at, nothing is well.
+    missing = "nothing is missing" if any(row.get("last") for row in rows) else "no recovery point yet"
+    lost = "everything was restored" if any(row.get("drill") for row in rows) else "no restore drill has been completed"
     return Report(
         name="readiness",
         title="Restore readiness",
@@ -115,8 +118,8 @@ def readiness(request: ReportRequest) -> Report:
         facts={"scopes": len(rows), **verdicts},
         tables=[
             ReportTable("scopes", "Scopes", _COLUMNS, rows, "no scope"),
-            ReportTable("gaps", "Gaps of the last recovery points", _GAPS, gaps, "nothing is missing"),
-            ReportTable("drills", "Not restored in the last drills", _LACKING, differences, "everything was restored"),
+            ReportTable("gaps", "Gaps of the last recovery points", _GAPS, gaps, missing),
+            ReportTable("drills", "Not restored in the last drills", _LACKING, differences, lost),
         ],
         problems=problems,
     )

@@ -41,7 +41,7 @@ def test_it_leads_with_what_needs_attention(
     leave(open_store(project, "contoso"), "drill", "failed", timedelta(hours=1))
     person = Person(browser, served, Role.viewer)
     person.open("/")
-    person.sees("Needs attention", "drill failed", "never backed up", "Last restore drill")
+    person.sees("Needs attention", "drill failed", "never backed up", "Last completed restore drill")
     text = person.text()
     assert text.index("Needs attention") < text.index("drill failed") < text.index("Scopes") < text.index("Last jobs")
     # The scope that cannot be restored comes before the one that is well.
@@ -127,7 +127,7 @@ def test_a_scope_shows_how_its_backups_have_developed(
         leave(store, "backup", status, timedelta(days=days))
     person = Person(browser, served, Role.viewer)
     person.open("/scopes/contoso")
-    person.sees("Duration of backups", "Stored", "Restore readiness", "Never drilled")
+    person.sees("Duration of backups", "Stored", "Restore readiness", "No restore drill")
     drawn = browser.find_elements(By.CSS_SELECTOR, ".columns-chart rect[x]")
     assert {one.get_attribute("class") for one in drawn} >= {"good", "warn", "bad"}
     for table in browser.find_elements(By.CSS_SELECTOR, ".trend details"):
@@ -142,4 +142,4 @@ def test_a_scope_shows_how_its_backups_have_developed(
     drill = next(one for one in store.jobs.all() if one.type == "drill")
     store.files.create(f"_drills/contoso/{drill.id}.json", b"{}")
     person.open("/scopes/contoso")
-    person.sees("Last restore drill", "ago", "Report of the drill")
+    person.sees("Last completed restore drill", "ago", "Report of the drill")

@@ -13,6 +13,7 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.moments import when, when_taken
 from entra_pipeline.console.display.preferences import Preferences
 from entra_pipeline.console.editing.saved_filters import MOST, SavedFilter, SavedFilters
+from entra_pipeline.console.rendering import pieces, without_id
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
 from tests.console.person import Person
@@ -53,6 +54,30 @@ def test_columns_stay_for_the_person(served: Served, points: list[str]) -> None:
         assert "userPrincipalName" in re.findall(r'<th scope="col" title="(\w+)"', other.get(after).text)
         client.get(before, params={"columns": ""})
         assert "userPrincipalName" in re.findall(r'<th scope="col" title="(\w+)"', client.get(after).text)
+
+
+def test_links_are_listed_by_name(served: Served, points: list[str]) -> None:
+    """Each end leads to its object, with the id on hover; types are words."""
+    with served.client(Role.viewer) as client:
+        page = client.get(f"/scopes/contoso/points/{points[-1]}/group_members").text
+    ends = re.findall(
+        r'<a data-panel href="[^"]+/(users|groups)/object\?id=([0-9a-f-]{36})" title="([^"]+)">([^<]+)<', page
+    )
+    assert len(ends) > 10 and {kind for kind, *_ in ends} == {"users", "groups"}
+    assert all(identifier == title and name != title for _, identifier, title, name in ends)
+    assert re.findall(r">\s*[0-9a-f]{8}-[0-9a-f-]{27}\s*<", page) == []
+    assert "<td>User</td>" in page
+
+
+@pytest.mark.pure
+def test_ids_within_a_text_stand_as_names() -> None:
+    one, other = "11111111-0000-4000-8000-000000000001", "22222222-0000-4000-8000-000000000002"
+    names = {one: ("users", one, "Ada")}
+    assert pieces(one, names) == [(one, names[one])]
+    assert pieces(f"/users/{one} of {other}", names) == [("/users/", None), (one, names[one]), (f" of {other}", None)]
+    assert pieces("nobody", names) == [("nobody", None)]
+    assert pieces("", names) == []
+    assert without_id("Principal ID") == "Principal" and without_id("Department") == "Department"
 
 
 @pytest.mark.pure

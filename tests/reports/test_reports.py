@@ -236,8 +236,13 @@ def test_a_scope_is_as_fresh_as_its_last_good_point(
     assert found.freshness == freshness
     assert found.points == len(ages)
     assert iso(found.due) == "2026-11-23T18:00:00Z" if found.due else False
-    [row] = rows(build(site, "readiness"), "scopes")
+    report = build(site, "readiness")
+    [row] = rows(report, "scopes")
     assert (row["freshness"], row["verdict"]) == (freshness, verdict)
+    # An empty table does not say that all is well where nobody has looked.
+    empty = {table.key: table.empty for table in report.tables}
+    assert empty["drills"] == "no restore drill has been completed"
+    assert empty["gaps"] == ("nothing is missing" if ages else "no recovery point yet")
 
 
 @pytest.mark.parametrize("status", ["finished", "finished with exception"])

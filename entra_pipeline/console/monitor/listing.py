@@ -22,7 +22,7 @@ from entra_pipeline.console.monitor.jobs import MonitoredJob, dagsters_statuses
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.store.backends import StoredFile
-from entra_pipeline.store.job_records import JobRecord
+from entra_pipeline.store.job_records import UNDONE, JobRecord
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.recovery_points import ScopeStore
 from entra_pipeline.text import pluralize
@@ -404,7 +404,7 @@ def _what_came(record: JobRecord) -> str:
         return record.error[:1].upper() + record.error[1:]
     row, details = job_row(record), record.details
     parts = []
-    if record.type == "backup":
+    if record.type == "backup" and record.status not in UNDONE:
         parts = [f"{row['baseline']:,} read for the first time"] if row["baseline"] else []
         parts += [f"{row[name]:,} {name}" for name in ("added", "changed", "deleted") if row[name]]
         parts = parts or ["no changes"]

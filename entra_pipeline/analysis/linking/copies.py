@@ -13,7 +13,7 @@ from entra_pipeline.runtime import QuietMoments, lower_thread_priority
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
 
-_POINTS = 4
+_POINTS = 3
 # Seconds that a point is kept: the credentials of a storage may change, and nobody may look at it any more.
 _AGE = 900.0
 _NICE = 10

@@ -22,7 +22,7 @@ from entra_pipeline.analysis.finding import find_by_name
 from entra_pipeline.analysis.linking.called import called
 from entra_pipeline.analysis.linking.copies import PointCopies
 from entra_pipeline.analysis.linking.related import related_in
-from entra_pipeline.analysis.names import guids_of, short_pair
+from entra_pipeline.analysis.names import guids_of, named_text, short_pair
 from entra_pipeline.analysis.objects import known_ids
 from entra_pipeline.analysis.paging import ObjectPageCache
 from entra_pipeline.analysis.sql.bounded import LESS, TOO_MUCH
@@ -258,7 +258,9 @@ def _unnamed(rows: Sequence[dict[str, Any]]) -> set[str]:
     """The ids in changes that nothing names yet."""
     values = [value for row in rows for one in row.get("properties", {}).values() for value in one.values()]
     ends = {row[of] for row in rows for name, of in _ENDS if of in row and row[name] in ("", row[of])}
-    return guids_of(*values) | ends
+    # Names that are made of ids.
+    made = guids_of(*(row[name] for row in rows for name, of in _ENDS if of in row))
+    return guids_of(*values) | ends | made
 
 
 def _line(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -267,5 +269,9 @@ def _line(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         (key, *short_pair(one["before"], one["after"], names)) for key, one in row.get("properties", {}).items()
     ]
     wanted = {key: value for key, value in row.items() if key not in ("object", "volatile")}
-    ends = {name: names[row[of]] for name, of in _ENDS if of in row and row[name] in ("", row[of]) and row[of] in names}
+    ends = {
+        name: names.get(row[of], row[of]) if row[name] in ("", row[of]) else named_text(row[name], names)
+        for name, of in _ENDS
+        if of in row
+    }
     return {**wanted, **ends, "properties": properties}

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from entra_pipeline.analysis.linking.mentions import mentioned
 from entra_pipeline.analysis.linking.related import Related
 from entra_pipeline.analysis.manifest_rows import category
-from entra_pipeline.analysis.names import guids_of, short, short_pair, title
+from entra_pipeline.analysis.names import guids_of, named_text, short, short_pair, title
 from entra_pipeline.catalogue import CATALOGUE, ObjectType
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.auth.roles import Role
@@ -90,6 +90,8 @@ def show(context: RequestContext) -> Response:
     columns = chosen or _columns(known, entry.identity if entry else ())
     rows = [{"id": row.get("id", ""), "name": title(entry, row) if entry else "", "body": row} for row in found]
     names = _names_in_list(context, manifest, entry, rows, columns)
+    called = {text: name for text, (_, _, name) in names.items()}
+    rows = [{**row, "name": called.get(row["id"]) or named_text(row["name"], called)} for row in rows]
     saved = SavedFilters(context.state.preferences, context.person, f"objects of {table}")
     return context.page(
         "objects.html",
@@ -128,7 +130,7 @@ def _names_in_list(
     others = [name for name in columns if not entry or name not in entry.aliases]
     values = [row["body"].get(name) for row in rows for name in others]
     nameless = {row["id"] for row in rows if entry and row["name"] in ("", row["id"])}
-    return _names(context, manifest, guids_of(*values) | nameless)
+    return _names(context, manifest, guids_of(*values, *(row["name"] for row in rows)) | nameless)
 
 
 def _names(context: RequestContext, manifest: Manifest, texts: set[str]) -> Names:
@@ -180,7 +182,8 @@ def one(context: RequestContext) -> Response:
     entry = CATALOGUE[table]
     name = title(entry, body)
     others = {text for _, text in mentioned(entry, body)} - {str(body.get(key)) for key in entry.aliases}
-    names = _names(context, manifest, others | ({identifier} if name in ("", identifier) else set()))
+    unnamed = {identifier} if name in ("", identifier) else guids_of(name)
+    names = _names(context, manifest, others | unnamed)
     return context.page(
         "object.html",
         scope=context.scope(),
@@ -189,7 +192,9 @@ def one(context: RequestContext) -> Response:
         entry=entry,
         category=category(table),
         id=identifier,
-        name=names.pop(identifier)[2] if identifier in names else name,
+        name=names.pop(identifier)[2]
+        if identifier in names
+        else named_text(name, {text: one for text, (_, _, one) in names.items()}),
         names=names,
         panel=context.query("panel") == "1",
         states=object_states(body),

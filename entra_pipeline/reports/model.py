@@ -24,7 +24,8 @@ class Column:
         kind: What it holds: `key` is a name that is not broken into lines, `moment` is RFC 3339, `percent` a share
             between 0 and 1, `seconds` a number, `status` a word that is coloured, `type` the name of an object type or
             relation where a row is about one object, `types` where it is about all of them, `properties` names of
-            properties with commas between them, `prose` a text that may name either: pages show these in words.
+            properties with commas between them, `prose` a text that may name either: pages and workbooks show these in
+            words.
         detail: Left out where there is little room: a terminal.
     """
 

@@ -7,6 +7,7 @@ import pytest
 from entra_pipeline.reports.rendering.words import (
     cell_in_words,
     changes_in_words,
+    plain_cell,
     properties_in_words,
     prose_in_words,
     type_in_words,
@@ -37,5 +38,7 @@ def test_names_of_graph_are_words_with_the_name_on_hover() -> None:
     for text in ("Authorization_RequestDenied: no rights", "state of the mail", "mailNickname@contoso.com: it has"):
         assert prose_in_words(text) == text
     assert cell_in_words("types", "users") == '<span title="users">Users</span>'
+    assert plain_cell("prose", 'jobTitle: of <b> "A"') == 'Job title: of <b> "A"'
+    assert plain_cell("text", "jobTitle: <b>") == "jobTitle: <b>"
     # Names of objects are none.
     assert changes_in_words("+ Anna: Sales, Bo") == "+ Anna: Sales, Bo"

@@ -1,9 +1,10 @@
-"""Names of Graph in a report's page: in words, with Graph's own name on hover."""
+"""Names of Graph in reports: in words; in a page with Graph's own name on hover."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from html import unescape
 
 from markupsafe import Markup, escape
 
@@ -11,6 +12,8 @@ from entra_pipeline.catalogue import CATALOGUE, table_names
 from entra_pipeline.catalogue.labels import label, type_name, type_names
 from entra_pipeline.reports.model import ColumnKind
 
+# Names are escaped: what is left of tags is ours.
+_TAG = re.compile("<[^>]*>")
 _PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _ABOUT = re.compile(rf"(?P<names>{_PROPERTY.pattern}(?:, {_PROPERTY.pattern})*): ")
 _NAME = re.compile(r"(?<![\w@./-])[a-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*(?![\w@/-])")
@@ -21,6 +24,11 @@ def cell_in_words(kind: ColumnKind, text: str) -> str:
     """Words the names of Graph in a cell of a report, as its column has them."""
     told = _BY_KIND.get(kind)
     return told(text) if told else text
+
+
+def plain_cell(kind: ColumnKind, text: str) -> str:
+    """Words the names of Graph in a cell, as `cell_in_words`, without markup: where nothing is on hover."""
+    return unescape(_TAG.sub("", cell_in_words(kind, text))) if kind in _BY_KIND else text
 
 
 def type_in_words(name: str) -> Markup:

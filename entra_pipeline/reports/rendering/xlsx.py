@@ -9,9 +9,10 @@ import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
 from entra_pipeline.clock import parse_iso
-from entra_pipeline.reports.model import Chart, Report, ReportTable
+from entra_pipeline.reports.model import Chart, ColumnKind, Report, ReportTable
 from entra_pipeline.reports.rendering.charts import MEANING, PALETTE
 from entra_pipeline.reports.rendering.plain import scalar, shown, shown_fact
+from entra_pipeline.reports.rendering.words import plain_cell
 
 _KINDS = {"stacked": ("column", "stacked"), "bars": ("column", None), "lines": ("line", None)}
 # What Excel takes in a cell.
@@ -78,7 +79,7 @@ def _table(sheet: Any, table: ReportTable, formats: dict[str, Any]) -> None:
         sheet.write_string(1, 0, table.empty)
 
 
-def _write(sheet: Any, row: int, column: int, value: Any, kind: str, formats: dict[str, Any]) -> None:
+def _write(sheet: Any, row: int, column: int, value: Any, kind: ColumnKind, formats: dict[str, Any]) -> None:
     if value is None or value == "":
         return
     if kind == "moment":
@@ -89,7 +90,7 @@ def _write(sheet: Any, row: int, column: int, value: Any, kind: str, formats: di
     elif kind in ("number", "percent"):
         sheet.write_number(row, column, value, formats[kind])
     else:
-        sheet.write_string(row, column, str(scalar(value))[:_LONGEST])
+        sheet.write_string(row, column, plain_cell(kind, str(scalar(value)))[:_LONGEST])
 
 
 def _chart(book: Any, data: Any, column: int, chart: Chart) -> Any:

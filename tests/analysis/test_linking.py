@@ -64,6 +64,8 @@ def test_large_tables_answer_as_small_ones_do(
     with closing(PointCopy(tenant.store, manifest)) as copy:
         assert copy.large
         assert _answers(copy, objects) == expected
+        monkeypatch.setattr(point_copy, "_FEW", 0)
+        assert _answers(copy, objects) == expected
         copy.copy_large(lambda: None)
         assert not copy.large
         assert _answers(copy, objects) == expected

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from weakref import finalize
 
@@ -33,6 +34,8 @@ from entra_pipeline.surrogates import replaced_sql
 # Rows from which on a table is large; and the most memory that a copy takes, what is more of it is on disk.
 _LARGE = 20_000
 _MEMORY = "512MB"
+_FEW = 1_000
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 _GUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _TABLES = """
 CREATE SCHEMA kept;
@@ -185,15 +188,18 @@ class PointCopy:
         Raises:
             StoreError: A file cannot be read.
         """
-        wanted = _listed(texts)
+        asked = list(dict.fromkeys(texts))
         kinds = [name for name in self.objects if among is None or name in among]
-        if not wanted or not kinds:
+        if not asked or not kinds:
             return []
+        # A few are written into each query, which then skips what cannot hold them; a report may ask for very many.
+        few = len(asked) <= _FEW
+        wanted = _listed(asked) if few else "SELECT unnest($texts)"
         in_files = [name for name in kinds if name in self._not_copied]
         queries = [f"FROM kept.known WHERE text IN ({wanted}) AND kind IN ({_listed(kinds)})"]
         queries += [query for name in in_files for query in _known(CATALOGUE[name], self._rows(name), wanted)]
         place = {name: number for number, name in enumerate(self.objects)}
-        found = {NamedObject._make(row) for row in self._ask(queries)}
+        found = {NamedObject._make(row) for row in self._ask(queries, {} if few else {"texts": asked})}
         return sorted(found, key=lambda one: (place[one.kind], one))
 
     def select_named(self, kinds: Collection[str], what: str, tail: str) -> list[tuple[Any, ...]]:
@@ -314,12 +320,13 @@ class PointCopy:
         columns = f"{sql_text(name)} AS relation, source_id, target_id, target_type"
         return self._store.intact_state(self._entries[name], columns)
 
-    def _ask(self, queries: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The rows of several queries in one go."""
+    def _ask(self, queries: Sequence[str], given: Mapping[str, object] = _NOTHING) -> list[tuple[Any, ...]]:
+        """The rows of several queries in one go; `given` are their parameters."""
         if not queries:
             return []
+        query = " UNION ALL ".join(f"({one})" for one in queries)
         with self._explaining():
-            return self._connection.cursor().execute(" UNION ALL ".join(f"({one})" for one in queries)).fetchall()
+            return self._connection.cursor().execute(query, dict(given)).fetchall()
 
 
 def _known(entry: ObjectType, rows: str, wanted: str = "") -> Iterator[str]:
@@ -328,7 +335,7 @@ def _known(entry: ObjectType, rows: str, wanted: str = "") -> Iterator[str]:
     Args:
         entry: The type.
         rows: SQL of its objects.
-        wanted: Only these texts, as a list in SQL.
+        wanted: Only these texts, as a list or a query in SQL.
     """
     for text in ("id", *(f"json_extract_string(_raw, {sql_text(f'$.{alias}')})" for alias in entry.aliases)):
         condition = f"{text} IN ({wanted})" if wanted else f"{text} IS NOT NULL"

@@ -6,7 +6,7 @@ import os
 import resource
 import tempfile
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -177,13 +177,15 @@ class Reader:
         names = self._called(store, manifest, {one.id for one in found if one.name in ("", one.id)})
         return [[one._replace(name=names[one.id][2]) if one.id in names else one for one in found], totals]
 
-    def _named(self, store: ScopeStore, manifests: Iterable[Manifest], texts: set[str]) -> dict[str, str]:
-        """What people call the objects with some ids, at the first of some points that has them."""
-        names: dict[str, str] = {}
-        for manifest in manifests:
-            found = self._called(store, manifest, texts - names.keys())
-            names |= {text: name for text, (_, _, name) in found.items()}
-        return names
+    def _names_in_changes(
+        self, store: ScopeStore, then: Manifest, now: Manifest, rows: Sequence[dict[str, Any]]
+    ) -> dict[str, str]:
+        """What people call the objects whose ids are in changes: at the later point, else at the earlier one."""
+        before, after = _unnamed(rows)
+        names = {text: name for text, (_, _, name) in self._called(store, now, before | after).items()}
+        # To open another point takes time: only what was there before may be known there alone.
+        left = self._called(store, then, before - names.keys())
+        return names | {text: name for text, (_, _, name) in left.items()}
 
     def _differences(
         self, store: ScopeStore, *, before: str, after: str, chosen: str, kind: str, offset: int, limit: int
@@ -208,7 +210,7 @@ class Reader:
         total = passed + len(some) + sum(1 for _ in rows)
         summary = summary_rows(bases(then, now, tables), counted)
         new = _new_sources(store, then, some)
-        names = self._named(store, (now, then), _unnamed(some))
+        names = self._names_in_changes(store, then, now, some)
         return {
             "rows": [{**_line(row, names), "new": (row["table"], row["id"]) in new} for row in some],
             "summary": [row for row in summary if any(row[one] for one in KINDS)],
@@ -254,13 +256,22 @@ def _new_sources(store: ScopeStore, then: Manifest, rows: list[dict[str, Any]]) 
     return new
 
 
-def _unnamed(rows: Sequence[dict[str, Any]]) -> set[str]:
-    """The ids in changes that nothing names yet."""
-    values = [value for row in rows for one in row.get("properties", {}).values() for value in one.values()]
-    ends = {row[of] for row in rows for name, of in _ENDS if of in row and row[name] in ("", row[of])}
-    # Names that are made of ids.
-    made = guids_of(*(row[name] for row in rows for name, of in _ENDS if of in row))
-    return guids_of(*values) | ends | made
+def _unnamed(rows: Sequence[dict[str, Any]]) -> tuple[set[str], set[str]]:
+    """The ids in changes that nothing names yet: those of what was before, and those of what is now."""
+    before: set[str] = set()
+    after: set[str] = set()
+    for row in rows:
+        for values in row.get("properties", {}).values():
+            before |= guids_of(values["before"])
+            after |= guids_of(values["after"])
+        # A name may be made of ids.
+        ends = [(row[name], row[of]) for name, of in _ENDS if of in row]
+        ids = {one for name, of in ends for one in ({of} if name in ("", of) else guids_of(name))}
+        if row["change"] == "removed":
+            before |= ids
+        else:
+            after |= ids
+    return before, after
 
 
 def _line(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -22,12 +22,22 @@ if TYPE_CHECKING:
 
 # Columns where no terminal says how many there are: wide enough for the widest table.
 _WIDE = 240
+_WARNED = "entra_pipeline.warned"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def project_of(ctx: click.Context) -> Project:
-    """The project that the command was called for."""
-    return load_project(ctx.find_root().obj)
+    """The project that the command was called for; says once what is wrong in files of `scopes.d`."""
+    root = ctx.find_root()
+    project = load_project(root.obj)
+    for problem in project.problems if not root.meta.get(_WARNED) else ():
+        echo(f"warning: {as_called(str(problem.error))}{_without(problem.scopes)}", err=True)
+    root.meta[_WARNED] = True
+    return project
+
+
+def _without(scopes: Sequence[str]) -> str:
+    return f"\n  not used until then: {', '.join(scopes)}" if scopes else ""
 
 
 def project_file(ctx: click.Context) -> Path:

@@ -26,6 +26,7 @@ from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.folder import FileState, folder_of, folder_state, read_folder
 from entra_pipeline.project.secrets import scrubber
 from entra_pipeline.project.stores import open_store
 from entra_pipeline.single_flight import SingleFlightCache
@@ -99,7 +100,7 @@ class AppState:
         self.findings = SingleFlightCache[Any](_FINDINGS)
         """What was found in recovery points, which never change, by what was asked."""
         self._lock = Lock()
-        self._project: tuple[tuple[int, int], Project] | None = None
+        self._project: tuple[tuple[int, int, tuple[FileState, ...]], Project] | None = None
         self._stores: dict[str, ScopeStore] = {}
         self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
 
@@ -113,7 +114,7 @@ class AppState:
             stat = self.file.stat()
         except OSError:
             return load_project(self.file)
-        seen = (stat.st_mtime_ns, stat.st_size)
+        seen = (stat.st_mtime_ns, stat.st_size, folder_state(self.file))
         with self._lock:
             if self._project is None or self._project[0] != seen:
                 self._project = (seen, load_project(self.file))
@@ -133,8 +134,11 @@ class AppState:
         self.findings.clear()
 
     def version(self) -> str:
-        """The SHA-256 of the configuration file, by which a form knows that it was changed meanwhile."""
-        return sha256(self.file.read_bytes()).hexdigest()
+        """The SHA-256 of the configuration, by which a form knows that it was changed meanwhile."""
+        hashed = sha256(self.file.read_bytes())
+        for file, content in read_folder(self.file).items():
+            hashed.update(f"{file.name}: {content!r}".encode())
+        return hashed.hexdigest()
 
     def not_writable(self) -> str:
         """Why the configuration cannot be changed here; empty when it can."""
@@ -142,6 +146,8 @@ class AppState:
             return f"{self.file.name} is read-only for the console"
         if not os.access(self.file.parent, os.W_OK):
             return f"the folder of {self.file.name} is read-only for the console"
+        if (folder := folder_of(self.file)).is_dir() and not os.access(folder, os.W_OK):
+            return f"the folder {folder.name} is read-only for the console"
         return ""
 
     def store(self, scope: str) -> ScopeStore:

@@ -29,6 +29,7 @@ def examine(file: Path | None, clock: Clock = system_clock) -> Iterator[Diagnosi
         yield failed("configuration", "read", error)
         return
     yield _read(project)
+    yield from _files(project)
     for name in project.tenants:
         yield from examine_tenant(project, name, clock)
     for name in project.storage:
@@ -48,6 +49,12 @@ def examine_storage(project: Project, name: str) -> Iterator[Diagnosis]:
         broken: Outcome = "failed" if one.needed_for == "backup" else "warning"
         outcome = "ok" if one.outcome == "passed" else broken
         yield Diagnosis(f"storage {name}", one.check, outcome, one.told, one.remedy, one.configuration)
+
+
+def _files(project: Project) -> Iterator[Diagnosis]:
+    """Yields what is wrong in files of `scopes.d`."""
+    for problem in project.problems:
+        yield Diagnosis("configuration", problem.file.name, "failed", problem.error.message, problem.error.remedy)
 
 
 def _read(project: Project) -> Diagnosis:

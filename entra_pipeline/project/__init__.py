@@ -11,6 +11,7 @@ from entra_pipeline.project.editing import (
 )
 from entra_pipeline.project.loading import load_project
 from entra_pipeline.project.models import (
+    ConfigurationProblem,
     Console,
     DagsterWebservers,
     NotificationProfile,
@@ -26,6 +27,7 @@ from entra_pipeline.settings.secrets import Secret
 
 __all__ = [
     "Certificate",
+    "ConfigurationProblem",
     "Console",
     "DagsterWebservers",
     "NotificationProfile",

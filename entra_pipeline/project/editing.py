@@ -1,6 +1,8 @@
-"""Changing tables of the configuration file.
+"""Changing tables of the configuration file, and of the files of `scopes.d` beside it.
 
-Comments and order stay, and the result is checked before it is written.
+Comments and order stay, and the result is checked before it is written. A table is changed in the file that it stands
+in. Where there is the folder, a scope or tenant that is new gets a file of its own in it, so that every machine that
+mounts the folder knows it.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ from tomlkit.items import InlineTable, Table
 from tomlkit.toml_document import TOMLDocument
 
 from entra_pipeline.errors import ConfigurationError, UsageError
+from entra_pipeline.project.folder import FOLDER_TABLES, folder_of, read_folder, with_defaults
 from entra_pipeline.project.loading import load_project, parse_project
 from entra_pipeline.project.models import FormerSecret, Project, Scope
+from entra_pipeline.settings.fields import is_name
 
 Accept = Callable[[Project, Project], Sequence[FormerSecret]]
 """Looks at the configuration before and after a change; refuses it, or returns the secrets to remember."""
+# A file of the folder is for whoever reads the configuration; secrets are never in it.
+_NEW_FILE = 0o644
 # A table within another one with more settings than these does not stand in one line.
 _OF_A_LINE = 3
 
@@ -37,7 +43,9 @@ def create_scope(file: Path, name: str, values: Mapping[str, Any]) -> Scope:
         UsageError: There is a scope of that name.
         ConfigurationError: The settings are not accepted; the file is as it was.
     """
-    return _create(file, "scopes", name, values, remedy=f"entra-pipeline scope edit {name}").scope(name)
+    defaults = with_defaults("scopes", name, {}, load_project(file).scope_defaults)
+    own = {key: value for key, value in values.items() if value is not None and defaults.get(key) != value}
+    return _create(file, "scopes", name, own, remedy=f"entra-pipeline scope edit {name}").scope(name)
 
 
 def edit_scope(file: Path, name: str, changes: Mapping[str, Any]) -> Scope:
@@ -72,14 +80,17 @@ def save_table(
         UsageError: There is one, and it was to be new.
         ConfigurationError: The settings are not accepted; the file is as it was.
     """
-    return _change(file, lambda document: _save(document, file, keys, changes, new=new), accept)
+    holder = _holder(file, keys)
+    return _change(file, lambda document: _save(document, holder, keys, changes, new=new), accept, holder=holder)
 
 
 def foresee_table(
     file: Path, keys: Sequence[str], changes: Mapping[str, Any], *, accept: Accept | None = None
 ) -> Project:
     """Returns the configuration as `save_table` would make it, and writes nothing; raises like it."""
-    return _change(file, lambda document: _save(document, file, keys, changes, new=False), accept, write=False)
+    holder = _holder(file, keys)
+    change = lambda document: _save(document, holder, keys, changes, new=False)  # noqa: E731
+    return _change(file, change, accept, holder=holder, write=False)
 
 
 def delete_table(file: Path, keys: Sequence[str], *, accept: Accept | None = None) -> None:
@@ -92,7 +103,7 @@ def delete_table(file: Path, keys: Sequence[str], *, accept: Accept | None = Non
             table = table[key]
         del table[last]
 
-    _change(file, change, accept)
+    _change(file, change, accept, holder=_holder(file, keys))
 
 
 def _save(document: TOMLDocument, file: Path, keys: Sequence[str], changes: Mapping[str, Any], *, new: bool) -> None:
@@ -135,57 +146,101 @@ def _nested(value: Any) -> Any:
 
 
 def _create(file: Path, section: str, name: str, values: Mapping[str, Any], *, remedy: str) -> Project:
+    holder = _holder(file, (section, name))
+
     def change(document: TOMLDocument) -> None:
         tables = _tables(document, section)
         if name in tables:
-            raise UsageError(f"there is a scope {name!r} in {file}", remedy=f"Choose another name, or: {remedy}")
-        tables[name] = _table({key: value for key, value in values.items() if value is not None})
+            raise UsageError(f"there is a scope {name!r} in {holder}", remedy=f"Choose another name, or: {remedy}")
+        tables[name] = _table(values)
 
-    return _change(file, change)
+    return _change(file, change, holder=holder)
 
 
 def _edit(file: Path, section: str, name: str, changes: Mapping[str, Any]) -> Project:
+    defaults = with_defaults(section, name, {}, load_project(file).scope_defaults)
+
     def change(document: TOMLDocument) -> None:
         table = _tables(document, section)[name]
         for key, value in changes.items():
             if value is None:
                 table.pop(key, None)
-            else:
+            elif key in table or defaults.get(key) != value:
                 table[key] = _item(value)
 
-    return _change(file, change)
+    return _change(file, change, holder=_holder(file, (section, name)))
 
 
 def _delete(file: Path, section: str, name: str) -> None:
     def change(document: TOMLDocument) -> None:
         del _tables(document, section)[name]
 
-    _change(file, change)
+    _change(file, change, holder=_holder(file, (section, name)))
 
 
 def _tables(document: TOMLDocument, section: str) -> MutableMapping[str, Any]:
     return document.setdefault(section, tomlkit.table(is_super_table=True))  # type: ignore[no-any-return]
 
 
+def _holder(file: Path, keys: Sequence[str]) -> Path:
+    """Returns the file that a table stands in, or is to stand in."""
+    if len(keys) < 2 or keys[0] not in FOLDER_TABLES:
+        return file
+    known = getattr(load_project(file), keys[0]).get(keys[1])
+    if known is not None:
+        place = known.setting("")[0]
+        return file if place == file.resolve() else place
+    folder = folder_of(file)
+    return folder / f"{keys[1]}.toml" if folder.is_dir() and is_name(keys[1]) else file
+
+
 def _change(
-    file: Path, change: Callable[[TOMLDocument], None], accept: Accept | None = None, *, write: bool = True
+    file: Path,
+    change: Callable[[TOMLDocument], None],
+    accept: Accept | None = None,
+    *,
+    holder: Path | None = None,
+    write: bool = True,
 ) -> Project:
-    before = file.read_bytes()
+    holder = holder or file
+    before = _content(holder)
     document = tomlkit.parse(before.decode())
     change(document)
-    text = tomlkit.dumps(document)
-    project = parse_project(text, file)
-    if accept is not None and (former := accept(parse_project(before.decode(), file), project)):
-        _remember(document, project, former)
-        text = tomlkit.dumps(document)
-        project = parse_project(text, file)
+    project = _foreseen(file, holder, tomlkit.dumps(document))
+    if accept is not None and (former := accept(load_project(file), project)):
+        main = document if holder == file else tomlkit.parse(file.read_text(encoding="utf-8"))
+        _remember(main, project, former)
+        if write and holder != file:
+            _replace(file, tomlkit.dumps(main))
+        project = _foreseen(file, holder, tomlkit.dumps(document))
     if not write:
         return project
-    if file.read_bytes() != before:
+    if _content(holder) != before:
         raise ConfigurationError(
-            "was changed by somebody else meanwhile", file=str(file), remedy="Look at the change, then try again."
+            "was changed by somebody else meanwhile", file=str(holder), remedy="Look at the change, then try again."
         )
-    _replace(file, text)
+    if holder != file and not any(document.get(kind) for kind in FOLDER_TABLES):
+        holder.unlink()
+    else:
+        _replace(holder, tomlkit.dumps(document))
+    return project
+
+
+def _content(file: Path) -> bytes:
+    """Returns what a file says; nothing when there is none."""
+    return file.read_bytes() if file.exists() else b""
+
+
+def _foreseen(file: Path, holder: Path, text: str) -> Project:
+    """Returns the configuration in which a file says something else; raises ConfigurationError for what is wrong."""
+    folder = read_folder(file)
+    if holder == file:
+        return parse_project(text, file, folder)
+    known = {problem.error.args for problem in load_project(file).problems if problem.file != holder}
+    project = parse_project(file.read_text(encoding="utf-8"), file, {**folder, holder: text.encode()})
+    for problem in project.problems:
+        if problem.error.args not in known:
+            raise problem.error
     return project
 
 
@@ -205,7 +260,7 @@ def _replace(file: Path, text: str) -> None:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
-        temporary.chmod(file.stat().st_mode & 0o777)
+        temporary.chmod(file.stat().st_mode & 0o777 if file.exists() else _NEW_FILE)
         temporary.replace(file)
     except BaseException:
         temporary.unlink(missing_ok=True)

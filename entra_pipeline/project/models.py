@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from entra_pipeline.catalogue import CATALOGUE, EVERYTHING
 from entra_pipeline.catalogue.logs import LOGS
 from entra_pipeline.channels import CHANNELS, ProfileChannels, SharedChannels
-from entra_pipeline.errors import UsageError
+from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project.tenant_models import Tenant
 from entra_pipeline.settings.fields import (
     FilePath,
@@ -355,14 +356,32 @@ class DagsterSettings(Section):
         return timedelta(minutes=self.spread_minutes)
 
 
+class ConfigurationProblem(NamedTuple):
+    """What is wrong in a file of `scopes.d`; all that is not in it works.
+
+    Attributes:
+        file: The file.
+        error: What is wrong, and what to do about it.
+        scopes: The scopes that cannot be used because of it, as far as the file can be read.
+    """
+
+    file: Path
+    error: ConfigurationError
+    scopes: tuple[str, ...] = ()
+
+
 class Project(SharedChannels):
     """The whole configuration.
 
     Attributes:
         name: Tells this project's reports from those of other projects in the same Dagster; may be empty.
+        scope_defaults: Settings that all scopes have which do not say otherwise.
+        tenant_defaults: The same of tenants.
     """
 
     name: Name | None = None
+    scope_defaults: dict[str, Any] = {}
+    tenant_defaults: dict[str, Any] = {}
     storage: dict[Name, Storage] = {}
     tenants: dict[Name, Tenant] = {}
     scopes: dict[Name, Scope] = {}
@@ -371,14 +390,37 @@ class Project(SharedChannels):
     console: Console = Console()
     dagster: DagsterSettings = DagsterSettings()
 
+    _problems: tuple[ConfigurationProblem, ...] = PrivateAttr(default=())
+
+    @property
+    def problems(self) -> tuple[ConfigurationProblem, ...]:
+        """What is wrong in files of `scopes.d`: their scopes are not among `scopes`."""
+        return self._problems
+
+    def joined(
+        self, scopes: Mapping[str, Scope], tenants: Mapping[str, Tenant], problems: Iterable[ConfigurationProblem]
+    ) -> Project:
+        """Returns the configuration with other scopes and tenants, and with what is wrong in their files."""
+        whole = self.model_copy(update={"scopes": dict(scopes), "tenants": dict(tenants)})
+        whole._problems = tuple(problems)
+        return whole
+
     @property
     def file(self) -> Path:
         """The configuration file."""
         return self._file
 
     def scope(self, name: str) -> Scope:
-        """Returns a scope by name; raises UsageError when there is none."""
+        """Returns a scope by name.
+
+        Raises:
+            UsageError: There is none of the name.
+            ConfigurationError: It is in a file that cannot be used.
+        """
         if name not in self.scopes:
+            for problem in self.problems:
+                if name in problem.scopes:
+                    raise problem.error
             raise UsageError(
                 f"there is no scope {name!r} in {self.file}{did_you_mean(name, self.scopes)}",
                 remedy="entra-pipeline scope list shows them; entra-pipeline scope create makes one.",

@@ -71,7 +71,7 @@ def fleet_status(
 ) -> list[FleetScope]:
     """Looks how scopes stand, many at a time; what needs attention most is first.
 
-    A scope whose storage cannot be read says so, and stops no other.
+    A scope whose storage cannot be read, or whose file of `scopes.d` cannot be used, says so, and stops no other.
 
     Args:
         project: The project.
@@ -79,6 +79,11 @@ def fleet_status(
         now: The present moment.
         read: What gives the manifest of a point, where somebody keeps them; the store when None.
     """
+    broken = [
+        FleetScope(name, "", MISCONFIGURED, problem=problem.error.message, remedy=problem.error.remedy)
+        for problem in project.problems
+        for name in problem.scopes
+    ]
 
     def look(opened: tuple[str, ScopeStore | EntraPipelineError]) -> FleetScope:
         name, store = opened
@@ -99,7 +104,7 @@ def fleet_status(
             )
         return _standing(scope, found)
 
-    return in_order(in_parallel(look, open_stores(project, scopes)))
+    return in_order([*broken, *in_parallel(look, open_stores(project, scopes))])
 
 
 def in_order(found: list[FleetScope]) -> list[FleetScope]:

@@ -57,23 +57,31 @@ class Section(BaseModel):
 
     _file: Path = PrivateAttr(default=Path("dagster_project.toml"))
     _key: str = PrivateAttr(default="")
+    _folder: Path | None = PrivateAttr(default=None)
 
-    def locate(self, file: Path, key: str) -> None:
-        """Tells the section, and those inside it, where it came from."""
+    def locate(self, file: Path, key: str, folder: Path | None = None) -> None:
+        """Tells the section, and those inside it, where it came from.
+
+        Args:
+            file: The file.
+            key: Dotted key of the table.
+            folder: Where relative paths start; None = where the file is.
+        """
         self._file = file
         self._key = key
+        self._folder = folder
         for name in type(self).model_fields:
             inner = getattr(self, name)
             if isinstance(inner, Section):
-                inner.locate(file, f"{key}.{name}" if key else name)
+                inner.locate(file, f"{key}.{name}" if key else name, folder)
             elif isinstance(inner, list):
                 for one in inner:
                     if isinstance(one, Section):
-                        one.locate(file, f"{key}.{name}" if key else name)
+                        one.locate(file, f"{key}.{name}" if key else name, folder)
             elif isinstance(inner, dict):
                 for table, section in inner.items():
                     if isinstance(section, Section):
-                        section.locate(file, f"{name}.{table}")
+                        section.locate(file, f"{name}.{table}", folder)
 
     def receiver(self) -> Receiver | None:
         """Returns whom the secrets of the table are sent to; None for whoever gets those of the table around it."""
@@ -84,8 +92,8 @@ class Section(BaseModel):
         return None
 
     def setting(self, key: str) -> tuple[Path, str]:
-        """Returns the file and the dotted key of one of the section's settings."""
-        return self._file, f"{self._key}.{key}" if self._key else key
+        """Returns the file and the dotted key of one of the section's settings, or of the section itself for ""."""
+        return self._file, ".".join(part for part in (self._key, key) if part)
 
     def error(self, key: str, message: str, *, remedy: str = "") -> ConfigurationError:
         """Makes an error about one of the section's settings, found when it was used."""
@@ -94,7 +102,7 @@ class Section(BaseModel):
 
     def resolve(self, text: Path | str) -> Path:
         """Returns a path in the configuration; relative ones start at the configuration file."""
-        return (self._file.parent / Path(text).expanduser()).resolve()
+        return ((self._folder or self._file.parent) / Path(text).expanduser()).resolve()
 
 
 def wrong(what: str, remedy: str) -> PydanticCustomError:

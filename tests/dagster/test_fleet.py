@@ -150,6 +150,21 @@ def test_new_scopes_are_backed_up_by_partitions_of_their_names(
     assert fleet.tick(seconds=30) == []
 
 
+def test_a_tick_is_one_that_dagster_takes(fleet: Fleet, instance: dg.DagsterInstance) -> None:
+    """It resolves partitions and configurations before it launches anything."""
+    # As its code server does: what `build_sensor_context` makes knows no partitions.
+    with dg.SensorEvaluationContext(
+        instance_ref=instance.get_ref(),
+        last_tick_completion_time=None,
+        last_run_key=None,
+        cursor=None,
+        repository_name=None,
+        definitions=fleet.definitions,
+    ) as context:
+        found = fleet.sensor.evaluate_tick(context)
+    assert {one.partition_key for one in found.run_requests or ()} == {EU, US}
+
+
 def test_a_scope_that_somebody_makes_is_due_without_a_reload(fleet: Fleet, project: Project) -> None:
     fleet.tick()
     text = project.file.read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster_graphql.schema import create_schema
 
-from entra_pipeline.orchestration.keys import partitions_name
-from entra_pipeline.project import Project
-from entra_pipeline.run_queue import LOGS_TAG, SCOPE_TAG, TENANT_TAG
+from entra_pipeline.console.dagster import client
+from entra_pipeline.orchestration.keys import FLEET_JOB, fleet_partitions, partitions_name
+from entra_pipeline.project import Project, load_project
+from entra_pipeline.run_queue import FLEET_TAG, LOGS_TAG, SCOPE_TAG, TENANT_TAG
 from entra_pipeline.store.points.keys import key_of
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,13 @@ def workspace(project: Project, tmp_path: Path) -> Iterator[WorkspaceProcessCont
         text[start:].replace("contoso-eu", name).replace("schedule =", "logs = true\nschedule =") for name in SCOPES
     ]
     project.file.write_text(text[:start] + "\n".join(scopes))
+    with opened(project, tmp_path) as context:
+        yield context
+
+
+@contextmanager
+def opened(project: Project, tmp_path: Path) -> Iterator[WorkspaceProcessContext]:
+    """The code location of a project, on an instance with the settings that are shipped."""
     (tmp_path / "location.py").write_text(LOCATION.format(file=str(project.file)))
     (tmp_path / "workspace.yaml").write_text("load_from:\n  - python_file: location.py\n")
     (home := tmp_path / "home").mkdir()
@@ -175,3 +184,29 @@ def test_a_passing_failure_of_a_run_from_an_asset_page_is_tried_again(workspace:
     instance = workspace.instance
     instance.report_run_failed(instance.get_run_by_id(run))
     assert instance.get_run_by_id(run).tags["dagster/will_retry"] == "true"  # type: ignore[union-attr]
+
+
+def test_what_is_launched_for_a_partition_of_the_fleet_is_of_its_scope(project: Project, tmp_path: Path) -> None:
+    project.file.write_text(project.file.read_text() + '\n[dagster]\nlayout = "fleet"\n')
+    scope, partitions = "contoso-eu", fleet_partitions(load_project(project.file)).name
+    with opened(project, tmp_path) as workspace:
+        [location] = workspace.create_request_context().code_location_names
+        repository = {"repositoryLocationName": location, "repositoryName": "__repository__"}
+        # As the console does before it launches a backup; a second time changes nothing.
+        for _ in range(2):
+            answer = asyncio.run(
+                create_schema().execute_async(
+                    client._ADD_PARTITION,
+                    variables={"repository": repository, "name": partitions, "key": scope},
+                    context=workspace.create_request_context(),
+                )
+            )
+            assert answer.data is not None, answer.errors
+            assert "message" not in answer.data["addDynamicPartition"]
+        page = launch(workspace, "__ASSET_JOB", scope, [("fleet", "recovery_points")])
+        job = launch(workspace, FLEET_JOB, scope)
+        for run_id in (page, job):
+            run = workspace.instance.get_run_by_id(run_id)
+            assert run is not None
+            assert (run.tags[SCOPE_TAG], run.tags[FLEET_TAG], run.tags["dagster/max_retries"]) == (scope, "fleet", "2")
+        assert dequeue(workspace) == {page}

@@ -11,7 +11,7 @@ import click
 from entra_pipeline.cli.context import as_json, as_table, echo, print_json, print_rows, project_file, project_of, say
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
-from entra_pipeline.project import Project, Scope, Tenant, create_scope, delete_scope, edit_scope
+from entra_pipeline.project import Project, Scope, Tenant, create_scope, delete_scope, edit_scope, load_project
 from entra_pipeline.text import pluralize
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -195,11 +195,12 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> int:
     file = project_file(ctx)
     values = _values(given)
     for needed, table in (("tenant", "tenants"), ("storage", "storage")):
-        if needed not in values:
+        if needed not in {**load_project(file).scope_defaults, **values}:
             raise UsageError(f"--{needed} is missing", remedy=f"Name one of the [{table}.NAME] tables of {file}.")
     create_scope(file, name, values)
-    echo(f"created scope {name} in {file}")
-    _advise(project_of(ctx).tenants[values["tenant"]])
+    made = project_of(ctx).scope(name)
+    echo(f"created scope {name} in {made.setting('')[0]}")
+    _advise(project_of(ctx).tenants[made.tenant])
     return _try_storage(ctx, name)
 
 
@@ -220,7 +221,7 @@ def edit(ctx: click.Context, /, name: str, unset: tuple[str, ...], **given: Any)
     if unknown:
         raise UsageError(f"a scope has no setting {sorted(unknown)[0]!r}", remedy="docs/configuration.md lists them.")
     edit_scope(file, name, changes)
-    echo(f"changed scope {name} in {file}: {', '.join(sorted(changes))}")
+    echo(f"changed scope {name} in {project_of(ctx).scope(name).setting('')[0]}: {', '.join(sorted(changes))}")
     return _try_storage(ctx, name) if "storage" in changes else 0
 
 
@@ -262,8 +263,8 @@ def _try_storage(ctx: click.Context, name: str) -> int:
 def delete(ctx: click.Context, name: str, yes: bool) -> None:
     """Delete a scope from the configuration; its recovery points stay in the storage."""
     project = project_of(ctx)
-    project.scope(name)
+    file = project.scope(name).setting("")[0]
     if not yes:
         click.confirm(f"Delete scope {name}? Its recovery points stay in the storage.", abort=True)
     delete_scope(project.file, name)
-    echo(f"deleted scope {name} from {project.file}; its recovery points stay in the storage")
+    echo(f"deleted scope {name} from {file}; its recovery points stay in the storage")

@@ -20,6 +20,7 @@ from entra_pipeline.console.routing import Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
 from entra_pipeline.project.schedules import next_run
+from entra_pipeline.reports.fleet import MISCONFIGURED
 from entra_pipeline.reports.health import LATE, MISSING
 from entra_pipeline.reports.health import health as standing
 from entra_pipeline.reports.rendering.plain import shown
@@ -153,12 +154,27 @@ def attention(context: RequestContext) -> Response:
     found = context.ask("attention", now=context.state.clock().isoformat())
     return context.page(
         "attention.html",
-        alerts=_without_repeats([*_waiting(context), *(Alert(**one) for one in found["alerts"]), *_unwell(context)]),
+        alerts=_without_repeats(
+            [
+                *_misconfigured(context),
+                *_waiting(context),
+                *(Alert(**one) for one in found["alerts"]),
+                *_unwell(context),
+            ]
+        ),
         most=_ALERTS,
         seats=found["seats"],
         shown=shown,
         problem=found["problem"],
     )
+
+
+def _misconfigured(context: RequestContext) -> list[Alert]:
+    """What is wrong in files of `scopes.d`, whose scopes are not backed up."""
+    return [
+        Alert(", ".join(one.scopes) or one.file.name, MISCONFIGURED, f"{one.error.message}. {one.error.remedy}")
+        for one in context.project.problems
+    ]
 
 
 def _unwell(context: RequestContext) -> list[Alert]:

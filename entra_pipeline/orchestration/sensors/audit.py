@@ -26,6 +26,7 @@ from entra_pipeline.orchestration.dagster_internals import InstigatorStatus
 from entra_pipeline.orchestration.errors import scrubbed_tick
 from entra_pipeline.orchestration.keys import OPERATOR_TAG, SOMEBODY
 from entra_pipeline.project import Project, load_project
+from entra_pipeline.project.folder import FOLDER, read_folder
 from entra_pipeline.project.stores import storages_of
 from entra_pipeline.run_queue import SCOPE_TAG
 from entra_pipeline.text import pluralize
@@ -234,6 +235,9 @@ def _toggled(stopped: set[str], seen: Seen) -> Iterator[_Found]:
 def _settings(file: Path) -> dict[str, str]:
     """The tables of a configuration file, and the hash of each: which have changed, without what they say."""
     found: dict[str, Any] = {}
+    for part, content in read_folder(file).items():
+        # Which tables are in a file that may not be one; and whose it is.
+        found[f"{FOLDER}/{part.name}"] = content.hex() if isinstance(content, bytes) else ""
     for name, value in tomllib.loads(file.read_text(encoding="utf-8")).items():
         several = isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values())
         found |= {f"{name}.{one}": inner for one, inner in value.items()} if several else {name: value}

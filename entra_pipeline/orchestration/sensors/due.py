@@ -82,9 +82,13 @@ def due_sensor(project: Project, clock: Clock = system_clock) -> dg.SensorDefini
             )
             if new := [name for name in current.scopes if name not in known]:
                 instance.add_dynamic_partitions(partitions, new)
-            for gone in known - current.scopes.keys():
+            for problem in current.problems:
+                context.log.warning(str(problem.error))
+            # A file that cannot be used hides scopes that are there.
+            for gone in () if current.problems else known - current.scopes.keys():
                 instance.delete_dynamic_partition(partitions, gone)
             said = [f"{pluralize(found.overdue, 'scope')} waiting for others"] if found.overdue else []
+            said += [problem.error.message for problem in current.problems][:_NAMED]
             said += [
                 f"{name}: failed {pluralize(one.tries, 'time')} in a row" for name, one in found.state.failing.items()
             ][:_NAMED]

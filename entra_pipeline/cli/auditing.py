@@ -39,6 +39,10 @@ ACTS: Mapping[str, str | Callable[[_Parameters], str]] = {
     "erase": _only_when("erase", lambda given: not given["dry_run"]),
     "erasures": "",
     "evidence": _only_when("evidence", lambda given: not given["script"]),
+    # Each backup is recorded by its own process.
+    "fleet backup": "",
+    "fleet sql": "",
+    "fleet status": "",
     "logs": _only_when("logs", lambda given: not given["list_"]),
     "objects": "",
     "points": "",

@@ -8,6 +8,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "simulate": ("setup.simulate:simulate", "Serve a simulated tenant over HTTP."),
     "scope": ("setup.scopes:scope", "List, show, create, edit and delete scopes."),
     "backup": ("jobs.backups:backup", "Take a recovery point of a scope now."),
+    "fleet": ("jobs.fleet:fleet", "See how all scopes stand; back up, verify or query many at once."),
     "logs": ("jobs.logs:logs", "Collect audit, sign-in and provisioning logs, or list the stored days."),
     "points": ("queries.points:points", "List the recovery points of a scope."),
     "objects": ("queries.points:objects", "Show the objects of a recovery point, and their links."),

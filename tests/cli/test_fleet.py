@@ -93,7 +93,7 @@ def test_the_fleet_from_the_first_backup_to_a_broken_file(fleet: Place) -> None:
     asked = fleet.call("fleet", "sql", query, "--format", "json")
     assert asked.json == [{"scope": "north-1", "points": 1}, {"scope": "north-2", "points": 1}]
 
-    fleet.simulator.control.deny("domains", 500)
+    fleet.simulator.control.deny("domains", 403)
     try:
         done = fleet.call("fleet", "backup", "south-1", "--format", "json")
     finally:

@@ -253,7 +253,7 @@ class PointBuilder:
 
         def write() -> tuple[Counts, dict[str, int]]:
             misfits: dict[str, int] = {}
-            if parent is not None and not base and self._repeats(staged, table, parent, complete=complete):
+            if not base and self._repeats(staged, table, parent, complete=complete):
                 if keep is not None:
                     keep(_NOTHING_KEPT)
                 return _UNCHANGED, misfits
@@ -276,7 +276,10 @@ class PointBuilder:
             part = self._write_part(table, number, path, "base" if base else "changes", counts.rows)
         return _Stored(counts, part, misfits)
 
-    def _repeats(self, staged: Staged, table: str, parent: str, *, complete: bool) -> bool:
+    def _repeats(self, staged: Staged, table: str, parent: str | None, *, complete: bool) -> bool:
+        if parent is None or self.keys is not None:
+            # Where persons have keys, the parent's rows are opened, whatever has changed: a lost key is found at once.
+            return False
         connection = self.states.runner.connection
         return repeats(connection, staged, parent, objects=is_objects(table), complete=complete)
 

@@ -20,13 +20,15 @@ from entra_pipeline.clock import parse_iso
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.notifications import outbox
 from entra_pipeline.project import Project, Scope
-from entra_pipeline.project.stores import open_store
+from entra_pipeline.project.stores import open_stores
 from entra_pipeline.reports.health import ScopeHealth, health
 from entra_pipeline.reports.readiness import LastDrill, last_drill
+from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.job_records import JobRecord, JobRecords
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.store.parallel import in_parallel
 from entra_pipeline.store.points.keys import moment_of
+from entra_pipeline.store.recovery_points import ScopeStore
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what `exposition` returns (Prometheus doc: exposition formats)."""
@@ -66,9 +68,11 @@ def exposition(project: Project, now: datetime, runs: Mapping[str, int] | None =
         now: The present moment.
         runs: Dagster's runs under way by state (`queued`, `running`); None where nobody asked Dagster.
     """
-    facts = in_parallel(partial(_facts, project, now), project.scopes.values())
+    opened = list(open_stores(project, project.scopes))
+    facts = in_parallel(partial(_facts, project, now), opened)
+    places = {project.scope(name).storage: one.files for name, one in opened if isinstance(one, ScopeStore)}
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected([*_about_scopes(facts), *_about_waiting(project, now), *_about_runs(runs)]))
+    registry.register(_Collected([*_about_scopes(facts), *_about_waiting(places, now), *_about_runs(runs)]))
     return generate_latest(registry)
 
 
@@ -83,9 +87,12 @@ class _Collected:
         return self._metrics
 
 
-def _facts(project: Project, now: datetime, scope: Scope) -> _ScopeFacts:
+def _facts(project: Project, now: datetime, opened: tuple[str, ScopeStore | EntraPipelineError]) -> _ScopeFacts:
+    name, store = opened
+    scope = project.scope(name)
     try:
-        store = open_store(project, scope)
+        if isinstance(store, EntraPipelineError):
+            raise store
         jobs = JobRecords(store.files, scope.name).between(now - _JOBS_OF, now + timedelta(seconds=1))
         return _ScopeFacts(scope, health(scope, store, now), last_drill(store), tuple(jobs))
     except EntraPipelineError:
@@ -159,12 +166,12 @@ def _about_points(newest: list[tuple[str, Manifest]]) -> list[Metric]:
     return [duration, gaps, rows, changes, written, *(gauge for gauge, _ in costs.values())]
 
 
-def _about_waiting(project: Project, now: datetime) -> list[Metric]:
+def _about_waiting(places: Mapping[str, ObjectStore], now: datetime) -> list[Metric]:
     waiting = _gauge("notices_waiting", "Notifications that are to be sent.", ("storage",))
     overdue = _gauge("notices_overdue", "Notifications that should have been sent ten minutes ago.", ("storage",))
-    for name in sorted({scope.storage for scope in project.scopes.values()}):
+    for name, files in sorted(places.items()):
         try:
-            notices = outbox.waiting(project.storage[name].open())
+            notices = outbox.waiting(files)
         except EntraPipelineError:
             # Its scopes say that the store cannot be read.
             continue

@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from entra_pipeline.cli.context import echo, print_rows, project_of, say
+from entra_pipeline.cli.jobs.backups import FINISHED_WITH_EXCEPTION
 from entra_pipeline.cli.queries.sql import sql
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import EntraPipelineError, UsageError
@@ -49,7 +50,7 @@ _VERIFIED = {
 }
 # What a process of a backup is: the command itself, wherever it is installed.
 _COMMAND = (sys.executable, "-c", "from entra_pipeline.cli import main; main()")
-_RESULTS = {0: "finished", 1: "failed", 2: "failed", 3: "finished with exception", 130: "cancelled"}
+_RESULTS = {0: "finished", FINISHED_WITH_EXCEPTION: "finished with exception", 130: "cancelled"}
 
 
 @click.group()
@@ -114,7 +115,7 @@ def backup(ctx: click.Context, patterns: Sequence[str], parallel: int, dry_run: 
     results = {row["result"] for row in rows}
     if results & {"failed", "cancelled"}:
         return 1
-    return ATTENTION if "finished with exception" in results else 0
+    return FINISHED_WITH_EXCEPTION if "finished with exception" in results else 0
 
 
 @fleet.command("verify")
@@ -174,7 +175,9 @@ def _back_up_one(file: str, name: str) -> dict[str, Any]:
     command = [*_COMMAND, "--project", file, "backup", name, "--json"]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - this program, on a configured scope
     result = _RESULTS.get(done.returncode, "failed")
-    point = msgspec.json.decode(done.stdout)["recovery_point"] if done.returncode in (0, ATTENTION) else ""
+    point = (
+        msgspec.json.decode(done.stdout)["recovery_point"] if done.returncode in (0, FINISHED_WITH_EXCEPTION) else ""
+    )
     told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     error = told[-1].removeprefix("error: ") if told else ""
     return {"scope": name, "result": result, "recovery_point": point, "error": error}

@@ -9,17 +9,15 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from entra_pipeline.catalogue import table_names
 from entra_pipeline.clock import system_clock
 from entra_pipeline.errors import UsageError
-from entra_pipeline.operations.backup import run_backup
 from entra_pipeline.operations.due_list import Why
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.operations.logs import run_log_read
 from entra_pipeline.operations.sign_ins import ADVICE
 from entra_pipeline.orchestration.checks.recovery_points import check_results, check_specs
 from entra_pipeline.orchestration.errors import explained, in_scope
-from entra_pipeline.orchestration.jobs.backup import BackupNow
+from entra_pipeline.orchestration.jobs.backup import BackupNow, take_point
 from entra_pipeline.orchestration.keys import (
     AGAIN_TAG,
     AGAIN_TYPES_TAG,
@@ -34,7 +32,7 @@ from entra_pipeline.orchestration.keys import (
     fleet_tags,
 )
 from entra_pipeline.orchestration.metadata.fleet import fleet_log_metadata, fleet_point_metadata, standing_metadata
-from entra_pipeline.orchestration.progress import RunLogsProgress, RunProgress
+from entra_pipeline.orchestration.progress import RunLogsProgress
 from entra_pipeline.orchestration.runs import begun, taken_for, trigger
 from entra_pipeline.orchestration.sensors.repair import REPAIRS_TAG, missing_types
 from entra_pipeline.project import Project, load_project
@@ -69,17 +67,9 @@ def _points(project: Project) -> dg.AssetsDefinition:
         name = _scope_of(context, storage)
         with explained(context, storage.project_file, in_scope(name)):
             scope = load_project(storage.project_file).scope(name)
-            taken = run_async(
-                run_backup(
-                    ResourceEnvironment(tenants, storage),
-                    scope,
-                    full=config.full,
-                    types=config.types,
-                    taken_for=taken_for(context),
-                    origin=JobOrigin(trigger(context.run), context.run.run_id, begun(context.instance, context.run)),
-                    progress=RunProgress(context, len(table_names(config.types or scope.types()))),
-                )
-            )
+            origin = JobOrigin(trigger(context.run), context.run.run_id, begun(context.instance, context.run))
+            environment = ResourceEnvironment(tenants, storage)
+            taken = take_point(context, config, environment, scope, origin, taken_for(context))
             manifest = taken.manifest
             tags = {POINT_TAG: manifest.recovery_point}
             if types := missing_types(scope, manifest):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from entra_pipeline.catalogue import table_names
-from entra_pipeline.operations.backup import run_backup
+from entra_pipeline.operations.backup import TakenPoint, run_backup
 from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.freshness import freshness_result
 from entra_pipeline.orchestration.checks.reporting import report_check, report_checks
@@ -33,6 +33,7 @@ from entra_pipeline.orchestration.progress import RunProgress
 from entra_pipeline.project import Scope
 from entra_pipeline.run_queue import retry_tags
 from entra_pipeline.runtime import run_async
+from entra_pipeline.store.manifest import TakenFor
 from resources import ResourceEnvironment, StorageResource, TenantResource
 
 if TYPE_CHECKING:
@@ -67,6 +68,28 @@ class BackupNow(dg.Config):
     types: list[str] = []
 
 
+def take_point(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    config: BackupNow,
+    environment: ResourceEnvironment,
+    scope: Scope,
+    origin: JobOrigin,
+    taken_for: str = TakenFor.BY_HAND,
+) -> TakenPoint:
+    """Takes a recovery point of a scope, with its progress in the log of the run; raises like `run_backup`."""
+    return run_async(
+        run_backup(
+            environment,
+            scope,
+            full=config.full,
+            types=config.types,
+            taken_for=taken_for,
+            origin=origin,
+            progress=RunProgress(context, len(table_names(config.types or scope.types()))),
+        )
+    )
+
+
 def backup_now_job(scope: Scope) -> dg.JobDefinition:
     """The job that takes a recovery point now."""
 
@@ -75,16 +98,8 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
         context: dg.OpExecutionContext, config: BackupNow, tenants: TenantResource, storage: StorageResource
     ) -> None:
         with explained(context, storage.project_file, in_scope(scope.name)):
-            taken = run_async(
-                run_backup(
-                    ResourceEnvironment(tenants, storage),
-                    scope,
-                    full=config.full,
-                    types=config.types,
-                    origin=JobOrigin("dagster: backup now", context.run_id),
-                    progress=RunProgress(context, len(table_names(config.types or scope.types()))),
-                )
-            )
+            origin = JobOrigin("dagster: backup now", context.run_id)
+            taken = take_point(context, config, ResourceEnvironment(tenants, storage), scope, origin)
         manifest = taken.manifest
         context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
         for materialization in materializations(scope.name, manifest):

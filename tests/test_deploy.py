@@ -15,6 +15,8 @@ import yaml
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.config import dagster_instance_config
 from dagster._serdes.config_class import class_from_code_pointer
+from dagster_postgres.utils import get_conn_string
+from sqlalchemy import create_engine
 
 from entra_pipeline.cli.registry import COMMANDS
 from entra_pipeline.clock import system_clock
@@ -61,6 +63,13 @@ def test_dagster_takes_the_settings_and_rules_are_those_of_the_project(
     assert storage.success
     ours = loaded(ROOT / "dagster.yaml")
     assert {name: value for name, value in loaded(file).items() if name not in PLACES} == ours
+
+
+def test_the_driver_of_the_database_is_there() -> None:
+    [settings] = [loaded(file)["storage"]["postgres"]["postgres_db"] for file in INSTANCES if "compose" in file.parts]
+    known = {key: value if isinstance(value, (str, int)) else "known" for key, value in settings.items()}
+    # It is imported, and nothing is connected to.
+    assert create_engine(get_conn_string(**known)).driver == "psycopg2"
 
 
 def test_the_charts_rules_are_those_of_the_project() -> None:

@@ -11,6 +11,7 @@ import hashlib
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,6 +22,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import HTTPClientError, SSLError
+from botocore.utils import parse_timestamp
 
 from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
 
@@ -96,6 +98,7 @@ def make_client(
     credentials = credentials or RenewedCredentials.of_machine()
     core = botocore.session.Session()
     core.register_component("credential_provider", credentials)
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
     client: BaseClient = Session(botocore_session=core).client(
         "s3",
         region_name=region,
@@ -105,6 +108,17 @@ def make_client(
     client.meta.events.register("needs-retry.s3", _Repeats(credentials, patience))
     client.meta.events.register("before-call.s3", _md5_instead)
     return client
+
+
+def timestamp(value: Any) -> datetime:
+    """Returns a time of an answer; raises ValueError for what is none.
+
+    botocore's own parser takes any form, and most of the time of a listing of a thousand objects: each has one.
+    """
+    with suppress(TypeError, ValueError):
+        return datetime.fromisoformat(value)
+    found: datetime = parse_timestamp(value)
+    return found
 
 
 def clock_difference(headers: Mapping[str, str]) -> timedelta | None:

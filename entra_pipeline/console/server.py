@@ -104,6 +104,8 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
             raise UsageError(
                 f"port {port} of {host} cannot be used", remedy="Choose another port with --port."
             ) from None
+        # Whoever follows the address while the pages are made ready waits for them, instead of being refused.
+        socket.listen()
         shown = f"[{host}]" if ":" in host else host
         told(f"the console is at {project.console.public_url or f'http://{shown}:{socket.getsockname()[1]}'}")
         if password:

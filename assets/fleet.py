@@ -32,6 +32,7 @@ from entra_pipeline.orchestration.keys import (
     fleet_tags,
 )
 from entra_pipeline.orchestration.metadata.fleet import fleet_log_metadata, fleet_point_metadata, standing_metadata
+from entra_pipeline.orchestration.metadata.recovery_points import rows_tag
 from entra_pipeline.orchestration.progress import RunLogsProgress
 from entra_pipeline.orchestration.runs import begun, taken_for, trigger
 from entra_pipeline.orchestration.sensors.repair import REPAIRS_TAG, missing_types
@@ -71,7 +72,7 @@ def _points(project: Project) -> dg.AssetsDefinition:
             environment = ResourceEnvironment(tenants, storage)
             taken = take_point(context, config, environment, scope, origin, taken_for(context))
             manifest = taken.manifest
-            tags = {POINT_TAG: manifest.recovery_point}
+            tags = {POINT_TAG: manifest.recovery_point, **rows_tag(manifest)}
             if types := missing_types(scope, manifest):
                 tags |= {AGAIN_TAG: Why.REPAIR.value, AGAIN_TYPES_TAG: ",".join(types)}
             elif taken.unusual.findings and REPAIRS_TAG not in context.run.tags:

@@ -7,7 +7,7 @@ from entra_pipeline.operations.environment import JobOrigin
 from entra_pipeline.orchestration.checks.recovery_points import check_results, check_specs
 from entra_pipeline.orchestration.errors import explained, in_scope
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key, group, object_types, partitions, pool, run_tags
-from entra_pipeline.orchestration.metadata.recovery_points import point_metadata
+from entra_pipeline.orchestration.metadata.recovery_points import point_metadata, rows_tag
 from entra_pipeline.orchestration.partitions import EXISTED, EXISTED_TEXT, committed, partition_of
 from entra_pipeline.orchestration.runs import begun, trigger
 from entra_pipeline.project import Scope, load_project
@@ -42,6 +42,7 @@ def recovery_point_asset(scope: Scope) -> dg.AssetsDefinition:
                 )
             origin = JobOrigin(trigger(context.run), context.run.run_id, begun(context.instance, context.run))
             taken = commit_backup(load_project(storage.project_file), scope, store, point, origin=origin)
+            context.instance.add_run_tags(context.run.run_id, rows_tag(taken.manifest))
             checks = check_results(store, taken.manifest)
         # Not with the result: Dagster would keep it twice, with the step's output as well.
         context.add_asset_metadata(point_metadata(taken.manifest))

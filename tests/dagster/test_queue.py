@@ -17,11 +17,22 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster_graphql.schema import create_schema
+from dagster_k8s.job import get_user_defined_k8s_config
 
 from entra_pipeline.console.dagster import client
 from entra_pipeline.orchestration.keys import FLEET_JOB, fleet_partitions, partitions_name
 from entra_pipeline.project import Project, load_project
-from entra_pipeline.run_queue import FLEET_TAG, LOGS_TAG, SCOPE_TAG, TENANT_TAG
+from entra_pipeline.run_queue import (
+    ECS_MEMORY_TAG,
+    FLEET_TAG,
+    LOGS_TAG,
+    MAX_RUNTIME_TAG,
+    ROWS_TAG,
+    SCOPE_TAG,
+    TENANT_TAG,
+    run_size,
+    size_tags,
+)
 from entra_pipeline.store.points.keys import key_of
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +195,35 @@ def test_a_passing_failure_of_a_run_from_an_asset_page_is_tried_again(workspace:
     instance = workspace.instance
     instance.report_run_failed(instance.get_run_by_id(run))
     assert instance.get_run_by_id(run).tags["dagster/will_retry"] == "true"  # type: ignore[union-attr]
+
+
+def test_a_backup_is_given_time_by_what_the_last_of_its_scope_held(workspace: WorkspaceProcessContext) -> None:
+    eu, us, _ = SCOPES
+    instance = workspace.instance
+    first = launch(workspace, "backup_contoso_eu", point(workspace, eu, 0))
+    instance.add_run_tags(first, {ROWS_TAG: "3000000"})
+    instance.report_dagster_event(
+        dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_SUCCESS.value, job_name="backup_contoso_eu"), first
+    )
+
+    def most(run: str) -> str | None:
+        found = instance.get_run_by_id(run)
+        return found.tags.get(MAX_RUNTIME_TAG) if found else None
+
+    assert most(first) is None
+    assert most(launch(workspace, "backup_contoso_eu", point(workspace, eu, 1))) == str(5 * 3600)
+    assert most(launch(workspace, "backup_contoso_us", point(workspace, us, 1))) is None
+    # Another job of the scope, such as a restore, may take longer.
+    assert most(launch(workspace, "backup_now_contoso_eu", "")) is None
+
+
+def test_containers_are_given_memory_as_well() -> None:
+    small, large = size_tags(run_size(5_000), "K8sRunLauncher"), size_tags(run_size(50_000_000), "EcsRunLauncher")
+    resources = get_user_defined_k8s_config(small).container_config["resources"]
+    assert resources == {"requests": {"memory": "512Mi"}, "limits": {"memory": "1024Mi"}}
+    assert large[ECS_MEMORY_TAG] == "4096"
+    assert size_tags(run_size(5_000), "EcsRunLauncher")[ECS_MEMORY_TAG] == "2048"
+    assert size_tags(run_size(5_000), "DefaultRunLauncher").keys() == {MAX_RUNTIME_TAG}
 
 
 def test_what_is_launched_for_a_partition_of_the_fleet_is_of_its_scope(project: Project, tmp_path: Path) -> None:

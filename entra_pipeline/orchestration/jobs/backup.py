@@ -28,7 +28,7 @@ from entra_pipeline.orchestration.keys import (
     pool,
     run_tags,
 )
-from entra_pipeline.orchestration.metadata.recovery_points import materializations
+from entra_pipeline.orchestration.metadata.recovery_points import materializations, rows_tag
 from entra_pipeline.orchestration.progress import RunProgress
 from entra_pipeline.project import Scope
 from entra_pipeline.run_queue import retry_tags
@@ -102,6 +102,7 @@ def backup_now_job(scope: Scope) -> dg.JobDefinition:
             taken = take_point(context, config, ResourceEnvironment(tenants, storage), scope, origin)
         manifest = taken.manifest
         context.instance.add_dynamic_partitions(partitions_name(scope.name), [manifest.recovery_point])
+        context.instance.add_run_tags(context.run_id, rows_tag(manifest))
         for materialization in materializations(scope.name, manifest):
             context.log_event(materialization)
         report_checks(taken.store, manifest, context.instance)

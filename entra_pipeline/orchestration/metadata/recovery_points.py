@@ -19,6 +19,7 @@ from entra_pipeline.backup.jobs import totals
 from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.orchestration.keys import RECOVERY_POINT, asset_key
 from entra_pipeline.orchestration.metadata.tables import metadata_table
+from entra_pipeline.run_queue import ROWS_TAG
 from entra_pipeline.store.manifest import Manifest, TableEntry
 from entra_pipeline.text import pluralize
 
@@ -117,6 +118,11 @@ def point_metadata(manifest: Manifest) -> Mapping[str, Any]:
         "costs": cost_table(manifest),
         "tables": changes_table(manifest),
     }
+
+
+def rows_tag(manifest: Manifest) -> dict[str, str]:
+    """Returns the tag of a run that has taken a point: by it, the next one of the scope is given time and memory."""
+    return {ROWS_TAG: str(sum(entry.live for entry in manifest.tables.values()))}
 
 
 def own_tables() -> dict[str, list[str]]:

@@ -1,7 +1,8 @@
 """Access control: decides per request who is signed in, which role the page takes, and whether a form may be sent.
 
-In this order: session of the cookie; sign-in and role, from the page's own entry; origin and CSRF token of every
-request that changes something. Errors become pages with a remedy.
+In this order: session of the cookie; sign-in and role, from the page's own entry, in the scope that the path names;
+origin and CSRF token of every request that changes something; scopes that the query and the form name. Errors become
+pages with a remedy.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from entra_pipeline.console.app_state import AppState
-from entra_pipeline.console.auth.roles import role_of
+from entra_pipeline.console.auth.access import access_of
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session
 from entra_pipeline.console.headers import HEADERS
-from entra_pipeline.console.routing import Page, RequestContext, address, inside, status_of
-from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
+from entra_pipeline.console.routing import Area, Page, RequestContext, address, inside, status_of
+from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
 
 MOST_SENT = 2_000_000
 """Bytes of a form at the most: ids of many thousand objects."""
+# The parameter and the field by which requests name a scope.
+_SCOPE = "scope"
 
 _log = logging.getLogger(__name__)
 
@@ -57,11 +61,11 @@ class AccessControl:
         if session is None or session.user is None or session.user.grants is None:
             return session
         try:
-            role = role_of(*session.user.grants, self.state.project().console.roles)
+            access = access_of(session.user.grants, self.state.project().console)
         except ConfigurationError:
             # What cannot be read changes nothing: pages say what is wrong with it.
             return session
-        return session if role is session.user.role else self.state.sessions.take_role(token, role)
+        return session if access == session.user.access else self.state.sessions.take_access(token, access)
 
     def hand_out(self, response: Response, token: str) -> None:
         """Sets the session cookie."""
@@ -87,7 +91,7 @@ class AccessControl:
                 if page.role is not None:
                     return self._to_sign_in(request)
                 token, session = self.state.sessions.begin()
-            context = RequestContext(request, self.state, session, token=token)
+            context = RequestContext(request, self.state, session, page, token=token)
             response = await self._answered(page, context)
             if context.token:
                 self.hand_out(response, context.token)
@@ -96,17 +100,11 @@ class AccessControl:
         return answer
 
     async def _answered(self, page: Page, context: RequestContext) -> Response:
-        if page.role is not None:
-            if context.session.user is None:
-                return self._to_sign_in(context.request)
-            if context.session.user.role < page.role:
-                return _failure(
-                    context,
-                    HTTPStatus.FORBIDDEN,
-                    f"This page requires the role {page.role.name}",
-                    f"Your role is {context.session.user.role.name}. Ask an administrator of the console for the role.",
-                )
+        if page.role is not None and context.session.user is None:
+            return self._to_sign_in(context.request)
         try:
+            if page.role is not None and (refused := _refused(page, page.role, context)):
+                return _failure(context, HTTPStatus.FORBIDDEN, *refused)
             if context.request.method not in {"GET", "HEAD"}:
                 context.form = await _form(context.request)
                 sent = context.field("csrf_token") or context.request.headers.get("x-csrf-token", "")
@@ -119,6 +117,7 @@ class AccessControl:
                         "This form has expired or was not sent by the console",
                         "Go back, reload the page and submit it again. Nothing was changed.",
                     )
+            _require_named_scopes(context)
             if inspect.iscoroutinefunction(page.answer):
                 return await page.answer(context)  # type: ignore[no-any-return]
             watch = asyncio.create_task(_watched(context))
@@ -155,6 +154,49 @@ class AccessControl:
             HTTPStatus.INTERNAL_SERVER_ERROR,
             headers=HEADERS,
         )
+
+
+def _refused(page: Page, role: Role, context: RequestContext) -> tuple[str, str] | None:
+    """Says why somebody may not come, and what to do; None when they may.
+
+    Raises:
+        NotInStore: The page is about a scope that they may not know of: as about one that there is not.
+    """
+    access = context.access
+    # A scope that there is not is the page's own affair for who has the role for everything.
+    if access.everywhere(role):
+        return None
+    where = ""
+    if page.area is Area.SCOPE:
+        name = context.path("scope")
+        scope = context.state.project().scopes.get(name)
+        own = access.in_scope(scope) if scope else None
+        if own is None:
+            raise NotInStore(f"there is no scope {name[:100]!r}", remedy="See Scopes for the existing ones.")
+        if own >= role:
+            return None
+        where = f" in {name}"
+    elif page.takes(access):
+        return None
+    elif access.somewhere(role):
+        where = " for everything"
+    return (
+        f"This page requires the role {role.name}{where}",
+        f"Your role is {access.described}. Ask an administrator of the console for the role.",
+    )
+
+
+def _require_named_scopes(context: RequestContext) -> None:
+    """Checks the scopes that the query and the form of a request name, for who may see some scopes only.
+
+    Raises:
+        NotInStore: One is none of theirs.
+    """
+    if context.session.user is None or context.only is None:
+        return
+    for name in (*context.request.query_params.getlist(_SCOPE), *context.form.get(_SCOPE, ())):
+        if name:
+            context.named_scope(name)
 
 
 async def _watched(context: RequestContext) -> None:

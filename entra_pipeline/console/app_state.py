@@ -16,19 +16,23 @@ from jinja2 import Environment
 
 from entra_pipeline.clock import Clock, system_clock
 from entra_pipeline.console.approving.erasures import PendingErasures
+from entra_pipeline.console.auth.access import Access
 from entra_pipeline.console.auth.login_throttle import AT_ONCE, LoginThrottle
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Sessions
 from entra_pipeline.console.display.preferences import Preferences
+from entra_pipeline.console.monitor.fleet import FleetWatch
 from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob, RunningBackups
 from entra_pipeline.console.monitor.listing import JobList
 from entra_pipeline.console.monitor.progress import RunningProgress
 from entra_pipeline.console.reading import ReadingPool
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
-from entra_pipeline.project import Project, load_project
-from entra_pipeline.project.folder import FileState, folder_of, folder_state, read_folder
+from entra_pipeline.project import Project
+from entra_pipeline.project.folder import folder_of, read_folder
 from entra_pipeline.project.secrets import scrubber
 from entra_pipeline.project.stores import open_store
+from entra_pipeline.project.watching import WatchedProject
 from entra_pipeline.single_flight import SingleFlightCache
 from entra_pipeline.store.manifest import Manifest
 from entra_pipeline.store.recovery_points import ScopeStore
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
 _MANIFESTS = 500
 # Pages that take a while to find, and stay as they are: each is some hundred rows at the most.
 _FINDINGS = 200
+# Parts of the configuration that people with roles for some scopes see: one for each of their roles.
+_PARTS = 200
 
 
 class AppState:
@@ -66,7 +72,8 @@ class AppState:
         preferences: Path | None = None,
     ) -> None:
         self.file = file
-        self.scrub = scrubber(file)
+        self._watched = WatchedProject(file)
+        self.scrub = scrubber(self._watched.load)
         """Takes the project's secrets out of a text."""
         self.sign_in = sign_in
         self.dagster = dagster
@@ -89,6 +96,8 @@ class AppState:
         """How jobs ended, for every page that lists them."""
         self.progress = RunningProgress(dagster, clock)
         """How far running jobs are, for every page that lists them."""
+        self.fleet = FleetWatch(clock)
+        """How all scopes stand."""
         self.job_list = JobList(dagster)
         """All jobs, whatever started them."""
         self.erasures = PendingErasures()
@@ -100,30 +109,42 @@ class AppState:
         self.findings = SingleFlightCache[Any](_FINDINGS)
         """What was found in recovery points, which never change, by what was asked."""
         self._lock = Lock()
-        self._project: tuple[tuple[int, int, tuple[FileState, ...]], Project] | None = None
+        self._project: Project | None = None
+        self._parts: OrderedDict[tuple[Access, Role], Project] = OrderedDict()
         self._stores: dict[str, ScopeStore] = {}
         self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
 
     def project(self) -> Project:
-        """The configuration; read again when the file has changed.
+        """The configuration; loaded again when it has changed.
 
         Raises:
             ConfigurationError: It cannot be read, or something in it is wrong.
         """
-        try:
-            stat = self.file.stat()
-        except OSError:
-            return load_project(self.file)
-        seen = (stat.st_mtime_ns, stat.st_size, folder_state(self.file))
+        project = self._watched.load()
         with self._lock:
-            if self._project is None or self._project[0] != seen:
-                self._project = (seen, load_project(self.file))
+            if self._project is not project:
+                self._project = project
+                self._parts.clear()
                 self._stores.clear()
                 self._manifests.clear()
                 self.reading.clear()
                 self.job_list.clear()
                 self.findings.clear()
-            return self._project[1]
+            return project
+
+    def narrowed(self, access: Access, role: Role) -> Project:
+        """The configuration with the scopes in which somebody has a role; raises like `project`."""
+        whole = self.project()
+        if access.everywhere(role):
+            return whole
+        with self._lock:
+            part = self._parts.get((access, role))
+            if part is None:
+                part = self._parts[access, role] = access.narrowed(whole, role)
+            self._parts.move_to_end((access, role))
+            while len(self._parts) > _PARTS:
+                self._parts.popitem(last=False)
+            return part
 
     def forget_findings(self) -> None:
         """Forgets what was read of recovery points, and ends the processes that keep it."""
@@ -197,4 +218,7 @@ class AppState:
                     remedy="Your entries are still below. Compare them with the settings as they are now, then save "
                     "again.",
                 )
-            yield self.file
+            try:
+                yield self.file
+            finally:
+                self._watched.changed()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Navigation:
         self._pages = pages
 
     def __call__(self, context: RequestContext) -> list[NavigationEntry]:
-        """Lists the entries that the user's role may open; the longest path that the address is below is current."""
+        """Lists the entries that the user may open; the longest path that the address is below is current."""
         area = self._area(context.request.url.path)
         within = [
             one.path for one in self._pages if area == one.path or (one.path != "/" and area.startswith(f"{one.path}/"))
@@ -45,7 +46,7 @@ class Navigation:
         return [
             NavigationEntry(one.path, one.label, one.icon, one.path == current)
             for one in self._pages
-            if one.role is None or context.may(one.role.name)
+            if one.takes(context.access) and _is_useful(one, context)
         ]
 
     def _area(self, path: str) -> str:
@@ -55,3 +56,11 @@ class Navigation:
         # A restore on its way is one of Restores.
         leaf = "/restores" if leaf == "/restore" else leaf
         return leaf if leaf in {one.path for one in self._pages} - {"/"} else path
+
+
+def _is_useful(page: Page, context: RequestContext) -> bool:
+    try:
+        return page.useful is None or page.useful(context.project)
+    except ConfigurationError:
+        # The page that is shown says what is wrong with it.
+        return False

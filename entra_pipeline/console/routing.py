@@ -1,12 +1,14 @@
 """What a page sees of a visit, and how a page says who may come.
 
-Every route names the role that it takes; there is no default, so none is forgotten.
+Every route names the role that it takes; there is no default, so none is forgotten. In which scopes it takes the role
+is its `Area`: a route that names none takes it for everything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,12 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from entra_pipeline.console.auth.access import Access
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.console.display.moments import zone_named
 from entra_pipeline.console.editing.form_errors import InvalidEntries
+from entra_pipeline.console.monitor.runs import runs_of
 from entra_pipeline.console.reading.bounds import What
 from entra_pipeline.console.workers import TooManyQuestions, VisitorGone
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
@@ -36,6 +40,20 @@ Handler = Callable[["RequestContext"], "Response | Awaitable[Response]"]
 
 # Values of templates that say what went wrong.
 _WRONG = ("error", "problem", "message")
+_SCOPE = "{scope}"
+
+
+class Area(Enum):
+    """What a route is about, and so where its role is needed."""
+
+    INSTALLATION = "installation"
+    """Everything: the configuration, tenants, storage, sessions, Dagster. Takes the role for everything."""
+    SCOPE = "scope"
+    """The scope that its path names. Takes the role in that scope."""
+    OWN_SCOPES = "own scopes"
+    """The scopes in `RequestContext.project`, which are those in which the visitor has the role."""
+    PERSON = "person"
+    """The visitor alone, such as their session. Takes the role anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +66,11 @@ class Page:
         role: Who may come; None for whoever has not signed in.
         methods: `GET` for looking, `POST` for doing.
         polled: Whether pages request it by themselves, again and again: it does not extend a session.
+        area: What it is about.
         label: Its name in the navigation; empty for a page that is not in it.
         place: Where in the navigation it stands, in ascending order.
         icon: Its icon in the navigation.
+        useful: Whether the navigation shows it, by what the visitor sees of the configuration; None: always.
     """
 
     path: str
@@ -58,9 +78,27 @@ class Page:
     role: Role | None
     methods: tuple[str, ...] = ("GET",)
     polled: bool = False
+    area: Area = Area.INSTALLATION
     label: str = ""
     place: int = 0
     icon: str = ""
+    useful: Callable[[Project], bool] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a route whose area does not fit its path.
+
+        Raises:
+            ValueError: It is about the scope of its path, which names none; or it names one that nothing would check.
+        """
+        named = _SCOPE in self.path.split("/")
+        if named != (self.area is Area.SCOPE) and not (named and self.area is Area.INSTALLATION):
+            raise ValueError(f"the area of {self.path} does not fit its path")
+
+    def takes(self, access: Access) -> bool:
+        """Whether somebody may come, as far as can be told without knowing the scope."""
+        if self.role is None:
+            return True
+        return access.everywhere(self.role) if self.area is Area.INSTALLATION else access.somewhere(self.role)
 
 
 @dataclass(slots=True)
@@ -71,6 +109,7 @@ class RequestContext:
         request: The request.
         state: What all visits share.
         session: The session of the browser.
+        page_asked: The page that was asked for; None where there is none.
         form: What was sent, by field; of a field without a value there is nothing.
         token: Of a session that began with this visit, for the browser to keep; never in the session itself, which
             others may share.
@@ -81,6 +120,7 @@ class RequestContext:
     request: Request
     state: AppState
     session: Session
+    page_asked: Page | None = None
     form: Mapping[str, list[str]] = field(default_factory=dict)
     token: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
@@ -99,13 +139,45 @@ class RequestContext:
         return self.user.person
 
     @property
+    def access(self) -> Access:
+        """What the visitor may; nothing before signing in."""
+        return self.session.user.access if self.session.user is not None else Access()
+
+    @property
     def project(self) -> Project:
-        """The configuration as it is now."""
-        return self.state.project()
+        """The configuration as it is now, with the scopes in which the visitor has the role that the page takes.
+
+        What decides for others as well, such as which plans need approval, asks `state.project()`.
+        """
+        role = self.page_asked.role if self.page_asked is not None else None
+        return self.state.narrowed(self.access, role or Role.viewer)
+
+    @property
+    def only(self) -> frozenset[str] | None:
+        """Names of the scopes in `project`; None where these are all, and what concerns none of them is shown, too."""
+        return frozenset(self.project.scopes) if self.project.partial else None
 
     def may(self, role: str) -> bool:
-        """Whether the visitor has a role, or a greater one."""
-        return self.session.user is not None and self.session.user.role >= Role[role]
+        """Whether the visitor has a role: in the scope of the address, where it names one; otherwise for everything."""
+        if self.page_asked is not None and self.page_asked.area is Area.SCOPE:
+            return self.may_in(role, self.path("scope"))
+        return self.may_everywhere(role)
+
+    def may_in(self, role: str, scope: str) -> bool:
+        """Whether the visitor has a role in a scope; of what the configuration does not have, for everything."""
+        found = self.state.project().scopes.get(scope)
+        if found is None:
+            return self.may_everywhere(role)
+        own = self.access.in_scope(found)
+        return own is not None and own >= Role[role]
+
+    def may_everywhere(self, role: str) -> bool:
+        """Whether the visitor has a role for everything."""
+        return self.access.everywhere(Role[role])
+
+    def may_somewhere(self, role: str) -> bool:
+        """Whether the visitor has a role for everything, or for some scopes."""
+        return self.access.somewhere(Role[role])
 
     def path(self, name: str) -> str:
         """A part of the address."""
@@ -138,16 +210,30 @@ class RequestContext:
         """How far a run is; None when it does not run, or nobody knows."""
         return self.state.progress.of([run]).get(run.id)
 
-    def scope(self) -> Scope:
-        """The scope in the address; raises NotInStore when there is none."""
-        name = self.path("scope")
+    def runs(self, *, limit: int, filters: Mapping[str, Any] | None = None) -> list[Run]:
+        """The newest runs that the visitor may see; as `runs_of`."""
+        return runs_of(self.state.dagster, self.only, limit=limit, filters=filters)
+
+    def run(self, run_id: str) -> Run:
+        """A run; raises NotInStore when there is none, or the visitor may not see it."""
+        run = self.state.dagster.run(run_id)
+        if self.only is not None and run.scope not in self.only:
+            raise NotInStore(f"there is no run {run_id}", remedy="See Jobs for the existing ones.")
+        return run
+
+    def named_scope(self, name: str) -> Scope:
+        """A scope by name; raises NotInStore when there is none, or the visitor may not see it."""
         if name not in self.project.scopes:
             raise NotInStore(f"there is no scope {name[:100]!r}", remedy="See Scopes for the existing ones.")
         return self.project.scope(name)
 
+    def scope(self) -> Scope:
+        """The scope in the address; raises NotInStore when there is none."""
+        return self.named_scope(self.path("scope"))
+
     def store(self) -> ScopeStore:
         """The store of the scope in the address."""
-        return self.state.store(self.path("scope"))
+        return self.state.store(self.scope().name)
 
     def read(self, what: What, **arguments: Any) -> Any:
         """What `reading` finds in the recovery points of the scope in the address, for this visitor.
@@ -159,7 +245,11 @@ class RequestContext:
 
     def ask(self, what: What, scope: str = "", /, **arguments: Any) -> Any:
         """What `reading` finds of a scope, or of all of them when that is empty, for this visitor; raises as `read`."""
-        return self.state.reading.ask(self.project, self.person, what, scope, gone=self.gone, **arguments)
+        if scope:
+            self.named_scope(scope)
+        return self.state.reading.ask(
+            self.state.project(), self.person, what, scope, gone=self.gone, visible=self.only, **arguments
+        )
 
     def found(self, key: Hashable, find: Callable[[], Any]) -> Any:
         """What was found before by a key, or is found now; several visitors who ask for it wait for one of them."""

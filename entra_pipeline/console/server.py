@@ -23,6 +23,7 @@ from entra_pipeline.console.rendering import templates
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.secrets import scrubber
+from entra_pipeline.project.watching import WatchedProject
 
 ACCOUNT = "console-account.json"
 """The file in DAGSTER_HOME that keeps the local account."""
@@ -78,7 +79,7 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
         there = project.console.dagster
         if there is not None:
             addresses = (WebserverAddress(f"{one}{PATH}") for one in (there.url, there.read_only_url))
-            dagster = Dagster(*addresses, scrub=scrubber(project.file))
+            dagster = Dagster(*addresses, scrub=scrubber(WatchedProject(project.file).load))
             stack.callback(dagster.close)
         else:
             dagster = stack.enter_context(DagsterProcesses(dagster_home(project), project.file))

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,6 +35,8 @@ from entra_pipeline.project.models import (
     NotificationProfile,
     OpenIdConnect,
     Project,
+    RoleAssignment,
+    Roles,
     Scope,
 )
 from entra_pipeline.project.tenant_models import Tenant
@@ -51,6 +53,13 @@ _KINDS: dict[str, type[BaseModel]] = {
     "scopes": Scope,
     "notifications": NotificationProfile,
 }
+# The tables within `[console]`, by their keys.
+_CONSOLE_TABLES: Mapping[str, list[type[BaseModel]]] = {
+    "oidc": [OpenIdConnect],
+    "dagster": [DagsterWebservers],
+    "roles": [Roles],
+    "role_assignments": [RoleAssignment],
+}
 # Stands for an id where only the rest of a table is checked.
 _ANY_ID = "00000000-0000-0000-0000-000000000000"
 # What to do, by the kind of error that pydantic found; its own words say what is wrong.
@@ -60,6 +69,24 @@ _REMEDIES = {
     "literal_error": "Use one of the accepted values.",
     "string_pattern_mismatch": "Use letters, digits, hyphens and underscores, up to 63 characters.",
 }
+
+
+class _PartSource(NamedTuple):
+    """What the objects of a file of the folder are made of.
+
+    Attributes:
+        content: The file.
+        shared: What the main file says that all files of the folder have in common.
+        main: The main file, at which relative paths start.
+    """
+
+    content: bytes
+    shared: str
+    main: Path
+
+
+# Objects are never changed, so that projects share those of files that are the same.
+_parts: dict[Path, tuple[_PartSource, Project]] = {}
 
 
 class _Defaults(BaseModel):
@@ -200,9 +227,10 @@ def _joined(main: Project, values: Mapping[str, Any], folder: Mapping[Path, byte
     """Returns the project with the scopes and tenants of the folder, and with what is wrong in its files."""
     problems: list[ConfigurationProblem] = []
     parts: dict[Path, Project] = {}
+    shared = repr([values.get(name) for name in DEFAULTS.values()])
     for file, content in folder.items():
         try:
-            parts[file] = _part(main, values, file, content)
+            parts[file] = _part(main, values, shared, file, content)
         except ConfigurationError as error:
             named = scopes_in(content.decode(errors="replace")) if isinstance(content, bytes) else ()
             lost = tuple(name for name in named or (file.stem,) if name not in main.scopes)
@@ -230,11 +258,30 @@ def _joined(main: Project, values: Mapping[str, Any], folder: Mapping[Path, byte
     return main.joined(whole["scopes"], whole["tenants"], problems)
 
 
-def _part(main: Project, values: Mapping[str, Any], file: Path, content: bytes | OSError) -> Project:
-    """Reads a file of the folder; raises ConfigurationError."""
+def _part(main: Project, values: Mapping[str, Any], shared: str, file: Path, content: bytes | OSError) -> Project:
+    """Returns what is in a file of the folder; one that has not changed is not parsed again.
+
+    Args:
+        main: The main file.
+        values: What it says.
+        shared: Its tables that say what files of the folder have in common, as a text.
+        file: The file.
+        content: What that says, or why it cannot be read.
+
+    Raises:
+        ConfigurationError: The file cannot be used.
+    """
     if isinstance(content, OSError):
         remedy = "Let the user of this process read it."
         raise ConfigurationError(f"cannot be read ({content.strerror})", file=str(file), remedy=remedy)
+    source = _PartSource(content, shared, main.file)
+    known = _parts.get(file)
+    if known is None or known[0] != source:
+        known = _parts[file] = source, _parsed_part(main, values, file, content)
+    return known[1]
+
+
+def _parsed_part(main: Project, values: Mapping[str, Any], file: Path, content: bytes) -> Project:
     try:
         own = _read(content.decode("utf-8"), file)
     except UnicodeDecodeError:
@@ -334,7 +381,7 @@ def _known_keys(where: list[str]) -> list[str]:
         own = [name for name in Project.model_fields if name not in SharedChannels.model_fields]
         return [*own, *SharedChannels.model_fields]
     if where[0] == "console":
-        models: list[type[BaseModel]] = [Console] if len(where) == 2 else [OpenIdConnect, DagsterWebservers]
+        models: list[type[BaseModel]] = [Console] if len(where) == 2 else _CONSOLE_TABLES.get(where[1], [])
     elif where[0] == "dagster":
         models = [DagsterSettings]
     elif where[0] in SharedChannels.model_fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -256,11 +256,37 @@ class OpenIdConnect(TlsPeer):
 
 
 class Roles(Section):
-    """Which app roles, or ids of groups, give which role in the console."""
+    """Which app roles, or ids of groups or users, give which role for everything in the console."""
 
     viewer: list[str] = []
     operator: list[str] = []
     administrator: list[str] = []
+
+
+class RoleAssignment(Section):
+    """A role for some scopes only, in the console.
+
+    Attributes:
+        role: The role.
+        members: App roles, or ids of groups or users, that have it.
+        scopes: Names of scopes, with `*` and `?` for any characters.
+        tenants: Names of tenants, of which all scopes count; with `*` and `?` as well.
+    """
+
+    role: Literal["viewer", "operator", "administrator"]
+    members: list[str]
+    scopes: list[str] = []
+    tenants: list[str] = []
+
+    @model_validator(mode="after")
+    def _somebody_somewhere(self) -> RoleAssignment:
+        if not self.members:
+            raise wrong("has no members", "Set members to app roles, or to ids of groups or users.")
+        if not self.scopes and not self.tenants:
+            raise wrong("is for no scope", "Set scopes or tenants; a role for everything is given in [console.roles].")
+        if any(not one.strip() for one in (*self.members, *self.scopes, *self.tenants)):
+            raise wrong("has an empty name", "Remove it.")
+        return self
 
 
 class DagsterWebservers(Section):
@@ -284,6 +310,7 @@ class Console(Section):
     """The web console.
 
     Attributes:
+        role_assignments: Roles for some scopes only.
         metrics_token: What a scraper of `/metrics` shows; without it, there are no metrics.
         secret_folders: Folders with files that settings made in the console may refer to.
         former_secrets: Secrets that tables named which were changed or deleted in the console.
@@ -296,6 +323,7 @@ class Console(Section):
         operator=["EntraPipeline.Operator"],
         administrator=["EntraPipeline.Administrator"],
     )
+    role_assignments: dict[Name, RoleAssignment] = {}
     dagster: DagsterWebservers | None = None
     metrics_token: Secret | None = None
     secret_folders: list[FilePath] = [Path("secrets")]
@@ -391,11 +419,34 @@ class Project(SharedChannels):
     dagster: DagsterSettings = DagsterSettings()
 
     _problems: tuple[ConfigurationProblem, ...] = PrivateAttr(default=())
+    _partial: bool = PrivateAttr(default=False)
 
     @property
     def problems(self) -> tuple[ConfigurationProblem, ...]:
         """What is wrong in files of `scopes.d`: their scopes are not among `scopes`."""
         return self._problems
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is what somebody may see of the configuration (`narrowed`), which others may see more of."""
+        return self._partial
+
+    def narrowed(self, names: Collection[str]) -> Project:
+        """Returns the configuration with some of its scopes only, and with what these use of tenants and storage."""
+        scopes = {name: scope for name, scope in self.scopes.items() if name in names}
+        tenants = {scope.tenant for scope in scopes.values()}
+        storage = {scope.storage for scope in scopes.values()}
+        part = self.model_copy(
+            update={
+                "scopes": scopes,
+                "tenants": {name: one for name, one in self.tenants.items() if name in tenants},
+                "storage": {name: one for name, one in self.storage.items() if name in storage},
+                "notifications": {},
+            }
+        )
+        # A file that cannot be used may say something of other scopes as well.
+        part._problems, part._partial = (), True
+        return part
 
     def joined(
         self, scopes: Mapping[str, Scope], tenants: Mapping[str, Tenant], problems: Iterable[ConfigurationProblem]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entra_pipeline.errors import ConfigurationError
-from entra_pipeline.project.loading import load_project
 from entra_pipeline.project.models import Project
 from entra_pipeline.settings.references import references
 from entra_pipeline.settings.scrubbing import scrub
@@ -75,15 +74,18 @@ def secret_values(project: Project) -> frozenset[str]:
     return frozenset(found - {""})
 
 
-def scrubber(file: Path) -> Callable[[str], str]:
-    """Returns what takes the secrets out of a text that the project of a file has at that moment.
+def scrubber(load: Callable[[], Project]) -> Callable[[str], str]:
+    """Returns what takes the secrets out of a text that a project has at that moment.
 
     A configuration that cannot be read names none.
+
+    Args:
+        load: Loads the project.
     """
 
     def scrubbed(text: str) -> str:
         try:
-            project = load_project(file)
+            project = load()
         except ConfigurationError:
             return text
         return scrub(text, secret_values(project))

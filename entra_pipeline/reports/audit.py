@@ -37,6 +37,9 @@ def audit(request: ReportRequest) -> Report:
             continue
         for event in events:
             row = {**msgspec.to_builtins(event), "storage": name}
+            if request.project.partial and event.scope not in request.project.scopes:
+                # Somebody asks who may see some scopes only; what concerns none of them is not for them.
+                continue
             if request.wanted(row) and request.scope in ("", event.scope):
                 rows.append(row)
     rows.sort(key=lambda row: (row["moment"], row["storage"], row["number"]))

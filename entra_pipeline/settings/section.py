@@ -81,7 +81,7 @@ class Section(BaseModel):
             elif isinstance(inner, dict):
                 for table, section in inner.items():
                     if isinstance(section, Section):
-                        section.locate(file, f"{name}.{table}", folder)
+                        section.locate(file, f"{key}.{name}.{table}" if key else f"{name}.{table}", folder)
 
     def receiver(self) -> Receiver | None:
         """Returns whom the secrets of the table are sent to; None for whoever gets those of the table around it."""

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.browser
 DESKTOP, PHONE = (1280, 900), (390, 844)
 # Parts of pages, which come into them; what needs Dagster, which is not here; and a page that leads on at once.
 PARTS = re.compile(
-    r".*/(backup|trends|again|chosen|named|links|history|progress|preview|search|callback)|/dashboard/.*|/find.*|/jobs/.*|/(points|compare)"
+    r".*/(backup|trends|again|chosen|named|links|history|progress|preview|search|callback)|/dashboard/.*|/find.*|/fleet/list|/jobs/.*|/(points|compare)"
 )
 # Where an element is: parts of a page are put anew while it is looked at.
 PLACE = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from entra_pipeline.console.auth.roles import Role, role_of
+from entra_pipeline.console.auth.roles import Grants, Role, role_of
 from entra_pipeline.project.models import Roles
 
 pytestmark = pytest.mark.pure
@@ -28,4 +28,4 @@ ROLES = Roles(viewer=["Backup.Viewer"], operator=[ID.upper()], administrator=["E
     ],
 )
 def test_what_gives_which_role(app_roles: list[str], groups: list[str], role: Role | None) -> None:
-    assert role_of(app_roles, groups, ROLES) == role
+    assert role_of(Grants(tuple(app_roles), tuple(groups)), ROLES) == role

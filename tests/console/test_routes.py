@@ -22,6 +22,8 @@ TABLE: dict[str, tuple[int, int, int, int]] = {
     "GET /dashboard/attention": (303, 200, 200, 200),
     "GET /dashboard/days": (303, 200, 200, 200),
     "GET /dashboard/jobs": (303, 200, 200, 200),
+    "GET /fleet": (303, 200, 200, 200),
+    "GET /fleet/list": (303, 200, 200, 200),
     "GET /find": (303, 200, 200, 200),
     "GET /find/objects": (303, 200, 200, 200),
     "GET /jobs": (303, 200, 200, 200),

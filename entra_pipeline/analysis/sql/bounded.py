@@ -11,6 +11,7 @@ What belongs here: what may be asked. What does not: how long it may take and ho
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -43,7 +44,8 @@ class BoundedSession(SqlSession):
     """As `SqlSession`, without a way out.
 
     Args:
-        project: The configuration.
+        project: The configuration. Where it is a part of one (`Project.narrowed`), objects of other scopes do not
+            exist, nor those of none, such as the audit log.
         memory: The most memory that DuckDB takes, such as `512MB`. It spills nothing to disk.
 
     Raises:
@@ -51,7 +53,7 @@ class BoundedSession(SqlSession):
     """
 
     def __init__(self, project: Project, memory: str) -> None:
-        super().__init__(Relations.of(project, through=believed_place))
+        super().__init__(Relations.of(project, through=partial(believed_place, scopes=_own(project))))
         places = ", ".join(f"'{place.url('')}'" for place in self._relations.places.values())
         for setting in (
             f"memory_limit = '{memory}'",
@@ -109,6 +111,11 @@ class BoundedSession(SqlSession):
                     raise UsageError(f"there is no table {name!r}{did_you_mean(name, names)}", remedy=_ASK)
             elif node.get("class") == "FUNCTION" and str(node.get("function_name")).lower() in _OF_THE_MACHINE:
                 raise UsageError(f"the function {node['function_name']} is not available here", remedy=_ASK)
+
+
+def _own(project: Project) -> frozenset[str] | None:
+    """The scopes whose objects may be read; None where these are all."""
+    return frozenset(project.scopes) if project.partial else None
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

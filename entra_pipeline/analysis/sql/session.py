@@ -10,6 +10,7 @@ mentioned, when they are.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import date, datetime
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from entra_pipeline.project import Project
 from entra_pipeline.store.backends import ObjectStore
 from entra_pipeline.store.backends.duckdb_errors import storage_error
 from entra_pipeline.store.backends.duckdb_filesystem import DuckDBFilesystem, remembered_listings
+from entra_pipeline.store.points.keys import scope_in
 from entra_pipeline.store.state import connect
 from entra_pipeline.text import did_you_mean
 
@@ -197,9 +199,10 @@ class SqlSession:
         return UsageError(text, remedy=remedy)
 
 
-def believed_place(files: ObjectStore, name: str) -> DuckDBFilesystem:
-    """A place whose Parquet files are hashed before DuckDB reads them."""
-    return DuckDBFilesystem(files, name, BelievedFiles(files).require)
+def believed_place(files: ObjectStore, name: str, scopes: Collection[str] | None = None) -> DuckDBFilesystem:
+    """A place whose Parquet files are hashed before DuckDB reads them; `scopes`: those that are all that it has."""
+    visible = None if scopes is None else (lambda key: scope_in(key) in scopes)
+    return DuckDBFilesystem(files, name, BelievedFiles(files).require, visible)
 
 
 def plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from entra_pipeline.console.app_state import AppState
 from entra_pipeline.console.dagster.client import Run
 from entra_pipeline.errors import EntraPipelineError
+from entra_pipeline.project import Project
 from entra_pipeline.restore.records.approval import approval_scopes, approved_by, made_by
 from entra_pipeline.restore.records.journal import has_begun
 from entra_pipeline.restore.records.plans import read_plan
@@ -39,11 +40,12 @@ class PendingApproval:
     moment: str
 
 
-def waiting(state: AppState, restores: Callable[[], Sequence[Run]]) -> list[PendingApproval]:
+def waiting(state: AppState, visible: Project, restores: Callable[[], Sequence[Run]]) -> list[PendingApproval]:
     """The plans of restores that wait for approval, as long as it is news, the newest first.
 
     Args:
         state: The console.
+        visible: What the one who looks may see of the configuration.
         restores: Finds runs of restores; not called where no scope asks for approval.
     """
     project = state.project()
@@ -53,7 +55,7 @@ def waiting(state: AppState, restores: Callable[[], Sequence[Run]]) -> list[Pend
     made = {
         run.tags["entra/plan"]: run.scope
         for run in restores()
-        if run.tags.get("entra/plan") and run.scope in project.scopes and not run.under_way and run.created >= since
+        if run.tags.get("entra/plan") and run.scope in visible.scopes and not run.under_way and run.created >= since
     }
 
     def look(item: tuple[str, str]) -> PendingApproval | None:

@@ -3,7 +3,8 @@
 1. `openid` runs the authorization code flow with PKCE; `local` checks the password that `serve` wrote to a file.
 2. `login_throttle` limits wrong passwords, for each origin by itself.
 3. `sessions` keeps who is signed in, in this process; the browser has a random cookie only. They can be ended.
-4. `roles` maps claims to one of three roles; each may do everything that the one before it may.
+4. `roles` maps claims to one of three roles; each may do everything that the one before it may. `access` says for which
+   scopes.
 
 What belongs here: who somebody is. What does not: which page takes which role (`console.access_control`).
 """

@@ -14,10 +14,11 @@ import httpx
 from joserfc.errors import JoseError
 from starlette.requests import Request
 
-from entra_pipeline.console.auth.roles import Grants, role_of
+from entra_pipeline.console.auth.access import access_of
+from entra_pipeline.console.auth.roles import Grants
 from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.errors import EntraPipelineError
-from entra_pipeline.project import Console, Roles
+from entra_pipeline.project import Console
 
 with warnings.catch_warnings(record=True):
     # Authlib asks for a successor of httpx when it is imported, whatever is filtered; it works with either.
@@ -51,6 +52,7 @@ class OpenId:
             raise LookupError("OpenID Connect is not configured")
         self._issuer = oidc.issued_by
         self._client_id = oidc.client_id
+        self._is_entra = oidc.tenant_id is not None
         self.redirect_uri = settings.public_url + CALLBACK
         client: dict[str, Any] = {"scope": "openid profile email", "code_challenge_method": "S256", "timeout": 20}
         if oidc.ca_file is not None:
@@ -83,13 +85,13 @@ class OpenId:
         )
         return str(begun["url"])
 
-    async def finish(self, request: Request, session: Session, roles: Roles) -> User:
+    async def finish(self, request: Request, session: Session, settings: Console) -> User:
         """Who has come back from the provider.
 
         Args:
             request: What the browser was sent back with.
             session: The browser's session, which `begin` has prepared.
-            roles: Which app roles and groups give which role.
+            settings: What gives which role.
 
         Raises:
             SignInRefused: The answer is not to be trusted, the provider has refused, or nobody gave them a role.
@@ -115,13 +117,15 @@ class OpenId:
         claims = token.get("userinfo")
         if not claims:
             raise SignInRefused("the identity provider returned no subject", remedy="The app needs the scope openid.")
-        return self._user(claims, roles)
+        return self._user(claims, settings)
 
-    def _user(self, claims: dict[str, Any], roles: Roles) -> User:
+    def _user(self, claims: dict[str, Any], settings: Console) -> User:
         name = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
-        grants = Grants(*(tuple(str(one) for one in claims.get(key) or []) for key in ("roles", "groups")))
-        role = role_of(*grants, roles)
-        if role is None:
+        app_roles, groups = (tuple(str(one) for one in claims.get(key) or []) for key in ("roles", "groups"))
+        # Entra's id of the user (doc: v2, ID token claims). At another provider somebody may choose what it says.
+        grants = Grants(app_roles, groups, str(claims.get("oid") or "") if self._is_entra else "")
+        access = access_of(grants, settings)
+        if access.highest is None:
             # Entra leaves the groups out of the token when there are more than 200 (doc: v2, optional claims).
             many = "_claim_names" in claims or claims.get("hasgroups")
             raise SignInRefused(
@@ -131,7 +135,7 @@ class OpenId:
             )
         # OpenID Connect Core 5.7: only the two together name somebody for good; every other claim may change hands.
         identity = f"{claims['iss']} {claims['sub']}"
-        return User(name, role, str(claims.get("name") or name), identity, grants)
+        return User(name, access.role, str(claims.get("name") or name), identity, grants, access.scoped)
 
     async def _metadata(self) -> None:
         """What the provider tells of itself, checked.

@@ -16,6 +16,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+from entra_pipeline.console.auth.access import Access, ScopedRole
 from entra_pipeline.console.auth.roles import Grants, Role
 
 IDLE = 3600.0
@@ -35,17 +36,24 @@ class User:
 
     Attributes:
         name: By which runs and the audit log call them: the name they sign in with.
-        role: What they may do.
+        role: What they may do everywhere; None for who has roles for some scopes only.
         display_name: What people call them.
         identity: Issuer and subject of their sign-in, which stay when names change; empty for the local account.
         grants: What the provider said of them that can give a role; None for the local account.
+        scoped: Their roles for some scopes.
     """
 
     name: str
-    role: Role
+    role: Role | None
     display_name: str = ""
     identity: str = ""
     grants: Grants | None = None
+    scoped: tuple[ScopedRole, ...] = ()
+
+    @property
+    def access(self) -> Access:
+        """What they may, and where."""
+        return Access(self.role, self.scoped)
 
     @property
     def person(self) -> str:
@@ -148,16 +156,16 @@ class Sessions:
                 self._forget(key)
         return len(keys)
 
-    def take_role(self, token: str, role: Role | None) -> Session | None:
-        """Gives a session the role that its person has by now; ends it, and gives None, when that is none."""
+    def take_access(self, token: str, access: Access) -> Session | None:
+        """Gives a session what its person may by now; ends it, and gives None, when that is nothing."""
         with self._lock:
             session = self._signed_in.get(_key(token))
             if session is None or session.user is None:
                 return None
-            if role is None:
+            if access.highest is None:
                 self._forget(_key(token))
                 return None
-            session.user = replace(session.user, role=role)
+            session.user = replace(session.user, role=access.role, scoped=access.scoped)
             return session
 
     def age(self, session: Session) -> tuple[float, float]:

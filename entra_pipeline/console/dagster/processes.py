@@ -28,6 +28,7 @@ from entra_pipeline.errors import UsageError
 from entra_pipeline.project.creating import shipped_dagster_yaml
 from entra_pipeline.project.loading import VARIABLE
 from entra_pipeline.project.secrets import scrubber
+from entra_pipeline.project.watching import WatchedProject
 
 _CHECK = 5.0
 _GRACE = 15.0
@@ -75,7 +76,7 @@ class DagsterProcesses:
         self._start_missing()
         self._watch.start()
         addresses = (WebserverAddress(f"http://localhost{PATH}", self._socket(name)) for name in _SERVERS[1:])
-        self._dagster = Dagster(*addresses, starting=_STARTING, scrub=scrubber(self._project))
+        self._dagster = Dagster(*addresses, starting=_STARTING, scrub=scrubber(WatchedProject(self._project).load))
         return self._dagster
 
     def __exit__(self, *_: object) -> None:

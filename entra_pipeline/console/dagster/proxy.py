@@ -97,6 +97,8 @@ class Proxy:
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
                 return RedirectResponse(address("sign-in", next=request.url.path), 303)
             return PlainTextResponse("sign in first", 401)
+        if user.role is None:
+            return PlainTextResponse("Dagster's pages are about all scopes: they take a role for everything", 403)
         looking = request.method in {"GET", "HEAD"}
         if not looking and not self._door.same_origin(request):
             return PlainTextResponse("this does not come from a page of the console", 403)
@@ -127,14 +129,15 @@ class Proxy:
                 fields = [next((step for step in steps if step), "")]
                 if fields[0] not in _REPORTS:
                     return PlainTextResponse("Dagster's pages send nothing like this", 404)
-            refused = next((field for field in fields if not may(user.role, field)), "")
+            role = user.role
+            refused = next((field for field in fields if not may(role, field)), "")
             for field in set(fields) - NO_ACTS:
                 told = "refused" if refused else "started"
                 await run_in_threadpool(
                     record, self._site, user, request, action=f"dagster {field[:_NAME]}", result=told
                 )
             if refused:
-                return PlainTextResponse(f"{refused} takes another role; yours is {user.role.name}", 403)
+                return PlainTextResponse(f"{refused} takes another role; yours is {role.name}", 403)
         return await self._passed(request, user, body, bare=graphql)
 
     async def _passed(self, request: Request, user: User, body: bytes, *, bare: bool) -> Response:
@@ -188,7 +191,7 @@ class Proxy:
     async def websocket(self, socket: WebSocket) -> None:
         """Dagster's subscriptions: logs of runs, states of assets. Nothing is changed by them."""
         user = self._user(socket)
-        if user is None or "origin" not in socket.headers or not self._door.same_origin(socket):
+        if user is None or user.role is None or "origin" not in socket.headers or not self._door.same_origin(socket):
             await socket.close(4401)
             return
         webserver = self._webserver(user)
@@ -222,14 +225,14 @@ class Proxy:
         with suppress(ConnectionClosed):
             while (message := await socket.receive())["type"] == "websocket.receive":
                 text = message.get("text")
-                if text is None or self._user(socket, used=False) is None or changes(text):
+                if text is None or not self._may_watch(socket) or changes(text):
                     return
                 await upstream.send(text)
 
     async def _from_dagster(self, upstream: ClientConnection, socket: WebSocket) -> None:
         with suppress(ConnectionClosed, RuntimeError):
             async for message in upstream:
-                if self._user(socket, used=False) is None:
+                if not self._may_watch(socket):
                     return
                 text = message if isinstance(message, str) else message.decode()
                 await socket.send_text(await run_in_threadpool(self._site.scrub, text))
@@ -238,9 +241,13 @@ class Proxy:
         session = self._door.session(connection, used=used)
         return session.user if session else None
 
+    def _may_watch(self, socket: WebSocket) -> bool:
+        user = self._user(socket, used=False)
+        return user is not None and user.role is not None
+
     def _webserver(self, user: User) -> WebserverAddress:
         dagster = self._site.dagster
-        return dagster.webserver if user.role >= Role.operator else dagster.read_only
+        return dagster.webserver if user.access.everywhere(Role.operator) else dagster.read_only
 
 
 class ProxyRefusal(Exception):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from entra_pipeline.clock import parse_iso
 from entra_pipeline.console.dagster.client import SCOPE_TAGS, Dagster, DagsterUnavailable, Run
 from entra_pipeline.console.monitor.jobs import MonitoredJob, dagsters_statuses
+from entra_pipeline.console.monitor.runs import FEW
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.reports.jobs import job_row
 from entra_pipeline.store.backends import StoredFile
@@ -152,6 +153,7 @@ class JobList:
         *,
         limit: int,
         after: str = "",
+        only: bool = False,
     ) -> JobPage:
         """Returns a page of jobs.
 
@@ -161,8 +163,10 @@ class JobList:
             open_store: Opens the store of a scope.
             limit: Rows of a page.
             after: Where it begins: `after` of the page before.
+            only: Whether jobs of other scopes, and those that concern none, are left out.
         """
-        reading = _Reading(asked, _cursor(after), self._dagster)
+        scopes = list(scopes)
+        reading = _Reading(asked, _cursor(after), self._dagster, scopes if only else None)
         if asked.status not in ("running", "queued") and asked.kind not in ("Restore plan", OTHER):
             reading.list_records([name for name in scopes if asked.scope in ("", name)], open_store, self._listed)
         for _ in range(_BATCHES):
@@ -235,9 +239,10 @@ class JobList:
 
 @dataclass(slots=True)
 class _Runs:
-    """The runs with a tag, or all, as far as they have been read."""
+    """The runs with a tag of a scope, or all, as far as they have been read."""
 
-    tag: str
+    tag: str = ""
+    scope: str = ""
     found: list[Run] = field(default_factory=list)
     more: bool = True
 
@@ -252,8 +257,11 @@ class _Runs:
 class _Reading:
     """One look through runs and records, from the newest on."""
 
-    def __init__(self, asked: JobFilter, before: tuple[float, str] | None, dagster: Dagster) -> None:
+    def __init__(
+        self, asked: JobFilter, before: tuple[float, str] | None, dagster: Dagster, only: Sequence[str] | None
+    ) -> None:
         self._asked = asked
+        self._only = only
         self._before = before
         self._dagster = dagster
         self.first = asked.since.timestamp() if asked.since else 0.0
@@ -261,7 +269,8 @@ class _Reading:
         self.records: list[JobRecord | None] = []
         self._files: list[tuple[ScopeStore, StoredFile]] = []
         self._read = 0
-        self._runs = [_Runs(tag) for tag in SCOPE_TAGS] if asked.scope else [_Runs("")]
+        named = [asked.scope] if asked.scope else only if only is not None and len(only) <= FEW else None
+        self._runs = [_Runs()] if named is None else [_Runs(tag, scope) for scope in named for tag in SCOPE_TAGS]
 
     def list_records(
         self,
@@ -301,7 +310,7 @@ class _Reading:
     @property
     def of_runs(self) -> float:
         """The moment since which all runs have been read."""
-        return max(max(one.horizon for one in self._runs), self.first)
+        return max(max((one.horizon for one in self._runs), default=0.0), self.first)
 
     @property
     def horizon(self) -> float:
@@ -325,7 +334,7 @@ class _Reading:
         if statuses := dagsters_statuses(asked.status):
             filters["statuses"] = statuses
         if some.tag:
-            filters["tags"] = [{"key": some.tag, "value": asked.scope}]
+            filters["tags"] = [{"key": some.tag, "value": some.scope}]
         if asked.kind in ("Restore", "Restore plan"):
             filters["pipelineName"] = "restore"
         try:
@@ -353,6 +362,8 @@ class _Reading:
         if not max(self.horizon, self.first) <= row.moment:
             return False
         if self._before is not None and not (row.moment, row.id) < self._before:
+            return False
+        if self._only is not None and row.scope not in self._only:
             return False
         kind = row.kind if row.kind in KINDS else OTHER
         return all(

@@ -16,7 +16,7 @@ from entra_pipeline.console.display.pictures import line, strip
 from entra_pipeline.console.monitor.listing import row_of
 from entra_pipeline.console.monitor.overview import ScopeDays, scope_days
 from entra_pipeline.console.rendering import ago, tone
-from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.console.routing import Area, Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
 from entra_pipeline.project.schedules import next_run
@@ -30,8 +30,9 @@ from entra_pipeline.store.points.keys import moment_of
 _JOBS = 8
 # Restores among which plans that wait for approval are looked for.
 _RESTORES = 30
-# Scopes whose cards are shown, the worst first; what needs attention beside them.
-_CARDS, _ALERTS = 12, 12
+CARDS = 12
+"""Scopes whose cards are shown, the worst first."""
+_ALERTS = 12
 _WORST_FIRST = ("bad", "warn", "good")
 
 
@@ -95,7 +96,7 @@ def health(context: RequestContext, scope: Scope) -> ScopeCard:
 def recent(context: RequestContext) -> dict[str, Any]:
     """The last jobs; or why they cannot be told."""
     try:
-        runs: list[Run] = context.state.dagster.runs(limit=_JOBS)
+        runs: list[Run] = context.runs(limit=_JOBS)
     except DagsterUnavailable as error:
         return {"jobs": [], "progress": {}, "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
     return {
@@ -110,7 +111,7 @@ def recent(context: RequestContext) -> dict[str, Any]:
 def show(context: RequestContext) -> Response:
     """The dashboard: what needs attention, then the scopes, the worst first."""
     healths = _healths(context)
-    return context.page("dashboard.html", healths=healths, shown=healths[:_CARDS], **recent(context))
+    return context.page("dashboard.html", healths=healths, shown=healths[:CARDS], **recent(context))
 
 
 def _healths(context: RequestContext) -> list[ScopeCard]:
@@ -121,7 +122,7 @@ def _healths(context: RequestContext) -> list[ScopeCard]:
 def days(context: RequestContext) -> Response:
     """How the scopes of the dashboard went in the last two weeks; it asks for it when it is there itself."""
     state, now = context.state, context.state.clock()
-    shown = [one.scope for one in _healths(context)[:_CARDS] if one.last]
+    shown = [one.scope for one in _healths(context)[:CARDS] if one.last]
     found = scope_days(
         shown, lambda name, since: state.job_list.records_since(state.store(name), since), state.store, now
     )
@@ -200,9 +201,9 @@ def _without_repeats(found: list[Alert]) -> list[Alert]:
 
 def _waiting(context: RequestContext) -> list[Alert]:
     """The plans that a second administrator has to look at."""
-    dagster = context.state.dagster
+    restores = {"pipelineName": "restore"}
     try:
-        found = waiting(context.state, lambda: dagster.runs(limit=_RESTORES, filters={"pipelineName": "restore"}))
+        found = waiting(context.state, context.project, lambda: context.runs(limit=_RESTORES, filters=restores))
     except DagsterUnavailable:
         # The page says so beside its jobs.
         return []
@@ -219,8 +220,8 @@ def _waiting(context: RequestContext) -> list[Alert]:
 
 
 PAGES = (
-    Page("/", show, Role.viewer, label="Dashboard", place=10, icon="layout-dashboard"),
-    Page("/dashboard/jobs", jobs, Role.viewer, polled=True),
-    Page("/dashboard/days", days, Role.viewer, polled=True),
-    Page("/dashboard/attention", attention, Role.viewer, polled=True),
+    Page("/", show, Role.viewer, area=Area.OWN_SCOPES, label="Dashboard", place=10, icon="layout-dashboard"),
+    Page("/dashboard/jobs", jobs, Role.viewer, polled=True, area=Area.OWN_SCOPES),
+    Page("/dashboard/days", days, Role.viewer, polled=True, area=Area.OWN_SCOPES),
+    Page("/dashboard/attention", attention, Role.viewer, polled=True, area=Area.OWN_SCOPES),
 )

@@ -16,7 +16,7 @@ from entra_pipeline.console.approving.erasures import ErasureRequest
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.editing.form_errors import InvalidEntries
-from entra_pipeline.console.routing import Page, RequestContext, address, status_of
+from entra_pipeline.console.routing import Area, Page, RequestContext, address, status_of
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.records.approval import is_same_person
@@ -208,6 +208,6 @@ def _address(scope: Scope) -> str:
 
 
 PAGES = (
-    Page("/scopes/{scope}/erase", show, Role.administrator),
-    Page("/scopes/{scope}/erase", act, Role.administrator, ("POST",)),
+    Page("/scopes/{scope}/erase", show, Role.administrator, area=Area.SCOPE),
+    Page("/scopes/{scope}/erase", act, Role.administrator, ("POST",), area=Area.SCOPE),
 )

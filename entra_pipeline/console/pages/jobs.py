@@ -16,11 +16,11 @@ from entra_pipeline.console.monitor.jobs import STATUSES
 from entra_pipeline.console.monitor.listing import KINDS, PERIODS, JobFilter, row_of_record
 from entra_pipeline.console.monitor.progress import progress_of
 from entra_pipeline.console.pages.browse.reports import report_file
+from entra_pipeline.console.pages.restores import plan_of
 from entra_pipeline.console.reading.reporting import JOB
-from entra_pipeline.console.routing import Page, RequestContext, address
+from entra_pipeline.console.routing import Area, Page, RequestContext, address
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.orchestration.keys import PLAN_TAG
-from entra_pipeline.restore.records.plans import read_plan
 
 _PAGE = 50
 # Lines of a log that are shown: the last ones.
@@ -73,7 +73,9 @@ def _listed(context: RequestContext) -> dict[str, Any]:
         context.state.clock() - timedelta(days=days) if days else None,
     )
     state, after = context.state, context.query("after")
-    page = state.job_list.page(asked, context.project.scopes, state.store, limit=_PAGE, after=after)
+    page = state.job_list.page(
+        asked, context.project.scopes, state.store, limit=_PAGE, after=after, only=context.only is not None
+    )
     return {
         "jobs": page.rows,
         "progress": state.progress.of(row.run for row in page.rows),
@@ -128,7 +130,7 @@ def _job_values(context: RequestContext) -> dict[str, Any]:
     plan = None
     if run.job == "restore" and not run.under_way and run.tags.get(PLAN_TAG) and run.scope:
         try:
-            plan = read_plan(context.state.store(run.scope), run.tags[PLAN_TAG])
+            plan = plan_of(context, context.named_scope(run.scope), run.tags[PLAN_TAG])
         except (NotInStore, UsageError):
             plan = None
     return {
@@ -154,15 +156,15 @@ def _run(context: RequestContext) -> Run:
     run_id = context.path("run")
     if not _RUN_ID.fullmatch(run_id):
         raise NotInStore(f"there is no run {run_id}", remedy="See Jobs for the existing ones.")
-    return context.state.dagster.run(run_id)
+    return context.run(run_id)
 
 
 PAGES = (
-    Page("/jobs", show, Role.viewer, label="Jobs", place=60, icon="activity"),
-    Page("/jobs/list", listed, Role.viewer, polled=True),
-    Page("/jobs/{run}", one, Role.viewer),
-    Page("/jobs/{run}/progress", progress, Role.viewer, polled=True),
-    Page("/jobs/{run}/stop", stop, Role.operator, ("POST",)),
-    Page("/scopes/{scope}/jobs", of_scope, Role.viewer),
-    Page("/scopes/{scope}/jobs/{job}", recorded, Role.viewer),
+    Page("/jobs", show, Role.viewer, area=Area.OWN_SCOPES, label="Jobs", place=60, icon="activity"),
+    Page("/jobs/list", listed, Role.viewer, polled=True, area=Area.OWN_SCOPES),
+    Page("/jobs/{run}", one, Role.viewer, area=Area.OWN_SCOPES),
+    Page("/jobs/{run}/progress", progress, Role.viewer, polled=True, area=Area.OWN_SCOPES),
+    Page("/jobs/{run}/stop", stop, Role.operator, ("POST",), area=Area.OWN_SCOPES),
+    Page("/scopes/{scope}/jobs", of_scope, Role.viewer, area=Area.SCOPE),
+    Page("/scopes/{scope}/jobs/{job}", recorded, Role.viewer, area=Area.SCOPE),
 )

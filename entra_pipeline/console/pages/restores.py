@@ -20,7 +20,7 @@ from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterAbsent, Dags
 from entra_pipeline.console.editing.form_errors import InvalidEntries
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.rendering import ago
-from entra_pipeline.console.routing import Page, RequestContext, address, status_of
+from entra_pipeline.console.routing import Area, Page, RequestContext, address, status_of
 from entra_pipeline.errors import EntraPipelineError, NotInStore, UsageError
 from entra_pipeline.orchestration.keys import DRY_RUN_TAG, PLAN_TAG, run_tags
 from entra_pipeline.project import Scope
@@ -60,7 +60,7 @@ def show(context: RequestContext) -> Response:
     problem: EntraPipelineError | None = None
     runs: list[Run] = []
     try:
-        runs = context.state.dagster.runs(limit=_RUNS, filters={"pipelineName": "restore"})
+        runs = context.runs(limit=_RUNS, filters={"pipelineName": "restore"})
     except DagsterUnavailable as error:
         problem = error
     records = []
@@ -75,7 +75,7 @@ def show(context: RequestContext) -> Response:
         jobs=context.state.jobs(runs),
         records=records[:_RUNS],
         problem=problem,
-        waiting={one.plan for one in waiting(context.state, lambda: runs)},
+        waiting={one.plan for one in waiting(context.state, context.project, lambda: runs)},
     )
 
 
@@ -310,7 +310,7 @@ def one(context: RequestContext) -> Response:
         older=older_text(found.older),
         chosen=found.selection != RestoreSelection(),
         options=found.options != RestoreOptions(),
-        asking=approval_scopes(context.project, found),
+        asking=approval_scopes(context.state.project(), found),
         made=made_by(store, found),
         approved=approved_by(store, found),
     )
@@ -367,7 +367,7 @@ def apply(context: RequestContext) -> Response:
             text = f"This plan was applied already, {ago(report.finished)}. Its outcome is below."
             return context.go(address("scopes", found.scope, "restores", found.id), text)
         try:
-            require_approval(context.project, context.store(), found)
+            require_approval(context.state.project(), context.store(), found)
         except UsageError:
             _record(context, "restore", found, "refused")
             raise
@@ -408,6 +408,11 @@ def consent(context: RequestContext) -> Response:
     try:
         if context.field("seal") != found.seal:
             raise UsageError("the plan has changed since it was shown", remedy="Reload the page.")
+        if any(one not in context.project.scopes for one in approval_scopes(context.state.project(), found)):
+            raise UsageError(
+                "you are not an administrator of every scope that asks for approval of this plan",
+                remedy="Have it approved by somebody who is.",
+            )
         approve(context.store(), found, context.user.name, context.user.identity, clock=context.state.clock)
     except UsageError:
         _record(context, "restore approve", found, "refused")
@@ -439,23 +444,40 @@ def _record(context: RequestContext, action: str, plan: RestorePlan, result: str
 
 
 def _plan(context: RequestContext) -> RestorePlan:
-    identifier = context.path("plan")
+    return plan_of(context, context.scope(), context.path("plan"))
+
+
+def plan_of(context: RequestContext, scope: Scope, identifier: str) -> RestorePlan:
+    """A plan of a scope, for who may see the tenant that it writes to as well.
+
+    Raises:
+        NotInStore: There is none of this id, it is another scope's, or they may not see it.
+    """
+    absent = NotInStore(f"there is no plan {identifier[:100]}", remedy="See Restores for the existing ones.")
     if not _ID.fullmatch(identifier):
-        raise NotInStore(f"there is no plan {identifier}", remedy="See Restores for the existing ones.")
+        raise absent
     try:
-        return read_plan(context.store(), identifier)
+        found = read_plan(context.state.store(scope.name), identifier)
     except NotInStore:
-        raise NotInStore(f"there is no plan {identifier}", remedy="See Restores for the existing ones.") from None
+        raise absent from None
+    visible = context.project
+    hidden = visible.partial and (
+        found.tenant not in visible.tenants or (found.live_scope or scope.name) not in visible.scopes
+    )
+    # Plans of all scopes of a storage lie side by side.
+    if found.scope != scope.name or hidden:
+        raise absent
+    return found
 
 
 PAGES = (
-    Page("/restores", show, Role.viewer, label="Restores", place=50, icon="rotate-ccw"),
-    Page("/scopes/{scope}/points/{point}/restore", choose, Role.operator),
-    Page("/scopes/{scope}/points/{point}/restore", plan, Role.operator, ("POST",)),
-    Page("/scopes/{scope}/points/{point}/remove", choose_removal, Role.operator),
-    Page("/scopes/{scope}/points/{point}/remove", plan_removal, Role.operator, ("POST",)),
-    Page("/scopes/{scope}/restores/{plan}", one, Role.viewer),
-    Page("/scopes/{scope}/restores/{plan}/apply", apply, Role.operator, ("POST",)),
-    Page("/scopes/{scope}/restores/{plan}/approve", consent, Role.administrator, ("POST",)),
-    Page("/scopes/{scope}/restores/{plan}/undo", undo, Role.operator, ("POST",)),
+    Page("/restores", show, Role.viewer, area=Area.OWN_SCOPES, label="Restores", place=50, icon="rotate-ccw"),
+    Page("/scopes/{scope}/points/{point}/restore", choose, Role.operator, area=Area.SCOPE),
+    Page("/scopes/{scope}/points/{point}/restore", plan, Role.operator, ("POST",), area=Area.SCOPE),
+    Page("/scopes/{scope}/points/{point}/remove", choose_removal, Role.operator, area=Area.SCOPE),
+    Page("/scopes/{scope}/points/{point}/remove", plan_removal, Role.operator, ("POST",), area=Area.SCOPE),
+    Page("/scopes/{scope}/restores/{plan}", one, Role.viewer, area=Area.SCOPE),
+    Page("/scopes/{scope}/restores/{plan}/apply", apply, Role.operator, ("POST",), area=Area.SCOPE),
+    Page("/scopes/{scope}/restores/{plan}/approve", consent, Role.administrator, ("POST",), area=Area.SCOPE),
+    Page("/scopes/{scope}/restores/{plan}/undo", undo, Role.operator, ("POST",), area=Area.SCOPE),
 )

@@ -22,7 +22,7 @@ from entra_pipeline.console.editing.consequences import (
 from entra_pipeline.console.editing.form_errors import InvalidEntries, at_fields
 from entra_pipeline.console.editing.saving import reloaded, require_approval_kept
 from entra_pipeline.console.reading.reporting import SEARCHED
-from entra_pipeline.console.routing import Page, RequestContext, address
+from entra_pipeline.console.routing import Area, Page, RequestContext, address
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, UsageError
 from entra_pipeline.project import Scope, Tenant, create_scope, edit_scope
 from entra_pipeline.project.loading import parse_project
@@ -229,7 +229,7 @@ PAGES = (
     Page("/scopes/new/preview", preview, Role.administrator),
     Page("/scopes/new/search", search, Role.administrator),
     Page("/scopes/new/named", named, Role.administrator, ("POST",)),
-    Page("/scopes/{scope}/chosen", chosen_of, Role.viewer),
+    Page("/scopes/{scope}/chosen", chosen_of, Role.viewer, area=Area.SCOPE),
     Page("/scopes/{scope}/edit", edit, Role.administrator),
     Page("/scopes/{scope}/edit", save, Role.administrator, ("POST",)),
 )

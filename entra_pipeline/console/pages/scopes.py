@@ -17,7 +17,7 @@ from entra_pipeline.console.monitor.overview import last_drill
 from entra_pipeline.console.monitor.trends import TrendDay, first_moment, trend
 from entra_pipeline.console.pages.dashboard import health
 from entra_pipeline.console.rendering import seconds, tone
-from entra_pipeline.console.routing import Page, RequestContext, address
+from entra_pipeline.console.routing import Area, Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError, UsageError
 from entra_pipeline.orchestration.keys import backup_launch
 from entra_pipeline.project import Scope, delete_scope
@@ -52,7 +52,7 @@ def _one(context: RequestContext, error: EntraPipelineError | None = None) -> Re
         "scope.html",
         status=400 if context.wrong else 409 if error else 200,
         error=error,
-        consequences=_of_deletion(context, scope) if context.may("administrator") else [],
+        consequences=_of_deletion(context, scope) if context.may_everywhere("administrator") else [],
         scope=scope,
         health=health(context, scope),
         types=[CATALOGUE[name] for name in scope.types()],
@@ -167,11 +167,11 @@ def _of_deletion(context: RequestContext, scope: Scope) -> list[Consequence]:
 
 
 PAGES = (
-    Page("/scopes", show, Role.viewer, label="Scopes", place=20, icon="shield-check"),
+    Page("/scopes", show, Role.viewer, area=Area.OWN_SCOPES, label="Scopes", place=20, icon="shield-check"),
     Page("/scopes/new/again", without_scope, Role.administrator),
-    Page("/scopes/{scope}", one, Role.viewer),
-    Page("/scopes/{scope}/trends", trends, Role.viewer, polled=True),
+    Page("/scopes/{scope}", one, Role.viewer, area=Area.SCOPE),
+    Page("/scopes/{scope}/trends", trends, Role.viewer, polled=True, area=Area.SCOPE),
     Page("/scopes/{scope}/delete", delete, Role.administrator, ("POST",)),
-    Page("/scopes/{scope}/backup", backing_up, Role.viewer, polled=True),
-    Page("/scopes/{scope}/backup", back_up, Role.operator, ("POST",)),
+    Page("/scopes/{scope}/backup", backing_up, Role.viewer, polled=True, area=Area.SCOPE),
+    Page("/scopes/{scope}/backup", back_up, Role.operator, ("POST",), area=Area.SCOPE),
 )

@@ -15,9 +15,9 @@ from entra_pipeline.console.auth.login_throttle import origin_of
 from entra_pipeline.console.auth.openid import CALLBACK, SignInRefused
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import User
-from entra_pipeline.console.routing import Page, RequestContext, inside
+from entra_pipeline.console.routing import Area, Page, RequestContext, inside
 from entra_pipeline.errors import ConfigurationError
-from entra_pipeline.project import Roles
+from entra_pipeline.project import Console
 
 _log = logging.getLogger(__name__)
 # Seconds that a browser is known by after signing in: some browsers keep no cookie longer.
@@ -120,7 +120,7 @@ async def callback(context: RequestContext) -> Response:
         # A sign-in is used up by looking at its result.
         return context.go("/sign-in")
     try:
-        user = await openid.finish(context.request, context.session, _roles(context))
+        user = await openid.finish(context.request, context.session, _settings(context))
     except SignInRefused as refusal:
         await run_in_threadpool(_refused, context, refusal.message[:_REASON])
         return _page(context, target, status=HTTPStatus.FORBIDDEN, error=refusal.message, remedy=refusal.remedy)
@@ -128,10 +128,10 @@ async def callback(context: RequestContext) -> Response:
     return context.go(target)
 
 
-def _roles(context: RequestContext) -> Roles:
-    """Which app roles and groups give which role; raises SignInRefused, which tells a stranger no more than that."""
+def _settings(context: RequestContext) -> Console:
+    """What gives which role; raises SignInRefused, which tells a stranger no more than that."""
     try:
-        return context.project.console.roles
+        return context.state.project().console
     except ConfigurationError:
         raise SignInRefused(
             "the configuration of the console has an error", remedy="An administrator corrects it, then try again."
@@ -157,7 +157,7 @@ def _signed_in(context: RequestContext, user: User) -> None:
     for token in context.request.cookies.values():
         sessions.end(token)
     context.token, _ = sessions.begin(user, _address(context))
-    record(context.state, user, context.request, action="sign in", role=user.role.name)
+    record(context.state, user, context.request, action="sign in", role=user.access.described)
 
 
 def sign_out(context: RequestContext) -> Response:
@@ -183,6 +183,6 @@ PAGES = (
     Page("/sign-in", show, None),
     Page("/sign-in", sign_in, None, ("POST",)),
     Page(CALLBACK, callback, None),
-    Page("/sign-out", sign_out, Role.viewer, ("POST",)),
-    Page("/sign-out/everywhere", sign_out_everywhere, Role.viewer, ("POST",)),
+    Page("/sign-out", sign_out, Role.viewer, ("POST",), area=Area.PERSON),
+    Page("/sign-out/everywhere", sign_out_everywhere, Role.viewer, ("POST",), area=Area.PERSON),
 )

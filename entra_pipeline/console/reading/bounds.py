@@ -42,11 +42,13 @@ class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
         what: What is asked for.
         scope: The scope; empty for what is asked about all of them, or a tenant.
         arguments: Of what is asked for.
+        visible: The scopes that who asks may see; None for all.
     """
 
     what: What
     scope: str
     arguments: dict[str, Any]
+    visible: tuple[str, ...] | None = None
 
 
 class ReadOutcome(msgspec.Struct, frozen=True, kw_only=True):

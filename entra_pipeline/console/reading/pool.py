@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Event, Lock
@@ -33,7 +34,16 @@ class ReadingPool:
         self._idle: list[_Worker] = []
 
     def ask(
-        self, project: Project, person: str, what: What, scope: str, /, *, gone: Event | None = None, **arguments: Any
+        self,
+        project: Project,
+        person: str,
+        what: What,
+        scope: str,
+        /,
+        *,
+        gone: Event | None = None,
+        visible: Collection[str] | None = None,
+        **arguments: Any,
     ) -> Any:
         """Answers a question.
 
@@ -43,6 +53,7 @@ class ReadingPool:
             what: What is asked for (`worker.Reader`).
             scope: The scope.
             gone: Set when the client has closed the connection any more.
+            visible: The scopes that who asks may see; None for all.
             arguments: Of what is asked for.
 
         Raises:
@@ -51,7 +62,8 @@ class ReadingPool:
             EntraPipelineError: What the one that found it raised.
         """
         gone = gone or Event()
-        request = msgspec.msgpack.encode(ReadRequest(what=what, scope=scope, arguments=arguments))
+        seen = None if visible is None else tuple(sorted(visible))
+        request = msgspec.msgpack.encode(ReadRequest(what=what, scope=scope, arguments=arguments, visible=seen))
         # Links and names are those of a whole recovery point: whatever the type, one process keeps it open.
         kept = (scope, "" if what in ("related", "find") else str(arguments.get("table", "")))
         with self._turns.taking(person, gone):

@@ -45,6 +45,7 @@ KINDS = ("added", "removed", "modified")
 _TOO_LARGE = f"the answer has more than {bounds.BYTES // 1_000_000} MB"
 _MANIFESTS = 100
 _TABLES = 8
+_PARTS = 20
 # Of a change, the names of the object and of the other end of a link, and the ids that these are of.
 _ENDS = (("name", "id"), ("target_name", "target_id"))
 # Seconds after which a store is opened anew: what it has hashed by then is hashed again before it is believed.
@@ -102,6 +103,7 @@ class Reader:
         self._pages = ObjectPageCache(tables=_TABLES)
         self._copies = PointCopies()
         self._seats = Seats()
+        self._parts: OrderedDict[tuple[str, ...], Project] = OrderedDict()
 
     def answer(self, request: ReadRequest) -> Any:
         """What is asked for, as MessagePack has it.
@@ -110,17 +112,18 @@ class Reader:
             EntraPipelineError: As the functions of `analysis` that find it.
         """
         given = dict(request.arguments)
+        project = self._visible(request.visible)
         if request.what == "report":
-            return report_page(self._project, given)
+            return report_page(project, given)
         if request.what == "file":
-            return report_file(self._project, given, given.pop("format"))
+            return report_file(project, given, given.pop("format"))
         if request.what == "attention":
-            return attention(self._project, self._store, self._seats, **given)
+            return attention(project, self._store, self._seats, **given)
         if request.what == "people":
-            return people(self._project, **given)
+            return people(project, **given)
         if request.what == "named":
-            return named(self._project, **given)
-        store = self._store(request.scope)
+            return named(project, **given)
+        store = self._store(project.scope(request.scope).name)
         if request.what == "stored":
             return stored_bytes(store.files, store.scope, table_names())
         if request.what == "erasure":
@@ -149,6 +152,16 @@ class Reader:
         raw = self._pages.one(store, manifest, given["table"], given["identifier"])
         found = related_in(self._copies.of(store, manifest), raw=raw, **given)
         return {"counts": [[*key, number] for key, number in found.counts.items()], "rows": found.rows}
+
+    def _visible(self, scopes: tuple[str, ...] | None) -> Project:
+        """The configuration with some scopes only, or the whole; what was made of it stays while it is asked for."""
+        if scopes is None:
+            return self._project
+        part = self._parts.pop(scopes, None)
+        self._parts[scopes] = part = part or self._project.narrowed(scopes)
+        while len(self._parts) > _PARTS:
+            self._parts.popitem(last=False)
+        return part
 
     def _store(self, scope: str) -> ScopeStore:
         store, since = self._stores.get(scope, (None, 0.0))

@@ -36,11 +36,13 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
         project: The configuration file.
         query: The statement.
         format: Of the file that is wanted; empty for rows to show.
+        visible: The scopes that who asks may see; None for all.
     """
 
     project: str
     query: str
     format: Format = ""
+    visible: tuple[str, ...] | None = None
 
 
 class QueryResult(msgspec.Struct, frozen=True, kw_only=True):

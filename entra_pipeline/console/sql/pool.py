@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from threading import Event
 
 import msgspec
@@ -29,7 +30,14 @@ class QueryPool:
         self._indexed: Project | None = None
 
     def ask(
-        self, project: Project, person: str, query: str, format_: Format = "", *, gone: Event | None = None
+        self,
+        project: Project,
+        person: str,
+        query: str,
+        format_: Format = "",
+        *,
+        gone: Event | None = None,
+        visible: Collection[str] | None = None,
     ) -> QueryResult:
         """Answers a question.
 
@@ -39,6 +47,7 @@ class QueryPool:
             query: The statement.
             format_: Of the file that is wanted; empty for rows to show.
             gone: Set when the client has closed the connection any more.
+            visible: The scopes that who asks may see; None for all.
 
         Raises:
             UsageError: It is refused, not understood, or goes too far; or others are being answered.
@@ -51,7 +60,12 @@ class QueryPool:
                 for _ in complete_indexes(project):
                     pass
                 self._indexed = project
-            question = QueryRequest(project=str(project.file.absolute()), query=query, format=format_)
+            question = QueryRequest(
+                project=str(project.file.absolute()),
+                query=query,
+                format=format_,
+                visible=None if visible is None else tuple(sorted(visible)),
+            )
             worker = WorkerProcess(answer)
             try:
                 data = worker.ask(

@@ -37,7 +37,10 @@ def answer(asked: Connection) -> None:
 
 def _outcome(question: QueryRequest) -> QueryOutcome:
     try:
-        with BoundedSession(load_project(question.project), bounds.MEMORY) as session:
+        project = load_project(question.project)
+        if question.visible is not None:
+            project = project.narrowed(question.visible)
+        with BoundedSession(project, bounds.MEMORY) as session:
             try:
                 return QueryOutcome(answer=_answer(session.ask(question.query), question.format))
             except duckdb.Error as error:

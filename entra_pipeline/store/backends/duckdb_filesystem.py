@@ -52,11 +52,19 @@ class DuckDBFilesystem:
         files: The place.
         name: What tells it from others: addresses start with `store-NAME://`.
         require: Called with the key of each Parquet file before any of it is read; raises for what must not be read.
+        visible: Tells by its key whether an object is there for DuckDB; None: all are.
     """
 
-    def __init__(self, files: ObjectStore, name: str, require: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        files: ObjectStore,
+        name: str,
+        require: Callable[[str], None] | None = None,
+        visible: Callable[[str], bool] | None = None,
+    ) -> None:
         self._files = files
         self._require = require
+        self._visible = visible
         self._scheme = f"store-{name}"
 
     @property
@@ -73,6 +81,7 @@ class DuckDBFilesystem:
         mount(connection, self._scheme, "", self._files)
         if self._require is not None:
             _mounted[connection][self._scheme].require = self._require
+        _mounted[connection][self._scheme].visible = self._visible
         if self.vault is not None:
             self.vault.prepare(connection)
 
@@ -124,6 +133,7 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
         places: What addresses start with after the scheme → the place.
         listings: Listings that are remembered, by what they start with; None: none is.
         require: Called with the key of a file that never changes before any of it is read; None: nothing is.
+        visible: Tells by its key whether an object is there; None: all are.
 
     Args:
         scheme: What addresses start with, without `://`.
@@ -137,6 +147,7 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
         self.places: dict[str, ObjectStore] = {}
         self.listings: dict[str, list[str]] | None = None
         self.require: Callable[[str], None] | None = None
+        self.visible: Callable[[str], bool] | None = None
         self._ends: OrderedDict[str, Future[_End]] = OrderedDict()
         self._turn = threading.Lock()
 
@@ -152,6 +163,13 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
                         return root, self.places[root], key
         raise PermissionError("this is no key of the store")
 
+    def _object(self, path: str) -> tuple[ObjectStore, str]:
+        """Returns the place of an object that is there for DuckDB, and its key."""
+        _, files, key = self._find(path)
+        if self.visible is not None and not self.visible(key):
+            raise PermissionError("this object may not be read")
+        return files, key
+
     def glob(self, path: str, **_: Any) -> list[str]:
         """Returns what matches a pattern, without the scheme; a name that is no pattern is not looked up."""
         root, files, pattern = self._find(path)
@@ -166,7 +184,7 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
         """Opens an object, to read."""
         if mode != "rb":
             raise PermissionError("the store is only read")
-        files, key = self._find(path)[1:]
+        files, key = self._object(path)
         return _File(files, key, self._end(path))
 
     def size(self, path: str) -> int:
@@ -193,7 +211,8 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
         remembered = self.listings
         if remembered is not None and root + start in remembered:
             return remembered[root + start]
-        listed = _told(lambda: [file.key for file in files.list(start)])
+        visible = self.visible or (lambda _: True)
+        listed = _told(lambda: [file.key for file in files.list(start) if visible(file.key)])
         if remembered is not None:
             remembered[root + start] = listed
         return listed
@@ -223,7 +242,7 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]
             return self._ends[file]
 
     def _read_end(self, file: str) -> _End:
-        _, files, key = self._find(file)
+        files, key = self._object(file)
         if (require := self.require) is not None and key.endswith(_UNCHANGING):
             _told(lambda: require(key))
         data, size = _told(lambda: files.slice(key, -_END, _END))

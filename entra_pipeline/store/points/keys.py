@@ -14,6 +14,8 @@ from entra_pipeline.store.backends import ObjectStore
 _KEY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(-m[0-9a-f]{4})?")
 _KEY_TIME = "%Y-%m-%dT%H-%M-%SZ"
 _PART = "part-"
+# Keys of what is one scope's: tables and logs, manifests, the index, records of jobs, days of logs.
+_OF_SCOPE = re.compile(r"(?:[^_/][^/]*/(?:backup-)?scope=|_recovery_points/|_index/\d+/|_jobs/|_logs/)([^/]+)/.+")
 
 
 def is_key(text: str) -> bool:
@@ -54,6 +56,12 @@ def moment_in(text: str) -> datetime:
             remedy=f"Add Z for UTC, or the difference from it: {moment.isoformat()}Z, or {moment.isoformat()}+01:00.",
         )
     return moment.astimezone(UTC)
+
+
+def scope_in(key: str) -> str | None:
+    """Returns the scope whose data an object is, by its key; None for what is no scope's, or several scopes'."""
+    found = _OF_SCOPE.fullmatch(key)
+    return found[1] if found else None
 
 
 # --- Where things are ------------------------------------------------------------------------------------------------

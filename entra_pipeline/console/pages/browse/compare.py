@@ -10,7 +10,7 @@ from entra_pipeline.catalogue import CATALOGUE
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.reading.worker import KINDS
-from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.console.routing import Area, Page, RequestContext
 
 _PAGE = 100
 
@@ -50,6 +50,6 @@ def show(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/compare", scopes, Role.viewer, label="Compare", place=40, icon="git-compare"),
-    Page("/scopes/{scope}/compare", show, Role.viewer),
+    Page("/compare", scopes, Role.viewer, area=Area.OWN_SCOPES, label="Compare", place=40, icon="git-compare"),
+    Page("/scopes/{scope}/compare", show, Role.viewer, area=Area.SCOPE),
 )

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.editing.saved_filters import SavedFilters
-from entra_pipeline.console.routing import Page, RequestContext, inside
+from entra_pipeline.console.routing import Area, Page, RequestContext, inside
 from entra_pipeline.errors import UsageError
 
 
@@ -25,4 +25,4 @@ def change(context: RequestContext) -> Response:
     return context.go(inside(context.field("back")), notice)
 
 
-PAGES = (Page("/filters", change, Role.viewer, ("POST",)),)
+PAGES = (Page("/filters", change, Role.viewer, ("POST",), area=Area.PERSON),)

@@ -21,7 +21,7 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.states import object_states
 from entra_pipeline.console.editing.saved_filters import SavedFilters
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.console.routing import Area, Page, RequestContext
 from entra_pipeline.console.workers import TooManyQuestions
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import Manifest
@@ -321,8 +321,8 @@ def _events(points: Sequence[str], bodies: Sequence[dict[str, Any] | None]) -> l
 
 
 PAGES = (
-    Page("/scopes/{scope}/points/{point}/{table}", show, Role.viewer),
-    Page("/scopes/{scope}/points/{point}/{table}/object", one, Role.viewer),
-    Page("/scopes/{scope}/points/{point}/{table}/links", links, Role.viewer),
-    Page("/scopes/{scope}/points/{point}/{table}/history", history, Role.viewer),
+    Page("/scopes/{scope}/points/{point}/{table}", show, Role.viewer, area=Area.SCOPE),
+    Page("/scopes/{scope}/points/{point}/{table}/object", one, Role.viewer, area=Area.SCOPE),
+    Page("/scopes/{scope}/points/{point}/{table}/links", links, Role.viewer, area=Area.SCOPE),
+    Page("/scopes/{scope}/points/{point}/{table}/history", history, Role.viewer, area=Area.SCOPE),
 )

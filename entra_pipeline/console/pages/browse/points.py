@@ -15,7 +15,7 @@ from entra_pipeline.backup.jobs import totals
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.moments import local
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.console.routing import Area, Page, RequestContext
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import IN_PASSING, Manifest
 
@@ -116,7 +116,7 @@ def one(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/points", scopes, Role.viewer, label="Recovery points", place=30, icon="history"),
-    Page("/scopes/{scope}/points", show, Role.viewer),
-    Page("/scopes/{scope}/points/{point}", one, Role.viewer),
+    Page("/points", scopes, Role.viewer, area=Area.OWN_SCOPES, label="Recovery points", place=30, icon="history"),
+    Page("/scopes/{scope}/points", show, Role.viewer, area=Area.SCOPE),
+    Page("/scopes/{scope}/points/{point}", one, Role.viewer, area=Area.SCOPE),
 )

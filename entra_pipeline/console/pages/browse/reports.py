@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.routing import Page, RequestContext, address
+from entra_pipeline.console.routing import Area, Page, RequestContext, address
 from entra_pipeline.errors import NotInStore, UsageError
 from entra_pipeline.reports import REPORTS, ReportRequest, ReportType
 from entra_pipeline.reports.rendering import FORMATS
@@ -120,7 +120,7 @@ def report_file(context: RequestContext, asked: dict[str, Any], format_: str, na
 
 
 PAGES = (
-    Page("/reports", every, Role.viewer, label="Reports", place=70, icon="chart-column"),
-    Page("/reports/audit", audit, Role.viewer, label="Audit log", place=80, icon="scroll-text"),
-    Page("/reports/{report}", one, Role.viewer),
+    Page("/reports", every, Role.viewer, area=Area.OWN_SCOPES, label="Reports", place=70, icon="chart-column"),
+    Page("/reports/audit", audit, Role.viewer, area=Area.OWN_SCOPES, label="Audit log", place=80, icon="scroll-text"),
+    Page("/reports/{report}", one, Role.viewer, area=Area.OWN_SCOPES),
 )

@@ -14,7 +14,7 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.icons import category_icon_name
 from entra_pipeline.console.navigation import Navigation
 from entra_pipeline.console.rendering import point
-from entra_pipeline.console.routing import Page, RequestContext, address
+from entra_pipeline.console.routing import Area, Page, RequestContext, address
 from entra_pipeline.errors import EntraPipelineError
 from entra_pipeline.project import Scope
 from entra_pipeline.text import pluralize
@@ -143,6 +143,6 @@ def _objects(context: RequestContext, scope: Scope, text: str, number: int) -> l
 
 
 PAGES = (
-    Page("/find", find, Role.viewer),
-    Page("/find/objects", find_objects, Role.viewer),
+    Page("/find", find, Role.viewer, area=Area.OWN_SCOPES),
+    Page("/find/objects", find_objects, Role.viewer, area=Area.OWN_SCOPES),
 )

@@ -10,7 +10,7 @@ from entra_pipeline.analysis.names import short
 from entra_pipeline.analysis.sql import Relations
 from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
-from entra_pipeline.console.routing import Page, RequestContext
+from entra_pipeline.console.routing import Area, Page, RequestContext
 from entra_pipeline.console.sql import FORMATS, ROWS_IN_FILES, ROWS_SHOWN, SECONDS, QueryResult
 from entra_pipeline.console.sql.bounds import Format
 from entra_pipeline.console.workers import expect_work
@@ -53,7 +53,9 @@ def ask(context: RequestContext) -> Response:
     try:
         if len(query) > _LONGEST:
             raise UsageError("the query is too long", remedy=f"It may have {_LONGEST:,} characters.")
-        answer = context.state.questions.ask(context.project, context.person, query, format_, gone=context.gone)
+        answer = context.state.questions.ask(
+            context.state.project(), context.person, query, format_, gone=context.gone, visible=context.only
+        )
         result, count = "finished", answer.count
     except EntraPipelineError as error:
         problem = error
@@ -105,6 +107,6 @@ def _numbers(answer: QueryResult) -> list[bool]:
 
 
 PAGES = (
-    Page("/sql", show, Role.operator, label="SQL", place=90, icon="database"),
-    Page("/sql", ask, Role.operator, ("POST",)),
+    Page("/sql", show, Role.operator, area=Area.OWN_SCOPES, label="SQL", place=90, icon="database"),
+    Page("/sql", ask, Role.operator, ("POST",), area=Area.OWN_SCOPES),
 )

@@ -14,7 +14,7 @@ from entra_pipeline.console.display.moments import local
 from entra_pipeline.console.editing.basket import Basket
 from entra_pipeline.console.pages.restores import CONFLICTS, TAKEN
 from entra_pipeline.console.paging import Shown
-from entra_pipeline.console.routing import Page, RequestContext, address, inside
+from entra_pipeline.console.routing import Area, Page, RequestContext, address, inside
 from entra_pipeline.errors import UsageError
 from entra_pipeline.store.manifest import IN_PASSING, Manifest
 
@@ -157,8 +157,8 @@ def change(context: RequestContext) -> Response:
 
 
 PAGES = (
-    Page("/restore", scopes, Role.operator),
-    Page("/scopes/{scope}/restore", points, Role.operator),
-    Page("/scopes/{scope}/restore/{point}", select, Role.operator),
-    Page("/scopes/{scope}/restore/{point}/basket", change, Role.operator, ("POST",)),
+    Page("/restore", scopes, Role.operator, area=Area.OWN_SCOPES),
+    Page("/scopes/{scope}/restore", points, Role.operator, area=Area.SCOPE),
+    Page("/scopes/{scope}/restore/{point}", select, Role.operator, area=Area.SCOPE),
+    Page("/scopes/{scope}/restore/{point}/basket", change, Role.operator, ("POST",), area=Area.SCOPE),
 )

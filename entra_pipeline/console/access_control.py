@@ -30,6 +30,8 @@ from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInS
 
 MOST_SENT = 2_000_000
 """Bytes of a form at the most: ids of many thousand objects."""
+# What the cookie of a notice is sealed for; bytes of one; seconds that a browser has to show it.
+_NOTICE, _LONGEST_NOTICE, _NOTICE_SECONDS = "notice", 2_000, 60
 # The parameter and the field by which requests name a scope.
 _SCOPE = "scope"
 
@@ -47,7 +49,8 @@ class AccessControl:
     def __init__(self, state: AppState, *, secure: bool) -> None:
         self.state = state
         self.secure = secure
-        self.cookie = "__Host-entra-session" if secure else "entra-session"
+        prefix = "__Host-" if secure else ""
+        self.cookie, self.notice = f"{prefix}entra-session", f"{prefix}entra-notice"
 
     # --- Who it is ---------------------------------------------------------------------------------------------------
 
@@ -71,6 +74,23 @@ class AccessControl:
         """Sets the session cookie."""
         response.set_cookie(self.cookie, token, httponly=True, samesite="lax", secure=self.secure, path="/")
 
+    def _told(self, request: Request) -> str:
+        """What the page before has left to be said, for a page as a whole."""
+        if request.headers.get("hx-request") or not (left := request.cookies.get(self.notice)):
+            return ""
+        return (self.state.sealer.open(_NOTICE, left) or b"").decode()
+
+    def _tell(self, response: Response, context: RequestContext) -> None:
+        """Leaves what the next page is to say in a cookie, or takes away what was said."""
+        if context.notice:
+            # A cookie has 4,096 bytes (RFC 6265), and this is sealed.
+            left = context.notice.encode()[:_LONGEST_NOTICE].decode(errors="ignore")
+            sealed = self.state.sealer.seal(_NOTICE, left.encode())
+            flags: dict[str, Any] = {"httponly": True, "samesite": "lax", "secure": self.secure, "path": "/"}
+            response.set_cookie(self.notice, sealed, max_age=_NOTICE_SECONDS, **flags)
+        elif context.said:
+            response.delete_cookie(self.notice, path="/", secure=self.secure, httponly=True, samesite="lax")
+
     def same_origin(self, connection: HTTPConnection) -> bool:
         """Whether a request comes from a page of the console, by Origin or Sec-Fetch-Site."""
         origin = connection.headers.get("origin")
@@ -85,16 +105,17 @@ class AccessControl:
         """Builds the Starlette endpoint of a page."""
 
         async def answer(request: Request) -> Response:
-            token = ""
-            session = self.session(request, used=not page.polled)
+            session = await run_in_threadpool(self.session, request, used=not page.polled)
             if session is None:
                 if page.role is not None:
                     return self._to_sign_in(request)
-                token, session = self.state.sessions.begin()
-            context = RequestContext(request, self.state, session, page, token=token)
+                session = self.state.sessions.visitor()
+            context = RequestContext(request, self.state, session, page, told=self._told(request))
             response = await self._answered(page, context)
-            if context.token:
-                self.hand_out(response, context.token)
+            token = context.token or (self.state.sessions.cookie_of(session) if session.user is None else "")
+            if token:
+                self.hand_out(response, token)
+            self._tell(response, context)
             return response
 
         return answer
@@ -140,7 +161,7 @@ class AccessControl:
 
     async def not_found(self, request: Request, _error: Exception) -> Response:
         """Answers 404, to signed-in users only: others do not learn which pages exist."""
-        session = self.session(request)
+        session = await run_in_threadpool(self.session, request)
         if session is None or session.user is None:
             return self._to_sign_in(request)
         context = RequestContext(request, self.state, session)

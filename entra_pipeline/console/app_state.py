@@ -26,6 +26,8 @@ from entra_pipeline.console.monitor.jobs import JobOutcomes, MonitoredJob, Runni
 from entra_pipeline.console.monitor.listing import JobList
 from entra_pipeline.console.monitor.progress import RunningProgress
 from entra_pipeline.console.reading import ReadingPool
+from entra_pipeline.console.shared.records import ConsoleRecords
+from entra_pipeline.console.shared.sealing import Sealer
 from entra_pipeline.console.sql import QueryPool
 from entra_pipeline.errors import ConfigurationError, UsageError
 from entra_pipeline.project import Project
@@ -58,7 +60,7 @@ class AppState:
         dagster: Where jobs run.
         templates: The pages' templates.
         clock: The one clock.
-        preferences: The file that keeps what each person prefers; None = in memory only.
+        records: What all processes of the console share; None = in the memory of this one.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class AppState:
         dagster: Dagster,
         templates: Environment,
         clock: Clock = system_clock,
-        preferences: Path | None = None,
+        records: ConsoleRecords | None = None,
     ) -> None:
         self.file = file
         self._watched = WatchedProject(file)
@@ -79,8 +81,12 @@ class AppState:
         self.dagster = dagster
         self.templates = templates
         self.clock = clock
-        self.sessions = Sessions()
-        self.preferences = Preferences(preferences)
+        self.sealer = Sealer(sign_in.key)
+        """Seals what is handed out and comes back."""
+        self.records = records or ConsoleRecords(self.sealer)
+        """What all processes of the console share."""
+        self.sessions = Sessions(sealer=self.sealer, records=self.records)
+        self.preferences = Preferences(self.records)
         self.tries = LoginThrottle()
         """Passwords that were wrong."""
         self.refusals = LoginThrottle()
@@ -100,7 +106,7 @@ class AppState:
         """How all scopes stand."""
         self.job_list = JobList(dagster)
         """All jobs, whatever started them."""
-        self.erasures = PendingErasures()
+        self.erasures = PendingErasures(self.records)
         """Erasures that wait for a second administrator."""
         # Held while the configuration is changed: two visitors never change it at once.
         self._editing = Lock()

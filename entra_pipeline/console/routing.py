@@ -111,9 +111,11 @@ class RequestContext:
         session: The session of the browser.
         page_asked: The page that was asked for; None where there is none.
         form: What was sent, by field; of a field without a value there is nothing.
-        token: Of a session that began with this visit, for the browser to keep; never in the session itself, which
-            others may share.
+        token: Of a session that began with this visit, for the browser to keep.
         wrong: What is wrong with entries of the form that is shown, by the name of their fields.
+        told: What the page before has left to be said.
+        said: Whether the page has said it.
+        notice: What the next page is to say.
         gone: Set when the browser has closed the connection: the client has closed the connection any more.
     """
 
@@ -124,6 +126,9 @@ class RequestContext:
     form: Mapping[str, list[str]] = field(default_factory=dict)
     token: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
+    told: str = ""
+    said: bool = False
+    notice: str = ""
     gone: Event = field(default_factory=Event)
 
     @property
@@ -263,7 +268,7 @@ class RequestContext:
 
     def page(self, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page; one that says what went wrong shows no secret, whatever the error says."""
-        notice = self.session.data.pop("notice", "")
+        notice, self.said = self.told, bool(self.told)
         html = self.state.templates.get_template(template).render(visit=self, notice=notice, **values)
         if any(values.get(name) for name in _WRONG):
             html = self.state.scrub(html)
@@ -301,8 +306,7 @@ class RequestContext:
 
     def go(self, path: str, notice: str = "") -> RedirectResponse:
         """Leads to another page of the console, which shows a notice."""
-        if notice:
-            self.session.data["notice"] = notice
+        self.notice = notice
         return RedirectResponse(path, 303)
 
 

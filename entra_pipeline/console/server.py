@@ -20,15 +20,18 @@ from entra_pipeline.console.dagster.client import PATH, Dagster
 from entra_pipeline.console.dagster.processes import DagsterProcesses
 from entra_pipeline.console.dagster.webserver import WebserverAddress
 from entra_pipeline.console.rendering import templates
+from entra_pipeline.console.shared.records import ConsoleRecords
+from entra_pipeline.console.shared.sealing import Sealer, key_of
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
 from entra_pipeline.project.secrets import scrubber
 from entra_pipeline.project.watching import WatchedProject
+from entra_pipeline.store.backends.local import LocalObjectStore
 
 ACCOUNT = "console-account.json"
 """The file in DAGSTER_HOME that keeps the local account."""
-PREFERENCES = "console-preferences.json"
-"""The file in DAGSTER_HOME that keeps what each person prefers, such as the columns of a list."""
+RECORDS = "console-records"
+"""The folder in DAGSTER_HOME with what processes of the console share, unless `[console] storage` names a place."""
 
 _DRAIN = 5
 # Seconds that a connection stays open for the next request: longer than reverse proxies keep theirs (most a minute), so
@@ -51,14 +54,26 @@ def sign_in(project: Project, host: str) -> tuple[SignIn, str]:
     settings = project.console
     secure = bool(settings.public_url and settings.public_url.startswith("https://"))
     if settings.oidc is not None:
-        return SignIn(openid=OpenId(settings), secure=secure), ""
+        key = key_of(settings.oidc.client_secret.reveal().encode())
+        return SignIn(openid=OpenId(settings), secure=secure, key=key), ""
     if not _is_loopback(host):
         raise UsageError(
             f"{host} can be reached from other machines, but no sign-in is configured",
             remedy="Configure [console.oidc] (docs/console.md), or omit --host to serve this machine only.",
         )
     account, password = LocalAccount.open(dagster_home(project) / ACCOUNT)
-    return SignIn(local=account, secure=secure), password
+    return SignIn(local=account, secure=secure, key=key_of(account.secret)), password
+
+
+def records(project: Project, way: SignIn) -> ConsoleRecords:
+    """What all processes of the console share: in the storage profile of `[console] storage`, else a folder here.
+
+    Raises:
+        ConfigurationError: A secret of the storage cannot be found.
+    """
+    name = project.console.storage
+    files = project.storage[name].open() if name else LocalObjectStore(dagster_home(project) / RECORDS)
+    return ConsoleRecords(Sealer(way.key), files)
 
 
 def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]) -> None:
@@ -88,7 +103,7 @@ def serve(project: Project, *, host: str, port: int, told: Callable[[str], None]
             sign_in=way,
             dagster=dagster,
             templates=templates(),
-            preferences=dagster_home(project) / PREFERENCES,
+            records=records(project, way),
         )
         config = uvicorn.Config(
             build(state),

@@ -311,6 +311,13 @@ def _checked(project: Project) -> Project:
                 raise
             problems.append(ConfigurationProblem(scope.setting("")[0], error, (name,)))
             del scopes[name]
+    place = project.console.storage
+    if place is not None and place not in project.storage:
+        raise project.console.error(
+            "storage",
+            f"there is no [storage.{place}]{did_you_mean(place, project.storage)}",
+            remedy=f"Add the table [storage.{place}], or name an existing one.",
+        )
     for profile in project.notifications.values():
         for channel in CHANNELS.values():
             channel.check(profile, project)

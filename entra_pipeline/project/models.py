@@ -311,6 +311,7 @@ class Console(Section):
 
     Attributes:
         role_assignments: Roles for some scopes only.
+        storage: The storage profile where processes of the console share sessions and the like; None: a folder.
         metrics_token: What a scraper of `/metrics` shows; without it, there are no metrics.
         secret_folders: Folders with files that settings made in the console may refer to.
         former_secrets: Secrets that tables named which were changed or deleted in the console.
@@ -325,6 +326,7 @@ class Console(Section):
     )
     role_assignments: dict[Name, RoleAssignment] = {}
     dagster: DagsterWebservers | None = None
+    storage: Name | None = None
     metrics_token: Secret | None = None
     secret_folders: list[FilePath] = [Path("secrets")]
     former_secrets: list[FormerSecret] = []

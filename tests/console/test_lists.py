@@ -14,8 +14,11 @@ from entra_pipeline.console.display.moments import when, when_taken
 from entra_pipeline.console.display.preferences import Preferences
 from entra_pipeline.console.editing.saved_filters import MOST, SavedFilter, SavedFilters
 from entra_pipeline.console.rendering import pieces, without_id
+from entra_pipeline.console.shared.records import ConsoleRecords
+from entra_pipeline.console.shared.sealing import Sealer
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import Project
+from entra_pipeline.store.backends.local import LocalObjectStore
 from tests.console.person import Person
 from tests.console.test_by_keyboard import DESKTOP, PHONE, size
 from tests.console.two_points import Served, _console, backed_up, points, project, served, simulator
@@ -81,15 +84,19 @@ def test_ids_within_a_text_stand_as_names() -> None:
 
 
 @pytest.mark.pure
-def test_preferences_are_kept_in_a_file_without_names(tmp_path: Path) -> None:
-    file = tmp_path / "preferences.json"
-    Preferences(file).keep("ada@contoso.com", "columns of users", ["city"])
-    assert Preferences(file).of("ada@contoso.com", "columns of users") == ["city"]
-    assert Preferences(file).of("eve@contoso.com", "columns of users") == []
-    assert "ada" not in file.read_text() and file.stat().st_mode & 0o077 == 0
+def test_preferences_are_kept_in_records_without_names(tmp_path: Path) -> None:
+    records = ConsoleRecords(Sealer(bytes(32)), LocalObjectStore(tmp_path))
+    Preferences(records).keep("ada@contoso.com", "columns of users", ["city"])
+    assert Preferences(records).of("ada@contoso.com", "columns of users") == ["city"]
+    assert Preferences(records).of("eve@contoso.com", "columns of users") == []
+    [file] = tmp_path.rglob("*.json")
+    assert "ada" not in f"{file}{file.read_text()}" and file.stat().st_mode & 0o077 == 0
     file.write_text("not JSON")
-    assert Preferences(file).of("ada@contoso.com", "columns of users") == []
-    Preferences(tmp_path / "none" / "preferences.json").keep("ada", "x", ["y"])
+    assert Preferences(records).of("ada@contoso.com", "columns of users") == []
+    (tmp_path / "file").touch()
+    nowhere = Preferences(ConsoleRecords(Sealer(bytes(32)), LocalObjectStore(tmp_path / "file")))
+    nowhere.keep("ada", "x", ["y"])
+    assert nowhere.of("ada", "x") == []
 
 
 @pytest.mark.browser
@@ -195,7 +202,7 @@ def test_a_filter_is_saved_with_its_columns(
 
 @pytest.mark.pure
 def test_saved_filters_have_bounds() -> None:
-    saved = SavedFilters(Preferences(), "ada", "objects of users")
+    saved = SavedFilters(Preferences(ConsoleRecords(Sealer(bytes(32)))), "ada", "objects of users")
     saved.save(" By  town ", "search=x&offset=50&columns=city&evil=1")
     assert saved.all() == [SavedFilter("By town", "search=x&columns=city")]
     saved.save("By town", "search=y")
@@ -209,7 +216,7 @@ def test_saved_filters_have_bounds() -> None:
         saved.save("one more", "sort=name")
     for subject in ("", "objects of secrets", "users"):
         with pytest.raises(UsageError, match="no such list"):
-            SavedFilters(Preferences(), "ada", subject)
+            SavedFilters(Preferences(ConsoleRecords(Sealer(bytes(32)))), "ada", subject)
 
 
 @pytest.mark.pure

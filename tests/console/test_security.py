@@ -397,13 +397,22 @@ def test_an_administrator_ends_somebodys_sessions(console: Served) -> None:
     assert administrator.post("/sessions/end", {"person": "nobody"}).status_code == 404
 
 
-def test_unsigned_sessions_are_few() -> None:
-    """Whoever asks for cookie after cookie does not fill the memory."""
-    all_of_them = Sessions()
-    first, _ = all_of_them.begin()
-    for _ in range(sessions._MOST_ANONYMOUS):
-        all_of_them.begin()
-    assert all_of_them.find(first) is None
+def test_who_has_not_signed_in_takes_no_memory() -> None:
+    """Whoever asks for cookie after cookie fills nothing: what is known of them is in the cookie, for a while."""
+    clock = Ticking()
+    all_of_them = Sessions(clock)
+    visitor = all_of_them.visitor()
+    visitor.data["next"] = "/jobs"
+    cookie = all_of_them.cookie_of(visitor)
+    again = all_of_them.find(cookie)
+    assert again is not None and again is not visitor
+    assert (again.user, again.csrf, again.data) == (None, visitor.csrf, {"next": "/jobs"})
+    assert all_of_them.cookie_of(again) == "", "what has not changed is not sent again"
+    assert Sessions(clock).find(cookie) is None, "another console has sealed it"
+    assert all_of_them.find(cookie[:-2]) is None
+    assert all_of_them.signed_in() == []
+    clock.now += sessions.ANONYMOUS + 1
+    assert all_of_them.find(cookie) is None
 
 
 # --- Signing in ------------------------------------------------------------------------------------------------------

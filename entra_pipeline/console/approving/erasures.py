@@ -1,4 +1,4 @@
-"""Erasures that wait for a second administrator, where a scope asks for that; until the console restarts.
+"""Erasures that wait for a second administrator, where a scope asks for that: sealed records of the console.
 
 What belongs here: who asked for which. What does not: who may approve (`restore.records.approval`), and erasing
 (`store.erasure`).
@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
+from hashlib import sha256
+
+import msgspec
 
 from entra_pipeline.console.auth.sessions import User
+from entra_pipeline.console.shared.records import ConsoleRecords
+
+_FOLDER = "erasures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +39,40 @@ class ErasureRequest:
     moment: datetime
 
 
-class PendingErasures:
-    """The erasures that wait, one for each person of a scope."""
+_DECODER = msgspec.json.Decoder(ErasureRequest)
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._waiting: dict[tuple[str, str], ErasureRequest] = {}
+
+class PendingErasures:
+    """The erasures that wait, one for each person of a scope.
+
+    Args:
+        records: Where they are kept. Each method raises StoreError when that place cannot be read or written to.
+    """
+
+    def __init__(self, records: ConsoleRecords) -> None:
+        self._records = records
 
     def add(self, request: ErasureRequest) -> None:
         """Adds a request; it takes the place of an earlier one for the same person."""
-        with self._lock:
-            self._waiting[request.scope, request.person] = request
+        self._records.write_sealed(_name(request.scope, request.person), msgspec.json.encode(request))
 
     def of(self, scope: str) -> list[ErasureRequest]:
         """Returns the requests of a scope, oldest first."""
-        with self._lock:
-            return sorted((one for one in self._waiting.values() if one.scope == scope), key=lambda one: one.moment)
+        found = (self._read(name) for name in self._records.listed(f"{_FOLDER}/{scope}"))
+        return sorted((one for one in found if one is not None), key=lambda one: one.moment)
 
     def find(self, scope: str, person: str) -> ErasureRequest | None:
         """Returns the request for a person; None when there is none."""
-        with self._lock:
-            return self._waiting.get((scope, person))
+        return self._read(_name(scope, person))
 
     def remove(self, scope: str, person: str) -> None:
         """Removes the request for a person, if there is one."""
-        with self._lock:
-            self._waiting.pop((scope, person), None)
+        self._records.remove(_name(scope, person))
+
+    def _read(self, name: str) -> ErasureRequest | None:
+        said = self._records.read_sealed(name)
+        return _DECODER.decode(said) if said is not None else None
+
+
+def _name(scope: str, person: str) -> str:
+    return f"{_FOLDER}/{scope}/{sha256(person.encode()).hexdigest()}"

@@ -2,7 +2,7 @@
 
 1. `openid` runs the authorization code flow with PKCE; `local` checks the password that `serve` wrote to a file.
 2. `login_throttle` limits wrong passwords, for each origin by itself.
-3. `sessions` keeps who is signed in, in this process; the browser has a random cookie only. They can be ended.
+3. `sessions` keeps who is signed in, for all processes of the console; the browser has a random cookie only.
 4. `roles` maps claims to one of three roles; each may do everything that the one before it may. `access` says for which
    scopes.
 
@@ -11,7 +11,8 @@ What belongs here: who somebody is. What does not: which page takes which role (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 
 from entra_pipeline.console.auth.local import LocalAccount
 from entra_pipeline.console.auth.openid import OpenId
@@ -25,8 +26,10 @@ class SignIn:
         local: The account of this machine.
         openid: The provider.
         secure: Browsers reach the console by https only.
+        key: Seals what the console hands out (`console.shared.sealing`); the same in all its processes.
     """
 
     local: LocalAccount | None = None
     openid: OpenId | None = None
     secure: bool = False
+    key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)

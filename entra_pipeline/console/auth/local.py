@@ -84,6 +84,11 @@ class LocalAccount:
             ) from None
         return cls(kept), password
 
+    @property
+    def secret(self) -> bytes:
+        """What only consoles with this account know; another one after a new password."""
+        return hmac.digest(self._kept.hash, b"sessions", "sha256")
+
     def new_device(self) -> str:
         """Makes the cookie by which a browser that has signed in is known again; worth nothing for signing in."""
         name = secrets.token_urlsafe(16)

@@ -92,7 +92,7 @@ class Proxy:
 
     async def http(self, request: Request) -> Response:
         """A request of Dagster's pages."""
-        user = self._user(request)
+        user = await self._user(request)
         if user is None:
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
                 return RedirectResponse(address("sign-in", next=request.url.path), 303)
@@ -190,7 +190,7 @@ class Proxy:
 
     async def websocket(self, socket: WebSocket) -> None:
         """Dagster's subscriptions: logs of runs, states of assets. Nothing is changed by them."""
-        user = self._user(socket)
+        user = await self._user(socket)
         if user is None or user.role is None or "origin" not in socket.headers or not self._door.same_origin(socket):
             await socket.close(4401)
             return
@@ -225,24 +225,24 @@ class Proxy:
         with suppress(ConnectionClosed):
             while (message := await socket.receive())["type"] == "websocket.receive":
                 text = message.get("text")
-                if text is None or not self._may_watch(socket) or changes(text):
+                if text is None or not await self._may_watch(socket) or changes(text):
                     return
                 await upstream.send(text)
 
     async def _from_dagster(self, upstream: ClientConnection, socket: WebSocket) -> None:
         with suppress(ConnectionClosed, RuntimeError):
             async for message in upstream:
-                if not self._may_watch(socket):
+                if not await self._may_watch(socket):
                     return
                 text = message if isinstance(message, str) else message.decode()
                 await socket.send_text(await run_in_threadpool(self._site.scrub, text))
 
-    def _user(self, connection: Request | WebSocket, *, used: bool = True) -> User | None:
-        session = self._door.session(connection, used=used)
+    async def _user(self, connection: Request | WebSocket, *, used: bool = True) -> User | None:
+        session = await run_in_threadpool(self._door.session, connection, used=used)
         return session.user if session else None
 
-    def _may_watch(self, socket: WebSocket) -> bool:
-        user = self._user(socket, used=False)
+    async def _may_watch(self, socket: WebSocket) -> bool:
+        user = await self._user(socket, used=False)
         return user is not None and user.role is not None
 
     def _webserver(self, user: User) -> WebserverAddress:

@@ -1,36 +1,37 @@
-"""What each person prefers, such as the columns of a list: kept in a file beside the console's account."""
+"""What each person prefers, such as the columns of a list: a record for each, which names nobody."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from hashlib import sha256
-from pathlib import Path
 from threading import Lock
+from time import monotonic
 
 import msgspec
 
-_MOST_PEOPLE, _MOST_EACH, _MOST_VALUES = 1_000, 100, 50
-# Person → list → values.
-_Kept = dict[str, dict[str, list[str]]]
+from entra_pipeline.console.shared.records import ConsoleRecords
+from entra_pipeline.errors import StoreError
+
+_FOLDER = "preferences"
+_MOST_EACH, _MOST_VALUES = 100, 50
+# People whose preferences are remembered, and seconds for which they are believed.
+_REMEMBERED, _MOMENT = 1_000, 2.0
+# List → values.
+_Kept = dict[str, list[str]]
 _DECODER = msgspec.json.Decoder(_Kept)
 
 
 class Preferences:
-    """The preferences of all people.
+    """The preferences of all people. They are a convenience: what cannot be read or written is chosen again.
 
     Args:
-        file: Where they are kept; None = in memory only.
+        records: Where they are kept.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
-        self._file = file
+    def __init__(self, records: ConsoleRecords) -> None:
+        self._records = records
         self._lock = Lock()
-        self._kept: _Kept = {}
-        if file is not None and file.is_file():
-            try:
-                self._kept = _DECODER.decode(file.read_bytes())
-            except (OSError, msgspec.DecodeError):
-                # They are a convenience: whoever had some chooses again.
-                self._kept = {}
+        self._known: OrderedDict[str, tuple[float, _Kept]] = OrderedDict()
 
     def of(self, person: str, name: str) -> list[str]:
         """Returns what a person has chosen; empty when nothing.
@@ -39,27 +40,40 @@ class Preferences:
             person: `User.person`.
             name: What it is about.
         """
+        record = _record_of(person)
         with self._lock:
-            return list(self._kept.get(_key(person), {}).get(name, ()))
+            looked, kept = self._known.get(record, (float("-inf"), {}))
+        if monotonic() - looked > _MOMENT:
+            kept = self._remember(record, self._read(record))
+        return list(kept.get(name, ()))
 
     def keep(self, person: str, name: str, values: list[str]) -> None:
-        """Keeps what a person has chosen, in place of what they had; a file that cannot be written keeps nothing."""
+        """Keeps what a person has chosen, in place of what they had."""
+        record = _record_of(person)
+        own = {key: one for key, one in self._read(record).items() if key != name}
+        own = dict([*own.items(), (name, values[:_MOST_VALUES])][-_MOST_EACH:])
+        try:
+            self._records.write(record, msgspec.json.encode(own))
+        except StoreError:
+            return
+        self._remember(record, own)
+
+    def _remember(self, record: str, kept: _Kept) -> _Kept:
         with self._lock:
-            own = self._kept.pop(_key(person), {})
-            own.pop(name, None)
-            own = dict([*own.items(), (name, values[:_MOST_VALUES])][-_MOST_EACH:])
-            self._kept = dict([*self._kept.items(), (_key(person), own)][-_MOST_PEOPLE:])
-            if self._file is None:
-                return
-            made = self._file.with_suffix(".new")
-            try:
-                made.touch(mode=0o600)
-                made.write_bytes(msgspec.json.encode(self._kept))
-                made.replace(self._file)
-            except OSError:
-                made.unlink(missing_ok=True)
+            self._known.pop(record, None)
+            self._known[record] = monotonic(), kept
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return kept
+
+    def _read(self, record: str) -> _Kept:
+        try:
+            data = self._records.read(record)
+            return _DECODER.decode(data) if data is not None else {}
+        except (StoreError, msgspec.DecodeError):
+            return {}
 
 
-def _key(person: str) -> str:
-    """Who it is, without their name in the file."""
-    return sha256(person.encode()).hexdigest()
+def _record_of(person: str) -> str:
+    """The record of a person, without their name."""
+    return f"{_FOLDER}/{sha256(person.encode()).hexdigest()}"

@@ -1,10 +1,13 @@
-"""What somebody has selected of a recovery point so far: it stays in their session while they look further."""
+"""What somebody has selected of a recovery point so far: a record of their session, while they look further."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from entra_pipeline.console.auth.sessions import Session
+from entra_pipeline.console.shared.records import ConsoleRecords
 from entra_pipeline.errors import UsageError
 
 MOST = 2_000
@@ -25,21 +28,28 @@ class BasketItem(NamedTuple):
         return "\t".join(self)
 
 
+_DECODER = msgspec.json.Decoder(dict[str, list[BasketItem]])
+
+
 class Basket:
     """The objects that are selected of a recovery point, by the order of selection.
 
     Args:
+        records: Where it is kept.
         session: The session of who selects.
         scope: Name of the scope.
         point: The recovery point.
+
+    Raises:
+        StoreError: The place cannot be read.
     """
 
-    def __init__(self, session: Session, scope: str, point: str) -> None:
-        baskets: dict[tuple[str, str], dict[tuple[str, str], BasketItem]] = session.data.setdefault("baskets", {})
-        self._items = baskets.pop((scope, point), {})
-        baskets[scope, point] = self._items
-        for over in list(baskets)[:-_BASKETS]:
-            del baskets[over]
+    def __init__(self, records: ConsoleRecords, session: Session, scope: str, point: str) -> None:
+        self._records, self._record = records, f"baskets/{session.id}"
+        said = records.read_sealed(self._record)
+        self._all = _DECODER.decode(said) if said is not None else {}
+        self._name = f"{scope} {point}"
+        self._items = {(one.table, one.id): one for one in self._all.get(self._name, ())}
 
     @property
     def items(self) -> list[BasketItem]:
@@ -70,3 +80,9 @@ class Basket:
     def clear(self) -> None:
         """Empties it."""
         self._items.clear()
+
+    def keep(self) -> None:
+        """Writes down what is in it; of a session, few baskets are kept. Raises StoreError."""
+        others = {name: items for name, items in self._all.items() if name != self._name}
+        kept = [*others.items(), (self._name, self.items)][-_BASKETS:]
+        self._records.write_sealed(self._record, msgspec.json.encode(dict(kept)))

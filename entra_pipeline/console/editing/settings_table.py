@@ -120,6 +120,10 @@ def _scopes_of(setting: str) -> Callable[[Project, str], str]:
     return users
 
 
+def _of_storage(project: Project, name: str) -> str:
+    return "[console] storage names it" if project.console.storage == name else _scopes_of("storage")(project, name)
+
+
 def _profiles(project: Project, name: str) -> str:
     profiles = [profile.name for profile in project.notifications.values() if profile.to]
     many = len(profiles) > 1
@@ -135,7 +139,7 @@ STORAGE = SettingsTable(
     "To use it, choose it in a scope.",
     "What is stored there stays there.",
     _test_storage,
-    _scopes_of("storage"),
+    _of_storage,
     {kind: (one.about[:1].upper() + one.about[1:], one) for kind, one in KINDS.items()},
     of_storage,
 )

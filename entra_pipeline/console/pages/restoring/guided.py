@@ -61,7 +61,7 @@ def select(context: RequestContext) -> Response:
     scope, store = context.scope(), context.store()
     manifest = context.state.manifest(store, context.path("point"))
     text, chosen, offset = context.query("find").strip()[:_LONGEST], context.query("type"), context.number("offset")
-    basket = Basket(context.session, scope.name, manifest.recovery_point)
+    basket = Basket(context.state.records, context.session, scope.name, manifest.recovery_point)
     types = _types(manifest)
     found: list[Any] = []
     totals: dict[str, int] = {}
@@ -127,7 +127,7 @@ def change(context: RequestContext) -> Response:
     """Puts objects into the basket, or takes them out."""
     scope = context.scope()
     point = context.state.manifest(context.store(), context.path("point"))
-    basket = Basket(context.session, scope.name, point.recovery_point)
+    basket = Basket(context.state.records, context.session, scope.name, point.recovery_point)
     # A page sends all that it shows, and what of it is selected: the last one that arrives counts.
     ticked = context.form.get("item", [])
     for one in [*context.form.get("shown", []), *context.form.get("remove", [])]:
@@ -143,6 +143,7 @@ def change(context: RequestContext) -> Response:
         problem = error
     if context.field("empty"):
         basket.clear()
+    basket.keep()
     if not live:
         return context.go(
             inside(context.field("back") or address("scopes", scope.name, "restore", point.recovery_point))

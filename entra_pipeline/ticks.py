@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -44,6 +45,7 @@ def last_tick(schedule: str, zone: str, moment: datetime) -> datetime:
     )
 
 
+@lru_cache(maxsize=1000)
 def problem(schedule: str) -> str:
     """Returns what is wrong with a cron expression that Dagster would not run, or that never ticks; empty: nothing.
 

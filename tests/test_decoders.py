@@ -56,6 +56,8 @@ def sample(kind: inspect.Type) -> Any:
             return [sample(kind.item_type)]
         case inspect.TupleType():
             return [sample(one) for one in kind.item_types]
+        case inspect.NamedTupleType():
+            return [sample(field.type) for field in kind.fields]
         case inspect.UnionType():
             return sample(kind.types[0])
         case inspect.LiteralType():

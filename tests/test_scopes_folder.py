@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from entra_pipeline.errors import ConfigurationError, UsageError
-from entra_pipeline.project import create_scope, delete_scope, edit_scope, load_project
+from entra_pipeline.project import create_scope, delete_scope, edit_scope, load_project, watching
 from entra_pipeline.project.editing import save_table
 from entra_pipeline.project.folder import folder_of
+from entra_pipeline.project.watching import WatchedProject
 
 pytestmark = pytest.mark.pure
 
@@ -251,3 +252,40 @@ def test_without_the_folder_everything_stays_in_the_file(tmp_path: Path) -> None
     create_scope(file, "more", {"tenant": "own"})
     assert "[scopes.more]" in file.read_text()
     assert not folder_of(file).exists()
+
+
+# --- For whoever asks all the time -----------------------------------------------------------------------------------
+
+
+def test_a_project_that_is_watched_changes_with_its_files(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that come, go or take the place of others count at once; one that is written over, at the next look."""
+    watched = WatchedProject(file)
+    first = watched.load()
+    assert watched.load() is first
+    write(file, "third", CUSTOMER.format(name="third"))
+    assert "third" in watched.load().scopes
+    (folder_of(file) / "third.toml").unlink()
+    assert "third" not in watched.load().scopes
+    path = write(file, "contoso", f'{CONTOSO}retention = "3 years"\n')
+    watched.changed()
+    assert str(watched.load().scope("contoso").retention) == "3 years"
+    path.write_text(f'{CONTOSO}retention = "4 years"\n')
+    monkeypatch.setattr(watching, "LOOK", -1.0)
+    assert str(watched.load().scope("contoso").retention) == "4 years"
+    file.write_text("[")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError):
+            watched.load()
+    file.write_text(MAIN)
+    assert "own" in watched.load().scopes
+
+
+def test_only_files_that_have_changed_are_parsed_again(file: Path) -> None:
+    """And all of them when what they have in common has changed."""
+    before = load_project(file)
+    write(file, "contoso", f'{CONTOSO}retention = "3 years"\n')
+    after = load_project(file)
+    assert after.scope("fabrikam") is before.scope("fabrikam")
+    assert after.scope("contoso") is not before.scope("contoso")
+    file.write_text(MAIN.replace('retention = "2 years"', 'retention = "5 years"'))
+    assert str(load_project(file).scope("fabrikam").retention) == "5 years"

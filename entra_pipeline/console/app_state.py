@@ -116,6 +116,7 @@ class AppState:
         """What was found in recovery points, which never change, by what was asked."""
         self._lock = Lock()
         self._project: Project | None = None
+        self._changes = 0
         self._parts: OrderedDict[tuple[Access, Role], Project] = OrderedDict()
         self._stores: dict[str, ScopeStore] = {}
         self._manifests: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
@@ -128,8 +129,8 @@ class AppState:
         """
         project = self._watched.load()
         with self._lock:
-            if self._project is not project:
-                self._project = project
+            if self._project is not project or self._changes != self._watched.changes:
+                self._project, self._changes = project, self._watched.changes
                 self._parts.clear()
                 self._stores.clear()
                 self._manifests.clear()

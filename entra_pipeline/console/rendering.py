@@ -15,6 +15,7 @@ from entra_pipeline.analysis.linking.mentions import guid_places
 from entra_pipeline.catalogue import BY_GRAPH_TYPE
 from entra_pipeline.catalogue.labels import label, type_name, type_names
 from entra_pipeline.clock import system_clock
+from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.display.icons import icon, kind_icon, state_icon
 from entra_pipeline.console.display.moments import as_moment, local, when, when_taken
 from entra_pipeline.console.display.states import VALUES
@@ -83,7 +84,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"address": address, "icon": icon, "kind_icon": kind_icon}
+    environment.globals |= {"address": address, "icon": icon, "kind_icon": kind_icon, "Role": Role}
     environment.filters |= {
         "ago": ago,
         "bytes": size,

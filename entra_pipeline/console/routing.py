@@ -23,7 +23,6 @@ from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.auth.sessions import Session, User
 from entra_pipeline.console.display.moments import zone_named
 from entra_pipeline.console.editing.form_errors import InvalidEntries
-from entra_pipeline.console.monitor.runs import runs_of
 from entra_pipeline.console.reading.bounds import What
 from entra_pipeline.console.workers import TooManyQuestions, VisitorGone
 from entra_pipeline.errors import ConfigurationError, EntraPipelineError, NotInStore, UsageError
@@ -162,27 +161,16 @@ class RequestContext:
         """Names of the scopes in `project`; None where these are all, and what concerns none of them is shown, too."""
         return frozenset(self.project.scopes) if self.project.partial else None
 
-    def may(self, role: str) -> bool:
-        """Whether the visitor has a role: in the scope of the address, where it names one; otherwise for everything."""
-        if self.page_asked is not None and self.page_asked.area is Area.SCOPE:
-            return self.may_in(role, self.path("scope"))
-        return self.may_everywhere(role)
+    def may(self, role: str, scope: str = "") -> bool:
+        """Whether the visitor has a role in a scope: that of the address, unless another one is named.
 
-    def may_in(self, role: str, scope: str) -> bool:
-        """Whether the visitor has a role in a scope; of what the configuration does not have, for everything."""
-        found = self.state.project().scopes.get(scope)
-        if found is None:
-            return self.may_everywhere(role)
-        own = self.access.in_scope(found)
+        Where there is none, or the configuration does not have it, the role has to be for everything.
+        """
+        if not scope and self.page_asked is not None and self.page_asked.area is Area.SCOPE:
+            scope = self.path("scope")
+        found = self.state.project().scopes.get(scope) if scope else None
+        own = self.access.in_scope(found) if found else self.access.role
         return own is not None and own >= Role[role]
-
-    def may_everywhere(self, role: str) -> bool:
-        """Whether the visitor has a role for everything."""
-        return self.access.everywhere(Role[role])
-
-    def may_somewhere(self, role: str) -> bool:
-        """Whether the visitor has a role for everything, or for some scopes."""
-        return self.access.somewhere(Role[role])
 
     def path(self, name: str) -> str:
         """A part of the address."""
@@ -214,17 +202,6 @@ class RequestContext:
     def progress(self, run: Run) -> JobProgress | None:
         """How far a run is; None when it does not run, or nobody knows."""
         return self.state.progress.of([run]).get(run.id)
-
-    def runs(self, *, limit: int, filters: Mapping[str, Any] | None = None) -> list[Run]:
-        """The newest runs that the visitor may see; as `runs_of`."""
-        return runs_of(self.state.dagster, self.only, limit=limit, filters=filters)
-
-    def run(self, run_id: str) -> Run:
-        """A run; raises NotInStore when there is none, or the visitor may not see it."""
-        run = self.state.dagster.run(run_id)
-        if self.only is not None and run.scope not in self.only:
-            raise NotInStore(f"there is no run {run_id}", remedy="See Jobs for the existing ones.")
-        return run
 
     def named_scope(self, name: str) -> Scope:
         """A scope by name; raises NotInStore when there is none, or the visitor may not see it."""

@@ -64,8 +64,12 @@ def needs_of_all_storages(project: Project) -> Needs:
 
 def secret_values(project: Project) -> frozenset[str]:
     """Returns what the secrets of a project are now; those that cannot be found are left out."""
+    return _values_at(_places(project))
+
+
+def _values_at(places: Iterable[tuple[str, str]]) -> frozenset[str]:
     found = set()
-    for place, name in _places(project):
+    for place, name in places:
         if place == "env":
             found.add(os.environ.get(name, "").strip())
         elif place == "file":
@@ -82,13 +86,20 @@ def scrubber(load: Callable[[], Project]) -> Callable[[str], str]:
     Args:
         load: Loads the project.
     """
+    # Of a thousand tenants, to find where secrets are takes longer than to read them: that stays as the project does.
+    known: tuple[Project | None, tuple[tuple[str, str], ...]] = (None, ())
 
     def scrubbed(text: str) -> str:
+        nonlocal known
         try:
             project = load()
         except ConfigurationError:
             return text
-        return scrub(text, secret_values(project))
+        of, places = known
+        if of is not project:
+            places = tuple(dict.fromkeys(_places(project)))
+            known = project, places
+        return scrub(text, _values_at(places))
 
     return scrubbed
 

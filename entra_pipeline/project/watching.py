@@ -31,6 +31,10 @@ class WatchedProject:
     The main file and the folder `scopes.d` itself are looked at each time: so files that come, go or take the place of
     others count at once. Each file in the folder is looked at once a second: one that is written over counts by then.
 
+    Attributes:
+        changes: How often something was seen to have changed: also when the same is written again, as somebody does who
+            has changed a secret.
+
     Args:
         file: The configuration file.
     """
@@ -42,16 +46,19 @@ class WatchedProject:
         self._seen: _Seen | None = None
         self._looked = 0.0
         self._project: Project | None = None
+        self.changes = 0
 
     def load(self) -> Project:
         """Returns the configuration; the same object as before while nothing has changed. Raises as `load_project`."""
         with self._lock:
             seen, now = self._look(), monotonic()
             if self._project is None or seen is None or seen != self._seen or now - self._looked > LOOK:
-                # What is not changed by then is seen the next time.
-                self._project = None
-                self._project = load_project(self._file)
-                self._seen, self._looked = seen, now
+                before, self._project = self._project, None
+                # What changes meanwhile is seen the next time.
+                project = load_project(self._file)
+                if project is not before or seen != self._seen:
+                    self.changes += 1
+                self._project, self._seen, self._looked = project, seen, now
             return self._project
 
     def changed(self) -> None:

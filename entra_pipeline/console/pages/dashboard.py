@@ -15,6 +15,7 @@ from entra_pipeline.console.dagster.client import DagsterAbsent, DagsterUnavaila
 from entra_pipeline.console.display.pictures import line, strip
 from entra_pipeline.console.monitor.listing import row_of
 from entra_pipeline.console.monitor.overview import ScopeDays, scope_days
+from entra_pipeline.console.monitor.runs import runs_of
 from entra_pipeline.console.rendering import ago, tone
 from entra_pipeline.console.routing import Area, Page, RequestContext
 from entra_pipeline.errors import EntraPipelineError
@@ -96,7 +97,7 @@ def health(context: RequestContext, scope: Scope) -> ScopeCard:
 def recent(context: RequestContext) -> dict[str, Any]:
     """The last jobs; or why they cannot be told."""
     try:
-        runs: list[Run] = context.runs(limit=_JOBS)
+        runs: list[Run] = runs_of(context.state.dagster, context.only, limit=_JOBS)
     except DagsterUnavailable as error:
         return {"jobs": [], "progress": {}, "problem": error, "absent": isinstance(error, DagsterAbsent), "busy": True}
     return {
@@ -201,9 +202,11 @@ def _without_repeats(found: list[Alert]) -> list[Alert]:
 
 def _waiting(context: RequestContext) -> list[Alert]:
     """The plans that a second administrator has to look at."""
-    restores = {"pipelineName": "restore"}
+    dagster, only, restores = context.state.dagster, context.only, {"pipelineName": "restore"}
     try:
-        found = waiting(context.state, context.project, lambda: context.runs(limit=_RESTORES, filters=restores))
+        found = waiting(
+            context.state, context.project, lambda: runs_of(dagster, only, limit=_RESTORES, filters=restores)
+        )
     except DagsterUnavailable:
         # The page says so beside its jobs.
         return []

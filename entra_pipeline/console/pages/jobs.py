@@ -156,7 +156,10 @@ def _run(context: RequestContext) -> Run:
     run_id = context.path("run")
     if not _RUN_ID.fullmatch(run_id):
         raise NotInStore(f"there is no run {run_id}", remedy="See Jobs for the existing ones.")
-    return context.run(run_id)
+    run = context.state.dagster.run(run_id)
+    if context.only is not None and run.scope not in context.only:
+        raise NotInStore(f"there is no run {run_id}", remedy="See Jobs for the existing ones.")
+    return run
 
 
 PAGES = (

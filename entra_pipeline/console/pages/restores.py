@@ -18,6 +18,7 @@ from entra_pipeline.console.auditing import record
 from entra_pipeline.console.auth.roles import Role
 from entra_pipeline.console.dagster.client import UNDER_WAY, DagsterAbsent, DagsterUnavailable, Run
 from entra_pipeline.console.editing.form_errors import InvalidEntries
+from entra_pipeline.console.monitor.runs import runs_of
 from entra_pipeline.console.paging import Shown
 from entra_pipeline.console.rendering import ago
 from entra_pipeline.console.routing import Area, Page, RequestContext, address, status_of
@@ -60,7 +61,7 @@ def show(context: RequestContext) -> Response:
     problem: EntraPipelineError | None = None
     runs: list[Run] = []
     try:
-        runs = context.runs(limit=_RUNS, filters={"pipelineName": "restore"})
+        runs = runs_of(context.state.dagster, context.only, limit=_RUNS, filters={"pipelineName": "restore"})
     except DagsterUnavailable as error:
         problem = error
     records = []

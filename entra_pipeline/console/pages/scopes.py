@@ -52,7 +52,7 @@ def _one(context: RequestContext, error: EntraPipelineError | None = None) -> Re
         "scope.html",
         status=400 if context.wrong else 409 if error else 200,
         error=error,
-        consequences=_of_deletion(context, scope) if context.may_everywhere("administrator") else [],
+        consequences=_of_deletion(context, scope) if context.access.everywhere(Role.administrator) else [],
         scope=scope,
         health=health(context, scope),
         types=[CATALOGUE[name] for name in scope.types()],
